@@ -1,0 +1,41 @@
+import { existsSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import process from 'node:process';
+import { findProgram } from './processes.mjs';
+
+/**
+ * How to start npm with a given Node: npm's own script where it is known, else the program on PATH.
+ * @param {string} [node]
+ * @returns {{file: string, args: string[]}}
+ */
+export function npmCommand(node = process.execPath) {
+  const script = process.env['npm_execpath'] ?? npmScriptBeside(process.execPath);
+  if (script !== undefined && script.endsWith('npm-cli.js')) return { file: node, args: [script] };
+  const npm = findProgram(['npm']);
+  if (npm === undefined) throw new Error('npm is not on PATH; install Node.js 20 or later');
+  return { file: npm, args: [] };
+}
+
+/** @param {string} node */
+function npmScriptBeside(node) {
+  const folder = dirname(node);
+  return [
+    join(folder, 'node_modules', 'npm', 'bin', 'npm-cli.js'),
+    join(folder, '..', 'lib', 'node_modules', 'npm', 'bin', 'npm-cli.js'),
+  ].find((file) => existsSync(file));
+}
+
+/**
+ * The environment for npm: what `npm run` set for its own script would otherwise override the new call's settings.
+ * @param {Record<string, string>} [extra]
+ * @param {string} [firstOnPath]
+ * @returns {NodeJS.ProcessEnv}
+ */
+export function npmEnvironment(extra = {}, firstOnPath) {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
+  const environment = { ...Object.fromEntries(inherited), ...extra };
+  if (firstOnPath !== undefined) {
+    environment['PATH'] = `${firstOnPath}${delimiter}${process.env['PATH'] ?? ''}`;
+  }
+  return environment;
+}

@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * Runs a program to its end, its output shown as it comes.
+ * @param {string} file
+ * @param {readonly string[]} args
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, quiet?: boolean}} [options] quiet: show the output only when it fails
+ */
+export async function run(file, args, options = {}) {
+  const { code, output } = await capture(file, args, options);
+  if (code !== 0) {
+    if (options.quiet) process.stdout.write(output);
+    throw new Error(`${[file, ...args].join(' ')} ended with ${code}`);
+  }
+}
+
+/**
+ * Runs a program to its end and returns its exit code and output, stderr included.
+ * @param {string} file
+ * @param {readonly string[]} args
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, quiet?: boolean}} [options]
+ * @returns {Promise<{code: number | string, output: string}>}
+ */
+export async function capture(file, args, options = {}) {
+  const child = spawn(file, args, {
+    cwd: options.cwd,
+    env: options.env ?? process.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    shell: process.platform === 'win32' && file.endsWith('.cmd'),
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+      output += text;
+      if (!options.quiet) process.stdout.write(text);
+    });
+  }
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      resolve({ code: code ?? signal ?? 'no exit code', output });
+    });
+  });
+}
+
+/**
+ * Ends a child and, where it leads a process group, everything it started.
+ * @param {import('node:child_process').ChildProcess} child
+ */
+export async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const closed = new Promise((resolve) => child.once('exit', resolve));
+  signalGroup(child, 'SIGTERM');
+  const timeout = new AbortController();
+  const late = sleep(5000, 'late', { signal: timeout.signal }).catch(() => undefined);
+  if ((await Promise.race([closed, late])) === 'late') {
+    signalGroup(child, 'SIGKILL');
+    await closed;
+  }
+  timeout.abort();
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {NodeJS.Signals} signal
+ */
+function signalGroup(child, signal) {
+  try {
+    if (child.pid !== undefined && process.platform !== 'win32') process.kill(-child.pid, signal);
+    else child.kill(signal);
+  } catch {
+    child.kill(signal);
+  }
+}
+
+/**
+ * The first of these programs that PATH has.
+ * @param {readonly string[]} names
+ * @returns {string | undefined}
+ */
+export function findProgram(names) {
+  const suffixes = process.platform === 'win32' ? ['.exe', '.cmd'] : [''];
+  for (const name of names) {
+    for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+      for (const suffix of suffixes) {
+        const file = join(folder, name + suffix);
+        if (folder !== '' && isExecutable(file)) return file;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** @param {string} file */
+export function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A free port of the loopback address.
+ * @returns {Promise<number>}
+ */
+export async function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        if (address !== null && typeof address === 'object') resolve(address.port);
+        else reject(new Error('no free port on 127.0.0.1'));
+      });
+    });
+  });
+}
+
+/**
+ * Waits until a server answers, or its process ends.
+ * @param {string} url
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {number} [timeoutMilliseconds]
+ */
+export async function waitForServer(url, child, timeoutMilliseconds = 60_000) {
+  const end = Date.now() + timeoutMilliseconds;
+  while (Date.now() < end) {
+    if (child.exitCode !== null) throw new Error(`the server of ${url} ended (${child.exitCode})`);
+    try {
+      const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
+      await response.arrayBuffer();
+      if (response.status < 500) return;
+    } catch {
+      // not listening yet
+    }
+    await sleep(100);
+  }
+  throw new Error(`no answer from ${url} within ${timeoutMilliseconds / 1000} s`);
+}
