@@ -1,0 +1,55 @@
+/** Element types of safetensors files, with their size in bits. */
+export const dtypeBits = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+} as const;
+export type DType = keyof typeof dtypeBits;
+
+/** Element types that models can be run in; the others are only listed. */
+export const runnableDTypes: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
+
+/** A tensor that stays in its file: where its bytes lie and how to read them. */
+export interface LazyTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Absolute path, links resolved. */
+  readonly file: string;
+  /** First byte in the file. */
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly length: number;
+}
+
+/** Named tensors of one or more files. */
+export interface Checkpoint {
+  readonly tensors: ReadonlyMap<string, LazyTensor>;
+  /** Weight files in a fixed order, absolute, links resolved. */
+  readonly files: readonly string[];
+  /** The file that says where the tensors are: the index, or the single weight file. */
+  readonly entry: string;
+  /** `__metadata__` of the first file. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}

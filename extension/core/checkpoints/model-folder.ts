@@ -1,0 +1,66 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { UserError } from '../user-error';
+
+/** Where the parts of a Hugging Face model lie. */
+export interface ModelFolder {
+  /** Absolute path. */
+  readonly path: string;
+  /** Name shown to people. */
+  readonly name: string;
+  readonly config: string;
+  /** The single .safetensors file, or the index of the shards. */
+  readonly weights: string;
+}
+
+/**
+ * Finds the model a user pointed at: its folder, or its config.json, .safetensors file or index.
+ * @throws UserError when something is missing, naming what and the remedy.
+ */
+export async function locateModel(path: string): Promise<ModelFolder> {
+  const absolute = resolve(path);
+  const found = await stat(absolute).catch(() => {
+    throw new UserError('There is no such file or folder.', { file: path });
+  });
+  const folder = found.isDirectory() ? absolute : dirname(absolute);
+  const names = await readdir(folder);
+  if (!names.includes('config.json')) {
+    throw new UserError('The folder has no config.json.', {
+      file: folder,
+      remedy: 'Choose a Hugging Face model folder: config.json beside .safetensors files.',
+    });
+  }
+  return {
+    path: folder,
+    name: basename(folder),
+    config: join(folder, 'config.json'),
+    weights: join(folder, chooseWeights(names, folder)),
+  };
+}
+
+/** As transformers does: the single file first, then the index. */
+function chooseWeights(names: readonly string[], folder: string): string {
+  for (const usual of ['model.safetensors', 'model.safetensors.index.json']) {
+    if (names.includes(usual)) {
+      return usual;
+    }
+  }
+  const indexes = names.filter((name) => name.endsWith('.safetensors.index.json'));
+  const weights = names.filter((name) => name.endsWith('.safetensors'));
+  const [only] = indexes.length > 0 ? indexes : weights;
+  if (only !== undefined && (indexes.length === 1 || weights.length === 1)) {
+    return only;
+  }
+  if (weights.length > 1) {
+    throw new UserError(`${weights.length} .safetensors files, but no index that joins them.`, {
+      file: folder,
+      remedy: 'Download model.safetensors.index.json into the folder.',
+    });
+  }
+  throw new UserError(
+    names.some((name) => /\.(bin|pt|pth)$/.test(name))
+      ? 'The weights are PyTorch pickles, which can run code when opened.'
+      : 'The folder has no .safetensors weights.',
+    { file: folder, remedy: 'Save the model as safetensors and try again.' },
+  );
+}

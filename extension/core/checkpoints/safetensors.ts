@@ -1,0 +1,327 @@
+import { open, realpath, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { visit } from 'jsonc-parser';
+import { UserError } from '../user-error';
+import { dtypeBits, elementCount } from './lazy-tensor';
+import type { Checkpoint, DType, LazyTensor } from './lazy-tensor';
+
+/** Longest header the format's reference implementation accepts, in bytes. */
+const maxHeaderBytes = 100_000_000;
+const indexSuffix = '.safetensors.index.json';
+const incomplete = 'The file is damaged or incomplete: download or convert it again.';
+
+/** The header of one safetensors file, validated. */
+export interface SafetensorsHeader {
+  readonly tensors: readonly LazyTensor[];
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Bytes before the first tensor. */
+  readonly dataStart: number;
+}
+
+/**
+ * Reads and validates the header of a safetensors file; no tensor data is read.
+ * @throws UserError naming the file and the tensor at fault.
+ */
+export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
+  const file = await realpath(path).catch(() => {
+    throw new UserError('There is no such file.', { file: path });
+  });
+  const handle = await open(file, 'r');
+  try {
+    const { size } = await handle.stat();
+    const text = await readHeaderText(handle, size, path);
+    const dataStart = 8 + text.bytes;
+    return { ...parseHeader(text.json, path, file, dataStart, size), dataStart };
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readHeaderText(
+  handle: FileHandle,
+  size: number,
+  path: string,
+): Promise<{ json: string; bytes: number }> {
+  if (size < 8) {
+    throw new UserError(`The file has ${size} bytes, too few for a safetensors header.`, {
+      file: path,
+      remedy: incomplete,
+    });
+  }
+  const prefix = Buffer.alloc(8);
+  await handle.read(prefix, 0, 8, 0);
+  const declared = prefix.readBigUInt64LE();
+  if (declared > BigInt(maxHeaderBytes)) {
+    throw new UserError(
+      `The header is declared as ${declared} bytes, more than the ${maxHeaderBytes} that the format allows.`,
+      { file: path, remedy: 'This is not a safetensors file, or its first bytes are damaged.' },
+    );
+  }
+  const bytes = Number(declared);
+  if (8 + bytes > size) {
+    throw new UserError(`The header needs ${8 + bytes} bytes, but the file ends after ${size}.`, {
+      file: path,
+      remedy: incomplete,
+    });
+  }
+  const buffer = Buffer.alloc(bytes);
+  await handle.read(buffer, 0, bytes, 8);
+  try {
+    return { json: new TextDecoder('utf-8', { fatal: true }).decode(buffer), bytes };
+  } catch {
+    throw new UserError('The header is not UTF-8.', { file: path, remedy: incomplete });
+  }
+}
+
+function parseHeader(
+  json: string,
+  path: string,
+  file: string,
+  dataStart: number,
+  size: number,
+): Omit<SafetensorsHeader, 'dataStart'> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(json);
+  } catch (error) {
+    throw new UserError(`The header is not JSON: ${(error as Error).message}.`, {
+      file: path,
+      remedy: incomplete,
+    });
+  }
+  if (!isRecord(parsed)) {
+    throw new UserError('The header is not a JSON object.', { file: path, remedy: incomplete });
+  }
+  refuseDuplicateKeys(json, path);
+  const metadata = parseMetadata(parsed['__metadata__'], path);
+  const tensors = Object.entries(parsed)
+    .filter(([name]) => name !== '__metadata__')
+    .map(([name, entry]) => parseEntry(name, entry, path, file, dataStart));
+  checkLayout(tensors, path, dataStart, size);
+  return { tensors, metadata };
+}
+
+/** JSON.parse keeps the last of two equal keys in silence; two tensors of one name are a fault. */
+function refuseDuplicateKeys(json: string, path: string): void {
+  const open: Set<string>[] = [];
+  visit(json, {
+    onObjectBegin: () => {
+      open.push(new Set());
+    },
+    onObjectEnd: () => {
+      open.pop();
+    },
+    onObjectProperty: (name) => {
+      const names = open.at(-1);
+      if (names?.has(name) === true) {
+        throw new UserError('The name occurs twice in the header.', {
+          file: path,
+          field: name,
+          remedy: incomplete,
+        });
+      }
+      names?.add(name);
+    },
+  });
+}
+
+function parseMetadata(value: unknown, path: string): Record<string, string> {
+  if (value === undefined) {
+    return {};
+  }
+  if (!isRecord(value) || Object.values(value).some((entry) => typeof entry !== 'string')) {
+    throw new UserError('It must map names to strings.', {
+      file: path,
+      field: '__metadata__',
+      remedy: incomplete,
+    });
+  }
+  return value as Record<string, string>;
+}
+
+function parseEntry(
+  name: string,
+  entry: unknown,
+  path: string,
+  file: string,
+  dataStart: number,
+): LazyTensor {
+  const fault = (problem: string): UserError =>
+    new UserError(problem, { file: path, field: name, remedy: incomplete });
+  if (!isRecord(entry)) {
+    throw fault('The header entry is not an object.');
+  }
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBits, dtype)) {
+    throw fault(
+      `Unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(dtypeBits).join(', ')}.`,
+    );
+  }
+  if (!Array.isArray(shape) || !shape.every(isSize)) {
+    throw fault(`The shape ${JSON.stringify(shape)} is not a list of sizes.`);
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
+    throw fault(`data_offsets ${JSON.stringify(offsets)} is not a pair of byte positions.`);
+  }
+  const [begin = 0, end = 0] = offsets;
+  const bits = elementCount(shape) * dtypeBits[dtype as DType];
+  if (!Number.isSafeInteger(bits)) {
+    throw fault(`The shape [${shape.join(', ')}] has more elements than any file can hold.`);
+  }
+  if (end - begin !== Math.ceil(bits / 8) || bits % 8 !== 0) {
+    throw fault(
+      `Shape [${shape.join(', ')}] of ${dtype} takes ${bits / 8} bytes, but data_offsets span ${end - begin}.`,
+    );
+  }
+  return {
+    name,
+    dtype: dtype as DType,
+    shape,
+    file,
+    offset: dataStart + begin,
+    length: end - begin,
+  };
+}
+
+/** The tensors must fill the data section exactly: no overlap, no hole, no missing end. */
+function checkLayout(
+  tensors: readonly LazyTensor[],
+  path: string,
+  dataStart: number,
+  size: number,
+): void {
+  const byOffset = [...tensors].sort((a, b) => a.offset - b.offset || a.length - b.length);
+  let end = dataStart;
+  for (const tensor of byOffset) {
+    if (tensor.offset !== end) {
+      const what =
+        tensor.offset < end ? 'overlaps the tensor before it' : 'leaves a hole before it';
+      throw new UserError(`Its data ${what} (byte ${tensor.offset}, expected ${end}).`, {
+        file: path,
+        field: tensor.name,
+        remedy: incomplete,
+      });
+    }
+    end = tensor.offset + tensor.length;
+  }
+  if (end !== size) {
+    throw new UserError(
+      end > size
+        ? `The file is truncated: its header promises ${end} bytes, it has ${size}.`
+        : `The file has ${size - end} bytes that no tensor claims.`,
+      { file: path, remedy: incomplete },
+    );
+  }
+}
+
+/** Opens a single .safetensors file or a `*.safetensors.index.json` with its shards. */
+export async function openSafetensors(path: string): Promise<Checkpoint> {
+  return path.endsWith(indexSuffix) ? openSharded(path) : openSingle(path);
+}
+
+async function openSingle(path: string): Promise<Checkpoint> {
+  const { tensors, metadata } = await readSafetensorsHeader(path);
+  const file = await realpath(path);
+  return {
+    tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
+    files: [file],
+    entry: path,
+    metadata,
+  };
+}
+
+async function openSharded(indexPath: string): Promise<Checkpoint> {
+  const weightMap = await readWeightMap(indexPath);
+  const shardNames = [...new Set(weightMap.values())].sort();
+  const tensors = new Map<string, LazyTensor>();
+  const files: string[] = [];
+  let metadata: Readonly<Record<string, string>> = {};
+  for (const shardName of shardNames) {
+    const shardPath = join(dirname(indexPath), shardName);
+    if (!(await isFile(shardPath))) {
+      throw new UserError(`The shard is missing, though ${basename(indexPath)} lists it.`, {
+        file: shardPath,
+        remedy: 'Download it into the model folder.',
+      });
+    }
+    const header = await readSafetensorsHeader(shardPath);
+    if (files.length === 0) {
+      metadata = header.metadata;
+    }
+    files.push(await realpath(shardPath));
+    for (const tensor of header.tensors) {
+      const owner = weightMap.get(tensor.name);
+      if (owner !== undefined && owner !== shardName) {
+        throw new UserError(`The index places this tensor in ${owner}, but it lies here too.`, {
+          file: shardPath,
+          field: tensor.name,
+          remedy: 'Shards of two different models are mixed: download them again.',
+        });
+      }
+      tensors.set(tensor.name, tensor);
+    }
+  }
+  for (const [name, shardName] of weightMap) {
+    if (!tensors.has(name)) {
+      throw new UserError(`The index places this tensor in ${shardName}, which lacks it.`, {
+        file: indexPath,
+        field: name,
+        remedy: 'Index and shards do not belong together: download them again.',
+      });
+    }
+  }
+  return { tensors, files, entry: indexPath, metadata };
+}
+
+async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
+  const remedy = 'Download the index again.';
+  let index: unknown;
+  try {
+    const handle = await open(indexPath, 'r');
+    try {
+      index = JSON.parse(await handle.readFile('utf8'));
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw new UserError(`The index cannot be read: ${(error as Error).message}.`, {
+      file: indexPath,
+      remedy,
+    });
+  }
+  const weightMap = isRecord(index) ? index['weight_map'] : undefined;
+  if (!isRecord(weightMap)) {
+    throw new UserError('It must map tensor names to shard files.', {
+      file: indexPath,
+      field: 'weight_map',
+      remedy,
+    });
+  }
+  return new Map(
+    Object.entries(weightMap).map(([name, shard]) => {
+      if (typeof shard !== 'string' || shard === '' || shard !== basename(shard)) {
+        throw new UserError(
+          `${JSON.stringify(shard)} is not the name of a file beside the index.`,
+          { file: indexPath, field: `weight_map.${name}`, remedy },
+        );
+      }
+      return [name, shard];
+    }),
+  );
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

@@ -1,0 +1,29 @@
+/** Forms in which a pruned model can be written. */
+export const outputFormats = ['safetensors', 'onnx'] as const;
+export type OutputFormat = (typeof outputFormats)[number];
+
+/** What writing a pruned model did, and how it was checked. */
+export interface PruneResult {
+  /** Absolute path of the new folder. */
+  readonly path: string;
+  readonly format: OutputFormat;
+  /** How other tools load it, as a sentence. */
+  readonly loadsWith: string;
+  /** Sublayer ids of the source model that are gone. */
+  readonly removed: readonly string[];
+  readonly parametersBefore: number;
+  readonly parametersAfter: number;
+  /** Size of weights on disk. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** The re-opened result against the source model with the sublayers skipped. */
+  readonly verification: {
+    /** max |a − b| / max |a| over the logits compared. */
+    readonly relativeError: number;
+    readonly tolerance: number;
+    /** Number of tokens whose logits were compared. */
+    readonly tokens: number;
+  };
+  /** Files written, relative to `path`, with their sizes in bytes. */
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+}

@@ -1,0 +1,114 @@
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { KeyValueCache } from './layered-model';
+import { emitLinear, emitRmsNorm } from './linear';
+import type { Linear } from './linear';
+import { emitRotation } from './rotary';
+import type { Rotary } from './rotary';
+
+/** Sizes shared by every attention sublayer of a model. */
+export interface AttentionShape {
+  readonly hiddenSize: number;
+  readonly numHeads: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+  readonly normEpsilon: number;
+  readonly rotary: Rotary;
+}
+
+/** Weights of one attention sublayer. */
+export interface AttentionWeights {
+  readonly norm: LazyTensor;
+  /** [query, key, value], or one matrix of all three. */
+  readonly queryKeyValue: readonly Linear[];
+  readonly output: Linear;
+  readonly headNorms?: { readonly query: LazyTensor; readonly key: LazyTensor };
+}
+
+/** Side values of an attention sublayer. */
+export interface AttentionSide {
+  readonly cos: Value;
+  readonly sin: Value;
+  /** Added to the scores: [batch | 1, 1, sequence, total], 0 or very negative. */
+  readonly mask: Value;
+}
+
+/**
+ * Emits hidden + attention(norm(hidden)), hidden [batch, sequence, hiddenSize]: grouped-query
+ * attention (arXiv 2305.13245) with rotary embedding.
+ */
+export function emitAttention(
+  graph: GraphBuilder,
+  shape: AttentionShape,
+  weights: AttentionWeights,
+  hidden: Value,
+  side: AttentionSide,
+  past?: KeyValueCache,
+): { hidden: Value; present: KeyValueCache } {
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, rotary, normEpsilon } = shape;
+  const normed = emitRmsNorm(graph, hidden, weights.norm, normEpsilon);
+  const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
+  const size = graph.op('Shape', [hidden]);
+  const [batch = '', sequence = ''] = graph.ops(
+    'Split',
+    [graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]), graph.ints([1, 1])],
+    2,
+    { axis: 0 },
+  );
+  const reshape = (x: Value, ...dims: readonly (Value | number)[]): Value =>
+    graph.op('Reshape', [
+      x,
+      graph.op(
+        'Concat',
+        dims.map((dim) => (typeof dim === 'number' ? graph.ints([dim]) : dim)),
+        { axis: 0 },
+      ),
+    ]);
+  const toHeads = (x: Value, heads: number, norm?: LazyTensor): Value => {
+    const split = reshape(x, batch, sequence, heads, headDim);
+    const scaled = norm === undefined ? split : emitRmsNorm(graph, split, norm, normEpsilon);
+    return graph.op('Transpose', [scaled], { perm: [0, 2, 1, 3] });
+  };
+
+  const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows);
+  const rotate = (heads: Value): Value => emitRotation(graph, rotary, headDim, heads, side);
+  const query = rotate(toHeads(q, numHeads, weights.headNorms?.query));
+  const newKey = rotate(toHeads(k, numKeyValueHeads, weights.headNorms?.key));
+  const newValue = toHeads(v, numKeyValueHeads);
+  const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
+  const value =
+    past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
+
+  // The queries of a group are stacked along the sequence, so keys and values need no repeating.
+  const grouped = reshape(query, batch, numKeyValueHeads, -1, headDim);
+  const scaled = graph.op('Mul', [grouped, graph.scalar(headDim ** -0.5)]);
+  const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
+  const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
+  const perHead = reshape(scores, batch, numHeads, sequence, total);
+  const masked = graph.op('Add', [perHead, side.mask]);
+  const probabilities = graph.op('Softmax', [masked], { axis: -1 });
+  const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
+  const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
+  const joined = graph.op('Reshape', [
+    graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
+    graph.ints([-1, numHeads * headDim]),
+  ]);
+  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, joined), size]);
+  return { hidden: graph.op('Add', [hidden, branch]), present: { key, value } };
+}
+
+function emitQueryKeyValue(
+  graph: GraphBuilder,
+  shape: AttentionShape,
+  weights: AttentionWeights,
+  rows: Value,
+): Value[] {
+  const projected = weights.queryKeyValue.map((linear) => emitLinear(graph, linear, rows));
+  const [fused = ''] = projected;
+  if (projected.length === 3) {
+    return projected;
+  }
+  const { numHeads, numKeyValueHeads, headDim } = shape;
+  const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+  return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });
+}

@@ -1,0 +1,53 @@
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { DType, LazyTensor } from '../checkpoints/lazy-tensor';
+
+/** y = x·Wᵀ + b with W stored as [out, in]. */
+export interface Linear {
+  readonly weight: LazyTensor;
+  readonly bias?: LazyTensor;
+}
+
+export const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
+  F32: DataType.FLOAT,
+  F16: DataType.FLOAT16,
+  BF16: DataType.BFLOAT16,
+};
+
+/** The tensor in its own dtype. */
+export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const dataType = onnxDataTypes[tensor.dtype];
+  if (dataType === undefined) {
+    throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which was to be refused on opening`);
+  }
+  const { name, shape, file, offset, length } = tensor;
+  return graph.weight({ name, dataType, shape, file, offset, length });
+}
+
+/** The tensor as float32; ONNX Runtime folds the cast when the session is made. */
+export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const stored = emitStored(graph, tensor);
+  return tensor.dtype === 'F32' ? stored : graph.op('Cast', [stored], { to: DataType.FLOAT });
+}
+
+/** Applies `linear` to `rows` [rows, in], giving [rows, out]. Gemm takes W as it is stored. */
+export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
+  const inputs = [rows, emitWeight(graph, linear.weight)];
+  if (linear.bias !== undefined) {
+    inputs.push(emitWeight(graph, linear.bias));
+  }
+  return graph.op('Gemm', inputs, { transB: 1 });
+}
+
+/** RMS norm (arXiv 1910.07467) over the last axis: x / √(mean(x²) + ε) · g. */
+export function emitRmsNorm(
+  graph: GraphBuilder,
+  x: Value,
+  gain: LazyTensor,
+  epsilon: number,
+): Value {
+  const square = graph.op('Pow', [x, graph.scalar(2)]);
+  const mean = graph.op('ReduceMean', [square], { axes: [-1], keepdims: 1 });
+  const root = graph.op('Sqrt', [graph.op('Add', [mean, graph.scalar(epsilon)])]);
+  return graph.op('Mul', [graph.op('Div', [x, root]), emitWeight(graph, gain)]);
+}

@@ -1,0 +1,43 @@
+/** What a removable unit of the residual stream computes. */
+export type SublayerKind = 'attention' | 'feedforward';
+
+/** One removable unit hᵢ₊₁ = hᵢ + f(hᵢ) of a model, with what it costs. */
+export interface SublayerSummary {
+  /** `block.N.attention` or `block.N.feedforward`, N counted from 0. */
+  readonly id: string;
+  readonly block: number;
+  readonly kind: SublayerKind;
+  /** Number of weights, norms and biases included. */
+  readonly parameters: number;
+  /** Bytes of those weights as stored in the checkpoint. */
+  readonly bytes: number;
+  /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */
+  readonly flopsPerToken: number;
+  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
+  readonly kvBytesPerToken: number;
+}
+
+/** What `inspect` reports of a model, read from headers alone. */
+export interface ModelSummary {
+  /** Name shown to people: the model folder's name. */
+  readonly name: string;
+  /** Absolute path of the model folder. */
+  readonly path: string;
+  /** `model_type` of config.json. */
+  readonly architecture: string;
+  readonly parameters: number;
+  /** Bytes of all tensors in the checkpoint. */
+  readonly bytes: number;
+  /** Element types present in the checkpoint, with the bytes each takes. */
+  readonly dtypes: Readonly<Record<string, number>>;
+  readonly blocks: number;
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  readonly maxPositions: number;
+  readonly tiedHead: boolean;
+  readonly sublayers: readonly SublayerSummary[];
+  /** SHA-256 over config, headers and samples of the weights. */
+  readonly fingerprint: string;
+  /** Remarks, such as tensors of the checkpoint that the architecture does not use. */
+  readonly warnings: readonly string[];
+}

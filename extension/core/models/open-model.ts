@@ -1,0 +1,123 @@
+import { readFile } from 'node:fs/promises';
+import { dtypeBits, elementCount } from '../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { locateModel } from '../checkpoints/model-folder';
+import type { ModelFolder } from '../checkpoints/model-folder';
+import { openSafetensors } from '../checkpoints/safetensors';
+import { UserError } from '../user-error';
+import { architectures } from './architectures';
+import { fingerprintModel } from './fingerprint';
+import type { LayeredModel } from './layered-model';
+import { parseModelConfig, readModelType } from './model-config';
+import type { ModelConfig } from './model-config';
+import type { ModelSummary, SublayerSummary } from './model-summary';
+import { layOutTransformer } from './transformer-layout';
+import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
+import { sublayerTensors, TransformerModel } from './transformer-model';
+
+/**
+ * Opens a model from its folder or any of its files. Only headers are read.
+ * @throws UserError when something is missing, damaged or not known.
+ */
+export async function openModel(path: string): Promise<LayeredModel> {
+  const folder = await locateModel(path);
+  const configText = await readFile(folder.config, 'utf8');
+  const modelType = readModelType(configText);
+  const architecture = architectures.find((known) => known.modelType === baseType(modelType));
+  if (modelType !== undefined && architecture === undefined) {
+    throw new UserError(`Architecture "${modelType}" is not known.`, {
+      file: folder.config,
+      field: 'model_type',
+      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+    });
+  }
+  const config = parseModelConfig(configText, folder.config);
+  if (architecture === undefined) {
+    throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
+  }
+  if (config.quantization_config != null) {
+    throw new UserError(
+      `The weights are quantized (${config.quantization_config.quant_method ?? 'method not named'}), which cannot be run yet.`,
+      {
+        file: folder.config,
+        field: 'quantization_config',
+        remedy: 'Use the original weights in float32, float16 or bfloat16.',
+      },
+    );
+  }
+  const checkpoint = await openSafetensors(folder.weights);
+  const layout = layOutTransformer(architecture, config, folder, checkpoint);
+  const fingerprint = await fingerprintModel(configText, checkpoint);
+  const tensors = [...checkpoint.tensors.values()];
+  const summary = summarize(folder, config, layout, tensors, fingerprint);
+  return new TransformerModel(summary, checkpoint.files, layout);
+}
+
+/** Prefix of `model_type` in folders that Espalier has written; see export/. */
+export const prunedTypePrefix = 'espalier-';
+
+function baseType(modelType: string | undefined): string | undefined {
+  return modelType?.startsWith(prunedTypePrefix) === true
+    ? modelType.slice(prunedTypePrefix.length)
+    : modelType;
+}
+
+function summarize(
+  folder: ModelFolder,
+  config: ModelConfig,
+  layout: TransformerLayout,
+  tensors: readonly LazyTensor[],
+  fingerprint: string,
+): ModelSummary {
+  const unused = new Set(layout.unused);
+  const used = tensors.filter((tensor) => !unused.has(tensor.name));
+  const dtypes: Record<string, number> = {};
+  for (const tensor of tensors) {
+    dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + tensor.length;
+  }
+  const [firstUnused] = layout.unused;
+  return {
+    name: folder.name,
+    path: folder.path,
+    architecture: config.model_type,
+    parameters: sum(used, (tensor) => elementCount(tensor.shape)),
+    bytes: sum(tensors, (tensor) => tensor.length),
+    dtypes,
+    blocks: config.num_hidden_layers,
+    hiddenSize: config.hidden_size,
+    vocabularySize: config.vocab_size,
+    maxPositions: config.max_position_embeddings,
+    tiedHead: layout.tiedHead,
+    sublayers: layout.sublayers.map((sublayer) => summarizeSublayer(sublayer, layout)),
+    fingerprint,
+    warnings:
+      firstUnused === undefined
+        ? []
+        : [
+            `${layout.unused.length} tensors of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
+          ],
+  };
+}
+
+function summarizeSublayer(
+  sublayer: TransformerSublayer,
+  layout: TransformerLayout,
+): SublayerSummary {
+  const tensors = sublayerTensors(sublayer);
+  const { numKeyValueHeads, headDim } = layout.attention;
+  const storedBytes = dtypeBits[sublayer.weights.norm.dtype] / 8;
+  return {
+    id: `block.${sublayer.block}.${sublayer.kind}`,
+    block: sublayer.block,
+    kind: sublayer.kind,
+    parameters: sum(tensors, (tensor) => elementCount(tensor.shape)),
+    bytes: sum(tensors, (tensor) => tensor.length),
+    flopsPerToken: sum(tensors, ({ shape }) => (shape.length === 2 ? 2 * elementCount(shape) : 0)),
+    kvBytesPerToken:
+      sublayer.kind === 'attention' ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
+  };
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

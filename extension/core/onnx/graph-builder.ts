@@ -1,0 +1,267 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProtoSchema,
+  TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from './proto/onnx_pb';
+import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from './proto/onnx_pb';
+
+export { DataType };
+
+/** Name of an edge of the graph. */
+export type Value = string;
+
+/** A size, or the name of a size known only when the graph runs. */
+export type Dimension = number | string;
+
+/** An initializer whose bytes stay in a file. */
+export interface ExternalData {
+  /** Name of the initializer, unique in the graph. */
+  readonly name: string;
+  readonly dataType: DataType;
+  readonly shape: readonly number[];
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly length: number;
+}
+
+/** Where an initializer's bytes are said to lie in the serialized model. */
+export interface ExternalLocation {
+  /** Path relative to the folder given to ONNX Runtime, with forward slashes. */
+  readonly location: string;
+  readonly offset: number;
+}
+
+/** Marks an attribute as a float, since JavaScript has one type of number. */
+export interface FloatAttribute {
+  readonly float: number;
+}
+export type Attribute = number | readonly number[] | string | FloatAttribute;
+
+/** Opset with LayerNormalization and without inputs-as-axes reductions; read by every ONNX Runtime since 1.12. */
+const opsetVersion = 17n;
+const irVersion = 8n;
+
+/** Builds one ONNX graph, node by node; weights are named by file and offset, never read. */
+export class GraphBuilder {
+  private readonly nodes: NodeProto[] = [];
+  private readonly inputs: ValueInfoProto[] = [];
+  private readonly outputs: ValueInfoProto[] = [];
+  private readonly constants = new Map<string, TensorProto>();
+  private readonly external = new Map<string, ExternalData>();
+  private scope = '';
+  private counter = 0;
+
+  public constructor(private readonly name: string) {}
+
+  /** Initializers that stay in their files, in order of first use. */
+  public get externalData(): readonly ExternalData[] {
+    return [...this.external.values()];
+  }
+
+  /** Prefixes the names of nodes emitted by `emit`, so that the graph can be read by people. */
+  public within<T>(scope: string, emit: () => T): T {
+    const outer = this.scope;
+    this.scope = `${outer}/${scope}`;
+    try {
+      return emit();
+    } finally {
+      this.scope = outer;
+    }
+  }
+
+  public input(name: string, type: DataType, shape: readonly Dimension[]): Value {
+    this.inputs.push(valueInfo(name, type, shape));
+    return name;
+  }
+
+  /** Declares `value` as an output under `name`. */
+  public output(name: string, value: Value, type: DataType, shape: readonly Dimension[]): void {
+    this.nodes.push(
+      create(NodeProtoSchema, {
+        name: `output/${name}`,
+        opType: 'Identity',
+        input: [value],
+        output: [name],
+      }),
+    );
+    this.outputs.push(valueInfo(name, type, shape));
+  }
+
+  public weight(data: ExternalData): Value {
+    this.external.set(data.name, data);
+    return data.name;
+  }
+
+  public floats(values: readonly number[] | Float32Array, shape: readonly number[]): Value {
+    const data = Float32Array.from(values);
+    return this.constant(DataType.FLOAT, shape, new Uint8Array(data.buffer), `f:${shape}:${data}`);
+  }
+
+  public ints(values: readonly number[], shape: readonly number[] = [values.length]): Value {
+    const data = BigInt64Array.from(values, BigInt);
+    return this.constant(DataType.INT64, shape, new Uint8Array(data.buffer), `i:${shape}:${data}`);
+  }
+
+  /** A float without dimensions. */
+  public scalar(value: number): Value {
+    return this.floats([value], []);
+  }
+
+  /** Adds a node with one output. */
+  public op(
+    type: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): Value {
+    const [output = ''] = this.ops(type, inputs, 1, attributes);
+    return output;
+  }
+
+  /** Adds a node with `count` outputs. */
+  public ops(
+    type: string,
+    inputs: readonly Value[],
+    count: number,
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): Value[] {
+    const name = `${this.scope}/${type}_${this.counter++}`;
+    const outputs = Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`));
+    this.nodes.push(
+      create(NodeProtoSchema, {
+        name,
+        opType: type,
+        input: [...inputs],
+        output: outputs,
+        attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+      }),
+    );
+    return outputs;
+  }
+
+  /** Serializes the model; `locate` says where each external initializer will be found. */
+  public toBytes(
+    locate: (data: ExternalData) => ExternalLocation,
+    metadata: Readonly<Record<string, string>> = {},
+  ): Uint8Array {
+    const initializers = [
+      ...this.constants.values(),
+      ...this.externalData.map((data) => externalTensor(data, locate(data))),
+    ];
+    return toBinary(
+      ModelProtoSchema,
+      create(ModelProtoSchema, {
+        irVersion,
+        producerName: 'espalier',
+        opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: opsetVersion })],
+        metadataProps: Object.entries(metadata).map(([key, value]) => entry(key, value)),
+        graph: create(GraphProtoSchema, {
+          name: this.name,
+          node: this.nodes,
+          input: this.inputs,
+          output: this.outputs,
+          initializer: initializers,
+        }),
+      }),
+    );
+  }
+
+  private constant(
+    dataType: DataType,
+    shape: readonly number[],
+    rawData: Uint8Array,
+    key: string,
+  ): Value {
+    const known = this.constants.get(key);
+    if (known !== undefined) {
+      return known.name;
+    }
+    const name = `constant_${this.constants.size}`;
+    this.constants.set(
+      key,
+      create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData }),
+    );
+    return name;
+  }
+}
+
+/** Marks `value` as a float attribute. */
+export function float(value: number): FloatAttribute {
+  return { float: value };
+}
+
+function attribute(name: string, value: Attribute): AttributeProto {
+  if (typeof value === 'string') {
+    return create(AttributeProtoSchema, {
+      name,
+      type: AttributeType.STRING,
+      s: new TextEncoder().encode(value),
+    });
+  }
+  if (typeof value === 'number') {
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if ('float' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  }
+  return create(AttributeProtoSchema, {
+    name,
+    type: AttributeType.INTS,
+    ints: value.map(BigInt),
+  });
+}
+
+function entry(key: string, value: string) {
+  return create(StringStringEntryProtoSchema, { key, value });
+}
+
+function externalTensor(data: ExternalData, at: ExternalLocation): TensorProto {
+  return create(TensorProtoSchema, {
+    name: data.name,
+    dataType: data.dataType,
+    dims: data.shape.map(BigInt),
+    dataLocation: DataLocation.EXTERNAL,
+    externalData: [
+      entry('location', at.location),
+      entry('offset', String(at.offset)),
+      entry('length', String(data.length)),
+    ],
+  });
+}
+
+function valueInfo(name: string, elemType: DataType, shape: readonly Dimension[]): ValueInfoProto {
+  const dim = shape.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value:
+        typeof size === 'number'
+          ? { case: 'dimValue', value: BigInt(size) }
+          : { case: 'dimParam', value: size },
+    }),
+  );
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, {
+      value: {
+        case: 'tensorType',
+        value: create(TypeProto_TensorSchema, {
+          elemType,
+          shape: create(TensorShapeProtoSchema, { dim }),
+        }),
+      },
+    }),
+  });
+}

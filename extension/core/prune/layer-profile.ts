@@ -1,0 +1,97 @@
+import type { ModelSummary } from '../models/model-summary';
+import type { BaselineName, SearchMode, SearchSettings } from './options';
+
+/** A candidate's distance to the dense model; `null` where early stopping made it needless. */
+export interface CandidateDistance {
+  /** `block.N.attention`, `block.N.feedforward`, or `block.N` for whole blocks. */
+  readonly sublayer: string;
+  readonly distance: number | null;
+  /** Where `distance` is null: the distance is at least this. */
+  readonly atLeast?: number;
+}
+
+/** One greedy step: what was removed, and the distance of the model that lacks it and all before. */
+export interface Round {
+  readonly removed: string;
+  readonly distance: number;
+  /** Distances of this round as far as computed; absent for orders that were not searched. */
+  readonly candidates?: readonly CandidateDistance[];
+}
+
+/** The calibration tokens a profile was made with. */
+export interface CalibrationSummary {
+  /** The file's path, or `bundled`. */
+  readonly source: string;
+  readonly sequences: number;
+  readonly length: number;
+  readonly tokens: number;
+  /** SHA-256 of the exact token ids, sequence by sequence. */
+  readonly fingerprint: string;
+}
+
+/** What a search cost. One evaluation is one sublayer run over one calibration sequence. */
+export interface SearchCost {
+  readonly seconds: number;
+  readonly sublayerEvaluations: number;
+  /** What running the whole model for every candidate of every round would have taken. */
+  readonly naiveSublayerEvaluations: number;
+}
+
+/** Perplexity of the model after some rounds, on text that is not the calibration text. */
+export interface ProfileEvaluation {
+  /** Number of rounds applied; 0 is the dense model. */
+  readonly rounds: number;
+  readonly text: string;
+  readonly perplexity: number;
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+}
+
+/** The document `NAME.layerprofile.json`: everything a search found, and how. */
+export interface LayerProfile {
+  readonly format: 'espalier.layerprofile';
+  readonly version: 1;
+  readonly model: ModelSummary;
+  readonly calibration: CalibrationSummary;
+  readonly metric: SearchSettings['metric'];
+  /** The metric's formula and normalisation, in words. */
+  readonly metricDefinition: string;
+  readonly settings: SearchSettings;
+  readonly search: SearchCost & { readonly mode: SearchMode; readonly device: string };
+  /** Every candidate's distance when removed alone from the dense model, in model order. */
+  readonly candidates: readonly CandidateDistance[];
+  readonly rounds: readonly Round[];
+  readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
+  /** 1 − cos(x, x + f(x)) of each sublayer: a cheap local preview, not a distance of logits. */
+  readonly cosineLocal: readonly CandidateDistance[];
+  readonly evaluations: readonly ProfileEvaluation[];
+  /** ISO 8601. */
+  readonly created: string;
+  readonly versions: {
+    readonly espalier: string;
+    readonly onnxruntime: string;
+    readonly node: string;
+  };
+  readonly machine: {
+    readonly platform: string;
+    readonly processor: string;
+    readonly cores: number;
+  };
+}
+
+/** Partial results of a running search, in the order they become known. */
+export type ProfileEvent =
+  | {
+      readonly kind: 'started';
+      readonly model: ModelSummary;
+      readonly calibration: CalibrationSummary;
+      readonly settings: SearchSettings;
+      readonly device: string;
+      /** Ids of all candidates in model order. */
+      readonly candidates: readonly string[];
+    }
+  | { readonly kind: 'cosine-local'; readonly distances: readonly CandidateDistance[] }
+  /** `round` counts from 1. */
+  | { readonly kind: 'candidate'; readonly round: number; readonly distance: CandidateDistance }
+  | { readonly kind: 'round'; readonly round: number; readonly result: Round }
+  | { readonly kind: 'baseline'; readonly name: BaselineName; readonly rounds: readonly Round[] };

@@ -1,0 +1,68 @@
+/** Distances between the logits of the dense and of a pruned model (spec/finercut, "Distances"). */
+export const metricNames = ['js', 'js-reference', 'kl', 'norm', 'angular', 'perplexity'] as const;
+export type MetricName = (typeof metricNames)[number];
+
+/**
+ * How the removal order is found. `exact` gives the order and distances of `naive` for less work;
+ * `lazy` is approximate; the last three are baselines that rank without searching.
+ */
+export const searchModes = ['exact', 'lazy', 'naive', 'one-shot', 'random', 'reverse'] as const;
+export type SearchMode = (typeof searchModes)[number];
+
+/** What a candidate for removal is. */
+export const levels = ['sublayer', 'attention', 'feedforward', 'block'] as const;
+export type Level = (typeof levels)[number];
+
+/** When to stop removing. Ratios are fractions of the whole, in (0, 1]. */
+export type Budget =
+  | { readonly kind: 'count'; readonly count: number }
+  /** Fraction of the model's sublayers; `block` removals count two. */
+  | { readonly kind: 'ratio'; readonly ratio: number }
+  /** Fraction of the model's parameters. */
+  | { readonly kind: 'parameters'; readonly ratio: number }
+  | { readonly kind: 'all' };
+
+/** Where the calibration tokens come from. */
+export interface CalibrationRequest {
+  /** A .txt, .md or .jsonl file; the bundled text when absent. */
+  readonly file?: string;
+  /** Number of sequences. */
+  readonly sequences: number;
+  /** Tokens per sequence. */
+  readonly length: number;
+}
+
+/** Everything that decides what a search finds. */
+export interface SearchSettings {
+  readonly metric: MetricName;
+  readonly mode: SearchMode;
+  readonly level: Level;
+  readonly budget: Budget;
+  /** Candidate ids that stay. A block's id protects both its sublayers. */
+  readonly protect: readonly string[];
+  /** The reference's `exclude` x: the first ⌊x·N/2⌋+1 blocks wait until ⌊x·N⌋+1 sublayers are gone. 0: off. */
+  readonly exclude: number;
+  /** Whether `exact` and `lazy` compute every distance in every round, not only in the first. */
+  readonly everyDistance: boolean;
+  /** Also measure the removal orders of these baselines. */
+  readonly baselines: readonly BaselineName[];
+  /** Seed of the `random` order. */
+  readonly seed: number;
+}
+
+export const baselineNames = ['one-shot', 'reverse', 'random'] as const;
+export type BaselineName = (typeof baselineNames)[number];
+
+export const defaultSettings: SearchSettings = {
+  metric: 'js',
+  mode: 'exact',
+  level: 'sublayer',
+  budget: { kind: 'ratio', ratio: 0.25 },
+  protect: [],
+  exclude: 0,
+  everyDistance: false,
+  baselines: [...baselineNames],
+  seed: 0,
+};
+
+export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };

@@ -1,0 +1,19 @@
+/** The document `NAME.pruneplan.json`: what to remove from which model. Made to be edited by hand. */
+export interface PrunePlan {
+  readonly $schema?: string;
+  readonly format: 'espalier.pruneplan';
+  readonly version: 1;
+  readonly model: {
+    /** Path of the model folder, relative to the plan's own folder or absolute. */
+    readonly path: string;
+    /** Fingerprint of the model the plan was made for; absent in plans written by hand. */
+    readonly fingerprint?: string;
+  };
+  /** Sublayer ids (`block.3.attention`) or block ids (`block.3`, both sublayers). */
+  readonly remove: readonly string[];
+  /** Ids a later search must keep. */
+  readonly protect?: readonly string[];
+  /** The profile it came from, relative to the plan's folder. */
+  readonly profile?: string;
+  readonly note?: string;
+}

@@ -1,0 +1,225 @@
+import { Tensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
+import { elementCount } from '../checkpoints/lazy-tensor';
+import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import type { LayeredModel, ModelInputs } from '../models/layered-model';
+import type { DeviceName } from './device';
+import { SessionPool } from './session-pool';
+import type { SessionRecipe } from './session-pool';
+
+/** Hidden states of one sequence, float32 [sequence, hidden]. */
+export type HiddenState = Float32Array;
+
+/** A graph from hidden states to numbers, kept apart from the model (such as a distance). */
+export interface Readout {
+  readonly key: string;
+  /** Emits from inputs that it declares itself; `epilogue` gives logits of hidden states. */
+  readonly build: (graph: GraphBuilder, model: LayeredModel) => void;
+}
+
+/** Most hidden-state elements sent through a sublayer in one run. */
+const maxElementsPerRun = 1 << 22;
+/** Share of the memory that sessions may take; the rest is for hidden states. */
+const sessionShare = 0.75;
+
+/** Runs a layered model piece by piece over hidden states that live in JavaScript. */
+export class LayeredExecutor {
+  private readonly pool: SessionPool;
+  private readonly side = new Map<number, ReadonlyMap<string, Tensor>>();
+  private evaluationCount = 0;
+
+  public constructor(
+    public readonly model: LayeredModel,
+    public readonly device: DeviceName,
+    private readonly memoryBytes: number,
+  ) {
+    this.pool = new SessionPool(device, memoryBytes * sessionShare);
+  }
+
+  /** Sublayer evaluations so far: one sublayer run over one sequence. */
+  public get evaluations(): number {
+    return this.evaluationCount;
+  }
+
+  /** Bytes that hidden states may take beside the sessions. */
+  public get stateBytes(): number {
+    const model = this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
+    return this.memoryBytes - Math.min(model, this.memoryBytes * sessionShare);
+  }
+
+  /** h₀ of one sequence of token ids. */
+  public async embed(ids: Int32Array): Promise<HiddenState> {
+    const outputs = await this.runPrologue(ids);
+    if (!this.side.has(ids.length)) {
+      this.side.set(
+        ids.length,
+        new Map(this.model.sideValues.map(({ name }) => [name, tensorOf(outputs, name)])),
+      );
+    }
+    return floatsOf(outputs, 'hidden');
+  }
+
+  /** hᵢ → hᵢ₊₁ for several sequences of equal length, each embedded before. */
+  public async run(index: number, states: readonly HiddenState[]): Promise<HiddenState[]> {
+    const [first] = states;
+    if (first === undefined) {
+      return [];
+    }
+    const { hiddenSize } = this.model.summary;
+    const length = first.length / hiddenSize;
+    const side = this.side.get(length);
+    if (side === undefined) {
+      throw new Error(`no sequence of ${length} tokens was embedded`);
+    }
+    this.evaluationCount += states.length;
+    const perRun = Math.max(1, Math.floor(maxElementsPerRun / first.length));
+    return this.pool.use(this.sublayerRecipe(index), async (session) => {
+      const results: HiddenState[] = [];
+      for (let start = 0; start < states.length; start += perRun) {
+        const batch = states.slice(start, start + perRun);
+        const feeds: Record<string, Tensor> = { hidden: stack(batch, length, hiddenSize) };
+        for (const name of this.model.sideNames(index)) {
+          feeds[name] = side.get(name) ?? missing(name);
+        }
+        const output = floatsOf(await session.run(feeds), 'next');
+        batch.forEach((_, i) => {
+          results.push(output.slice(i * first.length, (i + 1) * first.length));
+        });
+      }
+      return results;
+    });
+  }
+
+  /** Runs a graph of the caller's, with the head's weights at hand. */
+  public async read(
+    readout: Readout,
+    feeds: Readonly<Record<string, Tensor>>,
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    return this.pool.use(
+      {
+        key: readout.key,
+        bytes: this.headBytes(),
+        build: () => {
+          const graph = new GraphBuilder(readout.key);
+          readout.build(graph, this.model);
+          return graph;
+        },
+      },
+      async (session) => session.run(feeds),
+    );
+  }
+
+  /** Logits [sequence, vocabulary] of one final hidden state. */
+  public async logits(state: HiddenState): Promise<Float32Array> {
+    const { hiddenSize } = this.model.summary;
+    const outputs = await this.read(logitsReadout, {
+      hidden: stack([state], state.length / hiddenSize, hiddenSize),
+    });
+    return floatsOf(outputs, 'logits');
+  }
+
+  public async dispose(): Promise<void> {
+    await this.pool.dispose();
+  }
+
+  private async runPrologue(ids: Int32Array): Promise<InferenceSession.OnnxValueMapType> {
+    const build = (): GraphBuilder => {
+      const graph = new GraphBuilder('prologue');
+      const input = (name: string): string =>
+        graph.input(name, DataType.INT64, ['batch', 'sequence']);
+      const inputs: ModelInputs = {
+        inputIds: input('input_ids'),
+        attentionMask: input('attention_mask'),
+        positionIds: input('position_ids'),
+      };
+      const { hidden, side } = this.model.emitPrologue(graph, inputs);
+      const { hiddenSize } = this.model.summary;
+      graph.output('hidden', hidden, DataType.FLOAT, ['batch', 'sequence', hiddenSize]);
+      for (const { name, shape } of this.model.sideValues) {
+        graph.output(name, side[name] ?? missing(name), DataType.FLOAT, shape);
+      }
+      return graph;
+    };
+    const row = (values: BigInt64Array): Tensor => new Tensor('int64', values, [1, ids.length]);
+    return this.pool.use({ key: 'prologue', bytes: this.headBytes(), build }, async (session) =>
+      session.run({
+        input_ids: row(BigInt64Array.from(ids, BigInt)),
+        attention_mask: row(new BigInt64Array(ids.length).fill(1n)),
+        position_ids: row(BigInt64Array.from(ids, (_, position) => BigInt(position))),
+      }),
+    );
+  }
+
+  private sublayerRecipe(index: number): SessionRecipe {
+    const id = this.model.summary.sublayers[index]?.id ?? String(index);
+    const build = (): GraphBuilder => {
+      const graph = new GraphBuilder(id);
+      const shape = ['batch', 'sequence', this.model.summary.hiddenSize];
+      const hidden = graph.input('hidden', DataType.FLOAT, shape);
+      const names = this.model.sideNames(index);
+      for (const { name, shape: sideShape } of this.model.sideValues) {
+        if (names.includes(name)) {
+          graph.input(name, DataType.FLOAT, sideShape);
+        }
+      }
+      const side = Object.fromEntries(names.map((name) => [name, name]));
+      const next = this.model.emitSublayer(graph, index, hidden, side).hidden;
+      graph.output('next', next, DataType.FLOAT, shape);
+      return graph;
+    };
+    const elements = this.model
+      .sublayerTensors(index)
+      .reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
+    return { key: id, bytes: elements * Float32Array.BYTES_PER_ELEMENT, build };
+  }
+
+  private headBytes(): number {
+    const { hiddenSize, vocabularySize } = this.model.summary;
+    return hiddenSize * vocabularySize * Float32Array.BYTES_PER_ELEMENT;
+  }
+}
+
+const logitsReadout: Readout = {
+  key: 'logits',
+  build: (graph, model) => {
+    const { hiddenSize, vocabularySize } = model.summary;
+    const hidden = graph.input('hidden', DataType.FLOAT, ['batch', 'sequence', hiddenSize]);
+    graph.output('logits', model.emitEpilogue(graph, hidden), DataType.FLOAT, [
+      'batch',
+      'sequence',
+      vocabularySize,
+    ]);
+  },
+};
+
+/** Joins states into one tensor [batch, length, hiddenSize]; a single one is not copied. */
+export function stack(states: readonly HiddenState[], length: number, hiddenSize: number): Tensor {
+  const [only] = states;
+  if (states.length === 1 && only !== undefined) {
+    return new Tensor('float32', only, [1, length, hiddenSize]);
+  }
+  const size = length * hiddenSize;
+  const joined = new Float32Array(states.length * size);
+  states.forEach((state, i) => {
+    joined.set(state, i * size);
+  });
+  return new Tensor('float32', joined, [states.length, length, hiddenSize]);
+}
+
+/** The float32 values of an output. */
+export function floatsOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float32Array {
+  const { data } = tensorOf(outputs, name);
+  if (!(data instanceof Float32Array)) {
+    throw new Error(`output ${name} is not float32`);
+  }
+  return data;
+}
+
+function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: string): Tensor {
+  const value = outputs[name];
+  return value instanceof Tensor ? value : missing(name);
+}
+
+function missing(name: string): never {
+  throw new Error(`the graph has no value named ${name}`);
+}

@@ -1,0 +1,48 @@
+import { parse, relative, sep } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
+import type { GraphBuilder } from '../onnx/graph-builder';
+import { UserError } from '../user-error';
+import type { DeviceName } from './device';
+
+/** How a session is to be made. */
+export interface SessionOptions {
+  readonly device: DeviceName;
+  /**
+   * Repack weights for speed when the session is made. Costs a private copy of the weights and the
+   * time to make it, so it pays only for sessions that are kept.
+   */
+  readonly prepack: boolean;
+}
+
+/**
+ * Makes a session whose weights ONNX Runtime maps from the model's own files: locations are given
+ * relative to the root of the file system, as absolute ones are refused.
+ */
+export async function createSession(
+  graph: GraphBuilder,
+  options: SessionOptions,
+): Promise<InferenceSession> {
+  const roots = new Set(graph.externalData.map((data) => parse(data.file).root));
+  const [root = parse(process.cwd()).root, ...others] = roots;
+  if (others.length > 0) {
+    throw new UserError('The weights lie on several drives.', {
+      remedy: `Move them to one of ${[...roots].join(', ')}.`,
+    });
+  }
+  const model = graph.toBytes((data) => ({
+    location: relative(root, data.file).split(sep).join('/'),
+    offset: data.offset,
+  }));
+  return InferenceSession.create(model, {
+    executionProviders:
+      options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+    extra: {
+      session: {
+        model_external_initializers_file_folder_path: root,
+        disable_prepacking: options.prepack ? '0' : '1',
+      },
+    },
+  });
+}

@@ -1,0 +1,109 @@
+import type { StageProgress } from '../core/jobs/job';
+import type { ModelSummary } from '../core/models/model-summary';
+import type {
+  CalibrationSummary,
+  CandidateDistance,
+  ProfileEvaluation,
+  Round,
+  SearchCost,
+} from '../core/prune/layer-profile';
+import type { BaselineName, SearchSettings } from '../core/prune/options';
+
+/** What is running for a panel, if anything. */
+export type PanelJob =
+  | { readonly kind: 'idle' }
+  | {
+      readonly kind: 'running';
+      readonly what: 'profile' | 'prune' | 'evaluate';
+      readonly progress: StageProgress | undefined;
+    }
+  /** The last job ended without a result; `resumable` when its journal allows going on. */
+  | {
+      readonly kind: 'stopped';
+      readonly what: 'profile' | 'prune' | 'evaluate';
+      readonly reason: 'cancelled' | 'failed' | 'crashed';
+      readonly message: string;
+      readonly resumable: boolean;
+    };
+
+/** A profile as far as it is known: complete when loaded from a document, growing while a search runs. */
+export interface ProfileState {
+  readonly settings: SearchSettings;
+  readonly metricDefinition: string;
+  readonly calibration: CalibrationSummary;
+  readonly candidates: readonly CandidateDistance[];
+  readonly cosineLocal: readonly CandidateDistance[];
+  readonly rounds: readonly Round[];
+  readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
+  readonly evaluations: readonly ProfileEvaluation[];
+  /** What the search runs, or ran, on. */
+  readonly device?: string;
+  /** Absent while the search runs. */
+  readonly search?: SearchCost;
+}
+
+/** One line of the preview of config.json. */
+export interface ConfigChange {
+  readonly line: string;
+  readonly change: 'same' | 'removed' | 'added';
+}
+
+/** Everything the heatmap panel draws from. The host owns it; the webview never guesses. */
+export interface HeatmapState {
+  readonly model: ModelSummary;
+  readonly profile: ProfileState | undefined;
+  readonly job: PanelJob;
+  /** Rounds of the profile applied in the current selection, or undefined when edited by hand. */
+  readonly selectedRounds: number | undefined;
+  /** Sublayer ids chosen for removal, in order of removal where known. */
+  readonly removed: readonly string[];
+  /** Sublayer ids that must stay. */
+  readonly protectedIds: readonly string[];
+  /** What writing the selection would do to config.json, and how the result loads. */
+  readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
+  /** Held-out perplexity of the current selection, when it has been evaluated. */
+  readonly selectionEvaluation: ProfileEvaluation | undefined;
+  /** File the profile was loaded from or saved to, where there is one. */
+  readonly profileFile?: string;
+  /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */
+  readonly blocked: string | undefined;
+}
+
+/**
+ * What the webview keeps with `setState` (among view details of its own), so that a
+ * WebviewPanelSerializer can bring back the same panel with the same selection.
+ */
+export interface HeatmapRestore {
+  /** Absolute path of the model folder. */
+  readonly model: string;
+  readonly profileFile?: string;
+  readonly selectedRounds?: number;
+  readonly removed: readonly string[];
+  readonly protectedIds: readonly string[];
+}
+
+/** host → webview */
+export type ToHeatmap =
+  /** Answer to `ready`, and after every change that is not covered by `patch`. */
+  | { readonly type: 'state'; readonly state: HeatmapState }
+  /** Replaces the named fields: what changes often while a job runs. */
+  | { readonly type: 'patch'; readonly patch: Partial<HeatmapState> };
+
+/** webview → host */
+export type FromHeatmap =
+  | { readonly type: 'ready' }
+  | { readonly type: 'selectRounds'; readonly rounds: number }
+  /** A click on a cell: keep → removed → protected → keep. */
+  | {
+      readonly type: 'setMark';
+      readonly sublayer: string;
+      readonly mark: 'keep' | 'removed' | 'protected';
+    }
+  | { readonly type: 'profile' }
+  | { readonly type: 'prune' }
+  | { readonly type: 'evaluate' }
+  | { readonly type: 'cancel' }
+  | { readonly type: 'resume' }
+  | { readonly type: 'savePlan' }
+  | { readonly type: 'openConfig' }
+  | { readonly type: 'showLog' };

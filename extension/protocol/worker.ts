@@ -1,0 +1,87 @@
+import type { EvaluationResult } from '../core/evaluate/evaluation';
+import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { StageProgress } from '../core/jobs/job';
+import type { ModelSummary } from '../core/models/model-summary';
+import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
+import type { CalibrationRequest, SearchSettings } from '../core/prune/options';
+import type { PrunePlan } from '../core/prune/prune-plan';
+import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
+
+/** Settings shared by every request that runs a model. */
+export interface RunOptions {
+  readonly device: DeviceChoice;
+  /** Bytes that sessions and kept states may take together. */
+  readonly memoryBytes: number;
+}
+
+export interface InspectRequest {
+  /** A model folder, its config.json, a .safetensors file or its index. */
+  readonly model: string;
+}
+
+export interface ProfileRequest extends RunOptions {
+  readonly model: string;
+  readonly calibration: CalibrationRequest;
+  readonly settings: SearchSettings;
+  /** Where the profile is written (`*.layerprofile.json`); the journal lies beside it until done. */
+  readonly out: string;
+}
+
+export interface PruneRequest extends RunOptions {
+  readonly model: string;
+  readonly plan: PrunePlan;
+  readonly out: string;
+  readonly format: OutputFormat;
+  /** Replace an existing folder at `out`. Without it an existing folder is an error. */
+  readonly overwrite: boolean;
+}
+
+export interface EvaluateRequest extends RunOptions {
+  readonly model: string;
+  /** Sublayer ids to skip, so that a plan can be judged before it is written. */
+  readonly removed: readonly string[];
+  /** A second model to compare with. */
+  readonly against?: string;
+  /** Held-out text; the bundled one when absent. */
+  readonly text?: string;
+}
+
+/**
+ * Requests answered by the worker, as [params, result]. Each is cancelled by vscode-jsonrpc's
+ * cancellation token and reports through {@link JobNotification} under the `job` id it was sent with.
+ */
+export interface WorkerRequests {
+  inspect: [InspectRequest, ModelSummary];
+  devices: [Record<string, never>, readonly DeviceReport[]];
+  profile: [ProfileRequest, LayerProfile];
+  prune: [PruneRequest, PruneResult];
+  evaluate: [EvaluateRequest, EvaluationResult];
+}
+
+export type WorkerMethod = keyof WorkerRequests;
+
+/** Parameters as they travel: the request and the id its notifications carry. */
+export interface JobEnvelope<M extends WorkerMethod> {
+  readonly job: number;
+  readonly request: WorkerRequests[M][0];
+}
+
+/** The one notification from the worker: what a running job has to tell. */
+export interface JobNotification {
+  readonly job: number;
+  readonly message:
+    | { readonly kind: 'progress'; readonly progress: StageProgress }
+    | { readonly kind: 'event'; readonly event: ProfileEvent }
+    | { readonly kind: 'warning'; readonly text: string };
+}
+
+/** Name of {@link JobNotification} on the wire. */
+export const jobNotification = 'job';
+
+/** `data` of a JSON-RPC error: what kind of failure it was. */
+export interface WorkerErrorData {
+  readonly kind: 'user' | 'cancelled' | 'internal';
+  readonly file?: string;
+  readonly field?: string;
+  readonly remedy?: string;
+}

@@ -1,0 +1,41 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Folder of the tiny models; see test/fixtures/README.md. */
+export const modelsFolder = join(import.meta.dirname, '../fixtures/models');
+
+export const caseNames: readonly string[] = readdirSync(modelsFolder).sort();
+
+/** A reference array stored beside a golden document. */
+export interface GoldenArray {
+  readonly file: string;
+  readonly shape: readonly number[];
+}
+
+export function fixture(name: string, ...parts: readonly string[]): string {
+  return join(modelsFolder, name, ...parts);
+}
+
+export function readJson<T>(name: string, file: string): T {
+  return JSON.parse(readFileSync(fixture(name, file), 'utf8')) as T;
+}
+
+export function readFloats(name: string, array: GoldenArray): Float32Array {
+  const bytes = readFileSync(fixture(name, array.file));
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+}
+
+/** max |a − b| / max |b| */
+export function relativeError(actual: Float32Array, expected: Float32Array): number {
+  if (actual.length !== expected.length) {
+    return Number.POSITIVE_INFINITY;
+  }
+  let difference = 0;
+  let scale = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const delta = Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? Number.NaN));
+    difference = delta > difference || Number.isNaN(delta) ? delta : difference;
+    scale = Math.max(scale, Math.abs(expected[i] ?? 0));
+  }
+  return difference / scale;
+}

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { caseNames, fixture, readFloats, readJson, relativeError } from '../fixtures';
+import type { GoldenArray } from '../fixtures';
+
+interface Golden {
+  readonly inputIds: readonly (readonly number[])[];
+  readonly logits: GoldenArray;
+}
+
+const memory = 1 << 30;
+
+async function logitsOf(
+  name: string,
+  rows: readonly (readonly number[])[],
+  removed: readonly string[] = [],
+  memoryBytes = memory,
+): Promise<Float32Array> {
+  const model = await openModel(fixture(name));
+  const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  try {
+    const results: number[] = [];
+    for (const row of rows) {
+      let state = await executor.embed(Int32Array.from(row));
+      for (const [index, sublayer] of model.summary.sublayers.entries()) {
+        if (!removed.includes(sublayer.id)) {
+          [state = state] = await executor.run(index, [state]);
+        }
+      }
+      results.push(...(await executor.logits(state)));
+    }
+    return Float32Array.from(results);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+describe('logits against transformers', () => {
+  it.each(caseNames)('%s agrees to 1e-4', async (name) => {
+    const golden = readJson<Golden>(name, 'golden.json');
+    const actual = await logitsOf(name, golden.inputIds);
+    expect(relativeError(actual, readFloats(name, golden.logits))).toBeLessThan(1e-4);
+  });
+
+  it.each(['llama-rope-dynamic', 'phi3-longrope'])(
+    '%s agrees on a short input, where other frequencies hold',
+    async (name) => {
+      const golden = readJson<Golden>(name, 'golden-short.json');
+      const actual = await logitsOf(name, golden.inputIds);
+      expect(relativeError(actual, readFloats(name, golden.logits))).toBeLessThan(1e-4);
+    },
+  );
+
+  it.each(['llama-gqa-untied', 'phi3'])('%s agrees with sublayers removed', async (name) => {
+    const golden = readJson<{
+      inputIds: number[][];
+      cases: (GoldenArray & { removed: string[] })[];
+    }>(name, 'golden-removed.json');
+    for (const removedCase of golden.cases) {
+      const actual = await logitsOf(name, golden.inputIds, removedCase.removed);
+      expect(relativeError(actual, readFloats(name, removedCase))).toBeLessThan(1e-4);
+    }
+  });
+
+  it('gives the same numbers when sessions are streamed', async () => {
+    const { inputIds } = readJson<Golden>('llama-bf16', 'golden.json');
+    const kept = await logitsOf('llama-bf16', inputIds);
+    const streamed = await logitsOf('llama-bf16', inputIds, [], 1);
+    expect(relativeError(streamed, kept)).toBeLessThan(1e-6);
+  });
+});
