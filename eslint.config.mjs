@@ -95,7 +95,7 @@ export default defineConfig(
     ignores: ['dist/', 'node_modules/', 'test/artifacts/', 'test/fixtures/', '**/*_pb.ts'],
   },
   {
-    files: ['**/*.ts', '**/*.mjs'],
+    files: ['**/*.ts', '**/*.mts', '**/*.mjs'],
     linterOptions: { noInlineConfig: true, reportUnusedDisableDirectives: 'error' },
     plugins: { 'import-x': importX },
     settings: {
@@ -113,7 +113,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.mts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: {
       parserOptions: {
@@ -143,7 +143,11 @@ export default defineConfig(
   },
   {
     files: ['extension/extension.ts', 'extension/{commands,panels,editors,views,services}/**/*.ts'],
-    rules: restrictImports({ paths: [onnxruntime], patterns: [toolkit] }),
+    rules: {
+      ...restrictImports({ paths: [onnxruntime], patterns: [toolkit] }),
+      // The editor's API takes any object with `dispose` for a Disposable.
+      '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
+    },
   },
   {
     files: ['extension/core/runtime/**/*.ts'],

@@ -48,34 +48,66 @@ export async function capture(file, args, options = {}) {
   });
 }
 
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const servers = new Set();
+
 /**
- * Ends a child and, where it leads a process group, everything it started.
- * @param {import('node:child_process').ChildProcess} child
+ * Starts a server that runs until `stop`, or until this process ends.
+ * @param {string} file
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
  */
-export async function stop(child) {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const closed = new Promise((resolve) => child.once('exit', resolve));
-  signalGroup(child, 'SIGTERM');
+export function startServer(file, args, env) {
+  const server = spawn(file, args, { env, stdio: 'ignore', detached: true });
+  if (servers.size === 0) process.once('exit', endServers);
+  servers.add(server);
+  server.once('exit', () => servers.delete(server));
+  return server;
+}
+
+function endServers() {
+  for (const server of servers) signalGroup(server, 'SIGTERM');
+}
+
+/** Makes Ctrl-C and a termination signal end this process the orderly way, its servers included. */
+export function endServersOnExit() {
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+}
+
+/**
+ * Ends a server and everything it started.
+ * @param {import('node:child_process').ChildProcess} server
+ */
+export async function stop(server) {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const closed = new Promise((resolve) => server.once('exit', resolve));
+  signalGroup(server, 'SIGTERM');
   const timeout = new AbortController();
   const late = sleep(5000, 'late', { signal: timeout.signal }).catch(() => undefined);
   if ((await Promise.race([closed, late])) === 'late') {
-    signalGroup(child, 'SIGKILL');
+    signalGroup(server, 'SIGKILL');
     await closed;
   }
   timeout.abort();
 }
 
 /**
- * @param {import('node:child_process').ChildProcess} child
+ * @param {import('node:child_process').ChildProcess} server leads a process group of its own
  * @param {NodeJS.Signals} signal
  */
-function signalGroup(child, signal) {
+function signalGroup(server, signal) {
   try {
-    if (child.pid !== undefined && process.platform !== 'win32') process.kill(-child.pid, signal);
-    else child.kill(signal);
-  } catch {
-    child.kill(signal);
+    if (server.pid !== undefined) process.kill(-server.pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
+}
+
+/** Whether a window can be opened. */
+export function hasDisplay() {
+  if (process.platform !== 'linux') return true;
+  return Boolean(process.env['DISPLAY'] || process.env['WAYLAND_DISPLAY']);
 }
 
 /**

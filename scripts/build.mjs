@@ -1,0 +1,110 @@
+// Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests]
+import { existsSync } from 'node:fs';
+import { chmod, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { context } from 'esbuild';
+import { root } from './lib/repository.mjs';
+import { say } from './lib/terminal.mjs';
+
+const { values: flags } = parseArgs({
+  options: {
+    production: { type: 'boolean', default: false },
+    watch: { type: 'boolean', default: false },
+    tests: { type: 'boolean', default: false },
+  },
+});
+
+/** @type {import('esbuild').BuildOptions} */
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: flags.production,
+  sourcemap: !flags.production,
+  legalComments: flags.production ? 'linked' : 'none',
+  logLevel: 'warning',
+};
+
+/** @type {import('esbuild').BuildOptions} */
+const node = {
+  ...shared,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  // Two copies of ONNX Runtime in one process abort it: everyone requires the one in node_modules.
+  external: ['vscode', 'onnxruntime-node'],
+  mainFields: ['module', 'main'],
+  define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': '__dirname' },
+  banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
+};
+
+/** @type {import('esbuild').BuildOptions[]} */
+const bundles = [
+  { ...node, entryPoints: ['extension/extension.ts'], outfile: 'dist/extension.js' },
+  { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
+  {
+    ...node,
+    entryPoints: ['extension/cli/main.ts'],
+    outfile: 'dist/cli.js',
+    banner: { js: `#!/usr/bin/env node\n${node.banner?.['js'] ?? ''}` },
+  },
+  {
+    ...shared,
+    entryPoints: await webviewPanels(),
+    outdir: 'dist/webview',
+    platform: 'browser',
+    target: 'es2022',
+    format: 'iife',
+    loader: { '.ttf': 'file', '.svg': 'dataurl' },
+  },
+];
+if (flags.tests) {
+  bundles.push({
+    ...node,
+    entryPoints: await extensionTests(),
+    outdir: 'dist/test/extension',
+    outbase: 'test/extension',
+    external: ['vscode', 'onnxruntime-node', 'mocha'],
+    minify: false,
+    sourcemap: 'inline',
+  });
+}
+
+/** A bundle per panel: webview/heatmap/main.ts becomes dist/webview/heatmap.js and .css. */
+async function webviewPanels() {
+  const folders = await readdir(join(root, 'webview'), { withFileTypes: true });
+  const panels = folders
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => ({ in: `webview/${entry.name}/main.ts`, out: entry.name }))
+    .filter((panel) => existsSync(join(root, panel.in)));
+  return panels;
+}
+
+async function extensionTests() {
+  const files = await readdir(join(root, 'test', 'extension'), { recursive: true });
+  return files
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file === 'index.ts' || file.endsWith('.test.ts'))
+    .map((file) => `test/extension/${file}`);
+}
+
+const present = bundles.filter(
+  ({ entryPoints }) =>
+    Array.isArray(entryPoints) &&
+    entryPoints.every((entry) => typeof entry !== 'string' || existsSync(join(root, entry))),
+);
+const contexts = await Promise.all(present.map((options) => context(options)));
+if (flags.watch) {
+  await Promise.all(contexts.map((bundle) => bundle.watch()));
+  say('Watching for changes; Ctrl-C ends.');
+} else {
+  try {
+    await Promise.all(contexts.map((bundle) => bundle.rebuild()));
+    await chmod(join(root, 'dist', 'cli.js'), 0o755);
+  } catch {
+    process.exitCode = 1; // esbuild has printed the errors
+  } finally {
+    await Promise.all(contexts.map((bundle) => bundle.dispose()));
+  }
+}

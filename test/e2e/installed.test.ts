@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Session } from './support/session';
+
+describe('the packaged extension in a fresh editor', () => {
+  let session: Session;
+
+  beforeAll(async () => {
+    session = await Session.start();
+  });
+
+  afterAll(async () => {
+    await session.close();
+  });
+
+  it('offers its commands in the palette', async () => {
+    const titles = await session.workbench.commandTitles('Espalier');
+    for (const command of ['Inspect Model', 'Profile Layers', 'Show Devices', 'Show Log']) {
+      expect(titles).toContain(`Espalier: ${command}`);
+    }
+  });
+
+  it('offers to profile a model folder in the explorer', async () => {
+    const { workbench } = session;
+    const row = await workbench.explorerRow('sample');
+    await row.click({ button: 'right' });
+    await workbench.menuItem('Profile Layers').waitFor();
+    await workbench.screenshot('explorer-menu');
+    await workbench.page.keyboard.press('Escape');
+  });
+
+  it('lists the devices of this machine through its worker', async () => {
+    const { workbench } = session;
+    await workbench.runCommand('Espalier: Show Devices');
+    await workbench.page.getByText(/cpu/i).first().waitFor();
+    await workbench.screenshot('devices');
+  });
+});

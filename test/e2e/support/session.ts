@@ -1,0 +1,82 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser } from 'playwright-core';
+import { CHROMIUM_FLAGS, ensureChromium } from '../../../scripts/lib/chromium.mjs';
+import { installExtension, startEditor, writeSettings } from '../../../scripts/lib/editor.mjs';
+import { root } from '../../../scripts/lib/repository.mjs';
+import { vsixFile } from '../../../scripts/lib/vsix.mjs';
+import { Workbench } from './workbench';
+
+/** The four themes that the panels are looked at in. */
+export const THEMES = {
+  light: { setting: 'Default Light Modern', bodyClass: 'vs' },
+  dark: { setting: 'Default Dark Modern', bodyClass: 'vs-dark' },
+  highContrast: { setting: 'Default High Contrast', bodyClass: 'hc-black' },
+  highContrastLight: { setting: 'Default High Contrast Light', bodyClass: 'hc-light' },
+} as const;
+
+export interface SessionOptions {
+  /** The extension to install; the packaged one by default. */
+  readonly vsix?: string;
+  /** The folder copied into the workspace as `sample`; the bundled sample model by default. */
+  readonly sample?: string;
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Ask for workspace trust as a fresh editor does. */
+  readonly trust?: boolean;
+}
+
+/** A fresh editor with the extension installed, a workspace of its own, and a browser that shows it. */
+export class Session {
+  private changed: Readonly<Record<string, unknown>> = {};
+
+  private constructor(
+    private readonly scratch: string,
+    private readonly editor: Awaited<ReturnType<typeof startEditor>>,
+    private readonly browser: Browser,
+    /** The folder that is open; the sample model lies in its `sample`. */
+    public readonly workspace: string,
+    public readonly workbench: Workbench,
+  ) {}
+
+  public static async start(options: SessionOptions = {}): Promise<Session> {
+    const scratch = await mkdtemp(join(tmpdir(), 'espalier-e2e-'));
+    const [data, workspace] = [join(scratch, 'data'), join(scratch, 'workspace')];
+    const sample = options.sample ?? join(root, 'samples', 'espalier-sample');
+    await mkdir(workspace);
+    await cp(sample, join(workspace, 'sample'), { recursive: true });
+    await writeSettings(data, {
+      'workbench.colorTheme': THEMES.dark.setting,
+      'files.exclude': { '.vscode': true },
+      ...options.settings,
+    });
+    await installExtension(data, options.vsix ?? vsixFile());
+    const editor = await startEditor(data, options.trust === true ? { trust: true } : {});
+    const browser = await chromium.launch({
+      executablePath: await ensureChromium(),
+      args: CHROMIUM_FLAGS,
+    });
+    const workbench = await Workbench.open(browser, editor.address(workspace));
+    return new Session(scratch, editor, browser, workspace, workbench);
+  }
+
+  /** Changes the theme while the editor runs, panels open. */
+  public async setTheme(theme: keyof typeof THEMES): Promise<void> {
+    await this.changeSettings({ 'workbench.colorTheme': THEMES[theme].setting });
+    await this.workbench.page.locator(`.monaco-workbench.${THEMES[theme].bodyClass}`).waitFor();
+  }
+
+  /** Changes workspace settings while the editor runs (code-server reads the user's only at its start). */
+  public async changeSettings(settings: Readonly<Record<string, unknown>>): Promise<void> {
+    this.changed = { ...this.changed, ...settings };
+    const folder = join(this.workspace, '.vscode');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'settings.json'), JSON.stringify(this.changed, null, 2));
+  }
+
+  public async close(): Promise<void> {
+    await this.browser.close();
+    await this.editor.close();
+    await rm(this.scratch, { recursive: true, force: true, maxRetries: 3 });
+  }
+}

@@ -1,0 +1,186 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Browser, Frame, Locator, Page } from 'playwright-core';
+import { root } from '../../../scripts/lib/repository.mjs';
+
+export const ARTIFACTS = join(root, 'test', 'artifacts');
+
+/** A user's hands and eyes in one window of the editor. */
+export class Workbench {
+  private constructor(public readonly page: Page) {}
+
+  public static async open(browser: Browser, address: string): Promise<Workbench> {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    await page.goto(address);
+    const workbench = new Workbench(page);
+    await workbench.ready();
+    return workbench;
+  }
+
+  /** Waits until the workbench is drawn and its extensions are known. */
+  public async ready(): Promise<void> {
+    await this.page
+      .locator('.monaco-workbench .explorer-folders-view .monaco-list-row')
+      .first()
+      .waitFor();
+    await this.page.locator('.monaco-workbench .statusbar-item').first().waitFor();
+  }
+
+  public async reload(): Promise<void> {
+    await this.page.reload();
+    await this.ready();
+  }
+
+  public async close(): Promise<void> {
+    await this.page.close();
+  }
+
+  /** Runs a command by its palette title, such as `Espalier: Profile Layers`. */
+  public async runCommand(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    const input = this.quickInput();
+    await input.waitFor();
+    await input.fill(`>${title}`);
+    await this.quickPick(title).click();
+  }
+
+  /** The titles the palette offers for a text. */
+  public async commandTitles(text: string): Promise<string[]> {
+    await this.page.keyboard.press('F1');
+    const input = this.quickInput();
+    await input.waitFor();
+    await input.fill(`>${text}`);
+    const rows = this.page.locator('.quick-input-list .monaco-list-row');
+    await rows.first().waitFor();
+    const titles = await rows.locator('.monaco-icon-label .label-name').allTextContents();
+    await this.page.keyboard.press('Escape');
+    return titles;
+  }
+
+  /** The text field of the quick input that is open. */
+  public quickInput(): Locator {
+    return this.page.locator('.quick-input-widget input.input').first();
+  }
+
+  /** A row of the quick pick that is open. */
+  public quickPick(label: string): Locator {
+    return this.page
+      .locator('.quick-input-list .monaco-list-row')
+      .filter({ has: this.page.locator('.label-name', { hasText: exactly(label) }) })
+      .first();
+  }
+
+  /** Answers the input box or quick pick that is open by typing. */
+  public async answer(text: string): Promise<void> {
+    const input = this.quickInput();
+    await input.waitFor();
+    await input.fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** A row of the explorer by its path from the workspace's root; the folders on the way are opened. */
+  public async explorerRow(...path: readonly string[]): Promise<Locator> {
+    let row = this.page.locator('.explorer-folders-view');
+    for (const [index, name] of path.entries()) {
+      row = this.page
+        .locator(`.explorer-folders-view .monaco-list-row[aria-level="${index + 1}"]`)
+        .filter({ has: this.page.locator('.label-name', { hasText: exactly(name) }) });
+      await row.waitFor();
+      const isLast = index === path.length - 1;
+      if (!isLast && (await row.getAttribute('aria-expanded')) === 'false') await row.click();
+    }
+    return row;
+  }
+
+  public async openFile(...path: readonly string[]): Promise<void> {
+    const row = await this.explorerRow(...path);
+    await row.dblclick();
+    await this.tab(path.at(-1) ?? '').waitFor();
+  }
+
+  /** Right-clicks in the explorer and chooses an entry; a second label chooses from the first one's submenu. */
+  public async explorerMenu(path: readonly string[], ...labels: readonly string[]): Promise<void> {
+    const row = await this.explorerRow(...path);
+    await row.click({ button: 'right' });
+    for (const label of labels) await this.clickMenuItem(label);
+  }
+
+  /** Menus ignore a click that comes right after they open: clicks until the menu answers. */
+  private async clickMenuItem(label: string): Promise<void> {
+    const item = this.menuItem(label);
+    await item.waitFor();
+    const menus = await this.page.locator('.monaco-menu').count();
+    for (let attempt = 0; attempt < 10; attempt++) {
+      await item.hover();
+      await this.page.waitForTimeout(200);
+      await item.click();
+      await this.page.waitForTimeout(100);
+      if ((await this.page.locator('.monaco-menu').count()) !== menus) return;
+    }
+    throw new Error(`the menu entry ${label} does not answer`);
+  }
+
+  /** An entry of the menu that is open. */
+  public menuItem(label: string): Locator {
+    return this.page
+      .locator('.monaco-menu .action-item')
+      .filter({ has: this.page.locator('.action-label', { hasText: exactly(label) }) })
+      .last();
+  }
+
+  public tab(title: string | RegExp): Locator {
+    return this.page.getByRole('tab', { name: title }).first();
+  }
+
+  public notification(text: string | RegExp): Locator {
+    return this.page.locator('.notifications-toasts .notification-list-item', { hasText: text });
+  }
+
+  public dialog(): Locator {
+    return this.page.locator('.monaco-dialog-box');
+  }
+
+  public statusBarItem(text: string | RegExp): Locator {
+    return this.page.locator('.statusbar-item', { hasText: text });
+  }
+
+  /**
+   * The document inside the webview whose content has the selector. Frames are found anew at each call, since a theme
+   * change keeps them but a reload of the window does not.
+   */
+  public async webview(selector: string, timeoutMilliseconds = 30_000): Promise<Frame> {
+    const end = Date.now() + timeoutMilliseconds;
+    while (Date.now() < end) {
+      for (const outer of await this.page.locator('iframe.webview.ready').elementHandles()) {
+        const frame = await (
+          await outer.contentFrame()
+        )
+          ?.waitForSelector('#active-frame', { state: 'attached', timeout: 2000 })
+          .then((inner) => inner.contentFrame())
+          .catch(() => null);
+        if (
+          frame &&
+          (await frame
+            .locator(selector)
+            .count()
+            .catch(() => 0)) > 0
+        )
+          return frame;
+      }
+      await this.page.waitForTimeout(100);
+    }
+    throw new Error(`no webview shows ${selector}`);
+  }
+
+  /** Saves what the window shows as test/artifacts/NAME.png. */
+  public async screenshot(name: string): Promise<void> {
+    await mkdir(ARTIFACTS, { recursive: true });
+    await this.page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });
+  }
+}
+
+function exactly(text: string): RegExp {
+  return new RegExp(
+    `^\\s*${text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '(…|\\.\\.\\.)')}\\s*$`,
+  );
+}
