@@ -1,0 +1,64 @@
+import { l10n, window } from 'vscode';
+import type { ProfileEvaluation } from '../core/prune/layer-profile';
+import { commandIds } from '../services/command-ids';
+import { formatCount } from '../services/format';
+import type { ModelSession } from '../services/model-session';
+import type { Services } from '../services/services';
+import { sessionOf } from './open-heatmap';
+import { chooseTarget } from './target';
+
+/** Answers given beforehand. */
+export interface EvaluateOptions {
+  /** Evaluate the model without the sublayers that are marked in the heatmap. */
+  readonly selection?: boolean;
+}
+
+/** Measures perplexity and speed on held-out text: of a model, or of what a plan leaves of it. */
+export async function evaluateModel(
+  services: Services,
+  argument: unknown,
+  options: EvaluateOptions = {},
+): Promise<ProfileEvaluation | undefined> {
+  const target = await chooseTarget(argument, services);
+  if (target === undefined) {
+    return undefined;
+  }
+  const session = await sessionOf(services, target);
+  const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
+  const removed = ofSelection ? session.selection.removed : [];
+  const evaluation = await services.modelJobs.evaluate(session, removed);
+  services.log.info(
+    `${commandIds.evaluateModel} ${session.model.path}`,
+    JSON.stringify(evaluation),
+  );
+  void window.showInformationMessage(describe(session, removed, evaluation));
+  return evaluation;
+}
+
+function describe(
+  session: ModelSession,
+  removed: readonly string[],
+  evaluation: ProfileEvaluation,
+): string {
+  const { name } = session.model;
+  const perplexity = evaluation.perplexity.toPrecision(4);
+  const speed = formatCount(evaluation.tokensPerSecond);
+  const dense = session.denseEvaluation;
+  return removed.length === 0 || dense === undefined
+    ? l10n.t(
+        '{0}: perplexity {1} on {2} tokens, {3} tokens per second.',
+        name,
+        perplexity,
+        formatCount(evaluation.tokens),
+        speed,
+      )
+    : l10n.t(
+        '{0} without {1} sublayers: perplexity {2} instead of {3}, {4} tokens per second instead of {5}.',
+        name,
+        removed.length,
+        perplexity,
+        dense.perplexity.toPrecision(4),
+        speed,
+        formatCount(dense.tokensPerSecond),
+      );
+}

@@ -1,0 +1,37 @@
+import { readPlan } from '../services/documents';
+import type { ModelSession } from '../services/model-session';
+import type { Services } from '../services/services';
+import { chooseTarget } from './target';
+import type { Target } from './target';
+
+/** Opens the layer heatmap beside the editor; a plan becomes its selection. */
+export async function openHeatmap(services: Services, argument: unknown): Promise<void> {
+  const session = await chooseSession(services, argument);
+  if (session !== undefined) {
+    services.heatmaps.show(session);
+  }
+}
+
+/** The session that a command's argument means; undefined when the user picks none. */
+export async function chooseSession(
+  services: Services,
+  argument: unknown,
+): Promise<ModelSession | undefined> {
+  const target = await chooseTarget(argument, services);
+  return target === undefined ? undefined : sessionOf(services, target);
+}
+
+/** The session of a target, the plan chosen where it is one. */
+export async function sessionOf(services: Services, target: Target): Promise<ModelSession> {
+  if (target.session !== undefined) {
+    return target.session;
+  }
+  if (target.profile !== undefined) {
+    return services.sessions.openProfile(target.profile);
+  }
+  const session = await services.sessions.open(target.model);
+  if (target.plan !== undefined) {
+    session.choosePlan(await readPlan(target.plan));
+  }
+  return session;
+}

@@ -1,0 +1,168 @@
+import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { commands, l10n, Uri, window, workspace } from 'vscode';
+import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { PrunePlan } from '../core/prune/prune-plan';
+import { commandIds } from '../services/command-ids';
+import { fileExists, planPathOf, readPlan } from '../services/documents';
+import { formatPercent } from '../services/format';
+import { pruneReport } from '../services/model-report';
+import type { ModelSession } from '../services/model-session';
+import { planOf } from '../services/plans';
+import type { Services } from '../services/services';
+import { sessionOf } from './open-heatmap';
+import { chooseTarget } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface PruneOptions {
+  readonly format?: OutputFormat;
+  /** Path of the new folder. */
+  readonly out?: string;
+  /** Replace an existing folder without asking. */
+  readonly overwrite?: boolean;
+}
+
+/** Writes a new model without the chosen sublayers. */
+export async function pruneLayers(
+  services: Services,
+  argument: unknown,
+  options: PruneOptions = {},
+): Promise<PruneResult | undefined> {
+  const target = await chooseTarget(argument, services);
+  if (target === undefined) {
+    return undefined;
+  }
+  const session = await sessionOf(services, target);
+  services.jobs.assertFree();
+  const plan = await choosePlan(session, target.plan);
+  if (plan === undefined) {
+    await offerHeatmap(services, session);
+    return undefined;
+  }
+  const format = options.format ?? (await chooseFormat(session));
+  const out = format && (options.out ?? (await chooseFolder(session, format)));
+  if (format === undefined || out === undefined) {
+    return undefined;
+  }
+  const exists = await fileExists(out);
+  if (exists && options.overwrite !== true && !(await confirmReplace(out))) {
+    return undefined;
+  }
+  const request = { model: session.model.path, plan, out, format, overwrite: exists };
+  const result = await services.modelJobs.prune(session, request);
+  await services.reports.showText(basename(out), out, pruneReport(session.model, result));
+  void offerNext(session, result);
+  return result;
+}
+
+/** The plan that was clicked, or the heatmap's selection, or the plan beside the model. */
+async function choosePlan(
+  session: ModelSession,
+  planPath: string | undefined,
+): Promise<PrunePlan | undefined> {
+  if (planPath !== undefined) {
+    return readPlan(planPath);
+  }
+  const beside = planPathOf(session.model.path);
+  if (session.selection.removed.length > 0) {
+    return planOf(session, beside);
+  }
+  return (await fileExists(beside)) ? readPlan(beside) : undefined;
+}
+
+async function offerHeatmap(services: Services, session: ModelSession): Promise<void> {
+  const open = l10n.t('Open Layer Heatmap');
+  const chosen = await window.showInformationMessage(
+    l10n.t('No sublayer of {0} is marked for removal yet.', session.model.name),
+    open,
+  );
+  if (chosen === open) {
+    services.heatmaps.show(session);
+  }
+}
+
+async function chooseFormat(session: ModelSession): Promise<OutputFormat | undefined> {
+  const items: readonly { label: string; detail: string; format: OutputFormat }[] = [
+    {
+      label: l10n.t('Hugging Face folder (safetensors)'),
+      detail: l10n.t('Same format as the original; the removed weights are gone from the files.'),
+      format: 'safetensors',
+    },
+    {
+      label: l10n.t('ONNX model'),
+      detail: l10n.t('One graph with key/value cache, for ONNX Runtime and optimum.'),
+      format: 'onnx',
+    },
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title: l10n.t('Prune {0}: format', session.model.name),
+  });
+  return chosen?.format;
+}
+
+async function chooseFolder(
+  session: ModelSession,
+  format: OutputFormat,
+): Promise<string | undefined> {
+  const source = session.model.path;
+  const suffix = format === 'onnx' ? '-pruned-onnx' : '-pruned';
+  const path = `${source}${suffix}`;
+  const name = path.length - basename(path).length;
+  const typed = await window.showInputBox({
+    title: l10n.t('Prune {0}: new folder', session.model.name),
+    prompt: l10n.t('The original is left as it is.'),
+    value: path,
+    valueSelection: [name, path.length],
+    validateInput: (value) => whyUnfit(value, source),
+  });
+  return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
+}
+
+/** Why a path cannot be the new folder, if so. */
+export function whyUnfit(value: string, source: string): string | undefined {
+  if (value.trim() === '') {
+    return l10n.t('Write the path of the new folder.');
+  }
+  const path = resolve(dirname(source), value.trim());
+  const contains = (outer: string, inner: string): boolean => {
+    const way = relative(outer, inner);
+    return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && resolve(way) !== way);
+  };
+  return contains(source, path) || contains(path, source)
+    ? l10n.t('Choose a folder outside of the original model.')
+    : undefined;
+}
+
+async function confirmReplace(out: string): Promise<boolean> {
+  const replace = l10n.t('Replace');
+  const chosen = await window.showWarningMessage(
+    l10n.t('{0} exists. Replace it?', basename(out)),
+    { modal: true, detail: l10n.t('All that is in {0} will be deleted.', out) },
+    replace,
+  );
+  return chosen === replace;
+}
+
+async function offerNext(session: ModelSession, result: PruneResult): Promise<void> {
+  const reveal = l10n.t('Reveal');
+  const heatmap = l10n.t('Open Heatmap');
+  const evaluate = l10n.t('Evaluate');
+  const { bytesBefore, bytesAfter } = result;
+  const chosen = await window.showInformationMessage(
+    l10n.t(
+      '{0} is {1} smaller than {2} and verified.',
+      basename(result.path),
+      formatPercent((bytesBefore - bytesAfter) / bytesBefore),
+      session.model.name,
+    ),
+    ...(result.format === 'onnx' ? [reveal] : [reveal, heatmap, evaluate]),
+  );
+  const uri = Uri.file(result.path);
+  if (chosen === reveal) {
+    const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
+    await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
+  } else if (chosen === heatmap) {
+    await commands.executeCommand(commandIds.openHeatmap, uri);
+  } else if (chosen === evaluate) {
+    await commands.executeCommand(commandIds.evaluateModel, uri);
+  }
+}

@@ -1,0 +1,60 @@
+import { commands, Disposable } from 'vscode';
+import { commandIds } from '../services/command-ids';
+import type { CommandName } from '../services/command-ids';
+import { reportError } from '../services/report-error';
+import type { Services } from '../services/services';
+import { cancelJob } from './cancel-job';
+import { evaluateModel } from './evaluate-model';
+import { inspectModel } from './inspect-model';
+import { openHeatmap } from './open-heatmap';
+import { profileLayers } from './profile-layers';
+import { pruneLayers } from './prune-layers';
+import { resumeProfile } from './resume-profile';
+import { savePlan } from './save-plan';
+import { showDevices } from './show-devices';
+import { showJob } from './show-job';
+
+/** Takes the services, the argument of the menu or link, and answers given beforehand. */
+type Handler = (services: Services, argument: unknown, options?: object) => unknown;
+
+/** One entry per command: leaving one out is a type error. */
+const handlers: Readonly<Record<CommandName, Handler>> = {
+  inspectModel,
+  profileLayers,
+  openHeatmap,
+  pruneLayers,
+  evaluateModel,
+  showDevices,
+  savePlan,
+  resumeProfile,
+  cancelJob,
+  showJob,
+  showLog: (services) => {
+    services.log.show();
+  },
+  refreshModels: (services) => services.folders.refresh(),
+};
+
+/**
+ * Registers every command, whatever the circumstances: one that cannot run says why. Explorer menus
+ * give the clicked resources as a second argument, which is no option of ours.
+ */
+export function registerCommands(services: Services): Disposable {
+  return Disposable.from(
+    ...(Object.keys(handlers) as CommandName[]).map((name) =>
+      commands.registerCommand(
+        commandIds[name],
+        async (argument?: unknown, second?: unknown): Promise<unknown> => {
+          const options =
+            typeof second === 'object' && second !== null && !Array.isArray(second) ? second : {};
+          try {
+            return await handlers[name](services, argument, options);
+          } catch (error) {
+            void reportError(error, services.log);
+            return undefined;
+          }
+        },
+      ),
+    ),
+  );
+}

@@ -1,0 +1,48 @@
+import { basename } from 'node:path';
+import { l10n, Uri, ViewColumn, window } from 'vscode';
+import { UserError } from '../core/user-error';
+import { fileExists, planPathOf, writeDocument } from '../services/documents';
+import { planOf } from '../services/plans';
+import type { Services } from '../services/services';
+import { chooseSession } from './open-heatmap';
+
+/** How a command that would ask can be told beforehand. */
+export interface SavePlanOptions {
+  readonly overwrite?: boolean;
+}
+
+/** Writes the heatmap's selection as a plan beside the model and opens it. */
+export async function savePlan(
+  services: Services,
+  argument: unknown,
+  options: SavePlanOptions = {},
+): Promise<Uri | undefined> {
+  const session = await chooseSession(services, argument);
+  if (session === undefined) {
+    return undefined;
+  }
+  if (session.selection.removed.length === 0) {
+    throw new UserError(l10n.t('No sublayer of {0} is marked for removal.', session.model.name), {
+      remedy: l10n.t('Mark some in the heatmap, or move its slider.'),
+    });
+  }
+  const path = planPathOf(session.model.path);
+  if (options.overwrite !== true && (await fileExists(path)) && !(await confirmReplace(path))) {
+    return undefined;
+  }
+  await writeDocument(path, planOf(session, path));
+  const uri = Uri.file(path);
+  await window.showTextDocument(uri, { viewColumn: ViewColumn.One, preview: false });
+  return uri;
+}
+
+async function confirmReplace(path: string): Promise<boolean> {
+  const replace = l10n.t('Replace');
+  return (
+    (await window.showWarningMessage(
+      l10n.t('{0} exists. Replace it?', basename(path)),
+      { modal: true },
+      replace,
+    )) === replace
+  );
+}

@@ -1,0 +1,34 @@
+import { l10n } from 'vscode';
+import type { Uri } from 'vscode';
+import { escapeMarkdown, markdownTable } from '../services/markdown-table';
+import type { Services } from '../services/services';
+
+/** Shows which devices models can run on here, each tried for real. */
+export async function showDevices(services: Services): Promise<Uri> {
+  const devices = await services.worker.request('devices', {});
+  const table = markdownTable(
+    [l10n.t('Device'), l10n.t('Works'), l10n.t('Details')],
+    devices.map((device) => [
+      device.preferred ? `**${device.name}**` : device.name,
+      device.works ? '✓' : device.built ? l10n.t('no') : l10n.t('not in this build'),
+      escapeMarkdown(device.detail),
+    ]),
+  );
+  const { device } = services.settings.runOptions();
+  const preferred = devices.find((candidate) => candidate.preferred)?.name ?? 'cpu';
+  return services.reports.showText(
+    l10n.t('Devices'),
+    'devices',
+    [
+      `# ${l10n.t('Devices')}`,
+      device === 'auto'
+        ? l10n.t(
+            'Each was tried with a small graph. The setting espalier.device is auto: {0}.',
+            preferred,
+          )
+        : l10n.t('Each was tried with a small graph. The setting espalier.device is {0}.', device),
+      table,
+      '',
+    ].join('\n\n'),
+  );
+}

@@ -1,0 +1,108 @@
+import { l10n, Uri, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import { UserError } from '../core/user-error';
+import { isPlan, isProfile, modelPathOfPlan, readPlan, readProfile } from '../services/documents';
+import { ModelSession } from '../services/model-session';
+import type { Services } from '../services/services';
+import { whyUnreadable } from '../services/trust';
+
+/** What a command acts on. */
+export interface Target {
+  /** Path of the model folder, or of a file in it. */
+  readonly model: string;
+  /** Set when the command was given a plan. */
+  readonly plan?: string;
+  /** Set when the command was given a profile. */
+  readonly profile?: string;
+  /** Set when the command came from a heatmap. */
+  readonly session?: ModelSession;
+}
+
+/**
+ * What was clicked, or else what the active editor shows, or else what the user picks.
+ * Undefined when the user picks nothing.
+ */
+export async function chooseTarget(
+  argument: unknown,
+  services: Services,
+): Promise<Target | undefined> {
+  const session = argument instanceof ModelSession ? argument : undefined;
+  const shown = session ?? (argument === undefined ? services.heatmaps.active : undefined);
+  if (shown !== undefined) {
+    return { model: shown.model.path, session: shown };
+  }
+  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pick(services));
+  return uri === undefined ? undefined : targetOf(uri);
+}
+
+async function targetOf(uri: Uri): Promise<Target> {
+  const unreadable = whyUnreadable(uri.scheme);
+  if (unreadable !== undefined) {
+    throw new UserError(unreadable, { file: uri.toString() });
+  }
+  const path = uri.fsPath;
+  if (isPlan(path)) {
+    return { model: modelPathOfPlan(await readPlan(path), path), plan: path };
+  }
+  if (isProfile(path)) {
+    return { model: (await readProfile(path)).model.path, profile: path };
+  }
+  return { model: path };
+}
+
+/** Menus give a URI, links and key bindings a string, the tree view an item with `resourceUri`. */
+function uriOf(argument: unknown): Uri | undefined {
+  if (argument instanceof Uri) {
+    return argument;
+  }
+  if (typeof argument === 'string') {
+    return /^[a-z][a-z+.-]+:/i.test(argument) ? Uri.parse(argument, true) : Uri.file(argument);
+  }
+  if (typeof argument === 'object' && argument !== null && 'resourceUri' in argument) {
+    return uriOf(argument.resourceUri);
+  }
+  return undefined;
+}
+
+async function activeModelFile(services: Services): Promise<Uri | undefined> {
+  const uri = window.activeTextEditor?.document.uri;
+  if (uri === undefined) {
+    return undefined;
+  }
+  const folder = Uri.joinPath(uri, '..').toString();
+  const inModel = (await services.folders.known()).some((known) => known.toString() === folder);
+  return isPlan(uri.path) || isProfile(uri.path) || (inModel && uri.path.endsWith('/config.json'))
+    ? uri
+    : undefined;
+}
+
+async function pick(services: Services): Promise<Uri | undefined> {
+  const folders = await services.folders.known();
+  if (folders.length === 0) {
+    return browse();
+  }
+  const other: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
+  const items = folders.map((folder) => ({
+    label: `$(folder) ${folder.path.split('/').at(-1) ?? ''}`,
+    description: workspace.asRelativePath(folder),
+    folder,
+  }));
+  const chosen = await window.showQuickPick([...items, other], {
+    title: l10n.t('Choose a model'),
+    placeHolder: l10n.t('Model folders of this workspace'),
+  });
+  if (chosen === undefined) {
+    return undefined;
+  }
+  return items.find((item) => item === chosen)?.folder ?? browse();
+}
+
+async function browse(): Promise<Uri | undefined> {
+  const chosen = await window.showOpenDialog({
+    canSelectFiles: false,
+    canSelectFolders: true,
+    title: l10n.t('Choose a model folder: config.json beside .safetensors files'),
+    openLabel: l10n.t('Open Model'),
+  });
+  return chosen?.[0];
+}

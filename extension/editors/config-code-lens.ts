@@ -1,0 +1,51 @@
+import { CodeLens, l10n, languages, Range } from 'vscode';
+import type { CodeLensProvider, Disposable, LogOutputChannel, TextDocument } from 'vscode';
+import { commandIds } from '../services/command-ids';
+import { formatCount } from '../services/format';
+import type { OpenModels } from '../services/open-models';
+
+/** Above the config.json of a model that can be opened: what it is, and what can be done with it. */
+export class ConfigCodeLens implements CodeLensProvider, Disposable {
+  readonly #models: OpenModels;
+  readonly #log: LogOutputChannel;
+  readonly #registration: Disposable;
+
+  public constructor(models: OpenModels, log: LogOutputChannel) {
+    this.#models = models;
+    this.#log = log;
+    this.#registration = languages.registerCodeLensProvider(
+      { scheme: 'file', pattern: '**/config.json' },
+      this,
+    );
+  }
+
+  public async provideCodeLenses(document: TextDocument): Promise<CodeLens[]> {
+    // Most config.json files of this world are not of models.
+    if (!/"model_type"\s*:/.test(document.getText())) {
+      return [];
+    }
+    try {
+      const model = await this.#models.summary(document.uri.fsPath);
+      const top = new Range(0, 0, 0, 0);
+      const structure = [
+        l10n.t('{0} blocks', model.blocks),
+        l10n.t('{0} sublayers', model.sublayers.length),
+        l10n.t('{0} parameters', formatCount(model.parameters)),
+      ].join(' · ');
+      const lens = (title: string, command: string): CodeLens =>
+        new CodeLens(top, { title, command, arguments: [document.uri] });
+      return [
+        lens(structure, commandIds.inspectModel),
+        lens(l10n.t('Open heatmap'), commandIds.openHeatmap),
+        lens(l10n.t('Profile'), commandIds.profileLayers),
+      ];
+    } catch (error) {
+      this.#log.debug(`${document.uri.fsPath}: ${String(error)}`);
+      return [];
+    }
+  }
+
+  public dispose(): void {
+    this.#registration.dispose();
+  }
+}

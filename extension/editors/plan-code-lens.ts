@@ -1,0 +1,57 @@
+import { CodeLens, l10n, languages, Range } from 'vscode';
+import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
+import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import { commandIds } from '../services/command-ids';
+import { modelPathOfPlan } from '../services/documents';
+import { formatPercent } from '../services/format';
+import type { OpenModels } from '../services/open-models';
+import { selectionCost, sublayersOf } from '../services/selection';
+
+/** Above a prune plan: what it removes, and what can be done with it. */
+export class PlanCodeLens implements CodeLensProvider, Disposable {
+  readonly #models: OpenModels;
+  readonly #registration: Disposable;
+
+  public constructor(models: OpenModels) {
+    this.#models = models;
+    this.#registration = languages.registerCodeLensProvider(
+      { scheme: 'file', pattern: '**/*.pruneplan.json' },
+      this,
+    );
+  }
+
+  public async provideCodeLenses(document: TextDocument): Promise<CodeLens[]> {
+    const top = new Range(0, 0, 0, 0);
+    const lens = (title: string, command: string): CodeLens =>
+      new CodeLens(top, { title, command, arguments: [document.uri] });
+    const actions = [
+      lens(l10n.t('Prune…'), commandIds.pruneLayers),
+      lens(l10n.t('Open in heatmap'), commandIds.openHeatmap),
+      lens(l10n.t('Evaluate'), commandIds.evaluateModel),
+    ];
+    try {
+      return [lens(await this.#summary(document), commandIds.openHeatmap), ...actions];
+    } catch {
+      // The diagnostics say what is wrong with the plan.
+      return actions;
+    }
+  }
+
+  public dispose(): void {
+    this.#registration.dispose();
+  }
+
+  async #summary(document: TextDocument): Promise<string> {
+    const path = document.uri.fsPath;
+    const plan = parsePrunePlan(document.getText(), path);
+    const model = await this.#models.summary(modelPathOfPlan(plan, path));
+    const removed = [...new Set(plan.remove.flatMap((id) => sublayersOf(id, model)))];
+    const { parameters } = selectionCost(removed, model);
+    return l10n.t(
+      'Removes {0} of {1} sublayers, {2} of the parameters',
+      removed.length,
+      model.sublayers.length,
+      formatPercent(parameters / model.parameters),
+    );
+  }
+}

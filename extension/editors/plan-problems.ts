@@ -1,0 +1,126 @@
+import { findNodeAtLocation, parseTree } from 'jsonc-parser';
+import type { Node, ParseError } from 'jsonc-parser';
+import type { ModelSummary } from '../core/models/model-summary';
+import { sublayersOf } from '../services/selection';
+
+/** Something wrong with a plan, at a place of its text. */
+export interface PlanProblem {
+  readonly offset: number;
+  readonly length: number;
+  readonly severity: 'error' | 'warning';
+  readonly problem:
+    | { readonly kind: 'unknown-id'; readonly id: string; readonly nearest: string | undefined }
+    | { readonly kind: 'repeated-id'; readonly id: string }
+    | { readonly kind: 'removed-and-protected'; readonly id: string }
+    | { readonly kind: 'nothing-left' }
+    | { readonly kind: 'other-model' };
+}
+
+/** What a plan's text says that its model contradicts. Syntax and types are the schema's business. */
+export function planProblems(text: string, model: ModelSummary): readonly PlanProblem[] {
+  const errors: ParseError[] = [];
+  const root = parseTree(text, errors);
+  if (root === undefined || errors.length > 0) {
+    return [];
+  }
+  const remove = strings(findNodeAtLocation(root, ['remove']));
+  const protect = strings(findNodeAtLocation(root, ['protect']));
+  return [
+    ...listProblems(remove, model),
+    ...listProblems(protect, model),
+    ...conflicts(remove, protect, model),
+    ...nothingLeft(findNodeAtLocation(root, ['remove']), remove, model),
+    ...otherModel(findNodeAtLocation(root, ['model', 'fingerprint']), model),
+  ];
+}
+
+interface Item {
+  readonly id: string;
+  readonly node: Node;
+}
+
+function strings(list: Node | undefined): readonly Item[] {
+  return (list?.children ?? []).flatMap((node) => {
+    const value: unknown = node.value;
+    return typeof value === 'string' ? [{ id: value, node }] : [];
+  });
+}
+
+function at(
+  node: Node,
+  severity: PlanProblem['severity'],
+  problem: PlanProblem['problem'],
+): PlanProblem {
+  return { offset: node.offset, length: node.length, severity, problem };
+}
+
+function listProblems(items: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
+  const seen = new Set<string>();
+  return items.flatMap(({ id, node }) => {
+    const sublayers = sublayersOf(id, model);
+    if (sublayers.length === 0) {
+      return [at(node, 'error', { kind: 'unknown-id', id, nearest: nearestId(id, model) })];
+    }
+    const repeated = sublayers.every((sublayer) => seen.has(sublayer));
+    for (const sublayer of sublayers) {
+      seen.add(sublayer);
+    }
+    return repeated ? [at(node, 'warning', { kind: 'repeated-id', id })] : [];
+  });
+}
+
+function conflicts(
+  remove: readonly Item[],
+  protect: readonly Item[],
+  model: ModelSummary,
+): readonly PlanProblem[] {
+  const locked = new Set(protect.flatMap(({ id }) => sublayersOf(id, model)));
+  return remove
+    .filter(({ id }) => sublayersOf(id, model).some((sublayer) => locked.has(sublayer)))
+    .map(({ id, node }) => at(node, 'warning', { kind: 'removed-and-protected', id }));
+}
+
+function nothingLeft(
+  list: Node | undefined,
+  remove: readonly Item[],
+  model: ModelSummary,
+): readonly PlanProblem[] {
+  const gone = new Set(remove.flatMap(({ id }) => sublayersOf(id, model)));
+  return list !== undefined && model.sublayers.length > 0 && gone.size === model.sublayers.length
+    ? [at(list, 'error', { kind: 'nothing-left' })]
+    : [];
+}
+
+function otherModel(node: Node | undefined, model: ModelSummary): readonly PlanProblem[] {
+  const value: unknown = node?.value;
+  return node !== undefined && typeof value === 'string' && value !== model.fingerprint
+    ? [at(node, 'warning', { kind: 'other-model' })]
+    : [];
+}
+
+/** The id that a mistyped one most likely means. */
+export function nearestId(id: string, model: ModelSummary): string | undefined {
+  const known = model.sublayers.flatMap((sublayer) => [sublayer.id, `block.${sublayer.block}`]);
+  const [nearest] = [...new Set(known)]
+    .map((candidate) => ({ candidate, edits: editDistance(id, candidate) }))
+    .sort((a, b) => a.edits - b.edits);
+  return nearest !== undefined && nearest.edits <= Math.max(3, id.length / 3)
+    ? nearest.candidate
+    : undefined;
+}
+
+/** Levenshtein's distance. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const substitution = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      current.push(
+        Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1),
+      );
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}

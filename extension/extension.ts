@@ -1,0 +1,76 @@
+import { Uri, window } from 'vscode';
+import type { ExtensionContext } from 'vscode';
+import { registerCommands } from './commands/register-commands';
+import { ConfigCodeLens } from './editors/config-code-lens';
+import { LayerProfileEditor } from './editors/layer-profile-editor';
+import { PlanCodeLens } from './editors/plan-code-lens';
+import { PlanDiagnostics } from './editors/plan-diagnostics';
+import { HeatmapPanels } from './panels/heatmap-panels';
+import { watchProfiles } from './services/watch-profiles';
+import { Jobs } from './services/jobs';
+import { ModelFolders } from './services/model-folders';
+import { ModelJobs } from './services/model-jobs';
+import { ModelSessions } from './services/model-sessions';
+import { OpenModels } from './services/open-models';
+import { Reports } from './services/reports';
+import type { Services } from './services/services';
+import { SessionStore } from './services/session-store';
+import { Settings } from './services/settings';
+import { WorkerClient } from './services/worker-client';
+import { showJobStatus } from './views/job-status';
+import { ModelsView } from './views/models-view';
+
+/** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
+const graceMilliseconds = 750;
+
+/** What the extension gives to its own tests. */
+export type Espalier = Services & { readonly heatmaps: HeatmapPanels };
+
+export function activate(context: ExtensionContext): Espalier {
+  const log = window.createOutputChannel('Espalier', { log: true });
+  const worker = new WorkerClient({
+    modulePath: Uri.joinPath(context.extensionUri, 'dist', 'worker.js').fsPath,
+    graceMilliseconds,
+    onOutput: (text) => {
+      log.debug(text.trimEnd());
+    },
+  });
+  const settings = new Settings();
+  const jobs = new Jobs(worker, log);
+  const models = new OpenModels(worker);
+  const folders = new ModelFolders();
+  const sessions = new ModelSessions(models, new SessionStore(context.workspaceState), log);
+  const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
+  const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
+  const reports = new Reports(models);
+  const services = {
+    log,
+    worker,
+    settings,
+    jobs,
+    models,
+    folders,
+    sessions,
+    modelJobs,
+    reports,
+    heatmaps,
+  };
+  context.subscriptions.push(
+    log,
+    worker,
+    jobs,
+    folders,
+    sessions,
+    heatmaps,
+    reports,
+    registerCommands(services),
+    LayerProfileEditor.register(sessions, heatmaps),
+    new ConfigCodeLens(models, log),
+    new PlanCodeLens(models),
+    new PlanDiagnostics(models),
+    new ModelsView(folders, models),
+    showJobStatus(jobs),
+    watchProfiles(sessions),
+  );
+  return services;
+}

@@ -1,0 +1,17 @@
+/** Every command of the extension: the one source of their ids. */
+export const commandIds = {
+  inspectModel: 'espalier.inspectModel',
+  profileLayers: 'espalier.profileLayers',
+  openHeatmap: 'espalier.openHeatmap',
+  pruneLayers: 'espalier.pruneLayers',
+  evaluateModel: 'espalier.evaluateModel',
+  showDevices: 'espalier.showDevices',
+  savePlan: 'espalier.savePlan',
+  showLog: 'espalier.showLog',
+  resumeProfile: 'espalier.resumeProfile',
+  cancelJob: 'espalier.cancelJob',
+  showJob: 'espalier.showJob',
+  refreshModels: 'espalier.refreshModels',
+} as const;
+
+export type CommandName = keyof typeof commandIds;

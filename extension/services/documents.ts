@@ -1,0 +1,53 @@
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import process from 'node:process';
+import type { LayerProfile } from '../core/prune/layer-profile';
+import { parseLayerProfile } from '../core/prune/layer-profile-schema';
+import type { PrunePlan } from '../core/prune/prune-plan';
+import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+
+/** `NAME.layerprofile.json` beside the model folder. */
+export const profilePathOf = (folder: string): string =>
+  join(dirname(folder), `${basename(folder)}.layerprofile.json`);
+
+/** `NAME.pruneplan.json` beside the model folder. */
+export const planPathOf = (folder: string): string =>
+  join(dirname(folder), `${basename(folder)}.pruneplan.json`);
+
+export const isProfile = (path: string): boolean => path.endsWith('.layerprofile.json');
+export const isPlan = (path: string): boolean => path.endsWith('.pruneplan.json');
+
+/** @throws UserError when the file is no profile. */
+export async function readProfile(path: string): Promise<LayerProfile> {
+  return parseLayerProfile(await readFile(path, 'utf8'), path);
+}
+
+/** @throws UserError when the file is no plan. */
+export async function readPlan(path: string): Promise<PrunePlan> {
+  return parsePrunePlan(await readFile(path, 'utf8'), path);
+}
+
+/** Path of the model folder that a plan is for. */
+export const modelPathOfPlan = (plan: PrunePlan, planPath: string): string =>
+  isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);
+
+/** Writes a document whole or not at all. */
+export async function writeDocument(
+  path: string,
+  document: LayerProfile | PrunePlan,
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await writeFile(temporary, `${JSON.stringify(document, undefined, 2)}\n`);
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+export async function fileExists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

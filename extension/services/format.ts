@@ -1,0 +1,23 @@
+const countUnits = ['', ' K', ' M', ' B', ' T'] as const;
+const byteUnits = [' B', ' KiB', ' MiB', ' GiB', ' TiB'] as const;
+
+function scaled(value: number, base: number, units: readonly string[]): string {
+  let rest = value;
+  let unit = 0;
+  while (Math.abs(rest) >= base * 0.9995 && unit < units.length - 1) {
+    rest /= base;
+    unit++;
+  }
+  const digits = unit === 0 || Math.abs(rest) >= 99.95 ? 0 : Math.abs(rest) >= 9.995 ? 1 : 2;
+  return `${rest.toFixed(digits)}${units[unit] ?? ''}`;
+}
+
+/** `3.42 M`: parameters, FLOPs, tokens. */
+export const formatCount = (value: number): string => scaled(value, 1000, countUnits);
+
+/** `6.84 MiB`. */
+export const formatBytes = (bytes: number): string => scaled(bytes, 1024, byteUnits);
+
+/** `24.6 %`, with a space that does not break. */
+export const formatPercent = (fraction: number): string =>
+  `${(fraction * 100).toFixed(Math.abs(fraction) >= 0.0995 ? 0 : 1)}\u00a0%`;

@@ -1,0 +1,157 @@
+import { CancellationTokenSource, EventEmitter, l10n, ProgressLocation, window } from 'vscode';
+import type { CancellationToken, Disposable, LogOutputChannel } from 'vscode';
+import type { StageProgress } from '../core/jobs/job';
+import type { ProfileEvent } from '../core/prune/layer-profile';
+import { UserError } from '../core/user-error';
+import type { PanelJob } from '../protocol/heatmap';
+import type { WorkerRequests } from '../protocol/worker';
+import type { WorkerClient } from './worker-client';
+
+export type JobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
+
+/** What a job works on and who watches it. */
+export interface JobSubject {
+  /** Name of the model, for people. */
+  readonly name: string;
+  /** Path of the model folder. */
+  readonly model: string;
+  /** Whether a panel shows the progress, so that no notification is needed. */
+  readonly shownInPanel: boolean;
+  readonly onProgress?: (progress: StageProgress) => void;
+  readonly onEvent?: (event: ProfileEvent) => void;
+}
+
+export interface RunningJob {
+  readonly kind: JobKind;
+  readonly name: string;
+  readonly model: string;
+  readonly progress: StageProgress | undefined;
+}
+
+/** Runs one job at a time on the worker: a second one would only take turns with the first. */
+export class Jobs implements Disposable {
+  readonly #changed = new EventEmitter<void>();
+  readonly #worker: WorkerClient;
+  readonly #log: LogOutputChannel;
+  #current: { job: RunningJob; source: CancellationTokenSource } | undefined;
+
+  /** Fires when a job starts, tells its progress, or ends. */
+  public readonly onDidChange = this.#changed.event;
+
+  public constructor(worker: WorkerClient, log: LogOutputChannel) {
+    this.#worker = worker;
+    this.#log = log;
+  }
+
+  public get current(): RunningJob | undefined {
+    return this.#current?.job;
+  }
+
+  public async run<M extends JobKind>(
+    kind: M,
+    request: WorkerRequests[M][0],
+    subject: JobSubject,
+  ): Promise<WorkerRequests[M][1]> {
+    this.assertFree();
+    const source = new CancellationTokenSource();
+    const { name, model } = subject;
+    this.#current = { job: { kind, name, model, progress: undefined }, source };
+    this.#changed.fire();
+    const started = Date.now();
+    this.#log.info(`${kind} ${model}`, JSON.stringify(request));
+    try {
+      const result = await this.#shown(subject, source, (report) =>
+        this.#worker.request(kind, request, {
+          token: source.token,
+          onProgress: (progress) => {
+            this.#current = { job: { kind, name, model, progress }, source };
+            this.#changed.fire();
+            report(progress);
+            subject.onProgress?.(progress);
+          },
+          onWarning: (text) => {
+            this.#log.warn(text);
+            void window.showWarningMessage(text);
+          },
+          ...(subject.onEvent === undefined ? {} : { onEvent: subject.onEvent }),
+        }),
+      );
+      this.#log.info(`${kind} ${model}: done in ${seconds(started)} s`);
+      return result;
+    } catch (error) {
+      this.#log.info(`${kind} ${model}: ended after ${seconds(started)} s`);
+      throw error;
+    } finally {
+      this.#current = undefined;
+      source.dispose();
+      this.#changed.fire();
+    }
+  }
+
+  /** @throws UserError while a job runs. */
+  public assertFree(): void {
+    if (this.#current !== undefined) {
+      throw new UserError(l10n.t('Another job is running: {0}.', jobTitle(this.#current.job)), {
+        remedy: l10n.t('Wait for it, or cancel it in the status bar.'),
+      });
+    }
+  }
+
+  public cancel(): void {
+    this.#current?.source.cancel();
+  }
+
+  public dispose(): void {
+    this.cancel();
+    this.#changed.dispose();
+  }
+
+  async #shown<T>(
+    subject: JobSubject,
+    source: CancellationTokenSource,
+    task: (report: (progress: StageProgress) => void) => Promise<T>,
+  ): Promise<T> {
+    const job = this.#current?.job;
+    if (subject.shownInPanel || job === undefined) {
+      return task(() => undefined);
+    }
+    const options = {
+      location: ProgressLocation.Notification,
+      title: jobTitle(job),
+      cancellable: true,
+    };
+    return window.withProgress(options, async (view, token: CancellationToken) => {
+      const listening = token.onCancellationRequested(() => {
+        source.cancel();
+      });
+      let shown = 0;
+      try {
+        return await task((progress) => {
+          const percent = percentOf(progress);
+          view.report({ message: progress.stage, increment: Math.max(0, percent - shown) });
+          shown = Math.max(shown, percent);
+        });
+      } finally {
+        listening.dispose();
+      }
+    });
+  }
+}
+
+/** `Profiling espalier-sample`. */
+export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): string {
+  switch (kind) {
+    case 'profile':
+      return l10n.t('Profiling {0}', name);
+    case 'prune':
+      return l10n.t('Pruning {0}', name);
+    case 'evaluate':
+      return l10n.t('Evaluating {0}', name);
+  }
+}
+
+export function percentOf({ done, total }: StageProgress): number {
+  return total > 0 ? Math.min(100, Math.floor((100 * done) / total)) : 0;
+}
+
+const seconds = (started: number): string => ((Date.now() - started) / 1000).toFixed(1);

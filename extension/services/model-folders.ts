@@ -1,0 +1,88 @@
+import { posix } from 'node:path';
+import { commands, Disposable, EventEmitter, workspace } from 'vscode';
+import type { Event, Uri } from 'vscode';
+import { Throttle } from './throttle';
+
+/** Context key that the menus test: paths of the folders that hold a model. */
+const contextKey = 'espalier.modelFolders';
+const mostFiles = 5000;
+
+/** The model folders of the workspace: config.json beside .safetensors files. Kept up to date. */
+export class ModelFolders implements Disposable {
+  readonly #changed = new EventEmitter<void>();
+  readonly #refresh = new Throttle(() => void this.refresh(), 1000);
+  readonly #disposable: Disposable;
+  #folders: readonly Uri[] = [];
+  #scan: Promise<void> | undefined;
+
+  public readonly onDidChange: Event<void> = this.#changed.event;
+
+  public constructor() {
+    const watchers = ['**/config.json', '**/*.safetensors'].map((pattern) =>
+      workspace.createFileSystemWatcher(pattern, false, true, false),
+    );
+    this.#disposable = Disposable.from(
+      this.#changed,
+      this.#refresh,
+      ...watchers,
+      ...watchers.flatMap((watcher) => [
+        watcher.onDidCreate(() => {
+          this.#refresh.trigger();
+        }),
+        watcher.onDidDelete(() => {
+          this.#refresh.trigger();
+        }),
+      ]),
+      workspace.onDidChangeWorkspaceFolders(() => {
+        this.#refresh.trigger();
+      }),
+    );
+  }
+
+  public get folders(): readonly Uri[] {
+    return this.#folders;
+  }
+
+  /** The folders, once the first scan is done. */
+  public async known(): Promise<readonly Uri[]> {
+    await (this.#scan ?? this.refresh());
+    return this.#folders;
+  }
+
+  public async refresh(): Promise<void> {
+    this.#scan = this.#find();
+    await this.#scan;
+  }
+
+  public dispose(): void {
+    this.#disposable.dispose();
+  }
+
+  async #find(): Promise<void> {
+    const weights = await workspace.findFiles('**/*.safetensors', '**/node_modules/**', mostFiles);
+    const candidates = new Map(weights.map((file) => [posix.dirname(file.path), file]));
+    const found = await Promise.all(
+      [...candidates].map(async ([folder, file]) =>
+        (await exists(file.with({ path: posix.join(folder, 'config.json') })))
+          ? [file.with({ path: folder })]
+          : [],
+      ),
+    );
+    this.#folders = found.flat().sort((a, b) => a.path.localeCompare(b.path));
+    await commands.executeCommand(
+      'setContext',
+      contextKey,
+      this.#folders.map((folder) => folder.fsPath),
+    );
+    this.#changed.fire();
+  }
+}
+
+async function exists(file: Uri): Promise<boolean> {
+  try {
+    await workspace.fs.stat(file);
+    return true;
+  } catch {
+    return false;
+  }
+}

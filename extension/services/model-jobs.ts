@@ -1,0 +1,155 @@
+import { l10n } from 'vscode';
+import type { PruneResult } from '../core/export/prune-result';
+import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
+import { UserError } from '../core/user-error';
+import type { ProfileRequest, PruneRequest } from '../protocol/worker';
+import type { JobKind, Jobs, JobSubject } from './jobs';
+import type { ModelSession } from './model-session';
+import { describeError } from './report-error';
+import type { Settings } from './settings';
+import { RequestCancelled, WorkerCrashed } from './worker-errors';
+
+/** Tells whether a panel shows a session now. */
+export type IsShown = (session: ModelSession) => boolean;
+
+/** The jobs of a session: each keeps the session's state in step with what the worker does. */
+export class ModelJobs {
+  readonly #jobs: Jobs;
+  readonly #settings: Settings;
+  readonly #isShown: IsShown;
+
+  public constructor(jobs: Jobs, settings: Settings, isShown: IsShown) {
+    this.#jobs = jobs;
+    this.#settings = settings;
+    this.#isShown = isShown;
+  }
+
+  /** Searches anew, or goes on with the search that was interrupted. */
+  public async profile(session: ModelSession, resume: boolean): Promise<LayerProfile> {
+    const request = resume ? this.#interruptedRequest(session) : this.#newRequest(session);
+    return this.#track(session, 'profile', async (subject) => {
+      session.searchStarted({ request, reason: 'crashed' }, resume);
+      try {
+        const profile = await this.#jobs.run('profile', request, {
+          ...subject,
+          onEvent: (event) => {
+            session.applyEvent(event);
+          },
+        });
+        session.searchEnded(undefined);
+        session.loadProfile(profile);
+        return profile;
+      } catch (error) {
+        session.searchEnded({ request, reason: reasonOf(error), message: describeError(error) });
+        throw error;
+      }
+    });
+  }
+
+  public async prune(
+    session: ModelSession,
+    request: Omit<PruneRequest, 'device' | 'memoryBytes'>,
+  ): Promise<PruneResult> {
+    const options = this.#settings.runOptions();
+    return this.#track(session, 'prune', (subject) =>
+      this.#jobs.run('prune', { ...request, ...options }, subject),
+    );
+  }
+
+  /** Perplexity without some sublayers, and of the whole model where it is not yet known. */
+  public async evaluate(
+    session: ModelSession,
+    removed: readonly string[],
+  ): Promise<ProfileEvaluation> {
+    const options = this.#settings.runOptions();
+    const text = this.#settings.evaluationText();
+    return this.#track(session, 'evaluate', async (subject) => {
+      const measure = async (without: readonly string[]): Promise<ProfileEvaluation> => {
+        const { perplexity, tokens, tokensPerSecond } = await this.#jobs.run(
+          'evaluate',
+          {
+            model: session.model.path,
+            removed: without,
+            ...options,
+            ...(text === undefined ? {} : { text }),
+          },
+          subject,
+        );
+        const evaluation = {
+          rounds: without.length,
+          text: text ?? 'bundled',
+          perplexity,
+          tokens,
+          tokensPerSecond,
+        };
+        session.addEvaluation(without, evaluation);
+        return evaluation;
+      };
+      if (removed.length > 0 && session.denseEvaluation === undefined) {
+        await measure([]);
+      }
+      return measure(removed);
+    });
+  }
+
+  #newRequest(session: ModelSession): ProfileRequest {
+    return {
+      model: session.model.path,
+      ...this.#settings.runOptions(),
+      calibration: this.#settings.calibration(),
+      settings: this.#settings.search(session.selection.protectedIds),
+      out: session.profilePath,
+    };
+  }
+
+  #interruptedRequest(session: ModelSession): ProfileRequest {
+    if (session.interrupted === undefined) {
+      throw new UserError(
+        l10n.t('No search of {0} was interrupted: nothing to resume.', session.model.name),
+        { remedy: l10n.t('Start one with Profile Layers.') },
+      );
+    }
+    return session.interrupted.request;
+  }
+
+  async #track<T>(
+    session: ModelSession,
+    what: JobKind,
+    task: (subject: JobSubject) => Promise<T>,
+  ): Promise<T> {
+    const { blocked } = session.snapshot();
+    if (blocked !== undefined) {
+      throw new UserError(blocked);
+    }
+    this.#jobs.assertFree();
+    session.setJob({ kind: 'running', what, progress: undefined });
+    try {
+      const result = await task({
+        name: session.model.name,
+        model: session.model.path,
+        shownInPanel: this.#isShown(session),
+        onProgress: (progress) => {
+          session.setJob({ kind: 'running', what, progress });
+        },
+      });
+      session.setJob({ kind: 'idle' });
+      return result;
+    } catch (error) {
+      session.setJob({
+        kind: 'stopped',
+        what,
+        reason: reasonOf(error),
+        message: describeError(error),
+        resumable: what === 'profile',
+      });
+      throw error;
+    }
+  }
+}
+
+function reasonOf(error: unknown): 'cancelled' | 'failed' | 'crashed' {
+  if (error instanceof RequestCancelled) {
+    return 'cancelled';
+  }
+  return error instanceof WorkerCrashed ? 'crashed' : 'failed';
+}

@@ -1,0 +1,179 @@
+import { l10n } from 'vscode';
+import type { PruneResult } from '../core/export/prune-result';
+import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
+import { formatBytes, formatCount, formatPercent } from './format';
+import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
+
+/** What a model consists of, as Markdown. */
+export function modelReport(model: ModelSummary): string {
+  return [
+    `# ${escapeMarkdown(model.name)}`,
+    headline(model),
+    ...model.warnings.map((warning) => `> ⚠ ${escapeMarkdown(warning)}`),
+    facts(model),
+    `## ${l10n.t('Where the parameters are')}`,
+    parts(model),
+    `## ${l10n.t('Sublayers')}`,
+    sublayers(model),
+    l10n.t(
+      'FLOPs count a multiply-add as two and leave out attention scores, which grow with the context. KV cache: bytes of keys and values kept per token of context.',
+    ),
+    '',
+  ].join('\n\n');
+}
+
+/** `**llama** · 3.42 M parameters · 6.84 MiB · 12 blocks · 24 sublayers` */
+function headline(model: ModelSummary): string {
+  return [
+    `**${escapeMarkdown(model.architecture)}**`,
+    l10n.t('{0} parameters', formatCount(model.parameters)),
+    formatBytes(model.bytes),
+    l10n.t('{0} blocks', model.blocks),
+    l10n.t('{0} sublayers', model.sublayers.length),
+  ].join(' · ');
+}
+
+function facts(model: ModelSummary): string {
+  const dtypes = Object.entries(model.dtypes)
+    .map(([dtype, bytes]) => `${dtype} ${formatBytes(bytes)}`)
+    .join(', ');
+  return markdownTable(
+    [l10n.t('Property'), l10n.t('Value')],
+    [
+      [l10n.t('Folder'), escapeMarkdown(model.path)],
+      [l10n.t('Stored as'), escapeMarkdown(dtypes)],
+      [l10n.t('Hidden size'), String(model.hiddenSize)],
+      [l10n.t('Vocabulary'), String(model.vocabularySize)],
+      [l10n.t('Longest context'), l10n.t('{0} tokens', model.maxPositions)],
+      [
+        l10n.t('Output head'),
+        model.tiedHead ? l10n.t('shares the embedding') : l10n.t('has its own weights'),
+      ],
+      [l10n.t('Fingerprint'), `\`${model.fingerprint.slice(0, 16)}\``],
+    ],
+  );
+}
+
+function parts(model: ModelSummary): string {
+  const kinds: readonly SublayerKind[] = ['attention', 'feedforward'];
+  const ofKind = kinds.map((kind) => {
+    const members = model.sublayers.filter((sublayer) => sublayer.kind === kind);
+    const sum = (field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'): number =>
+      members.reduce((total, sublayer) => total + sublayer[field], 0);
+    return {
+      name: kindName(kind),
+      count: members.length,
+      parameters: sum('parameters'),
+      bytes: sum('bytes'),
+      flops: formatCount(sum('flopsPerToken')),
+      kv: sum('kvBytesPerToken'),
+    };
+  });
+  const inSublayers = (field: 'parameters' | 'bytes'): number =>
+    ofKind.reduce((total, part) => total + part[field], 0);
+  const rest = {
+    name: l10n.t('Embedding, final norm, head'),
+    count: undefined,
+    parameters: model.parameters - inSublayers('parameters'),
+    bytes: model.bytes - inSublayers('bytes'),
+    flops: '',
+    kv: 0,
+  };
+  return markdownTable(
+    [
+      l10n.t('Part'),
+      `${l10n.t('Sublayers')}:`,
+      `${l10n.t('Parameters')}:`,
+      l10n.t('Share'),
+      `${l10n.t('Size')}:`,
+      `${l10n.t('FLOPs per token')}:`,
+      `${l10n.t('KV cache per token')}:`,
+    ],
+    [...ofKind, rest].map((part) => {
+      const share = model.parameters > 0 ? part.parameters / model.parameters : 0;
+      return [
+        part.name,
+        part.count === undefined ? '' : String(part.count),
+        formatCount(part.parameters),
+        `${shareBar(share)} ${formatPercent(share)}`,
+        formatBytes(part.bytes),
+        part.flops,
+        part.kv > 0 ? formatBytes(part.kv) : '',
+      ];
+    }),
+  );
+}
+
+function kindName(kind: SublayerKind): string {
+  return kind === 'attention' ? l10n.t('Attention') : l10n.t('Feed-forward');
+}
+
+function sublayers(model: ModelSummary): string {
+  return markdownTable(
+    [
+      l10n.t('Sublayer'),
+      `${l10n.t('Parameters')}:`,
+      `${l10n.t('Size')}:`,
+      `${l10n.t('FLOPs per token')}:`,
+      `${l10n.t('KV cache per token')}:`,
+    ],
+    model.sublayers.map((sublayer) => [
+      `\`${sublayer.id}\``,
+      formatCount(sublayer.parameters),
+      formatBytes(sublayer.bytes),
+      formatCount(sublayer.flopsPerToken),
+      sublayer.kvBytesPerToken > 0 ? formatBytes(sublayer.kvBytesPerToken) : '–',
+    ]),
+  );
+}
+
+/** What pruning wrote and how it was checked, as Markdown. */
+export function pruneReport(model: ModelSummary, result: PruneResult): string {
+  const { relativeError, tolerance, tokens } = result.verification;
+  const change = (before: number, after: number): string =>
+    before > 0 ? `−${formatPercent((before - after) / before)}` : '';
+  return [
+    `# ${l10n.t('{0}, pruned', escapeMarkdown(model.name))}`,
+    escapeMarkdown(result.path),
+    markdownTable(
+      ['', `${l10n.t('Before')}:`, `${l10n.t('After')}:`, `${l10n.t('Change')}:`],
+      [
+        [
+          l10n.t('Parameters'),
+          formatCount(result.parametersBefore),
+          formatCount(result.parametersAfter),
+          change(result.parametersBefore, result.parametersAfter),
+        ],
+        [
+          l10n.t('Weights on disk'),
+          formatBytes(result.bytesBefore),
+          formatBytes(result.bytesAfter),
+          change(result.bytesBefore, result.bytesAfter),
+        ],
+        [
+          l10n.t('Sublayers'),
+          String(model.sublayers.length),
+          String(model.sublayers.length - result.removed.length),
+          change(model.sublayers.length, model.sublayers.length - result.removed.length),
+        ],
+      ],
+    ),
+    `## ${l10n.t('Verification')}`,
+    l10n.t(
+      'The written model was opened again and compared with the original without these sublayers: largest relative difference of the logits {0} over {1} tokens (allowed: {2}).',
+      relativeError.toExponential(1),
+      tokens,
+      tolerance.toExponential(0),
+    ),
+    `## ${l10n.t('How to load it')}`,
+    escapeMarkdown(result.loadsWith),
+    `## ${l10n.t('Removed')}`,
+    result.removed.map((id) => `- \`${id}\``).join('\n'),
+    `## ${l10n.t('Files')}`,
+    markdownTable(
+      [l10n.t('File'), `${l10n.t('Size')}:`],
+      result.files.map((file) => [escapeMarkdown(file.name), formatBytes(file.bytes)]),
+    ),
+    '',
+  ].join('\n\n');
+}

@@ -1,0 +1,227 @@
+import type { ModelSummary } from '../core/models/model-summary';
+import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
+import type { HeatmapState, PanelJob, ProfileState } from '../protocol/heatmap';
+import { profileStateOf, reduceProfile } from './profile-state';
+import {
+  emptySelection,
+  markSublayer,
+  matchingRounds,
+  selectionKey,
+  selectPlan,
+  selectRounds,
+} from './selection';
+import type { Mark, Selection } from './selection';
+import type { InterruptedSearch, StoredSession } from './session-store';
+import { Signal } from './signal';
+
+/** What a session needs from its surroundings. */
+export interface SessionHost {
+  /** What writing a choice does to config.json, and how the result loads. */
+  readonly preview: (removed: readonly string[]) => HeatmapState['configPreview'];
+  /** Why jobs may not run, if so. */
+  readonly blocked: () => string | undefined;
+  readonly save: (session: StoredSession) => void;
+}
+
+export type StateField = keyof HeatmapState;
+
+/** One model with its profile, the user's choice and the job that runs for it. */
+export class ModelSession {
+  /** Tells which fields of the state have changed. */
+  public readonly changed = new Signal<readonly StateField[]>();
+
+  #profile: ProfileState | undefined;
+  #selection: Selection;
+  #job: PanelJob = { kind: 'idle' };
+  #evaluations: Readonly<Record<string, ProfileEvaluation>>;
+  #interrupted: InterruptedSearch | undefined;
+  /** While a search runs and the user has not chosen: the choice follows its rounds. */
+  #following = false;
+  #remark: string | undefined;
+
+  public constructor(
+    public readonly model: ModelSummary,
+    /** Where the profile lies or will lie. */
+    public readonly profilePath: string,
+    private readonly host: SessionHost,
+    stored: StoredSession | undefined,
+  ) {
+    this.#selection = stored?.selection ?? emptySelection;
+    this.#evaluations = stored?.evaluations ?? {};
+    this.#interrupted = stored?.interrupted;
+  }
+
+  public get selection(): Selection {
+    return this.#selection;
+  }
+
+  public get profile(): ProfileState | undefined {
+    return this.#profile;
+  }
+
+  public get job(): PanelJob {
+    return this.#job;
+  }
+
+  public get interrupted(): InterruptedSearch | undefined {
+    return this.#interrupted;
+  }
+
+  /** Perplexity of the whole model, once measured. */
+  public get denseEvaluation(): ProfileEvaluation | undefined {
+    return this.#evaluationOf([]);
+  }
+
+  public snapshot(): HeatmapState {
+    const { removed, protectedIds, rounds } = this.#selection;
+    return {
+      model: this.#modelWithRemark(),
+      profile: this.#profileWithEvaluations(),
+      job: this.#job,
+      selectedRounds: rounds,
+      removed,
+      protectedIds,
+      configPreview: this.host.preview(removed),
+      selectionEvaluation: this.#evaluationOf(removed),
+      ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
+      blocked: this.host.blocked(),
+    };
+  }
+
+  public loadProfile(profile: LayerProfile | undefined): void {
+    this.#profile = profile === undefined ? undefined : profileStateOf(profile);
+    this.#selection = {
+      ...this.#selection,
+      rounds:
+        this.#selection.rounds ??
+        matchingRounds(this.#selection.removed, this.#profile?.rounds ?? [], this.model),
+    };
+    this.#tell('profile', 'profileFile', 'selectedRounds', 'selectionEvaluation');
+  }
+
+  /** A search starts; with `resume` its partial results stay until they are told again. */
+  public searchStarted(interrupted: InterruptedSearch, resume: boolean): void {
+    this.#following = this.#selection.removed.length === 0 || resume;
+    this.#interrupted = interrupted;
+    this.#save();
+  }
+
+  public applyEvent(event: ProfileEvent): void {
+    const before = this.#profile;
+    this.#profile = reduceProfile(before, event);
+    if (this.#profile === before) {
+      return;
+    }
+    if (event.kind === 'round' && this.#following) {
+      this.#select(
+        selectRounds(this.#selection, event.round, this.#profile?.rounds ?? [], this.model),
+      );
+    }
+    this.#tell('profile');
+  }
+
+  public searchEnded(interrupted: InterruptedSearch | undefined): void {
+    this.#following = false;
+    this.#interrupted = interrupted;
+    this.#save();
+  }
+
+  public setJob(job: PanelJob): void {
+    this.#job = job;
+    this.#tell('job');
+  }
+
+  public chooseRounds(rounds: number): void {
+    this.#following = false;
+    this.#select(selectRounds(this.#selection, rounds, this.#profile?.rounds ?? [], this.model));
+  }
+
+  public chooseMark(sublayer: string, mark: Mark): void {
+    this.#following = false;
+    if (this.model.sublayers.some(({ id }) => id === sublayer)) {
+      this.#select(
+        markSublayer(this.#selection, sublayer, mark, this.#profile?.rounds ?? [], this.model),
+      );
+    }
+  }
+
+  public choosePlan(plan: {
+    readonly remove: readonly string[];
+    readonly protect?: readonly string[];
+  }): void {
+    this.#following = false;
+    this.#select(selectPlan(plan, this.#profile?.rounds ?? [], this.model));
+  }
+
+  public addEvaluation(removed: readonly string[], evaluation: ProfileEvaluation): void {
+    this.#evaluations = { ...this.#evaluations, [selectionKey(removed)]: evaluation };
+    this.#save();
+    this.#tell('selectionEvaluation', 'profile');
+  }
+
+  /** Something the user should know of the profile: shown among the model's warnings. */
+  public setRemark(remark: string | undefined): void {
+    this.#remark = remark;
+    this.#tell('model');
+  }
+
+  /** The workspace became trusted. */
+  public refreshBlocked(): void {
+    this.#tell('blocked');
+  }
+
+  #select(selection: Selection): void {
+    this.#selection = selection;
+    this.#save();
+    this.#tell('removed', 'protectedIds', 'selectedRounds', 'configPreview', 'selectionEvaluation');
+  }
+
+  #modelWithRemark(): ModelSummary {
+    const { model } = this;
+    return this.#remark === undefined
+      ? model
+      : { ...model, warnings: [...model.warnings, this.#remark] };
+  }
+
+  #evaluationOf(removed: readonly string[]): ProfileEvaluation | undefined {
+    const measured = this.#evaluations[selectionKey(removed)];
+    if (measured !== undefined) {
+      return measured;
+    }
+    const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);
+    return this.#profile?.evaluations.find((evaluation) => evaluation.rounds === rounds);
+  }
+
+  /** Evaluations made here join those of the document where they are of a number of rounds. */
+  #profileWithEvaluations(): ProfileState | undefined {
+    const profile = this.#profile;
+    if (profile === undefined) {
+      return undefined;
+    }
+    const evaluations = new Map(profile.evaluations.map((known) => [known.rounds, known]));
+    for (const [key, evaluation] of Object.entries(this.#evaluations)) {
+      const removed = key === '' ? [] : key.split(' ');
+      const rounds = matchingRounds(removed, profile.rounds, this.model);
+      if (rounds !== undefined) {
+        evaluations.set(rounds, { ...evaluation, rounds });
+      }
+    }
+    return {
+      ...profile,
+      evaluations: [...evaluations.values()].sort((a, b) => a.rounds - b.rounds),
+    };
+  }
+
+  #tell(...fields: readonly StateField[]): void {
+    this.changed.fire(fields);
+  }
+
+  #save(): void {
+    this.host.save({
+      fingerprint: this.model.fingerprint,
+      selection: this.#selection,
+      evaluations: this.#evaluations,
+      ...(this.#interrupted === undefined ? {} : { interrupted: this.#interrupted }),
+    });
+  }
+}

@@ -1,0 +1,160 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { l10n, workspace } from 'vscode';
+import type { Disposable, LogOutputChannel } from 'vscode';
+import { previewPrunedConfig } from '../core/export/preview-pruned-config';
+import type { ModelSummary } from '../core/models/model-summary';
+import type { HeatmapState } from '../protocol/heatmap';
+import { fileExists, profilePathOf, readProfile } from './documents';
+import { diffLines } from './line-diff';
+import { ModelSession } from './model-session';
+import type { OpenModels } from './open-models';
+import { describeError, reportError } from './report-error';
+import type { SessionStore } from './session-store';
+import { whyBlocked } from './trust';
+
+/** The sessions of this window, one for each profile of a model. */
+export class ModelSessions implements Disposable {
+  readonly #models: OpenModels;
+  readonly #store: SessionStore;
+  readonly #log: LogOutputChannel;
+  readonly #sessions = new Map<string, ModelSession>();
+  readonly #trust: Disposable;
+
+  public constructor(models: OpenModels, store: SessionStore, log: LogOutputChannel) {
+    this.#models = models;
+    this.#store = store;
+    this.#log = log;
+    this.#trust = workspace.onDidGrantWorkspaceTrust(() => {
+      for (const session of this.#sessions.values()) {
+        session.refreshBlocked();
+      }
+    });
+  }
+
+  /**
+   * The session of the model that a path points at, its profile loaded. A model that has changed
+   * on disk gets a new one.
+   */
+  public async open(path: string, profilePath?: string): Promise<ModelSession> {
+    const model = await this.#models.summary(path);
+    return this.#openAs(model, profilePath ?? profilePathOf(model.path));
+  }
+
+  /** The session of a profile, which shows its numbers even where the model itself is not. */
+  public async openProfile(profilePath: string): Promise<ModelSession> {
+    const profile = await readProfile(profilePath);
+    const beside = join(dirname(profilePath), profile.model.name);
+    for (const folder of [profile.model.path, beside]) {
+      if (await fileExists(join(folder, 'config.json'))) {
+        return this.open(folder, profilePath);
+      }
+    }
+    return this.#openAs(
+      profile.model,
+      profilePath,
+      l10n.t('The model folder {0} is not on this machine.', profile.model.path),
+    );
+  }
+
+  /** Reads a session's profile again, after something else has written it. */
+  public async reload(profilePath: string): Promise<void> {
+    const session = this.#sessions.get(profilePath);
+    if (session !== undefined && session.job.kind !== 'running') {
+      await this.#loadProfile(session);
+    }
+  }
+
+  public dispose(): void {
+    this.#trust.dispose();
+  }
+
+  async #openAs(model: ModelSummary, profilePath: string, missing?: string): Promise<ModelSession> {
+    const known = this.#sessions.get(profilePath);
+    if (known?.model.fingerprint === model.fingerprint || known?.job.kind === 'running') {
+      return known;
+    }
+    const session = await this.#create(model, profilePath, missing);
+    const raced = this.#sessions.get(profilePath);
+    if (raced !== undefined && raced !== known) {
+      return raced;
+    }
+    this.#sessions.set(profilePath, session);
+    return session;
+  }
+
+  async #create(
+    model: ModelSummary,
+    profilePath: string,
+    missing: string | undefined,
+  ): Promise<ModelSession> {
+    const config =
+      missing === undefined ? await readFile(join(model.path, 'config.json'), 'utf8') : undefined;
+    const session = new ModelSession(
+      model,
+      profilePath,
+      {
+        preview: (removed) =>
+          config === undefined
+            ? { lines: [], loadsWith: missing ?? '' }
+            : previewOf(config, removed, model),
+        blocked: () => missing ?? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+        save: (stored) => {
+          void this.#store.set(profilePath, stored);
+        },
+      },
+      this.#store.get(profilePath, model.fingerprint),
+    );
+    await this.#loadProfile(session);
+    const { interrupted } = session;
+    if (interrupted !== undefined) {
+      session.setJob({
+        kind: 'stopped',
+        what: 'profile',
+        reason: interrupted.reason,
+        message:
+          interrupted.message ??
+          l10n.t('The window was closed while the search ran. Its journal is kept.'),
+        resumable: true,
+      });
+    }
+    return session;
+  }
+
+  async #loadProfile(session: ModelSession): Promise<void> {
+    if (!(await fileExists(session.profilePath))) {
+      session.loadProfile(undefined);
+      return;
+    }
+    try {
+      const profile = await readProfile(session.profilePath);
+      session.setRemark(
+        profile.model.fingerprint === session.model.fingerprint
+          ? undefined
+          : l10n.t('{0} was made for other weights or another config.json.', session.profilePath),
+      );
+      session.loadProfile(profile);
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
+  }
+}
+
+function previewOf(
+  config: string,
+  removed: readonly string[],
+  model: ModelSummary,
+): HeatmapState['configPreview'] {
+  if (removed.length === 0) {
+    return {
+      lines: diffLines(config, config),
+      loadsWith: l10n.t('Nothing is chosen for removal.'),
+    };
+  }
+  try {
+    const { before, after, loadsWith } = previewPrunedConfig(config, removed, model);
+    return { lines: diffLines(before, after), loadsWith };
+  } catch (error) {
+    return { lines: diffLines(config, config), loadsWith: describeError(error) };
+  }
+}

@@ -1,0 +1,68 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { ModelSummary } from '../core/models/model-summary';
+import { UserError } from '../core/user-error';
+import type { WorkerClient } from './worker-client';
+
+interface OpenModel {
+  /** Names, sizes and times of the model's files: a change means another summary. */
+  readonly stamp: string;
+  readonly summary: Promise<ModelSummary>;
+}
+
+const kept = 32;
+
+/** Summaries of the models looked at lately, read once per version of their files. */
+export class OpenModels {
+  readonly #worker: WorkerClient;
+  readonly #models = new Map<string, OpenModel>();
+
+  public constructor(worker: WorkerClient) {
+    this.#worker = worker;
+  }
+
+  /** Summary of a model folder, or of the model that a file in it belongs to. */
+  public async summary(path: string): Promise<ModelSummary> {
+    const folder = await modelFolderOf(path);
+    const stamp = await stampOf(folder);
+    const known = this.#models.get(folder);
+    this.#models.delete(folder);
+    const open =
+      known?.stamp === stamp
+        ? known
+        : { stamp, summary: this.#worker.request('inspect', { model: folder }) };
+    this.#models.set(folder, open);
+    const [oldest] = this.#models.keys();
+    if (this.#models.size > kept && oldest !== undefined) {
+      this.#models.delete(oldest);
+    }
+    try {
+      return await open.summary;
+    } catch (error) {
+      if (this.#models.get(folder) === open) {
+        this.#models.delete(folder);
+      }
+      throw error;
+    }
+  }
+}
+
+/** The folder itself, or the one that holds a config.json or weights. */
+export async function modelFolderOf(path: string): Promise<string> {
+  try {
+    return (await stat(path)).isDirectory() ? path : dirname(path);
+  } catch {
+    throw new UserError('There is no such file or folder.', { file: path });
+  }
+}
+
+async function stampOf(folder: string): Promise<string> {
+  const names = (await readdir(folder)).filter((name) => /\.(json|safetensors)$/.test(name));
+  const stamps = await Promise.all(
+    names.sort().map(async (name) => {
+      const { size, mtimeMs } = await stat(join(folder, name));
+      return `${name}:${size}:${mtimeMs}`;
+    }),
+  );
+  return `${basename(folder)} ${stamps.join(' ')}`;
+}

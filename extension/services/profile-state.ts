@@ -1,0 +1,67 @@
+import type { CandidateDistance, LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
+import type { ProfileState } from '../protocol/heatmap';
+
+/** What a panel shows of a finished profile. */
+export function profileStateOf(profile: LayerProfile): ProfileState {
+  const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = profile.search;
+  return {
+    settings: profile.settings,
+    metricDefinition: profile.metricDefinition,
+    calibration: profile.calibration,
+    candidates: profile.candidates,
+    cosineLocal: profile.cosineLocal,
+    rounds: profile.rounds,
+    baselines: profile.baselines,
+    evaluations: profile.evaluations,
+    device: profile.search.device,
+    search: { seconds, sublayerEvaluations, naiveSublayerEvaluations },
+  };
+}
+
+/**
+ * The profile after one more event of a running search. A resumed search tells again what its
+ * journal holds, so every event may come twice.
+ */
+export function reduceProfile(
+  profile: ProfileState | undefined,
+  event: ProfileEvent,
+): ProfileState | undefined {
+  if (event.kind === 'started') {
+    return {
+      settings: event.settings,
+      metricDefinition: '',
+      calibration: event.calibration,
+      candidates: event.candidates.map((sublayer) => ({ sublayer, distance: null })),
+      cosineLocal: [],
+      rounds: [],
+      baselines: {},
+      evaluations: [],
+      device: event.device,
+    };
+  }
+  if (profile === undefined) {
+    return undefined;
+  }
+  switch (event.kind) {
+    case 'cosine-local':
+      return { ...profile, cosineLocal: event.distances };
+    case 'candidate':
+      return event.round === 1
+        ? { ...profile, candidates: replaceCandidate(profile.candidates, event.distance) }
+        : profile;
+    case 'round':
+      return {
+        ...profile,
+        rounds: [...profile.rounds.slice(0, event.round - 1), event.result],
+      };
+    case 'baseline':
+      return { ...profile, baselines: { ...profile.baselines, [event.name]: event.rounds } };
+  }
+}
+
+function replaceCandidate(
+  candidates: readonly CandidateDistance[],
+  distance: CandidateDistance,
+): readonly CandidateDistance[] {
+  return candidates.map((known) => (known.sublayer === distance.sublayer ? distance : known));
+}

@@ -1,0 +1,68 @@
+import { commands, l10n, Uri, window } from 'vscode';
+import type { LogOutputChannel } from 'vscode';
+import { UserError } from '../core/user-error';
+import { commandIds } from './command-ids';
+import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
+
+/** An error in the user's words. */
+export function describeError(error: unknown): string {
+  if (error instanceof WorkerCrashed) {
+    return error.method === 'profile'
+      ? l10n.t(
+          'The worker process ended while profiling ({0}). Its journal is kept: Resume goes on where it stopped.',
+          describeExit(error.exit),
+        )
+      : l10n.t(
+          'The worker process ended ({0}). Nothing half-written is left; the next command starts a new one.',
+          describeExit(error.exit),
+        );
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Shows an error with what can be done about it. Cancellation is no error. */
+export async function reportError(error: unknown, log: LogOutputChannel): Promise<void> {
+  if (error instanceof RequestCancelled) {
+    return;
+  }
+  const expected = error instanceof UserError || error instanceof WorkerRequestError;
+  log.error(error instanceof Error && !expected ? error : describeError(error));
+  const file = fileOf(error);
+  const resume = l10n.t('Resume');
+  const openFile = l10n.t('Open File');
+  const openSettings = l10n.t('Open Setting');
+  const showLog = l10n.t('Show Log');
+  const setting = error instanceof UserError ? settingOf(error) : undefined;
+  const actions = [
+    ...(error instanceof WorkerCrashed && error.method === 'profile' ? [resume] : []),
+    ...(file === undefined ? [] : [openFile]),
+    ...(setting === undefined ? [] : [openSettings]),
+    showLog,
+  ];
+  const chosen = await window.showErrorMessage(describeError(error), ...actions);
+  if (chosen === resume) {
+    await commands.executeCommand(commandIds.resumeProfile);
+  } else if (chosen === openFile && file !== undefined) {
+    await commands.executeCommand('vscode.open', Uri.file(file));
+  } else if (chosen === openSettings) {
+    await commands.executeCommand('workbench.action.openSettings', setting);
+  } else if (chosen === showLog) {
+    log.show();
+  }
+}
+
+/** Text files that an error names can be opened; weights and folders cannot. */
+function fileOf(error: unknown): string | undefined {
+  const file =
+    error instanceof UserError
+      ? error.subject.file
+      : error instanceof WorkerRequestError
+        ? error.data.file
+        : undefined;
+  return file !== undefined && /\.(json|jsonl|txt|md)$/.test(file) ? file : undefined;
+}
+
+function settingOf(error: UserError): string | undefined {
+  const { field } = error.subject;
+  return field?.startsWith('espalier.') === true ? field : undefined;
+}

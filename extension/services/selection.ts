@@ -1,0 +1,115 @@
+import type { ModelSummary } from '../core/models/model-summary';
+import type { Round } from '../core/prune/layer-profile';
+
+/** What a person chose for one model. Ids are of sublayers, never of whole blocks. */
+export interface Selection {
+  /** In order of removal where known. */
+  readonly removed: readonly string[];
+  readonly protectedIds: readonly string[];
+  /** Rounds of the profile that `removed` stands for; undefined when edited by hand. */
+  readonly rounds: number | undefined;
+}
+
+export type Mark = 'keep' | 'removed' | 'protected';
+
+export const emptySelection: Selection = { removed: [], protectedIds: [], rounds: 0 };
+
+/** The sublayers that an id means: `block.3` is both of its sublayers. Unknown ids give none. */
+export function sublayersOf(id: string, model: ModelSummary): readonly string[] {
+  return model.sublayers
+    .filter((sublayer) => sublayer.id === id || `block.${sublayer.block}` === id)
+    .map((sublayer) => sublayer.id);
+}
+
+/** The sublayers that the first rounds remove, protected ones left out. */
+function removedBy(
+  rounds: readonly Round[],
+  protectedIds: readonly string[],
+  model: ModelSummary,
+): readonly string[] {
+  return rounds
+    .flatMap((round) => sublayersOf(round.removed, model))
+    .filter((id) => !protectedIds.includes(id));
+}
+
+/** Takes the first `count` rounds of a profile as the choice. */
+export function selectRounds(
+  selection: Selection,
+  count: number,
+  rounds: readonly Round[],
+  model: ModelSummary,
+): Selection {
+  const taken = Math.max(0, Math.min(Math.trunc(count), rounds.length));
+  return {
+    ...selection,
+    removed: removedBy(rounds.slice(0, taken), selection.protectedIds, model),
+    rounds: taken,
+  };
+}
+
+/** Marks one sublayer by hand. */
+export function markSublayer(
+  selection: Selection,
+  id: string,
+  mark: Mark,
+  rounds: readonly Round[],
+  model: ModelSummary,
+): Selection {
+  const without = (ids: readonly string[]): readonly string[] =>
+    ids.filter((other) => other !== id);
+  const removed = without(selection.removed);
+  const protectedIds = without(selection.protectedIds);
+  const marked = {
+    removed: mark === 'removed' ? [...removed, id] : removed,
+    protectedIds: mark === 'protected' ? [...protectedIds, id] : protectedIds,
+  };
+  return { ...marked, rounds: matchingRounds(marked.removed, rounds, model) };
+}
+
+/** A choice taken from a plan. Unknown ids are dropped: the plan's diagnostics name them. */
+export function selectPlan(
+  plan: { readonly remove: readonly string[]; readonly protect?: readonly string[] },
+  rounds: readonly Round[],
+  model: ModelSummary,
+): Selection {
+  const removed = [...new Set(plan.remove.flatMap((id) => sublayersOf(id, model)))];
+  const protectedIds = [...new Set((plan.protect ?? []).flatMap((id) => sublayersOf(id, model)))];
+  return { removed, protectedIds, rounds: matchingRounds(removed, rounds, model) };
+}
+
+/** How many rounds remove exactly these sublayers, if any number does. */
+export function matchingRounds(
+  removed: readonly string[],
+  rounds: readonly Round[],
+  model: ModelSummary,
+): number | undefined {
+  const wanted = new Set(removed);
+  const seen = new Set<string>();
+  for (let count = 0; count <= rounds.length; count++) {
+    if (seen.size === wanted.size) {
+      return count;
+    }
+    for (const id of sublayersOf(rounds[count]?.removed ?? '', model)) {
+      if (!wanted.has(id)) {
+        return undefined;
+      }
+      seen.add(id);
+    }
+  }
+  return undefined;
+}
+
+/** Name under which a choice's results are kept: the order of removal does not matter. */
+export const selectionKey = (removed: readonly string[]): string => [...removed].sort().join(' ');
+
+/** What a choice removes. */
+export function selectionCost(
+  removed: readonly string[],
+  model: ModelSummary,
+): { readonly parameters: number; readonly bytes: number } {
+  const gone = model.sublayers.filter((sublayer) => removed.includes(sublayer.id));
+  return {
+    parameters: gone.reduce((sum, sublayer) => sum + sublayer.parameters, 0),
+    bytes: gone.reduce((sum, sublayer) => sum + sublayer.bytes, 0),
+  };
+}

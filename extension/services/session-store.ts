@@ -1,0 +1,45 @@
+import type { Memento } from 'vscode';
+import type { ProfileEvaluation } from '../core/prune/layer-profile';
+import type { PanelJob } from '../protocol/heatmap';
+import type { ProfileRequest } from '../protocol/worker';
+import type { Selection } from './selection';
+
+/** A search that has begun and not ended well. */
+export interface InterruptedSearch {
+  readonly request: ProfileRequest;
+  /** How it ended; as long as it runs: how it would have ended if the window closed now. */
+  readonly reason: Extract<PanelJob, { kind: 'stopped' }>['reason'];
+  /** Absent when the window closed during the search. */
+  readonly message?: string;
+}
+
+/** What is remembered of a model between windows. */
+export interface StoredSession {
+  /** Of the model that all this is about. */
+  readonly fingerprint: string;
+  readonly selection: Selection;
+  /** Perplexities by selectionKey. */
+  readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
+  readonly interrupted?: InterruptedSearch;
+}
+
+/** The workspace's memory of sessions, so that a panel survives a window reload. */
+export class SessionStore {
+  readonly #memento: Memento;
+
+  public constructor(memento: Memento) {
+    this.#memento = memento;
+  }
+
+  /** What was kept under a name, unless the model has changed since. */
+  public get(name: string, fingerprint: string): StoredSession | undefined {
+    const stored = this.#memento.get<StoredSession>(keyOf(name));
+    return stored?.fingerprint === fingerprint ? stored : undefined;
+  }
+
+  public async set(name: string, session: StoredSession): Promise<void> {
+    await this.#memento.update(keyOf(name), session);
+  }
+}
+
+const keyOf = (name: string): string => `session:${name}`;

@@ -1,0 +1,112 @@
+import { resolve } from 'node:path';
+import { l10n, workspace } from 'vscode';
+import type { WorkspaceConfiguration } from 'vscode';
+import {
+  baselineNames,
+  defaultCalibration,
+  defaultSettings,
+  levels,
+  metricNames,
+  searchModes,
+} from '../core/prune/options';
+import type { CalibrationRequest, SearchSettings } from '../core/prune/options';
+import { deviceNames } from '../core/runtime/device';
+import { UserError } from '../core/user-error';
+import type { RunOptions } from '../protocol/worker';
+import { parseMemorySize } from './memory-size';
+import { parseBudget } from './search-budget';
+
+/** The user's settings, checked: what is wrong is said with the setting's name. */
+export class Settings {
+  public runOptions(): RunOptions {
+    const memory = this.#text('memory', '4GiB');
+    const memoryBytes = parseMemorySize(memory);
+    if (memoryBytes === undefined) {
+      throw invalid('memory', memory, l10n.t('Write a size such as 4GiB.'));
+    }
+    return { device: this.#choice('device', ['auto', ...deviceNames], 'auto'), memoryBytes };
+  }
+
+  public calibration(): CalibrationRequest {
+    const file = this.#text('calibration.file', '');
+    const request = {
+      sequences: this.#wholeNumber('calibration.sequences', defaultCalibration.sequences),
+      length: this.#wholeNumber('calibration.length', defaultCalibration.length),
+    };
+    return file === '' ? request : { ...request, file: absolutePath(file) };
+  }
+
+  /** What a new search looks for; `protect` are the sublayers locked in the heatmap. */
+  public search(protect: readonly string[]): SearchSettings {
+    const budget = parseBudget(this.#text('search.budget', '25%'));
+    if (budget === undefined) {
+      throw invalid(
+        'search.budget',
+        this.#text('search.budget', ''),
+        l10n.t('Write a share (25%), a number of removals (6), or all.'),
+      );
+    }
+    const exclude = this.#configuration().get<number>('search.exclude', defaultSettings.exclude);
+    if (!(exclude >= 0 && exclude < 1)) {
+      throw invalid('search.exclude', String(exclude), l10n.t('Write a number from 0 to below 1.'));
+    }
+    return {
+      ...defaultSettings,
+      metric: this.#choice('metric', metricNames, defaultSettings.metric),
+      mode: this.#choice('search.mode', searchModes, defaultSettings.mode),
+      level: this.#choice('search.level', levels, defaultSettings.level),
+      budget,
+      protect,
+      exclude,
+      everyDistance: this.#configuration().get(
+        'search.everyDistance',
+        defaultSettings.everyDistance,
+      ),
+      baselines: this.#configuration().get('search.baselines', true) ? [...baselineNames] : [],
+    };
+  }
+
+  /** Path of the held-out text; undefined for the bundled one. */
+  public evaluationText(): string | undefined {
+    const file = this.#text('evaluation.file', '');
+    return file === '' ? undefined : absolutePath(file);
+  }
+
+  #configuration(): WorkspaceConfiguration {
+    return workspace.getConfiguration('espalier');
+  }
+
+  #text(name: string, fallback: string): string {
+    return this.#configuration().get(name, fallback).trim();
+  }
+
+  #wholeNumber(name: string, fallback: number): number {
+    const value = this.#configuration().get(name, fallback);
+    if (!Number.isInteger(value) || value < 1) {
+      throw invalid(name, String(value), l10n.t('Write a whole number from 1.'));
+    }
+    return value;
+  }
+
+  #choice<T extends string>(name: string, choices: readonly T[], fallback: T): T {
+    const value = this.#text(name, fallback);
+    const choice = choices.find((known) => known === value);
+    if (choice === undefined) {
+      throw invalid(name, value, l10n.t('Choose one of: {0}.', choices.join(', ')));
+    }
+    return choice;
+  }
+}
+
+function invalid(name: string, value: string, remedy: string): UserError {
+  return new UserError(l10n.t('"{0}" is not a value of this setting.', value), {
+    field: `espalier.${name}`,
+    remedy,
+  });
+}
+
+/** Paths in settings may be relative to the first workspace folder. */
+function absolutePath(path: string): string {
+  const base = workspace.workspaceFolders?.[0]?.uri.fsPath;
+  return base === undefined ? path : resolve(base, path);
+}

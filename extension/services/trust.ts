@@ -1,0 +1,34 @@
+import { l10n, workspace } from 'vscode';
+import type { Uri } from 'vscode';
+
+/** Where a model lies and whether the user trusts the workspace. */
+export interface Circumstances {
+  readonly trusted: boolean;
+  /** Scheme of the model's URI; only `file` has weights that can be mapped into memory. */
+  readonly scheme: string;
+}
+
+/** The sentence that says why models cannot be run here, or undefined when they can. */
+export function whyBlocked({ trusted, scheme }: Circumstances): string | undefined {
+  if (scheme !== 'file') {
+    return whyUnreadable(scheme);
+  }
+  return trusted
+    ? undefined
+    : l10n.t('This workspace is not trusted: models can be inspected, but not run or written.');
+}
+
+/** The sentence that says why a model cannot even be inspected, or undefined when it can. */
+export function whyUnreadable(scheme: string): string | undefined {
+  return scheme === 'file'
+    ? undefined
+    : l10n.t(
+        'This folder is virtual ({0}): weights are read from disk by offset. Clone or download the model and open it from there.',
+        scheme,
+      );
+}
+
+export const circumstancesOf = (model: Uri): Circumstances => ({
+  trusted: workspace.isTrusted,
+  scheme: model.scheme,
+});

@@ -1,0 +1,66 @@
+import type { WorkerMethod, WorkerRequests } from '../protocol/worker';
+import { WorkerCrashed } from './worker-errors';
+import { WorkerProcess } from './worker-process';
+import type { RequestWatch, WorkerOptions } from './worker-process';
+
+/** Requests that change nothing and are quick: sent again when a cancelled job took the worker down. */
+const repeatable: ReadonlySet<WorkerMethod> = new Set<WorkerMethod>(['inspect', 'devices']);
+
+/**
+ * The host's end of the worker. The child is started by the first request and after it has ended.
+ * A request cancelled through its token is rejected with RequestCancelled within the grace period;
+ * a request whose child ends is rejected with WorkerCrashed.
+ */
+export class WorkerClient {
+  readonly #options: WorkerOptions;
+  #worker: WorkerProcess | undefined;
+  #disposed = false;
+
+  public constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  /** Process id of the running child, if one runs. */
+  public get pid(): number | undefined {
+    return this.#worker?.pid;
+  }
+
+  public async request<M extends WorkerMethod>(
+    method: M,
+    request: WorkerRequests[M][0],
+    watch: RequestWatch = {},
+  ): Promise<WorkerRequests[M][1]> {
+    for (;;) {
+      const worker = this.#running();
+      try {
+        return await worker.request(method, request, watch);
+      } catch (error) {
+        const collateral = error instanceof WorkerCrashed && worker.killedForCancel;
+        if (!collateral || !repeatable.has(method) || this.#disposed) {
+          throw error;
+        }
+      }
+    }
+  }
+
+  public dispose(): void {
+    this.#disposed = true;
+    this.#worker?.kill();
+  }
+
+  #running(): WorkerProcess {
+    if (this.#disposed) {
+      throw new Error('The extension has been deactivated.');
+    }
+    if (this.#worker === undefined) {
+      const worker = new WorkerProcess(this.#options);
+      this.#worker = worker;
+      void worker.exited.then(() => {
+        if (this.#worker === worker) {
+          this.#worker = undefined;
+        }
+      });
+    }
+    return this.#worker;
+  }
+}
