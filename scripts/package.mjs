@@ -13,8 +13,6 @@ const { values: flags } = parseArgs({
 });
 const [platform, arch] = flags.target.split('-');
 
-await run(process.execPath, [join(root, 'scripts', 'build.mjs'), '--production'], { cwd: root });
-
 const dist = join(root, 'dist');
 await mkdir(dist, { recursive: true });
 const ignoreFile = join(dist, 'vscodeignore');
@@ -22,6 +20,7 @@ const common = await readFile(join(root, '.vscodeignore'), 'utf8');
 const library = `!node_modules/onnxruntime-node/bin/napi-v6/${platform}/${arch}/**`;
 await writeFile(ignoreFile, `${common}\n${library}\n`);
 
+// vsce runs the production build itself, through the script vscode:prepublish.
 const vsce = join(root, 'node_modules', '@vscode', 'vsce', 'vsce');
 const out = vsixFile(flags.target);
 await run(

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
@@ -58,15 +58,10 @@ async function removeLeftovers(folder) {
  */
 export async function withLock(file, action) {
   await mkdir(dirname(file), { recursive: true });
-  let told = false;
-  for (;;) {
-    try {
-      const handle = await open(file, 'wx');
-      await handle.writeFile(String(process.pid));
-      await handle.close();
-      break;
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  const own = `${file}-${process.pid}`;
+  await writeFile(own, String(process.pid));
+  try {
+    for (let told = false; !(await tryLink(own, file));) {
       const holder = Number(await readFile(file, 'utf8').catch(() => ''));
       if (holder > 0 && !isRunning(holder)) {
         await rm(file, { force: true });
@@ -76,12 +71,24 @@ export async function withLock(file, action) {
       told = true;
       await sleep(500);
     }
-  }
-  const release = () => rm(file, { force: true });
-  try {
-    await action();
+    await action().finally(() => rm(file, { force: true }));
   } finally {
-    await release();
+    await rm(own, { force: true });
+  }
+}
+
+/**
+ * Gives a whole file a second name unless that name is taken: unlike creating it, never seen half-written.
+ * @param {string} from
+ * @param {string} to
+ */
+async function tryLink(from, to) {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
   }
 }
 

@@ -1,26 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Session } from './support/session';
+import { describe, expect, it } from 'vitest';
+import { useSession } from './support/use-session';
 
 describe('the packaged extension in a fresh editor', () => {
-  let session: Session;
-
-  beforeAll(async () => {
-    session = await Session.start();
-  });
-
-  afterAll(async () => {
-    await session.close();
-  });
+  const session = useSession();
 
   it('offers its commands in the palette', async () => {
-    const titles = await session.workbench.commandTitles('Espalier');
+    const titles = await session().workbench.commandTitles('Espalier');
     for (const command of ['Inspect Model', 'Profile Layers', 'Show Devices', 'Show Log']) {
       expect(titles).toContain(`Espalier: ${command}`);
     }
   });
 
   it('offers to profile a model folder in the explorer', async () => {
-    const { workbench } = session;
+    const { workbench } = session();
     const row = await workbench.explorerRow('sample');
     await row.click({ button: 'right' });
     await workbench.menuItem('Profile Layers').waitFor();
@@ -29,7 +21,7 @@ describe('the packaged extension in a fresh editor', () => {
   });
 
   it('lists the devices of this machine through its worker', async () => {
-    const { workbench } = session;
+    const { workbench } = session();
     await workbench.runCommand('Espalier: Show Devices');
     await workbench.page.getByText(/cpu/i).first().waitFor();
     await workbench.screenshot('devices');
