@@ -1,7 +1,7 @@
+import type { CalibrationSummary } from '../core/data/calibration';
 import type { StageProgress } from '../core/jobs/job';
 import type { ModelSummary } from '../core/models/model-summary';
 import type {
-  CalibrationSummary,
   CandidateDistance,
   ProfileEvaluation,
   Round,
@@ -86,8 +86,15 @@ export interface HeatmapRestore {
 export type ToHeatmap =
   /** Answer to `ready`, and after every change that is not covered by `patch`. */
   | { readonly type: 'state'; readonly state: HeatmapState }
-  /** Replaces the named fields: what changes often while a job runs. */
-  | { readonly type: 'patch'; readonly patch: Partial<HeatmapState> };
+  /**
+   * Replaces the named fields: what changes often while a job runs. Messages travel as JSON, which
+   * drops `undefined`: fields that became undefined are named in `cleared`.
+   */
+  | {
+      readonly type: 'patch';
+      readonly patch: Partial<HeatmapState>;
+      readonly cleared: readonly (keyof HeatmapState)[];
+    };
 
 /** webview → host */
 export type FromHeatmap =

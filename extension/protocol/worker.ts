@@ -1,9 +1,10 @@
+import type { CalibrationRequest } from '../core/data/calibration';
 import type { EvaluationResult } from '../core/evaluate/evaluation';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
 import type { StageProgress } from '../core/jobs/job';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
-import type { CalibrationRequest, SearchSettings } from '../core/prune/options';
+import type { SearchSettings } from '../core/prune/options';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
 

@@ -9,7 +9,8 @@ import {
   metricNames,
   searchModes,
 } from '../core/prune/options';
-import type { CalibrationRequest, SearchSettings } from '../core/prune/options';
+import type { CalibrationRequest } from '../core/data/calibration';
+import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
 import { UserError } from '../core/user-error';
 import type { RunOptions } from '../protocol/worker';

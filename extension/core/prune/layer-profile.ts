@@ -1,3 +1,4 @@
+import type { CalibrationSummary } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
 import type { BaselineName, SearchMode, SearchSettings } from './options';
 
@@ -16,17 +17,6 @@ export interface Round {
   readonly distance: number;
   /** Distances of this round as far as computed; absent for orders that were not searched. */
   readonly candidates?: readonly CandidateDistance[];
-}
-
-/** The calibration tokens a profile was made with. */
-export interface CalibrationSummary {
-  /** The file's path, or `bundled`. */
-  readonly source: string;
-  readonly sequences: number;
-  readonly length: number;
-  readonly tokens: number;
-  /** SHA-256 of the exact token ids, sequence by sequence. */
-  readonly fingerprint: string;
 }
 
 /** What a search cost. One evaluation is one sublayer run over one calibration sequence. */

@@ -1,3 +1,5 @@
+import type { CalibrationRequest } from '../data/calibration';
+
 /** Distances between the logits of the dense and of a pruned model (spec/finercut, "Distances"). */
 export const metricNames = ['js', 'js-reference', 'kl', 'norm', 'angular', 'perplexity'] as const;
 export type MetricName = (typeof metricNames)[number];
@@ -21,16 +23,6 @@ export type Budget =
   /** Fraction of the model's parameters. */
   | { readonly kind: 'parameters'; readonly ratio: number }
   | { readonly kind: 'all' };
-
-/** Where the calibration tokens come from. */
-export interface CalibrationRequest {
-  /** A .txt, .md or .jsonl file; the bundled text when absent. */
-  readonly file?: string;
-  /** Number of sequences. */
-  readonly sequences: number;
-  /** Tokens per sequence. */
-  readonly length: number;
-}
 
 /** Everything that decides what a search finds. */
 export interface SearchSettings {

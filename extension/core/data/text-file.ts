@@ -1,0 +1,104 @@
+import { open, stat } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { UserError } from '../user-error';
+
+/** The beginning of a text, or all of it. */
+export interface TextPart {
+  readonly text: string;
+  /** Whether the text ends here. */
+  readonly whole: boolean;
+}
+
+/** What stands between two lines of a .jsonl file when they are read as one text. */
+const separator = '\n\n';
+/** Most bytes read of one text: the longest string that JavaScript can hold is not much longer. */
+export const maxTextBytes = 256 * 1024 * 1024;
+
+/**
+ * Reads the first `bytes` of a text file, or of the texts in a .jsonl file of {"text": …} lines,
+ * cut between characters (lines).
+ * @throws UserError when the file is missing, is not UTF-8 or has a line that does not fit.
+ */
+export async function readTextPart(file: string, bytes: number): Promise<TextPart> {
+  const { data, whole } = await readBytes(file, bytes);
+  const text = decode(data, whole, file);
+  return {
+    text: extname(file).toLowerCase() === '.jsonl' ? joinLines(text, whole, file) : text,
+    whole,
+  };
+}
+
+/** Reads a whole text file, as {@link readTextPart}. */
+export async function readText(file: string): Promise<string> {
+  const { text, whole } = await readTextPart(file, maxTextBytes);
+  if (!whole) {
+    throw new UserError(`The text has more than ${maxTextBytes / 2 ** 20} MiB.`, {
+      file,
+      remedy: 'Choose a shorter text.',
+    });
+  }
+  return text;
+}
+
+async function readBytes(file: string, bytes: number): Promise<{ data: Buffer; whole: boolean }> {
+  const found = await stat(file).catch(() => {
+    throw new UserError('There is no such file.', { file, remedy: 'Choose a text file.' });
+  });
+  if (!found.isFile()) {
+    throw new UserError('This is not a file.', { file, remedy: 'Choose a text file.' });
+  }
+  try {
+    const handle = await open(file, 'r');
+    try {
+      const data = Buffer.alloc(Math.min(bytes, maxTextBytes, found.size));
+      const { bytesRead } = await handle.read(data, 0, data.length, 0);
+      return { data: data.subarray(0, bytesRead), whole: bytesRead === found.size };
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw new UserError(`The file cannot be read: ${(error as Error).message}.`, { file });
+  }
+}
+
+function decode(data: Buffer, whole: boolean, file: string): string {
+  try {
+    // With `stream` a character that the cut went through is left out instead of refused.
+    return new TextDecoder('utf-8', { fatal: true }).decode(data, { stream: !whole });
+  } catch {
+    throw new UserError('The text is not UTF-8.', {
+      file,
+      remedy: 'Save it with the encoding UTF-8.',
+    });
+  }
+}
+
+function joinLines(text: string, whole: boolean, file: string): string {
+  const lines = text.split('\n');
+  if (!whole) {
+    lines.pop();
+  }
+  return lines
+    .flatMap((line, i) => (line.trim() === '' ? [] : [textOfLine(line, i + 1, file)]))
+    .join(separator);
+}
+
+function textOfLine(line: string, number: number, file: string): string {
+  const fault = (problem: string): UserError =>
+    new UserError(problem, {
+      file,
+      field: `line ${number}`,
+      remedy: 'Every line must be an object with a "text", such as {"text": "…"}.',
+    });
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (error) {
+    throw fault(`The line is not JSON: ${(error as Error).message}.`);
+  }
+  const text = (json as { text?: unknown } | null)?.text;
+  if (typeof text !== 'string') {
+    throw fault('The line has no "text".');
+  }
+  return text;
+}

@@ -1,0 +1,131 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { UserError } from '../user-error';
+
+const fileName = 'tokenizer.json';
+/** Files of tokenizers in other forms, which transformers can turn into tokenizer.json. */
+const otherForms = ['tokenizer.model', 'vocab.json', 'merges.txt', 'vocab.txt', 'tekken.json'];
+
+/** A model's own tokenizer. */
+export interface Tokenizer {
+  /** The tokenizer.json it was read from. */
+  readonly file: string;
+  /** Token ids of `text`, with the special tokens that the tokenizer adds by default. */
+  encode(text: string): Int32Array;
+}
+
+/**
+ * Reads the tokenizer of a model folder.
+ * @throws UserError when tokenizer.json is missing or damaged.
+ */
+export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
+  const file = join(modelFolder, fileName);
+  const definition = await readDefinition(modelFolder, file);
+  const settings = await readSettings(join(modelFolder, 'tokenizer_config.json'));
+  let tokenizer: HuggingFaceTokenizer;
+  try {
+    tokenizer = new HuggingFaceTokenizer(definition, settings);
+  } catch (error) {
+    throw damaged(file, `The tokenizer cannot be built: ${messageOf(error)}.`);
+  }
+  return {
+    file,
+    encode: (text) => Int32Array.from(encode(tokenizer, text, file)),
+  };
+}
+
+function encode(tokenizer: HuggingFaceTokenizer, text: string, file: string): readonly number[] {
+  let encoding: { readonly ids: readonly number[]; readonly tokens: readonly string[] };
+  try {
+    encoding = tokenizer.encode(text);
+  } catch (error) {
+    throw damaged(file, `The tokenizer fails on the text: ${messageOf(error)}.`);
+  }
+  const unknown = encoding.ids.findIndex((id) => !Number.isInteger(id) || id < 0);
+  if (unknown >= 0) {
+    throw damaged(
+      file,
+      `The tokenizer has no id for the token ${JSON.stringify(encoding.tokens[unknown])}.`,
+    );
+  }
+  return encoding.ids;
+}
+
+async function readDefinition(modelFolder: string, file: string): Promise<object> {
+  const text = await readIfPresent(file);
+  if (text === undefined) {
+    const names = await readdir(modelFolder).catch((): string[] => []);
+    const others = otherForms.filter((name) => names.includes(name));
+    throw new UserError(
+      others.length === 0
+        ? 'The model has no tokenizer.json, so text cannot be turned into tokens.'
+        : `The model has no tokenizer.json, only ${others.join(', ')}, which cannot be read here.`,
+      {
+        file,
+        remedy:
+          others.length === 0
+            ? "Copy the model's tokenizer.json into its folder."
+            : "Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.",
+      },
+    );
+  }
+  const definition = parse(text, file);
+  if (!isRecord(definition['model'])) {
+    throw damaged(file, 'It must be an object that describes the tokenizer.', 'model');
+  }
+  // Fields that serialize as null are absent in some exports; the library asks for all of them.
+  return {
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    ...definition,
+    added_tokens: definition['added_tokens'] ?? [],
+  };
+}
+
+/** tokenizer_config.json; not every model has one. */
+async function readSettings(file: string): Promise<object> {
+  return parse((await readIfPresent(file)) ?? '{}', file);
+}
+
+async function readIfPresent(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return undefined;
+    }
+    throw new UserError(`The file cannot be read: ${messageOf(error)}.`, { file });
+  }
+}
+
+function parse(text: string, file: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw damaged(file, `The file is not JSON: ${messageOf(error)}.`);
+  }
+  if (!isRecord(json)) {
+    throw damaged(file, 'The file is not a JSON object.');
+  }
+  return json;
+}
+
+function damaged(file: string, problem: string, field?: string): UserError {
+  return new UserError(problem, {
+    file,
+    ...(field === undefined ? {} : { field }),
+    remedy: "Download the model's tokenizer again.",
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,20 @@
+import type { LayeredModel } from '../models/layered-model';
+import { UserError } from '../user-error';
+
+/**
+ * Checks that the model has an embedding for every token.
+ * @throws UserError naming the tokenizer that gave the ids.
+ */
+export function checkVocabulary(ids: Int32Array, model: LayeredModel, tokenizerFile: string): void {
+  const { vocabularySize, name } = model.summary;
+  const outside = ids.find((id) => id >= vocabularySize);
+  if (outside !== undefined) {
+    throw new UserError(
+      `It gives the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
+      {
+        file: tokenizerFile,
+        remedy: 'Tokenizer and model do not belong together: download them again.',
+      },
+    );
+  }
+}

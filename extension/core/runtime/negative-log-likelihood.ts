@@ -1,0 +1,79 @@
+import { Tensor } from 'onnxruntime-node';
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import { floatsOf, stack } from './layered-executor';
+import type { HiddenState, LayeredExecutor, Readout } from './layered-executor';
+
+/**
+ * Emits −log softmax(logits)[target] of every position: float32 [batch, sequence], in nats.
+ * `logits` is [batch, sequence, vocabulary]; `targets` is int64 [batch or 1, sequence], where −1
+ * stands for an unknown token and gives 0.
+ */
+export function emitNegativeLogLikelihood(
+  graph: GraphBuilder,
+  logits: Value,
+  targets: Value,
+): Value {
+  return graph.within('negative-log-likelihood', () => {
+    // LogSoftmax subtracts the maximum first, so that large logits stay finite and exact.
+    const logProbabilities = graph.op('LogSoftmax', [logits], { axis: -1 });
+    const zero = graph.ints([0], []);
+    const known = graph.op('GreaterOrEqual', [targets, zero]);
+    const index = graph.op('Unsqueeze', [
+      graph.op('Where', [known, targets, zero]),
+      graph.ints([2]),
+    ]);
+    const rows = graph.op('Slice', [graph.op('Shape', [logits]), graph.ints([0]), graph.ints([2])]);
+    const size = graph.op('Concat', [rows, graph.ints([1])], { axis: 0 });
+    const chosen = graph.op(
+      'GatherElements',
+      [logProbabilities, graph.op('Expand', [index, size])],
+      {
+        axis: 2,
+      },
+    );
+    const loss = graph.op('Neg', [graph.op('Squeeze', [chosen, graph.ints([2])])]);
+    return graph.op('Where', [known, loss, graph.scalar(0)]);
+  });
+}
+
+/** Most logits held at once, in elements. */
+const maxLogitsPerRun = 1 << 24;
+
+const readout: Readout = {
+  key: 'negative-log-likelihood',
+  build: (graph, model) => {
+    const { hiddenSize } = model.summary;
+    const hidden = graph.input('hidden', DataType.FLOAT, ['batch', 'sequence', hiddenSize]);
+    const targets = graph.input('targets', DataType.INT64, ['batch', 'sequence']);
+    const losses = emitNegativeLogLikelihood(graph, model.emitEpilogue(graph, hidden), targets);
+    const sums = graph.op('ReduceSum', [losses, graph.ints([1])], { keepdims: 0 });
+    graph.output('sums', sums, DataType.FLOAT, ['batch']);
+  },
+};
+
+/**
+ * −Σ log p(ids[t + 1] | ids[0 … t]) in nats over t = 0 … length − 2, from a sequence's final hidden
+ * state. Read in slices of positions, as the logits of a long sequence can outgrow memory.
+ */
+export async function negativeLogLikelihood(
+  executor: LayeredExecutor,
+  ids: Int32Array,
+  state: HiddenState,
+): Promise<number> {
+  const { hiddenSize, vocabularySize } = executor.model.summary;
+  const perRun = Math.max(1, Math.floor(maxLogitsPerRun / vocabularySize));
+  const predictions = ids.length - 1;
+  let sum = 0;
+  for (let start = 0; start < predictions; start += perRun) {
+    const end = Math.min(predictions, start + perRun);
+    const rows = state.subarray(start * hiddenSize, end * hiddenSize);
+    const targets = BigInt64Array.from(ids.subarray(start + 1, end + 1), BigInt);
+    const outputs = await executor.read(readout, {
+      hidden: stack([rows], end - start, hiddenSize),
+      targets: new Tensor('int64', targets, [1, end - start]),
+    });
+    sum += floatsOf(outputs, 'sums')[0] ?? Number.NaN;
+  }
+  return sum;
+}

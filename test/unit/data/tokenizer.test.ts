@@ -1,0 +1,71 @@
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { fixture, readJson } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+
+function modelFolder(name: string, files: Readonly<Record<string, string>>): string {
+  const path = join(folder, name);
+  mkdirSync(path);
+  for (const [file, text] of Object.entries(files)) {
+    writeFileSync(join(path, file), text);
+  }
+  return path;
+}
+
+describe('the tokenizer of a model folder', () => {
+  it('gives the ids that transformers gives, special tokens included', async () => {
+    const tokenizer = await loadTokenizer(fixture('llama-gqa-untied'));
+    const { samples } = readJson<{ samples: { text: string; ids: number[] }[] }>(
+      'llama-gqa-untied',
+      'golden-tokenizer.json',
+    );
+    expect(samples.length).toBeGreaterThan(4);
+    for (const { text, ids } of samples) {
+      expect([...tokenizer.encode(text)], text).toEqual(ids);
+    }
+  });
+
+  it('needs no tokenizer_config.json', async () => {
+    const path = modelFolder('alone', {});
+    copyFileSync(fixture('llama-gqa-untied', 'tokenizer.json'), join(path, 'tokenizer.json'));
+    const alone = await loadTokenizer(path);
+    const whole = await loadTokenizer(fixture('llama-gqa-untied'));
+    expect(alone.encode('The tree stays flat.')).toEqual(whole.encode('The tree stays flat.'));
+  });
+
+  it('says when there is none, and which other forms are there', async () => {
+    await expect(loadTokenizer(modelFolder('none', {}))).rejects.toThrow(
+      /tokenizer\.json: The model has no tokenizer\.json.*Copy the model's tokenizer\.json/,
+    );
+    const other = modelFolder('other', { 'tokenizer.model': 'x', 'vocab.json': '{}' });
+    await expect(loadTokenizer(other)).rejects.toThrow(/only tokenizer\.model, vocab\.json/);
+  });
+
+  it.each([
+    ['text', 'version https://git-lfs.github.com/spec/v1', /not JSON/],
+    ['list', '[]', /not a JSON object/],
+    ['model-less', '{"version":"1.0"}', /tokenizer\.json: model: /],
+    ['unknown-model', '{"model":{"type":"Oracle"}}', /cannot be built/],
+    [
+      'unknown-normalizer',
+      '{"model":{"type":"BPE","vocab":{},"merges":[]},"normalizer":{"type":"Iron"}}',
+      /cannot be built/,
+    ],
+    ['vocabulary-less', '{"model":{"type":"BPE"}}', /cannot be built/],
+  ])('refuses a damaged one (%s)', async (name, text, message) => {
+    const path = modelFolder(name, { 'tokenizer.json': text });
+    const failure = loadTokenizer(path);
+    await expect(failure).rejects.toThrow(message);
+    await expect(failure).rejects.toMatchObject({ subject: { file: join(path, 'tokenizer.json') } });
+  });
+
+  it('names a damaged tokenizer_config.json', async () => {
+    const path = modelFolder('settings', { 'tokenizer_config.json': '{' });
+    copyFileSync(fixture('llama-gqa-untied', 'tokenizer.json'), join(path, 'tokenizer.json'));
+    await expect(loadTokenizer(path)).rejects.toThrow(/tokenizer_config\.json: The file is not JSON/);
+  });
+});
