@@ -53,7 +53,7 @@ const bytesPerToken = 6;
  */
 export async function loadCalibration(
   request: CalibrationRequest,
-  model: LayeredModel,
+  model: Pick<LayeredModel, 'summary'>,
   bundledText: string,
 ): Promise<Calibration> {
   const { sequences, length } = request;
@@ -77,7 +77,7 @@ export async function loadCalibration(
   };
 }
 
-function checkSizes({ sequences, length }: CalibrationRequest, model: LayeredModel): void {
+function checkSizes({ sequences, length }: CalibrationRequest, model: Pick<LayeredModel, 'summary'>): void {
   for (const [field, size] of Object.entries({ sequences, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
       throw new UserError(`${size} is not a whole number from 1.`, { field });

@@ -60,12 +60,16 @@ describe('the tokenizer of a model folder', () => {
     const path = modelFolder(name, { 'tokenizer.json': text });
     const failure = loadTokenizer(path);
     await expect(failure).rejects.toThrow(message);
-    await expect(failure).rejects.toMatchObject({ subject: { file: join(path, 'tokenizer.json') } });
+    await expect(failure).rejects.toMatchObject({
+      subject: { file: join(path, 'tokenizer.json') },
+    });
   });
 
   it('names a damaged tokenizer_config.json', async () => {
     const path = modelFolder('settings', { 'tokenizer_config.json': '{' });
     copyFileSync(fixture('llama-gqa-untied', 'tokenizer.json'), join(path, 'tokenizer.json'));
-    await expect(loadTokenizer(path)).rejects.toThrow(/tokenizer_config\.json: The file is not JSON/);
+    await expect(loadTokenizer(path)).rejects.toThrow(
+      /tokenizer_config\.json: The file is not JSON/,
+    );
   });
 });
