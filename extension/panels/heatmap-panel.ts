@@ -33,7 +33,10 @@ export class HeatmapPanel implements Disposable {
     this.#listening = this.#listen(session);
     const { webview } = panel;
     webview.options = { enableScripts: true, localResourceRoots: [webviewRoot(extension)] };
-    panel.iconPath = Uri.joinPath(extension, 'media', 'heatmap.svg');
+    panel.iconPath = {
+      light: Uri.joinPath(extension, 'media', 'heatmap-light.svg'),
+      dark: Uri.joinPath(extension, 'media', 'heatmap-dark.svg'),
+    };
     this.#disposables.push(
       webview.onDidReceiveMessage((message: FromHeatmap) => {
         this.#receive(message);
@@ -123,8 +126,9 @@ export class HeatmapPanel implements Disposable {
     const patch: Partial<HeatmapState> = Object.fromEntries(
       [...this.#changed].map((field) => [field, state[field]]),
     );
+    const cleared = [...this.#changed].filter((field) => state[field] === undefined);
     this.#changed.clear();
-    this.#post({ type: 'patch', patch });
+    this.#post({ type: 'patch', patch, cleared });
   }
 
   #post(message: ToHeatmap): void {

@@ -1,4 +1,4 @@
-import { Disposable, l10n, MarkdownString, StatusBarAlignment, window } from 'vscode';
+import { commands, Disposable, l10n, MarkdownString, StatusBarAlignment, window } from 'vscode';
 import { commandIds } from '../services/command-ids';
 import { formatCount } from '../services/format';
 import { jobTitle, percentOf } from '../services/jobs';
@@ -9,8 +9,13 @@ export function showJobStatus(jobs: Jobs): Disposable {
   const item = window.createStatusBarItem('espalier.job', StatusBarAlignment.Left);
   item.name = l10n.t('Espalier Job');
   item.command = commandIds.showJob;
+  let running = false;
   const update = (): void => {
     const job = jobs.current;
+    if (running !== (job !== undefined)) {
+      running = job !== undefined;
+      void commands.executeCommand('setContext', 'espalier.jobRunning', running);
+    }
     if (job === undefined) {
       item.hide();
       return;

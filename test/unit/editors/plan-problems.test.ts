@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { nearestId, planProblems } from '../../../extension/editors/plan-problems';
+import { smallModel } from '../services/small-model';
+
+const model = smallModel(3);
+const plan = (fields: object): string =>
+  JSON.stringify(
+    { format: 'espalier.pruneplan', version: 1, model: { path: 'small' }, remove: [], ...fields },
+    undefined,
+    2,
+  );
+
+describe('planProblems', () => {
+  it('finds nothing wrong with a good plan', () => {
+    const text = plan({ remove: ['block.1', 'block.2.attention'], protect: ['block.0'] });
+    expect(planProblems(text, model)).toEqual([]);
+  });
+
+  it('marks the place of an unknown id and names the nearest', () => {
+    const text = plan({ remove: ['block.1.atention'] });
+    const [problem] = planProblems(text, model);
+    expect(problem?.problem).toEqual({
+      kind: 'unknown-id',
+      id: 'block.1.atention',
+      nearest: 'block.1.attention',
+    });
+    expect(text.slice(problem?.offset, (problem?.offset ?? 0) + (problem?.length ?? 0))).toBe(
+      '"block.1.atention"',
+    );
+  });
+
+  it('finds repetitions, contradictions, another model and nothing left', () => {
+    const kinds = (fields: object): string[] =>
+      planProblems(plan(fields), model).map(({ problem }) => problem.kind);
+    expect(kinds({ remove: ['block.1', 'block.1.attention'] })).toEqual(['repeated-id']);
+    expect(kinds({ remove: ['block.1'], protect: ['block.1.attention'] })).toEqual([
+      'removed-and-protected',
+    ]);
+    expect(kinds({ model: { path: 'small', fingerprint: '0' } })).toEqual(['other-model']);
+    expect(kinds({ remove: ['block.0', 'block.1', 'block.2'] })).toEqual(['nothing-left']);
+  });
+
+  it('leaves broken JSON to the editor', () => {
+    expect(planProblems('{ "remove": [', model)).toEqual([]);
+  });
+});
+
+describe('nearestId', () => {
+  it('suggests nothing far-fetched', () => {
+    expect(nearestId('lm_head', model)).toBeUndefined();
+  });
+});

@@ -1,0 +1,47 @@
+// A worker that answers by the model's name instead of running one.
+import process from 'node:process';
+import {
+  createMessageConnection,
+  IPCMessageReader,
+  IPCMessageWriter,
+  ResponseError,
+} from 'vscode-jsonrpc/node';
+
+const connection = createMessageConnection(
+  new IPCMessageReader(process),
+  new IPCMessageWriter(process),
+);
+const notify = (job, message) => connection.sendNotification('job', { job, message });
+
+connection.onRequest('inspect', ({ request }) => {
+  if (request.model === 'bad') {
+    throw new ResponseError(1, 'bad/config.json: no model_type.', {
+      kind: 'user',
+      file: 'bad/config.json',
+      field: 'model_type',
+    });
+  }
+  return { name: request.model, fingerprint: String(process.pid) };
+});
+connection.onRequest('devices', () => [{ name: process.env['ORT_DISABLE_TELEMETRY'] }]);
+connection.onRequest('evaluate', ({ job }, token) => {
+  void notify(job, {
+    kind: 'progress',
+    progress: { stage: 'a', done: 1, total: 2, unit: 'steps' },
+  });
+  return new Promise((_, reject) => {
+    token.onCancellationRequested(() => {
+      reject(new ResponseError(2, 'Cancelled.', { kind: 'cancelled' }));
+    });
+  });
+});
+connection.onRequest('profile', async ({ job, request }) => {
+  await notify(job, { kind: 'warning', text: 'falls back' });
+  await notify(job, { kind: 'event', event: { kind: 'cosine-local', distances: [] } });
+  if (request.model === 'crash') process.kill(process.pid, 'SIGKILL');
+  if (request.model === 'exit') process.exit(3);
+  if (request.model === 'deaf') for (;;); // as ONNX Runtime blocks the thread
+  return { format: 'espalier.layerprofile' };
+});
+process.on('disconnect', () => process.exit(0));
+connection.listen();

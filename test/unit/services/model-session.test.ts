@@ -1,0 +1,148 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import { defaultSettings } from '../../../extension/core/prune/options';
+import { ModelSession } from '../../../extension/services/model-session';
+import type { StateField } from '../../../extension/services/model-session';
+import type { StoredSession } from '../../../extension/services/session-store';
+import { smallModel } from './small-model';
+
+const model = smallModel(4);
+const calibration = { source: 'bundled', sequences: 1, length: 8, tokens: 8, fingerprint: '0' };
+const order = ['block.2.attention', 'block.3.attention', 'block.1.feedforward'];
+const profile: LayerProfile = {
+  format: 'espalier.layerprofile',
+  version: 1,
+  model,
+  calibration,
+  metric: 'js',
+  metricDefinition: 'JS',
+  settings: defaultSettings,
+  search: {
+    seconds: 1,
+    sublayerEvaluations: 2,
+    naiveSublayerEvaluations: 3,
+    mode: 'exact',
+    device: 'cpu',
+  },
+  candidates: [],
+  rounds: order.map((removed, index) => ({ removed, distance: index })),
+  baselines: {},
+  cosineLocal: [],
+  evaluations: [{ rounds: 0, text: 'bundled', perplexity: 10, tokens: 8, tokensPerSecond: 1 }],
+  created: '2026-01-01T00:00:00.000Z',
+  versions: { espalier: '0', onnxruntime: '0', node: '0' },
+  machine: { platform: 'linux', processor: 'p', cores: 1 },
+};
+
+describe('ModelSession', () => {
+  let session: ModelSession;
+  let saved: StoredSession | undefined;
+  let told: StateField[];
+
+  const open = (stored?: StoredSession): ModelSession =>
+    new ModelSession(
+      model,
+      '/models/small.layerprofile.json',
+      {
+        preview: (removed) => ({ lines: [], loadsWith: removed.join(' ') }),
+        blocked: () => undefined,
+        save: (now) => {
+          saved = now;
+        },
+      },
+      stored,
+    );
+
+  beforeEach(() => {
+    saved = undefined;
+    told = [];
+    session = open();
+    session.changed.listen((fields) => {
+      told.push(...fields);
+    });
+  });
+
+  it('tells which fields a choice changes, and its preview follows', () => {
+    session.loadProfile(profile);
+    told.length = 0;
+    session.chooseRounds(2);
+    expect(told).toEqual(
+      expect.arrayContaining(['removed', 'selectedRounds', 'configPreview', 'selectionEvaluation']),
+    );
+    expect(session.snapshot()).toMatchObject({
+      removed: order.slice(0, 2),
+      selectedRounds: 2,
+      configPreview: { loadsWith: 'block.2.attention block.3.attention' },
+      profileFile: '/models/small.layerprofile.json',
+    });
+  });
+
+  it('comes back as it was kept', () => {
+    session.loadProfile(profile);
+    session.chooseRounds(1);
+    session.chooseMark('block.0.attention', 'protected');
+    const restored = open(saved);
+    restored.loadProfile(profile);
+    expect(restored.snapshot()).toEqual(session.snapshot());
+  });
+
+  it('ignores marks on sublayers that the model does not have', () => {
+    session.chooseMark('block.99.attention', 'removed');
+    expect(session.selection.removed).toEqual([]);
+  });
+
+  it('follows the rounds of a running search until the user chooses', () => {
+    const request = {
+      model: model.path,
+      device: 'cpu',
+      memoryBytes: 1,
+      calibration: { sequences: 1, length: 8 },
+      settings: defaultSettings,
+      out: '/models/small.layerprofile.json',
+    } as const;
+    session.searchStarted({ request, reason: 'crashed' }, false);
+    expect(saved?.interrupted?.reason).toBe('crashed');
+    session.applyEvent({
+      kind: 'started',
+      model,
+      calibration,
+      settings: defaultSettings,
+      device: 'cpu',
+      candidates: model.sublayers.map(({ id }) => id),
+    });
+    session.applyEvent({
+      kind: 'round',
+      round: 1,
+      result: { removed: 'block.2.attention', distance: 0 },
+    });
+    expect(session.snapshot()).toMatchObject({ removed: ['block.2.attention'], selectedRounds: 1 });
+    session.chooseRounds(0);
+    session.applyEvent({
+      kind: 'round',
+      round: 2,
+      result: { removed: 'block.3.attention', distance: 1 },
+    });
+    expect(session.selection.removed).toEqual([]);
+    session.searchEnded(undefined);
+    expect(saved?.interrupted).toBeUndefined();
+  });
+
+  it('shows the perplexity of the selection and puts it on the curve', () => {
+    session.loadProfile(profile);
+    expect(session.denseEvaluation?.perplexity).toBe(10);
+    session.chooseRounds(2);
+    expect(session.snapshot().selectionEvaluation).toBeUndefined();
+    const evaluation = {
+      rounds: 2,
+      text: 'bundled',
+      perplexity: 12,
+      tokens: 8,
+      tokensPerSecond: 1,
+    };
+    session.addEvaluation([...order.slice(0, 2)].reverse(), evaluation);
+    expect(session.snapshot().selectionEvaluation?.perplexity).toBe(12);
+    expect(session.snapshot().profile?.evaluations.map(({ rounds }) => rounds)).toEqual([0, 2]);
+    session.chooseMark('block.0.feedforward', 'removed');
+    expect(session.snapshot().selectionEvaluation).toBeUndefined();
+  });
+});

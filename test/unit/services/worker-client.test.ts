@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { defaultSettings } from '../../../extension/core/prune/options';
+import type { ProfileRequest } from '../../../extension/protocol/worker';
+import { WorkerClient } from '../../../extension/services/worker-client';
+import {
+  RequestCancelled,
+  WorkerCrashed,
+  WorkerRequestError,
+} from '../../../extension/services/worker-errors';
+
+const profile = (model: string): ProfileRequest => ({
+  model,
+  device: 'cpu',
+  memoryBytes: 1,
+  calibration: { sequences: 1, length: 8 },
+  settings: defaultSettings,
+  out: 'none',
+});
+const evaluate = { model: 'any', removed: [], device: 'cpu', memoryBytes: 1 } as const;
+
+describe('WorkerClient', () => {
+  let client: WorkerClient;
+
+  beforeEach(() => {
+    client = new WorkerClient({
+      modulePath: join(import.meta.dirname, 'fake-worker.mjs'),
+      graceMilliseconds: 300,
+      onOutput: () => undefined,
+    });
+  });
+
+  afterEach(() => {
+    client.dispose();
+  });
+
+  it('starts a child without telemetry at the first request and keeps it', async () => {
+    expect(client.pid).toBeUndefined();
+    expect(await client.request('devices', {})).toEqual([{ name: '1' }]);
+    const first = await client.request('inspect', { model: 'a' });
+    const second = await client.request('inspect', { model: 'b' });
+    expect(first.fingerprint).toBe(second.fingerprint);
+    expect(client.pid).toBe(Number(first.fingerprint));
+  });
+
+  it('gives events and warnings to the request they belong to', async () => {
+    const heard: unknown[] = [];
+    const watch = {
+      onEvent: (event: unknown) => heard.push(event),
+      onWarning: (text: string) => heard.push(text),
+    };
+    await client.request('profile', profile('quick'), watch);
+    expect(heard).toEqual(['falls back', { kind: 'cosine-local', distances: [] }]);
+  });
+
+  it("carries over a user error's file and field", async () => {
+    const failing = client.request('inspect', { model: 'bad' });
+    await expect(failing).rejects.toBeInstanceOf(WorkerRequestError);
+    await expect(failing).rejects.toMatchObject({
+      message: 'bad/config.json: no model_type.',
+      data: { kind: 'user', file: 'bad/config.json', field: 'model_type' },
+    });
+  });
+
+  it('cancels a request that listens, and keeps the child', async () => {
+    const source = new CancellationTokenSource();
+    const { fingerprint } = await client.request('inspect', { model: 'a' });
+    const running = client.request('evaluate', evaluate, {
+      token: source.token,
+      onProgress: () => {
+        source.cancel();
+      },
+    });
+    await expect(running).rejects.toBeInstanceOf(RequestCancelled);
+    expect(client.pid).toBe(Number(fingerprint));
+  });
+
+  it('cancels a request that is deaf by ending the child, within a second', async () => {
+    const source = new CancellationTokenSource();
+    let cancelledAt = 0;
+    const running = client.request('profile', profile('deaf'), {
+      token: source.token,
+      onEvent: () => {
+        cancelledAt = Date.now();
+        source.cancel();
+      },
+    });
+    await expect(running).rejects.toBeInstanceOf(RequestCancelled);
+    expect(Date.now() - cancelledAt).toBeLessThan(1000);
+    expect((await client.request('inspect', { model: 'a' })).name).toBe('a');
+  });
+
+  it('sends quick requests again that a cancelled job took down', async () => {
+    const source = new CancellationTokenSource();
+    const running = client.request('profile', profile('deaf'), { token: source.token });
+    await sleep(200);
+    const inspected = client.request('inspect', { model: 'a' });
+    source.cancel();
+    await expect(running).rejects.toBeInstanceOf(RequestCancelled);
+    expect((await inspected).name).toBe('a');
+  });
+
+  it('reports a killed child and starts another', async () => {
+    const crashing = client.request('profile', profile('crash'));
+    await expect(crashing).rejects.toBeInstanceOf(WorkerCrashed);
+    await expect(crashing).rejects.toThrow(/signal SIGKILL.*journal.*resume/);
+    await expect(client.request('profile', profile('exit'))).rejects.toThrow(/exit code 3/);
+    expect((await client.request('inspect', { model: 'a' })).name).toBe('a');
+  });
+
+  it('reports a worker that cannot be started', async () => {
+    const broken = new WorkerClient({
+      modulePath: join(import.meta.dirname, 'no-such-worker.mjs'),
+      graceMilliseconds: 300,
+      onOutput: () => undefined,
+    });
+    await expect(broken.request('devices', {})).rejects.toBeInstanceOf(WorkerCrashed);
+    broken.dispose();
+  });
+
+  it('ends the child and refuses requests once disposed', async () => {
+    await client.request('inspect', { model: 'a' });
+    const running = client.request('evaluate', evaluate);
+    client.dispose();
+    await expect(running).rejects.toBeInstanceOf(WorkerCrashed);
+    await expect(client.request('inspect', { model: 'a' })).rejects.toThrow(/deactivated/);
+  });
+});
