@@ -1,0 +1,129 @@
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import { UserError } from '../user-error';
+import { onPath } from './write-errors';
+
+const chunkBytes = 8 << 20;
+
+/** Bytes of a file. */
+export interface ByteRange {
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Copies byte ranges through one buffer; reports progress and can be cancelled between chunks. */
+export class ByteCopier {
+  private readonly buffer = Buffer.allocUnsafe(chunkBytes);
+  private readonly sources = new Map<string, FileHandle>();
+  private done = 0;
+
+  public constructor(
+    private readonly totalBytes: number,
+    private readonly context: JobContext,
+  ) {}
+
+  /** Writes `ranges`, one after the other, to `target` from `position` on. */
+  public async copy(
+    ranges: readonly ByteRange[],
+    target: FileHandle,
+    path: string,
+    position: number,
+  ): Promise<void> {
+    let to = position;
+    for (const range of joinAdjacent(ranges)) {
+      const source = await this.source(range.file);
+      for (let copied = 0; copied < range.length;) {
+        await checkpoint(this.context.cancellation);
+        const wanted = Math.min(chunkBytes, range.length - copied);
+        const { bytesRead } = await source
+          .read(this.buffer, 0, wanted, range.offset + copied)
+          .catch((error: unknown) => {
+            throw unreadable(range.file, `It cannot be read: ${(error as Error).message}.`);
+          });
+        if (bytesRead === 0) {
+          throw unreadable(range.file, 'The file became shorter while it was being copied.');
+        }
+        await writeAll(target, path, this.buffer.subarray(0, bytesRead), to);
+        copied += bytesRead;
+        to += bytesRead;
+        this.done += bytesRead;
+        this.context.progress({
+          stage: 'Writing weights',
+          done: this.done,
+          total: this.totalBytes,
+          unit: 'bytes',
+        });
+      }
+    }
+  }
+
+  public async close(): Promise<void> {
+    const handles = [...this.sources.values()];
+    this.sources.clear();
+    await Promise.all(handles.map(async (handle) => handle.close()));
+  }
+
+  private async source(file: string): Promise<FileHandle> {
+    const known = this.sources.get(file);
+    if (known !== undefined) {
+      return known;
+    }
+    const handle = await open(file, 'r');
+    this.sources.set(file, handle);
+    return handle;
+  }
+}
+
+/** Makes a file, lets `write` fill it, and flushes it to the disk. */
+export async function writeFlushed(
+  path: string,
+  write: (handle: FileHandle) => Promise<void>,
+): Promise<void> {
+  const handle = await onPath(path, async () => open(path, 'wx'));
+  try {
+    await write(handle);
+    await onPath(path, async () => handle.sync());
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes every byte; a single write may stop short. */
+export async function writeAll(
+  target: FileHandle,
+  path: string,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    const { bytesWritten } = await onPath(path, async () =>
+      target.write(bytes, written, bytes.length - written, position + written),
+    );
+    written += bytesWritten;
+  }
+}
+
+function unreadable(file: string, problem: string): UserError {
+  return new UserError(problem, {
+    file,
+    remedy: 'Check its disk, leave the model alone while it is being pruned, and try again.',
+  });
+}
+
+/** Ranges that follow each other in one file are read as one. */
+function joinAdjacent(ranges: readonly ByteRange[]): ByteRange[] {
+  const joined: ByteRange[] = [];
+  for (const range of ranges) {
+    const last = joined.at(-1);
+    if (last?.file === range.file && last.offset + last.length === range.offset) {
+      joined[joined.length - 1] = { ...last, length: last.length + range.length };
+    } else {
+      joined.push(range);
+    }
+  }
+  return joined;
+}

@@ -1,0 +1,99 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { version } from '../../../package.json';
+import type { ModelSummary } from '../models/model-summary';
+import { onnxRuntimeVersion } from '../runtime/causal-onnx-model';
+import type { OutputFormat, PruneResult } from './prune-result';
+import type { Removal } from './removal';
+
+export const manifestName = 'espalier.json';
+
+/** The document `espalier.json` beside a pruned model: where it comes from and what it lacks. */
+export interface Manifest {
+  readonly format: 'espalier.manifest';
+  readonly version: 1;
+  readonly source: {
+    readonly name: string;
+    readonly fingerprint: string;
+    readonly architecture: string;
+    readonly blocks: number;
+    readonly parameters: number;
+    /** The source's own manifest, if Espalier pruned it before. */
+    readonly manifest?: unknown;
+  };
+  /** Sublayer ids in the source's numbering. */
+  readonly removed: readonly string[];
+  readonly result: {
+    readonly format: OutputFormat;
+    readonly loadsWith: string;
+    readonly parameters: number;
+    /** Source block of each block, in order. */
+    readonly sourceBlocks: readonly number[];
+    /** Sublayer ids that the blocks lack, in the result's numbering. */
+    readonly absent: readonly string[];
+    /** Source id of the attention sublayer behind each key/value cache, in order. */
+    readonly keyValueCaches: readonly string[];
+    /** What config.json says that may surprise. */
+    readonly note?: string;
+  };
+  readonly verification: PruneResult['verification'];
+  /** ISO 8601. */
+  readonly created: string;
+  readonly versions: {
+    readonly espalier: string;
+    readonly onnxruntime: string;
+    readonly node: string;
+  };
+}
+
+/** Everything that the manifest of a new folder says. */
+export async function describeResult(
+  source: ModelSummary,
+  removal: Removal,
+  result: Pick<PruneResult, 'format' | 'loadsWith' | 'parametersAfter' | 'verification'>,
+): Promise<Manifest> {
+  const earlier = await readManifest(source.path);
+  const { format, loadsWith, parametersAfter, verification } = result;
+  return {
+    format: 'espalier.manifest',
+    version: 1,
+    source: {
+      name: source.name,
+      fingerprint: source.fingerprint,
+      architecture: source.architecture,
+      blocks: source.blocks,
+      parameters: source.parameters,
+      ...(earlier === undefined ? {} : { manifest: earlier }),
+    },
+    removed: removal.removed,
+    result: {
+      format,
+      loadsWith,
+      parameters: parametersAfter,
+      sourceBlocks: removal.blocks,
+      absent: removal.absent,
+      keyValueCaches: removal.kept.flatMap(({ id, kind }) => (kind === 'attention' ? [id] : [])),
+      ...(format === 'onnx'
+        ? {
+            note: 'num_hidden_layers of config.json counts the key/value caches, which is what runtimes of ONNX models read it for.',
+          }
+        : {}),
+    },
+    verification,
+    created: new Date().toISOString(),
+    versions: {
+      espalier: version,
+      onnxruntime: onnxRuntimeVersion,
+      node: process.versions.node,
+    },
+  };
+}
+
+/** The manifest of a folder that Espalier wrote; a damaged one is passed over. */
+async function readManifest(folder: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(join(folder, manifestName), 'utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}

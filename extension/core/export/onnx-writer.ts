@@ -1,0 +1,122 @@
+import { join } from 'node:path';
+import type { LayeredModel, ModelInputs } from '../models/layered-model';
+import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import type { ExternalData, Value } from '../onnx/graph-builder';
+import type { ByteCopier } from './byte-copier';
+import { writeAll, writeFlushed } from './byte-copier';
+import type { Removal } from './removal';
+
+export const onnxName = 'model.onnx';
+const onnxDataName = 'model.onnx_data';
+/** Initializers can be mapped into memory where they begin at a page, which small ones need not. */
+const pageBytes = 4096;
+const smallBytes = 16 * pageBytes;
+const smallAlignment = 64;
+
+/** Names of optimum's exports for sizes known only when the graph runs. */
+const sizes = {
+  batch: 'batch_size',
+  sequence: 'sequence_length',
+  past: 'past_sequence_length',
+  total: 'total_sequence_length',
+} as const;
+
+/**
+ * Emits the whole model without the removed sublayers, with inputs and outputs as optimum names
+ * them: input_ids and position_ids int64 [batch, sequence], attention_mask int64 [batch, total],
+ * past_key_values.I.key and .value float32 [batch, numKeyValueHeads, past, headDim] → logits float32
+ * [batch, sequence, vocabulary], present.I.key and .value [batch, numKeyValueHeads, total, headDim].
+ * I counts the attention sublayers that remain.
+ */
+export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuilder {
+  const graph = new GraphBuilder(model.summary.name);
+  const inputs: ModelInputs = {
+    inputIds: graph.input('input_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
+    attentionMask: graph.input('attention_mask', DataType.INT64, [sizes.batch, sizes.total]),
+    positionIds: graph.input('position_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
+  };
+  const prologue = model.emitPrologue(graph, inputs);
+  const kept = new Set(removal.kept.map(({ id }) => id));
+  const presents: { value: Value; name: string; shape: (number | string)[] }[] = [];
+  let { hidden } = prologue;
+  let caches = 0;
+  for (const [index, { id }] of model.summary.sublayers.entries()) {
+    if (!kept.has(id)) {
+      continue;
+    }
+    const shape = model.cacheShape(index);
+    if (shape === undefined) {
+      hidden = model.emitSublayer(graph, index, hidden, prologue.side).hidden;
+      continue;
+    }
+    const cacheOf = (length: string): (number | string)[] => [
+      sizes.batch,
+      shape.numKeyValueHeads,
+      length,
+      shape.headDim,
+    ];
+    const past = {
+      key: graph.input(`past_key_values.${caches}.key`, DataType.FLOAT, cacheOf(sizes.past)),
+      value: graph.input(`past_key_values.${caches}.value`, DataType.FLOAT, cacheOf(sizes.past)),
+    };
+    const emitted = model.emitSublayer(graph, index, hidden, prologue.side, past);
+    hidden = emitted.hidden;
+    for (const part of ['key', 'value'] as const) {
+      presents.push({
+        value: emitted.present?.[part] ?? '',
+        name: `present.${caches}.${part}`,
+        shape: cacheOf(sizes.total),
+      });
+    }
+    caches++;
+  }
+  graph.output('logits', model.emitEpilogue(graph, hidden), DataType.FLOAT, [
+    sizes.batch,
+    sizes.sequence,
+    model.summary.vocabularySize,
+  ]);
+  for (const { name, value, shape } of presents) {
+    graph.output(name, value, DataType.FLOAT, shape);
+  }
+  return graph;
+}
+
+/** Places of initializers in the data file, in order of use. */
+export function planOnnxData(graph: GraphBuilder): {
+  offsets: ReadonlyMap<string, number>;
+  bytes: number;
+} {
+  const offsets = new Map<string, number>();
+  let end = 0;
+  for (const { name, length } of graph.externalData) {
+    const alignment = length < smallBytes ? smallAlignment : pageBytes;
+    const offset = Math.ceil(end / alignment) * alignment;
+    offsets.set(name, offset);
+    end = offset + length;
+  }
+  return { offsets, bytes: end };
+}
+
+/** Writes the graph and the file of its weights, each byte as stored. Gives their names. */
+export async function writeOnnx(
+  folder: string,
+  graph: GraphBuilder,
+  metadata: Readonly<Record<string, string>>,
+  copier: ByteCopier,
+): Promise<string[]> {
+  const { offsets } = planOnnxData(graph);
+  const offsetOf = ({ name }: ExternalData): number => offsets.get(name) ?? 0;
+  const dataPath = join(folder, onnxDataName);
+  await writeFlushed(dataPath, async (handle) => {
+    for (const data of graph.externalData) {
+      await copier.copy([data], handle, dataPath, offsetOf(data));
+    }
+  });
+  const graphPath = join(folder, onnxName);
+  const bytes = graph.toBytes(
+    (data) => ({ location: onnxDataName, offset: offsetOf(data) }),
+    metadata,
+  );
+  await writeFlushed(graphPath, async (handle) => writeAll(handle, graphPath, bytes, 0));
+  return [onnxName, onnxDataName];
+}

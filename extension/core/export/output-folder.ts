@@ -1,0 +1,215 @@
+import { mkdir, open, readdir, realpath, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { UserError } from '../user-error';
+import { manifestName } from './manifest';
+import { onPath } from './write-errors';
+
+/**
+ * A folder that comes into being whole or not at all: it is filled under a hidden name beside its
+ * final place and renamed at the end.
+ */
+export class OutputFolder {
+  private constructor(
+    /** Final place, absolute, links resolved. */
+    public readonly path: string,
+    /** Where to write until then. */
+    public readonly partial: string,
+    /** The outermost folder that had to be made for it, if any. */
+    private readonly madeParent: string | undefined,
+  ) {}
+
+  /**
+   * Makes the partial folder for `out`.
+   * @throws UserError when `out` exists and may not be replaced, would touch the source, or cannot be made.
+   */
+  public static async create(
+    out: string,
+    sourceFolder: string,
+    overwrite: boolean,
+  ): Promise<OutputFolder> {
+    const path = await resolveLinks(resolve(out));
+    refuseSource(path, await realpath(sourceFolder));
+    await refuseExisting(path, overwrite);
+    const parent = dirname(path);
+    const madeParent = await onPath(parent, async () => mkdir(parent, { recursive: true }));
+    try {
+      await removeStale(parent, partialPrefix(path));
+      const partial = join(parent, `${partialPrefix(path)}${process.pid}`);
+      await onPath(path, async () => mkdir(partial));
+      return new OutputFolder(path, partial, madeParent);
+    } catch (error) {
+      await removeEmptyParents(parent, madeParent);
+      throw error;
+    }
+  }
+
+  /** @throws UserError when the disk has less than `bytes` left. */
+  public async requireSpace(bytes: number): Promise<void> {
+    const { bavail, bsize } = await onPath(this.path, async () => statfs(this.partial));
+    const free = bavail * bsize;
+    if (free < bytes) {
+      throw new UserError(
+        `The result needs ${inMegabytes(bytes)}, but its disk has ${inMegabytes(free)} left.`,
+        {
+          file: this.path,
+          remedy: 'Free some space or choose a folder on another disk. The source is untouched.',
+        },
+      );
+    }
+  }
+
+  /** Puts the folder in its place. What stood there is moved aside first and deleted last. */
+  public async commit(warn: (message: string) => void): Promise<void> {
+    const parent = dirname(this.path);
+    await flushFolder(this.partial);
+    const aside = join(parent, `.${basename(this.path)}.espalier-old-${process.pid}`);
+    const replaces = await exists(this.path);
+    if (replaces) {
+      await onPath(this.path, async () => rename(this.path, aside));
+    }
+    try {
+      await onPath(this.path, async () => rename(this.partial, this.path));
+    } catch (error) {
+      if (replaces) {
+        await rename(aside, this.path);
+      }
+      throw error;
+    }
+    await flushFolder(parent);
+    if (replaces) {
+      await rm(aside, { recursive: true }).catch((error: unknown) => {
+        warn(
+          `The replaced folder could not be deleted from ${aside}: ${(error as Error).message}.`,
+        );
+      });
+    }
+  }
+
+  /** Takes away everything that was made for it. */
+  public async discard(): Promise<void> {
+    await rm(this.partial, { recursive: true, force: true });
+    await removeEmptyParents(dirname(this.path), this.madeParent);
+  }
+}
+
+function partialPrefix(path: string): string {
+  return `.${basename(path)}.espalier-partial-`;
+}
+
+/** The real path, of which the last parts need not exist yet. */
+async function resolveLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(await resolveLinks(parent), basename(path));
+  }
+}
+
+function refuseSource(path: string, source: string): void {
+  const remedy = 'Choose a folder beside the source model.';
+  if (path === source) {
+    throw new UserError('It is the source model itself, which is never changed.', {
+      file: path,
+      remedy,
+    });
+  }
+  if (isInside(path, source)) {
+    throw new UserError('It lies inside the source model, which is never changed.', {
+      file: path,
+      remedy,
+    });
+  }
+  if (isInside(source, path)) {
+    throw new UserError('It contains the source model, which is never changed.', {
+      file: path,
+      remedy,
+    });
+  }
+}
+
+function isInside(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && resolve(folder, way) === path;
+}
+
+async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) {
+    return;
+  }
+  if (!found.isDirectory()) {
+    throw new UserError('There is a file of this name.', {
+      file: path,
+      remedy: 'Choose another output folder.',
+    });
+  }
+  const names = await onPath(path, async () => readdir(path));
+  if (names.length === 0) {
+    return;
+  }
+  if (!overwrite) {
+    throw new UserError('The folder exists already.', {
+      file: path,
+      remedy: 'Choose another output folder, or ask for this one to be overwritten.',
+    });
+  }
+  if (!names.includes('config.json') && !names.includes(manifestName)) {
+    throw new UserError('The folder holds other things than a model, so it is not overwritten.', {
+      file: path,
+      remedy: 'Choose another output folder, or delete this one yourself.',
+    });
+  }
+}
+
+/** Removes what a killed job of this output has left; a running job's folder is kept. */
+async function removeStale(parent: string, prefix: string): Promise<void> {
+  for (const name of await onPath(parent, async () => readdir(parent))) {
+    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN;
+    if (Number.isInteger(pid) && !isRunning(pid)) {
+      await onPath(parent, async () => rm(join(parent, name), { recursive: true }));
+    }
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+async function removeEmptyParents(parent: string, outermost: string | undefined): Promise<void> {
+  for (let folder = parent; outermost !== undefined; folder = dirname(folder)) {
+    const removed = await rmdir(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!removed || folder === outermost) {
+      return;
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Makes the names in a folder durable. Windows has no such call, so failing is no fault. */
+async function flushFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch(() => undefined);
+  try {
+    await handle?.sync().catch(() => undefined);
+  } finally {
+    await handle?.close();
+  }
+}
+
+function inMegabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 0)} MB`;
+}

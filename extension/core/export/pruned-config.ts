@@ -1,0 +1,151 @@
+import { applyEdits, format, modify } from 'jsonc-parser';
+import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { ModelSummary } from '../models/model-summary';
+import { prunedTypePrefix } from '../models/open-model';
+import { modellingClasses, modellingModule } from './modelling-file';
+import { layOutRemoval } from './removal';
+
+/** A change of config.json as the user is shown it. */
+export interface ConfigPreview {
+  /** The source's text, one field a line. */
+  readonly before: string;
+  readonly after: string;
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: string;
+}
+
+/** Which blocks a rewritten config.json speaks of. */
+export interface BlockSelection {
+  /** Source block of each block of the result. */
+  readonly blocks: readonly number[];
+  /** Sublayer ids that those blocks lack, in the new numbering. */
+  readonly absent: readonly string[];
+}
+
+type Json = Record<string, unknown>;
+
+/** Blocks from this one on are windowed where qwen's configuration does not say; see architectures. */
+const defaultMaxWindowLayers = 28;
+
+/** Shows what writing the model without `removed` changes in config.json. */
+export function previewPrunedConfig(
+  configText: string,
+  removed: readonly string[],
+  summary: ModelSummary,
+): ConfigPreview {
+  const oneLine = !configText.trim().includes('\n');
+  const before = oneLine
+    ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
+    : configText;
+  const { blocks, absent } = layOutRemoval(summary, removed);
+  return {
+    before,
+    after: rewriteConfig(before, { blocks, absent }),
+    loadsWith: describeLoading(summary.architecture, absent.length > 0),
+  };
+}
+
+/** How transformers loads a pruned folder, as a sentence. */
+export function describeLoading(modelType: string, withModellingFile: boolean): string {
+  return withModellingFile
+    ? `transformers: AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
+    : `Any tool that loads ${baseModelType(modelType)} models, such as transformers: AutoModelForCausalLM.from_pretrained(folder).`;
+}
+
+/** `model_type` before Espalier pruned the model. */
+export function baseModelType(modelType: string): string {
+  return modelType.startsWith(prunedTypePrefix)
+    ? modelType.slice(prunedTypePrefix.length)
+    : modelType;
+}
+
+/** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
+export function rewriteConfig(text: string, selection: BlockSelection): string {
+  const config = JSON.parse(text) as Json;
+  const options = { formattingOptions: formattingOf(text) };
+  let edited = text;
+  for (const [path, value] of changes(config, selection)) {
+    edited = applyEdits(edited, modify(edited, path, value, options));
+  }
+  return edited;
+}
+
+function formattingOf(text: string): FormattingOptions {
+  const [, indent = '  '] = /^\s*\{\r?\n([ \t]+)/.exec(text) ?? [];
+  return {
+    insertSpaces: !indent.startsWith('\t'),
+    tabSize: indent.startsWith('\t') ? 1 : indent.length,
+    eol: text.includes('\r\n') ? '\r\n' : '\n',
+  };
+}
+
+/** Fields to set, or to take out where the value is undefined. */
+function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
+  const { blocks, absent } = selection;
+  const wanted: Json = {
+    num_hidden_layers: blocks.length,
+    ...perLayerLists(config, blocks),
+    ...windowedFrom(config, blocks),
+    ...loading(config, absent.length > 0),
+    espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
+  };
+  return Object.entries(wanted)
+    .filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(config[field]))
+    .map(([field, value]) => [[field], value]);
+}
+
+/** `layer_types` and other lists with one entry per block. */
+function perLayerLists(config: Json, blocks: readonly number[]): Json {
+  const lists = Object.entries(config).filter(
+    (entry): entry is [string, unknown[]] =>
+      entry[0].includes('layer') &&
+      Array.isArray(entry[1]) &&
+      entry[1].length === config['num_hidden_layers'],
+  );
+  return Object.fromEntries(
+    lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),
+  );
+}
+
+/** The same remaining blocks stay windowed: `max_window_layers` counts those before the first. */
+function windowedFrom(config: Json, blocks: readonly number[]): Json {
+  const written = config['max_window_layers'];
+  const decides = config['use_sliding_window'] === true && !Array.isArray(config['layer_types']);
+  const first = typeof written === 'number' ? written : defaultMaxWindowLayers;
+  const total = config['num_hidden_layers'] as number;
+  if ((written === undefined && !decides) || first >= total) {
+    return {};
+  }
+  return { max_window_layers: blocks.filter((block) => block < first).length };
+}
+
+/** What decides which class loads the folder. */
+function loading(config: Json, withModellingFile: boolean): Json {
+  const type = String(config['model_type']);
+  const base = baseModelType(type);
+  const classes = modellingClasses(base);
+  const map = (config['auto_map'] ?? {}) as Json;
+  if (withModellingFile) {
+    const others = Object.entries(map).filter(([name]) => !/^Auto(?:Config|Model)/.test(name));
+    return {
+      model_type: `${prunedTypePrefix}${base}`,
+      architectures: [classes.model],
+      auto_map: {
+        AutoConfig: `${modellingModule}.${classes.config}`,
+        AutoModelForCausalLM: `${modellingModule}.${classes.model}`,
+        ...Object.fromEntries(others),
+      },
+    };
+  }
+  if (base === type) {
+    return {};
+  }
+  const others = Object.entries(map).filter(
+    ([, target]) => !String(target).startsWith(`${modellingModule}.`),
+  );
+  return {
+    model_type: base,
+    architectures: [classes.stockModel],
+    auto_map: others.length > 0 ? Object.fromEntries(others) : undefined,
+  };
+}

@@ -1,0 +1,92 @@
+import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import { UserError } from '../user-error';
+
+/** What a removal leaves of a model, block by block. */
+export interface Removal {
+  /** Sublayer ids of the source that go, in model order. */
+  readonly removed: readonly string[];
+  /** Sublayers of the source that stay, in model order. */
+  readonly kept: readonly SublayerSummary[];
+  /** Source block of each block of the result: blocks without any sublayer are dropped. */
+  readonly blocks: readonly number[];
+  /** Sublayer ids that the result's blocks lack, in its own numbering. */
+  readonly absent: readonly string[];
+}
+
+const kinds = ['attention', 'feedforward'] as const;
+
+/** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
+export function layOutRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
+  const asked = new Set(removed);
+  const gone = summary.sublayers.filter(({ id }) => asked.has(id));
+  const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
+  const keptIds = new Set(kept.map(({ id }) => id));
+  const blocks = [...new Set(kept.map(({ block }) => block))];
+  const absent = blocks.flatMap((source, block) =>
+    kinds.flatMap((kind) =>
+      keptIds.has(`block.${source}.${kind}`) ? [] : `block.${block}.${kind}`,
+    ),
+  );
+  return { removed: gone.map(({ id }) => id), kept, blocks, absent };
+}
+
+/**
+ * As {@link layOutRemoval}, for a removal that is to be carried out.
+ * @throws UserError for ids that the model lacks, and when nothing would be left.
+ */
+export function checkRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
+  const known = summary.sublayers.map(({ id }) => id);
+  for (const id of removed) {
+    if (!known.includes(id)) {
+      throw absentSublayer(summary, id, known);
+    }
+  }
+  const removal = layOutRemoval(summary, removed);
+  if (removal.kept.length === 0) {
+    throw new UserError(
+      `All ${removal.removed.length} sublayers are to be removed, which leaves no model.`,
+      { file: summary.path, field: 'remove', remedy: 'Keep at least one sublayer.' },
+    );
+  }
+  return removal;
+}
+
+function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {
+  const [, block] = /^block\.(\d+)\.(?:attention|feedforward)$/.exec(id) ?? [];
+  if (block !== undefined && Number(block) < summary.blocks) {
+    return new UserError(`${id} is already absent from ${summary.name}.`, {
+      file: summary.path,
+      field: id,
+      remedy:
+        'The plan was made for another model: make a new one for this folder, whose blocks may be numbered anew.',
+    });
+  }
+  return new UserError(`${summary.name} has no sublayer "${id}".`, {
+    file: summary.path,
+    field: id,
+    remedy: `Close to it are ${closest(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
+  });
+}
+
+/** The three names that differ least from `name`. */
+function closest(name: string, known: readonly string[]): string[] {
+  return known
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ candidate }) => candidate);
+}
+
+/** Number of insertions, deletions and replacements from `a` to `b` (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, letter] of Array.from(a).entries()) {
+    const next = [i + 1];
+    for (const [j, other] of Array.from(b).entries()) {
+      const replaced = (row[j] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

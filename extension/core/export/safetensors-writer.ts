@@ -1,0 +1,91 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
+import { elementCount } from '../checkpoints/lazy-tensor';
+import type { ByteCopier } from './byte-copier';
+import { writeAll, writeFlushed } from './byte-copier';
+import type { PlannedTensor, Shard } from './weight-plan';
+
+const indexName = 'model.safetensors.index.json';
+/** The reference implementation pads the header with spaces so that data start at a multiple of this. */
+const headerAlignment = 8;
+
+/**
+ * The bytes before a file's data: the length of the header (little-endian u64) and the header, its
+ * tensors lying one after the other in the order given.
+ */
+export function encodeHeader(
+  tensors: readonly PlannedTensor[],
+  metadata: Readonly<Record<string, string>>,
+): Buffer {
+  const entries: [string, unknown][] = [['__metadata__', metadata]];
+  let offset = 0;
+  for (const { name, tensor } of tensors) {
+    const { dtype, shape, length } = tensor;
+    entries.push([name, { dtype, shape, data_offsets: [offset, offset + length] }]);
+    offset += length;
+  }
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const padded = Math.ceil(json.length / headerAlignment) * headerAlignment;
+  const bytes = Buffer.alloc(8 + padded, ' ');
+  bytes.writeBigUInt64LE(BigInt(padded));
+  json.copy(bytes, 8);
+  return bytes;
+}
+
+/** Writes the shards and, where there are several, their index. Gives their names, the index last. */
+export async function writeSafetensors(
+  folder: string,
+  shards: readonly Shard[],
+  source: Checkpoint,
+  copier: ByteCopier,
+): Promise<string[]> {
+  // transformers 4 refuses files without it.
+  const metadata = { format: 'pt', ...source.metadata };
+  for (const { fileName, tensors } of shards) {
+    const path = join(folder, fileName);
+    await writeFlushed(path, async (handle) => {
+      const header = encodeHeader(tensors, metadata);
+      await writeAll(handle, path, header, 0);
+      const ranges = tensors.map(({ tensor }) => tensor);
+      await copier.copy(ranges, handle, path, header.length);
+    });
+  }
+  const names = shards.map(({ fileName }) => fileName);
+  if (shards.length === 1) {
+    return names;
+  }
+  await writeIndex(join(folder, indexName), shards, await readIndexMetadata(source));
+  return [...names, indexName];
+}
+
+async function writeIndex(
+  path: string,
+  shards: readonly Shard[],
+  metadata: Record<string, unknown>,
+): Promise<void> {
+  const tensors = shards.flatMap((shard) => shard.tensors.map(({ tensor }) => tensor));
+  const counts = {
+    ...('total_parameters' in metadata
+      ? { total_parameters: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0) }
+      : {}),
+    total_size: tensors.reduce((sum, { length }) => sum + length, 0),
+  };
+  const places = shards
+    .flatMap(({ fileName, tensors: held }) =>
+      held.map(({ name }): [string, string] => [name, fileName]),
+    )
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const index = { metadata: { ...metadata, ...counts }, weight_map: Object.fromEntries(places) };
+  const text = Buffer.from(`${JSON.stringify(index, null, 2)}\n`);
+  await writeFlushed(path, async (handle) => writeAll(handle, path, text, 0));
+}
+
+/** `metadata` of the source's index, which may hold fields of its own. */
+async function readIndexMetadata(source: Checkpoint): Promise<Record<string, unknown>> {
+  if (!source.entry.endsWith('.json')) {
+    return {};
+  }
+  const index = JSON.parse(await readFile(source.entry, 'utf8')) as { metadata?: unknown };
+  return typeof index.metadata === 'object' ? { ...index.metadata } : {};
+}

@@ -1,0 +1,153 @@
+import { join } from 'node:path';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
+import { CausalOnnxModel } from '../runtime/causal-onnx-model';
+import type { DeviceName } from '../runtime/device';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { UserError } from '../user-error';
+import { onnxName } from './onnx-writer';
+import type { PruneResult } from './prune-result';
+
+/** Where and with how much memory models are run for the comparison. */
+export interface VerificationOptions {
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+}
+
+/**
+ * Greatest max |a − b| / max |a| of a result that counts as the same. The same operators run over
+ * the same weights, so only their order of summation can differ: some 1e-6 in float32.
+ */
+export const tolerance = 1e-4;
+const maxTokens = 64;
+
+/** Token ids that are the same for every run with this vocabulary. */
+export function verificationTokens(summary: LayeredModel['summary']): Int32Array {
+  const length = Math.min(maxTokens, summary.maxPositions);
+  let state = 1;
+  return Int32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
+    return Math.floor((state / 2 ** 32) * summary.vocabularySize);
+  });
+}
+
+/** Logits [tokens, vocabulary] of `model` with the sublayers of `removed` skipped. */
+export async function layeredLogits(
+  model: LayeredModel,
+  removed: readonly string[],
+  ids: Int32Array,
+  options: VerificationOptions,
+  context: JobContext,
+  stage: string,
+): Promise<Float32Array> {
+  const gone = new Set(removed);
+  const total = model.summary.sublayers.length + 1;
+  const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
+  try {
+    let hidden = await executor.embed(ids);
+    for (const [index, { id }] of model.summary.sublayers.entries()) {
+      await checkpoint(context.cancellation);
+      context.progress({ stage, done: index, total, unit: 'steps' });
+      if (!gone.has(id)) {
+        [hidden = hidden] = await executor.run(index, [hidden]);
+      }
+    }
+    await checkpoint(context.cancellation);
+    const logits = await executor.logits(hidden);
+    context.progress({ stage, done: total, total, unit: 'steps' });
+    return logits;
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** Logits of a written ONNX folder, in two steps so that the key/value cache is used. */
+export async function writtenOnnxLogits(
+  folder: string,
+  ids: Int32Array,
+  vocabularySize: number,
+  context: JobContext,
+  stage: string,
+): Promise<Float32Array> {
+  const model = await CausalOnnxModel.open(join(folder, onnxName));
+  try {
+    const logits = new Float32Array(ids.length * vocabularySize);
+    const split = Math.floor(ids.length / 2);
+    let cache = model.emptyCache(1);
+    for (const [from, to] of [
+      [0, split],
+      [split, ids.length],
+    ] as const) {
+      await checkpoint(context.cancellation);
+      context.progress({ stage, done: from, total: ids.length, unit: 'steps' });
+      const positions = Array.from({ length: to - from }, (_, i) => from + i);
+      const result = await model.run(
+        {
+          inputIds: [[...ids.subarray(from, to)]],
+          attentionMask: [Array.from({ length: to }, () => 1)],
+          positionIds: [positions],
+        },
+        cache,
+      );
+      logits.set(result.logits, from * vocabularySize);
+      cache = result.cache;
+    }
+    return logits;
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** @throws UserError when the source's logits are not numbers, so that nothing can be compared. */
+export function requireFinite(logits: Float32Array, source: string): void {
+  if (!logits.every((value) => Number.isFinite(value))) {
+    throw new UserError(
+      'Without the removed sublayers the model gives logits that are not finite numbers, so the result could not be checked.',
+      {
+        file: source,
+        remedy: 'Look for NaN or infinite weights, or remove other sublayers. Nothing was written.',
+      },
+    );
+  }
+}
+
+/**
+ * Compares logits of the result with those of the source.
+ * @throws UserError when they differ by more than the tolerance.
+ */
+export function compareLogits(
+  expected: Float32Array,
+  actual: Float32Array,
+  tokens: number,
+  path: string,
+): PruneResult['verification'] {
+  const relativeError = largestDifference(expected, actual);
+  if (!(relativeError <= tolerance)) {
+    throw new UserError(
+      `The written model gives other logits than the source without the removed sublayers: relative error ${relativeError.toExponential(2)} over ${tokens} tokens, where ${tolerance} is allowed.`,
+      {
+        file: path,
+        remedy: 'The result was deleted, and the source is untouched. Please report this.',
+      },
+    );
+  }
+  return { relativeError, tolerance, tokens };
+}
+
+function largestDifference(expected: Float32Array, actual: Float32Array): number {
+  if (actual.length !== expected.length) {
+    return Number.POSITIVE_INFINITY;
+  }
+  let difference = 0;
+  let scale = 0;
+  for (const [i, value] of expected.entries()) {
+    const delta = Math.abs(value - (actual[i] ?? Number.NaN));
+    if (Number.isNaN(delta)) {
+      return Number.NaN;
+    }
+    difference = Math.max(difference, delta);
+    scale = Math.max(scale, Math.abs(value));
+  }
+  return difference / scale;
+}

@@ -1,0 +1,97 @@
+import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
+import type { LayeredModel } from '../models/layered-model';
+import { blockPrefix } from '../models/transformer-layout';
+import type { Removal } from './removal';
+
+/** A tensor of the source under its name in the result. */
+export interface PlannedTensor {
+  readonly name: string;
+  readonly tensor: LazyTensor;
+}
+
+/** One weight file of the result. */
+export interface Shard {
+  readonly fileName: string;
+  readonly tensors: readonly PlannedTensor[];
+}
+
+const blockPattern = /^model\.layers\.(\d+)\./;
+
+/**
+ * The tensors that stay, in the order of the source's files and offsets, with their blocks numbered
+ * anew. Tensors that the architecture does not use stay as well, unless they belong to a removed
+ * module or block.
+ */
+export function planTensors(
+  model: LayeredModel,
+  checkpoint: Checkpoint,
+  removal: Removal,
+): PlannedTensor[] {
+  const newBlocks = new Map(removal.blocks.map((source, block) => [source, block]));
+  const modules = removedModules(model, removal);
+  const fileOrder = new Map(checkpoint.files.map((file, index) => [file, index]));
+  return [...checkpoint.tensors.values()]
+    .sort(
+      (a, b) => (fileOrder.get(a.file) ?? 0) - (fileOrder.get(b.file) ?? 0) || a.offset - b.offset,
+    )
+    .flatMap((tensor): PlannedTensor[] => {
+      const [prefix, number] = blockPattern.exec(tensor.name) ?? [];
+      if (prefix === undefined || Number(number) >= model.summary.blocks) {
+        return [{ name: tensor.name, tensor }];
+      }
+      const rest = tensor.name.slice(prefix.length);
+      const block = newBlocks.get(Number(number));
+      const [module = ''] = rest.split('.');
+      return block === undefined || modules.has(`${prefix}${module}`)
+        ? []
+        : [{ name: `${blockPrefix(block)}${rest}`, tensor }];
+    });
+}
+
+/** Prefixes such as `model.layers.3.self_attn`, whose tensors all go. */
+function removedModules(model: LayeredModel, removal: Removal): Set<string> {
+  const gone = new Set(removal.removed);
+  const modules = new Set<string>();
+  for (const [index, sublayer] of model.summary.sublayers.entries()) {
+    if (gone.has(sublayer.id)) {
+      const prefix = blockPrefix(sublayer.block);
+      for (const { name } of model.sublayerTensors(index)) {
+        const [module = ''] = name.slice(prefix.length).split('.');
+        modules.add(`${prefix}${module}`);
+      }
+    }
+  }
+  return modules;
+}
+
+/** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */
+export function planShards(
+  tensors: readonly PlannedTensor[],
+  maxShardBytes: number | undefined,
+): Shard[] {
+  const groups: PlannedTensor[][] = [];
+  let bytes = 0;
+  let file: string | undefined;
+  for (const planned of tensors) {
+    const { tensor } = planned;
+    const group = groups.at(-1);
+    const starts =
+      maxShardBytes === undefined ? tensor.file !== file : bytes + tensor.length > maxShardBytes;
+    if (group === undefined || starts) {
+      groups.push([planned]);
+      bytes = tensor.length;
+    } else {
+      group.push(planned);
+      bytes += tensor.length;
+    }
+    file = tensor.file;
+  }
+  const number = (value: number): string => String(value).padStart(5, '0');
+  return groups.map((group, index) => ({
+    fileName:
+      groups.length === 1
+        ? 'model.safetensors'
+        : `model-${number(index + 1)}-of-${number(groups.length)}.safetensors`,
+    tensors: group,
+  }));
+}

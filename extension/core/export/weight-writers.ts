@@ -1,0 +1,93 @@
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
+import type { JobContext } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
+import type { ByteCopier } from './byte-copier';
+import { buildOnnxGraph, planOnnxData, writeOnnx } from './onnx-writer';
+import { baseModelType, describeLoading, rewriteConfig } from './pruned-config';
+import type { Removal } from './removal';
+import { writeSafetensors } from './safetensors-writer';
+import { layeredLogits, writtenOnnxLogits } from './verify';
+import type { VerificationOptions } from './verify';
+import { planShards, planTensors } from './weight-plan';
+import { modellingFile, modellingModule } from './modelling-file';
+import { openModel } from '../models/open-model';
+
+/** The model that is written anew. */
+export interface PruneSource {
+  readonly model: LayeredModel;
+  readonly checkpoint: Checkpoint;
+  /** Text of config.json. */
+  readonly configText: string;
+}
+
+/** One output format: what it writes, and how that is read back. */
+export interface WeightWriter {
+  /** Bytes of weights. */
+  readonly bytes: number;
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: string;
+  /** Small files by name, config.json among them. */
+  readonly texts: Readonly<Record<string, string>>;
+  /** Gives the names of the files written, weights first. */
+  write(folder: string, copier: ByteCopier): Promise<string[]>;
+  /** Logits [tokens, vocabulary] of what was written, opened anew. */
+  logits(folder: string, ids: Int32Array): Promise<Float32Array>;
+}
+
+export const checkingStage = 'Checking the written model';
+
+/** Safetensors as transformers lays them out. */
+export function safetensorsWriter(
+  source: PruneSource,
+  removal: Removal,
+  maxShardBytes: number | undefined,
+  options: VerificationOptions,
+  context: JobContext,
+): WeightWriter {
+  const { model, checkpoint, configText } = source;
+  const { architecture } = model.summary;
+  const withModellingFile = removal.absent.length > 0;
+  const shards = planShards(planTensors(model, checkpoint, removal), maxShardBytes);
+  return {
+    bytes: shards
+      .flatMap(({ tensors }) => tensors)
+      .reduce((sum, { tensor }) => sum + tensor.length, 0),
+    loadsWith: describeLoading(architecture, withModellingFile),
+    texts: {
+      'config.json': rewriteConfig(configText, removal),
+      ...(withModellingFile
+        ? { [`${modellingModule}.py`]: modellingFile(baseModelType(architecture)) }
+        : {}),
+    },
+    write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
+    logits: async (folder, ids) =>
+      layeredLogits(await openModel(folder), [], ids, options, context, checkingStage),
+  };
+}
+
+/** One ONNX graph with its weights in a file beside it. */
+export function onnxWriter(
+  source: PruneSource,
+  removal: Removal,
+  context: JobContext,
+): WeightWriter {
+  const { summary } = source.model;
+  const graph = buildOnnxGraph(source.model, removal);
+  const cachedBlocks = removal.kept.flatMap(({ kind, block }) =>
+    kind === 'attention' ? [block] : [],
+  );
+  const metadata = {
+    'espalier.source': summary.name,
+    'espalier.removed': removal.removed.join(','),
+  };
+  return {
+    bytes: planOnnxData(graph).bytes,
+    loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${cachedBlocks.length} key/value caches named as optimum does.`,
+    texts: {
+      'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),
+    },
+    write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
+    logits: async (folder, ids) =>
+      writtenOnnxLogits(folder, ids, summary.vocabularySize, context, checkingStage),
+  };
+}

@@ -1,0 +1,90 @@
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+
+export const onnxRuntimeVersion = env.versions.node ?? 'unknown';
+
+/** Inputs of one step, row by row; all rows have equal length. */
+export interface CausalStep {
+  readonly inputIds: readonly (readonly number[])[];
+  /** 1 for tokens that may be attended, those in the cache first. */
+  readonly attentionMask: readonly (readonly number[])[];
+  readonly positionIds: readonly (readonly number[])[];
+}
+
+/** Keys and values by the input that takes them, [batch, numKeyValueHeads, past, headDim]. */
+export type CausalCache = Readonly<Record<string, Tensor>>;
+
+/** A decoder in one ONNX file with optimum's input and output names, run with its key/value cache. */
+export class CausalOnnxModel {
+  private constructor(private readonly session: InferenceSession) {}
+
+  /**
+   * Opens the file on the CPU. The graph is run as it stands and weights are mapped from their file,
+   * so that little more memory is needed than the largest weight takes as float32.
+   */
+  public static async open(file: string): Promise<CausalOnnxModel> {
+    return new CausalOnnxModel(
+      await InferenceSession.create(file, {
+        executionProviders: ['cpu'],
+        graphOptimizationLevel: 'disabled',
+        logSeverityLevel: 3,
+        extra: { session: { disable_prepacking: '1' } },
+      }),
+    );
+  }
+
+  /** A cache without any position, for `batch` rows. */
+  public emptyCache(batch: number): CausalCache {
+    const cache: Record<string, Tensor> = {};
+    for (const input of this.session.inputMetadata) {
+      if (input.isTensor && input.name.startsWith('past_key_values.')) {
+        const [, heads, , dimensions] = input.shape;
+        cache[input.name] = new Tensor('float32', new Float32Array(0), [
+          batch,
+          Number(heads),
+          0,
+          Number(dimensions),
+        ]);
+      }
+    }
+    return cache;
+  }
+
+  /** Logits [batch, sequence, vocabulary] of a step, and the cache with the step in it. */
+  public async run(
+    step: CausalStep,
+    cache: CausalCache,
+  ): Promise<{ logits: Float32Array; cache: CausalCache }> {
+    const outputs = await this.session.run({
+      input_ids: integers(step.inputIds),
+      attention_mask: integers(step.attentionMask),
+      position_ids: integers(step.positionIds),
+      ...cache,
+    });
+    const next: Record<string, Tensor> = {};
+    for (const name of Object.keys(cache)) {
+      next[name] = tensorOf(outputs, name.replace('past_key_values.', 'present.'));
+    }
+    const { data } = tensorOf(outputs, 'logits');
+    if (!(data instanceof Float32Array)) {
+      throw new Error('the logits are not float32');
+    }
+    return { logits: data, cache: next };
+  }
+
+  public async dispose(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+function integers(rows: readonly (readonly number[])[]): Tensor {
+  const data = BigInt64Array.from(rows.flat(), BigInt);
+  return new Tensor('int64', data, [rows.length, data.length / rows.length]);
+}
+
+function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: string): Tensor {
+  const value = outputs[name];
+  if (!(value instanceof Tensor)) {
+    throw new Error(`the graph has no output named ${name}`);
+  }
+  return value;
+}
