@@ -35,7 +35,7 @@ export async function openModel(path: string): Promise<LayeredModel> {
   if (architecture === undefined) {
     throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
   }
-  if (config.quantization_config != null) {
+  if (config.quantization_config !== null && config.quantization_config !== undefined) {
     throw new UserError(
       `The weights are quantized (${config.quantization_config.quant_method ?? 'method not named'}), which cannot be run yet.`,
       {

@@ -124,7 +124,8 @@ function required(
 }
 
 function ropeError(context: RotaryContext, field: string, problem: string): UserError {
-  const parent = context.config.rope_parameters == null ? 'rope_scaling' : 'rope_parameters';
+  const parent =
+    typeof context.config.rope_parameters === 'object' ? 'rope_parameters' : 'rope_scaling';
   return new UserError(problem, {
     file: context.file,
     field: `${parent}.${field}`,

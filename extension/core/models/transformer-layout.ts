@@ -47,7 +47,7 @@ export function blockPrefix(block: number): string {
 }
 
 /** Older exports store this buffer, which is computed instead. */
-const computedBuffers = /\.rotary_emb\.inv_freq$/;
+const computedBuffer = '.rotary_emb.inv_freq';
 
 /**
  * Finds every tensor that `architecture` needs and checks its shape and dtype.
@@ -120,7 +120,7 @@ export function layOutTransformer(
     head: { weight: head },
     tiedHead: config.tie_word_embeddings,
     sublayers,
-    unused: tensors.unused().filter((name) => !computedBuffers.test(name)),
+    unused: tensors.unused().filter((name) => !name.endsWith(computedBuffer)),
   };
 }
 

@@ -109,12 +109,22 @@ export class GraphBuilder {
 
   public floats(values: readonly number[] | Float32Array, shape: readonly number[]): Value {
     const data = Float32Array.from(values);
-    return this.constant(DataType.FLOAT, shape, new Uint8Array(data.buffer), `f:${shape}:${data}`);
+    return this.constant(
+      DataType.FLOAT,
+      shape,
+      new Uint8Array(data.buffer),
+      `f:${shape.join()}:${data.join()}`,
+    );
   }
 
   public ints(values: readonly number[], shape: readonly number[] = [values.length]): Value {
     const data = BigInt64Array.from(values, BigInt);
-    return this.constant(DataType.INT64, shape, new Uint8Array(data.buffer), `i:${shape}:${data}`);
+    return this.constant(
+      DataType.INT64,
+      shape,
+      new Uint8Array(data.buffer),
+      `i:${shape.join()}:${data.join()}`,
+    );
   }
 
   /** A float without dimensions. */

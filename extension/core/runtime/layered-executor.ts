@@ -1,14 +1,12 @@
-import { Tensor } from 'onnxruntime-node';
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { LayeredModel, ModelInputs } from '../models/layered-model';
 import type { DeviceName } from './device';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
-
-/** Hidden states of one sequence, float32 [sequence, hidden]. */
-export type HiddenState = Float32Array;
+import { floatsOf, int64Tensor, stack, tensorOf } from './tensors';
+import type { HiddenState } from './tensors';
 
 /** A graph from hidden states to numbers, kept apart from the model (such as a distance). */
 export interface Readout {
@@ -140,12 +138,16 @@ export class LayeredExecutor {
       }
       return graph;
     };
-    const row = (values: BigInt64Array): Tensor => new Tensor('int64', values, [1, ids.length]);
+    const row = (value: (position: number) => number): Tensor =>
+      int64Tensor(
+        Int32Array.from(ids, (_, position) => value(position)),
+        [1, ids.length],
+      );
     return this.pool.use({ key: 'prologue', bytes: this.headBytes(), build }, async (session) =>
       session.run({
-        input_ids: row(BigInt64Array.from(ids, BigInt)),
-        attention_mask: row(new BigInt64Array(ids.length).fill(1n)),
-        position_ids: row(BigInt64Array.from(ids, (_, position) => BigInt(position))),
+        input_ids: int64Tensor(ids, [1, ids.length]),
+        attention_mask: row(() => 1),
+        position_ids: row((position) => position),
       }),
     );
   }
@@ -191,34 +193,6 @@ const logitsReadout: Readout = {
     ]);
   },
 };
-
-/** Joins states into one tensor [batch, length, hiddenSize]; a single one is not copied. */
-export function stack(states: readonly HiddenState[], length: number, hiddenSize: number): Tensor {
-  const [only] = states;
-  if (states.length === 1 && only !== undefined) {
-    return new Tensor('float32', only, [1, length, hiddenSize]);
-  }
-  const size = length * hiddenSize;
-  const joined = new Float32Array(states.length * size);
-  states.forEach((state, i) => {
-    joined.set(state, i * size);
-  });
-  return new Tensor('float32', joined, [states.length, length, hiddenSize]);
-}
-
-/** The float32 values of an output. */
-export function floatsOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float32Array {
-  const { data } = tensorOf(outputs, name);
-  if (!(data instanceof Float32Array)) {
-    throw new Error(`output ${name} is not float32`);
-  }
-  return data;
-}
-
-function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: string): Tensor {
-  const value = outputs[name];
-  return value instanceof Tensor ? value : missing(name);
-}
 
 function missing(name: string): never {
   throw new Error(`the graph has no value named ${name}`);

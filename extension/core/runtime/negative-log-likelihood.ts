@@ -1,8 +1,8 @@
-import { Tensor } from 'onnxruntime-node';
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { floatsOf, stack } from './layered-executor';
-import type { HiddenState, LayeredExecutor, Readout } from './layered-executor';
+import type { LayeredExecutor, Readout } from './layered-executor';
+import { floatsOf, int64Tensor, stack } from './tensors';
+import type { HiddenState } from './tensors';
 
 /**
  * Emits −log softmax(logits)[target] of every position: float32 [batch, sequence], in nats.
@@ -60,18 +60,18 @@ export async function negativeLogLikelihood(
   executor: LayeredExecutor,
   ids: Int32Array,
   state: HiddenState,
+  logitsPerRun = maxLogitsPerRun,
 ): Promise<number> {
   const { hiddenSize, vocabularySize } = executor.model.summary;
-  const perRun = Math.max(1, Math.floor(maxLogitsPerRun / vocabularySize));
+  const perRun = Math.max(1, Math.floor(logitsPerRun / vocabularySize));
   const predictions = ids.length - 1;
   let sum = 0;
   for (let start = 0; start < predictions; start += perRun) {
     const end = Math.min(predictions, start + perRun);
     const rows = state.subarray(start * hiddenSize, end * hiddenSize);
-    const targets = BigInt64Array.from(ids.subarray(start + 1, end + 1), BigInt);
     const outputs = await executor.read(readout, {
       hidden: stack([rows], end - start, hiddenSize),
-      targets: new Tensor('int64', targets, [1, end - start]),
+      targets: int64Tensor(ids.subarray(start + 1, end + 1), [1, end - start]),
     });
     sum += floatsOf(outputs, 'sums')[0] ?? Number.NaN;
   }

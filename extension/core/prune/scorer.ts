@@ -1,0 +1,39 @@
+import type { Cancellation } from '../jobs/job';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import type { HiddenState } from '../runtime/tensors';
+import type { Candidate } from './candidates';
+import type { Metric } from './metrics';
+import type { MetricName } from './options';
+import type { TermMemo } from './term-memo';
+
+/** What a scorer works with. */
+export interface ScorerSetup {
+  readonly executor: LayeredExecutor;
+  /** Calibration sequences of equal length. */
+  readonly sequences: readonly Int32Array[];
+  readonly metricName: MetricName;
+  readonly metric: Metric;
+  readonly memo: TermMemo;
+  readonly cancellation: Cancellation;
+  /** Called after every sublayer that was run. */
+  readonly onWork: () => void;
+}
+
+/** The dense model's final hidden states, by sequence. */
+export type DenseStates = HiddenState[];
+
+/** Measures candidates on top of what has been removed so far. */
+export interface Scorer {
+  /** Sublayers removed so far. */
+  readonly removed: ReadonlySet<number>;
+  /** Runs the dense model, or takes the final states of another scorer's run; must come first. */
+  start(dense?: DenseStates): Promise<DenseStates>;
+  /** Terms of each candidate on the given sequences, in the same order. */
+  terms(
+    step: string,
+    candidates: readonly Candidate[],
+    sequences: readonly number[],
+  ): Promise<number[][]>;
+  /** Removes a candidate for good; `others` are those that may be asked for again. */
+  commit(candidate: Candidate, others: readonly Candidate[]): void;
+}

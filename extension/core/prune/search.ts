@@ -1,0 +1,265 @@
+import { UserError } from '../user-error';
+import { checkBudget, eligibility, listCandidates } from './candidates';
+import type { Candidate } from './candidates';
+import type { CandidateDistance, Round } from './layer-profile';
+import { NaiveScorer } from './naive-scorer';
+import type { BaselineName, SearchMode, SearchSettings } from './options';
+import { orderers } from './orders';
+import { everyDistance, lazy, race } from './rounds';
+import type { RoundInput, Strategy } from './rounds';
+import type { DenseStates, Scorer, ScorerSetup } from './scorer';
+import { TrajectoryScorer } from './trajectory-scorer';
+
+/** What a search found. */
+export interface SearchResult {
+  /** Distances of the first round, in model order. */
+  readonly candidates: readonly CandidateDistance[];
+  readonly rounds: readonly Round[];
+  readonly sublayerEvaluations: number;
+  readonly naiveSublayerEvaluations: number;
+  readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
+}
+
+/** Called as results become known. Rounds count from 1. */
+export interface SearchListener {
+  onCandidate(round: number, distance: CandidateDistance): void;
+  onRound(round: number, result: Round): void;
+  onBaseline(name: BaselineName, rounds: readonly Round[]): void;
+  /** Before each round: its number, and how many are expected in all. */
+  onStage(stage: string): void;
+}
+
+/** How the rounds after the first are decided. */
+const strategies: Readonly<Record<'exact' | 'lazy' | 'naive', Strategy>> = {
+  exact: race,
+  lazy,
+  naive: everyDistance,
+};
+
+/**
+ * Finds the order in which candidates are best removed (FinerCut, arXiv 2405.18218): greedily, each
+ * time the candidate whose removal leaves the logits nearest to the dense model's.
+ */
+export async function search(
+  settings: SearchSettings,
+  setup: ScorerSetup,
+  listener: SearchListener,
+): Promise<SearchResult> {
+  const plan = new SearchPlan(settings, setup);
+  const scorer: Scorer =
+    settings.mode === 'naive' ? new NaiveScorer(setup) : new TrajectoryScorer(setup);
+  const before = setup.executor.evaluations;
+  listener.onStage('Dense model');
+  const dense = await scorer.start();
+  const found = await (isGreedy(settings.mode)
+    ? greedy(plan, settings.mode, scorer, listener)
+    : ranked(plan, settings.mode, scorer, listener));
+  const sublayerEvaluations = setup.executor.evaluations - before;
+  const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
+  for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
+    const order = orderers[name](plan.candidates, found.candidates, settings.seed);
+    if (order !== undefined) {
+      listener.onStage(`Baseline: ${name}`);
+      const rounds = await measureOrder(
+        plan,
+        order,
+        `baseline.${name}`,
+        dense,
+        found.rounds.length,
+      );
+      baselines[name] = rounds;
+      listener.onBaseline(name, rounds);
+    }
+  }
+  return {
+    ...found,
+    sublayerEvaluations,
+    naiveSublayerEvaluations: plan.naiveEvaluations(found.rounds),
+    baselines,
+  };
+}
+
+/** The parts of a search that do not change while it runs. */
+class SearchPlan {
+  public readonly candidates: readonly Candidate[];
+  public readonly isEligible: ReturnType<typeof eligibility>;
+  public readonly isMet: ReturnType<typeof checkBudget>['isMet'];
+
+  public constructor(
+    public readonly settings: SearchSettings,
+    public readonly setup: ScorerSetup,
+  ) {
+    const model = setup.executor.model.summary;
+    this.candidates = listCandidates(model, settings.level);
+    this.isEligible = eligibility(model, settings.protect, settings.exclude);
+    this.isMet = checkBudget(settings.budget, model).isMet;
+    if (!this.candidates.some((candidate) => this.isEligible(candidate, new Set()))) {
+      throw new UserError('Nothing may be removed: every candidate is protected or excluded.', {
+        field: 'protect',
+        remedy: 'Protect fewer sublayers, or lower exclude.',
+      });
+    }
+  }
+
+  public input(
+    scorer: Scorer,
+    step: string,
+    candidates: readonly Candidate[],
+    expected: ReadonlyMap<string, number>,
+    onDistance: (distance: CandidateDistance) => void,
+  ): RoundInput {
+    const { sequences, metric } = this.setup;
+    return {
+      scorer,
+      metric,
+      step,
+      candidates,
+      isEligible: (candidate) => this.isEligible(candidate, scorer.removed),
+      sequences: sequences.length,
+      length: sequences[0]?.length ?? 0,
+      expected,
+      onDistance,
+    };
+  }
+
+  /** Candidates that are still there. */
+  public remaining(removed: ReadonlySet<number>): readonly Candidate[] {
+    return this.candidates.filter(({ members }) => !members.some((index) => removed.has(index)));
+  }
+
+  /** Sublayer evaluations of the naive search over the same rounds, the dense run included. */
+  public naiveEvaluations(rounds: readonly Round[]): number {
+    const count = this.setup.executor.model.summary.sublayers.length;
+    const removed = new Set<number>();
+    let evaluations = count;
+    for (const { removed: id } of rounds) {
+      for (const candidate of this.remaining(removed)) {
+        evaluations += count - removed.size - candidate.members.length;
+      }
+      for (const index of this.candidates.find((one) => one.id === id)?.members ?? []) {
+        removed.add(index);
+      }
+    }
+    return evaluations * this.setup.sequences.length;
+  }
+}
+
+function isGreedy(mode: SearchMode): mode is 'exact' | 'lazy' | 'naive' {
+  return mode in strategies;
+}
+
+async function greedy(
+  plan: SearchPlan,
+  mode: 'exact' | 'lazy' | 'naive',
+  scorer: Scorer,
+  listener: SearchListener,
+): Promise<{ candidates: readonly CandidateDistance[]; rounds: readonly Round[] }> {
+  const rounds: Round[] = [];
+  const expected = new Map<string, number>();
+  let first: readonly CandidateDistance[] = [];
+  while (!plan.isMet(scorer.removed, rounds.length)) {
+    const round = rounds.length + 1;
+    const left = plan.remaining(scorer.removed);
+    if (!left.some((candidate) => plan.isEligible(candidate, scorer.removed))) {
+      break;
+    }
+    listener.onStage(`Round ${round}`);
+    // The first round is the heatmap, so every distance is wanted in full.
+    const inFull = round === 1 || plan.settings.everyDistance;
+    const strategy = inFull ? everyDistance : strategies[mode];
+    const result = await strategy(
+      plan.input(scorer, `round.${round}`, left, expected, (distance) => {
+        listener.onCandidate(round, distance);
+      }),
+    );
+    if (result.winner === undefined) {
+      break;
+    }
+    const { candidate, distance } = result.winner;
+    first = round === 1 ? result.distances : first;
+    for (const [id, total] of result.totals) {
+      expected.set(id, Math.max(total, expected.get(id) ?? 0));
+    }
+    scorer.commit(
+      candidate,
+      left.filter((other) => other !== candidate),
+    );
+    const found = { removed: candidate.id, distance, candidates: result.distances };
+    rounds.push(found);
+    listener.onRound(round, found);
+  }
+  return { candidates: first, rounds };
+}
+
+/** A baseline as the search itself: the order is fixed, only its distances are measured. */
+async function ranked(
+  plan: SearchPlan,
+  name: BaselineName,
+  scorer: Scorer,
+  listener: SearchListener,
+): Promise<{ candidates: readonly CandidateDistance[]; rounds: readonly Round[] }> {
+  let distances: readonly CandidateDistance[] = plan.candidates.map(({ id }) => ({
+    sublayer: id,
+    distance: null,
+  }));
+  if (name === 'one-shot') {
+    listener.onStage('Round 1');
+    const input = plan.input(scorer, 'round.1', plan.candidates, new Map(), (distance) => {
+      listener.onCandidate(1, distance);
+    });
+    ({ distances } = await everyDistance(input));
+  }
+  const order = orderers[name](plan.candidates, distances, plan.settings.seed) ?? [];
+  listener.onStage(`Order: ${name}`);
+  const rounds = await followOrder(plan, order, 'order', scorer, undefined, (round, result) => {
+    listener.onRound(round, result);
+  });
+  return { candidates: distances, rounds };
+}
+
+async function measureOrder(
+  plan: SearchPlan,
+  order: readonly Candidate[],
+  step: string,
+  dense: DenseStates,
+  rounds: number,
+): Promise<readonly Round[]> {
+  const scorer = new TrajectoryScorer(plan.setup);
+  await scorer.start(dense);
+  return followOrder(plan, order, step, scorer, rounds, () => undefined);
+}
+
+/** Removes in the given order, passing over what may not go yet, and measures every prefix. */
+async function followOrder(
+  plan: SearchPlan,
+  order: readonly Candidate[],
+  step: string,
+  scorer: Scorer,
+  maxRounds: number | undefined,
+  onRound: (round: number, result: Round) => void,
+): Promise<readonly Round[]> {
+  const rounds: Round[] = [];
+  const isDone = (): boolean =>
+    maxRounds === undefined
+      ? plan.isMet(scorer.removed, rounds.length)
+      : rounds.length === maxRounds;
+  while (!isDone()) {
+    const next = order.find((candidate) => plan.isEligible(candidate, scorer.removed));
+    if (next === undefined) {
+      break;
+    }
+    const input = plan.input(
+      scorer,
+      `${step}.${rounds.length + 1}`,
+      [next],
+      new Map(),
+      () => undefined,
+    );
+    const { winner } = await everyDistance(input);
+    scorer.commit(next, []);
+    const result = { removed: next.id, distance: winner?.distance ?? Number.NaN };
+    rounds.push(result);
+    onRound(rounds.length, result);
+  }
+  return rounds;
+}

@@ -1,0 +1,106 @@
+import type { HiddenState } from '../runtime/tensors';
+
+/** Name of the trajectory of the model with everything removed so far. */
+export const mainTrajectory = 'main';
+
+/** A hidden state and the index of the sublayer that comes next. */
+export interface Boundary {
+  readonly boundary: number;
+  readonly state: HiddenState;
+}
+
+type Boundaries = Map<number, HiddenState>;
+
+/**
+ * Hidden states at sublayer boundaries, by trajectory (the main one, and one per candidate) and
+ * calibration sequence. It forgets when over budget: what is not here is computed again.
+ */
+export class TrajectoryStore {
+  private readonly trajectories = new Map<string, Map<number, Boundaries>>();
+  private bytes = 0;
+
+  public constructor(private readonly budgetBytes: number) {}
+
+  public put(trajectory: string, sequence: number, at: Boundary): void {
+    const size = at.state.byteLength;
+    if (trajectory === mainTrajectory) {
+      this.makeRoom(size);
+    }
+    if (this.bytes + size > this.budgetBytes) {
+      return;
+    }
+    const boundaries = this.boundaries(trajectory, sequence);
+    this.bytes += size - (boundaries.get(at.boundary)?.byteLength ?? 0);
+    boundaries.set(at.boundary, at.state);
+  }
+
+  /** The latest state at or before `atMost`. */
+  public nearest(trajectory: string, sequence: number, atMost: number): Boundary | undefined {
+    const boundaries = this.trajectories.get(trajectory)?.get(sequence);
+    for (let boundary = atMost; boundaries !== undefined && boundary >= 0; boundary--) {
+      const state = boundaries.get(boundary);
+      if (state !== undefined) {
+        return { boundary, state };
+      }
+    }
+    return undefined;
+  }
+
+  /** Forgets states of `trajectory` after boundary `last`; all of them when it is −1. */
+  public truncate(trajectory: string, last: number): void {
+    for (const boundaries of this.trajectories.get(trajectory)?.values() ?? []) {
+      for (const [boundary, state] of boundaries) {
+        if (boundary > last) {
+          boundaries.delete(boundary);
+          this.bytes -= state.byteLength;
+        }
+      }
+    }
+    if (last < 0) {
+      this.trajectories.delete(trajectory);
+    }
+  }
+
+  /** Makes what is known of `trajectory` part of the main one. */
+  public mergeIntoMain(trajectory: string): void {
+    for (const [sequence, boundaries] of this.trajectories.get(trajectory) ?? []) {
+      const main = this.boundaries(mainTrajectory, sequence);
+      for (const [boundary, state] of boundaries) {
+        this.bytes -= main.get(boundary)?.byteLength ?? 0;
+        main.set(boundary, state);
+      }
+    }
+    this.trajectories.delete(trajectory);
+  }
+
+  /** Candidates give way to the main trajectory, the longest known first. */
+  private makeRoom(size: number): void {
+    for (const name of this.trajectories.keys()) {
+      if (this.bytes + size <= this.budgetBytes) {
+        return;
+      }
+      if (name !== mainTrajectory) {
+        this.truncate(name, -1);
+      }
+    }
+  }
+
+  private boundaries(trajectory: string, sequence: number): Boundaries {
+    const sequences = getOrInsert(
+      this.trajectories,
+      trajectory,
+      () => new Map<number, Boundaries>(),
+    );
+    return getOrInsert(sequences, sequence, () => new Map<number, HiddenState>());
+  }
+}
+
+function getOrInsert<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) {
+    return known;
+  }
+  const made = make();
+  map.set(key, made);
+  return made;
+}

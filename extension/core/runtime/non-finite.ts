@@ -1,0 +1,76 @@
+import { DataType } from '../onnx/graph-builder';
+import { emitWeight } from '../models/linear';
+import { UserError } from '../user-error';
+import { floatsOf } from './tensors';
+import type { LayeredExecutor } from './layered-executor';
+import type { HiddenState } from './tensors';
+
+const damaged =
+  'The file is damaged or was saved by a training run that failed: download it again.';
+
+/**
+ * Says why the model's numbers for a sequence are not finite: runs it again and names the first
+ * sublayer, and where one is at fault the weight, that gives NaN or infinity.
+ */
+export async function explainNonFinite(
+  executor: LayeredExecutor,
+  ids: Int32Array,
+  removed: ReadonlySet<number> = new Set(),
+): Promise<UserError> {
+  const { name, path, sublayers } = executor.model.summary;
+  const fault = (what: string): UserError =>
+    new UserError(`${what} of ${name} gives NaN or infinite numbers.`, {
+      file: path,
+      remedy: damaged,
+    });
+  let state = await executor.embed(ids);
+  if (!isFinite(state)) {
+    return fault('The token embedding');
+  }
+  for (const [index, { id }] of sublayers.entries()) {
+    if (removed.has(index)) {
+      continue;
+    }
+    [state = state] = await executor.run(index, [state]);
+    if (!isFinite(state)) {
+      return (await explainWeights(executor, index, id)) ?? fault(`Sublayer ${id}`);
+    }
+  }
+  return fault('The final norm or head');
+}
+
+/** Looks for NaN and infinity in the weights of a sublayer. */
+async function explainWeights(
+  executor: LayeredExecutor,
+  index: number,
+  id: string,
+): Promise<UserError | undefined> {
+  const tensors = executor.model.sublayerTensors(index);
+  const outputs = await executor.read(
+    {
+      key: `non-finite.${id}`,
+      build: (graph) => {
+        tensors.forEach((tensor, i) => {
+          // 0 · w is 0 where w is finite and NaN elsewhere.
+          const zeros = graph.op('Mul', [emitWeight(graph, tensor), graph.scalar(0)]);
+          const sum = graph.op('ReduceSum', [zeros], { keepdims: 0 });
+          graph.output(String(i), sum, DataType.FLOAT, []);
+        });
+      },
+    },
+    {},
+  );
+  const tensor = tensors.find((_, i) => !isFinite(floatsOf(outputs, String(i))));
+  return (
+    tensor &&
+    new UserError(`The weight holds NaN or infinite numbers, so that ${id} cannot be computed.`, {
+      file: tensor.file,
+      field: tensor.name,
+      remedy: damaged,
+    })
+  );
+}
+
+function isFinite(state: HiddenState): boolean {
+  return state.every(Number.isFinite);
+}

@@ -1,0 +1,48 @@
+import { openModel } from '../../../extension/core/models/open-model';
+import { metrics } from '../../../extension/core/prune/metrics';
+import { defaultSettings } from '../../../extension/core/prune/options';
+import type { SearchSettings } from '../../../extension/core/prune/options';
+import type { ScorerSetup } from '../../../extension/core/prune/scorer';
+import { search } from '../../../extension/core/prune/search';
+import type { SearchResult } from '../../../extension/core/prune/search';
+import { TermMemo } from '../../../extension/core/prune/term-memo';
+import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+
+export interface SearchRun {
+  readonly folder: string;
+  readonly sequences: readonly (readonly number[])[];
+  readonly settings: Partial<SearchSettings>;
+  readonly memoryBytes?: number;
+  readonly replayed?: readonly TermRecord[];
+  readonly onRecord?: (records: readonly TermRecord[]) => void;
+}
+
+/** Runs a search with everything around it made for the test. */
+export async function runSearch(run: SearchRun): Promise<SearchResult> {
+  const settings: SearchSettings = { ...defaultSettings, baselines: [], ...run.settings };
+  const model = await openModel(run.folder);
+  const executor = new LayeredExecutor(model, 'cpu', run.memoryBytes ?? 1 << 30);
+  const setup: ScorerSetup = {
+    executor,
+    sequences: run.sequences.map((ids) => Int32Array.from(ids)),
+    metricName: settings.metric,
+    metric: metrics[settings.metric],
+    memo: new TermMemo(run.replayed ?? [], (records) => {
+      run.onRecord?.(records);
+      return Promise.resolve();
+    }),
+    cancellation: { isCancellationRequested: false },
+    onWork: () => undefined,
+  };
+  try {
+    return await search(settings, setup, {
+      onCandidate: () => undefined,
+      onRound: () => undefined,
+      onBaseline: () => undefined,
+      onStage: () => undefined,
+    });
+  } finally {
+    await executor.dispose();
+  }
+}

@@ -1,0 +1,120 @@
+import { rm } from 'node:fs/promises';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { levels, metricNames } from '../../../extension/core/prune/options';
+import type { SearchSettings } from '../../../extension/core/prune/options';
+import type { SearchResult } from '../../../extension/core/prune/search';
+import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import { makeRandomModel, randomModelVocabulary } from '../random-model';
+import { runSearch } from './run-search';
+
+const scenario = fc.record({
+  seed: fc.integer({ min: 1, max: 1_000_000 }),
+  blocks: fc.integer({ min: 3, max: 4 }),
+  modelType: fc.constantFrom('llama', 'qwen2', 'mistral'),
+  metric: fc.constantFrom(...metricNames),
+  level: fc.constantFrom(...levels),
+  exclude: fc.constantFrom(0, 0.2, 0.4),
+  protect: fc.constantFrom([], ['block.1.attention'], ['block.0']),
+  // Everything kept, next to nothing kept, and something between.
+  memoryBytes: fc.constantFrom(1 << 30, 1, 60_000),
+  everyDistance: fc.boolean(),
+  sequences: fc.array(
+    fc.array(fc.integer({ min: 0, max: randomModelVocabulary - 1 }), {
+      minLength: 8,
+      maxLength: 8,
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+});
+
+/** Order and distances of `actual` must be those of `naive`; what was stopped early must be worse. */
+function expectSame(actual: SearchResult, naive: SearchResult): void {
+  const tolerance = 1e-4;
+  expect(actual.rounds.map((round) => round.removed)).toEqual(
+    naive.rounds.map((round) => round.removed),
+  );
+  expect(actual.candidates.map(({ sublayer }) => sublayer)).toEqual(
+    naive.candidates.map(({ sublayer }) => sublayer),
+  );
+  actual.rounds.forEach((round, i) => {
+    const reference = naive.rounds[i];
+    const target = reference?.distance ?? Number.NaN;
+    expect(Math.abs(round.distance - target)).toBeLessThanOrEqual(tolerance * target);
+    const known = new Map(reference?.candidates?.map((one) => [one.sublayer, one.distance]));
+    for (const { sublayer, distance, atLeast } of round.candidates ?? []) {
+      const full = known.get(sublayer) ?? Number.NaN;
+      if (distance === null) {
+        expect(full).toBeGreaterThanOrEqual((atLeast ?? Number.NaN) * (1 - tolerance));
+        // What may not be removed is not measured at all, and may be nearer than the winner.
+        const wasMeasured = atLeast !== 0;
+        expect(wasMeasured && full < target * (1 - tolerance)).toBe(false);
+      } else {
+        expect(Math.abs(distance - full)).toBeLessThanOrEqual(tolerance * full);
+      }
+    }
+  });
+}
+
+describe('exact search', () => {
+  it('gives the order and the distances of the naive search, for less', async () => {
+    await fc.assert(
+      fc.asyncProperty(scenario, async (given) => {
+        const folder = await makeRandomModel(given);
+        try {
+          const settings: Partial<SearchSettings> = { ...given, budget: { kind: 'all' } };
+          const run = { folder, sequences: given.sequences };
+          const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+          const exact = await runSearch({
+            ...run,
+            memoryBytes: given.memoryBytes,
+            settings: { ...settings, mode: 'exact' },
+          });
+          expectSame(exact, naive);
+          expect(naive.sublayerEvaluations).toBe(naive.naiveSublayerEvaluations);
+          expect(exact.naiveSublayerEvaluations).toBe(naive.naiveSublayerEvaluations);
+          if (given.memoryBytes === 1 << 30) {
+            expect(exact.sublayerEvaluations).toBeLessThanOrEqual(naive.sublayerEvaluations);
+          }
+        } finally {
+          await rm(folder, { recursive: true });
+        }
+      }),
+      { numRuns: 10 },
+    );
+  }, 300_000);
+
+  it('gives the same result when resumed from any part of its journal', async () => {
+    const folder = await makeRandomModel({ seed: 7, blocks: 3 });
+    const sequences = [
+      [1, 2, 3, 4, 5, 6],
+      [9, 8, 7, 6, 5, 4],
+    ];
+    const settings: Partial<SearchSettings> = {
+      budget: { kind: 'count', count: 4 },
+      baselines: ['one-shot', 'reverse', 'random'],
+    };
+    const journal: TermRecord[] = [];
+    const whole = await runSearch({
+      folder,
+      sequences,
+      settings,
+      onRecord: (records) => journal.push(...records),
+    });
+    for (const share of [0, 0.3, 0.7, 1]) {
+      const replayed = journal.slice(0, Math.floor(journal.length * share));
+      const added: TermRecord[] = [];
+      const resumed = await runSearch({
+        folder,
+        sequences,
+        settings,
+        replayed,
+        onRecord: (records) => added.push(...records),
+      });
+      expect(resumed.rounds).toEqual(whole.rounds);
+      expect(resumed.baselines).toEqual(whole.baselines);
+      expect(added.length).toBe(journal.length - replayed.length);
+    }
+    await rm(folder, { recursive: true });
+  });
+});
