@@ -35,7 +35,7 @@ export async function pruneLayers(
   services.jobs.assertFree();
   const plan = await choosePlan(session, target.plan);
   if (plan === undefined) {
-    await offerHeatmap(services, session);
+    void offerHeatmap(services, session);
     return undefined;
   }
   const format = options.format ?? (await chooseFormat(session));

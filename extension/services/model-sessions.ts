@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
-import { previewPrunedConfig } from '../core/export/preview-pruned-config';
+import { previewPrunedConfig } from '../core/export/pruned-config';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { HeatmapState } from '../protocol/heatmap';
 import { fileExists, profilePathOf, readProfile } from './documents';

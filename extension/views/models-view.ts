@@ -1,5 +1,5 @@
-import { l10n, ThemeIcon, TreeItem, Uri, window, workspace } from 'vscode';
-import type { Disposable, TreeDataProvider } from 'vscode';
+import { l10n, ThemeIcon, TreeItem, window, workspace } from 'vscode';
+import type { Disposable, TreeDataProvider, Uri } from 'vscode';
 import { commandIds } from '../services/command-ids';
 import { formatCount } from '../services/format';
 import type { ModelFolders } from '../services/model-folders';

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type { Espalier } from '../../extension/extension';
+import { activate, placeFixture, until, workspacePath } from './support';
+
+describe('editors', () => {
+  let espalier: Espalier;
+  let path: string;
+
+  before(async () => {
+    espalier = await activate();
+    path = await placeFixture('llama-gqa-untied', 'edited');
+  });
+
+  after(() => vscode.commands.executeCommand('workbench.action.closeAllEditors'));
+
+  const lensesOf = async (uri: vscode.Uri): Promise<string[]> => {
+    await vscode.window.showTextDocument(uri);
+    const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>(
+      'vscode.executeCodeLensProvider',
+      uri,
+      10,
+    );
+    return lenses.flatMap(({ command }) =>
+      command?.command.startsWith('espalier.') === true ? [command.title] : [],
+    );
+  };
+  const writePlan = async (name: string, fields: object): Promise<vscode.Uri> => {
+    const uri = vscode.Uri.file(workspacePath(`${name}.pruneplan.json`));
+    const plan = { format: 'espalier.pruneplan', version: 1, model: { path: 'edited' }, ...fields };
+    await writeFile(uri.fsPath, JSON.stringify(plan, undefined, 2));
+    return uri;
+  };
+  const problemsOf = (uri: vscode.Uri): vscode.Diagnostic[] =>
+    vscode.languages.getDiagnostics(uri).filter(({ source }) => source === 'Espalier');
+
+  it('a config.json tells what the model is and what can be done', async () => {
+    const titles = await lensesOf(vscode.Uri.file(join(path, 'config.json')));
+    const { blocks } = await espalier.models.summary(path);
+    assert.equal(titles.length, 3);
+    assert.match(titles[0] ?? '', new RegExp(`^${blocks} blocks · ${blocks * 2} sublayers`));
+    assert.deepEqual(titles.slice(1), ['Open heatmap', 'Profile']);
+  });
+
+  it('other config.json files are left alone', async () => {
+    const uri = vscode.Uri.file(workspacePath('config.json'));
+    await writeFile(uri.fsPath, '{ "port": 8080 }\n');
+    assert.deepEqual(await lensesOf(uri), []);
+  });
+
+  it('a plan tells what it removes', async () => {
+    const uri = await writePlan('good', { remove: ['block.0.attention', 'block.1'] });
+    const [summary, ...actions] = await lensesOf(uri);
+    assert.match(summary ?? '', /^Removes 3 of \d+ sublayers, \d/);
+    assert.deepEqual(actions, ['Prune…', 'Open in heatmap', 'Evaluate']);
+    assert.deepEqual(problemsOf(uri), []);
+  });
+
+  it('marks an unknown sublayer where it stands, until it is mended', async () => {
+    const uri = await writePlan('bad', { remove: ['block.0.atention'] });
+    const editor = await vscode.window.showTextDocument(uri);
+    const [problem] = await until('a diagnostic', () => {
+      const problems = problemsOf(uri);
+      return problems.length > 0 && problems;
+    });
+    assert.ok(problem);
+    assert.match(problem.message, /atention/);
+    assert.match(editor.document.getText(problem.range), /atention/);
+    await editor.edit((edit) => {
+      edit.replace(problem.range, '"block.0.attention"');
+    });
+    await until('no diagnostic', () => problemsOf(uri).length === 0);
+  });
+
+  it('marks an id that the model does not have', async () => {
+    const uri = await writePlan('beyond', { remove: ['block.77.attention'] });
+    await vscode.window.showTextDocument(uri);
+    await until('a diagnostic', () =>
+      problemsOf(uri).some(({ message }) => /block\.77/.test(message)),
+    );
+  });
+
+  it('warns of a plan that was made for another model', async () => {
+    const uri = await writePlan('other', {
+      model: { path: 'edited', fingerprint: '0'.repeat(64) },
+      remove: ['block.0.attention'],
+    });
+    await vscode.window.showTextDocument(uri);
+    const problem = await until('a diagnostic', () => problemsOf(uri)[0]);
+    assert.equal(problem.severity, vscode.DiagnosticSeverity.Warning);
+  });
+
+  it('says when the model folder is not there', async () => {
+    const uri = await writePlan('lost', { model: { path: 'nowhere' }, remove: [] });
+    const { document } = await vscode.window.showTextDocument(uri);
+    const problem = await until('a diagnostic', () => problemsOf(uri)[0]);
+    assert.equal(document.getText(problem.range), '"nowhere"');
+  });
+});

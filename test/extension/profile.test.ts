@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import process from 'node:process';
+import * as vscode from 'vscode';
+import type { LayerProfile } from '../../extension/core/prune/layer-profile';
+import type { Espalier } from '../../extension/extension';
+import type { ModelSession } from '../../extension/services/model-session';
+import {
+  activate,
+  configure,
+  longSearch,
+  placeFixture,
+  searchUnderWay,
+  shortSearch,
+  until,
+} from './support';
+
+describe('Profile Layers', () => {
+  let espalier: Espalier;
+
+  before(async () => {
+    espalier = await activate();
+  });
+
+  const start = (session: ModelSession): Thenable<unknown> =>
+    vscode.commands.executeCommand('espalier.profileLayers', vscode.Uri.file(session.model.path), {
+      overwrite: true,
+    });
+  const open = async (name: string): Promise<ModelSession> =>
+    espalier.sessions.open(await placeFixture('llama-gqa-untied', name));
+  const readProfile = async (session: ModelSession): Promise<LayerProfile> =>
+    JSON.parse(await readFile(session.profilePath, 'utf8')) as LayerProfile;
+
+  it('fills in the heatmap and leaves a document beside the model', async () => {
+    await configure(shortSearch);
+    const session = await open('profiled');
+    const seen = new Set<number>();
+    const listening = session.changed.listen(() => {
+      seen.add(session.profile?.candidates.filter(({ distance }) => distance !== null).length ?? 0);
+    });
+    await start(session);
+    listening.dispose();
+    assert.ok(seen.size > 2, `candidates came at once: ${[...seen].join(' ')}`);
+
+    const profile = await readProfile(session);
+    assert.equal(session.profilePath, `${session.model.path}.layerprofile.json`);
+    assert.equal(profile.model.fingerprint, session.model.fingerprint);
+    assert.equal(profile.candidates.length, session.model.sublayers.length);
+    assert.equal(profile.rounds.length, session.model.sublayers.length / 2);
+    assert.deepEqual(session.profile?.rounds, profile.rounds);
+    assert.deepEqual(
+      session.selection.removed,
+      profile.rounds.map(({ removed }) => removed),
+    );
+    assert.equal(session.job.kind, 'idle');
+    assert.equal(espalier.jobs.current, undefined);
+    assert.ok(espalier.heatmaps.panels.some((panel) => panel.session === session));
+  });
+
+  it('is cancelled within a second', async () => {
+    await configure(longSearch);
+    const session = await open('cancelled');
+    const running = start(session);
+    await searchUnderWay(session);
+    const asked = Date.now();
+    await vscode.commands.executeCommand('espalier.cancelJob');
+    await running;
+    const took = Date.now() - asked;
+    assert.ok(took < 1000, `took ${took} ms`);
+    assert.ok(session.job.kind === 'stopped');
+    assert.equal(session.job.reason, 'cancelled');
+    assert.equal(session.job.resumable, true);
+  });
+
+  it('reports a killed worker, and Resume comes to the same result', async () => {
+    await configure({ ...longSearch, 'calibration.sequences': 8 });
+    const whole = await open('undisturbed');
+    await start(whole);
+
+    const session = await open('killed');
+    const running = start(session);
+    await until('a round', () => (session.profile?.rounds.length ?? 0) > 0);
+    const { pid } = espalier.worker;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGKILL');
+    await running;
+    assert.ok(session.job.kind === 'stopped');
+    assert.equal(session.job.reason, 'crashed');
+    assert.match(session.job.message, /SIGKILL/);
+
+    await vscode.commands.executeCommand('espalier.resumeProfile', session);
+    assert.notEqual(espalier.worker.pid, pid);
+    const [resumed, expected] = [await readProfile(session), await readProfile(whole)];
+    assert.deepEqual(resumed.rounds, expected.rounds);
+    assert.deepEqual(resumed.candidates, expected.candidates);
+    assert.equal(session.interrupted, undefined);
+  });
+
+  it('refuses a second job while one runs', async () => {
+    await configure(longSearch);
+    const session = await open('busy');
+    const running = start(session);
+    await searchUnderWay(session);
+    await assert.rejects(espalier.modelJobs.evaluate(session, []), /Another job is running/);
+    await vscode.commands.executeCommand('espalier.cancelJob');
+    await running;
+  });
+
+  it('measures perplexity of the model and of a selection', async () => {
+    const session = await open('evaluated');
+    session.chooseMark('block.0.feedforward', 'removed');
+    await vscode.commands.executeCommand('espalier.evaluateModel', session, { selection: true });
+    const { selectionEvaluation } = session.snapshot();
+    assert.ok(selectionEvaluation !== undefined && selectionEvaluation.tokens > 0);
+    assert.ok(session.denseEvaluation !== undefined);
+    assert.notEqual(session.denseEvaluation.perplexity, selectionEvaluation.perplexity);
+  });
+
+  it('says which setting is wrong', async () => {
+    await configure({ memory: 'plenty' });
+    const session = await open('misconfigured');
+    await assert.rejects(espalier.modelJobs.profile(session, false), /espalier\.memory.*plenty/);
+    await configure({ memory: undefined });
+  });
+});

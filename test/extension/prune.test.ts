@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type { PruneResult } from '../../extension/core/export/prune-result';
+import type { PrunePlan } from '../../extension/core/prune/prune-plan';
+import type { Espalier } from '../../extension/extension';
+import { whyUnfit } from '../../extension/commands/prune-layers';
+import type { ModelSession } from '../../extension/services/model-session';
+import { activate, placeFixture, workspacePath } from './support';
+
+describe('Prune Layers', () => {
+  let espalier: Espalier;
+  let session: ModelSession;
+
+  before(async () => {
+    espalier = await activate();
+    session = await espalier.sessions.open(await placeFixture('llama-gqa-untied', 'whole'));
+  });
+
+  const prune = (options: object): Thenable<PruneResult | undefined> =>
+    vscode.commands.executeCommand(
+      'espalier.pruneLayers',
+      vscode.Uri.file(session.model.path),
+      options,
+    );
+
+  it('writes nothing as long as nothing is marked', async () => {
+    const out = workspacePath('nothing');
+    assert.equal(await prune({ format: 'safetensors', out }), undefined);
+    await assert.rejects(stat(out));
+  });
+
+  it('writes a smaller model without the marked sublayers and reports', async () => {
+    session.chooseMark('block.1.attention', 'removed');
+    session.chooseMark('block.1.feedforward', 'removed');
+    const out = workspacePath('whole-pruned');
+    const result = await prune({ format: 'safetensors', out });
+    assert.ok(result);
+    assert.ok(result.parametersAfter < result.parametersBefore);
+    assert.ok(result.verification.relativeError <= result.verification.tolerance);
+    assert.ok((await readdir(out)).includes('config.json'));
+    const pruned = await espalier.models.summary(out);
+    assert.equal(pruned.blocks, session.model.blocks - 1);
+    const report = vscode.workspace.textDocuments.find(
+      ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
+    );
+    assert.match(report?.getText() ?? '', /block\.1\.attention/);
+    assert.equal(espalier.jobs.current, undefined);
+  });
+
+  it('writes ONNX on request', async () => {
+    const out = workspacePath('whole-pruned-onnx');
+    const result = await prune({ format: 'onnx', out });
+    assert.equal(result?.format, 'onnx');
+    assert.ok((await readdir(out)).some((name) => name.endsWith('.onnx')));
+  });
+
+  it('leaves an existing folder alone unless told otherwise', async () => {
+    const out = workspacePath('taken');
+    await mkdir(out);
+    await writeFile(join(out, 'precious.txt'), 'keep');
+    const options = espalier.settings.runOptions();
+    await assert.rejects(
+      espalier.worker.request('prune', {
+        ...options,
+        model: session.model.path,
+        plan: {
+          format: 'espalier.pruneplan',
+          version: 1,
+          model: { path: session.model.path },
+          remove: ['block.1'],
+        },
+        out,
+        format: 'safetensors',
+        overwrite: false,
+      }),
+      /taken/,
+    );
+    assert.equal(await readFile(join(out, 'precious.txt'), 'utf8'), 'keep');
+    await prune({ format: 'safetensors', out, overwrite: true });
+    assert.ok((await readdir(out)).includes('config.json'));
+    await assert.rejects(stat(join(out, 'precious.txt')));
+  });
+
+  it('saves the selection as a plan beside the model', async () => {
+    await vscode.commands.executeCommand('espalier.savePlan', session, { overwrite: true });
+    const path = `${session.model.path}.pruneplan.json`;
+    const plan = JSON.parse(await readFile(path, 'utf8')) as PrunePlan;
+    assert.deepEqual(plan.remove, ['block.1.attention', 'block.1.feedforward']);
+    assert.equal(plan.model.path, 'whole');
+    assert.equal(plan.model.fingerprint, session.model.fingerprint);
+    assert.equal(vscode.window.activeTextEditor?.document.uri.fsPath, path);
+  });
+
+  it('refuses folders that would harm the original', () => {
+    const { path } = session.model;
+    assert.ok(whyUnfit(path, path));
+    assert.ok(whyUnfit(join(path, 'inside'), path));
+    assert.ok(whyUnfit(workspacePath(), path));
+    assert.ok(whyUnfit(' ', path));
+    assert.equal(whyUnfit('whole-2', path), undefined);
+    assert.equal(whyUnfit('/elsewhere/..b', path), undefined);
+  });
+});

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as vscode from 'vscode';
+import type { Espalier } from '../../extension/extension';
+import type { ModelSession } from '../../extension/services/model-session';
+
+/** The extension under test, activated. */
+export async function activate(): Promise<Espalier> {
+  const extension = vscode.extensions.getExtension<Espalier>('espalier.espalier');
+  assert.ok(extension);
+  return extension.activate();
+}
+
+/** A path below the folder that the launcher opened. */
+export function workspacePath(...parts: readonly string[]): string {
+  const [folder] = vscode.workspace.workspaceFolders ?? [];
+  assert.ok(folder);
+  return join(folder.uri.fsPath, ...parts);
+}
+
+/** Copies one of test/fixtures/models into the workspace and gives its path there. */
+export async function placeFixture(fixture: string, name: string): Promise<string> {
+  const extension = vscode.extensions.getExtension('espalier.espalier');
+  assert.ok(extension);
+  const path = workspacePath(name);
+  await rm(path, { recursive: true, force: true });
+  await cp(join(extension.extensionPath, 'test', 'fixtures', 'models', fixture), path, {
+    recursive: true,
+  });
+  return path;
+}
+
+/** Waits until `probe` gives something. */
+export async function until<T>(
+  what: string,
+  probe: () => T | undefined | false,
+  seconds = 30,
+): Promise<T> {
+  const end = Date.now() + seconds * 1000;
+  while (Date.now() < end) {
+    const found = probe();
+    if (found !== undefined && found !== false) {
+      return found;
+    }
+    await sleep(20);
+  }
+  throw new Error(`Waited ${seconds} s in vain for: ${what}`);
+}
+
+/** Sets espalier's settings for the workspace. */
+export async function configure(values: Readonly<Record<string, unknown>>): Promise<void> {
+  const configuration = vscode.workspace.getConfiguration('espalier');
+  for (const [name, value] of Object.entries(values)) {
+    await configuration.update(name, value, vscode.ConfigurationTarget.Workspace);
+  }
+}
+
+/** Waits until a search has told how far it is, so that there is something to interrupt. */
+export async function searchUnderWay(session: ModelSession): Promise<void> {
+  await until(
+    'progress of the search',
+    () => session.job.kind === 'running' && session.job.progress !== undefined,
+  );
+}
+
+/** Settings under which a search of a tiny model takes some seconds. */
+export const longSearch = {
+  'search.mode': 'naive',
+  'search.budget': 'all',
+  'calibration.sequences': 40,
+  'calibration.length': 64,
+};
+
+/** Settings under which a search of a tiny model takes no time. */
+export const shortSearch = {
+  'search.mode': 'exact',
+  'search.budget': '50%',
+  'calibration.sequences': 2,
+  'calibration.length': 32,
+};

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { expect, it } from 'vitest';
+import manifest from '../../../package.json';
+import strings from '../../../package.nls.json';
+import { commandIds } from '../../../extension/services/command-ids';
+
+const root = join(import.meta.dirname, '../../..');
+const folders = ['commands', 'panels', 'editors', 'views', 'services'];
+
+/** First arguments of all calls `l10n.t(…)` in a file. */
+function messagesOf(file: string): readonly string[] {
+  const source = ts.createSourceFile(
+    file,
+    readFileSync(file, 'utf8'),
+    ts.ScriptTarget.ES2023,
+    true,
+  );
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && node.expression.getText() === 'l10n.t') {
+      const [message] = node.arguments;
+      expect(message && ts.isStringLiteralLike(message), `${file}: ${node.getText()}`).toBe(true);
+      found.push(message && ts.isStringLiteralLike(message) ? message.text : '');
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+// After changing a message: npx vitest run --project unit localization --update
+it('the bundle for translators holds every message of the host', async () => {
+  const messages = folders.flatMap((folder) =>
+    readdirSync(join(root, 'extension', folder)).flatMap((file) =>
+      messagesOf(join(root, 'extension', folder, file)),
+    ),
+  );
+  const bundle = Object.fromEntries([...new Set(messages)].sort().map((text) => [text, text]));
+  await expect(`${JSON.stringify(bundle, undefined, 2)}\n`).toMatchFileSnapshot(
+    join(root, 'l10n/bundle.l10n.json'),
+  );
+});
+
+it('the manifest uses exactly the strings of package.nls.json', () => {
+  const used = JSON.stringify(manifest).matchAll(/"%([\w.-]+)%"/g);
+  expect([...new Set(Array.from(used, ([, key]) => key))].sort()).toEqual(
+    Object.keys(strings).sort(),
+  );
+});
+
+it('the manifest contributes exactly the commands that exist', () => {
+  expect(manifest.contributes.commands.map(({ command }) => command).sort()).toEqual(
+    Object.values(commandIds).sort(),
+  );
+});
