@@ -1,0 +1,225 @@
+import type { ChartDataset, ChartOptions, PointStyle } from 'chart.js';
+import {
+  Chart,
+  LinearScale,
+  LineController,
+  LineElement,
+  LogarithmicScale,
+  PointElement,
+  Tooltip,
+} from 'chart.js';
+import type { SeriesColor, ThemeColors } from './theme-colors';
+import { readThemeColors } from './theme-colors';
+
+Chart.register(LinearScale, LineController, LineElement, LogarithmicScale, PointElement, Tooltip);
+
+export interface ChartPoint {
+  readonly x: number;
+  readonly y: number;
+  /** Number of rounds this point stands for. */
+  readonly rounds: number;
+}
+
+export interface ChartSeries {
+  readonly label: string;
+  readonly points: readonly ChartPoint[];
+  readonly color: SeriesColor;
+  /** Lengths of dashes and gaps; empty for a solid line. */
+  readonly dash: readonly number[];
+  readonly marker: Extract<PointStyle, string>;
+  /** Which vertical axis: `y` on the left, `y2` on the right. */
+  readonly axis: 'y' | 'y2';
+  readonly emphasised: boolean;
+}
+
+export interface ChartContent {
+  readonly series: readonly ChartSeries[];
+  readonly titles: { readonly x: string; readonly y: string; readonly y2: string };
+  readonly logarithmic: boolean;
+  /** Horizontal place of the selection and, where measured, its value on `y`. */
+  readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
+  readonly formatX: (value: number) => string;
+  readonly formatY: (value: number) => string;
+  readonly pointTitle: (point: ChartPoint) => string;
+}
+
+/** chart.js's line chart in the theme's colours, with the selection marked. */
+export class CurveChart {
+  private readonly chart: Chart<'line', ChartPoint[]>;
+  private content: ChartContent | undefined;
+  private colors: ThemeColors = readThemeColors();
+
+  public constructor(canvas: HTMLCanvasElement, onPick: (rounds: number) => void) {
+    this.chart = new Chart<'line', ChartPoint[]>(canvas, {
+      type: 'line',
+      data: { datasets: [] },
+      options: {},
+      plugins: [
+        {
+          id: 'selection',
+          beforeDatasetsDraw: (chart: Chart) => {
+            this.drawSelection(chart);
+          },
+        },
+      ],
+    });
+    canvas.addEventListener('click', (event) => {
+      const [hit] = this.chart.getElementsAtEventForMode(
+        event,
+        'nearest',
+        { axis: 'x', intersect: false },
+        true,
+      );
+      const point = hit && this.chart.data.datasets[hit.datasetIndex]?.data[hit.index];
+      if (point !== undefined) onPick(point.rounds);
+    });
+  }
+
+  public show(content: ChartContent): void {
+    this.content = content;
+    this.draw();
+  }
+
+  /** Reads the theme's colours again. */
+  public recolor(): void {
+    this.colors = readThemeColors();
+    this.draw();
+  }
+
+  private draw(): void {
+    const { content, colors } = this;
+    if (content === undefined) return;
+    this.chart.data.datasets = content.series.map((series) => dataset(series, content, colors));
+    this.chart.options = options(content, colors);
+    this.chart.update('none');
+  }
+
+  /** A line at what is removed, and a ring around its point. */
+  private drawSelection({ ctx, chartArea, scales }: Chart): void {
+    const { selection } = this.content ?? {};
+    const { x, y } = scales;
+    if (selection === undefined || x === undefined || y === undefined) return;
+    const left = x.getPixelForValue(selection.x);
+    ctx.save();
+    ctx.strokeStyle = this.colors.foreground;
+    ctx.lineWidth = 1;
+    ctx.beginPath();
+    ctx.moveTo(left, chartArea.top);
+    ctx.lineTo(left, chartArea.bottom);
+    ctx.stroke();
+    const top = selection.y === undefined ? Number.NaN : y.getPixelForValue(selection.y);
+    if (Number.isFinite(top) && top <= chartArea.bottom + 1) {
+      ctx.beginPath();
+      ctx.lineWidth = 2;
+      ctx.arc(left, top, 8, 0, 2 * Math.PI);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+}
+
+function dataset(
+  series: ChartSeries,
+  { logarithmic }: ChartContent,
+  colors: ThemeColors,
+): ChartDataset<'line', ChartPoint[]> {
+  const color = colors.series[series.color];
+  const onLog = logarithmic && series.axis === 'y';
+  return {
+    label: series.label,
+    data: series.points.filter((point) => !onLog || point.y > 0),
+    yAxisID: series.axis,
+    borderColor: color,
+    backgroundColor: color,
+    pointBackgroundColor: series.emphasised ? color : colors.background,
+    borderDash: [...series.dash],
+    borderWidth: series.emphasised ? 2 : 1.5,
+    pointStyle: series.marker,
+    pointRadius: series.points.length > 40 ? 1.5 : 3,
+    pointHoverRadius: 5,
+    order: series.emphasised ? 0 : 1,
+  };
+}
+
+function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line'> {
+  const font = { family: colors.fontFamily, size: 11 };
+  const title = (text: string) => ({ display: true, text, color: colors.muted, font });
+  const label = (wide: boolean) => (value: number | string) =>
+    content.logarithmic && wide && !isLogTick(Number(value)) ? '' : content.formatY(Number(value));
+  const has = (axis: ChartSeries['axis']) => content.series.some((one) => one.axis === axis);
+  return {
+    animation: false,
+    responsive: true,
+    maintainAspectRatio: false,
+    interaction: { mode: 'nearest', axis: 'x', intersect: false },
+    scales: {
+      x: {
+        type: 'linear',
+        beginAtZero: true,
+        title: title(content.titles.x),
+        grid: { display: false },
+        border: { color: colors.muted },
+        ticks: {
+          color: colors.muted,
+          font,
+          maxRotation: 0,
+          autoSkipPadding: 12,
+          callback: (value) => content.formatX(Number(value)),
+        },
+      },
+      y: {
+        type: content.logarithmic ? 'logarithmic' : 'linear',
+        display: has('y'),
+        title: title(content.titles.y),
+        grid: { color: colors.grid, lineWidth: 0.5 },
+        border: { color: colors.muted },
+        ticks: {
+          color: colors.muted,
+          font,
+          autoSkipPadding: 8,
+          callback: label(true),
+        },
+      },
+      y2: {
+        type: content.logarithmic && isWide(content, 'y2') ? 'logarithmic' : 'linear',
+        position: 'right',
+        display: has('y2'),
+        title: title(content.titles.y2),
+        grid: { drawOnChartArea: false },
+        border: { color: colors.muted },
+        ticks: { color: colors.muted, font, callback: label(isWide(content, 'y2')) },
+      },
+    },
+    plugins: {
+      tooltip: {
+        backgroundColor: colors.tooltipBackground,
+        borderColor: colors.tooltipBorder,
+        borderWidth: 1,
+        cornerRadius: 3,
+        titleColor: colors.foreground,
+        bodyColor: colors.foreground,
+        titleFont: { ...font, weight: 'bold' },
+        bodyFont: font,
+        usePointStyle: true,
+        callbacks: {
+          title: ([item]) => (item === undefined ? '' : content.pointTitle(item.raw as ChartPoint)),
+          label: (item) =>
+            `${item.dataset.label ?? ''}: ${content.formatY((item.raw as ChartPoint).y)}`,
+        },
+      },
+    },
+  };
+}
+
+/** Whether the values of an axis span more than a decade; a linear axis shows less better. */
+function isWide({ series }: ChartContent, axis: ChartSeries['axis']): boolean {
+  const values = series.filter((one) => one.axis === axis).flatMap((one) => one.points);
+  const ys = values.map((point) => point.y);
+  return Math.max(...ys) > 10 * Math.min(...ys);
+}
+
+/** Logarithmic axes number 1, 2 and 5 of every decade. */
+function isLogTick(value: number): boolean {
+  const leading = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
+  return leading === 1 || leading === 2 || leading === 5;
+}

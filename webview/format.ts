@@ -1,0 +1,63 @@
+import { locale } from './strings';
+
+const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
+const compact = new Intl.NumberFormat(locale, {
+  notation: 'compact',
+  maximumSignificantDigits: 3,
+});
+const percentage = new Intl.NumberFormat(locale, {
+  style: 'percent',
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+
+/** 1234 → 1,234 */
+export function formatCount(value: number): string {
+  return whole.format(value);
+}
+
+/** 4187264 → 4.19M */
+export function formatCompact(value: number): string {
+  return compact.format(value);
+}
+
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** 5242880 → 5 MiB */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit: (typeof BYTE_UNITS)[number] = 'B';
+  for (const larger of BYTE_UNITS.slice(1)) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = larger;
+  }
+  return `${short.format(value)} ${unit}`;
+}
+
+/** 0.2453 → 24.5% */
+export function formatPercent(fraction: number): string {
+  return percentage.format(fraction);
+}
+
+/** Three significant digits; small values as 1.23e-5. */
+export function formatDistance(value: number): string {
+  if (value === 0) return '0';
+  return Math.abs(value) < 1e-3 ? value.toExponential(2) : short.format(value);
+}
+
+/** At most two significant digits, for a grid cell: 0.012, 3.4, 1e-5. */
+export function formatDistanceShort(value: number): string {
+  if (value === 0) return '0';
+  if (Math.abs(value) < 1e-3) return value.toExponential(0);
+  return String(Number(value.toPrecision(2)));
+}
+
+/** Seconds as 45 s, 3 min 20 s or 2 h 5 min. */
+export function formatDuration(seconds: number): string {
+  const rounded = Math.round(seconds);
+  if (rounded < 60) return `${rounded} s`;
+  if (rounded < 3600) return `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
+  return `${Math.floor(rounded / 3600)} h ${Math.floor((rounded % 3600) / 60)} min`;
+}

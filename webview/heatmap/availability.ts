@@ -1,0 +1,31 @@
+import type { HeatmapState } from '../../extension/protocol/heatmap';
+import { strings } from '../strings';
+
+/** Why an action cannot be taken now; undefined when it can. */
+export interface Availability {
+  readonly profile: string | undefined;
+  readonly prune: string | undefined;
+  readonly evaluate: string | undefined;
+  readonly savePlan: string | undefined;
+  /** Whether profiling again means going on from the journal. */
+  readonly resumable: boolean;
+}
+
+/**
+ * A plan is a text file, so that saving one needs neither trust nor an idle worker; evaluating with
+ * nothing selected measures the dense model.
+ */
+export function availabilityOf(
+  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed'>,
+): Availability {
+  const running = state.job.kind === 'running' ? strings.reasonRunning(state.job.what) : undefined;
+  const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
+  const cannotRun = state.blocked ?? running;
+  return {
+    profile: cannotRun,
+    prune: cannotRun ?? nothing,
+    evaluate: cannotRun,
+    savePlan: nothing,
+    resumable: state.job.kind === 'stopped' && state.job.resumable,
+  };
+}

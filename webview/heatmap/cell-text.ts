@@ -1,0 +1,53 @@
+import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
+import { strings } from '../strings';
+import type { Cell } from './cells';
+
+/** The distance of a cell in words; a dash where there is none. */
+export function distanceText(cell: Cell): string {
+  if (cell.distance !== undefined) return formatDistance(cell.distance);
+  if (cell.atLeast !== undefined) return strings.atLeast(formatDistance(cell.atLeast));
+  return strings.notYet;
+}
+
+/** What a screen reader says of a cell. */
+export function cellLabel(cell: Cell, ranked: number): string {
+  const { sublayer } = cell;
+  const facts = [strings.markName(cell.mark, cell.order)];
+  if (cell.status === 'measured') facts.push(strings.factDistance(distanceText(cell)));
+  else if (cell.status === 'pending') facts.push(strings.legendPending);
+  else if (cell.status === 'excluded') facts.push(strings.legendExcluded);
+  else if (cell.preview !== undefined) {
+    facts.push(strings.factPreview(formatDistance(cell.preview)));
+  }
+  if (cell.rank !== undefined) {
+    facts.push(strings.factRank(formatCount(cell.rank), formatCount(ranked)));
+  }
+  return strings.cellLabel(strings.kind(sublayer.kind), sublayer.block, facts);
+}
+
+export interface CellFact {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Every number of a cell, for the details below the grid. */
+export function cellFacts(cell: Cell, ranked: number): CellFact[] {
+  const { sublayer } = cell;
+  const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
+  return [
+    { name: strings.distance, value: distanceText(cell) },
+    {
+      name: strings.rank,
+      value:
+        cell.rank === undefined
+          ? strings.notYet
+          : strings.rankValue(formatCount(cell.rank), formatCount(ranked)),
+    },
+    { name: strings.round, value: cell.round === undefined ? strings.notYet : `${cell.round}` },
+    { name: strings.parameters, value: formatCompact(sublayer.parameters) },
+    { name: strings.bytes, value: formatBytes(sublayer.bytes) },
+    { name: strings.flopsPerToken, value: formatCompact(sublayer.flopsPerToken) },
+    { name: strings.kvBytesPerToken, value: formatBytes(sublayer.kvBytesPerToken) },
+    { name: strings.preview, value: strings.previewOnly(preview) },
+  ];
+}

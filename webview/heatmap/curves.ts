@@ -1,0 +1,99 @@
+import type { ProfileState } from '../../extension/protocol/heatmap';
+import { sublayersOf } from './selection';
+import type { BaselineName, ModelSummary, Round } from './types';
+
+/** What the horizontal axis counts as removed. */
+export const axes = ['sublayers', 'parameters', 'bytes'] as const;
+export type Axis = (typeof axes)[number];
+
+/** A model after some rounds; `x` is what was removed, in the axis's unit. */
+export interface CurvePoint {
+  readonly rounds: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface Curves {
+  readonly greedy: readonly CurvePoint[];
+  readonly baselines: readonly { readonly name: BaselineName; readonly points: CurvePoint[] }[];
+  readonly perplexity: readonly CurvePoint[];
+}
+
+/** Order in which baselines are listed. */
+const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
+
+/**
+ * The curves of a profile. Every distance but `perplexity` is zero for the dense model, so these
+ * curves start at the origin (which a logarithmic axis cannot show).
+ */
+export function curvesOf(profile: ProfileState, model: ModelSummary, axis: Axis): Curves {
+  const origin = profile.settings.metric === 'perplexity' ? [] : [{ rounds: 0, x: 0, y: 0 }];
+  const curve = (rounds: readonly Round[]): CurvePoint[] => {
+    const removed = removedAmounts(rounds, model, axis);
+    return [
+      ...origin,
+      ...rounds.map((round, index) => ({
+        rounds: index + 1,
+        x: removed[index + 1] ?? 0,
+        y: round.distance,
+      })),
+    ];
+  };
+  const amounts = removedAmounts(profile.rounds, model, axis);
+  return {
+    greedy: curve(profile.rounds),
+    baselines: BASELINES.flatMap((name) => {
+      const rounds = profile.baselines[name];
+      return rounds === undefined || rounds.length === 0 ? [] : [{ name, points: curve(rounds) }];
+    }),
+    perplexity: profile.evaluations
+      .flatMap(({ rounds, perplexity }) => {
+        const x = amounts[rounds];
+        return x === undefined ? [] : [{ rounds, x, y: perplexity }];
+      })
+      .sort((a, b) => a.x - b.x),
+  };
+}
+
+/** What is gone after 0, 1, 2 … rounds. */
+export function removedAmounts(
+  rounds: readonly Round[],
+  model: ModelSummary,
+  axis: Axis,
+): readonly number[] {
+  const sublayers = new Map(model.sublayers.map((one) => [one.id, one]));
+  const amounts = [0];
+  let total = 0;
+  for (const round of rounds) {
+    for (const id of sublayersOf(round.removed, model)) {
+      total += axis === 'sublayers' ? 1 : (sublayers.get(id)?.[axis] ?? 0);
+    }
+    amounts.push(total);
+  }
+  return amounts;
+}
+
+/** One line of the chart's table: the model after `rounds` removals, in every order measured. */
+export interface CurveRow {
+  readonly rounds: number;
+  readonly x: number;
+  readonly removed: string | undefined;
+  readonly distance: number | undefined;
+  readonly baselines: readonly (number | undefined)[];
+  readonly perplexity: number | undefined;
+}
+
+export function curveRows(profile: ProfileState, model: ModelSummary, axis: Axis): CurveRow[] {
+  const curves = curvesOf(profile, model, axis);
+  const amounts = removedAmounts(profile.rounds, model, axis);
+  const at = (points: readonly CurvePoint[], rounds: number) =>
+    points.find((point) => point.rounds === rounds)?.y;
+  return amounts.map((x, rounds) => ({
+    rounds,
+    x,
+    removed: profile.rounds[rounds - 1]?.removed,
+    distance: at(curves.greedy, rounds),
+    baselines: curves.baselines.map(({ points }) => at(points, rounds)),
+    perplexity: at(curves.perplexity, rounds),
+  }));
+}

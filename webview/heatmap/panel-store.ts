@@ -1,0 +1,54 @@
+import type { HeatmapState, ToHeatmap } from '../../extension/protocol/heatmap';
+import type { Choice } from './draft';
+import { withChoice } from './draft';
+
+/** How long a choice may show before the host has confirmed it. */
+export const CHOICE_MILLISECONDS = 1500;
+
+/** The host's state, and over it what the user has chosen since. */
+export class PanelStore {
+  private confirmed: HeatmapState | undefined;
+  private choices: readonly Choice[] = [];
+  private chosenAt = 0;
+
+  /** What to draw; undefined until the host has answered `ready`. */
+  public get state(): HeatmapState | undefined {
+    return this.confirmed && this.choices.reduce(withChoice, this.confirmed);
+  }
+
+  /** Takes a message of the host at `time` (milliseconds). */
+  public receive(message: ToHeatmap, time: number): void {
+    if (message.type === 'state') {
+      this.confirmed = message.state;
+    } else if (this.confirmed !== undefined) {
+      const cleared = Object.fromEntries(message.cleared.map((field) => [field, undefined]));
+      this.confirmed = {
+        ...this.confirmed,
+        ...message.patch,
+        ...(cleared as Partial<HeatmapState>),
+      };
+    }
+    const touched =
+      message.type === 'state' || 'removed' in message.patch || 'protectedIds' in message.patch;
+    if (touched) this.dropConfirmed();
+    this.expire(time);
+  }
+
+  /** Shows a choice that is on its way to the host. */
+  public choose(choice: Choice, time: number): void {
+    this.choices = choice.type === 'selectRounds' ? [choice] : [...this.choices, choice];
+    this.chosenAt = time;
+  }
+
+  /** Goes back to what the host last said if a choice was never confirmed. */
+  public expire(time: number): void {
+    if (time - this.chosenAt >= CHOICE_MILLISECONDS) this.choices = [];
+  }
+
+  /** Answers come in the order of the choices: an answer to an earlier slider step changes nothing. */
+  private dropConfirmed(): void {
+    const last = this.choices.at(-1);
+    if (last?.type === 'selectRounds' && this.confirmed?.selectedRounds !== last.rounds) return;
+    this.choices = [];
+  }
+}

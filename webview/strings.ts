@@ -1,0 +1,211 @@
+import type { BaselineName, Mark, SublayerKind } from './heatmap/types';
+
+/** Language of the strings below, which numbers are formatted for. */
+export const locale = 'en';
+
+type JobName = 'profile' | 'prune' | 'evaluate';
+
+const jobNames: Readonly<Record<JobName, string>> = {
+  profile: 'Profiling',
+  prune: 'Pruning',
+  evaluate: 'Evaluation',
+};
+
+const kinds: Readonly<Record<SublayerKind, string>> = {
+  attention: 'Attention',
+  feedforward: 'Feed-forward',
+};
+
+const baselines: Readonly<Record<BaselineName, string>> = {
+  'one-shot': 'One-shot',
+  reverse: 'Reverse order',
+  random: 'Random',
+};
+
+/** Every text of the panel that people read, so that a translation replaces one module. */
+export const strings = {
+  loading: 'Loading the model…',
+
+  // Header
+  parameters: 'Parameters',
+  size: 'Size',
+  structure: 'Structure',
+  structureValue: (blocks: string, sublayers: string) => `${blocks} blocks, ${sublayers} sublayers`,
+  hiddenSize: 'Hidden size',
+  calibration: 'Calibration',
+  bundledText: 'bundled text',
+  calibrationValue: (sequences: string, length: string, source: string) =>
+    `${sequences} × ${length} tokens, ${source}`,
+  calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
+    `${source}\n${tokens} tokens\nSHA-256 ${fingerprint}`,
+  metric: 'Metric',
+  search: 'Search',
+  searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,
+  searchTitle: (done: string, naive: string, share: string) =>
+    `${done} sublayer evaluations; running the whole model for every candidate takes ${naive} (${share})`,
+  device: 'Device',
+  profileFile: 'Profile',
+  remarks: (count: number) => (count === 1 ? '1 remark' : `${count} remarks`),
+
+  // Actions
+  actions: 'Actions',
+  profile: 'Profile',
+  resume: 'Resume',
+  prune: 'Prune…',
+  evaluate: 'Evaluate',
+  savePlan: 'Save Plan',
+  cancel: 'Cancel',
+  showLog: 'Show Log',
+  openConfig: 'Open config.json',
+  profileTitle: 'Measure the distance of every sublayer and search the order of removal',
+  resumeTitle: 'Go on from where the job stopped',
+  pruneTitle: 'Write a new model without the removed sublayers',
+  evaluateTitle: 'Measure the perplexity of the selection on held-out text',
+  savePlanTitle: 'Write the selection to a prune plan, which can be edited by hand',
+  reasonRunning: (job: JobName) => `${jobNames[job]} is running`,
+  reasonNothingSelected: 'No sublayer is marked for removal yet',
+
+  // Job
+  job: 'Job',
+  jobProgress: (job: JobName) => `Progress: ${jobNames[job]}`,
+  starting: (job: JobName) => `${jobNames[job]} is starting`,
+  progressCount: (done: string, total: string, unit: string) => `${done} of ${total} ${unit}`,
+  timeLeft: (duration: string) => `about ${duration} left`,
+  stoppedCancelled: (job: JobName) => `${jobNames[job]} was cancelled.`,
+  stoppedFailed: (job: JobName) => `${jobNames[job]} failed.`,
+  stoppedCrashed: (job: JobName) => `${jobNames[job]} stopped: the worker process ended.`,
+  stoppedResumable: 'What was measured is kept.',
+  finished: (job: JobName) => `${jobNames[job]} has finished.`,
+
+  // Empty state
+  empty: 'Profile the layers to see which sublayers this model can do without.',
+  emptyDetail:
+    'Every attention and feed-forward sublayer is taken out in turn, and the change of the output is measured on calibration text. Nothing is written to the model.',
+
+  // Heatmap
+  heatmap: 'Layer heatmap',
+  block: 'Block',
+  blockNumber: (block: number) => `Block ${block}`,
+  kind: (kind: SublayerKind) => kinds[kind],
+  gridHint:
+    'Point at a cell for its numbers. A click changes its mark: kept, removed, protected. With the keyboard, arrow keys move, Enter or Space removes, P protects.',
+  noSublayer: 'No sublayer',
+  cheap: 'cheap to remove',
+  vital: 'vital',
+  legendDistance: (metric: string) => `Distance to the dense model (${metric}, log scale)`,
+  legendPreview: 'Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)',
+  legendNothing: 'No distances yet',
+  legendRemoved: 'removed, in this order',
+  legendProtected: 'protected',
+  legendPreviewCell: 'preview by local cosine',
+  legendPending: 'not measured yet',
+  legendExcluded: 'not part of this search',
+
+  // Cells
+  distance: 'Distance',
+  preview: 'Preview',
+  rank: 'Rank',
+  rankValue: (rank: string, of: string) => `${rank} of ${of}`,
+  bytes: 'Bytes',
+  flopsPerToken: 'FLOPs per token',
+  kvBytesPerToken: 'KV cache per token',
+  round: 'Removed in round',
+  mark: 'Mark',
+  notYet: '–',
+  atLeast: (distance: string) => `≥ ${distance}`,
+  previewOnly: (distance: string) => `${distance} (local cosine)`,
+  markName: (mark: Mark, order: number | undefined) =>
+    mark === 'keep' ? 'kept' : mark === 'protected' ? 'protected' : `removed, number ${order ?? 1}`,
+  markButton: (mark: Mark, order: number | undefined) =>
+    mark === 'keep' ? 'Kept' : mark === 'protected' ? 'Protected' : `Removed ${order ?? 1}`,
+  markButtonLabel: (text: string, id: string) => `${text}: ${id}. Change mark`,
+  nextMark: { keep: 'Click to remove', removed: 'Click to protect', protected: 'Click to keep' },
+  cellLabel: (kind: string, block: number, facts: readonly string[]) =>
+    `${kind}, block ${block}: ${facts.join(', ')}`,
+  factDistance: (distance: string) => `distance ${distance}`,
+  factRank: (rank: string, of: string) => `rank ${rank} of ${of}`,
+  factPreview: (distance: string) => `preview ${distance}`,
+  marked: (id: string, mark: string) => `${id} is ${mark}`,
+  lockedFirst: (id: string) => `${id} is protected. Press P to unlock it first.`,
+
+  // Slider
+  budget: 'What to remove',
+  rounds: 'Rounds of the search',
+  roundsValue: (rounds: string, of: string) => `${rounds} of ${of}`,
+  sliderText: (rounds: number, of: number, sublayers: number, parameters: string) =>
+    `${rounds} of ${of} rounds, ${sublayers} sublayers and ${parameters} of the parameters removed`,
+  editedByHand: 'edited by hand',
+  noRounds: 'The first round of the search has not ended yet.',
+  sublayersRemoved: 'Sublayers removed',
+  ofTotal: (total: string) => `of ${total}`,
+  parametersSaved: 'Parameters saved',
+  bytesSaved: 'Size saved',
+  kvSaved: 'KV cache saved',
+  perToken: (share: string) => `${share}, per token`,
+  notMeasured: 'not measured',
+  perplexity: 'Perplexity',
+  perplexityDense: (dense: string) => `dense model ${dense}`,
+  perplexityChange: (dense: string, change: string) => `dense model ${dense}, ${change}`,
+  notEvaluated: 'not evaluated',
+  denseModel: 'dense model',
+
+  // Chart
+  curve: 'Quality against size',
+  axis: 'Horizontal axis',
+  axisName: {
+    sublayers: 'Sublayers removed',
+    parameters: 'Parameters removed',
+    bytes: 'Bytes removed',
+  },
+  logarithmic: 'Log scale',
+  series: 'Series shown',
+  greedy: 'Greedy search',
+  baseline: (name: BaselineName) => baselines[name],
+  perplexitySeries: 'Perplexity (held-out)',
+  curveWaiting: 'The curve appears after the first round of the search.',
+  curveSummary: (rounds: number, first: string, last: string, removed: string) =>
+    `Line chart of the distance to the dense model over ${rounds} rounds of the greedy search: ${first} after the first round, ${last} after the last, with ${removed} removed.`,
+  curveSummaryBaseline: (name: string, last: string) => `${name} ends at ${last}.`,
+  curveSummaryPerplexity: (first: string, last: string) =>
+    `Held-out perplexity goes from ${first} to ${last}.`,
+  curveSummarySelection: (rounds: number) => `Round ${rounds} is selected.`,
+  curveTable: 'Numbers of the chart',
+  tooltipRound: (rounds: number) => (rounds === 1 ? 'Round 1' : `Round ${rounds}`),
+  roundColumn: 'Round',
+  removedColumn: 'Removed',
+
+  // Table
+  table: 'Sublayers',
+  tableRegion: 'Table of sublayers',
+  tableCaption: 'Sublayers of the model with their distances, sizes and marks',
+  column: {
+    sublayer: 'Sublayer',
+    kind: 'Kind',
+    block: 'Block',
+    distance: 'Distance',
+    rank: 'Rank',
+    parameters: 'Parameters',
+    bytes: 'Bytes',
+    mark: 'Mark',
+  },
+  filterText: 'Filter by name',
+  filterKind: 'Kind',
+  filterMark: 'Mark',
+  allKinds: 'All kinds',
+  allMarks: 'All marks',
+  markFilter: { keep: 'Kept', removed: 'Removed', protected: 'Protected' },
+  rowsShown: (shown: number, total: number) => `${shown} of ${total} sublayers`,
+  noRows: 'No sublayer passes the filter.',
+
+  // Preview of config.json
+  config: 'Change of config.json',
+  configLines: 'Lines of config.json',
+  configCounts: (added: number, removed: number) => `+${added} −${removed}`,
+  configCountsLabel: (added: number, removed: number) =>
+    `${added} lines added, ${removed} lines removed`,
+  configSame: 'Nothing changes: no sublayer is marked for removal.',
+  loadsWith: 'Loads with',
+  unchangedLines: (count: number) => `${count} unchanged lines`,
+  lineAdded: 'added',
+  lineRemoved: 'removed',
+} as const;
