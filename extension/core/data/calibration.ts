@@ -77,7 +77,10 @@ export async function loadCalibration(
   };
 }
 
-function checkSizes({ sequences, length }: CalibrationRequest, model: Pick<LayeredModel, 'summary'>): void {
+function checkSizes(
+  { sequences, length }: CalibrationRequest,
+  model: Pick<LayeredModel, 'summary'>,
+): void {
   for (const [field, size] of Object.entries({ sequences, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
       throw new UserError(`${size} is not a whole number from 1.`, { field });

@@ -5,7 +5,11 @@ import { UserError } from '../user-error';
  * Checks that the model has an embedding for every token.
  * @throws UserError naming the tokenizer that gave the ids.
  */
-export function checkVocabulary(ids: Int32Array, model: LayeredModel, tokenizerFile: string): void {
+export function checkVocabulary(
+  ids: Int32Array,
+  model: Pick<LayeredModel, 'summary'>,
+  tokenizerFile: string,
+): void {
   const { vocabularySize, name } = model.summary;
   const outside = ids.find((id) => id >= vocabularySize);
   if (outside !== undefined) {

@@ -2,6 +2,10 @@
 export const deviceNames = ['cpu', 'cuda', 'dml', 'coreml', 'webgpu'] as const;
 export type DeviceName = (typeof deviceNames)[number];
 
+export function isDeviceName(name: string | undefined): name is DeviceName {
+  return deviceNames.some((known) => known === name);
+}
+
 /** `auto` takes the fastest device that works. */
 export type DeviceChoice = DeviceName | 'auto';
 
@@ -14,6 +18,8 @@ export interface DeviceReport {
   readonly works: boolean;
   /** Why it does not work, or what it is (such as the CPU's name). */
   readonly detail: string;
+  /** Time of the trial, where it works. */
+  readonly milliseconds?: number;
   /** Whether `auto` picks this one. */
   readonly preferred: boolean;
 }

@@ -1,8 +1,8 @@
 import { DataType } from '../onnx/graph-builder';
 import { emitWeight } from '../models/linear';
 import { UserError } from '../user-error';
-import { floatsOf } from './tensors';
 import type { LayeredExecutor } from './layered-executor';
+import { floatsOf } from './tensors';
 import type { HiddenState } from './tensors';
 
 const damaged =

@@ -1,0 +1,144 @@
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { listSupportedBackends } from 'onnxruntime-node';
+import { deviceNames } from './device';
+import type { DeviceChoice, DeviceName, DeviceReport } from './device';
+import { probeDevice } from './device-probe';
+import type { ProbeMessage, ProbeOptions } from './device-probe';
+import { runDeviceTrial } from './device-trial';
+import type { DeviceTrial } from './device-trial';
+
+/** Largest difference from the CPU's numbers, relative to the largest of them. */
+const tolerance = 1e-3;
+
+/** Finds out, once, what the devices of this machine can do. */
+export class DeviceFinder {
+  private readonly reports = new Map<DeviceName, Promise<DeviceReport>>();
+  private cpuTrial: Promise<DeviceTrial> | undefined;
+
+  public constructor(private readonly options: ProbeOptions) {}
+
+  /** Every device, tried. */
+  public async list(): Promise<readonly DeviceReport[]> {
+    const reports: DeviceReport[] = [];
+    for (const name of deviceNames) {
+      reports.push(await this.report(name));
+    }
+    const [fastest] = reports
+      .filter((report) => report.works)
+      .sort((a, b) => (a.milliseconds ?? 0) - (b.milliseconds ?? 0));
+    return reports.map((report) => ({ ...report, preferred: report === fastest }));
+  }
+
+  /** The device to run on: the one asked for if it works, else the CPU, and `warn` is told why. */
+  public async resolve(choice: DeviceChoice, warn: (message: string) => void): Promise<DeviceName> {
+    if (choice === 'cpu') {
+      return choice;
+    }
+    if (choice === 'auto') {
+      return (await this.list()).find((report) => report.preferred)?.name ?? 'cpu';
+    }
+    const { works, detail } = await this.report(choice);
+    if (works) {
+      return choice;
+    }
+    warn(`The device ${choice} cannot be used; the CPU is used instead. ${detail}`);
+    return 'cpu';
+  }
+
+  private async report(name: DeviceName): Promise<DeviceReport> {
+    let report = this.reports.get(name);
+    if (report === undefined) {
+      report = this.tryDevice(name);
+      this.reports.set(name, report);
+    }
+    return report;
+  }
+
+  private async tryDevice(name: DeviceName): Promise<DeviceReport> {
+    const backend = listSupportedBackends().find((supported) => supported.name === name);
+    if (backend === undefined) {
+      return {
+        name,
+        built: false,
+        works: false,
+        detail: `ONNX Runtime for ${process.platform}-${process.arch} does not contain it.`,
+        preferred: false,
+      };
+    }
+    const fault = (detail: string): DeviceReport => ({
+      name,
+      built: true,
+      works: false,
+      detail: backend.bundled ? detail : `${detail} Its libraries are not part of Espalier.`,
+      preferred: false,
+    });
+    this.cpuTrial ??= runDeviceTrial('cpu');
+    const expected = await this.cpuTrial;
+    const message: ProbeMessage =
+      name === 'cpu' ? { trial: expected } : await probeDevice(name, this.options);
+    if ('failure' in message) {
+      return fault(readable(message.failure));
+    }
+    const { output, milliseconds } = message.trial;
+    const error = relativeError(output, expected.output);
+    if (!(error <= tolerance)) {
+      return fault(`Its numbers differ from the CPU's by ${error.toExponential(1)}.`);
+    }
+    const time = `${milliseconds.toFixed(0)} ms`;
+    return {
+      name,
+      built: true,
+      works: true,
+      detail:
+        name === 'cpu'
+          ? `${processor()}: ${time} for the trial.`
+          : `${time} for the trial, which takes the CPU ${expected.milliseconds.toFixed(0)} ms.`,
+      milliseconds,
+      preferred: false,
+    };
+  }
+}
+
+const finder = new DeviceFinder({
+  script: join(import.meta.dirname, 'probe.js'),
+  timeLimitMilliseconds: 20_000,
+});
+
+/** Every device, tried once per process. */
+export async function listDevices(): Promise<readonly DeviceReport[]> {
+  return finder.list();
+}
+
+/**
+ * The device to run on. `auto` is the fastest that works; one that was asked for and does not work
+ * is replaced by the CPU, and `warn` is told why.
+ */
+export async function resolveDevice(
+  choice: DeviceChoice,
+  warn: (message: string) => void,
+): Promise<DeviceName> {
+  return finder.resolve(choice, warn);
+}
+
+function processor(): string {
+  const processors = cpus();
+  return `${processors[0]?.model.trim() ?? 'Processor'}, ${processors.length} cores`;
+}
+
+/** ONNX Runtime's messages begin with the place in its source and the failed condition. */
+function readable(message: string): string {
+  const text = message.replace(/^\S+:\d+ .* was false\. /s, '').trim();
+  return text.endsWith('.') ? text : `${text}.`;
+}
+
+/** max |a − b| / max |b| */
+function relativeError(actual: readonly number[], expected: readonly number[]): number {
+  if (actual.length !== expected.length) {
+    return Number.NaN;
+  }
+  const scale = Math.max(...expected.map(Math.abs));
+  return (
+    Math.max(...expected.map((value, i) => Math.abs((actual[i] ?? Number.NaN) - value))) / scale
+  );
+}

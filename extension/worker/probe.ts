@@ -1,0 +1,21 @@
+import process from 'node:process';
+import { isDeviceName } from '../core/runtime/device';
+import { runDeviceTrial } from '../core/runtime/device-trial';
+import type { ProbeMessage } from '../core/runtime/device-probe';
+
+/** Tries the one device it is named and sends what came of it; whoever forked it then ends it. */
+async function probe(device: string | undefined): Promise<ProbeMessage> {
+  if (!isDeviceName(device)) {
+    return { failure: `There is no device named ${String(device)}.` };
+  }
+  try {
+    return { trial: await runDeviceTrial(device) };
+  } catch (error) {
+    return { failure: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+process.once('disconnect', () => {
+  process.exit();
+});
+void probe(process.argv[2]).then((message) => process.send?.(message));

@@ -1,0 +1,143 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { deviceNames } from '../../../extension/core/runtime/device';
+import type { DeviceName } from '../../../extension/core/runtime/device';
+import { probeDevice } from '../../../extension/core/runtime/device-probe';
+import { runDeviceTrial } from '../../../extension/core/runtime/device-trial';
+import { DeviceFinder } from '../../../extension/core/runtime/devices';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { buildProbe } from './probe-script';
+
+const folder = temporaryFolder();
+let probe = '';
+
+beforeAll(async () => {
+  probe = await buildProbe();
+});
+
+/** A probe that runs `code` instead of trying a device. */
+function fakeProbe(name: string, code: string): string {
+  const script = join(folder, `${name}.cjs`);
+  writeFileSync(script, code);
+  return script;
+}
+
+function finder(script: string, timeLimitMilliseconds = 20_000): DeviceFinder {
+  return new DeviceFinder({ script, timeLimitMilliseconds });
+}
+
+async function fallBack(devices: DeviceFinder, device: DeviceName): Promise<string> {
+  const warnings: string[] = [];
+  expect(await devices.resolve(device, (message) => warnings.push(message))).toBe('cpu');
+  expect(warnings).toHaveLength(1);
+  return warnings[0] ?? '';
+}
+
+describe('devices', () => {
+  it('are all listed, the CPU works, and the fastest is preferred', async () => {
+    const devices = finder(probe);
+    const reports = await devices.list();
+    expect(reports.map(({ name }) => name)).toEqual(deviceNames);
+    expect(reports.find(({ name }) => name === 'cpu')).toMatchObject({ built: true, works: true });
+    for (const { works, built, detail } of reports) {
+      expect(detail).toMatch(/\.$/);
+      expect(works && !built).toBe(false);
+    }
+    const working = reports.filter(({ works }) => works);
+    const fastest = Math.min(...working.map(({ milliseconds }) => milliseconds ?? Number.NaN));
+    const preferred = reports.filter((report) => report.preferred);
+    expect(preferred.map(({ milliseconds }) => milliseconds)).toEqual([fastest]);
+    expect(await devices.resolve('auto', () => undefined)).toBe(preferred[0]?.name);
+  });
+
+  it('fall back to the CPU with the reason when they are not built in', async () => {
+    const missing = process.platform === 'win32' ? 'coreml' : 'dml';
+    expect(await fallBack(finder(probe), missing)).toMatch(
+      /^The device \w+ cannot be used; the CPU is used instead\. ONNX Runtime for \S+ does not contain it\.$/,
+    );
+  });
+
+  it('need no probe and no warning for the CPU', async () => {
+    expect(await finder('no such script').resolve('cpu', expect.unreachable)).toBe('cpu');
+  });
+
+  it.each([
+    ['crash', "process.kill(process.pid, 'SIGSEGV')", /ended with SIGSEGV/],
+    ['abort', "console.error('driver: lost'); process.exit(3)", /exit code 3: driver: lost\./],
+    ['hang', 'for (;;);', /did not answer within 0\.5 s/],
+    [
+      'refuse',
+      "process.send({ failure: '/src/x.cc:136 Init() ok was false. Failed to get an adapter: none\\n' })",
+      /instead\. Failed to get an adapter: none\./,
+    ],
+    [
+      'lie',
+      'process.send({ trial: { output: new Array(2048).fill(0), milliseconds: 1 } })',
+      /numbers differ from the CPU's by 1\.0e\+0/,
+    ],
+    [
+      'silence',
+      'process.send({ trial: { output: [], milliseconds: 1 } })',
+      /numbers differ from the CPU's by NaN/,
+    ],
+  ])('that %s fall back to the CPU with the reason', async (name, code, reason) => {
+    const devices = finder(fakeProbe(name, code), 500);
+    expect(await fallBack(devices, 'webgpu')).toMatch(reason);
+    const [, , , , report] = await devices.list();
+    expect(report).toMatchObject({ name: 'webgpu', works: false, preferred: false });
+  });
+
+  it('that cannot be probed fall back to the CPU with the reason', async () => {
+    expect(await fallBack(finder(join(folder, 'nowhere.js')), 'webgpu')).toMatch(
+      /Cannot find module/,
+    );
+  });
+
+  it('are probed once', async () => {
+    const log = join(folder, 'probes.txt');
+    writeFileSync(log, '');
+    const code = `require('node:fs').appendFileSync(${JSON.stringify(log)}, 'x'); process.send({ failure: 'No.' })`;
+    const devices = finder(fakeProbe('counted', code));
+    await Promise.all([fallBack(devices, 'webgpu'), fallBack(devices, 'webgpu')]);
+    await fallBack(devices, 'webgpu');
+    expect(readFileSync(log, 'utf8')).toBe('x');
+  });
+});
+
+describe('WebGPU', () => {
+  it("gives the CPU's logits, where there is a Vulkan device", async (context) => {
+    const tried = await probeDevice('webgpu', { script: probe, timeLimitMilliseconds: 20_000 });
+    if ('failure' in tried) {
+      process.stderr.write(`WebGPU is not tested here: ${tried.failure}\n`);
+      context.skip(tried.failure);
+      return;
+    }
+    const { milliseconds } = await runDeviceTrial('cpu');
+    process.stderr.write(
+      `WebGPU: ${tried.trial.milliseconds.toFixed(0)} ms for the trial, CPU: ${milliseconds.toFixed(0)} ms\n`,
+    );
+    for (const name of ['llama-gqa-untied', 'llama-bf16', 'phi3', 'qwen3', 'mistral-sliding']) {
+      const cpu = await logits(name, 'cpu');
+      const gpu = await logits(name, 'webgpu');
+      expect(relativeError(gpu, cpu), name).toBeLessThan(1e-3);
+    }
+  });
+});
+
+async function logits(name: string, device: DeviceName): Promise<Float32Array> {
+  const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
+  const executor = new LayeredExecutor(await openModel(fixture(name)), device, 1 << 30);
+  try {
+    let state = await executor.embed(Int32Array.from(inputIds[0] ?? []));
+    for (const index of executor.model.summary.sublayers.keys()) {
+      [state = state] = await executor.run(index, [state]);
+    }
+    return await executor.logits(state);
+  } finally {
+    await executor.dispose();
+  }
+}
