@@ -51,6 +51,7 @@ class ${config}(${stockConfig}):
         if len(blocks) == self.num_hidden_layers:
             return self
         caches = copy.copy(self)
+        caches.espalier = None
         caches.num_hidden_layers = len(blocks)
         if getattr(self, "layer_types", None) is not None:
             caches.layer_types = [self.layer_types[b] for b in blocks]

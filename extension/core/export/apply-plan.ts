@@ -1,0 +1,54 @@
+import type { JobContext } from '../jobs/job';
+import { openModel } from '../models/open-model';
+import { resolveIds } from '../prune/candidates';
+import type { PrunePlan } from '../prune/prune-plan';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { UserError } from '../user-error';
+import type { OutputFormat, PruneResult } from './prune-result';
+import { writePrunedModel } from './write-pruned-model';
+
+/** A plan to carry out, and where. */
+export interface PlanApplication {
+  readonly model: string;
+  readonly plan: PrunePlan;
+  readonly out: string;
+  readonly format: OutputFormat;
+  readonly overwrite: boolean;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/**
+ * Writes the model that a plan describes and checks it.
+ * @throws UserError when the plan was made for another model, or nothing was written.
+ */
+export async function applyPlan(
+  application: PlanApplication,
+  context: JobContext,
+): Promise<PruneResult> {
+  const { model: modelPath, plan, out, format, overwrite, memoryBytes } = application;
+  const { summary } = await openModel(modelPath);
+  if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== summary.fingerprint) {
+    throw new UserError(`The plan was made for another model than ${summary.path}.`, {
+      field: 'model.fingerprint',
+      remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
+    });
+  }
+  const removed = resolveIds(summary, plan.remove, { field: 'remove' });
+  const device = await resolveDevice(application.device, (message) => {
+    context.warn(message);
+  });
+  return writePrunedModel(
+    {
+      modelPath,
+      removed: removed.map(({ id }) => id),
+      out,
+      format,
+      overwrite,
+      device,
+      memoryBytes,
+    },
+    context,
+  );
+}

@@ -1,0 +1,245 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cp, mkdtemp, open, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { readSafetensorsHeader } from '../../../extension/core/checkpoints/safetensors';
+import { outputFormats } from '../../../extension/core/export/prune-result';
+import { CancelledError } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { hashes, prune, readConfig, RecordedContext, rejection } from './pruning';
+
+const root = temporaryFolder();
+const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
+const source = fixture('llama-sharded');
+const removed = ['block.1.attention'];
+
+describe('a cancelled or failed write', () => {
+  it.each(
+    outputFormats.flatMap((format) =>
+      ['Running the source model', 'Writing weights', 'Checking the written model'].map(
+        (stage) => [format, stage] as const,
+      ),
+    ),
+  )('of %s leaves nothing when stopped while %s', async (format, stage) => {
+    const folder = await freshFolder();
+    const context = new RecordedContext((progress) => {
+      context.cancellation.isCancellationRequested ||= progress.stage === stage;
+    });
+    const before = hashes(source);
+    const out = join(folder, 'deep', 'out');
+    await expect(prune(source, removed, out, { format }, context)).rejects.toBeInstanceOf(
+      CancelledError,
+    );
+    expect(readdirSync(folder)).toEqual([]);
+    expect(hashes(source)).toEqual(before);
+  });
+
+  it('keeps the model that was to be overwritten', async () => {
+    const folder = await freshFolder();
+    const out = join(folder, 'out');
+    await prune(source, removed, out);
+    const before = hashes(out);
+    const context = new RecordedContext((progress) => {
+      context.cancellation.isCancellationRequested ||= progress.stage.startsWith('Checking');
+    });
+    const attempt = prune(source, ['block.2.attention'], out, { overwrite: true }, context);
+    await expect(attempt).rejects.toBeInstanceOf(CancelledError);
+    expect(hashes(out)).toEqual(before);
+    expect(readdirSync(folder)).toEqual(['out']);
+  });
+
+  it('names the file when the result is not what was asked for', async () => {
+    const folder = await freshFolder();
+    const damage = new RecordedContext(({ stage, done, total }) => {
+      const [partial] = readdirSync(folder);
+      if (stage === 'Writing weights' && done === total && partial !== undefined) {
+        const path = join(folder, partial, 'model-00003-of-00003.safetensors');
+        const bytes = readFileSync(path);
+        bytes.fill(0x3f, bytes.length - 2048);
+        writeFileSync(path, bytes);
+      }
+    });
+    const error = await rejection(prune(source, removed, join(folder, 'out'), {}, damage));
+    expect(error.message).toMatch(/gives other logits.*relative error.*deleted/);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('refuses a model whose numbers are not finite before anything is written', async () => {
+    const folder = await freshFolder();
+    const broken = join(folder, 'broken');
+    await cp(source, broken, { recursive: true });
+    const shard = join(broken, 'model-00001-of-00003.safetensors');
+    const { dataStart } = await readSafetensorsHeader(shard);
+    const handle = await open(shard, 'r+');
+    const nan = new Uint8Array(Float32Array.from({ length: 64 * 32 }, () => Number.NaN).buffer);
+    await handle.write(nan, 0, nan.length, dataStart);
+    await handle.close();
+    const error = await rejection(prune(broken, removed, join(folder, 'out')));
+    expect(error.message).toMatch(/not finite/);
+    expect(readdirSync(folder)).toEqual(['broken']);
+  });
+});
+
+describe('the output folder', () => {
+  it('is refused when it exists, and replaced only when asked', async () => {
+    const folder = await freshFolder();
+    const out = join(folder, 'out');
+    await prune(source, removed, out);
+    const before = hashes(out);
+    const error = await rejection(prune(source, ['block.2.attention'], out));
+    expect(error.message).toContain(out);
+    expect(error.message).toContain('exists already');
+    expect(hashes(out)).toEqual(before);
+    await prune(source, ['block.2.attention'], out, { overwrite: true });
+    expect(readConfig(out)['espalier']).toEqual({ version: 1, removed: ['block.2.attention'] });
+    await prune(source, removed, out, { overwrite: true, format: 'onnx' });
+    expect(readdirSync(out)).not.toContain('model.safetensors.index.json');
+    expect(readdirSync(folder)).toEqual(['out']);
+  });
+
+  it('may exist when it is empty', async () => {
+    const out = await freshFolder();
+    await prune(source, removed, out);
+    expect(readdirSync(out)).toContain('espalier.json');
+  });
+
+  it('is never replaced when it holds other things, or is a file', async () => {
+    const folder = await freshFolder();
+    const notes = join(folder, 'notes');
+    mkdirSync(notes);
+    writeFileSync(join(notes, 'diary.txt'), 'dear diary');
+    const more = { overwrite: true };
+    expect((await rejection(prune(source, removed, notes, more))).message).toMatch(/other things/);
+    const file = join(notes, 'diary.txt');
+    expect((await rejection(prune(source, removed, file, more))).message).toMatch(/a file of this/);
+    expect(readFileSync(file, 'utf8')).toBe('dear diary');
+  });
+
+  it('is never the source, inside it or around it, not even through a link', async () => {
+    const folder = await freshFolder();
+    const copy = join(folder, 'around', 'copy');
+    await cp(source, copy, { recursive: true });
+    await symlink(copy, join(folder, 'link'));
+    const before = hashes(copy);
+    for (const [out, reason] of [
+      [copy, 'source model itself'],
+      [join(folder, 'link'), 'source model itself'],
+      [join(copy, 'deep', 'out'), 'inside the source'],
+      [join(folder, 'link', 'out'), 'inside the source'],
+      [join(folder, 'around'), 'contains the source'],
+    ] as const) {
+      const error = await rejection(prune(copy, removed, out, { overwrite: true }));
+      expect(error.message).toContain(reason);
+    }
+    expect(hashes(copy)).toEqual(before);
+  });
+
+  it('loses what a killed job left there, but not what a running one writes', async () => {
+    const folder = await freshFolder();
+    const child = execFileSync(process.execPath, ['-e', 'console.log(process.pid)']);
+    const stale = join(folder, `.out.espalier-partial-${child.toString().trim()}`);
+    const running = join(folder, `.out.espalier-partial-${process.ppid}`);
+    for (const path of [stale, running]) {
+      mkdirSync(path);
+      writeFileSync(join(path, 'model.safetensors'), 'half');
+    }
+    await prune(source, removed, join(folder, 'out'));
+    expect(existsSync(stale)).toBe(false);
+    expect(existsSync(running)).toBe(true);
+  });
+
+  it('that cannot be made is an error that names it', async () => {
+    const folder = await freshFolder();
+    const file = join(folder, 'file');
+    writeFileSync(file, 'x');
+    const error = await rejection(prune(source, removed, join(file, 'out')));
+    expect(error.subject.file).toContain(file);
+    expect(error.message).toContain('Choose another output folder');
+  });
+});
+
+describe('on a small disk', () => {
+  const mounts: string[] = [];
+  afterEach(() => {
+    for (const path of mounts.splice(0)) {
+      execFileSync('umount', [path]);
+    }
+  });
+
+  /** Why no disk of its own can be had, or undefined. */
+  function mount(path: string, options: string): string | undefined {
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], { stdio: 'pipe' });
+      mounts.push(path);
+      return undefined;
+    } catch (error) {
+      return `a tmpfs cannot be mounted here: ${(error as Error).message}`;
+    }
+  }
+
+  it('says before it begins that the result does not fit', async ({ skip }) => {
+    const disk = await freshFolder();
+    const obstacle = mount(disk, 'size=64k');
+    skip(obstacle !== undefined, obstacle);
+    const before = hashes(source);
+    const error = await rejection(prune(source, removed, join(disk, 'out')));
+    expect(error.message).toMatch(/needs 0\.\d+ MB, but its disk has 0\.\d+ MB left.*Free some/);
+    expect(error.subject.file).toBe(join(disk, 'out'));
+    expect(readdirSync(disk)).toEqual([]);
+    expect(hashes(source)).toEqual(before);
+  });
+
+  it.for(outputFormats)(
+    'that fills up while %s is written, leaves nothing',
+    async (format, { skip }) => {
+      const disk = await freshFolder();
+      const obstacle = mount(disk, 'size=1m');
+      skip(obstacle !== undefined, obstacle);
+      const context = new RecordedContext(({ stage }) => {
+        if (stage === 'Writing weights' && !existsSync(join(disk, 'filler'))) {
+          try {
+            writeFileSync(join(disk, 'filler'), Buffer.alloc(2 << 20));
+          } catch (error) {
+            expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
+          }
+        }
+      });
+      const attempt = prune(source, removed, join(disk, 'out'), { format }, context);
+      const error = await rejection(attempt);
+      expect(error.message).toMatch(
+        /model.*The disk is full\. Free some space.*source is untouched/,
+      );
+      expect(readdirSync(disk)).toEqual(['filler']);
+    },
+  );
+
+  it('that may only be read, says so', async ({ skip }) => {
+    const disk = await freshFolder();
+    const obstacle = mount(disk, 'size=1m,ro');
+    skip(obstacle !== undefined, obstacle);
+    const error = await rejection(prune(source, removed, join(disk, 'out')));
+    expect(error.message).toMatch(/out: It lies on a read-only disk\. Choose a folder/);
+  });
+});
+
+describe('a plan that makes no sense', () => {
+  it('is refused in words', async () => {
+    const folder = await freshFolder();
+    const out = join(folder, 'out');
+    const everything = (await openModel(source)).summary.sublayers.map(({ id }) => id);
+    for (const [ids, reason] of [
+      [[], 'Nothing is to be removed'],
+      [everything, 'leaves no model'],
+      [['block.1.atention'], 'Close to it are block.1.attention'],
+    ] as const) {
+      expect((await rejection(prune(source, ids, out))).message).toContain(reason);
+    }
+    await prune(source, removed, out);
+    const again = await rejection(prune(out, removed, join(folder, 'again')));
+    expect(again.message).toContain('block.1.attention is already absent from out');
+    expect(readdirSync(folder)).toEqual(['out']);
+  });
+});

@@ -1,0 +1,214 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { architectures } from '../../../extension/core/models/architectures';
+import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
+import { modellingClasses, modellingFile } from '../../../extension/core/export/modelling-file';
+import { previewPrunedConfig, rewriteConfig } from '../../../extension/core/export/pruned-config';
+import { checkRemoval } from '../../../extension/core/export/removal';
+import { caseNames, fixture } from '../fixtures';
+
+const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
+  name: 'model',
+  path: '/models/model',
+  architecture,
+  parameters: 0,
+  bytes: 0,
+  dtypes: {},
+  blocks,
+  hiddenSize: 8,
+  vocabularySize: 8,
+  maxPositions: 8,
+  tiedHead: false,
+  sublayers: Array.from({ length: blocks }, (_, block) =>
+    (['attention', 'feedforward'] as const).map((kind: SublayerKind) => ({
+      id: `block.${block}.${kind}`,
+      block,
+      kind,
+      parameters: 0,
+      bytes: 0,
+      flopsPerToken: 0,
+      kvBytesPerToken: 0,
+    })),
+  ).flat(),
+  fingerprint: '',
+  warnings: [],
+});
+
+const configText = (name: string): string => readFileSync(fixture(name, 'config.json'), 'utf8');
+
+describe('config.json of a pruned model', () => {
+  it('changes one line where whole blocks go', () => {
+    const text = configText('llama-gqa-untied');
+    const removed = ['block.1.attention', 'block.1.feedforward'];
+    const preview = previewPrunedConfig(text, removed, summaryOf(4));
+    expect(preview.before).toBe(text);
+    expect(preview.after).toBe(text.replace('"num_hidden_layers": 4', '"num_hidden_layers": 3'));
+    expect(preview.loadsWith).toContain('llama');
+    expect(preview.loadsWith).not.toContain('trust_remote_code');
+  });
+
+  it('keeps all other fields, their order and their form where single sublayers go', () => {
+    const text = configText('qwen3');
+    const { after, loadsWith } = previewPrunedConfig(text, ['block.3.attention'], summaryOf(4));
+    const changed: unknown = JSON.parse(after);
+    expect(changed).toEqual({
+      ...(JSON.parse(text) as object),
+      model_type: 'espalier-qwen3',
+      architectures: ['EspalierQwen3ForCausalLM'],
+      auto_map: {
+        AutoConfig: 'modeling_espalier.EspalierQwen3Config',
+        AutoModelForCausalLM: 'modeling_espalier.EspalierQwen3ForCausalLM',
+      },
+      espalier: { version: 1, removed: ['block.3.attention'] },
+    });
+    expect(Object.keys(changed as object).slice(0, -2)).toEqual(
+      Object.keys(JSON.parse(text) as object),
+    );
+    expect(loadsWith).toContain('trust_remote_code=True');
+    const gone = text.split('\n').filter((line) => !after.includes(line.replace(/,$/, '')));
+    expect(gone).toHaveLength(2);
+  });
+
+  it('is the same text where nothing goes', () => {
+    for (const name of caseNames) {
+      const text = configText(name);
+      const { num_hidden_layers: blocks } = JSON.parse(text) as { num_hidden_layers: number };
+      const { before, after } = previewPrunedConfig(text, [], summaryOf(blocks));
+      expect(before).toBe(text);
+      expect(after).toBe(text);
+    }
+  });
+
+  it('puts one field a line where the source has all in one', () => {
+    const text = '{"model_type":"llama","num_hidden_layers":2}';
+    const removed = ['block.0.attention', 'block.0.feedforward'];
+    const { before, after } = previewPrunedConfig(text, removed, summaryOf(2));
+    expect(before).toBe('{\n  "model_type": "llama",\n  "num_hidden_layers": 2\n}');
+    expect(after).toBe(before.replace('2\n', '1\n'));
+    expect(rewriteConfig(text, { blocks: [1], absent: [] })).toBe(text.replace('2}', '1}'));
+  });
+
+  it('shortens lists with an entry per block, and no others', () => {
+    const text = JSON.stringify({
+      model_type: 'qwen2',
+      num_hidden_layers: 3,
+      layer_types: ['full_attention', 'sliding_attention', 'full_attention'],
+      no_rope_layers: [1, 2, 3],
+      short_factor: [1, 2, 3],
+      eos_token_id: [1, 2, 3],
+    });
+    expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
+      model_type: 'qwen2',
+      num_hidden_layers: 2,
+      layer_types: ['full_attention', 'full_attention'],
+      no_rope_layers: [1, 3],
+      short_factor: [1, 2, 3],
+      eos_token_id: [1, 2, 3],
+    });
+  });
+
+  it.each([
+    [{ max_window_layers: 2 }, [0, 2, 3], 1],
+    [{ max_window_layers: 2 }, [2, 3], 0],
+    [{ max_window_layers: 2, use_sliding_window: true }, [0, 1, 3], 2],
+    [{ max_window_layers: 28, use_sliding_window: true }, [0, 1], 28],
+    [{}, [0, 1], undefined],
+  ])('with %j and blocks %j windows begin at %s', (fields, blocks, expected) => {
+    const text = JSON.stringify({ model_type: 'qwen2', num_hidden_layers: 4, ...fields });
+    expect(JSON.parse(rewriteConfig(text, { blocks, absent: [] }))).toMatchObject(
+      expected === undefined ? {} : { max_window_layers: expected },
+    );
+  });
+
+  it('writes the place of the first window where the source leaves it to the default', () => {
+    const text = JSON.stringify({
+      model_type: 'qwen2',
+      num_hidden_layers: 30,
+      use_sliding_window: true,
+    });
+    const blocks = Array.from({ length: 29 }, (_, block) => block + 1);
+    expect(JSON.parse(rewriteConfig(text, { blocks, absent: [] }))).toMatchObject({
+      max_window_layers: 27,
+    });
+  });
+
+  it('replaces only the classes of an auto_map, and takes only its own back', () => {
+    const text = JSON.stringify({
+      model_type: 'phi3',
+      num_hidden_layers: 2,
+      auto_map: { AutoModel: 'modeling_phi3.Phi3Model', AutoTokenizer: ['tokenization.Own', null] },
+    });
+    const pruned = rewriteConfig(text, { blocks: [0, 1], absent: ['block.0.attention'] });
+    expect(JSON.parse(pruned)).toMatchObject({
+      auto_map: {
+        AutoConfig: 'modeling_espalier.EspalierPhi3Config',
+        AutoModelForCausalLM: 'modeling_espalier.EspalierPhi3ForCausalLM',
+        AutoTokenizer: ['tokenization.Own', null],
+      },
+    });
+    expect(pruned).not.toContain('modeling_phi3');
+    expect(JSON.parse(rewriteConfig(pruned, { blocks: [1], absent: [] }))).toEqual({
+      model_type: 'phi3',
+      num_hidden_layers: 1,
+      architectures: ['Phi3ForCausalLM'],
+      auto_map: { AutoTokenizer: ['tokenization.Own', null] },
+    });
+    const untouched = rewriteConfig(text, { blocks: [1], absent: [] });
+    expect(untouched).toContain('modeling_phi3');
+  });
+
+  it('keeps tabs and Windows line ends', () => {
+    const text = '{\r\n\t"model_type": "llama",\r\n\t"num_hidden_layers": 2\r\n}\r\n';
+    const after = rewriteConfig(text, { blocks: [0, 1], absent: ['block.1.attention'] });
+    expect(after).not.toMatch(/[^\r]\n/);
+    expect(after).toContain('\r\n\t"espalier": {\r\n\t\t"version": 1,');
+  });
+});
+
+describe('the modelling file', () => {
+  it.each(architectures.map(({ modelType }) => modelType))(
+    'names the classes that transformers has for %s',
+    (modelType) => {
+      const known = caseNames
+        .map(
+          (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
+        )
+        .find((config) => config.model_type === modelType);
+      const { stockModel, model, config } = modellingClasses(modelType);
+      expect(known?.architectures).toEqual([stockModel]);
+      const text = modellingFile(modelType);
+      expect(text).toContain(`class ${model}(${stockModel}):`);
+      expect(text).toContain(`class ${config}(`);
+      expect(text).toContain(`model_type = "espalier-${modelType}"`);
+    },
+  );
+});
+
+describe('a removal', () => {
+  it('says which ids are close to one that is not known', () => {
+    expect(() => checkRemoval(summaryOf(4), ['block.1.atention'])).toThrow(
+      /no sublayer "block\.1\.atention".*block\.1\.attention/,
+    );
+    expect(() => checkRemoval(summaryOf(4), ['block.9.attention'])).toThrow(/from 0 to 3/);
+  });
+
+  it('says when a sublayer is gone already', () => {
+    const summary = summaryOf(2);
+    const pruned = { ...summary, sublayers: summary.sublayers.slice(1) };
+    expect(() => checkRemoval(pruned, ['block.0.attention'])).toThrow(/already absent from model/);
+  });
+
+  it('refuses to take everything', () => {
+    const summary = summaryOf(2);
+    const everything = summary.sublayers.map(({ id }) => id);
+    expect(() => checkRemoval(summary, everything)).toThrow(/All 4 sublayers/);
+  });
+
+  it('counts an id once and gives the model its order', () => {
+    const asked = ['block.1.attention', 'block.0.feedforward', 'block.1.attention'];
+    const { removed, absent, blocks } = checkRemoval(summaryOf(2), asked);
+    expect(removed).toEqual(['block.0.feedforward', 'block.1.attention']);
+    expect(absent).toEqual(removed);
+    expect(blocks).toEqual([0, 1]);
+  });
+});

@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { OutputFormat, PruneResult } from '../../../extension/core/export/prune-result';
+import { writePrunedModel } from '../../../extension/core/export/write-pruned-model';
+import type { WriteRequest } from '../../../extension/core/export/write-pruned-model';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { JobContext, StageProgress } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { UserError } from '../../../extension/core/user-error';
+
+const memoryBytes = 1 << 30;
+
+/** Context that writes down what a job reports. */
+export class RecordedContext implements JobContext {
+  public readonly cancellation = { isCancellationRequested: false };
+  public readonly stages: StageProgress[] = [];
+  public readonly warnings: string[] = [];
+
+  public constructor(
+    private readonly onProgress: (progress: StageProgress) => void = () => undefined,
+  ) {}
+
+  public progress(progress: StageProgress): void {
+    this.stages.push(progress);
+    this.onProgress(progress);
+  }
+
+  public emit(): void {
+    throw new Error('writing has no partial results');
+  }
+
+  public warn(message: string): void {
+    this.warnings.push(message);
+  }
+}
+
+export async function prune(
+  modelPath: string,
+  removed: readonly string[],
+  out: string,
+  more: Partial<WriteRequest> = {},
+  context: JobContext = unattended,
+): Promise<PruneResult> {
+  const format: OutputFormat = 'safetensors';
+  return writePrunedModel(
+    { modelPath, removed, out, format, overwrite: false, device: 'cpu', memoryBytes, ...more },
+    context,
+  );
+}
+
+/** Logits [rows · sequence, vocabulary] of a folder with the sublayers of `removed` skipped. */
+export async function logitsOf(
+  path: string,
+  rows: readonly (readonly number[])[],
+  removed: readonly string[] = [],
+): Promise<Float32Array> {
+  const model = await openModel(path);
+  const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  try {
+    const results: number[] = [];
+    for (const row of rows) {
+      let state = await executor.embed(Int32Array.from(row));
+      for (const [index, { id }] of model.summary.sublayers.entries()) {
+        if (!removed.includes(id)) {
+          [state = state] = await executor.run(index, [state]);
+        }
+      }
+      results.push(...(await executor.logits(state)));
+    }
+    return Float32Array.from(results);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** SHA-256 of every file of a folder. */
+export function hashes(folder: string): Record<string, string> {
+  return Object.fromEntries(
+    readdirSync(folder)
+      .sort()
+      .map((name) => [
+        name,
+        createHash('sha256')
+          .update(readFileSync(join(folder, name)))
+          .digest('hex'),
+      ]),
+  );
+}
+
+export async function rejection(promise: Promise<unknown>): Promise<UserError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof UserError)) {
+    throw new Error(`expected a UserError, got ${String(error)}`);
+  }
+  return error;
+}
+
+export function readConfig(folder: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+}
