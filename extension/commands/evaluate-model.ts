@@ -1,7 +1,7 @@
 import { l10n, window } from 'vscode';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import { commandIds } from '../services/command-ids';
-import { formatCount } from '../services/format';
+import { formatCount } from '../core/format';
 import type { ModelSession } from '../services/model-session';
 import type { Services } from '../services/services';
 import { sessionOf } from './open-heatmap';

@@ -4,7 +4,7 @@ import type { OutputFormat, PruneResult } from '../core/export/prune-result';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
-import { formatPercent } from '../services/format';
+import { formatPercent } from '../core/format';
 import { pruneReport } from '../services/model-report';
 import type { ModelSession } from '../services/model-session';
 import { planOf } from '../services/plans';

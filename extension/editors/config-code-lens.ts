@@ -1,7 +1,7 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, LogOutputChannel, TextDocument } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import { formatCount } from '../services/format';
+import { formatCount } from '../core/format';
 import type { OpenModels } from '../services/open-models';
 
 /** Above the config.json of a model that can be opened: what it is, and what can be done with it. */

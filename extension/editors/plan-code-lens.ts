@@ -3,7 +3,7 @@ import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
 import { parsePrunePlan } from '../core/prune/prune-plan-schema';
 import { commandIds } from '../services/command-ids';
 import { modelPathOfPlan } from '../services/documents';
-import { formatPercent } from '../services/format';
+import { formatPercent } from '../core/format';
 import type { OpenModels } from '../services/open-models';
 import { selectionCost, sublayersOf } from '../services/selection';
 

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
-import { formatBytes, formatCount, formatPercent } from './format';
+import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 
 /** What a model consists of, as Markdown. */

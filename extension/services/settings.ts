@@ -14,7 +14,7 @@ import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
 import { UserError } from '../core/user-error';
 import type { RunOptions } from '../protocol/worker';
-import { parseMemorySize } from './memory-size';
+import { parseMemorySize } from '../core/runtime/memory-size';
 import { parseBudget } from './search-budget';
 
 /** The user's settings, checked: what is wrong is said with the setting's name. */

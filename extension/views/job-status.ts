@@ -1,6 +1,6 @@
 import { commands, Disposable, l10n, MarkdownString, StatusBarAlignment, window } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import { formatCount } from '../services/format';
+import { formatCount } from '../core/format';
 import { jobTitle, percentOf } from '../services/jobs';
 import type { Jobs } from '../services/jobs';
 

@@ -1,7 +1,7 @@
 import { l10n, ThemeIcon, TreeItem, window, workspace } from 'vscode';
 import type { Disposable, TreeDataProvider, Uri } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import { formatCount } from '../services/format';
+import { formatCount } from '../core/format';
 import type { ModelFolders } from '../services/model-folders';
 import type { OpenModels } from '../services/open-models';
 

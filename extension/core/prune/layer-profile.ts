@@ -7,7 +7,7 @@ export interface CandidateDistance {
   /** `block.N.attention`, `block.N.feedforward`, or `block.N` for whole blocks. */
   readonly sublayer: string;
   readonly distance: number | null;
-  /** Where `distance` is null: the distance is at least this. */
+  /** The distance is at least this; absent where it was not measured at all. */
   readonly atLeast?: number;
 }
 

@@ -1,6 +1,7 @@
 import { checkpoint } from '../jobs/job';
+import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
-import type { DenseStates, Scorer, ScorerSetup } from './scorer';
+import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import { MetricReadout } from './metric-readout';
 
 /**
@@ -16,15 +17,17 @@ export class NaiveScorer implements Scorer {
     this.readout = new MetricReadout(setup.executor, setup.metricName, setup.metric);
   }
 
-  public async start(dense?: DenseStates): Promise<DenseStates> {
-    const states = dense ?? [];
-    if (dense === undefined) {
-      for (const ids of this.setup.sequences) {
-        states.push(await this.run(ids, new Set()));
-      }
+  public async start(observe?: SublayerObserver): Promise<DenseStates> {
+    const states: HiddenState[] = [];
+    for (const ids of this.setup.sequences) {
+      states.push(await this.run(ids, new Set(), observe));
     }
-    this.dense = states;
+    this.startFrom(states);
     return states;
+  }
+
+  public startFrom(dense: DenseStates): void {
+    this.dense = dense;
   }
 
   public async terms(
@@ -67,12 +70,18 @@ export class NaiveScorer implements Scorer {
     return term;
   }
 
-  private async run(ids: Int32Array, skip: ReadonlySet<number>): Promise<Float32Array> {
+  private async run(
+    ids: Int32Array,
+    skip: ReadonlySet<number>,
+    observe?: SublayerObserver,
+  ): Promise<HiddenState> {
     const { executor, cancellation, onWork } = this.setup;
     let state = await executor.embed(ids);
     for (const index of executor.model.summary.sublayers.keys()) {
       if (!skip.has(index)) {
-        [state = state] = await executor.run(index, [state]);
+        const [next = state] = await executor.run(index, [state]);
+        observe?.(index, state, next);
+        state = next;
         onWork();
       }
     }

@@ -89,10 +89,14 @@ class Tally {
   }
 
   private distanceOf(candidate: Candidate): CandidateDistance {
+    const sublayer = candidate.id;
+    if (!this.seen.has(sublayer)) {
+      return { sublayer, distance: null };
+    }
     const distance = this.toDistance(this.totalOf(candidate));
     return this.isComplete(candidate)
-      ? { sublayer: candidate.id, distance }
-      : { sublayer: candidate.id, distance: null, atLeast: distance };
+      ? { sublayer, distance }
+      : { sublayer, distance: null, atLeast: distance };
   }
 
   private toDistance(total: number): number {

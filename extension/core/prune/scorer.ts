@@ -20,14 +20,19 @@ export interface ScorerSetup {
 }
 
 /** The dense model's final hidden states, by sequence. */
-export type DenseStates = HiddenState[];
+export type DenseStates = readonly HiddenState[];
+
+/** Sees what each sublayer of the dense model does to each sequence's hidden states. */
+export type SublayerObserver = (index: number, before: HiddenState, after: HiddenState) => void;
 
 /** Measures candidates on top of what has been removed so far. */
 export interface Scorer {
   /** Sublayers removed so far. */
   readonly removed: ReadonlySet<number>;
-  /** Runs the dense model, or takes the final states of another scorer's run; must come first. */
-  start(dense?: DenseStates): Promise<DenseStates>;
+  /** Runs the dense model; this or {@link Scorer.startFrom} must come first. */
+  start(observe?: SublayerObserver): Promise<DenseStates>;
+  /** Takes the final states of another scorer's run of the dense model. */
+  startFrom(dense: DenseStates): void;
   /** Terms of each candidate on the given sequences, in the same order. */
   terms(
     step: string,

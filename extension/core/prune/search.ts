@@ -1,6 +1,8 @@
+import { explainNonFinite } from '../runtime/non-finite';
 import { UserError } from '../user-error';
 import { checkBudget, eligibility, listCandidates } from './candidates';
 import type { Candidate } from './candidates';
+import { CosineLocal } from './cosine-local';
 import type { CandidateDistance, Round } from './layer-profile';
 import { NaiveScorer } from './naive-scorer';
 import type { BaselineName, SearchMode, SearchSettings } from './options';
@@ -12,9 +14,13 @@ import { TrajectoryScorer } from './trajectory-scorer';
 
 /** What a search found. */
 export interface SearchResult {
+  /** A cheap local preview, by sublayer. */
+  readonly cosineLocal: readonly CandidateDistance[];
   /** Distances of the first round, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
+  /** Time and work of the search itself, the baselines not counted. */
+  readonly seconds: number;
   readonly sublayerEvaluations: number;
   readonly naiveSublayerEvaluations: number;
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
@@ -22,12 +28,16 @@ export interface SearchResult {
 
 /** Called as results become known. Rounds count from 1. */
 export interface SearchListener {
+  onCosineLocal(distances: readonly CandidateDistance[]): void;
   onCandidate(round: number, distance: CandidateDistance): void;
   onRound(round: number, result: Round): void;
   onBaseline(name: BaselineName, rounds: readonly Round[]): void;
   /** Before each round: its number, and how many are expected in all. */
   onStage(stage: string): void;
 }
+
+/** Steps of baselines begin with this. */
+export const baselineStep = 'baseline.';
 
 /** How the rounds after the first are decided. */
 const strategies: Readonly<Record<'exact' | 'lazy' | 'naive', Strategy>> = {
@@ -49,11 +59,16 @@ export async function search(
   const scorer: Scorer =
     settings.mode === 'naive' ? new NaiveScorer(setup) : new TrajectoryScorer(setup);
   const before = setup.executor.evaluations;
+  const started = performance.now();
   listener.onStage('Dense model');
-  const dense = await scorer.start();
+  const cosine = new CosineLocal(setup);
+  const dense = await scorer.start(cosine.observe);
+  listener.onCosineLocal(cosine.distances());
+  await refuseNonFinite(setup, dense);
   const found = await (isGreedy(settings.mode)
     ? greedy(plan, settings.mode, scorer, listener)
     : ranked(plan, settings.mode, scorer, listener));
+  const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.executor.evaluations - before;
   const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
   for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
@@ -63,7 +78,7 @@ export async function search(
       const rounds = await measureOrder(
         plan,
         order,
-        `baseline.${name}`,
+        `${baselineStep}${name}`,
         dense,
         found.rounds.length,
       );
@@ -73,10 +88,20 @@ export async function search(
   }
   return {
     ...found,
+    cosineLocal: cosine.distances(),
+    seconds,
     sublayerEvaluations,
     naiveSublayerEvaluations: plan.naiveEvaluations(found.rounds),
     baselines,
   };
+}
+
+/** Distances to numbers that are not finite mean nothing: the fault is in the weights. */
+async function refuseNonFinite(setup: ScorerSetup, dense: DenseStates): Promise<void> {
+  const faulty = dense.findIndex((state) => !state.every(Number.isFinite));
+  if (faulty >= 0) {
+    throw await explainNonFinite(setup.executor, setup.sequences[faulty] ?? new Int32Array());
+  }
 }
 
 /** The parts of a search that do not change while it runs. */
@@ -225,7 +250,7 @@ async function measureOrder(
   rounds: number,
 ): Promise<readonly Round[]> {
   const scorer = new TrajectoryScorer(plan.setup);
-  await scorer.start(dense);
+  scorer.startFrom(dense);
   return followOrder(plan, order, step, scorer, rounds, () => undefined);
 }
 

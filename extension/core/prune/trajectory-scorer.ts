@@ -2,7 +2,7 @@ import { checkpoint } from '../jobs/job';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { MetricReadout } from './metric-readout';
-import type { DenseStates, Scorer, ScorerSetup } from './scorer';
+import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import type { TermRecord } from './term-memo';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
@@ -39,17 +39,17 @@ export class TrajectoryScorer implements Scorer {
     this.readout = new MetricReadout(executor, metricName, metric);
   }
 
-  public async start(dense?: DenseStates): Promise<DenseStates> {
-    if (dense === undefined) {
-      const end = new Set([this.count]);
-      const final = await this.mainStates(new Map(this.setup.sequences.map((_, i) => [i, end])));
-      this.dense = this.setup.sequences.map(
-        (_, i) => final.get(i)?.get(this.count)?.state ?? new Float32Array(),
-      );
-    } else {
-      this.dense = dense;
-    }
-    return this.dense;
+  public async start(observe?: SublayerObserver): Promise<DenseStates> {
+    const end = new Set([this.count]);
+    const exits = new Map(this.setup.sequences.map((_, i) => [i, end]));
+    const final = await this.mainStates(exits, observe);
+    const dense = [...final.values()].map((states) => states.get(this.count)?.state ?? lost());
+    this.startFrom(dense);
+    return dense;
+  }
+
+  public startFrom(dense: DenseStates): void {
+    this.dense = dense;
   }
 
   public async terms(
@@ -137,6 +137,7 @@ export class TrajectoryScorer implements Scorer {
   /** States of the main trajectory at the given boundaries, by sequence. */
   private async mainStates(
     exits: ReadonlyMap<number, ReadonlySet<number>>,
+    observe?: SublayerObserver,
   ): Promise<Map<number, Map<number, Boundary>>> {
     const found = new Map<number, Map<number, Boundary>>();
     const walkers: Walker[] = [];
@@ -159,11 +160,12 @@ export class TrajectoryScorer implements Scorer {
       }
     }
     const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
-    await this.advance(walkers, last, ({ sequence, boundary, state }) => {
+    const visit = ({ sequence, boundary, state }: Walker): void => {
       if (exits.get(sequence)?.has(boundary) === true) {
         found.get(sequence)?.set(boundary, { boundary, state });
       }
-    });
+    };
+    await this.advance(walkers, last, visit, observe);
     return found;
   }
 
@@ -194,6 +196,7 @@ export class TrajectoryScorer implements Scorer {
     walkers: readonly Walker[],
     end: number,
     visit: (walker: Walker) => void = () => undefined,
+    observe: SublayerObserver = () => undefined,
   ): Promise<void> {
     walkers.forEach(visit);
     for (let index = 0; index < end; index++) {
@@ -207,7 +210,9 @@ export class TrajectoryScorer implements Scorer {
         walker.boundary = index + 1;
       }
       moving.forEach((walker, i) => {
-        walker.state = states[i] ?? walker.state;
+        const next = states[i] ?? lost();
+        observe(index, walker.state, next);
+        walker.state = next;
         this.store.put(walker.trajectory, walker.sequence, walker);
       });
       here.forEach(visit);

@@ -37,6 +37,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
   };
   try {
     return await search(settings, setup, {
+      onCosineLocal: () => undefined,
       onCandidate: () => undefined,
       onRound: () => undefined,
       onBaseline: () => undefined,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatCount, formatPercent } from '../../../extension/services/format';
-import { parseMemorySize } from '../../../extension/services/memory-size';
+import { formatBytes, formatCount, formatPercent } from '../../../extension/core/format';
+import { parseMemorySize } from '../../../extension/core/runtime/memory-size';
 import { parseBudget } from '../../../extension/services/search-budget';
 
 describe('parseMemorySize', () => {

@@ -1,0 +1,35 @@
+import * as v from 'valibot';
+import { UserError } from '../user-error';
+
+/**
+ * Parses JSON text by a schema.
+ * @param what names the kind of document, such as "a prune plan"
+ * @throws UserError naming the file and the field.
+ */
+export function parseDocument<Schema extends v.GenericSchema>(
+  schema: Schema,
+  text: string,
+  file: string,
+  what: string,
+): v.InferOutput<Schema> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy: `Mend the file: it is to be ${what}.`,
+    });
+  }
+  const result = v.safeParse(schema, json);
+  if (result.success) {
+    return result.output;
+  }
+  const [issue] = result.issues;
+  const field = v.getDotPath(issue);
+  throw new UserError(`${issue.message}.`, {
+    file,
+    ...(field === null ? {} : { field }),
+    remedy: `Mend the field: the file is to be ${what}.`,
+  });
+}

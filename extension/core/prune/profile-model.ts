@@ -1,0 +1,210 @@
+import { createHash } from 'node:crypto';
+import { cpus } from 'node:os';
+import * as v from 'valibot';
+import { loadCalibration } from '../data/calibration';
+import type { CalibrationRequest } from '../data/calibration';
+import type { JobContext } from '../jobs/job';
+import { Journal } from '../jobs/journal';
+import { writeDocument } from '../jobs/write-document';
+import { openModel } from '../models/open-model';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { onnxRuntimeVersion } from '../runtime/version';
+import { listCandidates } from './candidates';
+import type { LayerProfile, ProfileEvent } from './layer-profile';
+import { metrics } from './metrics';
+import type { SearchSettings } from './options';
+import { baselineStep, search } from './search';
+import { SearchProgress } from './search-progress';
+import { TermMemo } from './term-memo';
+import type { TermRecord } from './term-memo';
+
+/** What to profile, how, and where the result goes. */
+export interface ProfileJob {
+  readonly model: string;
+  readonly calibration: CalibrationRequest;
+  readonly settings: SearchSettings;
+  readonly device: DeviceChoice;
+  /** Bytes that sessions and kept states may take together. */
+  readonly memoryBytes: number;
+  /** Where the profile is written, or undefined to only return it. */
+  readonly out: string | undefined;
+  /** The journal that lets a stopped run go on. */
+  readonly journal: string;
+}
+
+/** What the program that runs the job knows. */
+export interface ProfileEnvironment {
+  /** Path of the calibration text that comes with Espalier. */
+  readonly bundledText: string;
+  readonly version: string;
+}
+
+/** Where the journal of a profile written to `out` lies. */
+export function journalBeside(out: string): string {
+  return `${out.replace(/\.json$/, '')}.journal.jsonl`;
+}
+
+const entrySchema = v.variant('kind', [
+  v.object({
+    kind: v.literal('term'),
+    step: v.string(),
+    candidate: v.string(),
+    sequence: v.number(),
+    term: v.number(),
+  }),
+  /** What a run had spent when it last wrote; runs add up. */
+  v.object({
+    kind: v.literal('spent'),
+    seconds: v.number(),
+    evaluations: v.number(),
+    run: v.number(),
+  }),
+]);
+type Entry = v.InferOutput<typeof entrySchema>;
+
+/**
+ * Profiles a model: how far its logits move when sublayers are removed, and the best order to remove
+ * them in. Goes on where an earlier run of the same job stopped.
+ */
+export async function profileModel(
+  job: ProfileJob,
+  environment: ProfileEnvironment,
+  context: JobContext<ProfileEvent>,
+): Promise<LayerProfile> {
+  const model = await openModel(job.model);
+  const calibration = await loadCalibration(job.calibration, model, environment.bundledText);
+  for (const warning of model.summary.warnings) {
+    context.warn(warning);
+  }
+  const device = await resolveDevice(job.device, (message) => {
+    context.warn(message);
+  });
+  const { settings } = job;
+  const metric = metrics[settings.metric];
+  const journal = await Journal.open(
+    job.journal,
+    identify(job, model.summary.fingerprint, calibration.summary.fingerprint, environment.version),
+    parseEntry,
+  );
+  const spentBefore = spentOf(journal.replayed);
+  const executor = new LayeredExecutor(model, device, job.memoryBytes);
+  const started = performance.now();
+  const seconds = (): number => (performance.now() - started) / 1000;
+  try {
+    context.emit({
+      kind: 'started',
+      model: model.summary,
+      calibration: calibration.summary,
+      settings,
+      device,
+      candidates: listCandidates(model.summary, settings.level).map(({ id }) => id),
+    });
+    const run = spentBefore.runs;
+    const memo = new TermMemo(termsOf(journal.replayed), async (records) => {
+      const terms: Entry[] = records.map((record) => ({ kind: 'term', ...record }));
+      const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
+      const { evaluations } = executor;
+      const spent: Entry[] = ofSearch
+        ? [{ kind: 'spent', seconds: seconds(), evaluations, run }]
+        : [];
+      await journal.append([...terms, ...spent]);
+    });
+    const progress = new SearchProgress(settings, executor, calibration.sequences.length, context);
+    const found = await search(
+      settings,
+      {
+        executor,
+        sequences: calibration.sequences,
+        metricName: settings.metric,
+        metric,
+        memo,
+        cancellation: context.cancellation,
+        onWork: () => {
+          progress.report();
+        },
+      },
+      progress,
+    );
+    const profile: LayerProfile = {
+      format: 'espalier.layerprofile',
+      version: 1,
+      model: model.summary,
+      calibration: calibration.summary,
+      metric: settings.metric,
+      metricDefinition: metric.definition,
+      settings,
+      search: {
+        mode: settings.mode,
+        device,
+        seconds: spentBefore.seconds + found.seconds,
+        sublayerEvaluations: spentBefore.evaluations + found.sublayerEvaluations,
+        naiveSublayerEvaluations: found.naiveSublayerEvaluations,
+      },
+      candidates: found.candidates,
+      rounds: found.rounds,
+      baselines: found.baselines,
+      cosineLocal: found.cosineLocal,
+      evaluations: [],
+      created: new Date().toISOString(),
+      versions: {
+        espalier: environment.version,
+        onnxruntime: onnxRuntimeVersion(),
+        node: process.versions.node,
+      },
+      machine: {
+        platform: `${process.platform} ${process.arch}`,
+        processor: cpus()[0]?.model ?? 'unknown',
+        cores: cpus().length,
+      },
+    };
+    if (job.out !== undefined) {
+      await writeDocument(job.out, profile);
+    }
+    await journal.remove();
+    return profile;
+  } finally {
+    await executor.dispose();
+  }
+}
+
+function identify(
+  job: ProfileJob,
+  modelFingerprint: string,
+  calibrationFingerprint: string,
+  version: string,
+): string {
+  // The device is left out: a search may go on elsewhere.
+  const parts = { settings: job.settings, modelFingerprint, calibrationFingerprint, version };
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+function parseEntry(value: unknown): Entry | undefined {
+  const result = v.safeParse(entrySchema, value);
+  return result.success ? result.output : undefined;
+}
+
+function termsOf(entries: readonly Entry[]): TermRecord[] {
+  return entries.filter((entry) => entry.kind === 'term');
+}
+
+/** What earlier runs of the job have spent, and how many there were. */
+function spentOf(entries: readonly Entry[]): {
+  seconds: number;
+  evaluations: number;
+  runs: number;
+} {
+  const last = new Map<number, { seconds: number; evaluations: number }>();
+  for (const entry of entries) {
+    if (entry.kind === 'spent') {
+      last.set(entry.run, entry);
+    }
+  }
+  const runs = [...last.values()];
+  return {
+    seconds: runs.reduce((sum, { seconds }) => sum + seconds, 0),
+    evaluations: runs.reduce((sum, { evaluations }) => sum + evaluations, 0),
+    runs: runs.length,
+  };
+}
