@@ -38,6 +38,8 @@ export interface ChartContent {
   readonly logarithmic: boolean;
   /** Horizontal place of the selection and, where measured, its value on `y`. */
   readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
+  /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
+  readonly stepX: number | undefined;
   readonly formatX: (value: number) => string;
   readonly formatY: (value: number) => string;
   readonly pointTitle: (point: ChartPoint) => string;
@@ -64,13 +66,8 @@ export class CurveChart {
       ],
     });
     canvas.addEventListener('click', (event) => {
-      const [hit] = this.chart.getElementsAtEventForMode(
-        event,
-        'nearest',
-        { axis: 'x', intersect: false },
-        true,
-      );
-      const point = hit && this.chart.data.datasets[hit.datasetIndex]?.data[hit.index];
+      const x = this.chart.scales['x']?.getValueForPixel(event.offsetX);
+      const point = x === undefined ? undefined : nearestPoint(this.content, x);
       if (point !== undefined) onPick(point.rounds);
     });
   }
@@ -116,6 +113,16 @@ export class CurveChart {
     }
     ctx.restore();
   }
+}
+
+/** The point of the emphasised series that is nearest to a place on the horizontal axis. */
+function nearestPoint(content: ChartContent | undefined, x: number): ChartPoint | undefined {
+  const points = content?.series.find((one) => one.emphasised)?.points ?? [];
+  return points.reduce<ChartPoint | undefined>(
+    (best, point) =>
+      best !== undefined && Math.abs(best.x - x) <= Math.abs(point.x - x) ? best : point,
+    undefined,
+  );
 }
 
 function dataset(
@@ -164,6 +171,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
           font,
           maxRotation: 0,
           autoSkipPadding: 12,
+          ...(content.stepX === undefined ? {} : { stepSize: content.stepX }),
           callback: (value) => content.formatX(Number(value)),
         },
       },

@@ -22,9 +22,10 @@ export function logScale(values: Iterable<number>): LogScale | undefined {
     min,
     max,
     position: (value) => {
-      if (value <= min) return span === 0 && value === min ? 0.5 : 0;
-      if (value >= max) return 1;
-      return (Math.log(value) - Math.log(min)) / span;
+      if (value < min) return 0;
+      if (value > max) return 1;
+      // Numbers that differ in their last digits alone have the same logarithm.
+      return span === 0 ? 0.5 : Math.min((Math.log(value) - Math.log(min)) / span, 1);
     },
   };
 }
@@ -34,7 +35,7 @@ const TICK_GAP = 0.16;
 
 /** Both ends of a scale and the powers of ten between that leave room for their numbers. */
 export function scaleTicks(scale: LogScale): number[] {
-  if (scale.min === scale.max) return [scale.min];
+  if (scale.position(scale.max) < 1) return [scale.min];
   const ticks: number[] = [scale.min];
   let last = 0;
   for (let power = Math.ceil(Math.log10(scale.min)); power <= Math.log10(scale.max); power++) {

@@ -2,8 +2,7 @@ import { createButton } from '../components/toolkit';
 import { h, setText } from '../dom';
 import { warningIcon } from '../icons';
 import { strings } from '../strings';
-import { availabilityOf } from './availability';
-import { isEmpty } from './empty-state';
+import { availabilityOf, isEmpty } from './availability';
 import type { PanelActions, PanelPart } from './panel-part';
 
 /** The buttons that start jobs. The main one is what comes next: profiling first, then pruning. */

@@ -29,3 +29,8 @@ export function availabilityOf(
     resumable: state.job.kind === 'stopped' && state.job.resumable,
   };
 }
+
+/** Whether there is nothing to show of a profile, and nothing under way. */
+export function isEmpty({ profile, job }: Pick<HeatmapState, 'profile' | 'job'>): boolean {
+  return profile === undefined && job.kind === 'idle';
+}

@@ -8,9 +8,9 @@ import { strings } from '../strings';
 import { createCurveLegend, seriesLooks } from './curve-legend';
 import { axisFormat, createCurveTable } from './curve-table';
 import type { Curves } from './curves';
-import { axes, curvesOf } from './curves';
+import { axes, byteStep, curvesOf } from './curves';
 import { curveSummary } from './curve-summary';
-import { isEmpty } from './empty-state';
+import { isEmpty } from './availability';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { totalsOf } from './selection';
 import type { View } from './view-state';
@@ -83,6 +83,7 @@ export function createCurveSection(view: View, actions: PanelActions): PanelPart
         },
         logarithmic: current.logarithmic,
         selection: selectionOf(frame, curves),
+        stepX: current.axis === 'bytes' ? byteStep(mostRemoved(curves)) : undefined,
         formatX: axisFormat[current.axis],
         formatY: formatDistance,
         pointTitle: ({ rounds, x }) =>
@@ -105,6 +106,11 @@ function seriesOf(curves: Curves, hidden: readonly string[]): ChartSeries[] {
   return all
     .filter(({ name, points }) => points.length > 0 && !hidden.includes(name))
     .map(({ name, points, label }) => ({ label, points, ...seriesLooks[name] }));
+}
+
+function mostRemoved({ greedy, baselines }: Curves): number {
+  const points = [...greedy, ...baselines.flatMap((baseline) => baseline.points)];
+  return Math.max(...points.map((point) => point.x));
 }
 
 function selectionOf({ state, view }: Frame, curves: Curves): { x: number; y: number | undefined } {

@@ -56,7 +56,7 @@ export function curvesOf(profile: ProfileState, model: ModelSummary, axis: Axis)
 }
 
 /** What is gone after 0, 1, 2 … rounds. */
-export function removedAmounts(
+function removedAmounts(
   rounds: readonly Round[],
   model: ModelSummary,
   axis: Axis,
@@ -71,6 +71,16 @@ export function removedAmounts(
     amounts.push(total);
   }
   return amounts;
+}
+
+/** A round step, in binary units, that divides `most` bytes into four to ten parts. */
+export function byteStep(most: number): number {
+  if (most <= 0) return 1;
+  const unit = 1024 ** Math.floor(Math.log2(most) / 10);
+  const rough = most / unit / 5;
+  const decade = 10 ** Math.floor(Math.log10(rough));
+  const factor = [1, 2, 5].findLast((one) => one * decade <= rough) ?? 1;
+  return factor * decade * unit;
 }
 
 /** One line of the chart's table: the model after `rounds` removals, in every order measured. */

@@ -1,15 +1,9 @@
-import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { createButton } from '../components/toolkit';
 import { h } from '../dom';
 import { strings } from '../strings';
-import { availabilityOf } from './availability';
+import { availabilityOf, isEmpty } from './availability';
 import type { PanelPart } from './panel-part';
 import type { Send } from './types';
-
-/** Whether there is nothing to show of a profile, and nothing under way. */
-export function isEmpty({ profile, job }: Pick<HeatmapState, 'profile' | 'job'>): boolean {
-  return profile === undefined && job.kind === 'idle';
-}
 
 /** What to do with a model that has not been profiled. */
 export function createEmptyState(send: Send): PanelPart {

@@ -1,7 +1,7 @@
 import { h, setAttribute, setText } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from '../strings';
-import { isEmpty } from './empty-state';
+import { isEmpty } from './availability';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { perplexitiesOf } from './perplexities';
 import type { SelectionTotals } from './selection';

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { cellFacts, cellLabel } from '../../../webview/heatmap/cell-text';
+import { cellsOf } from '../../../webview/heatmap/cells';
+import { profileOf, roundsOf, stateOf } from './heatmap-fixture';
+
+describe('cells', () => {
+  it('wait without a profile, and carry the marks all the same', () => {
+    const { cells, distances } = cellsOf(
+      stateOf({ removed: ['block.1.attention'], protectedIds: ['block.0'] }),
+    );
+    expect(distances).toBeUndefined();
+    expect(cells.map(({ status }) => status)).toEqual(Array(6).fill('pending'));
+    expect(cells.map(({ mark }) => mark)).toEqual([
+      'protected',
+      'protected',
+      'removed',
+      'keep',
+      'keep',
+      'keep',
+    ]);
+  });
+
+  it('show the preview until the distance arrives, and rank what has arrived', () => {
+    const profile = profileOf({
+      candidates: [
+        { sublayer: 'block.0.attention', distance: 0.5 },
+        { sublayer: 'block.1.attention', distance: 0.01 },
+        { sublayer: 'block.2.attention', distance: null, atLeast: 0.2 },
+      ],
+      cosineLocal: [
+        { sublayer: 'block.0.attention', distance: 0.3 },
+        { sublayer: 'block.2.feedforward', distance: 0.1 },
+      ],
+    });
+    const { byId, ranked, distances } = cellsOf(stateOf({ profile }));
+    expect(ranked).toBe(2);
+    expect(distances).toMatchObject({ min: 0.01, max: 0.5 });
+    expect(byId.get('block.0.attention')).toMatchObject({
+      status: 'measured',
+      rank: 2,
+      preview: 0.3,
+    });
+    expect(byId.get('block.1.attention')).toMatchObject({ rank: 1 });
+    expect(byId.get('block.2.attention')).toMatchObject({ status: 'measured', atLeast: 0.2 });
+    expect(byId.get('block.2.attention')?.rank).toBeUndefined();
+    expect(byId.get('block.2.feedforward')).toMatchObject({ status: 'preview', preview: 0.1 });
+    expect(byId.get('block.1.feedforward')).toMatchObject({ status: 'pending' });
+  });
+
+  it('share the distance, the rank and the round of their block', () => {
+    const profile = profileOf({
+      settings: { ...profileOf().settings, level: 'block' },
+      candidates: [{ sublayer: 'block.2', distance: 0.5 }],
+      rounds: roundsOf('block.2'),
+    });
+    const { byId } = cellsOf(stateOf({ profile, removed: ['block.2'] }));
+    for (const [id, order] of [
+      ['block.2.attention', 1],
+      ['block.2.feedforward', 2],
+    ] as const) {
+      expect(byId.get(id)).toMatchObject({
+        distance: 0.5,
+        rank: 1,
+        round: 1,
+        order,
+        mark: 'removed',
+      });
+    }
+  });
+
+  it('are left out where the search does not consider their kind', () => {
+    const settings = { ...profileOf().settings, level: 'attention' as const };
+    const { byId } = cellsOf(stateOf({ profile: profileOf({ settings }) }));
+    expect(byId.get('block.0.feedforward')?.status).toBe('excluded');
+    expect(byId.get('block.0.attention')?.status).toBe('pending');
+  });
+
+  it('order removed sublayers as the selection lists them', () => {
+    const { byId } = cellsOf(stateOf({ removed: ['block.2.attention', 'block.0.attention'] }));
+    expect(byId.get('block.2.attention')?.order).toBe(1);
+    expect(byId.get('block.0.attention')?.order).toBe(2);
+  });
+});
+
+describe('words of a cell', () => {
+  const profile = profileOf({
+    candidates: [
+      { sublayer: 'block.0.attention', distance: 0.0123 },
+      { sublayer: 'block.0.feedforward', distance: null, atLeast: 0.5 },
+    ],
+    cosineLocal: [{ sublayer: 'block.1.attention', distance: 0.25 }],
+  });
+  const set = cellsOf(stateOf({ profile, removed: ['block.0.attention'] }));
+  const label = (id: string) => {
+    const cell = set.byId.get(id);
+    return cell && cellLabel(cell, set.ranked);
+  };
+
+  it('say what is known', () => {
+    expect(label('block.0.attention')).toBe(
+      'Attention, block 0: removed, number 1, distance 0.0123, rank 1 of 1',
+    );
+    expect(label('block.0.feedforward')).toBe('Feed-forward, block 0: kept, distance ≥ 0.5');
+    expect(label('block.1.attention')).toBe('Attention, block 1: kept, preview 0.25');
+    expect(label('block.2.attention')).toBe('Attention, block 2: kept, not measured yet');
+  });
+
+  it('give every number below the grid', () => {
+    const cell = set.byId.get('block.0.attention');
+    const facts = cell === undefined ? [] : cellFacts(cell, set.ranked);
+    expect(Object.fromEntries(facts.map(({ name, value }) => [name, value]))).toMatchObject({
+      Distance: '0.0123',
+      Rank: '1 of 1',
+      Parameters: '10',
+      Bytes: '20 B',
+      'FLOPs per token': '20',
+      'KV cache per token': '4 B',
+      'Removed in round': '–',
+    });
+  });
+});

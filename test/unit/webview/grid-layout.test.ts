@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { gridLayout, moveInGrid } from '../../../webview/heatmap/grid-layout';
+import type { Place } from '../../../webview/heatmap/grid-layout';
+
+describe('layout', () => {
+  it('shows distances in the cells where there is room', () => {
+    expect(gridLayout(1360, 12)).toEqual({
+      orientation: 'across',
+      dense: false,
+      labelEvery: 1,
+      showValues: true,
+    });
+    expect(gridLayout(440, 12)).toMatchObject({ orientation: 'across', showValues: false });
+  });
+
+  it('shrinks eighty blocks into a wide panel', () => {
+    expect(gridLayout(1360, 80)).toEqual({
+      orientation: 'across',
+      dense: true,
+      labelEvery: 5,
+      showValues: false,
+    });
+  });
+
+  it('runs down in a narrow panel that cannot hold the blocks', () => {
+    expect(gridLayout(440, 80)).toMatchObject({ orientation: 'down', showValues: true });
+    expect(gridLayout(800, 80)).toMatchObject({ orientation: 'across' });
+  });
+});
+
+describe('moving', () => {
+  const all = () => true;
+  const from: Place = { row: 0, column: 1 };
+  const move = (key: string, start: Place, filled: (place: Place) => boolean = all) =>
+    moveInGrid(key, false, start, 2, 3, filled);
+
+  it('goes to the neighbour and stays at the edge', () => {
+    expect(move('ArrowRight', from)).toEqual({ row: 0, column: 2 });
+    expect(move('ArrowLeft', from)).toEqual({ row: 0, column: 0 });
+    expect(move('ArrowDown', from)).toEqual({ row: 1, column: 1 });
+    expect(move('ArrowUp', from)).toEqual(from);
+  });
+
+  it('goes to the ends of the row, with Control to those of the grid', () => {
+    expect(move('End', from)).toEqual({ row: 0, column: 2 });
+    expect(move('Home', { row: 1, column: 2 })).toEqual({ row: 1, column: 0 });
+    expect(moveInGrid('End', true, from, 2, 3, all)).toEqual({ row: 1, column: 2 });
+    expect(moveInGrid('Home', true, { row: 1, column: 2 }, 2, 3, all)).toEqual({
+      row: 0,
+      column: 0,
+    });
+  });
+
+  it('steps over places without a sublayer', () => {
+    const withHole = ({ row, column }: Place) => !(row === 0 && column === 1);
+    expect(move('ArrowRight', { row: 0, column: 0 }, withHole)).toEqual({ row: 0, column: 2 });
+    expect(move('ArrowUp', { row: 1, column: 1 }, withHole)).toEqual({ row: 1, column: 1 });
+  });
+
+  it('leaves other keys alone', () => {
+    expect(move('a', from)).toBeUndefined();
+  });
+});

@@ -1,0 +1,94 @@
+import type { HeatmapState, ProfileState } from '../../../extension/protocol/heatmap';
+import type { ModelSummary } from '../../../webview/heatmap/types';
+
+/** A model whose attention has 10 parameters and whose feed-forward has 30, in 2 bytes each. */
+export function modelOf(blocks: number): ModelSummary {
+  const sublayers = Array.from({ length: blocks }, (_, block) => [
+    {
+      id: `block.${block}.attention`,
+      block,
+      kind: 'attention' as const,
+      parameters: 10,
+      bytes: 20,
+      flopsPerToken: 20,
+      kvBytesPerToken: 4,
+    },
+    {
+      id: `block.${block}.feedforward`,
+      block,
+      kind: 'feedforward' as const,
+      parameters: 30,
+      bytes: 60,
+      flopsPerToken: 60,
+      kvBytesPerToken: 0,
+    },
+  ]).flat();
+  const parameters = 40 * blocks + 20;
+  return {
+    name: 'tiny',
+    path: '/models/tiny',
+    architecture: 'llama',
+    parameters,
+    bytes: 2 * parameters,
+    dtypes: { BF16: 2 * parameters },
+    blocks,
+    hiddenSize: 4,
+    vocabularySize: 5,
+    maxPositions: 16,
+    tiedHead: true,
+    sublayers,
+    fingerprint: 'f',
+    warnings: [],
+  };
+}
+
+export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
+  return {
+    settings: {
+      metric: 'js',
+      mode: 'exact',
+      level: 'sublayer',
+      budget: { kind: 'all' },
+      protect: [],
+      exclude: 0,
+      everyDistance: false,
+      baselines: [],
+      seed: 0,
+    },
+    metricDefinition: 'Jensen–Shannon divergence',
+    calibration: { source: 'bundled', sequences: 1, length: 8, tokens: 8, fingerprint: 'c' },
+    candidates: [],
+    cosineLocal: [],
+    rounds: [],
+    baselines: {},
+    evaluations: [],
+    ...changes,
+  };
+}
+
+export function stateOf(changes: Partial<HeatmapState> = {}): HeatmapState {
+  return {
+    model: modelOf(3),
+    profile: undefined,
+    job: { kind: 'idle' },
+    selectedRounds: undefined,
+    removed: [],
+    protectedIds: [],
+    configPreview: { lines: [], loadsWith: '' },
+    selectionEvaluation: undefined,
+    blocked: undefined,
+    ...changes,
+  };
+}
+
+/** The rounds that remove these candidates, at distances 0.1, 0.2 … */
+export function roundsOf(...removed: readonly string[]): ProfileState['rounds'] {
+  return removed.map((id, index) => ({ removed: id, distance: (index + 1) / 10 }));
+}
+
+export function evaluationOf(
+  rounds: number,
+  perplexity: number,
+): ProfileState['evaluations'][number] {
+  return { rounds, text: 'held-out', perplexity, tokens: 100, tokensPerSecond: 10 };
+}

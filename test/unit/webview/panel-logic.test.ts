@@ -1,0 +1,157 @@
+import { describe, expect, it } from 'vitest';
+import type { ConfigChange } from '../../../extension/protocol/heatmap';
+import {
+  formatBytes,
+  formatCompact,
+  formatDistance,
+  formatDistanceShort,
+  formatDuration,
+  formatPercent,
+} from '../../../webview/format';
+import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
+import { changedLines, hunksOf } from '../../../webview/heatmap/config-hunks';
+import { TimeLeft } from '../../../webview/heatmap/eta';
+import { perplexitiesOf } from '../../../webview/heatmap/perplexities';
+import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
+
+describe('what can be done', () => {
+  it('needs a selection to prune or to save a plan, not to evaluate', () => {
+    const available = availabilityOf(stateOf());
+    expect(available.profile).toBeUndefined();
+    expect(available.evaluate).toBeUndefined();
+    expect(available.prune).toMatch(/No sublayer/);
+    expect(available.savePlan).toMatch(/No sublayer/);
+  });
+
+  it('waits for a running job, but a plan can be saved', () => {
+    const available = availabilityOf(
+      stateOf({
+        removed: ['block.0.attention'],
+        job: { kind: 'running', what: 'profile', progress: undefined },
+      }),
+    );
+    expect(available.prune).toBe('Profiling is running');
+    expect(available.profile).toBe('Profiling is running');
+    expect(available.savePlan).toBeUndefined();
+  });
+
+  it('says why the workspace allows nothing', () => {
+    const available = availabilityOf(stateOf({ blocked: 'Not trusted.' }));
+    expect([available.profile, available.prune, available.evaluate]).toEqual(
+      Array(3).fill('Not trusted.'),
+    );
+  });
+
+  it('goes on only with a job that left a journal', () => {
+    const job = { kind: 'stopped', what: 'profile', reason: 'crashed', message: '' } as const;
+    expect(availabilityOf(stateOf({ job: { ...job, resumable: true } })).resumable).toBe(true);
+    expect(availabilityOf(stateOf({ job: { ...job, resumable: false } })).resumable).toBe(false);
+  });
+
+  it('starts empty: no profile, and nothing under way', () => {
+    expect(isEmpty(stateOf())).toBe(true);
+    expect(isEmpty(stateOf({ profile: profileOf() }))).toBe(false);
+    const job = { kind: 'running', what: 'profile', progress: undefined } as const;
+    expect(isEmpty(stateOf({ job }))).toBe(false);
+  });
+});
+
+describe('time left', () => {
+  const at = (done: number, stage = 'search') =>
+    ({ stage, done, total: 100, unit: 'sequences' }) as const;
+
+  it('follows the recent speed once there is enough of it', () => {
+    const timeLeft = new TimeLeft();
+    expect(timeLeft.update(at(0), 0)).toBeUndefined();
+    expect(timeLeft.update(at(10), 1000)).toBeUndefined();
+    expect(timeLeft.update(at(40), 4000)).toBeCloseTo(6);
+    expect(timeLeft.update(at(50), 30_000)).toBeCloseTo(50 / (10 / 26));
+  });
+
+  it('starts afresh with a stage, a step back or another job', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update(at(0), 0);
+    expect(timeLeft.update(at(50), 5000)).toBeCloseTo(5);
+    expect(timeLeft.update(at(51, 'write'), 6000)).toBeUndefined();
+    expect(timeLeft.update(at(0, 'write'), 9000)).toBeUndefined();
+    timeLeft.update(undefined, 10_000);
+    expect(timeLeft.update(at(1, 'write'), 20_000)).toBeUndefined();
+  });
+
+  it('says nothing while nothing moves', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update(at(5), 0);
+    expect(timeLeft.update(at(5), 8000)).toBeUndefined();
+  });
+});
+
+describe('preview of config.json', () => {
+  const same = (count: number): ConfigChange[] =>
+    Array.from({ length: count }, (_, index) => ({ line: `same ${index}`, change: 'same' }));
+  const added: ConfigChange = { line: 'new', change: 'added' };
+
+  it('folds what is far from a change', () => {
+    const hunks = hunksOf([...same(10), added, ...same(10)]);
+    expect(hunks.map(({ kind, lines }) => [kind, lines.length])).toEqual([
+      ['folded', 7],
+      ['lines', 7],
+      ['folded', 7],
+    ]);
+  });
+
+  it('does not fold a few lines, and loses none', () => {
+    const lines = [added, ...same(8), added];
+    const hunks = hunksOf(lines);
+    expect(hunks.every(({ kind }) => kind === 'lines')).toBe(true);
+    expect(hunks.flatMap((hunk) => hunk.lines)).toEqual(lines);
+    expect(hunksOf([])).toEqual([]);
+  });
+
+  it('counts both sides', () => {
+    expect(changedLines([added, { line: 'old', change: 'removed' }, added])).toEqual({
+      added: 2,
+      removed: 1,
+    });
+  });
+});
+
+describe('perplexities', () => {
+  const profile = profileOf({ evaluations: [evaluationOf(0, 20), evaluationOf(2, 30)] });
+
+  it('come from the profile, or from an evaluation of the selection', () => {
+    expect(perplexitiesOf(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
+      dense: 20,
+      selected: 30,
+    });
+    const selectionEvaluation = evaluationOf(0, 25);
+    expect(perplexitiesOf(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual({
+      dense: 20,
+      selected: 25,
+    });
+  });
+
+  it('take an evaluation of nothing removed as the dense model', () => {
+    expect(perplexitiesOf(stateOf({ selectionEvaluation: evaluationOf(0, 21) }))).toEqual({
+      dense: 21,
+      selected: 21,
+    });
+    expect(perplexitiesOf(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
+  });
+});
+
+it('formats numbers', () => {
+  expect(formatBytes(0)).toBe('0 B');
+  expect(formatBytes(1023)).toBe('1,020 B');
+  expect(formatBytes(1536)).toBe('1.5 KiB');
+  expect(formatBytes(5 * 1024 ** 4)).toBe('5 TiB');
+  expect(formatCompact(4_187_264)).toBe('4.19M');
+  expect(formatPercent(0.2453)).toBe('24.5%');
+  expect(formatDistance(0)).toBe('0');
+  expect(formatDistance(0.012345)).toBe('0.0123');
+  expect(formatDistance(0.00012345)).toBe('1.23e-4');
+  expect(formatDistanceShort(0.012345)).toBe('0.012');
+  expect(formatDistanceShort(0.00012345)).toBe('1e-4');
+  expect(formatDuration(45.2)).toBe('45 s');
+  expect(formatDuration(200)).toBe('3 min 20 s');
+  expect(formatDuration(7199)).toBe('1 h 59 min');
+});

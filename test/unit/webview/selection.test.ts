@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import {
+  expandSublayers,
+  nextMark,
+  removedAfter,
+  totalsOf,
+} from '../../../webview/heatmap/selection';
+import { modelOf, roundsOf } from './heatmap-fixture';
+
+const model = modelOf(3);
+
+describe('totals of a selection', () => {
+  it('adds up and relates to the whole model, key/value bytes to those of all attention', () => {
+    const totals = totalsOf(['block.0.attention', 'block.2.feedforward'], model);
+    expect(totals).toMatchObject({ sublayers: 2, parameters: 40, bytes: 80, kvBytesPerToken: 4 });
+    expect(totals.shares.sublayers).toBeCloseTo(2 / 6);
+    expect(totals.shares.parameters).toBeCloseTo(40 / 140);
+    expect(totals.shares.bytes).toBeCloseTo(80 / 280);
+    expect(totals.shares.kvBytesPerToken).toBeCloseTo(1 / 3);
+  });
+
+  it('counts a sublayer once and leaves unknown ids out', () => {
+    const ids = ['block.0.attention', 'block.0.attention', 'block.9.attention'];
+    expect(totalsOf(ids, model).sublayers).toBe(1);
+  });
+
+  it('has no share of nothing', () => {
+    const empty = { ...modelOf(0), parameters: 0, bytes: 0 };
+    expect(totalsOf([], empty).shares.kvBytesPerToken).toBe(0);
+  });
+});
+
+describe('what rounds remove', () => {
+  it('takes the first rounds in order and spares protected sublayers', () => {
+    const rounds = roundsOf('block.2.attention', 'block.1.feedforward', 'block.0.attention');
+    expect(removedAfter(rounds, 2, [], model)).toEqual([
+      'block.2.attention',
+      'block.1.feedforward',
+    ]);
+    expect(removedAfter(rounds, 3, ['block.1'], model)).toEqual([
+      'block.2.attention',
+      'block.0.attention',
+    ]);
+  });
+
+  it('takes both sublayers of a block', () => {
+    expect(removedAfter(roundsOf('block.1'), 1, [], model)).toEqual([
+      'block.1.attention',
+      'block.1.feedforward',
+    ]);
+  });
+});
+
+it('lists a sublayer once though its block is named too', () => {
+  expect(expandSublayers(['block.1.feedforward', 'block.1'], model)).toEqual([
+    'block.1.feedforward',
+    'block.1.attention',
+  ]);
+});
+
+it('cycles marks as a click does', () => {
+  expect(nextMark('keep')).toBe('removed');
+  expect(nextMark('removed')).toBe('protected');
+  expect(nextMark('protected')).toBe('keep');
+});
