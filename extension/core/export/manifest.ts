@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { version } from '../../../package.json';
 import type { ModelSummary } from '../models/model-summary';
-import { onnxRuntimeVersion } from '../runtime/causal-onnx-model';
+import { onnxRuntimeVersion } from '../runtime/version';
 import type { OutputFormat, PruneResult } from './prune-result';
 import type { Removal } from './removal';
 
@@ -83,7 +83,7 @@ export async function describeResult(
     created: new Date().toISOString(),
     versions: {
       espalier: version,
-      onnxruntime: onnxRuntimeVersion,
+      onnxruntime: onnxRuntimeVersion(),
       node: process.versions.node,
     },
   };

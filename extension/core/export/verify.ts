@@ -2,9 +2,11 @@ import { join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import { openModel } from '../models/open-model';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { explainNonFinite } from '../runtime/non-finite';
 import { UserError } from '../user-error';
 import { onnxName } from './onnx-writer';
 import type { PruneResult } from './prune-result';
@@ -19,8 +21,9 @@ export interface VerificationOptions {
  * Greatest max |a − b| / max |a| of a result that counts as the same. The same operators run over
  * the same weights, so only their order of summation can differ: some 1e-6 in float32.
  */
-export const tolerance = 1e-4;
+const tolerance = 1e-4;
 const maxTokens = 64;
+const checkingStage = 'Checking the written model';
 
 /** Token ids that are the same for every run with this vocabulary. */
 export function verificationTokens(summary: LayeredModel['summary']): Int32Array {
@@ -32,34 +35,70 @@ export function verificationTokens(summary: LayeredModel['summary']): Int32Array
   });
 }
 
-/** Logits [tokens, vocabulary] of `model` with the sublayers of `removed` skipped. */
-export async function layeredLogits(
+/**
+ * Logits [tokens, vocabulary] of the source with the sublayers of `removed` skipped.
+ * @throws UserError when they are not finite numbers, so that nothing can be compared.
+ */
+export async function sourceLogits(
   model: LayeredModel,
   removed: readonly string[],
   ids: Int32Array,
   options: VerificationOptions,
   context: JobContext,
-  stage: string,
 ): Promise<Float32Array> {
-  const gone = new Set(removed);
-  const total = model.summary.sublayers.length + 1;
+  const indices = model.summary.sublayers.flatMap(({ id }, index) =>
+    removed.includes(id) ? [index] : [],
+  );
+  const skipped = new Set(indices);
   const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
   try {
-    let hidden = await executor.embed(ids);
-    for (const [index, { id }] of model.summary.sublayers.entries()) {
-      await checkpoint(context.cancellation);
-      context.progress({ stage, done: index, total, unit: 'steps' });
-      if (!gone.has(id)) {
-        [hidden = hidden] = await executor.run(index, [hidden]);
-      }
+    const logits = await runLayers(executor, skipped, ids, context, 'Running the source model');
+    if (!logits.every(Number.isFinite)) {
+      throw await explainNonFinite(executor, ids, skipped);
     }
-    await checkpoint(context.cancellation);
-    const logits = await executor.logits(hidden);
-    context.progress({ stage, done: total, total, unit: 'steps' });
     return logits;
   } finally {
     await executor.dispose();
   }
+}
+
+/** Logits of a written safetensors folder, opened anew. */
+export async function writtenLogits(
+  folder: string,
+  ids: Int32Array,
+  options: VerificationOptions,
+  context: JobContext,
+): Promise<Float32Array> {
+  const model = await openModel(folder);
+  const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
+  try {
+    return await runLayers(executor, new Set(), ids, context, checkingStage);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+async function runLayers(
+  executor: LayeredExecutor,
+  skipped: ReadonlySet<number>,
+  ids: Int32Array,
+  context: JobContext,
+  stage: string,
+): Promise<Float32Array> {
+  const { sublayers } = executor.model.summary;
+  const total = sublayers.length + 1;
+  let hidden = await executor.embed(ids);
+  for (const index of sublayers.keys()) {
+    await checkpoint(context.cancellation);
+    context.progress({ stage, done: index, total, unit: 'steps' });
+    if (!skipped.has(index)) {
+      [hidden = hidden] = await executor.run(index, [hidden]);
+    }
+  }
+  await checkpoint(context.cancellation);
+  const logits = await executor.logits(hidden);
+  context.progress({ stage, done: total, total, unit: 'steps' });
+  return logits;
 }
 
 /** Logits of a written ONNX folder, in two steps so that the key/value cache is used. */
@@ -68,7 +107,6 @@ export async function writtenOnnxLogits(
   ids: Int32Array,
   vocabularySize: number,
   context: JobContext,
-  stage: string,
 ): Promise<Float32Array> {
   const model = await CausalOnnxModel.open(join(folder, onnxName));
   try {
@@ -80,7 +118,7 @@ export async function writtenOnnxLogits(
       [split, ids.length],
     ] as const) {
       await checkpoint(context.cancellation);
-      context.progress({ stage, done: from, total: ids.length, unit: 'steps' });
+      context.progress({ stage: checkingStage, done: from, total: ids.length, unit: 'steps' });
       const positions = Array.from({ length: to - from }, (_, i) => from + i);
       const result = await model.run(
         {
@@ -96,19 +134,6 @@ export async function writtenOnnxLogits(
     return logits;
   } finally {
     await model.dispose();
-  }
-}
-
-/** @throws UserError when the source's logits are not numbers, so that nothing can be compared. */
-export function requireFinite(logits: Float32Array, source: string): void {
-  if (!logits.every((value) => Number.isFinite(value))) {
-    throw new UserError(
-      'Without the removed sublayers the model gives logits that are not finite numbers, so the result could not be checked.',
-      {
-        file: source,
-        remedy: 'Look for NaN or infinite weights, or remove other sublayers. Nothing was written.',
-      },
-    );
   }
 }
 

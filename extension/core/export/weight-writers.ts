@@ -2,15 +2,14 @@ import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { ByteCopier } from './byte-copier';
+import { modellingFile, modellingModule } from './modelling-file';
 import { buildOnnxGraph, planOnnxData, writeOnnx } from './onnx-writer';
 import { baseModelType, describeLoading, rewriteConfig } from './pruned-config';
 import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
-import { layeredLogits, writtenOnnxLogits } from './verify';
+import { writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { planShards, planTensors } from './weight-plan';
-import { modellingFile, modellingModule } from './modelling-file';
-import { openModel } from '../models/open-model';
 
 /** The model that is written anew. */
 export interface PruneSource {
@@ -33,8 +32,6 @@ export interface WeightWriter {
   /** Logits [tokens, vocabulary] of what was written, opened anew. */
   logits(folder: string, ids: Int32Array): Promise<Float32Array>;
 }
-
-export const checkingStage = 'Checking the written model';
 
 /** Safetensors as transformers lays them out. */
 export function safetensorsWriter(
@@ -60,8 +57,7 @@ export function safetensorsWriter(
         : {}),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
-    logits: async (folder, ids) =>
-      layeredLogits(await openModel(folder), [], ids, options, context, checkingStage),
+    logits: async (folder, ids) => writtenLogits(folder, ids, options, context),
   };
 }
 
@@ -87,7 +83,6 @@ export function onnxWriter(
       'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
-    logits: async (folder, ids) =>
-      writtenOnnxLogits(folder, ids, summary.vocabularySize, context, checkingStage),
+    logits: async (folder, ids) => writtenOnnxLogits(folder, ids, summary.vocabularySize, context),
   };
 }

@@ -1,6 +1,5 @@
-import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-
-export const onnxRuntimeVersion = env.versions.node ?? 'unknown';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { floatsOf, int64Tensor, tensorOf } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
 export interface CausalStep {
@@ -64,11 +63,7 @@ export class CausalOnnxModel {
     for (const name of Object.keys(cache)) {
       next[name] = tensorOf(outputs, name.replace('past_key_values.', 'present.'));
     }
-    const { data } = tensorOf(outputs, 'logits');
-    if (!(data instanceof Float32Array)) {
-      throw new Error('the logits are not float32');
-    }
-    return { logits: data, cache: next };
+    return { logits: floatsOf(outputs, 'logits'), cache: next };
   }
 
   public async dispose(): Promise<void> {
@@ -77,14 +72,6 @@ export class CausalOnnxModel {
 }
 
 function integers(rows: readonly (readonly number[])[]): Tensor {
-  const data = BigInt64Array.from(rows.flat(), BigInt);
-  return new Tensor('int64', data, [rows.length, data.length / rows.length]);
-}
-
-function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: string): Tensor {
-  const value = outputs[name];
-  if (!(value instanceof Tensor)) {
-    throw new Error(`the graph has no output named ${name}`);
-  }
-  return value;
+  const values = rows.flat();
+  return int64Tensor(values, [rows.length, values.length / rows.length]);
 }
