@@ -32,7 +32,7 @@ export function activate(context: ExtensionContext): Espalier {
     modulePath: Uri.joinPath(context.extensionUri, 'dist', 'worker.js').fsPath,
     graceMilliseconds,
     onOutput: (text) => {
-      log.debug(text.trimEnd());
+      log.warn(text.trimEnd());
     },
   });
   const settings = new Settings();

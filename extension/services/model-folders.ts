@@ -37,6 +37,7 @@ export class ModelFolders implements Disposable {
         this.#refresh.trigger();
       }),
     );
+    this.#refresh.trigger();
   }
 
   public get folders(): readonly Uri[] {
@@ -69,10 +70,11 @@ export class ModelFolders implements Disposable {
       ),
     );
     this.#folders = found.flat().sort((a, b) => a.path.localeCompare(b.path));
+    // `resourcePath` is the path of the file system, or of the URI where the host is remote.
     await commands.executeCommand(
       'setContext',
       contextKey,
-      this.#folders.map((folder) => folder.fsPath),
+      [...new Set(this.#folders.flatMap((folder) => [folder.fsPath, folder.path]))],
     );
     this.#changed.fire();
   }

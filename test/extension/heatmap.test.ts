@@ -70,7 +70,7 @@ describe('the heatmap panel', () => {
     espalier.heatmaps.fill(webviewPanel, session);
     const { webview } = webviewPanel;
     const policy = /Content-Security-Policy" content="([^"]*)"/.exec(webview.html)?.[1] ?? '';
-    assert.match(policy, /^default-src 'none'; script-src 'nonce-[^']+'; style-src [^']+$/);
+    assert.match(policy, /^default-src 'none'; script-src 'nonce-[^']+'; style-src /);
     assert.doesNotMatch(policy, /unsafe/);
     assert.deepEqual(
       webview.options.localResourceRoots?.map(({ path }) => path.split('/').slice(-2).join('/')),

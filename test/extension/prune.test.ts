@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { PruneResult } from '../../extension/core/export/prune-result';
@@ -7,6 +7,7 @@ import type { PrunePlan } from '../../extension/core/prune/prune-plan';
 import type { Espalier } from '../../extension/extension';
 import { whyUnfit } from '../../extension/commands/prune-layers';
 import type { ModelSession } from '../../extension/services/model-session';
+import { planOf } from '../../extension/services/plans';
 import { activate, placeFixture, workspacePath } from './support';
 
 describe('Prune Layers', () => {
@@ -57,30 +58,21 @@ describe('Prune Layers', () => {
   });
 
   it('leaves an existing folder alone unless told otherwise', async () => {
-    const out = workspacePath('taken');
-    await mkdir(out);
-    await writeFile(join(out, 'precious.txt'), 'keep');
-    const options = espalier.settings.runOptions();
-    await assert.rejects(
-      espalier.worker.request('prune', {
-        ...options,
-        model: session.model.path,
-        plan: {
-          format: 'espalier.pruneplan',
-          version: 1,
-          model: { path: session.model.path },
-          remove: ['block.1'],
-        },
-        out,
-        format: 'safetensors',
-        overwrite: false,
-      }),
-      /taken/,
-    );
-    assert.equal(await readFile(join(out, 'precious.txt'), 'utf8'), 'keep');
-    await prune({ format: 'safetensors', out, overwrite: true });
-    assert.ok((await readdir(out)).includes('config.json'));
-    await assert.rejects(stat(join(out, 'precious.txt')));
+    const out = workspacePath('whole-pruned');
+    const precious = join(out, 'precious.txt');
+    await writeFile(precious, 'keep');
+    const request = {
+      ...espalier.settings.runOptions(),
+      model: session.model.path,
+      plan: planOf(session, out),
+      out,
+      format: 'safetensors',
+      overwrite: false,
+    } as const;
+    await assert.rejects(espalier.worker.request('prune', request), /whole-pruned.*exists/);
+    assert.equal(await readFile(precious, 'utf8'), 'keep');
+    assert.ok(await prune({ format: 'safetensors', out, overwrite: true }));
+    await assert.rejects(stat(precious));
   });
 
   it('saves the selection as a plan beside the model', async () => {
