@@ -23,7 +23,11 @@ export async function locateModel(path: string): Promise<ModelFolder> {
     throw new UserError('There is no such file or folder.', { file: path });
   });
   const folder = found.isDirectory() ? absolute : dirname(absolute);
-  const names = await readdir(folder);
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw new UserError(`The folder cannot be read: ${(error as Error).message}.`, {
+      file: folder,
+    });
+  });
   if (!names.includes('config.json')) {
     throw new UserError('The folder has no config.json.', {
       file: folder,

@@ -1,10 +1,11 @@
-import { open, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { visit } from 'jsonc-parser';
 import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
 import type { Checkpoint, DType, LazyTensor } from './lazy-tensor';
+import { readSmallText, withRegularFile } from './regular-file';
 
 /** Longest header the format's reference implementation accepts, in bytes. */
 const maxHeaderBytes = 100_000_000;
@@ -24,18 +25,11 @@ export interface SafetensorsHeader {
  * @throws UserError naming the file and the tensor at fault.
  */
 export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
-  const file = await realpath(path).catch(() => {
-    throw new UserError('There is no such file.', { file: path });
-  });
-  const handle = await open(file, 'r');
-  try {
-    const { size } = await handle.stat();
+  return withRegularFile(path, async ({ handle, file, size }) => {
     const text = await readHeaderText(handle, size, path);
     const dataStart = 8 + text.bytes;
     return { ...parseHeader(text.json, path, file, dataStart, size), dataStart };
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 async function readHeaderText(
@@ -68,7 +62,8 @@ async function readHeaderText(
   const buffer = Buffer.alloc(bytes);
   await handle.read(buffer, 0, bytes, 8);
   try {
-    return { json: new TextDecoder('utf-8', { fatal: true }).decode(buffer), bytes };
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    return { json: decoder.decode(buffer), bytes };
   } catch {
     throw new UserError('The header is not UTF-8.', { file: path, remedy: incomplete });
   }
@@ -105,25 +100,34 @@ function parseHeader(
 /** JSON.parse keeps the last of two equal keys in silence; two tensors of one name are a fault. */
 function refuseDuplicateKeys(json: string, path: string): void {
   const open: Set<string>[] = [];
-  visit(json, {
-    onObjectBegin: () => {
-      open.push(new Set());
-    },
-    onObjectEnd: () => {
-      open.pop();
-    },
-    onObjectProperty: (name) => {
-      const names = open.at(-1);
-      if (names?.has(name) === true) {
-        throw new UserError('The name occurs twice in the header.', {
-          file: path,
-          field: name,
-          remedy: incomplete,
-        });
-      }
-      names?.add(name);
-    },
-  });
+  let twice: string | undefined;
+  try {
+    visit(json, {
+      onObjectBegin: () => {
+        open.push(new Set());
+      },
+      onObjectEnd: () => {
+        open.pop();
+      },
+      onObjectProperty: (name) => {
+        const names = open.at(-1);
+        twice ??= names?.has(name) === true ? name : undefined;
+        names?.add(name);
+      },
+    });
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new UserError('The header is nested too deeply.', { file: path, remedy: incomplete });
+    }
+    throw error;
+  }
+  if (twice !== undefined) {
+    throw new UserError('The name occurs twice in the header.', {
+      file: path,
+      field: twice,
+      remedy: incomplete,
+    });
+  }
 }
 
 function parseMetadata(value: unknown, path: string): Record<string, string> {
@@ -259,6 +263,14 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
           remedy: 'Shards of two different models are mixed: download them again.',
         });
       }
+      const other = tensors.get(tensor.name);
+      if (other !== undefined) {
+        throw new UserError(`The tensor lies in ${basename(other.file)} too.`, {
+          file: shardPath,
+          field: tensor.name,
+          remedy: 'Shards of two different models are mixed: download them again.',
+        });
+      }
       tensors.set(tensor.name, tensor);
     }
   }
@@ -276,16 +288,12 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
 
 async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
   const remedy = 'Download the index again.';
+  const text = await readSmallText(indexPath);
   let index: unknown;
   try {
-    const handle = await open(indexPath, 'r');
-    try {
-      index = JSON.parse(await handle.readFile('utf8'));
-    } finally {
-      await handle.close();
-    }
+    index = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`The index cannot be read: ${(error as Error).message}.`, {
+    throw new UserError(`The index is not JSON: ${(error as Error).message}.`, {
       file: indexPath,
       remedy,
     });

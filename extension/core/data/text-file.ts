@@ -1,5 +1,5 @@
-import { open, stat } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { withRegularFile } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
 
 /** The beginning of a text, or all of it. */
@@ -41,24 +41,11 @@ export async function readText(file: string): Promise<string> {
 }
 
 async function readBytes(file: string, bytes: number): Promise<{ data: Buffer; whole: boolean }> {
-  const found = await stat(file).catch(() => {
-    throw new UserError('There is no such file.', { file, remedy: 'Choose a text file.' });
+  return withRegularFile(file, async ({ handle, size }) => {
+    const data = Buffer.alloc(Math.min(bytes, maxTextBytes, size));
+    const { bytesRead } = await handle.read(data, 0, data.length, 0);
+    return { data: data.subarray(0, bytesRead), whole: bytesRead === size };
   });
-  if (!found.isFile()) {
-    throw new UserError('This is not a file.', { file, remedy: 'Choose a text file.' });
-  }
-  try {
-    const handle = await open(file, 'r');
-    try {
-      const data = Buffer.alloc(Math.min(bytes, maxTextBytes, found.size));
-      const { bytesRead } = await handle.read(data, 0, data.length, 0);
-      return { data: data.subarray(0, bytesRead), whole: bytesRead === found.size };
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw new UserError(`The file cannot be read: ${(error as Error).message}.`, { file });
-  }
 }
 
 function decode(data: Buffer, whole: boolean, file: string): string {

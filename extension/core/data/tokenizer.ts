@@ -1,6 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
 
 const fileName = 'tokenizer.json';
@@ -91,14 +93,7 @@ async function readSettings(file: string): Promise<object> {
 }
 
 async function readIfPresent(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return undefined;
-    }
-    throw new UserError(`The file cannot be read: ${messageOf(error)}.`, { file });
-  }
+  return existsSync(file) ? readSmallText(file) : undefined;
 }
 
 function parse(text: string, file: string): Record<string, unknown> {

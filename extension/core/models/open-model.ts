@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { dtypeBits, elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { locateModel } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
+import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import { architectures } from './architectures';
@@ -21,7 +21,7 @@ import { sublayerTensors, TransformerModel } from './transformer-model';
  */
 export async function openModel(path: string): Promise<LayeredModel> {
   const folder = await locateModel(path);
-  const configText = await readFile(folder.config, 'utf8');
+  const configText = await readSmallText(folder.config);
   const modelType = readModelType(configText);
   const architecture = architectures.find((known) => known.modelType === baseType(modelType));
   if (modelType !== undefined && architecture === undefined) {

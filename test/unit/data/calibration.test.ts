@@ -82,7 +82,7 @@ describe('a request that cannot be met', () => {
       () => ({ file: join(folder, 'nowhere.txt'), sequences: 1, length: 8 }),
       /nowhere\.txt: There is no such file/,
     ],
-    ['a folder', () => ({ file: folder, sequences: 1, length: 8 }), /This is not a file/],
+    ['a folder', () => ({ file: folder, sequences: 1, length: 8 }), /not a regular file/],
     [
       'bytes that are not UTF-8',
       () => ({

@@ -1,0 +1,62 @@
+import { open, realpath, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { UserError } from '../user-error';
+
+/** A file that is open for reading. */
+export interface RegularFile {
+  readonly handle: FileHandle;
+  /** Absolute path, links resolved. */
+  readonly file: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/**
+ * Opens a file and closes it after `read`. Pipes and devices, which could be waited for without
+ * end, are refused like folders.
+ * @throws UserError naming the file when it cannot be opened.
+ */
+export async function withRegularFile<T>(
+  path: string,
+  read: (opened: RegularFile) => Promise<T>,
+): Promise<T> {
+  const file = await realpath(path).catch(() => {
+    throw new UserError('There is no such file.', { file: path });
+  });
+  const { size } = await stat(file).then((found) => {
+    if (!found.isFile()) {
+      throw new UserError('This is not a regular file.', { file: path });
+    }
+    return found;
+  });
+  const handle = await open(file, 'r').catch((error: unknown) => {
+    throw new UserError(`The file cannot be read: ${(error as Error).message}.`, { file: path });
+  });
+  try {
+    return await read({ handle, file, size });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Longest text that {@link readSmallText} reads, in bytes. */
+const maxTextBytes = 100_000_000;
+
+/**
+ * Reads a whole text file that is expected to be small.
+ * @throws UserError naming the file when it is missing, too large or not UTF-8.
+ */
+export async function readSmallText(path: string): Promise<string> {
+  return withRegularFile(path, async ({ handle, size }) => {
+    if (size > maxTextBytes) {
+      throw new UserError(`The file has ${size} bytes, more than the ${maxTextBytes} expected.`, {
+        file: path,
+      });
+    }
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(await handle.readFile());
+    } catch {
+      throw new UserError('The file is not UTF-8 text.', { file: path });
+    }
+  });
+}
