@@ -79,6 +79,7 @@ async function webviewPanels() {
     .filter((entry) => entry.isDirectory())
     .map((entry) => ({ in: `webview/${entry.name}/main.ts`, out: entry.name }))
     .filter((panel) => existsSync(join(root, panel.in)));
+  if (panels.length === 0) throw new Error('webview/ has no panel with a main.ts');
   return panels;
 }
 
@@ -90,12 +91,7 @@ async function extensionTests() {
     .map((file) => `test/extension/${file}`);
 }
 
-const present = bundles.filter(
-  ({ entryPoints }) =>
-    Array.isArray(entryPoints) &&
-    entryPoints.every((entry) => typeof entry !== 'string' || existsSync(join(root, entry))),
-);
-const contexts = await Promise.all(present.map((options) => context(options)));
+const contexts = await Promise.all(bundles.map((options) => context(options)));
 if (flags.watch) {
   await Promise.all(contexts.map((bundle) => bundle.watch()));
   say('Watching for changes; Ctrl-C ends.');
@@ -103,8 +99,9 @@ if (flags.watch) {
   try {
     await Promise.all(contexts.map((bundle) => bundle.rebuild()));
     await chmod(join(root, 'dist', 'cli.js'), 0o755);
-  } catch {
-    process.exitCode = 1; // esbuild has printed the errors
+  } catch (error) {
+    if (!(error instanceof Error && 'errors' in error)) throw error;
+    process.exitCode = 1; // esbuild has printed them
   } finally {
     await Promise.all(contexts.map((bundle) => bundle.dispose()));
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Browser, Frame, Locator, Page } from 'playwright-core';
 import { root } from '../../../scripts/lib/repository.mjs';
 
-export const ARTIFACTS = join(root, 'test', 'artifacts');
+const ARTIFACTS = join(root, 'test', 'artifacts');
 
 /** A user's hands and eyes in one window of the editor. */
 export class Workbench {
@@ -98,11 +98,31 @@ export class Workbench {
     await this.tab(path.at(-1) ?? '').waitFor();
   }
 
-  /** Right-clicks in the explorer and chooses an entry; a second label chooses from the first one's submenu. */
+  /** Right-clicks in the explorer and chooses an entry; further labels choose from the submenus. */
   public async explorerMenu(path: readonly string[], ...labels: readonly string[]): Promise<void> {
-    const row = await this.explorerRow(...path);
-    await row.click({ button: 'right' });
+    await this.openExplorerMenu(path, labels[0]);
     for (const label of labels) await this.clickMenuItem(label);
+  }
+
+  /** Opens the menu of a row anew until it has the entry, which the extension may bring a moment after its start. */
+  private async openExplorerMenu(path: readonly string[], entry = ''): Promise<void> {
+    const row = await this.explorerRow(...path);
+    for (let attempt = 0; attempt < 15; attempt++) {
+      await row.click({ button: 'right' });
+      await this.page.locator('.monaco-menu').first().waitFor();
+      await this.page.waitForTimeout(200);
+      if (await this.menuItem(entry).isVisible()) return;
+      await this.closeMenus();
+      await this.page.waitForTimeout(1000);
+    }
+    throw new Error(`the menu of ${path.join('/')} has no entry ${entry}`);
+  }
+
+  public async closeMenus(): Promise<void> {
+    for (const menus = this.page.locator('.monaco-menu'); (await menus.count()) > 0;) {
+      await this.page.keyboard.press('Escape');
+      await this.page.waitForTimeout(100);
+    }
   }
 
   /** Menus ignore a click that comes right after they open: clicks until the menu answers. */
