@@ -308,7 +308,7 @@ async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
   }
   return new Map(
     Object.entries(weightMap).map(([name, shard]) => {
-      if (typeof shard !== 'string' || shard === '' || shard !== basename(shard)) {
+      if (typeof shard !== 'string' || !isFileName(shard)) {
         throw new UserError(
           `${JSON.stringify(shard)} is not the name of a file beside the index.`,
           { file: indexPath, field: `weight_map.${name}`, remedy },
@@ -317,6 +317,11 @@ async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
       return [name, shard];
     }),
   );
+}
+
+/** Names that would lead out of the folder, on any system, are no file names. */
+function isFileName(name: string): boolean {
+  return !['', '.', '..'].includes(name) && !/[\\/]/.test(name);
 }
 
 async function isFile(path: string): Promise<boolean> {
