@@ -5,8 +5,12 @@ import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
 import type { MetricName } from './options';
 
-/** Most logits of one model in one run; a graph holds a handful of arrays of this size. */
-const maxLogitsPerRun = 1 << 23;
+/** Logits in one run, at about the size of a processor's cache; a graph holds a handful of such arrays. */
+const maxLogitsPerRun = 1 << 20;
+/** The dense model's logits are computed once per run, so several candidates share them. */
+const maxBatch = 16;
+/** Fewer rows than this leave the head's matrix product waiting for memory. */
+const minTokensPerRun = 4;
 
 /** Measures candidates' final hidden states against the dense model's; logits stay inside ONNX Runtime. */
 export class MetricReadout {
@@ -46,8 +50,9 @@ export class MetricReadout {
     candidates: readonly HiddenState[],
   ): Promise<number[]> {
     const { hiddenSize, vocabularySize } = this.executor.model.summary;
-    const tokens = Math.max(1, Math.min(ids.length, Math.floor(maxLogitsPerRun / vocabularySize)));
-    const batch = Math.max(1, Math.floor(maxLogitsPerRun / (vocabularySize * tokens)));
+    const batch = Math.min(candidates.length, maxBatch);
+    const fitting = Math.floor(maxLogitsPerRun / (vocabularySize * (batch + 1)));
+    const tokens = Math.min(ids.length, Math.max(minTokensPerRun, fitting));
     const next = Int32Array.from(ids, (_, i) => ids[i + 1] ?? -1);
     const sums = new Array<number>(candidates.length).fill(0);
     for (let first = 0; first < candidates.length; first += batch) {

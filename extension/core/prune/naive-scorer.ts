@@ -76,16 +76,18 @@ export class NaiveScorer implements Scorer {
     observe?: SublayerObserver,
   ): Promise<HiddenState> {
     const { executor, cancellation, onWork } = this.setup;
+    const pause = async (): Promise<void> => {
+      onWork();
+      await checkpoint(cancellation);
+    };
     let state = await executor.embed(ids);
     for (const index of executor.model.summary.sublayers.keys()) {
       if (!skip.has(index)) {
-        const [next = state] = await executor.run(index, [state]);
+        const [next = state] = await executor.run(index, [state], pause);
         observe?.(index, state, next);
         state = next;
-        onWork();
       }
     }
-    await checkpoint(cancellation);
     return state;
   }
 }

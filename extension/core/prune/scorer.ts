@@ -15,7 +15,7 @@ export interface ScorerSetup {
   readonly metric: Metric;
   readonly memo: TermMemo;
   readonly cancellation: Cancellation;
-  /** Called after every sublayer that was run. */
+  /** Called after every run of ONNX Runtime. */
   readonly onWork: () => void;
 }
 

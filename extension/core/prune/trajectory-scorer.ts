@@ -85,6 +85,11 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
+  private readonly pause = async (): Promise<void> => {
+    this.setup.onWork();
+    await checkpoint(this.setup.cancellation);
+  };
+
   private async measure(
     step: string,
     wanted: readonly { candidate: Candidate; sequence: number }[],
@@ -205,6 +210,7 @@ export class TrajectoryScorer implements Scorer {
       const states = await this.setup.executor.run(
         index,
         moving.map((walker) => walker.state),
+        this.pause,
       );
       for (const walker of here) {
         walker.boundary = index + 1;
@@ -216,10 +222,6 @@ export class TrajectoryScorer implements Scorer {
         this.store.put(walker.trajectory, walker.sequence, walker);
       });
       here.forEach(visit);
-      if (moving.length > 0) {
-        this.setup.onWork();
-        await checkpoint(this.setup.cancellation);
-      }
     }
   }
 }

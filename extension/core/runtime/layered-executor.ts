@@ -15,8 +15,8 @@ export interface Readout {
   readonly build: (graph: GraphBuilder, model: LayeredModel) => void;
 }
 
-/** Most hidden-state elements sent through a sublayer in one run. */
-const maxElementsPerRun = 1 << 22;
+/** Hidden-state elements sent through a sublayer in one run: larger batches gain nothing. */
+const maxElementsPerRun = 1 << 19;
 /** Share of the memory that sessions may take; the rest is for hidden states. */
 const sessionShare = 0.75;
 
@@ -57,8 +57,15 @@ export class LayeredExecutor {
     return floatsOf(outputs, 'hidden');
   }
 
-  /** hᵢ → hᵢ₊₁ for several sequences of equal length, each embedded before. */
-  public async run(index: number, states: readonly HiddenState[]): Promise<HiddenState[]> {
+  /**
+   * hᵢ → hᵢ₊₁ for several sequences of equal length, each embedded before. `afterRun` is awaited
+   * after each run of ONNX Runtime, which blocks the thread, and may throw to stop.
+   */
+  public async run(
+    index: number,
+    states: readonly HiddenState[],
+    afterRun?: () => Promise<void>,
+  ): Promise<HiddenState[]> {
     const [first] = states;
     if (first === undefined) {
       return [];
@@ -69,7 +76,6 @@ export class LayeredExecutor {
     if (side === undefined) {
       throw new Error(`no sequence of ${length} tokens was embedded`);
     }
-    this.evaluationCount += states.length;
     const perRun = Math.max(1, Math.floor(maxElementsPerRun / first.length));
     return this.pool.use(this.sublayerRecipe(index), async (session) => {
       const results: HiddenState[] = [];
@@ -80,9 +86,11 @@ export class LayeredExecutor {
           feeds[name] = side.get(name) ?? missing(name);
         }
         const output = floatsOf(await session.run(feeds), 'next');
+        this.evaluationCount += batch.length;
         batch.forEach((_, i) => {
           results.push(output.slice(i * first.length, (i + 1) * first.length));
         });
+        await afterRun?.();
       }
       return results;
     });

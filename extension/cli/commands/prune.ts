@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import { applyPlan } from '../../core/export/apply-plan';
+import { outputFormats } from '../../core/export/prune-result';
+import type { PruneResult } from '../../core/export/prune-result';
+import { writeDocument } from '../../core/jobs/write-document';
+import type { LayerProfile } from '../../core/prune/layer-profile';
+import type { PrunePlan } from '../../core/prune/prune-plan';
+import { parsePrunePlan } from '../../core/prune/prune-plan-schema';
+import { UserError } from '../../core/user-error';
+import { UsageError } from '../command';
+import type { Arguments, Command, CommandContext } from '../command';
+import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
+import { readBudget, searchOptionTypes, searchUsage } from '../search-options';
+import type { Terminal } from '../terminal';
+import { runProfile } from './profile';
+
+export const prune: Command = {
+  name: 'prune',
+  usage: `MODEL (--plan FILE | --ratio R | --remove N) --out DIR [--format ${outputFormats.join('|')}]
+    [--overwrite] [--json] ${runUsage}
+  without a plan, as profile:
+    ${searchUsage}`,
+  summary: 'Write a smaller model without the removed sublayers, and check it.',
+  options: {
+    ...searchOptionTypes,
+    ...runOptionTypes,
+    plan: { type: 'string' },
+    out: { type: 'string' },
+    format: { type: 'string' },
+    overwrite: { type: 'boolean' },
+    json: { type: 'boolean' },
+  },
+  run: async (args, context) => {
+    const out = args.text('out');
+    if (out === undefined) {
+      throw new UsageError('Say with --out where the new folder is to be.');
+    }
+    const format = args.choice('format', outputFormats, 'safetensors');
+    const overwrite = args.flag('overwrite');
+    const { plan, model, profile } = await planFor(args, context);
+    const result = await applyPlan(
+      { model, plan, out, format, overwrite, ...readRunOptions(args) },
+      context.job,
+    );
+    if (profile !== undefined) {
+      await writeDocument(`${resolve(out)}.pruneplan.json`, plan);
+    }
+    if (args.flag('json')) {
+      context.terminal.print(JSON.stringify(result, undefined, 2));
+    } else {
+      printResult(context.terminal, result);
+    }
+  },
+};
+
+async function planFor(
+  args: Arguments,
+  context: CommandContext,
+): Promise<{ plan: PrunePlan; model: string; profile?: LayerProfile }> {
+  const file = args.text('plan');
+  const budget = readBudget(args);
+  if ((file === undefined) === (budget === undefined)) {
+    throw new UsageError('Say what to remove: either --plan FILE, or --ratio R or --remove N.');
+  }
+  if (file !== undefined) {
+    const text = await readFile(file, 'utf8').catch(() => {
+      throw new UserError('There is no such plan.', { file });
+    });
+    const plan = parsePrunePlan(text, file);
+    const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
+    return { plan, model };
+  }
+  const profile = await runProfile(args, context, undefined);
+  return { plan: planOf(profile, args.model()), model: args.model(), profile };
+}
+
+/** The plan that removes all rounds of a profile. */
+export function planOf(profile: LayerProfile, model: string): PrunePlan {
+  const { metric, search, model: source, settings } = profile;
+  return {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: resolve(model), fingerprint: source.fingerprint },
+    remove: profile.rounds.map(({ removed }) => removed),
+    ...(settings.protect.length === 0 ? {} : { protect: settings.protect }),
+    note: `${search.mode} search, metric ${metric}`,
+  };
+}
+
+export function printResult(terminal: Terminal, result: PruneResult): void {
+  const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
+  const change = (before: number, after: number): string => `−${formatPercent(1 - after / before)}`;
+  terminal.print(`Removed ${result.removed.length} sublayers: ${result.removed.join(', ')}`);
+  terminal.print(
+    `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
+      `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,
+  );
+  terminal.print(
+    `Checked: logits of the written model differ by ${verification.relativeError.toExponential(1)} on ${verification.tokens} tokens`,
+  );
+  terminal.print(result.loadsWith);
+  terminal.print(result.path);
+}

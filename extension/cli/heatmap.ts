@@ -1,0 +1,72 @@
+import type { LayerProfile } from '../core/prune/layer-profile';
+import type { Terminal } from './terminal';
+
+/** Stops of the colour map cividis (Nuñez et al. 2018), readable with every colour vision. */
+const stops = [
+  [0, 34, 78],
+  [53, 69, 108],
+  [102, 105, 112],
+  [148, 142, 119],
+  [200, 184, 102],
+  [254, 232, 56],
+] as const;
+const shades = ['·', '░', '▒', '▓', '█'] as const;
+const cellWidth = 4;
+
+/** Prints blocks across and kinds down, coloured by the logarithm of the distance. */
+export function printHeatmap(terminal: Terminal, profile: LayerProfile): void {
+  const known = profile.candidates.flatMap(({ distance }) =>
+    distance !== null && distance > 0 ? [Math.log(distance)] : [],
+  );
+  const low = Math.min(...known);
+  const high = Math.max(...known);
+  const order = new Map(profile.rounds.map(({ removed }, i) => [removed, String(i + 1)]));
+  const rows = new Map<string, Map<number, string>>();
+  const blocks = [...new Set(profile.model.sublayers.map(({ block }) => block))];
+  for (const { sublayer, distance } of profile.candidates) {
+    const [, block = '0', kind = 'block'] = sublayer.split('.');
+    const share =
+      distance === null || distance <= 0 ? 0 : (Math.log(distance) - low) / (high - low || 1);
+    const cells = rows.get(kind) ?? new Map<number, string>();
+    cells.set(Number(block), paint(terminal, share, order.get(sublayer) ?? '', distance === null));
+    rows.set(kind, cells);
+  }
+  const label = (text: string): string => text.padEnd(13);
+  terminal.print(
+    label('block') +
+      blocks
+        .map((block) =>
+          String(block)
+            .padStart(cellWidth - 1)
+            .padEnd(cellWidth),
+        )
+        .join(''),
+  );
+  for (const [kind, cells] of rows) {
+    const blank = ' '.repeat(cellWidth);
+    terminal.print(label(kind) + blocks.map((block) => cells.get(block) ?? blank).join(''));
+  }
+  const scale = Array.from({ length: 10 }, (_, i) => paint(terminal, i / 9, '', false)).join('');
+  terminal.print(
+    `${label('')}${Math.exp(low).toPrecision(2)} ${scale} ${Math.exp(high).toPrecision(2)}  distance if removed alone; numbers: order of removal`,
+  );
+}
+
+function paint(terminal: Terminal, share: number, text: string, unknown: boolean): string {
+  const label = text.padStart(cellWidth - 1).padEnd(cellWidth);
+  if (unknown) {
+    return label;
+  }
+  if (!terminal.hasColour) {
+    const shade = shades[Math.min(shades.length - 1, Math.floor(share * shades.length))] ?? '';
+    return `${shade}${text.padStart(2)}`.padEnd(cellWidth);
+  }
+  const position = share * (stops.length - 1);
+  const from = stops[Math.floor(position)] ?? stops[0];
+  const to = stops[Math.min(stops.length - 1, Math.floor(position) + 1)] ?? from;
+  const [r, g, b] = from.map((value, i) =>
+    Math.round(value + ((to[i] ?? value) - value) * (position % 1)),
+  );
+  const ink = share > 0.55 ? '38;2;0;0;0' : '38;2;255;255;255';
+  return `\u001b[${ink};48;2;${r};${g};${b}m${label}\u001b[0m`;
+}

@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { journalBeside } from '../core/prune/profile-model';
+import type { ModelSummary } from '../core/models/model-summary';
+
+/** Where a profile goes when no `--out` is given: beside the model folder. */
+export function defaultProfilePath(model: ModelSummary): string {
+  return join(dirname(model.path), `${model.name}.layerprofile.json`);
+}
+
+/** The journal of a search: beside its result, or in the user's cache when it has no file. */
+export async function journalPath(out: string | undefined, model: ModelSummary): Promise<string> {
+  if (out !== undefined) {
+    return journalBeside(out);
+  }
+  const cache =
+    process.env['XDG_CACHE_HOME'] ??
+    (process.platform === 'win32' ? process.env['LOCALAPPDATA'] : undefined) ??
+    join(homedir(), '.cache');
+  const folder = join(cache, 'espalier', 'journals');
+  await mkdir(folder, { recursive: true });
+  const key = createHash('sha256').update(`${model.path}\n${model.fingerprint}`).digest('hex');
+  return join(folder, `${model.name}-${key.slice(0, 16)}.journal.jsonl`);
+}
