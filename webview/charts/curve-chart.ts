@@ -158,6 +158,8 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
     animation: false,
     responsive: true,
     maintainAspectRatio: false,
+    // Room for the ring around a selected point at the edge.
+    layout: { padding: { top: 10, right: has('y2') ? 0 : 10 } },
     interaction: { mode: 'nearest', axis: 'x', intersect: false },
     scales: {
       x: {
