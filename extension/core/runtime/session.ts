@@ -42,6 +42,8 @@ export async function createSession(
       session: {
         model_external_initializers_file_folder_path: root,
         disable_prepacking: options.prepack ? '0' : '1',
+        // Every session has threads of its own: waiting busily, they would slow those of the next.
+        'intra_op.allow_spinning': '0',
       },
     },
   });
