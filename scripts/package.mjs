@@ -1,6 +1,6 @@
 // Packages the VSIX of this platform, or of the one that --target names: node scripts/package.mjs [--target linux-x64]
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -22,7 +22,7 @@ const library = `!node_modules/onnxruntime-node/bin/napi-v6/${platform}/${arch}/
 await writeFile(ignoreFile, `${common}\n${library}\n`);
 
 // vsce runs the production build itself, through the script vscode:prepublish.
-const vsce = createRequire(import.meta.url).resolve('@vscode/vsce/vsce');
+const vsce = fileURLToPath(import.meta.resolve('@vscode/vsce/vsce'));
 const out = vsixFile(flags.target);
 await run(
   process.execPath,

@@ -1,7 +1,7 @@
 // The main job on the sample model, in the terminal and then in the editor: npm start
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { cacheFolder } from './lib/cache.mjs';
@@ -14,29 +14,21 @@ import { vsixFile } from './lib/vsix.mjs';
 
 endServersOnExit();
 const isTerminal = process.stdout.isTTY;
+// Outside the checkout: the sample is copied there, and the results are written beside the copy.
 const workspace = join(cacheFolder(), 'demo');
 
 await ensureDependencies();
 say('Building');
 await run(process.execPath, [join(root, 'scripts', 'build.mjs')], { cwd: root });
-await freshWorkspace();
+await rm(workspace, { recursive: true, force: true });
 await runDemo();
 if (isTerminal) await openEditor();
 else say('\nTo go on in the editor, run npm start in a terminal.');
 
-/** A folder outside the checkout that holds the sample model and takes the results. */
-async function freshWorkspace() {
-  await rm(workspace, { recursive: true, force: true });
-  await mkdir(workspace, { recursive: true });
-  await cp(join(root, 'samples', 'espalier-sample'), join(workspace, 'espalier-sample'), {
-    recursive: true,
-  });
-}
-
 /** The command line does the job with the terminal to itself: it draws a progress bar where there is one. */
 async function runDemo() {
-  const args = [join(root, 'dist', 'cli.js'), 'demo', '--out', join(workspace, 'result')];
-  const child = spawn(process.execPath, args, { cwd: workspace, stdio: 'inherit' });
+  const args = [join(root, 'dist', 'cli.js'), 'demo', '--out', workspace];
+  const child = spawn(process.execPath, args, { stdio: 'inherit' });
   const code = await new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve(code ?? 1));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { accessibilityViolations } from './support/accessibility';
 import { useSession } from './support/use-session';
 
 describe('the packaged extension in a fresh editor', () => {
@@ -26,5 +27,13 @@ describe('the packaged extension in a fresh editor', () => {
     const cpu = report.getByRole('row').filter({ hasText: 'cpu' }).first();
     expect(await cpu.textContent()).toContain('✓');
     await workbench.screenshot('devices');
+  });
+
+  it('opens an accessible heatmap', async () => {
+    const { workbench } = session();
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Layer Heatmap');
+    const heatmap = await workbench.webview('[role="grid"]');
+    expect(await accessibilityViolations(heatmap)).toEqual([]);
+    await workbench.screenshot('heatmap');
   });
 });
