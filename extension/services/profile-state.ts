@@ -29,7 +29,7 @@ export function reduceProfile(
   if (event.kind === 'started') {
     return {
       settings: event.settings,
-      metricDefinition: '',
+      metricDefinition: event.metricDefinition,
       calibration: event.calibration,
       candidates: event.candidates.map((sublayer) => ({ sublayer, distance: null })),
       cosineLocal: [],

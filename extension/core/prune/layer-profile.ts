@@ -76,6 +76,7 @@ export type ProfileEvent =
       readonly model: ModelSummary;
       readonly calibration: CalibrationSummary;
       readonly settings: SearchSettings;
+      readonly metricDefinition: string;
       readonly device: string;
       /** Ids of all candidates in model order. */
       readonly candidates: readonly string[];

@@ -10,6 +10,7 @@ import { MetricReadout } from './metric-readout';
  */
 export class NaiveScorer implements Scorer {
   public readonly removed = new Set<number>();
+  public readonly candidatesPerPass = 1;
   private readonly readout: MetricReadout;
   private dense: DenseStates = [];
 

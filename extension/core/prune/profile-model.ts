@@ -98,6 +98,7 @@ export async function profileModel(
       model: model.summary,
       calibration: calibration.summary,
       settings,
+      metricDefinition: metric.definition,
       device,
       candidates: listCandidates(model.summary, settings.level).map(({ id }) => id),
     });

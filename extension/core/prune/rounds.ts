@@ -104,11 +104,13 @@ class Tally {
   }
 }
 
-/** Measures every candidate on every sequence. */
+/** Measures every candidate on every sequence, a few candidates at a time, so that they can be shown. */
 export const everyDistance: Strategy = async (input) => {
   const tally = new Tally(input);
-  for (const sequence of range(0, input.sequences)) {
-    await tally.measure(input.candidates, [sequence]);
+  const { candidates, scorer } = input;
+  for (let start = 0; start < candidates.length; start += scorer.candidatesPerPass) {
+    const group = candidates.slice(start, start + scorer.candidatesPerPass);
+    await tally.measure(group, range(0, input.sequences));
   }
   return tally.result();
 };

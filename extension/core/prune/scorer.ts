@@ -29,6 +29,8 @@ export type SublayerObserver = (index: number, before: HiddenState, after: Hidde
 export interface Scorer {
   /** Sublayers removed so far. */
   readonly removed: ReadonlySet<number>;
+  /** How many candidates to ask for at once where there is a choice. */
+  readonly candidatesPerPass: number;
   /** Runs the dense model; this or {@link Scorer.startFrom} must come first. */
   start(observe?: SublayerObserver): Promise<DenseStates>;
   /** Takes the final states of another scorer's run of the dense model. */

@@ -17,6 +17,8 @@ interface Walker {
   state: HiddenState;
 }
 
+/** Candidates that share the dense model's logits and a walk through the layers. */
+const sharedPass = 4;
 /** Share of the memory for states that one pass may hold in flight; the rest stores trajectories. */
 const inFlightShare = 0.25;
 
@@ -31,6 +33,11 @@ export class TrajectoryScorer implements Scorer {
   private readonly readout: MetricReadout;
   private readonly count: number;
   private dense: DenseStates = [];
+
+  /** All where sessions are streamed, since each pass loads the model; else enough to share work. */
+  public get candidatesPerPass(): number {
+    return this.setup.executor.keepsSessions ? sharedPass : Number.POSITIVE_INFINITY;
+  }
 
   public constructor(private readonly setup: ScorerSetup) {
     const { executor, metricName, metric } = setup;

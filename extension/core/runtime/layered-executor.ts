@@ -39,10 +39,14 @@ export class LayeredExecutor {
     return this.evaluationCount;
   }
 
+  /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
+  public get keepsSessions(): boolean {
+    return this.modelBytes() <= this.memoryBytes * sessionShare;
+  }
+
   /** Bytes that hidden states may take beside the sessions. */
   public get stateBytes(): number {
-    const model = this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
-    return this.memoryBytes - Math.min(model, this.memoryBytes * sessionShare);
+    return this.memoryBytes - Math.min(this.modelBytes(), this.memoryBytes * sessionShare);
   }
 
   /** h₀ of one sequence of token ids. */
@@ -181,6 +185,10 @@ export class LayeredExecutor {
       .sublayerTensors(index)
       .reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
     return { key: id, bytes: elements * Float32Array.BYTES_PER_ELEMENT, build };
+  }
+
+  private modelBytes(): number {
+    return this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
   }
 
   private headBytes(): number {

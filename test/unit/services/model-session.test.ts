@@ -107,6 +107,7 @@ describe('ModelSession', () => {
       model,
       calibration,
       settings: defaultSettings,
+      metricDefinition: 'mean over tokens',
       device: 'cpu',
       candidates: model.sublayers.map(({ id }) => id),
     });

@@ -12,6 +12,7 @@ const events: readonly ProfileEvent[] = [
     model,
     calibration: { source: 'bundled', sequences: 1, length: 8, tokens: 8, fingerprint: '0' },
     settings: defaultSettings,
+    metricDefinition: 'mean over tokens',
     device: 'cpu',
     candidates: model.sublayers.map(({ id }) => id),
   },
