@@ -8,6 +8,7 @@ import { probeDevice } from '../../../extension/core/runtime/device-probe';
 import { runDeviceTrial } from '../../../extension/core/runtime/device-trial';
 import { DeviceFinder } from '../../../extension/core/runtime/devices';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { negativeLogLikelihood } from '../../../extension/core/runtime/negative-log-likelihood';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { buildProbe } from './probe-script';
@@ -85,7 +86,7 @@ describe('devices', () => {
       /numbers differ from the CPU's by NaN/,
     ],
   ])('that %s fall back to the CPU with the reason', async (name, code, reason) => {
-    const devices = finder(fakeProbe(name, code), 500);
+    const devices = finder(fakeProbe(name, code), name === 'hang' ? 500 : 20_000);
     expect(await fallBack(devices, 'webgpu')).toMatch(reason);
     const [, , , , report] = await devices.list();
     expect(report).toMatchObject({ name: 'webgpu', works: false, preferred: false });
@@ -121,22 +122,29 @@ describe('WebGPU', () => {
       `WebGPU: ${tried.trial.milliseconds.toFixed(0)} ms for the trial, CPU: ${milliseconds.toFixed(0)} ms\n`,
     );
     for (const name of ['llama-gqa-untied', 'llama-bf16', 'phi3', 'qwen3', 'mistral-sliding']) {
-      const cpu = await logits(name, 'cpu');
-      const gpu = await logits(name, 'webgpu');
-      expect(relativeError(gpu, cpu), name).toBeLessThan(1e-3);
+      const cpu = await compute(name, 'cpu');
+      const gpu = await compute(name, 'webgpu');
+      expect(relativeError(gpu.logits, cpu.logits), name).toBeLessThan(1e-3);
+      expect(Math.abs(gpu.loss / cpu.loss - 1), name).toBeLessThan(1e-3);
     }
   });
 });
 
-async function logits(name: string, device: DeviceName): Promise<Float32Array> {
+/** Logits of a fixture's first golden sequence, and its loss. */
+async function compute(
+  name: string,
+  device: DeviceName,
+): Promise<{ logits: Float32Array; loss: number }> {
   const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
+  const ids = Int32Array.from(inputIds[0] ?? []);
   const executor = new LayeredExecutor(await openModel(fixture(name)), device, 1 << 30);
   try {
-    let state = await executor.embed(Int32Array.from(inputIds[0] ?? []));
+    let state = await executor.embed(ids);
     for (const index of executor.model.summary.sublayers.keys()) {
       [state = state] = await executor.run(index, [state]);
     }
-    return await executor.logits(state);
+    const loss = await negativeLogLikelihood(executor, ids, state);
+    return { logits: await executor.logits(state), loss };
   } finally {
     await executor.dispose();
   }
