@@ -1,7 +1,6 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, LogOutputChannel, TextDocument } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import { formatCount } from '../core/format';
 import type { OpenModels } from '../services/open-models';
 
 /** Above the config.json of a model that can be opened: what it is, and what can be done with it. */
@@ -30,7 +29,6 @@ export class ConfigCodeLens implements CodeLensProvider, Disposable {
       const structure = [
         l10n.t('{0} blocks', model.blocks),
         l10n.t('{0} sublayers', model.sublayers.length),
-        l10n.t('{0} parameters', formatCount(model.parameters)),
       ].join(' · ');
       const lens = (title: string, command: string): CodeLens =>
         new CodeLens(top, { title, command, arguments: [document.uri] });

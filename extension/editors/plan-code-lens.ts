@@ -48,7 +48,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const removed = [...new Set(plan.remove.flatMap((id) => sublayersOf(id, model)))];
     const { parameters } = selectionCost(removed, model);
     return l10n.t(
-      'Removes {0} of {1} sublayers, {2} of the parameters',
+      'Removes {0} of {1} sublayers ({2} of parameters)',
       removed.length,
       model.sublayers.length,
       formatPercent(parameters / model.parameters),

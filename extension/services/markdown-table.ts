@@ -4,10 +4,14 @@ export function markdownTable(
   rows: readonly (readonly string[])[],
 ): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const isNumber = headings.map((heading) => heading.endsWith(':'));
   return [
     line(headings.map((heading) => heading.replace(/:$/, ''))),
-    line(headings.map((heading) => (heading.endsWith(':') ? '---:' : ':---'))),
-    ...rows.map(line),
+    line(isNumber.map((number) => (number ? '---:' : ':---'))),
+    // A number and its unit stay on one line.
+    ...rows.map((row) =>
+      line(row.map((cell, column) => (isNumber[column] ? cell.replaceAll(' ', '\u00a0') : cell))),
+    ),
   ].join('\n');
 }
 

@@ -71,11 +71,9 @@ export class ModelFolders implements Disposable {
     );
     this.#folders = found.flat().sort((a, b) => a.path.localeCompare(b.path));
     // `resourcePath` is the path of the file system, or of the URI where the host is remote.
-    await commands.executeCommand(
-      'setContext',
-      contextKey,
-      [...new Set(this.#folders.flatMap((folder) => [folder.fsPath, folder.path]))],
-    );
+    await commands.executeCommand('setContext', contextKey, [
+      ...new Set(this.#folders.flatMap((folder) => [folder.fsPath, folder.path])),
+    ]);
     this.#changed.fire();
   }
 }

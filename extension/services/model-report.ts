@@ -95,7 +95,7 @@ function parts(model: ModelSummary): string {
         part.name,
         part.count === undefined ? '' : String(part.count),
         formatCount(part.parameters),
-        `${shareBar(share)} ${formatPercent(share)}`,
+        `${shareBar(share)}\u00a0${formatPercent(share)}`,
         formatBytes(part.bytes),
         part.flops,
         part.kv > 0 ? formatBytes(part.kv) : '',
@@ -161,7 +161,7 @@ export function pruneReport(model: ModelSummary, result: PruneResult): string {
     `## ${l10n.t('Verification')}`,
     l10n.t(
       'The written model was opened again and compared with the original without these sublayers: largest relative difference of the logits {0} over {1} tokens (allowed: {2}).',
-      relativeError.toExponential(1),
+      relativeError === 0 ? '0' : relativeError.toExponential(1),
       tokens,
       tolerance.toExponential(0),
     ),

@@ -112,9 +112,7 @@ export class ModelSessions implements Disposable {
         kind: 'stopped',
         what: 'profile',
         reason: interrupted.reason,
-        message:
-          interrupted.message ??
-          l10n.t('The window was closed while the search ran. Its journal is kept.'),
+        message: interrupted.message ?? l10n.t('The window was closed while the search ran.'),
         resumable: true,
       });
     }

@@ -63,7 +63,9 @@ export class Settings {
         'search.everyDistance',
         defaultSettings.everyDistance,
       ),
-      baselines: this.#configuration().get<boolean>('search.baselines', true) ? [...baselineNames] : [],
+      baselines: this.#configuration().get<boolean>('search.baselines', true)
+        ? [...baselineNames]
+        : [],
     };
   }
 

@@ -40,7 +40,7 @@ describe('editors', () => {
     const titles = await lensesOf(vscode.Uri.file(join(path, 'config.json')));
     const { blocks } = await espalier.models.summary(path);
     assert.equal(titles.length, 3);
-    assert.match(titles[0] ?? '', new RegExp(`^${blocks} blocks · ${blocks * 2} sublayers`));
+    assert.match(titles[0] ?? '', new RegExp(`^${blocks} blocks · ${blocks * 2} sublayers$`));
     assert.deepEqual(titles.slice(1), ['Open heatmap', 'Profile']);
   });
 
@@ -53,7 +53,7 @@ describe('editors', () => {
   it('a plan tells what it removes', async () => {
     const uri = await writePlan('good', { remove: ['block.0.attention', 'block.1'] });
     const [summary, ...actions] = await lensesOf(uri);
-    assert.match(summary ?? '', /^Removes 3 of \d+ sublayers, \d/);
+    assert.match(summary ?? '', /^Removes 3 of \d+ sublayers \(\d/);
     assert.deepEqual(actions, ['Prune…', 'Open in heatmap', 'Evaluate']);
     assert.deepEqual(problemsOf(uri), []);
   });
