@@ -1,0 +1,175 @@
+import { access, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
+import type { PruneResult } from '../../../extension/core/export/prune-result';
+import type { ModelSummary } from '../../../extension/core/models/model-summary';
+import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import type { DeviceReport } from '../../../extension/core/runtime/device';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { runCli } from './run-cli';
+
+const model = fixture('llama-gqa-untied');
+const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
+const folder = temporaryFolder();
+const text = join(folder, 'text.txt');
+const env = { XDG_CACHE_HOME: join(folder, 'cache') };
+
+beforeAll(async () => {
+  await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
+});
+
+describe('espalier', () => {
+  it('inspects a model', async () => {
+    const { code, stdout } = await runCli(['inspect', model, '--json']);
+    const summary = JSON.parse(stdout) as ModelSummary;
+    expect(code).toBe(0);
+    expect(summary).toMatchObject({ architecture: 'llama', blocks: 4 });
+    expect(summary.sublayers.map(({ id }) => id)).toContain('block.3.feedforward');
+    const inBlocks = summary.sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
+    expect(inBlocks).toBeLessThan(summary.parameters);
+  });
+
+  it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {
+    const run = async (search: string): Promise<LayerProfile> => {
+      const args = ['profile', model, '--calibration', text, ...small, '--search', search];
+      const { code, stdout, stderr } = await runCli([...args, '--remove', '3', '--json'], { env });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return JSON.parse(stdout) as LayerProfile;
+    };
+    const exact = await run('exact');
+    const naive = await run('naive');
+    expect(exact.rounds.map(({ removed }) => removed)).toEqual(
+      naive.rounds.map(({ removed }) => removed),
+    );
+    expect(exact.candidates).toHaveLength(8);
+    expect(naive.search.sublayerEvaluations).toBe(naive.search.naiveSublayerEvaluations);
+    expect(exact.search.sublayerEvaluations).toBeLessThan(naive.search.sublayerEvaluations);
+    expect(exact.baselines.reverse).toHaveLength(3);
+  });
+
+  it('goes on after it was killed, with the same result', async () => {
+    const out = join(folder, 'resumed.layerprofile.json');
+    const journal = join(folder, 'resumed.layerprofile.journal.jsonl');
+    const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
+    const lines = async (): Promise<number> =>
+      (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
+    const killed = await runCli([...args, '--out', out], {
+      env,
+      onStart: (child) => {
+        void (async () => {
+          while ((await lines()) < 12) {
+            await sleep(5);
+          }
+          child.kill('SIGKILL');
+        })();
+      },
+    });
+    expect(killed.code).toBeNull();
+    const before = await lines();
+    const resumed = await runCli([...args, '--out', out], { env });
+    expect(resumed.code).toBe(0);
+    await expect(access(journal)).rejects.toThrow();
+    const whole = await runCli([...args, '--json'], { env });
+    const expected = JSON.parse(whole.stdout) as LayerProfile;
+    const actual = JSON.parse(await readFile(out, 'utf8')) as LayerProfile;
+    expect(before).toBeGreaterThanOrEqual(12);
+    expect(actual.rounds).toEqual(expected.rounds);
+    expect(actual.candidates).toEqual(expected.candidates);
+  });
+
+  it('stops on Ctrl-C and says how to go on', async () => {
+    const out = join(folder, 'stopped.layerprofile.json');
+    const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
+    const stopped = await runCli([...args, '--out', out], {
+      env,
+      onStart: (child) => {
+        void (async () => {
+          const journal = join(folder, 'stopped.layerprofile.journal.jsonl');
+          while ((await readFile(journal, 'utf8').catch(() => '')).length < 200) {
+            await sleep(5);
+          }
+          child.kill('SIGINT');
+        })();
+      },
+    });
+    expect(stopped.code).toBe(1);
+    expect(stopped.stderr).toContain('Run the same command again');
+    await expect(access(out)).rejects.toThrow();
+  });
+
+  it('prunes by ratio and evaluates before and after', async () => {
+    const out = join(folder, 'pruned');
+    const args = ['prune', model, '--ratio', '0.25', '--calibration', text, ...small];
+    const pruned = await runCli([...args, '--no-baselines', '--out', out, '--json'], { env });
+    expect(pruned.code).toBe(0);
+    const result = JSON.parse(pruned.stdout) as PruneResult;
+    expect(result.removed).toHaveLength(2);
+    expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+    const reopened = JSON.parse((await runCli(['inspect', out, '--json'])).stdout) as ModelSummary;
+    expect(reopened.parameters).toBe(result.parametersAfter);
+
+    const evaluation = ['evaluate', model, '--against', out, '--text', text, '--device', 'cpu'];
+    const { code, stdout } = await runCli([...evaluation, '--json']);
+    const { perplexity, tokens, tokensPerSecond, against } = JSON.parse(stdout) as EvaluationResult;
+    expect(code).toBe(0);
+    expect(tokens).toBe(against?.tokens);
+    expect(tokens).toBeGreaterThan(100);
+    expect(tokensPerSecond).toBeGreaterThan(0);
+    expect(against?.perplexity).not.toBe(perplexity);
+
+    const again = await runCli([...args, '--no-baselines', '--out', out], { env });
+    expect(again.code).toBe(1);
+    expect(again.stderr).toContain(out);
+
+    const plan = await readFile(`${out}.pruneplan.json`, 'utf8');
+    await writeFile(
+      join(folder, 'edited.pruneplan.json'),
+      plan.replace(/"block\.[^"]*"/, '"block.9"'),
+    );
+    const edited = ['prune', model, '--plan', join(folder, 'edited.pruneplan.json')];
+    const unknown = await runCli([...edited, '--out', join(folder, 'never')]);
+    expect(unknown.code).toBe(1);
+    expect(unknown.stderr).toContain('block.9');
+  });
+
+  it('lists devices, the CPU among those that work', async () => {
+    const { code, stdout } = await runCli(['devices', '--json']);
+    const reports = JSON.parse(stdout) as DeviceReport[];
+    expect(code).toBe(0);
+    expect(reports.find(({ name }) => name === 'cpu')?.works).toBe(true);
+    expect(reports.filter(({ preferred }) => preferred)).toHaveLength(1);
+  });
+
+  it.each([
+    [['profile', model, '--metric', 'wrong'], '--metric takes one of js'],
+    [['profile', model, '--remove', '1', '--all'], 'only one of'],
+    [['profile', model, '--memory', 'lots'], '--memory takes a size'],
+    [['profile', model, '--unknown'], '--unknown'],
+    [['prune', model, '--remove', '1'], '--out'],
+    [['prune', model, '--out', 'x'], '--plan'],
+    [['inspect'], 'Name one model'],
+    [['fly'], 'no command "fly"'],
+  ])('%j is a usage error', async (args, message) => {
+    const { code, stdout, stderr } = await runCli(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+  });
+
+  it.each([
+    [['inspect', 'no-such-folder'], 'no-such-folder'],
+    [['profile', model, '--remove', '0'], 'remove'],
+    [['profile', model, '--ratio', '1.5'], 'ratio'],
+    [['profile', model, '--protect', 'block.99'], 'block.99'],
+    [['profile', model, '--out', '/proc/none/x.json'], '/proc/none/x'],
+    [['profile', fixture('qwen2')], 'tokenizer.json'],
+  ])('%j fails with a message that names the fault', async (args, message) => {
+    const calibrated = args[0] === 'profile' ? ['--calibration', text, ...small] : [];
+    const { code, stderr } = await runCli([...args, ...calibrated], { env });
+    expect(code).toBe(1);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('    at ');
+  });
+});
