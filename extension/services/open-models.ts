@@ -48,7 +48,7 @@ export class OpenModels {
 }
 
 /** The folder itself, or the one that holds a config.json or weights. */
-export async function modelFolderOf(path: string): Promise<string> {
+async function modelFolderOf(path: string): Promise<string> {
   try {
     return (await stat(path)).isDirectory() ? path : dirname(path);
   } catch {

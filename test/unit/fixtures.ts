@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Folder of the tiny models; see test/fixtures/README.md. */
-export const modelsFolder = join(import.meta.dirname, '../fixtures/models');
+const modelsFolder = join(import.meta.dirname, '../fixtures/models');
 
 export const caseNames: readonly string[] = readdirSync(modelsFolder).sort();
 

@@ -20,7 +20,7 @@ const headDim = hidden / heads;
 export const randomModelVocabulary = vocabulary;
 
 /** Numbers of roughly normal distribution, from a seed. */
-export function normals(seed: number): () => number {
+function normals(seed: number): () => number {
   let state = seed >>> 0;
   const uniform = (): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -30,7 +30,7 @@ export function normals(seed: number): () => number {
 }
 
 /** Writes a float32 safetensors file. */
-export function writeSafetensors(
+function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
 ): void {

@@ -90,6 +90,6 @@ export function printProfile(result: LayerProfile, { terminal }: CommandContext)
   );
 }
 
-export function formatDistance(distance: number | null | undefined): string {
+function formatDistance(distance: number | null | undefined): string {
   return distance === null || distance === undefined ? '–' : distance.toPrecision(3);
 }

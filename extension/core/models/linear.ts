@@ -8,7 +8,7 @@ export interface Linear {
   readonly bias?: LazyTensor;
 }
 
-export const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
+const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
   F32: DataType.FLOAT,
   F16: DataType.FLOAT16,
   BF16: DataType.BFLOAT16,
