@@ -1,7 +1,8 @@
 import { basename } from 'node:path';
 import { l10n, Uri, ViewColumn, window } from 'vscode';
+import { writeDocument } from '../core/jobs/write-document';
 import { UserError } from '../core/user-error';
-import { fileExists, planPathOf, writeDocument } from '../services/documents';
+import { fileExists, planPathOf } from '../services/documents';
 import { planOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { chooseSession } from './open-heatmap';

@@ -1,7 +1,7 @@
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
-import process from 'node:process';
-import type { LayerProfile } from '../core/prune/layer-profile';
+import { writeDocument } from '../core/jobs/write-document';
+import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { parseLayerProfile } from '../core/prune/layer-profile-schema';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import { parsePrunePlan } from '../core/prune/prune-plan-schema';
@@ -31,17 +31,18 @@ export async function readPlan(path: string): Promise<PrunePlan> {
 export const modelPathOfPlan = (plan: PrunePlan, planPath: string): string =>
   isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);
 
-/** Writes a document whole or not at all. */
-export async function writeDocument(
+/** Puts perplexities that were measured after the search into the profile they belong to. */
+export async function keepEvaluations(
   path: string,
-  document: LayerProfile | PrunePlan,
+  fingerprint: string,
+  evaluations: readonly ProfileEvaluation[],
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    await writeFile(temporary, `${JSON.stringify(document, undefined, 2)}\n`);
-    await rename(temporary, path);
-  } finally {
-    await rm(temporary, { force: true });
+  if (!(await fileExists(path))) {
+    return;
+  }
+  const profile = await readProfile(path);
+  if (profile.model.fingerprint === fingerprint) {
+    await writeDocument(path, { ...profile, evaluations });
   }
 }
 

@@ -3,11 +3,15 @@ import type { PruneResult } from '../core/export/prune-result';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
 import type { ProfileRequest, PruneRequest } from '../protocol/worker';
+import { keepEvaluations } from './documents';
 import type { JobKind, Jobs, JobSubject } from './jobs';
 import type { ModelSession } from './model-session';
 import { describeError } from './report-error';
 import type { Settings } from './settings';
 import { RequestCancelled, WorkerCrashed } from './worker-errors';
+
+/** Stands for the path of the held-out text that comes with the extension. */
+const bundledText = 'bundled';
 
 /** Tells whether a panel shows a session now. */
 export type IsShown = (session: ModelSession) => boolean;
@@ -77,7 +81,7 @@ export class ModelJobs {
         );
         const evaluation = {
           rounds: without.length,
-          text: text ?? 'bundled',
+          text: text ?? bundledText,
           perplexity,
           tokens,
           tokensPerSecond,
@@ -85,10 +89,17 @@ export class ModelJobs {
         session.addEvaluation(without, evaluation);
         return evaluation;
       };
-      if (removed.length > 0 && session.denseEvaluation === undefined) {
+      const dense = session.denseEvaluation;
+      if (removed.length > 0 && dense?.text !== (text ?? bundledText)) {
         await measure([]);
       }
-      return measure(removed);
+      const evaluation = await measure(removed);
+      await keepEvaluations(
+        session.profilePath,
+        session.model.fingerprint,
+        session.snapshot().profile?.evaluations ?? [],
+      );
+      return evaluation;
     });
   }
 

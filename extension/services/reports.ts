@@ -41,7 +41,7 @@ export class Reports implements TextDocumentContentProvider, Disposable {
     const uri = Uri.from({
       scheme: Reports.scheme,
       authority: structureAuthority,
-      path: `/${name}.md`,
+      path: `/${l10n.t('{0}, structure', name)}.md`,
       query: model,
     });
     return this.#show(uri);

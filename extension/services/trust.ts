@@ -1,5 +1,4 @@
-import { l10n, workspace } from 'vscode';
-import type { Uri } from 'vscode';
+import { l10n } from 'vscode';
 
 /** Where a model lies and whether the user trusts the workspace. */
 export interface Circumstances {
@@ -27,8 +26,3 @@ export function whyUnreadable(scheme: string): string | undefined {
         scheme,
       );
 }
-
-export const circumstancesOf = (model: Uri): Circumstances => ({
-  trusted: workspace.isTrusted,
-  scheme: model.scheme,
-});

@@ -106,14 +106,23 @@ describe('Profile Layers', () => {
     await running;
   });
 
-  it('measures perplexity of the model and of a selection', async () => {
+  it('measures perplexity of the model and of a selection, and keeps them', async () => {
+    await configure(shortSearch);
     const session = await open('evaluated');
-    session.chooseMark('block.0.feedforward', 'removed');
+    await start(session);
+    session.chooseRounds(1);
     await vscode.commands.executeCommand('espalier.evaluateModel', session, { selection: true });
     const { selectionEvaluation } = session.snapshot();
     assert.ok(selectionEvaluation !== undefined && selectionEvaluation.tokens > 0);
     assert.ok(session.denseEvaluation !== undefined);
     assert.notEqual(session.denseEvaluation.perplexity, selectionEvaluation.perplexity);
+    const { evaluations } = await readProfile(session);
+    assert.deepEqual(
+      evaluations.map(({ rounds }) => rounds),
+      [0, 1],
+    );
+    session.chooseMark('block.0.attention', 'removed');
+    assert.equal(session.snapshot().selectionEvaluation, undefined);
   });
 
   it('says which setting is wrong', async () => {
