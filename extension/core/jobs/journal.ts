@@ -6,6 +6,8 @@ import { UserError } from '../user-error';
  * first line says what the job was; a journal of another job is replaced.
  */
 export class Journal<Entry> {
+  private appended = 0;
+
   private constructor(
     public readonly path: string,
     /** Entries of an earlier run of the same job. */
@@ -59,8 +61,16 @@ export class Journal<Entry> {
   }
 
   public async append(entries: readonly Entry[]): Promise<void> {
+    this.appended += entries.length;
     const lines = entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
     await write(this.path, async () => appendFile(this.path, lines));
+  }
+
+  /** Removes the file if a run that ended early left nothing in it to resume. */
+  public async removeIfEmpty(): Promise<void> {
+    if (this.appended + this.replayed.length === 0) {
+      await this.remove();
+    }
   }
 
   /** The job is done; nothing is left to resume. */

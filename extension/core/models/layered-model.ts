@@ -59,6 +59,8 @@ export interface LayeredModel {
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
+  /** @throws UserError naming a tensor whose dtype can be listed but not run. */
+  requireRunnable(): void;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

@@ -18,7 +18,7 @@ const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
 export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
   const dataType = onnxDataTypes[tensor.dtype];
   if (dataType === undefined) {
-    throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which was to be refused on opening`);
+    throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
   }
   const { name, shape, file, offset, length } = tensor;
   return graph.weight({ name, dataType, shape, file, offset, length });

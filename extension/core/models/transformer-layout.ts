@@ -1,5 +1,4 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
-import { runnableDTypes } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { Architecture } from './architectures';
 import type { AttentionShape, AttentionWeights } from './attention';
@@ -214,13 +213,6 @@ class TensorFinder {
           remedy: 'Weights and config.json do not belong together: download the model again.',
         },
       );
-    }
-    if (!runnableDTypes.has(tensor.dtype)) {
-      throw new UserError(`Weights of dtype ${tensor.dtype} can be listed but not run.`, {
-        file: tensor.file,
-        field: name,
-        remedy: `Save the model in ${[...runnableDTypes].join(', ')}.`,
-      });
     }
     return tensor;
   }

@@ -1,4 +1,6 @@
+import { runnableDTypes } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { UserError } from '../user-error';
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
@@ -101,6 +103,19 @@ export class TransformerModel implements LayeredModel {
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
     return sublayerTensors(this.at(index));
+  }
+
+  public requireRunnable(): void {
+    const { embedding, finalNorm, head, sublayers } = this.layout;
+    const used = [embedding, finalNorm, head.weight, ...sublayers.flatMap(sublayerTensors)];
+    const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
+    if (faulty !== undefined) {
+      throw new UserError(`Weights of dtype ${faulty.dtype} can be listed but not run.`, {
+        file: faulty.file,
+        field: faulty.name,
+        remedy: `Save the model in one of ${[...runnableDTypes].join(', ')}.`,
+      });
+    }
   }
 
   private windows(): Set<number | undefined> {

@@ -81,6 +81,7 @@ export async function profileModel(
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
+  const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const { settings } = job;
   const metric = metrics[settings.metric];
   const journal = await Journal.open(
@@ -89,7 +90,6 @@ export async function profileModel(
     parseEntry,
   );
   const spentBefore = spentOf(journal.replayed);
-  const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
   try {
@@ -166,6 +166,7 @@ export async function profileModel(
     await journal.remove();
     return profile;
   } finally {
+    await journal.removeIfEmpty();
     await executor.dispose();
   }
 }

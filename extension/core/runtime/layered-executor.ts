@@ -31,6 +31,7 @@ export class LayeredExecutor {
     public readonly device: DeviceName,
     private readonly memoryBytes: number,
   ) {
+    model.requireRunnable();
     this.pool = new SessionPool(device, memoryBytes * sessionShare);
   }
 

@@ -171,5 +171,6 @@ describe('espalier', () => {
     expect(code).toBe(1);
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('    at ');
+    await expect(access(`${model}.layerprofile.journal.jsonl`)).rejects.toThrow();
   });
 });
