@@ -30,7 +30,7 @@ await run(
     vsce,
     'package',
     ...['--target', flags.target, '--ignoreFile', ignoreFile, '--out', out],
-    '--allow-missing-repository',
+    ...['--allow-missing-repository', '--no-rewrite-relative-links'],
   ],
   { cwd: root, quiet: true },
 );

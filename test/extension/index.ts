@@ -5,7 +5,6 @@ import { ResultsReporter } from './results-reporter';
 
 /** What the extension host calls: runs every suite beside this file. */
 export async function run(): Promise<void> {
-  process.setSourceMapsEnabled(true);
   const mocha = new Mocha({
     ui: 'bdd',
     timeout: 60_000,
