@@ -50,7 +50,7 @@ export function registerCommands(services: Services): Disposable {
           try {
             return await handlers[name](services, argument, options);
           } catch (error) {
-            void reportError(error, services.log);
+            void reportError(error, services.log, services.modelJobs.hasShown(error));
             return undefined;
           }
         },

@@ -21,6 +21,7 @@ export class ModelJobs {
   readonly #jobs: Jobs;
   readonly #settings: Settings;
   readonly #isShown: IsShown;
+  readonly #shownErrors = new WeakSet();
 
   public constructor(jobs: Jobs, settings: Settings, isShown: IsShown) {
     this.#jobs = jobs;
@@ -103,6 +104,11 @@ export class ModelJobs {
     });
   }
 
+  /** Whether a panel tells of an error, so that no notification is needed. */
+  public hasShown(error: unknown): boolean {
+    return error instanceof Error && this.#shownErrors.has(error);
+  }
+
   #newRequest(session: ModelSession): ProfileRequest {
     return {
       model: session.model.path,
@@ -153,6 +159,9 @@ export class ModelJobs {
         message: describeError(error),
         resumable: what === 'profile',
       });
+      if (error instanceof Error && this.#isShown(session)) {
+        this.#shownErrors.add(error);
+      }
       throw error;
     }
   }

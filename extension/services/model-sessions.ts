@@ -144,10 +144,7 @@ function previewOf(
   model: ModelSummary,
 ): HeatmapState['configPreview'] {
   if (removed.length === 0) {
-    return {
-      lines: diffLines(config, config),
-      loadsWith: l10n.t('Nothing is chosen for removal.'),
-    };
+    return { lines: diffLines(config, config), loadsWith: '' };
   }
   try {
     const { before, after, loadsWith } = previewPrunedConfig(config, removed, model);

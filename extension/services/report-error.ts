@@ -2,6 +2,7 @@ import { commands, l10n, Uri, window } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
+import { untrusted } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 
 /** An error in the user's words. */
@@ -20,32 +21,48 @@ export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Shows an error with what can be done about it. Cancellation is no error. */
-export async function reportError(error: unknown, log: LogOutputChannel): Promise<void> {
+/**
+ * Logs an error and, unless a panel does, shows it with what can be done about it. Cancellation is
+ * no error.
+ */
+export async function reportError(
+  error: unknown,
+  log: LogOutputChannel,
+  shownInPanel = false,
+): Promise<void> {
   if (error instanceof RequestCancelled) {
     return;
   }
   const expected = error instanceof UserError || error instanceof WorkerRequestError;
   log.error(error instanceof Error && !expected ? error : describeError(error));
+  if (shownInPanel) {
+    return;
+  }
+  const crashed = error instanceof WorkerCrashed ? error : undefined;
   const file = fileOf(error);
   const resume = l10n.t('Resume');
   const openFile = l10n.t('Open File');
   const openSettings = l10n.t('Open Setting');
   const showLog = l10n.t('Show Log');
+  const manageTrust = l10n.t('Manage Trust');
   const setting = error instanceof UserError ? settingOf(error) : undefined;
+  const lacksTrust = error instanceof UserError && error.problem === untrusted();
   const actions = [
-    ...(error instanceof WorkerCrashed && error.method === 'profile' ? [resume] : []),
+    ...(crashed?.method === 'profile' ? [resume] : []),
     ...(file === undefined ? [] : [openFile]),
     ...(setting === undefined ? [] : [openSettings]),
+    ...(lacksTrust ? [manageTrust] : []),
     showLog,
   ];
   const chosen = await window.showErrorMessage(describeError(error), ...actions);
   if (chosen === resume) {
-    await commands.executeCommand(commandIds.resumeProfile);
+    await commands.executeCommand(commandIds.resumeProfile, crashed?.model);
   } else if (chosen === openFile && file !== undefined) {
     await commands.executeCommand('vscode.open', Uri.file(file));
   } else if (chosen === openSettings) {
     await commands.executeCommand('workbench.action.openSettings', setting);
+  } else if (chosen === manageTrust) {
+    await commands.executeCommand('workbench.trust.manage');
   } else if (chosen === showLog) {
     log.show();
   }

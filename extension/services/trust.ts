@@ -12,10 +12,12 @@ export function whyBlocked({ trusted, scheme }: Circumstances): string | undefin
   if (scheme !== 'file') {
     return whyUnreadable(scheme);
   }
-  return trusted
-    ? undefined
-    : l10n.t('This workspace is not trusted: models can be inspected, but not run or written.');
+  return trusted ? undefined : untrusted();
 }
+
+/** What {@link whyBlocked} says in an untrusted workspace. */
+export const untrusted = (): string =>
+  l10n.t('This workspace is not trusted: models can be inspected, but not run or written.');
 
 /** The sentence that says why a model cannot even be inspected, or undefined when it can. */
 export function whyUnreadable(scheme: string): string | undefined {

@@ -15,6 +15,8 @@ export class WorkerCrashed extends Error {
   public constructor(
     public readonly method: WorkerMethod,
     public readonly exit: WorkerExit,
+    /** Path of the model that the request was about. */
+    public readonly model: string | undefined,
   ) {
     super(
       `The worker process ended during ${method} (${describeExit(exit)}). ` +

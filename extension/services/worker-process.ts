@@ -127,9 +127,9 @@ export class WorkerProcess {
       cancel();
     }
     try {
-      return await Promise.race([answer, this.#exitOf(method)]);
+      return await Promise.race([answer, this.#crash(method, request)]);
     } catch (error) {
-      throw await this.#explain(method, error, watch);
+      throw await this.#explain(method, request, error, watch);
     } finally {
       clearTimeout(grace);
       listening?.dispose();
@@ -143,11 +143,18 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL');
   }
 
-  async #exitOf(method: WorkerMethod): Promise<never> {
-    throw new WorkerCrashed(method, await this.exited);
+  /** Rejects when the child is gone. */
+  async #crash(method: WorkerMethod, request: object): Promise<never> {
+    const { model }: { readonly model?: string } = request;
+    throw new WorkerCrashed(method, await this.exited, model);
   }
 
-  async #explain(method: WorkerMethod, error: unknown, watch: RequestWatch): Promise<unknown> {
+  async #explain(
+    method: WorkerMethod,
+    request: object,
+    error: unknown,
+    watch: RequestWatch,
+  ): Promise<unknown> {
     const cancelled = watch.token?.isCancellationRequested === true;
     if (error instanceof ResponseError && isErrorData(error.data)) {
       return error.data.kind === 'cancelled' || (cancelled && error.data.kind === 'internal')
@@ -160,7 +167,7 @@ export class WorkerProcess {
     if (error instanceof WorkerCrashed || this.#child.connected) {
       return error;
     }
-    return new WorkerCrashed(method, await this.exited);
+    return this.#crash(method, request).catch((crash: unknown) => crash);
   }
 
   #notify({ job, message }: JobNotification): void {
