@@ -44,6 +44,9 @@ const fixed = (inverse: readonly number[]): Omit<Rotary, 'dimensions'> => ({
   frequencies: { kind: 'fixed', inverse },
 });
 
+/** No model has heads anywhere near this wide; beyond it a config is damaged. */
+const maxDimensions = 1 << 16;
+
 /** One function per `rope_type`. */
 const scalings: Readonly<Record<string, Scaling>> = {
   default: (_, { inverse }) => fixed(inverse),
@@ -147,6 +150,12 @@ export function readRotary(config: ModelConfig, headDim: number, file: string): 
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000;
   const fraction = rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
   const dimensions = Math.trunc(headDim * fraction);
+  if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
+    throw new UserError(
+      `Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
+      { file, field: 'head_dim', remedy: 'Mend config.json.' },
+    );
+  }
   const inverse = Array.from(
     { length: dimensions / 2 },
     (_, i) => theta ** ((-2 * i) / dimensions),

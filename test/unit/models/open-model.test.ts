@@ -210,6 +210,14 @@ describe('weights', () => {
     );
   });
 
+  it.each([1e9, 7])(
+    'heads %d wide are refused before anything is made of that size',
+    async (size) => {
+      const folder = withConfig('llama-head-dim', { head_dim: size });
+      expect((await refusal(folder)).message).toMatch(/config\.json: head_dim: Heads of \d+/);
+    },
+  );
+
   it('of a dtype that cannot be run are listed, and refused by name when they are to run', async () => {
     const name = 'model.norm.weight';
     const folder = withTensor('llama-gqa-untied', name, (entry) => [
