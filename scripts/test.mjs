@@ -21,9 +21,12 @@ const STAGES = {
   format: () => checks([tool('prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.')]),
   knip: () => checks([tool('knip/bin/knip.js')]),
   build: () => checks([script('build.mjs', '--tests')]),
-  unit: () => runVitest('unit'),
+  unit: async () => {
+    await ensureBuilt();
+    return runVitest('unit');
+  },
   extension: async () => {
-    if (!ran.has('build')) await checkOrThrow(script('build.mjs', '--tests'));
+    await ensureBuilt();
     const { runExtensionSuites } = await import('../test/launch/extension-host.mjs');
     return runExtensionSuites();
   },
@@ -35,12 +38,18 @@ const STAGES = {
 
 /** Stages that make no sense once another has failed. */
 const REQUIRED = new Map([
+  ['unit', 'build'],
   ['extension', 'build'],
   ['e2e', 'build'],
 ]);
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();
+
+/** Builds before a stage that is run alone. */
+async function ensureBuilt() {
+  if (!ran.has('build')) await checkOrThrow(script('build.mjs', '--tests'));
+}
 
 /**
  * @param {string} path inside node_modules
