@@ -4,7 +4,10 @@ import { join } from 'node:path';
 /** Folder of the tiny models; see test/fixtures/README.md. */
 const modelsFolder = join(import.meta.dirname, '../fixtures/models');
 
-export const caseNames: readonly string[] = readdirSync(modelsFolder).sort();
+export const caseNames: readonly string[] = readdirSync(modelsFolder, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name)
+  .sort();
 
 /** A reference array stored beside a golden document. */
 export interface GoldenArray {
