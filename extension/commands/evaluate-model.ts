@@ -31,7 +31,9 @@ export async function evaluateModel(
     `${commandIds.evaluateModel} ${session.model.path}`,
     JSON.stringify(evaluation),
   );
-  void window.showInformationMessage(describe(session, removed, evaluation));
+  if (!ofSelection || !services.modelJobs.isShown(session)) {
+    void window.showInformationMessage(describe(session, removed, evaluation));
+  }
   return evaluation;
 }
 

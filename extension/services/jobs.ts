@@ -5,6 +5,7 @@ import type { ProfileEvent } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
 import type { PanelJob } from '../protocol/heatmap';
 import type { WorkerRequests } from '../protocol/worker';
+import { commandIds } from './command-ids';
 import type { WorkerClient } from './worker-client';
 
 export type JobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
@@ -124,11 +125,15 @@ export class Jobs implements Disposable {
       const listening = token.onCancellationRequested(() => {
         source.cancel();
       });
+      const logLink = `[${l10n.t('Show Log')}](command:${commandIds.showLog})`;
       let shown = 0;
       try {
         return await task((progress) => {
           const percent = percentOf(progress);
-          view.report({ message: progress.stage, increment: Math.max(0, percent - shown) });
+          view.report({
+            message: `${progress.stage} · ${logLink}`,
+            increment: Math.max(0, percent - shown),
+          });
           shown = Math.max(shown, percent);
         });
       } finally {

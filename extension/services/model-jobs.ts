@@ -6,7 +6,7 @@ import type { ProfileRequest, PruneRequest } from '../protocol/worker';
 import { keepEvaluations } from './documents';
 import type { JobKind, Jobs, JobSubject } from './jobs';
 import type { ModelSession } from './model-session';
-import { describeError } from './report-error';
+import { describeInPanel } from './report-error';
 import type { Settings } from './settings';
 import { RequestCancelled, WorkerCrashed } from './worker-errors';
 
@@ -45,7 +45,7 @@ export class ModelJobs {
         session.loadProfile(profile);
         return profile;
       } catch (error) {
-        session.searchEnded({ request, reason: reasonOf(error), message: describeError(error) });
+        session.searchEnded({ request, reason: reasonOf(error), message: describeInPanel(error) });
         throw error;
       }
     });
@@ -104,6 +104,11 @@ export class ModelJobs {
     });
   }
 
+  /** Whether a panel shows a session and so the results of its jobs. */
+  public isShown(session: ModelSession): boolean {
+    return this.#isShown(session);
+  }
+
   /** Whether a panel tells of an error, so that no notification is needed. */
   public hasShown(error: unknown): boolean {
     return error instanceof Error && this.#shownErrors.has(error);
@@ -156,7 +161,7 @@ export class ModelJobs {
         kind: 'stopped',
         what,
         reason: reasonOf(error),
-        message: describeError(error),
+        message: describeInPanel(error),
         resumable: what === 'profile',
       });
       if (error instanceof Error && this.#isShown(session)) {

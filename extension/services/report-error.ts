@@ -8,17 +8,33 @@ import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } fro
 /** An error in the user's words. */
 export function describeError(error: unknown): string {
   if (error instanceof WorkerCrashed) {
-    return error.method === 'profile'
-      ? l10n.t(
-          'The worker process ended while profiling ({0}). Its journal is kept: Resume goes on where it stopped.',
-          describeExit(error.exit),
-        )
-      : l10n.t(
-          'The worker process ended ({0}). Nothing half-written is left; the next command starts a new one.',
-          describeExit(error.exit),
-        );
+    return [
+      l10n.t('The worker process ended ({0}).', describeExit(error.exit)),
+      error.method === 'profile'
+        ? l10n.t('Its journal is kept: Resume goes on where it stopped.')
+        : l10n.t('Nothing half-written is left; the next command starts a new one.'),
+      memoryHint(error),
+    ]
+      .filter((part) => part !== undefined)
+      .join(' ');
   }
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The same below a headline that says which job stopped, and beside a button that resumes it. */
+export function describeInPanel(error: unknown): string {
+  return error instanceof WorkerCrashed
+    ? [l10n.t('It ended with {0}.', describeExit(error.exit)), memoryHint(error)]
+        .filter((part) => part !== undefined)
+        .join(' ')
+    : describeError(error);
+}
+
+/** Linux ends a process that takes too much memory by this signal. */
+function memoryHint(error: WorkerCrashed): string | undefined {
+  return error.exit.signal === 'SIGKILL'
+    ? l10n.t('If the system ran out of memory, lower the setting espalier.memory.')
+    : undefined;
 }
 
 /**

@@ -82,6 +82,16 @@ describe('editors', () => {
     );
   });
 
+  it('a plan is checked against its contributed schema', async () => {
+    const uri = await writePlan('schema', { remove: [], keep: 'everything' });
+    await vscode.window.showTextDocument(uri);
+    await until('a complaint of the schema', () =>
+      vscode.languages
+        .getDiagnostics(uri)
+        .some(({ source, message }) => source !== 'Espalier' && message.includes('keep')),
+    );
+  });
+
   it('warns of a plan that was made for another model', async () => {
     const uri = await writePlan('other', {
       model: { path: 'edited', fingerprint: '0'.repeat(64) },
