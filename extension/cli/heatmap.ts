@@ -1,14 +1,13 @@
 import type { LayerProfile } from '../core/prune/layer-profile';
 import type { Terminal } from './terminal';
 
-/** Stops of the colour map cividis (Nuñez et al. 2018), readable with every colour vision. */
+/** Stops of the colour map viridis, the heatmap panel's: readable with every colour vision. */
 const stops = [
-  [0, 34, 78],
-  [53, 69, 108],
-  [102, 105, 112],
-  [148, 142, 119],
-  [200, 184, 102],
-  [254, 232, 56],
+  [68, 1, 84],
+  [59, 82, 139],
+  [33, 145, 140],
+  [94, 201, 98],
+  [253, 231, 37],
 ] as const;
 const shades = ['·', '░', '▒', '▓', '█'] as const;
 const cellWidth = 4;
