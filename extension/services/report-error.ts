@@ -49,7 +49,10 @@ export async function reportError(
   if (error instanceof RequestCancelled) {
     return;
   }
-  const expected = error instanceof UserError || error instanceof WorkerRequestError;
+  const expected =
+    error instanceof UserError ||
+    error instanceof WorkerCrashed ||
+    (error instanceof WorkerRequestError && error.data.kind === 'user');
   log.error(error instanceof Error && !expected ? error : describeError(error));
   if (shownInPanel) {
     return;

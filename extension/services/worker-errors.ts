@@ -32,10 +32,15 @@ export class WorkerRequestError extends Error {
   public override readonly name = 'WorkerRequestError';
 
   public constructor(
-    message: string,
+    /** The worker's message; of an internal error, its stack. */
+    text: string,
     public readonly data: WorkerErrorData,
   ) {
-    super(message);
+    const [firstLine = text] = text.split('\n');
+    super(firstLine);
+    if (data.kind === 'internal') {
+      this.stack = text;
+    }
   }
 }
 
