@@ -1,0 +1,44 @@
+/** Distances closer than this, relatively, may change places by rounding. */
+const nearTie = 1e-4;
+
+/**
+ * Whether two searches agree, in words; `same` holds too where they part at a near tie.
+ * @param {import('./contenders.mjs').Result} result
+ * @param {import('./contenders.mjs').Result} reference has every distance of every round
+ * @param {number} [tolerance] relative, of the distances; without it they are only told
+ * @returns {{same: boolean, text: string}}
+ */
+export function compare(result, reference, tolerance = Number.POSITIVE_INFINITY) {
+  let largest = 0;
+  for (const [i, expected] of reference.rounds.entries()) {
+    const found = result.rounds[i];
+    if (found === undefined) return { same: false, text: `ends after round ${i}` };
+    if (found.removed !== expected.removed) {
+      const other = expected.distances.get(found.removed) ?? Number.POSITIVE_INFINITY;
+      const gap = difference(other, expected.distance);
+      const text = `round ${i + 1} removes ${found.removed}, not ${expected.removed}`;
+      return gap < nearTie
+        ? { same: true, text: `same order up to a near tie (${gap.toExponential(0)}): ${text}` }
+        : { same: false, text: `other order: ${text}` };
+    }
+    largest = Math.max(largest, difference(found.distance, expected.distance));
+  }
+  const text = `same order; distances differ by ${largest.toExponential(0)} at most`;
+  return { same: largest <= tolerance, text };
+}
+
+/**
+ * @param {number} value
+ * @param {number} expected
+ */
+function difference(value, expected) {
+  return value === expected ? 0 : Math.abs(value - expected) / Math.abs(expected);
+}
+
+/** @param {readonly number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const [low = Number.NaN, high = low] = sorted.slice((sorted.length - 1) >> 1, middle + 1);
+  return (low + high) / 2;
+}

@@ -1,0 +1,121 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { root } from '../../scripts/lib/repository.mjs';
+
+/**
+ * A model, and how much of a search is run on it.
+ * @typedef {{
+ *   name: string, model: string, sequences: number, length: number, remove: number, repeats: number
+ * }} Task
+ *
+ * One search: what was removed in each round, with the distances of that round as far as known.
+ * @typedef {{removed: string, distance: number, distances: ReadonlyMap<string, number>}} Round
+ * @typedef {{rounds: readonly Round[], seconds: number, evaluations: number}} Result
+ * @typedef {{name: string, run: () => Promise<Result>}} Contender
+ */
+
+const text = join(root, 'samples', 'calibration.txt');
+const cli = join(root, 'dist', 'cli.js');
+const reference = join(root, 'test', 'fixtures', 'finercut_reference.py');
+const tokenScript = fileURLToPath(new URL('calibration_tokens.py', import.meta.url));
+
+/**
+ * Our own search through the command line; the time is the search's, the sessions made in it included.
+ * @param {'exact' | 'naive' | 'lazy'} mode
+ * @param {Task} task
+ * @param {(fingerprint: string) => void} check called with the fingerprint of the calibration tokens
+ * @returns {Contender}
+ */
+export function espalier(mode, task, check) {
+  return {
+    name: `Espalier, ${mode}`,
+    run: async () =>
+      inTemporaryFolder(async (folder) => {
+        const { calibration, search, rounds } = await json(process.execPath, [
+          ...[cli, 'profile', task.model, '--json', '--no-baselines', '--device', 'cpu'],
+          ...['--calibration', text, '--sequences', task.sequences, '--length', task.length],
+          ...['--search', mode, '--remove', task.remove],
+          ...['--out', join(folder, 'bench.layerprofile.json')],
+        ]);
+        check(calibration.fingerprint);
+        return {
+          seconds: search.seconds,
+          evaluations: search.sublayerEvaluations,
+          rounds: rounds.map((/** @type {any} */ { removed, distance, candidates }) => ({
+            removed,
+            distance,
+            distances: new Map(
+              candidates.map((/** @type {any} */ one) => [one.sublayer, one.distance]),
+            ),
+          })),
+        };
+      }),
+  };
+}
+
+/**
+ * The plain loop over transformers; the time is the search's, loading the model not included.
+ * @param {string} python
+ * @param {number} threads
+ * @param {string} tokens the file that {@link writeTokens} wrote
+ * @param {Task} task
+ * @returns {Contender}
+ */
+export function pytorch(python, threads, tokens, task) {
+  return {
+    name: 'PyTorch loop',
+    run: async () => {
+      const found = await json(python, [
+        ...[reference, task.model, '--tokens', tokens, '--metric', 'js'],
+        ...['--remove', task.remove, '--dtype', 'float32', '--threads', threads],
+      ]);
+      return {
+        seconds: found.seconds,
+        evaluations: (found.sublayerForwards + found.denseSublayerForwards) * task.sequences,
+        rounds: found.rounds.map((/** @type {any} */ { removed, distance, distances }) => ({
+          removed,
+          distance,
+          distances: new Map(Object.entries(distances)),
+        })),
+      };
+    },
+  };
+}
+
+/**
+ * Writes a task's token ids to `out` with the native tokenizer.
+ * @param {string} python
+ * @param {Task} task
+ * @param {string} out
+ * @returns {Promise<{fingerprint: string, versions: {torch: string, transformers: string}}>}
+ */
+export async function writeTokens(python, { model, sequences, length }, out) {
+  return json(python, [tokenScript, model, text, sequences, length, out]);
+}
+
+/**
+ * @template T
+ * @param {(folder: string) => Promise<T>} action
+ */
+export async function inTemporaryFolder(action) {
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
+  try {
+    return await action(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {string} file
+ * @param {readonly (string | number)[]} args
+ */
+async function json(file, args) {
+  const { stdout } = await promisify(execFile)(file, args.map(String), { maxBuffer: 1 << 28 });
+  return JSON.parse(stdout);
+}

@@ -1,0 +1,186 @@
+/**
+ * FinerCut's searches against each other and against a plain PyTorch loop, on the same tokens with
+ * as many threads. Prints a Markdown table and writes it to RESULTS.md. Fails where orders differ.
+ *
+ *     node bench/finercut/run.mjs [--quick]
+ *
+ * --quick: tiny searches, to try the bench itself; nothing is written.
+ */
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { root } from '../../scripts/lib/repository.mjs';
+import { dim, red, say } from '../../scripts/lib/terminal.mjs';
+import { compare, median } from './compare.mjs';
+import { espalier, inTemporaryFolder, pytorch, writeTokens } from './contenders.mjs';
+import { describeMachine, load, physicalCores } from './machine.mjs';
+import { preparePython, prepareSmolLM2 } from './python.mjs';
+
+/**
+ * @typedef {import('./contenders.mjs').Task} Task
+ * @typedef {import('./contenders.mjs').Contender} Contender
+ * @typedef {import('./contenders.mjs').Result} Result
+ */
+
+const results = fileURLToPath(new URL('RESULTS.md', import.meta.url));
+/** What float32 may change in a distance when several candidates share a run. */
+const exactTolerance = 1e-5;
+
+const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
+
+/** @type {Task} */
+const sample = {
+  name: 'espalier-sample',
+  model: join(root, 'samples', 'espalier-sample'),
+  ...(options.quick
+    ? { sequences: 2, length: 32, remove: 2, repeats: 1 }
+    : { sequences: 10, length: 256, remove: 6, repeats: 3 }),
+};
+
+/**
+ * @param {string} model
+ * @returns {Task}
+ */
+const smolLM2 = (model) => ({
+  name: 'SmolLM2-135M',
+  model,
+  ...(options.quick
+    ? { sequences: 2, length: 8, remove: 1, repeats: 1 }
+    : { sequences: 4, length: 64, remove: 6, repeats: 1 }),
+});
+
+process.exitCode = await main();
+
+async function main() {
+  if (!existsSync(join(root, 'dist', 'cli.js'))) {
+    say(red('dist/cli.js is not built. Run npm run build first.'));
+    return 1;
+  }
+  const cores = await physicalCores();
+  const python = await preparePython().catch(sayWithout('the PyTorch loop'));
+  const model =
+    python === undefined
+      ? undefined
+      : await prepareSmolLM2(python).catch(sayWithout('SmolLM2-135M'));
+  const quiet = load();
+  /** @type {{torch: string, transformers: string} | undefined} */
+  let versions;
+  const sections = await inTemporaryFolder(async (folder) => {
+    const found = [];
+    for (const task of [sample, ...(model === undefined ? [] : [smolLM2(model)])]) {
+      /** @type {Contender[]} */
+      const peers = [];
+      /** @type {string | undefined} */
+      let expected;
+      if (python !== undefined) {
+        const tokens = join(folder, `${task.name}.json`);
+        ({ fingerprint: expected, versions } = await writeTokens(python, task, tokens));
+        peers.push(pytorch(python, cores, tokens, task));
+      }
+      /** @param {string} fingerprint */
+      const check = (fingerprint) => {
+        if (fingerprint !== (expected ?? fingerprint)) {
+          throw new Error(`${task.name}: the tokens of both sides differ`);
+        }
+      };
+      const ours = /** @type {const} */ (['exact', 'naive', 'lazy']);
+      found.push(await race(task, [...ours.map((mode) => espalier(mode, task, check)), ...peers]));
+    }
+    return found;
+  });
+  const machine = await describeMachine(cores, versions);
+  const text = [
+    '# FinerCut: searches compared',
+    '',
+    `${machine}. Load average before: ${quiet}.`,
+    'Command: `npm run build && node bench/finercut/run.mjs`.',
+    '',
+    'Float32, distance `js`, the same tokens for all (checked by their fingerprint), one thread per core,',
+    'one run after the other. A sublayer evaluation is one sublayer run over one sequence. Seconds are',
+    "the search's own: Espalier's include making its sessions, PyTorch's exclude loading the model.",
+    'Ratios are to the exact search of the same repeat; seconds and ratios are medians.',
+    '',
+    ...sections.map((section) => section.text),
+  ].join('\n');
+  say(`\n${text}`);
+  if (!options.quick) await writeFile(results, text);
+  const failures = sections.flatMap((section) => section.failures);
+  for (const failure of failures) say(red(failure));
+  return failures.length === 0 ? 0 : 1;
+}
+
+/**
+ * Runs the contenders in turn, as often as the task says, and holds them against each other.
+ * @param {Task} task
+ * @param {readonly Contender[]} contenders
+ * @returns {Promise<{text: string, failures: string[]}>}
+ */
+async function race(task, contenders) {
+  /** @type {Map<string, Result[]>} */
+  const runs = new Map(contenders.map(({ name }) => [name, []]));
+  for (let repeat = 1; repeat <= task.repeats; repeat++) {
+    for (const { name, run } of contenders) {
+      const result = await run();
+      runs.get(name)?.push(result);
+      say(dim(`${task.name}, run ${repeat}: ${name}, ${result.seconds.toFixed(1)} s`));
+    }
+  }
+  const [exact = [], naive = []] = runs.values();
+  /** @type {string[]} */
+  const failures = [];
+  const rows = [...runs].map(([name, all]) => {
+    const agreements = all.map((result, i) => agreement(name, result, exact[i], naive[i]));
+    const worst = agreements.find(({ same }) => !same) ?? agreements[0];
+    if (worst?.same === false && name !== 'Espalier, lazy') {
+      failures.push(`${task.name}: ${name}: ${worst.text}`);
+    }
+    const seconds = all.map((result) => result.seconds);
+    const ratio = median(seconds.map((value, i) => value / (exact[i]?.seconds ?? Number.NaN)));
+    return [
+      ...[name, all[0]?.evaluations, median(seconds).toFixed(1)],
+      ...[ratio.toFixed(2), worst?.text ?? '–'],
+    ];
+  });
+  const { sequences, length, remove, repeats } = task;
+  const order = exact[0]?.rounds.map(({ removed }) => removed).join(', ') ?? '';
+  const lines = [
+    `## ${task.name}: ${sequences} × ${length} tokens, ${remove} sublayers removed, ${repeats === 1 ? 'one run' : `${repeats} runs`}`,
+    '',
+    '| search | sublayer evaluations | seconds | ratio | order and distances |',
+    '|---|--:|--:|--:|---|',
+    ...rows.map((row) => `| ${row.join(' | ')} |`),
+    '',
+    `Order: ${order}.`,
+    '',
+  ];
+  return { text: lines.join('\n'), failures };
+}
+
+/**
+ * The naive search is the reference of ours; the PyTorch loop is that of the exact search.
+ * @param {string} name
+ * @param {Result} result
+ * @param {Result | undefined} exact
+ * @param {Result | undefined} naive
+ */
+function agreement(name, result, exact, naive) {
+  if (exact === undefined || naive === undefined) throw new Error('a run has no counterpart');
+  if (result === naive) return { same: true, text: 'the reference of the two others' };
+  if (name === 'PyTorch loop') {
+    const { same, text } = compare(exact, result);
+    return { same, text: `${text} (exact against it)` };
+  }
+  return compare(result, naive, result === exact ? exactTolerance : undefined);
+}
+
+/** @param {string} what */
+function sayWithout(what) {
+  return (/** @type {unknown} */ error) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    say(`Without ${what}: ${reason}`);
+    return undefined;
+  };
+}
