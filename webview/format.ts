@@ -7,7 +7,6 @@ const compact = new Intl.NumberFormat(locale, {
   maximumSignificantDigits: 3,
 });
 const percentage = new Intl.NumberFormat(locale, {
-  style: 'percent',
   minimumFractionDigits: 1,
   maximumFractionDigits: 1,
 });
@@ -17,9 +16,9 @@ export function formatCount(value: number): string {
   return whole.format(value);
 }
 
-/** 4187264 → 4.19M */
+/** 4187264 → 4.19 M, with a space that does not break, as the host writes it */
 export function formatCompact(value: number): string {
-  return compact.format(value);
+  return compact.format(value).replace(/(?=[A-Z])/, '\u00a0');
 }
 
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
@@ -36,9 +35,9 @@ export function formatBytes(bytes: number): string {
   return `${short.format(value)} ${unit}`;
 }
 
-/** 0.2453 → 24.5% */
+/** 0.2453 → 24.5 %, with a space that does not break, as the host writes it */
 export function formatPercent(fraction: number): string {
-  return percentage.format(fraction);
+  return `${percentage.format(fraction * 100)}\u00a0%`;
 }
 
 /** Three significant digits; small values as 1.23e-5. */

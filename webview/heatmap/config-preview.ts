@@ -42,7 +42,7 @@ export function createConfigPreview({ send }: PanelActions): PanelPart {
       const { added, removed } = changedLines(lines);
       const unchanged = added + removed === 0;
       setText(loadsWith, sentence);
-      loads.hidden = sentence === '';
+      loads.hidden = sentence === '' || state.removed.length === 0;
       same.hidden = !unchanged || state.removed.length > 0;
       diff.hidden = lines.length === 0;
       counts.hidden = unchanged;

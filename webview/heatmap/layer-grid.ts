@@ -183,6 +183,8 @@ export class LayerGrid {
     });
     this.grid.addEventListener('focusin', (event) => {
       this.focused = cellAt(event);
+      // The keyboard has moved on: the pointer, wherever it rests, comes second.
+      this.hovered = undefined;
       if (this.focused !== undefined) this.moveTabStop(this.focused);
       this.point();
     });

@@ -1,6 +1,8 @@
 import type { HeatmapState, ToHeatmap } from '../../extension/protocol/heatmap';
 import type { Choice } from './draft';
 import { withChoice } from './draft';
+import { expandSublayers } from './selection';
+import type { Mark } from './types';
 
 /** How long a choice may show before the host has confirmed it. */
 export const CHOICE_MILLISECONDS = 1500;
@@ -45,10 +47,20 @@ export class PanelStore {
     if (time - this.chosenAt >= CHOICE_MILLISECONDS) this.choices = [];
   }
 
-  /** Answers come in the order of the choices: an answer to an earlier slider step changes nothing. */
+  /** Answers come in the order of the choices: an answer to an earlier one changes nothing. */
   private dropConfirmed(): void {
     const last = this.choices.at(-1);
-    if (last?.type === 'selectRounds' && this.confirmed?.selectedRounds !== last.rounds) return;
-    this.choices = [];
+    const { confirmed } = this;
+    if (last === undefined || confirmed === undefined) return;
+    const reached =
+      last.type === 'selectRounds'
+        ? confirmed.selectedRounds === last.rounds
+        : markIn(confirmed, last.sublayer) === last.mark;
+    if (reached) this.choices = [];
   }
+}
+
+function markIn({ model, removed, protectedIds }: HeatmapState, sublayer: string): Mark {
+  if (expandSublayers(removed, model).includes(sublayer)) return 'removed';
+  return expandSublayers(protectedIds, model).includes(sublayer) ? 'protected' : 'keep';
 }

@@ -144,8 +144,8 @@ it('formats numbers', () => {
   expect(formatBytes(1023)).toBe('1,020 B');
   expect(formatBytes(1536)).toBe('1.5 KiB');
   expect(formatBytes(5 * 1024 ** 4)).toBe('5 TiB');
-  expect(formatCompact(4_187_264)).toBe('4.19M');
-  expect(formatPercent(0.2453)).toBe('24.5%');
+  expect(formatCompact(4_187_264)).toBe('4.19\u00a0M');
+  expect(formatPercent(0.2453)).toBe('24.5\u00a0%');
   expect(formatDistance(0)).toBe('0');
   expect(formatDistance(0.012345)).toBe('0.0123');
   expect(formatDistance(0.00012345)).toBe('1.23e-4');

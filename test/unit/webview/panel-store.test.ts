@@ -76,6 +76,20 @@ describe('the store', () => {
     expect(store.state?.selectedRounds).toBe(1);
   });
 
+  it('does not jump back when the host answers an earlier click on the same cell', () => {
+    const store = storeWith(start);
+    const sublayer = 'block.0.attention';
+    store.choose({ type: 'setMark', sublayer, mark: 'removed' }, 10);
+    store.choose({ type: 'setMark', sublayer, mark: 'protected' }, 20);
+    const answer = { removed: [...start.removed, sublayer], protectedIds: [] };
+    store.receive({ type: 'patch', patch: answer, cleared: [] }, 30);
+    expect(store.state?.protectedIds).toEqual([sublayer]);
+    const second = { removed: start.removed, protectedIds: [sublayer] };
+    store.receive({ type: 'patch', patch: second, cleared: [] }, 40);
+    store.receive({ type: 'patch', patch: answer, cleared: [] }, 50);
+    expect(store.state?.protectedIds).toEqual([]);
+  });
+
   it('keeps a choice while only progress arrives, and gives it up when nobody confirms it', () => {
     const store = storeWith(start);
     store.choose({ type: 'setMark', sublayer: 'block.0.attention', mark: 'removed' }, 0);
