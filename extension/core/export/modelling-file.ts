@@ -1,3 +1,6 @@
+import { knownArchitecture } from '../models/architectures';
+import type { Architecture } from '../models/architecture';
+
 /** Name of the Python module that is written beside models of which single sublayers are gone. */
 export const modellingModule = 'modeling_espalier';
 
@@ -9,16 +12,61 @@ export interface ModellingClasses {
   readonly model: string;
 }
 
-/** transformers names its classes after `model_type`: `qwen2` has `Qwen2Config`. */
+/** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
 export function modellingClasses(modelType: string): ModellingClasses {
   const family = modelType.charAt(0).toUpperCase() + modelType.slice(1);
+  const { config: stockConfig, model: stockModel } = knownArchitecture(modelType)?.classes ?? {
+    config: `${family}Config`,
+    model: `${family}ForCausalLM`,
+  };
   return {
-    stockConfig: `${family}Config`,
-    stockModel: `${family}ForCausalLM`,
-    config: `Espalier${family}Config`,
-    model: `Espalier${family}ForCausalLM`,
+    stockConfig,
+    stockModel,
+    config: `Espalier${stockConfig}`,
+    model: `Espalier${stockModel}`,
   };
 }
+
+/** Modules of a decoder layer that belong to one branch. */
+interface BranchModules {
+  readonly norms: readonly string[];
+  /** What computes the branch; the first is asked, the others pass its answer on. */
+  readonly parts: readonly string[];
+}
+
+const moduleOf = (name: string): string => name.split('.')[0] ?? name;
+
+/** Norms inside the module of the branch go with it. */
+function branchModules(
+  branch: { readonly norm?: string; readonly postNorm?: string },
+  linears: readonly string[],
+): BranchModules {
+  return {
+    norms: [branch.norm, branch.postNorm].filter((name) => name !== undefined),
+    parts: [...new Set(linears.map(moduleOf))],
+  };
+}
+
+function modulesOf(family: Architecture): Record<'attention' | 'feedforward', BranchModules> {
+  const { attention, feedforward } = family;
+  const inputs = feedforward.gateUp;
+  return {
+    attention: branchModules(attention, [attention.output]),
+    feedforward: branchModules(feedforward, [
+      ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
+      feedforward.down,
+    ]),
+  };
+}
+
+/** Path of the decoder layers from the model with its head. */
+function layersPath({ outer: { prefixes, blocks } }: Architecture): string {
+  return `self.${prefixes[0] ?? ''}${blocks}`;
+}
+
+/** Python lines, each indented by `indent` spaces after the first. */
+const lines = (texts: readonly string[], indent: number): string =>
+  texts.join(`\n${' '.repeat(indent)}`);
 
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
@@ -27,6 +75,20 @@ export function modellingClasses(modelType: string): ModellingClasses {
  */
 export function modellingFile(modelType: string): string {
   const { stockConfig, stockModel, config, model } = modellingClasses(modelType);
+  const family = knownArchitecture(modelType);
+  if (family === undefined) {
+    throw new Error(`no family ${modelType}, which was to be refused on opening`);
+  }
+  const { attention, feedforward } = modulesOf(family);
+  const [attentionModule = ''] = attention.parts;
+  const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
+    lines(
+      [
+        ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
+        ...parts.map((part) => `layer.${part} = ${substitute}()`),
+      ],
+      16,
+    );
   return `# Written by Espalier, which has removed single sublayers of this model. SPDX-License-Identifier: MIT
 """${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists."""
 
@@ -75,15 +137,13 @@ class ${model}(${stockModel}):
     def __init__(self, config):
         super().__init__(config)
         caches = 0
-        for block, layer in enumerate(self.model.layers):
+        for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):
-                layer.input_layernorm = nn.Identity()
-                layer.self_attn = NoAttention()
+                ${withoutBranch(attention, 'NoAttention')}
             else:
-                layer.self_attn.layer_idx = caches
+                layer.${attentionModule}.layer_idx = caches
                 caches += 1
             if config.lacks(block, "feedforward"):
-                layer.post_attention_layernorm = nn.Identity()
-                layer.mlp = NoFeedforward()
+                ${withoutBranch(feedforward, 'NoFeedforward')}
 `;
 }

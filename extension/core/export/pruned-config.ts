@@ -1,5 +1,6 @@
 import { applyEdits, format, modify } from 'jsonc-parser';
 import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
 import { prunedTypePrefix } from '../models/open-model';
 import { modellingClasses, modellingModule } from './modelling-file';
@@ -83,8 +84,9 @@ function formattingOf(text: string): FormattingOptions {
 function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
   const { blocks, absent } = selection;
   const wanted: Json = {
-    num_hidden_layers: blocks.length,
+    [blockCountField(config)]: blocks.length,
     ...perLayerLists(config, blocks),
+    ...layerTypes(config, blocks),
     ...windowedFrom(config, blocks),
     ...loading(config, absent.length > 0),
     espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
@@ -94,13 +96,31 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     .map(([field, value]) => [[field], value]);
 }
 
+/** The family's name of `num_hidden_layers`. */
+function blockCountField(config: Json): string {
+  const family = knownArchitecture(baseModelType(String(config['model_type'])));
+  return family?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+/** Layer types that the family derives from a block's number are written down where numbers change. */
+function layerTypes(config: Json, blocks: readonly number[]): Json {
+  const family = knownArchitecture(baseModelType(String(config['model_type'])));
+  const typeOf = family?.defaultLayerType;
+  if (typeOf === undefined || Array.isArray(config['layer_types'])) {
+    return {};
+  }
+  const types = blocks.map((block) => typeOf(config, block));
+  const kept = types.every((type, block) => type === typeOf(config, block));
+  return kept ? {} : { layer_types: types };
+}
+
 /** `layer_types` and other lists with one entry per block. */
 function perLayerLists(config: Json, blocks: readonly number[]): Json {
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       entry[0].includes('layer') &&
       Array.isArray(entry[1]) &&
-      entry[1].length === config['num_hidden_layers'],
+      entry[1].length === config[blockCountField(config)],
   );
   return Object.fromEntries(
     lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),

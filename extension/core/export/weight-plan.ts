@@ -1,6 +1,5 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../models/layered-model';
-import { blockPrefix } from '../models/transformer-layout';
 import type { Removal } from './removal';
 
 /** A tensor of the source under its name in the result. */
@@ -14,8 +13,6 @@ export interface Shard {
   readonly fileName: string;
   readonly tensors: readonly PlannedTensor[];
 }
-
-const blockPattern = /^model\.layers\.(\d+)\./;
 
 /**
  * The tensors that stay, in the order of the source's files and offsets, with their blocks numbered
@@ -35,33 +32,40 @@ export function planTensors(
       (a, b) => (fileOrder.get(a.file) ?? 0) - (fileOrder.get(b.file) ?? 0) || a.offset - b.offset,
     )
     .flatMap((tensor): PlannedTensor[] => {
-      const [prefix, number] = blockPattern.exec(tensor.name) ?? [];
-      if (prefix === undefined || Number(number) >= model.summary.blocks) {
+      const place = placeInBlock(model, tensor.name);
+      if (place === undefined || place.block >= model.summary.blocks) {
         return [{ name: tensor.name, tensor }];
       }
-      const rest = tensor.name.slice(prefix.length);
-      const block = newBlocks.get(Number(number));
-      const [module = ''] = rest.split('.');
-      return block === undefined || modules.has(`${prefix}${module}`)
+      const block = newBlocks.get(place.block);
+      return block === undefined || modules.has(`${place.block}.${place.module}`)
         ? []
-        : [{ name: `${blockPrefix(block)}${rest}`, tensor }];
+        : [{ name: `${model.blocksPrefix}${block}.${place.rest}`, tensor }];
     });
 }
 
-/** Prefixes such as `model.layers.3.self_attn`, whose tensors all go. */
+/** Where a tensor's name puts it, or undefined outside the blocks. */
+function placeInBlock(
+  model: LayeredModel,
+  name: string,
+): { block: number; module: string; rest: string } | undefined {
+  const { blocksPrefix } = model;
+  if (blocksPrefix === undefined || !name.startsWith(blocksPrefix)) {
+    return undefined;
+  }
+  const [, number, rest = '', module = ''] =
+    /^(\d+)\.(([^.]*).*)$/.exec(name.slice(blocksPrefix.length)) ?? [];
+  return number === undefined ? undefined : { block: Number(number), module, rest };
+}
+
+/** Modules such as `3.self_attn`, whose tensors all go. */
 function removedModules(model: LayeredModel, removal: Removal): Set<string> {
   const gone = new Set(removal.removed);
-  const modules = new Set<string>();
-  for (const [index, sublayer] of model.summary.sublayers.entries()) {
-    if (gone.has(sublayer.id)) {
-      const prefix = blockPrefix(sublayer.block);
-      for (const { name } of model.sublayerTensors(index)) {
-        const [module = ''] = name.slice(prefix.length).split('.');
-        modules.add(`${prefix}${module}`);
-      }
-    }
-  }
-  return modules;
+  const places = model.summary.sublayers.flatMap(({ id }, index) =>
+    gone.has(id) ? model.sublayerTensors(index).map(({ name }) => placeInBlock(model, name)) : [],
+  );
+  return new Set(
+    places.flatMap((place) => (place === undefined ? [] : [`${place.block}.${place.module}`])),
+  );
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */

@@ -1,8 +1,9 @@
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { KeyValueCache } from './layered-model';
-import { emitLinear, emitRmsNorm } from './linear';
+import { emitLinear } from './linear';
 import type { Linear } from './linear';
+import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
+import type { Branch, Norm, NormStyle } from './norm';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 
@@ -12,30 +13,36 @@ export interface AttentionShape {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
-  readonly normEpsilon: number;
-  readonly rotary: Rotary;
+  readonly norm: NormStyle;
+  /** Factor on the products of queries and keys. */
+  readonly scale: number;
+  /** Cap of the scores, if any. */
+  readonly softCap: number | undefined;
+  /** Factor on the branch. */
+  readonly residualScale: number;
+  /** Whether queries and keys are normed over each head, or over all heads at once. */
+  readonly queryKeyNormsOver: 'head' | 'projection';
 }
 
 /** Weights of one attention sublayer. */
-export interface AttentionWeights {
-  readonly norm: LazyTensor;
+export interface AttentionWeights extends Branch {
   /** [query, key, value], or one matrix of all three. */
   readonly queryKeyValue: readonly Linear[];
   readonly output: Linear;
-  readonly headNorms?: { readonly query: LazyTensor; readonly key: LazyTensor };
+  readonly queryKeyNorms?: { readonly query: Norm; readonly key: Norm };
 }
 
 /** Side values of an attention sublayer. */
 export interface AttentionSide {
-  readonly cos: Value;
-  readonly sin: Value;
+  /** Absent where positions are learned. */
+  readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
   /** Added to the scores: [batch | 1, 1, sequence, total], 0 or very negative. */
   readonly mask: Value;
 }
 
 /**
  * Emits hidden + attention(norm(hidden)), hidden [batch, sequence, hiddenSize]: grouped-query
- * attention (arXiv 2305.13245) with rotary embedding.
+ * attention (arXiv 2305.13245), with rotary embedding where the model has one.
  */
 export function emitAttention(
   graph: GraphBuilder,
@@ -45,9 +52,9 @@ export function emitAttention(
   side: AttentionSide,
   past?: KeyValueCache,
 ): { hidden: Value; present: KeyValueCache } {
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, rotary, normEpsilon } = shape;
-  const normed = emitRmsNorm(graph, hidden, weights.norm, normEpsilon);
-  const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const input = emitBranchInput(graph, norm, hidden, weights);
+  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   const size = graph.op('Shape', [hidden]);
   const [batch = '', sequence = ''] = graph.ops(
     'Split',
@@ -64,16 +71,22 @@ export function emitAttention(
         { axis: 0 },
       ),
     ]);
-  const toHeads = (x: Value, heads: number, norm?: LazyTensor): Value => {
-    const split = reshape(x, batch, sequence, heads, headDim);
-    const scaled = norm === undefined ? split : emitRmsNorm(graph, split, norm, normEpsilon);
-    return graph.op('Transpose', [scaled], { perm: [0, 2, 1, 3] });
+  const normed = (x: Value, gain: Norm | undefined): Value =>
+    gain === undefined ? x : emitNorm(graph, norm, x, gain);
+  const toHeads = (x: Value, heads: number, gain?: Norm): Value => {
+    const whole = shape.queryKeyNormsOver === 'projection';
+    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, headDim);
+    const result = whole ? split : normed(split, gain);
+    return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
   };
 
   const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows);
-  const rotate = (heads: Value): Value => emitRotation(graph, rotary, headDim, heads, side);
-  const query = rotate(toHeads(q, numHeads, weights.headNorms?.query));
-  const newKey = rotate(toHeads(k, numKeyValueHeads, weights.headNorms?.key));
+  const rotate = (heads: Value): Value =>
+    side.rotation === undefined
+      ? heads
+      : emitRotation(graph, side.rotation.rotary, headDim, heads, side.rotation);
+  const query = rotate(toHeads(q, numHeads, weights.queryKeyNorms?.query));
+  const newKey = rotate(toHeads(k, numKeyValueHeads, weights.queryKeyNorms?.key));
   const newValue = toHeads(v, numKeyValueHeads);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
@@ -81,11 +94,11 @@ export function emitAttention(
 
   // The queries of a group are stacked along the sequence, so keys and values need no repeating.
   const grouped = reshape(query, batch, numKeyValueHeads, -1, headDim);
-  const scaled = graph.op('Mul', [grouped, graph.scalar(headDim ** -0.5)]);
+  const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
-  const masked = graph.op('Add', [perHead, side.mask]);
+  const masked = graph.op('Add', [emitSoftCap(graph, perHead, shape.softCap), side.mask]);
   const probabilities = graph.op('Softmax', [masked], { axis: -1 });
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
@@ -94,7 +107,8 @@ export function emitAttention(
     graph.ints([-1, numHeads * headDim]),
   ]);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, joined), size]);
-  return { hidden: graph.op('Add', [hidden, branch]), present: { key, value } };
+  const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
+  return { hidden: next, present: { key, value } };
 }
 
 function emitQueryKeyValue(

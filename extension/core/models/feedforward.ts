@@ -1,8 +1,9 @@
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { float } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitLinear, emitRmsNorm } from './linear';
+import { emitLinear } from './linear';
 import type { Linear } from './linear';
+import { emitBranchInput, emitResidual } from './norm';
+import type { Branch, NormStyle } from './norm';
 
 type Activation = (graph: GraphBuilder, x: Value) => Value;
 
@@ -35,21 +36,24 @@ export const activations: Readonly<Record<string, Activation>> = {
 /** Sizes shared by every feed-forward sublayer of a model. */
 export interface FeedforwardShape {
   readonly hiddenSize: number;
-  readonly normEpsilon: number;
+  readonly norm: NormStyle;
+  /** Factor on the branch. */
+  readonly residualScale: number;
   readonly activation: string;
+  readonly gated: boolean;
 }
 
-/** Weights of one gated feed-forward sublayer. */
-export interface FeedforwardWeights {
-  readonly norm: LazyTensor;
-  /** [gate, up], or one matrix of both. */
+/** Weights of one feed-forward sublayer. */
+export interface FeedforwardWeights extends Branch {
+  /** [gate, up], or one matrix of both; up alone where nothing gates it. */
   readonly gateUp: readonly Linear[];
   readonly down: Linear;
 }
 
 /**
  * Emits hidden + down(activation(gate(x)) · up(x)) with x = norm(hidden), hidden
- * [batch, sequence, hiddenSize] (GLU variants, arXiv 2002.05202).
+ * [batch, sequence, hiddenSize] (GLU variants, arXiv 2002.05202); without a gate
+ * hidden + down(activation(up(x))).
  */
 export function emitFeedforward(
   graph: GraphBuilder,
@@ -57,19 +61,33 @@ export function emitFeedforward(
   weights: FeedforwardWeights,
   hidden: Value,
 ): Value {
-  const normed = emitRmsNorm(graph, hidden, weights.norm, shape.normEpsilon);
-  const rows = graph.op('Reshape', [normed, graph.ints([-1, shape.hiddenSize])]);
-  const projected = weights.gateUp.map((linear) => emitLinear(graph, linear, rows));
-  const [gate = '', up = ''] =
-    projected.length === 2 ? projected : graph.ops('Split', projected, 2, { axis: -1 });
-  const activate = activations[shape.activation];
-  if (activate === undefined) {
-    throw new Error(`unknown activation ${shape.activation}, which was to be refused on opening`);
-  }
-  const inner = graph.op('Mul', [activate(graph, gate), up]);
+  const { norm, residualScale, hiddenSize } = shape;
+  const input = emitBranchInput(graph, norm, hidden, weights);
+  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+  const inner = emitInner(graph, shape, weights, rows);
   const branch = graph.op('Reshape', [
     emitLinear(graph, weights.down, inner),
     graph.op('Shape', [hidden]),
   ]);
-  return graph.op('Add', [hidden, branch]);
+  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
+}
+
+function emitInner(
+  graph: GraphBuilder,
+  shape: FeedforwardShape,
+  weights: FeedforwardWeights,
+  rows: Value,
+): Value {
+  const activate = activations[shape.activation];
+  if (activate === undefined) {
+    throw new Error(`unknown activation ${shape.activation}, which was to be refused on opening`);
+  }
+  const projected = weights.gateUp.map((linear) => emitLinear(graph, linear, rows));
+  const [first = ''] = projected;
+  if (!shape.gated) {
+    return activate(graph, first);
+  }
+  const [gate = '', up = ''] =
+    projected.length === 2 ? projected : graph.ops('Split', projected, 2, { axis: -1 });
+  return graph.op('Mul', [activate(graph, gate), up]);
 }

@@ -61,6 +61,8 @@ export interface LayeredModel {
   sublayerTensors(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
   requireRunnable(): void;
+  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
+  readonly blocksPrefix?: string;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

@@ -2,10 +2,11 @@ import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { DType, LazyTensor } from '../checkpoints/lazy-tensor';
 
-/** y = x·Wᵀ + b with W stored as [out, in]. */
+/** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
 export interface Linear {
   readonly weight: LazyTensor;
   readonly bias?: LazyTensor;
+  readonly transposed?: boolean;
 }
 
 const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
@@ -36,18 +37,5 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
   if (linear.bias !== undefined) {
     inputs.push(emitWeight(graph, linear.bias));
   }
-  return graph.op('Gemm', inputs, { transB: 1 });
-}
-
-/** RMS norm (arXiv 1910.07467) over the last axis: x / √(mean(x²) + ε) · g. */
-export function emitRmsNorm(
-  graph: GraphBuilder,
-  x: Value,
-  gain: LazyTensor,
-  epsilon: number,
-): Value {
-  const square = graph.op('Pow', [x, graph.scalar(2)]);
-  const mean = graph.op('ReduceMean', [square], { axes: [-1], keepdims: 1 });
-  const root = graph.op('Sqrt', [graph.op('Add', [mean, graph.scalar(epsilon)])]);
-  return graph.op('Mul', [graph.op('Div', [x, root]), emitWeight(graph, gain)]);
+  return graph.op('Gemm', inputs, { transB: linear.transposed === true ? 0 : 1 });
 }

@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
+import type { ConfigDialect, ConfigFields } from './architecture';
 
 const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const optionalSize = v.nullish(size);
+const positive = v.pipe(v.number(), v.gtValue(0));
 
 const ropeSchema = v.looseObject({
   rope_type: v.optional(v.string()),
@@ -17,6 +19,13 @@ const ropeSchema = v.looseObject({
   attention_factor: v.nullish(v.number()),
   short_factor: v.optional(v.array(v.number())),
   long_factor: v.optional(v.array(v.number())),
+});
+
+/** As {@link ropeSchema}, or one of them for each type of layer. */
+const ropesSchema = v.looseObject({
+  ...ropeSchema.entries,
+  full_attention: v.optional(ropeSchema),
+  sliding_attention: v.optional(ropeSchema),
 });
 
 /** The fields of config.json that say what to compute; all others are kept but not read. */
@@ -37,13 +46,25 @@ const configSchema = v.looseObject({
   mlp_bias: v.optional(v.boolean(), false),
   rope_theta: v.optional(v.number()),
   rope_scaling: v.nullish(ropeSchema),
-  rope_parameters: v.nullish(ropeSchema),
+  rope_parameters: v.nullish(ropesSchema),
   partial_rotary_factor: v.optional(v.number()),
   original_max_position_embeddings: optionalSize,
   sliding_window: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
   use_sliding_window: v.optional(v.boolean()),
   max_window_layers: v.optional(v.number()),
   layer_types: v.nullish(v.array(v.string())),
+  sliding_window_pattern: optionalSize,
+  rope_local_base_freq: v.optional(v.number()),
+  use_bias: v.optional(v.boolean(), true),
+  use_qkv_bias: v.optional(v.boolean(), false),
+  enable_bias: v.optional(v.boolean(), true),
+  query_pre_attn_scalar: v.nullish(positive),
+  attn_logit_softcapping: v.nullish(positive),
+  final_logit_softcapping: v.nullish(positive),
+  embedding_multiplier: v.optional(v.number(), 1),
+  residual_multiplier: v.optional(v.number(), 1),
+  attention_multiplier: v.optional(v.number(), 1),
+  logits_scaling: v.optional(positive, 1),
   quantization_config: v.nullish(v.looseObject({ quant_method: v.optional(v.string()) })),
   /** Written by Espalier: sublayers that this checkpoint lacks. */
   espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),
@@ -53,10 +74,14 @@ export type ModelConfig = v.InferOutput<typeof configSchema>;
 export type RopeConfig = v.InferOutput<typeof ropeSchema>;
 
 /**
- * Parses the text of a config.json.
+ * Parses the text of a config.json, whose fields may have other names and defaults in `dialect`.
  * @throws UserError naming the file and the field.
  */
-export function parseModelConfig(text: string, file: string): ModelConfig {
+export function parseModelConfig(
+  text: string,
+  file: string,
+  dialect: ConfigDialect = {},
+): ModelConfig {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -66,16 +91,49 @@ export function parseModelConfig(text: string, file: string): ModelConfig {
       remedy: 'Mend or download config.json again.',
     });
   }
-  const result = v.safeParse(configSchema, json);
-  if (result.success) {
-    return result.output;
+  const fields = typeof json === 'object' && json !== null ? translate(json, dialect) : json;
+  const result = v.safeParse(configSchema, fields);
+  if (!result.success) {
+    const [issue] = result.issues;
+    const field = v.getDotPath(issue) ?? 'config';
+    throw new UserError(`${issue.message}.`, {
+      file,
+      field: dialect.names?.[field] ?? field,
+      remedy: 'Mend the field: the model cannot be computed without it.',
+    });
   }
-  const [issue] = result.issues;
-  throw new UserError(`${issue.message}.`, {
-    file,
-    field: v.getDotPath(issue) ?? 'config',
-    remedy: 'Mend the field: the model cannot be computed without it.',
-  });
+  refuseOtherForms(result.output, file, dialect);
+  return result.output;
+}
+
+/** The fields under their usual names, completed by what the family's configuration class takes. */
+function translate(json: object, dialect: ConfigDialect): ConfigFields {
+  const fields: Record<string, unknown> = { ...json };
+  for (const [usual, own] of Object.entries(dialect.names ?? {})) {
+    if (fields[own] !== null && fields[own] !== undefined) {
+      fields[usual] = fields[own];
+    }
+  }
+  for (const [field, meanings] of Object.entries(dialect.meant ?? {})) {
+    const meaning = meanings[String(fields[field])];
+    if (meaning !== undefined) {
+      fields[field] = meaning;
+    }
+  }
+  return { ...dialect.defaults?.(fields), ...fields };
+}
+
+function refuseOtherForms(config: ModelConfig, file: string, dialect: ConfigDialect): void {
+  const fields: ConfigFields = config;
+  for (const [field, known] of Object.entries(dialect.only?.(fields) ?? {})) {
+    const value = fields[field] ?? known;
+    if (value !== known) {
+      throw new UserError(
+        `${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${JSON.stringify(known)}.`,
+        { file, field, remedy: 'Choose another model: the weights belong to this form.' },
+      );
+    }
+  }
 }
 
 /** `model_type` alone, so that an unknown architecture is named before its fields are judged. */

@@ -5,7 +5,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
-import { architectures } from './architectures';
+import { architectures, knownArchitecture } from './architectures';
 import { fingerprintModel } from './fingerprint';
 import type { LayeredModel } from './layered-model';
 import { parseModelConfig, readModelType } from './model-config';
@@ -23,7 +23,7 @@ export async function openModel(path: string): Promise<LayeredModel> {
   const folder = await locateModel(path);
   const configText = await readSmallText(folder.config);
   const modelType = readModelType(configText);
-  const architecture = architectures.find((known) => known.modelType === baseType(modelType));
+  const architecture = knownArchitecture(baseType(modelType));
   if (modelType !== undefined && architecture === undefined) {
     throw new UserError(`Architecture "${modelType}" is not known.`, {
       file: folder.config,
@@ -31,7 +31,7 @@ export async function openModel(path: string): Promise<LayeredModel> {
       remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
     });
   }
-  const config = parseModelConfig(configText, folder.config);
+  const config = parseModelConfig(configText, folder.config, architecture?.config);
   if (architecture === undefined) {
     throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
   }
@@ -56,8 +56,8 @@ export async function openModel(path: string): Promise<LayeredModel> {
 /** Prefix of `model_type` in folders that Espalier has written; see export/. */
 export const prunedTypePrefix = 'espalier-';
 
-function baseType(modelType: string | undefined): string | undefined {
-  return modelType?.startsWith(prunedTypePrefix) === true
+function baseType(modelType = ''): string {
+  return modelType.startsWith(prunedTypePrefix)
     ? modelType.slice(prunedTypePrefix.length)
     : modelType;
 }
@@ -69,7 +69,7 @@ function summarize(
   tensors: readonly LazyTensor[],
   fingerprint: string,
 ): ModelSummary {
-  const unused = new Set(layout.unused);
+  const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
   const dtypes: Record<string, number> = {};
   for (const tensor of tensors) {
@@ -105,7 +105,7 @@ function summarizeSublayer(
 ): SublayerSummary {
   const tensors = sublayerTensors(sublayer);
   const { numKeyValueHeads, headDim } = layout.attention;
-  const storedBytes = dtypeBits[sublayer.weights.norm.dtype] / 8;
+  const storedBytes = dtypeBits[tensors[0]?.dtype ?? 'F32'] / 8;
   return {
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,

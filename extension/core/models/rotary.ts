@@ -173,6 +173,21 @@ export function readRotary(config: ModelConfig, headDim: number, file: string): 
 }
 
 /**
+ * The config as a type of layer sees it: `rope_parameters` by type (transformers ≥ 5); before, windowed
+ * layers had `rope_local_base_freq` and no scaling.
+ */
+export function configOfLayerType(config: ModelConfig, layerType: string): ModelConfig {
+  const { rope_parameters: ropes, rope_local_base_freq: localTheta = 10_000 } = config;
+  if (layerType === 'sliding_attention') {
+    const own = ropes?.sliding_attention;
+    return { ...config, rope_parameters: { rope_theta: localTheta, ...own } };
+  }
+  return ropes?.full_attention === undefined
+    ? config
+    : { ...config, rope_parameters: ropes.full_attention };
+}
+
+/**
  * Emits cosine and sine tables [batch, 1, sequence, dimensions / 2] of `positionIds`
  * [batch, sequence] (int64).
  */

@@ -1,13 +1,15 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import type { Architecture } from './architectures';
+import type { Architecture, Projection, Scales } from './architecture';
 import type { AttentionShape, AttentionWeights } from './attention';
 import { activations } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { Linear } from './linear';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import { readRotary } from './rotary';
+import type { Branch, Norm } from './norm';
+import { configOfLayerType, readRotary } from './rotary';
+import type { Rotary } from './rotary';
 
 /** One sublayer with its weights found and checked. */
 export type TransformerSublayer =
@@ -16,6 +18,8 @@ export type TransformerSublayer =
       readonly block: number;
       readonly weights: AttentionWeights;
       readonly slidingWindow: number | undefined;
+      /** Key of its rotary embedding in the layout. */
+      readonly rotary: string | undefined;
     }
   | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights };
 
@@ -24,29 +28,29 @@ export interface TransformerLayout {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly vocabularySize: number;
+  readonly scales: Scales;
+  /** Rotary embeddings by the name of their side values. */
+  readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: LazyTensor;
-  readonly finalNorm: LazyTensor;
+  /** Learned positions, of which row position + offset is added to the embedding. */
+  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
+  readonly finalNorm: Norm;
   readonly head: Linear;
   readonly tiedHead: boolean;
   readonly sublayers: readonly TransformerSublayer[];
+  /** What stands before the block's number in the names of its tensors. */
+  readonly blocksPrefix: string;
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
+  /** Buffers of the checkpoint that are computed instead. */
+  readonly computed: readonly string[];
 }
 
-/** Names of tensors outside the blocks; all families of the table share them. */
-const outerNames = {
-  embedding: 'model.embed_tokens.weight',
-  finalNorm: 'model.norm.weight',
-  head: 'lm_head.weight',
-};
+const headName = 'lm_head.weight';
 
-/** Prefix of block `block`'s tensors. */
-export function blockPrefix(block: number): string {
-  return `model.layers.${block}.`;
-}
-
-/** Older exports store this buffer, which is computed instead. */
-const computedBuffer = '.rotary_emb.inv_freq';
+/** Older exports store the frequencies of rotary embeddings and the causal masks. */
+const isComputed = (name: string): boolean =>
+  /\.(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/.test(name);
 
 /**
  * Finds every tensor that `architecture` needs and checks its shape and dtype.
@@ -58,85 +62,161 @@ export function layOutTransformer(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): TransformerLayout {
-  const tensors = new TensorFinder(checkpoint);
-  const hiddenSize = config.hidden_size;
-  const numHeads = config.num_attention_heads;
-  const headDim = config.head_dim ?? architecture.defaults?.headDim ?? hiddenSize / numHeads;
-  const numKeyValueHeads =
-    config.num_key_value_heads ??
-    (config.num_key_value_heads === null ? numHeads : architecture.defaults?.numKeyValueHeads) ??
-    numHeads;
-  if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
-    throw new UserError(
-      `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
-      { file: folder.config, field: 'num_attention_heads', remedy: 'Mend config.json.' },
-    );
-  }
+  const shape = readHeads(config, folder);
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
       `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
-      { file: folder.config, field: 'hidden_act' },
+      { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
     );
   }
+  const { hiddenSize, headDim } = shape;
+  const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
+  const norm = { kind: architecture.norm, epsilon: config.rms_norm_eps };
   const attention: AttentionShape = {
-    hiddenSize,
-    numHeads,
-    numKeyValueHeads,
-    headDim,
-    normEpsilon: config.rms_norm_eps,
-    rotary: readRotary(config, headDim, folder.config),
+    ...shape,
+    norm,
+    scale: scales.attention ?? headDim ** -0.5,
+    softCap: scales.attentionSoftCap,
+    residualScale: scales.residual,
+    queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
   };
-  const embedding = tensors.take(outerNames.embedding, [config.vocab_size, hiddenSize]);
-  const finalNorm = tensors.take(outerNames.finalNorm, [hiddenSize]);
+  const { outer } = architecture;
+  const prefix =
+    outer.prefixes.find((one) => checkpoint.tensors.has(`${one}${outer.embedding}.weight`)) ??
+    outer.prefixes[0] ??
+    '';
+  const tensors = new TensorFinder(checkpoint, architecture);
+  const embedding = tensors.take(`${prefix}${outer.embedding}.weight`, [
+    config.vocab_size,
+    hiddenSize,
+  ]);
   const head = config.tie_word_embeddings
-    ? (tensors.takeIfPresent(outerNames.head, embedding.shape) ?? embedding)
-    : tensors.take(outerNames.head, embedding.shape);
+    ? (tensors.takeIfPresent(headName, embedding.shape) ?? embedding)
+    : tensors.take(headName, embedding.shape);
+  const blocksPrefix = `${prefix}${outer.blocks}.`;
   const removed = new Set(config.espalier?.removed ?? []);
+  const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
+    const blockPrefix = `${blocksPrefix}${block}.`;
+    const layerType = layerTypeOf(architecture, config, block);
+    const rotary = rotaryKey(architecture, layerType);
+    if (rotary !== undefined && !rotaries.has(rotary)) {
+      const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
+      rotaries.set(rotary, readRotary(seen, headDim, folder.config));
+    }
     if (!removed.has(`block.${block}.attention`)) {
       sublayers.push({
         kind: 'attention',
         block,
-        weights: findAttention(architecture, config, tensors, block, attention),
+        weights: findAttention(architecture, config, tensors, blockPrefix, attention),
         slidingWindow: architecture.slidingWindow(config, block),
+        rotary,
       });
     }
     if (!removed.has(`block.${block}.feedforward`)) {
       sublayers.push({
         kind: 'feedforward',
         block,
-        weights: findFeedforward(architecture, config, tensors, block),
+        weights: findFeedforward(architecture, config, tensors, blockPrefix),
       });
     }
   }
   return {
     attention,
-    feedforward: { hiddenSize, normEpsilon: config.rms_norm_eps, activation: config.hidden_act },
+    feedforward: {
+      hiddenSize,
+      norm,
+      residualScale: scales.residual,
+      activation: config.hidden_act,
+      gated: isGated(architecture),
+    },
     vocabularySize: config.vocab_size,
+    scales,
+    rotaries,
     embedding,
-    finalNorm,
+    positions: findPositions(architecture, config, tensors, prefix),
+    finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head: { weight: head },
     tiedHead: config.tie_word_embeddings,
     sublayers,
-    unused: tensors.unused().filter((name) => !name.endsWith(computedBuffer)),
+    blocksPrefix,
+    unused: tensors.unused().filter((name) => !isComputed(name)),
+    computed: tensors.unused().filter(isComputed),
   };
+}
+
+const plainScales: Scales = {
+  embedding: 1,
+  residual: 1,
+  attention: undefined,
+  attentionSoftCap: undefined,
+  logits: 1,
+  logitSoftCap: undefined,
+};
+
+function readHeads(
+  config: ModelConfig,
+  folder: ModelFolder,
+): Pick<AttentionShape, 'hiddenSize' | 'numHeads' | 'numKeyValueHeads' | 'headDim'> {
+  const { hidden_size: hiddenSize, num_attention_heads: numHeads } = config;
+  const headDim = config.head_dim ?? hiddenSize / numHeads;
+  const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
+  if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
+    throw new UserError(
+      `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
+      { file: folder.config, field: 'num_attention_heads', remedy: 'Mend config.json.' },
+    );
+  }
+  return { hiddenSize, numHeads, numKeyValueHeads, headDim };
+}
+
+function layerTypeOf(architecture: Architecture, config: ModelConfig, block: number): string {
+  return (
+    config.layer_types?.[block] ??
+    architecture.defaultLayerType?.(config, block) ??
+    'full_attention'
+  );
+}
+
+/** Empty where all blocks share one. */
+function rotaryKey({ rotary }: Architecture, layerType: string): string | undefined {
+  return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
+}
+
+function isGated({ feedforward: { gateUp } }: Architecture): boolean {
+  return gateUp.kind === 'fused' || gateUp.names.length === 2;
+}
+
+function findPositions(
+  { outer: { positions } }: Architecture,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): TransformerLayout['positions'] {
+  if (positions === undefined) {
+    return undefined;
+  }
+  const { name, offset } = positions;
+  const rows = config.max_position_embeddings + offset;
+  return { weight: tensors.take(`${prefix}${name}.weight`, [rows, config.hidden_size]), offset };
 }
 
 function findAttention(
   architecture: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
-  block: number,
+  prefix: string,
   shape: AttentionShape,
 ): AttentionWeights {
-  const { norm, queryKeyValue, output, headNorms } = architecture.attention;
+  const { queryKeyValue, output, queryKeyNorms } = architecture.attention;
   const biases = architecture.biases(config);
-  const prefix = blockPrefix(block);
   const { hiddenSize, numHeads, numKeyValueHeads, headDim } = shape;
   const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+  const normWidth = (heads: number): number =>
+    queryKeyNorms?.over === 'projection' ? heads * headDim : headDim;
   return {
-    norm: tensors.take(`${prefix}${norm}.weight`, [hiddenSize]),
+    ...tensors.branch(prefix, architecture.attention, hiddenSize),
     queryKeyValue: tensors.projections(
       prefix,
       queryKeyValue,
@@ -150,12 +230,12 @@ function findAttention(
       numHeads * headDim,
       biases.attentionOutput,
     ),
-    ...(headNorms === undefined
+    ...(queryKeyNorms === undefined
       ? {}
       : {
-          headNorms: {
-            query: tensors.take(`${prefix}${headNorms.query}.weight`, [headDim]),
-            key: tensors.take(`${prefix}${headNorms.key}.weight`, [headDim]),
+          queryKeyNorms: {
+            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, normWidth(numHeads)),
+            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, normWidth(numKeyValueHeads)),
           },
         }),
   };
@@ -165,14 +245,13 @@ function findFeedforward(
   architecture: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
-  block: number,
+  prefix: string,
 ): FeedforwardWeights {
-  const { norm, gateUp, down } = architecture.feedforward;
+  const { gateUp, down } = architecture.feedforward;
   const bias = architecture.biases(config).feedforward;
-  const prefix = blockPrefix(block);
   const { hidden_size: hidden, intermediate_size: inner } = config;
   return {
-    norm: tensors.take(`${prefix}${norm}.weight`, [hidden]),
+    ...tensors.branch(prefix, architecture.feedforward, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
   };
@@ -182,7 +261,10 @@ function findFeedforward(
 class TensorFinder {
   private readonly left: Set<string>;
 
-  public constructor(private readonly checkpoint: Checkpoint) {
+  public constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
+  ) {
     this.left = new Set(checkpoint.tensors.keys());
   }
 
@@ -218,13 +300,37 @@ class TensorFinder {
   }
 
   public linear(name: string, out: number, input: number, bias: boolean): Linear {
-    const weight = this.take(`${name}.weight`, [out, input]);
-    return bias ? { weight, bias: this.take(`${name}.bias`, [out]) } : { weight };
+    const transposed = this.architecture.transposed ?? false;
+    const weight = this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
+    return {
+      weight,
+      ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
+      ...(transposed ? { transposed } : {}),
+    };
+  }
+
+  public norm(name: string, width: number): Norm {
+    const weight = this.take(`${name}.weight`, [width]);
+    return this.architecture.norm === 'layer'
+      ? { weight, bias: this.take(`${name}.bias`, [width]) }
+      : { weight };
+  }
+
+  /** The norms of a branch. */
+  public branch(
+    prefix: string,
+    { norm, postNorm }: { readonly norm?: string; readonly postNorm?: string },
+    width: number,
+  ): Branch {
+    return {
+      ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
+      ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
+    };
   }
 
   public projections(
     prefix: string,
-    projection: Architecture['attention']['queryKeyValue'],
+    projection: Projection,
     widths: readonly number[],
     input: number,
     bias: boolean,

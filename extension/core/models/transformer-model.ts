@@ -14,7 +14,9 @@ import type {
   SideValue,
   SideValues,
 } from './layered-model';
-import { emitLinear, emitRmsNorm, emitStored } from './linear';
+import { emitLinear, emitStored } from './linear';
+import { emitNorm, emitSoftCap } from './norm';
+import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
 import { emitRotaryTables } from './rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
@@ -28,11 +30,12 @@ export class TransformerModel implements LayeredModel {
   ) {}
 
   public get sideValues(): readonly SideValue[] {
-    const half = this.layout.attention.rotary.dimensions / 2;
-    const tables = ['cos', 'sin'].map((name) => ({
-      name,
-      shape: ['side_batch', 1, 'sequence', half],
-    }));
+    const tables = [...this.layout.rotaries].flatMap(([key, { dimensions }]) =>
+      tableNames(key).map((name) => ({
+        name,
+        shape: ['side_batch', 1, 'sequence', dimensions / 2],
+      })),
+    );
     const masks = [...this.windows()].map((window) => ({
       name: maskName(window),
       shape: ['side_batch', 1, 'sequence', 'total'],
@@ -40,16 +43,23 @@ export class TransformerModel implements LayeredModel {
     return [...tables, ...masks];
   }
 
+  public get blocksPrefix(): string {
+    return this.layout.blocksPrefix;
+  }
+
   public emitPrologue(
     graph: GraphBuilder,
     inputs: ModelInputs,
   ): { hidden: Value; side: SideValues } {
     return graph.within('prologue', () => {
-      const rows = graph.op('Gather', [emitStored(graph, this.layout.embedding), inputs.inputIds]);
-      const hidden = graph.op('Cast', [rows], { to: DataType.FLOAT });
-      const side: Record<string, Value> = {
-        ...emitRotaryTables(graph, this.layout.attention.rotary, inputs.positionIds),
-      };
+      const hidden = this.emitEmbedding(graph, inputs);
+      const side: Record<string, Value> = {};
+      for (const [key, rotary] of this.layout.rotaries) {
+        const [cosName, sinName] = tableNames(key);
+        const { cos, sin } = emitRotaryTables(graph, rotary, inputs.positionIds);
+        side[cosName] = cos;
+        side[sinName] = sin;
+      }
       for (const window of this.windows()) {
         side[maskName(window)] = emitCausalMask(graph, inputs, window);
       }
@@ -59,7 +69,11 @@ export class TransformerModel implements LayeredModel {
 
   public sideNames(index: number): readonly string[] {
     const sublayer = this.at(index);
-    return sublayer.kind === 'attention' ? ['cos', 'sin', maskName(sublayer.slidingWindow)] : [];
+    if (sublayer.kind === 'feedforward') {
+      return [];
+    }
+    const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
+    return [...tables, maskName(sublayer.slidingWindow)];
   }
 
   public emitSublayer(
@@ -75,9 +89,15 @@ export class TransformerModel implements LayeredModel {
         const { feedforward } = this.layout;
         return { hidden: emitFeedforward(graph, feedforward, sublayer.weights, hidden) };
       }
-      const { cos = '', sin = '', [maskName(sublayer.slidingWindow)]: mask = '' } = side;
-      const { attention } = this.layout;
-      return emitAttention(graph, attention, sublayer.weights, hidden, { cos, sin, mask }, past);
+      const { attention, rotaries } = this.layout;
+      const { [maskName(sublayer.slidingWindow)]: mask = '' } = side;
+      const key = sublayer.rotary ?? '';
+      const [cosName, sinName] = tableNames(key);
+      const { [cosName]: cos = '', [sinName]: sin = '' } = side;
+      const rotary = sublayer.rotary === undefined ? undefined : rotaries.get(key);
+      const rotation = rotary === undefined ? undefined : { rotary, cos, sin };
+      const sides = rotation === undefined ? { mask } : { mask, rotation };
+      return emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
     });
   }
 
@@ -87,9 +107,9 @@ export class TransformerModel implements LayeredModel {
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm, head, vocabularySize } = this.layout;
+    const { attention, finalNorm, head, scales, vocabularySize } = this.layout;
     return graph.within('epilogue', () => {
-      const normed = emitRmsNorm(graph, hidden, finalNorm, attention.normEpsilon);
+      const normed = emitNorm(graph, attention.norm, hidden, finalNorm);
       const rows = graph.op('Reshape', [normed, graph.ints([-1, attention.hiddenSize])]);
       const leading = graph.op('Slice', [
         graph.op('Shape', [hidden]),
@@ -97,7 +117,10 @@ export class TransformerModel implements LayeredModel {
         graph.ints([2]),
       ]);
       const size = graph.op('Concat', [leading, graph.ints([vocabularySize])], { axis: 0 });
-      return graph.op('Reshape', [emitLinear(graph, head, rows), size]);
+      const logits = graph.op('Reshape', [emitLinear(graph, head, rows), size]);
+      const scaled =
+        scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
+      return emitSoftCap(graph, scaled, scales.logitSoftCap);
     });
   }
 
@@ -106,8 +129,14 @@ export class TransformerModel implements LayeredModel {
   }
 
   public requireRunnable(): void {
-    const { embedding, finalNorm, head, sublayers } = this.layout;
-    const used = [embedding, finalNorm, head.weight, ...sublayers.flatMap(sublayerTensors)];
+    const { embedding, positions, finalNorm, head, sublayers } = this.layout;
+    const used = [
+      embedding,
+      ...(positions === undefined ? [] : [positions.weight]),
+      ...partTensors(finalNorm),
+      head.weight,
+      ...sublayers.flatMap(sublayerTensors),
+    ];
     const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
     if (faulty !== undefined) {
       throw new UserError(`Weights of dtype ${faulty.dtype} can be listed but not run.`, {
@@ -116,6 +145,24 @@ export class TransformerModel implements LayeredModel {
         remedy: `Save the model in one of ${[...runnableDTypes].join(', ')}.`,
       });
     }
+  }
+
+  /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
+  private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
+    const { embedding, positions, scales } = this.layout;
+    const rowsOf = (tensor: LazyTensor, indices: Value): Value => {
+      const rows = graph.op('Gather', [emitStored(graph, tensor), indices]);
+      return graph.op('Cast', [rows], { to: DataType.FLOAT });
+    };
+    const words = rowsOf(embedding, inputs.inputIds);
+    const scaled =
+      scales.embedding === 1 ? words : graph.op('Mul', [words, graph.scalar(scales.embedding)]);
+    if (positions === undefined) {
+      return scaled;
+    }
+    const offset = graph.ints([positions.offset], []);
+    const indices = graph.op('Add', [inputs.positionIds, offset]);
+    return graph.op('Add', [scaled, rowsOf(positions.weight, indices)]);
   }
 
   private windows(): Set<number | undefined> {
@@ -137,20 +184,26 @@ export class TransformerModel implements LayeredModel {
 
 /** Every tensor of a sublayer, norms and biases included. */
 export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
-  const { norm } = sublayer.weights;
+  const { norm, postNorm } = sublayer.weights;
   const linears =
     sublayer.kind === 'attention'
       ? [...sublayer.weights.queryKeyValue, sublayer.weights.output]
       : [...sublayer.weights.gateUp, sublayer.weights.down];
-  const headNorms =
-    sublayer.kind === 'attention' && sublayer.weights.headNorms !== undefined
-      ? [sublayer.weights.headNorms.query, sublayer.weights.headNorms.key]
+  const queryKeyNorms =
+    sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
+      ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
-  return [
-    norm,
-    ...headNorms,
-    ...linears.flatMap(({ weight, bias }) => (bias === undefined ? [weight] : [weight, bias])),
-  ];
+  return [norm, ...queryKeyNorms, ...linears, postNorm].flatMap(partTensors);
+}
+
+/** Weight and bias of a norm or a linear layer, as far as there are any. */
+function partTensors(part: Norm | undefined): LazyTensor[] {
+  return [part?.weight, part?.bias].filter((tensor) => tensor !== undefined);
+}
+
+/** Names of the tables of one rotary embedding. */
+function tableNames(key: string): readonly [cos: string, sin: string] {
+  return key === '' ? ['cos', 'sin'] : [`cos.${key}`, `sin.${key}`];
 }
 
 function maskName(window: number | undefined): string {

@@ -72,7 +72,8 @@ describe('config.json of a pruned model', () => {
   it('is the same text where nothing goes', () => {
     for (const name of caseNames) {
       const text = configText(name);
-      const { num_hidden_layers: blocks } = JSON.parse(text) as { num_hidden_layers: number };
+      const config = JSON.parse(text) as { num_hidden_layers?: number; n_layer?: number };
+      const blocks = config.num_hidden_layers ?? config.n_layer ?? 0;
       const { before, after } = previewPrunedConfig(text, [], summaryOf(blocks));
       expect(before).toBe(text);
       expect(after).toBe(text);
@@ -132,6 +133,24 @@ describe('config.json of a pruned model', () => {
     });
   });
 
+  it('writes layer types down where they would follow from a number that changes', () => {
+    const text = JSON.stringify({ model_type: 'gemma2', num_hidden_layers: 4 });
+    const rewrite = (blocks: readonly number[]): unknown =>
+      JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+    expect(rewrite([0, 1])).toEqual({ model_type: 'gemma2', num_hidden_layers: 2 });
+    expect(rewrite([1, 2, 3])).toMatchObject({
+      layer_types: ['full_attention', 'sliding_attention', 'full_attention'],
+    });
+  });
+
+  it('changes the field that the family counts its blocks in', () => {
+    const text = JSON.stringify({ model_type: 'gpt2', n_layer: 3 });
+    expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
+      model_type: 'gpt2',
+      n_layer: 2,
+    });
+  });
+
   it('replaces only the classes of an auto_map, and takes only its own back', () => {
     const text = JSON.stringify({
       model_type: 'phi3',
@@ -182,6 +201,28 @@ describe('the modelling file', () => {
       expect(text).toContain(`model_type = "espalier-${modelType}"`);
     },
   );
+
+  it.each([
+    ['gpt2', 'self.transformer.h', ['ln_1', 'attn', 'ln_2', 'mlp'], 'attn'],
+    [
+      'opt',
+      'self.model.decoder.layers',
+      ['self_attn_layer_norm', 'self_attn', 'final_layer_norm', 'fc1', 'fc2'],
+      'self_attn',
+    ],
+    [
+      'olmo2',
+      'self.model.layers',
+      ['post_attention_layernorm', 'self_attn', 'post_feedforward_layernorm', 'mlp'],
+      'self_attn',
+    ],
+  ])('replaces the modules of %s', (modelType, layers, modules, attention) => {
+    const text = modellingFile(modelType);
+    expect(text).toContain(`enumerate(${layers}):`);
+    expect(text).toContain(`layer.${attention}.layer_idx = caches`);
+    const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);
+    expect(replaced).toEqual(modules);
+  });
 });
 
 describe('a removal', () => {

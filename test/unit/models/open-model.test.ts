@@ -63,12 +63,32 @@ async function refusal(path: string): Promise<UserError> {
 
 describe('config.json', () => {
   it('of an unknown architecture is refused with the list of known ones', async () => {
-    const folder = withConfig('llama-gqa-untied', { model_type: 'gpt2', hidden_size: 'n/a' });
+    const folder = withConfig('llama-gqa-untied', { model_type: 'mamba', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
-      `${join(folder, 'config.json')}: model_type: Architecture "gpt2" is not known. Known are ${architectures.map(({ modelType }) => modelType).join(', ')}.`,
+      `${join(folder, 'config.json')}: model_type: Architecture "mamba" is not known. Known are ${architectures.map(({ modelType }) => modelType).join(', ')}.`,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });
+  });
+
+  it.each([
+    ['opt', 'do_layer_norm_before', false],
+    ['opt', 'word_embed_proj_dim', 16],
+    ['stablelm', 'use_parallel_residual', true],
+    ['stablelm', 'qk_layernorm', true],
+    ['gpt2', 'scale_attn_by_inverse_layer_idx', true],
+    ['gemma2', 'use_bidirectional_attention', true],
+  ])('of a form of %s that is not known is refused, naming %s', async (name, field, value) => {
+    const folder = withConfig(name, { [field]: value });
+    expect((await refusal(folder)).subject).toMatchObject({
+      file: join(folder, 'config.json'),
+      field,
+    });
+  });
+
+  it('is asked for the names that its family uses', async () => {
+    const folder = withConfig('gpt2', { n_layer: undefined });
+    expect((await refusal(folder)).subject).toMatchObject({ field: 'n_layer' });
   });
 
   it.each([

@@ -1,0 +1,102 @@
+import type { ModelConfig } from './model-config';
+import type { NormKind } from './norm';
+
+/** Tensor names of one linear layer's weight, or of several that one matrix holds. */
+export type Projection =
+  | { readonly kind: 'separate'; readonly names: readonly string[] }
+  | { readonly kind: 'fused'; readonly name: string };
+
+/** Which linear layers have a bias. */
+export interface Biases {
+  readonly queryKeyValue: boolean;
+  readonly attentionOutput: boolean;
+  readonly feedforward: boolean;
+}
+
+/** Fields of a config.json by name. */
+export type ConfigFields = Readonly<Record<string, unknown>>;
+
+/** How a family's config.json differs from the usual one. */
+export interface ConfigDialect {
+  /** The family's own names of the usual fields. */
+  readonly names?: Readonly<Record<string, string>>;
+  /** Values that the family's configuration class takes where config.json is silent. */
+  readonly defaults?: (config: ConfigFields) => ConfigFields;
+  /** What a value stands for where it is not what it says, by field. */
+  readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Fields that have one known value each; a config.json with another is refused. */
+  readonly only?: (config: ConfigFields) => ConfigFields;
+}
+
+/** Names of the tensors outside the blocks, below a prefix. */
+export interface OuterNames {
+  /** What stands before every name but the head's; the first under which the embedding is found. */
+  readonly prefixes: readonly string[];
+  readonly embedding: string;
+  /** Learned positions, added to the embedding: row position + offset. */
+  readonly positions?: { readonly name: string; readonly offset: number };
+  readonly finalNorm: string;
+  /** Blocks are named `<prefix><blocks>.<number>.`. */
+  readonly blocks: string;
+}
+
+/** Factors and soft caps (x → cap · tanh(x / cap)); 1 and undefined where a family has none. */
+export interface Scales {
+  readonly embedding: number;
+  /** On each branch before it is added to the residual stream. */
+  readonly residual: number;
+  /** On the products of queries and keys; the usual one is headDim^−½. */
+  readonly attention: number | undefined;
+  readonly attentionSoftCap: number | undefined;
+  readonly logits: number;
+  readonly logitSoftCap: number | undefined;
+}
+
+/** Names of the norms of a branch, each where the family has it. */
+interface BranchNorms {
+  /** Of the branch's input. */
+  readonly norm?: string;
+  /** Of the branch's output, before it is added to the residual stream. */
+  readonly postNorm?: string;
+}
+
+/**
+ * How a family of models differs from the others. All are decoder-only: token embedding, blocks of
+ * attention and feed-forward one after the other, final norm, head. Names are below the block's
+ * prefix.
+ */
+export interface Architecture {
+  /** `model_type` of config.json. */
+  readonly modelType: string;
+  /** Classes in transformers, where they are not named after `modelType`. */
+  readonly classes?: { readonly config: string; readonly model: string };
+  readonly config?: ConfigDialect;
+  readonly outer: OuterNames;
+  readonly norm: NormKind;
+  /** Weights are stored as [in, out]. */
+  readonly transposed?: boolean;
+  readonly attention: BranchNorms & {
+    /** Query, key and value. */
+    readonly queryKeyValue: Projection;
+    readonly output: string;
+    /** Norms of queries and keys before the rotary embedding, over each head or over all at once. */
+    readonly queryKeyNorms?: {
+      readonly query: string;
+      readonly key: string;
+      readonly over: 'head' | 'projection';
+    };
+  };
+  readonly feedforward: BranchNorms & {
+    /** Gate and up, or up alone where nothing gates it. */
+    readonly gateUp: Projection;
+    readonly down: string;
+  };
+  readonly biases: (config: ModelConfig) => Biases;
+  /** One rotary embedding, one for each type of layer, or none. */
+  readonly rotary: 'shared' | 'by-layer-type' | 'none';
+  /** Type of a block's attention where config.json has no `layer_types`. */
+  readonly defaultLayerType?: (config: ConfigFields, block: number) => string;
+  /** Number of past positions that a block's attention sees (itself included), or all. */
+  readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
+  readonly scales?: (config: ModelConfig) => Partial<Scales>;
+}
