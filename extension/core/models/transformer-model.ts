@@ -1,7 +1,6 @@
 import { runnableDTypes } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
 import { emitFeedforward } from './feedforward';
@@ -14,7 +13,7 @@ import type {
   SideValue,
   SideValues,
 } from './layered-model';
-import { emitLinear, emitRmsNorm, emitStored } from './linear';
+import { emitLinear, emitRmsNorm, emitRows } from './linear';
 import type { ModelSummary } from './model-summary';
 import { emitRotaryTables } from './rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
@@ -45,8 +44,7 @@ export class TransformerModel implements LayeredModel {
     inputs: ModelInputs,
   ): { hidden: Value; side: SideValues } {
     return graph.within('prologue', () => {
-      const rows = graph.op('Gather', [emitStored(graph, this.layout.embedding), inputs.inputIds]);
-      const hidden = graph.op('Cast', [rows], { to: DataType.FLOAT });
+      const hidden = emitRows(graph, this.layout.embedding, inputs.inputIds);
       const side: Record<string, Value> = {
         ...emitRotaryTables(graph, this.layout.attention.rotary, inputs.positionIds),
       };
