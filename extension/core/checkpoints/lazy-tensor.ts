@@ -1,3 +1,6 @@
+import { dequantizedDTypes } from './ggml-types';
+import type { GgmlDType } from './ggml-types';
+
 /** Element types of safetensors files, with their size in bits. */
 export const dtypeBits = {
   BOOL: 8,
@@ -21,10 +24,18 @@ export const dtypeBits = {
   I64: 64,
   U64: 64,
 } as const;
-export type DType = keyof typeof dtypeBits;
+export type SafetensorsDType = keyof typeof dtypeBits;
+
+/** Element types of safetensors files, and the block formats of GGUF files. */
+export type DType = SafetensorsDType | GgmlDType;
 
 /** Element types that models can be run in; the others are only listed. */
-export const runnableDTypes: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
+export const runnableDTypes: ReadonlySet<DType> = new Set<DType>([
+  'F32',
+  'F16',
+  'BF16',
+  ...dequantizedDTypes,
+]);
 
 /** A tensor that stays in its file: where its bytes lie and how to read them. */
 export interface LazyTensor {
@@ -37,6 +48,11 @@ export interface LazyTensor {
   readonly offset: number;
   /** Length in bytes. */
   readonly length: number;
+  /**
+   * Number of heads whose rows are stored interleaved (0, half, 1, half + 1, …), as llama.cpp keeps
+   * the query and key projections of llama models; they are put back in order when emitted.
+   */
+  readonly interleavedHeads?: number;
 }
 
 /** Named tensors of one or more files. */

@@ -1,20 +1,25 @@
 import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { UserError } from '../user-error';
 
-/** Where the parts of a Hugging Face model lie. */
+/** Where the parts of a model lie: a Hugging Face folder, or a GGUF file, which holds them all. */
 export interface ModelFolder {
-  /** Absolute path. */
+  /** Absolute path of the folder, or of the .gguf file. */
   readonly path: string;
   /** Name shown to people. */
   readonly name: string;
   readonly config: string;
-  /** The single .safetensors file, or the index of the shards. */
+  /** The single .safetensors file, the index of the shards, or the .gguf file. */
   readonly weights: string;
 }
 
+export function isGguf(path: string): boolean {
+  return path.toLowerCase().endsWith('.gguf');
+}
+
 /**
- * Finds the model a user pointed at: its folder, or its config.json, .safetensors file or index.
+ * Finds the model a user pointed at: its folder, or its config.json, .safetensors file or index; or
+ * a .gguf file, or a folder whose only weights it is.
  * @throws UserError when something is missing, naming what and the remedy.
  */
 export async function locateModel(path: string): Promise<ModelFolder> {
@@ -22,12 +27,26 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   const found = await stat(absolute).catch(() => {
     throw new UserError('There is no such file or folder.', { file: path });
   });
+  if (isGguf(absolute) && !found.isDirectory()) {
+    return ggufFile(absolute);
+  }
   const folder = found.isDirectory() ? absolute : dirname(absolute);
   const names = await readdir(folder).catch((error: unknown) => {
     throw new UserError(`The folder cannot be read: ${(error as Error).message}.`, {
       file: folder,
     });
   });
+  const ggufNames = names.filter(isGguf);
+  if (ggufNames.length > 0 && !names.some((name) => /\.(safetensors|bin|pt|pth)$/.test(name))) {
+    const [only = ''] = ggufNames;
+    if (ggufNames.length > 1) {
+      throw new UserError(`The folder has ${ggufNames.length} .gguf files.`, {
+        file: folder,
+        remedy: `Choose one of them, such as ${only}.`,
+      });
+    }
+    return ggufFile(join(folder, only));
+  }
   if (!names.includes('config.json')) {
     throw new UserError('The folder has no config.json.', {
       file: folder,
@@ -40,6 +59,10 @@ export async function locateModel(path: string): Promise<ModelFolder> {
     config: join(folder, 'config.json'),
     weights: join(folder, chooseWeights(names, folder)),
   };
+}
+
+function ggufFile(path: string): ModelFolder {
+  return { path, name: basename(path, extname(path)), config: path, weights: path };
 }
 
 /** As transformers does: the single file first, then the index. */

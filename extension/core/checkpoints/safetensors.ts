@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { visit } from 'jsonc-parser';
 import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
-import type { Checkpoint, DType, LazyTensor } from './lazy-tensor';
+import type { Checkpoint, LazyTensor, SafetensorsDType } from './lazy-tensor';
 import { readSmallText, withRegularFile } from './regular-file';
 
 /** Longest header the format's reference implementation accepts, in bytes. */
@@ -169,7 +169,7 @@ function parseEntry(
     throw fault(`data_offsets ${JSON.stringify(offsets)} is not a pair of byte positions.`);
   }
   const [begin = 0, end = 0] = offsets;
-  const bits = elementCount(shape) * dtypeBits[dtype as DType];
+  const bits = elementCount(shape) * dtypeBits[dtype as SafetensorsDType];
   if (!Number.isSafeInteger(bits)) {
     throw fault(`The shape [${shape.join(', ')}] has more elements than any file can hold.`);
   }
@@ -180,7 +180,7 @@ function parseEntry(
   }
   return {
     name,
-    dtype: dtype as DType,
+    dtype: dtype as SafetensorsDType,
     shape,
     file,
     offset: dataStart + begin,

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { isGguf } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
+import { readGgufTokenizer } from './gguf-tokenizer';
 
 const fileName = 'tokenizer.json';
 /** Files of tokenizers in other forms, which transformers can turn into tokenizer.json. */
@@ -11,20 +13,27 @@ const otherForms = ['tokenizer.model', 'vocab.json', 'merges.txt', 'vocab.txt', 
 
 /** A model's own tokenizer. */
 export interface Tokenizer {
-  /** The tokenizer.json it was read from. */
+  /** The tokenizer.json or .gguf file it was read from. */
   readonly file: string;
   /** Token ids of `text`, with the special tokens that the tokenizer adds by default. */
   encode(text: string): Int32Array;
 }
 
 /**
- * Reads the tokenizer of a model folder.
+ * Reads the tokenizer of a model folder or of a .gguf file.
  * @throws UserError when tokenizer.json is missing or damaged.
  */
 export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
+  if (isGguf(modelFolder)) {
+    return build(modelFolder, await readGgufTokenizer(modelFolder), {});
+  }
   const file = join(modelFolder, fileName);
   const definition = await readDefinition(modelFolder, file);
   const settings = await readSettings(join(modelFolder, 'tokenizer_config.json'));
+  return build(file, definition, settings);
+}
+
+function build(file: string, definition: object, settings: object): Tokenizer {
   let tokenizer: HuggingFaceTokenizer;
   try {
     tokenizer = new HuggingFaceTokenizer(definition, settings);

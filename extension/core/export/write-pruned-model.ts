@@ -1,6 +1,6 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { locateModel } from '../checkpoints/model-folder';
+import { isGguf, locateModel } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -51,6 +51,12 @@ export async function writePrunedModel(
   context: JobContext,
 ): Promise<PruneResult> {
   const model = await openModel(request.modelPath);
+  if (isGguf(model.summary.path)) {
+    throw new UserError('A model in a GGUF file can be measured, but not written anew.', {
+      file: model.summary.path,
+      remedy: 'Prune its Hugging Face folder (safetensors), and convert the result to GGUF.',
+    });
+  }
   const removal = checkRemoval(model.summary, request.removed);
   if (request.format === 'safetensors' && removal.removed.length === 0) {
     throw new UserError('Nothing is to be removed: the result would be a copy.', {

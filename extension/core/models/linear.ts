@@ -1,6 +1,8 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import { isDequantized } from '../checkpoints/ggml-types';
 import type { DType, LazyTensor } from '../checkpoints/lazy-tensor';
+import { emitDequantized, emitDequantizedRows } from './dequantize';
 
 /** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
 export interface Linear {
@@ -16,7 +18,7 @@ const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
 };
 
 /** The tensor in its own dtype. */
-export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
+function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
   const dataType = onnxDataTypes[tensor.dtype];
   if (dataType === undefined) {
     throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
@@ -27,8 +29,35 @@ export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
 
 /** The tensor as float32; ONNX Runtime folds the cast when the session is made. */
 export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const floats = emitFloats(graph, tensor);
+  const heads = tensor.interleavedHeads;
+  if (heads === undefined) {
+    return floats;
+  }
+  // [heads, half, 2, in] → [heads, 2, half, in]
+  const split = graph.op('Reshape', [
+    floats,
+    graph.ints([heads, -1, 2, tensor.shape.length === 2 ? (tensor.shape[1] ?? 1) : 1]),
+  ]);
+  const ordered = graph.op('Transpose', [split], { perm: [0, 2, 1, 3] });
+  return graph.op('Reshape', [ordered, graph.ints(tensor.shape)]);
+}
+
+function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
+  if (isDequantized(tensor.dtype)) {
+    return emitDequantized(graph, tensor, tensor.dtype);
+  }
   const stored = emitStored(graph, tensor);
   return tensor.dtype === 'F32' ? stored : graph.op('Cast', [stored], { to: DataType.FLOAT });
+}
+
+/** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
+export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
+  return isDequantized(tensor.dtype)
+    ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)
+    : graph.op('Cast', [graph.op('Gather', [emitStored(graph, tensor), ids])], {
+        to: DataType.FLOAT,
+      });
 }
 
 /** Applies `linear` to `rows` [rows, in], giving [rows, out]. Gemm takes W as it is stored. */

@@ -1,12 +1,13 @@
-import { dtypeBits, elementCount } from '../checkpoints/lazy-tensor';
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { locateModel } from '../checkpoints/model-folder';
+import { isGguf, locateModel } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import { architectures, knownArchitecture } from './architectures';
 import { fingerprintModel } from './fingerprint';
+import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
@@ -21,7 +22,8 @@ import { sublayerTensors, TransformerModel } from './transformer-model';
  */
 export async function openModel(path: string): Promise<LayeredModel> {
   const folder = await locateModel(path);
-  const configText = await readSmallText(folder.config);
+  const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
+  const configText = gguf?.configText ?? (await readSmallText(folder.config));
   const modelType = readModelType(configText);
   const architecture = knownArchitecture(baseType(modelType));
   if (modelType !== undefined && architecture === undefined) {
@@ -45,7 +47,7 @@ export async function openModel(path: string): Promise<LayeredModel> {
       },
     );
   }
-  const checkpoint = await openSafetensors(folder.weights);
+  const checkpoint = gguf?.checkpoint ?? (await openSafetensors(folder.weights));
   const layout = layOutTransformer(architecture, config, folder, checkpoint);
   const fingerprint = await fingerprintModel(configText, checkpoint);
   const tensors = [...checkpoint.tensors.values()];
@@ -105,7 +107,8 @@ function summarizeSublayer(
 ): SublayerSummary {
   const tensors = sublayerTensors(sublayer);
   const { numKeyValueHeads, headDim } = layout.attention;
-  const storedBytes = dtypeBits[tensors[0]?.dtype ?? 'F32'] / 8;
+  const [norm] = tensors;
+  const storedBytes = norm === undefined ? 4 : norm.length / elementCount(norm.shape);
   return {
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,

@@ -1,7 +1,6 @@
 import { runnableDTypes } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
 import { emitFeedforward } from './feedforward';
@@ -14,7 +13,7 @@ import type {
   SideValue,
   SideValues,
 } from './layered-model';
-import { emitLinear, emitStored } from './linear';
+import { emitLinear, emitRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
@@ -150,11 +149,7 @@ export class TransformerModel implements LayeredModel {
   /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
   private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
     const { embedding, positions, scales } = this.layout;
-    const rowsOf = (tensor: LazyTensor, indices: Value): Value => {
-      const rows = graph.op('Gather', [emitStored(graph, tensor), indices]);
-      return graph.op('Cast', [rows], { to: DataType.FLOAT });
-    };
-    const words = rowsOf(embedding, inputs.inputIds);
+    const words = emitRows(graph, embedding, inputs.inputIds);
     const scaled =
       scales.embedding === 1 ? words : graph.op('Mul', [words, graph.scalar(scales.embedding)]);
     if (positions === undefined) {
@@ -162,7 +157,7 @@ export class TransformerModel implements LayeredModel {
     }
     const offset = graph.ints([positions.offset], []);
     const indices = graph.op('Add', [inputs.positionIds, offset]);
-    return graph.op('Add', [scaled, rowsOf(positions.weight, indices)]);
+    return graph.op('Add', [scaled, emitRows(graph, positions.weight, indices)]);
   }
 
   private windows(): Set<number | undefined> {

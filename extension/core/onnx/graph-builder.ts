@@ -127,6 +127,15 @@ export class GraphBuilder {
     );
   }
 
+  public bytes(values: readonly number[], shape: readonly number[]): Value {
+    return this.constant(
+      DataType.UINT8,
+      shape,
+      Uint8Array.from(values),
+      `b:${shape.join()}:${values.join()}`,
+    );
+  }
+
   /** A float without dimensions. */
   public scalar(value: number): Value {
     return this.floats([value], []);

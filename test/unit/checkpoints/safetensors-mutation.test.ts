@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { dtypeBits } from '../../../extension/core/checkpoints/lazy-tensor';
-import type { Checkpoint, DType } from '../../../extension/core/checkpoints/lazy-tensor';
+import type { Checkpoint, SafetensorsDType } from '../../../extension/core/checkpoints/lazy-tensor';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
@@ -84,7 +84,7 @@ function checkAccepted(checkpoint: Checkpoint, bytes: Buffer): void {
   expect(isValid(bytes)).toBe(true);
   for (const { dtype, shape, offset, length } of checkpoint.tensors.values()) {
     const elements = shape.reduce((product, size) => product * size, 1);
-    expect(length).toBe((elements * dtypeBits[dtype]) / 8);
+    expect(length).toBe((elements * dtypeBits[dtype as SafetensorsDType]) / 8);
     expect(offset + length).toBeLessThanOrEqual(bytes.length);
   }
 }
@@ -189,7 +189,7 @@ describe('a small safetensors file', () => {
 });
 
 describe('a safetensors header of any tensors', () => {
-  const dtype = fc.constantFrom(...(Object.keys(dtypeBits) as DType[]));
+  const dtype = fc.constantFrom(...(Object.keys(dtypeBits) as SafetensorsDType[]));
   const tensors = fc.uniqueArray(
     fc.record({
       name: fc

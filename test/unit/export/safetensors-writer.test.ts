@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { dtypeBits, elementCount } from '../../../extension/core/checkpoints/lazy-tensor';
-import type { DType, LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
+import type { SafetensorsDType, LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import {
   openSafetensors,
   readSafetensorsHeader,
@@ -21,7 +21,7 @@ import { prune, readConfig } from './pruning';
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
 
-const wholeBytes = (Object.keys(dtypeBits) as DType[]).filter(
+const wholeBytes = (Object.keys(dtypeBits) as SafetensorsDType[]).filter(
   (dtype) => dtypeBits[dtype] % 8 === 0,
 );
 

@@ -1,0 +1,194 @@
+import { UserError } from '../user-error';
+import { ggmlTypes } from './ggml-types';
+import { ggufDamaged, GgufReader } from './gguf-reader';
+import { readGgufValue } from './gguf-values';
+import type { GgufValue } from './gguf-values';
+import { elementCount } from './lazy-tensor';
+import type { LazyTensor } from './lazy-tensor';
+import { withRegularFile } from './regular-file';
+
+const magic = 'GGUF';
+const versions: readonly number[] = [2, 3];
+const maxTensors = 100_000;
+const maxKeys = 100_000;
+/** Limits of ggml: `GGML_MAX_DIMS`, and names shorter than `GGML_MAX_NAME` in the format's text. */
+const maxDimensions = 4;
+const maxNameBytes = 64;
+const maxKeyBytes = 65_535;
+const defaultAlignment = 32;
+const maxAlignment = 1 << 20;
+
+/** The header of a GGUF file, validated. */
+export interface GgufHeader {
+  /** Absolute path, links resolved. */
+  readonly file: string;
+  readonly version: number;
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** Shapes as of numpy, the outermost size first; the file has them the other way round. */
+  readonly tensors: readonly LazyTensor[];
+}
+
+/**
+ * Reads and validates the header of a GGUF file (version 2 or 3, little-endian); no tensor data is
+ * read, and lists such as the tokens' stay in the file. Format: ggml/docs/gguf.md.
+ * @throws UserError naming the file and the key or tensor at fault.
+ */
+export async function readGgufHeader(path: string): Promise<GgufHeader> {
+  return withRegularFile(path, async ({ handle, file, size }) => {
+    const reader = new GgufReader(handle, size, path);
+    const version = await readVersion(reader, size);
+    const tensorCount = await readCount(reader, 'tensors', maxTensors);
+    const keyCount = await readCount(reader, 'keys', maxKeys);
+    const metadata = new Map<string, GgufValue>();
+    for (let i = 0; i < keyCount; i++) {
+      const key = await reader.string('key', maxKeyBytes);
+      if (metadata.has(key)) {
+        throw reader.fault('The key occurs twice.', key);
+      }
+      metadata.set(key, await readGgufValue(reader, key));
+    }
+    const alignment = alignmentOf(metadata, reader);
+    const infos: TensorInfo[] = [];
+    for (let i = 0; i < tensorCount; i++) {
+      infos.push(await readTensorInfo(reader, alignment));
+    }
+    const dataStart = align(reader.position, alignment);
+    const tensors = infos.map(({ relativeOffset, ...info }) => ({
+      ...info,
+      file,
+      offset: dataStart + relativeOffset,
+    }));
+    checkNames(tensors, reader);
+    checkLayout(tensors, reader, dataStart, alignment, size);
+    return { file, version, metadata, tensors };
+  });
+}
+
+async function readVersion(reader: GgufReader, size: number): Promise<number> {
+  const { path } = reader;
+  if (size < 8 || (await reader.take(4)).toString('latin1') !== magic) {
+    throw new UserError('The file does not begin with "GGUF".', {
+      file: path,
+      remedy: 'This is no GGUF file, or its download is incomplete.',
+    });
+  }
+  const version = await reader.uint32();
+  if (versions.includes(version)) {
+    return version;
+  }
+  const bigEndian = version !== 0 && (version & 0xffff) === 0;
+  throw new UserError(
+    bigEndian
+      ? 'The file is big-endian, which is not known here.'
+      : `GGUF version ${version} is not known; known are ${versions.join(' and ')}.`,
+    { file: path, remedy: 'Convert the model again with a recent llama.cpp.' },
+  );
+}
+
+async function readCount(reader: GgufReader, what: string, most: number): Promise<number> {
+  const count = await reader.size64(`number of ${what}`);
+  if (count > most) {
+    throw reader.fault(`${count} ${what} are declared, more than the ${most} expected.`);
+  }
+  return count;
+}
+
+function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReader): number {
+  const key = 'general.alignment';
+  const value = metadata.get(key) ?? defaultAlignment;
+  if (typeof value !== 'number' || value < 1 || value > maxAlignment || !isPowerOfTwo(value)) {
+    throw reader.fault('The alignment is no power of two.', key);
+  }
+  return value;
+}
+
+type TensorInfo = Omit<LazyTensor, 'file' | 'offset'> & { readonly relativeOffset: number };
+
+async function readTensorInfo(reader: GgufReader, alignment: number): Promise<TensorInfo> {
+  const name = await reader.string('tensor name', maxNameBytes);
+  const dimensions = await reader.uint32();
+  if (dimensions < 1 || dimensions > maxDimensions) {
+    throw reader.fault(`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`, name);
+  }
+  const sizes: number[] = [];
+  for (let i = 0; i < dimensions; i++) {
+    sizes.push(await reader.size64('size'));
+  }
+  const number = await reader.uint32();
+  const type = ggmlTypes.get(number);
+  if (type === undefined) {
+    throw reader.fault(`The tensor type ${number} is not known.`, name);
+  }
+  const relativeOffset = await reader.size64('position');
+  if (relativeOffset % alignment !== 0) {
+    throw reader.fault(`Its data begins at ${relativeOffset}, no multiple of ${alignment}.`, name);
+  }
+  const [rowSize = 0] = sizes;
+  if (rowSize % type.elements !== 0) {
+    throw reader.fault(
+      `Its rows of ${rowSize} cannot be divided into ${type.dtype} blocks of ${type.elements}.`,
+      name,
+    );
+  }
+  const shape = sizes.reverse();
+  // Divided last: the product is then the number of elements, which must be exact as well.
+  const bytes = (elementCount(shape) * type.bytes) / type.elements;
+  if (!Number.isSafeInteger(elementCount(shape) * type.bytes)) {
+    throw reader.fault(
+      `The shape [${shape.join(', ')}] has more elements than any file can hold.`,
+      name,
+    );
+  }
+  return { name, dtype: type.dtype, shape, length: bytes, relativeOffset };
+}
+
+function checkNames(tensors: readonly LazyTensor[], reader: GgufReader): void {
+  const names = new Set<string>();
+  for (const { name } of tensors) {
+    if (names.has(name)) {
+      throw reader.fault('The tensor occurs twice.', name);
+    }
+    names.add(name);
+  }
+}
+
+/** As ggml asks: one tensor after the other, each padded to the alignment, up to the file's end. */
+function checkLayout(
+  tensors: readonly LazyTensor[],
+  reader: GgufReader,
+  dataStart: number,
+  alignment: number,
+  size: number,
+): void {
+  const byOffset = [...tensors].sort((a, b) => a.offset - b.offset || a.length - b.length);
+  let end = dataStart;
+  for (const tensor of byOffset) {
+    const expected = align(end, alignment);
+    if (tensor.offset !== expected) {
+      const what =
+        tensor.offset < expected ? 'overlaps the tensor before it' : 'leaves a hole before it';
+      throw reader.fault(
+        `Its data ${what} (byte ${tensor.offset}, expected ${expected}).`,
+        tensor.name,
+      );
+    }
+    end = tensor.offset + tensor.length;
+  }
+  if (end > size && tensors.length > 0) {
+    throw new UserError(
+      `The file is truncated: its header promises ${end} bytes, it has ${size}.`,
+      { file: reader.path, remedy: ggufDamaged },
+    );
+  }
+  if (size > align(end, alignment)) {
+    throw reader.fault(`The file has ${size - end} bytes that no tensor claims.`);
+  }
+}
+
+function align(position: number, alignment: number): number {
+  return Math.ceil(position / alignment) * alignment;
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(Math.log2(value));
+}

@@ -1,0 +1,80 @@
+/** How a kind of byte-level tokenizer divides texts before it merges. */
+interface Division {
+  readonly preTokenizer: unknown;
+  readonly normalizer: unknown;
+  /** Words that are tokens as they are need no merges. */
+  readonly wholeWords: boolean;
+  /** A text begins with the token for that, unless the file says otherwise. */
+  readonly beginsText: boolean;
+}
+
+const byteLevel = (regex: boolean): unknown => ({
+  type: 'ByteLevel',
+  add_prefix_space: false,
+  trim_offsets: true,
+  use_regex: regex,
+});
+const split = (regex: string): unknown => ({
+  type: 'Split',
+  pattern: { Regex: regex },
+  behavior: 'Isolated',
+  invert: false,
+});
+const sequence = (...steps: unknown[]): unknown => ({ type: 'Sequence', pretokenizers: steps });
+const division = (preTokenizer: unknown, more: Partial<Division> = {}): Division => ({
+  preTokenizer,
+  normalizer: null,
+  wholeWords: false,
+  beginsText: false,
+  ...more,
+});
+
+/** The pattern of Llama 3 and Qwen 2, which differ in how many digits stay together. */
+const words = (digits: string): string =>
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" +
+  `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+const gpt2Words = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
+
+const gpt2 = division(byteLevel(true));
+const llama3 = division(sequence(split(words('\\p{N}{1,3}')), byteLevel(false)), {
+  wholeWords: true,
+  beginsText: true,
+});
+const qwen2 = division(sequence(split(words('\\p{N}')), byteLevel(false)), {
+  normalizer: { type: 'NFC' },
+});
+const singleDigits = division(
+  sequence({ type: 'Digits', individual_digits: true }, byteLevel(true)),
+);
+
+/** By `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). */
+const divisions: ReadonlyMap<string, Division> = new Map([
+  ['gpt-2', gpt2],
+  ['llama3', llama3],
+  ['llama-v3', llama3],
+  ['llama-bpe', llama3],
+  ['qwen2', qwen2],
+  ['deepseek-r1-qwen', qwen2],
+  ['smollm', singleDigits],
+  ['starcoder', singleDigits],
+  ['refact', singleDigits],
+  ['command-r', singleDigits],
+  [
+    'default',
+    division(
+      sequence(
+        split('[\\p{P}\\$\\+<=>\\^~\\|]+'),
+        split(gpt2Words),
+        split('\\p{N}+'),
+        split('[0-9][0-9][0-9]'),
+        byteLevel(false),
+      ),
+    ),
+  ],
+]);
+
+export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
+
+export function preTokenizerOf(kind: string): Division | undefined {
+  return divisions.get(kind);
+}

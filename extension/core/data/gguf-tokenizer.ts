@@ -1,0 +1,196 @@
+import { readGgufHeader } from '../checkpoints/gguf';
+import { readGgufArray } from '../checkpoints/gguf-values';
+import type { GgufScalar, GgufValue } from '../checkpoints/gguf-values';
+import { UserError } from '../user-error';
+import { preTokenizerKinds, preTokenizerOf } from './gguf-pre-tokenizers';
+import { mergesByScore } from './merges-by-score';
+
+/** Token types (`enum llama_token_type`). */
+const unknownType = 2;
+const controlType = 3;
+const userDefinedType = 4;
+
+interface Vocabulary {
+  readonly tokens: readonly string[];
+  readonly types: readonly number[];
+}
+
+/**
+ * The tokenizer of a GGUF file in the form of tokenizer.json: byte-level BPE (`gpt2`) and
+ * SentencePiece's BPE (`llama`).
+ * @throws UserError naming the key at fault.
+ */
+export async function readGgufTokenizer(path: string): Promise<Record<string, unknown>> {
+  const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
+  const kind = source.scalar('model');
+  if (kind === 'gpt2') {
+    return byteLevel(source);
+  }
+  if (kind === 'llama') {
+    return sentencePiece(source);
+  }
+  throw source.fault('model', `Tokenizers of kind ${JSON.stringify(kind)} are not known.`);
+}
+
+async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
+  const kind = source.scalar('pre') ?? 'default';
+  const division = typeof kind === 'string' ? preTokenizerOf(kind) : undefined;
+  if (division === undefined) {
+    throw source.fault(
+      'pre',
+      `The division of texts named ${JSON.stringify(kind)} is not known; known are ${preTokenizerKinds.join(', ')}.`,
+    );
+  }
+  const vocabulary = await source.vocabulary();
+  const { preTokenizer, normalizer, wholeWords, beginsText } = division;
+  const unknown = source.scalar('unknown_token_id');
+  return {
+    added_tokens: addedTokens(vocabulary),
+    normalizer,
+    pre_tokenizer: preTokenizer,
+    post_processor: postProcessor(source, vocabulary, beginsText),
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      vocab: ids(vocabulary),
+      merges: await source.texts('merges'),
+      unk_token: typeof unknown === 'number' ? (vocabulary.tokens[unknown] ?? null) : null,
+      ignore_merges: wholeWords,
+      byte_fallback: false,
+      fuse_unk: false,
+    },
+  };
+}
+
+async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
+  const vocabulary = await source.vocabulary();
+  const scores = await source.numbers('scores');
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
+  const unknown = vocabulary.types.indexOf(unknownType);
+  return {
+    added_tokens: addedTokens(vocabulary),
+    normalizer:
+      source.scalar('add_space_prefix') === false
+        ? replace
+        : { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, replace] },
+    pre_tokenizer: null,
+    post_processor: postProcessor(source, vocabulary, true),
+    decoder: null,
+    model: {
+      type: 'BPE',
+      vocab: ids(vocabulary),
+      merges: mergesByScore(vocabulary.tokens, scores),
+      unk_token: vocabulary.tokens[unknown] ?? null,
+      byte_fallback: true,
+      fuse_unk: true,
+    },
+  };
+}
+
+function ids({ tokens }: Vocabulary): Record<string, number> {
+  return Object.fromEntries(tokens.map((token, id) => [token, id]));
+}
+
+function addedTokens({ tokens, types }: Vocabulary): unknown[] {
+  return tokens.flatMap((content, id) => {
+    const type = types[id];
+    return type === controlType || type === userDefinedType || type === unknownType
+      ? [
+          {
+            id,
+            content,
+            special: type !== userDefinedType,
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+          },
+        ]
+      : [];
+  });
+}
+
+/** Puts the tokens for beginning and end around a text, where the file asks for them. */
+function postProcessor(
+  source: TokenizerKeys,
+  { tokens }: Vocabulary,
+  beginsByDefault: boolean,
+): unknown {
+  const special: Record<string, unknown> = {};
+  const tokenOf = (wanted: GgufScalar, key: string): unknown[] => {
+    if (wanted !== true) {
+      return [];
+    }
+    const id = source.scalar(key);
+    const token = typeof id === 'number' ? tokens[id] : undefined;
+    if (token === undefined) {
+      throw source.fault(key, 'It is not the number of a token.');
+    }
+    special[token] = { id: token, ids: [id], tokens: [token] };
+    return [{ SpecialToken: { id: token, type_id: 0 } }];
+  };
+  const before = tokenOf(source.scalar('add_bos_token') ?? beginsByDefault, 'bos_token_id');
+  const after = tokenOf(source.scalar('add_eos_token') ?? false, 'eos_token_id');
+  if (before.length + after.length === 0) {
+    return null;
+  }
+  const single = [...before, { Sequence: { id: 'A', type_id: 0 } }, ...after];
+  return { type: 'TemplateProcessing', single, pair: single, special_tokens: special };
+}
+
+/** The `tokenizer.ggml.` keys of a file. */
+class TokenizerKeys {
+  public constructor(
+    private readonly path: string,
+    private readonly metadata: ReadonlyMap<string, GgufValue>,
+  ) {}
+
+  public scalar(key: string): GgufScalar | undefined {
+    const value = this.metadata.get(`tokenizer.ggml.${key}`);
+    return typeof value === 'object' ? undefined : value;
+  }
+
+  public async vocabulary(): Promise<Vocabulary> {
+    const tokens = await this.texts('tokens');
+    const types = await this.numbers('token_type');
+    if (types.length !== tokens.length) {
+      throw this.fault('token_type', `${types.length} types for ${tokens.length} tokens.`);
+    }
+    return { tokens, types };
+  }
+
+  public async texts(key: string): Promise<string[]> {
+    return (await this.list(key)).map((value) => {
+      if (typeof value !== 'string') {
+        throw this.fault(key, 'It is not a list of texts.');
+      }
+      return value;
+    });
+  }
+
+  public async numbers(key: string): Promise<number[]> {
+    return (await this.list(key)).map((value) => {
+      if (typeof value !== 'number') {
+        throw this.fault(key, 'It is not a list of numbers.');
+      }
+      return value;
+    });
+  }
+
+  public fault(key: string, problem: string): UserError {
+    return new UserError(problem, {
+      file: this.path,
+      field: `tokenizer.ggml.${key}`,
+      remedy: 'Convert the model again with a recent llama.cpp, or use its Hugging Face folder.',
+    });
+  }
+
+  private async list(key: string): Promise<GgufScalar[]> {
+    const name = `tokenizer.ggml.${key}`;
+    const value = this.metadata.get(name);
+    if (typeof value !== 'object') {
+      throw this.fault(key, 'The file lacks this list, so text cannot be turned into tokens.');
+    }
+    return readGgufArray(this.path, name, value);
+  }
+}

@@ -1,0 +1,242 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { writePrunedModel } from '../../../extension/core/export/write-pruned-model';
+import { unattended } from '../../../extension/core/jobs/job';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { emitRows, emitWeight } from '../../../extension/core/models/linear';
+import { openModel } from '../../../extension/core/models/open-model';
+import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { createSession } from '../../../extension/core/runtime/session';
+import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
+import {
+  ggufBytes,
+  listValue,
+  numberValue,
+  string,
+  textValue,
+  uint32,
+} from '../checkpoints/gguf-file';
+import type { RawValue } from '../checkpoints/gguf-file';
+import { readJson, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+
+function gguf(file: string): string {
+  return join(import.meta.dirname, '../../fixtures/gguf', file);
+}
+
+function golden(file: string): Float32Array {
+  return new Float32Array(Uint8Array.from(readFileSync(gguf(file))).buffer);
+}
+
+describe('block formats', () => {
+  const expected = golden('blocks.bin');
+  const formats = ['Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'];
+
+  it.each(formats.map((name, i) => [name, i] as const))(
+    '%s is widened to the bits that the reference gives, whole and by rows',
+    async (name, index) => {
+      const { tensors } = await readGgufHeader(gguf('blocks.gguf'));
+      const tensor = tensors.find((known) => known.name === name);
+      if (tensor === undefined) {
+        throw new Error(`the fixture lacks ${name}`);
+      }
+      const graph = new GraphBuilder(name);
+      const ids = graph.input('ids', DataType.INT64, ['batch', 'sequence']);
+      graph.output('whole', emitWeight(graph, tensor), DataType.FLOAT, tensor.shape);
+      graph.output('rows', emitRows(graph, tensor, ids), DataType.FLOAT, [1, 3, 512]);
+      const session = await createSession(graph, { device: 'cpu', prepack: false });
+      const outputs = await session.run({ ids: int64Tensor(Int32Array.of(1, 0, 1), [1, 3]) });
+      await session.release();
+      const bits = (floats: Float32Array): Uint32Array => new Uint32Array(floats.slice().buffer);
+      const values = expected.slice(index * 1024, (index + 1) * 1024);
+      expect(bits(floatsOf(outputs, 'whole'))).toEqual(bits(values));
+      const [first, second] = [values.slice(0, 512), values.slice(512)];
+      expect(bits(floatsOf(outputs, 'rows'))).toEqual(
+        bits(Float32Array.from([...second, ...first, ...second])),
+      );
+    },
+  );
+});
+
+describe('a model in a GGUF file', () => {
+  it.each(['llama', 'llama-rope', 'qwen2', 'qwen3'])(
+    '%s agrees with transformers to 1e-4',
+    async (name) => {
+      const { inputIds } = JSON.parse(readFileSync(gguf(`${name}.json`), 'utf8')) as {
+        inputIds: number[][];
+      };
+      const model = await openModel(gguf(`${name}.gguf`));
+      const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+      const results: number[] = [];
+      for (const row of inputIds) {
+        let state = await executor.embed(Int32Array.from(row));
+        for (const index of model.summary.sublayers.keys()) {
+          [state = state] = await executor.run(index, [state]);
+        }
+        results.push(...(await executor.logits(state)));
+      }
+      await executor.dispose();
+      expect(relativeError(Float32Array.from(results), golden(`${name}.bin`))).toBeLessThan(1e-4);
+    },
+  );
+
+  it('is summarized like a folder', async () => {
+    const { summary } = await openModel(gguf('llama.gguf'));
+    expect(summary).toMatchObject({
+      name: 'llama',
+      path: gguf('llama.gguf'),
+      architecture: 'llama',
+      blocks: 2,
+      hiddenSize: 64,
+      maxPositions: 64,
+      tiedHead: false,
+      warnings: [],
+    });
+    expect(summary.sublayers.map(({ id }) => id)).toEqual([
+      'block.0.attention',
+      'block.0.feedforward',
+      'block.1.attention',
+      'block.1.feedforward',
+    ]);
+    expect(Object.keys(summary.dtypes)).toEqual(expect.arrayContaining(['F32', 'Q4_0', 'Q8_0']));
+    expect((await openModel(gguf('llama.gguf'))).summary.fingerprint).toBe(summary.fingerprint);
+  });
+
+  it('is found in a folder where it is the only one', async () => {
+    const path = join(folder, 'only');
+    mkdirSync(path);
+    copyFileSync(gguf('llama.gguf'), join(path, 'tiny.Q4_0.gguf'));
+    expect((await openModel(path)).summary.name).toBe('tiny.Q4_0');
+    copyFileSync(gguf('llama.gguf'), join(path, 'other.gguf'));
+    await expect(openModel(path)).rejects.toThrow(/2 \.gguf files.*Choose one of them/);
+  });
+
+  const base: readonly (readonly [string, RawValue])[] = [
+    ['llama.embedding_length', numberValue(8)],
+    ['llama.attention.head_count', numberValue(2)],
+  ];
+  it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
+    ['no architecture', [], /general\.architecture: The header lacks this key/],
+    ['unknown', [['general.architecture', textValue('rwkv')]], /"rwkv" is not known.*llama, qwen2/],
+    [
+      'part',
+      [
+        ['general.architecture', textValue('llama')],
+        ['split.count', numberValue(2)],
+      ],
+      /split\.count: .*--merge/,
+    ],
+    [
+      'experts',
+      [
+        ['general.architecture', textValue('llama')],
+        ['llama.expert_count', numberValue(8)],
+      ],
+      /Mixtures of experts/,
+    ],
+    [
+      'missing key',
+      [['general.architecture', textValue('llama')], ...base],
+      /llama\.\w+.*: The header lacks this key/,
+    ],
+    [
+      'number as text',
+      [
+        ['general.architecture', textValue('llama')],
+        ['llama.embedding_length', textValue('8')],
+      ],
+      /llama\.embedding_length: Its value is not a number/,
+    ],
+  ])('is refused with the key at fault: %s', async (name, metadata, message) => {
+    const path = join(folder, `${name}.gguf`);
+    writeFileSync(path, ggufBytes(metadata, [], 0));
+    await expect(openModel(path)).rejects.toThrow(message);
+  });
+});
+
+it('is not written anew', async () => {
+  const request = {
+    modelPath: gguf('llama.gguf'),
+    removed: ['block.0.attention'],
+    out: join(folder, 'pruned'),
+    format: 'safetensors',
+    overwrite: false,
+    device: 'cpu',
+    memoryBytes: 1 << 28,
+  } as const;
+  await expect(writePrunedModel(request, unattended)).rejects.toThrow(
+    /llama\.gguf: .*not written anew.*Prune its Hugging Face folder/,
+  );
+});
+
+describe('the tokenizer in a GGUF file', () => {
+  it('gives the ids that transformers gives', async () => {
+    const tokenizer = await loadTokenizer(gguf('llama.gguf'));
+    const { samples } = readJson<{ samples: { text: string; ids: number[] }[] }>(
+      'llama-gqa-untied',
+      'golden-tokenizer.json',
+    );
+    expect(samples.length).toBeGreaterThan(4);
+    for (const { text, ids } of samples) {
+      expect([...tokenizer.encode(text)], text).toEqual(ids);
+    }
+  });
+
+  const wordPieces = ['<unk>', '<s>', '<0x0A>', '▁', 'a', 'b', 'ab', '▁ab', 'ba', 'é'];
+  const tokenizerOf = (name: string, more: readonly (readonly [string, RawValue])[]): string => {
+    const path = join(folder, `${name}.gguf`);
+    const scores = [0, 0, 0, -9, -9, -9, -2, -3, -1, -9];
+    const types = [2, 3, 6, 1, 1, 1, 1, 1, 1, 1];
+    const list = (type: number, parts: readonly Buffer[]): RawValue =>
+      listValue(type, parts.length, Buffer.concat(parts));
+    const keys: readonly (readonly [string, RawValue])[] = [
+      ['tokens', list(8, wordPieces.map(string))],
+      [
+        'scores',
+        list(
+          6,
+          [...scores].map((score) => Buffer.from(Float32Array.of(score).buffer)),
+        ),
+      ],
+      ['token_type', list(5, types.map(uint32))],
+      ['bos_token_id', numberValue(1)],
+      ...more,
+    ];
+    const metadata = keys.map(([key, value]) => [`tokenizer.ggml.${key}`, value] as const);
+    writeFileSync(path, ggufBytes(metadata, [], 0));
+    return path;
+  };
+
+  it('joins the pieces of SentencePiece in the order of their scores', async () => {
+    const tokenizer = await loadTokenizer(tokenizerOf('spm', [['model', textValue('llama')]]));
+    const tokens = (text: string): unknown[] =>
+      [...tokenizer.encode(text)].map((id) => wordPieces[id]);
+    expect(tokens('ab ab')).toEqual(['<s>', '▁ab', '▁ab']);
+    expect(tokens('aba')).toEqual(['<s>', '▁', 'a', 'ba']);
+    expect(tokens('a\né')).toEqual(['<s>', '▁', 'a', '<0x0A>', 'é']);
+  });
+
+  it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
+    ['kind', [['model', textValue('t5')]], /tokenizer\.ggml\.model: .*"t5"/],
+    [
+      'division',
+      [
+        ['model', textValue('gpt2')],
+        ['pre', textValue('tekken')],
+      ],
+      /tokenizer\.ggml\.pre: .*"tekken" is not known; known are gpt-2/,
+    ],
+    ['merges', [['model', textValue('gpt2')]], /tokenizer\.ggml\.merges: The file lacks/],
+  ])('is refused when its %s is not known', async (name, more, message) => {
+    await expect(loadTokenizer(tokenizerOf(name, more))).rejects.toThrow(message);
+  });
+
+  it('says when there is none', async () => {
+    await expect(loadTokenizer(gguf('qwen2.gguf'))).rejects.toThrow(/tokenizer\.ggml\.model/);
+  });
+});
