@@ -15,7 +15,9 @@ import { root } from '../../scripts/lib/repository.mjs';
  *
  * One search: what was removed in each round, with the distances of that round as far as known.
  * @typedef {{removed: string, distance: number, distances: ReadonlyMap<string, number>}} Round
- * @typedef {{rounds: readonly Round[], seconds: number, evaluations: number}} Result
+ * @typedef {{
+ *   rounds: readonly Round[], seconds: number, evaluations: number, cpuSeconds: number | undefined
+ * }} Result
  * @typedef {{name: string, run: () => Promise<Result>}} Contender
  */
 
@@ -36,14 +38,16 @@ export function espalier(mode, task, check) {
     name: `Espalier, ${mode}`,
     run: async () =>
       inTemporaryFolder(async (folder) => {
-        const { calibration, search, rounds } = await json(process.execPath, [
+        const { value, cpuSeconds } = await json(process.execPath, [
           ...[cli, 'profile', task.model, '--json', '--no-baselines', '--device', 'cpu'],
           ...['--calibration', text, '--sequences', task.sequences, '--length', task.length],
           ...['--search', mode, '--remove', task.remove],
           ...['--out', join(folder, 'bench.layerprofile.json')],
         ]);
+        const { calibration, search, rounds } = value;
         check(calibration.fingerprint);
         return {
+          cpuSeconds,
           seconds: search.seconds,
           evaluations: search.sublayerEvaluations,
           rounds: rounds.map((/** @type {any} */ { removed, distance, candidates }) => ({
@@ -70,11 +74,12 @@ export function pytorch(python, threads, tokens, task) {
   return {
     name: 'PyTorch loop',
     run: async () => {
-      const found = await json(python, [
+      const { value: found, cpuSeconds } = await json(python, [
         ...[reference, task.model, '--tokens', tokens, '--metric', 'js'],
         ...['--remove', task.remove, '--dtype', 'float32', '--threads', threads],
       ]);
       return {
+        cpuSeconds,
         seconds: found.seconds,
         evaluations: (found.sublayerForwards + found.denseSublayerForwards) * task.sequences,
         rounds: found.rounds.map((/** @type {any} */ { removed, distance, distances }) => ({
@@ -95,7 +100,7 @@ export function pytorch(python, threads, tokens, task) {
  * @returns {Promise<{fingerprint: string, versions: {torch: string, transformers: string}}>}
  */
 export async function writeTokens(python, { model, sequences, length }, out) {
-  return json(python, [tokenScript, model, text, sequences, length, out]);
+  return (await json(python, [tokenScript, model, text, sequences, length, out])).value;
 }
 
 /**
@@ -112,10 +117,29 @@ export async function inTemporaryFolder(action) {
 }
 
 /**
+ * Runs a program that prints JSON; the processor time of all its threads comes from the shell.
  * @param {string} file
  * @param {readonly (string | number)[]} args
+ * @returns {Promise<{value: any, cpuSeconds: number | undefined}>}
  */
 async function json(file, args) {
-  const { stdout } = await promisify(execFile)(file, args.map(String), { maxBuffer: 1 << 28 });
-  return JSON.parse(stdout);
+  const posix = process.platform !== 'win32';
+  const timed = '"$@"; code=$?; times >&2; exit $code';
+  const command = posix ? ['sh', '-c', timed, 'sh', file] : [file];
+  const [program = file, ...rest] = [...command, ...args.map(String)];
+  const { stdout, stderr } = await promisify(execFile)(program, rest, { maxBuffer: 1 << 28 });
+  return { value: JSON.parse(stdout), cpuSeconds: posix ? childSeconds(stderr) : undefined };
+}
+
+/**
+ * Reads the last line that `times` prints: the children's time in user and system mode, `0m1.5s 0m0.2s`.
+ * @param {string} output
+ */
+function childSeconds(output) {
+  const line = output.trimEnd().split('\n').at(-1) ?? '';
+  const times = [...line.matchAll(/(\d+)m([\d.]+)s/g)];
+  return times.reduce(
+    (sum, [, minutes, seconds]) => sum + 60 * Number(minutes) + Number(seconds),
+    0,
+  );
 }
