@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { chromium, type Browser } from 'playwright-core';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../../scripts/lib/chromium.mjs';
 import { installExtension, startEditor, writeSettings } from '../../../scripts/lib/editor.mjs';
@@ -72,6 +74,16 @@ export class Session {
     const folder = join(this.workspace, '.vscode');
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'settings.json'), JSON.stringify(this.changed, null, 2));
+  }
+
+  /** Process id of the worker that this editor's extension has forked. */
+  public async workerPid(): Promise<number> {
+    const { stdout } = await promisify(execFile)('ps', ['-axww', '-o', 'pid=,args=']);
+    const worker = stdout
+      .split('\n')
+      .find((line) => line.includes(this.scratch) && line.trimEnd().endsWith('worker.js'));
+    if (worker === undefined) throw new Error('no worker runs in this editor');
+    return Number.parseInt(worker, 10);
   }
 
   public async close(): Promise<void> {

@@ -31,6 +31,11 @@ export class Workbench {
     await this.ready();
   }
 
+  /** Waits until what the editor remembers is stored: an editor in a browser does so every five seconds. */
+  public async storageWritten(): Promise<void> {
+    await this.page.waitForTimeout(6000);
+  }
+
   public async close(): Promise<void> {
     await this.page.close();
   }

@@ -1,0 +1,250 @@
+import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { describe, expect, it } from 'vitest';
+import type { LayerProfile } from '../../extension/core/prune/layer-profile';
+import { Heatmap } from './support/heatmap';
+import { useSession } from './support/use-session';
+
+const SUBLAYERS = 24;
+/** A quarter of the sublayers: the search's budget. */
+const ROUNDS = 6;
+
+describe('from a model folder to a smaller model', () => {
+  const session = useSession({ settings: { 'espalier.device': 'cpu' } });
+  const heatmap = async () => Heatmap.find(session().workbench);
+  const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
+  const readProfile = async () =>
+    JSON.parse(await readFile(inWorkspace('sample.layerprofile.json'), 'utf8')) as LayerProfile;
+  const profileAgain = async () => {
+    const { workbench } = session();
+    await (await heatmap()).button('Profile').click();
+    await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
+  };
+  /** The result of the undisturbed search. */
+  let whole: Pick<LayerProfile, 'rounds' | 'candidates' | 'baselines'>;
+  const comparable = ({ rounds, candidates, baselines }: LayerProfile) => ({
+    rounds,
+    candidates,
+    baselines,
+  });
+
+  it('shows what can be done above config.json', async () => {
+    const { workbench } = session();
+    await workbench.openFile('sample', 'config.json');
+    const lenses = workbench.page.locator('.codelens-decoration');
+    await lenses.filter({ hasText: '12 blocks · 24 sublayers' }).waitFor();
+    for (const action of ['Open heatmap', 'Profile']) {
+      expect(await lenses.getByText(action, { exact: true }).isVisible()).toBe(true);
+    }
+    await workbench.screenshot('config-code-lens');
+  });
+
+  it('fills in the heatmap beside the file while the profile runs', async () => {
+    const { workbench } = session();
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
+    const panel = await heatmap();
+    const counts = await panel.partlyMeasured();
+    expect(counts.measured + counts.pending).toBe(SUBLAYERS);
+    expect(await panel.job.textContent()).toMatch(/\d+ of [\d,]+ .*\d\s%/);
+    await workbench.statusBarItem(/Profiling sample/).waitFor();
+    await workbench.screenshot('profile-running');
+    const tabs = workbench.page.locator('.editor-group-container .tab');
+    expect(await tabs.allTextContents()).toEqual(['config.json', 'Layer Heatmap: sample']);
+    expect(await workbench.page.locator('.editor-group-container').count()).toBe(2);
+  });
+
+  it('shows every distance, the order of removal, the curve and the baselines', async () => {
+    const panel = await heatmap();
+    await panel.finished();
+    expect(await panel.cells('measured').count()).toBe(SUBLAYERS);
+    expect(await panel.rows.count()).toBe(SUBLAYERS);
+    for (const label of await panel
+      .cells()
+      .evaluateAll((cells) => cells.map((cell) => cell.getAttribute('aria-label')))) {
+      expect(label).toMatch(/distance [\d.]+.*, rank \d+ of 24/);
+    }
+    expect(await panel.slider.inputValue()).toBe(String(ROUNDS));
+    expect(await panel.removed.count()).toBe(ROUNDS);
+    const chart = panel.frame.getByRole('img', { name: /^Line chart of the distance/ });
+    expect((await chart.boundingBox())?.height).toBeGreaterThan(100);
+    for (const series of ['Greedy search', 'One-shot', 'Reverse order', 'Random']) {
+      expect(await panel.button(series).isVisible()).toBe(true);
+    }
+    const profile = await readProfile();
+    expect(profile.rounds).toHaveLength(ROUNDS);
+    expect(await panel.distance()).toBeCloseTo(profile.rounds.at(-1)?.distance ?? 0, 4);
+    whole = comparable(profile);
+    await session().workbench.screenshot('profile-finished');
+  });
+
+  it('walks the rounds with the slider, by keyboard', async () => {
+    const panel = await heatmap();
+    await panel.slider.focus();
+    const { page } = session().workbench;
+    for (const rounds of [5, 4, 3]) {
+      await page.keyboard.press('ArrowLeft');
+      await expect.poll(() => panel.removed.count()).toBe(rounds);
+    }
+    expect(await panel.tile('Sublayers removed').textContent()).toContain('3of 24');
+    const third = whole.rounds[2];
+    expect(await panel.distance()).toBeCloseTo(third?.distance ?? 0, 4);
+    const order = panel.cell(third?.removed ?? '').locator('.badge');
+    expect(await order.getAttribute('data-order')).toBe('3');
+    expect(await panel.frame.locator('.diff .line.added, .diff .line.removed').count()).not.toBe(0);
+  });
+
+  it('cycles the mark of a cell at a click', async () => {
+    const panel = await heatmap();
+    const cell = panel.cell('block.0.attention');
+    for (const mark of ['removed', 'protected', 'keep']) {
+      await cell.click();
+      await expect.poll(() => cell.getAttribute('data-mark')).toBe(mark);
+    }
+    expect(await panel.slider.inputValue()).toBe('3');
+  });
+
+  it('moves and marks by keyboard in the grid', async () => {
+    const panel = await heatmap();
+    const { page } = session().workbench;
+    await panel.cell('block.0.attention').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowRight');
+    const focused = panel.cell('block.1.feedforward');
+    expect(await focused.evaluate((cell) => cell === document.activeElement)).toBe(true);
+    await panel.frame.locator('.details', { hasText: 'block.1.feedforward' }).waitFor();
+    await page.keyboard.press('Enter');
+    await expect.poll(() => focused.getAttribute('data-mark')).toBe('removed');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => focused.getAttribute('data-mark')).toBe('keep');
+    await page.keyboard.press('p');
+    await expect.poll(() => focused.getAttribute('data-mark')).toBe('protected');
+  });
+
+  it('comes back with its selection after the window was reloaded', async () => {
+    const { workbench } = session();
+    await workbench.storageWritten();
+    await workbench.reload();
+    const panel = await heatmap();
+    await expect.poll(() => panel.removed.count()).toBe(3);
+    expect(await panel.cells('measured').count()).toBe(SUBLAYERS);
+    expect(await panel.cell('block.1.feedforward').getAttribute('data-mark')).toBe('protected');
+    expect(await panel.slider.inputValue()).toBe('3');
+    await panel.cell('block.1.feedforward').click();
+    await expect
+      .poll(() => panel.cell('block.1.feedforward').getAttribute('data-mark'))
+      .toBe('keep');
+  });
+
+  it('measures perplexity of the selection', async () => {
+    const panel = await heatmap();
+    await panel.button('Evaluate').click();
+    const perplexity = panel.tile('Perplexity');
+    await perplexity.getByText(/dense model [\d.]+, [+−]/).waitFor({ timeout: 120_000 });
+    expect(await perplexity.locator('.tile-value').textContent()).toMatch(/^\d+\.\d+$/);
+    await panel.button('Perplexity (held-out)').waitFor();
+  });
+
+  it('saves a plan that can be edited by hand', async () => {
+    const { workbench } = session();
+    await (await heatmap()).button('Save Plan').click();
+    await workbench.tab('sample.pruneplan.json').waitFor();
+    const plan = JSON.parse(await readFile(inWorkspace('sample.pruneplan.json'), 'utf8')) as {
+      remove: string[];
+    };
+    expect(plan.remove).toEqual(whole.rounds.slice(0, 3).map(({ removed }) => removed));
+    await workbench.page
+      .locator('.codelens-decoration')
+      .filter({ hasText: 'Removes 3 of 24 sublayers' })
+      .waitFor();
+  });
+
+  it('writes a smaller model into a new folder', async () => {
+    const { workbench } = session();
+    await (await heatmap()).button('Prune…').click();
+    await workbench.quickPick('Hugging Face folder (safetensors)').click();
+    await expect.poll(() => workbench.quickInput().inputValue()).toBe(inWorkspace('sample-pruned'));
+    await workbench.page.keyboard.press('Enter');
+    const message = workbench.notification(
+      /sample-pruned is \d+\s% smaller than sample and verified/,
+    );
+    await message.waitFor({ timeout: 60_000 });
+    await workbench.screenshot('pruned');
+    const config = JSON.parse(
+      await readFile(inWorkspace('sample-pruned', 'config.json'), 'utf8'),
+    ) as { espalier: { removed: string[] } };
+    expect(config.espalier.removed).toHaveLength(3);
+    expect(existsSync(inWorkspace('sample-pruned', 'espalier.json'))).toBe(true);
+    const weights = (folder: string) => inWorkspace(folder, 'model.safetensors');
+    const [before, after] = [await stat(weights('sample')), await stat(weights('sample-pruned'))];
+    expect(after.size).toBeLessThan(before.size);
+    await workbench.explorerRow('sample-pruned');
+    await message.getByText('Open Heatmap', { exact: true }).click();
+    await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
+    await workbench.page.keyboard.press('Control+F4');
+  });
+
+  it('writes an ONNX model from the plan, by the explorer', async () => {
+    const { workbench } = session();
+    await workbench.explorerMenu(['sample.pruneplan.json'], 'Espalier', 'Prune Layers…');
+    await workbench.quickPick('ONNX model').click();
+    await expect
+      .poll(() => workbench.quickInput().inputValue())
+      .toBe(inWorkspace('sample-pruned-onnx'));
+    await workbench.page.keyboard.press('Enter');
+    await workbench.notification(/sample-pruned-onnx is .* verified/).waitFor({ timeout: 60_000 });
+    expect(existsSync(inWorkspace('sample-pruned-onnx', 'model.onnx'))).toBe(true);
+  });
+
+  it('cancels within seconds, and resumes to the same result', async () => {
+    const { workbench } = session();
+    await workbench.tab('Layer Heatmap: sample').click();
+    await profileAgain();
+    const panel = await heatmap();
+    await panel.partlyMeasured();
+    const asked = Date.now();
+    await panel.button('Cancel').click();
+    await panel.job.getByText('Profiling was cancelled.').waitFor();
+    expect(Date.now() - asked).toBeLessThan(3000);
+    expect(await panel.job.textContent()).toContain('What was measured is kept.');
+    await workbench.screenshot('profile-cancelled');
+    await panel.button('Resume').click();
+    await panel.finished();
+    expect(comparable(await readProfile())).toEqual(whole);
+  });
+
+  it('reports a killed worker, and resumes to the same result', async () => {
+    const { workbench } = session();
+    await profileAgain();
+    const panel = await heatmap();
+    await panel.partlyMeasured();
+    process.kill(await session().workerPid(), 'SIGKILL');
+    await panel.job.getByText('Profiling stopped: the worker process ended.').waitFor();
+    expect(await panel.job.textContent()).toContain('SIGKILL');
+    await workbench.screenshot('worker-killed');
+    await panel.button('Resume').click();
+    await panel.finished();
+    expect(comparable(await readProfile())).toEqual(whole);
+  });
+
+  it('goes on with what was measured after a reload in the middle', async () => {
+    const { workbench } = session();
+    await session().changeSettings({ 'espalier.calibration.sequences': 40 });
+    await workbench.page.waitForTimeout(2000);
+    await profileAgain();
+    const panel = await heatmap();
+    await panel.frame.getByText(/^40 × 256 tokens/).waitFor();
+    await panel.partlyMeasured();
+    await workbench.storageWritten();
+    await workbench.reload();
+    const restored = await heatmap();
+    await restored.job.getByText('The window was closed while the search ran.').waitFor();
+    await workbench.screenshot('reloaded-while-profiling');
+    await restored.button('Resume').click();
+    const { measured } = await restored.partlyMeasured();
+    expect(measured).toBeGreaterThan(0);
+    await restored.button('Cancel').click();
+    await restored.job.getByText('Profiling was cancelled.').waitFor();
+  });
+});

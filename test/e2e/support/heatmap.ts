@@ -1,0 +1,71 @@
+import type { Frame, Locator } from 'playwright-core';
+import type { Workbench } from './workbench';
+
+/** The heatmap panel as a user sees it. Find it anew after the window was reloaded. */
+export class Heatmap {
+  private constructor(public readonly frame: Frame) {}
+
+  public static async find(workbench: Workbench): Promise<Heatmap> {
+    return new Heatmap(await workbench.webview('[role="grid"] [role="gridcell"]'));
+  }
+
+  public button(name: string): Locator {
+    return this.frame.getByRole('button', { name, exact: true });
+  }
+
+  public cell(sublayer: string): Locator {
+    return this.frame.locator(`[role="gridcell"][data-id="${sublayer}"]`);
+  }
+
+  /** Cells of a status, such as `measured`, or all. */
+  public cells(status?: string): Locator {
+    const chosen = status === undefined ? '' : `[data-status="${status}"]`;
+    return this.frame.locator(`[role="gridcell"][data-id]${chosen}`);
+  }
+
+  /** Cells marked for removal. */
+  public get removed(): Locator {
+    return this.frame.locator('[role="gridcell"][data-mark="removed"]');
+  }
+
+  public get slider(): Locator {
+    return this.frame.getByRole('slider', { name: 'Rounds of the search' });
+  }
+
+  /** The line that says what runs, or how the last job ended. */
+  public get job(): Locator {
+    return this.frame.getByRole('region', { name: 'Job' });
+  }
+
+  /** Value and remark of a tile below the slider. */
+  public tile(name: string): Locator {
+    return this.frame.locator('.tile', { has: this.frame.getByText(name, { exact: true }) });
+  }
+
+  /** Distance of the selection, as the tile below the slider rounds it. */
+  public async distance(): Promise<number> {
+    return Number(await this.tile('Distance').locator('.tile-value').textContent());
+  }
+
+  /** Rows of the table of sublayers. */
+  public get rows(): Locator {
+    return this.frame.locator('.candidate-table tbody tr');
+  }
+
+  /** Waits until the search has told some of its numbers and not yet all. */
+  public async partlyMeasured(): Promise<{ measured: number; pending: number }> {
+    const counts = await this.frame.waitForFunction(() => {
+      const cells = [...document.querySelectorAll('[role="gridcell"][data-id]')];
+      const measured = cells.filter((cell) => cell.getAttribute('data-status') === 'measured');
+      const pending = cells.length - measured.length;
+      return measured.length > 0 && pending > 0 ? { measured: measured.length, pending } : false;
+    });
+    return (await counts.jsonValue()) || { measured: 0, pending: 0 };
+  }
+
+  /** Waits until no job runs and the profile is whole. */
+  public async finished(): Promise<void> {
+    await this.frame.getByText(/^exact, /).waitFor({ timeout: 120_000 });
+    await this.job.waitFor({ state: 'hidden' });
+  }
+}
