@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { commands, Disposable, EventEmitter, workspace } from 'vscode';
+import { commands, Disposable, EventEmitter, FileType, workspace } from 'vscode';
 import type { Event, Uri } from 'vscode';
 import { Throttle } from './throttle';
 
@@ -21,6 +21,8 @@ export class ModelFolders implements Disposable {
     const watchers = ['**/config.json', '**/*.safetensors'].map((pattern) =>
       workspace.createFileSystemWatcher(pattern, false, true, false),
     );
+    // A folder that is moved or copied into place is told of by itself, its files are not.
+    const anything = workspace.createFileSystemWatcher('**/*', false, true, false);
     this.#disposable = Disposable.from(
       this.#changed,
       this.#refresh,
@@ -33,6 +35,17 @@ export class ModelFolders implements Disposable {
           this.#refresh.trigger();
         }),
       ]),
+      anything,
+      anything.onDidCreate(async (created) => {
+        if (await isFolder(created)) {
+          this.#refresh.trigger();
+        }
+      }),
+      anything.onDidDelete(({ path }) => {
+        if (this.#folders.some((folder) => `${folder.path}/`.startsWith(`${path}/`))) {
+          this.#refresh.trigger();
+        }
+      }),
       workspace.onDidChangeWorkspaceFolders(() => {
         this.#refresh.trigger();
       }),
@@ -82,6 +95,14 @@ async function exists(file: Uri): Promise<boolean> {
   try {
     await workspace.fs.stat(file);
     return true;
+  } catch {
+    return false;
+  }
+}
+
+async function isFolder(file: Uri): Promise<boolean> {
+  try {
+    return ((await workspace.fs.stat(file)).type & FileType.Directory) !== 0;
   } catch {
     return false;
   }

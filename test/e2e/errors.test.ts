@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from '../../scripts/lib/repository.mjs';
+import { Heatmap } from './support/heatmap';
+import { useSession } from './support/use-session';
+
+describe('a damaged model', () => {
+  const session = useSession({
+    settings: {
+      'espalier.device': 'cpu',
+      'espalier.calibration.sequences': 2,
+      'espalier.calibration.length': 32,
+    },
+  });
+
+  /** A copy of one of test/fixtures/models in the workspace. */
+  const place = async (fixture: string, name: string) => {
+    const folder = join(session().workspace, name);
+    await cp(join(root, 'test', 'fixtures', 'models', fixture), folder, { recursive: true });
+    return folder;
+  };
+  const changeConfig = async (folder: string, changes: object) => {
+    const path = join(folder, 'config.json');
+    const config = JSON.parse(await readFile(path, 'utf8')) as object;
+    await writeFile(path, JSON.stringify({ ...config, ...changes }, null, 2));
+  };
+  /** Names and contents of all that is in a folder. */
+  const contents = async (folder: string) =>
+    Object.fromEntries(
+      await Promise.all(
+        (await readdir(folder)).map(async (name) => {
+          const bytes = await readFile(join(folder, name));
+          return [name, createHash('sha256').update(bytes).digest('hex')] as const;
+        }),
+      ),
+    );
+  /** Profiles a folder by its context menu and gives the text of the error that is shown. */
+  const refusal = async (name: string): Promise<string> => {
+    const { workbench, workspace } = session();
+    const before = await contents(join(workspace, name));
+    await workbench.explorerMenu([name], 'Espalier', 'Profile Layers');
+    const notification = workbench.notification(new RegExp(`/${name}`));
+    await notification.waitFor();
+    const text = await notification.locator('.notification-list-item-message').textContent();
+    await workbench.screenshot(`error-${name}`);
+    await workbench.page.keyboard.press('Escape');
+    await workbench.runCommand('Notifications: Clear All Notifications');
+    expect(await contents(join(workspace, name))).toEqual(before);
+    expect((await readdir(workspace)).filter((entry) => entry.startsWith(`${name}.`))).toEqual([]);
+    return text ?? '';
+  };
+
+  it('with a truncated file: names the file, what is missing and what to do', async () => {
+    const folder = await place('llama-gqa-untied', 'truncated');
+    await truncate(join(folder, 'model.safetensors'), 40_000);
+    expect(await refusal('truncated')).toMatch(/truncated\/model\.safetensors: .*download/i);
+  });
+
+  it('whose config.json has another shape: names the tensor and both shapes', async () => {
+    const folder = await place('llama-gqa-untied', 'wrong-shape');
+    await changeConfig(folder, { intermediate_size: 80 });
+    expect(await refusal('wrong-shape')).toMatch(
+      /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*config\.json/,
+    );
+  });
+
+  it('without one of its shards: names the shard', async () => {
+    const folder = await place('llama-sharded', 'no-shard');
+    await rm(join(folder, 'model-00002-of-00003.safetensors'));
+    expect(await refusal('no-shard')).toMatch(/model-00002-of-00003\.safetensors/);
+  });
+
+  it('of an unknown architecture: names the field and what is known', async () => {
+    const folder = await place('llama-gqa-untied', 'unknown');
+    await changeConfig(folder, { model_type: 'reversible' });
+    expect(await refusal('unknown')).toMatch(
+      /unknown\/config\.json: model_type: .*"reversible".*Known are .*llama/,
+    );
+  });
+
+  it('with NaN in its weights: the panel names the file, the tensor and what to do', async () => {
+    const { workbench } = session();
+    const folder = await place('llama-gqa-untied', 'not-finite');
+    const weight = 'model.layers.1.mlp.down_proj.weight';
+    await poison(join(folder, 'model.safetensors'), weight);
+    const before = await contents(folder);
+    await workbench.explorerMenu(['not-finite'], 'Espalier', 'Profile Layers');
+    const { job } = await Heatmap.find(workbench);
+    await job.getByText('Profiling failed.').waitFor();
+    const text = await job.textContent();
+    expect(text).toContain(`not-finite/model.safetensors: ${weight}`);
+    expect(text).toMatch(/NaN or infinite/);
+    expect(text).toMatch(/download it again/);
+    await workbench.screenshot('error-not-finite');
+    expect(await contents(folder)).toEqual(before);
+  });
+
+  it('a plan with an unknown sublayer: is marked, with the name it may have meant', async () => {
+    const { workbench, workspace } = session();
+    await place('llama-gqa-untied', 'planned');
+    const plan = {
+      format: 'espalier.pruneplan',
+      version: 1,
+      model: { path: 'planned' },
+      remove: ['block.9.attention'],
+    };
+    await writeFile(
+      join(workspace, 'planned.pruneplan.json'),
+      `${JSON.stringify(plan, null, 2)}\n`,
+    );
+    await workbench.openFile('planned.pruneplan.json');
+    await workbench.page.locator('.monaco-editor .squiggly-error').first().waitFor();
+    await workbench.page.keyboard.press('Control+Shift+M');
+    const problem = workbench.page.locator('.markers-panel .monaco-list-row', {
+      hasText: 'block.9.attention',
+    });
+    await problem.waitFor();
+    expect(await problem.textContent()).toContain('Did you mean "block.0.attention"?');
+    await workbench.screenshot('plan-problem');
+  });
+});
+
+/** Puts a NaN into one float32 tensor of a safetensors file. */
+async function poison(path: string, tensor: string): Promise<void> {
+  const bytes = await readFile(path);
+  const start = 8 + Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  const offset = header[tensor]?.data_offsets[0];
+  if (offset === undefined) throw new Error(`${path} has no ${tensor}`);
+  bytes.writeFloatLE(Number.NaN, start + offset);
+  await writeFile(path, bytes);
+}
