@@ -39,7 +39,7 @@ export interface GraphText {
 }
 
 /** A node; `domain:Type` gives the domain, floats are given by attributes that end in `epsilon`. */
-export function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
+function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
   const [opType = '', domain = ''] = type.split(':').reverse();
   return create(NodeProtoSchema, {
     name: output.join(),

@@ -1,6 +1,6 @@
 import { dtypeBits, elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { locateModel } from '../checkpoints/model-folder';
+import { locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
@@ -20,6 +20,13 @@ import { sublayerTensors, TransformerModel } from './transformer-model';
  * @throws UserError when something is missing, damaged or not known.
  */
 export async function openModel(path: string): Promise<LayeredModel> {
+  const onnx = await locateOnnx(path);
+  if (onnx !== undefined) {
+    throw new UserError('ONNX models can be inspected, but not yet run layer by layer.', {
+      file: onnx,
+      remedy: 'Use the safetensors folder it was exported from.',
+    });
+  }
   const folder = await locateModel(path);
   const configText = await readSmallText(folder.config);
   const modelType = readModelType(configText);

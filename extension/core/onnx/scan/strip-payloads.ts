@@ -23,7 +23,7 @@ export interface Structure {
 }
 
 /** Tensors of up to this many bytes are part of the structure: shapes, axes, scalars. */
-export const maxKeptBytes = 1024;
+const maxKeptBytes = 1024;
 /** The structure of a model of 100 000 nodes with stack traces in its metadata takes a third of this. */
 const maxStructureBytes = 128 << 20;
 const maxFields = 20_000_000;
