@@ -19,6 +19,11 @@ const commands: readonly Command[] = [inspect, profile, prune, evaluate, devices
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
+// The reader of a pipe has seen enough, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
 const terminal = new Terminal();
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {

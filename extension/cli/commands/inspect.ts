@@ -1,4 +1,6 @@
 import { formatBytes, formatCount } from '../../core/format';
+import { locateOnnx } from '../../core/checkpoints/model-folder';
+import { openOnnxModel } from '../../core/models/onnx/onnx-model';
 import { openModel } from '../../core/models/open-model';
 import type { Command } from '../command';
 import { printTable } from '../table';
@@ -9,7 +11,9 @@ export const inspect: Command = {
   summary: 'Show the structure of a model, from its headers alone.',
   options: { json: { type: 'boolean' } },
   run: async (args, { terminal }) => {
-    const { summary } = await openModel(args.model());
+    const onnx = await locateOnnx(args.model());
+    const { summary } =
+      onnx === undefined ? await openModel(args.model()) : await openOnnxModel(onnx);
     if (args.flag('json')) {
       terminal.print(JSON.stringify(summary, undefined, 2));
       return;

@@ -4,7 +4,9 @@ import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
 import { outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
+import { requireWritable } from '../../core/export/write-pruned-model';
 import { writeDocument } from '../../core/jobs/write-document';
+import { openModel } from '../../core/models/open-model';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import type { PrunePlan } from '../../core/prune/prune-plan';
 import { parsePrunePlan } from '../../core/prune/prune-plan-schema';
@@ -72,6 +74,7 @@ async function planFor(
     const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
     return { plan, model };
   }
+  requireWritable((await openModel(args.model())).summary.path);
   const profile = await runProfile(args, context, undefined);
   return { plan: planOf(profile, args.model()), model: args.model(), profile };
 }

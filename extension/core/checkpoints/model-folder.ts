@@ -65,6 +65,21 @@ function ggufFile(path: string): ModelFolder {
   return { path, name: basename(path, extname(path)), config: path, weights: path };
 }
 
+/**
+ * The .onnx file that a user pointed at: itself, or the only one of a folder without safetensors.
+ * Undefined where the path is no ONNX model.
+ */
+export async function locateOnnx(path: string): Promise<string | undefined> {
+  const absolute = resolve(path);
+  if (absolute.toLowerCase().endsWith('.onnx')) {
+    return absolute;
+  }
+  const names = await readdir(absolute).catch((): string[] => []);
+  const [only, ...others] = names.filter((name) => name.endsWith('.onnx'));
+  const hasWeights = names.some((name) => name.includes('.safetensors'));
+  return only === undefined || others.length > 0 || hasWeights ? undefined : join(absolute, only);
+}
+
 /** As transformers does: the single file first, then the index. */
 function chooseWeights(names: readonly string[], folder: string): string {
   for (const usual of ['model.safetensors', 'model.safetensors.index.json']) {

@@ -51,12 +51,7 @@ export async function writePrunedModel(
   context: JobContext,
 ): Promise<PruneResult> {
   const model = await openModel(request.modelPath);
-  if (isGguf(model.summary.path)) {
-    throw new UserError('A model in a GGUF file can be measured, but not written anew.', {
-      file: model.summary.path,
-      remedy: 'Prune its Hugging Face folder (safetensors), and convert the result to GGUF.',
-    });
-  }
+  requireWritable(model.summary.path);
   const removal = checkRemoval(model.summary, request.removed);
   if (request.format === 'safetensors' && removal.removed.length === 0) {
     throw new UserError('Nothing is to be removed: the result would be a copy.', {
@@ -80,6 +75,19 @@ export async function writePrunedModel(
   } catch (error) {
     await output.discard();
     throw error;
+  }
+}
+
+/**
+ * Refuses models that can be measured only, so that nobody waits for a search in vain.
+ * @throws UserError with the remedy.
+ */
+export function requireWritable(modelPath: string): void {
+  if (isGguf(modelPath)) {
+    throw new UserError('A model in a GGUF file can be measured, but not written anew.', {
+      file: modelPath,
+      remedy: 'Prune its Hugging Face folder (safetensors), and convert the result to GGUF.',
+    });
   }
 }
 

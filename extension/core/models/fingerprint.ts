@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 
@@ -19,8 +20,14 @@ export async function fingerprintModel(
     const tensor = checkpoint.tensors.get(name);
     hash.update(`${name} ${tensor?.dtype} ${tensor?.shape.join('x')} ${tensor?.offset}\n`);
   }
+  await sampleFiles(hash, checkpoint.files);
+  return hash.digest('hex');
+}
+
+/** Adds the sizes of the files and evenly spaced samples of them to `hash`. */
+export async function sampleFiles(hash: Hash, files: readonly string[]): Promise<void> {
   const buffer = Buffer.alloc(sampleBytes);
-  for (const file of checkpoint.files) {
+  for (const file of files) {
     const handle = await open(file, 'r');
     try {
       const { size } = await handle.stat();
@@ -34,5 +41,4 @@ export async function fingerprintModel(
       await handle.close();
     }
   }
-  return hash.digest('hex');
 }

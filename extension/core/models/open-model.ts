@@ -1,6 +1,6 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { isGguf, locateModel } from '../checkpoints/model-folder';
+import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
@@ -21,6 +21,13 @@ import { sublayerTensors, TransformerModel } from './transformer-model';
  * @throws UserError when something is missing, damaged or not known.
  */
 export async function openModel(path: string): Promise<LayeredModel> {
+  const onnx = await locateOnnx(path);
+  if (onnx !== undefined) {
+    throw new UserError('ONNX models can be inspected, but not yet run layer by layer.', {
+      file: onnx,
+      remedy: 'Use the safetensors folder it was exported from.',
+    });
+  }
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
@@ -107,8 +114,8 @@ function summarizeSublayer(
 ): SublayerSummary {
   const tensors = sublayerTensors(sublayer);
   const { numKeyValueHeads, headDim } = layout.attention;
-  const [norm] = tensors;
-  const storedBytes = norm === undefined ? 4 : norm.length / elementCount(norm.shape);
+  const [first] = tensors;
+  const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
   return {
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,

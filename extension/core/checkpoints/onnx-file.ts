@@ -1,0 +1,167 @@
+import { realpath } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { GraphProto, ModelProto, TensorProto } from '../onnx/proto/onnx_pb';
+import { TensorProto_DataLocation as DataLocation } from '../onnx/proto/onnx_pb';
+import { scanModel } from '../onnx/scan/scan-model';
+import type { ScannedModel } from '../onnx/scan/scan-model';
+import { UserError } from '../user-error';
+import { ExternalFiles } from './onnx-external';
+import { dataTypeBits, dataTypeName } from './onnx-data-types';
+import { withRegularFile } from './regular-file';
+
+/** A weight of an ONNX model that stays in its file. */
+export interface OnnxInitializer {
+  readonly name: string;
+  /** Number of the element type, as in onnx.proto. */
+  readonly dataType: number;
+  /** The type's name, as in safetensors where it has one. */
+  readonly dtype: string;
+  readonly dims: readonly number[];
+  /** Absolute path, links resolved: the .onnx file, or a data file beside it. */
+  readonly file: string;
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly length: number;
+  /** The tensor with its contents, where these are few or have no fixed form; else undefined. */
+  readonly inline: TensorProto | undefined;
+  /** Whether ONNX Runtime can read the bytes from where they lie. */
+  readonly mappable: boolean;
+}
+
+/** The structure of an ONNX model and where its weights lie. */
+export interface OnnxFile {
+  /** Absolute path, links resolved. */
+  readonly path: string;
+  readonly model: ModelProto;
+  readonly graph: GraphProto;
+  /** Where tensors of attributes and nested graphs have their data in the .onnx file. */
+  readonly payloads: ScannedModel['payloads'];
+  /** Initializers of the main graph, by name. */
+  readonly initializers: ReadonlyMap<string, OnnxInitializer>;
+  /** The .onnx file and its data files. */
+  readonly files: readonly string[];
+}
+
+const maxNameLength = 65_536;
+const maxRank = 64;
+
+/**
+ * Opens an .onnx file. Only its structure is read, however large its weights are.
+ * @throws UserError naming the file and the tensor at fault.
+ */
+export async function openOnnx(path: string): Promise<OnnxFile> {
+  return withRegularFile(path, async ({ handle, file, size }) => {
+    const scanned = scanModel(handle.fd, size, path);
+    const { graph } = scanned.model;
+    if (graph === undefined || graph.node.length === 0) {
+      throw new UserError('The file holds no graph.', {
+        file: path,
+        remedy: 'Choose an ONNX model; this may be another kind of file.',
+      });
+    }
+    const folder = await realpath(dirname(resolve(path)));
+    const external = new ExternalFiles(path, file, folder);
+    const initializers = new Map<string, OnnxInitializer>();
+    for (const tensor of graph.initializer) {
+      checkName(tensor.name, path);
+      if (initializers.has(tensor.name)) {
+        throw new UserError('Two weights have this name.', {
+          file: path,
+          field: tensor.name,
+          remedy: 'Export the model again.',
+        });
+      }
+      initializers.set(tensor.name, await place(tensor, scanned, { path, file, external }));
+    }
+    for (const { input, output } of graph.node) {
+      for (const name of [...input, ...output]) {
+        checkName(name, path);
+      }
+    }
+    const files = [...new Set([file, ...external.files])];
+    const { model, payloads } = scanned;
+    return { path: file, model, graph, payloads, initializers, files };
+  });
+}
+
+interface Place {
+  readonly path: string;
+  readonly file: string;
+  readonly external: ExternalFiles;
+}
+
+async function place(
+  tensor: TensorProto,
+  scanned: ScannedModel,
+  { path, file, external }: Place,
+): Promise<OnnxInitializer> {
+  const fault = (problem: string): UserError =>
+    new UserError(problem, {
+      file: path,
+      field: tensor.name,
+      remedy: 'The file is damaged or incomplete: download or export it again.',
+    });
+  const dims = tensor.dims.map(Number);
+  const elements = dims.reduce((product, size) => product * size, 1);
+  if (dims.length > maxRank || dims.some((size) => size < 0) || !Number.isSafeInteger(elements)) {
+    throw fault('Its dimensions are not those of a tensor.');
+  }
+  const bits = dataTypeBits(tensor.dataType);
+  const expected = bits === undefined ? undefined : Math.ceil((elements * bits) / 8);
+  const common = {
+    name: tensor.name,
+    dataType: tensor.dataType,
+    dtype: dataTypeName(tensor.dataType),
+    dims,
+  };
+  if (tensor.dataLocation === DataLocation.EXTERNAL) {
+    if (expected === undefined) {
+      throw fault(`Elements of ${common.dtype} cannot lie in a data file.`);
+    }
+    const range = await external.locate(tensor);
+    if (range.length !== undefined && range.length !== expected) {
+      throw fault(
+        `Its data is said to take ${range.length} bytes, but its shape needs ${expected}.`,
+      );
+    }
+    if (range.offset + expected > range.size) {
+      throw new UserError(
+        `${tensor.name} needs ${range.offset + expected} bytes, but the file ends after ${range.size}.`,
+        { file: range.file, remedy: 'Download it again.' },
+      );
+    }
+    const { offset } = range;
+    return {
+      ...common,
+      file: range.file,
+      offset,
+      length: expected,
+      inline: undefined,
+      mappable: true,
+    };
+  }
+  const payload = scanned.payloads.get(tensor);
+  const { offset = 0, length = 0, encoding = 'varint', stripped = false } = payload ?? {};
+  if (encoding === 'fixed' && expected !== undefined && length !== expected) {
+    throw fault(`Its data takes ${length} bytes, but its shape needs ${expected}.`);
+  }
+  return {
+    ...common,
+    file,
+    offset,
+    length,
+    inline: stripped ? undefined : tensor,
+    mappable: encoding === 'fixed' && expected !== undefined,
+  };
+}
+
+/** Where text is not UTF-8 the decoder puts U+FFFD, so that different names may become the same. */
+function checkName(name: string, path: string): void {
+  if (name.includes('\ufffd') || name.length > maxNameLength) {
+    throw new UserError('A name in the graph is too long or not UTF-8.', {
+      file: path,
+      field: name.slice(0, 80),
+      remedy: 'Export the model again.',
+    });
+  }
+}

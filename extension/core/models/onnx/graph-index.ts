@@ -1,0 +1,208 @@
+import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import { UserError } from '../../user-error';
+
+/** A node of the main graph, or one half of a node that adds and normalizes in one. */
+export interface GraphNode {
+  /** Place in topological order. */
+  readonly order: number;
+  readonly proto: NodeProto;
+  /** Operator, with its domain where that is not ONNX's own. */
+  readonly op: string;
+  /** Values it reads, those that its nested graphs take from around them included. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** Adds of ONNX Runtime that normalize what they have added; the sum is their fourth output. */
+const skipNorms: Readonly<Record<string, string>> = {
+  'com.microsoft:SkipLayerNormalization': 'LayerNormalization',
+  'com.microsoft:SkipSimplifiedLayerNormalization': 'SimplifiedLayerNormalization',
+};
+
+/** Who makes and who reads each value of a graph. */
+export class GraphIndex {
+  /** In topological order. */
+  public readonly nodes: readonly GraphNode[];
+  public readonly producers = new Map<string, GraphNode>();
+  public readonly consumers = new Map<string, GraphNode[]>();
+  /** Values that no input of the graph has an influence on. */
+  public readonly constants: ReadonlySet<string>;
+  public readonly outputs: ReadonlySet<string>;
+
+  /** @throws UserError when the graph makes a value twice or needs itself. */
+  public constructor(graph: GraphProto, file: string) {
+    const unordered = graph.node.flatMap(split);
+    this.nodes = sort(unordered, file);
+    for (const node of this.nodes) {
+      for (const output of node.outputs) {
+        this.producers.set(output, node);
+      }
+      for (const input of new Set(node.inputs)) {
+        this.consumers.set(input, [...(this.consumers.get(input) ?? []), node]);
+      }
+    }
+    this.outputs = new Set(graph.output.map(({ name }) => name));
+    const constants = new Set(graph.initializer.map(({ name }) => name));
+    for (const node of this.nodes) {
+      if (node.inputs.every((input) => constants.has(input))) {
+        node.outputs.forEach((output) => constants.add(output));
+      }
+    }
+    this.constants = constants;
+  }
+
+  public consumersOf(value: string): readonly GraphNode[] {
+    return this.consumers.get(value) ?? [];
+  }
+
+  /**
+   * The nodes on all ways from `source` to `target`; none when there is no way. Ways through the
+   * shape of a value do not count: they carry no data.
+   */
+  public between(source: string, target: string): ReadonlySet<GraphNode> {
+    const from = this.producers.get(source)?.order ?? -1;
+    const found = new Set<GraphNode>();
+    const reaches = new Map<GraphNode, boolean>();
+    const last = this.producers.get(target);
+    const stack = last === undefined ? [] : [last];
+    // Depth first without recursion: a node is decided when all of its producers are.
+    while (stack.length > 0) {
+      const node = stack[stack.length - 1];
+      if (node === undefined || reaches.has(node)) {
+        stack.pop();
+        continue;
+      }
+      const inputs = isShape(node) ? [] : node.inputs;
+      const producers = inputs.flatMap((input) => {
+        const producer = input === source ? undefined : this.producers.get(input);
+        return producer !== undefined && producer.order > from ? [producer] : [];
+      });
+      const open = producers.filter((producer) => !reaches.has(producer));
+      if (open.length > 0) {
+        stack.push(...open);
+        continue;
+      }
+      const reached = inputs.includes(source) || producers.some((p) => reaches.get(p) === true);
+      reaches.set(node, reached);
+      if (reached) {
+        found.add(node);
+      }
+      stack.pop();
+    }
+    return found;
+  }
+
+  /** Nodes that read `values` or what is made of them, shapes apart. */
+  public descendants(values: Iterable<string>): ReadonlySet<GraphNode> {
+    const found = new Set<GraphNode>();
+    const open = [...values];
+    for (let value = open.pop(); value !== undefined; value = open.pop()) {
+      for (const node of this.consumersOf(value)) {
+        if (!found.has(node) && !isShape(node)) {
+          found.add(node);
+          open.push(...node.outputs);
+        }
+      }
+    }
+    return found;
+  }
+}
+
+/** Name of an operator: ONNX's own domain goes without. */
+export function operatorName({ opType, domain }: NodeProto): string {
+  return domain === '' || domain === 'ai.onnx' ? opType : `${domain}:${opType}`;
+}
+
+function isShape({ op }: GraphNode): boolean {
+  return op === 'Shape' || op === 'Size';
+}
+
+function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
+  const op = operatorName(proto);
+  const outputs = proto.output.filter((name) => name !== '');
+  const norm = skipNorms[op];
+  if (norm === undefined) {
+    const inputs = [...proto.input, ...captures(proto)].filter((name) => name !== '');
+    return [{ proto, op, inputs, outputs }];
+  }
+  const [input = '', skip = '', ...parameters] = proto.input;
+  const [normed = '', , , sum = ''] = proto.output;
+  const hasBeta = norm === 'LayerNormalization';
+  const bias = parameters[hasBeta ? 2 : 1] ?? '';
+  const scale = parameters.slice(0, hasBeta ? 2 : 1);
+  const between = sum === '' ? `${normed}\0sum` : sum;
+  const present = (names: readonly string[]): string[] => names.filter((name) => name !== '');
+  return [
+    { proto, op: 'Add', inputs: present([input, skip, bias]), outputs: [between] },
+    {
+      proto,
+      op: norm,
+      inputs: present([between, ...scale]),
+      outputs: outputs.filter((name) => name !== sum),
+    },
+  ];
+}
+
+/** Values that the nested graphs of a node take from the graph around it. */
+function captures(proto: NodeProto): string[] {
+  return proto.attribute.flatMap(({ g, graphs }) =>
+    [...(g === undefined ? [] : [g]), ...graphs].flatMap((graph) => {
+      const own = new Set([...graph.input, ...graph.initializer].map(({ name }) => name));
+      graph.node.forEach((node) => {
+        node.output.forEach((name) => own.add(name));
+      });
+      const read = [
+        ...graph.node.flatMap((node) => [...node.input, ...captures(node)]),
+        ...graph.output.map(({ name }) => name),
+      ];
+      return read.filter((name) => !own.has(name));
+    }),
+  );
+}
+
+/** Orders nodes so that each comes after what it reads (Kahn's algorithm), else as they stood. */
+function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNode[] {
+  const makers = new Map<string, number>();
+  for (const [index, { outputs }] of nodes.entries()) {
+    for (const output of outputs) {
+      if (makers.has(output)) {
+        throw damaged('Two nodes make this value.', file, output);
+      }
+      makers.set(output, index);
+    }
+  }
+  const waits = nodes.map(() => 0);
+  const readers = nodes.map((): number[] => []);
+  for (const [index, { inputs }] of nodes.entries()) {
+    for (const input of new Set(inputs)) {
+      const maker = makers.get(input);
+      if (maker !== undefined) {
+        readers[maker]?.push(index);
+        waits[index] = (waits[index] ?? 0) + 1;
+      }
+    }
+  }
+  const ready = waits.flatMap((count, index) => (count === 0 ? [index] : []));
+  const sorted: GraphNode[] = [];
+  for (const index of ready) {
+    const node = nodes[index];
+    if (node !== undefined) {
+      sorted.push({ ...node, order: sorted.length });
+    }
+    for (const reader of readers[index] ?? []) {
+      waits[reader] = (waits[reader] ?? 0) - 1;
+      if (waits[reader] === 0) {
+        ready.push(reader);
+      }
+    }
+  }
+  if (sorted.length < nodes.length) {
+    const stuck = nodes.find((_, index) => (waits[index] ?? 0) > 0);
+    throw damaged('The graph runs in a circle.', file, stuck?.outputs[0] ?? '');
+  }
+  return sorted;
+}
+
+function damaged(problem: string, file: string, field: string): UserError {
+  return new UserError(problem, { file, field, remedy: 'Export the model again.' });
+}

@@ -1,0 +1,225 @@
+import { createHash } from 'node:crypto';
+import { toBinary } from '@bufbuild/protobuf';
+import { basename, dirname } from 'node:path';
+import { dataTypeBits, dataTypeName } from '../../checkpoints/onnx-data-types';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { openOnnx } from '../../checkpoints/onnx-file';
+import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
+import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
+import type { ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
+import { sampleFiles } from '../fingerprint';
+import { classifyBranch, hasWeightsByKind } from './classify';
+import { GraphIndex, operatorName } from './graph-index';
+import type { GraphNode } from './graph-index';
+import type { BranchKind, OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
+import { removeBranches } from './removal-nodes';
+import { findResidualBranches } from './residual-stream';
+import type { ResidualBranch } from './residual-stream';
+
+/** An ONNX model with the removable branches of its residual stream. */
+export interface OnnxModel {
+  readonly file: OnnxFile;
+  readonly index: GraphIndex;
+  readonly branches: readonly ResidualBranch[];
+  readonly summary: OnnxSummary;
+}
+
+/**
+ * Opens an ONNX model and finds its sublayers from the graph alone. No weights are read.
+ * @throws UserError when the file is damaged.
+ */
+export async function openOnnxModel(path: string): Promise<OnnxModel> {
+  const file = await openOnnx(path);
+  const index = new GraphIndex(file.graph, path);
+  const branches = findResidualBranches(index);
+  return { file, index, branches, summary: await summarize(file, index, branches) };
+}
+
+async function summarize(
+  file: OnnxFile,
+  index: GraphIndex,
+  branches: readonly ResidualBranch[],
+): Promise<OnnxSummary> {
+  const initializers = [...file.initializers.values()];
+  const dtypes: Record<string, number> = {};
+  for (const { dtype, dims, dataType, length } of initializers) {
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + storedBytes(dims, dataType, length);
+  }
+  const { model, graph } = file;
+  const opsets = Object.fromEntries(
+    model.opsetImport.map(({ domain, version }) => [
+      domain === '' ? 'ai.onnx' : domain,
+      Number(version),
+    ]),
+  );
+  const ops = countOperators(model);
+  const sublayers = nameSublayers(branches, index, model).map(({ branch, ...sublayer }) => ({
+    ...sublayer,
+    ...measure(branch, file, index),
+  }));
+  return {
+    name: modelName(file.path),
+    path: file.path,
+    architecture: 'onnx',
+    parameters: initializers
+      .filter(isWeight)
+      .reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    bytes: Object.values(dtypes).reduce((sum, bytes) => sum + bytes, 0),
+    dtypes,
+    blocks: (sublayers.at(-1)?.block ?? -1) + 1,
+    sublayers,
+    opset: opsets['ai.onnx'] ?? 0,
+    opsets,
+    ops,
+    inputs: graph.input.filter(({ name }) => !file.initializers.has(name)).map(port),
+    outputs: graph.output.map(port),
+    metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
+    fingerprint: await fingerprint(file),
+    warnings: sublayers.length > 0 ? [] : [explainNone(file)],
+  };
+}
+
+function explainNone({ graph }: OnnxFile): string {
+  const nested = graph.node.some(({ opType }) => opType === 'If' || opType === 'Loop');
+  return nested
+    ? 'The graph has no residual branch outside of If and Loop; branches inside of them are not found yet.'
+    : 'The graph has no residual branch, so there is no sublayer to remove.';
+}
+
+/** Numbers blocks: a kind that the current block has already begins the next one. */
+function nameSublayers(
+  branches: readonly ResidualBranch[],
+  index: GraphIndex,
+  model: ModelProto,
+): { id: string; block: number; kind: BranchKind; branch: ResidualBranch }[] {
+  let block = -1;
+  const kinds = new Set<BranchKind>();
+  return branches.map((branch) => {
+    const kind =
+      branch.terms.length > 1 ? 'parallel' : classifyBranch(branch.nodes, index, model.functions);
+    if (block < 0 || kinds.has(kind) || (kind === 'attention' && kinds.size > 0)) {
+      block++;
+      kinds.clear();
+    }
+    kinds.add(kind);
+    return { id: `block.${block}.${kind}`, block, kind, branch };
+  });
+}
+
+function measure(
+  branch: ResidualBranch,
+  file: OnnxFile,
+  index: GraphIndex,
+): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
+  const { live } = removeBranches(index, [branch]);
+  const whole = removeBranches(index, []).live;
+  const gone = [...whole].filter((node) => !live.has(node));
+  const weights = namesRead(gone)
+    .flatMap((name) => file.initializers.get(name) ?? [])
+    .filter(isWeight);
+  const products = namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
+    .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
+    .filter(({ dims }) => dims.length > 1);
+  const liveReads = new Set(namesRead([...live]));
+  const caches = file.graph.input.filter(
+    ({ name }) => index.consumers.has(name) && !liveReads.has(name),
+  );
+  return {
+    parameters: weights.reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    bytes: weights.reduce(
+      (sum, { dims, dataType, length }) => sum + storedBytes(dims, dataType, length),
+      0,
+    ),
+    flopsPerToken: products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
+    kvBytesPerToken: caches.reduce((sum, input) => sum + bytesPerPosition(input), 0),
+    nodes: gone.filter(({ op, proto }) => op !== 'Add' || proto.opType === 'Add').map(nodeName),
+  };
+}
+
+function namesRead(nodes: readonly GraphNode[]): string[] {
+  return [...new Set(nodes.flatMap(({ inputs }) => inputs))];
+}
+
+/** The initializer behind transposes and casts. */
+function sourceOf(name: string, index: GraphIndex): string {
+  const producer = index.constants.has(name) ? index.producers.get(name) : undefined;
+  const [input] = producer?.inputs ?? [];
+  return input === undefined ? name : sourceOf(input, index);
+}
+
+/** Numbers that are learned, as opposed to sizes and axes. */
+function isWeight({ dtype, dims }: OnnxInitializer): boolean {
+  return !['I64', 'I32', 'BOOL', 'STRING'].includes(dtype) && dims.length > 0;
+}
+
+function storedBytes(dims: readonly number[], dataType: number, length: number): number {
+  const bits = dataTypeBits(dataType);
+  return bits === undefined ? length : Math.ceil((elementCount(dims) * bits) / 8);
+}
+
+/** Bytes per token of a cache [batch, heads, past, headDim]. */
+function bytesPerPosition(input: ValueInfoProto): number {
+  const { shape = [] } = port(input);
+  const [, heads, , headDim] = shape;
+  const type = input.type?.value;
+  const bits = type?.case === 'tensorType' ? (dataTypeBits(type.value.elemType) ?? 0) : 0;
+  return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
+    ? (heads * headDim * bits) / 8
+    : 0;
+}
+
+function nodeName({ proto }: GraphNode): string {
+  return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
+}
+
+function countOperators(model: ModelProto): Record<string, number> {
+  const counts: Record<string, number> = {};
+  const count = (nodes: readonly NodeProto[]): void => {
+    for (const proto of nodes) {
+      const op = operatorName(proto);
+      counts[op] = (counts[op] ?? 0) + 1;
+      for (const { g, graphs } of proto.attribute) {
+        [g, ...graphs].forEach((inner) => {
+          count(inner?.node ?? []);
+        });
+      }
+    }
+  };
+  count(model.graph?.node ?? []);
+  for (const { node } of model.functions) {
+    count(node);
+  }
+  return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function port({ name, type }: ValueInfoProto): OnnxPort {
+  const value = type?.value;
+  if (value?.case !== 'tensorType') {
+    return { name, dtype: value?.case ?? 'unknown', shape: undefined };
+  }
+  const { elemType, shape } = value.value;
+  return {
+    name,
+    dtype: dataTypeName(elemType),
+    shape: shape?.dim.map((size) => {
+      const known = size.value.value;
+      return known === undefined ? '?' : typeof known === 'bigint' ? Number(known) : known;
+    }),
+  };
+}
+
+async function fingerprint({ model, initializers, files }: OnnxFile): Promise<string> {
+  const hash = createHash('sha256');
+  hash.update(toBinary(ModelProtoSchema, model));
+  for (const { name, offset, length } of initializers.values()) {
+    hash.update(`${name} ${offset} ${length}\n`);
+  }
+  await sampleFiles(hash, files);
+  return hash.digest('hex');
+}
+
+/** The file's name, or its folder's where all files are called alike. */
+function modelName(path: string): string {
+  const name = basename(path, '.onnx');
+  return name === 'model' ? basename(dirname(path)) : name;
+}

@@ -1,0 +1,207 @@
+import { UserError } from '../../user-error';
+import type { ByteWindow } from './byte-window';
+import { children, tensorFields, varintData } from './message-tables';
+import type { MessageName } from './message-tables';
+
+/** Where the elements of a tensor lie in the file that holds the graph. */
+export interface Payload {
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly length: number;
+  /** `fixed`: one after the other, little-endian; `varint`: of varying length each. */
+  readonly encoding: 'fixed' | 'varint';
+  /** Whether the bytes were left out of the structure. */
+  readonly stripped: boolean;
+}
+
+/** A serialized model without the contents of its large tensors. */
+export interface Structure {
+  /** Each TensorProto's doc_string is replaced by its index in `payloads`. */
+  readonly bytes: Uint8Array;
+  /** By tensor, in file order; undefined where a tensor holds no data of its own. */
+  readonly payloads: readonly (Payload | undefined)[];
+}
+
+/** Tensors of up to this many bytes are part of the structure: shapes, axes, scalars. */
+const maxKeptBytes = 1024;
+/** The structure of a model of 100 000 nodes with stack traces in its metadata takes a third of this. */
+const maxStructureBytes = 128 << 20;
+const maxFields = 20_000_000;
+/** Levels of messages; each nested graph takes three (graph, node, attribute). */
+const maxDepth = 64;
+
+const incomplete = 'The file is damaged or incomplete: download or export it again.';
+
+interface Message {
+  readonly parts: Uint8Array[];
+  length: number;
+}
+
+/**
+ * Walks through a serialized ModelProto and copies all of it but the contents of large tensors,
+ * which are stepped over and never read.
+ * @throws UserError naming the file and the byte at fault.
+ */
+export function stripPayloads(window: ByteWindow, path: string): Structure {
+  const stripper = new Stripper(window, path);
+  const model = stripper.message('model', 0, window.size, 0);
+  return { bytes: Buffer.concat(model.parts, model.length), payloads: stripper.payloads };
+}
+
+class Stripper {
+  public readonly payloads: (Payload | undefined)[] = [];
+  private fields = 0;
+  private copied = 0;
+  private position = 0;
+
+  public constructor(
+    private readonly window: ByteWindow,
+    private readonly path: string,
+  ) {}
+
+  public message(name: MessageName, start: number, end: number, depth: number): Message {
+    if (depth > maxDepth) {
+      throw this.fault(start, `Graphs are nested more than ${Math.floor(maxDepth / 3)} deep`);
+    }
+    const message: Message = { parts: [], length: 0 };
+    if (name === 'tensor') {
+      this.tensor(message, start, end);
+      return message;
+    }
+    for (let at = start; at < end; at = this.position) {
+      const { field, wire, length } = this.header(at, end);
+      const child = wire === 2 ? children[name][field] : undefined;
+      const content = this.position;
+      if (child === undefined) {
+        this.copy(message, at, content + length);
+      } else {
+        const inner = this.message(child, content, content + length, depth + 1);
+        this.push(message, varint(field * 8 + 2));
+        this.push(message, varint(inner.length));
+        message.parts.push(...inner.parts);
+        message.length += inner.length;
+      }
+      this.position = content + length;
+    }
+    return message;
+  }
+
+  private tensor(message: Message, start: number, end: number): void {
+    const index = this.payloads.push(undefined) - 1;
+    for (let at = start; at < end; at = this.position) {
+      const { field, wire, length } = this.header(at, end);
+      const content = this.position;
+      const next = content + length;
+      const encoding = wire === 2 ? dataEncoding(field) : undefined;
+      if (encoding !== undefined && length > 0) {
+        if (this.payloads[index] !== undefined) {
+          throw this.fault(at, 'A tensor has two contents');
+        }
+        const stripped = length > maxKeptBytes;
+        this.payloads[index] = { offset: content, length, encoding, stripped };
+        if (!stripped) {
+          this.copy(message, at, next);
+        }
+      } else if (field !== tensorFields.docString) {
+        this.copy(message, at, next);
+      }
+      this.position = next;
+    }
+    const label = Buffer.from(String(index));
+    this.push(message, varint(tensorFields.docString * 8 + 2));
+    this.push(message, varint(label.length));
+    this.push(message, label);
+  }
+
+  /** Reads a field's number and length; the position is then at its content. */
+  private header(at: number, end: number): { field: number; wire: number; length: number } {
+    if (++this.fields > maxFields) {
+      throw this.fault(at, `The graph has more than ${maxFields} fields`);
+    }
+    const key = this.varint(at, end);
+    const field = Math.floor(key / 8);
+    const wire = key % 8;
+    if (field === 0 || field > 0x1fffffff) {
+      throw this.fault(at, 'This is no field of an ONNX model');
+    }
+    let length = 0;
+    if (wire === 0) {
+      const content = this.position;
+      this.varint(content, end);
+      length = this.position - content;
+      this.position = content;
+    } else if (wire === 1 || wire === 5) {
+      length = wire === 1 ? 8 : 4;
+    } else if (wire === 2) {
+      length = this.varint(this.position, end);
+    } else {
+      throw this.fault(at, 'This is no field of an ONNX model');
+    }
+    if (this.position + length > end) {
+      throw this.fault(at, `A field of ${length} bytes goes beyond the end of what holds it`);
+    }
+    return { field, wire, length };
+  }
+
+  private varint(at: number, end: number): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 10; i++) {
+      const byte = at + i < end ? this.window.byte(at + i) : undefined;
+      if (byte === undefined) {
+        throw this.fault(at, 'A number goes beyond the end of what holds it');
+      }
+      value += (byte & 0x7f) * scale;
+      scale *= 128;
+      if (byte < 0x80) {
+        this.position = at + i + 1;
+        return value;
+      }
+    }
+    throw this.fault(at, 'A number is longer than ten bytes');
+  }
+
+  private copy(message: Message, start: number, end: number): void {
+    if (this.copied + end - start > maxStructureBytes) {
+      throw this.fault(
+        start,
+        `The graph without its weights takes more than ${maxStructureBytes} bytes`,
+      );
+    }
+    const bytes = this.window.bytes(start, end - start);
+    if (bytes.length < end - start) {
+      throw this.fault(start, 'The file became shorter while it was being read');
+    }
+    this.push(message, bytes);
+  }
+
+  private push(message: Message, bytes: Uint8Array): void {
+    message.parts.push(bytes);
+    message.length += bytes.length;
+    this.copied += bytes.length;
+  }
+
+  private fault(position: number, problem: string): UserError {
+    return new UserError(`${problem} (at byte ${position}).`, {
+      file: this.path,
+      remedy: incomplete,
+    });
+  }
+}
+
+function dataEncoding(field: number): Payload['encoding'] | undefined {
+  const { rawData, floatData, doubleData } = tensorFields;
+  if (field === rawData || field === floatData || field === doubleData) {
+    return 'fixed';
+  }
+  return varintData.has(field) ? 'varint' : undefined;
+}
+
+function varint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) {
+    bytes.push((rest % 128) + 128);
+  }
+  return Uint8Array.of(...bytes, rest);
+}

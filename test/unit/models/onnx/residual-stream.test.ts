@@ -1,0 +1,247 @@
+import { describe, expect, it } from 'vitest';
+import { GraphIndex } from '../../../../extension/core/models/onnx/graph-index';
+import { classifyBranch } from '../../../../extension/core/models/onnx/classify';
+import { removeBranches } from '../../../../extension/core/models/onnx/removal-nodes';
+import { findResidualBranches } from '../../../../extension/core/models/onnx/residual-stream';
+import { graph, rawTensor } from '../../onnx-bytes';
+import type { NodeLine } from '../../onnx-bytes';
+
+const weights = ['w', 'v', 'scale', 'bias'].map((name) => rawTensor(name, [4, 4]));
+
+function indexOf(nodes: readonly NodeLine[], outputs: readonly string[] = ['y']): GraphIndex {
+  const shape = ['batch', 'sequence', 4];
+  const ports = Object.fromEntries(outputs.map((name) => [name, shape]));
+  const text = { inputs: { x: shape, past: shape }, outputs: ports, nodes, initializers: weights };
+  return new GraphIndex(graph(text), 'model.onnx');
+}
+
+function stream(index: GraphIndex): (readonly [string, string, string, boolean])[] {
+  return findResidualBranches(index).map(({ start, end, nodes, joined }) => [
+    start,
+    end,
+    classifyBranch(nodes, index, []),
+    joined,
+  ]);
+}
+
+/** Lines from `input` to `output` through self-attention; `tag` keeps names apart. */
+function attention(tag: string, input: string, output: string): NodeLine[] {
+  return [
+    ['MatMul', [input, 'w'], [`${tag}q`]],
+    ['MatMul', [input, 'v'], [`${tag}k`]],
+    ['MatMul', [`${tag}q`, `${tag}k`], [`${tag}scores`]],
+    ['Softmax', [`${tag}scores`], [`${tag}p`]],
+    ['MatMul', [`${tag}p`, `${tag}k`], [output]],
+  ];
+}
+
+/** Lines through a feed-forward with the tanh form of GELU, which itself adds x to x³. */
+function feedforward(tag: string, input: string, output: string): NodeLine[] {
+  return [
+    ['MatMul', [input, 'w'], [`${tag}a`]],
+    ['Pow', [`${tag}a`, 'scale'], [`${tag}cube`]],
+    ['Mul', [`${tag}cube`, 'scale'], [`${tag}scaled`]],
+    ['Add', [`${tag}a`, `${tag}scaled`], [`${tag}gelu`]],
+    ['Tanh', [`${tag}gelu`], [`${tag}t`]],
+    ['MatMul', [`${tag}t`, 'v'], [`${tag}product`]],
+    ['Add', ['bias', `${tag}product`], [output]],
+  ];
+}
+
+const norm = (input: string, output: string): NodeLine => [
+  'LayerNormalization',
+  [input, 'scale', 'bias'],
+  [output],
+];
+
+describe('the residual stream of a graph', () => {
+  const preNorm: NodeLine[] = [
+    norm('x', 'n0'),
+    ...attention('0.', 'n0', 'f0'),
+    ['Add', ['x', 'f0'], ['h1']],
+    norm('h1', 'n1'),
+    ...feedforward('1.', 'n1', 'f1'),
+    ['Add', ['f1', 'h1'], ['h2']],
+    norm('h2', 'last'),
+    ['MatMul', ['last', 'w'], ['y']],
+  ];
+
+  it('is followed through plain adds, whatever the order of operands and nodes', () => {
+    const expected = [
+      ['x', 'h1', 'attention', true],
+      ['h1', 'h2', 'feedforward', true],
+    ];
+    expect(stream(indexOf(preNorm))).toEqual(expected);
+    expect(stream(indexOf([...preNorm].reverse()))).toEqual(expected);
+  });
+
+  it.each([
+    ['LayerNormalization', ['scale', 'bias']],
+    ['SimplifiedLayerNormalization', ['scale']],
+  ])('is followed through Skip%s with the stream first or second', (kind, parameters) => {
+    for (const first of [true, false]) {
+      const skip = (stays: string, added: string, normed: string, sum: string): NodeLine => [
+        `com.microsoft:Skip${kind}`,
+        [...(first ? [stays, added] : [added, stays]), ...parameters],
+        [normed, '', '', sum],
+      ];
+      const index = indexOf([
+        norm('x', 'n0'),
+        ...attention('0.', 'n0', 'f0'),
+        skip('x', 'f0', 'n1', 'h1'),
+        ...feedforward('1.', 'n1', 'f1'),
+        skip('h1', 'f1', 'last', 'h2'),
+        ['MatMul', ['last', 'w'], ['y']],
+      ]);
+      const [one, two] = stream(index);
+      expect(one).toEqual(['x', 'h1', 'attention', true]);
+      expect(two?.slice(0, 1)).toEqual(['h1']);
+    }
+  });
+
+  it('goes through the norms of post-norm models, also the last and the fused', () => {
+    const plain = indexOf([
+      ...attention('0.', 'x', 'f0'),
+      ['Add', ['f0', 'x'], ['sum1']],
+      norm('sum1', 'h1'),
+      ...feedforward('1.', 'h1', 'f1'),
+      ['Add', ['f1', 'h1'], ['sum2']],
+      norm('sum2', 'h2'),
+      ['MatMul', ['h2', 'w'], ['y']],
+    ]);
+    const fused = indexOf([
+      ...attention('0.', 'x', 'f0'),
+      ['com.microsoft:SkipLayerNormalization', ['f0', 'x', 'scale', 'bias'], ['h1']],
+      ...feedforward('1.', 'h1', 'f1'),
+      ['com.microsoft:SkipLayerNormalization', ['f1', 'h1', 'scale', 'bias'], ['h2']],
+      ['MatMul', ['h2', 'w'], ['y']],
+    ]);
+    for (const index of [plain, fused]) {
+      expect(stream(index)).toEqual([
+        ['x', 'h1', 'attention', true],
+        ['h1', 'h2', 'feedforward', true],
+      ]);
+    }
+  });
+
+  it('has branches that run in parallel, and norms behind branches (sandwich)', () => {
+    const index = indexOf([
+      norm('x', 'n0'),
+      ...attention('0.', 'n0', 'a'),
+      ...feedforward('1.', 'n0', 'f'),
+      ['Add', ['a', 'f'], ['both']],
+      ['Add', ['both', 'x'], ['h1']],
+      norm('h1', 'n1'),
+      ...feedforward('2.', 'n1', 'f2'),
+      norm('f2', 'f2n'),
+      ['Add', ['h1', 'f2n'], ['h2']],
+      ['MatMul', ['h2', 'w'], ['y']],
+    ]);
+    const [parallel, sandwich] = findResidualBranches(index);
+    expect(parallel).toMatchObject({ start: 'x', end: 'h1' });
+    expect(parallel?.terms).toHaveLength(2);
+    expect(sandwich).toMatchObject({ start: 'h1', end: 'h2', terms: ['f2n'] });
+  });
+
+  it('is one of convolutions, broken where the size changes', () => {
+    const index = indexOf([
+      ['Conv', ['x', 'w'], ['c0']],
+      ['Add', ['c0', 'x'], ['s1']],
+      ['Relu', ['s1'], ['r1']],
+      ['Conv', ['r1', 'w'], ['wide']],
+      ['Conv', ['r1', 'v'], ['short']],
+      ['Add', ['wide', 'short'], ['h2']],
+      ['Conv', ['h2', 'w'], ['c2']],
+      ['Add', ['h2', 'c2'], ['y']],
+    ]);
+    expect(stream(index)).toEqual([
+      ['x', 's1', 'convolution', false],
+      ['h2', 'y', 'convolution', true],
+    ]);
+  });
+
+  it('is that of the inner blocks, where a bridge leads over several', () => {
+    const index = indexOf([
+      ...preNorm.slice(0, -2),
+      ['MatMul', ['h2', 'w'], ['u']],
+      ['Add', ['u', 'x'], ['y']],
+    ]);
+    expect(stream(index).map(([, end]) => end)).toEqual(['h1', 'h2']);
+  });
+
+  it('is absent from a plain chain, and from adds without weights in the branch', () => {
+    expect(stream(indexOf(feedforward('1.', 'x', 'y')))).toEqual([]);
+    expect(
+      stream(
+        indexOf([
+          ['Tanh', ['x'], ['t']],
+          ['Add', ['x', 't'], ['y']],
+        ]),
+      ),
+    ).toEqual([]);
+  });
+
+  it('tells experts by their routing, and attention by fused operators', () => {
+    const branch = (type: string): NodeLine[] => [
+      ['MatMul', ['x', 'w'], ['a']],
+      [type, ['a'], ['b']],
+      ['MatMul', ['b', 'v'], ['f']],
+      ['Add', ['x', 'f'], ['y']],
+    ];
+    const kinds = ['TopK', 'com.microsoft:GroupQueryAttention', 'Relu', 'Identity'].map(
+      (type) => stream(indexOf(branch(type)))[0]?.[2],
+    );
+    expect(kinds).toEqual(['expert', 'attention', 'feedforward', 'other']);
+  });
+
+  it('loses a branch with its keys and values, and nothing else', () => {
+    const index = indexOf(
+      [
+        norm('x', 'n0'),
+        ['MatMul', ['n0', 'w'], ['k']],
+        ['Concat', ['past', 'k'], ['present'], { axis: 1 }],
+        ['MatMul', ['k', 'present'], ['scores']],
+        ['Softmax', ['scores'], ['p']],
+        ['MatMul', ['p', 'v'], ['f0']],
+        ['Add', ['x', 'f0'], ['h1']],
+        ...feedforward('1.', 'h1', 'f1'),
+        ['Add', ['h1', 'f1'], ['y']],
+      ],
+      ['y', 'present'],
+    );
+    const branches = findResidualBranches(index);
+    expect(branches.map(({ end }) => end)).toEqual(['h1', 'y']);
+    const { live, droppedOutputs, resolve } = removeBranches(index, branches.slice(0, 1));
+    expect([...droppedOutputs]).toEqual(['present']);
+    expect(resolve('h1')).toBe('x');
+    expect(live.size).toBe(8);
+    const none = removeBranches(index, branches);
+    expect(none.live.size).toBe(0);
+    expect(none.resolve('y')).toBe('x');
+  });
+
+  it('is not looked for in graphs that run in a circle or make a value twice', () => {
+    expect(() =>
+      indexOf([
+        ['Add', ['x', 'b'], ['a']],
+        ['Relu', ['a'], ['b']],
+      ]),
+    ).toThrow(/model\.onnx: .*circle/);
+    expect(() =>
+      indexOf([
+        ['Relu', ['x'], ['y']],
+        ['Tanh', ['x'], ['y']],
+      ]),
+    ).toThrow(/y: Two nodes/);
+  });
+
+  it('is found in time in a graph of many blocks', () => {
+    const nodes = Array.from({ length: 400 }, (_, i) => [
+      ...feedforward(`${i}.`, i === 0 ? 'x' : `h${i}`, `f${i}`),
+      ['Add', [i === 0 ? 'x' : `h${i}`, `f${i}`], [i === 399 ? 'y' : `h${i + 1}`]] as const,
+    ]).flat();
+    const begun = performance.now();
+    expect(stream(indexOf(nodes))).toHaveLength(400);
+    expect(performance.now() - begun).toBeLessThan(5000);
+  });
+});
