@@ -5,6 +5,8 @@ import process from 'node:process';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 
+/** @typedef {{torch: string, transformers: string}} Versions */
+
 /** Physical cores: as many threads as ONNX Runtime starts when it is told nothing. */
 export async function physicalCores() {
   if (process.platform === 'linux') {
@@ -21,7 +23,7 @@ export async function physicalCores() {
 /**
  * The machine and the versions, in a sentence.
  * @param {number} cores
- * @param {{torch: string, transformers: string} | undefined} python
+ * @param {Versions | undefined} python
  */
 export async function describeMachine(cores, python) {
   const processor = cpus()[0]?.model.trim() ?? 'unknown processor';
@@ -41,6 +43,12 @@ export async function describeMachine(cores, python) {
 /** Processes that ran or waited on average in the last minute, this bench not yet among them. */
 export function load() {
   return (loadavg()[0] ?? 0).toFixed(1);
+}
+
+/** Processor time that this machine has spent so far, in seconds: all processes, all cores. */
+export function busySeconds() {
+  const milliseconds = cpus().map(({ times }) => times.user + times.nice + times.sys + times.irq);
+  return milliseconds.reduce((sum, value) => sum + value, 0) / 1000;
 }
 
 /** @param {string} file */

@@ -8,6 +8,7 @@
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +17,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { compare, median } from './compare.mjs';
 import { espalier, inTemporaryFolder, pytorch, writeTokens } from './contenders.mjs';
-import { describeMachine, load, physicalCores } from './machine.mjs';
+import { busySeconds, describeMachine, load, physicalCores } from './machine.mjs';
 import { preparePython, prepareSmolLM2 } from './python.mjs';
 
 /**
@@ -37,7 +38,7 @@ const sample = {
   model: join(root, 'samples', 'espalier-sample'),
   ...(options.quick
     ? { sequences: 2, length: 32, remove: 2, repeats: 1 }
-    : { sequences: 10, length: 256, remove: 6, repeats: 3 }),
+    : { sequences: 10, length: 128, remove: 6, repeats: 3 }),
 };
 
 /**
@@ -49,7 +50,7 @@ const smolLM2 = (model) => ({
   model,
   ...(options.quick
     ? { sequences: 2, length: 8, remove: 1, repeats: 1 }
-    : { sequences: 4, length: 64, remove: 4, repeats: 1 }),
+    : { sequences: 4, length: 64, remove: 2, repeats: 1 }),
 });
 
 process.exitCode = await main();
@@ -66,52 +67,59 @@ async function main() {
       ? undefined
       : await prepareSmolLM2(python).catch(sayWithout('SmolLM2-135M'));
   const quiet = load();
-  /** @type {{torch: string, transformers: string} | undefined} */
-  let versions;
-  const sections = await inTemporaryFolder(async (folder) => {
-    const found = [];
-    for (const task of [sample, ...(model === undefined ? [] : [smolLM2(model)])]) {
+  const tasks = [sample, ...(model === undefined ? [] : [smolLM2(model)])];
+  /** @type {{text: string, failures: string[]}[]} */
+  const sections = [];
+  for (const task of tasks) {
+    await inTemporaryFolder(async (folder) => {
       /** @type {Contender[]} */
       const peers = [];
-      /** @type {string | undefined} */
-      let expected;
+      /** @type {{fingerprint: string, versions: import('./machine.mjs').Versions} | undefined} */
+      let tokens;
       if (python !== undefined) {
-        const tokens = join(folder, `${task.name}.json`);
-        ({ fingerprint: expected, versions } = await writeTokens(python, task, tokens));
-        peers.push(pytorch(python, cores, tokens, task));
+        const file = join(folder, 'tokens.json');
+        tokens = await writeTokens(python, task, file);
+        peers.push(pytorch(python, cores, file, task));
       }
       /** @param {string} fingerprint */
       const check = (fingerprint) => {
-        if (fingerprint !== (expected ?? fingerprint)) {
+        if (tokens !== undefined && fingerprint !== tokens.fingerprint) {
           throw new Error(`${task.name}: the tokens of both sides differ`);
         }
       };
       const ours = /** @type {const} */ (['exact', 'naive', 'lazy']);
-      found.push(await race(task, [...ours.map((mode) => espalier(mode, task, check)), ...peers]));
-    }
-    return found;
-  });
-  const machine = await describeMachine(cores, versions);
-  const text = [
-    '# FinerCut: searches compared',
-    '',
-    `${machine}. Load average before: ${quiet}.`,
-    'Command: `npm run build && node bench/finercut/run.mjs`.',
-    '',
-    'Float32, distance `js`, the same tokens for all (checked by their fingerprint), one thread per core,',
-    'one run after the other. A sublayer evaluation is one sublayer run over one sequence. Seconds are',
-    "the search's own: Espalier's include making its sessions, PyTorch's exclude loading the model.",
-    'Ratios are to the exact search of the same repeat. CPU seconds are those of the whole process, starting',
-    "and loading included; PyTorch's threads wait busily, so that another load on the machine raises its",
-    'numbers most: measure on a quiet one. All times and ratios are medians.',
-    '',
-    ...sections.map((section) => section.text),
-  ].join('\n');
-  say(`\n${text}`);
-  if (!options.quick) await writeFile(results, text);
+      const contenders = [...ours.map((mode) => espalier(mode, task, check)), ...peers];
+      sections.push(await race(task, contenders));
+      await publish(`${await describeMachine(cores, tokens?.versions)}. Load before: ${quiet}.`);
+    });
+  }
   const failures = sections.flatMap((section) => section.failures);
   for (const failure of failures) say(red(failure));
   return failures.length === 0 ? 0 : 1;
+
+  /**
+   * After each task, so that an interrupted run leaves what it has.
+   * @param {string} machine
+   */
+  async function publish(machine) {
+    const text = [
+      '# FinerCut: searches compared',
+      '',
+      machine,
+      'Command: `npm run build && node bench/finercut/run.mjs`.',
+      '',
+      'Float32, distance `js`, the same tokens for all (checked by their fingerprint), one thread per core,',
+      'one run after the other. A sublayer evaluation is one sublayer run over one sequence. Seconds are',
+      "the search's own: Espalier's include making its sessions, PyTorch's exclude loading the model.",
+      'Ratios are to the exact search of the same repeat. CPU seconds are those of the whole process, starting',
+      "and loading included; PyTorch's threads wait busily, so that another load on the machine raises its",
+      'numbers most: measure on a quiet one. All times and ratios are medians.',
+      '',
+      ...sections.map((section) => section.text),
+    ].join('\n');
+    if (sections.length === tasks.length) say(`\n${text}`);
+    if (!options.quick) await writeFile(results, text);
+  }
 }
 
 /**
@@ -123,9 +131,14 @@ async function main() {
 async function race(task, contenders) {
   /** @type {Map<string, Result[]>} */
   const runs = new Map(contenders.map(({ name }) => [name, []]));
+  let others = 0;
   for (let repeat = 1; repeat <= task.repeats; repeat++) {
     for (const { name, run } of contenders) {
+      const [busy, started] = [busySeconds(), performance.now()];
       const result = await run();
+      const available = ((performance.now() - started) / 1000) * cpus().length;
+      const foreign = busySeconds() - busy - (result.cpuSeconds ?? Number.NaN);
+      others = Math.max(others, foreign / available);
       runs.get(name)?.push(result);
       say(dim(`${task.name}, run ${repeat}: ${name}, ${result.seconds.toFixed(1)} s`));
     }
@@ -157,6 +170,9 @@ async function race(task, contenders) {
     ...rows.map((row) => `| ${row.join(' | ')} |`),
     '',
     `Order: ${order}.`,
+    ...(Number.isNaN(others)
+      ? []
+      : [`Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`]),
     '',
   ];
   return { text: lines.join('\n'), failures };
