@@ -6,8 +6,11 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { Heatmap } from './support/heatmap';
 import { useSession } from './support/use-session';
 
+const NAN_WEIGHT = 'model.layers.1.mlp.down_proj.weight';
+
 describe('a damaged model', () => {
   const session = useSession({
+    prepare: damageModels,
     settings: {
       'espalier.device': 'cpu',
       'espalier.calibration.sequences': 2,
@@ -15,17 +18,6 @@ describe('a damaged model', () => {
     },
   });
 
-  /** A copy of one of test/fixtures/models in the workspace. */
-  const place = async (fixture: string, name: string) => {
-    const folder = join(session().workspace, name);
-    await cp(join(root, 'test', 'fixtures', 'models', fixture), folder, { recursive: true });
-    return folder;
-  };
-  const changeConfig = async (folder: string, changes: object) => {
-    const path = join(folder, 'config.json');
-    const config = JSON.parse(await readFile(path, 'utf8')) as object;
-    await writeFile(path, JSON.stringify({ ...config, ...changes }, null, 2));
-  };
   /** Names and contents of all that is in a folder. */
   const contents = async (folder: string) =>
     Object.fromEntries(
@@ -53,44 +45,34 @@ describe('a damaged model', () => {
   };
 
   it('with a truncated file: names the file, what is missing and what to do', async () => {
-    const folder = await place('llama-gqa-untied', 'truncated');
-    await truncate(join(folder, 'model.safetensors'), 40_000);
     expect(await refusal('truncated')).toMatch(/truncated\/model\.safetensors: .*download/i);
   });
 
   it('whose config.json has another shape: names the tensor and both shapes', async () => {
-    const folder = await place('llama-gqa-untied', 'wrong-shape');
-    await changeConfig(folder, { intermediate_size: 80 });
     expect(await refusal('wrong-shape')).toMatch(
       /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*config\.json/,
     );
   });
 
   it('without one of its shards: names the shard', async () => {
-    const folder = await place('llama-sharded', 'no-shard');
-    await rm(join(folder, 'model-00002-of-00003.safetensors'));
     expect(await refusal('no-shard')).toMatch(/model-00002-of-00003\.safetensors/);
   });
 
   it('of an unknown architecture: names the field and what is known', async () => {
-    const folder = await place('llama-gqa-untied', 'unknown');
-    await changeConfig(folder, { model_type: 'reversible' });
     expect(await refusal('unknown')).toMatch(
       /unknown\/config\.json: model_type: .*"reversible".*Known are .*llama/,
     );
   });
 
   it('with NaN in its weights: the panel names the file, the tensor and what to do', async () => {
-    const { workbench } = session();
-    const folder = await place('llama-gqa-untied', 'not-finite');
-    const weight = 'model.layers.1.mlp.down_proj.weight';
-    await poison(join(folder, 'model.safetensors'), weight);
+    const { workbench, workspace } = session();
+    const folder = join(workspace, 'not-finite');
     const before = await contents(folder);
     await workbench.explorerMenu(['not-finite'], 'Espalier', 'Profile Layers');
     const { job } = await Heatmap.find(workbench);
     await job.getByText('Profiling failed.').waitFor();
     const text = await job.textContent();
-    expect(text).toContain(`not-finite/model.safetensors: ${weight}`);
+    expect(text).toContain(`not-finite/model.safetensors: ${NAN_WEIGHT}`);
     expect(text).toMatch(/NaN or infinite/);
     expect(text).toMatch(/download it again/);
     await workbench.screenshot('error-not-finite');
@@ -98,18 +80,7 @@ describe('a damaged model', () => {
   });
 
   it('a plan with an unknown sublayer: is marked, with the name it may have meant', async () => {
-    const { workbench, workspace } = session();
-    await place('llama-gqa-untied', 'planned');
-    const plan = {
-      format: 'espalier.pruneplan',
-      version: 1,
-      model: { path: 'planned' },
-      remove: ['block.9.attention'],
-    };
-    await writeFile(
-      join(workspace, 'planned.pruneplan.json'),
-      `${JSON.stringify(plan, null, 2)}\n`,
-    );
+    const { workbench } = session();
     await workbench.openFile('planned.pruneplan.json');
     await workbench.page.locator('.monaco-editor .squiggly-error').first().waitFor();
     await workbench.page.keyboard.press('Control+Shift+M');
@@ -121,6 +92,36 @@ describe('a damaged model', () => {
     await workbench.screenshot('plan-problem');
   });
 });
+
+/** Copies of test/fixtures/models, each with another fault. */
+async function damageModels(workspace: string): Promise<void> {
+  const place = async (fixture: string, name: string) => {
+    const folder = join(workspace, name);
+    await cp(join(root, 'test', 'fixtures', 'models', fixture), folder, { recursive: true });
+    return folder;
+  };
+  const truncated = await place('llama-gqa-untied', 'truncated');
+  await truncate(join(truncated, 'model.safetensors'), 40_000);
+  await changeConfig(await place('llama-gqa-untied', 'wrong-shape'), { intermediate_size: 80 });
+  await rm(join(await place('llama-sharded', 'no-shard'), 'model-00002-of-00003.safetensors'));
+  await changeConfig(await place('llama-gqa-untied', 'unknown'), { model_type: 'reversible' });
+  const notFinite = await place('llama-gqa-untied', 'not-finite');
+  await poison(join(notFinite, 'model.safetensors'), NAN_WEIGHT);
+  await place('llama-gqa-untied', 'planned');
+  const plan = {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: 'planned' },
+    remove: ['block.9.attention'],
+  };
+  await writeFile(join(workspace, 'planned.pruneplan.json'), `${JSON.stringify(plan, null, 2)}\n`);
+}
+
+async function changeConfig(folder: string, changes: object): Promise<void> {
+  const path = join(folder, 'config.json');
+  const config = JSON.parse(await readFile(path, 'utf8')) as object;
+  await writeFile(path, JSON.stringify({ ...config, ...changes }, null, 2));
+}
 
 /** Puts a NaN into one float32 tensor of a safetensors file. */
 async function poison(path: string, tensor: string): Promise<void> {

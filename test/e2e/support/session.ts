@@ -23,6 +23,8 @@ export interface SessionOptions {
   readonly vsix?: string;
   /** The folder copied into the workspace as `sample`; the bundled sample model by default. */
   readonly sample?: string;
+  /** Puts more into the workspace before the editor opens it. */
+  readonly prepare?: (workspace: string) => Promise<void>;
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Ask for workspace trust as a fresh editor does. */
   readonly trust?: boolean;
@@ -47,6 +49,7 @@ export class Session {
     const sample = options.sample ?? join(root, 'samples', 'espalier-sample');
     await mkdir(workspace);
     await cp(sample, join(workspace, 'sample'), { recursive: true });
+    await options.prepare?.(workspace);
     await writeSettings(data, {
       'workbench.colorTheme': THEMES.dark.setting,
       'files.exclude': { '.vscode': true },
