@@ -219,6 +219,8 @@ describe('from a model folder to a smaller model', () => {
     await profileAgain();
     const panel = await heatmap();
     await panel.partlyMeasured();
+    // For the next test: a search that goes on keeps the settings it was started with.
+    await session().changeSettings({ 'espalier.calibration.sequences': 40 });
     process.kill(await session().workerPid(), 'SIGKILL');
     await panel.job.getByText('Profiling stopped: the worker process ended.').waitFor();
     expect(await panel.job.textContent()).toContain('SIGKILL');
@@ -230,8 +232,6 @@ describe('from a model folder to a smaller model', () => {
 
   it('goes on with what was measured after a reload in the middle', async () => {
     const { workbench } = session();
-    await session().changeSettings({ 'espalier.calibration.sequences': 40 });
-    await workbench.page.waitForTimeout(2000);
     await profileAgain();
     const panel = await heatmap();
     await panel.frame.getByText(/^40 × 256 tokens/).waitFor();
