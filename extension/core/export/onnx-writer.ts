@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { LayeredModel, ModelInputs } from '../models/layered-model';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
-import type { ExternalData, Value } from '../onnx/graph-builder';
-import type { ByteCopier } from './byte-copier';
+import type { ExternalLocation, Value } from '../onnx/graph-builder';
+import type { ByteCopier, ByteRange } from './byte-copier';
 import { writeAll, writeFlushed } from './byte-copier';
 import type { Removal } from './removal';
 
@@ -12,6 +12,20 @@ const onnxDataName = 'model.onnx_data';
 const pageBytes = 4096;
 const smallBytes = 16 * pageBytes;
 const smallAlignment = 64;
+
+/** A weight whose bytes are copied into the data file. */
+export interface OnnxData extends ByteRange {
+  readonly name: string;
+}
+
+/** A graph that can be written, and the weights that go with it. */
+export interface OnnxSource {
+  readonly externalData: readonly OnnxData[];
+  readonly toBytes: (
+    locate: (data: OnnxData) => ExternalLocation,
+    metadata?: Readonly<Record<string, string>>,
+  ) => Uint8Array;
+}
 
 /** Names of optimum's exports for sizes known only when the graph runs. */
 const sizes = {
@@ -82,7 +96,7 @@ export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuil
 }
 
 /** Places of initializers in the data file, in order of use. */
-export function planOnnxData(graph: GraphBuilder): {
+export function planOnnxData(graph: Pick<OnnxSource, 'externalData'>): {
   offsets: ReadonlyMap<string, number>;
   bytes: number;
 } {
@@ -100,23 +114,26 @@ export function planOnnxData(graph: GraphBuilder): {
 /** Writes the graph and the file of its weights, each byte as stored. Gives their names. */
 export async function writeOnnx(
   folder: string,
-  graph: GraphBuilder,
+  graph: OnnxSource,
   metadata: Readonly<Record<string, string>>,
   copier: ByteCopier,
 ): Promise<string[]> {
   const { offsets } = planOnnxData(graph);
-  const offsetOf = ({ name }: ExternalData): number => offsets.get(name) ?? 0;
+  const offsetOf = ({ name }: OnnxData): number => offsets.get(name) ?? 0;
   const dataPath = join(folder, onnxDataName);
-  await writeFlushed(dataPath, async (handle) => {
-    for (const data of graph.externalData) {
-      await copier.copy([data], handle, dataPath, offsetOf(data));
-    }
-  });
+  const hasData = graph.externalData.length > 0;
+  if (hasData) {
+    await writeFlushed(dataPath, async (handle) => {
+      for (const data of graph.externalData) {
+        await copier.copy([data], handle, dataPath, offsetOf(data));
+      }
+    });
+  }
   const graphPath = join(folder, onnxName);
   const bytes = graph.toBytes(
     (data) => ({ location: onnxDataName, offset: offsetOf(data) }),
     metadata,
   );
   await writeFlushed(graphPath, async (handle) => writeAll(handle, graphPath, bytes, 0));
-  return [onnxName, onnxDataName];
+  return hasData ? [onnxName, onnxDataName] : [onnxName];
 }

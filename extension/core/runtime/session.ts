@@ -1,6 +1,6 @@
 import { parse, relative, sep } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import type { GraphBuilder } from '../onnx/graph-builder';
+import type { ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 
@@ -14,12 +14,21 @@ export interface SessionOptions {
   readonly prepack: boolean;
 }
 
+/** A graph whose weights stay in files. */
+interface RunnableGraph {
+  readonly externalData: readonly WeightPlace[];
+  readonly toBytes: (locate: (data: WeightPlace) => ExternalLocation) => Uint8Array;
+}
+
+/** Place of a weight: an absolute path, and the first byte. */
+type WeightPlace = Pick<ExternalData, 'file' | 'offset'>;
+
 /**
  * Makes a session whose weights ONNX Runtime maps from the model's own files: locations are given
  * relative to the root of the file system, as absolute ones are refused.
  */
 export async function createSession(
-  graph: GraphBuilder,
+  graph: RunnableGraph,
   options: SessionOptions,
 ): Promise<InferenceSession> {
   const roots = new Set(graph.externalData.map((data) => parse(data.file).root));

@@ -4,10 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
 import type { PruneResult } from '../../../extension/core/export/prune-result';
+import type { OnnxSummary } from '../../../extension/core/models/onnx/onnx-summary';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import type { DeviceReport } from '../../../extension/core/runtime/device';
 import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { runCli } from './run-cli';
 
@@ -30,6 +32,36 @@ describe('espalier', () => {
     expect(summary.sublayers.map(({ id }) => id)).toContain('block.3.feedforward');
     const inBlocks = summary.sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
     expect(inBlocks).toBeLessThan(summary.parameters);
+  });
+
+  it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {
+    const inspect = async (path: string): Promise<OnnxSummary> => {
+      const { code, stdout, stderr } = await runCli(['inspect', path, '--json']);
+      expect(code, stderr).toBe(0);
+      return JSON.parse(stdout) as OnnxSummary;
+    };
+    const exported = await inspect(onnxFixture('gpt2-legacy'));
+    expect(exported).toMatchObject({ architecture: 'onnx', opset: 17, blocks: 2 });
+    expect(exported.ops['Softmax']).toBe(2);
+    const [attention] = exported.sublayers;
+    expect(attention?.nodes.some((name) => name.endsWith('Softmax'))).toBe(true);
+
+    const plan = join(folder, 'own.pruneplan.json');
+    const remove = ['block.1.attention'];
+    const document = { format: 'espalier.pruneplan', version: 1, model: { path: model }, remove };
+    await writeFile(plan, JSON.stringify(document));
+    const own = join(folder, 'own-onnx');
+    const args = ['prune', model, '--plan', plan, '--out', own, '--format', 'onnx'];
+    const written = await runCli([...args, '--device', 'cpu']);
+    expect(written.code, written.stderr).toBe(0);
+    for (const path of [own, join(own, 'model.onnx')]) {
+      const { sublayers } = await inspect(path);
+      expect(sublayers.map(({ kind }) => kind[0]).join('')).toBe('affafaf');
+      expect(sublayers[0]?.kvBytesPerToken).toBeGreaterThan(0);
+    }
+    const refused = await runCli(['profile', join(own, 'model.onnx')]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/model\.onnx: ONNX models can be inspected/);
   });
 
   it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {

@@ -113,7 +113,8 @@ export function operatorName({ opType, domain }: NodeProto): string {
   return domain === '' || domain === 'ai.onnx' ? opType : `${domain}:${opType}`;
 }
 
-function isShape({ op }: GraphNode): boolean {
+/** Whether only the shape of its input matters to a node. */
+export function isShape({ op }: GraphNode): boolean {
   return op === 'Shape' || op === 'Size';
 }
 

@@ -1,4 +1,5 @@
 import { hasWeightsByKind } from './classify';
+import { isShape } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
 
 /** One removable branch: end = start + Σ f(start), up to norms behind the sum. */
@@ -17,6 +18,8 @@ export interface ResidualBranch {
 
 interface Candidate {
   readonly add: GraphNode;
+  /** The add and those whose sums are only its terms. */
+  readonly sums: ReadonlySet<GraphNode>;
   readonly sum: string;
   readonly start: string;
   readonly terms: readonly string[];
@@ -30,7 +33,10 @@ const bridged = 2;
  * Finds the branches that are added to a value they come from, in model order. Names play no role.
  */
 export function findResidualBranches(index: GraphIndex): ResidualBranch[] {
-  const candidates = outermost(index.nodes.flatMap((node) => candidateOf(node, index)));
+  const candidates = outermost(
+    index.nodes.flatMap((node) => candidateOf(node, index)),
+    index,
+  );
   const connectors = candidates.map(({ sum }, i) => {
     const next = candidates[i + 1];
     return next === undefined || next.start === sum ? undefined : connect(index, sum, next.start);
@@ -52,7 +58,8 @@ function candidateOf(node: GraphNode, index: GraphIndex): Candidate[] {
   if (sum === undefined || !isSum(node) || isInnerSum(sum, index)) {
     return [];
   }
-  const terms = flatten(node, index);
+  const sums = new Set<GraphNode>();
+  const terms = flatten(node, index, sums);
   for (const start of terms) {
     const others = terms.filter((term) => term !== start);
     if (others.length === 0) {
@@ -61,7 +68,7 @@ function candidateOf(node: GraphNode, index: GraphIndex): Candidate[] {
     const ways = others.map((term) => index.between(start, term));
     if (ways.every((nodes) => [...nodes].some((inner) => hasWeights(inner, index)))) {
       const nodes = new Set(ways.flatMap((way) => [...way]));
-      return [{ add: node, sum, start, terms: others, nodes }];
+      return [{ add: node, sums, sum, start, terms: others, nodes }];
     }
   }
   return [];
@@ -77,15 +84,16 @@ function isInnerSum(value: string, index: GraphIndex): boolean {
   return reader !== undefined && others.length === 0 && isSum(reader) && !index.outputs.has(value);
 }
 
-/** Terms of nested sums that depend on the graph's inputs. */
-function flatten(node: GraphNode, index: GraphIndex): string[] {
+/** Terms of nested sums that depend on the graph's inputs; the sums are added to `sums`. */
+function flatten(node: GraphNode, index: GraphIndex, sums: Set<GraphNode>): string[] {
+  sums.add(node);
   return node.inputs.flatMap((input) => {
     if (index.constants.has(input)) {
       return [];
     }
     const producer = index.producers.get(input);
     return producer !== undefined && isSum(producer) && isInnerSum(input, index)
-      ? flatten(producer, index)
+      ? flatten(producer, index, sums)
       : [input];
   });
 }
@@ -94,8 +102,22 @@ function hasWeights(node: GraphNode, index: GraphIndex): boolean {
   return hasWeightsByKind(node.op) && node.inputs.some((input) => index.constants.has(input));
 }
 
+/**
+ * Whether a value from inside of a branch is read by another. So are those "branches" that start
+ * from a mask which all blocks share, since scores of a later block come from those of an earlier.
+ */
+function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candidate[]): boolean {
+  const readers = [...branch.nodes]
+    .flatMap(({ outputs }) => outputs.flatMap((output) => index.consumersOf(output)))
+    .filter((reader) => !branch.nodes.has(reader) && !branch.sums.has(reader) && !isShape(reader));
+  return candidates.some(({ add, nodes }) =>
+    readers.some((reader) => reader === add || nodes.has(reader)),
+  );
+}
+
 /** Drops candidates inside of others, and those that bridge several. */
-function outermost(candidates: readonly Candidate[]): Candidate[] {
+function outermost(found: readonly Candidate[], index: GraphIndex): Candidate[] {
+  const candidates = found.filter((branch) => !leaks(index, branch, found));
   const inside = (outer: Candidate): Candidate[] =>
     candidates.filter((inner) => inner !== outer && outer.nodes.has(inner.add));
   const kept = candidates.filter((candidate) => inside(candidate).length < bridged);

@@ -143,6 +143,26 @@ describe('the residual stream of a graph', () => {
     expect(sandwich).toMatchObject({ start: 'h1', end: 'h2', terms: ['f2n'] });
   });
 
+  it('does not take a mask that blocks share for the stream', () => {
+    const block = (tag: string, input: string, output: string): NodeLine[] => [
+      ['MatMul', [input, 'w'], [`${tag}k`]],
+      ['MatMul', [`${tag}k`, `${tag}k`], [`${tag}scores`]],
+      ['Add', [`${tag}scores`, 'mask'], [`${tag}masked`]],
+      ['Softmax', [`${tag}masked`], [`${tag}p`]],
+      ['MatMul', [`${tag}p`, 'v'], [`${tag}f`]],
+      ['Add', [input, `${tag}f`], [output]],
+    ];
+    const index = indexOf([
+      ['Cast', ['past'], ['mask']],
+      ...block('0.', 'x', 'h1'),
+      ...block('1.', 'h1', 'y'),
+    ]);
+    expect(stream(index)).toEqual([
+      ['x', 'h1', 'attention', true],
+      ['h1', 'y', 'attention', true],
+    ]);
+  });
+
   it('is one of convolutions, broken where the size changes', () => {
     const index = indexOf([
       ['Conv', ['x', 'w'], ['c0']],

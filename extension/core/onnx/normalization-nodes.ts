@@ -1,0 +1,103 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  NodeProtoSchema,
+  TensorProto_DataType as DataType,
+  TensorProtoSchema,
+} from './proto/onnx_pb';
+import type { NodeProto } from './proto/onnx_pb';
+
+const float32: number = DataType.FLOAT;
+const defaultEpsilon = 1e-12;
+/** From this opset on, ReduceMean takes its axes as an input. */
+const axesAsInput = 18;
+
+/**
+ * The norm alone of a Skip(Simplified)LayerNormalization node, over `value`, in basic operators that
+ * every opset from 7 on has: LayerNormalization (Ba et al. 2016) y = (x − E x) / √(Var x + ε) · γ + β,
+ * or RMSNorm (Zhang and Sennrich 2019) y = x / √(E x² + ε) · γ. Computed in float32 whatever `type` is.
+ */
+export function normalizationNodes(
+  fused: NodeProto,
+  value: string,
+  opset: number,
+  type: number,
+): NodeProto[] {
+  const [, , gamma = '', beta = ''] = fused.input;
+  const [output = ''] = fused.output;
+  const centred = fused.opType === 'SkipLayerNormalization';
+  const nodes: NodeProto[] = [];
+  const name = (part: string): string => `${output}/norm/${part}`;
+  const add = (opType: string, input: string[], part: string, last = false): string => {
+    const made = last ? output : name(part);
+    nodes.push(create(NodeProtoSchema, { name: name(part), opType, input, output: [made] }));
+    return made;
+  };
+  const constant = (part: string, data: Uint8Array, dataType: DataType, dims: bigint[]): string => {
+    const t = create(TensorProtoSchema, { dataType, dims, rawData: data });
+    const attribute = [
+      create(AttributeProtoSchema, { name: 'value', type: AttributeType.TENSOR, t }),
+    ];
+    nodes.push(
+      create(NodeProtoSchema, {
+        name: name(part),
+        opType: 'Constant',
+        output: [name(part)],
+        attribute,
+      }),
+    );
+    return name(part);
+  };
+  const mean = (input: string, part: string): string => {
+    if (opset >= axesAsInput) {
+      const axes = constant(
+        `${part}.axes`,
+        new Uint8Array(BigInt64Array.of(-1n).buffer),
+        DataType.INT64,
+        [1n],
+      );
+      return add('ReduceMean', [input, axes], part);
+    }
+    const made = add('ReduceMean', [input], part);
+    const axes = create(AttributeProtoSchema, {
+      name: 'axes',
+      type: AttributeType.INTS,
+      ints: [-1n],
+    });
+    nodes.at(-1)?.attribute.push(axes);
+    return made;
+  };
+  const isFloat = type === float32;
+  const cast = (input: string, to: number, part: string, last = false): string => {
+    const made = add('Cast', [input], part, last);
+    nodes
+      .at(-1)
+      ?.attribute.push(
+        create(AttributeProtoSchema, { name: 'to', type: AttributeType.INT, i: BigInt(to) }),
+      );
+    return made;
+  };
+  const widen = (input: string, part: string): string =>
+    isFloat ? input : cast(input, DataType.FLOAT, part);
+  const wide = widen(value, 'input');
+  const x = centred ? add('Sub', [wide, mean(wide, 'mean')], 'centred') : wide;
+  const epsilon =
+    fused.attribute.find((attribute) => attribute.name === 'epsilon')?.f ?? defaultEpsilon;
+  const small = constant(
+    'epsilon',
+    new Uint8Array(Float32Array.of(epsilon).buffer),
+    DataType.FLOAT,
+    [],
+  );
+  const variance = mean(add('Mul', [x, x], 'square'), 'variance');
+  const deviation = add('Sqrt', [add('Add', [variance, small], 'stable')], 'deviation');
+  const unit = add('Div', [x, deviation], 'unit');
+  const hasBeta = centred && beta !== '';
+  const scaled = add('Mul', [unit, widen(gamma, 'gamma')], 'scaled', !hasBeta && isFloat);
+  const normed = hasBeta ? add('Add', [scaled, widen(beta, 'beta')], 'shifted', isFloat) : scaled;
+  if (!isFloat) {
+    cast(normed, type, 'output', true);
+  }
+  return nodes;
+}
