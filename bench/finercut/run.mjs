@@ -30,6 +30,9 @@ const results = fileURLToPath(new URL('RESULTS.md', import.meta.url));
 /** What float32 may change in a distance when several candidates share a run. */
 const exactTolerance = 1e-5;
 
+/** Share of the processors that other processes may take before times mean nothing. */
+const busy = 0.1;
+
 const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
 
 /** @type {Task} */
@@ -134,10 +137,10 @@ async function race(task, contenders) {
   let others = 0;
   for (let repeat = 1; repeat <= task.repeats; repeat++) {
     for (const { name, run } of contenders) {
-      const [busy, started] = [busySeconds(), performance.now()];
+      const [before, started] = [busySeconds(), performance.now()];
       const result = await run();
       const available = ((performance.now() - started) / 1000) * cpus().length;
-      const foreign = busySeconds() - busy - (result.cpuSeconds ?? Number.NaN);
+      const foreign = busySeconds() - before - (result.cpuSeconds ?? Number.NaN);
       others = Math.max(others, foreign / available);
       runs.get(name)?.push(result);
       say(dim(`${task.name}, run ${repeat}: ${name}, ${result.seconds.toFixed(1)} s`));
@@ -173,6 +176,9 @@ async function race(task, contenders) {
     ...(Number.isNaN(others)
       ? []
       : [`Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`]),
+    ...(others > busy
+      ? ['**The machine was busy: do not quote these times and ratios; run again.**']
+      : []),
     '',
   ];
   return { text: lines.join('\n'), failures };
