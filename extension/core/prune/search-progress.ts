@@ -7,8 +7,8 @@ import type { SearchListener } from './search';
 
 /** Reports at most this often, in milliseconds. */
 const interval = 100;
-/** What a later round costs of the first, as seen on models of 24 to 60 sublayers; only for the estimate. */
-const laterRoundShare = 0.2;
+/** What a later round costs of the first, as measured on the sample model; only for the first estimate. */
+const laterRoundShare = 0.3;
 
 /** Turns what a search says into progress and events, with an estimate of the whole. */
 export class SearchProgress implements SearchListener {
