@@ -6,11 +6,13 @@ import type { Metric } from './metrics';
 import type { MetricName } from './options';
 
 /** Logits in one run, at about the size of a processor's cache; a graph holds a handful of such arrays. */
-const maxLogitsPerRun = 1 << 20;
+const cachedLogits = 1 << 20;
+/** 64 MiB an array, where a large vocabulary leaves the cache behind anyway. */
+const maxLogits = 1 << 24;
 /** The dense model's logits are computed once per run, so several candidates share them. */
 const maxBatch = 16;
 /** Fewer rows than this leave the head's matrix product waiting for memory. */
-const minTokensPerRun = 4;
+const minTokensPerRun = 16;
 
 /** Measures candidates' final hidden states against the dense model's; logits stay inside ONNX Runtime. */
 export class MetricReadout {
@@ -50,8 +52,9 @@ export class MetricReadout {
     candidates: readonly HiddenState[],
   ): Promise<number[]> {
     const { hiddenSize, vocabularySize } = this.executor.model.summary;
-    const batch = Math.min(candidates.length, maxBatch);
-    const fitting = Math.floor(maxLogitsPerRun / (vocabularySize * (batch + 1)));
+    const affordable = Math.floor(maxLogits / (vocabularySize * minTokensPerRun)) - 1;
+    const batch = Math.max(1, Math.min(candidates.length, maxBatch, affordable));
+    const fitting = Math.floor(cachedLogits / (vocabularySize * (batch + 1)));
     const tokens = Math.min(ids.length, Math.max(minTokensPerRun, fitting));
     const next = Int32Array.from(ids, (_, i) => ids[i + 1] ?? -1);
     const sums = new Array<number>(candidates.length).fill(0);
