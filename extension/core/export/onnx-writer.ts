@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import type { LayeredModel, ModelInputs } from '../models/layered-model';
+import type { LayeredModel } from '../models/layered-model';
+import { stream } from '../models/model-emitter';
+import type { ModelEmitter, ModelInputs, Values } from '../models/model-emitter';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { ExternalLocation, Value } from '../onnx/graph-builder';
 import type { ByteCopier, ByteRange } from './byte-copier';
@@ -42,25 +44,30 @@ const sizes = {
  * [batch, sequence, vocabulary], present.I.key and .value [batch, numKeyValueHeads, total, headDim].
  * I counts the attention sublayers that remain.
  */
-export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuilder {
+export function buildOnnxGraph(
+  model: LayeredModel,
+  emitter: ModelEmitter,
+  removal: Removal,
+): GraphBuilder {
   const graph = new GraphBuilder(model.summary.name);
   const inputs: ModelInputs = {
     inputIds: graph.input('input_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
     attentionMask: graph.input('attention_mask', DataType.INT64, [sizes.batch, sizes.total]),
     positionIds: graph.input('position_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
   };
-  const prologue = model.emitPrologue(graph, inputs);
+  const prologue = emitter.emitPrologue(graph, inputs);
   const kept = new Set(removal.kept.map(({ id }) => id));
   const presents: { value: Value; name: string; shape: (number | string)[] }[] = [];
-  let { hidden } = prologue;
+  let state: Values = prologue.state;
   let caches = 0;
   for (const [index, { id }] of model.summary.sublayers.entries()) {
     if (!kept.has(id)) {
+      state = follow(model.skipped(index).next, state);
       continue;
     }
-    const shape = model.cacheShape(index);
+    const shape = emitter.cacheShape(index);
     if (shape === undefined) {
-      hidden = model.emitSublayer(graph, index, hidden, prologue.side).hidden;
+      ({ state } = emitter.emitSublayer(graph, index, state, prologue.side));
       continue;
     }
     const cacheOf = (length: string): (number | string)[] => [
@@ -73,8 +80,8 @@ export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuil
       key: graph.input(`past_key_values.${caches}.key`, DataType.FLOAT, cacheOf(sizes.past)),
       value: graph.input(`past_key_values.${caches}.value`, DataType.FLOAT, cacheOf(sizes.past)),
     };
-    const emitted = model.emitSublayer(graph, index, hidden, prologue.side, past);
-    hidden = emitted.hidden;
+    const emitted = emitter.emitSublayer(graph, index, state, prologue.side, past);
+    ({ state } = emitted);
     for (const part of ['key', 'value'] as const) {
       presents.push({
         value: emitted.present?.[part] ?? '',
@@ -84,15 +91,22 @@ export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuil
     }
     caches++;
   }
-  graph.output('logits', model.emitEpilogue(graph, hidden), DataType.FLOAT, [
+  graph.output('logits', emitter.emitEpilogue(graph, state[stream] ?? ''), DataType.FLOAT, [
     sizes.batch,
     sizes.sequence,
-    model.summary.vocabularySize,
+    emitter.vocabularySize,
   ]);
   for (const { name, value, shape } of presents) {
     graph.output(name, value, DataType.FLOAT, shape);
   }
   return graph;
+}
+
+/** The state behind a sublayer that is skipped. */
+function follow(next: Values, state: Values): Values {
+  return Object.fromEntries(
+    Object.entries(next).map(([name, source]) => [name, state[source] ?? '']),
+  );
 }
 
 /** Places of initializers in the data file, in order of use. */

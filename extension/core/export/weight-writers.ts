@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import type { ModelEmitter } from '../models/model-emitter';
 import type { ByteCopier } from './byte-copier';
 import { modellingFile, modellingModule } from './modelling-file';
 import { buildOnnxGraph, planOnnxData, writeOnnx } from './onnx-writer';
@@ -14,6 +15,7 @@ import { planShards, planTensors } from './weight-plan';
 /** The model that is written anew. */
 export interface PruneSource {
   readonly model: LayeredModel;
+  readonly emitter: ModelEmitter;
   readonly checkpoint: Checkpoint;
   /** Text of config.json. */
   readonly configText: string;
@@ -68,7 +70,8 @@ export function onnxWriter(
   context: JobContext,
 ): WeightWriter {
   const { summary } = source.model;
-  const graph = buildOnnxGraph(source.model, removal);
+  const { emitter } = source;
+  const graph = buildOnnxGraph(source.model, emitter, removal);
   const cachedBlocks = removal.kept.flatMap(({ kind, block }) =>
     kind === 'attention' ? [block] : [],
   );
@@ -83,6 +86,6 @@ export function onnxWriter(
       'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
-    logits: async (folder, ids) => writtenOnnxLogits(folder, ids, summary.vocabularySize, context),
+    logits: async (folder, ids) => writtenOnnxLogits(folder, ids, emitter.vocabularySize, context),
   };
 }

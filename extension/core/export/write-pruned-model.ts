@@ -61,8 +61,13 @@ export async function writePrunedModel(
     });
   }
   const folder = await locateModel(request.modelPath);
+  const { emitter } = model;
+  if (emitter === undefined) {
+    throw new Error('a model in safetensors emits itself');
+  }
   const source: PruneSource = {
     model,
+    emitter,
     checkpoint: await openSafetensors(folder.weights),
     configText: await readFile(folder.config, 'utf8'),
   };
