@@ -5,7 +5,7 @@ import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder } from '../onnx/graph-builder';
 import type { LayeredExecutor, Readout } from '../runtime/layered-executor';
 import { asRows, floatsOf, int64Tensor, join, rowsOf } from '../runtime/tensors';
-import type { HiddenState, Tensors } from '../runtime/tensors';
+import type { HiddenState, Tensor } from '../runtime/tensors';
 import type { Metric, MetricInputs } from './metrics';
 import type { MetricName } from './options';
 
@@ -88,7 +88,7 @@ class LogitsReadout implements MetricReadout {
       const group = candidates.slice(first, first + batch);
       for (let start = 0; start < length; start += tokens) {
         const end = Math.min(start + tokens, length);
-        const part = ({ values }: HiddenState): Tensors[string] => rowsOf(values, stream, start, end);
+        const part = ({ values }: HiddenState): Tensor => rowsOf(values, stream, start, end);
         const outputs = await this.executor.read(this.readout, {
           dense: part(dense),
           candidate: join(group.map(part)),
@@ -112,7 +112,7 @@ class LogitsReadout implements MetricReadout {
  * another version: its output, then the metric.
  */
 class OutputReadout implements MetricReadout {
-  private known: { readonly state: HiddenState; readonly output: Tensors[string] } | undefined;
+  private known: { readonly state: HiddenState; readonly output: Tensor } | undefined;
 
   public constructor(
     private readonly executor: LayeredExecutor,
@@ -159,7 +159,7 @@ class OutputReadout implements MetricReadout {
     return rows;
   }
 
-  private async denseOutput(state: HiddenState): Promise<Tensors[string]> {
+  private async denseOutput(state: HiddenState): Promise<Tensor> {
     if (this.known?.state !== state) {
       this.known = { state, output: asRows(await this.executor.output(state)) };
     }

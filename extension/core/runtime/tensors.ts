@@ -1,5 +1,6 @@
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
+export type { Tensor } from 'onnxruntime-node';
 import type { ExampleValue } from '../models/example';
 import { floatOfHalf } from './half';
 
