@@ -26,3 +26,14 @@ export function stringAttribute(node: NodeProto, name: string, absent: string): 
 export function tensorAttribute(node: NodeProto, name: string): TensorProto | undefined {
   return find(node, name)?.t;
 }
+
+/** Name of an output, which the node gives from now on if it did not so far. */
+export function outputOf({ output }: NodeProto, place: number): string {
+  while (output.length <= place) {
+    output.push('');
+  }
+  const known = output[place] ?? '';
+  const name = known === '' ? `${output[0] ?? ''}/output_${place}` : known;
+  output[place] = name;
+  return name;
+}

@@ -1,6 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Attribute, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
+import { outputOf } from '../../models/onnx/node-attributes';
 import type { Shape, ValueShapes } from '../../models/onnx/value-shapes';
 import type { ValueTypes } from '../../models/onnx/value-types';
 import { UserError } from '../../user-error';
@@ -53,15 +54,7 @@ export class NodeGradient {
 
   /** Name of an output that the forward node may not have had so far. */
   public output(place: number): Value {
-    const { output, name } = this.node;
-    while (output.length < place) {
-      output.push('');
-    }
-    const known = output[place] ?? '';
-    if (known !== '') {
-      return known;
-    }
-    return (output[place] = `${output[0] ?? name}/output_${place}`);
+    return outputOf(this.node, place);
   }
 
   public shapeOf(value: Value): Shape | undefined {

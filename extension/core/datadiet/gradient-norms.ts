@@ -1,0 +1,97 @@
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { NodeProto } from '../onnx/proto/onnx_pb';
+import { GraphIndex, operatorName } from '../models/onnx/graph-index';
+import { ValueShapes } from '../models/onnx/value-shapes';
+import { backward } from '../training/backward';
+import type { ShapedValue } from '../training/losses';
+import { UserError } from '../user-error';
+import { NormEmitter, normRules } from './norm-rules';
+import type { UseGradient } from './norm-rules';
+
+/** One place at which the forward pass reads a parameter. */
+interface Use {
+  readonly node: NodeProto;
+  readonly place: number;
+}
+
+/** Operators that hand a parameter on with the same numbers. */
+const passing: ReadonlySet<string> = new Set([
+  'Identity',
+  'Transpose',
+  'Reshape',
+  'Cast',
+  'Unsqueeze',
+]);
+
+/**
+ * Emits ‖∇ℓᵢ‖² over `parameters` for each example i of a batch: float32 [batch] (GraNd squared, arXiv
+ * 2107.07075, definition 2.1), without a backward pass per example. `losses` [batch] must be each of its
+ * own example alone, which is so where batch norms take their running statistics. Closed forms of the
+ * operators that read parameters are in norm-rules.ts; where a parameter is read at several places its
+ * gradients per example are added before the norm.
+ * @throws UserError naming a node that reads a parameter in a way without such a form.
+ */
+export function emitGradientNorms(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+): Value {
+  const proto = graph.graph;
+  const index = new GraphIndex(proto, proto.name);
+  const shapes = new ValueShapes(proto, index);
+  const uses = new Map(parameters.map((name) => [name, usesOf(index, name)]));
+  const readers = new Set([...uses.values()].flat().map(({ node }) => node));
+  const total = graph.op('ReduceSum', [losses.value], { keepdims: 0 });
+  const outputs = [...readers].map(({ output }) => output[0] ?? '');
+  const deltas = backward(graph, total, outputs);
+  return graph.within('norms', () => {
+    const emitter = new NormEmitter(graph, shapes, losses);
+    const terms = parameters.flatMap((name) => {
+      const gradients = (uses.get(name) ?? []).map(({ node, place }) => {
+        const rule = normRules[operatorName(node)]?.[place];
+        if (rule === undefined) {
+          throw noForm(node);
+        }
+        return rule(emitter, node, deltas.get(node.output[0] ?? '') ?? '');
+      });
+      const [only, ...more] = gradients;
+      if (only === undefined) {
+        return [];
+      }
+      return more.length === 0 ? [only.squaredNorm()] : [addedNorm(emitter, gradients)];
+    });
+    return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
+  });
+}
+
+function addedNorm(emitter: NormEmitter, gradients: readonly UseGradient[]): Value {
+  const flat = gradients.map((gradient) => emitter.flat(gradient.perExample()));
+  return emitter.sumSquares(emitter.graph.op('Sum', flat), [1]);
+}
+
+/** Where a parameter is read, behind operators that only hand it on where it is read but once. */
+function usesOf(index: GraphIndex, name: string): Use[] {
+  const nodes = index.consumersOf(name);
+  const [only] = nodes;
+  if (
+    nodes.length === 1 &&
+    only !== undefined &&
+    passing.has(only.op) &&
+    only.proto.input[0] === name
+  ) {
+    return usesOf(index, only.outputs[0] ?? '');
+  }
+  return nodes.flatMap(({ proto: node }) =>
+    node.input.flatMap((input, place) => (input === name ? [{ node, place }] : [])),
+  );
+}
+
+function noForm(node: NodeProto): UserError {
+  return new UserError(
+    `${operatorName(node)} reads a parameter in a way without per-example norms.`,
+    {
+      field: node.name,
+      remedy: 'Score by EL2N, or leave this parameter out.',
+    },
+  );
+}

@@ -1,0 +1,48 @@
+/** Ranks from 1 on; equal values share the mean of their ranks. */
+export function ranks(values: Float64Array): Float64Array {
+  const order = Array.from(values.keys()).sort((a, b) => compare(values[a] ?? 0, values[b] ?? 0));
+  const result = new Float64Array(values.length);
+  for (let start = 0; start < order.length;) {
+    let end = start + 1;
+    while (end < order.length && values[order[end] ?? 0] === values[order[start] ?? 0]) {
+      end++;
+    }
+    for (const place of order.slice(start, end)) {
+      result[place] = (start + 1 + end) / 2;
+    }
+    start = end;
+  }
+  return result;
+}
+
+/** Two infinite values are equal, where their difference is none. */
+function compare(a: number, b: number): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Spearman's rank correlation: Pearson's of the ranks. Undefined where one side is all equal. */
+export function spearman(a: Float64Array, b: Float64Array): number | undefined {
+  const [x, y] = [ranks(a), ranks(b)];
+  const mean = (x.length + 1) / 2;
+  let [covariance, varianceX, varianceY] = [0, 0, 0];
+  x.forEach((rank, i) => {
+    const [dx, dy] = [rank - mean, (y[i] ?? 0) - mean];
+    covariance += dx * dy;
+    varianceX += dx * dx;
+    varianceY += dy * dy;
+  });
+  return varianceX === 0 || varianceY === 0
+    ? undefined
+    : covariance / Math.sqrt(varianceX * varianceY);
+}
+
+/**
+ * How far runs agree on the order of the examples: the mean of Spearman's correlation over all pairs of
+ * runs. Undefined for fewer than two runs, or where none has an order.
+ */
+export function interRunSpearman(runs: readonly Float64Array[]): number | undefined {
+  const found = runs.flatMap((run, i) =>
+    runs.slice(i + 1).flatMap((other) => spearman(run, other) ?? []),
+  );
+  return found.length === 0 ? undefined : found.reduce((sum, one) => sum + one, 0) / found.length;
+}
