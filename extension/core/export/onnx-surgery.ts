@@ -5,7 +5,7 @@ import type { OnnxModel } from '../models/onnx/onnx-model';
 import { removeBranches } from '../models/onnx/removal-nodes';
 import type { RemainingGraph } from '../models/onnx/removal-nodes';
 import { StoredGraph } from '../models/onnx/stored-graph';
-import { normalizationNodes } from '../onnx/normalization-nodes';
+import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -36,6 +36,9 @@ export async function removeFromGraph(
     const [add, norm] = parts;
     if (!parts.some(wanted)) {
       return [];
+    }
+    if (norm !== undefined && add !== undefined && !wanted(norm)) {
+      return sumNodes(add.inputs.map(remaining.resolve), add.outputs[0] ?? '');
     }
     const copy = renameInputs(proto, remaining.resolve);
     const sumIsGone = norm !== undefined && add !== undefined && removedSum(add, remaining);

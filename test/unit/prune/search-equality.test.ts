@@ -6,6 +6,7 @@ import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
 import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runSearch } from './run-search';
 
@@ -85,9 +86,12 @@ describe('exact search', () => {
     );
   }, 300_000);
 
-  it.each(['gemma2', 'olmo2', 'gpt2'])('does so for %s', async (name) => {
+  it.each([
+    ...['gemma2', 'olmo2', 'gpt2'].map(fixture),
+    ...['bert-fused', 'gpt-neox-dynamo', 'llama-fused', 'gemma2-legacy'].map(onnxFixture),
+  ])('does so for %s', async (folder) => {
     const run = {
-      folder: fixture(name),
+      folder,
       sequences: [
         [3, 14, 15, 9, 26, 5, 35, 8],
         [9, 7, 9, 32, 3, 8, 46, 26],

@@ -153,7 +153,7 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   const activation = producer && lastActivation(producer, rank, summary.opset);
   return {
     name,
-    value: activation === undefined ? name : (producer?.inputs[0] ?? name),
+    value: (activation && producer?.inputs[0]) ?? name,
     givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
     ...(activation === undefined ? {} : { activation }),
   };

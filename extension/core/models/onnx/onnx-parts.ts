@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { normalizationNodes } from '../../onnx/normalization-nodes';
+import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -111,13 +111,4 @@ function identity(input: string, output: string): NodeProto {
     input: [input],
     output: [output],
   });
-}
-
-function sumNodes(terms: readonly string[], output: string): NodeProto[] {
-  const add = (a: string, b: string, sum: string): NodeProto =>
-    create(NodeProtoSchema, { name: sum, opType: 'Add', input: [a, b], output: [sum] });
-  const [a = '', b = '', bias] = terms;
-  return bias === undefined
-    ? [add(a, b, output)]
-    : [add(a, b, `${output}/unbiased`), add(`${output}/unbiased`, bias, output)];
 }
