@@ -2,7 +2,7 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
+import type { Evaluation, EvaluationResult } from '../../../extension/core/evaluate/evaluation';
 import type { PruneResult } from '../../../extension/core/export/prune-result';
 import type { OnnxSummary } from '../../../extension/core/models/onnx/onnx-summary';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';

@@ -87,7 +87,7 @@ describe('exact search', () => {
   }, 300_000);
 
   it.each([
-    ...['gemma2', 'olmo2', 'gpt2'].map(fixture),
+    ...['gemma2', 'olmo2', 'gpt2'].map((name) => fixture(name)),
     ...['bert-fused', 'gpt-neox-dynamo', 'llama-fused', 'gemma2-legacy'].map(onnxFixture),
   ])('does so for %s', async (folder) => {
     const run = {

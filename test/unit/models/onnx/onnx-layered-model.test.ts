@@ -21,8 +21,9 @@ async function logitsWithout(name: string, ids: readonly string[]): Promise<Floa
   try {
     let state = await executor.embed(exampleOf(name));
     for (const [index, { id }] of model.summary.sublayers.entries()) {
-      const way = ids.includes(id) ? executor.skip : executor.run;
-      [state = state] = await way.call(executor, index, [state]);
+      [state = state] = ids.includes(id)
+        ? await executor.skip(index, [state])
+        : await executor.run(index, [state]);
     }
     return await executor.logits(state);
   } finally {
