@@ -1,11 +1,12 @@
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
+import { readArchitecture } from '../models/open-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import type { ByteCopier } from './byte-copier';
 import { modellingFile, modellingModule } from './modelling-file';
 import { buildOnnxGraph, planOnnxData, writeOnnx } from './onnx-writer';
-import { baseModelType, describeLoading, rewriteConfig } from './pruned-config';
+import { describeLoading, rewriteConfig } from './pruned-config';
 import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
 import { writtenLogits, writtenOnnxLogits } from './verify';
@@ -55,7 +56,11 @@ export function safetensorsWriter(
     texts: {
       'config.json': rewriteConfig(configText, removal),
       ...(withModellingFile
-        ? { [`${modellingModule}.py`]: modellingFile(baseModelType(architecture)) }
+        ? {
+            [`${modellingModule}.py`]: modellingFile(
+              readArchitecture(configText, model.summary.path).architecture,
+            ),
+          }
         : {}),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),

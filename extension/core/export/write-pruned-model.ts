@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isGguf, locateModel } from '../checkpoints/model-folder';
+import { elementCount } from '../checkpoints/lazy-tensor';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -16,6 +17,7 @@ import type { Removal } from './removal';
 import { copySideFile, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
 import { compareLogits, sourceLogits, verificationTokens } from './verify';
+import { removedTensors } from './weight-plan';
 import { onnxWriter, safetensorsWriter } from './weight-writers';
 import type { PruneSource } from './weight-writers';
 import { onPath } from './write-errors';
@@ -131,10 +133,10 @@ async function writeChecked(
   const actual = await writer.logits(output.partial, ids);
   const verification = compareLogits(expected, actual, ids.length, output.path);
 
-  const gone = new Set(removal.removed);
-  const parametersAfter = summary.sublayers
-    .filter(({ id }) => gone.has(id))
-    .reduce((left, { parameters }) => left - parameters, summary.parameters);
+  const parametersAfter = removedTensors(source.model, removal).reduce(
+    (left, { shape }) => left - elementCount(shape),
+    summary.parameters,
+  );
   const written = { format, loadsWith: writer.loadsWith, parametersAfter, verification };
   const manifest = await describeResult(summary, removal, written);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
