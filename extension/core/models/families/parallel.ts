@@ -18,17 +18,17 @@ const falconBranches = {
   },
 } as const;
 
-/** Norms of attention and feed-forward: one for both, or one each. */
-function falconNorms(config: ModelConfig): [attention: string, feedforward: string] {
-  const {
-    new_decoder_architecture: isNew,
-    parallel_attn: parallel,
-    num_ln_in_parallel_attn: norms,
-  } = config;
-  if (isNew && (norms ?? 2) === 2) {
-    return ['ln_attn', 'ln_mlp'];
-  }
-  return [attention.norm, parallel ? attention.norm : feedforward.norm];
+/** One norm for both branches, or one each. */
+function falconForm(config: ModelConfig): Partial<Architecture> {
+  const { parallel_attn: parallel, new_decoder_architecture: isNew } = config;
+  const hasOwnNorms = isNew && (config.num_ln_in_parallel_attn ?? 2) === 2;
+  const norms = parallel ? [attention.norm, attention.norm] : [attention.norm, feedforward.norm];
+  const [first = '', second = ''] = hasOwnNorms ? ['ln_attn', 'ln_mlp'] : norms;
+  return {
+    parallel,
+    attention: { ...falconBranches.attention, norm: first },
+    feedforward: { ...falconBranches.feedforward, norm: second },
+  };
 }
 
 function withNorms(
@@ -147,14 +147,7 @@ export const parallelFamilies: readonly Architecture[] = [
     norm: 'layer',
     ...falconBranches,
     biases: ({ bias }) => allBiases(bias),
-    form: (config) => {
-      const [first, second] = falconNorms(config);
-      return {
-        parallel: config.parallel_attn,
-        attention: { ...falconBranches.attention, norm: first },
-        feedforward: { ...falconBranches.feedforward, norm: second },
-      };
-    },
+    form: falconForm,
   },
   {
     ...base,
