@@ -12,7 +12,6 @@ import {
   TensorProto_DataType as DataType,
 } from '../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
-import type { OnnxSource } from './onnx-writer';
 
 /**
  * The graph of a model without some of its branches: nodes, weights, inputs and outputs that only
@@ -21,7 +20,7 @@ import type { OnnxSource } from './onnx-writer';
 export async function removeFromGraph(
   model: OnnxModel,
   removed: ReadonlySet<number>,
-): Promise<OnnxSource> {
+): Promise<StoredGraph> {
   const { file, index } = model;
   const branches = model.branches.filter((_, i) => removed.has(i));
   const remaining = removeBranches(index, branches);

@@ -1,18 +1,20 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
 import { idsOf } from '../models/example';
 import type { ModelInput } from '../models/example';
+import { readArchitecture } from '../models/open-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import type { ByteCopier } from './byte-copier';
 import { modellingFile, modellingModule } from './modelling-file';
 import { buildOnnxGraph, planOnnxData, writeOnnx } from './onnx-writer';
-import { baseModelType, describeLoading, rewriteConfig } from './pruned-config';
+import { describeLoading, rewriteConfig } from './pruned-config';
 import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
 import { writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
-import { planShards, planTensors } from './weight-plan';
+import { planShards, planTensors, removedTensors } from './weight-plan';
 
 /** A model in safetensors, and what its writers need of it. */
 export interface CheckpointSource {
@@ -27,6 +29,8 @@ export interface CheckpointSource {
 export interface WeightWriter {
   /** Bytes of weights. */
   readonly bytes: number;
+  /** Number of weights. */
+  readonly parameters: number;
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: string;
   /** Small files by name, config.json among them. */
@@ -52,16 +56,29 @@ export function safetensorsWriter(
     bytes: shards
       .flatMap(({ tensors }) => tensors)
       .reduce((sum, { tensor }) => sum + tensor.length, 0),
+    parameters: parametersAfter(model, removal),
     loadsWith: describeLoading(architecture, withModellingFile),
     texts: {
       'config.json': rewriteConfig(configText, removal),
       ...(withModellingFile
-        ? { [`${modellingModule}.py`]: modellingFile(baseModelType(architecture)) }
+        ? {
+            [`${modellingModule}.py`]: modellingFile(
+              readArchitecture(configText, model.summary.path).architecture,
+            ),
+          }
         : {}),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
     output: async (folder, input) => writtenLogits(folder, input, options, context),
   };
+}
+
+/** Weights left: what a removed sublayer shares with another stays. */
+function parametersAfter(model: LayeredModel, removal: Removal): number {
+  return removedTensors(model, removal).reduce(
+    (left, { shape }) => left - elementCount(shape),
+    model.summary.parameters,
+  );
 }
 
 /** One ONNX graph with its weights in a file beside it. */
@@ -82,6 +99,7 @@ export function onnxWriter(
   };
   return {
     bytes: planOnnxData(graph).bytes,
+    parameters: parametersAfter(source.model, removal),
     loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${cachedBlocks.length} key/value caches named as optimum does.`,
     texts: {
       'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),

@@ -106,11 +106,8 @@ async function writeChecked(
   const compared = input instanceof Int32Array ? input.length : 1;
   const verification = compareLogits(expected, actual, compared, output.path);
 
-  const gone = new Set(removal.removed);
-  const parametersAfter = summary.sublayers
-    .filter(({ id }) => gone.has(id))
-    .reduce((left, { parameters }) => left - parameters, summary.parameters);
-  const written = { format, loadsWith: writer.loadsWith, parametersAfter, verification };
+  const { loadsWith, parameters } = writer;
+  const written = { format, loadsWith, parametersAfter: parameters, verification };
   const manifest = await describeResult(summary, removal, written);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await sizesOf(output.partial, weights);

@@ -16,7 +16,7 @@ export interface SublayerSummary {
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
-  /** Number of weights, norms and biases included. */
+  /** Number of weights, norms and biases included, but for those that another sublayer uses too. */
   readonly parameters: number;
   /** Bytes of those weights as stored in the checkpoint. */
   readonly bytes: number;

@@ -5,6 +5,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
+import type { Architecture } from './architecture';
 import { architectures, knownArchitecture } from './architectures';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf-model';
@@ -15,7 +16,7 @@ import type { ModelSummary, SublayerSummary } from './model-summary';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
-import { sublayerTensors, TransformerModel } from './transformer-model';
+import { sublayerLinears, sublayerTensors, TransformerModel } from './transformer-model';
 
 /**
  * Opens a model from its folder or any of its files. Only headers are read.
@@ -29,19 +30,7 @@ export async function openModel(path: string): Promise<LayeredModel> {
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
-  const modelType = readModelType(configText);
-  const architecture = knownArchitecture(baseType(modelType));
-  if (modelType !== undefined && architecture === undefined) {
-    throw new UserError(`Architecture "${modelType}" is not known.`, {
-      file: folder.config,
-      field: 'model_type',
-      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
-    });
-  }
-  const config = parseModelConfig(configText, folder.config, architecture?.config);
-  if (architecture === undefined) {
-    throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
-  }
+  const { architecture, config } = readArchitecture(configText, folder.config);
   if (config.quantization_config !== null && config.quantization_config !== undefined) {
     throw new UserError(
       `The weights are quantized (${config.quantization_config.quant_method ?? 'method not named'}), which cannot be run yet.`,
@@ -58,6 +47,30 @@ export async function openModel(path: string): Promise<LayeredModel> {
   const tensors = [...checkpoint.tensors.values()];
   const summary = summarize(folder, config, layout, tensors, fingerprint);
   return new TransformerModel(summary, checkpoint.files, layout);
+}
+
+/**
+ * The family of a config.json, in the form it asks for, and its fields.
+ * @throws UserError for an unknown family or a field that cannot be read.
+ */
+export function readArchitecture(
+  configText: string,
+  file: string,
+): { architecture: Architecture; config: ModelConfig } {
+  const modelType = readModelType(configText);
+  const architecture = knownArchitecture(baseType(modelType));
+  if (modelType !== undefined && architecture === undefined) {
+    throw new UserError(`Architecture "${modelType}" is not known.`, {
+      file: file,
+      field: 'model_type',
+      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+    });
+  }
+  const config = parseModelConfig(configText, file, architecture?.config);
+  if (architecture === undefined) {
+    throw new UserError('The field is missing.', { file: file, field: 'model_type' });
+  }
+  return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
 }
 
 /** Prefix of `model_type` in folders that Espalier has written; see export/. */
@@ -95,7 +108,7 @@ function summarize(
     vocabularySize: config.vocab_size,
     maxPositions: config.max_position_embeddings,
     tiedHead: layout.tiedHead,
-    sublayers: layout.sublayers.map((sublayer) => summarizeSublayer(sublayer, layout)),
+    sublayers: summarizeSublayers(layout),
     fingerprint,
     warnings:
       firstUnused === undefined
@@ -106,21 +119,32 @@ function summarize(
   };
 }
 
+function summarizeSublayers(layout: TransformerLayout): SublayerSummary[] {
+  const users = new Map<LazyTensor, number>();
+  for (const tensor of layout.sublayers.flatMap(sublayerTensors)) {
+    users.set(tensor, (users.get(tensor) ?? 0) + 1);
+  }
+  return layout.sublayers.map((sublayer) => {
+    const own = sublayerTensors(sublayer).filter((tensor) => users.get(tensor) === 1);
+    return summarizeSublayer(sublayer, own, layout);
+  });
+}
+
 function summarizeSublayer(
   sublayer: TransformerSublayer,
+  own: readonly LazyTensor[],
   layout: TransformerLayout,
 ): SublayerSummary {
-  const tensors = sublayerTensors(sublayer);
   const { numKeyValueHeads, headDim } = layout.attention;
-  const [first] = tensors;
+  const [first] = own;
   const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
   return {
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,
     kind: sublayer.kind,
-    parameters: sum(tensors, (tensor) => elementCount(tensor.shape)),
-    bytes: sum(tensors, (tensor) => tensor.length),
-    flopsPerToken: sum(tensors, ({ shape }) => (shape.length === 2 ? 2 * elementCount(shape) : 0)),
+    parameters: sum(own, (tensor) => elementCount(tensor.shape)),
+    bytes: sum(own, (tensor) => tensor.length),
+    flopsPerToken: sum(sublayerLinears(sublayer), ({ weight }) => 2 * elementCount(weight.shape)),
     kvBytesPerToken:
       sublayer.kind === 'attention' ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
   };

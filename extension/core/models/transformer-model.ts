@@ -16,6 +16,7 @@ import type {
   Values,
 } from './model-emitter';
 import { emitLinear, emitRows } from './linear';
+import type { Linear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
@@ -193,7 +194,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       embedding,
       ...(positions === undefined ? [] : [positions.weight]),
       ...partTensors(finalNorm),
-      head.weight,
+      ...partTensors(head),
       ...sublayers.flatMap(sublayerTensors),
     ];
     const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
@@ -247,15 +248,18 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 /** Every tensor of a sublayer, norms and biases included. */
 export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
   const { norm, postNorm } = sublayer.weights;
-  const linears =
-    sublayer.kind === 'attention'
-      ? [...sublayer.weights.queryKeyValue, sublayer.weights.output]
-      : [...sublayer.weights.gateUp, sublayer.weights.down];
   const queryKeyNorms =
     sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
       ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
-  return [norm, ...queryKeyNorms, ...linears, postNorm].flatMap(partTensors);
+  return [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm].flatMap(partTensors);
+}
+
+/** Every linear layer of a sublayer. */
+export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
+  return kind === 'attention'
+    ? [...weights.queryKeyValue, weights.output]
+    : [...weights.gateUp, weights.down];
 }
 
 /** Weight and bias of a norm or a linear layer, as far as there are any. */
