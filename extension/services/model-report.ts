@@ -1,6 +1,7 @@
 import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
+import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 
@@ -42,6 +43,9 @@ function facts(model: ModelSummary): string {
     [
       [l10n.t('Folder'), escapeMarkdown(model.path)],
       [l10n.t('Stored as'), escapeMarkdown(dtypes)],
+      ...(model.quantization === undefined
+        ? []
+        : [[l10n.t('Quantized by'), escapeMarkdown(describeQuantization(model.quantization))]]),
       [l10n.t('Hidden size'), String(model.hiddenSize)],
       [l10n.t('Vocabulary'), String(model.vocabularySize)],
       [l10n.t('Longest context'), l10n.t('{0} tokens', model.maxPositions)],

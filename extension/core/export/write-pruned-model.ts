@@ -11,6 +11,7 @@ import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
+import { requireConfigRewritable } from './pruned-config';
 import { checkRemoval } from './removal';
 import type { Removal } from './removal';
 import { copySideFile, findSideFiles } from './side-files';
@@ -66,6 +67,7 @@ export async function writePrunedModel(
     checkpoint: await openSafetensors(folder.weights),
     configText: await readFile(folder.config, 'utf8'),
   };
+  requireConfigRewritable(source.configText, folder.config, removal.blocks);
   const output = await OutputFolder.create(request.out, folder.path, request.overwrite);
   try {
     const result = await writeChecked(request, source, removal, output, context);

@@ -65,7 +65,7 @@ const configSchema = v.looseObject({
   residual_multiplier: v.optional(v.number(), 1),
   attention_multiplier: v.optional(v.number(), 1),
   logits_scaling: v.optional(positive, 1),
-  quantization_config: v.nullish(v.looseObject({ quant_method: v.optional(v.string()) })),
+  quantization_config: v.nullish(v.looseObject({})),
   /** Written by Espalier: sublayers that this checkpoint lacks. */
   espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),
 });

@@ -1,5 +1,5 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
@@ -11,7 +11,9 @@ import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
-import type { ModelSummary, SublayerSummary } from './model-summary';
+import type { ModelSummary, QuantizationSummary, SublayerSummary } from './model-summary';
+import { joinPacked } from './packed-checkpoint';
+import { readQuantization } from './quantization';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import { sublayerTensors, TransformerModel } from './transformer-model';
@@ -44,22 +46,41 @@ export async function openModel(path: string): Promise<LayeredModel> {
   if (architecture === undefined) {
     throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
   }
-  if (config.quantization_config !== null && config.quantization_config !== undefined) {
-    throw new UserError(
-      `The weights are quantized (${config.quantization_config.quant_method ?? 'method not named'}), which cannot be run yet.`,
-      {
-        file: folder.config,
-        field: 'quantization_config',
-        remedy: 'Use the original weights in float32, float16 or bfloat16.',
-      },
-    );
+  const quantization = config.quantization_config
+    ? readQuantization(config.quantization_config, folder.config)
+    : undefined;
+  if (quantization !== undefined && architecture.transposed === true) {
+    throw new UserError(`Quantized weights of ${architecture.modelType} models are not known.`, {
+      file: folder.config,
+      field: 'quantization_config',
+    });
   }
   const checkpoint = gguf?.checkpoint ?? (await openSafetensors(folder.weights));
-  const layout = layOutTransformer(architecture, config, folder, checkpoint);
+  const joined =
+    quantization === undefined
+      ? plainCheckpoint(checkpoint, folder.config)
+      : await joinPacked(checkpoint, quantization);
+  const layout = layOutTransformer(architecture, config, folder, joined);
   const fingerprint = await fingerprintModel(configText, checkpoint);
-  const tensors = [...checkpoint.tensors.values()];
-  const summary = summarize(folder, config, layout, tensors, fingerprint);
+  const summary = {
+    ...summarize(folder, config, layout, joined, fingerprint, quantization),
+    dtypes: bytesByDType(checkpoint),
+  };
   return new TransformerModel(summary, checkpoint.files, layout);
+}
+
+/** @throws UserError for packed weights that config.json says nothing of. */
+function plainCheckpoint(checkpoint: Checkpoint, config: string): Checkpoint {
+  const packed = [...checkpoint.tensors.keys()].find((name) => name.endsWith('.qweight'));
+  if (packed !== undefined) {
+    throw new UserError(`The weights are quantized (${packed}), but the field is missing.`, {
+      file: config,
+      field: 'quantization_config',
+      remedy:
+        'Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.',
+    });
+  }
+  return checkpoint;
 }
 
 /** Prefix of `model_type` in folders that Espalier has written; see export/. */
@@ -75,23 +96,21 @@ function summarize(
   folder: ModelFolder,
   config: ModelConfig,
   layout: TransformerLayout,
-  tensors: readonly LazyTensor[],
+  checkpoint: Checkpoint,
   fingerprint: string,
-): ModelSummary {
+  quantization: QuantizationSummary | undefined,
+): Omit<ModelSummary, 'dtypes'> {
+  const tensors = [...checkpoint.tensors.values()];
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
-  const dtypes: Record<string, number> = {};
-  for (const tensor of tensors) {
-    dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + tensor.length;
-  }
   const [firstUnused] = layout.unused;
   return {
     name: folder.name,
     path: folder.path,
     architecture: config.model_type,
+    ...(quantization === undefined ? {} : { quantization }),
     parameters: sum(used, (tensor) => elementCount(tensor.shape)),
     bytes: sum(tensors, (tensor) => tensor.length),
-    dtypes,
     blocks: config.num_hidden_layers,
     hiddenSize: config.hidden_size,
     vocabularySize: config.vocab_size,
@@ -99,13 +118,23 @@ function summarize(
     tiedHead: layout.tiedHead,
     sublayers: layout.sublayers.map((sublayer) => summarizeSublayer(sublayer, layout)),
     fingerprint,
-    warnings:
-      firstUnused === undefined
+    warnings: [
+      ...(quantization?.refusal === undefined ? [] : [quantization.refusal]),
+      ...(firstUnused === undefined
         ? []
         : [
             `${layout.unused.length} tensors of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
-          ],
+          ]),
+    ],
   };
+}
+
+function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
+  const bytes: Record<string, number> = {};
+  for (const { dtype, length } of tensors.values()) {
+    bytes[dtype] = (bytes[dtype] ?? 0) + length;
+  }
+  return bytes;
 }
 
 function summarizeSublayer(

@@ -17,6 +17,7 @@ import { emitLinear, emitRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
+import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 
@@ -128,6 +129,7 @@ export class TransformerModel implements LayeredModel {
   }
 
   public requireRunnable(): void {
+    requireRunnableQuantization(this.summary);
     const { embedding, positions, finalNorm, head, sublayers } = this.layout;
     const used = [
       embedding,
