@@ -2,6 +2,7 @@ import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import { sublayerKinds } from '../core/models/model-summary';
 import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
+import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 
@@ -43,6 +44,9 @@ function facts(model: ModelSummary): string {
     [
       [l10n.t('Folder'), escapeMarkdown(model.path)],
       [l10n.t('Stored as'), escapeMarkdown(dtypes)],
+      ...(model.quantization === undefined
+        ? []
+        : [[l10n.t('Quantized by'), escapeMarkdown(describeQuantization(model.quantization))]]),
       ...known(l10n.t('Hidden size'), model.hiddenSize, String),
       ...known(l10n.t('Vocabulary'), model.vocabularySize, String),
       ...known(l10n.t('Longest context'), model.maxPositions, (positions) =>

@@ -9,6 +9,7 @@ import { openModel } from '../models/open-model';
 import { UserError } from '../user-error';
 import { graphWriter } from './graph-writer';
 import type { OutputFormat } from './prune-result';
+import { requireConfigRewritable } from './pruned-config';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
@@ -62,6 +63,9 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
   const { weights, config } = await locateModel(modelPath);
   const checkpoint = await openSafetensors(weights);
   const parts = { model, emitter, checkpoint, configText: await readFile(config, 'utf8') };
+  const requireRewritable = (removal: Removal): void => {
+    requireConfigRewritable(parts.configText, config, removal.blocks);
+  };
   return {
     model,
     path,
@@ -71,10 +75,18 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
     writers: [
       [
         'safetensors',
-        (removal, options, context) =>
-          Promise.resolve(safetensorsWriter(parts, removal, options, context)),
+        (removal, options, context) => {
+          requireRewritable(removal);
+          return Promise.resolve(safetensorsWriter(parts, removal, options, context));
+        },
       ],
-      ['onnx', (removal, _, context) => Promise.resolve(onnxWriter(parts, removal, context))],
+      [
+        'onnx',
+        (removal, _, context) => {
+          requireRewritable(removal);
+          return Promise.resolve(onnxWriter(parts, removal, context));
+        },
+      ],
     ],
   };
 }

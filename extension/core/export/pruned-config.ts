@@ -3,6 +3,7 @@ import type { FormattingOptions, JSONPath } from 'jsonc-parser';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
 import { prunedTypePrefix } from '../models/open-model';
+import { UserError } from '../user-error';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { layOutRemoval } from './removal';
 
@@ -88,6 +89,7 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...perLayerLists(config, blocks),
     ...layerTypes(config, blocks),
     ...windowedFrom(config, blocks),
+    ...quantization(config, blocks),
     ...loading(config, absent.length > 0),
     espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
   };
@@ -137,6 +139,50 @@ function windowedFrom(config: Json, blocks: readonly number[]): Json {
     return {};
   }
   return { max_window_layers: blocks.filter((block) => block < first).length };
+}
+
+/** Modules that a quantization method is told to treat otherwise are named by block. */
+function quantization(config: Json, blocks: readonly number[]): Json {
+  const fields = config['quantization_config'];
+  if (typeof fields !== 'object' || fields === null) {
+    return {};
+  }
+  const named = Object.entries(fields).map(([field, value]): [string, unknown] => [
+    field,
+    Array.isArray(value) ? value.flatMap((name) => renumbered(name, blocks)) : value,
+  ]);
+  return { quantization_config: Object.fromEntries(named) };
+}
+
+/** `model.layers.3.mlp` in the new numbering; nothing where the block is gone. */
+function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
+  const [, before, number, after] =
+    typeof name === 'string' ? (/^((?:.*\.)?(?:layers|h)\.)(\d+)(\..*)?$/.exec(name) ?? []) : [];
+  if (number === undefined) {
+    return [name];
+  }
+  const block = blocks.indexOf(Number(number));
+  return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
+}
+
+/**
+ * Refuses a removal after which rules of config.json would mean other blocks.
+ * @throws UserError naming the field.
+ */
+export function requireConfigRewritable(
+  text: string,
+  file: string,
+  blocks: readonly number[],
+): void {
+  const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
+  const renumbers = blocks.some((source, block) => source !== block);
+  if (renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))) {
+    throw new UserError('Rules for single modules may name blocks by number, which would change.', {
+      file,
+      field: 'quantization_config.dynamic',
+      remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+    });
+  }
 }
 
 /** What decides which class loads the folder. */

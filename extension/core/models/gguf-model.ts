@@ -1,6 +1,6 @@
 import { readGgufHeader } from '../checkpoints/gguf';
 import type { GgufHeader } from '../checkpoints/gguf';
-import { readFloats } from '../checkpoints/read-floats';
+import { readFloats } from '../checkpoints/read-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 

@@ -73,7 +73,7 @@ const configSchema = v.looseObject({
   new_decoder_architecture: v.optional(v.boolean(), false),
   parallel_attn: v.optional(v.boolean(), true),
   num_ln_in_parallel_attn: optionalSize,
-  quantization_config: v.nullish(v.looseObject({ quant_method: v.optional(v.string()) })),
+  quantization_config: v.nullish(v.looseObject({})),
   /** Written by Espalier: sublayers that this checkpoint lacks. */
   espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),
 });

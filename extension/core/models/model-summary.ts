@@ -26,6 +26,20 @@ export interface SublayerSummary {
   readonly kvBytesPerToken: number;
 }
 
+/** How the weights of a checkpoint are quantized, as its config.json says. */
+export interface QuantizationSummary {
+  /** `quant_method` */
+  readonly method: string;
+  /** What the method itself calls the form of its tensors, such as `gptq_v2`, `gemm` or `nf4`. */
+  readonly form?: string | undefined;
+  /** Bits of a weight, where all have as many. */
+  readonly bits?: number | undefined;
+  /** Number of weights that share a scale, where config.json says so. */
+  readonly groupSize?: number | undefined;
+  /** Why the model can be inspected but not run, as a sentence; absent where it runs. */
+  readonly refusal?: string | undefined;
+}
+
 /** What `inspect` reports of a model, read from headers alone. */
 export interface ModelSummary {
   /** Name shown to people: the model folder's name. */
@@ -34,6 +48,8 @@ export interface ModelSummary {
   readonly path: string;
   /** `model_type` of config.json, or `onnx`. */
   readonly architecture: string;
+  /** Absent where weights are plain numbers, and in GGUF files, whose dtypes tell. */
+  readonly quantization?: QuantizationSummary | undefined;
   readonly parameters: number;
   /** Bytes of all tensors in the checkpoint. */
   readonly bytes: number;

@@ -1,5 +1,5 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
@@ -12,8 +12,11 @@ import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
-import type { ModelSummary, SublayerSummary } from './model-summary';
+
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import type { ModelSummary, QuantizationSummary, SublayerSummary } from './model-summary';
+import { joinPacked } from './packed-checkpoint';
+import { readQuantization } from './quantization';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import { sublayerLinears, sublayerTensors, TransformerModel } from './transformer-model';
@@ -31,21 +34,26 @@ export async function openModel(path: string): Promise<LayeredModel> {
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
   const { architecture, config } = readArchitecture(configText, folder.config);
-  if (config.quantization_config !== null && config.quantization_config !== undefined) {
-    throw new UserError(
-      `The weights are quantized (${config.quantization_config.quant_method ?? 'method not named'}), which cannot be run yet.`,
-      {
-        file: folder.config,
-        field: 'quantization_config',
-        remedy: 'Use the original weights in float32, float16 or bfloat16.',
-      },
-    );
+  const quantization = config.quantization_config
+    ? readQuantization(config.quantization_config, folder.config)
+    : undefined;
+  if (quantization !== undefined && architecture.transposed === true) {
+    throw new UserError(`Quantized weights of ${architecture.modelType} models are not known.`, {
+      file: folder.config,
+      field: 'quantization_config',
+    });
   }
   const checkpoint = gguf?.checkpoint ?? (await openSafetensors(folder.weights));
-  const layout = layOutTransformer(architecture, config, folder, checkpoint);
+  const joined =
+    quantization === undefined
+      ? plainCheckpoint(checkpoint, folder.config)
+      : await joinPacked(checkpoint, quantization);
+  const layout = layOutTransformer(architecture, config, folder, joined);
   const fingerprint = await fingerprintModel(configText, checkpoint);
-  const tensors = [...checkpoint.tensors.values()];
-  const summary = summarize(folder, config, layout, tensors, fingerprint);
+  const summary = {
+    ...summarize(folder, config, layout, joined, fingerprint, quantization),
+    dtypes: bytesByDType(checkpoint),
+  };
   return new TransformerModel(summary, checkpoint.files, layout);
 }
 
@@ -73,6 +81,20 @@ export function readArchitecture(
   return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
 }
 
+/** @throws UserError for packed weights that config.json says nothing of. */
+function plainCheckpoint(checkpoint: Checkpoint, config: string): Checkpoint {
+  const packed = [...checkpoint.tensors.keys()].find((name) => name.endsWith('.qweight'));
+  if (packed !== undefined) {
+    throw new UserError(`The weights are quantized (${packed}), but the field is missing.`, {
+      file: config,
+      field: 'quantization_config',
+      remedy:
+        'Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.',
+    });
+  }
+  return checkpoint;
+}
+
 /** Prefix of `model_type` in folders that Espalier has written; see export/. */
 export const prunedTypePrefix = 'espalier-';
 
@@ -86,23 +108,21 @@ function summarize(
   folder: ModelFolder,
   config: ModelConfig,
   layout: TransformerLayout,
-  tensors: readonly LazyTensor[],
+  checkpoint: Checkpoint,
   fingerprint: string,
-): ModelSummary {
+  quantization: QuantizationSummary | undefined,
+): Omit<ModelSummary, 'dtypes'> {
+  const tensors = [...checkpoint.tensors.values()];
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
-  const dtypes: Record<string, number> = {};
-  for (const tensor of tensors) {
-    dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + tensor.length;
-  }
   const [firstUnused] = layout.unused;
   return {
     name: folder.name,
     path: folder.path,
     architecture: config.model_type,
+    ...(quantization === undefined ? {} : { quantization }),
     parameters: sum(used, (tensor) => elementCount(tensor.shape)),
     bytes: sum(tensors, (tensor) => tensor.length),
-    dtypes,
     blocks: config.num_hidden_layers,
     hiddenSize: config.hidden_size,
     vocabularySize: config.vocab_size,
@@ -110,12 +130,14 @@ function summarize(
     tiedHead: layout.tiedHead,
     sublayers: summarizeSublayers(layout),
     fingerprint,
-    warnings:
-      firstUnused === undefined
+    warnings: [
+      ...(quantization?.refusal === undefined ? [] : [quantization.refusal]),
+      ...(firstUnused === undefined
         ? []
         : [
             `${layout.unused.length} tensors of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
-          ],
+          ]),
+    ],
   };
 }
 
@@ -128,6 +150,14 @@ function summarizeSublayers(layout: TransformerLayout): SublayerSummary[] {
     const own = sublayerTensors(sublayer).filter((tensor) => users.get(tensor) === 1);
     return summarizeSublayer(sublayer, own, layout);
   });
+}
+
+function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
+  const bytes: Record<string, number> = {};
+  for (const { dtype, length } of tensors.values()) {
+    bytes[dtype] = (bytes[dtype] ?? 0) + length;
+  }
+  return bytes;
 }
 
 function summarizeSublayer(

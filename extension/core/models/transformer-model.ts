@@ -20,6 +20,7 @@ import type { Linear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
+import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
@@ -189,6 +190,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public requireRunnable(): void {
+    requireRunnableQuantization(this.summary);
     const { embedding, positions, finalNorm, head, sublayers } = this.layout;
     const used = [
       embedding,

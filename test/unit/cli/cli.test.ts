@@ -11,6 +11,7 @@ import type { DeviceReport } from '../../../extension/core/runtime/device';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { quantizedFixture } from '../quantized-fixtures';
 import { runCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
@@ -32,6 +33,17 @@ describe('espalier', () => {
     expect(summary.sublayers.map(({ id }) => id)).toContain('block.3.feedforward');
     const inBlocks = summary.sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
     expect(inBlocks).toBeLessThan(summary.parameters);
+  });
+
+  it('inspects quantized models, and says what can be run', async () => {
+    const awq = await runCli(['inspect', quantizedFixture('awq')]);
+    expect(awq.stdout).toMatch(/quantized: awq \(gemm\), 4 bits, groups of 32, run as float32/);
+    expect(awq.stdout).toMatch(/stored as: .*I32/);
+    const listed = await runCli(['inspect', quantizedFixture('bnb-nf4')]);
+    expect(listed.code).toBe(0);
+    expect(listed.stderr).toMatch(/can be inspected, but not run/);
+    const refused = await runCli(['evaluate', quantizedFixture('bnb-nf4'), '--device', 'cpu']);
+    expect(refused.code).toBe(1);
   });
 
   it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {

@@ -115,7 +115,7 @@ describe('config.json', () => {
     ['num_key_value_heads', 3],
     ['hidden_act', 'swoosh'],
     ['rope_scaling', { rope_type: 'spiral', factor: 2 }],
-    ['quantization_config', { quant_method: 'gptq', bits: 4 }],
+    ['quantization_config', { quant_method: 'squeeze', bits: 4 }],
     ['quantization_config', {}],
   ])('with %s: %j is refused, naming the file and a field', async (field, value) => {
     const changes = { rope_parameters: undefined, [field]: value };
@@ -124,13 +124,6 @@ describe('config.json', () => {
     expect(subject.file).toBe(join(folder, 'config.json'));
     expect(subject.field).toBeDefined();
     expect(message).toContain(subject.field);
-  });
-
-  it('of a quantized model says which method and what to use instead', async () => {
-    const folder = withConfig('qwen2', { quantization_config: { quant_method: 'awq' } });
-    expect((await refusal(folder)).message).toMatch(
-      /quantization_config: The weights are quantized \(awq\).* Use the original weights/,
-    );
   });
 
   it.each([
