@@ -17,7 +17,17 @@ export const arrayTypes = {
 } as const;
 
 export type ArrayDType = keyof typeof arrayTypes;
-export type TypedArray = InstanceType<(typeof arrayTypes)[ArrayDType]>;
+export type TypedArray =
+  | Float64Array
+  | Float32Array
+  | BigInt64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | BigUint64Array
+  | Uint32Array
+  | Uint16Array
+  | Uint8Array;
 
 /** An array of numbers in memory, last axis fastest. */
 export interface NumericArray {
@@ -27,7 +37,7 @@ export interface NumericArray {
   readonly data: TypedArray;
 }
 
-/** `float32 [2, 3]`-like text for messages: `F32 [2, 3]`. */
+/** Such as `F32 [2, 3]`. */
 export function describeArray({ dtype, dims }: NumericArray): string {
   return `${dtype} [${dims.join(', ')}]`;
 }
