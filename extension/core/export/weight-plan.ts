@@ -39,7 +39,7 @@ export function planTensors(
       const block = newBlocks.get(place.block);
       return block === undefined || modules.has(`${place.block}.${place.module}`)
         ? []
-        : [{ name: `${model.blocksPrefix}${block}.${place.rest}`, tensor }];
+        : [{ name: `${place.prefix}${block}.${place.rest}`, tensor }];
     });
 }
 
@@ -47,14 +47,14 @@ export function planTensors(
 function placeInBlock(
   model: LayeredModel,
   name: string,
-): { block: number; module: string; rest: string } | undefined {
-  const { blocksPrefix } = model;
-  if (blocksPrefix === undefined || !name.startsWith(blocksPrefix)) {
+): { prefix: string; block: number; module: string; rest: string } | undefined {
+  const prefix = model.emitter?.blocksPrefix;
+  if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
   const [, number, rest = '', module = ''] =
-    /^(\d+)\.(([^.]*).*)$/.exec(name.slice(blocksPrefix.length)) ?? [];
-  return number === undefined ? undefined : { block: Number(number), module, rest };
+    /^(\d+)\.(([^.]*).*)$/.exec(name.slice(prefix.length)) ?? [];
+  return number === undefined ? undefined : { prefix, block: Number(number), module, rest };
 }
 
 /** Modules such as `3.self_attn`, whose tensors all go. */

@@ -92,6 +92,8 @@ export interface Architecture {
     readonly down: string;
   };
   readonly biases: (config: ModelConfig) => Biases;
+  /** Whether a block's feed-forward reads the block's input, beside its attention; no when absent. */
+  readonly parallel?: (config: ModelConfig) => boolean;
   /** One rotary embedding, one for each type of layer, or none. */
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
   /** Type of a block's attention where config.json has no `layer_types`. */

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import type { KeyValueCache } from './layered-model';
+import type { KeyValueCache } from './model-emitter';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';

@@ -12,6 +12,7 @@ import type { LayeredModel } from './layered-model';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
 import type { ModelSummary, SublayerSummary } from './model-summary';
+import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import { sublayerTensors, TransformerModel } from './transformer-model';
@@ -23,10 +24,7 @@ import { sublayerTensors, TransformerModel } from './transformer-model';
 export async function openModel(path: string): Promise<LayeredModel> {
   const onnx = await locateOnnx(path);
   if (onnx !== undefined) {
-    throw new UserError('ONNX models can be inspected, but not yet run layer by layer.', {
-      file: onnx,
-      remedy: 'Use the safetensors folder it was exported from.',
-    });
+    return OnnxLayeredModel.open(onnx);
   }
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;

@@ -38,6 +38,8 @@ export interface TransformerLayout {
   readonly head: Linear;
   readonly tiedHead: boolean;
   readonly sublayers: readonly TransformerSublayer[];
+  /** Whether a block's feed-forward reads the block's input, beside its attention. */
+  readonly parallel: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Tensors of the checkpoint that no part of the model uses. */
@@ -140,6 +142,7 @@ export function layOutTransformer(
     head: { weight: head },
     tiedHead: config.tie_word_embeddings,
     sublayers,
+    parallel: architecture.parallel?.(config) ?? false,
     blocksPrefix,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
