@@ -1,3 +1,5 @@
+import { halfToNumber, numberToHalf } from './half';
+
 /** How the elements of each dtype (named as safetensors does) are held. */
 export const arrayTypes = {
   F64: Float64Array,
@@ -38,6 +40,45 @@ export interface NumericArray {
 }
 
 /** Such as `F32 [2, 3]`. */
-export function describeArray({ dtype, dims }: NumericArray): string {
+export function describeArray({
+  dtype,
+  dims,
+}: {
+  readonly dtype: string;
+  readonly dims: readonly number[];
+}): string {
   return `${dtype} [${dims.join(', ')}]`;
+}
+
+const floats: ReadonlySet<string> = new Set<ArrayDType>(['F64', 'F32', 'F16']);
+
+/** Whether the values of a dtype may have fractions. */
+export const isFloat = (dtype: string): boolean => floats.has(dtype);
+
+export const isArrayDType = (dtype: string): dtype is ArrayDType =>
+  Object.hasOwn(arrayTypes, dtype);
+
+/** An element as a number; whole numbers beyond 2⁵³ are rounded. */
+export function numberAt({ dtype, data }: Pick<NumericArray, 'dtype' | 'data'>, i: number): number {
+  const value = Number(data[i]);
+  return dtype === 'F16' ? halfToNumber(value) : value;
+}
+
+/** Makes the elements of an array from numbers. */
+export function fillArray(
+  dtype: ArrayDType,
+  length: number,
+  valueAt: (i: number) => number,
+): TypedArray {
+  const data = new arrayTypes[dtype](length);
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
+    for (let i = 0; i < length; i++) {
+      data[i] = BigInt(valueAt(i));
+    }
+  } else {
+    for (let i = 0; i < length; i++) {
+      data[i] = dtype === 'F16' ? numberToHalf(valueAt(i)) : valueAt(i);
+    }
+  }
+  return data;
 }
