@@ -81,7 +81,10 @@ export function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | un
   if (!/^past(?:_|\.|$)/.test(name) || shape === undefined) {
     return undefined;
   }
-  const dims = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : 0));
+  const isBatch = (size: string, axis: number): boolean => axis === 0 || /batch/i.test(size);
+  const dims = shape.map((size, axis) =>
+    typeof size === 'number' ? size : isBatch(size, axis) ? 1 : 0,
+  );
   if (!dims.includes(0) || !/^F(?:32|16)$/.test(dtype)) {
     return undefined;
   }
