@@ -94,7 +94,7 @@ describe('exact search', () => {
     300_000,
   );
 
-  it.each(['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new'])(
+  it.each(['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new', 'mixtral'])(
     'does so for %s',
     async (name) => {
       const run = {
