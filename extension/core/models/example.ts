@@ -26,6 +26,14 @@ export type Example = Readonly<Record<string, ExampleValue>>;
 /** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
 export type ModelInput = Int32Array | Example;
 
+/** The token ids of an input that is a text. */
+export function idsOf(input: ModelInput): Int32Array {
+  if (input instanceof Int32Array) {
+    return input;
+  }
+  throw new Error('a language model is run on token ids');
+}
+
 /** Token ids of a decoder's or encoder's text, by the name of the input. */
 const idNames = /^(?:decoder_)?input_ids$/;
 

@@ -43,6 +43,15 @@ export interface Step {
   readonly next: Readonly<Record<string, string>>;
 }
 
+/** What a model gives. */
+export interface ModelOutput {
+  readonly name: string;
+  /** Whether its last axis holds logits of classes or of a vocabulary. */
+  readonly givesScores: boolean;
+  /** What the model's own output applies to the last axis, where the epilogue leaves it out. */
+  readonly activation?: 'Softmax' | 'LogSoftmax';
+}
+
 /**
  * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
  * sublayer i: state → state, hᵢ₊₁ = hᵢ + f(hᵢ); epilogue(state) → output. The state is what must be
@@ -62,6 +71,7 @@ export interface LayeredModel {
   streamNames(index: number): { readonly before: string; readonly after: string };
   /** Its first output is the model's: logits [batch, sequence, vocabulary] of a language model. */
   readonly epilogue: GraphPart;
+  readonly output: ModelOutput;
   /**
    * Whether examples of equal shape can be joined along axis 0: side values then depend on the shape
    * alone.

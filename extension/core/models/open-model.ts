@@ -14,6 +14,7 @@ import type { Linear } from './linear';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
 import type { ModelSummary, SublayerSummary } from './model-summary';
+import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import { sublayerLinears, sublayerTensors, TransformerModel } from './transformer-model';
@@ -25,10 +26,7 @@ import { sublayerLinears, sublayerTensors, TransformerModel } from './transforme
 export async function openModel(path: string): Promise<LayeredModel> {
   const onnx = await locateOnnx(path);
   if (onnx !== undefined) {
-    throw new UserError('ONNX models can be inspected, but not yet run layer by layer.', {
-      file: onnx,
-      remedy: 'Use the safetensors folder it was exported from.',
-    });
+    return OnnxLayeredModel.open(onnx);
   }
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;

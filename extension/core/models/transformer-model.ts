@@ -6,7 +6,7 @@ import { emitAttention } from './attention';
 import { emitExperts } from './experts';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
-import type { GraphPart, InputPort, LayeredModel, Step } from './layered-model';
+import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
 import { stream } from './model-emitter';
 import type {
   CacheShape,
@@ -37,6 +37,7 @@ const blockInput = 'input';
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
 export class TransformerModel implements LayeredModel, ModelEmitter {
   public readonly inputs: readonly InputPort[] = tokenInputs;
+  public readonly output: ModelOutput = { name: 'logits', givesScores: true };
   public readonly joinsExamples = true;
 
   public constructor(

@@ -6,6 +6,7 @@ import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
 import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runSearch } from './run-search';
 
@@ -94,27 +95,29 @@ describe('exact search', () => {
     300_000,
   );
 
-  it.each(['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new', 'mixtral'])(
-    'does so for %s',
-    async (name) => {
-      const run = {
-        folder: fixture(name),
-        sequences: [
-          [3, 14, 15, 9, 26, 5, 35, 8],
-          [9, 7, 9, 32, 3, 8, 46, 26],
-        ],
-      };
-      const settings: Partial<SearchSettings> = {
-        budget: { kind: 'all' },
-        exclude: 0,
-        everyDistance: true,
-      };
-      const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
-      const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
-      expectSame(exact, naive);
-      expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
-    },
-  );
+  it.each([
+    ...['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new', 'mixtral'].map((name) =>
+      fixture(name),
+    ),
+    ...['bert-fused', 'gpt-neox-dynamo', 'llama-fused', 'gemma2-legacy'].map(onnxFixture),
+  ])('does so for %s', async (folder) => {
+    const run = {
+      folder,
+      sequences: [
+        [3, 14, 15, 9, 26, 5, 35, 8],
+        [9, 7, 9, 32, 3, 8, 46, 26],
+      ],
+    };
+    const settings: Partial<SearchSettings> = {
+      budget: { kind: 'all' },
+      exclude: 0,
+      everyDistance: true,
+    };
+    const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+    const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
+    expectSame(exact, naive);
+    expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
+  });
 
   it('gives the same result when resumed from any part of its journal', async () => {
     const folder = await makeRandomModel({ seed: 7, blocks: 3 });
