@@ -78,6 +78,25 @@ interface BranchNorms {
 }
 
 /**
+ * Mixtures of experts. Each expert has tensors of its own, `<module>.experts.<number>.<name>.weight`,
+ * or all share two: `<module>.experts.gate_up_proj` [experts, 2 · inner, hidden] and `.down_proj`
+ * [experts, hidden, inner].
+ */
+interface ExpertNames {
+  /** Modules that hold router and experts, of which a checkpoint has one. */
+  readonly modules: readonly string[];
+  readonly router: string;
+  /** Gate and up. */
+  readonly gateUp: readonly [string, string];
+  readonly down: string;
+  readonly inner: (config: ModelConfig) => number;
+  /** Whether the weights of a token's experts add up to 1. */
+  readonly normalized: (config: ModelConfig) => boolean;
+  /** Whether a block has experts, and not a feed-forward. */
+  readonly isSparse: (config: ConfigFields, block: number) => boolean;
+}
+
+/**
  * How a family of models differs from the others. All are decoder-only: token embedding, blocks of
  * attention and feed-forward, final norm, head. Names are below the block's
  * prefix.
@@ -108,6 +127,8 @@ export interface Architecture {
     readonly gateUp: Projection;
     readonly down: string;
   };
+  /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
+  readonly experts?: ExpertNames;
   readonly biases: (config: ModelConfig) => Biases;
   /**
    * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both

@@ -10,6 +10,7 @@ import { architectures, knownArchitecture } from './architectures';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
+import type { Linear } from './linear';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
 
@@ -129,6 +130,7 @@ function summarize(
     maxPositions: config.max_position_embeddings,
     tiedHead: layout.tiedHead,
     sublayers: summarizeSublayers(layout),
+    ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
     fingerprint,
     warnings: [
       ...(quantization?.refusal === undefined ? [] : [quantization.refusal]),
@@ -174,10 +176,23 @@ function summarizeSublayer(
     kind: sublayer.kind,
     parameters: sum(own, (tensor) => elementCount(tensor.shape)),
     bytes: sum(own, (tensor) => tensor.length),
-    flopsPerToken: sum(sublayerLinears(sublayer), ({ weight }) => 2 * elementCount(weight.shape)),
+    flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken:
       sublayer.kind === 'attention' ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
   };
+}
+
+/** Of a mixture of experts the router and the experts that a token is sent to. */
+function flopsPerToken(sublayer: TransformerSublayer): number {
+  const flops = (linears: readonly Linear[]): number =>
+    sum(linears, ({ weight }) => 2 * elementCount(weight.shape));
+  if (sublayer.kind !== 'expert') {
+    return flops(sublayerLinears(sublayer));
+  }
+  const { shape, weights } = sublayer;
+  const router = flops([weights.router]);
+  const all = flops(sublayerLinears(sublayer)) - router;
+  return router + (all * shape.perToken) / shape.count;
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {
