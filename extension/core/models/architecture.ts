@@ -36,6 +36,8 @@ export interface OuterNames {
   /** Learned positions, added to the embedding: row position + offset. */
   readonly positions?: { readonly name: string; readonly offset: number };
   readonly finalNorm: string;
+  /** `lm_head` when absent. */
+  readonly head?: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
 }

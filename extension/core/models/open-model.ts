@@ -5,6 +5,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
+import type { Architecture } from './architecture';
 import { architectures, knownArchitecture } from './architectures';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf-model';
@@ -33,19 +34,8 @@ export async function openModel(path: string): Promise<LayeredModel> {
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
-  const modelType = readModelType(configText);
-  const architecture = knownArchitecture(baseType(modelType));
-  if (modelType !== undefined && architecture === undefined) {
-    throw new UserError(`Architecture "${modelType}" is not known.`, {
-      file: folder.config,
-      field: 'model_type',
-      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
-    });
-  }
-  const config = parseModelConfig(configText, folder.config, architecture?.config);
-  if (architecture === undefined) {
-    throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
-  }
+  const architecture = gguf?.architecture ?? architectureOf(configText, folder);
+  const config = parseModelConfig(configText, folder.config, architecture.config);
   const quantization = config.quantization_config
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
@@ -67,6 +57,27 @@ export async function openModel(path: string): Promise<LayeredModel> {
     dtypes: bytesByDType(checkpoint),
   };
   return new TransformerModel(summary, checkpoint.files, layout);
+}
+
+/**
+ * The family that config.json names.
+ * @throws UserError when it is not known, or when config.json has other faults and names none.
+ */
+function architectureOf(configText: string, folder: ModelFolder): Architecture {
+  const modelType = readModelType(configText);
+  const architecture = knownArchitecture(baseType(modelType));
+  if (architecture !== undefined) {
+    return architecture;
+  }
+  if (modelType === undefined) {
+    parseModelConfig(configText, folder.config);
+    throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
+  }
+  throw new UserError(`Architecture "${modelType}" is not known.`, {
+    file: folder.config,
+    field: 'model_type',
+    remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+  });
 }
 
 /** @throws UserError for packed weights that config.json says nothing of. */

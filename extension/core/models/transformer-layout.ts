@@ -46,8 +46,6 @@ export interface TransformerLayout {
   readonly computed: readonly string[];
 }
 
-const headName = 'lm_head.weight';
-
 /** Older exports store the frequencies of rotary embeddings and the causal masks. */
 const isComputed = (name: string): boolean =>
   /\.(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/.test(name);
@@ -62,7 +60,7 @@ export function layOutTransformer(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): TransformerLayout {
-  const shape = readHeads(config, folder);
+  const shape = readHeads(config, folder, architecture);
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
       `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
@@ -90,6 +88,7 @@ export function layOutTransformer(
     config.vocab_size,
     hiddenSize,
   ]);
+  const headName = `${outer.head ?? 'lm_head'}.weight`;
   const head = config.tie_word_embeddings
     ? (tensors.takeIfPresent(headName, embedding.shape) ?? embedding)
     : tensors.take(headName, embedding.shape);
@@ -158,6 +157,7 @@ const plainScales: Scales = {
 function readHeads(
   config: ModelConfig,
   folder: ModelFolder,
+  architecture: Architecture,
 ): Pick<AttentionShape, 'hiddenSize' | 'numHeads' | 'numKeyValueHeads' | 'headDim'> {
   const { hidden_size: hiddenSize, num_attention_heads: numHeads } = config;
   const headDim = config.head_dim ?? hiddenSize / numHeads;
@@ -165,7 +165,11 @@ function readHeads(
   if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
     throw new UserError(
       `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
-      { file: folder.config, field: 'num_attention_heads', remedy: 'Mend config.json.' },
+      {
+        file: folder.config,
+        field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
+        remedy: 'Mend the field: the weights cannot be divided otherwise.',
+      },
     );
   }
   return { hiddenSize, numHeads, numKeyValueHeads, headDim };
@@ -274,7 +278,7 @@ class TensorFinder {
       throw new UserError('The checkpoint lacks this tensor.', {
         file: this.checkpoint.entry,
         field: name,
-        remedy: 'Weights and config.json do not belong together: download the model again.',
+        remedy: 'Weights and configuration do not belong together: download the model again.',
       });
     }
     return found;
@@ -288,11 +292,11 @@ class TensorFinder {
     this.left.delete(name);
     if (tensor.shape.join() !== shape.join()) {
       throw new UserError(
-        `Its shape is [${tensor.shape.join(', ')}], but config.json asks for [${shape.join(', ')}].`,
+        `Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
         {
           file: tensor.file,
           field: name,
-          remedy: 'Weights and config.json do not belong together: download the model again.',
+          remedy: 'Weights and configuration do not belong together: download the model again.',
         },
       );
     }
