@@ -1,9 +1,11 @@
 import { join } from 'node:path';
+import { loadExamples } from '../data/examples/load-examples';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel, ModelOutput } from '../models/layered-model';
 import { openModel } from '../models/open-model';
+import { vocabularyBounds } from '../models/example';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -26,6 +28,7 @@ export interface VerificationOptions {
  */
 const tolerance = 1e-4;
 const maxTokens = 64;
+const exampleLength = 16;
 /** Every vocabulary is larger. */
 const usualVocabulary = 100;
 const checkingStage = 'Checking the written model';
@@ -40,9 +43,14 @@ function verificationTokens(summary: LayeredModel['summary']): Int32Array {
   });
 }
 
-/** What the source and the result are compared on. */
-export function verificationInput({ summary }: LayeredModel): ModelInput {
-  return verificationTokens(summary);
+/** What the source and the result are compared on: the same in every run. */
+export async function verificationInput(model: LayeredModel, folder: string): Promise<ModelInput> {
+  if (model.emitter !== undefined) {
+    return verificationTokens(model.summary);
+  }
+  const request = { count: 1, seed: 1, length: exampleLength, bounds: vocabularyBounds(model) };
+  const { examples } = await loadExamples(request, model.inputs, folder);
+  return examples[0] ?? {};
 }
 
 /**

@@ -93,7 +93,7 @@ async function writeChecked(
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const input = verificationInput(source.model);
+  const input = await verificationInput(source.model, source.folder);
   const expected = await sourceLogits(source.model, removal.removed, input, options, context);
 
   const copier = new ByteCopier(writer.bytes, context);

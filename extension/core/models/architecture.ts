@@ -46,7 +46,7 @@ export interface OuterNames {
   readonly finalNorm: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
-  /** Names of the head, of which a checkpoint has one; `lm_head` when absent. */
+  /** The first of these names that the checkpoint has; `lm_head` when absent. */
   readonly heads?: readonly string[];
   readonly headBias?: boolean;
 }

@@ -34,7 +34,7 @@ export async function openModel(path: string): Promise<LayeredModel> {
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
-  const { architecture, config } = readArchitecture(configText, folder.config);
+  const { architecture, config } = readArchitecture(configText, folder.config, gguf?.architecture);
   const quantization = config.quantization_config
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
@@ -65,21 +65,32 @@ export async function openModel(path: string): Promise<LayeredModel> {
 export function readArchitecture(
   configText: string,
   file: string,
+  known?: Architecture,
 ): { architecture: Architecture; config: ModelConfig } {
+  const architecture = known ?? architectureOf(configText, file);
+  const config = parseModelConfig(configText, file, architecture.config);
+  return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
+}
+
+/**
+ * The family that config.json names.
+ * @throws UserError when it is not known, or when config.json has other faults and names none.
+ */
+function architectureOf(configText: string, file: string): Architecture {
   const modelType = readModelType(configText);
   const architecture = knownArchitecture(baseType(modelType));
-  if (modelType !== undefined && architecture === undefined) {
-    throw new UserError(`Architecture "${modelType}" is not known.`, {
-      file: file,
-      field: 'model_type',
-      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
-    });
+  if (architecture !== undefined) {
+    return architecture;
   }
-  const config = parseModelConfig(configText, file, architecture?.config);
-  if (architecture === undefined) {
-    throw new UserError('The field is missing.', { file: file, field: 'model_type' });
+  if (modelType === undefined) {
+    parseModelConfig(configText, file);
+    throw new UserError('The field is missing.', { file, field: 'model_type' });
   }
-  return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
+  throw new UserError(`Architecture "${modelType}" is not known.`, {
+    file,
+    field: 'model_type',
+    remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+  });
 }
 
 /** @throws UserError for packed weights that config.json says nothing of. */

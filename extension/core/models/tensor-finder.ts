@@ -25,7 +25,7 @@ export class TensorFinder {
       throw new UserError('The checkpoint lacks this tensor.', {
         file: this.checkpoint.entry,
         field: name,
-        remedy: 'Weights and config.json do not belong together: download the model again.',
+        remedy: 'Weights and configuration do not belong together: download the model again.',
       });
     }
     return found;
@@ -39,11 +39,11 @@ export class TensorFinder {
     this.left.delete(name);
     if (tensor.shape.join() !== shape.join()) {
       throw new UserError(
-        `Its shape is [${tensor.shape.join(', ')}], but config.json asks for [${shape.join(', ')}].`,
+        `Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
         {
           file: tensor.file,
           field: name,
-          remedy: 'Weights and config.json do not belong together: download the model again.',
+          remedy: 'Weights and configuration do not belong together: download the model again.',
         },
       );
     }

@@ -72,7 +72,7 @@ export function layOutTransformer(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): TransformerLayout {
-  const shape = readHeads(config, folder);
+  const shape = readHeads(config, folder, architecture);
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
       `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
@@ -186,6 +186,7 @@ const plainScales: Scales = {
 function readHeads(
   config: ModelConfig,
   folder: ModelFolder,
+  architecture: Architecture,
 ): Pick<AttentionShape, 'hiddenSize' | 'numHeads' | 'numKeyValueHeads' | 'headDim'> {
   const { hidden_size: hiddenSize, num_attention_heads: numHeads } = config;
   const headDim = config.head_dim ?? hiddenSize / numHeads;
@@ -193,7 +194,11 @@ function readHeads(
   if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
     throw new UserError(
       `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
-      { file: folder.config, field: 'num_attention_heads', remedy: 'Mend config.json.' },
+      {
+        file: folder.config,
+        field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
+        remedy: 'Mend the field: the weights cannot be divided otherwise.',
+      },
     );
   }
   return { hiddenSize, numHeads, numKeyValueHeads, headDim };

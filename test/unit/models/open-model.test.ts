@@ -219,7 +219,7 @@ describe('weights', () => {
     ]);
     expect((await refusal(folder)).message).toMatch(
       new RegExp(
-        `${name}: Its shape is \\[\\d+, \\d+\\], but config\\.json asks for \\[\\d+, \\d+\\]`,
+        `${name}: Its shape is \\[\\d+, \\d+\\], but the configuration asks for \\[\\d+, \\d+\\]`,
       ),
     );
   });
