@@ -13,7 +13,12 @@ const jobNames: Readonly<Record<JobName, string>> = {
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: 'Attention',
+  'cross-attention': 'Cross-attention',
   feedforward: 'Feed-forward',
+  convolution: 'Convolution',
+  expert: 'Experts',
+  parallel: 'Parallel branches',
+  other: 'Other',
 };
 
 const baselines: Readonly<Record<BaselineName, string>> = {
@@ -82,7 +87,7 @@ export const strings = {
   // Empty state
   empty: 'Profile the layers to see which sublayers this model can do without.',
   emptyDetail:
-    'Every attention and feed-forward sublayer is taken out in turn, and the change of the output is measured on calibration text. Nothing is written to the model.',
+    'Every sublayer, such as an attention or a feed-forward, is taken out in turn, and the change of the output is measured on calibration data. Nothing is written to the model.',
 
   // Heatmap
   heatmap: 'Layer heatmap',
