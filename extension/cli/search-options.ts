@@ -74,7 +74,10 @@ export function readBudget(args: Arguments): Budget | undefined {
 }
 
 /** Calibration as asked for; sequences no longer than the model can read unless a length is given. */
-export function readCalibration(args: Arguments, maxPositions: number): CalibrationRequest {
+export function readCalibration(
+  args: Arguments,
+  maxPositions = Number.POSITIVE_INFINITY,
+): CalibrationRequest {
   const file = args.text('calibration');
   return {
     ...(file === undefined ? {} : { file }),

@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
+import { sublayerKinds } from '../core/models/model-summary';
 import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
 import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
@@ -46,33 +47,41 @@ function facts(model: ModelSummary): string {
       ...(model.quantization === undefined
         ? []
         : [[l10n.t('Quantized by'), escapeMarkdown(describeQuantization(model.quantization))]]),
-      [l10n.t('Hidden size'), String(model.hiddenSize)],
-      [l10n.t('Vocabulary'), String(model.vocabularySize)],
-      [l10n.t('Longest context'), l10n.t('{0} tokens', model.maxPositions)],
-      [
-        l10n.t('Output head'),
-        model.tiedHead ? l10n.t('shares the embedding') : l10n.t('has its own weights'),
-      ],
+      ...known(l10n.t('Hidden size'), model.hiddenSize, String),
+      ...known(l10n.t('Vocabulary'), model.vocabularySize, String),
+      ...known(l10n.t('Longest context'), model.maxPositions, (positions) =>
+        l10n.t('{0} tokens', positions),
+      ),
+      ...known(l10n.t('Output head'), model.tiedHead, (tied) =>
+        tied ? l10n.t('shares the embedding') : l10n.t('has its own weights'),
+      ),
       [l10n.t('Fingerprint'), `\`${model.fingerprint.slice(0, 16)}\``],
     ],
   );
 }
 
+/** A row of the table, where the model's files tell the value. */
+function known<T>(name: string, value: T | undefined, text: (value: T) => string): string[][] {
+  return value === undefined ? [] : [[name, text(value)]];
+}
+
 function parts(model: ModelSummary): string {
-  const kinds: readonly SublayerKind[] = ['attention', 'feedforward'];
-  const ofKind = kinds.map((kind) => {
-    const members = model.sublayers.filter((sublayer) => sublayer.kind === kind);
-    const sum = (field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'): number =>
-      members.reduce((total, sublayer) => total + sublayer[field], 0);
-    return {
-      name: kindName(kind),
-      count: members.length,
-      parameters: sum('parameters'),
-      bytes: sum('bytes'),
-      flops: formatCount(sum('flopsPerToken')),
-      kv: sum('kvBytesPerToken'),
-    };
-  });
+  const present = new Set(model.sublayers.map(({ kind }) => kind));
+  const ofKind = sublayerKinds
+    .filter((kind) => present.has(kind))
+    .map((kind) => {
+      const members = model.sublayers.filter((sublayer) => sublayer.kind === kind);
+      const sum = (field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'): number =>
+        members.reduce((total, sublayer) => total + sublayer[field], 0);
+      return {
+        name: kindName(kind),
+        count: members.length,
+        parameters: sum('parameters'),
+        bytes: sum('bytes'),
+        flops: formatCount(sum('flopsPerToken')),
+        kv: sum('kvBytesPerToken'),
+      };
+    });
   const inSublayers = (field: 'parameters' | 'bytes'): number =>
     ofKind.reduce((total, part) => total + part[field], 0);
   const rest = {
@@ -109,7 +118,16 @@ function parts(model: ModelSummary): string {
 }
 
 function kindName(kind: SublayerKind): string {
-  return kind === 'attention' ? l10n.t('Attention') : l10n.t('Feed-forward');
+  const names: Readonly<Record<SublayerKind, string>> = {
+    attention: l10n.t('Attention'),
+    'cross-attention': l10n.t('Cross-attention'),
+    feedforward: l10n.t('Feed-forward'),
+    convolution: l10n.t('Convolution'),
+    expert: l10n.t('Experts'),
+    parallel: l10n.t('Parallel branches'),
+    other: l10n.t('Other'),
+  };
+  return names[kind];
 }
 
 function sublayers(model: ModelSummary): string {

@@ -4,7 +4,7 @@ import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
 import { outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
-import { requireWritable } from '../../core/export/write-pruned-model';
+import { requireWritable } from '../../core/export/prune-source';
 import { writeDocument } from '../../core/jobs/write-document';
 import { openModel } from '../../core/models/open-model';
 import type { LayerProfile } from '../../core/prune/layer-profile';
@@ -39,11 +39,18 @@ export const prune: Command = {
     if (out === undefined) {
       throw new UsageError('Say with --out where the new folder is to be.');
     }
-    const format = args.choice('format', outputFormats, 'safetensors');
+    const format = args.choice('format', outputFormats, undefined);
     const overwrite = args.flag('overwrite');
     const { plan, model, profile } = await planFor(args, context);
     const result = await applyPlan(
-      { model, plan, out, format, overwrite, ...readRunOptions(args) },
+      {
+        model,
+        plan,
+        out,
+        ...(format === undefined ? {} : { format }),
+        overwrite,
+        ...readRunOptions(args),
+      },
       context.job,
     );
     if (profile !== undefined) {
@@ -94,7 +101,8 @@ export function planOf(profile: LayerProfile, model: string): PrunePlan {
 
 export function printResult(terminal: Terminal, result: PruneResult): void {
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
-  const change = (before: number, after: number): string => `−${formatPercent(1 - after / before)}`;
+  const change = (before: number, after: number): string =>
+    `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
   terminal.print(`Removed ${result.removed.length} sublayers: ${result.removed.join(', ')}`);
   terminal.print(
     `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +

@@ -87,7 +87,7 @@ function checkSizes(
     }
   }
   const { maxPositions, name } = model.summary;
-  if (length > maxPositions) {
+  if (maxPositions !== undefined && length > maxPositions) {
     throw new UserError(`Sequences of ${length} tokens are longer than ${name} can read.`, {
       field: 'length',
       remedy: `Choose at most ${maxPositions} (max_position_embeddings of its config.json).`,

@@ -11,8 +11,8 @@ export function checkVocabulary(
   tokenizerFile: string,
 ): void {
   const { vocabularySize, name } = model.summary;
-  const outside = ids.find((id) => id >= vocabularySize);
-  if (outside !== undefined) {
+  const outside = ids.find((id) => vocabularySize !== undefined && id >= vocabularySize);
+  if (vocabularySize !== undefined && outside !== undefined) {
     throw new UserError(
       `It gives the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
       {

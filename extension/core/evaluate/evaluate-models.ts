@@ -46,7 +46,7 @@ export async function evaluateModels(
   });
   const length = Math.min(
     request.length ?? defaultWindowLength,
-    model.summary.maxPositions,
+    model.summary.maxPositions ?? Number.POSITIVE_INFINITY,
     other?.summary.maxPositions ?? Number.POSITIVE_INFINITY,
   );
   const evaluate = async (

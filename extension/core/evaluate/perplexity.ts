@@ -3,6 +3,7 @@ import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood } from '../runtime/negative-log-likelihood';
 import { explainNonFinite } from '../runtime/non-finite';
+import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
@@ -34,9 +35,12 @@ export async function evaluatePerplexity(
   options: PerplexityOptions,
   watcher: Watcher,
 ): Promise<Evaluation> {
-  const { name, path, hiddenSize, maxPositions } = executor.model.summary;
+  const { name, path, maxPositions } = executor.model.summary;
   const removed = options.removed ?? new Set();
-  const length = Math.min(options.length ?? defaultWindowLength, maxPositions);
+  const length = Math.min(
+    options.length ?? defaultWindowLength,
+    maxPositions ?? Number.POSITIVE_INFINITY,
+  );
   const windows = divide(ids, length);
   const [first] = windows;
   if (first === undefined) {
@@ -45,7 +49,8 @@ export async function evaluatePerplexity(
       { remedy: 'Choose a longer text or longer windows.' },
     );
   }
-  const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
+  const bytesPerWindow =
+    stateBytes(await executor.embed(first)) * (length / first.length) * statesPerWindow;
   const perBatch = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
   const batches = batchEqual(windows, Math.max(1, Math.floor(perBatch)));
 
@@ -122,15 +127,15 @@ async function lossesOf(
   for (let index = 0; index < sublayers; index++) {
     await checkpoint(cancellation);
     report(index / sublayers);
-    if (!removed.has(index)) {
-      states = await executor.run(index, states);
-    }
+    states = removed.has(index)
+      ? await executor.skip(index, states)
+      : await executor.run(index, states);
   }
   const losses: number[] = [];
   for (const [i, window] of batch.entries()) {
     await checkpoint(cancellation);
-    const state = states[i] ?? new Float32Array();
-    const loss = await negativeLogLikelihood(executor, window, state);
+    const state = states[i];
+    const loss = state ? await negativeLogLikelihood(executor, window, state) : Number.NaN;
     if (!Number.isFinite(loss)) {
       throw await explainNonFinite(executor, window, removed);
     }

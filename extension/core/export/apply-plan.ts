@@ -13,7 +13,8 @@ export interface PlanApplication {
   readonly model: string;
   readonly plan: PrunePlan;
   readonly out: string;
-  readonly format: OutputFormat;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -44,7 +45,7 @@ export async function applyPlan(
       modelPath,
       removed: removed.map(({ id }) => id),
       out,
-      format,
+      ...(format === undefined ? {} : { format }),
       overwrite,
       device,
       memoryBytes,

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import type { LayeredModel, ModelInputs } from '../models/layered-model';
+import type { LayeredModel } from '../models/layered-model';
+import { stream } from '../models/model-emitter';
+import type { ModelEmitter, ModelInputs, Values } from '../models/model-emitter';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { ExternalLocation, Value } from '../onnx/graph-builder';
 import type { ByteCopier, ByteRange } from './byte-copier';
@@ -7,7 +9,7 @@ import { writeAll, writeFlushed } from './byte-copier';
 import type { Removal } from './removal';
 
 export const onnxName = 'model.onnx';
-const onnxDataName = 'model.onnx_data';
+const usualNames = { graph: onnxName, data: 'model.onnx_data' };
 /** Initializers can be mapped into memory where they begin at a page, which small ones need not. */
 const pageBytes = 4096;
 const smallBytes = 16 * pageBytes;
@@ -42,25 +44,30 @@ const sizes = {
  * [batch, sequence, vocabulary], present.I.key and .value [batch, numKeyValueHeads, total, headDim].
  * I counts the attention sublayers that remain.
  */
-export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuilder {
+export function buildOnnxGraph(
+  model: LayeredModel,
+  emitter: ModelEmitter,
+  removal: Removal,
+): GraphBuilder {
   const graph = new GraphBuilder(model.summary.name);
   const inputs: ModelInputs = {
     inputIds: graph.input('input_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
     attentionMask: graph.input('attention_mask', DataType.INT64, [sizes.batch, sizes.total]),
     positionIds: graph.input('position_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
   };
-  const prologue = model.emitPrologue(graph, inputs);
+  const prologue = emitter.emitPrologue(graph, inputs);
   const kept = new Set(removal.kept.map(({ id }) => id));
   const presents: { value: Value; name: string; shape: (number | string)[] }[] = [];
-  let { hidden } = prologue;
+  let state: Values = prologue.state;
   let caches = 0;
   for (const [index, { id }] of model.summary.sublayers.entries()) {
     if (!kept.has(id)) {
+      state = follow(model.skipped(index).next, state);
       continue;
     }
-    const shape = model.cacheShape(index);
+    const shape = emitter.cacheShape(index);
     if (shape === undefined) {
-      hidden = model.emitSublayer(graph, index, hidden, prologue.side).hidden;
+      ({ state } = emitter.emitSublayer(graph, index, state, prologue.side));
       continue;
     }
     const cacheOf = (length: string): (number | string)[] => [
@@ -73,8 +80,8 @@ export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuil
       key: graph.input(`past_key_values.${caches}.key`, DataType.FLOAT, cacheOf(sizes.past)),
       value: graph.input(`past_key_values.${caches}.value`, DataType.FLOAT, cacheOf(sizes.past)),
     };
-    const emitted = model.emitSublayer(graph, index, hidden, prologue.side, past);
-    hidden = emitted.hidden;
+    const emitted = emitter.emitSublayer(graph, index, state, prologue.side, past);
+    ({ state } = emitted);
     for (const part of ['key', 'value'] as const) {
       presents.push({
         value: emitted.present?.[part] ?? '',
@@ -84,15 +91,22 @@ export function buildOnnxGraph(model: LayeredModel, removal: Removal): GraphBuil
     }
     caches++;
   }
-  graph.output('logits', model.emitEpilogue(graph, hidden), DataType.FLOAT, [
+  graph.output('logits', emitter.emitEpilogue(graph, state[stream] ?? ''), DataType.FLOAT, [
     sizes.batch,
     sizes.sequence,
-    model.summary.vocabularySize,
+    emitter.vocabularySize,
   ]);
   for (const { name, value, shape } of presents) {
     graph.output(name, value, DataType.FLOAT, shape);
   }
   return graph;
+}
+
+/** The state behind a sublayer that is skipped. */
+function follow(next: Values, state: Values): Values {
+  return Object.fromEntries(
+    Object.entries(next).map(([name, source]) => [name, state[source] ?? '']),
+  );
 }
 
 /** Places of initializers in the data file, in order of use. */
@@ -117,10 +131,11 @@ export async function writeOnnx(
   graph: OnnxSource,
   metadata: Readonly<Record<string, string>>,
   copier: ByteCopier,
+  names: { readonly graph: string; readonly data: string } = usualNames,
 ): Promise<string[]> {
   const { offsets } = planOnnxData(graph);
   const offsetOf = ({ name }: OnnxData): number => offsets.get(name) ?? 0;
-  const dataPath = join(folder, onnxDataName);
+  const dataPath = join(folder, names.data);
   const hasData = graph.externalData.length > 0;
   if (hasData) {
     await writeFlushed(dataPath, async (handle) => {
@@ -129,11 +144,11 @@ export async function writeOnnx(
       }
     });
   }
-  const graphPath = join(folder, onnxName);
+  const graphPath = join(folder, names.graph);
   const bytes = graph.toBytes(
-    (data) => ({ location: onnxDataName, offset: offsetOf(data) }),
+    (data) => ({ location: names.data, offset: offsetOf(data) }),
     metadata,
   );
   await writeFlushed(graphPath, async (handle) => writeAll(handle, graphPath, bytes, 0));
-  return hasData ? [onnxName, onnxDataName] : [onnxName];
+  return hasData ? [names.graph, names.data] : [names.graph];
 }

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import type { LayeredModel } from '../models/layered-model';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel, ModelOutput } from '../models/layered-model';
 import { openModel } from '../models/open-model';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { explainNonFinite } from '../runtime/non-finite';
+import { floatsIn } from '../runtime/tensors';
+import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { onnxName } from './onnx-writer';
 import type { PruneResult } from './prune-result';
@@ -23,26 +26,33 @@ export interface VerificationOptions {
  */
 const tolerance = 1e-4;
 const maxTokens = 64;
+/** Every vocabulary is larger. */
+const usualVocabulary = 100;
 const checkingStage = 'Checking the written model';
 
 /** Token ids that are the same for every run with this vocabulary. */
-export function verificationTokens(summary: LayeredModel['summary']): Int32Array {
-  const length = Math.min(maxTokens, summary.maxPositions);
+function verificationTokens(summary: LayeredModel['summary']): Int32Array {
+  const length = Math.min(maxTokens, summary.maxPositions ?? maxTokens);
   let state = 1;
   return Int32Array.from({ length }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
-    return Math.floor((state / 2 ** 32) * summary.vocabularySize);
+    return Math.floor((state / 2 ** 32) * (summary.vocabularySize ?? usualVocabulary));
   });
 }
 
+/** What the source and the result are compared on. */
+export function verificationInput({ summary }: LayeredModel): ModelInput {
+  return verificationTokens(summary);
+}
+
 /**
- * Logits [tokens, vocabulary] of the source with the sublayers of `removed` skipped.
+ * Output of the source, logits [tokens, vocabulary] of a language model, with the sublayers of `removed` skipped.
  * @throws UserError when they are not finite numbers, so that nothing can be compared.
  */
 export async function sourceLogits(
   model: LayeredModel,
   removed: readonly string[],
-  ids: Int32Array,
+  input: ModelInput,
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
@@ -52,9 +62,9 @@ export async function sourceLogits(
   const skipped = new Set(indices);
   const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
   try {
-    const logits = await runLayers(executor, skipped, ids, context, 'Running the source model');
+    const logits = await runLayers(executor, skipped, input, context, 'Running the source model');
     if (!logits.every(Number.isFinite)) {
-      throw await explainNonFinite(executor, ids, skipped);
+      throw await explainNonFinite(executor, input, skipped);
     }
     return logits;
   } finally {
@@ -65,14 +75,14 @@ export async function sourceLogits(
 /** Logits of a written safetensors folder, opened anew. */
 export async function writtenLogits(
   folder: string,
-  ids: Int32Array,
+  input: ModelInput,
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
   const model = await openModel(folder);
   const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
   try {
-    return await runLayers(executor, new Set(), ids, context, checkingStage);
+    return await runLayers(executor, new Set(), input, context, checkingStage);
   } finally {
     await executor.dispose();
   }
@@ -81,24 +91,45 @@ export async function writtenLogits(
 async function runLayers(
   executor: LayeredExecutor,
   skipped: ReadonlySet<number>,
-  ids: Int32Array,
+  input: ModelInput,
   context: JobContext,
   stage: string,
 ): Promise<Float32Array> {
   const { sublayers } = executor.model.summary;
   const total = sublayers.length + 1;
-  let hidden = await executor.embed(ids);
+  let hidden = await executor.embed(input);
   for (const index of sublayers.keys()) {
     await checkpoint(context.cancellation);
     context.progress({ stage, done: index, total, unit: 'steps' });
-    if (!skipped.has(index)) {
-      [hidden = hidden] = await executor.run(index, [hidden]);
-    }
+    [hidden = hidden] = skipped.has(index)
+      ? await executor.skip(index, [hidden])
+      : await executor.run(index, [hidden]);
   }
   await checkpoint(context.cancellation);
-  const logits = await executor.logits(hidden);
+  const output = activated(await executor.output(hidden), executor.model.output.activation);
   context.progress({ stage, done: total, total, unit: 'steps' });
-  return logits;
+  return output;
+}
+
+/** The numbers of an output, with what the epilogue has left out. */
+function activated(output: Tensor, activation: ModelOutput['activation']): Float32Array {
+  const numbers = floatsIn(output);
+  const width = output.dims.at(-1) ?? 1;
+  if (activation === undefined) {
+    return numbers;
+  }
+  const result = new Float32Array(numbers.length);
+  for (let start = 0; start < numbers.length; start += width) {
+    const row = numbers.subarray(start, start + width);
+    const most = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const sum = row.reduce((total, x) => total + Math.exp(x - most), 0);
+    const log = most + Math.log(sum);
+    result.set(
+      row.map((x) => (activation === 'Softmax' ? Math.exp(x - log) : x - log)),
+      start,
+    );
+  }
+  return result;
 }
 
 /** Logits of a written ONNX folder, in two steps so that the key/value cache is used. */

@@ -39,7 +39,7 @@ export function planTensors(
       const block = newBlocks.get(place.block);
       return block === undefined || modules.has(`${place.block}.${place.module}`)
         ? []
-        : [{ name: `${model.blocksPrefix}${block}.${place.rest}`, tensor }];
+        : [{ name: `${place.prefix}${block}.${place.rest}`, tensor }];
     });
 }
 
@@ -47,25 +47,33 @@ export function planTensors(
 function placeInBlock(
   model: LayeredModel,
   name: string,
-): { block: number; module: string; rest: string } | undefined {
-  const { blocksPrefix } = model;
-  if (blocksPrefix === undefined || !name.startsWith(blocksPrefix)) {
+): { prefix: string; block: number; module: string; rest: string } | undefined {
+  const prefix = model.emitter?.blocksPrefix;
+  if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
   const [, number, rest = '', module = ''] =
-    /^(\d+)\.(([^.]*).*)$/.exec(name.slice(blocksPrefix.length)) ?? [];
-  return number === undefined ? undefined : { block: Number(number), module, rest };
+    /^(\d+)\.(([^.]*).*)$/.exec(name.slice(prefix.length)) ?? [];
+  return number === undefined ? undefined : { prefix, block: Number(number), module, rest };
 }
 
 /** Modules such as `3.self_attn`, whose tensors all go. */
 function removedModules(model: LayeredModel, removal: Removal): Set<string> {
-  const gone = new Set(removal.removed);
-  const places = model.summary.sublayers.flatMap(({ id }, index) =>
-    gone.has(id) ? model.sublayerTensors(index).map(({ name }) => placeInBlock(model, name)) : [],
-  );
+  const places = removedTensors(model, removal).map(({ name }) => placeInBlock(model, name));
   return new Set(
     places.flatMap((place) => (place === undefined ? [] : [`${place.block}.${place.module}`])),
   );
+}
+
+/** Tensors of the removed sublayers that none of the others uses. */
+export function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
+  const gone = new Set(removal.removed);
+  const tensorsOf = (goes: boolean): LazyTensor[] =>
+    model.summary.sublayers.flatMap(({ id }, index) =>
+      gone.has(id) === goes ? model.sublayerTensors(index) : [],
+    );
+  const used = new Set(tensorsOf(false));
+  return [...new Set(tensorsOf(true))].filter((tensor) => !used.has(tensor));
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */

@@ -4,7 +4,15 @@ import type { NormKind } from './norm';
 /** Tensor names of one linear layer's weight, or of several that one matrix holds. */
 export type Projection =
   | { readonly kind: 'separate'; readonly names: readonly string[] }
-  | { readonly kind: 'fused'; readonly name: string };
+  | {
+      readonly kind: 'fused';
+      readonly name: string;
+      /**
+       * Order of the rows of query, key and value: one after the other when absent; `by-group`: for
+       * each key/value head its queries, its key and its value.
+       */
+      readonly order?: 'by-group';
+    };
 
 /** Which linear layers have a bias. */
 export interface Biases {
@@ -36,10 +44,11 @@ export interface OuterNames {
   /** Learned positions, added to the embedding: row position + offset. */
   readonly positions?: { readonly name: string; readonly offset: number };
   readonly finalNorm: string;
-  /** `lm_head` when absent. */
-  readonly head?: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
+  /** Names of the head, of which a checkpoint has one; `lm_head` when absent. */
+  readonly heads?: readonly string[];
+  readonly headBias?: boolean;
 }
 
 /** Factors and soft caps (x → cap · tanh(x / cap)); 1 and undefined where a family has none. */
@@ -54,6 +63,12 @@ export interface Scales {
   readonly logitSoftCap: number | undefined;
 }
 
+/**
+ * What a norm of queries or keys goes over: each head, with weights for all or (`each-head`) of its
+ * own; or all heads at once.
+ */
+export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
+
 /** Names of the norms of a branch, each where the family has it. */
 interface BranchNorms {
   /** Of the branch's input. */
@@ -64,7 +79,7 @@ interface BranchNorms {
 
 /**
  * How a family of models differs from the others. All are decoder-only: token embedding, blocks of
- * attention and feed-forward one after the other, final norm, head. Names are below the block's
+ * attention and feed-forward, final norm, head. Names are below the block's
  * prefix.
  */
 export interface Architecture {
@@ -81,11 +96,11 @@ export interface Architecture {
     /** Query, key and value. */
     readonly queryKeyValue: Projection;
     readonly output: string;
-    /** Norms of queries and keys before the rotary embedding, over each head or over all at once. */
+    /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
       readonly key: string;
-      readonly over: 'head' | 'projection';
+      readonly over: QueryKeyNormExtent;
     };
   };
   readonly feedforward: BranchNorms & {
@@ -94,11 +109,20 @@ export interface Architecture {
     readonly down: string;
   };
   readonly biases: (config: ModelConfig) => Biases;
+  /**
+   * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both
+   * may then name the same norm.
+   */
+  readonly parallel?: boolean;
   /** One rotary embedding, one for each type of layer, or none. */
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
+  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them; whole heads alone. */
+  readonly interleavedRotary?: boolean;
   /** Type of a block's attention where config.json has no `layer_types`. */
   readonly defaultLayerType?: (config: ConfigFields, block: number) => string;
   /** Number of past positions that a block's attention sees (itself included), or all. */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
+  /** What depends on the config besides. */
+  readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

@@ -1,6 +1,6 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import type { ModelInputs } from './layered-model';
+import type { ModelInputs } from './model-emitter';
 
 /** Finite, so that a row without any allowed position stays uniform instead of NaN. */
 const masked = -3.4028234663852886e38;

@@ -51,19 +51,20 @@ export interface FeedforwardWeights extends Branch {
 }
 
 /**
- * Emits hidden + down(activation(gate(x)) · up(x)) with x = norm(hidden), hidden
+ * Emits hidden + down(activation(gate(x)) · up(x)) with x = norm(input), hidden and input
  * [batch, sequence, hiddenSize] (GLU variants, arXiv 2002.05202); without a gate
- * hidden + down(activation(up(x))).
+ * hidden + down(activation(up(x))). The input is another than hidden where branches run in parallel.
  */
 export function emitFeedforward(
   graph: GraphBuilder,
   shape: FeedforwardShape,
   weights: FeedforwardWeights,
   hidden: Value,
+  input = hidden,
 ): Value {
   const { norm, residualScale, hiddenSize } = shape;
-  const input = emitBranchInput(graph, norm, hidden, weights);
-  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+  const normed = emitBranchInput(graph, norm, input, weights);
+  const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
   const inner = emitInner(graph, shape, weights, rows);
   const branch = graph.op('Reshape', [
     emitLinear(graph, weights.down, inner),

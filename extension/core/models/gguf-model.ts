@@ -100,7 +100,7 @@ function inGguf(known: Architecture, names: Readonly<Record<string, string>>): A
       prefixes: [''],
       embedding: 'token_embd',
       finalNorm: 'output_norm',
-      head: 'output',
+      heads: ['output'],
       blocks: ggufBlocks,
     },
     attention: {

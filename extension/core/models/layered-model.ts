@@ -1,68 +1,88 @@
-import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
 
-/** Inputs of the prologue, as edges of a graph. */
-export interface ModelInputs {
-  /** int64 [batch, sequence] */
-  readonly inputIds: Value;
-  /** int64 [batch, total], 1 where a token may be attended; total = past + sequence */
-  readonly attentionMask: Value;
-  /** int64 [batch, sequence] */
-  readonly positionIds: Value;
-}
-
-/** Values that sublayers need besides the residual stream, by name. */
-export type SideValues = Readonly<Record<string, Value>>;
-
-/** Shape of a side value; all are float32. */
-export interface SideValue {
+/** An input of a model, as its file declares it. */
+export interface InputPort {
   readonly name: string;
-  readonly shape: readonly Dimension[];
+  /** Element type, named as in safetensors where it has it. */
+  readonly dtype: string;
+  /** Undefined where not even the rank is known. */
+  readonly shape: readonly Dimension[] | undefined;
 }
 
-/** Keys and values of earlier positions, float32 [batch, numKeyValueHeads, past, headDim]. */
-export interface KeyValueCache {
-  readonly key: Value;
-  readonly value: Value;
+/** A graph whose weights stay in files. */
+export interface RunnableGraph {
+  readonly externalData: readonly WeightPlace[];
+  readonly toBytes: (locate: (data: WeightPlace) => ExternalLocation) => Uint8Array;
 }
 
-/** How many heads a key/value cache has. */
-export interface CacheShape {
-  readonly numKeyValueHeads: number;
-  readonly headDim: number;
+/** Place of a weight: its initializer, an absolute path, and the first byte. */
+export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
+
+/** A piece of a model as a graph of its own. */
+export interface GraphPart {
+  /** Unique among the parts of the model. */
+  readonly key: string;
+  /** Bytes its weights take as float32. */
+  readonly bytes: number;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly build: () => RunnableGraph;
+}
+
+/** A way from one boundary between sublayers to the next. */
+export interface Step {
+  /** What has to be computed, if anything. */
+  readonly part?: GraphPart;
+  /**
+   * Where each value of the next state comes from: an output of the part, or else a value of the
+   * state before, or else a side value.
+   */
+  readonly next: Readonly<Record<string, string>>;
+}
+
+/** What a model gives. */
+export interface ModelOutput {
+  readonly name: string;
+  /** Whether its last axis holds logits of classes or of a vocabulary. */
+  readonly givesScores: boolean;
+  /** What the model's own output applies to the last axis, where the epilogue leaves it out. */
+  readonly activation?: 'Softmax' | 'LogSoftmax';
 }
 
 /**
- * A model as a residual stream: prologue(inputs) → h₀ and side values; sublayer i: hᵢ → hᵢ + f(hᵢ);
- * epilogue(h) → logits. Hidden states are float32 [batch, sequence, hidden]. Each part is emitted
- * into a graph whose initializers point into the model's own files.
+ * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
+ * sublayer i: state → state, hᵢ₊₁ = hᵢ + f(hᵢ); epilogue(state) → output. The state is what must be
+ * known at a boundary between sublayers: the stream alone in most models; the block's input beside
+ * it where branches run in parallel; the encoder's result in a decoder.
  */
 export interface LayeredModel {
   readonly summary: ModelSummary;
-  /** Every side value the prologue emits. */
-  readonly sideValues: readonly SideValue[];
-  emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { hidden: Value; side: SideValues };
-  /** Names of the side values that sublayer `index` needs. */
-  sideNames(index: number): readonly string[];
-  /** With a cache, `present` holds the keys and values up to and including this sequence. */
-  emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    hidden: Value,
-    side: SideValues,
-    past?: KeyValueCache,
-  ): { hidden: Value; present?: KeyValueCache };
-  /** Cache of sublayer `index`, or undefined where it keeps none. */
-  cacheShape(index: number): CacheShape | undefined;
-  /** Logits [batch, sequence, vocabulary]. */
-  emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
+  readonly inputs: readonly InputPort[];
+  /** Values of the prologue, or inputs, that parts need besides the state. */
+  readonly sideNames: readonly string[];
+  readonly prologue: Step & { readonly part: GraphPart };
+  sublayer(index: number): Step & { readonly part: GraphPart };
+  /** What stands in the place of sublayer `index` when it is skipped. */
+  skipped(index: number): Step;
+  /** The stream in front of and behind sublayer `index`. */
+  streamNames(index: number): { readonly before: string; readonly after: string };
+  /** Its first output is the model's: logits [batch, sequence, vocabulary] of a language model. */
+  readonly epilogue: GraphPart;
+  readonly output: ModelOutput;
+  /**
+   * Whether examples of equal shape can be joined along axis 0: side values then depend on the shape
+   * alone.
+   */
+  readonly joinsExamples: boolean;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
   requireRunnable(): void;
-  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
-  readonly blocksPrefix?: string;
+  /** Emits the model's parts into other graphs; undefined where the model is a graph already. */
+  readonly emitter?: ModelEmitter;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

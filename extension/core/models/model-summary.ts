@@ -1,13 +1,22 @@
 /** What a removable unit of the residual stream computes. */
-export type SublayerKind = 'attention' | 'feedforward';
+export const sublayerKinds = [
+  'attention',
+  'cross-attention',
+  'feedforward',
+  'convolution',
+  'expert',
+  'parallel',
+  'other',
+] as const;
+export type SublayerKind = (typeof sublayerKinds)[number];
 
 /** One removable unit hᵢ₊₁ = hᵢ + f(hᵢ) of a model, with what it costs. */
 export interface SublayerSummary {
-  /** `block.N.attention` or `block.N.feedforward`, N counted from 0. */
+  /** `block.N.KIND`, N counted from 0, such as `block.0.attention`. */
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
-  /** Number of weights, norms and biases included. */
+  /** Number of weights, norms and biases included, but for those that another sublayer uses too. */
   readonly parameters: number;
   /** Bytes of those weights as stored in the checkpoint. */
   readonly bytes: number;
@@ -35,9 +44,9 @@ export interface QuantizationSummary {
 export interface ModelSummary {
   /** Name shown to people: the model folder's name. */
   readonly name: string;
-  /** Absolute path of the model folder. */
+  /** Absolute path of the model folder, or of the file that is the model. */
   readonly path: string;
-  /** `model_type` of config.json. */
+  /** `model_type` of config.json, or `onnx`. */
   readonly architecture: string;
   /** Absent where weights are plain numbers, and in GGUF files, whose dtypes tell. */
   readonly quantization?: QuantizationSummary | undefined;
@@ -47,10 +56,11 @@ export interface ModelSummary {
   /** Element types present in the checkpoint, with the bytes each takes. */
   readonly dtypes: Readonly<Record<string, number>>;
   readonly blocks: number;
-  readonly hiddenSize: number;
-  readonly vocabularySize: number;
-  readonly maxPositions: number;
-  readonly tiedHead: boolean;
+  /** Sizes of a language model, as far as its files tell them. */
+  readonly hiddenSize?: number;
+  readonly vocabularySize?: number;
+  readonly maxPositions?: number;
+  readonly tiedHead?: boolean;
   readonly sublayers: readonly SublayerSummary[];
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;

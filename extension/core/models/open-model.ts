@@ -1,5 +1,5 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
-import type { Checkpoint } from '../checkpoints/lazy-tensor';
+import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
@@ -12,12 +12,14 @@ import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
+
+import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { ModelSummary, QuantizationSummary, SublayerSummary } from './model-summary';
 import { joinPacked } from './packed-checkpoint';
 import { readQuantization } from './quantization';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
-import { sublayerTensors, TransformerModel } from './transformer-model';
+import { sublayerLinears, sublayerTensors, TransformerModel } from './transformer-model';
 
 /**
  * Opens a model from its folder or any of its files. Only headers are read.
@@ -26,16 +28,12 @@ import { sublayerTensors, TransformerModel } from './transformer-model';
 export async function openModel(path: string): Promise<LayeredModel> {
   const onnx = await locateOnnx(path);
   if (onnx !== undefined) {
-    throw new UserError('ONNX models can be inspected, but not yet run layer by layer.', {
-      file: onnx,
-      remedy: 'Use the safetensors folder it was exported from.',
-    });
+    return OnnxLayeredModel.open(onnx);
   }
   const folder = await locateModel(path);
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
-  const architecture = gguf?.architecture ?? architectureOf(configText, folder);
-  const config = parseModelConfig(configText, folder.config, architecture.config);
+  const { architecture, config } = readArchitecture(configText, folder.config, gguf?.architecture);
   const quantization = config.quantization_config
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
@@ -60,24 +58,31 @@ export async function openModel(path: string): Promise<LayeredModel> {
 }
 
 /**
- * The family that config.json names.
- * @throws UserError when it is not known, or when config.json has other faults and names none.
+ * The family of a config.json, in the form it asks for, and its fields.
+ * @throws UserError for an unknown family or a field that cannot be read.
  */
-function architectureOf(configText: string, folder: ModelFolder): Architecture {
+export function readArchitecture(
+  configText: string,
+  file: string,
+  architecture = familyOf(configText),
+): { architecture: Architecture; config: ModelConfig } {
   const modelType = readModelType(configText);
-  const architecture = knownArchitecture(baseType(modelType));
-  if (architecture !== undefined) {
-    return architecture;
+  if (modelType !== undefined && architecture === undefined) {
+    throw new UserError(`Architecture "${modelType}" is not known.`, {
+      file: file,
+      field: 'model_type',
+      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+    });
   }
-  if (modelType === undefined) {
-    parseModelConfig(configText, folder.config);
-    throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
+  const config = parseModelConfig(configText, file, architecture?.config);
+  if (architecture === undefined) {
+    throw new UserError('The field is missing.', { file: file, field: 'model_type' });
   }
-  throw new UserError(`Architecture "${modelType}" is not known.`, {
-    file: folder.config,
-    field: 'model_type',
-    remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
-  });
+  return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
+}
+
+function familyOf(configText: string): Architecture | undefined {
+  return knownArchitecture(baseType(readModelType(configText)));
 }
 
 /** @throws UserError for packed weights that config.json says nothing of. */
@@ -127,7 +132,7 @@ function summarize(
     vocabularySize: config.vocab_size,
     maxPositions: config.max_position_embeddings,
     tiedHead: layout.tiedHead,
-    sublayers: layout.sublayers.map((sublayer) => summarizeSublayer(sublayer, layout)),
+    sublayers: summarizeSublayers(layout),
     fingerprint,
     warnings: [
       ...(quantization?.refusal === undefined ? [] : [quantization.refusal]),
@@ -140,6 +145,17 @@ function summarize(
   };
 }
 
+function summarizeSublayers(layout: TransformerLayout): SublayerSummary[] {
+  const users = new Map<LazyTensor, number>();
+  for (const tensor of layout.sublayers.flatMap(sublayerTensors)) {
+    users.set(tensor, (users.get(tensor) ?? 0) + 1);
+  }
+  return layout.sublayers.map((sublayer) => {
+    const own = sublayerTensors(sublayer).filter((tensor) => users.get(tensor) === 1);
+    return summarizeSublayer(sublayer, own, layout);
+  });
+}
+
 function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
   const bytes: Record<string, number> = {};
   for (const { dtype, length } of tensors.values()) {
@@ -150,19 +166,19 @@ function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
 
 function summarizeSublayer(
   sublayer: TransformerSublayer,
+  own: readonly LazyTensor[],
   layout: TransformerLayout,
 ): SublayerSummary {
-  const tensors = sublayerTensors(sublayer);
   const { numKeyValueHeads, headDim } = layout.attention;
-  const [first] = tensors;
+  const [first] = own;
   const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
   return {
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,
     kind: sublayer.kind,
-    parameters: sum(tensors, (tensor) => elementCount(tensor.shape)),
-    bytes: sum(tensors, (tensor) => tensor.length),
-    flopsPerToken: sum(tensors, ({ shape }) => (shape.length === 2 ? 2 * elementCount(shape) : 0)),
+    parameters: sum(own, (tensor) => elementCount(tensor.shape)),
+    bytes: sum(own, (tensor) => tensor.length),
+    flopsPerToken: sum(sublayerLinears(sublayer), ({ weight }) => 2 * elementCount(weight.shape)),
     kvBytesPerToken:
       sublayer.kind === 'attention' ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
   };

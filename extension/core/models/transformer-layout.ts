@@ -38,6 +38,8 @@ export interface TransformerLayout {
   readonly head: Linear;
   readonly tiedHead: boolean;
   readonly sublayers: readonly TransformerSublayer[];
+  /** Whether a block's feed-forward reads the block's input, beside its attention. */
+  readonly parallel: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Tensors of the checkpoint that no part of the model uses. */
@@ -48,7 +50,7 @@ export interface TransformerLayout {
 
 /** Older exports store the frequencies of rotary embeddings and the causal masks. */
 const isComputed = (name: string): boolean =>
-  /\.(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/.test(name);
+  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias))$/.test(name);
 
 /**
  * Finds every tensor that `architecture` needs and checks its shape and dtype.
@@ -77,6 +79,7 @@ export function layOutTransformer(
     softCap: scales.attentionSoftCap,
     residualScale: scales.residual,
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
+    fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
   };
   const { outer } = architecture;
   const prefix =
@@ -88,12 +91,10 @@ export function layOutTransformer(
     config.vocab_size,
     hiddenSize,
   ]);
-  const headName = `${outer.head ?? 'lm_head'}.weight`;
-  const head = config.tie_word_embeddings
-    ? (tensors.takeIfPresent(headName, embedding.shape) ?? embedding)
-    : tensors.take(headName, embedding.shape);
+  const head = findHead(architecture, config, tensors, embedding);
   const blocksPrefix = `${prefix}${outer.blocks}.`;
   const removed = new Set(config.espalier?.removed ?? []);
+  const interleaved = architecture.interleavedRotary ?? false;
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
@@ -102,7 +103,7 @@ export function layOutTransformer(
     const rotary = rotaryKey(architecture, layerType);
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      rotaries.set(rotary, readRotary(seen, headDim, folder.config));
+      rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
     }
     if (!removed.has(`block.${block}.attention`)) {
       sublayers.push({
@@ -136,9 +137,10 @@ export function layOutTransformer(
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
     finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
-    head: { weight: head },
+    head,
     tiedHead: config.tie_word_embeddings,
     sublayers,
+    parallel: architecture.parallel ?? false,
     blocksPrefix,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
@@ -173,6 +175,26 @@ function readHeads(
     );
   }
   return { hiddenSize, numHeads, numKeyValueHeads, headDim };
+}
+
+function fusedOrder(projection: Projection): AttentionShape['fusedOrder'] {
+  return projection.kind === 'fused' ? projection.order : undefined;
+}
+
+/** The head under any of its names, or the embedding where it is tied to it. */
+function findHead(
+  { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  embedding: LazyTensor,
+): Linear {
+  const [usual = ''] = heads;
+  const name = heads.find((one) => tensors.has(`${one}.weight`)) ?? usual;
+  const weight = config.tie_word_embeddings
+    ? (tensors.takeIfPresent(`${name}.weight`, embedding.shape) ?? embedding)
+    : tensors.take(`${name}.weight`, embedding.shape);
+  const [rows = 0] = embedding.shape;
+  return { weight, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
 }
 
 function layerTypeOf(architecture: Architecture, config: ModelConfig, block: number): string {
@@ -217,8 +239,10 @@ function findAttention(
   const biases = architecture.biases(config);
   const { hiddenSize, numHeads, numKeyValueHeads, headDim } = shape;
   const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
-  const normWidth = (heads: number): number =>
-    queryKeyNorms?.over === 'projection' ? heads * headDim : headDim;
+  const normShape = (heads: number): number[] =>
+    ({ head: [headDim], 'each-head': [heads, headDim], projection: [heads * headDim] })[
+      queryKeyNorms?.over ?? 'head'
+    ];
   return {
     ...tensors.branch(prefix, architecture.attention, hiddenSize),
     queryKeyValue: tensors.projections(
@@ -238,8 +262,8 @@ function findAttention(
       ? {}
       : {
           queryKeyNorms: {
-            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, normWidth(numHeads)),
-            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, normWidth(numKeyValueHeads)),
+            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
+            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, ...normShape(numKeyValueHeads)),
           },
         }),
   };
@@ -270,6 +294,10 @@ class TensorFinder {
     private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
+  }
+
+  public has(name: string): boolean {
+    return this.checkpoint.tensors.has(name);
   }
 
   public take(name: string, shape: readonly number[]): LazyTensor {
@@ -313,10 +341,10 @@ class TensorFinder {
     };
   }
 
-  public norm(name: string, width: number): Norm {
-    const weight = this.take(`${name}.weight`, [width]);
+  public norm(name: string, ...shape: readonly number[]): Norm {
+    const weight = this.take(`${name}.weight`, shape);
     return this.architecture.norm === 'layer'
-      ? { weight, bias: this.take(`${name}.bias`, [width]) }
+      ? { weight, bias: this.take(`${name}.bias`, shape) }
       : { weight };
   }
 

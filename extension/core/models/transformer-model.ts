@@ -5,29 +5,88 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
+import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
+import { stream } from './model-emitter';
 import type {
   CacheShape,
   KeyValueCache,
-  LayeredModel,
+  ModelEmitter,
   ModelInputs,
   SideValue,
-  SideValues,
-} from './layered-model';
+  Values,
+} from './model-emitter';
 import { emitLinear, emitRows } from './linear';
+import type { Linear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
+import {
+  epiloguePart,
+  nextStream,
+  prologuePart,
+  sublayerPart,
+  tokenInputs,
+} from './transformer-parts';
+
+/** The block's input, which the feed-forward reads where branches run in parallel. */
+const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
-export class TransformerModel implements LayeredModel {
+export class TransformerModel implements LayeredModel, ModelEmitter {
+  public readonly inputs: readonly InputPort[] = tokenInputs;
+  public readonly output: ModelOutput = { name: 'logits', givesScores: true };
+  public readonly joinsExamples = true;
+
   public constructor(
     public readonly summary: ModelSummary,
     public readonly files: readonly string[],
     private readonly layout: TransformerLayout,
   ) {}
+
+  public get emitter(): ModelEmitter {
+    return this;
+  }
+
+  public get hiddenSize(): number {
+    return this.layout.attention.hiddenSize;
+  }
+
+  public get vocabularySize(): number {
+    return this.layout.vocabularySize;
+  }
+
+  public get prologue(): Step & { part: GraphPart } {
+    return { part: prologuePart(this), next: { [stream]: stream } };
+  }
+
+  public get epilogue(): GraphPart {
+    return epiloguePart(this);
+  }
+
+  public stateNames(index: number): readonly string[] {
+    return this.readsBlockInput(index) ? [stream, blockInput] : [stream];
+  }
+
+  public sublayer(index: number): Step & { part: GraphPart } {
+    const part = sublayerPart(this, index);
+    return { part, next: { ...this.skipped(index).next, [stream]: nextStream } };
+  }
+
+  public skipped(index: number): Step {
+    const kept = this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {};
+    return { next: { [stream]: stream, ...kept } };
+  }
+
+  public streamNames(): { before: string; after: string } {
+    return { before: stream, after: stream };
+  }
+
+  public get sideNames(): readonly string[] {
+    return this.sideValues.map(({ name }) => name);
+  }
 
   public get sideValues(): readonly SideValue[] {
     const tables = [...this.layout.rotaries].flatMap(([key, { dimensions }]) =>
@@ -47,10 +106,7 @@ export class TransformerModel implements LayeredModel {
     return this.layout.blocksPrefix;
   }
 
-  public emitPrologue(
-    graph: GraphBuilder,
-    inputs: ModelInputs,
-  ): { hidden: Value; side: SideValues } {
+  public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
       const hidden = this.emitEmbedding(graph, inputs);
       const side: Record<string, Value> = {};
@@ -63,11 +119,11 @@ export class TransformerModel implements LayeredModel {
       for (const window of this.windows()) {
         side[maskName(window)] = emitCausalMask(graph, inputs, window);
       }
-      return { hidden, side };
+      return { state: { [stream]: hidden }, side };
     });
   }
 
-  public sideNames(index: number): readonly string[] {
+  public sidesOf(index: number): readonly string[] {
     const sublayer = this.at(index);
     if (sublayer.kind === 'feedforward') {
       return [];
@@ -79,15 +135,18 @@ export class TransformerModel implements LayeredModel {
   public emitSublayer(
     graph: GraphBuilder,
     index: number,
-    hidden: Value,
-    side: SideValues,
+    state: Values,
+    side: Values,
     past?: KeyValueCache,
-  ): { hidden: Value; present?: KeyValueCache } {
+  ): { state: Values; present?: KeyValueCache } {
     const sublayer = this.at(index);
+    const { [stream]: hidden = '' } = state;
     return graph.within(`block.${sublayer.block}.${sublayer.kind}`, () => {
       if (sublayer.kind === 'feedforward') {
         const { feedforward } = this.layout;
-        return { hidden: emitFeedforward(graph, feedforward, sublayer.weights, hidden) };
+        const input = this.readsBlockInput(index) ? (state[blockInput] ?? '') : hidden;
+        const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
+        return { state: { [stream]: next } };
       }
       const { attention, rotaries } = this.layout;
       const { [maskName(sublayer.slidingWindow)]: mask = '' } = side;
@@ -97,7 +156,9 @@ export class TransformerModel implements LayeredModel {
       const rotary = sublayer.rotary === undefined ? undefined : rotaries.get(key);
       const rotation = rotary === undefined ? undefined : { rotary, cos, sin };
       const sides = rotation === undefined ? { mask } : { mask, rotation };
-      return emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
+      const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
+      const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
+      return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
     });
   }
 
@@ -135,7 +196,7 @@ export class TransformerModel implements LayeredModel {
       embedding,
       ...(positions === undefined ? [] : [positions.weight]),
       ...partTensors(finalNorm),
-      head.weight,
+      ...partTensors(head),
       ...sublayers.flatMap(sublayerTensors),
     ];
     const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
@@ -162,6 +223,13 @@ export class TransformerModel implements LayeredModel {
     return graph.op('Add', [scaled, emitRows(graph, positions.weight, indices)]);
   }
 
+  /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
+  private readsBlockInput(index: number): boolean {
+    const { parallel, sublayers } = this.layout;
+    const [before, at] = [sublayers[index - 1], sublayers[index]];
+    return parallel && at?.kind === 'feedforward' && before?.block === at.block;
+  }
+
   private windows(): Set<number | undefined> {
     return new Set(
       this.layout.sublayers.flatMap((sublayer) =>
@@ -182,15 +250,18 @@ export class TransformerModel implements LayeredModel {
 /** Every tensor of a sublayer, norms and biases included. */
 export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
   const { norm, postNorm } = sublayer.weights;
-  const linears =
-    sublayer.kind === 'attention'
-      ? [...sublayer.weights.queryKeyValue, sublayer.weights.output]
-      : [...sublayer.weights.gateUp, sublayer.weights.down];
   const queryKeyNorms =
     sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
       ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
-  return [norm, ...queryKeyNorms, ...linears, postNorm].flatMap(partTensors);
+  return [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm].flatMap(partTensors);
+}
+
+/** Every linear layer of a sublayer. */
+export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
+  return kind === 'attention'
+    ? [...weights.queryKeyValue, weights.output]
+    : [...weights.gateUp, weights.down];
 }
 
 /** Weight and bias of a norm or a linear layer, as far as there are any. */

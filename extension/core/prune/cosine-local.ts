@@ -1,5 +1,10 @@
 import type { CandidateDistance } from './layer-profile';
+import { floatsIn } from '../runtime/tensors';
+import type { HiddenState } from '../runtime/tensors';
 import type { ScorerSetup, SublayerObserver } from './scorer';
+
+/** [batch, sequence, hidden]; a stream of higher rank, such as an image's, counts as one vector. */
+const tokenRank = 3;
 
 /**
  * 1 − cos(x, x + f(x)) of each sublayer's own input and output, mean over tokens (LLM-Drop,
@@ -16,14 +21,20 @@ export class CosineLocal {
   }
 
   public readonly observe: SublayerObserver = (index, before, after) => {
-    const { hiddenSize } = this.setup.executor.model.summary;
-    for (let start = 0; start < before.length; start += hiddenSize) {
+    const names = this.setup.executor.model.streamNames(index);
+    const from = numbersOf(before, names.before);
+    const to = numbersOf(after, names.after);
+    const width = from.dims.length > tokenRank ? from.numbers.length : (from.dims.at(-1) ?? 1);
+    if (from.numbers.length !== to.numbers.length) {
+      return;
+    }
+    for (let start = 0; start < from.numbers.length; start += width) {
       let product = 0;
       let squareBefore = 0;
       let squareAfter = 0;
-      for (let i = start; i < start + hiddenSize; i++) {
-        const x = before[i] ?? 0;
-        const y = after[i] ?? 0;
+      for (let i = start; i < start + width; i++) {
+        const x = from.numbers[i] ?? 0;
+        const y = to.numbers[i] ?? 0;
         product += x * y;
         squareBefore += x * x;
         squareAfter += y * y;
@@ -41,4 +52,15 @@ export class CosineLocal {
       distance: (this.sums[index] ?? 0) / (this.tokens[index] ?? 1),
     }));
   }
+}
+
+/** A value of a state; where a stream starts, a side value stands in front of it. */
+function numbersOf(
+  { values, side }: HiddenState,
+  name: string,
+): { numbers: Float32Array; dims: readonly number[] } {
+  const tensor = values[name] ?? side[name];
+  return tensor === undefined
+    ? { numbers: new Float32Array(), dims: [] }
+    : { numbers: floatsIn(tensor), dims: tensor.dims };
 }

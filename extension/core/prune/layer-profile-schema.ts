@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
+import { sublayerKinds } from '../models/model-summary';
 import { baselineNames, levels, metricNames, searchModes } from './options';
 
 const ratio = v.number();
@@ -20,7 +21,7 @@ const round = v.object({
 const sublayer = v.object({
   id: v.string(),
   block: count,
-  kind: v.picklist(['attention', 'feedforward']),
+  kind: v.picklist(sublayerKinds),
   parameters: count,
   bytes: count,
   flopsPerToken: count,
@@ -42,10 +43,10 @@ const model = v.object({
   bytes: count,
   dtypes: v.record(v.string(), count),
   blocks: count,
-  hiddenSize: count,
-  vocabularySize: count,
-  maxPositions: count,
-  tiedHead: v.boolean(),
+  hiddenSize: v.optional(count),
+  vocabularySize: v.optional(count),
+  maxPositions: v.optional(count),
+  tiedHead: v.optional(v.boolean()),
   sublayers: v.array(sublayer),
   fingerprint: v.string(),
   warnings: v.array(v.string()),

@@ -1,8 +1,11 @@
 import { checkpoint } from '../jobs/job';
+import type { ModelInput } from '../models/example';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
+import { meanRows, sequenceOf } from './scorer';
 import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
-import { MetricReadout } from './metric-readout';
+import { createReadout } from './metric-readout';
+import type { MetricReadout } from './metric-readout';
 
 /**
  * The reference: runs the whole model, from the embedding on, for every candidate and sequence.
@@ -15,13 +18,13 @@ export class NaiveScorer implements Scorer {
   private dense: DenseStates = [];
 
   public constructor(private readonly setup: ScorerSetup) {
-    this.readout = new MetricReadout(setup.executor, setup.metricName, setup.metric);
+    this.readout = createReadout(setup.executor, setup.metricName, setup.metric);
   }
 
   public async start(observe?: SublayerObserver): Promise<DenseStates> {
     const states: HiddenState[] = [];
-    for (const ids of this.setup.sequences) {
-      states.push(await this.run(ids, new Set(), observe));
+    for (const input of this.setup.sequences) {
+      states.push(await this.run(input, new Set(), observe));
     }
     this.startFrom(states);
     return states;
@@ -29,6 +32,10 @@ export class NaiveScorer implements Scorer {
 
   public startFrom(dense: DenseStates): void {
     this.dense = dense;
+  }
+
+  public async rowsPerSequence(): Promise<number> {
+    return meanRows(this.readout, this.setup, this.dense);
   }
 
   public async terms(
@@ -61,18 +68,15 @@ export class NaiveScorer implements Scorer {
   }
 
   private async term(sequence: number, skip: ReadonlySet<number>): Promise<number> {
-    const ids = this.setup.sequences[sequence] ?? new Int32Array();
-    const final = await this.run(ids, skip);
-    const [term = Number.NaN] = await this.readout.terms(
-      ids,
-      this.dense[sequence] ?? new Float32Array(),
-      [final],
-    );
+    const input = sequenceOf(this.setup, sequence);
+    const final = await this.run(input, skip);
+    const dense = this.dense[sequence];
+    const [term = Number.NaN] = dense ? await this.readout.terms(input, dense, [final]) : [];
     return term;
   }
 
   private async run(
-    ids: Int32Array,
+    input: ModelInput,
     skip: ReadonlySet<number>,
     observe?: SublayerObserver,
   ): Promise<HiddenState> {
@@ -81,13 +85,15 @@ export class NaiveScorer implements Scorer {
       onWork();
       await checkpoint(cancellation);
     };
-    let state = await executor.embed(ids);
+    let state = await executor.embed(input);
     for (const index of executor.model.summary.sublayers.keys()) {
-      if (!skip.has(index)) {
-        const [next = state] = await executor.run(index, [state], pause);
-        observe?.(index, state, next);
-        state = next;
+      if (skip.has(index)) {
+        [state = state] = await executor.skip(index, [state], pause);
+        continue;
       }
+      const [next = state] = await executor.run(index, [state], pause);
+      observe?.(index, state, next);
+      state = next;
     }
     return state;
   }

@@ -13,7 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { onnxRuntimeVersion } from '../runtime/version';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
-import { metrics } from './metrics';
+import { fittingMetric, metrics } from './metrics';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
@@ -82,8 +82,11 @@ export async function profileModel(
     context.warn(message);
   });
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
-  const { settings } = job;
-  const metric = metrics[settings.metric];
+  const metricName = fittingMetric(model, job.settings.metric, (message) => {
+    context.warn(message);
+  });
+  const settings = { ...job.settings, metric: metricName };
+  const metric = metrics[metricName];
   const journal = await Journal.open(
     job.journal,
     identify(job, model.summary.fingerprint, calibration.summary.fingerprint, environment.version),

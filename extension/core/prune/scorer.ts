@@ -1,7 +1,9 @@
 import type { Cancellation } from '../jobs/job';
+import type { ModelInput } from '../models/example';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
+import type { MetricReadout } from './metric-readout';
 import type { Metric } from './metrics';
 import type { MetricName } from './options';
 import type { TermMemo } from './term-memo';
@@ -9,8 +11,8 @@ import type { TermMemo } from './term-memo';
 /** What a scorer works with. */
 export interface ScorerSetup {
   readonly executor: LayeredExecutor;
-  /** Calibration sequences of equal length. */
-  readonly sequences: readonly Int32Array[];
+  /** What the model is run on: token ids of equal length, or examples. */
+  readonly sequences: readonly ModelInput[];
   readonly metricName: MetricName;
   readonly metric: Metric;
   readonly memo: TermMemo;
@@ -19,11 +21,29 @@ export interface ScorerSetup {
   readonly onWork: () => void;
 }
 
-/** The dense model's final hidden states, by sequence. */
+/** The dense model's final states, by sequence. */
 export type DenseStates = readonly HiddenState[];
 
 /** Sees what each sublayer of the dense model does to each sequence's hidden states. */
 export type SublayerObserver = (index: number, before: HiddenState, after: HiddenState) => void;
+
+/** What sequence `index` of a setup is. */
+export function sequenceOf({ sequences }: ScorerSetup, index: number): ModelInput {
+  return sequences[index] ?? new Int32Array();
+}
+
+/** Mean number of rows of the dense model's output. */
+export async function meanRows(
+  readout: MetricReadout,
+  setup: ScorerSetup,
+  dense: DenseStates,
+): Promise<number> {
+  let rows = 0;
+  for (const [index, state] of dense.entries()) {
+    rows += await readout.rows(sequenceOf(setup, index), state);
+  }
+  return rows / Math.max(1, dense.length);
+}
 
 /** Measures candidates on top of what has been removed so far. */
 export interface Scorer {
@@ -35,6 +55,8 @@ export interface Scorer {
   start(observe?: SublayerObserver): Promise<DenseStates>;
   /** Takes the final states of another scorer's run of the dense model. */
   startFrom(dense: DenseStates): void;
+  /** Mean number of rows over which an example's terms are summed: tokens of a language model. */
+  rowsPerSequence(): Promise<number>;
   /** Terms of each candidate on the given sequences, in the same order. */
   terms(
     step: string,

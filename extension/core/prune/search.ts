@@ -1,4 +1,5 @@
 import { explainNonFinite } from '../runtime/non-finite';
+import { isFiniteState } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { checkBudget, eligibility, listCandidates } from './candidates';
 import type { Candidate } from './candidates';
@@ -9,6 +10,7 @@ import type { BaselineName, SearchMode, SearchSettings } from './options';
 import { orderers } from './orders';
 import { everyDistance, lazy, race } from './rounds';
 import type { RoundInput, Strategy } from './rounds';
+import { sequenceOf } from './scorer';
 import type { DenseStates, Scorer, ScorerSetup } from './scorer';
 import { TrajectoryScorer } from './trajectory-scorer';
 
@@ -65,6 +67,7 @@ export async function search(
   const dense = await scorer.start(cosine.observe);
   listener.onCosineLocal(cosine.distances());
   await refuseNonFinite(setup, dense);
+  plan.rows = await scorer.rowsPerSequence();
   const found = await (isGreedy(settings.mode)
     ? greedy(plan, settings.mode, scorer, listener)
     : ranked(plan, settings.mode, scorer, listener));
@@ -98,14 +101,16 @@ export async function search(
 
 /** Distances to numbers that are not finite mean nothing: the fault is in the weights. */
 async function refuseNonFinite(setup: ScorerSetup, dense: DenseStates): Promise<void> {
-  const faulty = dense.findIndex((state) => !state.every(Number.isFinite));
+  const faulty = dense.findIndex((state) => !isFiniteState(state));
   if (faulty >= 0) {
-    throw await explainNonFinite(setup.executor, setup.sequences[faulty] ?? new Int32Array());
+    throw await explainNonFinite(setup.executor, sequenceOf(setup, faulty));
   }
 }
 
-/** The parts of a search that do not change while it runs. */
+/** The parts of a search that do not change once the dense model has run. */
 class SearchPlan {
+  /** Rows of the output per sequence: tokens of a language model. */
+  public rows = 0;
   public readonly candidates: readonly Candidate[];
   public readonly isEligible: ReturnType<typeof eligibility>;
   public readonly isMet: ReturnType<typeof checkBudget>['isMet'];
@@ -141,7 +146,7 @@ class SearchPlan {
       candidates,
       isEligible: (candidate) => this.isEligible(candidate, scorer.removed),
       sequences: sequences.length,
-      length: sequences[0]?.length ?? 0,
+      length: this.rows,
       expected,
       onDistance,
     };

@@ -1,7 +1,10 @@
 import { checkpoint } from '../jobs/job';
+import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
-import { MetricReadout } from './metric-readout';
+import { createReadout } from './metric-readout';
+import type { MetricReadout } from './metric-readout';
+import { meanRows, sequenceOf } from './scorer';
 import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import type { TermRecord } from './term-memo';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
@@ -43,7 +46,7 @@ export class TrajectoryScorer implements Scorer {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
     this.store = new TrajectoryStore(executor.stateBytes * (1 - inFlightShare));
-    this.readout = new MetricReadout(executor, metricName, metric);
+    this.readout = createReadout(executor, metricName, metric);
   }
 
   public async start(observe?: SublayerObserver): Promise<DenseStates> {
@@ -59,6 +62,10 @@ export class TrajectoryScorer implements Scorer {
     this.dense = dense;
   }
 
+  public async rowsPerSequence(): Promise<number> {
+    return meanRows(this.readout, this.setup, this.dense);
+  }
+
   public async terms(
     step: string,
     candidates: readonly Candidate[],
@@ -71,7 +78,10 @@ export class TrajectoryScorer implements Scorer {
     );
     const [state] = this.dense;
     const inFlightBytes = this.setup.executor.stateBytes * inFlightShare;
-    const perPass = Math.max(1, Math.floor(inFlightBytes / (state?.byteLength ?? 1)));
+    const perPass = Math.max(
+      1,
+      Math.floor(inFlightBytes / (state === undefined ? 1 : stateBytes(state))),
+    );
     for (let start = 0; start < wanted.length; start += perPass) {
       await this.measure(step, wanted.slice(start, start + perPass));
     }
@@ -113,8 +123,8 @@ export class TrajectoryScorer implements Scorer {
     for (const sequence of new Set(walkers.map((walker) => walker.sequence))) {
       const group = walkers.filter((walker) => walker.sequence === sequence);
       const terms = await this.readout.terms(
-        this.setup.sequences[sequence] ?? new Int32Array(),
-        this.dense[sequence] ?? new Float32Array(),
+        sequenceOf(this.setup, sequence),
+        this.dense[sequence] ?? lost(),
         group.map((walker) => walker.state),
       );
       group.forEach(({ trajectory }, i) => {
@@ -184,12 +194,14 @@ export class TrajectoryScorer implements Scorer {
   /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. */
   private resting(sequence: number, boundary: number): Boundary | undefined {
     const nearest = this.store.nearest(mainTrajectory, sequence, boundary);
+    let state = nearest?.state;
     for (let index = nearest?.boundary ?? boundary; index < boundary; index++) {
-      if (!this.removed.has(index)) {
+      if (state === undefined || !this.removed.has(index)) {
         return undefined;
       }
+      state = this.setup.executor.skipFreely(index, state);
     }
-    return nearest === undefined ? undefined : { boundary, state: nearest.state };
+    return state === undefined ? undefined : { boundary, state };
   }
 
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
@@ -197,8 +209,8 @@ export class TrajectoryScorer implements Scorer {
     if (nearest !== undefined) {
       return nearest;
     }
-    const ids = this.setup.sequences[sequence] ?? new Int32Array();
-    const start = { boundary: 0, state: await this.setup.executor.embed(ids) };
+    const input = sequenceOf(this.setup, sequence);
+    const start = { boundary: 0, state: await this.setup.executor.embed(input) };
     this.store.put(mainTrajectory, sequence, start);
     return start;
   }
@@ -214,14 +226,18 @@ export class TrajectoryScorer implements Scorer {
     for (let index = 0; index < end; index++) {
       const here = walkers.filter((walker) => walker.boundary === index);
       const moving = here.filter((walker) => !walker.skip.has(index));
-      const states = await this.setup.executor.run(
-        index,
-        moving.map((walker) => walker.state),
-        this.pause,
-      );
+      const resting = here.filter((walker) => walker.skip.has(index));
+      const { executor } = this.setup;
+      const statesOf = (walkers: readonly Walker[]): HiddenState[] =>
+        walkers.map(({ state }) => state);
+      const states = await executor.run(index, statesOf(moving), this.pause);
+      const passed = await executor.skip(index, statesOf(resting), this.pause);
       for (const walker of here) {
         walker.boundary = index + 1;
       }
+      resting.forEach((walker, i) => {
+        walker.state = passed[i] ?? lost();
+      });
       moving.forEach((walker, i) => {
         const next = states[i] ?? lost();
         observe(index, walker.state, next);

@@ -1,3 +1,4 @@
+import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 
 /** Name of the trajectory of the model with everything removed so far. */
@@ -22,7 +23,7 @@ export class TrajectoryStore {
   public constructor(private readonly budgetBytes: number) {}
 
   public put(trajectory: string, sequence: number, at: Boundary): void {
-    const size = at.state.byteLength;
+    const size = stateBytes(at.state);
     if (trajectory === mainTrajectory) {
       this.makeRoom(size);
     }
@@ -30,7 +31,7 @@ export class TrajectoryStore {
       return;
     }
     const boundaries = this.boundaries(trajectory, sequence);
-    this.bytes += size - (boundaries.get(at.boundary)?.byteLength ?? 0);
+    this.bytes += size - bytesOf(boundaries.get(at.boundary));
     boundaries.set(at.boundary, at.state);
   }
 
@@ -52,7 +53,7 @@ export class TrajectoryStore {
       for (const [boundary, state] of boundaries) {
         if (boundary > last) {
           boundaries.delete(boundary);
-          this.bytes -= state.byteLength;
+          this.bytes -= stateBytes(state);
         }
       }
     }
@@ -66,7 +67,7 @@ export class TrajectoryStore {
     for (const [sequence, boundaries] of this.trajectories.get(trajectory) ?? []) {
       const main = this.boundaries(mainTrajectory, sequence);
       for (const [boundary, state] of boundaries) {
-        this.bytes -= main.get(boundary)?.byteLength ?? 0;
+        this.bytes -= bytesOf(main.get(boundary));
         main.set(boundary, state);
       }
     }
@@ -93,6 +94,10 @@ export class TrajectoryStore {
     );
     return getOrInsert(sequences, sequence, () => new Map<number, HiddenState>());
   }
+}
+
+function bytesOf(state: HiddenState | undefined): number {
+  return state === undefined ? 0 : stateBytes(state);
 }
 
 function getOrInsert<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -1,18 +1,27 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { elementCount } from '../checkpoints/lazy-tensor';
-import { DataType, GraphBuilder } from '../onnx/graph-builder';
-import type { LayeredModel, ModelInputs } from '../models/layered-model';
+import { GraphBuilder } from '../onnx/graph-builder';
+import { tokenExample } from '../models/example';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel, Step } from '../models/layered-model';
+import type { ModelEmitter } from '../models/model-emitter';
 import type { DeviceName } from './device';
 import { SessionPool } from './session-pool';
-import type { SessionRecipe } from './session-pool';
-import { floatsOf, int64Tensor, stack, tensorOf } from './tensors';
-import type { HiddenState } from './tensors';
+import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
+import type { HiddenState, Tensors } from './tensors';
 
 /** A graph from hidden states to numbers, kept apart from the model (such as a distance). */
 export interface Readout {
   readonly key: string;
-  /** Emits from inputs that it declares itself; `epilogue` gives logits of hidden states. */
-  readonly build: (graph: GraphBuilder, model: LayeredModel) => void;
+  /** Emits from inputs that it declares itself; `emitter` gives logits of hidden states. */
+  readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
+}
+
+/** A graph that the caller makes. */
+export interface OwnGraph {
+  readonly key: string;
+  /** Bytes its weights take. */
+  readonly bytes: number;
+  readonly build: (graph: GraphBuilder) => void;
 }
 
 /** Hidden-state elements sent through a sublayer in one run: larger batches gain nothing. */
@@ -23,7 +32,8 @@ const sessionShare = 0.75;
 /** Runs a layered model piece by piece over hidden states that live in JavaScript. */
 export class LayeredExecutor {
   private readonly pool: SessionPool;
-  private readonly side = new Map<number, ReadonlyMap<string, Tensor>>();
+  /** Side values by the length of the sequence, where they depend on nothing else. */
+  private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
 
   public constructor(
@@ -35,7 +45,7 @@ export class LayeredExecutor {
     this.pool = new SessionPool(device, memoryBytes * sessionShare);
   }
 
-  /** Sublayer evaluations so far: one sublayer run over one sequence. */
+  /** Sublayer evaluations so far: one sublayer run over one example. */
   public get evaluations(): number {
     return this.evaluationCount;
   }
@@ -50,55 +60,52 @@ export class LayeredExecutor {
     return this.memoryBytes - Math.min(this.modelBytes(), this.memoryBytes * sessionShare);
   }
 
-  /** h₀ of one sequence of token ids. */
-  public async embed(ids: Int32Array): Promise<HiddenState> {
-    const outputs = await this.runPrologue(ids);
-    if (!this.side.has(ids.length)) {
-      this.side.set(
-        ids.length,
-        new Map(this.model.sideValues.map(({ name }) => [name, tensorOf(outputs, name)])),
-      );
+  /** The state of one example in front of the first sublayer. */
+  public async embed(input: ModelInput): Promise<HiddenState> {
+    const { inputs, prologue, sideNames, joinsExamples, summary } = this.model;
+    const example = input instanceof Int32Array ? tokenExample(inputs, input, summary.path) : input;
+    const given = Object.fromEntries(
+      Object.entries(example).map(([name, value]) => [name, exampleTensor(value)]),
+    );
+    const { part } = prologue;
+    const outputs = await this.pool.use(part, async (session) =>
+      session.run(pick(part.inputs, given)),
+    );
+    const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
+    const side = known ?? pick(sideNames, { ...given, ...tensorsOf(outputs, part.outputs) });
+    if (joinsExamples && input instanceof Int32Array) {
+      this.sides.set(input.length, side);
     }
-    return floatsOf(outputs, 'hidden');
+    return { values: valuesAfter(prologue, tensorsOf(outputs, part.outputs), {}, side), side };
   }
 
   /**
-   * hᵢ → hᵢ₊₁ for several sequences of equal length, each embedded before. `afterRun` is awaited
-   * after each run of ONNX Runtime, which blocks the thread, and may throw to stop.
+   * Takes several examples through sublayer `index`. `afterRun` is awaited after each run of ONNX
+   * Runtime, which blocks the thread, and may throw to stop.
    */
   public async run(
     index: number,
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
   ): Promise<HiddenState[]> {
-    const [first] = states;
-    if (first === undefined) {
-      return [];
-    }
-    const { hiddenSize } = this.model.summary;
-    const length = first.length / hiddenSize;
-    const side = this.side.get(length);
-    if (side === undefined) {
-      throw new Error(`no sequence of ${length} tokens was embedded`);
-    }
-    const perRun = Math.max(1, Math.floor(maxElementsPerRun / first.length));
-    return this.pool.use(this.sublayerRecipe(index), async (session) => {
-      const results: HiddenState[] = [];
-      for (let start = 0; start < states.length; start += perRun) {
-        const batch = states.slice(start, start + perRun);
-        const feeds: Record<string, Tensor> = { hidden: stack(batch, length, hiddenSize) };
-        for (const name of this.model.sideNames(index)) {
-          feeds[name] = side.get(name) ?? missing(name);
-        }
-        const output = floatsOf(await session.run(feeds), 'next');
-        this.evaluationCount += batch.length;
-        batch.forEach((_, i) => {
-          results.push(output.slice(i * first.length, (i + 1) * first.length));
-        });
-        await afterRun?.();
-      }
-      return results;
-    });
+    const results = await this.take(this.model.sublayer(index), states, afterRun);
+    this.evaluationCount += states.length;
+    return results;
+  }
+
+  /** Takes several examples around sublayer `index`. */
+  public async skip(
+    index: number,
+    states: readonly HiddenState[],
+    afterRun?: () => Promise<void>,
+  ): Promise<HiddenState[]> {
+    return this.take(this.model.skipped(index), states, afterRun);
+  }
+
+  /** As {@link skip}, where that computes nothing; else undefined. */
+  public skipFreely(index: number, state: HiddenState): HiddenState | undefined {
+    const step = this.model.skipped(index);
+    return step.part === undefined ? follow(step, state) : undefined;
   }
 
   /** Runs a graph of the caller's, with the head's weights at hand. */
@@ -106,110 +113,145 @@ export class LayeredExecutor {
     readout: Readout,
     feeds: Readonly<Record<string, Tensor>>,
   ): Promise<InferenceSession.OnnxValueMapType> {
-    return this.pool.use(
+    const { emitter } = this.model;
+    if (emitter === undefined) {
+      throw new Error('this model does not emit itself into other graphs');
+    }
+    const { key, build } = readout;
+    const { bytes } = this.model.epilogue;
+    return this.compute(
       {
-        key: readout.key,
-        bytes: this.headBytes(),
-        build: () => {
-          const graph = new GraphBuilder(readout.key);
-          readout.build(graph, this.model);
-          return graph;
+        key,
+        bytes,
+        build: (graph) => {
+          build(graph, emitter);
         },
       },
-      async (session) => session.run(feeds),
+      feeds,
     );
   }
 
-  /** Logits [sequence, vocabulary] of one final hidden state. */
+  /** Runs a graph of the caller's that needs nothing of the model. */
+  public async compute(
+    { key, bytes, build }: OwnGraph,
+    feeds: Readonly<Record<string, Tensor>>,
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    const recipe = {
+      key,
+      bytes,
+      build: () => {
+        const graph = new GraphBuilder(key);
+        build(graph);
+        return graph;
+      },
+    };
+    return this.pool.use(recipe, async (session) => session.run(feeds));
+  }
+
+  /** The model's output for a final state: logits [1, sequence, vocabulary] of a language model. */
+  public async output(state: HiddenState): Promise<Tensor> {
+    const { epilogue } = this.model;
+    const outputs = await this.pool.use(epilogue, async (session) =>
+      session.run(pick(epilogue.inputs, { ...state.side, ...state.values })),
+    );
+    return tensorOf(outputs, epilogue.outputs[0] ?? '');
+  }
+
+  /** Logits [sequence, vocabulary] of one final state of a language model. */
   public async logits(state: HiddenState): Promise<Float32Array> {
-    const { hiddenSize } = this.model.summary;
-    const outputs = await this.read(logitsReadout, {
-      hidden: stack([state], state.length / hiddenSize, hiddenSize),
-    });
-    return floatsOf(outputs, 'logits');
+    return floatsIn(await this.output(state));
   }
 
   public async dispose(): Promise<void> {
     await this.pool.dispose();
   }
 
-  private async runPrologue(ids: Int32Array): Promise<InferenceSession.OnnxValueMapType> {
-    const build = (): GraphBuilder => {
-      const graph = new GraphBuilder('prologue');
-      const input = (name: string): string =>
-        graph.input(name, DataType.INT64, ['batch', 'sequence']);
-      const inputs: ModelInputs = {
-        inputIds: input('input_ids'),
-        attentionMask: input('attention_mask'),
-        positionIds: input('position_ids'),
-      };
-      const { hidden, side } = this.model.emitPrologue(graph, inputs);
-      const { hiddenSize } = this.model.summary;
-      graph.output('hidden', hidden, DataType.FLOAT, ['batch', 'sequence', hiddenSize]);
-      for (const { name, shape } of this.model.sideValues) {
-        graph.output(name, side[name] ?? missing(name), DataType.FLOAT, shape);
+  private async take(
+    step: Step,
+    states: readonly HiddenState[],
+    afterRun?: () => Promise<void>,
+  ): Promise<HiddenState[]> {
+    const { part } = step;
+    if (part === undefined || states.length === 0) {
+      return states.map((state) => follow(step, state));
+    }
+    return this.pool.use(part, async (session) => {
+      const results: HiddenState[] = [];
+      for (const batch of this.batches(states)) {
+        const feeds: Record<string, Tensor> = {};
+        for (const name of part.inputs) {
+          const [first] = batch;
+          feeds[name] =
+            first?.values[name] === undefined
+              ? (first?.side[name] ?? missing(name))
+              : join(batch.map(({ values }) => values[name] ?? missing(name)));
+        }
+        const outputs = tensorsOf(await session.run(feeds), part.outputs);
+        const parts = Object.entries(outputs).map(
+          ([name, tensor]) => [name, divide(tensor, batch.length)] as const,
+        );
+        batch.forEach(({ values, side }, i) => {
+          const own = Object.fromEntries(
+            parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
+          );
+          results.push({ values: valuesAfter(step, own, values, side), side });
+        });
+        await afterRun?.();
       }
-      return graph;
-    };
-    const row = (value: (position: number) => number): Tensor =>
-      int64Tensor(
-        Int32Array.from(ids, (_, position) => value(position)),
-        [1, ids.length],
-      );
-    return this.pool.use({ key: 'prologue', bytes: this.headBytes(), build }, async (session) =>
-      session.run({
-        input_ids: int64Tensor(ids, [1, ids.length]),
-        attention_mask: row(() => 1),
-        position_ids: row((position) => position),
-      }),
-    );
+      return results;
+    });
   }
 
-  private sublayerRecipe(index: number): SessionRecipe {
-    const id = this.model.summary.sublayers[index]?.id ?? String(index);
-    const build = (): GraphBuilder => {
-      const graph = new GraphBuilder(id);
-      const shape = ['batch', 'sequence', this.model.summary.hiddenSize];
-      const hidden = graph.input('hidden', DataType.FLOAT, shape);
-      const names = this.model.sideNames(index);
-      for (const { name, shape: sideShape } of this.model.sideValues) {
-        if (names.includes(name)) {
-          graph.input(name, DataType.FLOAT, sideShape);
-        }
+  /** Groups of states that can go through in one run. */
+  private batches(states: readonly HiddenState[]): HiddenState[][] {
+    const batches: HiddenState[][] = [];
+    for (const state of states) {
+      const last = batches.at(-1);
+      const perRun = Math.max(1, Math.floor(maxElementsPerRun / largest(state)));
+      if (
+        this.model.joinsExamples &&
+        last !== undefined &&
+        last.length < perRun &&
+        last[0]?.side === state.side
+      ) {
+        last.push(state);
+      } else {
+        batches.push([state]);
       }
-      const side = Object.fromEntries(names.map((name) => [name, name]));
-      const next = this.model.emitSublayer(graph, index, hidden, side).hidden;
-      graph.output('next', next, DataType.FLOAT, shape);
-      return graph;
-    };
-    const elements = this.model
-      .sublayerTensors(index)
-      .reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
-    return { key: id, bytes: elements * Float32Array.BYTES_PER_ELEMENT, build };
+    }
+    return batches;
   }
 
   private modelBytes(): number {
     return this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
   }
-
-  private headBytes(): number {
-    const { hiddenSize, vocabularySize } = this.model.summary;
-    return hiddenSize * vocabularySize * Float32Array.BYTES_PER_ELEMENT;
-  }
 }
 
-const logitsReadout: Readout = {
-  key: 'logits',
-  build: (graph, model) => {
-    const { hiddenSize, vocabularySize } = model.summary;
-    const hidden = graph.input('hidden', DataType.FLOAT, ['batch', 'sequence', hiddenSize]);
-    graph.output('logits', model.emitEpilogue(graph, hidden), DataType.FLOAT, [
-      'batch',
-      'sequence',
-      vocabularySize,
-    ]);
-  },
-};
+/** The state behind a step that computes nothing. */
+function follow(step: Step, { values, side }: HiddenState): HiddenState {
+  return { values: valuesAfter(step, {}, values, side), side };
+}
+
+function valuesAfter({ next }: Step, outputs: Tensors, before: Tensors, side: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(next).map(([name, source]) => [
+      name,
+      outputs[source] ?? before[source] ?? side[source] ?? missing(source),
+    ]),
+  );
+}
+
+function pick(names: readonly string[], values: Tensors): Tensors {
+  return Object.fromEntries(names.map((name) => [name, values[name] ?? missing(name)]));
+}
+
+function tensorsOf(outputs: InferenceSession.OnnxValueMapType, names: readonly string[]): Tensors {
+  return Object.fromEntries(names.map((name) => [name, tensorOf(outputs, name)]));
+}
+
+function largest({ values }: HiddenState): number {
+  return Math.max(1, ...Object.values(values).map(({ size }) => size));
+}
 
 function missing(name: string): never {
   throw new Error(`the graph has no value named ${name}`);

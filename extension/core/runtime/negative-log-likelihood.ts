@@ -1,7 +1,9 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import { stream } from '../models/model-emitter';
+import { UserError } from '../user-error';
 import type { LayeredExecutor, Readout } from './layered-executor';
-import { floatsOf, int64Tensor, stack } from './tensors';
+import { asRows, floatsOf, int64Tensor, rowsOf } from './tensors';
 import type { HiddenState } from './tensors';
 
 /**
@@ -42,13 +44,11 @@ const maxLogitsPerRun = 1 << 24;
 
 const readout: Readout = {
   key: 'negative-log-likelihood',
-  build: (graph, model) => {
-    const { hiddenSize } = model.summary;
-    const hidden = graph.input('hidden', DataType.FLOAT, ['batch', 'sequence', hiddenSize]);
+  build: (graph, emitter) => {
+    const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'sequence', emitter.hiddenSize]);
     const targets = graph.input('targets', DataType.INT64, ['batch', 'sequence']);
-    const losses = emitNegativeLogLikelihood(graph, model.emitEpilogue(graph, hidden), targets);
-    const sums = graph.op('ReduceSum', [losses, graph.ints([1])], { keepdims: 0 });
-    graph.output('sums', sums, DataType.FLOAT, ['batch']);
+    const losses = emitNegativeLogLikelihood(graph, emitter.emitEpilogue(graph, hidden), targets);
+    outputSums(graph, losses);
   },
 };
 
@@ -62,18 +62,61 @@ export async function negativeLogLikelihood(
   state: HiddenState,
   logitsPerRun = maxLogitsPerRun,
 ): Promise<number> {
-  const { hiddenSize, vocabularySize } = executor.model.summary;
-  const perRun = Math.max(1, Math.floor(logitsPerRun / vocabularySize));
+  const { emitter } = executor.model;
+  if (emitter === undefined) {
+    return outputLoss(executor, ids, state);
+  }
+  const perRun = Math.max(1, Math.floor(logitsPerRun / emitter.vocabularySize));
   const predictions = ids.length - 1;
   let sum = 0;
   for (let start = 0; start < predictions; start += perRun) {
     const end = Math.min(predictions, start + perRun);
-    const rows = state.subarray(start * hiddenSize, end * hiddenSize);
     const outputs = await executor.read(readout, {
-      hidden: stack([rows], end - start, hiddenSize),
+      [stream]: rowsOf(state.values, stream, start, end),
       targets: int64Tensor(ids.subarray(start + 1, end + 1), [1, end - start]),
     });
     sum += floatsOf(outputs, 'sums')[0] ?? Number.NaN;
   }
   return sum;
+}
+
+/** The same from the output of a model that is a graph already. */
+async function outputLoss(
+  executor: LayeredExecutor,
+  ids: Int32Array,
+  state: HiddenState,
+): Promise<number> {
+  const logits = asRows(await executor.output(state));
+  const [, rows, vocabulary] = logits.dims;
+  if (rows !== ids.length) {
+    const { summary } = executor.model;
+    throw new UserError(
+      `Perplexity needs logits for each of the ${ids.length} tokens; the output is [${logits.dims.join(', ')}].`,
+      { file: summary.path, remedy: 'Evaluate a causal language model with logits as its output.' },
+    );
+  }
+  const outputs = await executor.compute(
+    {
+      key: `negative-log-likelihood.${vocabulary}`,
+      bytes: 0,
+      build: (graph) => {
+        const input = graph.input('logits', DataType.FLOAT, [1, 'sequence', vocabulary ?? 1]);
+        const targets = graph.input('targets', DataType.INT64, [1, 'sequence']);
+        outputSums(graph, emitNegativeLogLikelihood(graph, input, targets));
+      },
+    },
+    {
+      logits,
+      targets: int64Tensor(
+        Int32Array.from(ids, (_, i) => ids[i + 1] ?? -1),
+        [1, ids.length],
+      ),
+    },
+  );
+  return floatsOf(outputs, 'sums')[0] ?? Number.NaN;
+}
+
+function outputSums(graph: GraphBuilder, losses: Value): void {
+  const sums = graph.op('ReduceSum', [losses, graph.ints([1])], { keepdims: 0 });
+  graph.output('sums', sums, DataType.FLOAT, ['batch']);
 }

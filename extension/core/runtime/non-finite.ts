@@ -1,9 +1,9 @@
 import { DataType } from '../onnx/graph-builder';
+import type { ModelInput } from '../models/example';
 import { emitWeight } from '../models/linear';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
-import { floatsOf } from './tensors';
-import type { HiddenState } from './tensors';
+import { floatsOf, isFiniteState } from './tensors';
 
 const damaged =
   'The file is damaged or was saved by a training run that failed: download it again.';
@@ -14,7 +14,7 @@ const damaged =
  */
 export async function explainNonFinite(
   executor: LayeredExecutor,
-  ids: Int32Array,
+  input: ModelInput,
   removed: ReadonlySet<number> = new Set(),
 ): Promise<UserError> {
   const { name, path, sublayers } = executor.model.summary;
@@ -23,16 +23,17 @@ export async function explainNonFinite(
       file: path,
       remedy: damaged,
     });
-  let state = await executor.embed(ids);
-  if (!isFinite(state)) {
+  let state = await executor.embed(input);
+  if (!isFiniteState(state)) {
     return fault('The token embedding');
   }
   for (const [index, { id }] of sublayers.entries()) {
     if (removed.has(index)) {
+      [state = state] = await executor.skip(index, [state]);
       continue;
     }
     [state = state] = await executor.run(index, [state]);
-    if (!isFinite(state)) {
+    if (!isFiniteState(state)) {
       return (await explainWeights(executor, index, id)) ?? fault(`Sublayer ${id}`);
     }
   }
@@ -46,9 +47,10 @@ async function explainWeights(
   id: string,
 ): Promise<UserError | undefined> {
   const tensors = executor.model.sublayerTensors(index);
-  const outputs = await executor.read(
+  const outputs = await executor.compute(
     {
       key: `non-finite.${id}`,
+      bytes: 0,
       build: (graph) => {
         tensors.forEach((tensor, i) => {
           // 0 · w is 0 where w is finite and NaN elsewhere.
@@ -60,7 +62,7 @@ async function explainWeights(
     },
     {},
   );
-  const tensor = tensors.find((_, i) => !isFinite(floatsOf(outputs, String(i))));
+  const tensor = tensors.find((_, i) => !floatsOf(outputs, String(i)).every(Number.isFinite));
   return (
     tensor &&
     new UserError(`The weight holds NaN or infinite numbers, so that ${id} cannot be computed.`, {
@@ -69,8 +71,4 @@ async function explainWeights(
       remedy: damaged,
     })
   );
-}
-
-function isFinite(state: HiddenState): boolean {
-  return state.every(Number.isFinite);
 }

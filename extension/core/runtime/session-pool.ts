@@ -1,5 +1,5 @@
 import type { InferenceSession } from 'onnxruntime-node';
-import type { GraphBuilder } from '../onnx/graph-builder';
+import type { RunnableGraph } from '../models/layered-model';
 import { createSession } from './session';
 import type { DeviceName } from './device';
 
@@ -8,7 +8,7 @@ export interface SessionRecipe {
   readonly key: string;
   /** Bytes its weights take as float32. */
   readonly bytes: number;
-  readonly build: () => GraphBuilder;
+  readonly build: () => RunnableGraph;
 }
 
 /**

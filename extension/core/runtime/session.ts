@@ -1,6 +1,6 @@
 import { parse, relative, sep } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import type { ExternalData, ExternalLocation } from '../onnx/graph-builder';
+import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 
@@ -13,15 +13,6 @@ export interface SessionOptions {
    */
   readonly prepack: boolean;
 }
-
-/** A graph whose weights stay in files. */
-interface RunnableGraph {
-  readonly externalData: readonly WeightPlace[];
-  readonly toBytes: (locate: (data: WeightPlace) => ExternalLocation) => Uint8Array;
-}
-
-/** Place of a weight: an absolute path, and the first byte. */
-type WeightPlace = Pick<ExternalData, 'file' | 'offset'>;
 
 /**
  * Makes a session whose weights ONNX Runtime maps from the model's own files: locations are given

@@ -1,30 +1,104 @@
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
+export type { Tensor } from 'onnxruntime-node';
+import type { ExampleValue } from '../models/example';
+import { floatOfHalf } from './half';
 
-/** Hidden states of one sequence, float32 [sequence, hidden]. */
-export type HiddenState = Float32Array;
+/** Values by name. */
+export type Tensors = Readonly<Record<string, Tensor>>;
 
-/** Joins states into one tensor [batch, length, hiddenSize]; a single one is not copied. */
-export function stack(states: readonly HiddenState[], length: number, hiddenSize: number): Tensor {
-  const [only] = states;
-  if (states.length === 1 && only !== undefined) {
-    return new Tensor('float32', only, [1, length, hiddenSize]);
-  }
-  const size = length * hiddenSize;
-  const joined = new Float32Array(states.length * size);
-  states.forEach((state, i) => {
-    joined.set(state, i * size);
-  });
-  return new Tensor('float32', joined, [states.length, length, hiddenSize]);
+/** One example at a boundary between sublayers. */
+export interface HiddenState {
+  /** What the boundary needs, by name; batch 1. */
+  readonly values: Tensors;
+  /** What the prologue gave besides, the same object at every boundary. */
+  readonly side: Tensors;
 }
 
-/** The float32 values of an output. */
-export function floatsOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float32Array {
-  const { data } = tensorOf(outputs, name);
-  if (!(data instanceof Float32Array)) {
-    throw new Error(`output ${name} is not float32`);
+/** Bytes that a state takes, side values not counted. */
+export function stateBytes({ values }: HiddenState): number {
+  return Object.values(values).reduce((sum, tensor) => sum + byteLength(tensor), 0);
+}
+
+/** Whether all floating-point numbers of a state are finite. */
+export function isFiniteState({ values }: HiddenState): boolean {
+  return Object.values(values).every(
+    (tensor) => !isFloat(tensor) || floatsIn(tensor).every(Number.isFinite),
+  );
+}
+
+/** Joins tensors of one shape along axis 0; a single one is not copied. */
+export function join(tensors: readonly Tensor[]): Tensor {
+  const [first] = tensors;
+  if (first === undefined) {
+    throw new Error('nothing to join');
   }
-  return data;
+  if (tensors.length === 1) {
+    return first;
+  }
+  const parts = tensors.map(floatsIn);
+  const size = parts[0]?.length ?? 0;
+  const joined = new Float32Array(parts.length * size);
+  parts.forEach((part, i) => {
+    joined.set(part, i * size);
+  });
+  const [batch = 1, ...rest] = first.dims;
+  return new Tensor('float32', joined, [batch * tensors.length, ...rest]);
+}
+
+/** Divides a float32 tensor along axis 0 into `count` tensors, each with numbers of its own. */
+export function divide(tensor: Tensor, count: number): Tensor[] {
+  if (count === 1) {
+    return [tensor];
+  }
+  const numbers = floatsIn(tensor);
+  const size = numbers.length / count;
+  const [batch = count, ...rest] = tensor.dims;
+  return Array.from(
+    { length: count },
+    (_, i) =>
+      new Tensor('float32', numbers.slice(i * size, (i + 1) * size), [batch / count, ...rest]),
+  );
+}
+
+/** Rows `start` to `end` of axis 1 of the float32 value `name` [1, rows, …], not copied. */
+export function rowsOf(values: Tensors, name: string, start: number, end: number): Tensor {
+  const tensor = values[name];
+  if (tensor === undefined) {
+    throw new Error(`the state has no value named ${name}`);
+  }
+  const [, rows = 1, ...rest] = tensor.dims;
+  const numbers = floatsIn(tensor);
+  const size = numbers.length / rows;
+  return new Tensor('float32', numbers.subarray(start * size, end * size), [
+    1,
+    end - start,
+    ...rest,
+  ]);
+}
+
+/** A tensor of any shape as float32 [1, rows, width], width being its last size. */
+export function asRows(tensor: Tensor): Tensor {
+  const width = tensor.dims.at(-1) ?? 1;
+  return new Tensor('float32', floatsIn(tensor), [1, tensor.size / Math.max(1, width), width]);
+}
+
+/** The numbers of a float32 tensor as they are, and of a float16 tensor widened. */
+export function floatsIn(tensor: Tensor): Float32Array {
+  const { data, type } = tensor;
+  if (data instanceof Float32Array) {
+    return data;
+  }
+  if (type === 'float16' && ArrayBuffer.isView(data)) {
+    const bits = new Uint16Array(data.buffer, data.byteOffset, tensor.size);
+    return Float32Array.from(bits, floatOfHalf);
+  }
+  throw new Error(`a ${type} tensor holds no floating-point numbers`);
+}
+
+/** The floating-point numbers of an output. */
+export function floatsOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float32Array {
+  return floatsIn(tensorOf(outputs, name));
 }
 
 /** The output called `name`. */
@@ -36,6 +110,38 @@ export function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: strin
 /** Whole numbers as an int64 tensor. */
 export function int64Tensor(values: Iterable<number>, shape: readonly number[]): Tensor {
   return new Tensor('int64', BigInt64Array.from([...values], BigInt), shape);
+}
+
+const typeNames: Readonly<Record<string, Tensor.Type>> = {
+  F32: 'float32',
+  F16: 'float16',
+  F64: 'float64',
+  I8: 'int8',
+  U8: 'uint8',
+  I16: 'int16',
+  U16: 'uint16',
+  I32: 'int32',
+  U32: 'uint32',
+  I64: 'int64',
+  U64: 'uint64',
+  BOOL: 'bool',
+};
+
+/** A value of an example as ONNX Runtime takes it. */
+export function exampleTensor({ dtype, dims, data }: ExampleValue): Tensor {
+  const type = typeNames[dtype];
+  if (type === undefined) {
+    throw new Error(`no tensor can be made of ${dtype}`);
+  }
+  return new Tensor(type, data as Tensor.DataType, dims);
+}
+
+function isFloat({ type }: Tensor): boolean {
+  return type === 'float32' || type === 'float16';
+}
+
+function byteLength({ data }: Tensor): number {
+  return ArrayBuffer.isView(data) ? data.byteLength : 0;
 }
 
 function missingOutput(name: string): never {

@@ -142,7 +142,7 @@ describe('perplexity', () => {
       const state = await executor.embed(ids);
       const whole = await negativeLogLikelihood(executor, ids, state);
       for (const rows of [1, 5, 23]) {
-        const perRun = rows * executor.model.summary.vocabularySize;
+        const perRun = rows * (executor.model.summary.vocabularySize ?? 0);
         const sliced = await negativeLogLikelihood(executor, ids, state, perRun);
         expect(Math.abs(sliced / whole - 1)).toBeLessThan(1e-6);
       }

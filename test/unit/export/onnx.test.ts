@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
-import { caseNames, fixture, readFloats, readJson, relativeError } from '../fixtures';
+import { caseNames, casesWith, fixture, readFloats, readJson, relativeError } from '../fixtures';
 import type { GoldenArray } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, readConfig } from './pruning';
@@ -52,7 +52,7 @@ describe('a model written as ONNX', () => {
     expect(readConfig(folder)['model_type']).toBe(summary.architecture);
   });
 
-  it.each(['llama-gqa-untied', 'qwen3'])(
+  it.each(casesWith('golden-generate.json'))(
     'continues as transformers does for %s, token by token through its cache',
     async (name) => {
       const golden = readJson<{ inputIds: number[]; generated: number[]; stepLogits: GoldenArray }>(

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { architectures } from '../../../extension/core/models/architectures';
+import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modellingClasses, modellingFile } from '../../../extension/core/export/modelling-file';
 import { previewPrunedConfig, rewriteConfig } from '../../../extension/core/export/pruned-config';
@@ -185,22 +186,20 @@ describe('config.json of a pruned model', () => {
 });
 
 describe('the modelling file', () => {
-  it.each(architectures.map(({ modelType }) => modelType))(
-    'names the classes that transformers has for %s',
-    (modelType) => {
-      const known = caseNames
-        .map(
-          (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
-        )
-        .find((config) => config.model_type === modelType);
-      const { stockModel, model, config } = modellingClasses(modelType);
-      expect(known?.architectures).toEqual([stockModel]);
-      const text = modellingFile(modelType);
-      expect(text).toContain(`class ${model}(${stockModel}):`);
-      expect(text).toContain(`class ${config}(`);
-      expect(text).toContain(`model_type = "espalier-${modelType}"`);
-    },
-  );
+  it.each(architectures)('names the classes that transformers has for $modelType', (family) => {
+    const { modelType } = family;
+    const known = caseNames
+      .map(
+        (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
+      )
+      .find((config) => config.model_type === modelType);
+    const { stockModel, model, config } = modellingClasses(modelType);
+    expect(known?.architectures).toEqual([stockModel]);
+    const text = modellingFile(family);
+    expect(text).toContain(`class ${model}(${stockModel}):`);
+    expect(text).toContain(`class ${config}(`);
+    expect(text).toContain(`model_type = "espalier-${modelType}"`);
+  });
 
   it.each([
     ['gpt2', 'self.transformer.h', ['ln_1', 'attn', 'ln_2', 'mlp'], 'attn'],
@@ -216,8 +215,22 @@ describe('the modelling file', () => {
       ['post_attention_layernorm', 'self_attn', 'post_feedforward_layernorm', 'mlp'],
       'self_attn',
     ],
-  ])('replaces the modules of %s', (modelType, layers, modules, attention) => {
-    const text = modellingFile(modelType);
+    [
+      'gpt-neox',
+      'self.gpt_neox.layers',
+      ['input_layernorm', 'attention', 'post_attention_layernorm', 'mlp'],
+      'attention',
+    ],
+    ['phi', 'self.model.layers', ['self_attn', 'mlp'], 'self_attn'],
+    ['falcon', 'self.transformer.h', ['self_attention', 'mlp'], 'self_attention'],
+    [
+      'falcon-new',
+      'self.transformer.h',
+      ['ln_attn', 'self_attention', 'ln_mlp', 'mlp'],
+      'self_attention',
+    ],
+  ])('replaces the modules of %s', (name, layers, modules, attention) => {
+    const text = modellingFile(readArchitecture(configText(name), name).architecture);
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);

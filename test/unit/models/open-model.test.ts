@@ -74,8 +74,9 @@ describe('config.json', () => {
   it.each([
     ['opt', 'do_layer_norm_before', false],
     ['opt', 'word_embed_proj_dim', 16],
-    ['stablelm', 'use_parallel_residual', true],
     ['stablelm', 'qk_layernorm', true],
+    ['falcon', 'alibi', true],
+    ['falcon-new', 'parallel_attn', false],
     ['gpt2', 'scale_attn_by_inverse_layer_idx', true],
     ['gemma2', 'use_bidirectional_attention', true],
   ])('of a form of %s that is not known is refused, naming %s', async (name, field, value) => {

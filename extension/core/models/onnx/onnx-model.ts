@@ -61,9 +61,7 @@ async function summarize(
     name: modelName(file.path),
     path: file.path,
     architecture: 'onnx',
-    parameters: initializers
-      .filter(isWeight)
-      .reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    parameters: countParameters(initializers),
     bytes: Object.values(dtypes).reduce((sum, bytes) => sum + bytes, 0),
     dtypes,
     blocks: (sublayers.at(-1)?.block ?? -1) + 1,
@@ -77,6 +75,11 @@ async function summarize(
     fingerprint: await fingerprint(file),
     warnings: sublayers.length > 0 ? [] : [explainNone(file)],
   };
+}
+
+/** Number of learned numbers. */
+export function countParameters(initializers: readonly OnnxInitializer[]): number {
+  return initializers.filter(isWeight).reduce((sum, { dims }) => sum + elementCount(dims), 0);
 }
 
 function explainNone({ graph }: OnnxFile): string {

@@ -1,0 +1,117 @@
+import type { Dimension } from '../onnx/graph-builder';
+import { UserError } from '../user-error';
+import type { InputPort } from './layered-model';
+
+/** Values of an input; float16 as its bits. */
+export interface ExampleValue {
+  /** Element type, named as in safetensors where it has it. */
+  readonly dtype: string;
+  readonly dims: readonly number[];
+  readonly data:
+    | Float32Array
+    | Float64Array
+    | Int8Array
+    | Uint8Array
+    | Int16Array
+    | Uint16Array
+    | Int32Array
+    | Uint32Array
+    | BigInt64Array
+    | BigUint64Array;
+}
+
+/** One example, a batch of one: the values of a model's inputs by name. */
+export type Example = Readonly<Record<string, ExampleValue>>;
+
+/** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
+export type ModelInput = Int32Array | Example;
+
+/** The token ids of an input that is a text. */
+export function idsOf(input: ModelInput): Int32Array {
+  if (input instanceof Int32Array) {
+    return input;
+  }
+  throw new Error('a language model is run on token ids');
+}
+
+/** Token ids of a decoder's or encoder's text, by the name of the input. */
+const idNames = /^(?:decoder_)?input_ids$/;
+
+/** The input that takes token ids, if the model reads text. */
+export function idsPort(ports: readonly InputPort[]): InputPort | undefined {
+  return ports.find(({ name, dtype }) => idNames.test(name) && /^I(?:32|64)$/.test(dtype));
+}
+
+/**
+ * The inputs of a model that reads one text: the ids, and what goes with them as usual: everything
+ * attended, positions counted from 0, one segment, an empty key/value cache.
+ * @throws UserError naming an input that cannot be filled.
+ */
+export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file: string): Example {
+  const example: Record<string, ExampleValue> = {};
+  const taker = idsPort(ports)?.name;
+  for (const port of ports) {
+    const value = port.name === taker ? [...ids] : usualValues(port, ids.length);
+    const filled = value === undefined ? emptyCache(port) : integers(port, value);
+    if (filled === undefined) {
+      throw new UserError(`The input ${port.name} does not follow from a text.`, {
+        file,
+        field: port.name,
+        remedy: 'Give examples of all inputs as a .npz file.',
+      });
+    }
+    example[port.name] = filled;
+  }
+  return example;
+}
+
+/** Values of an input that follows from the length of the text. */
+export function usualValues({ name }: InputPort, length: number): number[] | undefined {
+  if (/(?:^|_)attention_mask$/.test(name)) {
+    return Array.from({ length }, () => 1);
+  }
+  if (/(?:^|_)position_ids$/.test(name)) {
+    return Array.from({ length }, (_, position) => position);
+  }
+  return /(?:^|_)token_type_ids$/.test(name) ? Array.from({ length }, () => 0) : undefined;
+}
+
+/** Keys and values of no earlier position, where the graph can take none. */
+export function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | undefined {
+  if (!/^past(?:_|\.|$)/.test(name) || shape === undefined) {
+    return undefined;
+  }
+  const isBatch = (size: string, axis: number): boolean => axis === 0 || /batch/i.test(size);
+  const dims = shape.map((size, axis) =>
+    typeof size === 'number' ? size : isBatch(size, axis) ? 1 : 0,
+  );
+  if (!dims.includes(0) || !/^F(?:32|16)$/.test(dtype)) {
+    return undefined;
+  }
+  return { dtype, dims, data: dtype === 'F16' ? new Uint16Array(0) : new Float32Array(0) };
+}
+
+function integers(
+  { dtype, shape }: InputPort,
+  values: readonly number[],
+): ExampleValue | undefined {
+  const dims = shape?.length === 1 ? [values.length] : [1, values.length];
+  switch (dtype) {
+    case 'I64':
+      return { dtype, dims, data: BigInt64Array.from(values, BigInt) };
+    case 'I32':
+      return { dtype, dims, data: Int32Array.from(values) };
+    case 'F32':
+      return { dtype, dims, data: Float32Array.from(values) };
+    case 'BOOL':
+      return { dtype, dims, data: Uint8Array.from(values) };
+    default:
+      return undefined;
+  }
+}
+
+/** The one size that an axis can have, or undefined where any is possible. */
+export function fixedSize(port: InputPort | undefined, axis: number): number | undefined {
+  const size: Dimension | undefined = port?.shape?.[axis];
+  return typeof size === 'number' ? size : undefined;
+}

@@ -1,0 +1,67 @@
+import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+
+/** Inputs of the prologue, as edges of a graph. */
+export interface ModelInputs {
+  /** int64 [batch, sequence] */
+  readonly inputIds: Value;
+  /** int64 [batch, total], 1 where a token may be attended; total = past + sequence */
+  readonly attentionMask: Value;
+  /** int64 [batch, sequence] */
+  readonly positionIds: Value;
+}
+
+/** Edges of a graph by the names of the values. */
+export type Values = Readonly<Record<string, Value>>;
+
+/** Shape of a side value; all are float32. */
+export interface SideValue {
+  readonly name: string;
+  readonly shape: readonly Dimension[];
+}
+
+/** Keys and values of earlier positions, float32 [batch, numKeyValueHeads, past, headDim]. */
+export interface KeyValueCache {
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/** How many heads a key/value cache has. */
+export interface CacheShape {
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+}
+
+/** Name of the residual stream in a state. */
+export const stream = 'hidden';
+
+/**
+ * Emits the parts of a language model into a graph whose initializers point into the model's own
+ * files. State values are float32 [batch, sequence, hidden], and the epilogue maps each position of
+ * the stream by itself.
+ */
+export interface ModelEmitter {
+  /** Every side value the prologue emits. */
+  readonly sideValues: readonly SideValue[];
+  emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values };
+  /** Names of the side values that sublayer `index` needs. */
+  sidesOf(index: number): readonly string[];
+  /** Names of the state's values in front of sublayer `index`. */
+  stateNames(index: number): readonly string[];
+  /** With a cache, `present` holds the keys and values up to and including this sequence. */
+  emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    past?: KeyValueCache,
+  ): { state: Values; present?: KeyValueCache };
+  /** Cache of sublayer `index`, or undefined where it keeps none. */
+  cacheShape(index: number): CacheShape | undefined;
+  /** Logits [batch, sequence, vocabulary] of the stream. */
+  emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
+  /** Sizes of the stream and of the logits. */
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
+  readonly blocksPrefix?: string;
+}

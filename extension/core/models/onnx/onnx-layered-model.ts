@@ -1,0 +1,221 @@
+import { dirname, join } from 'node:path';
+import { runnableDTypes } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { OnnxInitializer } from '../../checkpoints/onnx-file';
+import { readSmallText } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { fixedSize, idsPort } from '../example';
+import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from '../layered-model';
+import type { ModelSummary } from '../model-summary';
+import type { GraphNode } from './graph-index';
+import { cutGraph } from './graph-stages';
+import type { CutGraph } from './graph-stages';
+import { restoreNestedTensors } from './node-edits';
+import { openOnnxModel } from './onnx-model';
+import type { OnnxModel } from './onnx-model';
+import { OnnxParts, portName } from './onnx-parts';
+import { removeBranches } from './removal-nodes';
+
+/** An ONNX model cut at its residual stream. */
+export class OnnxLayeredModel implements LayeredModel {
+  public readonly joinsExamples = false;
+  public readonly inputs: readonly InputPort[];
+  public readonly output: ModelOutput;
+  public readonly sideNames: readonly string[];
+  public readonly prologue: Step & { readonly part: GraphPart };
+  public readonly epilogue: GraphPart;
+  private readonly over: readonly GraphPart[];
+  private readonly around: readonly Step[];
+
+  private constructor(
+    public readonly source: OnnxModel,
+    public readonly summary: ModelSummary,
+    logits: MainOutput,
+    private readonly cut: CutGraph,
+  ) {
+    const parts = new OnnxParts(source);
+    const { branches } = source;
+    const sides = [...cut.side];
+    const given = new Set(source.summary.inputs.map(({ name }) => name));
+    const computed = sides.filter((name) => !given.has(name));
+    this.prologue = { part: parts.part('prologue', cut.prologue, computed), next: {} };
+    this.epilogue = parts.part('epilogue', cut.epilogue, [logits.value]);
+    this.over = branches.map((_, i) =>
+      parts.part(this.idOf(i), cut.over[i] ?? lost(), this.madeBy(i)),
+    );
+    this.around = branches.map(({ start, end }, i) => {
+      const left = this.madeBy(i).filter((name) => name !== end);
+      const key = `${this.idOf(i)}.skipped`;
+      const aliases = new Map([[end, start]]);
+      const next = { ...this.nextOf(i), [portName(end)]: portName(start) };
+      return left.length === 0
+        ? { next }
+        : { part: parts.part(key, cut.around[i] ?? lost(), left, aliases), next };
+    });
+    this.sideNames = sides.map(portName);
+    this.inputs = source.summary.inputs;
+    this.output = logits;
+  }
+
+  /** @throws UserError when the file is damaged, or holds nothing that could be run. */
+  public static async open(path: string): Promise<OnnxLayeredModel> {
+    const source = await openOnnxModel(path);
+    const { file, index, branches } = source;
+    await restoreNestedTensors(
+      file.graph.node.filter(({ attribute }) => attribute.length > 0),
+      file,
+    );
+    const output = mainOutput(source);
+    const cut = cutGraph(index, branches, output.value);
+    const summary = await describe(source, output.name);
+    return new OnnxLayeredModel(source, summary, output, cut);
+  }
+
+  public get files(): readonly string[] {
+    return this.source.file.files;
+  }
+
+  public sublayer(index: number): Step & { readonly part: GraphPart } {
+    return { part: this.over[index] ?? lost(), next: this.nextOf(index) };
+  }
+
+  public skipped(index: number): Step {
+    return this.around[index] ?? lost();
+  }
+
+  public streamNames(index: number): { before: string; after: string } {
+    const { start, end } = this.source.branches[index] ?? lost();
+    return { before: portName(start), after: portName(end) };
+  }
+
+  public sublayerTensors(index: number): readonly LazyTensor[] {
+    const { initializers } = this.source.file;
+    return [...(this.cut.over[index]?.weights ?? [])]
+      .flatMap((name) => initializers.get(name) ?? [])
+      .flatMap(lazyTensor);
+  }
+
+  public requireRunnable(): void {
+    if (this.source.branches.length === 0) {
+      throw new UserError(this.summary.warnings[0] ?? 'The graph has no sublayer.', {
+        file: this.summary.path,
+        remedy: 'Inspect it, or choose a model with residual connections.',
+      });
+    }
+  }
+
+  private idOf(index: number): string {
+    return this.summary.sublayers[index]?.id ?? String(index);
+  }
+
+  /** What the part over branch `index` makes for those behind it. */
+  private madeBy(index: number): string[] {
+    const before = this.cut.states[index] ?? new Set();
+    return [...(this.cut.states[index + 1] ?? [])].filter((name) => !before.has(name));
+  }
+
+  private nextOf(index: number): Record<string, string> {
+    return Object.fromEntries(
+      [...(this.cut.states[index + 1] ?? [])].map(portName).map((name) => [name, name]),
+    );
+  }
+}
+
+interface MainOutput extends ModelOutput {
+  /** What is computed: in front of a last softmax, which distances take for themselves. */
+  readonly value: string;
+}
+
+const scoreNames = /logits|scores|prob|class/i;
+/** [batch, channels, height, width]: a map, not scores of classes. */
+const mapRank = 4;
+
+/** The output to compare models by: logits where there are any, else the first that the stream leads to. */
+function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
+  const { droppedOutputs } = removeBranches(index, branches);
+  const last = branches.at(-1);
+  const behind = last === undefined ? undefined : index.descendants([last.end]);
+  const outputs = file.graph.output.filter(({ name }) => {
+    const producer = index.producers.get(name);
+    const follows =
+      behind === undefined ||
+      name === last?.end ||
+      (producer !== undefined && behind.has(producer));
+    return follows && !droppedOutputs.has(name);
+  });
+  const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
+  if (chosen === undefined) {
+    throw new UserError('No output of the graph depends on its residual stream.', {
+      file: file.path,
+      remedy: 'Export the model again.',
+    });
+  }
+  const { name } = chosen;
+  const rank = summary.outputs.find((port) => port.name === name)?.shape?.length ?? 0;
+  const producer = index.producers.get(name);
+  const activation = producer && lastActivation(producer, rank, summary.opset);
+  return {
+    name,
+    value: (activation && producer.inputs[0]) ?? name,
+    givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
+    ...(activation === undefined ? {} : { activation }),
+  };
+}
+
+/** A softmax over the last axis. */
+function lastActivation(
+  { op, proto }: GraphNode,
+  rank: number,
+  opset: number,
+): ModelOutput['activation'] {
+  const attribute = proto.attribute.find(({ name }) => name === 'axis');
+  const axis = attribute === undefined ? (opset < 13 ? 1 : -1) : Number(attribute.i);
+  const isLast = axis === -1 || axis === rank - 1;
+  return isLast && (op === 'Softmax' || op === 'LogSoftmax') ? op : undefined;
+}
+
+/** The summary, with what the files beside the graph say of a language model. */
+async function describe({ summary }: OnnxModel, output: string): Promise<ModelSummary> {
+  const config = await readConfig(dirname(summary.path));
+  const ids = idsPort(summary.inputs);
+  if (ids === undefined) {
+    return summary;
+  }
+  const number = (...fields: readonly string[]): number | undefined =>
+    fields.map((field) => config[field]).find((value) => typeof value === 'number');
+  const port = summary.outputs.find(({ name }) => name === output);
+  const last = fixedSize(port, (port?.shape?.length ?? 0) - 1);
+  const vocabularySize = number('vocab_size') ?? (output === 'logits' ? last : undefined);
+  const maxPositions =
+    fixedSize(ids, 1) ?? number('max_position_embeddings', 'n_positions', 'n_ctx');
+  const hiddenSize = number('hidden_size', 'n_embd', 'd_model');
+  return {
+    ...summary,
+    ...(hiddenSize === undefined ? {} : { hiddenSize }),
+    ...(vocabularySize === undefined ? {} : { vocabularySize }),
+    ...(maxPositions === undefined ? {} : { maxPositions }),
+  };
+}
+
+/** Fields of the config.json beside a graph; what cannot be read tells nothing. */
+async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const config: unknown = JSON.parse(await readSmallText(join(folder, 'config.json')));
+    return typeof config === 'object' && config !== null ? { ...config } : {};
+  } catch {
+    return {};
+  }
+}
+
+/** The initializer as a tensor whose numbers can be looked at, if it is one. */
+function lazyTensor(data: OnnxInitializer): LazyTensor[] {
+  const { name, dtype, dims: shape, file, offset, length, mappable } = data;
+  const known = [...runnableDTypes].find((one) => one === dtype);
+  return mappable && known !== undefined
+    ? [{ name, dtype: known, shape, file, offset, length }]
+    : [];
+}
+
+function lost(): never {
+  throw new RangeError('there is no such sublayer');
+}

@@ -1,0 +1,114 @@
+import { create } from '@bufbuild/protobuf';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
+import {
+  GraphProtoSchema,
+  NodeProtoSchema,
+  TensorProto_DataType as DataType,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from '../../onnx/proto/onnx_pb';
+import type { NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
+import type { GraphPart } from '../layered-model';
+import { operatorName } from './graph-index';
+import type { GraphNode } from './graph-index';
+import type { Cut } from './graph-stages';
+import { renameInputs } from './node-edits';
+import type { OnnxModel } from './onnx-model';
+import { StoredGraph } from './stored-graph';
+import { ValueTypes } from './value-types';
+
+/** Makes the parts of a cut graph into graphs of their own. */
+export class OnnxParts {
+  private readonly types: ValueTypes;
+
+  public constructor(private readonly model: OnnxModel) {
+    this.types = new ValueTypes(model.file, model.index);
+  }
+
+  /** The part that makes `outputs`; `aliases` says what stands for a value that is skipped. */
+  public part(
+    key: string,
+    cut: Cut,
+    outputs: readonly string[],
+    aliases: ReadonlyMap<string, string> = new Map(),
+  ): GraphPart {
+    const { initializers } = this.model.file;
+    const weights = [...cut.weights].flatMap((name) => initializers.get(name) ?? []);
+    const inputs = [...cut.state, ...cut.side];
+    const passed = outputs.filter((name) => inputs.includes(name));
+    const outputName = (name: string): string =>
+      passed.includes(name) ? `${portName(name)}/output` : portName(name);
+    return {
+      key,
+      bytes: weights.reduce(
+        (sum, { dims }) => sum + elementCount(dims) * Float32Array.BYTES_PER_ELEMENT,
+        0,
+      ),
+      inputs: inputs.map(portName),
+      outputs: outputs.map(outputName),
+      build: () => {
+        const { model, path } = this.model.file;
+        const graph = create(GraphProtoSchema, {
+          name: key,
+          node: [
+            ...cut.nodes.flatMap((node) => this.emit(node, aliases)),
+            ...passed.map((name) => identity(portName(name), outputName(name))),
+          ],
+          input: inputs.map((name) => this.declare(name)),
+          output: outputs.map((name) =>
+            create(ValueInfoProtoSchema, { name: outputName(name), type: this.typeOf(name) }),
+          ),
+        });
+        return new StoredGraph(model, graph, weights, path);
+      },
+    };
+  }
+
+  private emit(node: GraphNode, aliases: ReadonlyMap<string, string>): NodeProto[] {
+    const { proto, op } = node;
+    const resolve = (name: string): string => portName(aliases.get(name) ?? name);
+    if (op === operatorName(proto)) {
+      return [aliases.size === 0 ? proto : renameInputs(proto, resolve)];
+    }
+    // One half of a node that adds and normalizes: the boundary lies between them.
+    if (op === 'Add') {
+      return sumNodes(node.inputs.map(resolve), portName(node.outputs[0] ?? ''));
+    }
+    const [sum = ''] = node.inputs;
+    const gamma = this.model.file.initializers.get(proto.input[2] ?? '')?.dataType;
+    const { opset } = this.model.summary;
+    return normalizationNodes(proto, resolve(sum), opset, gamma ?? DataType.FLOAT);
+  }
+
+  private declare(name: string): ValueInfoProto {
+    const original = this.model.file.graph.input.find((input) => input.name === name);
+    return (
+      original ?? create(ValueInfoProtoSchema, { name: portName(name), type: this.typeOf(name) })
+    );
+  }
+
+  private typeOf(name: string) {
+    return create(TypeProtoSchema, {
+      value: {
+        case: 'tensorType',
+        value: create(TypeProto_TensorSchema, { elemType: this.types.of(name) }),
+      },
+    });
+  }
+}
+
+/** Names that a fused node does not give hold a zero byte, so as not to be names of the graph. */
+export function portName(name: string): string {
+  return name.replace('\0', '/');
+}
+
+function identity(input: string, output: string): NodeProto {
+  return create(NodeProtoSchema, {
+    name: output,
+    opType: 'Identity',
+    input: [input],
+    output: [output],
+  });
+}
