@@ -1,5 +1,5 @@
 /** Forms in which a pruned model can be written. */
-export const outputFormats = ['safetensors', 'onnx'] as const;
+export const outputFormats = ['safetensors', 'onnx', 'gguf'] as const;
 export type OutputFormat = (typeof outputFormats)[number];
 
 /** What writing a pruned model did, and how it was checked. */
