@@ -89,6 +89,21 @@ function heads(known: ModelFacts): ModelFacts {
   };
 }
 
+/** Values by the way to them; lists stay as they are written. */
+export function flatten(config: ConfigFields): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(config).flatMap(([key, value]): [string, string][] => {
+      if (value === undefined) {
+        return [];
+      }
+      const inner = Object.entries(flatten(record(value)));
+      return inner.length > 0
+        ? inner.map(([name, text]) => [`${key}.${name}`, text])
+        : [[key, typeof value === 'string' ? value : JSON.stringify(value)]];
+    }),
+  );
+}
+
 export function record(value: unknown): ConfigFields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

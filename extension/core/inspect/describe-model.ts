@@ -1,6 +1,6 @@
 import { arrange } from './blocks';
 import { readGgufSource, readSafetensorsSource } from './checkpoint-source';
-import { factsOf } from './config-facts';
+import { factsOf, flatten } from './config-facts';
 import { activeShare } from './costs';
 import { cacheOf, compositionOf, memoryOf, tuningOf } from './footprint';
 import { locateWeights } from './locate-weights';
@@ -66,6 +66,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
     tuning: tuningOf(totals.parameters, sublayers),
     graph: source.graph,
     metadata: source.metadata,
+    config: flatten(source.config),
     sideFiles: await findSideFiles(place.folder),
     files: source.files.map((file) => ({ ...file, tensors: tensorsOf(file.path) })),
     warnings: source.warnings,

@@ -180,6 +180,8 @@ export interface ModelDescription {
   readonly tuning: TuningEstimate;
   readonly graph: GraphFacts | undefined;
   readonly metadata: Readonly<Record<string, string>>;
+  /** The configuration's values by the way to them, such as `rope_scaling.factor`. */
+  readonly config: Readonly<Record<string, string>>;
   readonly sideFiles: readonly SideFile[];
   readonly files: readonly WeightFile[];
   readonly warnings: readonly string[];
