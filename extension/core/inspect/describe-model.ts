@@ -38,8 +38,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
   const { blocks, parts } = arrange(source, facts);
   const sublayers = blocks.flatMap((block) => block.sublayers);
   const totals = totalsOf(source.tensors);
-  const tensorsOf = (file: string): number =>
-    source.tensors.filter((tensor) => tensor.file === file).length;
+  const tensorsIn = countBy(source.tensors, ({ file }) => file);
   return {
     name: source.name ?? place.name,
     path: place.path,
@@ -68,7 +67,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
     metadata: source.metadata,
     config: flatten(source.config),
     sideFiles: await findSideFiles(place.folder),
-    files: source.files.map((file) => ({ ...file, tensors: tensorsOf(file.path) })),
+    files: source.files.map((file) => ({ ...file, tensors: tensorsIn.get(file.path) ?? 0 })),
     warnings: source.warnings,
   };
 }
@@ -100,6 +99,14 @@ function activeParameters(
       }),
   );
   return inBlocks === undefined ? undefined : inBlocks + sum(parts, (part) => part.parameters);
+}
+
+function countBy<T>(items: readonly T[], key: (item: T) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) {
+    counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function dtypesOf({ tensors }: ModelSource): Record<string, number> {
