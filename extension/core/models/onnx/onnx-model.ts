@@ -67,7 +67,7 @@ async function summarize(
       Number(version),
     ]),
   );
-  const ops = countOperators(model);
+  const ops = countOperators(model, file.liftedConstants);
   const sublayers = nameSublayers(branches, index, model).map(({ branch, ...sublayer }) => ({
     ...sublayer,
     ...measure(branch, file, index),
@@ -188,8 +188,8 @@ function nodeName({ proto }: GraphNode): string {
   return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
 }
 
-function countOperators(model: ModelProto): Record<string, number> {
-  const counts: Record<string, number> = {};
+function countOperators(model: ModelProto, constants: number): Record<string, number> {
+  const counts: Record<string, number> = constants > 0 ? { Constant: constants } : {};
   const count = (nodes: readonly NodeProto[]): void => {
     for (const proto of nodes) {
       const op = operatorName(proto);
