@@ -193,7 +193,8 @@ export function compareLogits(
   path: string,
 ): PruneResult['verification'] {
   const tokens = input instanceof Int32Array ? input.length : 1;
-  const allowed = model.emitter === undefined ? graphTolerance : tolerance;
+  const usual = model.emitter === undefined ? graphTolerance : tolerance;
+  const allowed = model.roundingError ?? usual;
   const relativeError = largestDifference(expected, actual);
   if (!(relativeError <= allowed)) {
     throw new UserError(

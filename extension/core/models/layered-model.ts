@@ -72,6 +72,8 @@ export interface LayeredModel {
   /** Its first output is the model's: logits [batch, sequence, vocabulary] of a language model. */
   readonly epilogue: GraphPart;
   readonly output: ModelOutput;
+  /** Greatest max |a − b| / max |a| of outputs computed in two ways, where it is more than float32's. */
+  readonly roundingError?: number | undefined;
   /**
    * Whether examples of equal shape can be joined along axis 0: side values then depend on the shape
    * alone.
