@@ -48,6 +48,8 @@ export interface ModelOutput {
   readonly name: string;
   /** Whether its last axis holds logits of classes or of a vocabulary. */
   readonly givesScores: boolean;
+  /** Whether its numbers are those of a sigmoid or softmax. */
+  readonly givesProbabilities?: boolean;
   /** What the model's own output applies to the last axis, where the epilogue leaves it out. */
   readonly activation?: 'Softmax' | 'LogSoftmax';
 }

@@ -160,6 +160,7 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   return {
     name,
     value: (activation && producer.inputs[0]) ?? name,
+    givesProbabilities: producer !== undefined && /^(?:Hard)?Sigmoid$|^Softmax$/.test(producer.op),
     givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
     ...(activation === undefined ? {} : { activation }),
   };

@@ -195,6 +195,18 @@ describe('the residual stream of a graph', () => {
     ]);
   });
 
+  it('has branches whose sum is only a term of the next, as where a map of half the size is added', () => {
+    const index = indexOf([
+      ['Conv', ['x', 'w'], ['c']],
+      ['Conv', ['c', 'v'], ['f']],
+      ['Add', ['c', 'f'], ['s']],
+      ['Resize', ['past', 'scale'], ['wide']],
+      ['Add', ['s', 'wide'], ['h']],
+      ['Conv', ['h', 'w'], ['y']],
+    ]);
+    expect(stream(index)).toEqual([['c', 's', 'convolution', true]]);
+  });
+
   it('is one of convolutions, broken where the size changes', () => {
     const index = indexOf([
       ['Conv', ['x', 'w'], ['c0']],
