@@ -56,7 +56,7 @@ export function describeLoading(modelType: string, withModellingFile: boolean): 
 }
 
 /** `model_type` before Espalier pruned the model. */
-export function baseModelType(modelType: string): string {
+function baseModelType(modelType: string): string {
   return modelType.startsWith(prunedTypePrefix)
     ? modelType.slice(prunedTypePrefix.length)
     : modelType;
