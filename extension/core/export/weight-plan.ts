@@ -48,7 +48,7 @@ function placeInBlock(
   model: LayeredModel,
   name: string,
 ): { prefix: string; block: number; module: string; rest: string } | undefined {
-  const prefix = model.emitter?.blocksPrefix;
+  const prefix = model.blocksPrefix;
   if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
