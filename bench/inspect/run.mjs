@@ -7,11 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import {
-  createMessageConnection,
-  IPCMessageReader,
-  IPCMessageWriter,
-} from 'vscode-jsonrpc/node';
+import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
 import { root } from '../../scripts/lib/repository.mjs';
 import { busySeconds, describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { experts, llama8b, writeModel } from './models.mjs';

@@ -77,8 +77,6 @@ export interface WorkerRequests {
   evaluate: [EvaluateRequest, EvaluationResult];
 }
 
-export type WorkerMethod = keyof WorkerRequests;
-
 /** Requests of a child process, by method, as [params, result]. */
 export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 
