@@ -7,7 +7,8 @@ import { join } from 'node:path';
 export interface RandomModelShape {
   readonly seed: number;
   readonly blocks: number;
-  readonly modelType?: 'llama' | 'qwen2' | 'mistral';
+  /** `cohere` has parallel branches and one norm for both. */
+  readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere';
 }
 
 const hidden = 16;
@@ -75,7 +76,9 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
       }
     }
     add(`${prefix}self_attn.o_proj.weight`, [hidden, hidden]);
-    add(`${prefix}post_attention_layernorm.weight`, [hidden], 1, 0.1);
+    if (modelType !== 'cohere') {
+      add(`${prefix}post_attention_layernorm.weight`, [hidden], 1, 0.1);
+    }
     add(`${prefix}mlp.gate_proj.weight`, [inner, hidden]);
     add(`${prefix}mlp.up_proj.weight`, [inner, hidden]);
     add(`${prefix}mlp.down_proj.weight`, [hidden, inner]);
@@ -96,6 +99,7 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
     rope_theta: 10_000,
     tie_word_embeddings: false,
     ...(modelType === 'mistral' ? { sliding_window: 5 } : {}),
+    ...(modelType === 'cohere' ? { logit_scale: 1 } : {}),
   };
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config, undefined, 2));
   return folder;

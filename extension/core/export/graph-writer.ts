@@ -2,6 +2,7 @@ import { basename, extname, join } from 'node:path';
 import type { JobContext } from '../jobs/job';
 import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { runWholeGraph } from '../runtime/whole-graph';
+import { countParameters } from '../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import type { Removal } from './removal';
@@ -25,6 +26,7 @@ export async function graphWriter(
   };
   return {
     bytes: planOnnxData(graph).bytes,
+    parameters: countParameters(graph.initializers),
     loadsWith: `ONNX Runtime: ${names.graph} with ${names.data} beside it; inputs and outputs are named as before.`,
     texts: {},
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),

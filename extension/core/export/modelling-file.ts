@@ -38,7 +38,7 @@ const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
 /** Norms inside the module of the branch go with it. */
 function branchModules(
-  branch: { readonly norm?: string; readonly postNorm?: string },
+  branch: { readonly norm?: string | undefined; readonly postNorm?: string },
   linears: readonly string[],
 ): BranchModules {
   return {
@@ -47,12 +47,15 @@ function branchModules(
   };
 }
 
+/** A norm that both branches read stays as long as one of them does. */
 function modulesOf(family: Architecture): Record<'attention' | 'feedforward', BranchModules> {
+  const isShared = family.attention.norm === family.feedforward.norm;
+  const norm = isShared ? { norm: undefined } : {};
   const { attention, feedforward } = family;
   const inputs = feedforward.gateUp;
   return {
-    attention: branchModules(attention, [attention.output]),
-    feedforward: branchModules(feedforward, [
+    attention: branchModules({ ...attention, ...norm }, [attention.output]),
+    feedforward: branchModules({ ...feedforward, ...norm }, [
       ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
       feedforward.down,
     ]),
@@ -73,14 +76,14 @@ const lines = (texts: readonly string[], indent: number): string =>
  * out. Key/value caches are counted over the attention sublayers that remain, since transformers
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
-export function modellingFile(modelType: string): string {
+export function modellingFile(family: Architecture): string {
+  const { modelType } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses(modelType);
-  const family = knownArchitecture(modelType);
-  if (family === undefined) {
-    throw new Error(`no family ${modelType}, which was to be refused on opening`);
-  }
   const { attention, feedforward } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
+  const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
+    .map((kind) => `config.lacks(block, "${kind}")`)
+    .join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
     lines(
       [
@@ -94,6 +97,7 @@ export function modellingFile(modelType: string): string {
 
 import copy
 
+import torch
 from torch import nn
 from transformers import ${stockConfig}, ${stockModel}
 
@@ -122,12 +126,23 @@ class ${config}(${stockConfig}):
 
 class NoAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
-        return hidden_states.new_zeros(()), None
+        return torch.zeros_like(hidden_states), None
 
 
 class NoFeedforward(nn.Module):
     def forward(self, hidden_states):
-        return hidden_states.new_zeros(())
+        return torch.zeros_like(hidden_states)
+
+
+try:  # transformers 5 renames tensors of older checkpoints by the class of the model or by its type
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping as conversion_of
+    from transformers.conversion_mapping import register_checkpoint_conversion_mapping as register
+
+    conversion = conversion_of("${stockModel}") or conversion_of("${modelType}")
+    if conversion is not None:
+        register("${model}", conversion, overwrite=True)
+except ImportError:
+    pass
 
 
 class ${model}(${stockModel}):
@@ -143,7 +158,7 @@ class ${model}(${stockModel}):
             else:
                 layer.${attentionModule}.layer_idx = caches
                 caches += 1
-            if config.lacks(block, "feedforward"):
+            if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}
 `;
 }

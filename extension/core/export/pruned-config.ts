@@ -1,8 +1,10 @@
 import { applyEdits, format, modify } from 'jsonc-parser';
 import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
 import { prunedTypePrefix } from '../models/open-model';
+import { UserError } from '../user-error';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { layOutRemoval } from './removal';
 
@@ -54,7 +56,7 @@ export function describeLoading(modelType: string, withModellingFile: boolean): 
 }
 
 /** `model_type` before Espalier pruned the model. */
-export function baseModelType(modelType: string): string {
+function baseModelType(modelType: string): string {
   return modelType.startsWith(prunedTypePrefix)
     ? modelType.slice(prunedTypePrefix.length)
     : modelType;
@@ -88,6 +90,8 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...perLayerLists(config, blocks),
     ...layerTypes(config, blocks),
     ...windowedFrom(config, blocks),
+    ...quantization(config, blocks),
+    ...denseBlocks(config, blocks),
     ...loading(config, absent.length > 0),
     espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
   };
@@ -98,14 +102,16 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
-  const family = knownArchitecture(baseModelType(String(config['model_type'])));
-  return family?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  return familyOf(config)?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+function familyOf(config: Json): Architecture | undefined {
+  return knownArchitecture(baseModelType(String(config['model_type'])));
 }
 
 /** Layer types that the family derives from a block's number are written down where numbers change. */
 function layerTypes(config: Json, blocks: readonly number[]): Json {
-  const family = knownArchitecture(baseModelType(String(config['model_type'])));
-  const typeOf = family?.defaultLayerType;
+  const typeOf = familyOf(config)?.defaultLayerType;
   if (typeOf === undefined || Array.isArray(config['layer_types'])) {
     return {};
   }
@@ -119,6 +125,7 @@ function perLayerLists(config: Json, blocks: readonly number[]): Json {
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       entry[0].includes('layer') &&
+      entry[0] !== 'mlp_only_layers' &&
       Array.isArray(entry[1]) &&
       entry[1].length === config[blockCountField(config)],
   );
@@ -137,6 +144,63 @@ function windowedFrom(config: Json, blocks: readonly number[]): Json {
     return {};
   }
   return { max_window_layers: blocks.filter((block) => block < first).length };
+}
+
+/** Modules that a quantization method is told to treat otherwise are named by block. */
+function quantization(config: Json, blocks: readonly number[]): Json {
+  const fields = config['quantization_config'];
+  if (typeof fields !== 'object' || fields === null) {
+    return {};
+  }
+  const named = Object.entries(fields).map(([field, value]): [string, unknown] => [
+    field,
+    Array.isArray(value) ? value.flatMap((name) => renumbered(name, blocks)) : value,
+  ]);
+  return { quantization_config: Object.fromEntries(named) };
+}
+
+/** `model.layers.3.mlp` in the new numbering; nothing where the block is gone. */
+function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
+  const [, before, number, after] =
+    typeof name === 'string' ? (/^((?:.*\.)?(?:layers|h)\.)(\d+)(\..*)?$/.exec(name) ?? []) : [];
+  if (number === undefined) {
+    return [name];
+  }
+  const block = blocks.indexOf(Number(number));
+  return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
+}
+
+/**
+ * Refuses a removal after which rules of config.json would mean other blocks.
+ * @throws UserError naming the field.
+ */
+export function requireConfigRewritable(
+  text: string,
+  file: string,
+  blocks: readonly number[],
+): void {
+  const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
+  const renumbers = blocks.some((source, block) => source !== block);
+  if (renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))) {
+    throw new UserError('Rules for single modules may name blocks by number, which would change.', {
+      file,
+      field: 'quantization_config.dynamic',
+      remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+    });
+  }
+}
+
+/** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
+function denseBlocks(config: Json, blocks: readonly number[]): Json {
+  const isSparse = familyOf(config)?.experts?.isSparse;
+  if (
+    isSparse === undefined ||
+    blocks.every((source, block) => isSparse(config, source) === isSparse(config, block))
+  ) {
+    return {};
+  }
+  const dense = blocks.flatMap((source, block) => (isSparse(config, source) ? [] : [block]));
+  return { mlp_only_layers: dense, decoder_sparse_step: 1 };
 }
 
 /** What decides which class loads the folder. */

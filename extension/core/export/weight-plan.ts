@@ -59,13 +59,21 @@ function placeInBlock(
 
 /** Modules such as `3.self_attn`, whose tensors all go. */
 function removedModules(model: LayeredModel, removal: Removal): Set<string> {
-  const gone = new Set(removal.removed);
-  const places = model.summary.sublayers.flatMap(({ id }, index) =>
-    gone.has(id) ? model.sublayerTensors(index).map(({ name }) => placeInBlock(model, name)) : [],
-  );
+  const places = removedTensors(model, removal).map(({ name }) => placeInBlock(model, name));
   return new Set(
     places.flatMap((place) => (place === undefined ? [] : [`${place.block}.${place.module}`])),
   );
+}
+
+/** Tensors of the removed sublayers that none of the others uses. */
+export function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
+  const gone = new Set(removal.removed);
+  const tensorsOf = (goes: boolean): LazyTensor[] =>
+    model.summary.sublayers.flatMap(({ id }, index) =>
+      gone.has(id) === goes ? model.sublayerTensors(index) : [],
+    );
+  const used = new Set(tensorsOf(false));
+  return [...new Set(tensorsOf(true))].filter((tensor) => !used.has(tensor));
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */

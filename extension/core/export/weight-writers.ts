@@ -1,18 +1,26 @@
+import { basename, join } from 'node:path';
+import type { GgufHeader } from '../checkpoints/gguf';
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
 import { idsOf } from '../models/example';
 import type { ModelInput } from '../models/example';
+import { requireGgufBlocks } from '../models/gguf-model';
+import { readArchitecture } from '../models/open-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
+import type { ModelSummary } from '../models/model-summary';
+import { UserError } from '../user-error';
 import type { ByteCopier } from './byte-copier';
+import { planGguf, writeGguf } from './gguf-writer';
 import { modellingFile, modellingModule } from './modelling-file';
 import { buildOnnxGraph, planOnnxData, writeOnnx } from './onnx-writer';
-import { baseModelType, describeLoading, rewriteConfig } from './pruned-config';
+import { describeLoading, rewriteConfig } from './pruned-config';
 import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
 import { writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
-import { planShards, planTensors } from './weight-plan';
+import { planShards, planTensors, removedTensors } from './weight-plan';
 
 /** A model in safetensors, and what its writers need of it. */
 export interface CheckpointSource {
@@ -27,6 +35,8 @@ export interface CheckpointSource {
 export interface WeightWriter {
   /** Bytes of weights. */
   readonly bytes: number;
+  /** Number of weights. */
+  readonly parameters: number;
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: string;
   /** Small files by name, config.json among them. */
@@ -52,16 +62,80 @@ export function safetensorsWriter(
     bytes: shards
       .flatMap(({ tensors }) => tensors)
       .reduce((sum, { tensor }) => sum + tensor.length, 0),
+    parameters: parametersAfter(model, removal),
     loadsWith: describeLoading(architecture, withModellingFile),
     texts: {
       'config.json': rewriteConfig(configText, removal),
       ...(withModellingFile
-        ? { [`${modellingModule}.py`]: modellingFile(baseModelType(architecture)) }
+        ? {
+            [`${modellingModule}.py`]: modellingFile(
+              readArchitecture(configText, model.summary.path).architecture,
+            ),
+          }
         : {}),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
     output: async (folder, input) => writtenLogits(folder, input, options, context),
   };
+}
+
+/** A GGUF file under its own name, with whole blocks taken out. */
+export async function ggufWriter(
+  model: LayeredModel,
+  header: GgufHeader,
+  removal: Removal,
+  options: VerificationOptions,
+  context: JobContext,
+): Promise<WeightWriter> {
+  requireWholeBlocks(model.summary, removal);
+  await requireGgufBlocks(header, removal.blocks);
+  const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
+  const checkpoint = { tensors, files: [header.file], entry: header.file, metadata: {} };
+  const kept = planTensors(model, checkpoint, removal);
+  const plan = await planGguf(header, removal.blocks, kept);
+  const name = basename(header.file);
+  return {
+    bytes: plan.bytes,
+    parameters: parametersAfter(model, removal),
+    loadsWith: `llama.cpp and what is built on it: ${name}, an ordinary model of ${removal.blocks.length} blocks.`,
+    texts: {},
+    write: async (folder, copier) => {
+      await writeGguf(join(folder, name), plan, copier);
+      return [name];
+    },
+    output: async (folder, input) => writtenLogits(join(folder, name), input, options, context),
+  };
+}
+
+function requireWholeBlocks(
+  { path, architecture, sublayers }: ModelSummary,
+  removal: Removal,
+): void {
+  const left = new Set(removal.kept.map(({ block }) => block));
+  const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
+  if (torn !== undefined) {
+    throw wholeBlocksOnly(path, architecture, `${torn.id} would go alone`);
+  }
+}
+
+/** Single sublayers cannot be taken out of a GGUF file. */
+export function wholeBlocksOnly(path: string, architecture: string, why: string): UserError {
+  return new UserError(
+    `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${why}.`,
+    {
+      file: path,
+      field: 'remove',
+      remedy: 'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+    },
+  );
+}
+
+/** Weights left: what a removed sublayer shares with another stays. */
+function parametersAfter(model: LayeredModel, removal: Removal): number {
+  return removedTensors(model, removal).reduce(
+    (left, { shape }) => left - elementCount(shape),
+    model.summary.parameters,
+  );
 }
 
 /** One ONNX graph with its weights in a file beside it. */
@@ -82,6 +156,7 @@ export function onnxWriter(
   };
   return {
     bytes: planOnnxData(graph).bytes,
+    parameters: parametersAfter(source.model, removal),
     loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${cachedBlocks.length} key/value caches named as optimum does.`,
     texts: {
       'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),

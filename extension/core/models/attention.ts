@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { QueryKeyNormExtent } from './architecture';
 import type { KeyValueCache } from './model-emitter';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
@@ -20,8 +21,9 @@ export interface AttentionShape {
   readonly softCap: number | undefined;
   /** Factor on the branch. */
   readonly residualScale: number;
-  /** Whether queries and keys are normed over each head, or over all heads at once. */
-  readonly queryKeyNormsOver: 'head' | 'projection';
+  readonly queryKeyNormsOver: QueryKeyNormExtent;
+  /** Order of query, key and value where one matrix holds all three. */
+  readonly fusedOrder: 'by-group' | undefined;
 }
 
 /** Weights of one attention sublayer. */
@@ -123,6 +125,19 @@ function emitQueryKeyValue(
     return projected;
   }
   const { numHeads, numKeyValueHeads, headDim } = shape;
+  if (shape.fusedOrder === 'by-group') {
+    const group = numHeads / numKeyValueHeads;
+    const groups = graph.op('Reshape', [
+      fused,
+      graph.ints([-1, numKeyValueHeads, group + 2, headDim]),
+    ]);
+    return graph
+      .ops('Split', [groups, graph.ints([group, 1, 1])], 3, { axis: 2 })
+      .map((part, i) => {
+        const heads = i === 0 ? numHeads : numKeyValueHeads;
+        return graph.op('Reshape', [part, graph.ints([-1, heads * headDim])]);
+      });
+  }
   const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
   return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });
 }

@@ -3,6 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
+import { emitExperts } from './experts';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
 import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
@@ -16,9 +17,11 @@ import type {
   Values,
 } from './model-emitter';
 import { emitLinear, emitRows } from './linear';
+import type { Linear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
+import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
@@ -123,7 +126,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public sidesOf(index: number): readonly string[] {
     const sublayer = this.at(index);
-    if (sublayer.kind === 'feedforward') {
+    if (sublayer.kind !== 'attention') {
       return [];
     }
     const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
@@ -144,6 +147,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const { feedforward } = this.layout;
         const input = this.readsBlockInput(index) ? (state[blockInput] ?? '') : hidden;
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
+        return { state: { [stream]: next } };
+      }
+      if (sublayer.kind === 'expert') {
+        const next = emitExperts(graph, sublayer.shape, sublayer.weights, hidden);
         return { state: { [stream]: next } };
       }
       const { attention, rotaries } = this.layout;
@@ -188,12 +195,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public requireRunnable(): void {
+    requireRunnableQuantization(this.summary);
     const { embedding, positions, finalNorm, head, sublayers } = this.layout;
     const used = [
       embedding,
       ...(positions === undefined ? [] : [positions.weight]),
       ...partTensors(finalNorm),
-      head.weight,
+      ...partTensors(head),
       ...sublayers.flatMap(sublayerTensors),
     ];
     const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
@@ -247,15 +255,23 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 /** Every tensor of a sublayer, norms and biases included. */
 export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
   const { norm, postNorm } = sublayer.weights;
-  const linears =
-    sublayer.kind === 'attention'
-      ? [...sublayer.weights.queryKeyValue, sublayer.weights.output]
-      : [...sublayer.weights.gateUp, sublayer.weights.down];
   const queryKeyNorms =
     sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
       ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
-  return [norm, ...queryKeyNorms, ...linears, postNorm].flatMap(partTensors);
+  return [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm].flatMap(partTensors);
+}
+
+/** Every linear layer of a sublayer. */
+export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
+  switch (kind) {
+    case 'attention':
+      return [...weights.queryKeyValue, weights.output];
+    case 'feedforward':
+      return [...weights.gateUp, weights.down];
+    case 'expert':
+      return [weights.router, ...weights.experts.flatMap(({ gateUp, down }) => [...gateUp, down])];
+  }
 }
 
 /** Weight and bias of a norm or a linear layer, as far as there are any. */

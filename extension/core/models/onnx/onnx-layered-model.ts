@@ -137,8 +137,11 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   const behind = last === undefined ? undefined : index.descendants([last.end]);
   const outputs = file.graph.output.filter(({ name }) => {
     const producer = index.producers.get(name);
-    const follows = behind === undefined || name === last?.end;
-    return !droppedOutputs.has(name) && (follows || (producer && behind?.has(producer)) === true);
+    const follows =
+      behind === undefined ||
+      name === last?.end ||
+      (producer !== undefined && behind.has(producer));
+    return follows && !droppedOutputs.has(name);
   });
   const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
   if (chosen === undefined) {
@@ -153,7 +156,7 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   const activation = producer && lastActivation(producer, rank, summary.opset);
   return {
     name,
-    value: activation === undefined ? name : (producer?.inputs[0] ?? name),
+    value: (activation && producer.inputs[0]) ?? name,
     givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
     ...(activation === undefined ? {} : { activation }),
   };

@@ -26,6 +26,7 @@ const typeInput: Readonly<Record<string, number>> = {
   'com.microsoft:GatherBlockQuantized': 2,
   OneHot: 2,
 };
+const undefinedType: number = DataType.UNDEFINED;
 /** Second outputs that count positions. */
 const indexOutputs: Readonly<Record<string, number>> = {
   TopK: DataType.INT64,
@@ -100,7 +101,7 @@ export class ValueTypes {
 function declare(graph: GraphProto, known: Map<string, number>): void {
   for (const { name, type } of [...graph.valueInfo, ...graph.input, ...graph.output]) {
     const value = type?.value;
-    if (value?.case === 'tensorType' && value.value.elemType !== DataType.UNDEFINED) {
+    if (value?.case === 'tensorType' && value.value.elemType !== undefinedType) {
       known.set(name, value.value.elemType);
     }
   }
