@@ -127,8 +127,18 @@ function base(
     classNames,
     labels,
     fingerprint: hash.digest('hex'),
-    warnings,
+    warnings: [...warnings, ...emptyClasses(labels, classNames)],
   };
+}
+
+/** Says which classes no example has: what is trained never learns them. */
+function emptyClasses(labels: Int32Array, classNames: readonly string[]): string[] {
+  const found = new Set(labels);
+  const empty = classNames.filter((_, i) => !found.has(i));
+  const more = empty.length > 10 ? ` and ${empty.length - 10} more` : '';
+  return empty.length === 0
+    ? []
+    : [`No example is of the class ${empty.slice(0, 10).join(', ')}${more}.`];
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>

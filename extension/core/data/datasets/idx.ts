@@ -89,7 +89,7 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
 }
 
 /** Reads an array in the IDX format, plain or packed with gzip. */
-export async function readIdx(file: string): Promise<NumericArray> {
+async function readIdx(file: string): Promise<NumericArray> {
   const stored = await readWholeFile(file, maxArrayBytes);
   return parseIdx(extname(file) === '.gz' ? unpack(stored, file) : stored, file);
 }

@@ -13,7 +13,7 @@ export const isImage = (file: string): boolean => extensions.has(extname(file).t
 
 /**
  * Opens images whose class is the folder they lie in: [channels, height, width].
- * @param files the images in `folder`, however deep
+ * @param files all that lie in `folder`, however deep
  * @throws UserError naming the image at fault.
  */
 export async function openImageFolder(
@@ -21,13 +21,24 @@ export async function openImageFolder(
   files: readonly string[],
   options: DatasetOptions,
 ): Promise<Dataset> {
-  const classes = files.map((file) => classOf(folder, file));
+  const pictures = files.filter(isImage);
+  const skipped = files.length - pictures.length;
+  const classes = pictures.map((file) => classOf(folder, file));
   const labels = namedLabels(classes, options.classNames ?? [...new Set(classes)].sort(), folder);
-  const images = new ImageStack(files.length, options);
-  for (const file of files) {
+  const images = new ImageStack(pictures.length, options);
+  for (const file of pictures) {
     images.push(await readImage(file), { file });
   }
-  return numericDataset({ name: basename(folder), file: folder, ...labels }, images.toArray(), 255);
+  return numericDataset(
+    {
+      name: basename(folder),
+      file: folder,
+      ...labels,
+      warnings: skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`],
+    },
+    images.toArray(),
+    255,
+  );
 }
 
 function classOf(folder: string, file: string): string {

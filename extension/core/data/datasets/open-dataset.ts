@@ -70,14 +70,9 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
   if (features !== undefined) {
     return openNpy(features, options);
   }
-  const pictures = files.filter(isImage);
-  if (pictures.length > 0) {
-    const top = imageRoot(folder, pictures, options.split);
-    return openImageFolder(
-      top,
-      pictures.filter((file) => file.startsWith(join(top, '/'))),
-      options,
-    );
+  if (files.some(isImage)) {
+    const top = imageRoot(folder, files, options.split);
+    return openImageFolder(top, filesIn(top, files), options);
   }
   throw new UserError('The folder has no data set of a kind that is known.', {
     file: folder,
@@ -102,9 +97,12 @@ function ofSplit(
 /** The folder whose folders are the classes: the one of the part where there is such. */
 function imageRoot(
   folder: string,
-  pictures: readonly string[],
+  files: readonly string[],
   split: 'train' | 'test' = 'train',
 ): string {
   const part = join(folder, split);
-  return pictures.some((file) => file.startsWith(join(part, '/'))) ? part : folder;
+  return filesIn(part, files).some(isImage) ? part : folder;
 }
+
+const filesIn = (folder: string, files: readonly string[]): string[] =>
+  files.filter((file) => file.startsWith(join(folder, '/')));

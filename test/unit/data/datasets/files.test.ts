@@ -301,6 +301,7 @@ describe('a folder of images', () => {
     put('zoo/owl/a.png', 'rgb.png');
     put('zoo/cat/b.png', 'rgba.png');
     put('zoo/cat/deep/c.png', 'gray.png');
+    file('zoo/readme.txt', '');
     const set = await openDataset(join(folder, 'zoo'));
     expect(set).toMatchObject({ size: 3, featureShape: [3, 22, 30], classNames: ['cat', 'owl'] });
     expect([...set.labels]).toEqual([0, 0, 1]);
@@ -313,6 +314,8 @@ describe('a folder of images', () => {
       classNames: ['owl', 'dog', 'cat'],
     });
     expect(small.featureShape).toEqual([1, 4, 5]);
+    expect(set.warnings).toEqual([`${join(folder, 'zoo')}: 1 other files were left out.`]);
+    expect(small.warnings[1]).toBe('No example is of the class dog.');
     expect([...small.labels]).toEqual([2, 2, 0]);
   });
 
