@@ -1,3 +1,4 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../models/layered-model';
 import type { Removal } from './removal';
@@ -48,7 +49,7 @@ function placeInBlock(
   model: LayeredModel,
   name: string,
 ): { prefix: string; block: number; module: string; rest: string } | undefined {
-  const prefix = model.emitter?.blocksPrefix;
+  const prefix = model.blocksPrefix;
   if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
@@ -74,6 +75,14 @@ export function removedTensors(model: LayeredModel, removal: Removal): LazyTenso
     );
   const used = new Set(tensorsOf(false));
   return [...new Set(tensorsOf(true))].filter((tensor) => !used.has(tensor));
+}
+
+/** Weights left: what a removed sublayer shares with another stays. */
+export function parametersAfter(model: LayeredModel, removal: Removal): number {
+  return removedTensors(model, removal).reduce(
+    (left, { shape }) => left - elementCount(shape),
+    model.summary.parameters,
+  );
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */

@@ -70,11 +70,13 @@ export interface Scales {
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
 
 /** Names of the norms of a branch, each where the family has it. */
-interface BranchNorms {
+export interface BranchNorms {
   /** Of the branch's input. */
   readonly norm?: string;
   /** Of the branch's output, before it is added to the residual stream. */
   readonly postNorm?: string;
+  /** Of the sum of both. */
+  readonly sumNorm?: string;
 }
 
 /**

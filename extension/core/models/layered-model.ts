@@ -50,6 +50,8 @@ export interface ModelOutput {
   readonly givesScores: boolean;
   /** What the model's own output applies to the last axis, where the epilogue leaves it out. */
   readonly activation?: 'Softmax' | 'LogSoftmax';
+  /** Whether each row has seen the whole input, so that none predicts what comes next. */
+  readonly seesWhole?: boolean;
 }
 
 /**
@@ -83,6 +85,8 @@ export interface LayeredModel {
   requireRunnable(): void;
   /** Emits the model's parts into other graphs; undefined where the model is a graph already. */
   readonly emitter?: ModelEmitter;
+  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
+  readonly blocksPrefix?: string;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

@@ -62,6 +62,4 @@ export interface ModelEmitter {
   /** Sizes of the stream and of the logits. */
   readonly hiddenSize: number;
   readonly vocabularySize: number;
-  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
-  readonly blocksPrefix?: string;
 }
