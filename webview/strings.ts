@@ -40,7 +40,9 @@ export const strings = {
   calibration: 'Calibration',
   bundledText: 'bundled text',
   calibrationValue: (sequences: string, length: string, source: string) =>
-    `${sequences} × ${length} tokens, ${source}`,
+    length === '1'
+      ? `${sequences} examples, ${source}`
+      : `${sequences} × ${length} tokens, ${source}`,
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     `${source}\n${tokens} tokens\nSHA-256 ${fingerprint}`,
   metric: 'Metric',

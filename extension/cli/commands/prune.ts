@@ -2,11 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
-import { outputFormats } from '../../core/export/prune-result';
+import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { requireWritable } from '../../core/export/prune-source';
 import { writeDocument } from '../../core/jobs/write-document';
-import { openModel } from '../../core/models/open-model';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import type { PrunePlan } from '../../core/prune/prune-plan';
 import { parsePrunePlan } from '../../core/prune/prune-plan-schema';
@@ -14,7 +13,7 @@ import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
-import { readBudget, searchOptionTypes, searchUsage } from '../search-options';
+import { readBudget, readSearchSettings, searchOptionTypes, searchUsage } from '../search-options';
 import type { Terminal } from '../terminal';
 import { runProfile } from './profile';
 
@@ -81,7 +80,8 @@ async function planFor(
     const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
     return { plan, model };
   }
-  requireWritable((await openModel(args.model())).summary.path);
+  const { level } = readSearchSettings(args);
+  await requireWritable(args.model(), args.choice('format', outputFormats, undefined), level);
   const profile = await runProfile(args, context, undefined);
   return { plan: planOf(profile, args.model()), model: args.model(), profile };
 }
@@ -109,7 +109,7 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
-    `Checked: logits of the written model differ by ${verification.relativeError.toExponential(1)} on ${verification.tokens} tokens`,
+    `Checked: the output of the written model differs by ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
   );
   terminal.print(result.loadsWith);
   terminal.print(result.path);

@@ -6,7 +6,10 @@ import { withRegularFile } from './regular-file';
  * Reads the bytes of a short tensor, such as one that describes others.
  * @throws UserError when it has more than `most` bytes.
  */
-export async function readBytes(tensor: LazyTensor, most: number): Promise<Buffer> {
+export async function readBytes(
+  tensor: Pick<LazyTensor, 'name' | 'file' | 'offset' | 'length'>,
+  most: number,
+): Promise<Buffer> {
   const { name, length, offset, file } = tensor;
   if (length > most) {
     throw new UserError(`It has ${length} bytes, more than the ${most} expected.`, {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { version } from '../../../package.json';
 import type { ModelSummary } from '../models/model-summary';
 import { onnxRuntimeVersion } from '../runtime/version';
@@ -89,8 +89,9 @@ export async function describeResult(
   };
 }
 
-/** The manifest of a folder that Espalier wrote; a damaged one is passed over. */
-async function readManifest(folder: string): Promise<unknown> {
+/** The manifest of a model that Espalier wrote; a damaged one is passed over. */
+async function readManifest(model: string): Promise<unknown> {
+  const folder = /\.(?:gguf|onnx)$/i.test(model) ? dirname(model) : model;
   try {
     return JSON.parse(await readFile(join(folder, manifestName), 'utf8')) as unknown;
   } catch {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { readGgufHeader } from '../checkpoints/gguf';
 import { isGguf, locateModel } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import type { JobContext } from '../jobs/job';
@@ -7,6 +8,7 @@ import { EncoderModel } from '../models/encoders/encoder-model';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { openModel } from '../models/open-model';
+import type { SearchSettings } from '../prune/options';
 import { UserError } from '../user-error';
 import { graphWriter } from './graph-writer';
 import type { OutputFormat } from './prune-result';
@@ -15,6 +17,7 @@ import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
 import type { VerificationOptions } from './verify';
+import { ggufWriter, wholeBlocksOnly } from './gguf-form';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
 import type { CheckpointSource, WeightWriter } from './weight-writers';
 
@@ -40,7 +43,7 @@ type CreateWriter = (
 
 /**
  * Opens a model to write it anew.
- * @throws UserError where it can be measured only.
+ * @throws UserError where it cannot be opened.
  */
 export async function openSource(modelPath: string): Promise<PruneSource> {
   const model = await openModel(modelPath);
@@ -56,7 +59,18 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
       writers: [['onnx', async (removal, _, context) => graphWriter(model, removal, context)]],
     };
   }
-  requireWritable(path);
+  if (isGguf(path)) {
+    const header = await readGgufHeader(path);
+    return {
+      model,
+      path,
+      files: model.files,
+      folder: dirname(path),
+      // The file holds its tokenizer and settings itself.
+      sideFiles: () => Promise.resolve({ files: [], folders: [], leftBehind: [] }),
+      writers: [['gguf', async (...how) => ggufWriter(model, header, ...how)]],
+    };
+  }
   const { weights, config } = await locateModel(modelPath);
   const checkpoint = await openSafetensors(weights);
   const parts = { checkpoint, configText: await readFile(config, 'utf8') };
@@ -124,14 +138,18 @@ export function chooseWriter(
 }
 
 /**
- * Refuses models that can be measured only, so that nobody waits for a search in vain.
+ * Refuses what could not be written, so that nobody waits for a search in vain.
  * @throws UserError with the remedy.
  */
-export function requireWritable(modelPath: string): void {
-  if (isGguf(modelPath)) {
-    throw new UserError('A model in a GGUF file can be measured, but not written anew.', {
-      file: modelPath,
-      remedy: 'Prune its Hugging Face folder (safetensors), and convert the result to GGUF.',
-    });
+export async function requireWritable(
+  modelPath: string,
+  format: OutputFormat | undefined,
+  level: SearchSettings['level'],
+): Promise<void> {
+  const source = await openSource(modelPath);
+  const { path, architecture } = source.model.summary;
+  chooseWriter(source, format);
+  if (isGguf(path) && level !== 'block') {
+    throw wholeBlocksOnly(path, architecture, `the search removes at the level ${level}`);
   }
 }

@@ -1,3 +1,4 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../models/layered-model';
 import type { Removal } from './removal';
@@ -66,7 +67,7 @@ function removedModules(model: LayeredModel, removal: Removal): Set<string> {
 }
 
 /** Tensors of the removed sublayers that none of the others uses. */
-export function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
+function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
   const gone = new Set(removal.removed);
   const tensorsOf = (goes: boolean): LazyTensor[] =>
     model.summary.sublayers.flatMap(({ id }, index) =>
@@ -74,6 +75,14 @@ export function removedTensors(model: LayeredModel, removal: Removal): LazyTenso
     );
   const used = new Set(tensorsOf(false));
   return [...new Set(tensorsOf(true))].filter((tensor) => !used.has(tensor));
+}
+
+/** Weights left: what a removed sublayer shares with another stays. */
+export function parametersAfter(model: LayeredModel, removal: Removal): number {
+  return removedTensors(model, removal).reduce(
+    (left, { shape }) => left - elementCount(shape),
+    model.summary.parameters,
+  );
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
@@ -22,7 +21,7 @@ import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
 import { writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
-import { planShards, planTensors, removedTensors } from './weight-plan';
+import { parametersAfter, planShards, planTensors } from './weight-plan';
 
 /** A model in safetensors, and what its writers need of it. */
 export interface CheckpointSource<T extends LayeredModel = LayeredModel> {
@@ -82,14 +81,6 @@ function modellingText(configText: string, file: string): string {
   return encoder === undefined
     ? modellingFile(readArchitecture(configText, file).architecture)
     : encoderModellingFile(encoder, named);
-}
-
-/** Weights left: what a removed sublayer shares with another stays. */
-function parametersAfter(model: LayeredModel, removal: Removal): number {
-  return removedTensors(model, removal).reduce(
-    (left, { shape }) => left - elementCount(shape),
-    model.summary.parameters,
-  );
 }
 
 /** One ONNX graph with its weights in a file beside it. */

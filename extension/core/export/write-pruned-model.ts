@@ -103,7 +103,7 @@ async function writeChecked(
     await writeText(output.partial, name, text);
   }
   const actual = await writer.output(output.partial, input);
-  const compared = input instanceof Int32Array ? input.length : 1;
+  const compared = { model: source.model, input };
   const verification = compareLogits(expected, actual, compared, output.path);
 
   const { loadsWith, parameters } = writer;

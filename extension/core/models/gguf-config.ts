@@ -96,21 +96,68 @@ export async function describeGguf(
 
 async function describeWindows(
   keys: GgufKeys,
-  { period, size }: GgufWindows,
+  windows: GgufWindows,
   blocks: number,
 ): Promise<Record<string, unknown>> {
-  const window = keys.numberIfPresent(ggufFields.sliding_window) ?? size ?? 0;
-  const pattern = (await keys.flags('attention.sliding_window_pattern', blocks)) ?? period;
-  const windowed = (block: number): boolean =>
-    typeof pattern === 'number'
-      ? pattern === 0 || block % pattern < pattern - 1
-      : pattern[block] === true;
+  const pattern = await readPattern(keys, windows, blocks);
   return {
-    sliding_window: window,
+    sliding_window: windowOf(keys, windows),
     layer_types: Array.from({ length: blocks }, (_, block) =>
-      window > 0 && windowed(block) ? 'sliding_attention' : 'full_attention',
+      isWindowed(pattern, block) ? 'sliding_attention' : 'full_attention',
     ),
   };
+}
+
+/** Flags of the blocks, or the length of their turns, of which the last is not windowed. */
+type Pattern = readonly boolean[] | number;
+const nowhere: Pattern = 1;
+
+function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
+  return keys.numberIfPresent(ggufFields.sliding_window) ?? size;
+}
+
+async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
+  const pattern = await keys.flags('attention.sliding_window_pattern', blocks);
+  return windowOf(keys, windows) === 0 ? nowhere : (pattern ?? windows.period);
+}
+
+function isWindowed(pattern: Pattern, block: number): boolean {
+  return typeof pattern === 'number'
+    ? pattern === 0 || block % pattern < pattern - 1
+    : pattern[block] === true;
+}
+
+/**
+ * Refuses a choice of blocks that llama.cpp would take for others, since it goes by their numbers.
+ * @param kept source block of each block that stays
+ * @throws UserError with what may be removed.
+ */
+export async function requireSameTurns(
+  keys: GgufKeys,
+  windows: GgufWindows,
+  kept: readonly number[],
+): Promise<void> {
+  const blocks = keys.number(ggufFields.num_hidden_layers);
+  const { scaledByWidthAt } = windows;
+  if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      `llama.cpp scales the attention of ${keys.architecture} models of ${scaledByWidthAt} blocks otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
+      'Prune the Hugging Face folder of the model.',
+    );
+  }
+  const pattern = await readPattern(keys, windows, blocks);
+  const moved = kept.findIndex(
+    (source, block) =>
+      typeof pattern === 'number' && isWindowed(pattern, source) !== isWindowed(pattern, block),
+  );
+  if (moved >= 0) {
+    keys.fault(
+      keys.name('attention.sliding_window_pattern'),
+      `Every ${String(pattern)}th block is not windowed: block ${kept[moved]} would become block ${moved}, which is of the other kind.`,
+      'Remove blocks so that those that stay keep taking turns, or prune the Hugging Face folder.',
+    );
+  }
 }
 
 async function describeRotary(

@@ -4,7 +4,7 @@ import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { Architecture } from './architecture';
 import { knownArchitecture } from './architectures';
-import { describeGguf, frequencyFactors, ggufFields } from './gguf-config';
+import { describeGguf, frequencyFactors, ggufFields, requireSameTurns } from './gguf-config';
 import type { GgufConfig, GgufWindows } from './gguf-config';
 import { GgufKeys } from './gguf-keys';
 
@@ -84,6 +84,22 @@ export async function openGguf(path: string): Promise<GgufModel> {
     architecture: inGguf(known, names),
     checkpoint: checkpointOf(header, path, family, config),
   };
+}
+
+/**
+ * Refuses a choice of blocks that llama.cpp would compute otherwise than the model does.
+ * @param kept source block of each block that stays
+ * @throws UserError with what may be removed.
+ */
+export async function requireGgufBlocks(
+  header: GgufHeader,
+  kept: readonly number[],
+): Promise<void> {
+  const keys = new GgufKeys(header, header.file);
+  const { windows } = families[keys.architecture] ?? {};
+  if (windows !== undefined) {
+    await requireSameTurns(keys, windows, kept);
+  }
 }
 
 /**

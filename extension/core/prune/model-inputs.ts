@@ -9,7 +9,7 @@ import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 
 /** Asks for random numbers in place of a file. */
-export const randomInputs = 'random';
+const randomInputs = 'random';
 
 /** What a model is run on, and what to say of it. */
 export interface ModelInputs {

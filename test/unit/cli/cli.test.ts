@@ -9,6 +9,7 @@ import type { ModelSummary } from '../../../extension/core/models/model-summary'
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import type { DeviceReport } from '../../../extension/core/runtime/device';
 import { fixture } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { quantizedFixture } from '../quantized-fixtures';
@@ -44,6 +45,20 @@ describe('espalier', () => {
     expect(listed.stderr).toMatch(/can be inspected, but not run/);
     const refused = await runCli(['evaluate', quantizedFixture('bnb-nf4'), '--device', 'cpu']);
     expect(refused.code).toBe(1);
+  });
+
+  it('prunes a GGUF file to a GGUF file, block by block', async () => {
+    const source = ggufFixture('llama.gguf');
+    const out = join(folder, 'gguf');
+    const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
+    const torn = await runCli(args);
+    expect(torn.code).toBe(1);
+    expect(torn.stderr).toMatch(/every block of a llama model.*level sublayer.*--level block/s);
+    const { code, stdout, stderr } = await runCli([...args, '--level', 'block', '--json']);
+    expect(code, stderr).toBe(0);
+    expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
+    const inspected = await runCli(['inspect', join(out, 'llama.gguf'), '--json']);
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ blocks: 1, warnings: [] });
   });
 
   it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {

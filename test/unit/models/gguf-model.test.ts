@@ -2,8 +2,6 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
-import { writePrunedModel } from '../../../extension/core/export/write-pruned-model';
-import { unattended } from '../../../extension/core/jobs/job';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { emitRows, emitWeight } from '../../../extension/core/models/linear';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -178,21 +176,6 @@ describe('a model in a GGUF file', () => {
     expect(text).toMatch(message);
     expect(text).not.toContain('config.json');
   });
-});
-
-it('is not written anew', async () => {
-  const request = {
-    modelPath: ggufFixture('llama.gguf'),
-    removed: ['block.0.attention'],
-    out: join(folder, 'pruned'),
-    format: 'safetensors',
-    overwrite: false,
-    device: 'cpu',
-    memoryBytes: 1 << 28,
-  } as const;
-  await expect(writePrunedModel(request, unattended)).rejects.toThrow(
-    /llama\.gguf: .*not written anew.*Prune its Hugging Face folder/,
-  );
 });
 
 describe('the tokenizer in a GGUF file', () => {
