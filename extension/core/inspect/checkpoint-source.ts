@@ -80,10 +80,17 @@ async function understand(place: WeightsPlace, lazy: readonly LazyTensor[]): Pro
       warnings: [],
     };
   }
-  const byPlace = new Map(tensors.map((tensor) => [placeOf(tensor), tensor]));
+  const left = new Map(tensors.map((tensor) => [placeOf(tensor), tensor]));
   const sublayers = model.summary.sublayers.map((summary, index): KnownSublayer => {
-    const own = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
-    return { summary, tensors: [...new Set(own)] };
+    // What several sublayers share is listed with the first of them.
+    const own = model.sublayerTensors(index).flatMap((known) => {
+      const place = placeOf(known);
+      const tensor = left.get(place);
+      left.delete(place);
+      return tensor ?? [];
+    });
+    const keepsNothing = summary.kvBytesPerToken === 0;
+    return { summary, tensors: own, ...(keepsNothing ? { cacheElements: 0 } : {}) };
   });
   const { tiedHead, warnings } = model.summary;
   return {

@@ -69,7 +69,7 @@ export function factsOf(config: ConfigFields): ModelFacts {
   return {
     ...(typeof rope === 'number' ? { ropeTheta: rope } : {}),
     ...numbers,
-    ...heads(numbers),
+    ...heads({ ...numbers, ...(isMultiQuery(fields) ? { keyValueHeads: 1 } : {}) }),
     ...(typeof tied === 'boolean' ? { tiedHead: tied } : {}),
     ...(activation === undefined ? {} : { activation }),
     ...(typeof quantization === 'string' ? { quantization } : {}),
@@ -87,6 +87,11 @@ function heads(known: ModelFacts): ModelFacts {
     keyValueHeads: known.keyValueHeads ?? count,
     ...(Number.isInteger(headSize) ? { headSize } : {}),
   };
+}
+
+/** Whether all heads share one key and one value, whatever else is written. */
+function isMultiQuery(fields: ConfigFields): boolean {
+  return fields['multi_query'] === true && fields['new_decoder_architecture'] !== true;
 }
 
 /** Values by the way to them; lists stay as they are written. */
