@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
-import { outputFormats } from '../../core/export/prune-result';
+import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { requireWritable } from '../../core/export/prune-source';
 import { writeDocument } from '../../core/jobs/write-document';
@@ -109,7 +109,7 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
-    `Checked: logits of the written model differ by ${verification.relativeError.toExponential(1)} on ${verification.tokens} tokens`,
+    `Checked: the output of the written model differs by ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
   );
   terminal.print(result.loadsWith);
   terminal.print(result.path);

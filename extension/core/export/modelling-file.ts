@@ -81,6 +81,9 @@ export function modellingFile(family: Architecture): string {
   const { stockConfig, stockModel, config, model } = modellingClasses(modelType);
   const { attention, feedforward } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
+  const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
+    .map((kind) => `config.lacks(block, "${kind}")`)
+    .join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
     lines(
       [
@@ -155,7 +158,7 @@ class ${model}(${stockModel}):
             else:
                 layer.${attentionModule}.layer_idx = caches
                 caches += 1
-            if config.lacks(block, "feedforward"):
+            if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}
 `;
 }

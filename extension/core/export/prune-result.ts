@@ -21,9 +21,19 @@ export interface PruneResult {
     /** max |a − b| / max |a| over the logits compared. */
     readonly relativeError: number;
     readonly tolerance: number;
-    /** Number of tokens whose logits were compared. */
+    /** Number of tokens whose logits were compared, or of examples. */
     readonly tokens: number;
+    /** Present where the model was run on examples of its inputs. */
+    readonly examples?: boolean;
   };
   /** Files written, relative to `path`, with their sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
+}
+
+/** What was compared, such as `64 tokens`. */
+export function describeCompared({
+  tokens,
+  examples,
+}: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
+  return examples === true ? `${tokens} random example` : `${tokens} tokens`;
 }

@@ -1,5 +1,6 @@
 import { applyEdits, format, modify } from 'jsonc-parser';
 import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
 import { prunedTypePrefix } from '../models/open-model';
@@ -55,7 +56,7 @@ export function describeLoading(modelType: string, withModellingFile: boolean): 
 }
 
 /** `model_type` before Espalier pruned the model. */
-export function baseModelType(modelType: string): string {
+function baseModelType(modelType: string): string {
   return modelType.startsWith(prunedTypePrefix)
     ? modelType.slice(prunedTypePrefix.length)
     : modelType;
@@ -90,6 +91,7 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...layerTypes(config, blocks),
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
+    ...denseBlocks(config, blocks),
     ...loading(config, absent.length > 0),
     espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
   };
@@ -100,14 +102,16 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
-  const family = knownArchitecture(baseModelType(String(config['model_type'])));
-  return family?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  return familyOf(config)?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+function familyOf(config: Json): Architecture | undefined {
+  return knownArchitecture(baseModelType(String(config['model_type'])));
 }
 
 /** Layer types that the family derives from a block's number are written down where numbers change. */
 function layerTypes(config: Json, blocks: readonly number[]): Json {
-  const family = knownArchitecture(baseModelType(String(config['model_type'])));
-  const typeOf = family?.defaultLayerType;
+  const typeOf = familyOf(config)?.defaultLayerType;
   if (typeOf === undefined || Array.isArray(config['layer_types'])) {
     return {};
   }
@@ -121,6 +125,7 @@ function perLayerLists(config: Json, blocks: readonly number[]): Json {
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       entry[0].includes('layer') &&
+      entry[0] !== 'mlp_only_layers' &&
       Array.isArray(entry[1]) &&
       entry[1].length === config[blockCountField(config)],
   );
@@ -183,6 +188,19 @@ export function requireConfigRewritable(
       remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
     });
   }
+}
+
+/** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
+function denseBlocks(config: Json, blocks: readonly number[]): Json {
+  const isSparse = familyOf(config)?.experts?.isSparse;
+  if (
+    isSparse === undefined ||
+    blocks.every((source, block) => isSparse(config, source) === isSparse(config, block))
+  ) {
+    return {};
+  }
+  const dense = blocks.flatMap((source, block) => (isSparse(config, source) ? [] : [block]));
+  return { mlp_only_layers: dense, decoder_sparse_step: 1 };
 }
 
 /** What decides which class loads the folder. */

@@ -13,19 +13,18 @@ export interface Removal {
   readonly absent: readonly string[];
 }
 
-const kinds = ['attention', 'feedforward'] as const;
-
 /** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
 export function layOutRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
   const asked = new Set(removed);
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
-  const keptIds = new Set(kept.map(({ id }) => id));
   const blocks = [...new Set(kept.map(({ block }) => block))];
+  const lacking = [...gone.map(({ id }) => id), ...(summary.absent ?? [])];
   const absent = blocks.flatMap((source, block) =>
-    kinds.flatMap((kind) =>
-      keptIds.has(`block.${source}.${kind}`) ? [] : `block.${block}.${kind}`,
-    ),
+    lacking
+      .filter((id) => id.startsWith(`block.${source}.`))
+      .map((id) => id.replace(/^block\.\d+/, `block.${block}`))
+      .sort(),
   );
   return { removed: gone.map(({ id }) => id), kept, blocks, absent };
 }
@@ -52,8 +51,7 @@ export function checkRemoval(summary: ModelSummary, removed: readonly string[]):
 }
 
 function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {
-  const [, block] = /^block\.(\d+)\.(?:attention|feedforward)$/.exec(id) ?? [];
-  if (block !== undefined && Number(block) < summary.blocks) {
+  if (summary.absent?.includes(id) === true) {
     return new UserError(`${id} is already absent from ${summary.name}.`, {
       file: summary.path,
       field: id,

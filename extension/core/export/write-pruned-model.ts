@@ -93,7 +93,7 @@ async function writeChecked(
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const input = verificationInput(source.model);
+  const input = await verificationInput(source.model, source.folder);
   const expected = await sourceLogits(source.model, removal.removed, input, options, context);
 
   const copier = new ByteCopier(writer.bytes, context);
@@ -103,7 +103,7 @@ async function writeChecked(
     await writeText(output.partial, name, text);
   }
   const actual = await writer.output(output.partial, input);
-  const compared = input instanceof Int32Array ? input.length : 1;
+  const compared = { model: source.model, input };
   const verification = compareLogits(expected, actual, compared, output.path);
 
   const { loadsWith, parameters } = writer;

@@ -46,7 +46,7 @@ export interface OuterNames {
   readonly finalNorm: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
-  /** Names of the head, of which a checkpoint has one; `lm_head` when absent. */
+  /** The first of these names that the checkpoint has; `lm_head` when absent. */
   readonly heads?: readonly string[];
   readonly headBias?: boolean;
 }
@@ -75,6 +75,25 @@ interface BranchNorms {
   readonly norm?: string;
   /** Of the branch's output, before it is added to the residual stream. */
   readonly postNorm?: string;
+}
+
+/**
+ * Mixtures of experts. Each expert has tensors of its own, `<module>.experts.<number>.<name>.weight`,
+ * or all share two: `<module>.experts.gate_up_proj` [experts, 2 · inner, hidden] and `.down_proj`
+ * [experts, hidden, inner].
+ */
+interface ExpertNames {
+  /** Modules that hold router and experts, of which a checkpoint has one. */
+  readonly modules: readonly string[];
+  readonly router: string;
+  /** Gate and up. */
+  readonly gateUp: readonly [string, string];
+  readonly down: string;
+  readonly inner: (config: ModelConfig) => number;
+  /** Whether the weights of a token's experts add up to 1. */
+  readonly normalized: (config: ModelConfig) => boolean;
+  /** Whether a block has experts, and not a feed-forward. */
+  readonly isSparse: (config: ConfigFields, block: number) => boolean;
 }
 
 /**
@@ -108,6 +127,8 @@ export interface Architecture {
     readonly gateUp: Projection;
     readonly down: string;
   };
+  /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
+  readonly experts?: ExpertNames;
   readonly biases: (config: ModelConfig) => Biases;
   /**
    * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both

@@ -1,4 +1,5 @@
 import type { Architecture } from './architecture';
+import { expertFamilies } from './families/experts';
 import { gemmaFamilies } from './families/gemma';
 import { learnedPositionFamilies } from './families/learned-positions';
 import { llamaLikeFamilies } from './families/llama-like';
@@ -10,6 +11,7 @@ export const architectures: readonly Architecture[] = [
   ...gemmaFamilies,
   ...learnedPositionFamilies,
   ...parallelFamilies,
+  ...expertFamilies,
 ];
 
 /** The family of a `model_type`. */

@@ -73,10 +73,11 @@ export function emitFeedforward(
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
 
-function emitInner(
+/** Emits activation(gate(x)) · up(x), or activation(up(x)), of rows x [rows, hiddenSize]. */
+export function emitInner(
   graph: GraphBuilder,
   shape: FeedforwardShape,
-  weights: FeedforwardWeights,
+  weights: Pick<FeedforwardWeights, 'gateUp'>,
   rows: Value,
 ): Value {
   const activate = activations[shape.activation];

@@ -73,6 +73,12 @@ const configSchema = v.looseObject({
   new_decoder_architecture: v.optional(v.boolean(), false),
   parallel_attn: v.optional(v.boolean(), true),
   num_ln_in_parallel_attn: optionalSize,
+  num_experts: v.optional(size, 8),
+  num_experts_per_tok: v.optional(size, 2),
+  moe_intermediate_size: v.optional(size, 768),
+  norm_topk_prob: v.optional(v.boolean(), false),
+  decoder_sparse_step: v.optional(size, 1),
+  mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
   /** Written by Espalier: sublayers that this checkpoint lacks. */
   espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),

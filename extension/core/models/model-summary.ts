@@ -62,6 +62,8 @@ export interface ModelSummary {
   readonly maxPositions?: number;
   readonly tiedHead?: boolean;
   readonly sublayers: readonly SublayerSummary[];
+  /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
+  readonly absent?: readonly string[];
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;
   /** Remarks, such as tensors of the checkpoint that the architecture does not use. */

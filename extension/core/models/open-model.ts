@@ -10,6 +10,7 @@ import { architectures, knownArchitecture } from './architectures';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
+import type { Linear } from './linear';
 import { parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
 
@@ -64,25 +65,32 @@ export async function openModel(path: string): Promise<LayeredModel> {
 export function readArchitecture(
   configText: string,
   file: string,
-  architecture = familyOf(configText),
+  known?: Architecture,
 ): { architecture: Architecture; config: ModelConfig } {
-  const modelType = readModelType(configText);
-  if (modelType !== undefined && architecture === undefined) {
-    throw new UserError(`Architecture "${modelType}" is not known.`, {
-      file: file,
-      field: 'model_type',
-      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
-    });
-  }
-  const config = parseModelConfig(configText, file, architecture?.config);
-  if (architecture === undefined) {
-    throw new UserError('The field is missing.', { file: file, field: 'model_type' });
-  }
+  const architecture = known ?? architectureOf(configText, file);
+  const config = parseModelConfig(configText, file, architecture.config);
   return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
 }
 
-function familyOf(configText: string): Architecture | undefined {
-  return knownArchitecture(baseType(readModelType(configText)));
+/**
+ * The family that config.json names.
+ * @throws UserError when it is not known, or when config.json has other faults and names none.
+ */
+function architectureOf(configText: string, file: string): Architecture {
+  const modelType = readModelType(configText);
+  const architecture = knownArchitecture(baseType(modelType));
+  if (architecture !== undefined) {
+    return architecture;
+  }
+  if (modelType === undefined) {
+    parseModelConfig(configText, file);
+    throw new UserError('The field is missing.', { file, field: 'model_type' });
+  }
+  throw new UserError(`Architecture "${modelType}" is not known.`, {
+    file,
+    field: 'model_type',
+    remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+  });
 }
 
 /** @throws UserError for packed weights that config.json says nothing of. */
@@ -133,6 +141,7 @@ function summarize(
     maxPositions: config.max_position_embeddings,
     tiedHead: layout.tiedHead,
     sublayers: summarizeSublayers(layout),
+    ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
     fingerprint,
     warnings: [
       ...(quantization?.refusal === undefined ? [] : [quantization.refusal]),
@@ -178,10 +187,23 @@ function summarizeSublayer(
     kind: sublayer.kind,
     parameters: sum(own, (tensor) => elementCount(tensor.shape)),
     bytes: sum(own, (tensor) => tensor.length),
-    flopsPerToken: sum(sublayerLinears(sublayer), ({ weight }) => 2 * elementCount(weight.shape)),
+    flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken:
       sublayer.kind === 'attention' ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
   };
+}
+
+/** Of a mixture of experts the router and the experts that a token is sent to. */
+function flopsPerToken(sublayer: TransformerSublayer): number {
+  const flops = (linears: readonly Linear[]): number =>
+    sum(linears, ({ weight }) => 2 * elementCount(weight.shape));
+  if (sublayer.kind !== 'expert') {
+    return flops(sublayerLinears(sublayer));
+  }
+  const { shape, weights } = sublayer;
+  const router = flops([weights.router]);
+  const all = flops(sublayerLinears(sublayer)) - router;
+  return router + (all * shape.perToken) / shape.count;
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {

@@ -2,14 +2,16 @@ import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { Architecture, Projection, Scales } from './architecture';
 import type { AttentionShape, AttentionWeights } from './attention';
+import type { Expert, ExpertShape, ExpertWeights } from './experts';
 import { activations } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { Linear } from './linear';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { Branch, Norm } from './norm';
+import type { Norm } from './norm';
 import { configOfLayerType, readRotary } from './rotary';
 import type { Rotary } from './rotary';
+import { TensorFinder } from './tensor-finder';
 
 /** One sublayer with its weights found and checked. */
 export type TransformerSublayer =
@@ -21,7 +23,13 @@ export type TransformerSublayer =
       /** Key of its rotary embedding in the layout. */
       readonly rotary: string | undefined;
     }
-  | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights };
+  | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights }
+  | {
+      readonly kind: 'expert';
+      readonly block: number;
+      readonly shape: ExpertShape;
+      readonly weights: ExpertWeights;
+    };
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */
 export interface TransformerLayout {
@@ -42,6 +50,8 @@ export interface TransformerLayout {
   readonly parallel: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
+  /** Ids of sublayers that an earlier pruning took out. */
+  readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
   /** Buffers of the checkpoint that are computed instead. */
@@ -81,6 +91,14 @@ export function layOutTransformer(
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
   };
+  const feedforward: FeedforwardShape = {
+    hiddenSize,
+    norm,
+    residualScale: scales.residual,
+    activation: config.hidden_act,
+    gated: isGated(architecture),
+  };
+  const experts = expertShape(architecture, config, folder, feedforward);
   const { outer } = architecture;
   const prefix =
     outer.prefixes.find((one) => checkpoint.tensors.has(`${one}${outer.embedding}.weight`)) ??
@@ -97,6 +115,7 @@ export function layOutTransformer(
   const interleaved = architecture.interleavedRotary ?? false;
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
+  const absent: string[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = layerTypeOf(architecture, config, block);
@@ -105,32 +124,39 @@ export function layOutTransformer(
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
       rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
     }
-    if (!removed.has(`block.${block}.attention`)) {
-      sublayers.push({
-        kind: 'attention',
+    const add = (kind: TransformerSublayer['kind'], find: () => TransformerSublayer): void => {
+      const id = `block.${block}.${kind}`;
+      if (removed.has(id)) {
+        absent.push(id);
+      } else {
+        sublayers.push(find());
+      }
+    };
+    add('attention', () => ({
+      kind: 'attention',
+      block,
+      weights: findAttention(architecture, config, tensors, blockPrefix, attention),
+      slidingWindow: architecture.slidingWindow(config, block),
+      rotary,
+    }));
+    if (experts !== undefined && architecture.experts?.isSparse(config, block) === true) {
+      add('expert', () => ({
+        kind: 'expert',
         block,
-        weights: findAttention(architecture, config, tensors, blockPrefix, attention),
-        slidingWindow: architecture.slidingWindow(config, block),
-        rotary,
-      });
-    }
-    if (!removed.has(`block.${block}.feedforward`)) {
-      sublayers.push({
+        shape: experts,
+        weights: findExperts(architecture, experts, tensors, blockPrefix),
+      }));
+    } else {
+      add('feedforward', () => ({
         kind: 'feedforward',
         block,
         weights: findFeedforward(architecture, config, tensors, blockPrefix),
-      });
+      }));
     }
   }
   return {
     attention,
-    feedforward: {
-      hiddenSize,
-      norm,
-      residualScale: scales.residual,
-      activation: config.hidden_act,
-      gated: isGated(architecture),
-    },
+    feedforward,
     vocabularySize: config.vocab_size,
     scales,
     rotaries,
@@ -142,6 +168,7 @@ export function layOutTransformer(
     sublayers,
     parallel: architecture.parallel ?? false,
     blocksPrefix,
+    absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
@@ -285,98 +312,70 @@ function findFeedforward(
   };
 }
 
-/** Looks tensors up, checks them, and remembers which were never asked for. */
-class TensorFinder {
-  private readonly left: Set<string>;
-
-  public constructor(
-    private readonly checkpoint: Checkpoint,
-    private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
-  ) {
-    this.left = new Set(checkpoint.tensors.keys());
+function expertShape(
+  { experts }: Architecture,
+  config: ModelConfig,
+  folder: ModelFolder,
+  feedforward: FeedforwardShape,
+): ExpertShape | undefined {
+  if (experts === undefined) {
+    return undefined;
   }
-
-  public has(name: string): boolean {
-    return this.checkpoint.tensors.has(name);
+  const { num_experts: count, num_experts_per_tok: perToken } = config;
+  if (perToken > count) {
+    throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
+      file: folder.config,
+      field: 'num_experts_per_tok',
+      remedy: 'Mend config.json.',
+    });
   }
+  return {
+    ...feedforward,
+    count,
+    perToken,
+    inner: experts.inner(config),
+    normalized: experts.normalized(config),
+  };
+}
 
-  public take(name: string, shape: readonly number[]): LazyTensor {
-    const found = this.takeIfPresent(name, shape);
-    if (found === undefined) {
-      throw new UserError('The checkpoint lacks this tensor.', {
-        file: this.checkpoint.entry,
-        field: name,
-        remedy: 'Weights and configuration do not belong together: download the model again.',
-      });
-    }
-    return found;
+function findExperts(
+  { experts, feedforward }: Architecture,
+  shape: ExpertShape,
+  tensors: TensorFinder,
+  prefix: string,
+): ExpertWeights {
+  if (experts === undefined) {
+    throw new Error('a family without experts has none to be found');
   }
+  const { hiddenSize: hidden, inner, count } = shape;
+  const { modules, router, gateUp, down } = experts;
+  const [usual = ''] = modules;
+  const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
+  const all = `${prefix}${module}.experts.`;
+  const fused = tensors.has(`${all}gate_up_proj`)
+    ? {
+        gateUp: tensors.slices(`${all}gate_up_proj`, [count, 2 * inner, hidden]),
+        down: tensors.slices(`${all}down_proj`, [count, hidden, inner]),
+      }
+    : undefined;
+  const expert = (j: number): Expert =>
+    fused === undefined
+      ? {
+          gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
+          down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
+        }
+      : { gateUp: [sliceOf(fused.gateUp, j)], down: sliceOf(fused.down, j) };
+  return {
+    ...tensors.branch(prefix, feedforward, hidden),
+    router: tensors.linear(`${prefix}${module}.${router}`, count, hidden, false),
+    experts: Array.from({ length: count }, (_, j) => expert(j)),
+  };
+}
 
-  public takeIfPresent(name: string, shape: readonly number[]): LazyTensor | undefined {
-    const tensor = this.checkpoint.tensors.get(name);
-    if (tensor === undefined) {
-      return undefined;
-    }
-    this.left.delete(name);
-    if (tensor.shape.join() !== shape.join()) {
-      throw new UserError(
-        `Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
-        {
-          file: tensor.file,
-          field: name,
-          remedy: 'Weights and configuration do not belong together: download the model again.',
-        },
-      );
-    }
-    return tensor;
+function sliceOf(slices: readonly LazyTensor[], index: number): Linear {
+  const weight = slices[index];
+  if (weight === undefined) {
+    throw new RangeError(`slice ${index} of ${slices.length}`);
   }
-
-  public linear(name: string, out: number, input: number, bias: boolean): Linear {
-    const transposed = this.architecture.transposed ?? false;
-    const weight = this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
-    return {
-      weight,
-      ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
-      ...(transposed ? { transposed } : {}),
-    };
-  }
-
-  public norm(name: string, ...shape: readonly number[]): Norm {
-    const weight = this.take(`${name}.weight`, shape);
-    return this.architecture.norm === 'layer'
-      ? { weight, bias: this.take(`${name}.bias`, shape) }
-      : { weight };
-  }
-
-  /** The norms of a branch. */
-  public branch(
-    prefix: string,
-    { norm, postNorm }: { readonly norm?: string; readonly postNorm?: string },
-    width: number,
-  ): Branch {
-    return {
-      ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
-      ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
-    };
-  }
-
-  public projections(
-    prefix: string,
-    projection: Projection,
-    widths: readonly number[],
-    input: number,
-    bias: boolean,
-  ): Linear[] {
-    if (projection.kind === 'fused') {
-      const out = widths.reduce((sum, width) => sum + width, 0);
-      return [this.linear(`${prefix}${projection.name}`, out, input, bias)];
-    }
-    return projection.names.map((name, i) =>
-      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, bias),
-    );
-  }
-
-  public unused(): string[] {
-    return [...this.left];
-  }
+  return { weight };
 }

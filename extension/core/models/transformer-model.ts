@@ -3,6 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
+import { emitExperts } from './experts';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
 import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
@@ -125,7 +126,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public sidesOf(index: number): readonly string[] {
     const sublayer = this.at(index);
-    if (sublayer.kind === 'feedforward') {
+    if (sublayer.kind !== 'attention') {
       return [];
     }
     const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
@@ -146,6 +147,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const { feedforward } = this.layout;
         const input = this.readsBlockInput(index) ? (state[blockInput] ?? '') : hidden;
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
+        return { state: { [stream]: next } };
+      }
+      if (sublayer.kind === 'expert') {
+        const next = emitExperts(graph, sublayer.shape, sublayer.weights, hidden);
         return { state: { [stream]: next } };
       }
       const { attention, rotaries } = this.layout;
@@ -259,9 +264,14 @@ export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTen
 
 /** Every linear layer of a sublayer. */
 export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
-  return kind === 'attention'
-    ? [...weights.queryKeyValue, weights.output]
-    : [...weights.gateUp, weights.down];
+  switch (kind) {
+    case 'attention':
+      return [...weights.queryKeyValue, weights.output];
+    case 'feedforward':
+      return [...weights.gateUp, weights.down];
+    case 'expert':
+      return [weights.router, ...weights.experts.flatMap(({ gateUp, down }) => [...gateUp, down])];
+  }
 }
 
 /** Weight and bias of a norm or a linear layer, as far as there are any. */

@@ -48,6 +48,7 @@ const model = v.object({
   maxPositions: v.optional(count),
   tiedHead: v.optional(v.boolean()),
   sublayers: v.array(sublayer),
+  absent: v.optional(v.array(v.string())),
   fingerprint: v.string(),
   warnings: v.array(v.string()),
 });

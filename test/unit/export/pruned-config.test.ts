@@ -144,6 +144,22 @@ describe('config.json of a pruned model', () => {
     });
   });
 
+  it('lists the blocks without experts anew where their numbers change', () => {
+    const text = JSON.stringify({
+      model_type: 'qwen3_moe',
+      num_hidden_layers: 6,
+      decoder_sparse_step: 2,
+      mlp_only_layers: [5],
+    });
+    const rewrite = (blocks: readonly number[]): unknown =>
+      JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+    expect(rewrite([0, 1, 2, 3])).toMatchObject({ decoder_sparse_step: 2, mlp_only_layers: [5] });
+    expect(rewrite([1, 2, 3, 5])).toMatchObject({
+      decoder_sparse_step: 1,
+      mlp_only_layers: [1, 3],
+    });
+  });
+
   it('changes the field that the family counts its blocks in', () => {
     const text = JSON.stringify({ model_type: 'gpt2', n_layer: 3 });
     expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
@@ -248,7 +264,11 @@ describe('a removal', () => {
 
   it('says when a sublayer is gone already', () => {
     const summary = summaryOf(2);
-    const pruned = { ...summary, sublayers: summary.sublayers.slice(1) };
+    const pruned = {
+      ...summary,
+      sublayers: summary.sublayers.slice(1),
+      absent: ['block.0.attention'],
+    };
     expect(() => checkRemoval(pruned, ['block.0.attention'])).toThrow(/already absent from model/);
   });
 
@@ -256,6 +276,18 @@ describe('a removal', () => {
     const summary = summaryOf(2);
     const everything = summary.sublayers.map(({ id }) => id);
     expect(() => checkRemoval(summary, everything)).toThrow(/All 4 sublayers/);
+  });
+
+  it('keeps to the kinds that the blocks have, what was absent before included', () => {
+    const summary = summaryOf(3);
+    const mixed = {
+      ...summary,
+      absent: ['block.2.expert'],
+      sublayers: summary.sublayers.slice(0, -1),
+    };
+    const { absent, blocks } = checkRemoval(mixed, ['block.0.attention', 'block.0.feedforward']);
+    expect(blocks).toEqual([1, 2]);
+    expect(absent).toEqual(['block.1.expert']);
   });
 
   it('counts an id once and gives the model its order', () => {

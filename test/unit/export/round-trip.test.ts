@@ -24,12 +24,9 @@ describe('pruned safetensors', () => {
   it.each(caseNames)('of %s give the logits of the source without the sublayers', async (name) => {
     const { inputIds } = readJson<Golden>(name, 'golden.json');
     const before = hashes(fixture(name));
-    const { sublayers, blocks } = (await openModel(fixture(name))).summary;
-    const last = `block.${blocks - 1}`;
-    const removals = [
-      ['block.0.attention', `${last}.feedforward`],
-      ['block.0.attention', 'block.0.feedforward'],
-    ];
+    const { sublayers } = (await openModel(fixture(name))).summary;
+    const ids = sublayers.map(({ id }) => id);
+    const removals = [[...ids.slice(0, 1), ...ids.slice(-1)], ids.slice(0, 2)];
     for (const removed of removals) {
       const out = join(await freshFolder(), 'pruned');
       const result = await prune(fixture(name), removed, out);

@@ -148,7 +148,11 @@ describe('a model in a GGUF file', () => {
       ],
       /llama\.embedding_length: Its value is not a number/,
     ],
-    ['heads', model({ 'attention.head_count': 3 }), /: llama\.attention\.head_count: 3 heads cannot share/],
+    [
+      'heads',
+      model({ 'attention.head_count': 3 }),
+      /: llama\.attention\.head_count: 3 heads cannot share/,
+    ],
     ['vocabulary', model({ vocab_size: 0 }), /: llama\.vocab_size: /],
     ['rotary', model({ 'rope.dimension_count': 3 }), /llama\.rope\.dimension_count: 3 dim/],
     ['no tensors', model({}), /: token_embd\.weight: The checkpoint lacks this tensor/],

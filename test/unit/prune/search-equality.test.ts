@@ -96,7 +96,9 @@ describe('exact search', () => {
   );
 
   it.each([
-    ...['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new'].map((name) => fixture(name)),
+    ...['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new', 'mixtral'].map((name) =>
+      fixture(name),
+    ),
     ...['bert-fused', 'gpt-neox-dynamo', 'llama-fused', 'gemma2-legacy'].map(onnxFixture),
   ])('does so for %s', async (folder) => {
     const run = {

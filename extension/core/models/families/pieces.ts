@@ -1,7 +1,7 @@
 import type { Biases, OuterNames } from '../architecture';
 import type { ModelConfig } from '../model-config';
 
-export const outer: OuterNames = {
+const outer: OuterNames = {
   prefixes: ['model.', ''],
   embedding: 'embed_tokens',
   finalNorm: 'norm',
@@ -45,7 +45,7 @@ export const configuredBiases = (config: ModelConfig): Biases => ({
   feedforward: config.mlp_bias,
 });
 
-export const nowhere = (): undefined => undefined;
+const nowhere = (): undefined => undefined;
 export const everywhere = (config: ModelConfig): number | undefined =>
   config.sliding_window ?? undefined;
 

@@ -29,8 +29,15 @@ export class GraphIndex {
   public readonly constants: ReadonlySet<string>;
   public readonly outputs: ReadonlySet<string>;
 
-  /** @throws UserError when the graph makes a value twice or needs itself. */
-  public constructor(graph: GraphProto, file: string) {
+  /**
+   * @param outer Constants of the graph around this one.
+   * @throws UserError when the graph makes a value twice or needs itself.
+   */
+  public constructor(
+    graph: Pick<GraphProto, 'node' | 'initializer' | 'output'>,
+    file: string,
+    outer: Iterable<string> = [],
+  ) {
     const unordered = graph.node.flatMap(split);
     this.nodes = sort(unordered, file);
     for (const node of this.nodes) {
@@ -42,7 +49,7 @@ export class GraphIndex {
       }
     }
     this.outputs = new Set(graph.output.map(({ name }) => name));
-    const constants = new Set(graph.initializer.map(({ name }) => name));
+    const constants = new Set([...outer, ...graph.initializer.map(({ name }) => name)]);
     for (const node of this.nodes) {
       if (node.inputs.every((input) => constants.has(input))) {
         node.outputs.forEach((output) => constants.add(output));
