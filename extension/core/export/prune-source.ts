@@ -12,11 +12,12 @@ import { UserError } from '../user-error';
 import { graphWriter } from './graph-writer';
 import type { OutputFormat } from './prune-result';
 import { requireConfigRewritable } from './pruned-config';
+import { wholeBlocksOnly } from './removal';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
 import type { VerificationOptions } from './verify';
-import { ggufWriter, onnxWriter, safetensorsWriter, wholeBlocksOnly } from './weight-writers';
+import { ggufWriter, onnxWriter, safetensorsWriter } from './weight-writers';
 import type { WeightWriter } from './weight-writers';
 
 /** A model that is written anew, and the forms that it can take. */
