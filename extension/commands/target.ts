@@ -31,7 +31,7 @@ export async function chooseTarget(
   if (shown !== undefined) {
     return { model: shown.model.path, session: shown };
   }
-  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pick(services));
+  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pickModel(services));
   return uri === undefined ? undefined : targetOf(uri);
 }
 
@@ -76,7 +76,8 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
     : undefined;
 }
 
-async function pick(services: Services): Promise<Uri | undefined> {
+/** A model that the user picks, of the workspace's or elsewhere. */
+export async function pickModel(services: Services): Promise<Uri | undefined> {
   const folders = await services.folders.known();
   if (folders.length === 0) {
     return browse();
