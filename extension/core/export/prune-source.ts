@@ -13,10 +13,11 @@ import { UserError } from '../user-error';
 import { graphWriter } from './graph-writer';
 import type { OutputFormat } from './prune-result';
 import { requireConfigRewritable } from './pruned-config';
+import { wholeBlocksOnly } from './removal';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
-import { ggufWriter, wholeBlocksOnly } from './gguf-form';
+import { ggufWriter } from './gguf-form';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
 import type { CheckpointSource, WeightWriter, WriteOptions } from './weight-writers';
 
