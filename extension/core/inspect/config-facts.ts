@@ -51,6 +51,16 @@ export function configOfGguf(keys: ReadonlyMap<string, unknown>, family: string)
   );
 }
 
+/** What a field of config.json, by whatever name its family has for it, is about. */
+export function factOfField(field: string): keyof ModelFacts | undefined {
+  const found = Object.entries(numberNames).find(([, names]) =>
+    (names as readonly string[]).includes(field),
+  );
+  return activationNames.includes(field)
+    ? 'activation'
+    : (found?.[0] as keyof typeof numberNames | undefined);
+}
+
 /** What a config.json says of a model; text models inside of others are looked into. */
 export function factsOf(config: ConfigFields): ModelFacts {
   const fields = { ...config, ...record(config['text_config']) };
