@@ -7,11 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import {
-  createMessageConnection,
-  IPCMessageReader,
-  IPCMessageWriter,
-} from 'vscode-jsonrpc/node';
+import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
 import { root } from '../../scripts/lib/repository.mjs';
 import { busySeconds, describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { experts, llama8b, writeModel } from './models.mjs';
@@ -80,9 +76,10 @@ try {
   for (const [index, model] of [llama8b, single, experts].entries()) {
     const path = join(folder, String(index));
     const bytes = await writeModel(path, model);
+    /** @type {Run[]} */
     const results = [];
     for (let run = 0; run < runs; run++) results.push(await measure(path));
-    const [{ tensors, understood }] = results;
+    const [{ tensors = 0, understood = '' } = {}] = results;
     const milliseconds = (/** @type {'first' | 'second'} */ which) => {
       const values = results.map((result) => result[which]);
       return `${median(values).toFixed(0)} (${worst(values).toFixed(0)})`;

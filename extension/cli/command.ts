@@ -37,8 +37,15 @@ export class Arguments {
     return text === undefined ? undefined : value;
   }
 
-  public choice<T extends string>(name: string, choices: readonly T[], fallback: T): T {
-    const text = this.text(name) ?? fallback;
+  public choice<T extends string, F extends T | undefined>(
+    name: string,
+    choices: readonly T[],
+    fallback: F,
+  ): T | F {
+    const text = this.text(name);
+    if (text === undefined) {
+      return fallback;
+    }
     const found = choices.find((choice) => choice === text);
     if (found === undefined) {
       throw new UsageError(`--${name} takes one of ${choices.join(', ')}, not "${text}".`);

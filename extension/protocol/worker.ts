@@ -19,7 +19,7 @@ export interface RunOptions {
 }
 
 export interface InspectRequest {
-  /** A model folder, its config.json, a .safetensors file or its index. */
+  /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */
   readonly model: string;
 }
 
@@ -76,8 +76,6 @@ export interface WorkerRequests {
   prune: [PruneRequest, PruneResult];
   evaluate: [EvaluateRequest, EvaluationResult];
 }
-
-export type WorkerMethod = keyof WorkerRequests;
 
 /** Requests of a child process, by method, as [params, result]. */
 export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };

@@ -17,6 +17,10 @@ export function isGguf(path: string): boolean {
   return path.toLowerCase().endsWith('.gguf');
 }
 
+export function isOnnx(path: string): boolean {
+  return path.toLowerCase().endsWith('.onnx');
+}
+
 /**
  * Finds the model a user pointed at: its folder, or its config.json, .safetensors file or index; or
  * a .gguf file, or a folder whose only weights it is.
@@ -71,7 +75,7 @@ function ggufFile(path: string): ModelFolder {
  */
 export async function locateOnnx(path: string): Promise<string | undefined> {
   const absolute = resolve(path);
-  if (absolute.toLowerCase().endsWith('.onnx')) {
+  if (isOnnx(absolute)) {
     return absolute;
   }
   const names = await readdir(absolute).catch((): string[] => []);

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { isGguf } from '../checkpoints/model-folder';
+import { isGguf, isOnnx } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
 import { readGgufTokenizer } from './gguf-tokenizer';
@@ -20,17 +20,26 @@ export interface Tokenizer {
 }
 
 /**
- * Reads the tokenizer of a model folder or of a .gguf file.
+ * Reads the tokenizer of a model: its folder's, or a .gguf file's own, or what lies beside an .onnx
+ * file or, as in repositories with a folder of graphs, above it.
  * @throws UserError when tokenizer.json is missing or damaged.
  */
-export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
-  if (isGguf(modelFolder)) {
-    return build(modelFolder, await readGgufTokenizer(modelFolder), {});
+export async function loadTokenizer(model: string): Promise<Tokenizer> {
+  if (isGguf(model)) {
+    return build(model, await readGgufTokenizer(model), {});
   }
+  const beside = isOnnx(model) ? dirname(model) : model;
+  const above = dirname(beside);
+  const isAbove = isOnnx(model) && !hasTokenizer(beside) && hasTokenizer(above);
+  const modelFolder = isAbove ? above : beside;
   const file = join(modelFolder, fileName);
   const definition = await readDefinition(modelFolder, file);
   const settings = await readSettings(join(modelFolder, 'tokenizer_config.json'));
   return build(file, definition, settings);
+}
+
+function hasTokenizer(folder: string): boolean {
+  return existsSync(join(folder, fileName));
 }
 
 function build(file: string, definition: object, settings: object): Tokenizer {

@@ -5,6 +5,7 @@ import type { PrunePlan } from '../prune/prune-plan';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
+import type { DialectName } from './dialects';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { writePrunedModel } from './write-pruned-model';
 
@@ -13,7 +14,9 @@ export interface PlanApplication {
   readonly model: string;
   readonly plan: PrunePlan;
   readonly out: string;
-  readonly format: OutputFormat;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  readonly dialect?: DialectName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -44,7 +47,8 @@ export async function applyPlan(
       modelPath,
       removed: removed.map(({ id }) => id),
       out,
-      format,
+      ...(format === undefined ? {} : { format }),
+      ...(application.dialect === undefined ? {} : { dialect: application.dialect }),
       overwrite,
       device,
       memoryBytes,

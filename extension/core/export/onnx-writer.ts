@@ -9,7 +9,7 @@ import { writeAll, writeFlushed } from './byte-copier';
 import type { Removal } from './removal';
 
 export const onnxName = 'model.onnx';
-const onnxDataName = 'model.onnx_data';
+const usualNames = { graph: onnxName, data: 'model.onnx_data' };
 /** Initializers can be mapped into memory where they begin at a page, which small ones need not. */
 const pageBytes = 4096;
 const smallBytes = 16 * pageBytes;
@@ -131,10 +131,11 @@ export async function writeOnnx(
   graph: OnnxSource,
   metadata: Readonly<Record<string, string>>,
   copier: ByteCopier,
+  names: { readonly graph: string; readonly data: string } = usualNames,
 ): Promise<string[]> {
   const { offsets } = planOnnxData(graph);
   const offsetOf = ({ name }: OnnxData): number => offsets.get(name) ?? 0;
-  const dataPath = join(folder, onnxDataName);
+  const dataPath = join(folder, names.data);
   const hasData = graph.externalData.length > 0;
   if (hasData) {
     await writeFlushed(dataPath, async (handle) => {
@@ -143,11 +144,11 @@ export async function writeOnnx(
       }
     });
   }
-  const graphPath = join(folder, onnxName);
+  const graphPath = join(folder, names.graph);
   const bytes = graph.toBytes(
-    (data) => ({ location: onnxDataName, offset: offsetOf(data) }),
+    (data) => ({ location: names.data, offset: offsetOf(data) }),
     metadata,
   );
   await writeFlushed(graphPath, async (handle) => writeAll(handle, graphPath, bytes, 0));
-  return hasData ? [onnxName, onnxDataName] : [onnxName];
+  return hasData ? [names.graph, names.data] : [names.graph];
 }

@@ -51,6 +51,21 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
   return { files, folders, leftBehind };
 }
 
+/** Files that go with a model that is one file, which may lie among other things. */
+const named =
+  /^(?:(?:added_tokens|chat_template|config|configuration|generation_config|genai_config|id2label|labels|merges|ort_config|preprocessor_config|processor_config|quantize_config|special_tokens_map|tokenizer|tokenizer_config|vocab)\.(?:json|txt|jinja)|.*\.(?:model|tiktoken)|(?:README|LICENSE|NOTICE|USE_POLICY).*)$/i;
+
+/** As {@link findSideFiles}, beside a model that is one file. */
+export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
+  const files: SideFile[] = [];
+  for (const { name, isFolder } of await visibleEntries(folder)) {
+    if (!isFolder && named.test(name)) {
+      files.push(...(await sideFile(folder, name)));
+    }
+  }
+  return { files, folders: [], leftBehind: [] };
+}
+
 /** Links are followed: the folders of the Hugging Face cache consist of links. */
 export async function copySideFile(from: string, to: string): Promise<void> {
   await onPath(to, async () => copyFile(await realpath(from), to));

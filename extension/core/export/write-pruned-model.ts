@@ -1,23 +1,21 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isGguf, locateModel } from '../checkpoints/model-folder';
-import { openSafetensors } from '../checkpoints/safetensors';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { openModel } from '../models/open-model';
 import type { DeviceName } from '../runtime/device';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
+import type { DialectName } from './dialects';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { checkRemoval } from './removal';
 import type { Removal } from './removal';
-import { copySideFile, findSideFiles } from './side-files';
+import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
-import { compareLogits, sourceLogits, verificationTokens } from './verify';
-import { onnxWriter, safetensorsWriter } from './weight-writers';
-import type { PruneSource } from './weight-writers';
+import { chooseWriter, openSource } from './prune-source';
+import type { PruneSource } from './prune-source';
+import { compareLogits, sourceLogits, verificationInput } from './verify';
 import { onPath } from './write-errors';
 
 /** What is to be written where. */
@@ -28,7 +26,10 @@ export interface WriteRequest {
   readonly removed: readonly string[];
   /** The new folder. */
   readonly out: string;
-  readonly format: OutputFormat;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  /** How a Hugging Face folder says what is gone; see dialects. */
+  readonly dialect?: DialectName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
@@ -43,37 +44,28 @@ const marginBytes = 1 << 16;
 /**
  * Writes the model without the removed sublayers to a new folder, opens it again and compares its
  * logits with the source's. The folder appears when all of that has succeeded, or not at all.
- * Removing nothing is allowed for ONNX alone, where it converts the model.
+ * Removing nothing is allowed where the result has another form than the source.
  * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
  */
 export async function writePrunedModel(
   request: WriteRequest,
   context: JobContext,
 ): Promise<PruneResult> {
-  const model = await openModel(request.modelPath);
-  requireWritable(model.summary.path);
-  const removal = checkRemoval(model.summary, request.removed);
-  if (request.format === 'safetensors' && removal.removed.length === 0) {
+  const source = await openSource(request.modelPath);
+  const { summary } = source.model;
+  const writer = chooseWriter(source, request.format);
+  const removal = checkRemoval(summary, request.removed);
+  const converts = source.writers[0]?.[0] !== writer.format;
+  if (!converts && removal.removed.length === 0) {
     throw new UserError('Nothing is to be removed: the result would be a copy.', {
-      file: model.summary.path,
+      file: summary.path,
       field: 'remove',
       remedy: 'Choose at least one sublayer.',
     });
   }
-  const folder = await locateModel(request.modelPath);
-  const { emitter } = model;
-  if (emitter === undefined) {
-    throw new Error('a model in safetensors emits itself');
-  }
-  const source: PruneSource = {
-    model,
-    emitter,
-    checkpoint: await openSafetensors(folder.weights),
-    configText: await readFile(folder.config, 'utf8'),
-  };
-  const output = await OutputFolder.create(request.out, folder.path, request.overwrite);
+  const output = await OutputFolder.create(request.out, source.path, request.overwrite);
   try {
-    const result = await writeChecked(request, source, removal, output, context);
+    const result = await writeChecked(request, source, writer, removal, output, context);
     await checkpoint(context.cancellation);
     await output.commit(context.warn.bind(context));
     return result;
@@ -83,59 +75,49 @@ export async function writePrunedModel(
   }
 }
 
-/**
- * Refuses models that can be measured only, so that nobody waits for a search in vain.
- * @throws UserError with the remedy.
- */
-export function requireWritable(modelPath: string): void {
-  if (isGguf(modelPath)) {
-    throw new UserError('A model in a GGUF file can be measured, but not written anew.', {
-      file: modelPath,
-      remedy: 'Prune its Hugging Face folder (safetensors), and convert the result to GGUF.',
-    });
-  }
-}
-
 /** Fills the partial folder and checks it. */
 async function writeChecked(
   request: WriteRequest,
   source: PruneSource,
+  { format, create }: ReturnType<typeof chooseWriter>,
   removal: Removal,
   output: OutputFolder,
   context: JobContext,
 ): Promise<PruneResult> {
-  const { format } = request;
   const { summary } = source.model;
   // ONNX files are checked on the CPU, where sums hardly depend on the form of the graph.
   const options = {
-    device: format === 'onnx' ? 'cpu' : request.device,
+    device: format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,
+    ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
+    ...(request.dialect === undefined ? {} : { dialect: request.dialect }),
   };
-  const writer =
-    format === 'onnx'
-      ? onnxWriter(source, removal, context)
-      : safetensorsWriter(source, removal, request.maxShardBytes, options, context);
-  const sideFiles = await findSideFiles(summary.path);
+  const writer = await create(removal, options, context);
+  const sideFiles = await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const ids = verificationTokens(summary);
-  const expected = await sourceLogits(source.model, removal.removed, ids, options, context);
+  const input = await verificationInput(source.model, source.folder);
+  const expected = await sourceLogits(source.model, removal.removed, input, options, context);
 
   const copier = new ByteCopier(writer.bytes, context);
   const weights = await writer.write(output.partial, copier).finally(async () => copier.close());
-  await copySideFiles(sideFiles, summary.path, output.partial, context);
+  await copySideFiles(sideFiles, source.folder, output.partial, context);
   for (const [name, text] of Object.entries(writer.texts)) {
     await writeText(output.partial, name, text);
   }
-  const actual = await writer.logits(output.partial, ids);
-  const verification = compareLogits(expected, actual, ids.length, output.path);
+  const actual = await writer.output(output.partial, input);
+  const compared = { model: source.model, input };
+  const verification = compareLogits(expected, actual, compared, output.path);
 
-  const gone = new Set(removal.removed);
-  const parametersAfter = summary.sublayers
-    .filter(({ id }) => gone.has(id))
-    .reduce((left, { parameters }) => left - parameters, summary.parameters);
-  const written = { format, loadsWith: writer.loadsWith, parametersAfter, verification };
+  const { loadsWith, parameters, dialect } = writer;
+  const written = {
+    format,
+    ...(dialect === undefined ? {} : { dialect }),
+    loadsWith,
+    parametersAfter: parameters,
+    verification,
+  };
   const manifest = await describeResult(summary, removal, written);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await sizesOf(output.partial, weights);
@@ -149,7 +131,7 @@ async function writeChecked(
     path: output.path,
     removed: removal.removed,
     parametersBefore: summary.parameters,
-    bytesBefore: totalBytes(await sizesOf('', source.checkpoint.files)),
+    bytesBefore: totalBytes(await sizesOf('', source.files)),
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],
   };

@@ -1,6 +1,6 @@
 import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
-import type { InputPort } from './layered-model';
+import type { InputPort, LayeredModel } from './layered-model';
 
 /** Values of an input; float16 as its bits. */
 export interface ExampleValue {
@@ -25,6 +25,14 @@ export type Example = Readonly<Record<string, ExampleValue>>;
 
 /** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
 export type ModelInput = Int32Array | Example;
+
+/** The token ids of an input that is a text. */
+export function idsOf(input: ModelInput): Int32Array {
+  if (input instanceof Int32Array) {
+    return input;
+  }
+  throw new Error('a language model is run on token ids');
+}
 
 /** Token ids of a decoder's or encoder's text, by the name of the input. */
 const idNames = /^(?:decoder_)?input_ids$/;
@@ -73,7 +81,10 @@ export function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | un
   if (!/^past(?:_|\.|$)/.test(name) || shape === undefined) {
     return undefined;
   }
-  const dims = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : 0));
+  const isBatch = (size: string, axis: number): boolean => axis === 0 || /batch/i.test(size);
+  const dims = shape.map((size, axis) =>
+    typeof size === 'number' ? size : isBatch(size, axis) ? 1 : 0,
+  );
   if (!dims.includes(0) || !/^F(?:32|16)$/.test(dtype)) {
     return undefined;
   }
@@ -97,6 +108,21 @@ function integers(
     default:
       return undefined;
   }
+}
+
+/** What token ids stay below, by the name of the input. */
+export function vocabularyBounds({
+  inputs,
+  summary,
+}: Pick<LayeredModel, 'inputs' | 'summary'>): Record<string, number> {
+  const { vocabularySize } = summary;
+  return vocabularySize === undefined
+    ? {}
+    : Object.fromEntries(
+        inputs
+          .filter(({ name }) => name.endsWith('input_ids'))
+          .map(({ name }) => [name, vocabularySize]),
+      );
 }
 
 /** The one size that an axis can have, or undefined where any is possible. */

@@ -1,4 +1,4 @@
-import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 
 /** A node of the main graph, or one half of a node that adds and normalizes in one. */
@@ -27,10 +27,18 @@ export class GraphIndex {
   public readonly consumers = new Map<string, GraphNode[]>();
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
+  public readonly inputs: readonly ValueInfoProto[];
   public readonly outputs: ReadonlySet<string>;
 
-  /** @throws UserError when the graph makes a value twice or needs itself. */
-  public constructor(graph: GraphProto, file: string) {
+  /**
+   * @param outer Constants of the graph around this one.
+   * @throws UserError when the graph makes a value twice or needs itself.
+   */
+  public constructor(
+    graph: Pick<GraphProto, 'node' | 'initializer' | 'input' | 'output'>,
+    file: string,
+    outer: Iterable<string> = [],
+  ) {
     const unordered = graph.node.flatMap(split);
     this.nodes = sort(unordered, file);
     for (const node of this.nodes) {
@@ -41,8 +49,9 @@ export class GraphIndex {
         this.consumers.set(input, [...(this.consumers.get(input) ?? []), node]);
       }
     }
+    this.inputs = graph.input;
     this.outputs = new Set(graph.output.map(({ name }) => name));
-    const constants = new Set(graph.initializer.map(({ name }) => name));
+    const constants = new Set([...outer, ...graph.initializer.map(({ name }) => name)]);
     for (const node of this.nodes) {
       if (node.inputs.every((input) => constants.has(input))) {
         node.outputs.forEach((output) => constants.add(output));

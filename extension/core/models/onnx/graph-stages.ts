@@ -76,9 +76,10 @@ class GraphStages {
     branches: readonly ResidualBranch[],
   ) {
     const inside = new Map<GraphNode, number>();
-    branches.forEach(({ start, end }, i) => {
-      for (const node of index.between(start, end)) {
-        inside.set(node, 2 * i + 1);
+    branches.forEach(({ start, end, nodes }, i) => {
+      for (const node of [...nodes, ...index.between(start, end)]) {
+        // What parallel branches share is computed by the first.
+        inside.set(node, inside.get(node) ?? 2 * i + 1);
       }
     });
     const ends = new Map(branches.map(({ end }, i) => [end, 2 * i + 2]));

@@ -7,12 +7,14 @@ import { UserError } from '../../user-error';
 import { fixedSize, idsPort } from '../example';
 import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from '../layered-model';
 import type { ModelSummary } from '../model-summary';
+import type { GraphNode } from './graph-index';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
 import { restoreNestedTensors } from './node-edits';
 import { openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
 import { OnnxParts, portName } from './onnx-parts';
+import { roundingError } from './rounding';
 import { removeBranches } from './removal-nodes';
 
 /** An ONNX model cut at its residual stream. */
@@ -20,6 +22,7 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly joinsExamples = false;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
+  public readonly roundingError: number | undefined;
   public readonly sideNames: readonly string[];
   public readonly prologue: Step & { readonly part: GraphPart };
   public readonly epilogue: GraphPart;
@@ -52,9 +55,9 @@ export class OnnxLayeredModel implements LayeredModel {
         : { part: parts.part(key, cut.around[i] ?? lost(), left, aliases), next };
     });
     this.sideNames = sides.map(portName);
-    const read = new Set([...cut.prologue.side, ...sides]);
-    this.inputs = source.summary.inputs.filter(({ name }) => read.has(name));
-    this.output = { name: logits.name, givesScores: logits.givesScores };
+    this.inputs = source.summary.inputs;
+    this.output = logits;
+    this.roundingError = roundingError(source.file);
   }
 
   /** @throws UserError when the file is damaged, or holds nothing that could be run. */
@@ -121,12 +124,9 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 }
 
-interface MainOutput {
-  /** The graph's name for it. */
-  readonly name: string;
+interface MainOutput extends ModelOutput {
   /** What is computed: in front of a last softmax, which distances take for themselves. */
   readonly value: string;
-  readonly givesScores: boolean;
 }
 
 const scoreNames = /logits|scores|prob|class/i;
@@ -140,8 +140,11 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   const behind = last === undefined ? undefined : index.descendants([last.end]);
   const outputs = file.graph.output.filter(({ name }) => {
     const producer = index.producers.get(name);
-    const follows = behind === undefined || name === last?.end;
-    return !droppedOutputs.has(name) && (follows || (producer && behind?.has(producer)) === true);
+    const follows =
+      behind === undefined ||
+      name === last?.end ||
+      (producer !== undefined && behind.has(producer));
+    return follows && !droppedOutputs.has(name);
   });
   const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
   if (chosen === undefined) {
@@ -151,14 +154,28 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
     });
   }
   const { name } = chosen;
-  const producer = index.producers.get(name);
-  const isSoftmax = producer !== undefined && /^(?:Log)?Softmax$/.test(producer.op);
   const rank = summary.outputs.find((port) => port.name === name)?.shape?.length ?? 0;
+  const producer = index.producers.get(name);
+  const activation = producer && lastActivation(producer, rank, summary.opset);
   return {
     name,
-    value: isSoftmax ? (producer.inputs[0] ?? name) : name,
-    givesScores: isSoftmax || (rank < mapRank && scoreNames.test(name)),
+    value: (activation && producer.inputs[0]) ?? name,
+    givesProbabilities: producer !== undefined && /^(?:Hard)?Sigmoid$|^Softmax$/.test(producer.op),
+    givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
+    ...(activation === undefined ? {} : { activation }),
   };
+}
+
+/** A softmax over the last axis. */
+function lastActivation(
+  { op, proto }: GraphNode,
+  rank: number,
+  opset: number,
+): ModelOutput['activation'] {
+  const attribute = proto.attribute.find(({ name }) => name === 'axis');
+  const axis = attribute === undefined ? (opset < 13 ? 1 : -1) : Number(attribute.i);
+  const isLast = axis === -1 || axis === rank - 1;
+  return isLast && (op === 'Softmax' || op === 'LogSoftmax') ? op : undefined;
 }
 
 /** The summary, with what the files beside the graph say of a language model. */

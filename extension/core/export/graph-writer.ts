@@ -1,0 +1,39 @@
+import { basename, extname, join } from 'node:path';
+import type { JobContext } from '../jobs/job';
+import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
+import { runWholeGraph } from '../runtime/whole-graph';
+import { countParameters } from '../models/onnx/onnx-model';
+import { removeFromGraph } from './onnx-surgery';
+import { planOnnxData, writeOnnx } from './onnx-writer';
+import { describeGraphLoading } from './preview-file';
+import type { Removal } from './removal';
+import type { WeightWriter } from './weight-writers';
+
+/** The graph of an .onnx file without some of its branches, under its own name. */
+export async function graphWriter(
+  model: OnnxLayeredModel,
+  removal: Removal,
+  context: JobContext,
+): Promise<WeightWriter> {
+  const { summary, source } = model;
+  const gone = new Set(removal.removed);
+  const removed = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
+  const graph = await removeFromGraph(source, new Set(removed));
+  const name = basename(source.file.path);
+  const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
+  const metadata = {
+    'espalier.source': summary.name,
+    'espalier.removed': removal.removed.join(','),
+  };
+  return {
+    bytes: planOnnxData(graph).bytes,
+    parameters: countParameters(graph.initializers),
+    loadsWith: describeGraphLoading(names.graph, names.data),
+    texts: {},
+    write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
+    output: async (folder, input) => {
+      context.progress({ stage: 'Checking the written model', done: 0, total: 1, unit: 'steps' });
+      return runWholeGraph(join(folder, names.graph), model, input);
+    },
+  };
+}

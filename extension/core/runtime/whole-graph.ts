@@ -1,0 +1,34 @@
+import { InferenceSession } from 'onnxruntime-node';
+import { tokenExample } from '../models/example';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+import { exampleTensor, floatsOf } from './tensors';
+
+/**
+ * The model's output from a graph in a file, run whole on the CPU. Weights are mapped from their
+ * file; inputs that the graph has no longer are left out.
+ */
+export async function runWholeGraph(
+  file: string,
+  model: LayeredModel,
+  input: ModelInput,
+): Promise<Float32Array> {
+  const session = await InferenceSession.create(file, {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'disabled',
+    logSeverityLevel: 3,
+    extra: { session: { disable_prepacking: '1' } },
+  });
+  try {
+    const example = input instanceof Int32Array ? tokenExample(model.inputs, input, file) : input;
+    const feeds = Object.fromEntries(
+      session.inputNames.flatMap((name) => {
+        const value = example[name];
+        return value === undefined ? [] : [[name, exampleTensor(value)] as const];
+      }),
+    );
+    return floatsOf(await session.run(feeds, [model.output.name]), model.output.name);
+  } finally {
+    await session.release();
+  }
+}
