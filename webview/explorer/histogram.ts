@@ -21,7 +21,7 @@ function edge({ low, high, counts }: Histogram, index: number): number {
 }
 
 /** The parts of the range that a bar stands for, as text. */
-export function binText(histogram: Histogram, index: number): string {
+function binText(histogram: Histogram, index: number): string {
   return strings.bin(
     formatNumber(edge(histogram, index)),
     formatNumber(edge(histogram, index + 1)),

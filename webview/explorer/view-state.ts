@@ -9,7 +9,7 @@ export interface View {
   readonly scrollTop: number;
 }
 
-export const initialView: View = {
+const initialView: View = {
   expanded: [],
   query: '',
   selected: undefined,
