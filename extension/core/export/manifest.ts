@@ -25,6 +25,8 @@ export interface Manifest {
   readonly removed: readonly string[];
   readonly result: {
     readonly format: OutputFormat;
+    /** How config.json says what is gone. */
+    readonly dialect?: string;
     readonly loadsWith: string;
     readonly parameters: number;
     /** Source block of each block, in order. */
@@ -50,10 +52,13 @@ export interface Manifest {
 export async function describeResult(
   source: ModelSummary,
   removal: Removal,
-  result: Pick<PruneResult, 'format' | 'loadsWith' | 'parametersAfter' | 'verification'>,
+  result: Pick<
+    PruneResult,
+    'format' | 'dialect' | 'loadsWith' | 'parametersAfter' | 'verification'
+  >,
 ): Promise<Manifest> {
   const earlier = await readManifest(source.path);
-  const { format, loadsWith, parametersAfter, verification } = result;
+  const { format, dialect, loadsWith, parametersAfter, verification } = result;
   return {
     format: 'espalier.manifest',
     version: 1,
@@ -68,6 +73,7 @@ export async function describeResult(
     removed: removal.removed,
     result: {
       format,
+      ...(dialect === undefined ? {} : { dialect }),
       loadsWith,
       parameters: parametersAfter,
       sourceBlocks: removal.blocks,

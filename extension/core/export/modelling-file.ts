@@ -1,30 +1,58 @@
 import { knownArchitecture } from '../models/architectures';
 import type { Architecture } from '../models/architecture';
+import { knownEncoder } from '../models/encoders/encoder-architectures';
+import { headForm, prunedClassPrefix } from '../models/encoders/encoder-layout';
+import { baseModelType } from '../models/model-config';
 
 /** Name of the Python module that is written beside models of which single sublayers are gone. */
 export const modellingModule = 'modeling_espalier';
 
-/** Python classes for one family. */
+/** Python classes for one model. */
 export interface ModellingClasses {
   readonly stockConfig: string;
   readonly stockModel: string;
+  /** The class of transformers that finds the model's. */
+  readonly autoModel: string;
   readonly config: string;
   readonly model: string;
 }
 
+/** Fields of a config.json that name classes. */
+export interface NamedClasses {
+  readonly model_type?: unknown;
+  readonly architectures?: unknown;
+}
+
 /** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
-export function modellingClasses(modelType: string): ModellingClasses {
+export function modellingClasses(config: NamedClasses): ModellingClasses {
+  const modelType = baseModelType(String(config.model_type));
+  const encoder = knownEncoder(modelType);
+  if (encoder !== undefined) {
+    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
+    const stockModel = head?.class ?? encoder.classes.model;
+    return own(encoder.classes.config, stockModel, head?.auto ?? 'AutoModel');
+  }
   const family = modelType.charAt(0).toUpperCase() + modelType.slice(1);
-  const { config: stockConfig, model: stockModel } = knownArchitecture(modelType)?.classes ?? {
-    config: `${family}Config`,
-    model: `${family}ForCausalLM`,
-  };
+  const classes = knownArchitecture(modelType)?.classes;
+  return own(
+    classes?.config ?? `${family}Config`,
+    classes?.model ?? `${family}ForCausalLM`,
+    'AutoModelForCausalLM',
+  );
+}
+
+function own(stockConfig: string, stockModel: string, autoModel: string): ModellingClasses {
   return {
     stockConfig,
     stockModel,
-    config: `Espalier${stockConfig}`,
-    model: `Espalier${stockModel}`,
+    autoModel,
+    config: `${prunedClassPrefix}${stockConfig}`,
+    model: `${prunedClassPrefix}${stockModel}`,
   };
+}
+
+function namesIn(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
 }
 
 /** Modules of a decoder layer that belong to one branch. */
@@ -68,8 +96,21 @@ function layersPath({ outer: { prefixes, blocks } }: Architecture): string {
 }
 
 /** Python lines, each indented by `indent` spaces after the first. */
-const lines = (texts: readonly string[], indent: number): string =>
+export const pythonLines = (texts: readonly string[], indent: number): string =>
   texts.join(`\n${' '.repeat(indent)}`);
+
+/** Python that lets transformers 5 read tensors under older names into a class of ours. */
+export function registration(modelType: string, stockModel: string, model: string): string {
+  return `try:  # transformers 5 renames tensors of older checkpoints by the class of the model or by its type
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping as conversion_of
+    from transformers.conversion_mapping import register_checkpoint_conversion_mapping as register
+
+    conversion = conversion_of("${stockModel}") or conversion_of("${modelType}")
+    if conversion is not None:
+        register("${model}", conversion, overwrite=True)
+except ImportError:
+    pass`;
+}
 
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
@@ -78,14 +119,14 @@ const lines = (texts: readonly string[], indent: number): string =>
  */
 export function modellingFile(family: Architecture): string {
   const { modelType } = family;
-  const { stockConfig, stockModel, config, model } = modellingClasses(modelType);
+  const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const { attention, feedforward } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
   const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
     .map((kind) => `config.lacks(block, "${kind}")`)
     .join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
-    lines(
+    pythonLines(
       [
         ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
         ...parts.map((part) => `layer.${part} = ${substitute}()`),
@@ -134,15 +175,7 @@ class NoFeedforward(nn.Module):
         return torch.zeros_like(hidden_states)
 
 
-try:  # transformers 5 renames tensors of older checkpoints by the class of the model or by its type
-    from transformers.conversion_mapping import get_checkpoint_conversion_mapping as conversion_of
-    from transformers.conversion_mapping import register_checkpoint_conversion_mapping as register
-
-    conversion = conversion_of("${stockModel}") or conversion_of("${modelType}")
-    if conversion is not None:
-        register("${model}", conversion, overwrite=True)
-except ImportError:
-    pass
+${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):

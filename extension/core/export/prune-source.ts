@@ -4,6 +4,7 @@ import { readGgufHeader } from '../checkpoints/gguf';
 import { isGguf, locateModel } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import type { JobContext } from '../jobs/job';
+import { EncoderModel } from '../models/encoders/encoder-model';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { openModel } from '../models/open-model';
@@ -16,9 +17,9 @@ import { wholeBlocksOnly } from './removal';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
-import type { VerificationOptions } from './verify';
-import { ggufWriter, onnxWriter, safetensorsWriter } from './weight-writers';
-import type { WeightWriter } from './weight-writers';
+import { ggufWriter } from './gguf-form';
+import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
+import type { CheckpointSource, WeightWriter, WriteOptions } from './weight-writers';
 
 /** A model that is written anew, and the forms that it can take. */
 export interface PruneSource {
@@ -36,7 +37,7 @@ export interface PruneSource {
 
 type CreateWriter = (
   removal: Removal,
-  options: VerificationOptions & { readonly maxShardBytes?: number },
+  options: WriteOptions,
   context: JobContext,
 ) => Promise<WeightWriter>;
 
@@ -70,13 +71,9 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
       writers: [['gguf', async (...how) => ggufWriter(model, header, ...how)]],
     };
   }
-  const { emitter } = model;
-  if (emitter === undefined) {
-    throw new Error('a model in safetensors emits itself');
-  }
   const { weights, config } = await locateModel(modelPath);
   const checkpoint = await openSafetensors(weights);
-  const parts = { model, emitter, checkpoint, configText: await readFile(config, 'utf8') };
+  const parts = { checkpoint, configText: await readFile(config, 'utf8') };
   const requireRewritable = (removal: Removal): void => {
     requireConfigRewritable(parts.configText, config, removal.blocks);
   };
@@ -91,18 +88,33 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
         'safetensors',
         (removal, options, context) => {
           requireRewritable(removal);
-          return Promise.resolve(safetensorsWriter(parts, removal, options, context));
+          return Promise.resolve(safetensorsWriter({ ...parts, model }, removal, options, context));
         },
       ],
       [
         'onnx',
         (removal, _, context) => {
           requireRewritable(removal);
-          return Promise.resolve(onnxWriter(parts, removal, context));
+          return Promise.resolve(toOnnx(model, parts, removal, context));
         },
       ],
     ],
   };
+}
+
+function toOnnx(
+  model: LayeredModel,
+  parts: Omit<CheckpointSource, 'model'>,
+  removal: Removal,
+  context: JobContext,
+): WeightWriter {
+  if (model instanceof EncoderModel) {
+    return encoderOnnxWriter({ ...parts, model }, removal, context);
+  }
+  if (model.emitter === undefined) {
+    throw new Error('a decoder in safetensors emits itself');
+  }
+  return onnxWriter({ ...parts, model }, model.emitter, removal, context);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { FormattingOptions, JSONPath } from 'jsonc-parser';
 import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
-import { prunedTypePrefix } from '../models/open-model';
+import { baseModelType, prunedTypePrefix } from '../models/model-config';
 import { UserError } from '../user-error';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { layOutRemoval } from './removal';
@@ -44,22 +44,17 @@ export function previewPrunedConfig(
   return {
     before,
     after: rewriteConfig(before, { blocks, absent }),
-    loadsWith: describeLoading(summary.architecture, absent.length > 0),
+    loadsWith: describeLoading(configText, absent.length > 0),
   };
 }
 
 /** How transformers loads a pruned folder, as a sentence. */
-export function describeLoading(modelType: string, withModellingFile: boolean): string {
+export function describeLoading(configText: string, withModellingFile: boolean): string {
+  const config = JSON.parse(configText) as Json;
+  const load = `${modellingClasses(config).autoModel}.from_pretrained`;
   return withModellingFile
-    ? `transformers: AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
-    : `Any tool that loads ${baseModelType(modelType)} models, such as transformers: AutoModelForCausalLM.from_pretrained(folder).`;
-}
-
-/** `model_type` before Espalier pruned the model. */
-function baseModelType(modelType: string): string {
-  return modelType.startsWith(prunedTypePrefix)
-    ? modelType.slice(prunedTypePrefix.length)
-    : modelType;
+    ? `transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
+    : `Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
 }
 
 /** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
@@ -207,7 +202,7 @@ function denseBlocks(config: Json, blocks: readonly number[]): Json {
 function loading(config: Json, withModellingFile: boolean): Json {
   const type = String(config['model_type']);
   const base = baseModelType(type);
-  const classes = modellingClasses(base);
+  const classes = modellingClasses(config);
   const map = (config['auto_map'] ?? {}) as Json;
   if (withModellingFile) {
     const others = Object.entries(map).filter(([name]) => !/^Auto(?:Config|Model)/.test(name));
@@ -216,7 +211,7 @@ function loading(config: Json, withModellingFile: boolean): Json {
       architectures: [classes.model],
       auto_map: {
         AutoConfig: `${modellingModule}.${classes.config}`,
-        AutoModelForCausalLM: `${modellingModule}.${classes.model}`,
+        [classes.autoModel]: `${modellingModule}.${classes.model}`,
         ...Object.fromEntries(others),
       },
     };

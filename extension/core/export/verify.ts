@@ -33,6 +33,8 @@ const tolerance = 1e-4;
  * in its pieces than in the whole, and the output may be a sigmoid's near 0.
  */
 const graphTolerance = 1e-3;
+/** Sigmoids are exact to some 1e-7, however small their values: those below this count as this large. */
+const smallProbability = 1e-2;
 const maxTokens = 64;
 const exampleLength = 16;
 /** Every vocabulary is larger. */
@@ -193,8 +195,10 @@ export function compareLogits(
   path: string,
 ): PruneResult['verification'] {
   const tokens = input instanceof Int32Array ? input.length : 1;
-  const allowed = model.emitter === undefined ? graphTolerance : tolerance;
-  const relativeError = largestDifference(expected, actual);
+  const usual = model.emitter === undefined ? graphTolerance : tolerance;
+  const allowed = model.roundingError ?? usual;
+  const smallest = model.output.givesProbabilities === true ? smallProbability : 0;
+  const relativeError = largestDifference(expected, actual, smallest);
   if (!(relativeError <= allowed)) {
     throw new UserError(
       `The written model gives other logits than the source without the removed sublayers: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
@@ -212,12 +216,13 @@ export function compareLogits(
   };
 }
 
-function largestDifference(expected: Float32Array, actual: Float32Array): number {
+/** max |a − b| / max(max |a|, smallest). */
+function largestDifference(expected: Float32Array, actual: Float32Array, smallest: number): number {
   if (actual.length !== expected.length) {
     return Number.POSITIVE_INFINITY;
   }
   let difference = 0;
-  let scale = 0;
+  let scale = smallest;
   for (const [i, value] of expected.entries()) {
     const delta = Math.abs(value - (actual[i] ?? Number.NaN));
     if (Number.isNaN(delta)) {

@@ -38,8 +38,8 @@ export interface AttentionWeights extends Branch {
 export interface AttentionSide {
   /** Absent where positions are learned. */
   readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
-  /** Added to the scores: [batch | 1, 1, sequence, total], 0 or very negative. */
-  readonly mask: Value;
+  /** Added to the scores: [batch | 1, 1, sequence | 1, total], 0 or very negative. */
+  readonly mask?: Value;
 }
 
 /**
@@ -100,7 +100,8 @@ export function emitAttention(
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
-  const masked = graph.op('Add', [emitSoftCap(graph, perHead, shape.softCap), side.mask]);
+  const capped = emitSoftCap(graph, perHead, shape.softCap);
+  const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
   const probabilities = graph.op('Softmax', [masked], { axis: -1 });
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);

@@ -29,6 +29,7 @@ export const activations: Readonly<Record<string, Activation>> = {
   },
   gelu_new: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
+  tanh: (graph, x) => graph.op('Tanh', [x]),
   relu: (graph, x) => graph.op('Relu', [x]),
   leaky_relu: (graph, x) => graph.op('LeakyRelu', [x], { alpha: float(0.01) }),
 };

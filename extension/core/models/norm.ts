@@ -47,6 +47,8 @@ export function emitNorm(graph: GraphBuilder, style: NormStyle, x: Value, norm: 
 export interface Branch {
   readonly norm?: Norm;
   readonly postNorm?: Norm;
+  /** Of the sum of stream and branch. */
+  readonly sumNorm?: Norm;
 }
 
 /** Emits the input of a branch. */
@@ -59,18 +61,19 @@ export function emitBranchInput(
   return norm === undefined ? hidden : emitNorm(graph, style, hidden, norm);
 }
 
-/** Emits hidden + scale · postNorm(branch). */
+/** Emits sumNorm(hidden + scale · postNorm(branch)). */
 export function emitResidual(
   graph: GraphBuilder,
   style: NormStyle,
   scale: number,
   hidden: Value,
   branch: Value,
-  { postNorm }: Branch,
+  { postNorm, sumNorm }: Branch,
 ): Value {
   const normed = postNorm === undefined ? branch : emitNorm(graph, style, branch, postNorm);
   const scaled = scale === 1 ? normed : graph.op('Mul', [normed, graph.scalar(scale)]);
-  return graph.op('Add', [hidden, scaled]);
+  const sum = graph.op('Add', [hidden, scaled]);
+  return sumNorm === undefined ? sum : emitNorm(graph, style, sum, sumNorm);
 }
 
 /** cap · tanh(x / cap): x where it is small, never beyond ±cap (arXiv 2408.00118, § 2). */

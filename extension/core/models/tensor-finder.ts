@@ -1,6 +1,6 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import type { Architecture, Projection } from './architecture';
+import type { Architecture, BranchNorms, Projection } from './architecture';
 import type { Linear } from './linear';
 import type { Branch, Norm } from './norm';
 
@@ -17,6 +17,11 @@ export class TensorFinder {
 
   public has(name: string): boolean {
     return this.checkpoint.tensors.has(name);
+  }
+
+  /** Number of rows of a linear layer's weight; 0 where it lacks. */
+  public rows(name: string): number {
+    return this.checkpoint.tensors.get(`${name}.weight`)?.shape[0] ?? 0;
   }
 
   public take(name: string, shape: readonly number[]): LazyTensor {
@@ -75,21 +80,20 @@ export class TensorFinder {
   }
 
   public norm(name: string, ...shape: readonly number[]): Norm {
-    const weight = this.take(`${name}.weight`, shape);
+    // Names of the first BERT checkpoints.
+    const [gain, shift] = this.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
+    const weight = this.take(`${name}.${gain}`, shape);
     return this.architecture.norm === 'layer'
-      ? { weight, bias: this.take(`${name}.bias`, shape) }
+      ? { weight, bias: this.take(`${name}.${shift}`, shape) }
       : { weight };
   }
 
   /** The norms of a branch. */
-  public branch(
-    prefix: string,
-    { norm, postNorm }: { readonly norm?: string; readonly postNorm?: string },
-    width: number,
-  ): Branch {
+  public branch(prefix: string, { norm, postNorm, sumNorm }: BranchNorms, width: number): Branch {
     return {
       ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
       ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
+      ...(sumNorm === undefined ? {} : { sumNorm: this.norm(`${prefix}${sumNorm}`, width) }),
     };
   }
 

@@ -1,9 +1,9 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import type { Architecture, Projection, Scales } from './architecture';
+import type { Architecture, Scales } from './architecture';
 import type { AttentionShape, AttentionWeights } from './attention';
 import type { Expert, ExpertShape, ExpertWeights } from './experts';
-import { activations } from './feedforward';
+import { findAttention, findFeedforward, readShapes } from './branches';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { Linear } from './linear';
 import type { ModelConfig } from './model-config';
@@ -72,32 +72,9 @@ export function layOutTransformer(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): TransformerLayout {
-  const shape = readHeads(config, folder, architecture);
-  if (!Object.hasOwn(activations, config.hidden_act)) {
-    throw new UserError(
-      `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
-      { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
-    );
-  }
-  const { hiddenSize, headDim } = shape;
   const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
-  const norm = { kind: architecture.norm, epsilon: config.rms_norm_eps };
-  const attention: AttentionShape = {
-    ...shape,
-    norm,
-    scale: scales.attention ?? headDim ** -0.5,
-    softCap: scales.attentionSoftCap,
-    residualScale: scales.residual,
-    queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
-    fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
-  };
-  const feedforward: FeedforwardShape = {
-    hiddenSize,
-    norm,
-    residualScale: scales.residual,
-    activation: config.hidden_act,
-    gated: isGated(architecture),
-  };
+  const { attention, feedforward } = readShapes(architecture, config, folder, scales);
+  const { hiddenSize, headDim } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
   const { outer } = architecture;
   const prefix =
@@ -111,6 +88,7 @@ export function layOutTransformer(
   ]);
   const head = findHead(architecture, config, tensors, embedding);
   const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
   const interleaved = architecture.interleavedRotary ?? false;
   const rotaries = new Map<string, Rotary>();
@@ -135,7 +113,7 @@ export function layOutTransformer(
     add('attention', () => ({
       kind: 'attention',
       block,
-      weights: findAttention(architecture, config, tensors, blockPrefix, attention),
+      weights: findAttention(architecture.attention, biases, tensors, blockPrefix, attention),
       slidingWindow: architecture.slidingWindow(config, block),
       rotary,
     }));
@@ -150,7 +128,10 @@ export function layOutTransformer(
       add('feedforward', () => ({
         kind: 'feedforward',
         block,
-        weights: findFeedforward(architecture, config, tensors, blockPrefix),
+        weights: findFeedforward(architecture.feedforward, biases, tensors, blockPrefix, {
+          hidden: hiddenSize,
+          inner: config.intermediate_size,
+        }),
       }));
     }
   }
@@ -183,31 +164,6 @@ const plainScales: Scales = {
   logitSoftCap: undefined,
 };
 
-function readHeads(
-  config: ModelConfig,
-  folder: ModelFolder,
-  architecture: Architecture,
-): Pick<AttentionShape, 'hiddenSize' | 'numHeads' | 'numKeyValueHeads' | 'headDim'> {
-  const { hidden_size: hiddenSize, num_attention_heads: numHeads } = config;
-  const headDim = config.head_dim ?? hiddenSize / numHeads;
-  const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
-  if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
-    throw new UserError(
-      `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
-      {
-        file: folder.config,
-        field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
-        remedy: 'Mend the field: the weights cannot be divided otherwise.',
-      },
-    );
-  }
-  return { hiddenSize, numHeads, numKeyValueHeads, headDim };
-}
-
-function fusedOrder(projection: Projection): AttentionShape['fusedOrder'] {
-  return projection.kind === 'fused' ? projection.order : undefined;
-}
-
 /** The head under any of its names, or the embedding where it is tied to it. */
 function findHead(
   { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
@@ -237,10 +193,6 @@ function rotaryKey({ rotary }: Architecture, layerType: string): string | undefi
   return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
 }
 
-function isGated({ feedforward: { gateUp } }: Architecture): boolean {
-  return gateUp.kind === 'fused' || gateUp.names.length === 2;
-}
-
 function findPositions(
   { outer: { positions } }: Architecture,
   config: ModelConfig,
@@ -253,63 +205,6 @@ function findPositions(
   const { name, offset } = positions;
   const rows = config.max_position_embeddings + offset;
   return { weight: tensors.take(`${prefix}${name}.weight`, [rows, config.hidden_size]), offset };
-}
-
-function findAttention(
-  architecture: Architecture,
-  config: ModelConfig,
-  tensors: TensorFinder,
-  prefix: string,
-  shape: AttentionShape,
-): AttentionWeights {
-  const { queryKeyValue, output, queryKeyNorms } = architecture.attention;
-  const biases = architecture.biases(config);
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim } = shape;
-  const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
-  const normShape = (heads: number): number[] =>
-    ({ head: [headDim], 'each-head': [heads, headDim], projection: [heads * headDim] })[
-      queryKeyNorms?.over ?? 'head'
-    ];
-  return {
-    ...tensors.branch(prefix, architecture.attention, hiddenSize),
-    queryKeyValue: tensors.projections(
-      prefix,
-      queryKeyValue,
-      widths,
-      hiddenSize,
-      biases.queryKeyValue,
-    ),
-    output: tensors.linear(
-      `${prefix}${output}`,
-      hiddenSize,
-      numHeads * headDim,
-      biases.attentionOutput,
-    ),
-    ...(queryKeyNorms === undefined
-      ? {}
-      : {
-          queryKeyNorms: {
-            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
-            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, ...normShape(numKeyValueHeads)),
-          },
-        }),
-  };
-}
-
-function findFeedforward(
-  architecture: Architecture,
-  config: ModelConfig,
-  tensors: TensorFinder,
-  prefix: string,
-): FeedforwardWeights {
-  const { gateUp, down } = architecture.feedforward;
-  const bias = architecture.biases(config).feedforward;
-  const { hidden_size: hidden, intermediate_size: inner } = config;
-  return {
-    ...tensors.branch(prefix, architecture.feedforward, hidden),
-    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
-    down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
-  };
 }
 
 function expertShape(

@@ -1,6 +1,4 @@
-import { runnableDTypes } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { UserError } from '../user-error';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
 import { emitExperts } from './experts';
@@ -17,12 +15,12 @@ import type {
   Values,
 } from './model-emitter';
 import { emitLinear, emitRows } from './linear';
-import type { Linear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
-import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
+import { requireRunnableTensors } from './runnable';
+import { outputLinears, partTensors, sublayerTensors } from './sublayer-tensors';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -190,6 +188,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     });
   }
 
+  public outputTensors(index: number): readonly LazyTensor[] {
+    return outputLinears(this.at(index)).flatMap(partTensors);
+  }
+
   public sublayerTensors(index: number): readonly LazyTensor[] {
     return sublayerTensors(this.at(index));
   }
@@ -204,14 +206,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       ...partTensors(head),
       ...sublayers.flatMap(sublayerTensors),
     ];
-    const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
-    if (faulty !== undefined) {
-      throw new UserError(`Weights of dtype ${faulty.dtype} can be listed but not run.`, {
-        file: faulty.file,
-        field: faulty.name,
-        remedy: `Save the model in one of ${[...runnableDTypes].join(', ')}.`,
-      });
-    }
+    requireRunnableTensors(used);
   }
 
   /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
@@ -250,33 +245,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     }
     return sublayer;
   }
-}
-
-/** Every tensor of a sublayer, norms and biases included. */
-export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
-  const { norm, postNorm } = sublayer.weights;
-  const queryKeyNorms =
-    sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
-      ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
-      : [];
-  return [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm].flatMap(partTensors);
-}
-
-/** Every linear layer of a sublayer. */
-export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
-  switch (kind) {
-    case 'attention':
-      return [...weights.queryKeyValue, weights.output];
-    case 'feedforward':
-      return [...weights.gateUp, weights.down];
-    case 'expert':
-      return [weights.router, ...weights.experts.flatMap(({ gateUp, down }) => [...gateUp, down])];
-  }
-}
-
-/** Weight and bias of a norm or a linear layer, as far as there are any. */
-function partTensors(part: Norm | undefined): LazyTensor[] {
-  return [part?.weight, part?.bias].filter((tensor) => tensor !== undefined);
 }
 
 /** Names of the tables of one rotary embedding. */

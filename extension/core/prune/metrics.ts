@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitNegativeLogLikelihood } from '../runtime/negative-log-likelihood';
+import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/negative-log-likelihood';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { defaultSettings, metricNames } from './options';
@@ -126,6 +126,9 @@ export function fittingMetric(
   asked: MetricName,
   warn: (message: string) => void,
 ): MetricName {
+  if (asked === 'perplexity') {
+    requireNextTokens({ output, summary });
+  }
   if (output.givesScores || !metrics[asked].needsScores) {
     return asked;
   }

@@ -17,12 +17,15 @@ const removable = onnxCases.filter((name) => readOnnxGolden(name).removed !== un
 describe('a pruned ONNX file', () => {
   it.each(removable)('of %s is written, checked and opened again', async (name) => {
     const source = models.get(name);
-    const removed = readOnnxGolden(name).removed?.ids ?? [];
+    const golden = readOnnxGolden(name);
+    const removed = golden.removed?.ids ?? [];
     const out = join(folder, name);
     const result = await prune(onnxFixture(name), removed, out, { format: 'onnx' });
-    expect(result.verification.relativeError).toBeLessThan(1e-5);
+    expect(result.verification.relativeError).toBeLessThan(golden.tolerance);
     expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
-    expect(readdirSync(out).sort()).toEqual(['espalier.json', 'model.onnx', 'model.onnx_data']);
+    // Weights of up to 1 KB are part of the graph.
+    const files = readdirSync(out).filter((file) => file !== 'model.onnx_data');
+    expect(files.sort()).toEqual(['espalier.json', 'model.onnx']);
 
     const written = await openOnnxModel(join(out, 'model.onnx'));
     expect(written.summary.sublayers).toHaveLength(

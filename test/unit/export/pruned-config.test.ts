@@ -209,7 +209,7 @@ describe('the modelling file', () => {
         (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
       )
       .find((config) => config.model_type === modelType);
-    const { stockModel, model, config } = modellingClasses(modelType);
+    const { stockModel, model, config } = modellingClasses({ model_type: modelType });
     expect(known?.architectures).toEqual([stockModel]);
     const text = modellingFile(family);
     expect(text).toContain(`class ${model}(${stockModel}):`);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { architectures } from '../../../extension/core/models/architectures';
+import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { openModel } from '../../../extension/core/models/open-model';
 import { UserError } from '../../../extension/core/user-error';
 import { caseNames, fixture, readJson } from '../fixtures';
@@ -65,7 +66,7 @@ describe('config.json', () => {
   it('of an unknown architecture is refused with the list of known ones', async () => {
     const folder = withConfig('llama-gqa-untied', { model_type: 'mamba', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
-      `${join(folder, 'config.json')}: model_type: Architecture "mamba" is not known. Known are ${architectures.map(({ modelType }) => modelType).join(', ')}.`,
+      `${join(folder, 'config.json')}: model_type: Architecture "mamba" is not known. Known are ${[...architectures, ...encoderArchitectures].map(({ modelType }) => modelType).join(', ')}.`,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });

@@ -5,6 +5,7 @@ import { levels, metricNames } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import { encoderFixture, encoderGolden, encoderNames } from '../encoder-fixtures';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
@@ -117,6 +118,15 @@ describe('exact search', () => {
     const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
     expectSame(exact, naive);
     expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
+  });
+
+  it.each(encoderNames)('does so for %s, on examples with all their inputs', async (name) => {
+    const run = { folder: encoderFixture(name), sequences: encoderGolden(name).examples };
+    const metric = name.endsWith('plain') ? 'norm' : 'js';
+    const settings: Partial<SearchSettings> = { metric, budget: { kind: 'all' }, exclude: 0 };
+    const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+    const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
+    expectSame(exact, naive);
   });
 
   it('gives the same result when resumed from any part of its journal', async () => {

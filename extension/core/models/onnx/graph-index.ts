@@ -1,4 +1,4 @@
-import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 
 /** A node of the main graph, or one half of a node that adds and normalizes in one. */
@@ -27,6 +27,7 @@ export class GraphIndex {
   public readonly consumers = new Map<string, GraphNode[]>();
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
+  public readonly inputs: readonly ValueInfoProto[];
   public readonly outputs: ReadonlySet<string>;
 
   /**
@@ -34,7 +35,7 @@ export class GraphIndex {
    * @throws UserError when the graph makes a value twice or needs itself.
    */
   public constructor(
-    graph: Pick<GraphProto, 'node' | 'initializer' | 'output'>,
+    graph: Pick<GraphProto, 'node' | 'initializer' | 'input' | 'output'>,
     file: string,
     outer: Iterable<string> = [],
   ) {
@@ -48,6 +49,7 @@ export class GraphIndex {
         this.consumers.set(input, [...(this.consumers.get(input) ?? []), node]);
       }
     }
+    this.inputs = graph.input;
     this.outputs = new Set(graph.output.map(({ name }) => name));
     const constants = new Set([...outer, ...graph.initializer.map(({ name }) => name)]);
     for (const node of this.nodes) {

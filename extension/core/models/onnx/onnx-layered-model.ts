@@ -14,6 +14,7 @@ import { restoreNestedTensors } from './node-edits';
 import { openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
 import { OnnxParts, portName } from './onnx-parts';
+import { roundingError } from './rounding';
 import { removeBranches } from './removal-nodes';
 
 /** An ONNX model cut at its residual stream. */
@@ -21,6 +22,7 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly joinsExamples = false;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
+  public readonly roundingError: number | undefined;
   public readonly sideNames: readonly string[];
   public readonly prologue: Step & { readonly part: GraphPart };
   public readonly epilogue: GraphPart;
@@ -55,6 +57,7 @@ export class OnnxLayeredModel implements LayeredModel {
     this.sideNames = sides.map(portName);
     this.inputs = source.summary.inputs;
     this.output = logits;
+    this.roundingError = roundingError(source.file);
   }
 
   /** @throws UserError when the file is damaged, or holds nothing that could be run. */
@@ -157,6 +160,7 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   return {
     name,
     value: (activation && producer.inputs[0]) ?? name,
+    givesProbabilities: producer !== undefined && /^(?:Hard)?Sigmoid$|^Softmax$/.test(producer.op),
     givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
     ...(activation === undefined ? {} : { activation }),
   };

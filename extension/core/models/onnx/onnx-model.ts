@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { toBinary } from '@bufbuild/protobuf';
 import { basename, dirname } from 'node:path';
 import { dataTypeBits, dataTypeName } from '../../checkpoints/onnx-data-types';
-import { elementCount } from '../../checkpoints/lazy-tensor';
+import { dtypeBits, elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
+import { fillCacheWidths } from './cache-ports';
 import { classifyBranch, hasWeightsByKind } from './classify';
 import { GraphIndex, operatorName } from './graph-index';
 import type { GraphNode } from './graph-index';
@@ -68,9 +69,11 @@ async function summarize(
     ]),
   );
   const ops = countOperators(model, file.liftedConstants);
+  const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
+  const inputs = fillCacheWidths(given, index, file);
   const sublayers = nameSublayers(branches, index, model).map(({ branch, ...sublayer }) => ({
     ...sublayer,
-    ...measure(branch, file, index),
+    ...measure(branch, file, index, inputs),
   }));
   return {
     name: modelName(file.path),
@@ -84,7 +87,7 @@ async function summarize(
     opset: opsets['ai.onnx'] ?? 0,
     opsets,
     ops,
-    inputs: graph.input.filter(({ name }) => !file.initializers.has(name)).map(port),
+    inputs,
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint: await fingerprint(file),
@@ -126,8 +129,9 @@ function measure(
   branch: ResidualBranch,
   file: OnnxFile,
   index: GraphIndex,
+  inputs: readonly OnnxPort[],
 ): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
-  const { live } = removeBranches(index, [branch]);
+  const { live, resolve } = removeBranches(index, [branch]);
   const whole = removeBranches(index, []).live;
   const gone = [...whole].filter((node) => !live.has(node));
   const weights = namesRead(gone)
@@ -136,10 +140,8 @@ function measure(
   const products = namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
     .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
     .filter(({ dims }) => dims.length > 1);
-  const liveReads = new Set(namesRead([...live]));
-  const caches = file.graph.input.filter(
-    ({ name }) => index.consumers.has(name) && !liveReads.has(name),
-  );
+  const liveReads = new Set(namesRead([...live]).map(resolve));
+  const caches = inputs.filter(({ name }) => index.consumers.has(name) && !liveReads.has(name));
   return {
     parameters: weights.reduce((sum, { dims }) => sum + elementCount(dims), 0),
     bytes: weights.reduce(
@@ -174,11 +176,9 @@ function storedBytes(dims: readonly number[], dataType: number, length: number):
 }
 
 /** Bytes per token of a cache [batch, heads, past, headDim]. */
-function bytesPerPosition(input: ValueInfoProto): number {
-  const { shape = [] } = port(input);
+function bytesPerPosition({ dtype, shape = [] }: OnnxPort): number {
   const [, heads, , headDim] = shape;
-  const type = input.type?.value;
-  const bits = type?.case === 'tensorType' ? (dataTypeBits(type.value.elemType) ?? 0) : 0;
+  const bits = Object.entries(dtypeBits).find(([name]) => name === dtype)?.[1] ?? 0;
   return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
     ? (heads * headDim * bits) / 8
     : 0;

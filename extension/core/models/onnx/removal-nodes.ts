@@ -1,3 +1,6 @@
+import { toBinary } from '@bufbuild/protobuf';
+import { TypeProtoSchema } from '../../onnx/proto/onnx_pb';
+import { isShape } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
 import type { ResidualBranch } from './residual-stream';
 
@@ -24,9 +27,9 @@ export function removeBranches(
     }
     return name;
   };
-  const droppedOutputs = new Set(branches.flatMap((branch) => sideOutputs(index, branch)));
+  const beside = new Set(branches.flatMap((branch) => sideOutputs(index, branch)));
   const live = new Set<GraphNode>();
-  const open = [...index.outputs].filter((name) => !droppedOutputs.has(name)).map(resolve);
+  const open = [...index.outputs].filter((name) => !beside.has(name)).map(resolve);
   for (let value = open.pop(); value !== undefined; value = open.pop()) {
     const node = index.producers.get(value);
     if (node !== undefined && !live.has(node)) {
@@ -34,7 +37,41 @@ export function removeBranches(
       open.push(...node.inputs.map(resolve));
     }
   }
+  if (branches.length > 0) {
+    replaceCaches(index, live, aliases);
+  }
+  const droppedOutputs = new Set([...beside].filter((name) => !isMade(name, index, live)));
   return { live, droppedOutputs, resolve };
+}
+
+/** Whether a value is computed all the same, as for its shape: then a cache goes on from step to step. */
+function isMade(value: string, index: GraphIndex, live: ReadonlySet<GraphNode>): boolean {
+  const producer = index.producers.get(value);
+  return producer !== undefined && live.has(producer);
+}
+
+/**
+ * Graphs ask the first cache how many tokens came before. Where its attention is gone, another cache
+ * of the same shape is asked.
+ */
+function replaceCaches(
+  index: GraphIndex,
+  live: ReadonlySet<GraphNode>,
+  aliases: Map<string, string>,
+): void {
+  const ports = index.inputs.map((port) => {
+    const readers = index.consumersOf(port.name).filter((reader) => live.has(reader));
+    const { type } = port;
+    const shape = type === undefined ? '' : toBinary(TypeProtoSchema, type).join();
+    return { name: port.name, shape, readers, isRead: !readers.every(isShape) };
+  });
+  for (const { name, shape, readers, isRead } of ports) {
+    const wasRead = !index.consumersOf(name).every(isShape);
+    const other = ports.find((port) => port.isRead && port.shape === shape);
+    if (readers.length > 0 && !isRead && wasRead && other !== undefined) {
+      aliases.set(name, other.name);
+    }
+  }
 }
 
 /** Outputs of the graph that a branch makes beside the stream. */

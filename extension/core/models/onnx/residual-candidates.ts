@@ -16,10 +16,17 @@ export interface Candidate {
 /** A branch that holds as many others is a bridge over a part of the network, such as a U-Net's. */
 const bridged = 2;
 
+/** Sums of a sum, those of biases included; more are no residual. */
+const maxSums = 32;
+
 /** The sums that make a residual stream, in topological order. */
 export function findCandidates(index: GraphIndex): Candidate[] {
+  const sums = index.nodes.filter(
+    (node) => isSum(node) && !isInnerSum(node.outputs[0] ?? '', index),
+  );
+  const found = sums.flatMap((node) => candidatesOf(node, index));
   return outermost(
-    index.nodes.flatMap((node) => candidateOf(node, index)),
+    found.sort((a, b) => a.add.order - b.add.order),
     index,
   );
 }
@@ -34,38 +41,52 @@ export function isInnerSum(value: string, index: GraphIndex): boolean {
   return reader !== undefined && others.length === 0 && isSum(reader) && !index.outputs.has(value);
 }
 
-function candidateOf(node: GraphNode, index: GraphIndex): Candidate[] {
-  const [sum] = node.outputs;
-  if (sum === undefined || !isSum(node) || isInnerSum(sum, index)) {
-    return [];
+/** The sum as a whole, or else what its inner sums give: (x + f(x)) + y has a branch too. */
+function candidatesOf(node: GraphNode, index: GraphIndex): Candidate[] {
+  const whole: Candidate[] = [];
+  for (const open = [node]; open.length > 0;) {
+    const sum = open.pop() ?? node;
+    const candidate = candidateOf(sum, index);
+    if (candidate !== undefined) {
+      whole.push(candidate);
+    } else {
+      open.push(...innerSums(sum, index));
+    }
   }
-  const sums = new Set<GraphNode>();
-  const terms = flatten(node, index, sums);
+  return whole;
+}
+
+function candidateOf(node: GraphNode, index: GraphIndex): Candidate | undefined {
+  const sums = new Set([node]);
+  for (const one of sums) {
+    innerSums(one, index).forEach((inner) => sums.add(inner));
+    if (sums.size > maxSums) {
+      return undefined;
+    }
+  }
+  const inner = new Set([...sums].flatMap(({ outputs }) => outputs));
+  const terms = [...sums].flatMap(({ inputs }) =>
+    inputs.filter((input) => !inner.has(input) && !index.constants.has(input)),
+  );
   for (const start of terms) {
     const others = terms.filter((term) => term !== start);
     if (others.length === 0) {
       continue;
     }
     const ways = others.map((term) => index.between(start, term));
-    if (ways.every((nodes) => [...nodes].some((inner) => hasWeights(inner, index)))) {
+    if (ways.every((nodes) => [...nodes].some((one) => hasWeights(one, index)))) {
       const nodes = new Set(ways.flatMap((way) => [...way]));
-      return [{ add: node, sums, sum, start, terms: others, nodes }];
+      return { add: node, sums, sum: node.outputs[0] ?? '', start, terms: others, nodes };
     }
   }
-  return [];
+  return undefined;
 }
 
-/** Terms of nested sums that depend on the graph's inputs; the sums are added to `sums`. */
-function flatten(node: GraphNode, index: GraphIndex, sums: Set<GraphNode>): string[] {
-  sums.add(node);
+/** Sums that are terms of this one alone. */
+function innerSums(node: GraphNode, index: GraphIndex): GraphNode[] {
   return node.inputs.flatMap((input) => {
-    if (index.constants.has(input)) {
-      return [];
-    }
     const producer = index.producers.get(input);
-    return producer !== undefined && isSum(producer) && isInnerSum(input, index)
-      ? flatten(producer, index, sums)
-      : [input];
+    return producer !== undefined && isSum(producer) && isInnerSum(input, index) ? [producer] : [];
   });
 }
 
