@@ -32,7 +32,7 @@ export async function chooseTarget(
   if (shown !== undefined) {
     return { model: shown.model.path, session: shown };
   }
-  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pick(services));
+  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pickModel(services));
   return uri === undefined ? undefined : targetOf(uri);
 }
 
@@ -77,7 +77,8 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
     : undefined;
 }
 
-async function pick(services: Services): Promise<Uri | undefined> {
+/** A model that the user picks, of the workspace's or elsewhere. */
+export async function pickModel(services: Services): Promise<Uri | undefined> {
   const folders = await services.folders.known();
   const otherFolder: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
   const otherFile: QuickPickItem = {

@@ -90,7 +90,7 @@ function removedModules(model: LayeredModel, removal: Removal): Set<string> {
 }
 
 /** Tensors of the removed sublayers that none of the others uses. */
-export function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
+function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
   const gone = new Set(removal.removed);
   const tensorsOf = (goes: boolean): LazyTensor[] =>
     model.summary.sublayers.flatMap(({ id }, index) =>

@@ -95,7 +95,12 @@ describe('a dialect', () => {
     ['deci', () => fixture('llama-attention-bias'), ['block.1.attention'], /no biases/],
     ['deci', () => fixture('llama-head-dim'), ['block.1.attention'], /divide the hidden size/],
     ['deci', () => fixture('qwen3'), ['block.1.attention'], /shaped like llama, not qwen3/],
-    ['zeroed', () => fixture('../encoders/bert-masked'), ['block.0.attention'], /norms behind each sublayer/],
+    [
+      'zeroed',
+      () => fixture('../encoders/bert-masked'),
+      ['block.0.attention'],
+      /norms behind each sublayer/,
+    ],
   ])('%s says beforehand what it cannot express (%#)', async (dialect, source, ids, reason) => {
     const out = join(folder, 'refused');
     await expect(prune(source(), ids, out, { dialect })).rejects.toThrow(reason);
