@@ -2,6 +2,7 @@ import { Uri, window } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { registerCommands } from './commands/register-commands';
 import { ConfigCodeLens } from './editors/config-code-lens';
+import { ConfigHover } from './editors/config-hover';
 import { LayerProfileEditor } from './editors/layer-profile-editor';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
@@ -81,6 +82,7 @@ export function activate(context: ExtensionContext): Espalier {
     LayerProfileEditor.register(sessions, heatmaps),
     ModelExplorerEditor.register(explorers),
     new ConfigCodeLens(models, log),
+    new ConfigHover(inspector, log),
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     new ModelsView(folders, models),

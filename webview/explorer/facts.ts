@@ -68,11 +68,16 @@ export function factsOf(model: ModelDescription): Fact[] {
     ...given(strings.activation, facts.activation, String),
     ...given(strings.quantization, facts.quantization, String),
     ...given(strings.flopsPerToken, totals.flopsPerToken, formatCompact),
-    ...given(strings.kvPerToken, totals.kvBytesPerToken, formatBytes),
+    ...given(strings.kvPerToken, positive(totals.kvBytesPerToken), formatBytes),
     ...given(strings.adapter, adapter, ({ facts: { peft_type: type = '', r = '' } }) =>
       [type, r === '' ? '' : `r = ${r}`].filter(Boolean).join(', '),
     ),
   ];
+}
+
+/** What is not kept at all goes without saying. */
+export function positive(value: number | undefined): number | undefined {
+  return value === 0 ? undefined : value;
 }
 
 /** A fact, where the headers tell it. */

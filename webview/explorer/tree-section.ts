@@ -1,6 +1,7 @@
 import { createButton, createTextField } from '../components/toolkit';
 import { h, setText } from '../dom';
 import { formatBytes, formatCompact, formatCount } from '../format';
+import { positive } from './facts';
 import { strings } from './strings';
 import { TreeGrid } from './tree-grid';
 import type { TreeNode } from './tree-model';
@@ -80,7 +81,9 @@ export class TreeSection {
     this.tree = treeOf(model);
     this.nodes = new Map(allNodes(this.tree).map((node) => [node.id, node]));
     this.grid.reset();
-    const { parameters, bytes, flopsPerToken, kvBytesPerToken } = model.totals;
+    const { parameters, bytes } = model.totals;
+    const flopsPerToken = positive(model.totals.flopsPerToken);
+    const kvBytesPerToken = positive(model.totals.kvBytesPerToken);
     const parts = [
       `${formatCompact(parameters)} ${strings.parameters}`,
       formatBytes(bytes),

@@ -37,7 +37,8 @@ export type Dimension = number | string;
 export interface ExternalData {
   /** Name of the initializer, unique in the graph. */
   readonly name: string;
-  readonly dataType: DataType;
+  /** Number of the element type, as in onnx.proto. */
+  readonly dataType: number;
   readonly shape: readonly number[];
   /** Absolute path. */
   readonly file: string;
@@ -116,6 +117,10 @@ export class GraphBuilder {
     ];
     names.forEach((value) => builder.taken.add(value));
     return builder;
+  }
+
+  public get opsetImports(): readonly OperatorSetIdProto[] {
+    return this.opsets;
   }
 
   /** Version of ONNX's own operators. */

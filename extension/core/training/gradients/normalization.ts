@@ -68,8 +68,19 @@ const batchNorm: Rule = (n) => {
     n.reshape(vector, -1, ...axesFrom(2, rank).map(() => 1));
   const training = intAttribute(n.node, 'training_mode', 0) === 1;
   const batchMean = (value: Value): Value => n.graph.reduce('ReduceMean', value, others, 1);
-  const away = n.sub(n.x, training ? batchMean(n.x) : perChannel(givenMean));
-  const variance = training ? batchMean(n.mul(away, away)) : perChannel(givenVariance);
+  // Without momentum the second and third outputs are those of the batch.
+  const given = training && floatAttribute(n.node, 'momentum', 0.9) === 0;
+  const mean = training
+    ? given
+      ? perChannel(n.output(1))
+      : batchMean(n.x)
+    : perChannel(givenMean);
+  const away = n.sub(n.x, mean);
+  const variance = training
+    ? given
+      ? perChannel(n.output(2))
+      : batchMean(n.mul(away, away))
+    : perChannel(givenVariance);
   const inverse = inverseDeviation(n, variance, floatAttribute(n.node, 'epsilon', 1e-5));
   const unit = n.mul(away, inverse);
   const scaled = (): Value => n.mul(n.dy, perChannel(scale));
