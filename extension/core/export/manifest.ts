@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { version } from '../../../package.json';
-import type { ModelSummary } from '../models/model-summary';
+import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import { onnxRuntimeVersion } from '../runtime/version';
 import type { OutputFormat, PruneResult } from './prune-result';
 import type { Removal } from './removal';
@@ -78,8 +78,10 @@ export async function describeResult(
       parameters: parametersAfter,
       sourceBlocks: removal.blocks,
       absent: removal.absent,
-      keyValueCaches: removal.kept.flatMap(({ id, kind }) => (kind === 'attention' ? [id] : [])),
-      ...(format === 'onnx'
+      keyValueCaches: removal.kept.flatMap((sublayer) =>
+        keepsCache(sublayer) ? [sublayer.id] : [],
+      ),
+      ...(format === 'onnx' && source.sublayers.some(keepsCache)
         ? {
             note: 'num_hidden_layers of config.json counts the key/value caches, which is what runtimes of ONNX models read it for.',
           }
@@ -93,6 +95,10 @@ export async function describeResult(
       node: process.versions.node,
     },
   };
+}
+
+function keepsCache({ kvBytesPerToken }: SublayerSummary): boolean {
+  return kvBytesPerToken > 0;
 }
 
 /** The manifest of a model that Espalier wrote; a damaged one is passed over. */

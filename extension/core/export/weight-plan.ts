@@ -50,7 +50,9 @@ export function planZeroed(
   const gone = new Set(removal.removed);
   const zeroed = new Set(
     model.summary.sublayers.flatMap(({ id }, index) =>
-      gone.has(id) ? (model.emitter?.outputTensors(index) ?? []).map(({ name }) => name) : [],
+      gone.has(id)
+        ? (model.emitter?.outputTensors(index) ?? []).map(({ name, sliceOf = name }) => sliceOf)
+        : [],
     ),
   );
   return inFileOrder(checkpoint).map((tensor) => ({

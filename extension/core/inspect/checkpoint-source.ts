@@ -87,7 +87,8 @@ async function understand(place: WeightsPlace, lazy: readonly LazyTensor[]): Pro
     const all = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
     const own = [...new Set(all)].filter((tensor) => !taken.has(tensor));
     own.forEach((tensor) => taken.add(tensor));
-    return { summary, tensors: own };
+    const keepsNothing = summary.kvBytesPerToken === 0;
+    return { summary, tensors: own, ...(keepsNothing ? { cacheElements: 0 } : {}) };
   });
   const { tiedHead, warnings } = model.summary;
   return {

@@ -45,6 +45,17 @@ describe('a dialect', () => {
     },
   );
 
+  it.each(['mixtral', 'mixtral-fused', 'phi', 'gpt-neox'])(
+    'zeroed leaves %s as it would be without the sublayers',
+    async (name) => {
+      const ids = (await openModel(fixture(name))).summary.sublayers.map(({ id }) => id);
+      const gone = [...ids.slice(1, 2), ...ids.slice(-1)];
+      const out = join(folder, `zeroed-${name}`);
+      const result = await prune(fixture(name), gone, out, { dialect: 'zeroed' });
+      expect(result.verification.relativeError).toBeLessThan(1e-6);
+    },
+  );
+
   it('deci says block by block what is there', async () => {
     const { model_type, intermediate_size, num_key_value_heads, block_configs } = configOf(
       join(folder, 'deci'),
@@ -95,7 +106,12 @@ describe('a dialect', () => {
     ['deci', () => fixture('llama-attention-bias'), ['block.1.attention'], /no biases/],
     ['deci', () => fixture('llama-head-dim'), ['block.1.attention'], /divide the hidden size/],
     ['deci', () => fixture('qwen3'), ['block.1.attention'], /shaped like llama, not qwen3/],
-    ['zeroed', () => fixture('../encoders/bert-masked'), ['block.0.attention'], /norms behind each sublayer/],
+    [
+      'zeroed',
+      () => fixture('../encoders/bert-masked'),
+      ['block.0.attention'],
+      /norms behind each sublayer/,
+    ],
   ])('%s says beforehand what it cannot express (%#)', async (dialect, source, ids, reason) => {
     const out = join(folder, 'refused');
     await expect(prune(source(), ids, out, { dialect })).rejects.toThrow(reason);

@@ -10,6 +10,7 @@ import type {
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import { openModel } from '../../../extension/core/models/open-model';
 import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
+import { encoderFixture, encoderNames } from '../encoder-fixtures';
 import { caseNames, fixture } from '../fixtures';
 import { onnxCases, onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -88,6 +89,20 @@ describe('models that can be run', () => {
       }
     },
   );
+
+  it.each(encoderNames)('%s: every tensor has one place, and nothing is cached', async (name) => {
+    const model = await describeModel(encoderFixture(name));
+    const { summary } = await openModel(encoderFixture(name));
+    const names = tensorsOf(model);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names).toHaveLength(model.totals.tensors);
+    const sublayers = model.blocks.flatMap((block) => block.sublayers);
+    expect(sublayers.map(({ id }) => id)).toEqual(summary.sublayers.map(({ id }) => id));
+    expect(sublayers.map(({ parameters }) => parameters)).toEqual(
+      summary.sublayers.map(({ parameters }) => parameters),
+    );
+    expect(sublayers.every(({ kvElementsPerToken }) => kvElementsPerToken === 0)).toBe(true);
+  });
 
   it('says what a model is and what it takes', async () => {
     const model = await describeModel(fixture('llama-gqa-untied'));

@@ -12,7 +12,7 @@ export function fromFront(axis: number, rank: number): number {
 }
 
 /** The shape of values of these shapes after broadcasting. */
-export function broadcast(shapes: readonly Shape[], fresh: () => string): Shape {
+function broadcast(shapes: readonly Shape[], fresh: () => string): Shape {
   const rank = Math.max(...shapes.map((shape) => shape.length));
   return Array.from({ length: rank }, (_, axis) => {
     const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1);
