@@ -45,6 +45,7 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
     const open = this.panels.find((panel) => panel.session.path === path);
     if (open !== undefined) {
       open.reveal();
+      await open.session.opened();
       return open.session;
     }
     if (weightFile.test(path) && (await stat(path)).isFile()) {
@@ -52,6 +53,7 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
       await commands.executeCommand('vscode.openWith', Uri.file(path), editorViewType);
       const opened = this.panels.find((panel) => panel.session.path === path);
       if (opened !== undefined) {
+        await opened.session.opened();
         return opened.session;
       }
     }

@@ -18,6 +18,7 @@ export class ExplorerSession {
   readonly #describeError: (error: unknown) => string;
   readonly #statistics = new Map<string, StatisticsState>();
   #tensors: ReadonlyMap<string, StoredTensor> = new Map();
+  #opening: Promise<void> | undefined;
   #opened: ToExplorer | undefined;
   #model: ModelDescription | undefined;
   #comparison: ComparisonState | undefined;
@@ -41,16 +42,13 @@ export class ExplorerSession {
 
   /** Reads the headers of the model's files, again if they were read before. */
   public async open(): Promise<void> {
-    try {
-      const model = await this.#inspector.request('describe', { model: this.path });
-      this.#model = model;
-      this.#tensors = new Map(tensorsOf(model).map((tensor) => [tensor.name, tensor]));
-      this.#statistics.clear();
-      this.#tell((this.#opened = { type: 'model', path: this.path, model }));
-    } catch (error) {
-      this.#model = undefined;
-      this.#tell((this.#opened = { type: 'failed', message: this.#describeError(error) }));
-    }
+    this.#opening = this.#read();
+    await this.#opening;
+  }
+
+  /** Resolves when the headers have been read, with or without success. */
+  public async opened(): Promise<void> {
+    await this.#opening;
   }
 
   /** Everything that is known, for a webview that has just been made. */
@@ -148,6 +146,19 @@ export class ExplorerSession {
     this.#running?.cancel();
     this.#alive.cancel();
     this.#alive.dispose();
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const model = await this.#inspector.request('describe', { model: this.path });
+      this.#model = model;
+      this.#tensors = new Map(tensorsOf(model).map((tensor) => [tensor.name, tensor]));
+      this.#statistics.clear();
+      this.#tell((this.#opened = { type: 'model', path: this.path, model }));
+    } catch (error) {
+      this.#model = undefined;
+      this.#tell((this.#opened = { type: 'failed', message: this.#describeError(error) }));
+    }
   }
 
   #setComparison(state: ComparisonState | undefined): void {
