@@ -1,7 +1,8 @@
-import type { FunctionProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import type { FunctionProto } from '../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../model-summary';
 import { operatorName } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
+import { nestedGraphs } from './node-edits';
 
 const fusedAttention =
   /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;
@@ -28,10 +29,7 @@ export function classifyBranch(
   index: GraphIndex,
   functions: readonly FunctionProto[],
 ): SublayerKind {
-  const ops = new Set<string>();
-  for (const node of nodes) {
-    addOperators(node.proto, node.op, functions, ops);
-  }
+  const ops = operatorsOf(nodes, functions);
   const some = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
   const products = [...nodes].filter((node) => isProductOfValues(node, index));
   const scores = [...nodes].flatMap((node) =>
@@ -48,7 +46,9 @@ export function classifyBranch(
     return 'expert';
   }
   // Inside of functions it is not known what is multiplied by what.
-  const called = [...nodes].some(({ proto }) => findFunction(proto, functions) !== undefined);
+  const called = functions.some(({ domain, name }) =>
+    [...nodes].some(({ proto }) => proto.domain === domain && proto.opType === name),
+  );
   if (some(fusedAttention) || (called && ops.has('Softmax'))) {
     return 'attention';
   }
@@ -100,29 +100,27 @@ function readsOutside(
   return inputs.some(isOutside);
 }
 
-function addOperators(
-  proto: NodeProto,
-  op: string,
+/** Operators of a branch, those of nested graphs and of functions included. */
+function operatorsOf(
+  nodes: ReadonlySet<GraphNode>,
   functions: readonly FunctionProto[],
-  found: Set<string>,
-): void {
-  if (found.has(op)) {
-    return;
+): ReadonlySet<string> {
+  const bodies = new Map(functions.map((known) => [functionKey(known.domain, known.name), known]));
+  const found = new Set([...nodes].map(({ op }) => op));
+  const open = [...nodes].map(({ proto }) => proto);
+  for (let proto = open.pop(); proto !== undefined; proto = open.pop()) {
+    const body = bodies.get(functionKey(proto.domain, proto.opType))?.node ?? [];
+    for (const inner of [...body, ...nestedGraphs(proto).flatMap(({ node }) => node)]) {
+      const op = operatorName(inner);
+      if (!found.has(op)) {
+        found.add(op);
+        open.push(inner);
+      }
+    }
   }
-  found.add(op);
-  const body = findFunction(proto, functions)?.node ?? [];
-  const nested = proto.attribute.flatMap(({ g, graphs }) => [
-    ...(g?.node ?? []),
-    ...graphs.flatMap(({ node }) => node),
-  ]);
-  for (const inner of [...body, ...nested]) {
-    addOperators(inner, operatorName(inner), functions, found);
-  }
+  return found;
 }
 
-function findFunction(
-  { opType, domain }: NodeProto,
-  functions: readonly FunctionProto[],
-): FunctionProto | undefined {
-  return functions.find((known) => known.name === opType && known.domain === domain);
+function functionKey(domain: string, name: string): string {
+  return `${domain}:${name}`;
 }

@@ -85,7 +85,8 @@ class GraphStages {
     const ends = new Map(branches.map(({ end }, i) => [end, 2 * i + 2]));
     for (const node of index.nodes) {
       const inner = inside.get(node);
-      const stage = inner ?? Math.max(0, ...node.inputs.map((input) => this.of(input)));
+      const stage =
+        inner ?? node.inputs.reduce((latest, input) => Math.max(latest, this.of(input)), 0);
       const onStream = node.inputs.filter((input) => this.of(input) > 0);
       const isOfShapes =
         inner === undefined &&
@@ -128,7 +129,7 @@ class GraphStages {
         state.add(value);
       } else if (!nodes.has(producer)) {
         nodes.add(producer);
-        open.push(...producer.inputs);
+        producer.inputs.forEach((input) => open.push(input));
       }
     }
     return { nodes: [...nodes].sort((a, b) => a.order - b.order), state, side, weights };

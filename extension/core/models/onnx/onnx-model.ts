@@ -10,13 +10,13 @@ import type { ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onn
 import { sampleFiles } from '../fingerprint';
 import { fillCacheWidths } from './cache-ports';
 import { classifyBranch, hasWeightsByKind } from './classify';
-import { GraphIndex, operatorName } from './graph-index';
+import { GraphIndex, isShape, operatorName } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { SublayerKind } from '../model-summary';
 import type { OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
 import { explainNoSublayers } from './nested-streams';
 import { separateTerms } from './parallel-terms';
-import { removeBranches } from './removal-nodes';
+import { nodesGone, removeBranches } from './removal-nodes';
 import { findCandidates } from './residual-candidates';
 import { findResidualBranches } from './residual-stream';
 import type { ResidualBranch } from './residual-stream';
@@ -71,9 +71,10 @@ async function summarize(
   const ops = countOperators(model, file.liftedConstants);
   const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
   const inputs = fillCacheWidths(given, index, file);
+  const { live } = removeBranches(index, []);
   const sublayers = nameSublayers(branches, index, model).map(({ branch, ...sublayer }) => ({
     ...sublayer,
-    ...measure(branch, file, index, inputs),
+    ...measure(branch, file, index, inputs, live),
   }));
   return {
     name: modelName(file.path),
@@ -130,18 +131,21 @@ function measure(
   file: OnnxFile,
   index: GraphIndex,
   inputs: readonly OnnxPort[],
+  live: ReadonlySet<GraphNode>,
 ): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
-  const { live, resolve } = removeBranches(index, [branch]);
-  const whole = removeBranches(index, []).live;
-  const gone = [...whole].filter((node) => !live.has(node));
+  const found = nodesGone(index, live, branch);
+  const gone = [...found].sort((a, b) => a.order - b.order);
   const weights = namesRead(gone)
     .flatMap((name) => file.initializers.get(name) ?? [])
     .filter(isWeight);
   const products = namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
     .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
     .filter(({ dims }) => dims.length > 1);
-  const liveReads = new Set(namesRead([...live]).map(resolve));
-  const caches = inputs.filter(({ name }) => index.consumers.has(name) && !liveReads.has(name));
+  const caches = inputs.filter(({ name }) => {
+    const readers = index.consumersOf(name).filter((reader) => live.has(reader));
+    const lost = readers.filter((reader) => found.has(reader));
+    return lost.length > 0 && readers.every((reader) => found.has(reader) || isShape(reader));
+  });
   return {
     parameters: weights.reduce((sum, { dims }) => sum + elementCount(dims), 0),
     bytes: weights.reduce(
@@ -159,10 +163,13 @@ function namesRead(nodes: readonly GraphNode[]): string[] {
 }
 
 /** The initializer behind transposes and casts. */
-function sourceOf(name: string, index: GraphIndex): string {
-  const producer = index.constants.has(name) ? index.producers.get(name) : undefined;
-  const [input] = producer?.inputs ?? [];
-  return input === undefined ? name : sourceOf(input, index);
+function sourceOf(name: string, { constants, producers }: GraphIndex): string {
+  let source = name;
+  for (let next: string | undefined = name; next !== undefined;) {
+    source = next;
+    next = constants.has(next) ? producers.get(next)?.inputs[0] : undefined;
+  }
+  return source;
 }
 
 /** Numbers that are learned, as opposed to sizes and axes. */

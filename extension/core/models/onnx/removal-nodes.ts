@@ -34,7 +34,7 @@ export function removeBranches(
     const node = index.producers.get(value);
     if (node !== undefined && !live.has(node)) {
       live.add(node);
-      open.push(...node.inputs.map(resolve));
+      node.inputs.forEach((input) => open.push(resolve(input)));
     }
   }
   if (branches.length > 0) {
@@ -74,13 +74,51 @@ function replaceCaches(
   }
 }
 
+/**
+ * Nodes that nothing needs any more when a branch alone is removed; `live` are those needed before.
+ * The same as {@link removeBranches} leaves out, in time that grows with the branch and not the graph.
+ */
+export function nodesGone(
+  index: GraphIndex,
+  live: ReadonlySet<GraphNode>,
+  branch: ResidualBranch,
+): ReadonlySet<GraphNode> {
+  const { start, end } = branch;
+  const dropped = sideOutputs(index, branch);
+  const kept = new Set([...index.outputs].filter((name) => !dropped.includes(name)));
+  const gone = new Set<GraphNode>();
+  const isUnread = (value: string): boolean =>
+    value === end ||
+    (value !== start &&
+      !kept.has(value) &&
+      index.consumersOf(value).every((reader) => gone.has(reader) || !live.has(reader)));
+  const open = [end, ...dropped].flatMap((value) => index.producers.get(value) ?? []);
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (live.has(node) && !gone.has(node) && node.outputs.every(isUnread)) {
+      gone.add(node);
+      for (const input of node.inputs) {
+        const producer = index.producers.get(input);
+        if (producer !== undefined) {
+          open.push(producer);
+        }
+      }
+    }
+  }
+  return gone;
+}
+
 /** Outputs of the graph that a branch makes beside the stream. */
 function sideOutputs(index: GraphIndex, { end, nodes }: ResidualBranch): string[] {
-  const after = index.descendants([end]);
-  const beside = [...index.descendants([...nodes].flatMap(({ outputs }) => outputs))].filter(
-    (node) => !after.has(node),
+  const beside = index.descendants(
+    [...nodes].flatMap(({ outputs }) => outputs),
+    end,
   );
-  return [...nodes, ...beside].flatMap(({ outputs }) =>
+  const made = [...nodes, ...beside].flatMap(({ outputs }) =>
     outputs.filter((name) => index.outputs.has(name) && name !== end),
   );
+  if (made.length === 0) {
+    return [];
+  }
+  const after = new Set([...index.descendants([end])].flatMap(({ outputs }) => outputs));
+  return made.filter((name) => !after.has(name));
 }

@@ -132,6 +132,10 @@ function streamsOf(
 
 /** All candidates, so that a stream comes behind those it reads; by their adds where two read each other. */
 function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]): Candidate[] {
+  const byAdds = (): Candidate[] => streams.flat().sort((a, b) => a.add.order - b.add.order);
+  if (streams.length > maxStreams) {
+    return byAdds();
+  }
   const readers = streams.map((stream) => index.descendants(stream.map(({ sum }) => sum)));
   const sources = streams.map((stream, i) =>
     [...streams.keys()].filter((j) => j !== i && stream.some(({ add }) => readers[j]?.has(add))),
@@ -140,7 +144,7 @@ function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]):
   while (done.size < streams.length) {
     const ready = sources.findIndex((all, i) => !done.has(i) && all.every((j) => done.has(j)));
     if (ready < 0) {
-      return streams.flat().sort((a, b) => a.add.order - b.add.order);
+      return byAdds();
     }
     done.add(ready);
   }
@@ -150,6 +154,8 @@ function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]):
 /** Operators of norms, and of what keeps half precision in its range. */
 const light =
   /^(?:Relu|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization|BatchNormalization|Pow|ReduceMean|Sub|Div|Sqrt|Reciprocal|Mul|Add|Cast|Identity|Clip|Min|Max|Where|Neg|IsInf|ReduceMax|ReduceSum|Greater|Equal|Not)$/;
+/** More streams are not put in order: each is compared with each. */
+const maxStreams = 256;
 /** Values that a norm takes at most. */
 const longestNorm = 48;
 
