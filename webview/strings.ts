@@ -206,6 +206,7 @@ export const strings = {
 
   // Preview of config.json
   config: 'Change of config.json',
+  header: 'Change of the file’s header',
   configLines: 'Lines of config.json',
   configCounts: (added: number, removed: number) => `+${added} −${removed}`,
   configCountsLabel: (added: number, removed: number) =>

@@ -76,9 +76,10 @@ try {
   for (const [index, model] of [llama8b, single, experts].entries()) {
     const path = join(folder, String(index));
     const bytes = await writeModel(path, model);
+    /** @type {Run[]} */
     const results = [];
     for (let run = 0; run < runs; run++) results.push(await measure(path));
-    const [{ tensors, understood }] = results;
+    const [{ tensors = 0, understood = '' } = {}] = results;
     const milliseconds = (/** @type {'first' | 'second'} */ which) => {
       const values = results.map((result) => result[which]);
       return `${median(values).toFixed(0)} (${worst(values).toFixed(0)})`;

@@ -19,7 +19,7 @@ export interface RunOptions {
 }
 
 export interface InspectRequest {
-  /** A model folder, its config.json, a .safetensors file or its index. */
+  /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */
   readonly model: string;
 }
 

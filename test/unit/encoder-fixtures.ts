@@ -8,7 +8,10 @@ import type { GoldenArray } from './fixtures';
 
 const encodersFolder = join(import.meta.dirname, '../fixtures/encoders');
 
-export const encoderNames: readonly string[] = readdirSync(encodersFolder).sort();
+export const encoderNames: readonly string[] = readdirSync(encodersFolder, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name)
+  .sort();
 
 export function encoderFixture(name: string, ...parts: readonly string[]): string {
   return join(encodersFolder, name, ...parts);

@@ -7,12 +7,14 @@ import { join } from 'node:path';
 export interface RandomModelShape {
   readonly seed: number;
   readonly blocks: number;
+  /** Size of the feed-forwards. */
+  readonly inner?: number;
   /** `cohere` has parallel branches and one norm for both. */
   readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere';
 }
 
 const hidden = 16;
-const inner = 24;
+const usualInner = 24;
 const vocabulary = 40;
 const heads = 4;
 const keyValueHeads = 2;
@@ -52,7 +54,7 @@ function writeSafetensors(
 
 /** Makes a model folder of random weights in a new temporary folder and returns its path. */
 export async function makeRandomModel(shape: RandomModelShape): Promise<string> {
-  const { seed, blocks, modelType = 'llama' } = shape;
+  const { seed, blocks, inner = usualInner, modelType = 'llama' } = shape;
   const folder = await mkdtemp(join(tmpdir(), 'espalier-random-model-'));
   const normal = normals(seed);
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
+import { dialectNames } from '../../core/export/dialects';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { requireWritable } from '../../core/export/prune-source';
@@ -20,7 +21,7 @@ import { runProfile } from './profile';
 export const prune: Command = {
   name: 'prune',
   usage: `MODEL (--plan FILE | --ratio R | --remove N) --out DIR [--format ${outputFormats.join('|')}]
-    [--overwrite] [--json] ${runUsage}
+    [--dialect ${dialectNames.join('|')}] [--overwrite] [--json] ${runUsage}
   without a plan, as profile:
     ${searchUsage}`,
   summary: 'Write a smaller model without the removed sublayers, and check it.',
@@ -30,6 +31,7 @@ export const prune: Command = {
     plan: { type: 'string' },
     out: { type: 'string' },
     format: { type: 'string' },
+    dialect: { type: 'string' },
     overwrite: { type: 'boolean' },
     json: { type: 'boolean' },
   },
@@ -39,6 +41,7 @@ export const prune: Command = {
       throw new UsageError('Say with --out where the new folder is to be.');
     }
     const format = args.choice('format', outputFormats, undefined);
+    const dialect = args.choice('dialect', dialectNames, undefined);
     const overwrite = args.flag('overwrite');
     const { plan, model, profile } = await planFor(args, context);
     const result = await applyPlan(
@@ -47,6 +50,7 @@ export const prune: Command = {
         plan,
         out,
         ...(format === undefined ? {} : { format }),
+        ...(dialect === undefined ? {} : { dialect }),
         overwrite,
         ...readRunOptions(args),
       },

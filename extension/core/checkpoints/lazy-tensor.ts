@@ -77,6 +77,8 @@ export interface LazyTensor {
    * the query and key projections of llama models; they are put back in order when emitted.
    */
   readonly interleavedHeads?: number;
+  /** Name of the stored tensor, where this is one of its slices. */
+  readonly sliceOf?: string;
   /** Set where other tensors stand for this one; `length` is then that of all of them. */
   readonly packed?: PackedWeight;
 }

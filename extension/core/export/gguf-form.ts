@@ -3,10 +3,10 @@ import type { GgufHeader } from '../checkpoints/gguf';
 import type { JobContext } from '../jobs/job';
 import { requireGgufBlocks } from '../models/gguf-model';
 import type { LayeredModel } from '../models/layered-model';
-import type { ModelSummary } from '../models/model-summary';
-import { UserError } from '../user-error';
 import { planGguf, writeGguf } from './gguf-writer';
+import { requireWholeBlocks } from './removal';
 import type { Removal } from './removal';
+import { describeGgufLoading } from './preview-file';
 import { writtenLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { parametersAfter, planTensors } from './weight-plan';
@@ -30,7 +30,7 @@ export async function ggufWriter(
   return {
     bytes: plan.bytes,
     parameters: parametersAfter(model, removal),
-    loadsWith: `llama.cpp and what is built on it: ${name}, an ordinary model of ${removal.blocks.length} blocks.`,
+    loadsWith: describeGgufLoading(name, removal.blocks.length),
     texts: {},
     write: async (folder, copier) => {
       await writeGguf(join(folder, name), plan, copier);
@@ -38,27 +38,4 @@ export async function ggufWriter(
     },
     output: async (folder, input) => writtenLogits(join(folder, name), input, options, context),
   };
-}
-
-function requireWholeBlocks(
-  { path, architecture, sublayers }: ModelSummary,
-  removal: Removal,
-): void {
-  const left = new Set(removal.kept.map(({ block }) => block));
-  const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
-  if (torn !== undefined) {
-    throw wholeBlocksOnly(path, architecture, `${torn.id} would go alone`);
-  }
-}
-
-/** Single sublayers cannot be taken out of a GGUF file. */
-export function wholeBlocksOnly(path: string, architecture: string, why: string): UserError {
-  return new UserError(
-    `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${why}.`,
-    {
-      file: path,
-      field: 'remove',
-      remedy: 'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
-    },
-  );
 }

@@ -5,6 +5,7 @@ import { runWholeGraph } from '../runtime/whole-graph';
 import { countParameters } from '../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { planOnnxData, writeOnnx } from './onnx-writer';
+import { describeGraphLoading } from './preview-file';
 import type { Removal } from './removal';
 import type { WeightWriter } from './weight-writers';
 
@@ -27,7 +28,7 @@ export async function graphWriter(
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: countParameters(graph.initializers),
-    loadsWith: `ONNX Runtime: ${names.graph} with ${names.data} beside it; inputs and outputs are named as before.`,
+    loadsWith: describeGraphLoading(names.graph, names.data),
     texts: {},
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
     output: async (folder, input) => {

@@ -122,6 +122,12 @@ export function modellingFile(family: Architecture): string {
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const { attention, feedforward } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
+  const [feedforwardModule = ''] = feedforward.parts;
+  // transformers 4 has another module there, whose weights would go missing without a word.
+  const needed =
+    family.experts === undefined
+      ? ''
+      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${layersPath(family)}):\n            raise ImportError("this file needs transformers 5 or later")`;
   const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
     .map((kind) => `config.lacks(block, "${kind}")`)
     .join(' or ');
@@ -183,7 +189,7 @@ class ${model}(${stockModel}):
     config: ${config}
 
     def __init__(self, config):
-        super().__init__(config)
+        super().__init__(config)${needed}
         caches = 0
         for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):

@@ -7,6 +7,8 @@ export interface PruneResult {
   /** Absolute path of the new folder. */
   readonly path: string;
   readonly format: OutputFormat;
+  /** How a Hugging Face folder says what is gone. */
+  readonly dialect?: string;
   /** How other tools load it, as a sentence. */
   readonly loadsWith: string;
   /** Sublayer ids of the source model that are gone. */

@@ -13,13 +13,13 @@ import { UserError } from '../user-error';
 import { graphWriter } from './graph-writer';
 import type { OutputFormat } from './prune-result';
 import { requireConfigRewritable } from './pruned-config';
+import { wholeBlocksOnly } from './removal';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
-import type { VerificationOptions } from './verify';
-import { ggufWriter, wholeBlocksOnly } from './gguf-form';
+import { ggufWriter } from './gguf-form';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
-import type { CheckpointSource, WeightWriter } from './weight-writers';
+import type { CheckpointSource, WeightWriter, WriteOptions } from './weight-writers';
 
 /** A model that is written anew, and the forms that it can take. */
 export interface PruneSource {
@@ -37,7 +37,7 @@ export interface PruneSource {
 
 type CreateWriter = (
   removal: Removal,
-  options: VerificationOptions & { readonly maxShardBytes?: number },
+  options: WriteOptions,
   context: JobContext,
 ) => Promise<WeightWriter>;
 

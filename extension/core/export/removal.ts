@@ -50,6 +50,33 @@ export function checkRemoval(summary: ModelSummary, removed: readonly string[]):
   return removal;
 }
 
+/**
+ * Refuses a removal that tears blocks apart.
+ * @throws UserError with the remedy.
+ */
+export function requireWholeBlocks(
+  { path, architecture, sublayers }: ModelSummary,
+  removal: Removal,
+): void {
+  const left = new Set(removal.kept.map(({ block }) => block));
+  const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
+  if (torn !== undefined) {
+    throw wholeBlocksOnly(path, architecture, `${torn.id} would go alone`);
+  }
+}
+
+/** Single sublayers cannot be taken out of a GGUF file. */
+export function wholeBlocksOnly(path: string, architecture: string, why: string): UserError {
+  return new UserError(
+    `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${why}.`,
+    {
+      file: path,
+      field: 'remove',
+      remedy: 'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+    },
+  );
+}
+
 function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {
   if (summary.absent?.includes(id) === true) {
     return new UserError(`${id} is already absent from ${summary.name}.`, {

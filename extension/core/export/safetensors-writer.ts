@@ -2,37 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { elementCount } from '../checkpoints/lazy-tensor';
+import { encodeHeader } from '../checkpoints/safetensors-header';
 import type { ByteCopier } from './byte-copier';
 import { writeAll, writeFlushed } from './byte-copier';
-import type { PlannedTensor, Shard } from './weight-plan';
+import type { Shard } from './weight-plan';
 
 const indexName = 'model.safetensors.index.json';
-/** The reference implementation pads the header with spaces so that data start at a multiple of this. */
-const headerAlignment = 8;
-
-/**
- * The bytes before a file's data: the length of the header (little-endian u64) and the header, its
- * tensors lying one after the other in the order given.
- */
-export function encodeHeader(
-  tensors: readonly PlannedTensor[],
-  metadata: Readonly<Record<string, string>>,
-): Buffer {
-  const entries: [string, unknown][] = [['__metadata__', metadata]];
-  let offset = 0;
-  for (const { name, tensor } of tensors) {
-    const { dtype, shape, length } = tensor;
-    entries.push([name, { dtype, shape, data_offsets: [offset, offset + length] }]);
-    offset += length;
-  }
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const padded = Math.ceil(json.length / headerAlignment) * headerAlignment;
-  const bytes = Buffer.alloc(8 + padded, ' ');
-  bytes.writeBigUInt64LE(BigInt(padded));
-  json.copy(bytes, 8);
-  return bytes;
-}
-
 /** Writes the shards and, where there are several, their index. Gives their names, the index last. */
 export async function writeSafetensors(
   folder: string,
@@ -47,7 +22,7 @@ export async function writeSafetensors(
     await writeFlushed(path, async (handle) => {
       const header = encodeHeader(tensors, metadata);
       await writeAll(handle, path, header, 0);
-      const ranges = tensors.map(({ tensor }) => tensor);
+      const ranges = tensors.map(({ tensor, zeros = false }) => ({ ...tensor, zeros }));
       await copier.copy(ranges, handle, path, header.length);
     });
   }

@@ -16,12 +16,14 @@ import { encoderModellingFile } from './encoder-modelling-file';
 import { modellingFile, modellingModule } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx-writer';
-import { describeLoading, rewriteConfig } from './pruned-config';
+import { chooseDialect } from './dialects';
+import type { DialectName } from './dialects';
+import { rewriteConfig } from './pruned-config';
 import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
 import { writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
-import { parametersAfter, planShards, planTensors } from './weight-plan';
+import { parametersAfter, planShards } from './weight-plan';
 
 /** A model in safetensors, and what its writers need of it. */
 export interface CheckpointSource<T extends LayeredModel = LayeredModel> {
@@ -31,12 +33,22 @@ export interface CheckpointSource<T extends LayeredModel = LayeredModel> {
   readonly configText: string;
 }
 
+/** Choices that some forms leave open. */
+export interface WriteOptions extends VerificationOptions {
+  /** Largest safetensors file in bytes of data; sharded as the source when absent. */
+  readonly maxShardBytes?: number;
+  /** How a Hugging Face folder says what is gone. */
+  readonly dialect?: DialectName;
+}
+
 /** One output format: what it writes, and how that is read back. */
 export interface WeightWriter {
   /** Bytes of weights. */
   readonly bytes: number;
   /** Number of weights. */
   readonly parameters: number;
+  /** How a Hugging Face folder says what is gone. */
+  readonly dialect?: DialectName;
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: string;
   /** Small files by name, config.json among them. */
@@ -51,21 +63,23 @@ export interface WeightWriter {
 export function safetensorsWriter(
   source: CheckpointSource,
   removal: Removal,
-  options: VerificationOptions & { readonly maxShardBytes?: number },
+  options: WriteOptions,
   context: JobContext,
 ): WeightWriter {
   const { model, checkpoint, configText } = source;
-  const withModellingFile = removal.absent.length > 0;
-  const shards = planShards(planTensors(model, checkpoint, removal), options.maxShardBytes);
+  const dialect = chooseDialect(source, removal, options.dialect);
+  const planned = dialect.plan(source, removal);
+  const shards = planShards(planned, options.maxShardBytes);
   return {
     bytes: shards
       .flatMap(({ tensors }) => tensors)
       .reduce((sum, { tensor }) => sum + tensor.length, 0),
-    parameters: parametersAfter(model, removal),
-    loadsWith: describeLoading(configText, withModellingFile),
+    parameters: dialect.keepsWeights ? model.summary.parameters : parametersAfter(model, removal),
+    dialect: dialect.name,
+    loadsWith: dialect.loadsWith(configText),
     texts: {
-      'config.json': rewriteConfig(configText, removal),
-      ...(withModellingFile
+      'config.json': dialect.config(configText, removal, source),
+      ...(dialect.modellingFile
         ? { [`${modellingModule}.py`]: modellingText(configText, model.summary.path) }
         : {}),
     },

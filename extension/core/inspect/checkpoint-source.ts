@@ -81,9 +81,14 @@ async function understand(place: WeightsPlace, lazy: readonly LazyTensor[]): Pro
     };
   }
   const byPlace = new Map(tensors.map((tensor) => [placeOf(tensor), tensor]));
+  // A norm that parallel branches share is listed with the first of them.
+  const taken = new Set<StoredTensor>();
   const sublayers = model.summary.sublayers.map((summary, index): KnownSublayer => {
-    const own = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
-    return { summary, tensors: [...new Set(own)] };
+    const all = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
+    const own = [...new Set(all)].filter((tensor) => !taken.has(tensor));
+    own.forEach((tensor) => taken.add(tensor));
+    const keepsNothing = summary.kvBytesPerToken === 0;
+    return { summary, tensors: own, ...(keepsNothing ? { cacheElements: 0 } : {}) };
   });
   const { tiedHead, warnings } = model.summary;
   return {

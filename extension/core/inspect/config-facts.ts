@@ -51,6 +51,16 @@ export function configOfGguf(keys: ReadonlyMap<string, unknown>, family: string)
   );
 }
 
+/** What a field of config.json, by whatever name its family has for it, is about. */
+export function factOfField(field: string): keyof ModelFacts | undefined {
+  const found = Object.entries(numberNames).find(([, names]) =>
+    (names as readonly string[]).includes(field),
+  );
+  return activationNames.includes(field)
+    ? 'activation'
+    : (found?.[0] as keyof typeof numberNames | undefined);
+}
+
 /** What a config.json says of a model; text models inside of others are looked into. */
 export function factsOf(config: ConfigFields): ModelFacts {
   const fields = { ...config, ...record(config['text_config']) };
@@ -69,7 +79,7 @@ export function factsOf(config: ConfigFields): ModelFacts {
   return {
     ...(typeof rope === 'number' ? { ropeTheta: rope } : {}),
     ...numbers,
-    ...heads(numbers),
+    ...heads(numbers, isMultiQuery(fields)),
     ...(typeof tied === 'boolean' ? { tiedHead: tied } : {}),
     ...(activation === undefined ? {} : { activation }),
     ...(typeof quantization === 'string' ? { quantization } : {}),
@@ -77,16 +87,24 @@ export function factsOf(config: ConfigFields): ModelFacts {
 }
 
 /** What follows where config.json is silent: every head for itself, and heads that fill the width. */
-function heads(known: ModelFacts): ModelFacts {
+function heads(known: ModelFacts, multiQuery: boolean): ModelFacts {
   const { heads: count, hiddenSize } = known;
   if (count === undefined || count < 1) {
     return {};
   }
   const headSize = known.headSize ?? (hiddenSize ?? Number.NaN) / count;
   return {
-    keyValueHeads: known.keyValueHeads ?? count,
+    keyValueHeads: multiQuery ? 1 : (known.keyValueHeads ?? count),
     ...(Number.isInteger(headSize) ? { headSize } : {}),
   };
+}
+
+/** One head of keys and values for all, as Falcon's and StarCoder's first models say it. */
+function isMultiQuery({
+  multi_query: one,
+  new_decoder_architecture: grouped,
+}: ConfigFields): boolean {
+  return one === true && grouped !== true;
 }
 
 /** Values by the way to them; lists stay as they are written. */

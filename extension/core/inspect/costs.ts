@@ -9,7 +9,7 @@ const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
 ]);
 /** The projections of keys and of values, in Hugging Face's and llama.cpp's names. */
 const keyOrValue = /(^|[._])(k_proj|v_proj|attn_k|attn_v|key|value|wk|wv|k_lin|v_lin)\.weight$/;
-/** Both in one matrix with the queries: their width follows from the heads. */
+/** Both in one matrix with the queries: what these do not take of its width. */
 const fused = /(qkv_proj|c_attn|query_key_value|wqkv|attn_qkv|qkv)\.weight$/i;
 
 /**
@@ -19,7 +19,7 @@ const fused = /(qkv_proj|c_attn|query_key_value|wqkv|attn_qkv|qkv)\.weight$/i;
 export function cacheElements(
   kind: SublayerKind,
   tensors: readonly StoredTensor[],
-  { keyValueHeads, headSize }: ModelFacts,
+  { heads, headSize, hiddenSize }: ModelFacts,
 ): number | undefined {
   if (!cachingKinds.has(kind)) {
     return kind === 'other' ? undefined : 0;
@@ -28,10 +28,17 @@ export function cacheElements(
   if (separate.length === 2) {
     return sum(separate, ({ shape: [width = 0] }) => width);
   }
-  const isFused = tensors.some(({ name }) => fused.test(name));
-  return isFused && keyValueHeads !== undefined && headSize !== undefined
-    ? 2 * keyValueHeads * headSize
-    : undefined;
+  const joined = tensors.find(({ name }) => fused.test(name));
+  if (
+    joined === undefined ||
+    heads === undefined ||
+    headSize === undefined ||
+    hiddenSize === undefined
+  ) {
+    return undefined;
+  }
+  const elements = joined.parameters / hiddenSize - heads * headSize;
+  return Number.isInteger(elements) && elements > 0 ? elements : undefined;
 }
 
 /**

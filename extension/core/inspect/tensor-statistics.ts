@@ -2,7 +2,7 @@ import type { Cancellation } from '../jobs/job';
 import { TensorReader } from './tensor-values';
 import type { TensorPlace } from './tensor-values';
 
-export const histogramBins = 64;
+const histogramBins = 64;
 
 /** How many numbers lie in each of {@link histogramBins} equal parts of [low, high], both included. */
 export interface Histogram {

@@ -3,6 +3,7 @@ import { expertFamilies } from './families/experts';
 import { gemmaFamilies } from './families/gemma';
 import { learnedPositionFamilies } from './families/learned-positions';
 import { llamaLikeFamilies } from './families/llama-like';
+import { nemotronNas } from './families/nemotron-nas';
 import { parallelFamilies } from './families/parallel';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -12,6 +13,7 @@ export const architectures: readonly Architecture[] = [
   ...learnedPositionFamilies,
   ...parallelFamilies,
   ...expertFamilies,
+  nemotronNas,
 ];
 
 /** The family of a `model_type`. */

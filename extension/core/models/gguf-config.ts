@@ -21,7 +21,7 @@ export const ggufFields = {
 
 /** What llama.cpp takes for granted of a family whose blocks take turns. */
 export interface GgufWindows {
-  /** Every so manieth block is not windowed, unless the file says otherwise. */
+  /** Of so many blocks the last is not windowed, unless the file says otherwise. */
   readonly period: number;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
@@ -154,7 +154,7 @@ export async function requireSameTurns(
   if (moved >= 0) {
     keys.fault(
       keys.name('attention.sliding_window_pattern'),
-      `Every ${String(pattern)}th block is not windowed: block ${kept[moved]} would become block ${moved}, which is of the other kind.`,
+      `One block in ${String(pattern)} is not windowed: block ${kept[moved]} would become block ${moved}, which is of the other kind.`,
       'Remove blocks so that those that stay keep taking turns, or prune the Hugging Face folder.',
     );
   }

@@ -145,7 +145,7 @@ function translate(json: object, dialect: ConfigDialect): ConfigFields {
       fields[field] = meaning;
     }
   }
-  return { ...dialect.defaults?.(fields), ...fields };
+  return { ...dialect.defaults?.(fields), ...fields, ...dialect.computed?.(fields) };
 }
 
 function refuseOtherForms(

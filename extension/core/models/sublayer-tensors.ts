@@ -27,6 +27,18 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
   }
 }
 
+/** Linear layers by which a sublayer adds to the stream. */
+export function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
+  switch (kind) {
+    case 'attention':
+      return [weights.output];
+    case 'feedforward':
+      return [weights.down];
+    case 'expert':
+      return weights.experts.map(({ down }) => down);
+  }
+}
+
 /** Weight and bias of a norm or a linear layer, as far as there are any. */
 export function partTensors(part: Norm | undefined): LazyTensor[] {
   return [part?.weight, part?.bias].filter((tensor) => tensor !== undefined);

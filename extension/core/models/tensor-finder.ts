@@ -63,6 +63,7 @@ export class TensorFinder {
     return Array.from({ length: count }, (_, i) => ({
       ...whole,
       name: `${name}:${i}`,
+      sliceOf: name,
       shape: rest,
       offset: whole.offset + i * length,
       length,

@@ -20,7 +20,7 @@ import type { ModelSummary } from './model-summary';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import { requireRunnableTensors } from './runnable';
-import { partTensors, sublayerTensors } from './sublayer-tensors';
+import { outputLinears, partTensors, sublayerTensors } from './sublayer-tensors';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -186,6 +186,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
       return emitSoftCap(graph, scaled, scales.logitSoftCap);
     });
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] {
+    return outputLinears(this.at(index)).flatMap(partTensors);
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {

@@ -1,4 +1,4 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { clone, create, toBinary } from '@bufbuild/protobuf';
 import {
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
@@ -16,7 +16,14 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from './proto/onnx_pb';
-import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from './proto/onnx_pb';
+import type {
+  AttributeProto,
+  GraphProto,
+  NodeProto,
+  OperatorSetIdProto,
+  TensorProto,
+  ValueInfoProto,
+} from './proto/onnx_pb';
 
 export { DataType };
 
@@ -30,7 +37,8 @@ export type Dimension = number | string;
 export interface ExternalData {
   /** Name of the initializer, unique in the graph. */
   readonly name: string;
-  readonly dataType: DataType;
+  /** Number of the element type, as in onnx.proto. */
+  readonly dataType: number;
   readonly shape: readonly number[];
   /** Absolute path. */
   readonly file: string;
@@ -53,8 +61,30 @@ export interface FloatAttribute {
 export type Attribute = number | readonly number[] | string | FloatAttribute;
 
 /** Opset with LayerNormalization and without inputs-as-axes reductions; read by every ONNX Runtime since 1.12. */
-const opsetVersion = 17n;
+const opsetVersion = 17;
 const irVersion = 8n;
+/** From this opset on, every reduction takes its axes as an input; before, only ReduceSum does. */
+const axesAsInput = 18;
+
+/** A graph that exists already, to be built upon. */
+export interface GraphBase {
+  readonly nodes: readonly NodeProto[];
+  readonly inputs: readonly ValueInfoProto[];
+  readonly outputs: readonly ValueInfoProto[];
+  /** Initializers that hold their numbers. */
+  readonly constants: readonly TensorProto[];
+  readonly weights: readonly ExternalData[];
+  readonly opsets: readonly OperatorSetIdProto[];
+}
+
+/** How numbers are stored, by the element types that {@link GraphBuilder.numbers} makes constants of. */
+const numberArrays: Readonly<
+  Record<number, { from: (values: readonly number[]) => Float32Array | Float64Array | Int32Array }>
+> = {
+  [DataType.FLOAT]: Float32Array,
+  [DataType.DOUBLE]: Float64Array,
+  [DataType.INT32]: Int32Array,
+};
 
 /** Builds one ONNX graph, node by node; weights are named by file and offset, never read. */
 export class GraphBuilder {
@@ -63,10 +93,56 @@ export class GraphBuilder {
   private readonly outputs: ValueInfoProto[] = [];
   private readonly constants = new Map<string, TensorProto>();
   private readonly external = new Map<string, ExternalData>();
+  private readonly taken = new Set<string>();
+  private opsets = [
+    create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opsetVersion) }),
+  ];
   private scope = '';
   private counter = 0;
 
   public constructor(private readonly name: string) {}
+
+  /** A builder that goes on where `base` ends; its nodes are copied. */
+  public static over(name: string, base: GraphBase): GraphBuilder {
+    const builder = new GraphBuilder(name);
+    builder.nodes.push(...base.nodes.map((node) => clone(NodeProtoSchema, node)));
+    builder.inputs.push(...base.inputs);
+    builder.outputs.push(...base.outputs);
+    builder.opsets = [...base.opsets];
+    base.constants.forEach((tensor) => builder.constants.set(`given:${tensor.name}`, tensor));
+    base.weights.forEach((data) => builder.weight(data));
+    const names = [
+      ...builder.nodes.flatMap((node) => [node.name, ...node.output]),
+      ...[...base.inputs, ...base.constants, ...base.weights].map((value) => value.name),
+    ];
+    names.forEach((value) => builder.taken.add(value));
+    return builder;
+  }
+
+  public get opsetImports(): readonly OperatorSetIdProto[] {
+    return this.opsets;
+  }
+
+  /** Version of ONNX's own operators. */
+  public get opset(): number {
+    return Number(this.opsets.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version);
+  }
+
+  /** The graph as it stands; nodes are not copied, initializers in files have no place yet. */
+  public get graph(): GraphProto {
+    return create(GraphProtoSchema, {
+      name: this.name,
+      node: this.nodes,
+      input: this.inputs,
+      output: this.outputs,
+      initializer: [
+        ...this.constants.values(),
+        ...this.externalData.map((data) =>
+          externalTensor(data, { location: '', offset: data.offset }),
+        ),
+      ],
+    });
+  }
 
   /** Initializers that stay in their files, in order of first use. */
   public get externalData(): readonly ExternalData[] {
@@ -89,8 +165,8 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Declares `value` as an output under `name`. */
-  public output(name: string, value: Value, type: DataType, shape: readonly Dimension[]): void {
+  /** Declares `value` as an output under `name`; without a shape not even its rank is promised. */
+  public output(name: string, value: Value, type: DataType, shape?: readonly Dimension[]): void {
     this.nodes.push(
       create(NodeProtoSchema, {
         name: `output/${name}`,
@@ -115,6 +191,16 @@ export class GraphBuilder {
       new Uint8Array(data.buffer),
       `f:${shape.join()}:${data.join()}`,
     );
+  }
+
+  /** A constant of the element type given, which is FLOAT, DOUBLE or INT32. */
+  public numbers(type: number, values: readonly number[], shape: readonly number[]): Value {
+    const data = numberArrays[type]?.from(values);
+    if (data === undefined) {
+      throw new Error(`no constant is made of element type ${type}`);
+    }
+    const key = `${type}:${shape.join()}:${data.join()}`;
+    return this.constant(type, shape, new Uint8Array(data.buffer), key);
   }
 
   public ints(values: readonly number[], shape: readonly number[] = [values.length]): Value {
@@ -158,7 +244,7 @@ export class GraphBuilder {
     count: number,
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Value[] {
-    const name = `${this.scope}/${type}_${this.counter++}`;
+    const name = this.freeName(() => `${this.scope}/${type}_${this.counter++}`);
     const outputs = Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`));
     this.nodes.push(
       create(NodeProtoSchema, {
@@ -170,6 +256,13 @@ export class GraphBuilder {
       }),
     );
     return outputs;
+  }
+
+  /** A reduction such as ReduceMean over fixed axes, whatever the opset. */
+  public reduce(type: string, x: Value, axes: readonly number[], keepdims: 0 | 1): Value {
+    return type === 'ReduceSum' || this.opset >= axesAsInput
+      ? this.op(type, [x, this.ints(axes)], { keepdims })
+      : this.op(type, [x], { axes, keepdims });
   }
 
   /** Serializes the model; `locate` says where each external initializer will be found. */
@@ -186,7 +279,7 @@ export class GraphBuilder {
       create(ModelProtoSchema, {
         irVersion,
         producerName: 'espalier',
-        opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: opsetVersion })],
+        opsetImport: this.opsets,
         metadataProps: Object.entries(metadata).map(([key, value]) => entry(key, value)),
         graph: create(GraphProtoSchema, {
           name: this.name,
@@ -200,7 +293,7 @@ export class GraphBuilder {
   }
 
   private constant(
-    dataType: DataType,
+    dataType: number,
     shape: readonly number[],
     rawData: Uint8Array,
     key: string,
@@ -209,11 +302,21 @@ export class GraphBuilder {
     if (known !== undefined) {
       return known.name;
     }
-    const name = `constant_${this.constants.size}`;
+    let number = this.constants.size;
+    const name = this.freeName(() => `constant_${number++}`);
     this.constants.set(
       key,
       create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData }),
     );
+    return name;
+  }
+
+  /** The first of the proposed names that the graph below does not have. */
+  private freeName(propose: () => string): string {
+    let name = propose();
+    while (this.taken.has(name)) {
+      name = propose();
+    }
     return name;
   }
 }
@@ -262,8 +365,8 @@ function externalTensor(data: ExternalData, at: ExternalLocation): TensorProto {
   });
 }
 
-function valueInfo(name: string, elemType: DataType, shape: readonly Dimension[]): ValueInfoProto {
-  const dim = shape.map((size) =>
+function valueInfo(name: string, elemType: DataType, shape?: readonly Dimension[]): ValueInfoProto {
+  const dim = shape?.map((size) =>
     create(TensorShapeProto_DimensionSchema, {
       value:
         typeof size === 'number'
@@ -278,7 +381,7 @@ function valueInfo(name: string, elemType: DataType, shape: readonly Dimension[]
         case: 'tensorType',
         value: create(TypeProto_TensorSchema, {
           elemType,
-          shape: create(TensorShapeProtoSchema, { dim }),
+          ...(dim === undefined ? {} : { shape: create(TensorShapeProtoSchema, { dim }) }),
         }),
       },
     }),

@@ -12,6 +12,11 @@ export interface SessionOptions {
    * time to make it, so it pays only for sessions that are kept.
    */
   readonly prepack: boolean;
+  /**
+   * Let threads wait busily for the next operator: faster where one session runs alone all the time,
+   * slower where several take turns.
+   */
+  readonly spin?: boolean;
 }
 
 /**
@@ -43,7 +48,7 @@ export async function createSession(
         model_external_initializers_file_folder_path: root,
         disable_prepacking: options.prepack ? '0' : '1',
         // Every session has threads of its own: waiting busily, they would slow those of the next.
-        'intra_op.allow_spinning': '0',
+        'intra_op.allow_spinning': options.spin === true ? '1' : '0',
       },
     },
   });

@@ -107,6 +107,16 @@ export function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: strin
   return value instanceof Tensor ? value : missingOutput(name);
 }
 
+/** An int32 without dimensions. */
+export function int32Scalar(value: number): Tensor {
+  return new Tensor('int32', Int32Array.of(value), []);
+}
+
+/** A float32 tensor over numbers that it does not copy. */
+export function floatTensor(numbers: Float32Array, shape: readonly number[]): Tensor {
+  return new Tensor('float32', numbers, shape);
+}
+
 /** Whole numbers as an int64 tensor. */
 export function int64Tensor(values: Iterable<number>, shape: readonly number[]): Tensor {
   return new Tensor('int64', BigInt64Array.from([...values], BigInt), shape);

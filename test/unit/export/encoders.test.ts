@@ -28,6 +28,11 @@ describe('pruned encoders', () => {
       expect(relativeError(await encoderOutput(out, examples), one.output)).toBeLessThan(1e-4);
       const onnx = await prune(source, one.removed, await freshFolder(), { format: 'onnx' });
       expect(onnx.verification.relativeError).toBeLessThan(1e-5);
+      const manifest = JSON.parse(readFileSync(join(onnx.path, 'espalier.json'), 'utf8')) as {
+        result: Record<string, unknown>;
+      };
+      expect(manifest.result).toMatchObject({ keyValueCaches: [] });
+      expect(manifest.result).not.toHaveProperty('note');
     }
     expect(hashes(source)).toEqual(before);
   });

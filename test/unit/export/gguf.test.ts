@@ -158,7 +158,7 @@ describe('a pruned GGUF file', () => {
       'gemma2',
       wholeBlock(0),
       { format: 'gguf' },
-      /sliding_window_pattern: Every 2th block .*: block 1 would become block 0.*keep taking turns/,
+      /sliding_window_pattern: One block in 2 .*: block 1 would become block 0.*keep taking turns/,
     ],
     ['gemma3', wholeBlock(2), { format: 'gguf' }, /block 5 would become block 4/],
   ])(

@@ -202,7 +202,9 @@ describe('config.json of a pruned model', () => {
 });
 
 describe('the modelling file', () => {
-  it.each(architectures)('names the classes that transformers has for $modelType', (family) => {
+  // Classes of nemotron-nas come with its folders, not with transformers; see dialects.
+  const stock = architectures.filter(({ modelType }) => modelType !== 'nemotron-nas');
+  it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;
     const known = caseNames
       .map(

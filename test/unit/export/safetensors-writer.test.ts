@@ -10,7 +10,8 @@ import {
   readSafetensorsHeader,
 } from '../../../extension/core/checkpoints/safetensors';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
-import { encodeHeader, writeSafetensors } from '../../../extension/core/export/safetensors-writer';
+import { encodeHeader } from '../../../extension/core/checkpoints/safetensors-header';
+import { writeSafetensors } from '../../../extension/core/export/safetensors-writer';
 import { planShards } from '../../../extension/core/export/weight-plan';
 import type { PlannedTensor } from '../../../extension/core/export/weight-plan';
 import { unattended } from '../../../extension/core/jobs/job';

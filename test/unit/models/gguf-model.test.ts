@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
@@ -190,6 +190,20 @@ describe('the tokenizer in a GGUF file', () => {
       expect([...tokenizer.encode(text)], text).toEqual(ids);
     }
   });
+
+  it.each(['gpt-2', 'llama-bpe', 'qwen2', 'smollm', 'default'])(
+    'divides texts as tokenizers of the kind %s do',
+    async (kind) => {
+      const tokenizer = await loadTokenizer(ggufFixture(`tokenizer-${kind}.gguf`));
+      const { samples } = JSON.parse(
+        readFileSync(ggufFixture(`tokenizer-${kind}.json`), 'utf8'),
+      ) as { samples: { text: string; ids: number[] }[] };
+      expect(samples.length).toBeGreaterThan(10);
+      for (const { text, ids } of samples) {
+        expect([...tokenizer.encode(text)], JSON.stringify(text)).toEqual(ids);
+      }
+    },
+  );
 
   const wordPieces = ['<unk>', '<s>', '<0x0A>', '▁', 'a', 'b', 'ab', '▁ab', 'ba', 'é'];
   const tokenizerOf = (name: string, more: readonly (readonly [string, RawValue])[]): string => {

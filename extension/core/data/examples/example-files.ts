@@ -1,10 +1,11 @@
-import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import { readImage } from '../image/decode-image';
 import { loadImagePreprocessor } from '../image/preprocess';
+import { listFiles } from '../list-files';
 import { readNpy } from '../npy';
 import { readNpz } from '../npz';
 import type { NumericArray } from '../numeric-array';
@@ -12,8 +13,6 @@ import { choose } from '../random';
 import type { Random } from '../random';
 import { follows, imageForm } from './input-kinds';
 
-/** Most files of a folder that are looked at. */
-const maxFiles = 1_000_000;
 const imageExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 const arrayExtensions: ReadonlySet<string> = new Set(['.npy', '.npz']);
 
@@ -204,18 +203,6 @@ async function readFolder(
       ...(skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`]),
     ],
   };
-}
-
-/** Files of a folder and those in it, hidden ones apart, in the same order everywhere. */
-async function listFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  if (entries.length > maxFiles) {
-    throw new UserError(`The folder has more than ${maxFiles} files.`, { file: folder });
-  }
-  return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort((a, b) => (a < b ? -1 : 1));
 }
 
 interface ExampleReader {

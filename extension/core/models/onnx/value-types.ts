@@ -1,6 +1,5 @@
 import { TensorProto_DataType as DataType } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
-import type { OnnxFile } from '../../checkpoints/onnx-file';
 import type { GraphIndex } from './graph-index';
 
 /** Operators whose output has a type of its own; -1 stands for the type of the second input. */
@@ -35,13 +34,19 @@ const indexOutputs: Readonly<Record<string, number>> = {
   'com.microsoft:EmbedLayerNormalization': DataType.INT32,
 };
 
+/** A graph with the element types of its initializers. */
+interface TypedGraph {
+  readonly graph: GraphProto;
+  readonly initializers: ReadonlyMap<string, { readonly name: string; readonly dataType: number }>;
+}
+
 /** Element types of a graph's values: as the file declares them, else as the operators give them. */
 export class ValueTypes {
   private readonly known = new Map<string, number>();
 
   public constructor(
-    { graph, initializers }: OnnxFile,
-    private readonly index: GraphIndex,
+    { graph, initializers }: TypedGraph,
+    private readonly index: Pick<GraphIndex, 'producers'>,
   ) {
     declare(graph, this.known);
     for (const { name, dataType } of initializers.values()) {

@@ -5,8 +5,16 @@ import type { Webview } from 'vscode';
 /** Folder of the webviews' bundles: all that a panel may load. */
 export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dist', 'webview');
 
-/** The page of the heatmap panel. It holds no data: the script asks for it. */
-export function heatmapHtml(webview: Webview, extension: Uri, title: string): string {
+/** Panels that have a bundle of their own. */
+export type PanelName = 'heatmap' | 'explorer';
+
+/** The page of a panel. It holds no data: the script asks for it. */
+export function panelHtml(
+  panel: PanelName,
+  webview: Webview,
+  extension: Uri,
+  title: string,
+): string {
   const nonce = randomBytes(16).toString('base64');
   // The toolkit tests one feature with an empty <style>, which takes the nonce of this <meta>.
   const styleNonce = randomBytes(16).toString('base64');
@@ -16,8 +24,8 @@ export function heatmapHtml(webview: Webview, extension: Uri, title: string): st
     `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${webview.cspSource} 'nonce-${styleNonce}'; font-src ${webview.cspSource}`,
     title,
     `<meta property="csp-nonce" content="${styleNonce}">
-    <link rel="stylesheet" href="${file('heatmap.css')}">`,
-    `<script nonce="${nonce}" src="${file('heatmap.js')}"></script>`,
+    <link rel="stylesheet" href="${file(`${panel}.css`)}">`,
+    `<script nonce="${nonce}" src="${file(`${panel}.js`)}"></script>`,
   );
 }
 

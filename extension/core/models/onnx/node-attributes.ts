@@ -1,0 +1,28 @@
+import type { NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
+
+function find(node: NodeProto, name: string) {
+  return node.attribute.find((attribute) => attribute.name === name);
+}
+
+/** An integer attribute, or what ONNX takes where it is absent. */
+export function intAttribute(node: NodeProto, name: string, absent: number): number {
+  const found = find(node, name);
+  return found === undefined ? absent : Number(found.i);
+}
+
+export function floatAttribute(node: NodeProto, name: string, absent: number): number {
+  return find(node, name)?.f ?? absent;
+}
+
+export function intsAttribute(node: NodeProto, name: string): number[] | undefined {
+  return find(node, name)?.ints.map(Number);
+}
+
+export function stringAttribute(node: NodeProto, name: string, absent: string): string {
+  const found = find(node, name);
+  return found === undefined ? absent : new TextDecoder().decode(found.s);
+}
+
+export function tensorAttribute(node: NodeProto, name: string): TensorProto | undefined {
+  return find(node, name)?.t;
+}

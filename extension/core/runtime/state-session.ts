@@ -1,0 +1,92 @@
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { floatTensor } from './tensors';
+import type { Tensors } from './tensors';
+
+/** Tensors that a graph reads, and writes anew in each run. */
+export interface StateTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/**
+ * Float32 tensors that pass from run to run. Each has a second one of its size: a run reads from one and
+ * writes into the other, so that none is copied or allocated, and a run that goes wrong has spoilt nothing.
+ */
+export class State {
+  private readonly pairs = new Map<string, { current: Tensor; spare: Tensor }>();
+
+  public constructor(initial: Tensors) {
+    for (const [name, tensor] of Object.entries(initial)) {
+      this.add(name, tensor);
+    }
+  }
+
+  public add(name: string, current: Tensor): void {
+    const spare = floatTensor(new Float32Array(current.size), current.dims);
+    this.pairs.set(name, { current, spare });
+  }
+
+  public get names(): string[] {
+    return [...this.pairs.keys()];
+  }
+
+  /** The numbers of a tensor; valid until the second run that writes it. */
+  public of(name: string): Tensor {
+    return this.pair(name).current;
+  }
+
+  /** Sets all numbers of a tensor. */
+  public fill(name: string, value: number): void {
+    numbersOf(this.pair(name).current).fill(value);
+  }
+
+  /** Where a run writes the tensor. */
+  public spareOf(name: string): Tensor {
+    return this.pair(name).spare;
+  }
+
+  /** Makes what the last run has written into these tensors their content. */
+  public accept(names: readonly string[]): void {
+    for (const name of names) {
+      const { current, spare } = this.pair(name);
+      this.pairs.set(name, { current: spare, spare: current });
+    }
+  }
+
+  private pair(name: string): { current: Tensor; spare: Tensor } {
+    const pair = this.pairs.get(name);
+    if (pair === undefined) {
+      throw new Error(`there is no state named ${name}`);
+    }
+    return pair;
+  }
+}
+
+function numbersOf({ data }: Tensor): Float32Array {
+  if (data instanceof Float32Array) {
+    return data;
+  }
+  throw new Error('state is float32');
+}
+
+/**
+ * Runs a graph that reads the state and writes it anew, `nextName` giving the output's name. The state
+ * stays as it was until it is accepted.
+ */
+export async function runStep(
+  session: InferenceSession,
+  feeds: Tensors,
+  state: State,
+  written: readonly string[],
+  wanted: readonly string[],
+  nextName: (name: string) => string,
+): Promise<InferenceSession.OnnxValueMapType> {
+  const read = session.inputNames.flatMap((name) =>
+    name in feeds ? [] : [[name, state.of(name)] as const],
+  );
+  const fetches = {
+    ...Object.fromEntries(written.map((name) => [nextName(name), state.spareOf(name)])),
+    ...Object.fromEntries(wanted.map((name) => [name, null])),
+  };
+  return session.run({ ...feeds, ...Object.fromEntries(read) }, fetches);
+}

@@ -1,0 +1,124 @@
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { NodeProto } from '../onnx/proto/onnx_pb';
+import { GraphIndex, operatorName } from '../models/onnx/graph-index';
+import type { GraphNode } from '../models/onnx/graph-index';
+import { ValueShapes } from '../models/onnx/value-shapes';
+import { ValueTypes } from '../models/onnx/value-types';
+import { UserError } from '../user-error';
+import { NodeGradient } from './gradients/node-gradient';
+import { gradientRules } from './gradients/rules';
+
+const floatTypes: ReadonlySet<number> = new Set([
+  DataType.FLOAT,
+  DataType.DOUBLE,
+  DataType.FLOAT16,
+  DataType.BFLOAT16,
+]);
+
+/** Operators of which only the shape of the inputs, or their order, matters. */
+const blind: ReadonlySet<string> = new Set(['Shape', 'Size', 'ArgMax', 'ArgMin', 'NonZero']);
+
+/**
+ * Appends to a graph the nodes that compute the gradient of `loss`, a single number, with respect to
+ * each of `targets` (reverse mode over the nodes; Griewank and Walther 2008, § 3.2), in operators of
+ * opset 17. A target that the loss does not depend on has zeros.
+ * @throws UserError naming a node between a target and the loss whose operator has no rule.
+ */
+export function backward(
+  graph: GraphBuilder,
+  loss: Value,
+  targets: readonly Value[],
+): ReadonlyMap<Value, Value> {
+  return graph.within('backward', () => emitBackward(graph, loss, targets));
+}
+
+function emitBackward(
+  graph: GraphBuilder,
+  loss: Value,
+  targets: readonly Value[],
+): ReadonlyMap<Value, Value> {
+  const proto = graph.graph;
+  const index = new GraphIndex(proto, proto.name);
+  const initializers = new Map(proto.initializer.map((tensor) => [tensor.name, tensor]));
+  const types = new ValueTypes({ graph: proto, initializers }, index);
+  const shapes = new ValueShapes(proto, index);
+  const facts = { types, shapes };
+  const moving = dependents(index.nodes, targets, types);
+  const terms = new Map<Value, Value[]>([[loss, [seed(graph, types.of(loss))]]]);
+  const total = (value: Value): Value | undefined => {
+    const parts = terms.get(value) ?? [];
+    const sum = parts.length > 1 ? graph.op('Sum', parts) : parts[0];
+    terms.set(value, sum === undefined ? [] : [sum]);
+    return sum;
+  };
+  for (const { proto: node } of [...index.nodes].reverse()) {
+    const gradients = node.output.map((output) =>
+      output !== '' && moving.has(output) ? total(output) : undefined,
+    );
+    if (gradients.every((gradient) => gradient === undefined)) {
+      continue;
+    }
+    if (node.opType !== 'Split' && gradients.some((gradient, place) => place > 0 && gradient)) {
+      throw new UserError('Only its first output can be trained through.', {
+        field: nameOf(node),
+        remedy: 'Export the model in basic ONNX operators.',
+      });
+    }
+    const emitters = ruleOf(node)(new NodeGradient(graph, node, facts, gradients));
+    node.input.forEach((input, place) => {
+      const emit = emitters[place];
+      if (emit !== undefined && moving.has(input)) {
+        terms.set(input, [...(terms.get(input) ?? []), emit()]);
+      }
+    });
+  }
+  return new Map(
+    targets.map((target) => {
+      const gradient = total(target);
+      const zeros = (): Value =>
+        graph.op('Expand', [graph.numbers(types.of(target), [0], []), graph.op('Shape', [target])]);
+      return [target, gradient ?? zeros()] as const;
+    }),
+  );
+}
+
+function seed(graph: GraphBuilder, type: number): Value {
+  return graph.numbers(type, [1], []);
+}
+
+/** The targets and the floating-point values that change with them. */
+function dependents(
+  nodes: readonly GraphNode[],
+  targets: readonly Value[],
+  types: ValueTypes,
+): ReadonlySet<Value> {
+  const found = new Set(targets);
+  for (const { proto } of nodes) {
+    if (!blind.has(operatorName(proto)) && proto.input.some((input) => found.has(input))) {
+      proto.output
+        .filter((output) => output !== '' && floatTypes.has(types.of(output)))
+        .forEach((output) => found.add(output));
+    }
+  }
+  return found;
+}
+
+function ruleOf(node: NodeProto) {
+  const name = operatorName(node);
+  const rule = gradientRules[name];
+  if (rule === undefined) {
+    throw new UserError(
+      `The operator ${name} has no gradient, so nothing before it can be trained.`,
+      {
+        field: nameOf(node),
+        remedy: 'Freeze the parameters before it, or export the model in basic ONNX operators.',
+      },
+    );
+  }
+  return rule;
+}
+
+function nameOf({ name, output }: NodeProto): string {
+  return name === '' ? (output[0] ?? '') : name;
+}

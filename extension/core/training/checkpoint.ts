@@ -1,0 +1,115 @@
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { openSafetensors } from '../checkpoints/safetensors';
+import { encodeHeader } from '../checkpoints/safetensors-header';
+import { withRegularFile } from '../checkpoints/regular-file';
+import { floatsIn, floatTensor } from '../runtime/tensors';
+import type { Tensor, Tensors } from '../runtime/tensors';
+import { UserError } from '../user-error';
+
+/** Key of the file's metadata. */
+const metadataKey = 'espalier.training';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const progressSchema = v.object({
+  /** Updates made. */
+  step: count,
+  /** Batches whose gradients wait for the next update. */
+  batches: count,
+  plateau: v.object({
+    best: v.nullable(v.number()),
+    bad: count,
+    cooling: count,
+    factor: v.number(),
+  }),
+});
+/** Where a training run stands. */
+export type Progress = v.InferOutput<typeof progressSchema>;
+
+/**
+ * Writes tensors and progress as one safetensors file, whole or not at all.
+ * @throws UserError when the folder cannot be written to.
+ */
+export async function writeCheckpoint(
+  path: string,
+  tensors: Tensors,
+  progress: Progress,
+): Promise<void> {
+  const entries = Object.entries(tensors);
+  const header = encodeHeader(
+    entries.map(([name, { dims, size }]) => ({
+      name,
+      tensor: { dtype: 'F32', shape: dims, length: size * Float32Array.BYTES_PER_ELEMENT },
+    })),
+    { format: 'pt', [metadataKey]: JSON.stringify(progress) },
+  );
+  const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  try {
+    const handle = await open(partial, 'w');
+    try {
+      await handle.writeFile(header);
+      for (const [, tensor] of entries) {
+        const numbers = floatsIn(tensor);
+        await handle.writeFile(
+          new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength),
+        );
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined);
+    throw new UserError(`The checkpoint cannot be written: ${(error as Error).message}.`, {
+      file: path,
+      remedy: 'Choose a folder that can be written to, with space left.',
+    });
+  }
+}
+
+/**
+ * Reads a checkpoint whose tensors have these shapes.
+ * @throws UserError naming a tensor that is missing or of another shape.
+ */
+export async function readCheckpoint(
+  path: string,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): Promise<{ tensors: Tensors; progress: Progress }> {
+  const { tensors: stored, metadata } = await openSafetensors(path);
+  const progress = parseProgress(metadata[metadataKey], path);
+  const tensors: Record<string, Tensor> = {};
+  await withRegularFile(path, async ({ handle }) => {
+    for (const [name, shape] of shapes) {
+      const tensor = stored.get(name);
+      if (tensor?.dtype !== 'F32' || tensor.shape.join() !== shape.join()) {
+        throw new UserError(
+          `It should be F32 [${shape.join(', ')}]; the file has ${tensor === undefined ? 'none' : `${tensor.dtype} [${tensor.shape.join(', ')}]`}.`,
+          { file: path, field: name, remedy: 'Resume with the model and optimiser of that run.' },
+        );
+      }
+      const numbers = new Float32Array(tensor.length / Float32Array.BYTES_PER_ELEMENT);
+      await handle.read(new Uint8Array(numbers.buffer), 0, tensor.length, tensor.offset);
+      tensors[name] = floatTensor(numbers, shape);
+    }
+  });
+  return { tensors, progress };
+}
+
+function parseProgress(text: string | undefined, path: string): Progress {
+  const fault = (): UserError =>
+    new UserError('The file is not a checkpoint of a training run.', {
+      file: path,
+      field: metadataKey,
+      remedy: 'Choose a file that a training run of Espalier has saved.',
+    });
+  if (text === undefined) {
+    throw fault();
+  }
+  try {
+    return v.parse(progressSchema, JSON.parse(text));
+  } catch {
+    throw fault();
+  }
+}

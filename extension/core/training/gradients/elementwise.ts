@@ -1,0 +1,181 @@
+import type { Value } from '../../onnx/graph-builder';
+import { floatAttribute, stringAttribute } from '../../models/onnx/node-attributes';
+import type { NodeGradient, Rule } from './node-gradient';
+
+/** Rule of an operator of one input, from its derivative. */
+const derivative =
+  (gradient: (n: NodeGradient) => Value): Rule =>
+  (n) => [() => gradient(n)];
+
+/** Rule of an operator of two inputs that are broadcast. */
+const broadcast =
+  (first: (n: NodeGradient) => Value, second: (n: NodeGradient) => Value): Rule =>
+  (n) => [() => n.sumTo(first(n), n.y, n.input(0)), () => n.sumTo(second(n), n.y, n.input(1))];
+
+/** exp(−x² · factor) · scale */
+const bell = (n: NodeGradient, factor: number, scale: number): Value =>
+  n.scale(n.op('Exp', [n.scale(n.mul(n.x, n.x), -factor)]), scale);
+
+/** Largest and smallest value: the gradient is shared by the inputs that have it. */
+const extremum: Rule = (n) => {
+  const inputs = n.node.input;
+  if (inputs.length === 1) {
+    return [() => n.dy];
+  }
+  const chosen = inputs.map((input) => n.indicator(n.op('Equal', [input, n.y])));
+  const share = n.div(n.dy, n.op('Sum', chosen));
+  return inputs.map((input, place) => () => n.sumTo(n.mul(share, chosen[place] ?? ''), n.y, input));
+};
+
+const clip: Rule = (n) => {
+  const [low, high] = [n.input(1), n.input(2)];
+  const outside = (comparison: string, bound: Value): Value => n.op(comparison, [n.x, bound]);
+  return [
+    () => {
+      const inside = [
+        ...(low === '' ? [] : [n.op('GreaterOrEqual', [n.x, low])]),
+        ...(high === '' ? [] : [n.op('LessOrEqual', [n.x, high])]),
+      ];
+      return inside.reduce((gradient, condition) => n.where(condition, gradient), n.dy);
+    },
+    () => n.sumTo(n.where(outside('Less', low), n.dy), n.x, low),
+    () => n.sumTo(n.where(outside('Greater', high), n.dy), n.x, high),
+  ];
+};
+
+/** x^b: b · x^(b − 1) with respect to x, x^b · ln x with respect to b where x > 0. */
+const power: Rule = (n) => {
+  const exponent = n.input(1);
+  const fixed = n.constantOf(exponent);
+  const typed = (): Value =>
+    n.typeOf(exponent) === n.typeOf(n.x)
+      ? exponent
+      : n.op('Cast', [exponent], { to: n.typeOf(n.x) });
+  return [
+    () => {
+      if (fixed !== undefined) {
+        const less =
+          fixed === 2 ? n.x : fixed === 1 ? undefined : n.op('Pow', [n.x, n.scalar(fixed - 1)]);
+        const scaled = n.scale(n.dy, fixed);
+        return n.sumTo(less === undefined ? scaled : n.mul(scaled, less), n.y, n.x);
+      }
+      const less = n.op('Pow', [n.x, n.sub(typed(), n.scalar(1))]);
+      return n.sumTo(n.mul(n.dy, n.mul(typed(), less)), n.y, n.x);
+    },
+    () => {
+      const positive = n.op('Greater', [n.x, n.scalar(0)]);
+      const base = n.op('Where', [positive, n.x, n.scalar(1)]);
+      return n.sumTo(n.mul(n.dy, n.mul(n.y, n.op('Log', [base]))), n.y, exponent);
+    },
+  ];
+};
+
+/** x · Φ(x) of opset 20, exactly or by its tanh approximation (arXiv 1606.08415). */
+const gelu: Rule = derivative((n) => {
+  if (stringAttribute(n.node, 'approximate', 'none') === 'none') {
+    const phi = bell(n, 0.5, 1 / Math.sqrt(2 * Math.PI));
+    const erf = n.op('Erf', [n.scale(n.x, Math.SQRT1_2)]);
+    const cumulative = n.scale(n.add(erf, n.scalar(1)), 0.5);
+    return n.mul(n.dy, n.add(cumulative, n.mul(n.x, phi)));
+  }
+  const root = Math.sqrt(2 / Math.PI);
+  const square = n.mul(n.x, n.x);
+  const inner = n.mul(n.x, n.add(n.scale(square, 0.044715 * root), n.scalar(root)));
+  const tanh = n.op('Tanh', [inner]);
+  const slope = n.add(n.scale(square, 3 * 0.044715 * root), n.scalar(root));
+  const bent = n.mul(n.sub(n.scalar(1), n.mul(tanh, tanh)), n.mul(n.x, slope));
+  return n.scale(n.mul(n.dy, n.add(n.add(n.scalar(1), tanh), bent)), 0.5);
+});
+
+/** Slope `alpha` or a parameter below zero. */
+const parametricRelu: Rule = (n) => {
+  const negative = n.op('Less', [n.x, n.scalar(0)]);
+  return [
+    () => n.op('Where', [negative, n.mul(n.dy, n.input(1)), n.dy]),
+    () => n.sumTo(n.where(negative, n.mul(n.dy, n.x)), n.y, n.input(1)),
+  ];
+};
+
+const hardSigmoidSlope = (n: NodeGradient, y: Value, alpha: number): Value => {
+  const inside = n.op('And', [n.op('Greater', [y, n.scalar(0)]), n.op('Less', [y, n.scalar(1)])]);
+  return n.scale(n.indicator(inside), alpha);
+};
+
+const none: Rule = () => [];
+
+/** Rules of operators that act on each element. */
+export const elementwiseRules: Readonly<Record<string, Rule>> = {
+  Add: broadcast(
+    (n) => n.dy,
+    (n) => n.dy,
+  ),
+  Sub: broadcast(
+    (n) => n.dy,
+    (n) => n.op('Neg', [n.dy]),
+  ),
+  Mul: broadcast(
+    (n) => n.mul(n.dy, n.input(1)),
+    (n) => n.mul(n.dy, n.input(0)),
+  ),
+  Div: broadcast(
+    (n) => n.div(n.dy, n.input(1)),
+    (n) => n.op('Neg', [n.div(n.mul(n.dy, n.y), n.input(1))]),
+  ),
+  Sum: (n) => n.node.input.map((input) => () => n.sumTo(n.dy, n.y, input)),
+  Pow: power,
+  Min: extremum,
+  Max: extremum,
+  Clip: clip,
+  Neg: derivative((n) => n.op('Neg', [n.dy])),
+  Abs: derivative((n) => n.mul(n.dy, n.op('Sign', [n.x]))),
+  Reciprocal: derivative((n) => n.op('Neg', [n.mul(n.dy, n.mul(n.y, n.y))])),
+  Sqrt: derivative((n) => n.div(n.scale(n.dy, 0.5), n.y)),
+  Exp: derivative((n) => n.mul(n.dy, n.y)),
+  Log: derivative((n) => n.div(n.dy, n.x)),
+  Erf: derivative((n) => n.mul(n.dy, bell(n, 1, 2 / Math.sqrt(Math.PI)))),
+  Tanh: derivative((n) => n.mul(n.dy, n.sub(n.scalar(1), n.mul(n.y, n.y)))),
+  Sigmoid: derivative((n) => n.mul(n.dy, n.mul(n.y, n.sub(n.scalar(1), n.y)))),
+  Relu: derivative((n) => n.mul(n.dy, n.op('Sign', [n.y]))),
+  LeakyRelu: derivative((n) =>
+    n.op('Where', [
+      n.op('Less', [n.x, n.scalar(0)]),
+      n.scale(n.dy, floatAttribute(n.node, 'alpha', 0.01)),
+      n.dy,
+    ]),
+  ),
+  PRelu: parametricRelu,
+  Elu: derivative((n) => {
+    const alpha = floatAttribute(n.node, 'alpha', 1);
+    const below = n.mul(n.dy, n.add(n.y, n.scalar(alpha)));
+    return n.op('Where', [n.op('Less', [n.x, n.scalar(0)]), below, n.dy]);
+  }),
+  Softplus: derivative((n) => n.mul(n.dy, n.op('Sigmoid', [n.x]))),
+  HardSigmoid: derivative((n) =>
+    n.mul(n.dy, hardSigmoidSlope(n, n.y, floatAttribute(n.node, 'alpha', 0.2))),
+  ),
+  HardSwish: derivative((n) => {
+    const gate = n.op('Clip', [
+      n.add(n.scale(n.x, 1 / 6), n.scalar(0.5)),
+      n.scalar(0),
+      n.scalar(1),
+    ]);
+    return n.mul(n.dy, n.add(gate, n.mul(n.x, hardSigmoidSlope(n, gate, 1 / 6))));
+  }),
+  Gelu: gelu,
+  Cos: derivative((n) => n.op('Neg', [n.mul(n.dy, n.op('Sin', [n.x]))])),
+  Sin: derivative((n) => n.mul(n.dy, n.op('Cos', [n.x]))),
+  Identity: derivative((n) => n.dy),
+  // As the graph computes it: nothing is dropped unless training asks for it.
+  Dropout: derivative((n) => n.dy),
+  Cast: derivative((n) => n.op('Cast', [n.dy], { to: n.typeOf(n.x) })),
+  Where: (n) => [
+    undefined,
+    () => n.sumTo(n.where(n.x, n.dy), n.y, n.input(1)),
+    () => n.sumTo(n.op('Where', [n.x, n.scalar(0), n.dy]), n.y, n.input(2)),
+  ],
+  // Constant between their jumps.
+  Sign: none,
+  Floor: none,
+  Ceil: none,
+  Round: none,
+};

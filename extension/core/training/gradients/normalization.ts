@@ -1,0 +1,129 @@
+import { DataType } from '../../onnx/graph-builder';
+import type { Value } from '../../onnx/graph-builder';
+import { floatAttribute, intAttribute } from '../../models/onnx/node-attributes';
+import { fromFront } from '../../models/onnx/shape-rules';
+import type { NodeGradient, Rule } from './node-gradient';
+
+const float32: number = DataType.FLOAT;
+
+/** Axes `from` to `rank − 1`. */
+const axesFrom = (from: number, rank: number): number[] =>
+  Array.from({ length: rank - from }, (_, i) => from + i);
+
+/** 1 / √(variance + ε) */
+function inverseDeviation(n: NodeGradient, variance: Value, epsilon: number): Value {
+  return n.op('Reciprocal', [n.op('Sqrt', [n.add(variance, n.scalar(epsilon))])]);
+}
+
+/**
+ * Gradient of a norm x̂ = (x − mean) / deviation over `axes` with respect to x, both statistics being
+ * functions of x: (g − mean g − x̂ · mean(g · x̂)) / deviation, with g = dL/dx̂.
+ */
+function centred(
+  n: NodeGradient,
+  g: Value,
+  unit: Value,
+  inverse: Value,
+  axes: readonly number[],
+): Value {
+  const mean = (value: Value): Value => n.graph.reduce('ReduceMean', value, axes, 1);
+  const along = n.mul(unit, mean(n.mul(g, unit)));
+  return n.mul(n.sub(n.sub(g, mean(g)), along), inverse);
+}
+
+/** Layer norm (Ba et al. 2016); its second and third outputs are mean and inverse deviation. */
+const layerNorm: Rule = (n) => {
+  const [scale, bias] = [n.input(1), n.input(2)];
+  const rank = n.rankOf(n.x);
+  const axis = fromFront(intAttribute(n.node, 'axis', -1), rank);
+  const axes = axesFrom(axis, rank);
+  // In double precision those outputs are single: they are computed again.
+  const stored = n.typeOf(n.x) === float32;
+  const mean = stored ? n.output(1) : n.graph.reduce('ReduceMean', n.x, axes, 1);
+  const away = n.sub(n.x, mean);
+  const inverse = stored
+    ? n.output(2)
+    : inverseDeviation(
+        n,
+        n.graph.reduce('ReduceMean', n.mul(away, away), axes, 1),
+        floatAttribute(n.node, 'epsilon', 1e-5),
+      );
+  const unit = n.mul(away, inverse);
+  return [
+    () => centred(n, n.mul(n.dy, scale), unit, inverse, axes),
+    () => n.sumTo(n.mul(n.dy, unit), n.y, scale),
+    () => n.sumTo(n.dy, n.y, bias),
+  ];
+};
+
+/**
+ * Batch norm (Ioffe and Szegedy 2015) per channel, axis 1: with its statistics given, or with those
+ * of the batch (training_mode), where running statistics have no gradient.
+ */
+const batchNorm: Rule = (n) => {
+  const [, scale, bias, givenMean, givenVariance] = n.node.input;
+  const rank = n.rankOf(n.x);
+  const others = [0, ...axesFrom(2, rank)];
+  const perChannel = (vector = ''): Value =>
+    n.reshape(vector, -1, ...axesFrom(2, rank).map(() => 1));
+  const training = intAttribute(n.node, 'training_mode', 0) === 1;
+  const batchMean = (value: Value): Value => n.graph.reduce('ReduceMean', value, others, 1);
+  // Without momentum the second and third outputs are those of the batch.
+  const given = training && floatAttribute(n.node, 'momentum', 0.9) === 0;
+  const mean = training
+    ? given
+      ? perChannel(n.output(1))
+      : batchMean(n.x)
+    : perChannel(givenMean);
+  const away = n.sub(n.x, mean);
+  const variance = training
+    ? given
+      ? perChannel(n.output(2))
+      : batchMean(n.mul(away, away))
+    : perChannel(givenVariance);
+  const inverse = inverseDeviation(n, variance, floatAttribute(n.node, 'epsilon', 1e-5));
+  const unit = n.mul(away, inverse);
+  const scaled = (): Value => n.mul(n.dy, perChannel(scale));
+  const channels = (value: Value, like = ''): Value => n.reshapeLike(n.sum(value, others, 0), like);
+  const fixed = training
+    ? []
+    : [
+        () => channels(n.op('Neg', [n.mul(scaled(), inverse)]), givenMean),
+        () => {
+          const slope = n.mul(n.mul(unit, inverse), inverse);
+          return channels(n.scale(n.mul(scaled(), slope), -0.5), givenVariance);
+        },
+      ];
+  return [
+    () => (training ? centred(n, scaled(), unit, inverse, others) : n.mul(scaled(), inverse)),
+    () => channels(n.mul(n.dy, unit), scale),
+    () => channels(n.dy, bias),
+    ...fixed,
+  ];
+};
+
+/** The same per example and channel (Ulyanov et al. 2016); group norms are exported by it. */
+const instanceNorm: Rule = (n) => {
+  const [, scale, bias] = n.node.input;
+  const rank = n.rankOf(n.x);
+  const axes = axesFrom(2, rank);
+  const mean = (value: Value): Value => n.graph.reduce('ReduceMean', value, axes, 1);
+  const away = n.sub(n.x, mean(n.x));
+  const epsilon = floatAttribute(n.node, 'epsilon', 1e-5);
+  const inverse = inverseDeviation(n, mean(n.mul(away, away)), epsilon);
+  const unit = n.mul(away, inverse);
+  const gains = n.reshape(scale ?? '', -1, ...axes.map(() => 1));
+  const channels = (value: Value, like = ''): Value =>
+    n.reshapeLike(n.sum(value, [0, ...axes], 0), like);
+  return [
+    () => centred(n, n.mul(n.dy, gains), unit, inverse, axes),
+    () => channels(n.mul(n.dy, unit), scale),
+    () => channels(n.dy, bias),
+  ];
+};
+
+export const normalizationRules: Readonly<Record<string, Rule>> = {
+  LayerNormalization: layerNorm,
+  BatchNormalization: batchNorm,
+  InstanceNormalization: instanceNorm,
+};

@@ -1,0 +1,86 @@
+import type { Value } from '../../onnx/graph-builder';
+import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
+import type { NodeGradient, Rule } from './node-gradient';
+
+/** Brings back the axes that a reduction has removed, as axes of size 1. */
+function kept(n: NodeGradient, value: Value): Value {
+  if (intAttribute(n.node, 'keepdims', 1) === 1) {
+    return value;
+  }
+  const axes = intsAttribute(n.node, 'axes');
+  if (axes !== undefined) {
+    return n.op('Unsqueeze', [value, n.graph.ints(axes)]);
+  }
+  // Without axes all are reduced, and what is left is broadcast as it is.
+  return n.input(1) === '' || n.contentsOf(n.input(1))?.length === 0
+    ? value
+    : n.op('Unsqueeze', [value, n.input(1)]);
+}
+
+/** Whether an empty list of axes makes the node hand on its input. */
+function isIdentity(n: NodeGradient): boolean {
+  const axes = intsAttribute(n.node, 'axes') ?? n.contentsOf(n.input(1));
+  const none = n.input(1) === '' || axes?.length === 0;
+  return none && axes?.length !== undefined
+    ? intAttribute(n.node, 'noop_with_empty_axes', 0) === 1 && axes.length === 0
+    : n.input(1) === '' && intAttribute(n.node, 'noop_with_empty_axes', 0) === 1;
+}
+
+/** Rule of a reduction, from its gradient given the output's gradient and the output with all axes. */
+const reduction =
+  (gradient: (n: NodeGradient, dy: Value, y: () => Value) => Value): Rule =>
+  (n) => [
+    () =>
+      gradient(n, isIdentity(n) ? n.dy : kept(n, n.dy), () => (isIdentity(n) ? n.y : kept(n, n.y))),
+  ];
+
+/** The gradient is shared by the elements that have the largest or smallest value. */
+const extremum = reduction((n, dy, y) => {
+  const chosen = n.indicator(n.op('Equal', [n.x, y()]));
+  return n.mul(chosen, n.div(dy, sumLike(n, chosen)));
+});
+
+/** The sum over the axes of the node, with all axes. */
+function sumLike(n: NodeGradient, value: Value): Value {
+  const axes = intsAttribute(n.node, 'axes');
+  const given = axes === undefined ? n.input(1) : n.graph.ints(axes);
+  return n.op('ReduceSum', given === '' ? [value] : [value, given], { keepdims: 1 });
+}
+
+const softmaxAxis = (n: NodeGradient): number => intAttribute(n.node, 'axis', -1);
+
+/** P ⊙ (dP − Σ dP ⊙ P) */
+const softmax: Rule = (n) => [
+  () => {
+    const weighted = n.mul(n.dy, n.y);
+    const total = n.sum(weighted, [softmaxAxis(n)], 1);
+    return n.sub(weighted, n.mul(n.y, total));
+  },
+];
+
+/** dL − exp(L) · Σ dL */
+const logSoftmax: Rule = (n) => [
+  () => {
+    const total = n.sum(n.dy, [softmaxAxis(n)], 1);
+    return n.sub(n.dy, n.mul(n.op('Exp', [n.y]), total));
+  },
+];
+
+export const reductionRules: Readonly<Record<string, Rule>> = {
+  ReduceSum: reduction((n, dy) => n.expandLike(dy, n.x)),
+  ReduceMean: reduction((n, dy) => n.expandLike(n.div(dy, n.ratioOfSizes(n.x, n.y)), n.x)),
+  ReduceMax: extremum,
+  ReduceMin: extremum,
+  ReduceSumSquare: reduction((n, dy) => n.mul(n.scale(n.x, 2), dy)),
+  ReduceL1: reduction((n, dy) => n.mul(n.op('Sign', [n.x]), dy)),
+  // Where all elements are 0 the norm has no slope: 0 is taken, as everywhere.
+  ReduceL2: reduction((n, dy, y) => {
+    const norm = y();
+    const isZero = n.op('Equal', [norm, n.scalar(0)]);
+    const divisor = n.op('Where', [isZero, n.scalar(1), norm]);
+    return n.mul(n.x, n.div(dy, divisor));
+  }),
+  ReduceLogSumExp: reduction((n, dy, y) => n.mul(n.op('Exp', [n.sub(n.x, y())]), dy)),
+  Softmax: softmax,
+  LogSoftmax: logSoftmax,
+};

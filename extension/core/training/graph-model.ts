@@ -1,0 +1,75 @@
+import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import type { GraphBase } from '../onnx/graph-builder';
+import { createSession } from '../runtime/session';
+import { tensorOf } from '../runtime/tensors';
+import type { Tensor } from '../runtime/tensors';
+import type { ShapedValue } from './losses';
+import { trainBatchNorms } from './batch-norm-nodes';
+import type { ForwardGraph, Mode, Parameter, TrainableModel } from './trainable-model';
+
+/** A weight of a graph that training changes. */
+export interface TrainableWeight extends Parameter {
+  /** A running statistic, which has no gradient. */
+  readonly isBuffer: boolean;
+}
+
+/** A model that is a graph already: weights named here become inputs of it, the others stay. */
+export class GraphModel implements TrainableModel {
+  public readonly parameters: readonly Parameter[];
+  public readonly buffers: readonly Parameter[];
+  public readonly inputs: readonly string[];
+  private readonly weights: ReadonlySet<string>;
+
+  public constructor(
+    private readonly base: GraphBase,
+    weights: readonly TrainableWeight[],
+    private readonly output: ShapedValue,
+  ) {
+    this.parameters = weights.filter(({ isBuffer }) => !isBuffer);
+    this.buffers = weights.filter(({ isBuffer }) => isBuffer);
+    this.weights = new Set(weights.map(({ name }) => name));
+    this.inputs = base.inputs.map(({ name }) => name).filter((name) => !this.weights.has(name));
+  }
+
+  public forward(mode: Mode): ForwardGraph {
+    const fixed = <T extends { readonly name: string }>(list: readonly T[]): T[] =>
+      list.filter(({ name }) => !this.weights.has(name));
+    const graph = GraphBuilder.over('model', {
+      ...this.base,
+      inputs: fixed(this.base.inputs),
+      outputs: [],
+      constants: fixed(this.base.constants),
+      weights: fixed(this.base.weights),
+    });
+    for (const { name, shape } of [...this.parameters, ...this.buffers]) {
+      // Stored in fewer bits or not, they are trained in float32: a cast behind them has nothing to do.
+      graph.input(name, DataType.FLOAT, shape);
+    }
+    const buffers = mode === 'train' ? trainBatchNorms(graph, this.buffers) : {};
+    return { graph, output: this.output, buffers };
+  }
+
+  /** Read by ONNX Runtime, which knows every form that initializers are stored in. */
+  public async initial(): Promise<Readonly<Record<string, Tensor>>> {
+    const all = [...this.parameters, ...this.buffers];
+    const graph = GraphBuilder.over('weights', {
+      ...this.base,
+      nodes: [],
+      inputs: [],
+      outputs: [],
+      constants: this.base.constants.filter(({ name }) => this.weights.has(name)),
+      weights: this.base.weights.filter(({ name }) => this.weights.has(name)),
+    });
+    all.forEach(({ name, shape }, i) => {
+      const read = graph.op('Cast', [name], { to: DataType.FLOAT });
+      graph.output(`weight_${i}`, read, DataType.FLOAT, shape);
+    });
+    const session = await createSession(graph, { device: 'cpu', prepack: false });
+    try {
+      const outputs = await session.run({});
+      return Object.fromEntries(all.map(({ name }, i) => [name, tensorOf(outputs, `weight_${i}`)]));
+    } finally {
+      await session.release();
+    }
+  }
+}

@@ -1,0 +1,310 @@
+import { float } from '../onnx/graph-builder';
+import type { Attribute, Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+import { activations } from '../models/feedforward';
+import { UserError } from '../user-error';
+import { emitTrainingBatchNorm } from './batch-norm';
+import { emitDropout } from './dropout';
+import type { Initialization } from './initialization';
+import type { ShapedValue } from './losses';
+import type { Mode } from './trainable-model';
+
+/** What layers are emitted into. */
+export interface LayerContext {
+  readonly graph: GraphBuilder;
+  readonly mode: Mode;
+  /** Declares a parameter of the layer, named after the layers around it. */
+  readonly parameter: (
+    name: string,
+    shape: readonly number[],
+    initialization: Initialization,
+  ) => Value;
+  /** Declares a running statistic. */
+  readonly buffer: (name: string, shape: readonly number[], value: number) => Value;
+  /** Says what a buffer is after the step. */
+  readonly update: (buffer: Value, next: Value) => void;
+  /** Number of this dropout in the model, and the key of the step. */
+  readonly dropout: () => { readonly layer: number; readonly key: Value };
+  /** The same context for a layer within this one. */
+  readonly within: (name: string) => LayerContext;
+}
+
+/** One part of a model: emits itself behind `x`. */
+export type Layer = (context: LayerContext, x: ShapedValue) => ShapedValue;
+
+/** The size of an axis, which parameters depend on. */
+function known(size: Dimension | undefined, what: string): number {
+  if (typeof size !== 'number') {
+    throw new UserError(`The ${what} of a layer's input must be a number, not ${String(size)}.`, {
+      remedy: 'Leave only the size of the batch open.',
+    });
+  }
+  return size;
+}
+
+/** Uniform within ±1/√fanIn: what PyTorch draws for dense and convolutional layers. */
+const torchUniform = (fanIn: number): Initialization => ({
+  kind: 'kaiming-uniform',
+  fanIn,
+  gainSquared: 1 / 3,
+});
+
+export interface DenseOptions {
+  readonly bias?: boolean;
+  readonly initialization?: (fanIn: number, fanOut: number) => Initialization;
+}
+
+/** y = x·Wᵀ + b over the last axis, W being [units, in]. */
+export function dense(units: number, options: DenseOptions = {}): Layer {
+  const { bias = true, initialization = torchUniform } = options;
+  return ({ graph, parameter }, { value, shape }) => {
+    const width = known(shape.at(-1), 'last axis');
+    const weight = parameter('weight', [units, width], initialization(width, units));
+    const offset = bias ? [parameter('bias', [units], torchUniform(width))] : [];
+    const next = [...shape.slice(0, -1), units];
+    if (shape.length === 2) {
+      return { value: graph.op('Gemm', [value, weight, ...offset], { transB: 1 }), shape: next };
+    }
+    const rows = graph.op('Reshape', [value, graph.ints([-1, width])]);
+    const product = graph.op('Gemm', [rows, weight, ...offset], { transB: 1 });
+    return { value: reshape(graph, product, value, next), shape: next };
+  };
+}
+
+/** Reshapes to `shape`, of which sizes that are open are those of the same axes of `like`. */
+function reshape(
+  graph: GraphBuilder,
+  value: Value,
+  like: Value,
+  shape: readonly Dimension[],
+): Value {
+  const open = shape.filter((size) => typeof size !== 'number').length;
+  if (open <= 1) {
+    const sizes = shape.map((size) => (typeof size === 'number' ? size : -1));
+    return graph.op('Reshape', [value, graph.ints(sizes)]);
+  }
+  const sizes = graph.op('Shape', [like]);
+  const parts = shape.map((size, axis) =>
+    typeof size === 'number' ? graph.ints([size]) : graph.op('Gather', [sizes, graph.ints([axis])]),
+  );
+  return graph.op('Reshape', [value, graph.op('Concat', parts, { axis: 0 })]);
+}
+
+export interface ConvOptions {
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly dilation?: number;
+  readonly groups?: number;
+  readonly bias?: boolean;
+  readonly initialization?: (fanIn: number, fanOut: number) => Initialization;
+}
+
+/** Cross-correlation over images [batch, channels, height, width], W being [filters, channels / groups, k, k]. */
+export function conv2d(filters: number, kernel: number, options: ConvOptions = {}): Layer {
+  const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
+  const { initialization = torchUniform } = options;
+  return ({ graph, parameter }, { value, shape }) => {
+    const channels = known(shape[1], 'channels') / groups;
+    const fanIn = channels * kernel * kernel;
+    const weight = parameter(
+      'weight',
+      [filters, channels, kernel, kernel],
+      initialization(fanIn, (filters / groups) * kernel * kernel),
+    );
+    const offset = bias ? [parameter('bias', [filters], torchUniform(fanIn))] : [];
+    const attributes: Record<string, Attribute> = {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+      dilations: [dilation, dilation],
+      group: groups,
+    };
+    const spatial = shape
+      .slice(2)
+      .map((size) => windows(known(size, 'image'), (kernel - 1) * dilation + 1, stride, padding));
+    return {
+      value: graph.op('Conv', [value, weight, ...offset], attributes),
+      shape: [...shape.slice(0, 1), filters, ...spatial],
+    };
+  };
+}
+
+function windows(size: number, extent: number, stride: number, padding: number): number {
+  const count = Math.floor((size + 2 * padding - extent) / stride) + 1;
+  if (count < 1) {
+    throw new UserError(`A window of ${extent} does not fit an image of ${size}.`, {
+      remedy: 'Take a smaller window, or fewer layers that shrink the image.',
+    });
+  }
+  return count;
+}
+
+const pool =
+  (type: 'MaxPool' | 'AveragePool', kernel: number, stride: number, padding: number): Layer =>
+  ({ graph }, { value, shape }) => ({
+    value: graph.op(type, [value], {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+    }),
+    shape: [
+      ...shape.slice(0, 2),
+      ...shape.slice(2).map((size) => windows(known(size, 'image'), kernel, stride, padding)),
+    ],
+  });
+
+export const maxPool = (kernel: number, stride = kernel, padding = 0): Layer =>
+  pool('MaxPool', kernel, stride, padding);
+
+export const averagePool = (kernel: number, stride = kernel, padding = 0): Layer =>
+  pool('AveragePool', kernel, stride, padding);
+
+/** Mean over the image: [batch, channels]. */
+export const globalAveragePool: Layer = ({ graph }, { value, shape }) => {
+  const pooled = graph.op('GlobalAveragePool', [value]);
+  return { value: graph.op('Flatten', [pooled], { axis: 1 }), shape: shape.slice(0, 2) };
+};
+
+/** [batch, everything else] */
+export const flatten: Layer = ({ graph }, { value, shape }) => ({
+  value: graph.op('Flatten', [value], { axis: 1 }),
+  shape: [
+    ...shape.slice(0, 1),
+    shape.slice(1).reduce<number>((product, size) => product * known(size, 'sizes'), 1),
+  ],
+});
+
+/** An activation by the name it has in config.json (relu, gelu, silu, …), or tanh and sigmoid. */
+export function activation(name: string): Layer {
+  return ({ graph }, { value, shape }) => {
+    const simple = { tanh: 'Tanh', sigmoid: 'Sigmoid' }[name];
+    const emit = activations[name];
+    if (simple === undefined && emit === undefined) {
+      throw new UserError(`The activation ${name} is not known.`, {
+        remedy: `Take one of ${[...Object.keys(activations), 'tanh', 'sigmoid'].join(', ')}.`,
+      });
+    }
+    const activated = simple === undefined ? emit?.(graph, value) : graph.op(simple, [value]);
+    return { value: activated ?? value, shape };
+  };
+}
+
+/** Each element is 0 with probability `rate` in training. */
+export function dropout(rate: number): Layer {
+  return ({ graph, mode, dropout: draw }, { value, shape }) => {
+    if (mode === 'evaluate' || rate === 0) {
+      return { value, shape };
+    }
+    const { layer, key } = draw();
+    return { value: emitDropout(graph, value, rate, key, layer), shape };
+  };
+}
+
+/** Norm per channel, axis 1, with running statistics that move by 1 − `momentum` a step. */
+export function batchNorm({ epsilon = 1e-5, momentum = 0.9 } = {}): Layer {
+  return ({ graph, mode, parameter, buffer, update }, { value: x, shape }) => {
+    const channels = [known(shape[1], 'channels')];
+    const scale = parameter('weight', channels, { kind: 'constant', value: 1 });
+    const bias = parameter('bias', channels, { kind: 'constant', value: 0 });
+    const mean = buffer('running_mean', channels, 0);
+    const variance = buffer('running_var', channels, 1);
+    if (mode === 'evaluate') {
+      const inputs = [x, scale, bias, mean, variance];
+      const y = graph.op('BatchNormalization', inputs, { epsilon: float(epsilon) });
+      return { value: y, shape };
+    }
+    const settings = { epsilon, momentum };
+    const old = { mean, variance };
+    const { y, next } = emitTrainingBatchNorm(graph, x, { scale, bias }, old, settings);
+    update(mean, next.mean);
+    update(variance, next.variance);
+    return { value: y, shape };
+  };
+}
+
+/** Norm over the last axis. */
+export function layerNorm({ epsilon = 1e-5 } = {}): Layer {
+  return ({ graph, parameter }, { value, shape }) => {
+    const width = [known(shape.at(-1), 'last axis')];
+    const weight = parameter('weight', width, { kind: 'constant', value: 1 });
+    const bias = parameter('bias', width, { kind: 'constant', value: 0 });
+    const attributes = { axis: -1, epsilon: float(epsilon) };
+    return { value: graph.op('LayerNormalization', [value, weight, bias], attributes), shape };
+  };
+}
+
+/** Rows of a matrix [count, width] by int64 indices: [..., width]. */
+export function embedding(count: number, width: number): Layer {
+  return ({ graph, parameter }, { value, shape }) => {
+    const weight = parameter('weight', [count, width], { kind: 'normal', deviation: 1 });
+    return { value: graph.op('Gather', [weight, value]), shape: [...shape, width] };
+  };
+}
+
+/** Layers one after the other, numbered from 0, or named. */
+export function sequential(layers: readonly Layer[] | Readonly<Record<string, Layer>>): Layer {
+  return (context, x) =>
+    Object.entries(layers).reduce(
+      (current, [name, layer]) => layer(context.within(name), current),
+      x,
+    );
+}
+
+/** shortcut(x) + branch(x) */
+export function residual(branch: Layer, shortcut?: Layer): Layer {
+  return (context, x) => {
+    const added = branch(context.within('branch'), x);
+    const kept = shortcut?.(context.within('shortcut'), x) ?? x;
+    return { value: context.graph.op('Add', [added.value, kept.value]), shape: added.shape };
+  };
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly causal?: boolean;
+}
+
+/** Multi-head self-attention (Vaswani et al. 2017, § 3.2) over [batch, sequence, width]. */
+export function attention({ heads, causal = false }: AttentionOptions): Layer {
+  return (context, x) => {
+    const { graph } = context;
+    const width = known(x.shape.at(-1), 'last axis');
+    const size = width / heads;
+    if (!Number.isInteger(size)) {
+      throw new UserError(`${heads} heads do not divide a width of ${width}.`, {
+        remedy: 'Take a number of heads that does.',
+      });
+    }
+    const xavier = (fanIn: number, fanOut: number): Initialization => ({
+      kind: 'xavier-uniform',
+      fanIn,
+      fanOut,
+    });
+    const projected = dense(3 * width, { initialization: xavier })(context.within('in_proj'), x);
+    const split = [...x.shape.slice(0, 2), 3, heads, size];
+    const parts = graph.op('Transpose', [reshape(graph, projected.value, x.value, split)], {
+      perm: [2, 0, 3, 1, 4],
+    });
+    const [query = '', key = '', value = ''] = graph
+      .ops('Split', [parts, graph.ints([1, 1, 1])], 3, { axis: 0 })
+      .map((part) => graph.op('Squeeze', [part, graph.ints([0])]));
+    const scaled = graph.op('Mul', [query, graph.scalar(size ** -0.5)]);
+    const scores = graph.op('MatMul', [
+      scaled,
+      graph.op('Transpose', [key], { perm: [0, 1, 3, 2] }),
+    ]);
+    const masked = causal ? graph.op('Add', [scores, emitMask(graph, x.value)]) : scores;
+    const weights = graph.op('Softmax', [masked], { axis: -1 });
+    const context2 = graph.op('MatMul', [weights, value]);
+    const joined = graph.op('Transpose', [context2], { perm: [0, 2, 1, 3] });
+    const merged = { value: reshape(graph, joined, x.value, x.shape), shape: x.shape };
+    return dense(width)(context.within('out_proj'), merged);
+  };
+}
+
+/** Very negative above the diagonal of [sequence, sequence], else 0. */
+function emitMask(graph: GraphBuilder, x: Value): Value {
+  const length = graph.op('Gather', [graph.op('Shape', [x]), graph.ints([1])]);
+  const square = graph.op('Concat', [length, length], { axis: 0 });
+  const full = graph.op('Expand', [graph.scalar(-1e9), square]);
+  return graph.op('Trilu', [full, graph.ints([1], [])], { upper: 1 });
+}

@@ -1,0 +1,155 @@
+import { clone, create } from '@bufbuild/protobuf';
+import { DataType } from '../onnx/graph-builder';
+import type { Dimension, ExternalData, GraphBase } from '../onnx/graph-builder';
+import { NodeProtoSchema, OperatorSetIdProtoSchema } from '../onnx/proto/onnx_pb';
+import { openOnnx } from '../checkpoints/onnx-file';
+import type { OnnxFile, OnnxInitializer } from '../checkpoints/onnx-file';
+import { GraphIndex, operatorName } from '../models/onnx/graph-index';
+import { restoreNestedTensors } from '../models/onnx/node-edits';
+import { ValueShapes } from '../models/onnx/value-shapes';
+import { UserError } from '../user-error';
+import { GraphModel } from './graph-model';
+import type { TrainableWeight } from './graph-model';
+
+/** Opset that gradients are emitted in, and the oldest that means the same by its operators. */
+const [opset, oldestOpset] = [17, 13] as const;
+
+const float32: number = DataType.FLOAT;
+const halfTypes: ReadonlySet<number> = new Set([DataType.FLOAT16, DataType.BFLOAT16]);
+
+/** Inputs that hold weights, by operator; other float initializers are constants of the computation. */
+const weightInputs: Readonly<Record<string, readonly number[]>> = {
+  Gemm: [0, 1, 2],
+  MatMul: [0, 1],
+  Conv: [1, 2],
+  Gather: [0],
+  BatchNormalization: [1, 2],
+  LayerNormalization: [1, 2],
+  InstanceNormalization: [1, 2],
+  PRelu: [1],
+  Einsum: [0, 1],
+};
+/** Operators that add or scale: there a weight is what has more than one element. */
+const mixing: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
+/** Operators through which a weight may pass on its way. */
+const passing: ReadonlySet<string> = new Set([
+  'Transpose',
+  'Reshape',
+  'Cast',
+  'Identity',
+  'Unsqueeze',
+]);
+
+/**
+ * Opens a user's ONNX file for training: its float weights become parameters, the statistics of batch norms
+ * buffers. Numbers that are part of the computation, such as the constants of GELU, stay.
+ * @param output name of the output that the loss is made of; the first if absent
+ * @throws UserError when the file is damaged or its operators are of another opset.
+ */
+export async function openTrainableOnnx(path: string, output?: string): Promise<GraphModel> {
+  const file = await openOnnx(path);
+  await restoreNestedTensors(file.graph.node, file);
+  const index = new GraphIndex(file.graph, path);
+  const base = baseOf(file, index, path);
+  const named = file.graph.output.find(({ name }) => output === undefined || name === output);
+  if (named === undefined) {
+    throw new UserError(`The graph has no output named ${output ?? ''}.`, {
+      file: path,
+      remedy: `Take one of ${file.graph.output.map(({ name }) => name).join(', ')}.`,
+    });
+  }
+  const shape = new ValueShapes(file.graph, index).of(named.name);
+  if (shape === undefined) {
+    throw new UserError('The number of its dimensions does not follow from the graph.', {
+      file: path,
+      field: named.name,
+      remedy: 'Export the model with the shape of its output.',
+    });
+  }
+  const weights = findWeights(file, index);
+  return new GraphModel(base, weights, { value: named.name, shape: openSizes(shape) });
+}
+
+/** Names made up while shapes were inferred mean nothing outside. */
+function openSizes(shape: readonly Dimension[]): Dimension[] {
+  return shape.map((size, axis) =>
+    typeof size === 'string' && size.startsWith('?') ? `output_${axis}` : size,
+  );
+}
+
+function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
+  const { graph, model, initializers } = file;
+  const own = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+  const version = Number(own?.version ?? 0);
+  if (version < oldestOpset) {
+    throw new UserError(
+      `The model is of opset ${version}; training needs ${oldestOpset} or later.`,
+      {
+        file: path,
+        remedy: `Export it with opset_version=${opset}.`,
+      },
+    );
+  }
+  const opsets = model.opsetImport.map((imported) =>
+    imported === own
+      ? create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(Math.max(version, opset)) })
+      : imported,
+  );
+  const all = [...initializers.values()];
+  const lost = all.find(({ inline, mappable }) => inline === undefined && !mappable);
+  if (lost !== undefined) {
+    throw new UserError('Its numbers are stored in a form that cannot be read in place.', {
+      file: path,
+      field: lost.name,
+      remedy: 'Export the model with raw_data, as all present exporters do.',
+    });
+  }
+  const halves = new Set(index.nodes.map(({ proto }) => proto));
+  return {
+    nodes: [...halves].map((node) => clone(NodeProtoSchema, node)),
+    inputs: graph.input.filter(({ name }) => !initializers.has(name)),
+    outputs: graph.output,
+    constants: all.flatMap(({ inline }) => (inline === undefined ? [] : [inline])),
+    weights: all.filter(({ inline }) => inline === undefined).map(external),
+    opsets,
+  };
+}
+
+function external(initializer: OnnxInitializer): ExternalData {
+  const { name, dims, file, offset, length } = initializer;
+  return { name, dataType: initializer.dataType, shape: dims, file, offset, length };
+}
+
+function findWeights(file: OnnxFile, index: GraphIndex): TrainableWeight[] {
+  const isWeight = (value: string, elements: number): boolean =>
+    index.consumersOf(value).some(({ proto }) => {
+      const op = operatorName(proto);
+      const place = proto.input.indexOf(value);
+      return (
+        (weightInputs[op] ?? []).includes(place) ||
+        (mixing.has(op) && elements > 1) ||
+        (passing.has(op) && place === 0 && isWeight(proto.output[0] ?? '', elements))
+      );
+    });
+  const isStatistic = (value: string): boolean =>
+    index
+      .consumersOf(value)
+      .some(
+        ({ proto }) =>
+          operatorName(proto) === 'BatchNormalization' && proto.input.indexOf(value) > 2,
+      );
+  return [...file.initializers.values()].flatMap(({ name, dataType, dims }): TrainableWeight[] => {
+    const elements = dims.reduce((product, size) => product * size, 1);
+    const isBuffer = isStatistic(name);
+    const used = isBuffer || isWeight(name, elements);
+    if (used && halfTypes.has(dataType)) {
+      throw new UserError('Weights in half precision cannot be trained.', {
+        file: file.path,
+        field: name,
+        remedy: 'Export the model in float32.',
+      });
+    }
+    const trained = dataType === float32 && used;
+    return trained ? [{ name, shape: dims, isBuffer }] : [];
+  });
+}

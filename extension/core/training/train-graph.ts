@@ -1,0 +1,167 @@
+import { DataType } from '../onnx/graph-builder';
+import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+import { backward } from './backward';
+import type { Loss } from './losses';
+import { createOptimizer } from './optimizers';
+import type { Optimizer, OptimizerOptions } from './optimizers';
+import type { Parameter, TrainableModel } from './trainable-model';
+
+/** What a step of training consists of. */
+export interface TrainingOptions {
+  readonly loss: Loss;
+  readonly optimizer: OptimizerOptions;
+  /** Largest Euclidean norm of all gradients together; larger ones are scaled down to it. */
+  readonly clipNorm?: number;
+  /** Batches whose gradients are averaged for one update; 1 if absent. */
+  readonly accumulate?: number;
+  /** Which parameters are trained; all if absent. */
+  readonly trains?: (name: string) => boolean;
+  /** On which parameters weight decay acts; on all if absent. */
+  readonly decays?: (name: string) => boolean;
+}
+
+/** Names of values of training graphs that are not the model's. */
+export const names = {
+  loss: 'loss',
+  output: 'model_output',
+  norm: 'gradient_norm',
+  /** What a tensor is after the step. */
+  next: (name: string): string => `next/${name}`,
+  gradient: (parameter: string): string => `gradient/${parameter}`,
+  slot: (slot: string, parameter: string): string => `optimizer/${slot}/${parameter}`,
+  scalar: (name: string): string => `step/${name}`,
+};
+
+/** A graph of one step, and the tensors that it hands on to the next. */
+export interface StepGraph {
+  readonly graph: GraphBuilder;
+  /** Inputs that the outputs `names.next(name)` replace. */
+  readonly state: readonly Parameter[];
+  /** Inputs that stay as they are. */
+  readonly fixed: readonly string[];
+}
+
+/** Emits the model in training mode, its loss and the gradients of the parameters that are trained. */
+function emitGradients(model: TrainableModel, options: TrainingOptions) {
+  const { graph, output, buffers } = model.forward('train');
+  const { trains = () => true } = options;
+  const parameters = model.parameters.filter(({ name }) => trains(name));
+  const loss = graph.within('loss', () => options.loss(graph, output));
+  const gradients = backward(
+    graph,
+    loss,
+    parameters.map(({ name }) => name),
+  );
+  graph.output(names.loss, loss, DataType.FLOAT, []);
+  graph.output(names.output, output.value, DataType.FLOAT, output.shape);
+  for (const { name, shape } of model.buffers) {
+    graph.output(names.next(name), buffers[name] ?? name, DataType.FLOAT, shape);
+  }
+  const fixed = model.parameters.filter((parameter) => !parameters.includes(parameter));
+  return { graph, gradients, parameters, fixed: fixed.map(({ name }) => name) };
+}
+
+/** One batch, one update. */
+export function stepGraph(model: TrainableModel, options: TrainingOptions): StepGraph {
+  const { graph, gradients, parameters, fixed } = emitGradients(model, options);
+  const slots = emitUpdate(graph, parameters, gradients, options);
+  return { graph, state: [...parameters, ...slots, ...model.buffers], fixed };
+}
+
+/** Adds the gradients of one batch to those of the batches before it. */
+export function accumulationGraph(model: TrainableModel, options: TrainingOptions): StepGraph {
+  const { graph, gradients, parameters, fixed } = emitGradients(model, options);
+  const sums = parameters.map(({ name, shape }): Parameter => {
+    const sum = graph.input(names.gradient(name), DataType.FLOAT, shape);
+    const next = graph.op('Add', [sum, gradients.get(name) ?? '']);
+    graph.output(names.next(sum), next, DataType.FLOAT, shape);
+    return { name: sum, shape };
+  });
+  const read = parameters.map(({ name }) => name);
+  return { graph, state: [...sums, ...model.buffers], fixed: [...fixed, ...read] };
+}
+
+/** The update alone, from gradients that `accumulate` batches have added up. */
+export function updateGraph(
+  graph: GraphBuilder,
+  model: TrainableModel,
+  options: TrainingOptions,
+): StepGraph {
+  const { trains = () => true, accumulate = 1 } = options;
+  const parameters = model.parameters.filter(({ name }) => trains(name));
+  const gradients = new Map(
+    parameters.map(({ name, shape }) => {
+      graph.input(name, DataType.FLOAT, shape);
+      const sum = graph.input(names.gradient(name), DataType.FLOAT, shape);
+      return [name, graph.op('Mul', [sum, graph.scalar(1 / accumulate)])] as const;
+    }),
+  );
+  const slots = emitUpdate(graph, parameters, gradients, options);
+  const sums = parameters.map(({ name }) => names.gradient(name));
+  return { graph, state: [...parameters, ...slots], fixed: sums };
+}
+
+/** Emits clipping and the optimiser; gives the optimiser's state. */
+function emitUpdate(
+  graph: GraphBuilder,
+  parameters: readonly Parameter[],
+  gradients: ReadonlyMap<string, Value>,
+  options: TrainingOptions,
+): Parameter[] {
+  return graph.within('update', () => {
+    const optimizer = createOptimizer(options.optimizer);
+    const { decays = () => true } = options;
+    const clipped = emitClipping(graph, gradients, options.clipNorm);
+    const scalars = Object.fromEntries(
+      scalarNames(optimizer).map((name) => [
+        name,
+        graph.input(names.scalar(name), DataType.FLOAT, []),
+      ]),
+    );
+    return parameters.flatMap(({ name, shape }) => {
+      const slots = Object.fromEntries(
+        optimizer.slots.map((slot) => [
+          slot,
+          graph.input(names.slot(slot, name), DataType.FLOAT, shape),
+        ]),
+      );
+      const gradient = clipped.get(name) ?? '';
+      const inputs = { parameter: name, gradient, slots, scalars, decayed: decays(name) };
+      const update = optimizer.emit(graph, inputs);
+      const output = (key: string, value: Value, sizes: readonly Dimension[]): void => {
+        graph.output(names.next(key), value, DataType.FLOAT, sizes);
+      };
+      output(name, update.parameter, shape);
+      return optimizer.slots.map((slot): Parameter => {
+        output(names.slot(slot, name), update.slots[slot] ?? '', shape);
+        return { name: names.slot(slot, name), shape };
+      });
+    });
+  });
+}
+
+/** Names of the numbers that an optimiser takes at each step. */
+export function scalarNames(optimizer: Optimizer): string[] {
+  return Object.keys(optimizer.scalars(1, 1));
+}
+
+/** g · min(1, most / (‖g‖ + 1e-6)) over all gradients together, as PyTorch's clip_grad_norm_. */
+function emitClipping(
+  graph: GraphBuilder,
+  gradients: ReadonlyMap<string, Value>,
+  most: number | undefined,
+): ReadonlyMap<string, Value> {
+  if (most === undefined) {
+    return gradients;
+  }
+  const squares = [...gradients.values()].map((gradient) =>
+    graph.op('ReduceSumSquare', [gradient], { keepdims: 0 }),
+  );
+  const norm = graph.op('Sqrt', [graph.op('Sum', squares)]);
+  graph.output(names.norm, norm, DataType.FLOAT, []);
+  const ratio = graph.op('Div', [graph.scalar(most), graph.op('Add', [norm, graph.scalar(1e-6)])]);
+  const factor = graph.op('Min', [ratio, graph.scalar(1)]);
+  return new Map(
+    [...gradients].map(([name, gradient]) => [name, graph.op('Mul', [gradient, factor])]),
+  );
+}

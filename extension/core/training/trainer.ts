@@ -1,0 +1,228 @@
+import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import { elementCount } from '../checkpoints/lazy-tensor';
+import { createSession } from '../runtime/session';
+import { runStep, State } from '../runtime/state-session';
+import { floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
+import type { Tensor, Tensors } from '../runtime/tensors';
+import { UserError } from '../user-error';
+import { readCheckpoint, writeCheckpoint } from './checkpoint';
+import { stepKey } from './dropout';
+import { createOptimizer } from './optimizers';
+import type { Optimizer } from './optimizers';
+import { LearningRate } from './schedules';
+import type { LearningRateOptions } from './schedules';
+import { accumulationGraph, names, stepGraph, updateGraph } from './train-graph';
+import type { StepGraph, TrainingOptions } from './train-graph';
+import { dropoutKey } from './trainable-model';
+import type { TrainableModel } from './trainable-model';
+
+/** What a trainer is made with. */
+export interface TrainerOptions extends TrainingOptions {
+  readonly learningRate: LearningRateOptions;
+  /** What dropout is drawn from. */
+  readonly seed: number;
+}
+
+export interface StepResult {
+  readonly loss: number;
+  /** Where gradients are clipped: their norm before it. */
+  readonly gradientNorm?: number;
+  /** The model's output for the batch, where it was asked for. */
+  readonly output?: Tensor;
+}
+
+type Session = Awaited<ReturnType<typeof createSession>>;
+
+interface Program extends Pick<StepGraph, 'state'> {
+  readonly session: Session;
+}
+
+/**
+ * Trains a model on the CPU: a session of forward pass, backward pass and update that reads the parameters
+ * and the optimiser's state and writes them anew.
+ */
+export class Trainer {
+  private step = 0;
+  private batches = 0;
+  private readonly rate: LearningRate;
+  private readonly optimizer: Optimizer;
+
+  private constructor(
+    private readonly model: TrainableModel,
+    private readonly options: TrainerOptions,
+    private readonly state: State,
+    /** Forward and backward, with the update unless gradients are accumulated. */
+    private readonly first: Program,
+    /** The update, where gradients are accumulated. */
+    private readonly update: Program | undefined,
+    private readonly forward: Session,
+  ) {
+    this.rate = new LearningRate(options.learningRate);
+    this.optimizer = createOptimizer(options.optimizer);
+  }
+
+  /** @throws UserError when the model has an operator without gradient. */
+  public static async create(model: TrainableModel, options: TrainerOptions): Promise<Trainer> {
+    const accumulates = (options.accumulate ?? 1) > 1;
+    const first = accumulates ? accumulationGraph(model, options) : stepGraph(model, options);
+    const update = accumulates
+      ? updateGraph(new GraphBuilder('update'), model, options)
+      : undefined;
+    const evaluation = model.forward('evaluate');
+    evaluation.graph.output(
+      names.output,
+      evaluation.output.value,
+      DataType.FLOAT,
+      evaluation.output.shape,
+    );
+    const open = async (graph: GraphBuilder): Promise<Session> =>
+      createSession(graph, { device: 'cpu', prepack: true, spin: true });
+    const state = new State(await model.initial());
+    for (const { name, shape } of [...first.state, ...(update?.state ?? [])]) {
+      if (!state.names.includes(name)) {
+        state.add(name, floatTensor(new Float32Array(elementCount(shape)), shape));
+      }
+    }
+    return new Trainer(
+      model,
+      options,
+      state,
+      { state: first.state, session: await open(first.graph) },
+      update === undefined ? undefined : { state: update.state, session: await open(update.graph) },
+      await open(evaluation.graph),
+    );
+  }
+
+  /** Updates made so far. */
+  public get steps(): number {
+    return this.step;
+  }
+
+  /** A parameter, a buffer or a tensor of the optimiser's; valid until the next step but one. */
+  public tensor(name: string): Tensor {
+    return this.state.of(name);
+  }
+
+  /**
+   * Trains on one batch: the model's inputs and what the loss compares with, by name. With accumulation
+   * every so many batches make one update.
+   * @throws UserError when the loss is not finite; the parameters are then those before this batch.
+   */
+  public async train(batch: Tensors, { withOutput = false } = {}): Promise<StepResult> {
+    const { clipNorm, accumulate = 1, seed } = this.options;
+    const wanted = [
+      names.loss,
+      ...(withOutput ? [names.output] : []),
+      ...(clipNorm === undefined || this.update !== undefined ? [] : [names.norm]),
+    ];
+    const key = stepKey(seed, this.step * accumulate + this.batches);
+    const feeds = { ...batch, [dropoutKey]: int32Scalar(key), ...this.scalars() };
+    const outputs = await this.run(this.first, feeds, wanted);
+    const loss = scalarOf(floatsOf(outputs, names.loss));
+    const own = clipNorm === undefined || this.update !== undefined ? undefined : outputs;
+    const norm = own === undefined ? undefined : scalarOf(floatsOf(own, names.norm));
+    this.requireFinite(loss, norm);
+    this.state.accept(this.first.state.map(({ name }) => name));
+    const output = withOutput ? { output: tensorOf(outputs, names.output) } : {};
+    if (this.update === undefined) {
+      this.step++;
+      return { loss, ...(norm === undefined ? {} : { gradientNorm: norm }), ...output };
+    }
+    this.batches++;
+    if (this.batches < accumulate) {
+      return { loss, ...output };
+    }
+    const gradientNorm = await this.applyUpdate(this.update);
+    return { loss, ...(gradientNorm === undefined ? {} : { gradientNorm }), ...output };
+  }
+
+  /** Tells a plateau schedule the loss that it is to look at. */
+  public observe(loss: number): void {
+    this.rate.observe(loss);
+  }
+
+  /** The learning rate of the next update. */
+  public get learningRate(): number {
+    return this.rate.at(this.step);
+  }
+
+  /** The model's output in evaluation mode. */
+  public async evaluate(inputs: Tensors): Promise<Tensor> {
+    const feeds = this.forward.inputNames.map(
+      (name) => [name, inputs[name] ?? this.state.of(name)] as const,
+    );
+    return tensorOf(await this.forward.run(Object.fromEntries(feeds)), names.output);
+  }
+
+  /** Writes all that the next step depends on into a safetensors file. */
+  public async save(path: string): Promise<void> {
+    const tensors = Object.fromEntries(this.state.names.map((name) => [name, this.state.of(name)]));
+    const { step, batches, rate } = this;
+    await writeCheckpoint(path, tensors, { step, batches, plateau: rate.state });
+  }
+
+  /**
+   * Goes on from a file that `save` wrote for the same model and optimiser.
+   * @throws UserError when its tensors are not those of this trainer.
+   */
+  public async resume(path: string): Promise<void> {
+    const shapes = new Map(this.state.names.map((name) => [name, this.state.of(name).dims]));
+    const { tensors, progress } = await readCheckpoint(path, shapes);
+    for (const [name, tensor] of Object.entries(tensors)) {
+      this.state.add(name, tensor);
+    }
+    this.step = progress.step;
+    this.batches = progress.batches;
+    this.rate.restore(progress.plateau);
+  }
+
+  public async dispose(): Promise<void> {
+    const sessions = [this.first.session, this.update?.session, this.forward];
+    await Promise.all(sessions.map(async (session) => session?.release()));
+  }
+
+  private async applyUpdate(update: Program): Promise<number | undefined> {
+    const wanted = this.options.clipNorm === undefined ? [] : [names.norm];
+    const outputs = await this.run(update, this.scalars(), wanted);
+    const norm = wanted.length === 0 ? undefined : scalarOf(floatsOf(outputs, names.norm));
+    this.requireFinite(0, norm);
+    this.state.accept(update.state.map(({ name }) => name));
+    for (const { name } of this.first.state) {
+      if (!this.model.buffers.some((buffer) => buffer.name === name)) {
+        this.state.fill(name, 0);
+      }
+    }
+    this.batches = 0;
+    this.step++;
+    return norm;
+  }
+
+  private async run({ session, state }: Program, given: Tensors, wanted: readonly string[]) {
+    const feeds = Object.entries(given).filter(([name]) => session.inputNames.includes(name));
+    const written = state.map(({ name }) => name);
+    return runStep(session, Object.fromEntries(feeds), this.state, written, wanted, names.next);
+  }
+
+  private scalars(): Tensors {
+    const values = this.optimizer.scalars(this.learningRate, this.step + 1);
+    return Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [
+        names.scalar(name),
+        floatTensor(Float32Array.of(value), []),
+      ]),
+    );
+  }
+
+  private requireFinite(loss: number, norm = 0): void {
+    if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
+      const what = Number.isFinite(loss) ? `norm of the gradients is ${norm}` : `loss is ${loss}`;
+      throw new UserError(`The ${what} at step ${this.step + 1}.`, {
+        remedy: 'Take a smaller learning rate, or clip the gradients.',
+      });
+    }
+  }
+}
+
+function scalarOf([value = Number.NaN]: Float32Array): number {
+  return value;
+}

@@ -1,0 +1,59 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
+import { backward } from '../../../extension/core/training/backward';
+import { gradientRules } from '../../../extension/core/training/gradients/rules';
+import { UserError } from '../../../extension/core/user-error';
+import { expectGradient } from './finite-differences';
+import { gradientCases } from './gradient-cases';
+import { Random } from './random';
+
+const numRuns = 16;
+
+/** Rules whose operators the others are made of, or that have nothing to measure. */
+const provenElsewhere = new Set(['Dropout', 'Gelu', 'Floor', 'Ceil', 'Round']);
+
+describe('gradient rules against finite differences', () => {
+  for (const [name, make] of Object.entries(gradientCases)) {
+    it(name, async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 1, max: 1 << 30 }),
+          fc.constantFrom('numbers' as const, 'names' as const),
+          async (seed, declared) => {
+            const example = make(new Random(seed));
+            const shapes = example.onlyNumbers === true ? 'numbers' : declared;
+            await expectGradient(example, shapes, seed);
+          },
+        ),
+        { numRuns, endOnFailure: true },
+      );
+    });
+  }
+
+  it('has a case for every rule', () => {
+    const covered = new Set(Object.keys(gradientCases).map((name) => name.split(',')[0]));
+    const open = Object.keys(gradientRules).filter(
+      (op) => !covered.has(op) && !provenElsewhere.has(op),
+    );
+    expect(open).toEqual([]);
+  });
+});
+
+describe('backward', () => {
+  it('names node and operator where there is no rule', () => {
+    const graph = new GraphBuilder('test');
+    const x = graph.input('x', DataType.FLOAT, [2, 2]);
+    const loss = graph.op('ReduceSum', [graph.op('Det', [x])], { keepdims: 0 });
+    expect(() => backward(graph, loss, [x])).toThrow(UserError);
+    expect(() => backward(graph, loss, [x])).toThrow(/Det_0.*operator Det has no gradient/);
+  });
+
+  it('needs no rule where nothing trained comes through', () => {
+    const graph = new GraphBuilder('test');
+    const [x, w] = [graph.input('x', DataType.FLOAT, [2, 2]), graph.input('w', DataType.FLOAT, [])];
+    const product = graph.op('Mul', [graph.op('Det', [x]), w]);
+    const loss = graph.op('ReduceSum', [product], { keepdims: 0 });
+    expect([...backward(graph, loss, [w]).keys()]).toEqual(['w']);
+  });
+});

@@ -1,0 +1,185 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Tensors } from '../../../extension/core/runtime/tensors';
+import { BuiltModel } from '../../../extension/core/training/built-model';
+import {
+  activation,
+  batchNorm,
+  conv2d,
+  dense,
+  dropout,
+  flatten,
+  maxPool,
+  sequential,
+} from '../../../extension/core/training/layers';
+import { crossEntropy, meanSquaredError } from '../../../extension/core/training/losses';
+import { Trainer } from '../../../extension/core/training/trainer';
+import type { TrainerOptions } from '../../../extension/core/training/trainer';
+import { Random } from './random';
+
+const convolutional = (seed = 5): BuiltModel =>
+  new BuiltModel(
+    { name: 'x', shape: ['batch', 1, 8, 8] },
+    sequential([
+      conv2d(4, 3, { padding: 1 }),
+      batchNorm(),
+      activation('relu'),
+      maxPool(2),
+      dropout(0.3),
+      flatten,
+      dense(3),
+    ]),
+    seed,
+  );
+
+const options: TrainerOptions = {
+  loss: crossEntropy(),
+  optimizer: { kind: 'adamw' },
+  learningRate: { rate: 0.01, schedule: { kind: 'cosine', steps: 10 }, warmUpSteps: 2 },
+  seed: 11,
+};
+
+function batchOf(seed: number, size = 6): Tensors {
+  const random = new Random(seed);
+  const labels = Array.from({ length: size }, () => random.int(0, 2));
+  return {
+    x: new Tensor('float32', Float32Array.from(random.normals(size * 64)), [size, 1, 8, 8]),
+    labels: new Tensor('int64', BigInt64Array.from(labels, BigInt), [size]),
+  };
+}
+
+const numbers = (tensor: Tensor): number[] => Array.from(tensor.data as Float32Array);
+
+function allTensors(trainer: Trainer, model: BuiltModel): Record<string, number[]> {
+  const all = [...model.parameters, ...model.buffers].map(({ name }) => name);
+  const slots = model.parameters.flatMap(({ name }) =>
+    ['mean', 'square'].map((slot) => `optimizer/${slot}/${name}`),
+  );
+  return Object.fromEntries(
+    [...all, ...slots].map((name) => [name, numbers(trainer.tensor(name))]),
+  );
+}
+
+describe('Trainer', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'espalier-training-'));
+  });
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('goes on from a checkpoint bit for bit, dropout, schedule and accumulation included', async () => {
+    const accumulating = { ...options, accumulate: 2, clipNorm: 1 };
+    const file = join(folder, 'half.safetensors');
+    const whole = await Trainer.create(convolutional(), accumulating);
+    for (let step = 0; step < 9; step++) {
+      await whole.train(batchOf(step));
+      if (step === 4) {
+        await whole.save(file);
+      }
+    }
+    // Another seed for the parameters: nothing may come from the beginning.
+    const resumed = await Trainer.create(convolutional(99), accumulating);
+    await resumed.resume(file);
+    expect(resumed.steps).toBe(2);
+    for (let step = 5; step < 9; step++) {
+      await resumed.train(batchOf(step));
+    }
+    expect(resumed.learningRate).toBe(whole.learningRate);
+    expect(allTensors(resumed, convolutional())).toEqual(allTensors(whole, convolutional()));
+    await Promise.all([whole.dispose(), resumed.dispose()]);
+  });
+
+  it('refuses a checkpoint of another model and says what is missing', async () => {
+    const file = join(folder, 'other.safetensors');
+    const trainer = await Trainer.create(convolutional(), options);
+    await trainer.save(file);
+    const other = await Trainer.create(
+      new BuiltModel({ name: 'x', shape: ['batch', 4] }, sequential([dense(3)]), 1),
+      options,
+    );
+    await expect(other.resume(file)).rejects.toThrow(/0\.weight.*should be F32 \[3, 4\]/);
+    await Promise.all([trainer.dispose(), other.dispose()]);
+  });
+
+  it('learns', async () => {
+    const trainer = await Trainer.create(convolutional(), {
+      ...options,
+      learningRate: { rate: 0.01 },
+    });
+    const batch = batchOf(1, 32);
+    const first = await trainer.train(batch);
+    let last = first;
+    for (let step = 0; step < 60; step++) {
+      last = await trainer.train(batch);
+    }
+    expect(first.loss).toBeGreaterThan(0.9);
+    expect(last.loss).toBeLessThan(0.25);
+    await trainer.dispose();
+  });
+
+  it('averages accumulated gradients: two halves are one batch', async () => {
+    const model = (): BuiltModel =>
+      new BuiltModel({ name: 'x', shape: ['batch', 3] }, sequential([dense(4), dense(2)]), 3);
+    const base: TrainerOptions = {
+      loss: meanSquaredError,
+      optimizer: { kind: 'sgd', momentum: 0.9 },
+      learningRate: { rate: 0.1 },
+      seed: 0,
+      clipNorm: 0.5,
+    };
+    const random = new Random(4);
+    const [x, y] = [random.normals(12), random.normals(8)];
+    const rows = (from: number, to: number): Tensors => ({
+      x: new Tensor('float32', Float32Array.from(x.slice(3 * from, 3 * to)), [to - from, 3]),
+      targets: new Tensor('float32', Float32Array.from(y.slice(2 * from, 2 * to)), [to - from, 2]),
+    });
+    const [once, halves] = [
+      await Trainer.create(model(), base),
+      await Trainer.create(model(), { ...base, accumulate: 2 }),
+    ];
+    for (let step = 0; step < 3; step++) {
+      const { gradientNorm } = await once.train(rows(0, 4));
+      await halves.train(rows(0, 2));
+      const half = await halves.train(rows(2, 4));
+      expect(half.gradientNorm).toBeCloseTo(gradientNorm ?? Number.NaN, 5);
+    }
+    for (const { name } of model().parameters) {
+      numbers(once.tensor(name)).forEach((value, i) => {
+        expect(numbers(halves.tensor(name))[i]).toBeCloseTo(value, 6);
+      });
+    }
+    await Promise.all([once.dispose(), halves.dispose()]);
+  });
+
+  it('stops at a loss that is not finite and keeps the parameters before it', async () => {
+    const trainer = await Trainer.create(convolutional(), options);
+    await trainer.train(batchOf(1));
+    const before = allTensors(trainer, convolutional());
+    const bad = batchOf(2);
+    (bad['x']?.data as Float32Array)[7] = Number.NaN;
+    await expect(trainer.train(bad)).rejects.toThrow(/loss is NaN at step 2/);
+    expect(allTensors(trainer, convolutional())).toEqual(before);
+    const { loss } = await trainer.train(batchOf(3));
+    expect(Number.isFinite(loss)).toBe(true);
+    await trainer.dispose();
+  });
+
+  it('leaves frozen parameters as they are, and evaluates without dropout', async () => {
+    const trainer = await Trainer.create(convolutional(), {
+      ...options,
+      trains: (name) => !name.startsWith('0.'),
+    });
+    const [frozen, trained] = ['0.weight', '6.weight'].map((name) => numbers(trainer.tensor(name)));
+    await trainer.train(batchOf(1));
+    expect(numbers(trainer.tensor('0.weight'))).toEqual(frozen);
+    expect(numbers(trainer.tensor('6.weight'))).not.toEqual(trained);
+    const first = numbers(await trainer.evaluate(batchOf(2)));
+    expect(numbers(await trainer.evaluate(batchOf(2)))).toEqual(first);
+    await trainer.dispose();
+  });
+});
