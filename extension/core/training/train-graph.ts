@@ -141,7 +141,7 @@ function emitUpdate(
 }
 
 /** Names of the numbers that an optimiser takes at each step. */
-export function scalarNames(optimizer: Optimizer): string[] {
+function scalarNames(optimizer: Optimizer): string[] {
   return Object.keys(optimizer.scalars(1, 1));
 }
 
