@@ -1,23 +1,21 @@
 import { clone, create, toBinary } from '@bufbuild/protobuf';
 import {
-  AttributeProto_AttributeType as AttributeType,
-  AttributeProtoSchema,
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
-  StringStringEntryProtoSchema,
   TensorProtoSchema,
-  TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
-  TensorShapeProto_DimensionSchema,
-  TensorShapeProtoSchema,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
-  ValueInfoProtoSchema,
 } from './proto/onnx_pb';
+import { attribute, entry, externalTensor, valueInfo } from './messages';
 import type {
-  AttributeProto,
+  Attribute,
+  Dimension,
+  ExternalData,
+  ExternalLocation,
+  FloatAttribute,
+} from './messages';
+import type {
   GraphProto,
   NodeProto,
   OperatorSetIdProto,
@@ -25,40 +23,11 @@ import type {
   ValueInfoProto,
 } from './proto/onnx_pb';
 
+export type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
 export { DataType };
 
 /** Name of an edge of the graph. */
 export type Value = string;
-
-/** A size, or the name of a size known only when the graph runs. */
-export type Dimension = number | string;
-
-/** An initializer whose bytes stay in a file. */
-export interface ExternalData {
-  /** Name of the initializer, unique in the graph. */
-  readonly name: string;
-  /** Number of the element type, as in onnx.proto. */
-  readonly dataType: number;
-  readonly shape: readonly number[];
-  /** Absolute path. */
-  readonly file: string;
-  readonly offset: number;
-  /** Length in bytes. */
-  readonly length: number;
-}
-
-/** Where an initializer's bytes are said to lie in the serialized model. */
-export interface ExternalLocation {
-  /** Path relative to the folder given to ONNX Runtime, with forward slashes. */
-  readonly location: string;
-  readonly offset: number;
-}
-
-/** Marks an attribute as a float, since JavaScript has one type of number. */
-export interface FloatAttribute {
-  readonly float: number;
-}
-export type Attribute = number | readonly number[] | string | FloatAttribute;
 
 /** Opset with LayerNormalization and without inputs-as-axes reductions; read by every ONNX Runtime since 1.12. */
 const opsetVersion = 17;
@@ -175,6 +144,27 @@ export class GraphBuilder {
         output: [name],
       }),
     );
+    this.outputs.push(valueInfo(name, type, shape));
+  }
+
+  /**
+   * The same for a value that is read no more under its old name: the node that makes it gives it the new
+   * one, so that nothing is copied.
+   */
+  public handOver(name: string, value: Value, type: DataType, shape: readonly Dimension[]): void {
+    const maker = this.nodes.find(({ output }) => output.includes(value));
+    if (maker === undefined || this.outputs.some((output) => output.name === value)) {
+      this.output(name, value, type, shape);
+      return;
+    }
+    const renamed = (values: readonly string[]): string[] =>
+      values.map((one) => (one === value ? name : one));
+    maker.output = renamed(maker.output);
+    for (const node of this.nodes) {
+      if (node.input.includes(value)) {
+        node.input = renamed(node.input);
+      }
+    }
     this.outputs.push(valueInfo(name, type, shape));
   }
 
@@ -324,66 +314,4 @@ export class GraphBuilder {
 /** Marks `value` as a float attribute. */
 export function float(value: number): FloatAttribute {
   return { float: value };
-}
-
-function attribute(name: string, value: Attribute): AttributeProto {
-  if (typeof value === 'string') {
-    return create(AttributeProtoSchema, {
-      name,
-      type: AttributeType.STRING,
-      s: new TextEncoder().encode(value),
-    });
-  }
-  if (typeof value === 'number') {
-    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
-  }
-  if ('float' in value) {
-    return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
-  }
-  return create(AttributeProtoSchema, {
-    name,
-    type: AttributeType.INTS,
-    ints: value.map(BigInt),
-  });
-}
-
-function entry(key: string, value: string) {
-  return create(StringStringEntryProtoSchema, { key, value });
-}
-
-function externalTensor(data: ExternalData, at: ExternalLocation): TensorProto {
-  return create(TensorProtoSchema, {
-    name: data.name,
-    dataType: data.dataType,
-    dims: data.shape.map(BigInt),
-    dataLocation: DataLocation.EXTERNAL,
-    externalData: [
-      entry('location', at.location),
-      entry('offset', String(at.offset)),
-      entry('length', String(data.length)),
-    ],
-  });
-}
-
-function valueInfo(name: string, elemType: DataType, shape?: readonly Dimension[]): ValueInfoProto {
-  const dim = shape?.map((size) =>
-    create(TensorShapeProto_DimensionSchema, {
-      value:
-        typeof size === 'number'
-          ? { case: 'dimValue', value: BigInt(size) }
-          : { case: 'dimParam', value: size },
-    }),
-  );
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, {
-      value: {
-        case: 'tensorType',
-        value: create(TypeProto_TensorSchema, {
-          elemType,
-          ...(dim === undefined ? {} : { shape: create(TensorShapeProtoSchema, { dim }) }),
-        }),
-      },
-    }),
-  });
 }

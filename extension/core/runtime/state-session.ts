@@ -2,12 +2,6 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { floatTensor } from './tensors';
 import type { Tensors } from './tensors';
 
-/** Tensors that a graph reads, and writes anew in each run. */
-export interface StateTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
-
 /**
  * Float32 tensors that pass from run to run. Each has a second one of its size: a run reads from one and
  * writes into the other, so that none is copied or allocated, and a run that goes wrong has spoilt nothing.

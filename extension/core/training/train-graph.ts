@@ -74,7 +74,7 @@ export function accumulationGraph(model: TrainableModel, options: TrainingOption
   const sums = parameters.map(({ name, shape }): Parameter => {
     const sum = graph.input(names.gradient(name), DataType.FLOAT, shape);
     const next = graph.op('Add', [sum, gradients.get(name) ?? '']);
-    graph.output(names.next(sum), next, DataType.FLOAT, shape);
+    graph.handOver(names.next(sum), next, DataType.FLOAT, shape);
     return { name: sum, shape };
   });
   const read = parameters.map(({ name }) => name);
@@ -129,7 +129,7 @@ function emitUpdate(
       const inputs = { parameter: name, gradient, slots, scalars, decayed: decays(name) };
       const update = optimizer.emit(graph, inputs);
       const output = (key: string, value: Value, sizes: readonly Dimension[]): void => {
-        graph.output(names.next(key), value, DataType.FLOAT, sizes);
+        graph.handOver(names.next(key), value, DataType.FLOAT, sizes);
       };
       output(name, update.parameter, shape);
       return optimizer.slots.map((slot): Parameter => {
@@ -141,7 +141,7 @@ function emitUpdate(
 }
 
 /** Names of the numbers that an optimiser takes at each step. */
-export function scalarNames(optimizer: Optimizer): string[] {
+function scalarNames(optimizer: Optimizer): string[] {
   return Object.keys(optimizer.scalars(1, 1));
 }
 

@@ -135,7 +135,8 @@ export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Erf: derivative((n) => n.mul(n.dy, bell(n, 1, 2 / Math.sqrt(Math.PI)))),
   Tanh: derivative((n) => n.mul(n.dy, n.sub(n.scalar(1), n.mul(n.y, n.y)))),
   Sigmoid: derivative((n) => n.mul(n.dy, n.mul(n.y, n.sub(n.scalar(1), n.y)))),
-  Relu: derivative((n) => n.mul(n.dy, n.op('Sign', [n.y]))),
+  // Twice as fast as by Sign.
+  Relu: derivative((n) => n.where(n.op('Greater', [n.y, n.scalar(0)]), n.dy)),
   LeakyRelu: derivative((n) =>
     n.op('Where', [
       n.op('Less', [n.x, n.scalar(0)]),
@@ -171,7 +172,7 @@ export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Where: (n) => [
     undefined,
     () => n.sumTo(n.where(n.x, n.dy), n.y, n.input(1)),
-    () => n.sumTo(n.op('Where', [n.x, n.scalar(0), n.dy]), n.y, n.input(2)),
+    () => n.sumTo(n.where(n.op('Not', [n.x]), n.dy), n.y, n.input(2)),
   ],
   // Constant between their jumps.
   Sign: none,

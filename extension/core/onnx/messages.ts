@@ -1,0 +1,116 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation as DataLocation,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from './proto/onnx_pb';
+import type {
+  AttributeProto,
+  StringStringEntryProto,
+  TensorProto,
+  TensorProto_DataType as DataType,
+  ValueInfoProto,
+} from './proto/onnx_pb';
+
+/** A size, or the name of a size known only when the graph runs. */
+export type Dimension = number | string;
+
+/** Marks an attribute as a float, since JavaScript has one type of number. */
+export interface FloatAttribute {
+  readonly float: number;
+}
+export type Attribute = number | readonly number[] | string | FloatAttribute;
+
+/** An initializer whose bytes stay in a file. */
+export interface ExternalData {
+  /** Name of the initializer, unique in the graph. */
+  readonly name: string;
+  /** Number of the element type, as in onnx.proto. */
+  readonly dataType: number;
+  readonly shape: readonly number[];
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly length: number;
+}
+
+/** Where an initializer's bytes are said to lie in the serialized model. */
+export interface ExternalLocation {
+  /** Path relative to the folder given to ONNX Runtime, with forward slashes. */
+  readonly location: string;
+  readonly offset: number;
+}
+
+export function attribute(name: string, value: Attribute): AttributeProto {
+  if (typeof value === 'string') {
+    return create(AttributeProtoSchema, {
+      name,
+      type: AttributeType.STRING,
+      s: new TextEncoder().encode(value),
+    });
+  }
+  if (typeof value === 'number') {
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if ('float' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  }
+  return create(AttributeProtoSchema, {
+    name,
+    type: AttributeType.INTS,
+    ints: value.map(BigInt),
+  });
+}
+
+export function entry(key: string, value: string): StringStringEntryProto {
+  return create(StringStringEntryProtoSchema, { key, value });
+}
+
+export function externalTensor(data: ExternalData, at: ExternalLocation): TensorProto {
+  return create(TensorProtoSchema, {
+    name: data.name,
+    dataType: data.dataType,
+    dims: data.shape.map(BigInt),
+    dataLocation: DataLocation.EXTERNAL,
+    externalData: [
+      entry('location', at.location),
+      entry('offset', String(at.offset)),
+      entry('length', String(data.length)),
+    ],
+  });
+}
+
+export function valueInfo(
+  name: string,
+  elemType: DataType,
+  shape?: readonly Dimension[],
+): ValueInfoProto {
+  const dim = shape?.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value:
+        typeof size === 'number'
+          ? { case: 'dimValue', value: BigInt(size) }
+          : { case: 'dimParam', value: size },
+    }),
+  );
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, {
+      value: {
+        case: 'tensorType',
+        value: create(TypeProto_TensorSchema, {
+          elemType,
+          ...(dim === undefined ? {} : { shape: create(TensorShapeProtoSchema, { dim }) }),
+        }),
+      },
+    }),
+  });
+}
