@@ -46,7 +46,7 @@ export const strings = {
   intermediateSize: 'Intermediate size',
   heads: 'Attention heads',
   headsValue: (heads: string, size: string | undefined) =>
-    size === undefined ? heads : `${heads} of ${size}`,
+    size === undefined ? heads : `${heads}, ${size} wide`,
   groups: 'Key/value groups',
   groupsValue: (groups: string, share: string | undefined) =>
     share === undefined ? groups : `${groups} (${share} heads each)`,
