@@ -15,6 +15,7 @@ const CORE_IMPORTS = {
   checkpoints: ['jobs', 'onnx'],
   models: ['jobs', 'onnx', 'checkpoints'],
   runtime: ['jobs', 'onnx', 'checkpoints', 'models'],
+  inspect: BELOW_SYSTEMS,
   data: BELOW_SYSTEMS,
   training: [...BELOW_SYSTEMS, 'data'],
   prune: [...BELOW_SYSTEMS, 'data', 'training'],

@@ -2,10 +2,14 @@ import { Uri, window } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { registerCommands } from './commands/register-commands';
 import { ConfigCodeLens } from './editors/config-code-lens';
+import { ConfigHover } from './editors/config-hover';
 import { LayerProfileEditor } from './editors/layer-profile-editor';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
+import { ModelExplorerEditor } from './editors/model-explorer-editor';
+import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
+import type { InspectorRequests } from './protocol/worker';
 import { watchProfiles } from './services/watch-profiles';
 import { Jobs } from './services/jobs';
 import { ModelFolders } from './services/model-folders';
@@ -17,6 +21,7 @@ import type { Services } from './services/services';
 import { SessionStore } from './services/session-store';
 import { Settings } from './services/settings';
 import { WorkerClient } from './services/worker-client';
+import type { WorkerOptions } from './services/worker-process';
 import { showJobStatus } from './views/job-status';
 import { ModelsView } from './views/models-view';
 
@@ -24,17 +29,22 @@ import { ModelsView } from './views/models-view';
 const graceMilliseconds = 750;
 
 /** What the extension gives to its own tests. */
-export type Espalier = Services & { readonly heatmaps: HeatmapPanels };
+export type Espalier = Services & {
+  readonly heatmaps: HeatmapPanels;
+  readonly explorers: ExplorerPanels;
+};
 
 export function activate(context: ExtensionContext): Espalier {
   const log = window.createOutputChannel('Espalier', { log: true });
-  const worker = new WorkerClient({
-    modulePath: Uri.joinPath(context.extensionUri, 'dist', 'worker.js').fsPath,
+  const child = (bundle: string): WorkerOptions => ({
+    modulePath: Uri.joinPath(context.extensionUri, 'dist', bundle).fsPath,
     graceMilliseconds,
     onOutput: (text) => {
       log.warn(text.trimEnd());
     },
   });
+  const worker = new WorkerClient(child('worker.js'));
+  const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
   const models = new OpenModels(worker);
@@ -43,9 +53,11 @@ export function activate(context: ExtensionContext): Espalier {
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
   const reports = new Reports(models);
+  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports);
   const services = {
     log,
     worker,
+    inspector,
     settings,
     jobs,
     models,
@@ -54,18 +66,23 @@ export function activate(context: ExtensionContext): Espalier {
     modelJobs,
     reports,
     heatmaps,
+    explorers,
   };
   context.subscriptions.push(
     log,
     worker,
+    inspector,
     jobs,
     folders,
     sessions,
     heatmaps,
+    explorers,
     reports,
     registerCommands(services),
     LayerProfileEditor.register(sessions, heatmaps),
+    ModelExplorerEditor.register(explorers),
     new ConfigCodeLens(models, log),
+    new ConfigHover(inspector, log),
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     new ModelsView(folders, models),

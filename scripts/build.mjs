@@ -43,6 +43,7 @@ const node = {
 const bundles = [
   { ...node, entryPoints: ['extension/extension.ts'], outfile: 'dist/extension.js' },
   { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
+  { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
   { ...node, entryPoints: ['extension/worker/probe.ts'], outfile: 'dist/probe.js' },
   {
     ...node,

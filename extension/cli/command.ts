@@ -53,6 +53,15 @@ export class Arguments {
     return found;
   }
 
+  /** The two positional arguments. */
+  public models(): readonly [model: string, against: string] {
+    const [model, against, ...others] = this.positionals;
+    if (model === undefined || against === undefined || others.length > 0) {
+      throw new UsageError('Name two models: their folders or any of their files.');
+    }
+    return [model, against];
+  }
+
   /** The only positional argument. */
   public model(): string {
     const [model, ...others] = this.positionals;

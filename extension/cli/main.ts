@@ -6,15 +6,26 @@ import { CancelledError } from '../core/jobs/job';
 import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
+import { compare } from './commands/compare';
 import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
+import { tensors } from './commands/tensors';
 import { Terminal } from './terminal';
 
-const commands: readonly Command[] = [inspect, profile, prune, evaluate, devices, demo];
+const commands: readonly Command[] = [
+  inspect,
+  tensors,
+  compare,
+  profile,
+  prune,
+  evaluate,
+  devices,
+  demo,
+];
 
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';

@@ -22,8 +22,13 @@ export class Terminal {
   }
 
   public print(text = ''): void {
+    this.write(`${text}\n`);
+  }
+
+  /** Writes what ends its lines itself. */
+  public write(text: string): void {
     this.clearBar();
-    this.out.write(`${text}\n`);
+    this.out.write(text);
   }
 
   public note(text: string): void {

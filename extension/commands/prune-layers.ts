@@ -1,10 +1,12 @@
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { commands, l10n, Uri, window, workspace } from 'vscode';
+import { isGguf } from '../core/checkpoints/model-folder';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
+import { isModelFile, modelStem } from '../services/model-file';
 import { pruneReport } from '../services/model-report';
 import type { ModelSession } from '../services/model-session';
 import { planOf } from '../services/plans';
@@ -80,7 +82,12 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
   }
 }
 
+/** A model in one file keeps its form; a folder can become either of two. */
 async function chooseFormat(session: ModelSession): Promise<OutputFormat | undefined> {
+  const { path } = session.model;
+  if (isModelFile(path)) {
+    return isGguf(path) ? 'gguf' : 'onnx';
+  }
   const items: readonly { label: string; detail: string; format: OutputFormat }[] = [
     {
       label: l10n.t('Hugging Face folder (safetensors)'),
@@ -104,8 +111,8 @@ async function chooseFolder(
   format: OutputFormat,
 ): Promise<string | undefined> {
   const source = session.model.path;
-  const suffix = format === 'onnx' ? '-pruned-onnx' : '-pruned';
-  const path = `${source}${suffix}`;
+  const converts = format === 'onnx' && !isModelFile(source);
+  const path = `${modelStem(source)}${converts ? '-pruned-onnx' : '-pruned'}`;
   const name = path.length - basename(path).length;
   const typed = await window.showInputBox({
     title: l10n.t('Prune {0}: new folder', session.model.name),

@@ -4,6 +4,7 @@ import type { CommandName } from '../services/command-ids';
 import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { cancelJob } from './cancel-job';
+import { compareModels } from './compare-models';
 import { evaluateModel } from './evaluate-model';
 import { inspectModel } from './inspect-model';
 import { openHeatmap } from './open-heatmap';
@@ -20,6 +21,7 @@ type Handler = (services: Services, argument: unknown, options?: object) => unkn
 /** One entry per command: leaving one out is a type error. */
 const handlers: Readonly<Record<CommandName, Handler>> = {
   inspectModel,
+  compareModels,
   profileLayers,
   openHeatmap,
   pruneLayers,

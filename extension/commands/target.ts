@@ -2,13 +2,14 @@ import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { UserError } from '../core/user-error';
 import { isPlan, isProfile, modelPathOfPlan, readPlan, readProfile } from '../services/documents';
+import { isModelFile } from '../services/model-file';
 import { ModelSession } from '../services/model-session';
 import type { Services } from '../services/services';
 import { whyUnreadable } from '../services/trust';
 
 /** What a command acts on. */
 export interface Target {
-  /** Path of the model folder, or of a file in it. */
+  /** Path of the model folder or file, or of a file in the folder. */
   readonly model: string;
   /** Set when the command was given a plan. */
   readonly plan?: string;
@@ -31,7 +32,7 @@ export async function chooseTarget(
   if (shown !== undefined) {
     return { model: shown.model.path, session: shown };
   }
-  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pick(services));
+  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pickModel(services));
   return uri === undefined ? undefined : targetOf(uri);
 }
 
@@ -76,32 +77,37 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
     : undefined;
 }
 
-async function pick(services: Services): Promise<Uri | undefined> {
+/** A model that the user picks, of the workspace's or elsewhere. */
+export async function pickModel(services: Services): Promise<Uri | undefined> {
   const folders = await services.folders.known();
-  if (folders.length === 0) {
-    return browse();
-  }
-  const other: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
+  const otherFolder: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
+  const otherFile: QuickPickItem = {
+    label: `$(go-to-file) ${l10n.t('A .gguf or .onnx file…')}`,
+  };
   const items = folders.map((folder) => ({
-    label: `$(folder) ${folder.path.split('/').at(-1) ?? ''}`,
+    label: `${isModelFile(folder.path) ? '$(file-binary)' : '$(folder)'} ${folder.path.split('/').at(-1) ?? ''}`,
     description: workspace.asRelativePath(folder),
     folder,
   }));
-  const chosen = await window.showQuickPick([...items, other], {
+  const chosen = await window.showQuickPick([...items, otherFolder, otherFile], {
     title: l10n.t('Choose a model'),
-    placeHolder: l10n.t('Model folders of this workspace'),
+    placeHolder: l10n.t('Models of this workspace'),
   });
   if (chosen === undefined) {
     return undefined;
   }
-  return items.find((item) => item === chosen)?.folder ?? browse();
+  return items.find((item) => item === chosen)?.folder ?? browse(chosen === otherFile);
 }
 
-async function browse(): Promise<Uri | undefined> {
+/** One dialog cannot choose both files and folders on every system. */
+async function browse(forFile: boolean): Promise<Uri | undefined> {
   const chosen = await window.showOpenDialog({
-    canSelectFiles: false,
-    canSelectFolders: true,
-    title: l10n.t('Choose a model folder: config.json beside .safetensors files'),
+    canSelectFiles: forFile,
+    canSelectFolders: !forFile,
+    ...(forFile ? { filters: { [l10n.t('Models')]: ['gguf', 'onnx'] } } : {}),
+    title: forFile
+      ? l10n.t('Choose a model file')
+      : l10n.t('Choose a model folder: config.json beside .safetensors files'),
     openLabel: l10n.t('Open Model'),
   });
   return chosen?.[0];

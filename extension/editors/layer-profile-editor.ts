@@ -6,7 +6,7 @@ import type {
   Uri,
   WebviewPanel,
 } from 'vscode';
-import { messageHtml } from '../panels/heatmap-html';
+import { messageHtml } from '../panels/panel-html';
 import type { HeatmapPanels } from '../panels/heatmap-panels';
 import type { ModelSessions } from '../services/model-sessions';
 import { describeError } from '../services/report-error';

@@ -4,7 +4,7 @@ import type { FromHeatmap, HeatmapState, ToHeatmap } from '../protocol/heatmap';
 import { commandIds } from '../services/command-ids';
 import type { ModelSession, StateField } from '../services/model-session';
 import { Throttle } from '../services/throttle';
-import { heatmapHtml, webviewRoot } from './heatmap-html';
+import { panelHtml, webviewRoot } from './panel-html';
 
 /** A running search tells more often than a screen needs to be drawn. */
 const patchMilliseconds = 100;
@@ -50,7 +50,7 @@ export class HeatmapPanel implements Disposable {
       }),
       this.#patch,
     );
-    webview.html = heatmapHtml(webview, extension, HeatmapPanel.titleOf(session));
+    webview.html = panelHtml('heatmap', webview, extension, HeatmapPanel.titleOf(session));
   }
 
   /** A new tab beside the file that is being looked at. */

@@ -5,7 +5,7 @@ import type { ModelSession } from '../services/model-session';
 import type { ModelSessions } from '../services/model-sessions';
 import { describeError } from '../services/report-error';
 import type { Heatmaps } from '../services/services';
-import { messageHtml } from './heatmap-html';
+import { messageHtml } from './panel-html';
 import { HeatmapPanel } from './heatmap-panel';
 
 /** The open heatmap panels: one for each session, and the custom editors. */

@@ -1,6 +1,9 @@
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { EvaluationResult } from '../core/evaluate/evaluation';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
+import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
+import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
@@ -16,7 +19,7 @@ export interface RunOptions {
 }
 
 export interface InspectRequest {
-  /** A model folder, its config.json, a .safetensors file or its index. */
+  /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */
   readonly model: string;
 }
 
@@ -47,6 +50,21 @@ export interface EvaluateRequest extends RunOptions {
   readonly text?: string;
 }
 
+/** Where a tensor's numbers lie, as a description tells it. */
+export interface StatisticsRequest {
+  readonly tensor: StoredTensor;
+}
+
+/**
+ * Requests answered by the inspector, a process beside the worker: it reads headers and bytes, runs
+ * no model and waits for no job.
+ */
+export interface InspectorRequests {
+  describe: [InspectRequest, ModelDescription];
+  statistics: [StatisticsRequest, TensorStatistics];
+  compare: [CompareRequest, ModelComparison];
+}
+
 /**
  * Requests answered by the worker, as [params, result]. Each is cancelled by vscode-jsonrpc's
  * cancellation token and reports through {@link JobNotification} under the `job` id it was sent with.
@@ -59,12 +77,13 @@ export interface WorkerRequests {
   evaluate: [EvaluateRequest, EvaluationResult];
 }
 
-export type WorkerMethod = keyof WorkerRequests;
+/** Requests of a child process, by method, as [params, result]. */
+export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 
 /** Parameters as they travel: the request and the id its notifications carry. */
-export interface JobEnvelope<M extends WorkerMethod> {
+export interface JobEnvelope<Request = unknown> {
   readonly job: number;
-  readonly request: WorkerRequests[M][0];
+  readonly request: Request;
 }
 
 /** The one notification from the worker: what a running job has to tell. */

@@ -1,6 +1,7 @@
 /** Every command of the extension: the one source of their ids. */
 export const commandIds = {
   inspectModel: 'espalier.inspectModel',
+  compareModels: 'espalier.compareModels',
   profileLayers: 'espalier.profileLayers',
   openHeatmap: 'espalier.openHeatmap',
   pruneLayers: 'espalier.pruneLayers',

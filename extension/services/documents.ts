@@ -1,18 +1,17 @@
 import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { writeDocument } from '../core/jobs/write-document';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { parseLayerProfile } from '../core/prune/layer-profile-schema';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import { modelStem } from './model-file';
 
-/** `NAME.layerprofile.json` beside the model folder. */
-export const profilePathOf = (folder: string): string =>
-  join(dirname(folder), `${basename(folder)}.layerprofile.json`);
+/** `NAME.layerprofile.json` beside the model. */
+export const profilePathOf = (model: string): string => `${modelStem(model)}.layerprofile.json`;
 
-/** `NAME.pruneplan.json` beside the model folder. */
-export const planPathOf = (folder: string): string =>
-  join(dirname(folder), `${basename(folder)}.pruneplan.json`);
+/** `NAME.pruneplan.json` beside the model. */
+export const planPathOf = (model: string): string => `${modelStem(model)}.pruneplan.json`;
 
 export const isProfile = (path: string): boolean => path.endsWith('.layerprofile.json');
 export const isPlan = (path: string): boolean => path.endsWith('.pruneplan.json');

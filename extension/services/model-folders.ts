@@ -1,13 +1,18 @@
 import { posix } from 'node:path';
 import { commands, Disposable, EventEmitter, FileType, workspace } from 'vscode';
 import type { Event, Uri } from 'vscode';
+import { modelPlaces } from './model-file';
 import { Throttle } from './throttle';
 
-/** Context key that the menus test: paths of the folders that hold a model. */
+/** Context key that the menus test: paths of the models. */
 const contextKey = 'espalier.modelFolders';
 const mostFiles = 5000;
+const weightFiles = '**/*.{safetensors,gguf,onnx}';
 
-/** The model folders of the workspace: config.json beside .safetensors files. Kept up to date. */
+/**
+ * The models of the workspace: folders with config.json beside .safetensors files, and .gguf and .onnx
+ * files. Kept up to date.
+ */
 export class ModelFolders implements Disposable {
   readonly #changed = new EventEmitter<void>();
   readonly #refresh = new Throttle(() => void this.refresh(), 1000);
@@ -18,7 +23,7 @@ export class ModelFolders implements Disposable {
   public readonly onDidChange: Event<void> = this.#changed.event;
 
   public constructor() {
-    const watchers = ['**/config.json', '**/*.safetensors'].map((pattern) =>
+    const watchers = ['**/config.json', weightFiles].map((pattern) =>
       workspace.createFileSystemWatcher(pattern, false, true, false),
     );
     // A folder that is moved or copied into place is told of by itself, its files are not.
@@ -57,7 +62,7 @@ export class ModelFolders implements Disposable {
     return this.#folders;
   }
 
-  /** The folders, once the first scan is done. */
+  /** The models, once the first scan is done. */
   public async known(): Promise<readonly Uri[]> {
     await (this.#scan ?? this.refresh());
     return this.#folders;
@@ -73,15 +78,13 @@ export class ModelFolders implements Disposable {
   }
 
   async #find(): Promise<void> {
-    const weights = await workspace.findFiles('**/*.safetensors', '**/node_modules/**', mostFiles);
-    const candidates = new Map(weights.map((file) => [posix.dirname(file.path), file]));
-    const found = await Promise.all(
-      [...candidates].map(async ([folder, file]) =>
-        (await exists(file.with({ path: posix.join(folder, 'config.json') })))
-          ? [file.with({ path: folder })]
-          : [],
-      ),
-    );
+    const weights = await workspace.findFiles(weightFiles, '**/node_modules/**', mostFiles);
+    const byRoot = new Map<string, Uri[]>();
+    for (const file of weights) {
+      const root = file.with({ path: '' }).toString();
+      byRoot.set(root, [...(byRoot.get(root) ?? []), file]);
+    }
+    const found = await Promise.all([...byRoot.values()].map(modelsAmong));
     this.#folders = found.flat().sort((a, b) => a.path.localeCompare(b.path));
     // `resourcePath` is the path of the file system, or of the URI where the host is remote.
     await commands.executeCommand('setContext', contextKey, [
@@ -89,6 +92,23 @@ export class ModelFolders implements Disposable {
     ]);
     this.#changed.fire();
   }
+}
+
+/** Models among files of one file system. */
+async function modelsAmong(weights: readonly Uri[]): Promise<Uri[]> {
+  const [any] = weights;
+  if (any === undefined) {
+    return [];
+  }
+  const { folders, files } = modelPlaces(weights.map((file) => file.path));
+  const found = await Promise.all(
+    folders.map(async (folder) =>
+      (await exists(any.with({ path: posix.join(folder, 'config.json') })))
+        ? [any.with({ path: folder })]
+        : [],
+    ),
+  );
+  return [...found.flat(), ...files.map((path) => any.with({ path }))];
 }
 
 async function exists(file: Uri): Promise<boolean> {

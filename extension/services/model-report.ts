@@ -1,7 +1,9 @@
 import { l10n } from 'vscode';
+import { describeCompared } from '../core/export/prune-result';
 import type { PruneResult } from '../core/export/prune-result';
 import { sublayerKinds } from '../core/models/model-summary';
 import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
+import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 
@@ -43,6 +45,9 @@ function facts(model: ModelSummary): string {
     [
       [l10n.t('Folder'), escapeMarkdown(model.path)],
       [l10n.t('Stored as'), escapeMarkdown(dtypes)],
+      ...(model.quantization === undefined
+        ? []
+        : [[l10n.t('Quantized by'), escapeMarkdown(describeQuantization(model.quantization))]]),
       ...known(l10n.t('Hidden size'), model.hiddenSize, String),
       ...known(l10n.t('Vocabulary'), model.vocabularySize, String),
       ...known(l10n.t('Longest context'), model.maxPositions, (positions) =>
@@ -147,7 +152,7 @@ function sublayers(model: ModelSummary): string {
 
 /** What pruning wrote and how it was checked, as Markdown. */
 export function pruneReport(model: ModelSummary, result: PruneResult): string {
-  const { relativeError, tolerance, tokens } = result.verification;
+  const { relativeError, tolerance } = result.verification;
   const change = (before: number, after: number): string =>
     before > 0 ? `−${formatPercent((before - after) / before)}` : '';
   return [
@@ -178,9 +183,9 @@ export function pruneReport(model: ModelSummary, result: PruneResult): string {
     ),
     `## ${l10n.t('Verification')}`,
     l10n.t(
-      'The written model was opened again and compared with the original without these sublayers: largest relative difference of the logits {0} over {1} tokens (allowed: {2}).',
+      'The written model was opened again and compared with the original without these sublayers: largest relative difference of the output {0} over {1} (allowed: {2}).',
       relativeError === 0 ? '0' : relativeError.toExponential(1),
-      tokens,
+      describeCompared(result.verification),
       tolerance.toExponential(0),
     ),
     `## ${l10n.t('How to load it')}`,

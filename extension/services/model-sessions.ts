@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
+import { previewPrunedFile } from '../core/export/preview-file';
 import { previewPrunedConfig } from '../core/export/pruned-config';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { HeatmapState } from '../protocol/heatmap';
 import { fileExists, profilePathOf, readProfile } from './documents';
 import { diffLines } from './line-diff';
+import { isModelFile } from './model-file';
 import { ModelSession } from './model-session';
 import type { OpenModels } from './open-models';
 import { describeError, reportError } from './report-error';
@@ -44,16 +46,20 @@ export class ModelSessions implements Disposable {
   /** The session of a profile, which shows its numbers even where the model itself is not. */
   public async openProfile(profilePath: string): Promise<ModelSession> {
     const profile = await readProfile(profilePath);
-    const beside = join(dirname(profilePath), profile.model.name);
-    for (const folder of [profile.model.path, beside]) {
-      if (await fileExists(join(folder, 'config.json'))) {
-        return this.open(folder, profilePath);
+    const { path } = profile.model;
+    const beside = join(
+      dirname(profilePath),
+      isModelFile(path) ? basename(path) : profile.model.name,
+    );
+    for (const place of [path, beside]) {
+      if (await fileExists(isModelFile(place) ? place : join(place, 'config.json'))) {
+        return this.open(place, profilePath);
       }
     }
     return this.#openAs(
       profile.model,
       profilePath,
-      l10n.t('The model folder {0} is not on this machine.', profile.model.path),
+      l10n.t('The model {0} is not on this machine.', path),
     );
   }
 
@@ -89,15 +95,17 @@ export class ModelSessions implements Disposable {
     missing: string | undefined,
   ): Promise<ModelSession> {
     const config =
-      missing === undefined ? await readFile(join(model.path, 'config.json'), 'utf8') : undefined;
+      missing === undefined && !isModelFile(model.path)
+        ? await readFile(join(model.path, 'config.json'), 'utf8')
+        : undefined;
     const session = new ModelSession(
       model,
       profilePath,
       {
         preview: (removed) =>
-          config === undefined
-            ? { lines: [], loadsWith: missing ?? '' }
-            : previewOf(config, removed, model),
+          missing === undefined
+            ? previewOf(config, removed, model)
+            : { lines: [], loadsWith: missing },
         blocked: () => missing ?? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
         save: (stored) => {
           void this.#store.set(profilePath, stored);
@@ -138,18 +146,23 @@ export class ModelSessions implements Disposable {
   }
 }
 
+/** What becomes of config.json, or of the header of a model file. */
 function previewOf(
-  config: string,
+  config: string | undefined,
   removed: readonly string[],
   model: ModelSummary,
 ): HeatmapState['configPreview'] {
+  const unchanged = config === undefined ? [] : diffLines(config, config);
   if (removed.length === 0) {
-    return { lines: diffLines(config, config), loadsWith: '' };
+    return { lines: unchanged, loadsWith: '' };
   }
   try {
-    const { before, after, loadsWith } = previewPrunedConfig(config, removed, model);
-    return { lines: diffLines(before, after), loadsWith };
+    const { before, after, loadsWith } =
+      config === undefined
+        ? previewPrunedFile(removed, model)
+        : previewPrunedConfig(config, removed, model);
+    return { lines: before === after ? unchanged : diffLines(before, after), loadsWith };
   } catch (error) {
-    return { lines: diffLines(config, config), loadsWith: describeError(error) };
+    return { lines: unchanged, loadsWith: describeError(error) };
   }
 }

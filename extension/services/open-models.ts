@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ModelSummary } from '../core/models/model-summary';
 import { UserError } from '../core/user-error';
+import { isModelFile, modelStem } from './model-file';
 import type { WorkerClient } from './worker-client';
 
 interface OpenModel {
@@ -23,7 +24,7 @@ export class OpenModels {
 
   /** Summary of a model folder, or of the model that a file in it belongs to. */
   public async summary(path: string): Promise<ModelSummary> {
-    const folder = await modelFolderOf(path);
+    const folder = await placeOf(path);
     const stamp = await stampOf(folder);
     const known = this.#models.get(folder);
     this.#models.delete(folder);
@@ -47,22 +48,28 @@ export class OpenModels {
   }
 }
 
-/** The folder itself, or the one that holds a config.json or weights. */
-async function modelFolderOf(path: string): Promise<string> {
+/** The folder or model file itself, or the folder that holds a config.json or weights. */
+async function placeOf(path: string): Promise<string> {
   try {
-    return (await stat(path)).isDirectory() ? path : dirname(path);
+    return (await stat(path)).isDirectory() || isModelFile(path) ? path : dirname(path);
   } catch {
     throw new UserError('There is no such file or folder.', { file: path });
   }
 }
 
-async function stampOf(folder: string): Promise<string> {
-  const names = (await readdir(folder)).filter((name) => /\.(json|safetensors)$/.test(name));
+async function stampOf(place: string): Promise<string> {
+  const folder = isModelFile(place) ? dirname(place) : place;
+  const stem = basename(modelStem(place));
+  const names = (await readdir(folder)).filter((name) =>
+    isModelFile(place)
+      ? name === basename(place) || (name.startsWith(stem) && /\.onnx[._]data$/.test(name))
+      : /\.(json|safetensors|gguf|onnx|onnx[._]data)$/.test(name),
+  );
   const stamps = await Promise.all(
     names.sort().map(async (name) => {
       const { size, mtimeMs } = await stat(join(folder, name));
       return `${name}:${size}:${mtimeMs}`;
     }),
   );
-  return `${basename(folder)} ${stamps.join(' ')}`;
+  return `${basename(place)} ${stamps.join(' ')}`;
 }

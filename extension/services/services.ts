@@ -1,4 +1,5 @@
 import type { LogOutputChannel } from 'vscode';
+import type { ExplorerSession } from './explorer-session';
 import type { Jobs } from './jobs';
 import type { ModelFolders } from './model-folders';
 import type { ModelJobs } from './model-jobs';
@@ -7,12 +8,15 @@ import type { ModelSessions } from './model-sessions';
 import type { OpenModels } from './open-models';
 import type { Reports } from './reports';
 import type { Settings } from './settings';
+import type { InspectorRequests } from '../protocol/worker';
 import type { WorkerClient } from './worker-client';
 
 /** What commands, panels, editors and views share. Made once, by activate(). */
 export interface Services {
   readonly log: LogOutputChannel;
   readonly worker: WorkerClient;
+  /** Describes models, while the worker is busy too. */
+  readonly inspector: WorkerClient<InspectorRequests>;
   readonly settings: Settings;
   readonly jobs: Jobs;
   readonly models: OpenModels;
@@ -21,6 +25,7 @@ export interface Services {
   readonly modelJobs: ModelJobs;
   readonly reports: Reports;
   readonly heatmaps: Heatmaps;
+  readonly explorers: Explorers;
 }
 
 /** Shows sessions in heatmap panels. */
@@ -28,4 +33,12 @@ export interface Heatmaps {
   show(session: ModelSession): void;
   /** The session of the panel that has the focus or was shown last. */
   readonly active: ModelSession | undefined;
+}
+
+/** Shows what models consist of in explorer panels. */
+export interface Explorers {
+  /** @throws UserError or WorkerRequestError when there is no model to show. */
+  show(path: string): Promise<ExplorerSession>;
+  /** The session of the panel that has the focus. */
+  readonly active: ExplorerSession | undefined;
 }

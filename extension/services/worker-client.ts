@@ -1,19 +1,25 @@
-import type { WorkerMethod, WorkerRequests } from '../protocol/worker';
+import type { Requests, WorkerRequests } from '../protocol/worker';
 import { WorkerCrashed } from './worker-errors';
 import { WorkerProcess } from './worker-process';
 import type { RequestWatch, WorkerOptions } from './worker-process';
 
-/** Requests that change nothing and are quick: sent again when a cancelled job took the worker down. */
-const repeatable: ReadonlySet<WorkerMethod> = new Set<WorkerMethod>(['inspect', 'devices']);
+/** Requests that only read: sent again when a cancelled one took the child process down. */
+const repeatable: ReadonlySet<string> = new Set([
+  'inspect',
+  'devices',
+  'describe',
+  'statistics',
+  'compare',
+]);
 
 /**
- * The host's end of the worker. The child is started by the first request and after it has ended.
+ * The host's end of a child process: the worker, or the inspector. The child is started by the first request and after it has ended.
  * A request cancelled through its token is rejected with RequestCancelled within the grace period;
  * a request whose child ends is rejected with WorkerCrashed.
  */
-export class WorkerClient {
+export class WorkerClient<R extends Requests<R> = WorkerRequests> {
   readonly #options: WorkerOptions;
-  #worker: WorkerProcess | undefined;
+  #worker: WorkerProcess<R> | undefined;
   #disposed = false;
 
   public constructor(options: WorkerOptions) {
@@ -25,11 +31,11 @@ export class WorkerClient {
     return this.#worker?.pid;
   }
 
-  public async request<M extends WorkerMethod>(
+  public async request<M extends keyof R & string>(
     method: M,
-    request: WorkerRequests[M][0],
+    request: R[M][0],
     watch: RequestWatch = {},
-  ): Promise<WorkerRequests[M][1]> {
+  ): Promise<R[M][1]> {
     for (;;) {
       const worker = this.#running();
       try {
@@ -48,12 +54,12 @@ export class WorkerClient {
     this.#worker?.kill();
   }
 
-  #running(): WorkerProcess {
+  #running(): WorkerProcess<R> {
     if (this.#disposed) {
       throw new Error('The extension has been deactivated.');
     }
     if (this.#worker === undefined) {
-      const worker = new WorkerProcess(this.#options);
+      const worker = new WorkerProcess<R>(this.#options);
       this.#worker = worker;
       void worker.exited.then(() => {
         if (this.#worker === worker) {

@@ -1,4 +1,4 @@
-import type { WorkerErrorData, WorkerMethod } from '../protocol/worker';
+import type { WorkerErrorData } from '../protocol/worker';
 
 /** How a child process ended: by itself with a code, or by a signal. */
 export interface WorkerExit {
@@ -13,7 +13,7 @@ export class WorkerCrashed extends Error {
   public override readonly name = 'WorkerCrashed';
 
   public constructor(
-    public readonly method: WorkerMethod,
+    public readonly method: string,
     public readonly exit: WorkerExit,
     /** Path of the model that the request was about. */
     public readonly model: string | undefined,

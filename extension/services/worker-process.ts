@@ -12,13 +12,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress } from '../core/jobs/job';
 import type { ProfileEvent } from '../core/prune/layer-profile';
 import { jobNotification } from '../protocol/worker';
-import type {
-  JobEnvelope,
-  JobNotification,
-  WorkerErrorData,
-  WorkerMethod,
-  WorkerRequests,
-} from '../protocol/worker';
+import type { JobEnvelope, JobNotification, WorkerErrorData, Requests } from '../protocol/worker';
 import { RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 import type { WorkerExit } from './worker-errors';
 
@@ -44,7 +38,7 @@ export interface WorkerOptions {
 }
 
 /** One forked child with its connection. Lives until it exits; {@link WorkerClient} starts the next. */
-export class WorkerProcess {
+export class WorkerProcess<R extends Requests<R>> {
   /** Resolves when the child is gone. */
   public readonly exited: Promise<WorkerExit>;
   /** Set when this side ended the child because a cancelled request did not stop. */
@@ -100,13 +94,13 @@ export class WorkerProcess {
     return this.#child.pid;
   }
 
-  public async request<M extends WorkerMethod>(
+  public async request<M extends keyof R & string>(
     method: M,
-    request: WorkerRequests[M][0],
+    request: R[M][0],
     watch: RequestWatch,
-  ): Promise<WorkerRequests[M][1]> {
+  ): Promise<R[M][1]> {
     const job = this.#nextJob++;
-    const envelope: JobEnvelope<M> = { job, request };
+    const envelope: JobEnvelope = { job, request };
     const source = new CancellationTokenSource();
     let grace: NodeJS.Timeout | undefined;
     const cancel = (): void => {
@@ -117,11 +111,7 @@ export class WorkerProcess {
       }, this.#graceMilliseconds);
     };
     this.#watches.set(job, watch);
-    const answer = this.#connection.sendRequest<WorkerRequests[M][1]>(
-      method,
-      envelope,
-      source.token,
-    );
+    const answer = this.#connection.sendRequest<R[M][1]>(method, envelope, source.token);
     const listening = watch.token?.onCancellationRequested(cancel);
     if (watch.token?.isCancellationRequested === true) {
       cancel();
@@ -144,13 +134,13 @@ export class WorkerProcess {
   }
 
   /** Rejects when the child is gone. */
-  async #crash(method: WorkerMethod, request: object): Promise<never> {
+  async #crash(method: string, request: object): Promise<never> {
     const { model }: { readonly model?: string } = request;
     throw new WorkerCrashed(method, await this.exited, model);
   }
 
   async #explain(
-    method: WorkerMethod,
+    method: string,
     request: object,
     error: unknown,
     watch: RequestWatch,

@@ -2,19 +2,11 @@ import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
-import type { JobContext } from '../core/jobs/job';
 import { openModel } from '../core/models/open-model';
-import type { ProfileEvent } from '../core/prune/layer-profile';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
-import type { WorkerMethod, WorkerRequests } from '../protocol/worker';
-
-type Handlers = {
-  [M in WorkerMethod]: (
-    request: WorkerRequests[M][0],
-    context: JobContext<ProfileEvent>,
-  ) => Promise<WorkerRequests[M][1]>;
-};
+import type { WorkerRequests } from '../protocol/worker';
+import type { Handlers } from './serve';
 
 /** Texts that come with the extension, beside the folder of the bundles. */
 const samples = join(import.meta.dirname, '..', 'samples');
@@ -22,7 +14,7 @@ const calibrationText = join(samples, 'calibration.txt');
 const heldOutText = join(samples, 'held-out.txt');
 
 /** What answers each request: a call of the core. */
-export const handlers: Handlers = {
+export const handlers: Handlers<WorkerRequests> = {
   inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
   profile: async (request, context) =>

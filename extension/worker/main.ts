@@ -1,78 +1,8 @@
 import process from 'node:process';
-import {
-  createMessageConnection,
-  IPCMessageReader,
-  IPCMessageWriter,
-  ResponseError,
-} from 'vscode-jsonrpc/node';
-import type { CancellationToken } from 'vscode-jsonrpc/node';
-import { CancelledError } from '../core/jobs/job';
-import type { JobContext } from '../core/jobs/job';
-import type { ProfileEvent } from '../core/prune/layer-profile';
-import { UserError } from '../core/user-error';
-import { jobNotification } from '../protocol/worker';
-import type {
-  JobEnvelope,
-  JobNotification,
-  WorkerErrorData,
-  WorkerMethod,
-} from '../protocol/worker';
 import { handlers } from './handlers';
+import { serve } from './serve';
 
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
-const connection = createMessageConnection(
-  new IPCMessageReader(process),
-  new IPCMessageWriter(process),
-);
-
-function contextOf(job: number, cancellation: CancellationToken): JobContext<ProfileEvent> {
-  const send = (message: JobNotification['message']): void => {
-    void connection.sendNotification(jobNotification, { job, message } satisfies JobNotification);
-  };
-  return {
-    cancellation,
-    progress: (progress) => {
-      send({ kind: 'progress', progress });
-    },
-    emit: (event) => {
-      send({ kind: 'event', event });
-    },
-    warn: (text) => {
-      send({ kind: 'warning', text });
-    },
-  };
-}
-
-function toResponseError(error: unknown): ResponseError<WorkerErrorData> {
-  if (error instanceof CancelledError) {
-    return new ResponseError(-32_800, error.message, { kind: 'cancelled' });
-  }
-  if (error instanceof UserError) {
-    return new ResponseError(-32_000, error.message, { kind: 'user', ...error.subject });
-  }
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new ResponseError(-32_603, text, { kind: 'internal' });
-}
-
-/** Requests come from the host's typed client, so that their form is known. */
-type Handler = (request: unknown, context: JobContext<ProfileEvent>) => Promise<unknown>;
-
-for (const [method, handler] of Object.entries(handlers)) {
-  connection.onRequest(
-    method,
-    async ({ job, request }: JobEnvelope<WorkerMethod>, token: CancellationToken) => {
-      try {
-        return await (handler as Handler)(request, contextOf(job, token));
-      } catch (error) {
-        return toResponseError(error);
-      }
-    },
-  );
-}
-// The editor is gone: nothing is left to work for.
-process.once('disconnect', () => {
-  process.exit();
-});
-connection.listen();
+serve(handlers);

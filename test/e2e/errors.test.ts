@@ -50,7 +50,7 @@ describe('a damaged model', () => {
 
   it('whose config.json has another shape: names the tensor and both shapes', async () => {
     expect(await refusal('wrong-shape')).toMatch(
-      /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*config\.json/,
+      /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*the configuration asks for \[.*\]/,
     );
   });
 

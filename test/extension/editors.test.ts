@@ -44,6 +44,27 @@ describe('editors', () => {
     assert.deepEqual(titles.slice(1), ['Open heatmap', 'Profile']);
   });
 
+  it('a config.json tells what its numbers mean here', async () => {
+    const uri = vscode.Uri.file(join(path, 'config.json'));
+    const { document } = await vscode.window.showTextDocument(uri);
+    const textAt = async (field: string): Promise<string> => {
+      const position = document.positionAt(document.getText().indexOf(`"${field}"`) + 2);
+      const hovers = await vscode.commands.executeCommand<vscode.Hover[]>(
+        'vscode.executeHoverProvider',
+        uri,
+        position,
+      );
+      return hovers
+        .flatMap(({ contents }) => contents)
+        .map((content) => (content instanceof vscode.MarkdownString ? content.value : ''))
+        .join('\n');
+    };
+    assert.match(await textAt('num_key_value_heads'), /shared by 2 heads.*keeps 768 B/s);
+    assert.match(await textAt('vocab_size'), /rows of the embedding and of the output head/);
+    assert.match(await textAt('num_hidden_layers'), /parameters\*\* depend on it: \d+/);
+    assert.equal(await textAt('bos_token_id'), '');
+  });
+
   it('other config.json files are left alone', async () => {
     const uri = vscode.Uri.file(workspacePath('config.json'));
     await writeFile(uri.fsPath, '{ "port": 8080 }\n');

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import type { ModelDescription } from '../../extension/core/inspect/model-description';
 import type { Espalier } from '../../extension/extension';
+import type { ExplorerSession } from '../../extension/services/explorer-session';
 import { activate, placeFixture, until, workspacePath } from './support';
 
 describe('Inspect Model', () => {
@@ -14,41 +16,67 @@ describe('Inspect Model', () => {
     tiny = await placeFixture('llama-gqa-untied', 'inspected');
   });
 
-  const inspect = async (path: string): Promise<string> => {
-    const uri = await vscode.commands.executeCommand<vscode.Uri>(
+  const inspect = async (path: string): Promise<ModelDescription> => {
+    const session = await vscode.commands.executeCommand<ExplorerSession | undefined>(
       'espalier.inspectModel',
       vscode.Uri.file(path),
     );
-    return (await vscode.workspace.openTextDocument(uri)).getText();
+    assert.ok(session?.model);
+    return session.model;
   };
 
   it('shows every sublayer of a model with its cost', async () => {
     const config = JSON.parse(await readFile(join(tiny, 'config.json'), 'utf8')) as {
       num_hidden_layers: number;
     };
-    const text = await inspect(tiny);
-    for (let block = 0; block < config.num_hidden_layers; block++) {
-      assert.match(text, new RegExp(`block\\.${block}\\.attention`));
-      assert.match(text, new RegExp(`block\\.${block}\\.feedforward`));
+    const { blocks, totals } = await inspect(tiny);
+    assert.equal(blocks.length, config.num_hidden_layers);
+    for (const { sublayers } of blocks) {
+      assert.deepEqual(
+        sublayers.map(({ kind }) => kind),
+        ['attention', 'feedforward'],
+      );
     }
-    assert.match(text, /KV cache per token/);
+    assert.ok((totals.kvBytesPerToken ?? 0) > 0);
+    assert.ok(espalier.explorers.panels.some(({ session }) => session.path === tiny));
   });
 
   it('takes a folder, its config.json and its weights for the same model', async () => {
-    const text = await inspect(tiny);
-    assert.equal(await inspect(join(tiny, 'config.json')), text);
-    assert.equal(await inspect(join(tiny, 'model.safetensors')), text);
+    const model = await inspect(tiny);
+    assert.deepEqual(await inspect(join(tiny, 'config.json')), model);
+    assert.deepEqual(await inspect(join(tiny, 'model.safetensors')), model);
   });
 
-  it('opens the sample', async () => {
-    const text = await inspect(workspacePath('sample'));
-    assert.match(text, /\*\*llama\*\*/);
+  it('opens a weight file in the editor of its own', async () => {
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    const path = workspacePath('sample', 'model.safetensors');
+    await vscode.commands.executeCommand('vscode.open', vscode.Uri.file(path));
+    const panel = await until('the explorer', () =>
+      espalier.explorers.panels.find(({ session }) => session.path === path),
+    );
+    await until('the structure', () => panel.session.model);
+    assert.equal(panel.session.model?.family, 'llama');
+    const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+    assert.ok(input instanceof vscode.TabInputCustom);
+    assert.equal(input.viewType, 'espalier.modelExplorer');
+  });
+
+  it('reads the numbers of a tensor, and compares with another model', async () => {
+    await inspect(tiny);
+    const panel = espalier.explorers.panels.find(({ session }) => session.path === tiny);
+    assert.ok(panel);
+    await panel.session.measure('model.norm.weight');
+    const measured = panel.session.snapshot().find(({ type }) => type === 'statistics');
+    assert.ok(measured?.type === 'statistics' && measured.state.kind === 'known');
+    await panel.session.compare(workspacePath('sample'), false);
+    const compared = panel.session.snapshot().find(({ type }) => type === 'comparison');
+    assert.ok(compared?.type === 'comparison' && compared.state?.kind === 'known');
   });
 
   it('opens shards through their index', async () => {
     const sharded = await placeFixture('llama-sharded', 'sharded');
-    const text = await inspect(join(sharded, 'model.safetensors.index.json'));
-    assert.match(text, /block\.0\.attention/);
+    const { files } = await inspect(join(sharded, 'model.safetensors.index.json'));
+    assert.equal(files.length, 3);
   });
 
   it('says what is wrong with a truncated file', async () => {

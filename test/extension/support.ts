@@ -32,6 +32,15 @@ export async function placeFixture(fixture: string, name: string): Promise<strin
   return path;
 }
 
+/** Copies a file of test/fixtures into the workspace and gives its path there. */
+export async function placeFile(fixture: readonly string[], name: string): Promise<string> {
+  const extension = vscode.extensions.getExtension('espalier.espalier');
+  assert.ok(extension);
+  const path = workspacePath(name);
+  await cp(join(extension.extensionPath, 'test', 'fixtures', ...fixture), path);
+  return path;
+}
+
 /** Waits until `probe` gives something. */
 export async function until<T>(
   what: string,

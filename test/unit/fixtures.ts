@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Folder of the tiny models; see test/fixtures/README.md. */
@@ -8,6 +8,11 @@ export const caseNames: readonly string[] = readdirSync(modelsFolder, { withFile
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name)
   .sort();
+
+/** Cases that have the golden document `file`. */
+export function casesWith(file: string): readonly string[] {
+  return caseNames.filter((name) => existsSync(fixture(name, file)));
+}
 
 /** A reference array stored beside a golden document. */
 export interface GoldenArray {

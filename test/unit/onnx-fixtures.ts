@@ -13,7 +13,7 @@ export const onnxCases: readonly string[] = readdirSync(root, { withFileTypes: t
 
 interface StoredArray {
   readonly file: string;
-  readonly dtype: 'float32' | 'int64';
+  readonly dtype: 'float32' | 'int64' | 'bool';
   readonly shape: readonly number[];
 }
 
@@ -22,6 +22,8 @@ interface OnnxGolden {
   readonly logits: Float32Array;
   /** Sublayers removed in torch, and the logits then. */
   readonly removed: { readonly ids: readonly string[]; readonly logits: Float32Array } | undefined;
+  /** Largest error, relative to the largest logit, that rounding in half or quantized graphs makes. */
+  readonly tolerance: number;
 }
 
 export function onnxFixture(name: string): string {
@@ -29,9 +31,9 @@ export function onnxFixture(name: string): string {
 }
 
 export function readOnnxGolden(name: string): OnnxGolden {
-  const { removed, ...arrays } = JSON.parse(
+  const { removed, tolerance, ...arrays } = JSON.parse(
     readFileSync(join(root, name, 'golden.json'), 'utf8'),
-  ) as Record<string, StoredArray> & { removed?: string[] };
+  ) as Record<string, StoredArray> & { removed?: string[]; tolerance?: number };
   const feeds: Record<string, Tensor> = {};
   for (const [key, array] of Object.entries(arrays)) {
     if (!key.startsWith('logits') && key !== 'checker') {
@@ -45,6 +47,7 @@ export function readOnnxGolden(name: string): OnnxGolden {
   return {
     feeds,
     logits: floats('logits'),
+    tolerance: tolerance ?? 2e-5,
     removed: removed && { ids: removed, logits: floats('logits-removed') },
   };
 }
@@ -57,14 +60,19 @@ export async function logitsOfSession(
     const value = feeds[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  const { logits } = await session.run(Object.fromEntries(known));
-  return logits?.data as Float32Array;
+  const results = await session.run(Object.fromEntries(known));
+  return results[session.outputNames[0] ?? '']?.data as Float32Array;
 }
 
 function tensor(name: string, { file, dtype, shape }: StoredArray): Tensor {
   const bytes = readFileSync(join(root, name, file));
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
-  return dtype === 'int64'
-    ? new Tensor('int64', new BigInt64Array(buffer), shape)
-    : new Tensor('float32', new Float32Array(buffer), shape);
+  switch (dtype) {
+    case 'int64':
+      return new Tensor('int64', new BigInt64Array(buffer), shape);
+    case 'bool':
+      return new Tensor('bool', new Uint8Array(buffer), shape);
+    default:
+      return new Tensor('float32', new Float32Array(buffer), shape);
+  }
 }

@@ -7,11 +7,14 @@ import { join } from 'node:path';
 export interface RandomModelShape {
   readonly seed: number;
   readonly blocks: number;
-  readonly modelType?: 'llama' | 'qwen2' | 'mistral';
+  /** Size of the feed-forwards. */
+  readonly inner?: number;
+  /** `cohere` has parallel branches and one norm for both. */
+  readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere';
 }
 
 const hidden = 16;
-const inner = 24;
+const usualInner = 24;
 const vocabulary = 40;
 const heads = 4;
 const keyValueHeads = 2;
@@ -51,7 +54,7 @@ function writeSafetensors(
 
 /** Makes a model folder of random weights in a new temporary folder and returns its path. */
 export async function makeRandomModel(shape: RandomModelShape): Promise<string> {
-  const { seed, blocks, modelType = 'llama' } = shape;
+  const { seed, blocks, inner = usualInner, modelType = 'llama' } = shape;
   const folder = await mkdtemp(join(tmpdir(), 'espalier-random-model-'));
   const normal = normals(seed);
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
@@ -75,7 +78,9 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
       }
     }
     add(`${prefix}self_attn.o_proj.weight`, [hidden, hidden]);
-    add(`${prefix}post_attention_layernorm.weight`, [hidden], 1, 0.1);
+    if (modelType !== 'cohere') {
+      add(`${prefix}post_attention_layernorm.weight`, [hidden], 1, 0.1);
+    }
     add(`${prefix}mlp.gate_proj.weight`, [inner, hidden]);
     add(`${prefix}mlp.up_proj.weight`, [inner, hidden]);
     add(`${prefix}mlp.down_proj.weight`, [hidden, inner]);
@@ -96,6 +101,7 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
     rope_theta: 10_000,
     tie_word_embeddings: false,
     ...(modelType === 'mistral' ? { sliding_window: 5 } : {}),
+    ...(modelType === 'cohere' ? { logit_scale: 1 } : {}),
   };
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config, undefined, 2));
   return folder;

@@ -101,7 +101,8 @@ export function createTextField(
   onInput: (value: string) => void,
 ): HTMLElement {
   const element = document.createElement('vscode-text-field') as Valued;
-  element.setAttribute('aria-label', label);
+  // The toolkit names a field by its content, which the stylesheet hides, whatever its aria-label.
+  element.textContent = label;
   element.setAttribute('placeholder', label);
   element.setAttribute('value', value);
   element.addEventListener('input', () => {

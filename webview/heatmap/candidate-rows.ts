@@ -32,11 +32,19 @@ export function sortBy(current: Sort, key: SortKey): Sort {
   return { key, descending: current.key === key ? !current.descending : false };
 }
 
-/** The cells that pass the filter, sorted; those without a value come last either way. */
+/** The filter without a kind that the model lacks, which no cell could pass. */
+export function filterFor(filter: Filter, kinds: readonly SublayerKind[]): Filter {
+  return kinds.some((kind) => kind === filter.kind) ? filter : { ...filter, kind: 'all' };
+}
+
+/**
+ * The cells, given in the order of the model, that pass the filter, sorted; those without a value
+ * come last either way.
+ */
 export function rowsOf(cells: readonly Cell[], filter: Filter, sort: Sort): Cell[] {
   const text = filter.text.trim().toLowerCase();
   const position = new Map(cells.map((cell, index) => [cell, index]));
-  const inOrder = (a: Cell, b: Cell) => (position.get(a) ?? 0) - (position.get(b) ?? 0);
+  const placeOf = (cell: Cell) => position.get(cell) ?? 0;
   return cells
     .filter(
       (cell) =>
@@ -44,12 +52,17 @@ export function rowsOf(cells: readonly Cell[], filter: Filter, sort: Sort): Cell
         (filter.kind === 'all' || cell.sublayer.kind === filter.kind) &&
         (filter.mark === 'all' || cell.mark === filter.mark),
     )
-    .sort((a, b) => compareValues(a, b, sort) || inOrder(a, b));
+    .sort((a, b) => compareValues(a, b, sort, placeOf) || placeOf(a) - placeOf(b));
 }
 
-function compareValues(a: Cell, b: Cell, { key, descending }: Sort): number {
-  const left = sortValue(a, key);
-  const right = sortValue(b, key);
+function compareValues(
+  a: Cell,
+  b: Cell,
+  { key, descending }: Sort,
+  placeOf: (cell: Cell) => number,
+): number {
+  const left = key === 'sublayer' ? placeOf(a) : sortValue(a, key);
+  const right = key === 'sublayer' ? placeOf(b) : sortValue(b, key);
   if (left === undefined || right === undefined) {
     return Number(left === undefined) - Number(right === undefined);
   }
@@ -60,11 +73,9 @@ function compareValues(a: Cell, b: Cell, { key, descending }: Sort): number {
 /** Removed sublayers first, in their order, then the protected ones. */
 const MARK_ORDER: Readonly<Record<Mark, number>> = { removed: 0, protected: 1e6, keep: 2e6 };
 
-function sortValue(cell: Cell, key: SortKey): number | string | undefined {
+function sortValue(cell: Cell, key: Exclude<SortKey, 'sublayer'>): number | string | undefined {
   const { sublayer } = cell;
   switch (key) {
-    case 'sublayer':
-      return sublayer.block * 2 + (sublayer.kind === 'attention' ? 0 : 1);
     case 'kind':
       return sublayer.kind;
     case 'block':

@@ -5,11 +5,13 @@ import { formatBytes, formatCompact, formatCount } from '../format';
 import { lockIcon, sortIcon } from '../icons';
 import { strings } from '../strings';
 import type { SortKey } from './candidate-rows';
-import { rowsOf, sortBy, sortKeys } from './candidate-rows';
+import { filterFor, rowsOf, sortBy, sortKeys } from './candidate-rows';
 import { distanceText } from './cell-text';
 import type { Cell, CellSet } from './cells';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
+import { kindsOf } from './kinds';
 import { nextMark } from './selection';
+import type { SublayerKind } from './types';
 import type { View } from './view-state';
 
 const NUMBERS: ReadonlySet<SortKey> = new Set(['block', 'distance', 'rank', 'parameters', 'bytes']);
@@ -20,7 +22,7 @@ interface Row {
 }
 
 /** Every sublayer as a line that can be sorted and filtered, with a button that changes its mark. */
-export function createCandidateTable(view: View, actions: PanelActions): PanelPart {
+export function createCandidateTable(actions: PanelActions): PanelPart {
   const { setView } = actions;
   let frame: Frame | undefined;
   const headers = sortKeys.map((key) =>
@@ -30,6 +32,8 @@ export function createCandidateTable(view: View, actions: PanelActions): PanelPa
   );
   const body = h('tbody');
   const count = h('p', { class: 'muted' });
+  const filters = h('div', { class: 'controls' });
+  let filterKinds: readonly SublayerKind[] | undefined;
   const none = h('p', { class: 'muted', hidden: true }, strings.noRows);
   const rows = new Map<string, Row>();
   const rowOf = (cell: Cell): Row => {
@@ -56,7 +60,7 @@ export function createCandidateTable(view: View, actions: PanelActions): PanelPa
         { class: 'section-head' },
         h('h2', { id: 'table-title' }, strings.table),
         count,
-        createFilters(view, changeFilter),
+        filters,
       ),
       h(
         'div',
@@ -74,7 +78,13 @@ export function createCandidateTable(view: View, actions: PanelActions): PanelPa
     update: (next) => {
       frame = next;
       const { cells } = next.cells;
-      const shown = rowsOf(cells, next.view.filter, next.view.sort);
+      const kinds = kindsOf(cells.map(({ sublayer }) => sublayer));
+      const filter = filterFor(next.view.filter, kinds);
+      if (filterKinds?.join() !== kinds.join()) {
+        filterKinds = kinds;
+        setChildren(filters, createFilters(filter, kinds, changeFilter));
+      }
+      const shown = rowsOf(cells, filter, next.view.sort);
       for (const header of headers) header.update(next.view);
       for (const cell of shown) rowOf(cell).update(cell, next.cells);
       const focused = document.activeElement;
@@ -90,19 +100,19 @@ export function createCandidateTable(view: View, actions: PanelActions): PanelPa
 }
 
 function createFilters(
-  { filter }: View,
+  filter: View['filter'],
+  kinds: readonly SublayerKind[],
   change: (change: Partial<View['filter']>) => void,
-): HTMLElement {
+): HTMLElement[] {
   const text = createTextField(strings.filterText, filter.text, (value) => {
     change({ text: value });
   });
   const kind = createDropdown(
     strings.filterKind,
     [
-      { value: 'all', label: strings.allKinds },
-      { value: 'attention', label: strings.kind('attention') },
-      { value: 'feedforward', label: strings.kind('feedforward') },
-    ] as const,
+      { value: 'all', label: strings.allKinds } as const,
+      ...kinds.map((value) => ({ value, label: strings.kind(value) })),
+    ],
     filter.kind,
     (value) => {
       change({ kind: value });
@@ -121,7 +131,7 @@ function createFilters(
       change({ mark: value });
     },
   );
-  return h('div', { class: 'controls' }, text, kind.element, mark.element);
+  return [text, kind.element, mark.element];
 }
 
 function createHeader(

@@ -9,6 +9,7 @@ import type { PanelActions, PanelPart } from './panel-part';
 /** What pruning would do to config.json, as a diff, and how the result loads. */
 export function createConfigPreview({ send }: PanelActions): PanelPart {
   const counts = h('span', { class: 'counts', role: 'img' });
+  const title = h('h2', { id: 'config-title' }, strings.config);
   const loadsWith = h('dd');
   const loads = h('dl', { class: 'loads' }, h('dt', {}, strings.loadsWith), loadsWith);
   const same = h('p', { class: 'muted' }, strings.configSame);
@@ -29,7 +30,7 @@ export function createConfigPreview({ send }: PanelActions): PanelPart {
       h(
         'div',
         { class: 'section-head' },
-        h('h2', { id: 'config-title' }, strings.config),
+        title,
         counts,
         h('div', { class: 'controls' }, open.element),
       ),
@@ -39,6 +40,9 @@ export function createConfigPreview({ send }: PanelActions): PanelPart {
     ),
     update: ({ state }) => {
       const { lines, loadsWith: sentence } = state.configPreview;
+      const isFile = /\.(?:gguf|onnx)$/i.test(state.model.path);
+      setText(title, isFile ? strings.header : strings.config);
+      open.element.hidden = isFile;
       const { added, removed } = changedLines(lines);
       const unchanged = added + removed === 0;
       setText(loadsWith, sentence);

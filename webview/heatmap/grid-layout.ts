@@ -1,4 +1,4 @@
-/** Whether blocks run across (attention and feed-forward below each other) or down, one row each. */
+/** Whether blocks run across (the kinds of sublayers below each other) or down, one row each. */
 export type Orientation = 'across' | 'down';
 
 export interface GridLayout {

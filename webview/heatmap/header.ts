@@ -63,8 +63,10 @@ function factsOf({ model, profile, profileFile }: Frame['state']): Fact[] {
       name: strings.structure,
       value: strings.structureValue(formatCount(model.blocks), formatCount(model.sublayers.length)),
     },
-    { name: strings.hiddenSize, value: formatCount(model.hiddenSize) },
   ];
+  if (model.hiddenSize !== undefined) {
+    facts.push({ name: strings.hiddenSize, value: formatCount(model.hiddenSize) });
+  }
   if (profile === undefined) return facts;
   const { calibration, search, settings } = profile;
   const source =

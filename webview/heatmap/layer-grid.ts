@@ -7,10 +7,8 @@ import { cellLabel } from './cell-text';
 import type { Cell, CellSet } from './cells';
 import type { GridLayout, Place } from './grid-layout';
 import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
+import { kindsOf } from './kinds';
 import type { SublayerKind } from './types';
-
-/** The kinds of a block's sublayers, in the order of the residual stream. */
-const KINDS: readonly SublayerKind[] = ['attention', 'feedforward'];
 
 export interface GridEvents {
   /** The cell under the pointer or with the focus has changed. */
@@ -34,6 +32,7 @@ export class LayerGrid {
   private layout: GridLayout | undefined;
   private built = '';
   private blocks: readonly number[] = [];
+  private kinds: readonly SublayerKind[] = [];
   private tabStop: string | undefined;
   private hovered: string | undefined;
   private focused: string | undefined;
@@ -83,6 +82,8 @@ export class LayerGrid {
     const cells = this.cells;
     if (cells === undefined) return;
     this.blocks = blocks;
+    this.kinds = kindsOf(cells.cells.map(({ sublayer }) => sublayer));
+    const { kinds } = this;
     this.cellElements.clear();
     const slots = new Map(
       cells.cells.map(({ sublayer }) => [`${sublayer.block} ${sublayer.kind}`, sublayer.id]),
@@ -104,18 +105,19 @@ export class LayerGrid {
       orientation === 'across'
         ? [
             row(corner, ...blocks.map((block) => blockHeader(block, 'columnheader'))),
-            ...KINDS.map((kind) =>
+            ...kinds.map((kind) =>
               row(kindHeader(kind, 'rowheader'), ...blocks.map((block) => slot(block, kind))),
             ),
           ]
         : [
-            row(corner, ...KINDS.map((kind) => kindHeader(kind, 'columnheader'))),
+            row(corner, ...kinds.map((kind) => kindHeader(kind, 'columnheader'))),
             ...blocks.map((block) =>
-              row(blockHeader(block, 'rowheader'), ...KINDS.map((kind) => slot(block, kind))),
+              row(blockHeader(block, 'rowheader'), ...kinds.map((kind) => slot(block, kind))),
             ),
           ];
     this.grid.dataset['orientation'] = orientation;
     this.grid.style.setProperty('--blocks', String(blocks.length));
+    this.grid.style.setProperty('--kinds', String(kinds.length));
     this.grid.replaceChildren(...rows);
     const known = this.tabStop !== undefined && this.cellElements.has(this.tabStop);
     this.moveTabStop(known ? this.tabStop : cells.cells[0]?.sublayer.id);
@@ -210,12 +212,12 @@ export class LayerGrid {
       return true;
     }
     const across = this.layout?.orientation !== 'down';
-    const kind = KINDS.indexOf(cell.sublayer.kind);
+    const kind = this.kinds.indexOf(cell.sublayer.kind);
     const block = this.blocks.indexOf(cell.sublayer.block);
     const from = across ? { row: kind, column: block } : { row: block, column: kind };
     const [rows, columns] = across
-      ? [KINDS.length, this.blocks.length]
-      : [this.blocks.length, KINDS.length];
+      ? [this.kinds.length, this.blocks.length]
+      : [this.blocks.length, this.kinds.length];
     const to = moveInGrid(
       event.key,
       event.ctrlKey,
@@ -232,7 +234,7 @@ export class LayerGrid {
 
   private idAt({ row, column }: Place): string | undefined {
     const across = this.layout?.orientation !== 'down';
-    const kind = KINDS[across ? row : column];
+    const kind = this.kinds[across ? row : column];
     const block = this.blocks[across ? column : row];
     return this.cells?.cells.find(
       ({ sublayer }) => sublayer.block === block && sublayer.kind === kind,

@@ -55,7 +55,7 @@ export class HeatmapPanel {
     const heatmap = createHeatmapSection(actions);
     const slider = createRoundSlider(actions);
     const curve = createCurveSection(this.view, actions);
-    const table = createCandidateTable(this.view, actions);
+    const table = createCandidateTable(actions);
     const config = createConfigPreview(actions);
     this.parts = [bar, header, blocked, job, empty, heatmap, slider, curve, table, config];
     this.gridScroller = heatmap.scroller;

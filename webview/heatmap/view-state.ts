@@ -3,6 +3,7 @@ import type { Axis } from './curves';
 import { axes } from './curves';
 import type { Filter, Sort } from './candidate-rows';
 import { everything, sortKeys } from './candidate-rows';
+import { everyKind } from './kinds';
 
 /** How the user looks at the panel: kept over reloads, of no meaning to the host. */
 export interface View {
@@ -57,7 +58,7 @@ export function viewFrom(saved: unknown): View {
     },
     filter: {
       text: typeof filter['text'] === 'string' ? filter['text'] : everything.text,
-      kind: oneOf(['all', 'attention', 'feedforward'], filter['kind'], everything.kind),
+      kind: oneOf(['all', ...everyKind], filter['kind'], everything.kind),
       mark: oneOf(['all', 'keep', 'removed', 'protected'], filter['mark'], everything.mark),
     },
     axis: oneOf(axes, view['axis'], initialView.axis),

@@ -2,6 +2,7 @@ import { formatBytes, formatCount } from '../../core/format';
 import { locateOnnx } from '../../core/checkpoints/model-folder';
 import { openOnnxModel } from '../../core/models/onnx/onnx-model';
 import { openModel } from '../../core/models/open-model';
+import { describeQuantization } from '../../core/models/quantization';
 import type { Command } from '../command';
 import { printTable } from '../table';
 
@@ -23,6 +24,10 @@ export const inspect: Command = {
       `${name}: ${architecture}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ` +
         `${blocks} blocks, ${sublayers.length} sublayers`,
     );
+    if ('quantization' in summary && summary.quantization !== undefined) {
+      terminal.print(`quantized: ${describeQuantization(summary.quantization)}`);
+    }
+    terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);
     printTable(
       terminal,
       ['sublayer', 'parameters', 'bytes', 'FLOPs/token', 'KV bytes/token'],
@@ -39,3 +44,9 @@ export const inspect: Command = {
     }
   },
 };
+
+function describeDTypes(dtypes: Readonly<Record<string, number>>): string {
+  return Object.entries(dtypes)
+    .map(([dtype, bytes]) => `${dtype} ${formatBytes(bytes)}`)
+    .join(', ');
+}

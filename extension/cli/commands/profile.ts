@@ -67,7 +67,7 @@ export async function runProfile(
 /** Shows heatmap, rounds and cost. */
 export function printProfile(result: LayerProfile, { terminal }: CommandContext): void {
   const { search, metricDefinition, rounds, baselines, calibration, model } = result;
-  terminal.print(`${model.name} · ${calibration.sequences} × ${calibration.length} tokens`);
+  terminal.print(`${model.name} · ${describeCalibration(calibration)}`);
   terminal.print(metricDefinition);
   terminal.print();
   printHeatmap(terminal, result);
@@ -88,6 +88,11 @@ export function printProfile(result: LayerProfile, { terminal }: CommandContext)
     `${search.mode} search on ${search.device}: ${search.seconds.toFixed(1)} s, ` +
       `${search.sublayerEvaluations} sublayer evaluations, ${formatPercent(share)} of the naive search's`,
   );
+}
+
+/** Images and the like have no length. */
+function describeCalibration({ sequences, length, source }: LayerProfile['calibration']): string {
+  return length === 1 ? `${sequences} examples, ${source}` : `${sequences} × ${length} tokens`;
 }
 
 function formatDistance(distance: number | null | undefined): string {

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
-import { outputFormats } from '../../core/export/prune-result';
+import { dialectNames } from '../../core/export/dialects';
+import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { requireWritable } from '../../core/export/prune-source';
 import { writeDocument } from '../../core/jobs/write-document';
-import { openModel } from '../../core/models/open-model';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import type { PrunePlan } from '../../core/prune/prune-plan';
 import { parsePrunePlan } from '../../core/prune/prune-plan-schema';
@@ -14,14 +14,14 @@ import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
-import { readBudget, searchOptionTypes, searchUsage } from '../search-options';
+import { readBudget, readSearchSettings, searchOptionTypes, searchUsage } from '../search-options';
 import type { Terminal } from '../terminal';
 import { runProfile } from './profile';
 
 export const prune: Command = {
   name: 'prune',
   usage: `MODEL (--plan FILE | --ratio R | --remove N) --out DIR [--format ${outputFormats.join('|')}]
-    [--overwrite] [--json] ${runUsage}
+    [--dialect ${dialectNames.join('|')}] [--overwrite] [--json] ${runUsage}
   without a plan, as profile:
     ${searchUsage}`,
   summary: 'Write a smaller model without the removed sublayers, and check it.',
@@ -31,6 +31,7 @@ export const prune: Command = {
     plan: { type: 'string' },
     out: { type: 'string' },
     format: { type: 'string' },
+    dialect: { type: 'string' },
     overwrite: { type: 'boolean' },
     json: { type: 'boolean' },
   },
@@ -40,6 +41,7 @@ export const prune: Command = {
       throw new UsageError('Say with --out where the new folder is to be.');
     }
     const format = args.choice('format', outputFormats, undefined);
+    const dialect = args.choice('dialect', dialectNames, undefined);
     const overwrite = args.flag('overwrite');
     const { plan, model, profile } = await planFor(args, context);
     const result = await applyPlan(
@@ -48,6 +50,7 @@ export const prune: Command = {
         plan,
         out,
         ...(format === undefined ? {} : { format }),
+        ...(dialect === undefined ? {} : { dialect }),
         overwrite,
         ...readRunOptions(args),
       },
@@ -81,7 +84,8 @@ async function planFor(
     const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
     return { plan, model };
   }
-  requireWritable((await openModel(args.model())).summary.path);
+  const { level } = readSearchSettings(args);
+  await requireWritable(args.model(), args.choice('format', outputFormats, undefined), level);
   const profile = await runProfile(args, context, undefined);
   return { plan: planOf(profile, args.model()), model: args.model(), profile };
 }
@@ -109,7 +113,7 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
-    `Checked: logits of the written model differ by ${verification.relativeError.toExponential(1)} on ${verification.tokens} tokens`,
+    `Checked: the output of the written model differs by ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
   );
   terminal.print(result.loadsWith);
   terminal.print(result.path);

@@ -102,3 +102,13 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map([
   [35, blocks('TQ2_0')],
   [39, blocks('MXFP4')],
 ]);
+
+/** The number of a type that {@link ggmlTypes} has. */
+export function ggmlTypeNumber(dtype: string): number {
+  for (const [number, type] of ggmlTypes) {
+    if (type.dtype === dtype) {
+      return number;
+    }
+  }
+  throw new Error(`${dtype} is no type of ggml`);
+}

@@ -34,6 +34,11 @@ const fixedTypes: ReadonlyMap<
   [12, { bytes: 8, read: (b) => b.readDoubleLE() }],
 ]);
 
+/** Bytes of an element of a list, or undefined where they differ. */
+export function ggufElementBytes(type: number): number | undefined {
+  return type === boolType ? 1 : fixedTypes.get(type)?.bytes;
+}
+
 /** Longest text of one value, such as a chat template, in bytes. */
 const maxStringBytes = 1 << 24;
 /** Lists of lists are allowed, but no file is known that has them. */
@@ -70,7 +75,7 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
   const elementType = await reader.uint32();
   const length = await reader.size64('number of elements');
   const offset = reader.position;
-  const bytes = elementType === boolType ? 1 : fixedTypes.get(elementType)?.bytes;
+  const bytes = ggufElementBytes(elementType);
   if (bytes !== undefined) {
     reader.skip(bytes * length);
   } else if (elementType === stringType) {

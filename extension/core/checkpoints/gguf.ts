@@ -18,11 +18,21 @@ const maxKeyBytes = 65_535;
 const defaultAlignment = 32;
 const maxAlignment = 1 << 20;
 
+/** Bytes of a key and its value. */
+interface GgufEntry {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** The header of a GGUF file, validated. */
 export interface GgufHeader {
   /** Absolute path, links resolved. */
   readonly file: string;
   readonly version: number;
+  /** Multiple that the data of every tensor begins at, in bytes. */
+  readonly alignment: number;
+  /** Where each key lies with its value, in the order of the file. */
+  readonly entries: ReadonlyMap<string, GgufEntry>;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   /** Shapes as of numpy, the outermost size first; the file has them the other way round. */
   readonly tensors: readonly LazyTensor[];
@@ -40,12 +50,15 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
     const tensorCount = await readCount(reader, 'tensors', maxTensors);
     const keyCount = await readCount(reader, 'keys', maxKeys);
     const metadata = new Map<string, GgufValue>();
+    const entries = new Map<string, GgufEntry>();
     for (let i = 0; i < keyCount; i++) {
+      const offset = reader.position;
       const key = await reader.string('key', maxKeyBytes);
       if (metadata.has(key)) {
         throw reader.fault('The key occurs twice.', key);
       }
       metadata.set(key, await readGgufValue(reader, key));
+      entries.set(key, { offset, length: reader.position - offset });
     }
     const alignment = alignmentOf(metadata, reader);
     const infos: TensorInfo[] = [];
@@ -60,7 +73,7 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
     }));
     checkNames(tensors, reader);
     checkLayout(tensors, reader, dataStart, alignment, size);
-    return { file, version, metadata, tensors };
+    return { file, version, alignment, entries, metadata, tensors };
   });
 }
 
@@ -185,7 +198,7 @@ function checkLayout(
   }
 }
 
-function align(position: number, alignment: number): number {
+export function align(position: number, alignment: number): number {
   return Math.ceil(position / alignment) * alignment;
 }
 

@@ -26,8 +26,12 @@ export const dtypeBits = {
 } as const;
 export type SafetensorsDType = keyof typeof dtypeBits;
 
-/** Element types of safetensors files, and the block formats of GGUF files. */
-export type DType = SafetensorsDType | GgmlDType;
+/** Forms of matrices that several tensors stand for together, see {@link PackedWeight}. */
+export const packedDTypes = ['GPTQ', 'AWQ'] as const;
+export type PackedDType = (typeof packedDTypes)[number];
+
+/** Element types of safetensors files, block formats of GGUF files, and packed forms. */
+export type DType = SafetensorsDType | GgmlDType | PackedDType;
 
 /** Element types that models can be run in; the others are only listed. */
 export const runnableDTypes: ReadonlySet<DType> = new Set<DType>([
@@ -35,7 +39,27 @@ export const runnableDTypes: ReadonlySet<DType> = new Set<DType>([
   'F16',
   'BF16',
   ...dequantizedDTypes,
+  ...packedDTypes,
 ]);
+
+/**
+ * A matrix [out, in] whose numbers of few bits share words: (number − zero) · scale, with one zero
+ * and one scale for each output and group of inputs.
+ */
+export interface PackedWeight {
+  readonly dtype: PackedDType;
+  readonly bits: number;
+  /** GPTQ: [in · bits / 32, out]; AWQ: [in, out · bits / 32]. */
+  readonly numbers: LazyTensor;
+  /** [groups, out · bits / 32] */
+  readonly zeros: LazyTensor;
+  /** What was taken from the zeros before they were stored. */
+  readonly zeroOffset: number;
+  /** [groups, out] */
+  readonly scales: LazyTensor;
+  /** Group of each input [in]; where absent, groups are equal runs of inputs. */
+  readonly groups?: LazyTensor;
+}
 
 /** A tensor that stays in its file: where its bytes lie and how to read them. */
 export interface LazyTensor {
@@ -53,6 +77,10 @@ export interface LazyTensor {
    * the query and key projections of llama models; they are put back in order when emitted.
    */
   readonly interleavedHeads?: number;
+  /** Name of the stored tensor, where this is one of its slices. */
+  readonly sliceOf?: string;
+  /** Set where other tensors stand for this one; `length` is then that of all of them. */
+  readonly packed?: PackedWeight;
 }
 
 /** Named tensors of one or more files. */

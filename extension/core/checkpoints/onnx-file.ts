@@ -36,8 +36,10 @@ export interface OnnxFile {
   readonly graph: GraphProto;
   /** Where tensors of attributes and nested graphs have their data in the .onnx file. */
   readonly payloads: ScannedModel['payloads'];
-  /** Initializers of the main graph, by name. */
+  /** Initializers of the main graph, by name; weights in Constant nodes count as such. */
   readonly initializers: ReadonlyMap<string, OnnxInitializer>;
+  /** How many Constant nodes became initializers. */
+  readonly liftedConstants: number;
   /** The .onnx file and its data files. */
   readonly files: readonly string[];
 }
@@ -62,6 +64,7 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     const folder = await realpath(dirname(resolve(path)));
     const external = new ExternalFiles(path, file, folder);
     const initializers = new Map<string, OnnxInitializer>();
+    const liftedConstants = liftConstants(graph, scanned);
     for (const tensor of graph.initializer) {
       checkName(tensor.name, path);
       if (initializers.has(tensor.name)) {
@@ -80,8 +83,27 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     }
     const files = [...new Set([file, ...external.files])];
     const { model, payloads } = scanned;
-    return { path: file, model, graph, payloads, initializers, files };
+    return { path: file, model, graph, payloads, initializers, liftedConstants, files };
   });
+}
+
+/** Some exporters put weights into Constant nodes; as initializers they stay in the file. */
+function liftConstants(graph: GraphProto, { payloads }: ScannedModel): number {
+  const before = graph.node.length;
+  graph.node = graph.node.filter(({ opType, domain, attribute, output: [name] }) => {
+    const tensor = attribute.find((one) => one.name === 'value')?.t;
+    if (opType !== 'Constant' || domain !== '' || name === undefined || tensor === undefined) {
+      return true;
+    }
+    const isWeight = tensor.dims.length > 0 && dataTypeName(tensor.dataType).startsWith('F');
+    if (!isWeight && payloads.get(tensor)?.stripped !== true) {
+      return true;
+    }
+    tensor.name = name;
+    graph.initializer.push(tensor);
+    return false;
+  });
+  return before - graph.node.length;
 }
 
 interface Place {

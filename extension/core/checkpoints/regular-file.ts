@@ -39,6 +39,31 @@ export async function withRegularFile<T>(
   }
 }
 
+/**
+ * Reads a whole file of at most `most` bytes into memory of its own.
+ * @param remedy what to do about a larger file
+ * @throws UserError naming the file when it is missing or larger.
+ */
+export async function readWholeFile(path: string, most: number, remedy?: string): Promise<Buffer> {
+  return withRegularFile(path, async ({ handle, size }) => {
+    if (size > most) {
+      throw new UserError(`The file has ${size} bytes, more than the ${most} expected.`, {
+        file: path,
+        ...(remedy === undefined ? {} : { remedy }),
+      });
+    }
+    const bytes = Buffer.alloc(size);
+    let end = 0;
+    for (let read = 1; read > 0 && end < size; end += read) {
+      const length = Math.min(readBytesAtOnce, size - end);
+      ({ bytesRead: read } = await handle.read(bytes, end, length, end));
+    }
+    return bytes.subarray(0, end);
+  });
+}
+
+/** A single read takes less than 2 GiB. */
+const readBytesAtOnce = 2 ** 30;
 /** Longest text that {@link readSmallText} reads, in bytes. */
 const maxTextBytes = 100_000_000;
 
@@ -47,16 +72,10 @@ const maxTextBytes = 100_000_000;
  * @throws UserError naming the file when it is missing, too large or not UTF-8.
  */
 export async function readSmallText(path: string): Promise<string> {
-  return withRegularFile(path, async ({ handle, size }) => {
-    if (size > maxTextBytes) {
-      throw new UserError(`The file has ${size} bytes, more than the ${maxTextBytes} expected.`, {
-        file: path,
-      });
-    }
-    try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(await handle.readFile());
-    } catch {
-      throw new UserError('The file is not UTF-8 text.', { file: path });
-    }
-  });
+  const bytes = await readWholeFile(path, maxTextBytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError('The file is not UTF-8 text.', { file: path });
+  }
 }

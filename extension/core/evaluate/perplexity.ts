@@ -1,7 +1,7 @@
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { negativeLogLikelihood } from '../runtime/negative-log-likelihood';
+import { negativeLogLikelihood, requireNextTokens } from '../runtime/negative-log-likelihood';
 import { explainNonFinite } from '../runtime/non-finite';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
@@ -35,6 +35,7 @@ export async function evaluatePerplexity(
   options: PerplexityOptions,
   watcher: Watcher,
 ): Promise<Evaluation> {
+  requireNextTokens(executor.model);
   const { name, path, maxPositions } = executor.model.summary;
   const removed = options.removed ?? new Set();
   const length = Math.min(

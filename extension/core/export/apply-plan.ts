@@ -5,6 +5,7 @@ import type { PrunePlan } from '../prune/prune-plan';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
+import type { DialectName } from './dialects';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { writePrunedModel } from './write-pruned-model';
 
@@ -15,6 +16,7 @@ export interface PlanApplication {
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
+  readonly dialect?: DialectName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -46,6 +48,7 @@ export async function applyPlan(
       removed: removed.map(({ id }) => id),
       out,
       ...(format === undefined ? {} : { format }),
+      ...(application.dialect === undefined ? {} : { dialect: application.dialect }),
       overwrite,
       device,
       memoryBytes,

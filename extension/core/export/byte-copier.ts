@@ -13,6 +13,8 @@ export interface ByteRange {
   readonly file: string;
   readonly offset: number;
   readonly length: number;
+  /** Whether as many zeros are written instead. */
+  readonly zeros?: boolean;
 }
 
 /** Copies byte ranges through one buffer; reports progress and can be cancelled between chunks. */
@@ -35,18 +37,11 @@ export class ByteCopier {
   ): Promise<void> {
     let to = position;
     for (const range of joinAdjacent(ranges)) {
-      const source = await this.source(range.file);
+      const source = range.zeros === true ? undefined : await this.source(range.file);
       for (let copied = 0; copied < range.length;) {
         await checkpoint(this.context.cancellation);
         const wanted = Math.min(chunkBytes, range.length - copied);
-        const { bytesRead } = await source
-          .read(this.buffer, 0, wanted, range.offset + copied)
-          .catch((error: unknown) => {
-            throw unreadable(range.file, `It cannot be read: ${(error as Error).message}.`);
-          });
-        if (bytesRead === 0) {
-          throw unreadable(range.file, 'The file became shorter while it was being copied.');
-        }
+        const bytesRead = await this.fill(source, range, copied, wanted);
         await writeAll(target, path, this.buffer.subarray(0, bytesRead), to);
         copied += bytesRead;
         to += bytesRead;
@@ -59,6 +54,28 @@ export class ByteCopier {
         });
       }
     }
+  }
+
+  /** Reads into the buffer; gives how many bytes came. */
+  private async fill(
+    source: FileHandle | undefined,
+    { file, offset }: ByteRange,
+    copied: number,
+    wanted: number,
+  ): Promise<number> {
+    if (source === undefined) {
+      this.buffer.fill(0, 0, wanted);
+      return wanted;
+    }
+    const { bytesRead } = await source
+      .read(this.buffer, 0, wanted, offset + copied)
+      .catch((error: unknown) => {
+        throw unreadable(file, `It cannot be read: ${(error as Error).message}.`);
+      });
+    if (bytesRead === 0) {
+      throw unreadable(file, 'The file became shorter while it was being copied.');
+    }
+    return bytesRead;
   }
 
   public async close(): Promise<void> {
@@ -119,7 +136,8 @@ function joinAdjacent(ranges: readonly ByteRange[]): ByteRange[] {
   const joined: ByteRange[] = [];
   for (const range of ranges) {
     const last = joined.at(-1);
-    if (last?.file === range.file && last.offset + last.length === range.offset) {
+    const isSame = last?.file === range.file && last.zeros === range.zeros;
+    if (isSame && last.offset + last.length === range.offset) {
       joined[joined.length - 1] = { ...last, length: last.length + range.length };
     } else {
       joined.push(range);

@@ -2,8 +2,10 @@ import { basename, extname, join } from 'node:path';
 import type { JobContext } from '../jobs/job';
 import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { runWholeGraph } from '../runtime/whole-graph';
+import { countParameters } from '../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { planOnnxData, writeOnnx } from './onnx-writer';
+import { describeGraphLoading } from './preview-file';
 import type { Removal } from './removal';
 import type { WeightWriter } from './weight-writers';
 
@@ -25,7 +27,8 @@ export async function graphWriter(
   };
   return {
     bytes: planOnnxData(graph).bytes,
-    loadsWith: `ONNX Runtime: ${names.graph} with ${names.data} beside it; inputs and outputs are named as before.`,
+    parameters: countParameters(graph.initializers),
+    loadsWith: describeGraphLoading(names.graph, names.data),
     texts: {},
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
     output: async (folder, input) => {

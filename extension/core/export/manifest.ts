@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { version } from '../../../package.json';
-import type { ModelSummary } from '../models/model-summary';
+import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import { onnxRuntimeVersion } from '../runtime/version';
 import type { OutputFormat, PruneResult } from './prune-result';
 import type { Removal } from './removal';
@@ -25,6 +25,8 @@ export interface Manifest {
   readonly removed: readonly string[];
   readonly result: {
     readonly format: OutputFormat;
+    /** How config.json says what is gone. */
+    readonly dialect?: string;
     readonly loadsWith: string;
     readonly parameters: number;
     /** Source block of each block, in order. */
@@ -50,10 +52,13 @@ export interface Manifest {
 export async function describeResult(
   source: ModelSummary,
   removal: Removal,
-  result: Pick<PruneResult, 'format' | 'loadsWith' | 'parametersAfter' | 'verification'>,
+  result: Pick<
+    PruneResult,
+    'format' | 'dialect' | 'loadsWith' | 'parametersAfter' | 'verification'
+  >,
 ): Promise<Manifest> {
   const earlier = await readManifest(source.path);
-  const { format, loadsWith, parametersAfter, verification } = result;
+  const { format, dialect, loadsWith, parametersAfter, verification } = result;
   return {
     format: 'espalier.manifest',
     version: 1,
@@ -68,12 +73,15 @@ export async function describeResult(
     removed: removal.removed,
     result: {
       format,
+      ...(dialect === undefined ? {} : { dialect }),
       loadsWith,
       parameters: parametersAfter,
       sourceBlocks: removal.blocks,
       absent: removal.absent,
-      keyValueCaches: removal.kept.flatMap(({ id, kind }) => (kind === 'attention' ? [id] : [])),
-      ...(format === 'onnx'
+      keyValueCaches: removal.kept.flatMap((sublayer) =>
+        keepsCache(sublayer) ? [sublayer.id] : [],
+      ),
+      ...(format === 'onnx' && source.sublayers.some(keepsCache)
         ? {
             note: 'num_hidden_layers of config.json counts the key/value caches, which is what runtimes of ONNX models read it for.',
           }
@@ -89,8 +97,13 @@ export async function describeResult(
   };
 }
 
-/** The manifest of a folder that Espalier wrote; a damaged one is passed over. */
-async function readManifest(folder: string): Promise<unknown> {
+function keepsCache({ kvBytesPerToken }: SublayerSummary): boolean {
+  return kvBytesPerToken > 0;
+}
+
+/** The manifest of a model that Espalier wrote; a damaged one is passed over. */
+async function readManifest(model: string): Promise<unknown> {
+  const folder = /\.(?:gguf|onnx)$/i.test(model) ? dirname(model) : model;
   try {
     return JSON.parse(await readFile(join(folder, manifestName), 'utf8')) as unknown;
   } catch {

@@ -1,30 +1,58 @@
 import { knownArchitecture } from '../models/architectures';
 import type { Architecture } from '../models/architecture';
+import { knownEncoder } from '../models/encoders/encoder-architectures';
+import { headForm, prunedClassPrefix } from '../models/encoders/encoder-layout';
+import { baseModelType } from '../models/model-config';
 
 /** Name of the Python module that is written beside models of which single sublayers are gone. */
 export const modellingModule = 'modeling_espalier';
 
-/** Python classes for one family. */
+/** Python classes for one model. */
 export interface ModellingClasses {
   readonly stockConfig: string;
   readonly stockModel: string;
+  /** The class of transformers that finds the model's. */
+  readonly autoModel: string;
   readonly config: string;
   readonly model: string;
 }
 
+/** Fields of a config.json that name classes. */
+export interface NamedClasses {
+  readonly model_type?: unknown;
+  readonly architectures?: unknown;
+}
+
 /** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
-export function modellingClasses(modelType: string): ModellingClasses {
+export function modellingClasses(config: NamedClasses): ModellingClasses {
+  const modelType = baseModelType(String(config.model_type));
+  const encoder = knownEncoder(modelType);
+  if (encoder !== undefined) {
+    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
+    const stockModel = head?.class ?? encoder.classes.model;
+    return own(encoder.classes.config, stockModel, head?.auto ?? 'AutoModel');
+  }
   const family = modelType.charAt(0).toUpperCase() + modelType.slice(1);
-  const { config: stockConfig, model: stockModel } = knownArchitecture(modelType)?.classes ?? {
-    config: `${family}Config`,
-    model: `${family}ForCausalLM`,
-  };
+  const classes = knownArchitecture(modelType)?.classes;
+  return own(
+    classes?.config ?? `${family}Config`,
+    classes?.model ?? `${family}ForCausalLM`,
+    'AutoModelForCausalLM',
+  );
+}
+
+function own(stockConfig: string, stockModel: string, autoModel: string): ModellingClasses {
   return {
     stockConfig,
     stockModel,
-    config: `Espalier${stockConfig}`,
-    model: `Espalier${stockModel}`,
+    autoModel,
+    config: `${prunedClassPrefix}${stockConfig}`,
+    model: `${prunedClassPrefix}${stockModel}`,
   };
+}
+
+function namesIn(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
 }
 
 /** Modules of a decoder layer that belong to one branch. */
@@ -38,7 +66,7 @@ const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
 /** Norms inside the module of the branch go with it. */
 function branchModules(
-  branch: { readonly norm?: string; readonly postNorm?: string },
+  branch: { readonly norm?: string | undefined; readonly postNorm?: string },
   linears: readonly string[],
 ): BranchModules {
   return {
@@ -47,12 +75,15 @@ function branchModules(
   };
 }
 
+/** A norm that both branches read stays as long as one of them does. */
 function modulesOf(family: Architecture): Record<'attention' | 'feedforward', BranchModules> {
+  const isShared = family.attention.norm === family.feedforward.norm;
+  const norm = isShared ? { norm: undefined } : {};
   const { attention, feedforward } = family;
   const inputs = feedforward.gateUp;
   return {
-    attention: branchModules(attention, [attention.output]),
-    feedforward: branchModules(feedforward, [
+    attention: branchModules({ ...attention, ...norm }, [attention.output]),
+    feedforward: branchModules({ ...feedforward, ...norm }, [
       ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
       feedforward.down,
     ]),
@@ -65,24 +96,43 @@ function layersPath({ outer: { prefixes, blocks } }: Architecture): string {
 }
 
 /** Python lines, each indented by `indent` spaces after the first. */
-const lines = (texts: readonly string[], indent: number): string =>
+export const pythonLines = (texts: readonly string[], indent: number): string =>
   texts.join(`\n${' '.repeat(indent)}`);
+
+/** Python that lets transformers 5 read tensors under older names into a class of ours. */
+export function registration(modelType: string, stockModel: string, model: string): string {
+  return `try:  # transformers 5 renames tensors of older checkpoints by the class of the model or by its type
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping as conversion_of
+    from transformers.conversion_mapping import register_checkpoint_conversion_mapping as register
+
+    conversion = conversion_of("${stockModel}") or conversion_of("${modelType}")
+    if conversion is not None:
+        register("${model}", conversion, overwrite=True)
+except ImportError:
+    pass`;
+}
 
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
  * out. Key/value caches are counted over the attention sublayers that remain, since transformers
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
-export function modellingFile(modelType: string): string {
-  const { stockConfig, stockModel, config, model } = modellingClasses(modelType);
-  const family = knownArchitecture(modelType);
-  if (family === undefined) {
-    throw new Error(`no family ${modelType}, which was to be refused on opening`);
-  }
+export function modellingFile(family: Architecture): string {
+  const { modelType } = family;
+  const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const { attention, feedforward } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
+  const [feedforwardModule = ''] = feedforward.parts;
+  // transformers 4 has another module there, whose weights would go missing without a word.
+  const needed =
+    family.experts === undefined
+      ? ''
+      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${layersPath(family)}):\n            raise ImportError("this file needs transformers 5 or later")`;
+  const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
+    .map((kind) => `config.lacks(block, "${kind}")`)
+    .join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
-    lines(
+    pythonLines(
       [
         ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
         ...parts.map((part) => `layer.${part} = ${substitute}()`),
@@ -94,6 +144,7 @@ export function modellingFile(modelType: string): string {
 
 import copy
 
+import torch
 from torch import nn
 from transformers import ${stockConfig}, ${stockModel}
 
@@ -122,12 +173,15 @@ class ${config}(${stockConfig}):
 
 class NoAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
-        return hidden_states.new_zeros(()), None
+        return torch.zeros_like(hidden_states), None
 
 
 class NoFeedforward(nn.Module):
     def forward(self, hidden_states):
-        return hidden_states.new_zeros(())
+        return torch.zeros_like(hidden_states)
+
+
+${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
@@ -135,7 +189,7 @@ class ${model}(${stockModel}):
     config: ${config}
 
     def __init__(self, config):
-        super().__init__(config)
+        super().__init__(config)${needed}
         caches = 0
         for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):
@@ -143,7 +197,7 @@ class ${model}(${stockModel}):
             else:
                 layer.${attentionModule}.layer_idx = caches
                 caches += 1
-            if config.lacks(block, "feedforward"):
+            if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}
 `;
 }

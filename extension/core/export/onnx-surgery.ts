@@ -5,14 +5,13 @@ import type { OnnxModel } from '../models/onnx/onnx-model';
 import { removeBranches } from '../models/onnx/removal-nodes';
 import type { RemainingGraph } from '../models/onnx/removal-nodes';
 import { StoredGraph } from '../models/onnx/stored-graph';
-import { normalizationNodes } from '../onnx/normalization-nodes';
+import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
   TensorProto_DataType as DataType,
 } from '../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
-import type { OnnxSource } from './onnx-writer';
 
 /**
  * The graph of a model without some of its branches: nodes, weights, inputs and outputs that only
@@ -21,7 +20,7 @@ import type { OnnxSource } from './onnx-writer';
 export async function removeFromGraph(
   model: OnnxModel,
   removed: ReadonlySet<number>,
-): Promise<OnnxSource> {
+): Promise<StoredGraph> {
   const { file, index } = model;
   const branches = model.branches.filter((_, i) => removed.has(i));
   const remaining = removeBranches(index, branches);
@@ -36,6 +35,9 @@ export async function removeFromGraph(
     const [add, norm] = parts;
     if (!parts.some(wanted)) {
       return [];
+    }
+    if (norm !== undefined && add !== undefined && !wanted(norm)) {
+      return sumNodes(add.inputs.map(remaining.resolve), add.outputs[0] ?? '');
     }
     const copy = renameInputs(proto, remaining.resolve);
     const sumIsGone = norm !== undefined && add !== undefined && removedSum(add, remaining);

@@ -1,5 +1,5 @@
 /** Forms in which a pruned model can be written. */
-export const outputFormats = ['safetensors', 'onnx'] as const;
+export const outputFormats = ['safetensors', 'onnx', 'gguf'] as const;
 export type OutputFormat = (typeof outputFormats)[number];
 
 /** What writing a pruned model did, and how it was checked. */
@@ -7,6 +7,8 @@ export interface PruneResult {
   /** Absolute path of the new folder. */
   readonly path: string;
   readonly format: OutputFormat;
+  /** How a Hugging Face folder says what is gone. */
+  readonly dialect?: string;
   /** How other tools load it, as a sentence. */
   readonly loadsWith: string;
   /** Sublayer ids of the source model that are gone. */
@@ -21,9 +23,19 @@ export interface PruneResult {
     /** max |a − b| / max |a| over the logits compared. */
     readonly relativeError: number;
     readonly tolerance: number;
-    /** Number of tokens whose logits were compared. */
+    /** Number of tokens whose logits were compared, or of examples. */
     readonly tokens: number;
+    /** Present where the model was run on examples of its inputs. */
+    readonly examples?: boolean;
   };
   /** Files written, relative to `path`, with their sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
+}
+
+/** What was compared, such as `64 tokens`. */
+export function describeCompared({
+  tokens,
+  examples,
+}: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
+  return examples === true ? `${tokens} random example` : `${tokens} tokens`;
 }

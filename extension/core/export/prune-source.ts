@@ -1,20 +1,25 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { readGgufHeader } from '../checkpoints/gguf';
 import { isGguf, locateModel } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import type { JobContext } from '../jobs/job';
+import { EncoderModel } from '../models/encoders/encoder-model';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { openModel } from '../models/open-model';
+import type { SearchSettings } from '../prune/options';
 import { UserError } from '../user-error';
 import { graphWriter } from './graph-writer';
 import type { OutputFormat } from './prune-result';
+import { requireConfigRewritable } from './pruned-config';
+import { wholeBlocksOnly } from './removal';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
-import type { VerificationOptions } from './verify';
-import { onnxWriter, safetensorsWriter } from './weight-writers';
-import type { WeightWriter } from './weight-writers';
+import { ggufWriter } from './gguf-form';
+import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
+import type { CheckpointSource, WeightWriter, WriteOptions } from './weight-writers';
 
 /** A model that is written anew, and the forms that it can take. */
 export interface PruneSource {
@@ -32,13 +37,13 @@ export interface PruneSource {
 
 type CreateWriter = (
   removal: Removal,
-  options: VerificationOptions & { readonly maxShardBytes?: number },
+  options: WriteOptions,
   context: JobContext,
 ) => Promise<WeightWriter>;
 
 /**
  * Opens a model to write it anew.
- * @throws UserError where it can be measured only.
+ * @throws UserError where it cannot be opened.
  */
 export async function openSource(modelPath: string): Promise<PruneSource> {
   const model = await openModel(modelPath);
@@ -54,14 +59,24 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
       writers: [['onnx', async (removal, _, context) => graphWriter(model, removal, context)]],
     };
   }
-  requireWritable(path);
-  const { emitter } = model;
-  if (emitter === undefined) {
-    throw new Error('a model in safetensors emits itself');
+  if (isGguf(path)) {
+    const header = await readGgufHeader(path);
+    return {
+      model,
+      path,
+      files: model.files,
+      folder: dirname(path),
+      // The file holds its tokenizer and settings itself.
+      sideFiles: () => Promise.resolve({ files: [], folders: [], leftBehind: [] }),
+      writers: [['gguf', async (...how) => ggufWriter(model, header, ...how)]],
+    };
   }
   const { weights, config } = await locateModel(modelPath);
   const checkpoint = await openSafetensors(weights);
-  const parts = { model, emitter, checkpoint, configText: await readFile(config, 'utf8') };
+  const parts = { checkpoint, configText: await readFile(config, 'utf8') };
+  const requireRewritable = (removal: Removal): void => {
+    requireConfigRewritable(parts.configText, config, removal.blocks);
+  };
   return {
     model,
     path,
@@ -71,12 +86,35 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
     writers: [
       [
         'safetensors',
-        (removal, options, context) =>
-          Promise.resolve(safetensorsWriter(parts, removal, options, context)),
+        (removal, options, context) => {
+          requireRewritable(removal);
+          return Promise.resolve(safetensorsWriter({ ...parts, model }, removal, options, context));
+        },
       ],
-      ['onnx', (removal, _, context) => Promise.resolve(onnxWriter(parts, removal, context))],
+      [
+        'onnx',
+        (removal, _, context) => {
+          requireRewritable(removal);
+          return Promise.resolve(toOnnx(model, parts, removal, context));
+        },
+      ],
     ],
   };
+}
+
+function toOnnx(
+  model: LayeredModel,
+  parts: Omit<CheckpointSource, 'model'>,
+  removal: Removal,
+  context: JobContext,
+): WeightWriter {
+  if (model instanceof EncoderModel) {
+    return encoderOnnxWriter({ ...parts, model }, removal, context);
+  }
+  if (model.emitter === undefined) {
+    throw new Error('a decoder in safetensors emits itself');
+  }
+  return onnxWriter({ ...parts, model }, model.emitter, removal, context);
 }
 
 /**
@@ -100,14 +138,18 @@ export function chooseWriter(
 }
 
 /**
- * Refuses models that can be measured only, so that nobody waits for a search in vain.
+ * Refuses what could not be written, so that nobody waits for a search in vain.
  * @throws UserError with the remedy.
  */
-export function requireWritable(modelPath: string): void {
-  if (isGguf(modelPath)) {
-    throw new UserError('A model in a GGUF file can be measured, but not written anew.', {
-      file: modelPath,
-      remedy: 'Prune its Hugging Face folder (safetensors), and convert the result to GGUF.',
-    });
+export async function requireWritable(
+  modelPath: string,
+  format: OutputFormat | undefined,
+  level: SearchSettings['level'],
+): Promise<void> {
+  const source = await openSource(modelPath);
+  const { path, architecture } = source.model.summary;
+  chooseWriter(source, format);
+  if (isGguf(path) && level !== 'block') {
+    throw wholeBlocksOnly(path, architecture, `the search removes at the level ${level}`);
   }
 }

@@ -1,8 +1,10 @@
 import { applyEdits, format, modify } from 'jsonc-parser';
 import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
-import { prunedTypePrefix } from '../models/open-model';
+import { baseModelType, prunedTypePrefix } from '../models/model-config';
+import { UserError } from '../user-error';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { layOutRemoval } from './removal';
 
@@ -42,22 +44,17 @@ export function previewPrunedConfig(
   return {
     before,
     after: rewriteConfig(before, { blocks, absent }),
-    loadsWith: describeLoading(summary.architecture, absent.length > 0),
+    loadsWith: describeLoading(configText, absent.length > 0),
   };
 }
 
 /** How transformers loads a pruned folder, as a sentence. */
-export function describeLoading(modelType: string, withModellingFile: boolean): string {
+export function describeLoading(configText: string, withModellingFile: boolean): string {
+  const config = JSON.parse(configText) as Json;
+  const load = `${modellingClasses(config).autoModel}.from_pretrained`;
   return withModellingFile
-    ? `transformers: AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
-    : `Any tool that loads ${baseModelType(modelType)} models, such as transformers: AutoModelForCausalLM.from_pretrained(folder).`;
-}
-
-/** `model_type` before Espalier pruned the model. */
-export function baseModelType(modelType: string): string {
-  return modelType.startsWith(prunedTypePrefix)
-    ? modelType.slice(prunedTypePrefix.length)
-    : modelType;
+    ? `transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
+    : `Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
 }
 
 /** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
@@ -88,6 +85,8 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...perLayerLists(config, blocks),
     ...layerTypes(config, blocks),
     ...windowedFrom(config, blocks),
+    ...quantization(config, blocks),
+    ...denseBlocks(config, blocks),
     ...loading(config, absent.length > 0),
     espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
   };
@@ -98,14 +97,16 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
-  const family = knownArchitecture(baseModelType(String(config['model_type'])));
-  return family?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  return familyOf(config)?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+function familyOf(config: Json): Architecture | undefined {
+  return knownArchitecture(baseModelType(String(config['model_type'])));
 }
 
 /** Layer types that the family derives from a block's number are written down where numbers change. */
 function layerTypes(config: Json, blocks: readonly number[]): Json {
-  const family = knownArchitecture(baseModelType(String(config['model_type'])));
-  const typeOf = family?.defaultLayerType;
+  const typeOf = familyOf(config)?.defaultLayerType;
   if (typeOf === undefined || Array.isArray(config['layer_types'])) {
     return {};
   }
@@ -119,6 +120,7 @@ function perLayerLists(config: Json, blocks: readonly number[]): Json {
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       entry[0].includes('layer') &&
+      entry[0] !== 'mlp_only_layers' &&
       Array.isArray(entry[1]) &&
       entry[1].length === config[blockCountField(config)],
   );
@@ -139,11 +141,68 @@ function windowedFrom(config: Json, blocks: readonly number[]): Json {
   return { max_window_layers: blocks.filter((block) => block < first).length };
 }
 
+/** Modules that a quantization method is told to treat otherwise are named by block. */
+function quantization(config: Json, blocks: readonly number[]): Json {
+  const fields = config['quantization_config'];
+  if (typeof fields !== 'object' || fields === null) {
+    return {};
+  }
+  const named = Object.entries(fields).map(([field, value]): [string, unknown] => [
+    field,
+    Array.isArray(value) ? value.flatMap((name) => renumbered(name, blocks)) : value,
+  ]);
+  return { quantization_config: Object.fromEntries(named) };
+}
+
+/** `model.layers.3.mlp` in the new numbering; nothing where the block is gone. */
+function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
+  const [, before, number, after] =
+    typeof name === 'string' ? (/^((?:.*\.)?(?:layers|h)\.)(\d+)(\..*)?$/.exec(name) ?? []) : [];
+  if (number === undefined) {
+    return [name];
+  }
+  const block = blocks.indexOf(Number(number));
+  return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
+}
+
+/**
+ * Refuses a removal after which rules of config.json would mean other blocks.
+ * @throws UserError naming the field.
+ */
+export function requireConfigRewritable(
+  text: string,
+  file: string,
+  blocks: readonly number[],
+): void {
+  const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
+  const renumbers = blocks.some((source, block) => source !== block);
+  if (renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))) {
+    throw new UserError('Rules for single modules may name blocks by number, which would change.', {
+      file,
+      field: 'quantization_config.dynamic',
+      remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+    });
+  }
+}
+
+/** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
+function denseBlocks(config: Json, blocks: readonly number[]): Json {
+  const isSparse = familyOf(config)?.experts?.isSparse;
+  if (
+    isSparse === undefined ||
+    blocks.every((source, block) => isSparse(config, source) === isSparse(config, block))
+  ) {
+    return {};
+  }
+  const dense = blocks.flatMap((source, block) => (isSparse(config, source) ? [] : [block]));
+  return { mlp_only_layers: dense, decoder_sparse_step: 1 };
+}
+
 /** What decides which class loads the folder. */
 function loading(config: Json, withModellingFile: boolean): Json {
   const type = String(config['model_type']);
   const base = baseModelType(type);
-  const classes = modellingClasses(base);
+  const classes = modellingClasses(config);
   const map = (config['auto_map'] ?? {}) as Json;
   if (withModellingFile) {
     const others = Object.entries(map).filter(([name]) => !/^Auto(?:Config|Model)/.test(name));
@@ -152,7 +211,7 @@ function loading(config: Json, withModellingFile: boolean): Json {
       architectures: [classes.model],
       auto_map: {
         AutoConfig: `${modellingModule}.${classes.config}`,
-        AutoModelForCausalLM: `${modellingModule}.${classes.model}`,
+        [classes.autoModel]: `${modellingModule}.${classes.model}`,
         ...Object.fromEntries(others),
       },
     };

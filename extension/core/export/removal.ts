@@ -13,19 +13,18 @@ export interface Removal {
   readonly absent: readonly string[];
 }
 
-const kinds = ['attention', 'feedforward'] as const;
-
 /** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
 export function layOutRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
   const asked = new Set(removed);
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
-  const keptIds = new Set(kept.map(({ id }) => id));
   const blocks = [...new Set(kept.map(({ block }) => block))];
+  const lacking = [...gone.map(({ id }) => id), ...(summary.absent ?? [])];
   const absent = blocks.flatMap((source, block) =>
-    kinds.flatMap((kind) =>
-      keptIds.has(`block.${source}.${kind}`) ? [] : `block.${block}.${kind}`,
-    ),
+    lacking
+      .filter((id) => id.startsWith(`block.${source}.`))
+      .map((id) => id.replace(/^block\.\d+/, `block.${block}`))
+      .sort(),
   );
   return { removed: gone.map(({ id }) => id), kept, blocks, absent };
 }
@@ -51,9 +50,35 @@ export function checkRemoval(summary: ModelSummary, removed: readonly string[]):
   return removal;
 }
 
+/**
+ * Refuses a removal that tears blocks apart.
+ * @throws UserError with the remedy.
+ */
+export function requireWholeBlocks(
+  { path, architecture, sublayers }: ModelSummary,
+  removal: Removal,
+): void {
+  const left = new Set(removal.kept.map(({ block }) => block));
+  const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
+  if (torn !== undefined) {
+    throw wholeBlocksOnly(path, architecture, `${torn.id} would go alone`);
+  }
+}
+
+/** Single sublayers cannot be taken out of a GGUF file. */
+export function wholeBlocksOnly(path: string, architecture: string, why: string): UserError {
+  return new UserError(
+    `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${why}.`,
+    {
+      file: path,
+      field: 'remove',
+      remedy: 'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+    },
+  );
+}
+
 function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {
-  const [, block] = /^block\.(\d+)\.(?:attention|feedforward)$/.exec(id) ?? [];
-  if (block !== undefined && Number(block) < summary.blocks) {
+  if (summary.absent?.includes(id) === true) {
     return new UserError(`${id} is already absent from ${summary.name}.`, {
       file: summary.path,
       field: id,

@@ -22,7 +22,7 @@ export async function writeSafetensors(
     await writeFlushed(path, async (handle) => {
       const header = encodeHeader(tensors, metadata);
       await writeAll(handle, path, header, 0);
-      const ranges = tensors.map(({ tensor }) => tensor);
+      const ranges = tensors.map(({ tensor, zeros = false }) => ({ ...tensor, zeros }));
       await copier.copy(ranges, handle, path, header.length);
     });
   }

@@ -1,3 +1,4 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../models/layered-model';
 import type { Removal } from './removal';
@@ -6,6 +7,8 @@ import type { Removal } from './removal';
 export interface PlannedTensor {
   readonly name: string;
   readonly tensor: LazyTensor;
+  /** Whether zeros are written in its place. */
+  readonly zeros?: boolean;
 }
 
 /** One weight file of the result. */
@@ -26,21 +29,44 @@ export function planTensors(
 ): PlannedTensor[] {
   const newBlocks = new Map(removal.blocks.map((source, block) => [source, block]));
   const modules = removedModules(model, removal);
+  return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
+    const place = placeInBlock(model, tensor.name);
+    if (place === undefined || place.block >= model.summary.blocks) {
+      return [{ name: tensor.name, tensor }];
+    }
+    const block = newBlocks.get(place.block);
+    return block === undefined || modules.has(`${place.block}.${place.module}`)
+      ? []
+      : [{ name: `${place.prefix}${block}.${place.rest}`, tensor }];
+  });
+}
+
+/** All tensors, with zeros in place of those by which the removed sublayers add to the stream. */
+export function planZeroed(
+  model: LayeredModel,
+  checkpoint: Checkpoint,
+  removal: Removal,
+): PlannedTensor[] {
+  const gone = new Set(removal.removed);
+  const zeroed = new Set(
+    model.summary.sublayers.flatMap(({ id }, index) =>
+      gone.has(id)
+        ? (model.emitter?.outputTensors(index) ?? []).map(({ name, sliceOf = name }) => sliceOf)
+        : [],
+    ),
+  );
+  return inFileOrder(checkpoint).map((tensor) => ({
+    name: tensor.name,
+    tensor,
+    ...(zeroed.has(tensor.name) ? { zeros: true } : {}),
+  }));
+}
+
+function inFileOrder(checkpoint: Checkpoint): LazyTensor[] {
   const fileOrder = new Map(checkpoint.files.map((file, index) => [file, index]));
-  return [...checkpoint.tensors.values()]
-    .sort(
-      (a, b) => (fileOrder.get(a.file) ?? 0) - (fileOrder.get(b.file) ?? 0) || a.offset - b.offset,
-    )
-    .flatMap((tensor): PlannedTensor[] => {
-      const place = placeInBlock(model, tensor.name);
-      if (place === undefined || place.block >= model.summary.blocks) {
-        return [{ name: tensor.name, tensor }];
-      }
-      const block = newBlocks.get(place.block);
-      return block === undefined || modules.has(`${place.block}.${place.module}`)
-        ? []
-        : [{ name: `${place.prefix}${block}.${place.rest}`, tensor }];
-    });
+  return [...checkpoint.tensors.values()].sort(
+    (a, b) => (fileOrder.get(a.file) ?? 0) - (fileOrder.get(b.file) ?? 0) || a.offset - b.offset,
+  );
 }
 
 /** Where a tensor's name puts it, or undefined outside the blocks. */
@@ -48,7 +74,7 @@ function placeInBlock(
   model: LayeredModel,
   name: string,
 ): { prefix: string; block: number; module: string; rest: string } | undefined {
-  const prefix = model.emitter?.blocksPrefix;
+  const prefix = model.blocksPrefix;
   if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
@@ -59,12 +85,28 @@ function placeInBlock(
 
 /** Modules such as `3.self_attn`, whose tensors all go. */
 function removedModules(model: LayeredModel, removal: Removal): Set<string> {
-  const gone = new Set(removal.removed);
-  const places = model.summary.sublayers.flatMap(({ id }, index) =>
-    gone.has(id) ? model.sublayerTensors(index).map(({ name }) => placeInBlock(model, name)) : [],
-  );
+  const places = removedTensors(model, removal).map(({ name }) => placeInBlock(model, name));
   return new Set(
     places.flatMap((place) => (place === undefined ? [] : [`${place.block}.${place.module}`])),
+  );
+}
+
+/** Tensors of the removed sublayers that none of the others uses. */
+function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
+  const gone = new Set(removal.removed);
+  const tensorsOf = (goes: boolean): LazyTensor[] =>
+    model.summary.sublayers.flatMap(({ id }, index) =>
+      gone.has(id) === goes ? model.sublayerTensors(index) : [],
+    );
+  const used = new Set(tensorsOf(false));
+  return [...new Set(tensorsOf(true))].filter((tensor) => !used.has(tensor));
+}
+
+/** Weights left: what a removed sublayer shares with another stays. */
+export function parametersAfter(model: LayeredModel, removal: Removal): number {
+  return removedTensors(model, removal).reduce(
+    (left, { shape }) => left - elementCount(shape),
+    model.summary.parameters,
   );
 }
 

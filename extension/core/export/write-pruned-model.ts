@@ -6,6 +6,7 @@ import type { DeviceName } from '../runtime/device';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
+import type { DialectName } from './dialects';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { checkRemoval } from './removal';
@@ -27,6 +28,8 @@ export interface WriteRequest {
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
+  /** How a Hugging Face folder says what is gone; see dialects. */
+  readonly dialect?: DialectName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
@@ -87,13 +90,14 @@ async function writeChecked(
     device: format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
+    ...(request.dialect === undefined ? {} : { dialect: request.dialect }),
   };
   const writer = await create(removal, options, context);
   const sideFiles = await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const input = verificationInput(source.model);
+  const input = await verificationInput(source.model, source.folder);
   const expected = await sourceLogits(source.model, removal.removed, input, options, context);
 
   const copier = new ByteCopier(writer.bytes, context);
@@ -103,14 +107,17 @@ async function writeChecked(
     await writeText(output.partial, name, text);
   }
   const actual = await writer.output(output.partial, input);
-  const compared = input instanceof Int32Array ? input.length : 1;
+  const compared = { model: source.model, input };
   const verification = compareLogits(expected, actual, compared, output.path);
 
-  const gone = new Set(removal.removed);
-  const parametersAfter = summary.sublayers
-    .filter(({ id }) => gone.has(id))
-    .reduce((left, { parameters }) => left - parameters, summary.parameters);
-  const written = { format, loadsWith: writer.loadsWith, parametersAfter, verification };
+  const { loadsWith, parameters, dialect } = writer;
+  const written = {
+    format,
+    ...(dialect === undefined ? {} : { dialect }),
+    loadsWith,
+    parametersAfter: parameters,
+    verification,
+  };
   const manifest = await describeResult(summary, removal, written);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await sizesOf(output.partial, weights);

@@ -4,7 +4,15 @@ import type { NormKind } from './norm';
 /** Tensor names of one linear layer's weight, or of several that one matrix holds. */
 export type Projection =
   | { readonly kind: 'separate'; readonly names: readonly string[] }
-  | { readonly kind: 'fused'; readonly name: string };
+  | {
+      readonly kind: 'fused';
+      readonly name: string;
+      /**
+       * Order of the rows of query, key and value: one after the other when absent; `by-group`: for
+       * each key/value head its queries, its key and its value.
+       */
+      readonly order?: 'by-group';
+    };
 
 /** Which linear layers have a bias. */
 export interface Biases {
@@ -22,6 +30,8 @@ export interface ConfigDialect {
   readonly names?: Readonly<Record<string, string>>;
   /** Values that the family's configuration class takes where config.json is silent. */
   readonly defaults?: (config: ConfigFields) => ConfigFields;
+  /** Fields that follow from others, whatever the file says of them. */
+  readonly computed?: (config: ConfigFields) => ConfigFields;
   /** What a value stands for where it is not what it says, by field. */
   readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Fields that have one known value each; a config.json with another is refused. */
@@ -38,6 +48,9 @@ export interface OuterNames {
   readonly finalNorm: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
+  /** The first of these names that the checkpoint has; `lm_head` when absent. */
+  readonly heads?: readonly string[];
+  readonly headBias?: boolean;
 }
 
 /** Factors and soft caps (x → cap · tanh(x / cap)); 1 and undefined where a family has none. */
@@ -52,17 +65,44 @@ export interface Scales {
   readonly logitSoftCap: number | undefined;
 }
 
+/**
+ * What a norm of queries or keys goes over: each head, with weights for all or (`each-head`) of its
+ * own; or all heads at once.
+ */
+export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
+
 /** Names of the norms of a branch, each where the family has it. */
-interface BranchNorms {
+export interface BranchNorms {
   /** Of the branch's input. */
   readonly norm?: string;
   /** Of the branch's output, before it is added to the residual stream. */
   readonly postNorm?: string;
+  /** Of the sum of both. */
+  readonly sumNorm?: string;
+}
+
+/**
+ * Mixtures of experts. Each expert has tensors of its own, `<module>.experts.<number>.<name>.weight`,
+ * or all share two: `<module>.experts.gate_up_proj` [experts, 2 · inner, hidden] and `.down_proj`
+ * [experts, hidden, inner].
+ */
+interface ExpertNames {
+  /** Modules that hold router and experts, of which a checkpoint has one. */
+  readonly modules: readonly string[];
+  readonly router: string;
+  /** Gate and up. */
+  readonly gateUp: readonly [string, string];
+  readonly down: string;
+  readonly inner: (config: ModelConfig) => number;
+  /** Whether the weights of a token's experts add up to 1. */
+  readonly normalized: (config: ModelConfig) => boolean;
+  /** Whether a block has experts, and not a feed-forward. */
+  readonly isSparse: (config: ConfigFields, block: number) => boolean;
 }
 
 /**
  * How a family of models differs from the others. All are decoder-only: token embedding, blocks of
- * attention and feed-forward one after the other, final norm, head. Names are below the block's
+ * attention and feed-forward, final norm, head. Names are below the block's
  * prefix.
  */
 export interface Architecture {
@@ -79,11 +119,11 @@ export interface Architecture {
     /** Query, key and value. */
     readonly queryKeyValue: Projection;
     readonly output: string;
-    /** Norms of queries and keys before the rotary embedding, over each head or over all at once. */
+    /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
       readonly key: string;
-      readonly over: 'head' | 'projection';
+      readonly over: QueryKeyNormExtent;
     };
   };
   readonly feedforward: BranchNorms & {
@@ -91,14 +131,23 @@ export interface Architecture {
     readonly gateUp: Projection;
     readonly down: string;
   };
+  /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
+  readonly experts?: ExpertNames;
   readonly biases: (config: ModelConfig) => Biases;
-  /** Whether a block's feed-forward reads the block's input, beside its attention; no when absent. */
-  readonly parallel?: (config: ModelConfig) => boolean;
+  /**
+   * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both
+   * may then name the same norm.
+   */
+  readonly parallel?: boolean;
   /** One rotary embedding, one for each type of layer, or none. */
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
+  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them; whole heads alone. */
+  readonly interleavedRotary?: boolean;
   /** Type of a block's attention where config.json has no `layer_types`. */
   readonly defaultLayerType?: (config: ConfigFields, block: number) => string;
   /** Number of past positions that a block's attention sees (itself included), or all. */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
+  /** What depends on the config besides. */
+  readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

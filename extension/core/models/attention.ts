@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { QueryKeyNormExtent } from './architecture';
 import type { KeyValueCache } from './model-emitter';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
@@ -20,8 +21,9 @@ export interface AttentionShape {
   readonly softCap: number | undefined;
   /** Factor on the branch. */
   readonly residualScale: number;
-  /** Whether queries and keys are normed over each head, or over all heads at once. */
-  readonly queryKeyNormsOver: 'head' | 'projection';
+  readonly queryKeyNormsOver: QueryKeyNormExtent;
+  /** Order of query, key and value where one matrix holds all three. */
+  readonly fusedOrder: 'by-group' | undefined;
 }
 
 /** Weights of one attention sublayer. */
@@ -36,8 +38,8 @@ export interface AttentionWeights extends Branch {
 export interface AttentionSide {
   /** Absent where positions are learned. */
   readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
-  /** Added to the scores: [batch | 1, 1, sequence, total], 0 or very negative. */
-  readonly mask: Value;
+  /** Added to the scores: [batch | 1, 1, sequence | 1, total], 0 or very negative. */
+  readonly mask?: Value;
 }
 
 /**
@@ -98,7 +100,8 @@ export function emitAttention(
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
-  const masked = graph.op('Add', [emitSoftCap(graph, perHead, shape.softCap), side.mask]);
+  const capped = emitSoftCap(graph, perHead, shape.softCap);
+  const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
   const probabilities = graph.op('Softmax', [masked], { axis: -1 });
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
@@ -123,6 +126,19 @@ function emitQueryKeyValue(
     return projected;
   }
   const { numHeads, numKeyValueHeads, headDim } = shape;
+  if (shape.fusedOrder === 'by-group') {
+    const group = numHeads / numKeyValueHeads;
+    const groups = graph.op('Reshape', [
+      fused,
+      graph.ints([-1, numKeyValueHeads, group + 2, headDim]),
+    ]);
+    return graph
+      .ops('Split', [groups, graph.ints([group, 1, 1])], 3, { axis: 2 })
+      .map((part, i) => {
+        const heads = i === 0 ? numHeads : numKeyValueHeads;
+        return graph.op('Reshape', [part, graph.ints([-1, heads * headDim])]);
+      });
+  }
   const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
   return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });
 }

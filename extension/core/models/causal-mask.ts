@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { ModelInputs } from './model-emitter';
 
 /** Finite, so that a row without any allowed position stays uniform instead of NaN. */
-const masked = -3.4028234663852886e38;
+export const maskedScore = -3.4028234663852886e38;
 
 /**
  * Emits the additive mask [batch, 1, sequence, total]: 0 where a token may look, the lowest float32
@@ -37,5 +37,5 @@ export function emitCausalMask(
     graph.ints([1, 2]),
   ]);
   const allowed = graph.op('And', [near, present]);
-  return graph.op('Where', [allowed, graph.scalar(0), graph.scalar(masked)]);
+  return graph.op('Where', [allowed, graph.scalar(0), graph.scalar(maskedScore)]);
 }

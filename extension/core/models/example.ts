@@ -1,6 +1,6 @@
 import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
-import type { InputPort } from './layered-model';
+import type { InputPort, LayeredModel } from './layered-model';
 
 /** Values of an input; float16 as its bits. */
 export interface ExampleValue {
@@ -81,7 +81,10 @@ export function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | un
   if (!/^past(?:_|\.|$)/.test(name) || shape === undefined) {
     return undefined;
   }
-  const dims = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : 0));
+  const isBatch = (size: string, axis: number): boolean => axis === 0 || /batch/i.test(size);
+  const dims = shape.map((size, axis) =>
+    typeof size === 'number' ? size : isBatch(size, axis) ? 1 : 0,
+  );
   if (!dims.includes(0) || !/^F(?:32|16)$/.test(dtype)) {
     return undefined;
   }
@@ -105,6 +108,21 @@ function integers(
     default:
       return undefined;
   }
+}
+
+/** What token ids stay below, by the name of the input. */
+export function vocabularyBounds({
+  inputs,
+  summary,
+}: Pick<LayeredModel, 'inputs' | 'summary'>): Record<string, number> {
+  const { vocabularySize } = summary;
+  return vocabularySize === undefined
+    ? {}
+    : Object.fromEntries(
+        inputs
+          .filter(({ name }) => name.endsWith('input_ids'))
+          .map(({ name }) => [name, vocabularySize]),
+      );
 }
 
 /** The one size that an axis can have, or undefined where any is possible. */

@@ -29,6 +29,7 @@ export const activations: Readonly<Record<string, Activation>> = {
   },
   gelu_new: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
+  tanh: (graph, x) => graph.op('Tanh', [x]),
   relu: (graph, x) => graph.op('Relu', [x]),
   leaky_relu: (graph, x) => graph.op('LeakyRelu', [x], { alpha: float(0.01) }),
 };
@@ -73,10 +74,11 @@ export function emitFeedforward(
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
 
-function emitInner(
+/** Emits activation(gate(x)) · up(x), or activation(up(x)), of rows x [rows, hiddenSize]. */
+export function emitInner(
   graph: GraphBuilder,
   shape: FeedforwardShape,
-  weights: FeedforwardWeights,
+  weights: Pick<FeedforwardWeights, 'gateUp'>,
   rows: Value,
 ): Value {
   const activate = activations[shape.activation];

@@ -48,8 +48,12 @@ export interface ModelOutput {
   readonly name: string;
   /** Whether its last axis holds logits of classes or of a vocabulary. */
   readonly givesScores: boolean;
+  /** Whether its numbers are those of a sigmoid or softmax. */
+  readonly givesProbabilities?: boolean;
   /** What the model's own output applies to the last axis, where the epilogue leaves it out. */
   readonly activation?: 'Softmax' | 'LogSoftmax';
+  /** Whether each row has seen the whole input, so that none predicts what comes next. */
+  readonly seesWhole?: boolean;
 }
 
 /**
@@ -72,6 +76,8 @@ export interface LayeredModel {
   /** Its first output is the model's: logits [batch, sequence, vocabulary] of a language model. */
   readonly epilogue: GraphPart;
   readonly output: ModelOutput;
+  /** Greatest max |a − b| / max |a| of outputs computed in two ways, where it is more than float32's. */
+  readonly roundingError?: number | undefined;
   /**
    * Whether examples of equal shape can be joined along axis 0: side values then depend on the shape
    * alone.
@@ -83,6 +89,8 @@ export interface LayeredModel {
   requireRunnable(): void;
   /** Emits the model's parts into other graphs; undefined where the model is a graph already. */
   readonly emitter?: ModelEmitter;
+  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
+  readonly blocksPrefix?: string;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

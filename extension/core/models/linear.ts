@@ -3,6 +3,7 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { isDequantized } from '../checkpoints/ggml-types';
 import type { DType, LazyTensor } from '../checkpoints/lazy-tensor';
 import { emitDequantized, emitDequantizedRows } from './dequantize';
+import { emitUnpacked } from './unpack';
 
 /** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
 export interface Linear {
@@ -44,6 +45,9 @@ export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
 }
 
 function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
+  if (tensor.packed !== undefined) {
+    return graph.op('Transpose', [emitUnpacked(graph, tensor.packed)], { perm: [1, 0] });
+  }
   if (isDequantized(tensor.dtype)) {
     return emitDequantized(graph, tensor, tensor.dtype);
   }
@@ -53,6 +57,9 @@ function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
 
 /** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
 export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
+  if (tensor.packed !== undefined) {
+    return graph.op('Gather', [emitFloats(graph, tensor), ids]);
+  }
   return isDequantized(tensor.dtype)
     ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)
     : graph.op('Cast', [graph.op('Gather', [emitStored(graph, tensor), ids])], {
@@ -62,9 +69,14 @@ export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): V
 
 /** Applies `linear` to `rows` [rows, in], giving [rows, out]. Gemm takes W as it is stored. */
 export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
-  const inputs = [rows, emitWeight(graph, linear.weight)];
+  const { weight } = linear;
+  const transposed = weight.packed !== undefined || linear.transposed === true;
+  const inputs = [
+    rows,
+    weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed),
+  ];
   if (linear.bias !== undefined) {
     inputs.push(emitWeight(graph, linear.bias));
   }
-  return graph.op('Gemm', inputs, { transB: linear.transposed === true ? 0 : 1 });
+  return graph.op('Gemm', inputs, { transB: transposed ? 0 : 1 });
 }

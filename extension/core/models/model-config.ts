@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { UserError } from '../user-error';
 import type { ConfigDialect, ConfigFields } from './architecture';
 
-const size = v.pipe(v.number(), v.integer(), v.minValue(1));
+export const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const optionalSize = v.nullish(size);
 const positive = v.pipe(v.number(), v.gtValue(0));
 
@@ -29,7 +29,7 @@ const ropesSchema = v.looseObject({
 });
 
 /** The fields of config.json that say what to compute; all others are kept but not read. */
-const configSchema = v.looseObject({
+export const configEntries = {
   model_type: v.string(),
   vocab_size: size,
   hidden_size: size,
@@ -65,10 +65,25 @@ const configSchema = v.looseObject({
   residual_multiplier: v.optional(v.number(), 1),
   attention_multiplier: v.optional(v.number(), 1),
   logits_scaling: v.optional(positive, 1),
-  quantization_config: v.nullish(v.looseObject({ quant_method: v.optional(v.string()) })),
+  logit_scale: v.optional(v.number(), 0.0625),
+  use_parallel_residual: v.optional(v.boolean()),
+  qk_layernorm: v.optional(v.boolean()),
+  use_qk_norm: v.optional(v.boolean()),
+  bias: v.optional(v.boolean(), false),
+  new_decoder_architecture: v.optional(v.boolean(), false),
+  parallel_attn: v.optional(v.boolean(), true),
+  num_ln_in_parallel_attn: optionalSize,
+  num_experts: v.optional(size, 8),
+  num_experts_per_tok: v.optional(size, 2),
+  moe_intermediate_size: v.optional(size, 768),
+  norm_topk_prob: v.optional(v.boolean(), false),
+  decoder_sparse_step: v.optional(size, 1),
+  mlp_only_layers: v.nullish(v.array(v.number())),
+  quantization_config: v.nullish(v.looseObject({})),
   /** Written by Espalier: sublayers that this checkpoint lacks. */
   espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),
-});
+};
+const configSchema = v.looseObject(configEntries);
 
 export type ModelConfig = v.InferOutput<typeof configSchema>;
 export type RopeConfig = v.InferOutput<typeof ropeSchema>;
@@ -82,6 +97,16 @@ export function parseModelConfig(
   file: string,
   dialect: ConfigDialect = {},
 ): ModelConfig {
+  return parseConfig(configSchema, text, file, dialect);
+}
+
+/** As {@link parseModelConfig}, with fields of the caller's choice. */
+export function parseConfig<T extends { readonly model_type: string }>(
+  schema: v.GenericSchema<unknown, T>,
+  text: string,
+  file: string,
+  dialect: ConfigDialect,
+): T {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -92,7 +117,7 @@ export function parseModelConfig(
     });
   }
   const fields = typeof json === 'object' && json !== null ? translate(json, dialect) : json;
-  const result = v.safeParse(configSchema, fields);
+  const result = v.safeParse(schema, fields);
   if (!result.success) {
     const [issue] = result.issues;
     const field = v.getDotPath(issue) ?? 'config';
@@ -120,11 +145,15 @@ function translate(json: object, dialect: ConfigDialect): ConfigFields {
       fields[field] = meaning;
     }
   }
-  return { ...dialect.defaults?.(fields), ...fields };
+  return { ...dialect.defaults?.(fields), ...fields, ...dialect.computed?.(fields) };
 }
 
-function refuseOtherForms(config: ModelConfig, file: string, dialect: ConfigDialect): void {
-  const fields: ConfigFields = config;
+function refuseOtherForms(
+  config: { readonly model_type: string },
+  file: string,
+  dialect: ConfigDialect,
+): void {
+  const fields: ConfigFields = { ...config };
   for (const [field, known] of Object.entries(dialect.only?.(fields) ?? {})) {
     const value = fields[field] ?? known;
     if (value !== known) {
@@ -145,4 +174,14 @@ export function readModelType(text: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Prefix of `model_type` in folders that Espalier has written; see export/. */
+export const prunedTypePrefix = 'espalier-';
+
+/** `model_type` before Espalier pruned the model. */
+export function baseModelType(modelType: string): string {
+  return modelType.startsWith(prunedTypePrefix)
+    ? modelType.slice(prunedTypePrefix.length)
+    : modelType;
 }

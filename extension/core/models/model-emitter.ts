@@ -1,3 +1,4 @@
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 
 /** Inputs of the prologue, as edges of a graph. */
@@ -59,9 +60,9 @@ export interface ModelEmitter {
   cacheShape(index: number): CacheShape | undefined;
   /** Logits [batch, sequence, vocabulary] of the stream. */
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
+  /** Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing. */
+  outputTensors(index: number): readonly LazyTensor[];
   /** Sizes of the stream and of the logits. */
   readonly hiddenSize: number;
   readonly vocabularySize: number;
-  /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
-  readonly blocksPrefix?: string;
 }

@@ -16,7 +16,7 @@ export interface SublayerSummary {
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
-  /** Number of weights, norms and biases included. */
+  /** Number of weights, norms and biases included, but for those that another sublayer uses too. */
   readonly parameters: number;
   /** Bytes of those weights as stored in the checkpoint. */
   readonly bytes: number;
@@ -24,6 +24,20 @@ export interface SublayerSummary {
   readonly flopsPerToken: number;
   /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
   readonly kvBytesPerToken: number;
+}
+
+/** How the weights of a checkpoint are quantized, as its config.json says. */
+export interface QuantizationSummary {
+  /** `quant_method` */
+  readonly method: string;
+  /** What the method itself calls the form of its tensors, such as `gptq_v2`, `gemm` or `nf4`. */
+  readonly form?: string | undefined;
+  /** Bits of a weight, where all have as many. */
+  readonly bits?: number | undefined;
+  /** Number of weights that share a scale, where config.json says so. */
+  readonly groupSize?: number | undefined;
+  /** Why the model can be inspected but not run, as a sentence; absent where it runs. */
+  readonly refusal?: string | undefined;
 }
 
 /** What `inspect` reports of a model, read from headers alone. */
@@ -34,6 +48,8 @@ export interface ModelSummary {
   readonly path: string;
   /** `model_type` of config.json, or `onnx`. */
   readonly architecture: string;
+  /** Absent where weights are plain numbers, and in GGUF files, whose dtypes tell. */
+  readonly quantization?: QuantizationSummary | undefined;
   readonly parameters: number;
   /** Bytes of all tensors in the checkpoint. */
   readonly bytes: number;
@@ -46,6 +62,8 @@ export interface ModelSummary {
   readonly maxPositions?: number;
   readonly tiedHead?: boolean;
   readonly sublayers: readonly SublayerSummary[];
+  /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
+  readonly absent?: readonly string[];
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;
   /** Remarks, such as tensors of the checkpoint that the architecture does not use. */

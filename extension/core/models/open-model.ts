@@ -1,21 +1,23 @@
-import { elementCount } from '../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
-import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
+import type { Architecture } from './architecture';
 import { architectures, knownArchitecture } from './architectures';
+import { encoderArchitectures } from './encoders/encoder-architectures';
+import { openEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf-model';
 import type { LayeredModel } from './layered-model';
-import { parseModelConfig, readModelType } from './model-config';
+import { baseModelType, parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
-import type { ModelSummary, SublayerSummary } from './model-summary';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import { joinPacked } from './packed-checkpoint';
+import { readQuantization } from './quantization';
 import { layOutTransformer } from './transformer-layout';
-import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
-import { sublayerTensors, TransformerModel } from './transformer-model';
+import { bytesByDType, summarizeModel } from './summarize';
+import { TransformerModel } from './transformer-model';
 
 /**
  * Opens a model from its folder or any of its files. Only headers are read.
@@ -27,105 +29,96 @@ export async function openModel(path: string): Promise<LayeredModel> {
     return OnnxLayeredModel.open(onnx);
   }
   const folder = await locateModel(path);
+  const encoder = isGguf(folder.weights) ? undefined : await openEncoder(folder);
+  if (encoder !== undefined) {
+    return encoder;
+  }
   const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
   const configText = gguf?.configText ?? (await readSmallText(folder.config));
-  const modelType = readModelType(configText);
-  const architecture = knownArchitecture(baseType(modelType));
-  if (modelType !== undefined && architecture === undefined) {
-    throw new UserError(`Architecture "${modelType}" is not known.`, {
+  const { architecture, config } = readArchitecture(configText, folder.config, gguf?.architecture);
+  const quantization = config.quantization_config
+    ? readQuantization(config.quantization_config, folder.config)
+    : undefined;
+  if (quantization !== undefined && architecture.transposed === true) {
+    throw new UserError(`Quantized weights of ${architecture.modelType} models are not known.`, {
       file: folder.config,
-      field: 'model_type',
-      remedy: `Known are ${architectures.map((known) => known.modelType).join(', ')}.`,
+      field: 'quantization_config',
     });
   }
-  const config = parseModelConfig(configText, folder.config, architecture?.config);
-  if (architecture === undefined) {
-    throw new UserError('The field is missing.', { file: folder.config, field: 'model_type' });
-  }
-  if (config.quantization_config !== null && config.quantization_config !== undefined) {
-    throw new UserError(
-      `The weights are quantized (${config.quantization_config.quant_method ?? 'method not named'}), which cannot be run yet.`,
-      {
-        file: folder.config,
-        field: 'quantization_config',
-        remedy: 'Use the original weights in float32, float16 or bfloat16.',
-      },
-    );
-  }
   const checkpoint = gguf?.checkpoint ?? (await openSafetensors(folder.weights));
-  const layout = layOutTransformer(architecture, config, folder, checkpoint);
+  const joined =
+    quantization === undefined
+      ? plainCheckpoint(checkpoint, folder.config)
+      : await joinPacked(checkpoint, quantization);
+  const layout = layOutTransformer(architecture, config, folder, joined);
   const fingerprint = await fingerprintModel(configText, checkpoint);
-  const tensors = [...checkpoint.tensors.values()];
-  const summary = summarize(folder, config, layout, tensors, fingerprint);
+  const found = summarizeModel({
+    folder,
+    config,
+    checkpoint: joined,
+    layout: { ...layout, keepsCache: true },
+    fingerprint,
+    sizes: {
+      vocabularySize: config.vocab_size,
+      maxPositions: config.max_position_embeddings,
+      tiedHead: layout.tiedHead,
+    },
+  });
+  const refusal = quantization?.refusal;
+  const summary = {
+    ...found,
+    ...(quantization === undefined ? {} : { quantization }),
+    dtypes: bytesByDType(checkpoint),
+    warnings: [...(refusal === undefined ? [] : [refusal]), ...found.warnings],
+  };
   return new TransformerModel(summary, checkpoint.files, layout);
 }
 
-/** Prefix of `model_type` in folders that Espalier has written; see export/. */
-export const prunedTypePrefix = 'espalier-';
-
-function baseType(modelType = ''): string {
-  return modelType.startsWith(prunedTypePrefix)
-    ? modelType.slice(prunedTypePrefix.length)
-    : modelType;
+/**
+ * The family of a config.json, in the form it asks for, and its fields.
+ * @throws UserError for an unknown family or a field that cannot be read.
+ */
+export function readArchitecture(
+  configText: string,
+  file: string,
+  known?: Architecture,
+): { architecture: Architecture; config: ModelConfig } {
+  const architecture = known ?? architectureOf(configText, file);
+  const config = parseModelConfig(configText, file, architecture.config);
+  return { architecture: { ...architecture, ...architecture.form?.(config) }, config };
 }
 
-function summarize(
-  folder: ModelFolder,
-  config: ModelConfig,
-  layout: TransformerLayout,
-  tensors: readonly LazyTensor[],
-  fingerprint: string,
-): ModelSummary {
-  const unused = new Set([...layout.unused, ...layout.computed]);
-  const used = tensors.filter((tensor) => !unused.has(tensor.name));
-  const dtypes: Record<string, number> = {};
-  for (const tensor of tensors) {
-    dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + tensor.length;
+/**
+ * The family that config.json names.
+ * @throws UserError when it is not known, or when config.json has other faults and names none.
+ */
+function architectureOf(configText: string, file: string): Architecture {
+  const modelType = readModelType(configText);
+  const architecture = knownArchitecture(baseModelType(modelType ?? ''));
+  if (architecture !== undefined) {
+    return architecture;
   }
-  const [firstUnused] = layout.unused;
-  return {
-    name: folder.name,
-    path: folder.path,
-    architecture: config.model_type,
-    parameters: sum(used, (tensor) => elementCount(tensor.shape)),
-    bytes: sum(tensors, (tensor) => tensor.length),
-    dtypes,
-    blocks: config.num_hidden_layers,
-    hiddenSize: config.hidden_size,
-    vocabularySize: config.vocab_size,
-    maxPositions: config.max_position_embeddings,
-    tiedHead: layout.tiedHead,
-    sublayers: layout.sublayers.map((sublayer) => summarizeSublayer(sublayer, layout)),
-    fingerprint,
-    warnings:
-      firstUnused === undefined
-        ? []
-        : [
-            `${layout.unused.length} tensors of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
-          ],
-  };
+  if (modelType === undefined) {
+    parseModelConfig(configText, file);
+    throw new UserError('The field is missing.', { file, field: 'model_type' });
+  }
+  throw new UserError(`Architecture "${modelType}" is not known.`, {
+    file,
+    field: 'model_type',
+    remedy: `Known are ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
+  });
 }
 
-function summarizeSublayer(
-  sublayer: TransformerSublayer,
-  layout: TransformerLayout,
-): SublayerSummary {
-  const tensors = sublayerTensors(sublayer);
-  const { numKeyValueHeads, headDim } = layout.attention;
-  const [first] = tensors;
-  const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
-  return {
-    id: `block.${sublayer.block}.${sublayer.kind}`,
-    block: sublayer.block,
-    kind: sublayer.kind,
-    parameters: sum(tensors, (tensor) => elementCount(tensor.shape)),
-    bytes: sum(tensors, (tensor) => tensor.length),
-    flopsPerToken: sum(tensors, ({ shape }) => (shape.length === 2 ? 2 * elementCount(shape) : 0)),
-    kvBytesPerToken:
-      sublayer.kind === 'attention' ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
-  };
-}
-
-function sum<T>(items: readonly T[], value: (item: T) => number): number {
-  return items.reduce((total, item) => total + value(item), 0);
+/** @throws UserError for packed weights that config.json says nothing of. */
+function plainCheckpoint(checkpoint: Checkpoint, config: string): Checkpoint {
+  const packed = [...checkpoint.tensors.keys()].find((name) => name.endsWith('.qweight'));
+  if (packed !== undefined) {
+    throw new UserError(`The weights are quantized (${packed}), but the field is missing.`, {
+      file: config,
+      field: 'quantization_config',
+      remedy:
+        'Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.',
+    });
+  }
+  return checkpoint;
 }

@@ -23,12 +23,15 @@ type Frequencies =
 /** A rotary position embedding (RoFormer, arXiv 2104.09864) over the first `dimensions` of each head. */
 export interface Rotary {
   readonly dimensions: number;
+  /** Dimension 2i is turned with 2i + 1, instead of i with i + dimensions / 2. */
+  readonly interleaved: boolean;
   /** Factor on cosine and sine. */
   readonly attentionFactor: number;
   readonly frequencies: Frequencies;
 }
 
-type Scaling = (rope: RopeConfig, context: RotaryContext) => Omit<Rotary, 'dimensions'>;
+type Turning = Omit<Rotary, 'dimensions' | 'interleaved'>;
+type Scaling = (rope: RopeConfig, context: RotaryContext) => Turning;
 
 interface RotaryContext {
   readonly config: ModelConfig;
@@ -39,7 +42,7 @@ interface RotaryContext {
   readonly inverse: readonly number[];
 }
 
-const fixed = (inverse: readonly number[]): Omit<Rotary, 'dimensions'> => ({
+const fixed = (inverse: readonly number[]): Turning => ({
   attentionFactor: 1,
   frequencies: { kind: 'fixed', inverse },
 });
@@ -68,7 +71,7 @@ const scalings: Readonly<Record<string, Scaling>> = {
   su: longrope,
 };
 
-function llama3(rope: RopeConfig, context: RotaryContext): Omit<Rotary, 'dimensions'> {
+function llama3(rope: RopeConfig, context: RotaryContext): Turning {
   const factor = required(rope, 'factor', context);
   const low = required(rope, 'low_freq_factor', context);
   const high = required(rope, 'high_freq_factor', context);
@@ -82,7 +85,7 @@ function llama3(rope: RopeConfig, context: RotaryContext): Omit<Rotary, 'dimensi
   );
 }
 
-function longrope(rope: RopeConfig, context: RotaryContext): Omit<Rotary, 'dimensions'> {
+function longrope(rope: RopeConfig, context: RotaryContext): Turning {
   const { config, inverse } = context;
   const threshold = originalPositions(rope, config);
   const factor = rope.factor ?? config.max_position_embeddings / threshold;
@@ -145,7 +148,12 @@ function ropeType(rope: RopeConfig): string {
  * with `rope_scaling`.
  * @throws UserError for an unknown `rope_type` or a missing field.
  */
-export function readRotary(config: ModelConfig, headDim: number, file: string): Rotary {
+export function readRotary(
+  config: ModelConfig,
+  headDim: number,
+  interleaved: boolean,
+  file: string,
+): Rotary {
   const rope: RopeConfig = config.rope_parameters ?? config.rope_scaling ?? {};
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000;
   const fraction = rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
@@ -169,7 +177,7 @@ export function readRotary(config: ModelConfig, headDim: number, file: string): 
       `Rotary scaling "${ropeType(rope)}" is not known; known are ${Object.keys(scalings).join(', ')}.`,
     );
   }
-  return { dimensions, ...scale(rope, context) };
+  return { dimensions, interleaved, ...scale(rope, context) };
 }
 
 /**
@@ -238,7 +246,8 @@ function emitInverseFrequencies(graph: GraphBuilder, rotary: Rotary, positions: 
 
 /**
  * Rotates the first `dimensions` of `heads` [batch, heads, sequence, headDim] by the tables
- * [batch | 1, 1, sequence, dimensions / 2], pairing dimension i with i + dimensions / 2.
+ * [batch | 1, 1, sequence, dimensions / 2]. Interleaved pairs come out as halves, which changes no
+ * product of a query and a key.
  */
 export function emitRotation(
   graph: GraphBuilder,
@@ -252,7 +261,7 @@ export function emitRotation(
   const sizes = rest === 0 ? [half, half] : [half, half, rest];
   const [first = '', second = '', ...untouched] = graph.ops(
     'Split',
-    [heads, graph.ints(sizes)],
+    [rotary.interleaved ? emitHalves(graph, heads, headDim) : heads, graph.ints(sizes)],
     sizes.length,
     { axis: -1 },
   );
@@ -262,4 +271,11 @@ export function emitRotation(
     graph.op('Add', [graph.op('Mul', [second, cos]), graph.op('Mul', [first, sin])]),
   ];
   return graph.op('Concat', [...rotated, ...untouched], { axis: -1 });
+}
+
+/** Emits heads with their dimensions in the order 0, 2, 4, …, 1, 3, 5, …. */
+function emitHalves(graph: GraphBuilder, heads: Value, headDim: number): Value {
+  const pairs = graph.op('Reshape', [heads, graph.ints([0, 0, 0, headDim / 2, 2])]);
+  const halves = graph.op('Transpose', [pairs], { perm: [0, 1, 2, 4, 3] });
+  return graph.op('Reshape', [halves, graph.ints([0, 0, 0, headDim])]);
 }

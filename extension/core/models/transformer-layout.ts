@@ -1,15 +1,17 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import type { Architecture, Projection, Scales } from './architecture';
+import type { Architecture, Scales } from './architecture';
 import type { AttentionShape, AttentionWeights } from './attention';
-import { activations } from './feedforward';
+import type { Expert, ExpertShape, ExpertWeights } from './experts';
+import { findAttention, findFeedforward, readShapes } from './branches';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { Linear } from './linear';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { Branch, Norm } from './norm';
+import type { Norm } from './norm';
 import { configOfLayerType, readRotary } from './rotary';
 import type { Rotary } from './rotary';
+import { TensorFinder } from './tensor-finder';
 
 /** One sublayer with its weights found and checked. */
 export type TransformerSublayer =
@@ -21,7 +23,13 @@ export type TransformerSublayer =
       /** Key of its rotary embedding in the layout. */
       readonly rotary: string | undefined;
     }
-  | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights };
+  | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights }
+  | {
+      readonly kind: 'expert';
+      readonly block: number;
+      readonly shape: ExpertShape;
+      readonly weights: ExpertWeights;
+    };
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */
 export interface TransformerLayout {
@@ -42,17 +50,17 @@ export interface TransformerLayout {
   readonly parallel: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
+  /** Ids of sublayers that an earlier pruning took out. */
+  readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
   /** Buffers of the checkpoint that are computed instead. */
   readonly computed: readonly string[];
 }
 
-const headName = 'lm_head.weight';
-
 /** Older exports store the frequencies of rotary embeddings and the causal masks. */
 const isComputed = (name: string): boolean =>
-  /\.(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/.test(name);
+  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias))$/.test(name);
 
 /**
  * Finds every tensor that `architecture` needs and checks its shape and dtype.
@@ -64,24 +72,10 @@ export function layOutTransformer(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): TransformerLayout {
-  const shape = readHeads(config, folder);
-  if (!Object.hasOwn(activations, config.hidden_act)) {
-    throw new UserError(
-      `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
-      { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
-    );
-  }
-  const { hiddenSize, headDim } = shape;
   const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
-  const norm = { kind: architecture.norm, epsilon: config.rms_norm_eps };
-  const attention: AttentionShape = {
-    ...shape,
-    norm,
-    scale: scales.attention ?? headDim ** -0.5,
-    softCap: scales.attentionSoftCap,
-    residualScale: scales.residual,
-    queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
-  };
+  const { attention, feedforward } = readShapes(architecture, config, folder, scales);
+  const { hiddenSize, headDim } = attention;
+  const experts = expertShape(architecture, config, folder, feedforward);
   const { outer } = architecture;
   const prefix =
     outer.prefixes.find((one) => checkpoint.tensors.has(`${one}${outer.embedding}.weight`)) ??
@@ -92,58 +86,70 @@ export function layOutTransformer(
     config.vocab_size,
     hiddenSize,
   ]);
-  const head = config.tie_word_embeddings
-    ? (tensors.takeIfPresent(headName, embedding.shape) ?? embedding)
-    : tensors.take(headName, embedding.shape);
+  const head = findHead(architecture, config, tensors, embedding);
   const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
+  const interleaved = architecture.interleavedRotary ?? false;
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
+  const absent: string[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = layerTypeOf(architecture, config, block);
     const rotary = rotaryKey(architecture, layerType);
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      rotaries.set(rotary, readRotary(seen, headDim, folder.config));
+      rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
     }
-    if (!removed.has(`block.${block}.attention`)) {
-      sublayers.push({
-        kind: 'attention',
+    const add = (kind: TransformerSublayer['kind'], find: () => TransformerSublayer): void => {
+      const id = `block.${block}.${kind}`;
+      if (removed.has(id)) {
+        absent.push(id);
+      } else {
+        sublayers.push(find());
+      }
+    };
+    add('attention', () => ({
+      kind: 'attention',
+      block,
+      weights: findAttention(architecture.attention, biases, tensors, blockPrefix, attention),
+      slidingWindow: architecture.slidingWindow(config, block),
+      rotary,
+    }));
+    if (experts !== undefined && architecture.experts?.isSparse(config, block) === true) {
+      add('expert', () => ({
+        kind: 'expert',
         block,
-        weights: findAttention(architecture, config, tensors, blockPrefix, attention),
-        slidingWindow: architecture.slidingWindow(config, block),
-        rotary,
-      });
-    }
-    if (!removed.has(`block.${block}.feedforward`)) {
-      sublayers.push({
+        shape: experts,
+        weights: findExperts(architecture, experts, tensors, blockPrefix),
+      }));
+    } else {
+      add('feedforward', () => ({
         kind: 'feedforward',
         block,
-        weights: findFeedforward(architecture, config, tensors, blockPrefix),
-      });
+        weights: findFeedforward(architecture.feedforward, biases, tensors, blockPrefix, {
+          hidden: hiddenSize,
+          inner: config.intermediate_size,
+        }),
+      }));
     }
   }
   return {
     attention,
-    feedforward: {
-      hiddenSize,
-      norm,
-      residualScale: scales.residual,
-      activation: config.hidden_act,
-      gated: isGated(architecture),
-    },
+    feedforward,
     vocabularySize: config.vocab_size,
     scales,
     rotaries,
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
     finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
-    head: { weight: head },
+    head,
     tiedHead: config.tie_word_embeddings,
     sublayers,
-    parallel: architecture.parallel?.(config) ?? false,
+    parallel: architecture.parallel ?? false,
     blocksPrefix,
+    absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
@@ -158,20 +164,20 @@ const plainScales: Scales = {
   logitSoftCap: undefined,
 };
 
-function readHeads(
+/** The head under any of its names, or the embedding where it is tied to it. */
+function findHead(
+  { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
   config: ModelConfig,
-  folder: ModelFolder,
-): Pick<AttentionShape, 'hiddenSize' | 'numHeads' | 'numKeyValueHeads' | 'headDim'> {
-  const { hidden_size: hiddenSize, num_attention_heads: numHeads } = config;
-  const headDim = config.head_dim ?? hiddenSize / numHeads;
-  const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
-  if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
-    throw new UserError(
-      `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
-      { file: folder.config, field: 'num_attention_heads', remedy: 'Mend config.json.' },
-    );
-  }
-  return { hiddenSize, numHeads, numKeyValueHeads, headDim };
+  tensors: TensorFinder,
+  embedding: LazyTensor,
+): Linear {
+  const [usual = ''] = heads;
+  const name = heads.find((one) => tensors.has(`${one}.weight`)) ?? usual;
+  const weight = config.tie_word_embeddings
+    ? (tensors.takeIfPresent(`${name}.weight`, embedding.shape) ?? embedding)
+    : tensors.take(`${name}.weight`, embedding.shape);
+  const [rows = 0] = embedding.shape;
+  return { weight, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
 }
 
 function layerTypeOf(architecture: Architecture, config: ModelConfig, block: number): string {
@@ -185,10 +191,6 @@ function layerTypeOf(architecture: Architecture, config: ModelConfig, block: num
 /** Empty where all blocks share one. */
 function rotaryKey({ rotary }: Architecture, layerType: string): string | undefined {
   return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
-}
-
-function isGated({ feedforward: { gateUp } }: Architecture): boolean {
-  return gateUp.kind === 'fused' || gateUp.names.length === 2;
 }
 
 function findPositions(
@@ -205,149 +207,70 @@ function findPositions(
   return { weight: tensors.take(`${prefix}${name}.weight`, [rows, config.hidden_size]), offset };
 }
 
-function findAttention(
-  architecture: Architecture,
+function expertShape(
+  { experts }: Architecture,
   config: ModelConfig,
-  tensors: TensorFinder,
-  prefix: string,
-  shape: AttentionShape,
-): AttentionWeights {
-  const { queryKeyValue, output, queryKeyNorms } = architecture.attention;
-  const biases = architecture.biases(config);
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim } = shape;
-  const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
-  const normWidth = (heads: number): number =>
-    queryKeyNorms?.over === 'projection' ? heads * headDim : headDim;
+  folder: ModelFolder,
+  feedforward: FeedforwardShape,
+): ExpertShape | undefined {
+  if (experts === undefined) {
+    return undefined;
+  }
+  const { num_experts: count, num_experts_per_tok: perToken } = config;
+  if (perToken > count) {
+    throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
+      file: folder.config,
+      field: 'num_experts_per_tok',
+      remedy: 'Mend config.json.',
+    });
+  }
   return {
-    ...tensors.branch(prefix, architecture.attention, hiddenSize),
-    queryKeyValue: tensors.projections(
-      prefix,
-      queryKeyValue,
-      widths,
-      hiddenSize,
-      biases.queryKeyValue,
-    ),
-    output: tensors.linear(
-      `${prefix}${output}`,
-      hiddenSize,
-      numHeads * headDim,
-      biases.attentionOutput,
-    ),
-    ...(queryKeyNorms === undefined
-      ? {}
-      : {
-          queryKeyNorms: {
-            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, normWidth(numHeads)),
-            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, normWidth(numKeyValueHeads)),
-          },
-        }),
+    ...feedforward,
+    count,
+    perToken,
+    inner: experts.inner(config),
+    normalized: experts.normalized(config),
   };
 }
 
-function findFeedforward(
-  architecture: Architecture,
-  config: ModelConfig,
+function findExperts(
+  { experts, feedforward }: Architecture,
+  shape: ExpertShape,
   tensors: TensorFinder,
   prefix: string,
-): FeedforwardWeights {
-  const { gateUp, down } = architecture.feedforward;
-  const bias = architecture.biases(config).feedforward;
-  const { hidden_size: hidden, intermediate_size: inner } = config;
+): ExpertWeights {
+  if (experts === undefined) {
+    throw new Error('a family without experts has none to be found');
+  }
+  const { hiddenSize: hidden, inner, count } = shape;
+  const { modules, router, gateUp, down } = experts;
+  const [usual = ''] = modules;
+  const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
+  const all = `${prefix}${module}.experts.`;
+  const fused = tensors.has(`${all}gate_up_proj`)
+    ? {
+        gateUp: tensors.slices(`${all}gate_up_proj`, [count, 2 * inner, hidden]),
+        down: tensors.slices(`${all}down_proj`, [count, hidden, inner]),
+      }
+    : undefined;
+  const expert = (j: number): Expert =>
+    fused === undefined
+      ? {
+          gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
+          down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
+        }
+      : { gateUp: [sliceOf(fused.gateUp, j)], down: sliceOf(fused.down, j) };
   return {
-    ...tensors.branch(prefix, architecture.feedforward, hidden),
-    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
-    down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
+    ...tensors.branch(prefix, feedforward, hidden),
+    router: tensors.linear(`${prefix}${module}.${router}`, count, hidden, false),
+    experts: Array.from({ length: count }, (_, j) => expert(j)),
   };
 }
 
-/** Looks tensors up, checks them, and remembers which were never asked for. */
-class TensorFinder {
-  private readonly left: Set<string>;
-
-  public constructor(
-    private readonly checkpoint: Checkpoint,
-    private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
-  ) {
-    this.left = new Set(checkpoint.tensors.keys());
+function sliceOf(slices: readonly LazyTensor[], index: number): Linear {
+  const weight = slices[index];
+  if (weight === undefined) {
+    throw new RangeError(`slice ${index} of ${slices.length}`);
   }
-
-  public take(name: string, shape: readonly number[]): LazyTensor {
-    const found = this.takeIfPresent(name, shape);
-    if (found === undefined) {
-      throw new UserError('The checkpoint lacks this tensor.', {
-        file: this.checkpoint.entry,
-        field: name,
-        remedy: 'Weights and config.json do not belong together: download the model again.',
-      });
-    }
-    return found;
-  }
-
-  public takeIfPresent(name: string, shape: readonly number[]): LazyTensor | undefined {
-    const tensor = this.checkpoint.tensors.get(name);
-    if (tensor === undefined) {
-      return undefined;
-    }
-    this.left.delete(name);
-    if (tensor.shape.join() !== shape.join()) {
-      throw new UserError(
-        `Its shape is [${tensor.shape.join(', ')}], but config.json asks for [${shape.join(', ')}].`,
-        {
-          file: tensor.file,
-          field: name,
-          remedy: 'Weights and config.json do not belong together: download the model again.',
-        },
-      );
-    }
-    return tensor;
-  }
-
-  public linear(name: string, out: number, input: number, bias: boolean): Linear {
-    const transposed = this.architecture.transposed ?? false;
-    const weight = this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
-    return {
-      weight,
-      ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
-      ...(transposed ? { transposed } : {}),
-    };
-  }
-
-  public norm(name: string, width: number): Norm {
-    const weight = this.take(`${name}.weight`, [width]);
-    return this.architecture.norm === 'layer'
-      ? { weight, bias: this.take(`${name}.bias`, [width]) }
-      : { weight };
-  }
-
-  /** The norms of a branch. */
-  public branch(
-    prefix: string,
-    { norm, postNorm }: { readonly norm?: string; readonly postNorm?: string },
-    width: number,
-  ): Branch {
-    return {
-      ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
-      ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
-    };
-  }
-
-  public projections(
-    prefix: string,
-    projection: Projection,
-    widths: readonly number[],
-    input: number,
-    bias: boolean,
-  ): Linear[] {
-    if (projection.kind === 'fused') {
-      const out = widths.reduce((sum, width) => sum + width, 0);
-      return [this.linear(`${prefix}${projection.name}`, out, input, bias)];
-    }
-    return projection.names.map((name, i) =>
-      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, bias),
-    );
-  }
-
-  public unused(): string[] {
-    return [...this.left];
-  }
+  return { weight };
 }

@@ -1,8 +1,7 @@
-import { runnableDTypes } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { UserError } from '../user-error';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
+import { emitExperts } from './experts';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
 import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
@@ -17,9 +16,11 @@ import type {
 } from './model-emitter';
 import { emitLinear, emitRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
-import type { Norm } from './norm';
 import type { ModelSummary } from './model-summary';
+import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
+import { requireRunnableTensors } from './runnable';
+import { outputLinears, partTensors, sublayerTensors } from './sublayer-tensors';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -123,7 +124,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public sidesOf(index: number): readonly string[] {
     const sublayer = this.at(index);
-    if (sublayer.kind === 'feedforward') {
+    if (sublayer.kind !== 'attention') {
       return [];
     }
     const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
@@ -144,6 +145,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const { feedforward } = this.layout;
         const input = this.readsBlockInput(index) ? (state[blockInput] ?? '') : hidden;
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
+        return { state: { [stream]: next } };
+      }
+      if (sublayer.kind === 'expert') {
+        const next = emitExperts(graph, sublayer.shape, sublayer.weights, hidden);
         return { state: { [stream]: next } };
       }
       const { attention, rotaries } = this.layout;
@@ -183,27 +188,25 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     });
   }
 
+  public outputTensors(index: number): readonly LazyTensor[] {
+    return outputLinears(this.at(index)).flatMap(partTensors);
+  }
+
   public sublayerTensors(index: number): readonly LazyTensor[] {
     return sublayerTensors(this.at(index));
   }
 
   public requireRunnable(): void {
+    requireRunnableQuantization(this.summary);
     const { embedding, positions, finalNorm, head, sublayers } = this.layout;
     const used = [
       embedding,
       ...(positions === undefined ? [] : [positions.weight]),
       ...partTensors(finalNorm),
-      head.weight,
+      ...partTensors(head),
       ...sublayers.flatMap(sublayerTensors),
     ];
-    const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
-    if (faulty !== undefined) {
-      throw new UserError(`Weights of dtype ${faulty.dtype} can be listed but not run.`, {
-        file: faulty.file,
-        field: faulty.name,
-        remedy: `Save the model in one of ${[...runnableDTypes].join(', ')}.`,
-      });
-    }
+    requireRunnableTensors(used);
   }
 
   /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
@@ -242,25 +245,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     }
     return sublayer;
   }
-}
-
-/** Every tensor of a sublayer, norms and biases included. */
-export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
-  const { norm, postNorm } = sublayer.weights;
-  const linears =
-    sublayer.kind === 'attention'
-      ? [...sublayer.weights.queryKeyValue, sublayer.weights.output]
-      : [...sublayer.weights.gateUp, sublayer.weights.down];
-  const queryKeyNorms =
-    sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
-      ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
-      : [];
-  return [norm, ...queryKeyNorms, ...linears, postNorm].flatMap(partTensors);
-}
-
-/** Weight and bias of a norm or a linear layer, as far as there are any. */
-function partTensors(part: Norm | undefined): LazyTensor[] {
-  return [part?.weight, part?.bias].filter((tensor) => tensor !== undefined);
 }
 
 /** Names of the tables of one rotary embedding. */

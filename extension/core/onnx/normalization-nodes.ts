@@ -101,3 +101,13 @@ export function normalizationNodes(
   }
   return nodes;
 }
+
+/** The sum alone of such a node: of its input, its skip, and its bias if it has one. */
+export function sumNodes(terms: readonly string[], output: string): NodeProto[] {
+  const add = (a: string, b: string, sum: string): NodeProto =>
+    create(NodeProtoSchema, { name: sum, opType: 'Add', input: [a, b], output: [sum] });
+  const [a = '', b = '', bias] = terms;
+  return bias === undefined
+    ? [add(a, b, output)]
+    : [add(a, b, `${output}/unbiased`), add(`${output}/unbiased`, bias, output)];
+}

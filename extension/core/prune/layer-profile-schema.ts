@@ -27,10 +27,18 @@ const sublayer = v.object({
   flopsPerToken: count,
   kvBytesPerToken: count,
 });
+const quantization = v.object({
+  method: v.string(),
+  form: v.optional(v.string()),
+  bits: v.optional(v.number()),
+  groupSize: v.optional(v.number()),
+  refusal: v.optional(v.string()),
+});
 const model = v.object({
   name: v.string(),
   path: v.string(),
   architecture: v.string(),
+  quantization: v.optional(quantization),
   parameters: count,
   bytes: count,
   dtypes: v.record(v.string(), count),
@@ -40,6 +48,7 @@ const model = v.object({
   maxPositions: v.optional(count),
   tiedHead: v.optional(v.boolean()),
   sublayers: v.array(sublayer),
+  absent: v.optional(v.array(v.string())),
   fingerprint: v.string(),
   warnings: v.array(v.string()),
 });

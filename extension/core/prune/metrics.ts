@@ -1,5 +1,8 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitNegativeLogLikelihood } from '../runtime/negative-log-likelihood';
+import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/negative-log-likelihood';
+import type { LayeredModel } from '../models/layered-model';
+import { UserError } from '../user-error';
+import { defaultSettings, metricNames } from './options';
 import type { MetricName } from './options';
 
 /** Logits of both models, [batch, sequence, vocabulary], and what comes next in the text. */
@@ -16,6 +19,8 @@ export interface MetricInputs {
  * function of a sum of non-negative terms over tokens, which is what makes early stopping exact.
  */
 export interface Metric {
+  /** Whether it compares probabilities, so that the output must be logits of classes or tokens. */
+  readonly needsScores: boolean;
   /** Formula and normalisation, for people. */
   readonly definition: string;
   /** Emits one non-negative term per token: [batch, sequence]. */
@@ -30,9 +35,13 @@ const perToken = (total: number, sequences: number, length: number): number =>
   total / (sequences * length);
 const unchanged = (sum: number): number => sum;
 
+/** What is measured in place of the default where the output holds values. */
+const valuesMetric: MetricName = 'norm';
+
 /** Formulas: spec/finercut, "Distances"; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
 export const metrics: Readonly<Record<MetricName, Metric>> = {
   js: {
+    needsScores: true,
     definition: 'Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats',
     emitTerms: (graph, inputs) => {
       // p(log p − log m) + q(log q − log m) = 2m·(x·tanh x − log cosh x) with x = ½(log p − log q)
@@ -49,6 +58,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     distance: perToken,
   },
   'js-reference': {
+    needsScores: true,
     definition:
       "½[KL(m‖p) + KL(m‖q)], as the authors' code orders the arguments, mean over tokens, in nats",
     emitTerms: (graph, inputs) => {
@@ -62,6 +72,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     distance: perToken,
   },
   kl: {
+    needsScores: true,
     definition:
       'Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats',
     emitTerms: (graph, inputs) => {
@@ -73,6 +84,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     distance: perToken,
   },
   norm: {
+    needsScores: false,
     definition: 'Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences',
     emitTerms: (graph, { dense, candidate }) =>
       lastAxis(graph, 'ReduceSumSquare', graph.op('Sub', [dense, candidate])),
@@ -80,6 +92,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     distance: (total, sequences) => total / sequences,
   },
   angular: {
+    needsScores: false,
     definition: 'arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians',
     emitTerms: (graph, { dense, candidate }) => {
       // 2·arcsin(‖u − v‖ / 2) of unit vectors keeps its accuracy where arccos near 1 loses it
@@ -94,6 +107,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     distance: perToken,
   },
   perplexity: {
+    needsScores: true,
     definition: 'perplexity of the calibration text: exp(mean negative log-likelihood)',
     emitTerms: (graph, { candidate, targets }) =>
       emitNegativeLogLikelihood(graph, candidate, targets),
@@ -101,6 +115,31 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
   },
 };
+
+/**
+ * The distance to measure a model by: the one asked for, or, where the default does not fit its
+ * output, one of values.
+ * @throws UserError where another was asked for that does not fit.
+ */
+export function fittingMetric(
+  { output, summary }: Pick<LayeredModel, 'output' | 'summary'>,
+  asked: MetricName,
+  warn: (message: string) => void,
+): MetricName {
+  if (asked === 'perplexity') {
+    requireNextTokens({ output, summary });
+  }
+  if (output.givesScores || !metrics[asked].needsScores) {
+    return asked;
+  }
+  const problem = `The output ${output.name} holds values, not the logits that ${asked} compares.`;
+  if (asked !== defaultSettings.metric) {
+    const remedy = `Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
+    throw new UserError(problem, { file: summary.path, field: 'metric', remedy });
+  }
+  warn(`${problem} The distance is ${valuesMetric} instead.`);
+  return valuesMetric;
+}
 
 /** Below this |x| a series in x² is more accurate than the closed form in float32. */
 const seriesBelow = 0.25;

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import * as v from 'valibot';
-import { loadCalibration } from '../data/calibration';
 import type { CalibrationRequest } from '../data/calibration';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
@@ -13,7 +12,8 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { onnxRuntimeVersion } from '../runtime/version';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
-import { metrics } from './metrics';
+import { fittingMetric, metrics } from './metrics';
+import { loadModelInputs } from './model-inputs';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
@@ -74,16 +74,24 @@ export async function profileModel(
   context: JobContext<ProfileEvent>,
 ): Promise<LayerProfile> {
   const model = await openModel(job.model);
-  const calibration = await loadCalibration(job.calibration, model, environment.bundledText);
-  for (const warning of model.summary.warnings) {
+  const calibration = await loadModelInputs(
+    job.calibration,
+    model,
+    environment.bundledText,
+    job.settings.seed,
+  );
+  for (const warning of [...model.summary.warnings, ...calibration.warnings]) {
     context.warn(warning);
   }
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
-  const { settings } = job;
-  const metric = metrics[settings.metric];
+  const metricName = fittingMetric(model, job.settings.metric, (message) => {
+    context.warn(message);
+  });
+  const settings = { ...job.settings, metric: metricName };
+  const metric = metrics[metricName];
   const journal = await Journal.open(
     job.journal,
     identify(job, model.summary.fingerprint, calibration.summary.fingerprint, environment.version),
@@ -112,12 +120,12 @@ export async function profileModel(
         : [];
       await journal.append([...terms, ...spent]);
     });
-    const progress = new SearchProgress(settings, executor, calibration.sequences.length, context);
+    const progress = new SearchProgress(settings, executor, calibration.inputs.length, context);
     const found = await search(
       settings,
       {
         executor,
-        sequences: calibration.sequences,
+        sequences: calibration.inputs,
         metricName: settings.metric,
         metric,
         memo,

@@ -1,11 +1,12 @@
 import * as v from 'valibot';
 import { parseDocument } from '../jobs/parse-document';
+import { sublayerKinds } from '../models/model-summary';
 import type { PrunePlan } from './prune-plan';
 
 const id = v.pipe(
   v.string(),
   v.regex(
-    /^block\.\d+(\.(attention|feedforward))?$/,
+    new RegExp(`^block\\.\\d+(\\.(${sublayerKinds.join('|')}))?$`),
     (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
   ),
 );

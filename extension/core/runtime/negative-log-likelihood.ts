@@ -1,5 +1,6 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { LayeredModel } from '../models/layered-model';
 import { stream } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { LayeredExecutor, Readout } from './layered-executor';
@@ -37,6 +38,19 @@ export function emitNegativeLogLikelihood(
     const loss = graph.op('Neg', [graph.op('Squeeze', [chosen, graph.ints([2])])]);
     return graph.op('Where', [known, loss, graph.scalar(0)]);
   });
+}
+
+/** @throws UserError for a model whose output predicts no next token. */
+export function requireNextTokens({
+  output,
+  summary,
+}: Pick<LayeredModel, 'output' | 'summary'>): void {
+  if (output.seesWhole === true) {
+    throw new UserError(
+      `Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
+      { file: summary.path, remedy: 'Profile it with another metric, such as js or norm.' },
+    );
+  }
 }
 
 /** Most logits held at once, in elements. */

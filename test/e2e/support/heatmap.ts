@@ -54,12 +54,16 @@ export class Heatmap {
 
   /** Waits until the search has told some of its numbers and not yet all. */
   public async partlyMeasured(): Promise<{ measured: number; pending: number }> {
-    const counts = await this.frame.waitForFunction(() => {
-      const cells = [...document.querySelectorAll('[role="gridcell"][data-id]')];
-      const measured = cells.filter((cell) => cell.getAttribute('data-status') === 'measured');
-      const pending = cells.length - measured.length;
-      return measured.length > 0 && pending > 0 ? { measured: measured.length, pending } : false;
-    });
+    const counts = await this.frame.waitForFunction(
+      () => {
+        const cells = [...document.querySelectorAll('[role="gridcell"][data-id]')];
+        const measured = cells.filter((cell) => cell.getAttribute('data-status') === 'measured');
+        const pending = cells.length - measured.length;
+        return measured.length > 0 && pending > 0 ? { measured: measured.length, pending } : false;
+      },
+      undefined,
+      { timeout: 120_000 },
+    );
     return (await counts.jsonValue()) || { measured: 0, pending: 0 };
   }
 

@@ -31,9 +31,15 @@ export class Workbench {
     await this.ready();
   }
 
-  /** Waits until what the editor remembers is stored: an editor in a browser does so every five seconds. */
+  /**
+   * Waits until what the editor remembers is stored: an editor in a browser does so every five seconds, when it is idle.
+   * A headless page that draws nothing is never told that it is.
+   */
   public async storageWritten(): Promise<void> {
-    await this.page.waitForTimeout(6000);
+    await this.page.evaluate(async () => {
+      const end = performance.now() + 6000;
+      while (performance.now() < end) await new Promise(requestAnimationFrame);
+    });
   }
 
   public async close(): Promise<void> {

@@ -22,7 +22,7 @@ import {
   modelBytes,
   rawTensor,
 } from '../onnx-bytes';
-import type { GraphText } from '../onnx-bytes';
+import type { GraphText, NodeLine } from '../onnx-bytes';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = temporaryFolder();
@@ -135,11 +135,13 @@ describe('an .onnx file', () => {
     const short = rawTensor('w', [4, 4]);
     short.dims = [4n, 5n];
     const huge = externalTensor('w', [2 ** 40, 2 ** 40], { location: 'weights.bin' });
+    const beyond = externalTensor('w', [2 ** 33], { location: 'weights.bin' });
     const negative = externalTensor('w', [-4, 4], { location: 'weights.bin' });
     const twice = [rawTensor('w', [1]), rawTensor('w', [1])];
     for (const [tensors, message] of [
       [[short], /takes 64 bytes, but its shape needs 80/],
       [[huge], /dimensions/],
+      [[beyond], /needs 34359738368 bytes, but the file ends after 100/],
       [[negative], /dimensions/],
       [twice, /Two weights/],
     ] as const) {
@@ -169,6 +171,9 @@ describe('an .onnx file', () => {
     const bytes = Buffer.from(modelBytes(text([rawTensor('weight', [4, 4])])));
     bytes[bytes.indexOf('weight')] = 0xff;
     expect(((await open(bytes)) as UserError).message).toMatch(/not UTF-8/);
+    const value = Buffer.from(modelBytes({ ...text(), nodes: [['Relu', ['x'], ['result']]] }));
+    value[value.indexOf('result')] = 0xff;
+    expect(((await open(value)) as UserError).message).toMatch(/not UTF-8/);
   });
 
   it('that is something else is refused', async () => {
@@ -227,6 +232,17 @@ describe('a small .onnx file', () => {
 });
 
 describe('a large .onnx file', () => {
+  it('of 60 000 nodes is read', async () => {
+    const nodes = Array.from({ length: 60_000 }, (_, i): NodeLine => [
+      'Relu',
+      [`${i}`],
+      [`${i + 1}`],
+    ]);
+    const file = (await open(modelBytes({ ...text(), nodes }))) as OnnxFile;
+    expect(file.graph.node).toHaveLength(60_000);
+    expect(file.graph.node.at(-1)).toMatchObject({ opType: 'Relu', output: ['60000'] });
+  });
+
   it('of more than 2 GB is opened at once, in little memory', async () => {
     // A graph without a weight, then one of 3 GB in a hole of the file.
     const start = Buffer.from(modelBytes(text()));

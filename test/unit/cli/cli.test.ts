@@ -2,15 +2,17 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
+import type { Evaluation, EvaluationResult } from '../../../extension/core/evaluate/evaluation';
 import type { PruneResult } from '../../../extension/core/export/prune-result';
 import type { OnnxSummary } from '../../../extension/core/models/onnx/onnx-summary';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import type { DeviceReport } from '../../../extension/core/runtime/device';
 import { fixture } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { quantizedFixture } from '../quantized-fixtures';
 import { runCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
@@ -32,6 +34,31 @@ describe('espalier', () => {
     expect(summary.sublayers.map(({ id }) => id)).toContain('block.3.feedforward');
     const inBlocks = summary.sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
     expect(inBlocks).toBeLessThan(summary.parameters);
+  });
+
+  it('inspects quantized models, and says what can be run', async () => {
+    const awq = await runCli(['inspect', quantizedFixture('awq')]);
+    expect(awq.stdout).toMatch(/quantized: awq \(gemm\), 4 bits, groups of 32, run as float32/);
+    expect(awq.stdout).toMatch(/stored as: .*I32/);
+    const listed = await runCli(['inspect', quantizedFixture('bnb-nf4')]);
+    expect(listed.code).toBe(0);
+    expect(listed.stderr).toMatch(/can be inspected, but not run/);
+    const refused = await runCli(['evaluate', quantizedFixture('bnb-nf4'), '--device', 'cpu']);
+    expect(refused.code).toBe(1);
+  });
+
+  it('prunes a GGUF file to a GGUF file, block by block', async () => {
+    const source = ggufFixture('llama.gguf');
+    const out = join(folder, 'gguf');
+    const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
+    const torn = await runCli(args);
+    expect(torn.code).toBe(1);
+    expect(torn.stderr).toMatch(/every block of a llama model.*level sublayer.*--level block/s);
+    const { code, stdout, stderr } = await runCli([...args, '--level', 'block', '--json']);
+    expect(code, stderr).toBe(0);
+    expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
+    const inspected = await runCli(['inspect', join(out, 'llama.gguf'), '--json']);
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ blocks: 1, warnings: [] });
   });
 
   it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {
@@ -59,9 +86,45 @@ describe('espalier', () => {
       expect(sublayers.map(({ kind }) => kind[0]).join('')).toBe('affafaf');
       expect(sublayers[0]?.kvBytesPerToken).toBeGreaterThan(0);
     }
-    const refused = await runCli(['profile', join(own, 'model.onnx')]);
-    expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/model\.onnx: ONNX models can be inspected/);
+  });
+
+  it('profiles, prunes and evaluates an ONNX model as the folder it came from', async () => {
+    const graph = join(folder, 'whole-onnx');
+    const plan = join(folder, 'whole.pruneplan.json');
+    const document = {
+      format: 'espalier.pruneplan',
+      version: 1,
+      model: { path: model },
+      remove: [],
+    };
+    await writeFile(plan, JSON.stringify(document));
+    const convert = ['prune', model, '--plan', plan, '--out', graph, '--format', 'onnx'];
+    expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
+
+    const options = ['--calibration', text, ...small, '--remove', '2', '--no-baselines', '--json'];
+    const profileOf = async (path: string): Promise<LayerProfile> =>
+      JSON.parse((await runCli(['profile', path, ...options], { env })).stdout) as LayerProfile;
+    const [ofFolder, ofGraph] = [await profileOf(model), await profileOf(graph)];
+    expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
+      ofFolder.rounds.map(({ removed }) => removed),
+    );
+    for (const [i, { distance }] of ofGraph.candidates.entries()) {
+      expect(distance).toBeCloseTo(ofFolder.candidates[i]?.distance ?? Number.NaN, 4);
+    }
+
+    const out = join(folder, 'smaller-onnx');
+    const written = await runCli(['prune', graph, ...options, '--out', out], { env });
+    expect(written.code, written.stderr).toBe(0);
+    const result = JSON.parse(written.stdout) as PruneResult;
+    expect(result.format).toBe('onnx');
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+    expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+
+    const evaluated = await runCli(['evaluate', graph, '--against', out, '--text', text, '--json']);
+    const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
+    const reference = await runCli(['evaluate', model, '--text', text, '--json']);
+    expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
+    expect(against?.perplexity).toBeGreaterThan(1);
   });
 
   it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {

@@ -1,13 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cp, mkdtemp, open, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readSafetensorsHeader } from '../../../extension/core/checkpoints/safetensors';
 import { outputFormats } from '../../../extension/core/export/prune-result';
+import type { OutputFormat } from '../../../extension/core/export/prune-result';
 import { CancelledError } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, prune, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -15,6 +17,16 @@ const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
 const source = fixture('llama-sharded');
 const removed = ['block.1.attention'];
+
+/** A model that can be written in a form, and what may go of it. */
+function sourceOf(format: OutputFormat): { path: string; folder: string; removed: string[] } {
+  const path = format === 'gguf' ? ggufFixture('llama.gguf') : source;
+  return {
+    path,
+    folder: format === 'gguf' ? dirname(path) : path,
+    removed: format === 'gguf' ? ['block.1.attention', 'block.1.feedforward'] : removed,
+  };
+}
 
 describe('a cancelled or failed write', () => {
   it.each(
@@ -28,13 +40,13 @@ describe('a cancelled or failed write', () => {
     const context = new RecordedContext((progress) => {
       context.cancellation.isCancellationRequested ||= progress.stage === stage;
     });
-    const before = hashes(source);
+    const model = sourceOf(format);
+    const before = hashes(model.folder);
     const out = join(folder, 'deep', 'out');
-    await expect(prune(source, removed, out, { format }, context)).rejects.toBeInstanceOf(
-      CancelledError,
-    );
+    const attempt = prune(model.path, model.removed, out, { format }, context);
+    await expect(attempt).rejects.toBeInstanceOf(CancelledError);
     expect(readdirSync(folder)).toEqual([]);
-    expect(hashes(source)).toEqual(before);
+    expect(hashes(model.folder)).toEqual(before);
   });
 
   it('keeps the model that was to be overwritten', async () => {
@@ -207,10 +219,11 @@ describe('on a small disk', () => {
           }
         }
       });
-      const attempt = prune(source, removed, join(disk, 'out'), { format }, context);
+      const model = sourceOf(format);
+      const attempt = prune(model.path, model.removed, join(disk, 'out'), { format }, context);
       const error = await rejection(attempt);
       expect(error.message).toMatch(
-        /model.*The disk is full\. Free some space.*source is untouched/,
+        /(?:model|llama).*The disk is full\. Free some space.*source is untouched/,
       );
       expect(readdirSync(disk)).toEqual(['filler']);
     },

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { architectures } from '../../../extension/core/models/architectures';
+import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modellingClasses, modellingFile } from '../../../extension/core/export/modelling-file';
 import { previewPrunedConfig, rewriteConfig } from '../../../extension/core/export/pruned-config';
@@ -143,6 +144,22 @@ describe('config.json of a pruned model', () => {
     });
   });
 
+  it('lists the blocks without experts anew where their numbers change', () => {
+    const text = JSON.stringify({
+      model_type: 'qwen3_moe',
+      num_hidden_layers: 6,
+      decoder_sparse_step: 2,
+      mlp_only_layers: [5],
+    });
+    const rewrite = (blocks: readonly number[]): unknown =>
+      JSON.parse(rewriteConfig(text, { blocks, absent: [] }));
+    expect(rewrite([0, 1, 2, 3])).toMatchObject({ decoder_sparse_step: 2, mlp_only_layers: [5] });
+    expect(rewrite([1, 2, 3, 5])).toMatchObject({
+      decoder_sparse_step: 1,
+      mlp_only_layers: [1, 3],
+    });
+  });
+
   it('changes the field that the family counts its blocks in', () => {
     const text = JSON.stringify({ model_type: 'gpt2', n_layer: 3 });
     expect(JSON.parse(rewriteConfig(text, { blocks: [0, 2], absent: [] }))).toEqual({
@@ -185,22 +202,22 @@ describe('config.json of a pruned model', () => {
 });
 
 describe('the modelling file', () => {
-  it.each(architectures.map(({ modelType }) => modelType))(
-    'names the classes that transformers has for %s',
-    (modelType) => {
-      const known = caseNames
-        .map(
-          (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
-        )
-        .find((config) => config.model_type === modelType);
-      const { stockModel, model, config } = modellingClasses(modelType);
-      expect(known?.architectures).toEqual([stockModel]);
-      const text = modellingFile(modelType);
-      expect(text).toContain(`class ${model}(${stockModel}):`);
-      expect(text).toContain(`class ${config}(`);
-      expect(text).toContain(`model_type = "espalier-${modelType}"`);
-    },
-  );
+  // Classes of nemotron-nas come with its folders, not with transformers; see dialects.
+  const stock = architectures.filter(({ modelType }) => modelType !== 'nemotron-nas');
+  it.each(stock)('names the classes that transformers has for $modelType', (family) => {
+    const { modelType } = family;
+    const known = caseNames
+      .map(
+        (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
+      )
+      .find((config) => config.model_type === modelType);
+    const { stockModel, model, config } = modellingClasses({ model_type: modelType });
+    expect(known?.architectures).toEqual([stockModel]);
+    const text = modellingFile(family);
+    expect(text).toContain(`class ${model}(${stockModel}):`);
+    expect(text).toContain(`class ${config}(`);
+    expect(text).toContain(`model_type = "espalier-${modelType}"`);
+  });
 
   it.each([
     ['gpt2', 'self.transformer.h', ['ln_1', 'attn', 'ln_2', 'mlp'], 'attn'],
@@ -216,8 +233,22 @@ describe('the modelling file', () => {
       ['post_attention_layernorm', 'self_attn', 'post_feedforward_layernorm', 'mlp'],
       'self_attn',
     ],
-  ])('replaces the modules of %s', (modelType, layers, modules, attention) => {
-    const text = modellingFile(modelType);
+    [
+      'gpt-neox',
+      'self.gpt_neox.layers',
+      ['input_layernorm', 'attention', 'post_attention_layernorm', 'mlp'],
+      'attention',
+    ],
+    ['phi', 'self.model.layers', ['self_attn', 'mlp'], 'self_attn'],
+    ['falcon', 'self.transformer.h', ['self_attention', 'mlp'], 'self_attention'],
+    [
+      'falcon-new',
+      'self.transformer.h',
+      ['ln_attn', 'self_attention', 'ln_mlp', 'mlp'],
+      'self_attention',
+    ],
+  ])('replaces the modules of %s', (name, layers, modules, attention) => {
+    const text = modellingFile(readArchitecture(configText(name), name).architecture);
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);
@@ -235,7 +266,11 @@ describe('a removal', () => {
 
   it('says when a sublayer is gone already', () => {
     const summary = summaryOf(2);
-    const pruned = { ...summary, sublayers: summary.sublayers.slice(1) };
+    const pruned = {
+      ...summary,
+      sublayers: summary.sublayers.slice(1),
+      absent: ['block.0.attention'],
+    };
     expect(() => checkRemoval(pruned, ['block.0.attention'])).toThrow(/already absent from model/);
   });
 
@@ -243,6 +278,18 @@ describe('a removal', () => {
     const summary = summaryOf(2);
     const everything = summary.sublayers.map(({ id }) => id);
     expect(() => checkRemoval(summary, everything)).toThrow(/All 4 sublayers/);
+  });
+
+  it('keeps to the kinds that the blocks have, what was absent before included', () => {
+    const summary = summaryOf(3);
+    const mixed = {
+      ...summary,
+      absent: ['block.2.expert'],
+      sublayers: summary.sublayers.slice(0, -1),
+    };
+    const { absent, blocks } = checkRemoval(mixed, ['block.0.attention', 'block.0.feedforward']);
+    expect(blocks).toEqual([1, 2]);
+    expect(absent).toEqual(['block.1.expert']);
   });
 
   it('counts an id once and gives the model its order', () => {

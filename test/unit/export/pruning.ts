@@ -63,9 +63,9 @@ export async function logitsOf(
     for (const row of rows) {
       let state = await executor.embed(Int32Array.from(row));
       for (const [index, { id }] of model.summary.sublayers.entries()) {
-        if (!removed.includes(id)) {
-          [state = state] = await executor.run(index, [state]);
-        }
+        [state = state] = removed.includes(id)
+          ? await executor.skip(index, [state])
+          : await executor.run(index, [state]);
       }
       results.push(...(await executor.logits(state)));
     }

@@ -2,13 +2,10 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
-import { writePrunedModel } from '../../../extension/core/export/write-pruned-model';
-import { unattended } from '../../../extension/core/jobs/job';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { emitRows, emitWeight } from '../../../extension/core/models/linear';
 import { openModel } from '../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
-import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
 import {
@@ -20,27 +17,21 @@ import {
   uint32,
 } from '../checkpoints/gguf-file';
 import type { RawValue } from '../checkpoints/gguf-file';
+import { logitsOf, rejection } from '../export/pruning';
 import { readJson, relativeError } from '../fixtures';
+import { ggufFixture, ggufFloats, ggufGolden, ggufNames } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
 
-function gguf(file: string): string {
-  return join(import.meta.dirname, '../../fixtures/gguf', file);
-}
-
-function golden(file: string): Float32Array {
-  return new Float32Array(Uint8Array.from(readFileSync(gguf(file))).buffer);
-}
-
 describe('block formats', () => {
-  const expected = golden('blocks.bin');
+  const expected = ggufFloats('blocks.bin');
   const formats = ['Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'];
 
   it.each(formats.map((name, i) => [name, i] as const))(
     '%s is widened to the bits that the reference gives, whole and by rows',
     async (name, index) => {
-      const { tensors } = await readGgufHeader(gguf('blocks.gguf'));
+      const { tensors } = await readGgufHeader(ggufFixture('blocks.gguf'));
       const tensor = tensors.find((known) => known.name === name);
       if (tensor === undefined) {
         throw new Error(`the fixture lacks ${name}`);
@@ -64,32 +55,17 @@ describe('block formats', () => {
 });
 
 describe('a model in a GGUF file', () => {
-  it.each(['llama', 'llama-rope', 'qwen2', 'qwen3'])(
-    '%s agrees with transformers to 1e-4',
-    async (name) => {
-      const { inputIds } = JSON.parse(readFileSync(gguf(`${name}.json`), 'utf8')) as {
-        inputIds: number[][];
-      };
-      const model = await openModel(gguf(`${name}.gguf`));
-      const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-      const results: number[] = [];
-      for (const row of inputIds) {
-        let state = await executor.embed(Int32Array.from(row));
-        for (const index of model.summary.sublayers.keys()) {
-          [state = state] = await executor.run(index, [state]);
-        }
-        results.push(...(await executor.logits(state)));
-      }
-      await executor.dispose();
-      expect(relativeError(Float32Array.from(results), golden(`${name}.bin`))).toBeLessThan(1e-4);
-    },
-  );
+  it.each(ggufNames)('%s agrees with transformers to 1e-5', async (name) => {
+    const { inputIds, logits } = ggufGolden(name);
+    const actual = await logitsOf(ggufFixture(`${name}.gguf`), inputIds);
+    expect(relativeError(actual, logits)).toBeLessThan(1e-5);
+  });
 
   it('is summarized like a folder', async () => {
-    const { summary } = await openModel(gguf('llama.gguf'));
+    const { summary } = await openModel(ggufFixture('llama.gguf'));
     expect(summary).toMatchObject({
       name: 'llama',
-      path: gguf('llama.gguf'),
+      path: ggufFixture('llama.gguf'),
       architecture: 'llama',
       blocks: 2,
       hiddenSize: 64,
@@ -104,21 +80,41 @@ describe('a model in a GGUF file', () => {
       'block.1.feedforward',
     ]);
     expect(Object.keys(summary.dtypes)).toEqual(expect.arrayContaining(['F32', 'Q4_0', 'Q8_0']));
-    expect((await openModel(gguf('llama.gguf'))).summary.fingerprint).toBe(summary.fingerprint);
+    expect((await openModel(ggufFixture('llama.gguf'))).summary.fingerprint).toBe(
+      summary.fingerprint,
+    );
   });
 
   it('is found in a folder where it is the only one', async () => {
     const path = join(folder, 'only');
     mkdirSync(path);
-    copyFileSync(gguf('llama.gguf'), join(path, 'tiny.Q4_0.gguf'));
+    copyFileSync(ggufFixture('llama.gguf'), join(path, 'tiny.Q4_0.gguf'));
     expect((await openModel(path)).summary.name).toBe('tiny.Q4_0');
-    copyFileSync(gguf('llama.gguf'), join(path, 'other.gguf'));
+    copyFileSync(ggufFixture('llama.gguf'), join(path, 'other.gguf'));
     await expect(openModel(path)).rejects.toThrow(/2 \.gguf files.*Choose one of them/);
   });
 
   const base: readonly (readonly [string, RawValue])[] = [
     ['llama.embedding_length', numberValue(8)],
     ['llama.attention.head_count', numberValue(2)],
+  ];
+  const sizes = {
+    vocab_size: 16,
+    embedding_length: 8,
+    block_count: 2,
+    'attention.head_count': 2,
+    feed_forward_length: 8,
+    context_length: 16,
+    'attention.layer_norm_rms_epsilon': 1,
+  };
+  const model = (
+    changes: Readonly<Record<string, number>>,
+    family = 'llama',
+  ): (readonly [string, RawValue])[] => [
+    ['general.architecture', textValue(family)],
+    ...Object.entries({ ...sizes, ...changes }).map(
+      ([key, value]) => [`${family}.${key}`, numberValue(value)] as const,
+    ),
   ];
   it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
     ['no architecture', [], /general\.architecture: The header lacks this key/],
@@ -152,31 +148,39 @@ describe('a model in a GGUF file', () => {
       ],
       /llama\.embedding_length: Its value is not a number/,
     ],
+    [
+      'heads',
+      model({ 'attention.head_count': 3 }),
+      /: llama\.attention\.head_count: 3 heads cannot share/,
+    ],
+    ['vocabulary', model({ vocab_size: 0 }), /: llama\.vocab_size: /],
+    ['rotary', model({ 'rope.dimension_count': 3 }), /llama\.rope\.dimension_count: 3 dim/],
+    ['no tensors', model({}), /: token_embd\.weight: The checkpoint lacks this tensor/],
+    [
+      'scaling',
+      [...model({}), ['llama.rope.scaling.type', textValue('yarn')]],
+      /llama\.rope\.scaling\.type: Scaling "yarn" is not known.*none, linear/,
+    ],
+    [
+      'windows',
+      [
+        ...model({}, 'gemma3'),
+        ['gemma3.attention.sliding_window_pattern', listValue(7, 3, Buffer.of(1, 1, 0))],
+      ],
+      /sliding_window_pattern: It has 3 entries for 2 blocks/,
+    ],
   ])('is refused with the key at fault: %s', async (name, metadata, message) => {
     const path = join(folder, `${name}.gguf`);
     writeFileSync(path, ggufBytes(metadata, [], 0));
-    await expect(openModel(path)).rejects.toThrow(message);
+    const { message: text } = await rejection(openModel(path));
+    expect(text).toMatch(message);
+    expect(text).not.toContain('config.json');
   });
-});
-
-it('is not written anew', async () => {
-  const request = {
-    modelPath: gguf('llama.gguf'),
-    removed: ['block.0.attention'],
-    out: join(folder, 'pruned'),
-    format: 'safetensors',
-    overwrite: false,
-    device: 'cpu',
-    memoryBytes: 1 << 28,
-  } as const;
-  await expect(writePrunedModel(request, unattended)).rejects.toThrow(
-    /llama\.gguf: .*not written anew.*Prune its Hugging Face folder/,
-  );
 });
 
 describe('the tokenizer in a GGUF file', () => {
   it('gives the ids that transformers gives', async () => {
-    const tokenizer = await loadTokenizer(gguf('llama.gguf'));
+    const tokenizer = await loadTokenizer(ggufFixture('llama.gguf'));
     const { samples } = readJson<{ samples: { text: string; ids: number[] }[] }>(
       'llama-gqa-untied',
       'golden-tokenizer.json',
@@ -186,6 +190,20 @@ describe('the tokenizer in a GGUF file', () => {
       expect([...tokenizer.encode(text)], text).toEqual(ids);
     }
   });
+
+  it.each(['gpt-2', 'llama-bpe', 'qwen2', 'smollm', 'default'])(
+    'divides texts as tokenizers of the kind %s do',
+    async (kind) => {
+      const tokenizer = await loadTokenizer(ggufFixture(`tokenizer-${kind}.gguf`));
+      const { samples } = JSON.parse(
+        readFileSync(ggufFixture(`tokenizer-${kind}.json`), 'utf8'),
+      ) as { samples: { text: string; ids: number[] }[] };
+      expect(samples.length).toBeGreaterThan(10);
+      for (const { text, ids } of samples) {
+        expect([...tokenizer.encode(text)], JSON.stringify(text)).toEqual(ids);
+      }
+    },
+  );
 
   const wordPieces = ['<unk>', '<s>', '<0x0A>', '▁', 'a', 'b', 'ab', '▁ab', 'ba', 'é'];
   const tokenizerOf = (name: string, more: readonly (readonly [string, RawValue])[]): string => {
@@ -237,6 +255,8 @@ describe('the tokenizer in a GGUF file', () => {
   });
 
   it('says when there is none', async () => {
-    await expect(loadTokenizer(gguf('qwen2.gguf'))).rejects.toThrow(/tokenizer\.ggml\.model/);
+    await expect(loadTokenizer(ggufFixture('qwen2.gguf'))).rejects.toThrow(
+      /tokenizer\.ggml\.model/,
+    );
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { metricNames } from '../../../extension/core/prune/options';
 import type { MetricName } from '../../../extension/core/prune/options';
-import { fixture, readJson } from '../fixtures';
+import { casesWith, fixture, readJson } from '../fixtures';
 import { runSearch } from './run-search';
 
 interface GoldenSearch {
@@ -20,7 +20,7 @@ interface GoldenSearch {
   >;
 }
 
-describe.each(['llama-gqa-untied', 'qwen3'])('FinerCut on %s against PyTorch', (name) => {
+describe.each(casesWith('golden-finercut.json'))('FinerCut on %s against PyTorch', (name) => {
   const golden = readJson<GoldenSearch>(name, 'golden-finercut.json');
   it.each(metricNames)('%s: same order, same distances', async (metric) => {
     const expected = golden.metrics[metric];

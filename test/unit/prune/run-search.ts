@@ -1,3 +1,4 @@
+import type { Example } from '../../../extension/core/models/example';
 import { openModel } from '../../../extension/core/models/open-model';
 import { metrics } from '../../../extension/core/prune/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';
@@ -11,7 +12,8 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 
 export interface SearchRun {
   readonly folder: string;
-  readonly sequences: readonly (readonly number[])[];
+  /** Token ids of texts, or examples of a model's inputs. */
+  readonly sequences: readonly (readonly number[] | Example)[];
   readonly settings: Partial<SearchSettings>;
   readonly memoryBytes?: number;
   readonly replayed?: readonly TermRecord[];
@@ -25,7 +27,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
   const executor = new LayeredExecutor(model, 'cpu', run.memoryBytes ?? 1 << 30);
   const setup: ScorerSetup = {
     executor,
-    sequences: run.sequences.map((ids) => Int32Array.from(ids)),
+    sequences: run.sequences.map((one) => (isIds(one) ? Int32Array.from(one) : one)),
     metricName: settings.metric,
     metric: metrics[settings.metric],
     memo: new TermMemo(run.replayed ?? [], (records) => {
@@ -46,4 +48,8 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
   } finally {
     await executor.dispose();
   }
+}
+
+function isIds(one: readonly number[] | Example): one is readonly number[] {
+  return Array.isArray(one);
 }

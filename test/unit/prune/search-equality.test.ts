@@ -5,29 +5,33 @@ import { levels, metricNames } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import { encoderFixture, encoderGolden, encoderNames } from '../encoder-fixtures';
 import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runSearch } from './run-search';
 
-const scenario = fc.record({
-  seed: fc.integer({ min: 1, max: 1_000_000 }),
-  blocks: fc.integer({ min: 3, max: 4 }),
-  modelType: fc.constantFrom('llama', 'qwen2', 'mistral'),
-  metric: fc.constantFrom(...metricNames),
-  level: fc.constantFrom(...levels),
-  exclude: fc.constantFrom(0, 0.2, 0.4),
-  protect: fc.constantFrom([], ['block.1.attention'], ['block.0']),
-  // Everything kept, next to nothing kept, and something between.
-  memoryBytes: fc.constantFrom(1 << 30, 1, 60_000),
-  everyDistance: fc.boolean(),
-  sequences: fc.array(
-    fc.array(fc.integer({ min: 0, max: randomModelVocabulary - 1 }), {
-      minLength: 8,
-      maxLength: 8,
-    }),
-    { minLength: 1, maxLength: 4 },
-  ),
-});
+const families = ['llama', 'qwen2', 'mistral', 'cohere'] as const;
+const scenarioOf = (modelTypes: readonly (typeof families)[number][]) =>
+  fc.record({
+    seed: fc.integer({ min: 1, max: 1_000_000 }),
+    blocks: fc.integer({ min: 3, max: 4 }),
+    modelType: fc.constantFrom(...modelTypes),
+    metric: fc.constantFrom(...metricNames),
+    level: fc.constantFrom(...levels),
+    exclude: fc.constantFrom(0, 0.2, 0.4),
+    protect: fc.constantFrom([], ['block.1.attention'], ['block.0']),
+    // Everything kept, next to nothing kept, and something between.
+    memoryBytes: fc.constantFrom(1 << 30, 1, 60_000),
+    everyDistance: fc.boolean(),
+    sequences: fc.array(
+      fc.array(fc.integer({ min: 0, max: randomModelVocabulary - 1 }), {
+        minLength: 8,
+        maxLength: 8,
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
+  });
 
 /** Order and distances of `actual` must be those of `naive`; what was stopped early must be worse. */
 function expectSame(actual: SearchResult, naive: SearchResult): void {
@@ -58,36 +62,48 @@ function expectSame(actual: SearchResult, naive: SearchResult): void {
 }
 
 describe('exact search', () => {
-  it('gives the order and the distances of the naive search, for less', async () => {
-    await fc.assert(
-      fc.asyncProperty(scenario, async (given) => {
-        const folder = await makeRandomModel(given);
-        try {
-          const settings: Partial<SearchSettings> = { ...given, budget: { kind: 'all' } };
-          const run = { folder, sequences: given.sequences };
-          const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
-          const exact = await runSearch({
-            ...run,
-            memoryBytes: given.memoryBytes,
-            settings: { ...settings, mode: 'exact' },
-          });
-          expectSame(exact, naive);
-          expect(naive.sublayerEvaluations).toBe(naive.naiveSublayerEvaluations);
-          expect(exact.naiveSublayerEvaluations).toBe(naive.naiveSublayerEvaluations);
-          if (given.memoryBytes === 1 << 30) {
-            expect(exact.sublayerEvaluations).toBeLessThanOrEqual(naive.sublayerEvaluations);
+  it.each([
+    ['any', families, 10],
+    ['parallel', ['cohere'] as const, 6],
+  ] as const)(
+    'gives the order and the distances of the naive search, for less: %s branches',
+    async (_, modelTypes, numRuns) => {
+      await fc.assert(
+        fc.asyncProperty(scenarioOf(modelTypes), async (given) => {
+          const folder = await makeRandomModel(given);
+          try {
+            const settings: Partial<SearchSettings> = { ...given, budget: { kind: 'all' } };
+            const run = { folder, sequences: given.sequences };
+            const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+            const exact = await runSearch({
+              ...run,
+              memoryBytes: given.memoryBytes,
+              settings: { ...settings, mode: 'exact' },
+            });
+            expectSame(exact, naive);
+            expect(naive.sublayerEvaluations).toBe(naive.naiveSublayerEvaluations);
+            expect(exact.naiveSublayerEvaluations).toBe(naive.naiveSublayerEvaluations);
+            if (given.memoryBytes === 1 << 30) {
+              expect(exact.sublayerEvaluations).toBeLessThanOrEqual(naive.sublayerEvaluations);
+            }
+          } finally {
+            await rm(folder, { recursive: true });
           }
-        } finally {
-          await rm(folder, { recursive: true });
-        }
-      }),
-      { numRuns: 10 },
-    );
-  }, 300_000);
+        }),
+        { numRuns },
+      );
+    },
+    300_000,
+  );
 
-  it.each(['gemma2', 'olmo2', 'gpt2'])('does so for %s', async (name) => {
+  it.each([
+    ...['gemma2', 'olmo2', 'gpt2', 'gpt-neox', 'phi', 'falcon-new', 'mixtral'].map((name) =>
+      fixture(name),
+    ),
+    ...['bert-fused', 'gpt-neox-dynamo', 'llama-fused', 'gemma2-legacy'].map(onnxFixture),
+  ])('does so for %s', async (folder) => {
     const run = {
-      folder: fixture(name),
+      folder,
       sequences: [
         [3, 14, 15, 9, 26, 5, 35, 8],
         [9, 7, 9, 32, 3, 8, 46, 26],
@@ -102,6 +118,15 @@ describe('exact search', () => {
     const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
     expectSame(exact, naive);
     expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
+  });
+
+  it.each(encoderNames)('does so for %s, on examples with all their inputs', async (name) => {
+    const run = { folder: encoderFixture(name), sequences: encoderGolden(name).examples };
+    const metric = name.endsWith('plain') ? 'norm' : 'js';
+    const settings: Partial<SearchSettings> = { metric, budget: { kind: 'all' }, exclude: 0 };
+    const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+    const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
+    expectSame(exact, naive);
   });
 
   it('gives the same result when resumed from any part of its journal', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Filter, SortKey } from '../../../webview/heatmap/candidate-rows';
-import { everything, rowsOf, sortBy } from '../../../webview/heatmap/candidate-rows';
+import { everything, filterFor, rowsOf, sortBy } from '../../../webview/heatmap/candidate-rows';
 import { cellsOf } from '../../../webview/heatmap/cells';
 import { modelOf, profileOf, stateOf } from './heatmap-fixture';
 
@@ -66,6 +66,13 @@ describe('sorting', () => {
 });
 
 describe('filtering', () => {
+  it('passes over a kind that the model lacks', () => {
+    const experts: Filter = { ...everything, text: 'block', kind: 'expert' };
+    expect(filterFor(experts, ['attention', 'expert'])).toEqual(experts);
+    expect(filterFor(experts, ['attention', 'feedforward'])).toEqual({ ...experts, kind: 'all' });
+    expect(filterFor(everything, ['attention'])).toEqual(everything);
+  });
+
   it('matches part of a name in any case, a kind and a mark together', () => {
     expect(ids({ ...everything, text: ' BLOCK.2. ' }, 'sublayer', false)).toEqual([
       'block.2.attention',

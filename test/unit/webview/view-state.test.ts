@@ -7,7 +7,7 @@ it('comes back as it was saved', () => {
     scrollTop: 12,
     gridScroll: 3,
     sort: { key: 'rank', descending: true },
-    filter: { text: 'block.1', kind: 'attention', mark: 'removed' },
+    filter: { text: 'block.1', kind: 'cross-attention', mark: 'removed' },
     axis: 'bytes',
     logarithmic: false,
     hiddenSeries: ['random'],

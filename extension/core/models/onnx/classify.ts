@@ -1,13 +1,14 @@
-import type { FunctionProto, NodeProto } from '../../onnx/proto/onnx_pb';
-import type { BranchKind } from './onnx-summary';
+import type { FunctionProto } from '../../onnx/proto/onnx_pb';
+import type { SublayerKind } from '../model-summary';
 import { operatorName } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
+import { nestedGraphs } from './node-edits';
 
 const fusedAttention =
   /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;
 const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
 const convolutions = /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|NhwcConv)$/;
-const products =
+const weightProducts =
   /(?:^|:)(?:MatMul|Gemm|Einsum|MatMulNBits|MatMulBnb4|MatMulInteger|QLinearMatMul|MatMulIntegerToFloat|DynamicQuantizeMatMul|FusedMatMul|FusedGemm|TransposeMatMul|QGemm|GemmFastGelu|GemmFloat8)$/;
 const activations =
   /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|GemmFastGelu|BiasSplitGelu)$/;
@@ -15,7 +16,10 @@ const activations =
 /** Whether an operator multiplies by weights, by its name. */
 export function hasWeightsByKind(op: string): boolean {
   return (
-    products.test(op) || convolutions.test(op) || fusedExperts.test(op) || fusedAttention.test(op)
+    weightProducts.test(op) ||
+    convolutions.test(op) ||
+    fusedExperts.test(op) ||
+    fusedAttention.test(op)
   );
 }
 
@@ -24,52 +28,99 @@ export function classifyBranch(
   nodes: ReadonlySet<GraphNode>,
   index: GraphIndex,
   functions: readonly FunctionProto[],
-): BranchKind {
-  const ops = new Set<string>();
-  for (const node of nodes) {
-    addOperators(node.proto, node.op, functions, ops);
-  }
+): SublayerKind {
+  const ops = operatorsOf(nodes, functions);
   const some = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
-  const scores = [...nodes].some(
-    ({ op, inputs }) =>
-      products.test(op) && inputs.filter((input) => !index.constants.has(input)).length > 1,
+  const products = [...nodes].filter((node) => isProductOfValues(node, index));
+  const scores = [...nodes].flatMap((node) =>
+    node.op === 'Softmax' ? productsBehind(node, nodes, index) : [],
   );
-  const hasFunctions = [...nodes].some(({ proto }) => findFunction(proto, functions) !== undefined);
-  if (some(fusedAttention) || (ops.has('Softmax') && (scores || hasFunctions))) {
-    return 'attention';
+  const fused = [...nodes].filter(({ op }) => fusedAttention.test(op));
+  if (fused.length > 0 || scores.some((node) => isProductOfValues(node, index))) {
+    const readers = fused.length > 0 ? fused : products;
+    return readers.every((node) => readsOutside(node, nodes, index))
+      ? 'cross-attention'
+      : 'attention';
   }
   if (some(fusedExperts) || ops.has('TopK')) {
     return 'expert';
   }
+  // Inside of functions it is not known what is multiplied by what.
+  const called = functions.some(({ domain, name }) =>
+    [...nodes].some(({ proto }) => proto.domain === domain && proto.opType === name),
+  );
+  if (some(fusedAttention) || (called && ops.has('Softmax'))) {
+    return 'attention';
+  }
   if (some(convolutions)) {
     return 'convolution';
   }
-  return some(products) && some(activations) ? 'feedforward' : 'other';
+  return some(weightProducts) && some(activations) ? 'feedforward' : 'other';
 }
 
-function addOperators(
-  proto: NodeProto,
-  op: string,
-  functions: readonly FunctionProto[],
-  found: Set<string>,
-): void {
-  if (found.has(op)) {
-    return;
-  }
-  found.add(op);
-  const body = findFunction(proto, functions)?.node ?? [];
-  const nested = proto.attribute.flatMap(({ g, graphs }) => [
-    ...(g?.node ?? []),
-    ...graphs.flatMap(({ node }) => node),
-  ]);
-  for (const inner of [...body, ...nested]) {
-    addOperators(inner, operatorName(inner), functions, found);
-  }
+/** Whether a node multiplies two values that both depend on the inputs. */
+function isProductOfValues({ op, inputs }: GraphNode, index: GraphIndex): boolean {
+  return (
+    weightProducts.test(op) && inputs.filter((input) => !index.constants.has(input)).length > 1
+  );
 }
 
-function findFunction(
-  { opType, domain }: NodeProto,
+/** The nearest products on the ways that lead to a node: those whose results a softmax is taken of. */
+function productsBehind(
+  node: GraphNode,
+  nodes: ReadonlySet<GraphNode>,
+  index: GraphIndex,
+): GraphNode[] {
+  const found = new Set([node]);
+  for (const one of found) {
+    for (const input of weightProducts.test(one.op) ? [] : one.inputs) {
+      const producer = index.producers.get(input);
+      if (producer !== undefined && nodes.has(producer)) {
+        found.add(producer);
+      }
+    }
+  }
+  return [...found].filter(({ op }) => weightProducts.test(op));
+}
+
+/** Whether a branch takes the keys or values of an attention from elsewhere, such as an encoder. */
+function readsOutside(
+  { op, proto, inputs }: GraphNode,
+  nodes: ReadonlySet<GraphNode>,
+  index: GraphIndex,
+): boolean {
+  const isOutside = (value: string): boolean => {
+    const producer = index.producers.get(value);
+    return !index.constants.has(value) && (producer === undefined || !nodes.has(producer));
+  };
+  if (fusedAttention.test(op)) {
+    const [, key = ''] = proto.input;
+    return key !== '' && isOutside(key);
+  }
+  return inputs.some(isOutside);
+}
+
+/** Operators of a branch, those of nested graphs and of functions included. */
+function operatorsOf(
+  nodes: ReadonlySet<GraphNode>,
   functions: readonly FunctionProto[],
-): FunctionProto | undefined {
-  return functions.find((known) => known.name === opType && known.domain === domain);
+): ReadonlySet<string> {
+  const bodies = new Map(functions.map((known) => [functionKey(known.domain, known.name), known]));
+  const found = new Set([...nodes].map(({ op }) => op));
+  const open = [...nodes].map(({ proto }) => proto);
+  for (let proto = open.pop(); proto !== undefined; proto = open.pop()) {
+    const body = bodies.get(functionKey(proto.domain, proto.opType))?.node ?? [];
+    for (const inner of [...body, ...nestedGraphs(proto).flatMap(({ node }) => node)]) {
+      const op = operatorName(inner);
+      if (!found.has(op)) {
+        found.add(op);
+        open.push(inner);
+      }
+    }
+  }
+  return found;
+}
+
+function functionKey(domain: string, name: string): string {
+  return `${domain}:${name}`;
 }

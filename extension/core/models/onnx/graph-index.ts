@@ -1,4 +1,4 @@
-import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 
 /** A node of the main graph, or one half of a node that adds and normalizes in one. */
@@ -19,6 +19,11 @@ const skipNorms: Readonly<Record<string, string>> = {
   'com.microsoft:SkipSimplifiedLayerNormalization': 'SimplifiedLayerNormalization',
 };
 
+/** What {@link GraphIndex.between} may do in all; 64 blocks of 228 nodes each take 7e7. */
+const maxSteps = 2e9;
+/** A node that is found takes memory besides. */
+const stepsPerNode = 500;
+
 /** Who makes and who reads each value of a graph. */
 export class GraphIndex {
   /** In topological order. */
@@ -27,10 +32,21 @@ export class GraphIndex {
   public readonly consumers = new Map<string, GraphNode[]>();
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
+  public readonly inputs: readonly ValueInfoProto[];
   public readonly outputs: ReadonlySet<string>;
+  /** Places of the nodes that make what each node reads, shapes apart. */
+  private readonly sources: readonly (readonly number[])[];
+  private steps = 0;
 
-  /** @throws UserError when the graph makes a value twice or needs itself. */
-  public constructor(graph: GraphProto, file: string) {
+  /**
+   * @param outer Constants of the graph around this one.
+   * @throws UserError when the graph makes a value twice or needs itself.
+   */
+  public constructor(
+    graph: Pick<GraphProto, 'node' | 'initializer' | 'input' | 'output'>,
+    private readonly file: string,
+    outer: Iterable<string> = [],
+  ) {
     const unordered = graph.node.flatMap(split);
     this.nodes = sort(unordered, file);
     for (const node of this.nodes) {
@@ -38,11 +54,20 @@ export class GraphIndex {
         this.producers.set(output, node);
       }
       for (const input of new Set(node.inputs)) {
-        this.consumers.set(input, [...(this.consumers.get(input) ?? []), node]);
+        const readers = this.consumers.get(input);
+        if (readers === undefined) {
+          this.consumers.set(input, [node]);
+        } else {
+          readers.push(node);
+        }
       }
     }
+    this.inputs = graph.input;
+    this.sources = this.nodes.map((node) =>
+      isShape(node) ? [] : node.inputs.flatMap((input) => this.producers.get(input)?.order ?? []),
+    );
     this.outputs = new Set(graph.output.map(({ name }) => name));
-    const constants = new Set(graph.initializer.map(({ name }) => name));
+    const constants = new Set([...outer, ...graph.initializer.map(({ name }) => name)]);
     for (const node of this.nodes) {
       if (node.inputs.every((input) => constants.has(input))) {
         node.outputs.forEach((output) => constants.add(output));
@@ -55,52 +80,63 @@ export class GraphIndex {
     return this.consumers.get(value) ?? [];
   }
 
+  private spend(steps: number): void {
+    this.steps += steps;
+    if (this.steps > maxSteps) {
+      throw new UserError('Its values are added to each other in too many ways to be followed.', {
+        file: this.file,
+        remedy: 'This is no graph of layers: choose another model.',
+      });
+    }
+  }
+
   /**
    * The nodes on all ways from `source` to `target`; none when there is no way. Ways through the
    * shape of a value do not count: they carry no data.
+   * @throws UserError when graphs made for it would take minutes.
    */
   public between(source: string, target: string): ReadonlySet<GraphNode> {
     const from = this.producers.get(source)?.order ?? -1;
+    const last = this.producers.get(target)?.order ?? -1;
     const found = new Set<GraphNode>();
-    const reaches = new Map<GraphNode, boolean>();
-    const last = this.producers.get(target);
-    const stack = last === undefined ? [] : [last];
-    // Depth first without recursion: a node is decided when all of its producers are.
-    while (stack.length > 0) {
-      const node = stack[stack.length - 1];
-      if (node === undefined || reaches.has(node)) {
-        stack.pop();
+    if (last <= from) {
+      return found;
+    }
+    this.spend(last - from);
+    const needed = new Uint8Array(last + 1);
+    needed[last] = 1;
+    for (let order = last; order > from; order--) {
+      if (needed[order] === 1) {
+        for (const producer of this.sources[order] ?? []) {
+          needed[producer] = 1;
+        }
+      }
+    }
+    const reached = new Uint8Array(last + 1);
+    for (let order = from + 1; order <= last; order++) {
+      const node = needed[order] === 1 ? this.nodes[order] : undefined;
+      if (node === undefined || isShape(node)) {
         continue;
       }
-      const inputs = isShape(node) ? [] : node.inputs;
-      const producers = inputs.flatMap((input) => {
-        const producer = input === source ? undefined : this.producers.get(input);
-        return producer !== undefined && producer.order > from ? [producer] : [];
-      });
-      const open = producers.filter((producer) => !reaches.has(producer));
-      if (open.length > 0) {
-        stack.push(...open);
-        continue;
-      }
-      const reached = inputs.includes(source) || producers.some((p) => reaches.get(p) === true);
-      reaches.set(node, reached);
-      if (reached) {
+      const isReached = (producer: number): boolean => reached[producer] === 1;
+      if (node.inputs.includes(source) || this.sources[order]?.some(isReached) === true) {
+        reached[order] = 1;
         found.add(node);
       }
-      stack.pop();
     }
+    this.spend(found.size * stepsPerNode);
     return found;
   }
 
-  /** Nodes that read `values` or what is made of them, shapes apart. */
-  public descendants(values: Iterable<string>): ReadonlySet<GraphNode> {
+  /** Nodes that read `values` or what is made of them, shapes apart; not those that read only `border`. */
+  public descendants(values: Iterable<string>, border?: string): ReadonlySet<GraphNode> {
     const found = new Set<GraphNode>();
     const open = [...values];
     for (let value = open.pop(); value !== undefined; value = open.pop()) {
-      for (const node of this.consumersOf(value)) {
+      for (const node of value === border ? [] : this.consumersOf(value)) {
         if (!found.has(node) && !isShape(node)) {
           found.add(node);
-          open.push(...node.outputs);
+          node.outputs.forEach((output) => open.push(output));
         }
       }
     }

@@ -76,15 +76,17 @@ class GraphStages {
     branches: readonly ResidualBranch[],
   ) {
     const inside = new Map<GraphNode, number>();
-    branches.forEach(({ start, end }, i) => {
-      for (const node of index.between(start, end)) {
-        inside.set(node, 2 * i + 1);
+    branches.forEach(({ start, end, nodes }, i) => {
+      for (const node of [...nodes, ...index.between(start, end)]) {
+        // What parallel branches share is computed by the first.
+        inside.set(node, inside.get(node) ?? 2 * i + 1);
       }
     });
     const ends = new Map(branches.map(({ end }, i) => [end, 2 * i + 2]));
     for (const node of index.nodes) {
       const inner = inside.get(node);
-      const stage = inner ?? Math.max(0, ...node.inputs.map((input) => this.of(input)));
+      const stage =
+        inner ?? node.inputs.reduce((latest, input) => Math.max(latest, this.of(input)), 0);
       const onStream = node.inputs.filter((input) => this.of(input) > 0);
       const isOfShapes =
         inner === undefined &&
@@ -127,7 +129,7 @@ class GraphStages {
         state.add(value);
       } else if (!nodes.has(producer)) {
         nodes.add(producer);
-        open.push(...producer.inputs);
+        producer.inputs.forEach((input) => open.push(input));
       }
     }
     return { nodes: [...nodes].sort((a, b) => a.order - b.order), state, side, weights };

@@ -14,6 +14,7 @@ import { restoreNestedTensors } from './node-edits';
 import { openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
 import { OnnxParts, portName } from './onnx-parts';
+import { roundingError } from './rounding';
 import { removeBranches } from './removal-nodes';
 
 /** An ONNX model cut at its residual stream. */
@@ -21,6 +22,7 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly joinsExamples = false;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
+  public readonly roundingError: number | undefined;
   public readonly sideNames: readonly string[];
   public readonly prologue: Step & { readonly part: GraphPart };
   public readonly epilogue: GraphPart;
@@ -55,6 +57,7 @@ export class OnnxLayeredModel implements LayeredModel {
     this.sideNames = sides.map(portName);
     this.inputs = source.summary.inputs;
     this.output = logits;
+    this.roundingError = roundingError(source.file);
   }
 
   /** @throws UserError when the file is damaged, or holds nothing that could be run. */
@@ -137,8 +140,11 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   const behind = last === undefined ? undefined : index.descendants([last.end]);
   const outputs = file.graph.output.filter(({ name }) => {
     const producer = index.producers.get(name);
-    const follows = behind === undefined || name === last?.end;
-    return !droppedOutputs.has(name) && (follows || (producer && behind?.has(producer)) === true);
+    const follows =
+      behind === undefined ||
+      name === last?.end ||
+      (producer !== undefined && behind.has(producer));
+    return follows && !droppedOutputs.has(name);
   });
   const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
   if (chosen === undefined) {
@@ -153,7 +159,8 @@ function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
   const activation = producer && lastActivation(producer, rank, summary.opset);
   return {
     name,
-    value: activation === undefined ? name : (producer?.inputs[0] ?? name),
+    value: (activation && producer.inputs[0]) ?? name,
+    givesProbabilities: producer !== undefined && /^(?:Hard)?Sigmoid$|^Softmax$/.test(producer.op),
     givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
     ...(activation === undefined ? {} : { activation }),
   };

@@ -2,23 +2,29 @@ import { createHash } from 'node:crypto';
 import { toBinary } from '@bufbuild/protobuf';
 import { basename, dirname } from 'node:path';
 import { dataTypeBits, dataTypeName } from '../../checkpoints/onnx-data-types';
-import { elementCount } from '../../checkpoints/lazy-tensor';
+import { dtypeBits, elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
+import { fillCacheWidths } from './cache-ports';
 import { classifyBranch, hasWeightsByKind } from './classify';
-import { GraphIndex, operatorName } from './graph-index';
+import { GraphIndex, isShape, operatorName } from './graph-index';
 import type { GraphNode } from './graph-index';
-import type { BranchKind, OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
-import { removeBranches } from './removal-nodes';
+import type { SublayerKind } from '../model-summary';
+import type { OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
+import { explainNoSublayers } from './nested-streams';
+import { separateTerms } from './parallel-terms';
+import { nodesGone, removeBranches } from './removal-nodes';
+import { findCandidates } from './residual-candidates';
 import { findResidualBranches } from './residual-stream';
 import type { ResidualBranch } from './residual-stream';
 
 /** An ONNX model with the removable branches of its residual stream. */
 export interface OnnxModel {
   readonly file: OnnxFile;
+  /** Of the graph as stored, but that parallel branches are added one after the other. */
   readonly index: GraphIndex;
   readonly branches: readonly ResidualBranch[];
   readonly summary: OnnxSummary;
@@ -30,9 +36,19 @@ export interface OnnxModel {
  */
 export async function openOnnxModel(path: string): Promise<OnnxModel> {
   const file = await openOnnx(path);
-  const index = new GraphIndex(file.graph, path);
-  const branches = findResidualBranches(index);
+  const { index, branches } = findStream(file, path);
   return { file, index, branches, summary: await summarize(file, index, branches) };
+}
+
+function findStream({ graph }: OnnxFile, path: string): Pick<OnnxModel, 'index' | 'branches'> {
+  const stored = new GraphIndex(graph, path);
+  const candidates = findCandidates(stored);
+  const node = separateTerms(graph.node, stored, candidates);
+  if (node === undefined) {
+    return { index: stored, branches: findResidualBranches(stored, candidates) };
+  }
+  const index = new GraphIndex({ ...graph, node }, path);
+  return { index, branches: findResidualBranches(index) };
 }
 
 async function summarize(
@@ -52,18 +68,19 @@ async function summarize(
       Number(version),
     ]),
   );
-  const ops = countOperators(model);
+  const ops = countOperators(model, file.liftedConstants);
+  const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
+  const inputs = fillCacheWidths(given, index, file);
+  const { live } = removeBranches(index, []);
   const sublayers = nameSublayers(branches, index, model).map(({ branch, ...sublayer }) => ({
     ...sublayer,
-    ...measure(branch, file, index),
+    ...measure(branch, file, index, inputs, live),
   }));
   return {
     name: modelName(file.path),
     path: file.path,
     architecture: 'onnx',
-    parameters: initializers
-      .filter(isWeight)
-      .reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    parameters: countParameters(initializers),
     bytes: Object.values(dtypes).reduce((sum, bytes) => sum + bytes, 0),
     dtypes,
     blocks: (sublayers.at(-1)?.block ?? -1) + 1,
@@ -71,33 +88,36 @@ async function summarize(
     opset: opsets['ai.onnx'] ?? 0,
     opsets,
     ops,
-    inputs: graph.input.filter(({ name }) => !file.initializers.has(name)).map(port),
+    inputs,
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint: await fingerprint(file),
-    warnings: sublayers.length > 0 ? [] : [explainNone(file)],
+    warnings: sublayers.length > 0 ? [] : [explainNoSublayers(file, index)],
   };
 }
 
-function explainNone({ graph }: OnnxFile): string {
-  const nested = graph.node.some(({ opType }) => opType === 'If' || opType === 'Loop');
-  return nested
-    ? 'The graph has no residual branch outside of If and Loop; branches inside of them are not found yet.'
-    : 'The graph has no residual branch, so there is no sublayer to remove.';
+/** Number of learned numbers. */
+export function countParameters(initializers: readonly OnnxInitializer[]): number {
+  return initializers.filter(isWeight).reduce((sum, { dims }) => sum + elementCount(dims), 0);
 }
 
-/** Numbers blocks: a kind that the current block has already begins the next one. */
+/**
+ * Numbers blocks: a kind that the current block has already begins the next one, and so do a stream
+ * and an attention to itself. Parallel branches are of one block.
+ */
 function nameSublayers(
   branches: readonly ResidualBranch[],
   index: GraphIndex,
   model: ModelProto,
-): { id: string; block: number; kind: BranchKind; branch: ResidualBranch }[] {
+): { id: string; block: number; kind: SublayerKind; branch: ResidualBranch }[] {
   let block = -1;
-  const kinds = new Set<BranchKind>();
-  return branches.map((branch) => {
-    const kind =
-      branch.terms.length > 1 ? 'parallel' : classifyBranch(branch.nodes, index, model.functions);
-    if (block < 0 || kinds.has(kind) || (kind === 'attention' && kinds.size > 0)) {
+  const kinds = new Set<SublayerKind>();
+  return branches.map((branch, i) => {
+    const before = branches[i - 1];
+    const { source, nodes, terms } = branch;
+    const kind = terms.length > 1 ? 'parallel' : classifyBranch(nodes, index, model.functions);
+    const isFirst = kind === 'attention' && source !== before?.source;
+    if (kinds.has(kind) || (isFirst && kinds.size > 0) || before?.joined !== true) {
       block++;
       kinds.clear();
     }
@@ -110,20 +130,22 @@ function measure(
   branch: ResidualBranch,
   file: OnnxFile,
   index: GraphIndex,
+  inputs: readonly OnnxPort[],
+  live: ReadonlySet<GraphNode>,
 ): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
-  const { live } = removeBranches(index, [branch]);
-  const whole = removeBranches(index, []).live;
-  const gone = [...whole].filter((node) => !live.has(node));
+  const found = nodesGone(index, live, branch);
+  const gone = [...found].sort((a, b) => a.order - b.order);
   const weights = namesRead(gone)
     .flatMap((name) => file.initializers.get(name) ?? [])
     .filter(isWeight);
   const products = namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
     .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
     .filter(({ dims }) => dims.length > 1);
-  const liveReads = new Set(namesRead([...live]));
-  const caches = file.graph.input.filter(
-    ({ name }) => index.consumers.has(name) && !liveReads.has(name),
-  );
+  const caches = inputs.filter(({ name }) => {
+    const readers = index.consumersOf(name).filter((reader) => live.has(reader));
+    const lost = readers.filter((reader) => found.has(reader));
+    return lost.length > 0 && readers.every((reader) => found.has(reader) || isShape(reader));
+  });
   return {
     parameters: weights.reduce((sum, { dims }) => sum + elementCount(dims), 0),
     bytes: weights.reduce(
@@ -141,10 +163,13 @@ function namesRead(nodes: readonly GraphNode[]): string[] {
 }
 
 /** The initializer behind transposes and casts. */
-function sourceOf(name: string, index: GraphIndex): string {
-  const producer = index.constants.has(name) ? index.producers.get(name) : undefined;
-  const [input] = producer?.inputs ?? [];
-  return input === undefined ? name : sourceOf(input, index);
+function sourceOf(name: string, { constants, producers }: GraphIndex): string {
+  let source = name;
+  for (let next: string | undefined = name; next !== undefined;) {
+    source = next;
+    next = constants.has(next) ? producers.get(next)?.inputs[0] : undefined;
+  }
+  return source;
 }
 
 /** Numbers that are learned, as opposed to sizes and axes. */
@@ -158,11 +183,9 @@ function storedBytes(dims: readonly number[], dataType: number, length: number):
 }
 
 /** Bytes per token of a cache [batch, heads, past, headDim]. */
-function bytesPerPosition(input: ValueInfoProto): number {
-  const { shape = [] } = port(input);
+function bytesPerPosition({ dtype, shape = [] }: OnnxPort): number {
   const [, heads, , headDim] = shape;
-  const type = input.type?.value;
-  const bits = type?.case === 'tensorType' ? (dataTypeBits(type.value.elemType) ?? 0) : 0;
+  const bits = Object.entries(dtypeBits).find(([name]) => name === dtype)?.[1] ?? 0;
   return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
     ? (heads * headDim * bits) / 8
     : 0;
@@ -172,8 +195,8 @@ function nodeName({ proto }: GraphNode): string {
   return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
 }
 
-function countOperators(model: ModelProto): Record<string, number> {
-  const counts: Record<string, number> = {};
+function countOperators(model: ModelProto, constants: number): Record<string, number> {
+  const counts: Record<string, number> = constants > 0 ? { Constant: constants } : {};
   const count = (nodes: readonly NodeProto[]): void => {
     for (const proto of nodes) {
       const op = operatorName(proto);

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { normalizationNodes } from '../../onnx/normalization-nodes';
+import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -22,9 +22,12 @@ import { ValueTypes } from './value-types';
 /** Makes the parts of a cut graph into graphs of their own. */
 export class OnnxParts {
   private readonly types: ValueTypes;
+  private readonly declared: ReadonlyMap<string, ValueInfoProto>;
 
   public constructor(private readonly model: OnnxModel) {
     this.types = new ValueTypes(model.file, model.index);
+    const { input, valueInfo } = model.file.graph;
+    this.declared = new Map([...valueInfo, ...input].map((info) => [info.name, info]));
   }
 
   /** The part that makes `outputs`; `aliases` says what stands for a value that is skipped. */
@@ -82,10 +85,11 @@ export class OnnxParts {
     return normalizationNodes(proto, resolve(sum), opset, gamma ?? DataType.FLOAT);
   }
 
+  /** With its shape, where the file tells it: GroupQueryAttention takes queries for packed without. */
   private declare(name: string): ValueInfoProto {
-    const original = this.model.file.graph.input.find((input) => input.name === name);
     return (
-      original ?? create(ValueInfoProtoSchema, { name: portName(name), type: this.typeOf(name) })
+      this.declared.get(name) ??
+      create(ValueInfoProtoSchema, { name: portName(name), type: this.typeOf(name) })
     );
   }
 
@@ -111,13 +115,4 @@ function identity(input: string, output: string): NodeProto {
     input: [input],
     output: [output],
   });
-}
-
-function sumNodes(terms: readonly string[], output: string): NodeProto[] {
-  const add = (a: string, b: string, sum: string): NodeProto =>
-    create(NodeProtoSchema, { name: sum, opType: 'Add', input: [a, b], output: [sum] });
-  const [a = '', b = '', bias] = terms;
-  return bias === undefined
-    ? [add(a, b, output)]
-    : [add(a, b, `${output}/unbiased`), add(`${output}/unbiased`, bias, output)];
 }

@@ -1,13 +1,11 @@
-/** What a removable branch of an ONNX graph computes. */
-export type BranchKind =
-  'attention' | 'feedforward' | 'convolution' | 'expert' | 'parallel' | 'other';
+import type { SublayerKind } from '../model-summary';
 
 /** One removable branch hᵢ₊₁ = hᵢ + f(hᵢ) of a graph, with what it costs. */
 export interface OnnxSublayer {
   /** `block.N.KIND`, N counted from 0. */
   readonly id: string;
   readonly block: number;
-  readonly kind: BranchKind;
+  readonly kind: SublayerKind;
   /** Number of weights, norms and biases included. */
   readonly parameters: number;
   /** Bytes of those weights as stored. */

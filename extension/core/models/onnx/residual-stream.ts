@@ -1,133 +1,163 @@
-import { hasWeightsByKind } from './classify';
-import { isShape } from './graph-index';
+import { chainOf, ownNodes } from './parallel-terms';
+import { findCandidates } from './residual-candidates';
+import type { Candidate } from './residual-candidates';
 import type { GraphIndex, GraphNode } from './graph-index';
 
-/** One removable branch: end = start + Σ f(start), up to norms behind the sum. */
+/** One removable branch: end = start + Σ f(source), up to norms behind the sum. */
 export interface ResidualBranch {
   /** The stream in front of it. */
   readonly start: string;
   /** The stream behind it, in whose place `start` stands when the branch is removed. */
   readonly end: string;
-  /** What is added to the stream; more than one where branches run in parallel. */
+  /**
+   * What the branch is computed from: the start, except behind another branch that runs in parallel,
+   * where it is that one's start.
+   */
+  readonly source: string;
+  /** What is added to the stream; more than one where branches cannot be told apart. */
   readonly terms: readonly string[];
-  /** Nodes on the ways from `start` through the terms. */
+  /** Nodes on the ways from `source` through the terms, without those that parallel branches share. */
   readonly nodes: ReadonlySet<GraphNode>;
   /** Whether the next branch starts where this one ends. */
   readonly joined: boolean;
 }
 
-interface Candidate {
-  readonly add: GraphNode;
-  /** The add and those whose sums are only its terms. */
-  readonly sums: ReadonlySet<GraphNode>;
-  readonly sum: string;
-  readonly start: string;
-  readonly terms: readonly string[];
-  readonly nodes: ReadonlySet<GraphNode>;
-}
-
-/** A branch that holds as many others is a bridge over a part of the network, such as a U-Net's. */
-const bridged = 2;
-
 /**
- * Finds the branches that are added to a value they come from, in model order. Names play no role.
+ * Finds the branches that are added to a value they come from, in model order: a stream follows
+ * what it reads, such as a decoder its encoder. Names play no role.
  */
-export function findResidualBranches(index: GraphIndex): ResidualBranch[] {
-  const candidates = outermost(
-    index.nodes.flatMap((node) => candidateOf(node, index)),
-    index,
-  );
-  const connectors = candidates.map(({ sum }, i) => {
-    const next = candidates[i + 1];
-    return next === undefined || next.start === sum ? undefined : connect(index, sum, next.start);
-  });
-  return candidates.map(({ sum, start, terms, nodes }, i) => {
-    const next = candidates[i + 1];
-    if (next !== undefined) {
-      const end = next.start === sum || connectors[i] !== undefined ? next.start : sum;
-      return { start, end, terms, nodes, joined: end === next.start };
-    }
-    const pattern = connectors[i - 1];
-    const end = pattern === undefined ? sum : (follow(index, sum, pattern) ?? sum);
-    return { start, end, terms, nodes, joined: true };
+export function findResidualBranches(
+  index: GraphIndex,
+  candidates: readonly Candidate[] = findCandidates(index),
+): ResidualBranch[] {
+  const next = followers(index, candidates);
+  const ordered = inOrder(index, streamsOf(candidates, next));
+  return ordered.flatMap((candidate, i) => {
+    const follower = next.get(candidate);
+    const end = follower?.start ?? lastEnd(index, candidate, ordered[i - 1]);
+    const isLast = i === ordered.length - 1;
+    const joined = isLast || (follower !== undefined && follower === ordered[i + 1]);
+    return branchesOf(candidate, end, joined, index);
   });
 }
 
-function candidateOf(node: GraphNode, index: GraphIndex): Candidate[] {
-  const [sum] = node.outputs;
-  if (sum === undefined || !isSum(node) || isInnerSum(sum, index)) {
-    return [];
+/** The end of a stream: behind the same norm, if any, as stands in front of its last branch. */
+function lastEnd(index: GraphIndex, { sum, start }: Candidate, before?: Candidate): string {
+  const pattern = before && connect(index, before.sum, start);
+  return (pattern && follow(index, sum, pattern)) ?? sum;
+}
+
+/** One branch, or one for each of its parallel terms. */
+function branchesOf(
+  candidate: Candidate,
+  end: string,
+  joined: boolean,
+  index: GraphIndex,
+): ResidualBranch[] {
+  const { start, terms, nodes } = candidate;
+  const chain = terms.length > 1 ? chainOf(candidate, index) : undefined;
+  if (chain === undefined) {
+    return [{ start, end, source: start, terms, nodes, joined }];
   }
-  const sums = new Set<GraphNode>();
-  const terms = flatten(node, index, sums);
-  for (const start of terms) {
-    const others = terms.filter((term) => term !== start);
-    if (others.length === 0) {
-      continue;
-    }
-    const ways = others.map((term) => index.between(start, term));
-    if (ways.every((nodes) => [...nodes].some((inner) => hasWeights(inner, index)))) {
-      const nodes = new Set(ways.flatMap((way) => [...way]));
-      return [{ add: node, sums, sum, start, terms: others, nodes }];
-    }
-  }
-  return [];
-}
-
-function isSum({ op }: GraphNode): boolean {
-  return op === 'Add' || op === 'Sum';
-}
-
-/** Whether a sum is only a term of the next sum. */
-function isInnerSum(value: string, index: GraphIndex): boolean {
-  const [reader, ...others] = index.consumersOf(value);
-  return reader !== undefined && others.length === 0 && isSum(reader) && !index.outputs.has(value);
-}
-
-/** Terms of nested sums that depend on the graph's inputs; the sums are added to `sums`. */
-function flatten(node: GraphNode, index: GraphIndex, sums: Set<GraphNode>): string[] {
-  sums.add(node);
-  return node.inputs.flatMap((input) => {
-    if (index.constants.has(input)) {
-      return [];
-    }
-    const producer = index.producers.get(input);
-    return producer !== undefined && isSum(producer) && isInnerSum(input, index)
-      ? flatten(producer, index, sums)
-      : [input];
+  const sums = chain.adds.map(({ outputs: [sum = ''] }) => sum);
+  return chain.terms.map(({ value }, i) => {
+    const isLast = i === sums.length - 1;
+    return {
+      start: i === 0 ? start : (sums[i - 1] ?? ''),
+      end: isLast ? end : (sums[i] ?? ''),
+      source: start,
+      terms: [value],
+      nodes: ownNodes(candidate, value, index),
+      joined: joined || !isLast,
+    };
   });
 }
 
-function hasWeights(node: GraphNode, index: GraphIndex): boolean {
-  return hasWeightsByKind(node.op) && node.inputs.some((input) => index.constants.has(input));
+/** The candidate that starts where another ends, directly or behind a norm. */
+function followers(
+  index: GraphIndex,
+  candidates: readonly Candidate[],
+): ReadonlyMap<Candidate, Candidate> {
+  const byStart = new Map<string, Candidate>();
+  for (const candidate of candidates) {
+    if (!byStart.has(candidate.start)) {
+      byStart.set(candidate.start, candidate);
+    }
+  }
+  const taken = new Set<Candidate>();
+  const found = new Map<Candidate, Candidate>();
+  for (const candidate of candidates) {
+    const follower =
+      byStart.get(candidate.sum) ??
+      [...lightly(index, candidate.sum)]
+        .flatMap((value) => byStart.get(value) ?? [])
+        .find(({ start }) => connect(index, candidate.sum, start) !== undefined);
+    if (follower !== undefined && !taken.has(follower)) {
+      taken.add(follower);
+      found.set(candidate, follower);
+    }
+  }
+  return found;
 }
 
-/**
- * Whether a value from inside of a branch is read by another. So are those "branches" that start
- * from a mask which all blocks share, since scores of a later block come from those of an earlier.
- */
-function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candidate[]): boolean {
-  const readers = [...branch.nodes]
-    .flatMap(({ outputs }) => outputs.flatMap((output) => index.consumersOf(output)))
-    .filter((reader) => !branch.nodes.has(reader) && !branch.sums.has(reader) && !isShape(reader));
-  return candidates.some(({ add, nodes }) =>
-    readers.some((reader) => reader === add || nodes.has(reader)),
+/** Values that operators of a norm make of `sum`. */
+function lightly(index: GraphIndex, sum: string): Set<string> {
+  const found = new Set([sum]);
+  for (const value of found) {
+    for (const { op, outputs } of index.consumersOf(value)) {
+      if (light.test(op) && found.size < longestNorm) {
+        outputs.forEach((output) => found.add(output));
+      }
+    }
+  }
+  return found;
+}
+
+/** Lists of candidates that follow each other. */
+function streamsOf(
+  candidates: readonly Candidate[],
+  next: ReadonlyMap<Candidate, Candidate>,
+): Candidate[][] {
+  const inner = new Set(next.values());
+  return candidates
+    .filter((candidate) => !inner.has(candidate))
+    .map((head) => {
+      const stream = [head];
+      for (let one = next.get(head); one !== undefined; one = next.get(one)) {
+        stream.push(one);
+      }
+      return stream;
+    });
+}
+
+/** All candidates, so that a stream comes behind those it reads; by their adds where two read each other. */
+function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]): Candidate[] {
+  const byAdds = (): Candidate[] => streams.flat().sort((a, b) => a.add.order - b.add.order);
+  if (streams.length > maxStreams) {
+    return byAdds();
+  }
+  const readers = streams.map((stream) => index.descendants(stream.map(({ sum }) => sum)));
+  const sources = streams.map((stream, i) =>
+    [...streams.keys()].filter((j) => j !== i && stream.some(({ add }) => readers[j]?.has(add))),
   );
+  const done = new Set<number>();
+  while (done.size < streams.length) {
+    const ready = sources.findIndex((all, i) => !done.has(i) && all.every((j) => done.has(j)));
+    if (ready < 0) {
+      return byAdds();
+    }
+    done.add(ready);
+  }
+  return [...done].flatMap((i) => streams[i] ?? []);
 }
 
-/** Drops candidates inside of others, and those that bridge several. */
-function outermost(found: readonly Candidate[], index: GraphIndex): Candidate[] {
-  const candidates = found.filter((branch) => !leaks(index, branch, found));
-  const inside = (outer: Candidate): Candidate[] =>
-    candidates.filter((inner) => inner !== outer && outer.nodes.has(inner.add));
-  const kept = candidates.filter((candidate) => inside(candidate).length < bridged);
-  return kept.filter(
-    (candidate) => !kept.some((outer) => outer !== candidate && outer.nodes.has(candidate.add)),
-  );
-}
-
+/** Operators of norms, and of what keeps half precision in its range. */
 const light =
-  /^(?:Relu|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization|BatchNormalization|Pow|ReduceMean|Sub|Div|Sqrt|Reciprocal|Mul|Add|Cast|Identity)$/;
+  /^(?:Relu|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization|BatchNormalization|Pow|ReduceMean|Sub|Div|Sqrt|Reciprocal|Mul|Add|Cast|Identity|Clip|Min|Max|Where|Neg|IsInf|ReduceMax|ReduceSum|Greater|Equal|Not)$/;
+/** More streams are not put in order: each is compared with each. */
+const maxStreams = 256;
+/** Values that a norm takes at most. */
+const longestNorm = 48;
 
 /** Operators of the norm between a sum and the next start, if there is only a norm between. */
 function connect(index: GraphIndex, sum: string, start: string): string[] | undefined {

@@ -22,7 +22,7 @@ export class StoredGraph implements RunnableGraph {
   public constructor(
     private readonly model: ModelProto,
     private readonly graph: GraphProto,
-    private readonly initializers: readonly OnnxInitializer[],
+    public readonly initializers: readonly OnnxInitializer[],
     path: string,
   ) {
     const lost = initializers.find(({ inline, mappable }) => inline === undefined && !mappable);

@@ -25,6 +25,7 @@ const typeInput: Readonly<Record<string, number>> = {
   'com.microsoft:GatherBlockQuantized': 2,
   OneHot: 2,
 };
+const undefinedType: number = DataType.UNDEFINED;
 /** Second outputs that count positions. */
 const indexOutputs: Readonly<Record<string, number>> = {
   TopK: DataType.INT64,
@@ -55,18 +56,25 @@ export class ValueTypes {
 
   /** Number of the element type, as in onnx.proto; float32 where nothing tells it. */
   public of(value: string): number {
-    const known = this.known.get(value);
-    if (known !== undefined) {
-      return known;
+    const path = new Set<string>();
+    let type: number | undefined;
+    for (let next = value; type === undefined && !path.has(next);) {
+      path.add(next);
+      const found = this.known.get(next) ?? this.infer(next);
+      if (typeof found === 'string') {
+        next = found;
+      } else {
+        type = found;
+      }
     }
-    // Kept first, so that a name that no node makes ends the search.
-    this.known.set(value, DataType.FLOAT);
-    const type = this.infer(value);
-    this.known.set(value, type);
-    return type;
+    for (const name of path) {
+      this.known.set(name, type ?? DataType.FLOAT);
+    }
+    return type ?? DataType.FLOAT;
   }
 
-  private infer(value: string): number {
+  /** The type, or the name of a value that has the same. */
+  private infer(value: string): number | string {
     const node = this.index.producers.get(value);
     if (node === undefined) {
       return DataType.FLOAT;
@@ -97,7 +105,7 @@ export class ValueTypes {
       case 'Loop':
         return typeOfOutput(attribute(op === 'If' ? 'then_branch' : 'body')?.g, place);
       default:
-        return this.of(proto.input[typeInput[op] ?? 0] ?? proto.input[0] ?? '');
+        return proto.input[typeInput[op] ?? 0] ?? proto.input[0] ?? '';
     }
   }
 }
@@ -105,7 +113,7 @@ export class ValueTypes {
 function declare(graph: GraphProto, known: Map<string, number>): void {
   for (const { name, type } of [...graph.valueInfo, ...graph.input, ...graph.output]) {
     const value = type?.value;
-    if (value?.case === 'tensorType' && value.value.elemType !== DataType.UNDEFINED) {
+    if (value?.case === 'tensorType' && value.value.elemType !== undefinedType) {
       known.set(name, value.value.elemType);
     }
   }

@@ -78,7 +78,10 @@ class Stripper {
         const inner = this.message(child, content, content + length, depth + 1);
         this.push(message, varint(field * 8 + 2));
         this.push(message, varint(inner.length));
-        message.parts.push(...inner.parts);
+        // Not as arguments: a graph of some thousand nodes has more parts than a call may have.
+        for (const part of inner.parts) {
+          message.parts.push(part);
+        }
         message.length += inner.length;
       }
       this.position = content + length;

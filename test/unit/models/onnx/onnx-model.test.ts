@@ -2,43 +2,52 @@ import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
 import { onnxCases, onnxFixture } from '../../onnx-fixtures';
 
-const transformer = [0, 1].flatMap((block) => [
-  `block.${block}.attention`,
-  `block.${block}.feedforward`,
-]);
+const blocks = (numbers: readonly number[], ...kinds: readonly string[]): string[] =>
+  numbers.flatMap((block) => kinds.map((kind) => `block.${block}.${kind}`));
+const transformer = blocks([0, 1], 'attention', 'feedforward');
+const decoder = ['attention', 'cross-attention', 'feedforward'];
+/** By the fixture's name without the exporter, or else with it. */
 const expected: Readonly<Record<string, readonly string[]>> = {
-  'gpt-neox': ['block.0.parallel', 'block.1.parallel'],
-  resnet: [0, 1, 2, 3].map((block) => `block.${block}.convolution`),
+  resnet: blocks([0, 1, 2, 3], 'convolution'),
+  mobilenet: blocks([0, 1, 2], 'convolution'),
+  mixtral: blocks([0, 1], 'attention', 'expert'),
+  t5: [...transformer, ...blocks([2, 3], ...decoder)],
+  't5-past': blocks([0, 1], ...decoder),
+  't5-merged': [],
+  'whisper-decoder': blocks([0, 1], ...decoder),
   plain: [],
 };
+const familyOf = (name: string): string => name.replace(/-[a-z]+$/, '');
 
 describe('the sublayers of an exported ONNX model', () => {
   it.each(onnxCases)('are found in %s', async (name) => {
     const { summary } = await openOnnxModel(onnxFixture(name));
-    const family = name.replace(/-[a-z]+$/, '');
-    expect(summary.sublayers.map(({ id }) => id)).toEqual(expected[family] ?? transformer);
-    expect(summary.warnings).toHaveLength(family === 'plain' ? 1 : 0);
-    expect(summary.opset).toBeGreaterThanOrEqual(17);
+    const ids = expected[name] ?? expected[familyOf(name)] ?? transformer;
+    expect(summary.sublayers.map(({ id }) => id)).toEqual(ids);
+    expect(summary.warnings).toHaveLength(ids.length === 0 ? 1 : 0);
+    expect(summary.opset).toBeGreaterThanOrEqual(11);
     const nodes = Object.values(summary.ops).reduce((sum, count) => sum + count, 0);
     const inSublayers = summary.sublayers.flatMap((sublayer) => sublayer.nodes);
     expect(new Set(inSublayers).size).toBe(inSublayers.length);
     expect(inSublayers.length).toBeLessThan(nodes);
     const parameters = summary.sublayers.reduce((sum, sublayer) => sum + sublayer.parameters, 0);
     expect(parameters).toBeLessThan(summary.parameters);
-    expect(summary.outputs.map((port) => port.name)).toEqual(['logits']);
   });
 
   it('weigh the same however a model was exported', async () => {
-    for (const family of ['gpt2', 'llama', 'qwen3', 'gemma2', 'gpt-neox', 'vit', 'resnet']) {
+    const exporters = /-(?:dynamo|legacy|fused|dynamicquant|qdq)$/;
+    // The legacy exporter takes T5's length from the shape of queries, whose weights so stay in use.
+    const families = new Set(onnxCases.map(familyOf).filter((family) => family !== 't5'));
+    for (const family of families) {
       const bytes = await Promise.all(
         onnxCases
-          .filter((name) => name.startsWith(family))
+          .filter((name) => familyOf(name) === family && exporters.test(name))
           .map(async (name) => {
             const { summary } = await openOnnxModel(onnxFixture(name));
             return summary.sublayers.map((sublayer) => sublayer.flopsPerToken);
           }),
       );
-      for (const other of bytes) {
+      for (const other of bytes.slice(1)) {
         expect(other, family).toEqual(bytes[0]);
       }
     }

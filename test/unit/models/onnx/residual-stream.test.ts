@@ -1,58 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { GraphIndex } from '../../../../extension/core/models/onnx/graph-index';
-import { classifyBranch } from '../../../../extension/core/models/onnx/classify';
 import { removeBranches } from '../../../../extension/core/models/onnx/removal-nodes';
 import { findResidualBranches } from '../../../../extension/core/models/onnx/residual-stream';
-import { graph, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
-
-const weights = ['w', 'v', 'scale', 'bias'].map((name) => rawTensor(name, [4, 4]));
-
-function indexOf(nodes: readonly NodeLine[], outputs: readonly string[] = ['y']): GraphIndex {
-  const shape = ['batch', 'sequence', 4];
-  const ports = Object.fromEntries(outputs.map((name) => [name, shape]));
-  const text = { inputs: { x: shape, past: shape }, outputs: ports, nodes, initializers: weights };
-  return new GraphIndex(graph(text), 'model.onnx');
-}
-
-function stream(index: GraphIndex): (readonly [string, string, string, boolean])[] {
-  return findResidualBranches(index).map(({ start, end, nodes, joined }) => [
-    start,
-    end,
-    classifyBranch(nodes, index, []),
-    joined,
-  ]);
-}
-
-/** Lines from `input` to `output` through self-attention; `tag` keeps names apart. */
-function attention(tag: string, input: string, output: string): NodeLine[] {
-  return [
-    ['MatMul', [input, 'w'], [`${tag}q`]],
-    ['MatMul', [input, 'v'], [`${tag}k`]],
-    ['MatMul', [`${tag}q`, `${tag}k`], [`${tag}scores`]],
-    ['Softmax', [`${tag}scores`], [`${tag}p`]],
-    ['MatMul', [`${tag}p`, `${tag}k`], [output]],
-  ];
-}
-
-/** Lines through a feed-forward with the tanh form of GELU, which itself adds x to x³. */
-function feedforward(tag: string, input: string, output: string): NodeLine[] {
-  return [
-    ['MatMul', [input, 'w'], [`${tag}a`]],
-    ['Pow', [`${tag}a`, 'scale'], [`${tag}cube`]],
-    ['Mul', [`${tag}cube`, 'scale'], [`${tag}scaled`]],
-    ['Add', [`${tag}a`, `${tag}scaled`], [`${tag}gelu`]],
-    ['Tanh', [`${tag}gelu`], [`${tag}t`]],
-    ['MatMul', [`${tag}t`, 'v'], [`${tag}product`]],
-    ['Add', ['bias', `${tag}product`], [output]],
-  ];
-}
-
-const norm = (input: string, output: string): NodeLine => [
-  'LayerNormalization',
-  [input, 'scale', 'bias'],
-  [output],
-];
+import { attention, feedforward, indexOf, norm, stream } from './graph-lines';
 
 describe('the residual stream of a graph', () => {
   const preNorm: NodeLine[] = [
@@ -143,6 +93,88 @@ describe('the residual stream of a graph', () => {
     expect(sandwich).toMatchObject({ start: 'h1', end: 'h2', terms: ['f2n'] });
   });
 
+  it('of an encoder comes before that of the decoder that reads it', () => {
+    const cross = (tag: string, input: string, states: string, output: string): NodeLine[] => [
+      ['MatMul', [input, 'w'], [`${tag}q`]],
+      ['MatMul', [states, 'v'], [`${tag}k`]],
+      ['MatMul', [`${tag}q`, `${tag}k`], [`${tag}scores`]],
+      ['Softmax', [`${tag}scores`], [`${tag}p`]],
+      ['MatMul', [`${tag}p`, `${tag}k`], [output]],
+    ];
+    const nodes = [
+      ...attention('d0.', 'past', 'd0'),
+      ['Add', ['past', 'd0'], ['dh1']] as const,
+      ...attention('e0.', 'x', 'e0'),
+      ['Add', ['x', 'e0'], ['eh1']] as const,
+      ...feedforward('e1.', 'eh1', 'e1'),
+      ['Add', ['eh1', 'e1'], ['eh2']] as const,
+      norm('eh2', 'states'),
+      ...cross('d1.', 'dh1', 'states', 'd1'),
+      ['Add', ['dh1', 'd1'], ['dh2']] as const,
+      ...feedforward('d2.', 'dh2', 'd2'),
+      ['Add', ['dh2', 'd2'], ['dh3']] as const,
+      ['MatMul', ['dh3', 'w'], ['y']] as const,
+    ];
+    const expected = [
+      ['x', 'eh1', 'attention', true],
+      ['eh1', 'eh2', 'feedforward', false],
+      ['past', 'dh1', 'attention', true],
+      ['dh1', 'dh2', 'cross-attention', true],
+      ['dh2', 'dh3', 'feedforward', true],
+    ];
+    expect(stream(indexOf(nodes))).toEqual(expected);
+    expect(stream(indexOf([...nodes].reverse()))).toEqual(expected);
+  });
+
+  it('of two towers that read each other goes by the order of their sums', () => {
+    const read = (tag: string, input: string, other: string, output: string): NodeLine[] => [
+      ['MatMul', [input, 'w'], [`${tag}a`]],
+      ['Tanh', [`${tag}a`], [`${tag}t`]],
+      ['Mul', [`${tag}t`, other], [`${tag}m`]],
+      ['MatMul', [`${tag}m`, 'v'], [`${tag}f`]],
+      ['Add', [input, `${tag}f`], [output]],
+    ];
+    const index = indexOf(
+      [
+        ...read('0.', 'x', 'past', 'a1'),
+        ...read('1.', 'past', 'x', 'b1'),
+        ...read('2.', 'a1', 'b1', 'a2'),
+        ...read('3.', 'b1', 'a1', 'b2'),
+      ],
+      ['a2', 'b2'],
+    );
+    expect(stream(index).map(([, end]) => end)).toEqual(['a1', 'b1', 'a2', 'b2']);
+  });
+
+  it('goes through what keeps half precision in its range', () => {
+    const index = indexOf([
+      ...attention('0.', 'x', 'f0'),
+      ['Add', ['f0', 'x'], ['sum1']],
+      ['Clip', ['sum1', 'scale', 'bias'], ['h1']],
+      norm('h1', 'n1'),
+      ...feedforward('1.', 'n1', 'f1'),
+      ['Add', ['f1', 'h1'], ['sum2']],
+      ['Clip', ['sum2', 'scale', 'bias'], ['h2']],
+      norm('h2', 'last'),
+      ['MatMul', ['last', 'w'], ['y']],
+    ]);
+    expect(stream(index)).toEqual([
+      ['x', 'h1', 'attention', true],
+      ['h1', 'h2', 'feedforward', true],
+    ]);
+  });
+
+  it('is one of cross-attention where a fused operator takes its keys from elsewhere', () => {
+    const fused = (key: string): NodeLine[] => [
+      ['MatMul', ['x', 'w'], ['q']],
+      ['MatMul', [key, 'v'], ['k']],
+      ['com.microsoft:MultiHeadAttention', ['q', 'k', 'k'], ['f']],
+      ['Add', ['x', 'f'], ['y']],
+    ];
+    const kinds = ['x', 'past'].map((key) => stream(indexOf(fused(key)))[0]?.[2]);
+    expect(kinds).toEqual(['attention', 'cross-attention']);
+  });
+
   it('does not take a mask that blocks share for the stream', () => {
     const block = (tag: string, input: string, output: string): NodeLine[] => [
       ['MatMul', [input, 'w'], [`${tag}k`]],
@@ -161,6 +193,18 @@ describe('the residual stream of a graph', () => {
       ['x', 'h1', 'attention', true],
       ['h1', 'y', 'attention', true],
     ]);
+  });
+
+  it('has branches whose sum is only a term of the next, as where a map of half the size is added', () => {
+    const index = indexOf([
+      ['Conv', ['x', 'w'], ['c']],
+      ['Conv', ['c', 'v'], ['f']],
+      ['Add', ['c', 'f'], ['s']],
+      ['Resize', ['past', 'scale'], ['wide']],
+      ['Add', ['s', 'wide'], ['h']],
+      ['Conv', ['h', 'w'], ['y']],
+    ]);
+    expect(stream(index)).toEqual([['c', 's', 'convolution', true]]);
   });
 
   it('is one of convolutions, broken where the size changes', () => {
@@ -199,6 +243,21 @@ describe('the residual stream of a graph', () => {
         ]),
       ),
     ).toEqual([]);
+  });
+
+  it('tells experts whose weights are gathered from attention', () => {
+    const index = indexOf([
+      ['MatMul', ['x', 'w'], ['router']],
+      ['Softmax', ['router'], ['chances']],
+      ['TopK', ['chances', 'scale'], ['best', 'which']],
+      ['Gather', ['v', 'which'], ['chosen']],
+      ['MatMul', ['x', 'chosen'], ['wide']],
+      ['Sigmoid', ['wide'], ['gate']],
+      ['Mul', ['gate', 'best'], ['weighed']],
+      ['MatMul', ['weighed', 'v'], ['f']],
+      ['Add', ['x', 'f'], ['y']],
+    ]);
+    expect(stream(index)).toEqual([['x', 'y', 'expert', true]]);
   });
 
   it('tells experts by their routing, and attention by fused operators', () => {

@@ -1,0 +1,30 @@
+import { ExplorerSession } from '../services/explorer-session';
+import type { Services } from '../services/services';
+import { chooseTarget, pickModel } from './target';
+
+/** Shows in the explorer of one model what another has differently. */
+export async function compareModels(
+  services: Services,
+  argument: unknown,
+): Promise<ExplorerSession | undefined> {
+  const session =
+    argument instanceof ExplorerSession ? argument : await openExplorer(services, argument);
+  const other = session === undefined ? undefined : await pickModel(services);
+  if (session === undefined || other === undefined) {
+    return undefined;
+  }
+  await session.compare(other.fsPath, false);
+  return session;
+}
+
+async function openExplorer(
+  services: Services,
+  argument: unknown,
+): Promise<ExplorerSession | undefined> {
+  const active = argument === undefined ? services.explorers.active : undefined;
+  if (active !== undefined) {
+    return active;
+  }
+  const target = await chooseTarget(argument, services);
+  return target === undefined ? undefined : services.explorers.show(target.model);
+}

@@ -1,0 +1,183 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { UserError } from '../../user-error';
+import { readNpy } from '../npy';
+import { readNpz } from '../npz';
+import { describeArray, isFloat, numberAt } from '../numeric-array';
+import type { NumericArray } from '../numeric-array';
+import { numericDataset, rowName } from './dataset';
+import type { Dataset, DatasetOptions } from './dataset';
+import { numberedLabels } from './labels';
+import type { Labels } from './labels';
+
+/** What features and labels are usually called, the first that is there counts. */
+const usualNames = {
+  features: ['x', 'data', 'images', 'features'],
+  labels: ['y', 'labels', 'label', 'targets', 'target'],
+} as const;
+type Role = keyof typeof usualNames;
+
+/** Names in the order in which they are looked for: those of the wanted part first. */
+function candidates(role: Role, split: 'train' | 'test' = 'train'): string[] {
+  return [
+    ...usualNames[role].flatMap((name) => [`${name}_${split}`, `${split}_${name}`]),
+    ...usualNames[role],
+  ];
+}
+
+const wanted = (role: Role, { features, label }: DatasetOptions): string | undefined =>
+  role === 'features' ? features?.[0] : label;
+
+/**
+ * Opens features and labels in one .npz file: x and y, x_train and y_train or as the options say.
+ * Bytes of two axes or more per example are taken for images and divided by 255.
+ * @throws UserError naming the file, the array and the row.
+ */
+export async function openNpz(file: string, options: DatasetOptions): Promise<Dataset> {
+  const arrays = await readNpz(file);
+  const find = (role: Role): [string, NumericArray] => {
+    const asked = wanted(role, options);
+    for (const name of asked === undefined ? candidates(role, options.split) : [asked]) {
+      const found = [...arrays].find(([key]) => key.toLowerCase() === name.toLowerCase());
+      if (found !== undefined) {
+        return found;
+      }
+    }
+    throw new UserError(
+      `It has no array with the ${role}, only ${[...arrays.keys()].join(', ')}.`,
+      {
+        file,
+        ...(asked === undefined ? {} : { field: asked }),
+        remedy: `Name the arrays x and y, or say which are meant.`,
+      },
+    );
+  };
+  const [, features] = find('features');
+  const [labelName, labels] = find('labels');
+  return arrayDataset(basename(file), features, file, labels, file, options, labelName);
+}
+
+/** The file with the features among those of a folder, when there is one with labels beside it. */
+export function npyFeatures(files: readonly string[], options: DatasetOptions): string | undefined {
+  return findNpy('features', files, options) !== undefined && findNpy('labels', files, options)
+    ? findNpy('features', files, options)
+    : undefined;
+}
+
+function findNpy(
+  role: Role,
+  files: readonly string[],
+  options: DatasetOptions,
+): string | undefined {
+  for (const name of candidates(role, options.split)) {
+    const found = files.find((file) => basename(file).toLowerCase() === `${name}.npy`);
+    if (found !== undefined) {
+      return found;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Opens the features in a .npy file with the labels in another beside it: x.npy and y.npy.
+ * @throws UserError naming the file and the row.
+ */
+export async function openNpy(file: string, options: DatasetOptions): Promise<Dataset> {
+  const labelFile = await labelsBeside(file, options);
+  return arrayDataset(
+    basename(file),
+    await readNpy(file),
+    file,
+    await readNpy(labelFile),
+    labelFile,
+    options,
+  );
+}
+
+async function labelsBeside(file: string, { label }: DatasetOptions): Promise<string> {
+  const stem = basename(file, extname(file));
+  const places = usualNames.features.map((name) => new RegExp(`(?<=^|_)${name}(?=$|_)`, 'i'));
+  const pattern = places.find((place) => place.test(stem));
+  const names =
+    label !== undefined
+      ? [label.replace(/\.npy$/, '')]
+      : usualNames.labels.flatMap((name) =>
+          pattern === undefined ? [name] : [stem.replace(pattern, name), name],
+        );
+  for (const name of names) {
+    const path = join(dirname(file), `${name}.npy`);
+    if ((await stat(path).catch(() => undefined)) !== undefined) {
+      return path;
+    }
+  }
+  throw new UserError('The labels that belong to it are missing.', {
+    file,
+    remedy: `Put ${names[0] ?? 'y'}.npy beside it, or save both with numpy.savez.`,
+  });
+}
+
+function arrayDataset(
+  name: string,
+  features: NumericArray,
+  file: string,
+  labels: NumericArray,
+  labelFile: string,
+  { classNames }: DatasetOptions,
+  labelName?: string,
+): Dataset {
+  const field = (row: number): string =>
+    labelName === undefined ? rowName(row) : `${labelName}: ${rowName(row)}`;
+  if (features.dims.length === 0) {
+    throw new UserError('It is a single number.', { file });
+  }
+  const isImage = features.dtype === 'U8' && features.dims.length >= 3;
+  return numericDataset(
+    { name, file, ...toLabels(labels, classNames, labelFile, field) },
+    features,
+    isImage ? 255 : 1,
+  );
+}
+
+/** Labels from an array of class numbers, or of rows with a single 1 at the class. */
+function toLabels(
+  array: NumericArray,
+  classNames: readonly string[] | undefined,
+  file: string,
+  field: (row: number) => string,
+): Labels {
+  const [size = 0, width = 1, ...more] = array.dims;
+  if (array.dims.length === 0 || more.length > 0 || (isFloat(array.dtype) && width === 1)) {
+    throw new UserError(`Labels are whole numbers [examples], but it is ${describeArray(array)}.`, {
+      file,
+      remedy: 'Save them with astype("int64").',
+    });
+  }
+  if (width === 1) {
+    return numberedLabels(array.data, classNames, file, field);
+  }
+  const classes = Int32Array.from({ length: size }, (_, row) =>
+    oneHot(array, row, width, file, field),
+  );
+  const names = classNames ?? Array.from({ length: width }, (_, i) => String(i));
+  return numberedLabels(classes, names, file, field);
+}
+
+function oneHot(
+  array: NumericArray,
+  row: number,
+  width: number,
+  file: string,
+  field: (row: number) => string,
+): number {
+  const values = Array.from({ length: width }, (_, i) => numberAt(array, row * width + i));
+  if (
+    values.filter((value) => value === 1).length !== 1 ||
+    values.some((value) => value !== 0 && value !== 1)
+  ) {
+    throw new UserError('The row is not a class: it must have a single 1 among zeros.', {
+      file,
+      field: field(row),
+    });
+  }
+  return values.indexOf(1);
+}

@@ -1,0 +1,115 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { readSmallText, readWholeFile } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { maxArrayBytes } from '../npy';
+import { numericDataset } from './dataset';
+import type { Dataset, DatasetOptions } from './dataset';
+import { numberedLabels } from './labels';
+
+/** 32×32 pixels, the channels behind each other. */
+const imageShape = [3, 32, 32] as const;
+const imageBytes = 3 * 32 * 32;
+
+/** One of the two data sets as their authors publish them in binary form. */
+interface CifarForm {
+  /** Bytes of labels in front of each image; the last is the one that counts. */
+  readonly labelBytes: number;
+  readonly files: Readonly<Record<'train' | 'test', RegExp>>;
+  /** The file with the names of the classes, one a line. */
+  readonly names: string;
+  readonly defaultNames?: readonly string[];
+}
+
+const forms: readonly CifarForm[] = [
+  {
+    labelBytes: 1,
+    files: { train: /^data_batch_\d+\.bin$/, test: /^test_batch\.bin$/ },
+    names: 'batches.meta.txt',
+    defaultNames: [
+      'airplane',
+      'automobile',
+      'bird',
+      'cat',
+      'deer',
+      'dog',
+      'frog',
+      'horse',
+      'ship',
+      'truck',
+    ],
+  },
+  {
+    labelBytes: 2,
+    files: { train: /^train\.bin$/, test: /^test\.bin$/ },
+    names: 'fine_label_names.txt',
+  },
+];
+
+const formOf = (file: string): CifarForm | undefined =>
+  forms.find(({ files }) => Object.values(files).some((pattern) => pattern.test(basename(file))));
+
+/** Whether a file is a batch of CIFAR by its name. */
+export const isCifar = (file: string): boolean => formOf(file) !== undefined;
+
+/** The batches of the wanted part among the files of a folder, in their order. */
+export function cifarBatches(
+  files: readonly string[],
+  split: 'train' | 'test' = 'train',
+): string[] {
+  return files.filter((file) => formOf(file)?.files[split].test(basename(file))).sort();
+}
+
+/**
+ * Opens batches of CIFAR-10 or CIFAR-100 in binary form, joined in the order given.
+ * @throws UserError naming the file and the row.
+ */
+export async function openCifar(
+  files: readonly string[],
+  { classNames }: DatasetOptions,
+): Promise<Dataset> {
+  const [first = ''] = files;
+  const form = formOf(first);
+  if (form === undefined) {
+    throw new UserError('This is not a batch of CIFAR by its name.', { file: first });
+  }
+  const row = form.labelBytes + imageBytes;
+  const batches: Buffer[] = [];
+  for (const file of files) {
+    const bytes = await readWholeFile(file, maxArrayBytes);
+    if (bytes.length === 0 || bytes.length % row !== 0) {
+      throw new UserError(
+        `The file has ${bytes.length} bytes, which is not a multiple of ${row}.`,
+        {
+          file,
+          remedy: 'The file is damaged or incomplete: download it again.',
+        },
+      );
+    }
+    batches.push(bytes);
+  }
+  const all = Buffer.concat(batches);
+  const size = all.length / row;
+  const images = new Uint8Array(size * imageBytes);
+  const labels = new Uint8Array(size);
+  for (let i = 0; i < size; i++) {
+    const start = i * row + form.labelBytes;
+    labels[i] = all.readUInt8(start - 1);
+    images.set(all.subarray(start, start + imageBytes), i * imageBytes);
+  }
+  const names =
+    classNames ?? (await readNames(join(dirname(first), form.names))) ?? form.defaultNames;
+  return numericDataset(
+    { name: basename(dirname(first)), file: first, ...numberedLabels(labels, names, first) },
+    { dtype: 'U8', dims: [size, ...imageShape], data: images },
+    255,
+  );
+}
+
+async function readNames(file: string): Promise<string[] | undefined> {
+  if ((await stat(file).catch(() => undefined)) === undefined) {
+    return undefined;
+  }
+  const lines = (await readSmallText(file)).split('\n').map((line) => line.trim());
+  return lines.filter((line) => line !== '');
+}

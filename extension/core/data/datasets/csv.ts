@@ -1,0 +1,101 @@
+import { basename } from 'node:path';
+import { parse } from 'papaparse';
+import { UserError } from '../../user-error';
+import { columnRoles } from './columns';
+import type { ColumnRoles } from './columns';
+import { numericDataset, rowName, textDataset } from './dataset';
+import type { Dataset, DatasetOptions } from './dataset';
+import { namedLabels } from './labels';
+import { readTable } from './read-text';
+
+/** A number as it stands in a table. */
+const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i;
+
+/**
+ * Opens a table with the names of its columns in the first line, separated by commas, semicolons or
+ * tabs: texts, or a number in every column, and labels.
+ * @throws UserError naming the file, the row (counted from 1 behind the first line) and the column.
+ */
+export async function openCsv(file: string, options: DatasetOptions): Promise<Dataset> {
+  const { columns, rows } = parseTable(await readTable(file), file);
+  const roles = columnRoles(columns, options, file);
+  const column = (name: string): string[] => {
+    const at = columns.indexOf(name);
+    return rows.map((row) => row[at] ?? '');
+  };
+  const parts = {
+    name: basename(file),
+    file,
+    ...namedLabels(column(roles.label), options.classNames, file, (row) => place(row, roles.label)),
+  };
+  return roles.text === undefined
+    ? numericDataset(parts, {
+        dtype: 'F32',
+        dims: [rows.length, roles.features.length],
+        data: numbers(columns, rows, roles, file),
+      })
+    : textDataset(parts, column(roles.text));
+}
+
+const place = (row: number, column: string): string => `${rowName(row)}, ${column}`;
+
+function parseTable(text: string, file: string): { columns: string[]; rows: string[][] } {
+  const { data, errors } = parse<string[]>(text, {
+    skipEmptyLines: true,
+    delimitersToGuess: [',', ';', '\t'],
+  });
+  const fault = errors.find(({ type }) => type === 'Quotes');
+  if (fault !== undefined) {
+    throw new UserError(`The quotation marks do not match: ${fault.message}.`, {
+      file,
+      ...(fault.row === undefined ? {} : { field: rowName(fault.row - 1) }),
+    });
+  }
+  const [columns = [], ...rows] = data;
+  const names = columns.map((name) => name.trim());
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined || names.every((name) => number.test(name))) {
+    const problem =
+      twice === undefined
+        ? 'The first line has no names of columns.'
+        : `Two columns are called ${JSON.stringify(twice)}.`;
+    throw new UserError(problem, { file, remedy: 'Give every column a name in the first line.' });
+  }
+  rows.forEach((row, i) => {
+    if (row.length !== names.length) {
+      throw new UserError(`It has ${row.length} values, but there are ${names.length} columns.`, {
+        file,
+        field: rowName(i),
+        remedy: 'Mend the row or leave it out.',
+      });
+    }
+  });
+  return { columns: names, rows };
+}
+
+function numbers(
+  columns: readonly string[],
+  rows: readonly (readonly string[])[],
+  { features }: ColumnRoles,
+  file: string,
+): Float32Array {
+  const values = new Float32Array(rows.length * features.length);
+  features.forEach((name, i) => {
+    const at = columns.indexOf(name);
+    rows.forEach((row, r) => {
+      const text = row[at] ?? '';
+      if (!number.test(text)) {
+        throw new UserError(
+          text.trim() === '' ? 'The value is missing.' : `${JSON.stringify(text)} is not a number.`,
+          {
+            file,
+            field: place(r, name),
+            remedy: 'Mend the value, or say which columns are the features.',
+          },
+        );
+      }
+      values[r * features.length + i] = Number(text);
+    });
+  });
+  return values;
+}

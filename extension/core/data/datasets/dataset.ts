@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import { isFloat, numberAt } from '../numeric-array';
+import type { NumericArray } from '../numeric-array';
+
+/** Labelled examples, in the order in which they are stored. */
+export interface Dataset {
+  readonly name: string;
+  /** Number of examples. */
+  readonly size: number;
+  /** What the labels stand for. */
+  readonly classNames: readonly string[];
+  /** Sizes of the features of one example; [0] when it is a text. Images have their channels first. */
+  readonly featureShape: readonly number[];
+  /** SHA-256 (hex) over features, labels and class names. */
+  readonly fingerprint: string;
+  /** Features of some examples, [indices.length, ...featureShape]; samples of images from 0 to 1. */
+  features(indices: Int32Array | readonly number[]): Float32Array;
+  /** The class of every example. */
+  readonly labels: Int32Array;
+  /** The text of an example, when it is one. */
+  text?(index: number): string;
+  /** What to tell the user about it. */
+  readonly warnings: readonly string[];
+}
+
+/** What a file's labels and features are called where that does not follow from it, and the like. */
+export interface DatasetOptions {
+  /** Which part is meant where there are several. */
+  readonly split?: 'train' | 'test';
+  /** Name of the column or array with the labels. */
+  readonly label?: string;
+  /** Name of the column with the texts. */
+  readonly text?: string;
+  /** Names of the columns, or of the one array, with the features. */
+  readonly features?: readonly string[];
+  /** The classes in their order; those that occur when absent. */
+  readonly classNames?: readonly string[];
+  /** What images are made into; they must all be of one size when absent. */
+  readonly imageSize?: { readonly height: number; readonly width: number };
+  /** 1 for gray images; 3 when absent. */
+  readonly imageChannels?: 1 | 3;
+}
+
+/** Everything a data set is made of. */
+interface DatasetParts {
+  readonly name: string;
+  readonly file: string;
+  readonly classNames: readonly string[];
+  readonly labels: Int32Array;
+  readonly warnings?: readonly string[];
+}
+
+/** What a row of a table is called in messages, counted from 1. */
+export const rowName = (row: number): string => `row ${row + 1}`;
+
+/**
+ * A data set of numbers that lie in one array, whose first axis are the examples.
+ * @param divisor what the numbers are divided by
+ * @throws UserError naming the row, when a number is not finite.
+ */
+export function numericDataset(parts: DatasetParts, array: NumericArray, divisor = 1): Dataset {
+  const { labels, file } = parts;
+  const featureShape = array.dims.slice(1);
+  const step = elementCount(featureShape);
+  checkSize(labels, array.dims[0] ?? 0, file);
+  checkFinite(array, step, file);
+  return {
+    ...base(parts, (hash) => {
+      hash.update(`${array.dtype} [${array.dims.join(', ')}] ${divisor}\n`);
+      hash.update(bytesOf(array.data));
+    }),
+    featureShape,
+    features: (indices) => {
+      const features = new Float32Array(indices.length * step);
+      indices.forEach((index, i) => {
+        copyNumbers(array, index * step, divisor, features.subarray(i * step, (i + 1) * step));
+      });
+      return features;
+    },
+  };
+}
+
+/** The loops over bytes and float32 are apart because they are fast that way. */
+function copyNumbers(array: NumericArray, start: number, divisor: number, to: Float32Array): void {
+  const { data } = array;
+  if (data instanceof Float32Array && divisor === 1) {
+    to.set(data.subarray(start, start + to.length));
+  } else if (data instanceof Uint8Array) {
+    for (let i = 0; i < to.length; i++) {
+      to[i] = (data[start + i] ?? 0) / divisor;
+    }
+  } else {
+    for (let i = 0; i < to.length; i++) {
+      to[i] = numberAt(array, start + i) / divisor;
+    }
+  }
+}
+
+/** A data set of texts. */
+export function textDataset(parts: DatasetParts, texts: readonly string[]): Dataset {
+  checkSize(parts.labels, texts.length, parts.file);
+  return {
+    ...base(parts, (hash) => {
+      for (const text of texts) {
+        hash.update(`${Buffer.byteLength(text)}\n${text}`);
+      }
+    }),
+    featureShape: [0],
+    features: () => new Float32Array(0),
+    text: (index) => texts[index] ?? outside(index, texts.length),
+  };
+}
+
+function base(
+  { name, classNames, labels, warnings = [] }: DatasetParts,
+  hashFeatures: (hash: { update: (data: string | Uint8Array) => unknown }) => void,
+): Pick<Dataset, 'name' | 'size' | 'classNames' | 'labels' | 'fingerprint' | 'warnings'> {
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify(classNames));
+  hash.update(bytesOf(labels));
+  hashFeatures(hash);
+  return {
+    name,
+    size: labels.length,
+    classNames,
+    labels,
+    fingerprint: hash.digest('hex'),
+    warnings: [...warnings, ...emptyClasses(labels, classNames)],
+  };
+}
+
+/** Says which classes no example has: what is trained never learns them. */
+function emptyClasses(labels: Int32Array, classNames: readonly string[]): string[] {
+  const found = new Set(labels);
+  const empty = classNames.filter((_, i) => !found.has(i));
+  const more = empty.length > 10 ? ` and ${empty.length - 10} more` : '';
+  return empty.length === 0
+    ? []
+    : [`No example is of the class ${empty.slice(0, 10).join(', ')}${more}.`];
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+function outside(index: number, size: number): never {
+  throw new RangeError(`example ${index} of ${size}`);
+}
+
+function checkSize(labels: Int32Array, size: number, file: string): void {
+  if (labels.length !== size) {
+    throw new UserError(`There are ${size} examples, but ${labels.length} labels.`, { file });
+  }
+  if (size === 0) {
+    throw new UserError('There are no examples in it.', { file });
+  }
+}
+
+function checkFinite(array: NumericArray, step: number, file: string): void {
+  for (let i = 0; isFloat(array.dtype) && i < array.data.length; i++) {
+    const value = numberAt(array, i);
+    if (!Number.isFinite(value)) {
+      throw new UserError(`Number ${(i % step) + 1} of the example is ${value}.`, {
+        file,
+        field: rowName(Math.floor(i / step)),
+        remedy: 'Leave out or mend examples with values that are not finite.',
+      });
+    }
+  }
+}

@@ -1,0 +1,151 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { readWholeFile } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { maxArrayBytes } from '../npy';
+import { arrayTypes } from '../numeric-array';
+import type { ArrayDType, NumericArray } from '../numeric-array';
+import { numericDataset } from './dataset';
+import type { Dataset, DatasetOptions } from './dataset';
+import { numberedLabels } from './labels';
+
+/** What deflate can shrink at most. */
+const maxDeflateRatio = 1032;
+const damaged = 'The file is damaged or incomplete: download it again.';
+
+/** Element types by their number in the header. */
+const dtypes: Readonly<Record<number, ArrayDType>> = {
+  0x08: 'U8',
+  0x09: 'I8',
+  0x0b: 'I16',
+  0x0c: 'I32',
+  0x0d: 'F32',
+  0x0e: 'F64',
+};
+
+/** Names such as train-images-idx3-ubyte, .gz or not, as MNIST and its like are published. */
+const fileName = /^(.*?)(images|labels)([-.])idx\d-ubyte(\.gz)?$/;
+
+/** Whether a file is in the IDX format by its name. */
+export const isIdx = (file: string): boolean => fileName.test(basename(file));
+
+/** The images of the wanted part among the files of a folder. */
+export function idxImages(
+  files: readonly string[],
+  split: 'train' | 'test' = 'train',
+): string | undefined {
+  const images = files.filter((file) => fileName.exec(basename(file))?.[2] === 'images');
+  const wanted = split === 'train' ? /^train/ : /^(?:t10k|test)/;
+  return (
+    images.find((file) => wanted.test(basename(file))) ??
+    (images.length === 1 ? images[0] : undefined)
+  );
+}
+
+/**
+ * Opens images in the IDX format with their labels beside them. Images are [1, height, width].
+ * @param file images or labels
+ * @throws UserError naming the file.
+ */
+export async function openIdx(file: string, { classNames }: DatasetOptions): Promise<Dataset> {
+  const imageFile = await sibling(file, 'images');
+  const labelFile = await sibling(file, 'labels');
+  const images = await readIdx(imageFile);
+  const { dims, data } = await readIdx(labelFile);
+  if (dims.length !== 1) {
+    throw new UserError(`Labels have one axis, but the file has ${dims.length}.`, {
+      file: labelFile,
+    });
+  }
+  const [count = 0, ...rest] = images.dims;
+  const shaped = rest.length === 2 ? { ...images, dims: [count, 1, ...rest] } : images;
+  return numericDataset(
+    { name: basename(imageFile), file: imageFile, ...numberedLabels(data, classNames, labelFile) },
+    shaped,
+    images.dtype === 'U8' ? 255 : 1,
+  );
+}
+
+/** The file of images or labels that belongs to one of the other kind. */
+async function sibling(file: string, kind: 'images' | 'labels'): Promise<string> {
+  const match = fileName.exec(basename(file));
+  if (match === null || match[2] === kind) {
+    return file;
+  }
+  const [, start = '', , dot = '-'] = match;
+  const stem = `${start}${kind}${dot}idx${kind === 'images' ? 3 : 1}-ubyte`;
+  for (const name of [stem, `${stem}.gz`]) {
+    const path = join(dirname(file), name);
+    if ((await stat(path).catch(() => undefined)) !== undefined) {
+      return path;
+    }
+  }
+  throw new UserError(`The ${kind} that belong to it are missing.`, {
+    file,
+    remedy: `Put ${stem} beside it.`,
+  });
+}
+
+/** Reads an array in the IDX format, plain or packed with gzip. */
+async function readIdx(file: string): Promise<NumericArray> {
+  const stored = await readWholeFile(file, maxArrayBytes);
+  return parseIdx(extname(file) === '.gz' ? unpack(stored, file) : stored, file);
+}
+
+function unpack(packed: Buffer, file: string): Buffer {
+  try {
+    const maxOutputLength = Math.min(maxArrayBytes, packed.length * maxDeflateRatio + 64);
+    return gunzipSync(packed, { maxOutputLength });
+  } catch (error) {
+    throw new UserError(`The file cannot be unpacked: ${(error as Error).message}.`, {
+      file,
+      remedy: damaged,
+    });
+  }
+}
+
+/** The header is 0, 0, the type, the number of axes and their sizes; numbers are big-endian. */
+function parseIdx(bytes: Buffer, file: string): NumericArray {
+  const fault = (problem: string): UserError => new UserError(problem, { file, remedy: damaged });
+  const dtype =
+    bytes.length < 4 || bytes.readUInt16BE(0) !== 0 ? undefined : dtypes[bytes.readUInt8(2)];
+  if (dtype === undefined) {
+    throw fault('This is not a file in the IDX format.');
+  }
+  const axes = bytes.readUInt8(3);
+  const dataStart = 4 + axes * 4;
+  if (axes === 0 || dataStart > bytes.length) {
+    throw fault('The file ends inside its header.');
+  }
+  const dims = Array.from({ length: axes }, (_, axis) => bytes.readUInt32BE(4 + axis * 4));
+  const type = arrayTypes[dtype];
+  const expected = elementCount(dims) * type.BYTES_PER_ELEMENT;
+  const data = bytes.subarray(dataStart);
+  if (data.length !== expected) {
+    throw fault(
+      `[${dims.join(', ')}] of ${dtype} takes ${expected} bytes, but ${data.length} follow the header.`,
+    );
+  }
+  return { dtype, dims, data: fromBigEndian(data, type) };
+}
+
+function fromBigEndian(data: Buffer, type: (typeof arrayTypes)[ArrayDType]): NumericArray['data'] {
+  if (type.BYTES_PER_ELEMENT === 1) {
+    return new type(data.buffer as ArrayBuffer, data.byteOffset, data.length);
+  }
+  const swapped = Buffer.from(data);
+  switch (type.BYTES_PER_ELEMENT) {
+    case 2:
+      swapped.swap16();
+      break;
+    case 4:
+      swapped.swap32();
+      break;
+    default:
+      swapped.swap64();
+  }
+  const aligned = new Uint8Array(swapped);
+  return new type(aligned.buffer, 0, data.length / type.BYTES_PER_ELEMENT);
+}

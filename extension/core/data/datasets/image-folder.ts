@@ -1,0 +1,53 @@
+import { basename, extname, relative, sep } from 'node:path';
+import { UserError } from '../../user-error';
+import { readImage } from '../image/decode-image';
+import { numericDataset } from './dataset';
+import type { Dataset, DatasetOptions } from './dataset';
+import { ImageStack } from './image-stack';
+import { namedLabels } from './labels';
+
+const extensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
+
+/** Whether a file is an image by its name. */
+export const isImage = (file: string): boolean => extensions.has(extname(file).toLowerCase());
+
+/**
+ * Opens images whose class is the folder they lie in: [channels, height, width].
+ * @param files all that lie in `folder`, however deep
+ * @throws UserError naming the image at fault.
+ */
+export async function openImageFolder(
+  folder: string,
+  files: readonly string[],
+  options: DatasetOptions,
+): Promise<Dataset> {
+  const pictures = files.filter(isImage);
+  const skipped = files.length - pictures.length;
+  const classes = pictures.map((file) => classOf(folder, file));
+  const labels = namedLabels(classes, options.classNames ?? [...new Set(classes)].sort(), folder);
+  const images = new ImageStack(pictures.length, options);
+  for (const file of pictures) {
+    images.push(await readImage(file), { file });
+  }
+  return numericDataset(
+    {
+      name: basename(folder),
+      file: folder,
+      ...labels,
+      warnings: skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`],
+    },
+    images.toArray(),
+    255,
+  );
+}
+
+function classOf(folder: string, file: string): string {
+  const [name = '', ...rest] = relative(folder, file).split(sep);
+  if (rest.length === 0) {
+    throw new UserError('The image lies in no folder of a class.', {
+      file,
+      remedy: 'Put the images of each class into a folder named as the class.',
+    });
+  }
+  return name;
+}

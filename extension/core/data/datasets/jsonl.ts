@@ -1,0 +1,96 @@
+import { basename } from 'node:path';
+import { UserError } from '../../user-error';
+import { numericDataset, textDataset } from './dataset';
+import type { Dataset, DatasetOptions } from './dataset';
+import { namedLabels } from './labels';
+import { NestedNumbers } from './nested-numbers';
+import { readTable } from './read-text';
+
+const form =
+  'Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.';
+
+/**
+ * Opens a file with an object a line: {"text", "label"} or {"features", "label"}, where features are
+ * numbers, nested as deep as they have axes.
+ * @throws UserError naming the file, the line and the field.
+ */
+export async function openJsonl(file: string, options: DatasetOptions): Promise<Dataset> {
+  const { label = 'label', text = 'text' } = options;
+  const features = options.features?.[0] ?? 'features';
+  const lines = parseLines(await readTable(file), file);
+  const field = (row: number): string => `line ${lines[row]?.number ?? 0}`;
+  const labels = lines.map(({ value }, i) => labelOf(value[label], file, `${field(i)}: ${label}`));
+  const parts = {
+    name: basename(file),
+    file,
+    ...namedLabels(labels, options.classNames, file, field),
+  };
+  if (options.features === undefined && lines[0]?.value[text] !== undefined) {
+    const texts = lines.map(({ value }, i) => {
+      const found = value[text];
+      if (typeof found !== 'string') {
+        throw new UserError('It must be a text.', {
+          file,
+          field: `${field(i)}: ${text}`,
+          remedy: form,
+        });
+      }
+      return found;
+    });
+    return textDataset(parts, texts);
+  }
+  const numbers = new NestedNumbers();
+  lines.forEach(({ value }, i) => {
+    numbers.push(value[features], { file, field: `${field(i)}: ${features}`, remedy: form });
+  });
+  return numericDataset(parts, numbers.toArray());
+}
+
+interface Line {
+  /** Counted from 1. */
+  readonly number: number;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+function parseLines(text: string, file: string): Line[] {
+  const lines: Line[] = [];
+  let number = 0;
+  for (const line of text.split('\n')) {
+    number++;
+    if (line.trim() !== '') {
+      lines.push({ number, value: parseLine(line, file, `line ${number}`) });
+    }
+  }
+  return lines;
+}
+
+function parseLine(line: string, file: string, field: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw new UserError(`The line is not JSON: ${(error as Error).message}.`, {
+      file,
+      field,
+      remedy: form,
+    });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UserError('The line is not an object.', { file, field, remedy: form });
+  }
+  return value as Record<string, unknown>;
+}
+
+function labelOf(value: unknown, file: string, field: string): string {
+  if (typeof value !== 'string' && typeof value !== 'number') {
+    throw new UserError(
+      value === undefined ? 'The label is missing.' : 'The label is neither a name nor a number.',
+      {
+        file,
+        field,
+        remedy: form,
+      },
+    );
+  }
+  return String(value);
+}

@@ -1,0 +1,90 @@
+import { UserError } from '../../user-error';
+import { rowName } from './dataset';
+
+/** Most classes of a data set. */
+const maxClasses = 100_000;
+
+/** The classes of all examples, and what they are called. */
+export interface Labels {
+  readonly labels: Int32Array;
+  readonly classNames: readonly string[];
+}
+
+/**
+ * Labels that are numbers of classes, counted from 0.
+ * @param names of the classes; their numbers when absent
+ * @throws UserError naming the row of a label that is none.
+ */
+export function numberedLabels(
+  values: ArrayLike<number | bigint>,
+  names: readonly string[] | undefined,
+  file: string,
+  field = rowName,
+): Labels {
+  const labels = new Int32Array(values.length);
+  const end = names?.length ?? maxClasses;
+  let classes = 0;
+  for (let i = 0; i < values.length; i++) {
+    const label = Number(values[i]);
+    if (!Number.isInteger(label) || label < 0 || label >= end) {
+      const known =
+        names === undefined
+          ? `Labels are whole numbers from 0 to ${end - 1}, or names.`
+          : `There are ${end} classes, 0 to ${end - 1}.`;
+      throw new UserError(`The label ${values[i]} is not a class.`, {
+        file,
+        field: field(i),
+        remedy: `${known} Mend the label or leave the row out.`,
+      });
+    }
+    labels[i] = label;
+    classes = Math.max(classes, label + 1);
+  }
+  return { labels, classNames: names ?? Array.from({ length: classes }, (_, i) => String(i)) };
+}
+
+/**
+ * Labels as they stand in a text: whole numbers that count classes, or names, whose classes are
+ * sorted unless they are given.
+ * @throws UserError naming the row of a label that is missing or unknown.
+ */
+export function namedLabels(
+  values: readonly string[],
+  names: readonly string[] | undefined,
+  file: string,
+  field = rowName,
+): Labels {
+  values.forEach((value, i) => {
+    if (value.trim() === '') {
+      throw new UserError('The label is missing.', {
+        file,
+        field: field(i),
+        remedy: 'Give the row a label or leave it out.',
+      });
+    }
+  });
+  const areNumbers = values.every((value) => /^\d{1,9}$/.test(value));
+  if (areNumbers && !values.some((value) => names?.includes(value))) {
+    return numberedLabels(values.map(Number), names, file, field);
+  }
+  const classNames = names ?? [...new Set(values)].sort();
+  if (classNames.length > maxClasses) {
+    throw new UserError(`The labels have ${classNames.length} different values.`, {
+      file,
+      remedy: `Choose a column with at most ${maxClasses} classes.`,
+    });
+  }
+  const numbers = new Map(classNames.map((name, i) => [name, i]));
+  const labels = Int32Array.from(values, (value, i) => {
+    const label = numbers.get(value);
+    if (label === undefined) {
+      throw new UserError(`The label ${JSON.stringify(value)} is not a class.`, {
+        file,
+        field: field(i),
+        remedy: `Known are ${classNames.slice(0, 20).join(', ')}.`,
+      });
+    }
+    return label;
+  });
+  return { labels, classNames };
+}

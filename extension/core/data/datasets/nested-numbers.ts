@@ -1,0 +1,84 @@
+import { UserError } from '../../user-error';
+import type { ErrorSubject } from '../../user-error';
+import type { NumericArray } from '../numeric-array';
+
+/** Most axes of the features of one example. */
+const maxDepth = 8;
+
+/** Collects lists of numbers, nested alike, into one array of float32; false and true are 0 and 1. */
+export class NestedNumbers {
+  private shape: readonly number[] | undefined;
+  private values = new Float32Array(1024);
+  private length = 0;
+  private count = 0;
+
+  /**
+   * Adds the numbers of one example: a list, lists of lists and so on, or a single number.
+   * @throws UserError when they are no numbers or nested otherwise than the first.
+   */
+  public push(value: unknown, place: ErrorSubject): void {
+    this.shape ??= shapeOf(value, place);
+    this.add(value, 0, this.shape, place);
+    this.count++;
+  }
+
+  /** [examples, ...sizes of the lists] */
+  public toArray(): NumericArray {
+    return {
+      dtype: 'F32',
+      dims: [this.count, ...(this.shape ?? [])],
+      data: this.values.subarray(0, this.length),
+    };
+  }
+
+  private add(value: unknown, depth: number, shape: readonly number[], place: ErrorSubject): void {
+    const size = shape[depth];
+    if (size === undefined) {
+      this.addNumber(value, place);
+      return;
+    }
+    if (!isList(value) || value.length !== size) {
+      const found = isList(value) ? `a list of ${value.length}` : 'no list';
+      throw new UserError(`There is ${found} where the first example has one of ${size}.`, place);
+    }
+    for (let i = 0; i < size; i++) {
+      this.add(value[i], depth + 1, shape, place);
+    }
+  }
+
+  private addNumber(value: unknown, place: ErrorSubject): void {
+    if (typeof value !== 'number' && typeof value !== 'bigint' && typeof value !== 'boolean') {
+      throw new UserError(`${describe(value)} is not a number.`, place);
+    }
+    if (!Number.isFinite(Number(value))) {
+      throw new UserError(`The value is ${value}.`, place);
+    }
+    if (this.length === this.values.length) {
+      const larger = new Float32Array(this.length * 2);
+      larger.set(this.values);
+      this.values = larger;
+    }
+    this.values[this.length++] = Number(value);
+  }
+}
+
+/** Lists and arrays of numbers. */
+export function isList(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
+
+function shapeOf(value: unknown, place: ErrorSubject): number[] {
+  const shape: number[] = [];
+  for (let rest = value; isList(rest); rest = rest[0]) {
+    if (rest.length === 0 || shape.length === maxDepth) {
+      throw new UserError('The features are an empty list, or nested too deeply.', place);
+    }
+    shape.push(rest.length);
+  }
+  return shape;
+}
+
+function describe(value: unknown): string {
+  const text = value === undefined ? 'Nothing' : JSON.stringify(value);
+  return text.slice(0, 40);
+}

@@ -1,0 +1,108 @@
+import { stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { UserError } from '../../user-error';
+import { listFiles } from '../list-files';
+import { npyFeatures, openNpy, openNpz } from './array-files';
+import { cifarBatches, isCifar, openCifar } from './cifar';
+import { openCsv } from './csv';
+import type { Dataset, DatasetOptions } from './dataset';
+import { idxImages, isIdx, openIdx } from './idx';
+import { isImage, openImageFolder } from './image-folder';
+import { openJsonl } from './jsonl';
+import { openParquet } from './parquet';
+
+const remedy =
+  'Data sets are folders of images (a folder for each class), MNIST (IDX) or CIFAR (binary) files, .npz and .npy arrays, .csv, .jsonl and .parquet tables.';
+
+type Opener = (file: string, options: DatasetOptions) => Promise<Dataset>;
+
+/** How a file is opened, by the end of its name. */
+const openers: Readonly<Record<string, Opener>> = {
+  '.npz': openNpz,
+  '.npy': openNpy,
+  '.csv': openCsv,
+  '.tsv': openCsv,
+  '.jsonl': openJsonl,
+  '.ndjson': openJsonl,
+  '.parquet': (file, options) => openParquet([file], options),
+};
+
+/**
+ * Opens a data set with labels, in the form that lies there.
+ * @throws UserError naming the file, the row and the field at fault.
+ */
+export async function openDataset(path: string, options: DatasetOptions = {}): Promise<Dataset> {
+  const found = await stat(path).catch(() => {
+    throw new UserError('There is no such file or folder.', { file: path });
+  });
+  return found.isDirectory() ? openFolder(path, options) : openFile(path, options);
+}
+
+async function openFile(file: string, options: DatasetOptions): Promise<Dataset> {
+  if (isIdx(file)) {
+    return openIdx(file, options);
+  }
+  if (isCifar(file)) {
+    return openCifar([file], options);
+  }
+  const opener = openers[extname(file).toLowerCase()];
+  if (opener === undefined) {
+    throw new UserError('The file is of no kind that is known.', { file, remedy });
+  }
+  return opener(file, options);
+}
+
+async function openFolder(folder: string, options: DatasetOptions): Promise<Dataset> {
+  const files = await listFiles(folder);
+  const images = idxImages(files, options.split);
+  if (images !== undefined) {
+    return openIdx(images, options);
+  }
+  const batches = cifarBatches(files, options.split);
+  if (batches.length > 0) {
+    return openCifar(batches, options);
+  }
+  const tables = files.filter((file) => extname(file).toLowerCase() === '.parquet');
+  if (tables.length > 0) {
+    return openParquet(ofSplit(tables, folder, options.split), options);
+  }
+  const features = npyFeatures(files, options);
+  if (features !== undefined) {
+    return openNpy(features, options);
+  }
+  if (files.some(isImage)) {
+    const top = imageRoot(folder, files, options.split);
+    return openImageFolder(top, filesIn(top, files), options);
+  }
+  throw new UserError('The folder has no data set of a kind that is known.', {
+    file: folder,
+    remedy,
+  });
+}
+
+/** The tables of a part: those named as it, as Hugging Face does, or all when none is. */
+function ofSplit(
+  tables: readonly string[],
+  folder: string,
+  split: 'train' | 'test' = 'train',
+): readonly string[] {
+  const named = (name: string): string[] =>
+    tables.filter((file) =>
+      new RegExp(`(?:^|[/\\\\_-])${name}(?:[/\\\\_.-]|$)`).test(file.slice(folder.length)),
+    );
+  const chosen = named(split);
+  return chosen.length > 0 ? chosen : tables.filter((file) => !named('test').includes(file));
+}
+
+/** The folder whose folders are the classes: the one of the part where there is such. */
+function imageRoot(
+  folder: string,
+  files: readonly string[],
+  split: 'train' | 'test' = 'train',
+): string {
+  const part = join(folder, split);
+  return filesIn(part, files).some(isImage) ? part : folder;
+}
+
+const filesIn = (folder: string, files: readonly string[]): string[] =>
+  files.filter((file) => file.startsWith(join(folder, '/')));

@@ -1,0 +1,282 @@
+import { stat } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { InputPort } from '../../models/layered-model';
+import { UserError } from '../../user-error';
+import { readImage } from '../image/decode-image';
+import { loadImagePreprocessor } from '../image/preprocess';
+import { listFiles } from '../list-files';
+import { readNpy } from '../npy';
+import { readNpz } from '../npz';
+import type { NumericArray } from '../numeric-array';
+import { choose } from '../random';
+import type { Random } from '../random';
+import { follows, imageForm } from './input-kinds';
+
+const imageExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
+const arrayExtensions: ReadonlySet<string> = new Set(['.npy', '.npz']);
+
+/** The values of one example that lie in files, by the name of the input. */
+export type GivenValues = ReadonlyMap<
+  string,
+  { readonly array: NumericArray; readonly file: string }
+>;
+
+/** Examples that were read, and what is doubtful about them. */
+export interface GivenExamples {
+  readonly examples: readonly GivenValues[];
+  /** How many there are to choose from. */
+  readonly available: number;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads at most `count` examples from a .npy or .npz file, or a folder of images or such files; which
+ * of more is left to chance.
+ * @throws UserError naming the file and the input.
+ */
+export async function readExamples(
+  path: string,
+  count: number,
+  ports: readonly InputPort[],
+  modelFolder: string,
+  random: Random,
+): Promise<GivenExamples> {
+  const found = await stat(path).catch(() => {
+    throw new UserError('There is no such file or folder.', { file: path });
+  });
+  if (found.isDirectory()) {
+    return readFolder(path, count, ports, modelFolder, random);
+  }
+  const { arrays, warnings } = await readArrays(path, ports);
+  const rows = new Map(
+    [...arrays].map(([name, array]) => [name, splitExamples(array, portOf(ports, name))]),
+  );
+  const available = sizeOfAll(rows, path);
+  const examples = choose(count, available, random).map(
+    (i) =>
+      new Map(
+        [...rows].flatMap(([name, parts]) => {
+          const array = parts[i];
+          return array === undefined ? [] : [[name, { array, file: path }]];
+        }),
+      ),
+  );
+  return { examples, available, warnings };
+}
+
+/** The number of examples, which must be the same for all inputs. */
+function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: string): number {
+  const [[firstName, first] = ['', []], ...others] = rows;
+  for (const [name, { length }] of others) {
+    if (length !== first.length) {
+      throw new UserError(`It has ${length} examples, but ${firstName} has ${first.length}.`, {
+        file,
+        field: name,
+        remedy: 'Give every input as many rows.',
+      });
+    }
+  }
+  return first.length;
+}
+
+const portOf = (ports: readonly InputPort[], name: string): InputPort | undefined =>
+  ports.find((port) => port.name === name);
+
+/** The arrays of a file by the names of inputs. */
+async function readArrays(
+  file: string,
+  ports: readonly InputPort[],
+): Promise<{ arrays: Map<string, NumericArray>; warnings: string[] }> {
+  const free = ports.filter((port) => !follows(port)).map(({ name }) => name);
+  switch (extname(file).toLowerCase()) {
+    case '.npy':
+      return { arrays: new Map([[onlyInput(free, file), await readNpy(file)]]), warnings: [] };
+    case '.npz':
+      return nameArrays(await readNpz(file), ports, free, file);
+    default:
+      throw new UserError('Examples are read from .npy and .npz files and folders of images.', {
+        file,
+        remedy: 'Save the inputs with numpy.savez, one array for each, named as the input.',
+      });
+  }
+}
+
+function onlyInput(free: readonly string[], file: string): string {
+  const [name, ...more] = free;
+  if (name === undefined || more.length > 0) {
+    throw new UserError(`The model has ${free.length} inputs: ${free.join(', ')}.`, {
+      file,
+      remedy: 'Save them with numpy.savez, one array for each, named as the input.',
+    });
+  }
+  return name;
+}
+
+function nameArrays(
+  found: ReadonlyMap<string, NumericArray>,
+  ports: readonly InputPort[],
+  free: readonly string[],
+  file: string,
+): { arrays: Map<string, NumericArray>; warnings: string[] } {
+  const known = [...found].filter(([name]) => portOf(ports, name) !== undefined);
+  const [only, ...more] = found.values();
+  if (known.length === 0 && only !== undefined && more.length === 0 && free.length === 1) {
+    return { arrays: new Map([[onlyInput(free, file), only]]), warnings: [] };
+  }
+  if (known.length === 0) {
+    throw new UserError(
+      `None of its arrays (${[...found.keys()].join(', ')}) is an input of the model.`,
+      { file, remedy: `Name them as the inputs: ${free.join(', ')}.` },
+    );
+  }
+  const others = [...found.keys()].filter((name) => portOf(ports, name) === undefined);
+  return {
+    arrays: new Map(known),
+    warnings:
+      others.length === 0
+        ? []
+        : [
+            `${file}: ${others.join(', ')} ${others.length === 1 ? 'is' : 'are'} no input of the model, and left out.`,
+          ],
+  };
+}
+
+/**
+ * The examples of an array: its rows, each kept as a batch of one, where the model's batch is one or
+ * free; what lies along an axis in front of the model's own; or the whole array.
+ */
+function splitExamples(array: NumericArray, port: InputPort | undefined): NumericArray[] {
+  const { dims } = array;
+  const shape = port?.shape;
+  const [first] = shape ?? ['batch'];
+  if (shape !== undefined && dims.length === shape.length + 1) {
+    return slices(array, dims.slice(1));
+  }
+  const isBatch = typeof first === 'string' || first === 1;
+  return dims.length > 0 && isBatch ? slices(array, [1, ...dims.slice(1)]) : [array];
+}
+
+/** The parts of an array along its first axis, as arrays of the given sizes on the same memory. */
+function slices({ dtype, dims, data }: NumericArray, sizes: readonly number[]): NumericArray[] {
+  const step = elementCount(sizes);
+  return Array.from({ length: dims[0] ?? 0 }, (_, i) => ({
+    dtype,
+    dims: sizes,
+    data: data.subarray(i * step, (i + 1) * step),
+  }));
+}
+
+async function readFolder(
+  folder: string,
+  count: number,
+  ports: readonly InputPort[],
+  modelFolder: string,
+  random: Random,
+): Promise<GivenExamples> {
+  const files = await listFiles(folder);
+  const images = files.filter((file) => imageExtensions.has(extname(file).toLowerCase()));
+  const arrays = files.filter((file) => arrayExtensions.has(extname(file).toLowerCase()));
+  const [chosen, other] = images.length > 0 ? [images, arrays] : [arrays, images];
+  if (chosen.length === 0 || other.length > 0) {
+    const problem =
+      other.length > 0
+        ? `The folder has ${images.length} images and ${arrays.length} arrays.`
+        : 'The folder has no images and no arrays.';
+    throw new UserError(problem, {
+      file: folder,
+      remedy: 'Choose a folder of .png and .jpg images, or of .npy or .npz files.',
+    });
+  }
+  const skipped = files.length - chosen.length;
+  const read =
+    images.length > 0 ? await imageReader(ports, modelFolder, folder) : arrayReader(ports);
+  const examples: GivenValues[] = [];
+  for (const i of choose(count, chosen.length, random)) {
+    examples.push(await read.example(chosen[i] ?? ''));
+  }
+  return {
+    examples,
+    available: chosen.length,
+    warnings: [
+      ...read.warnings,
+      ...(skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`]),
+    ],
+  };
+}
+
+interface ExampleReader {
+  readonly warnings: readonly string[];
+  readonly example: (file: string) => Promise<GivenValues>;
+}
+
+async function imageReader(
+  ports: readonly InputPort[],
+  modelFolder: string,
+  folder: string,
+): Promise<ExampleReader> {
+  const [port, ...more] = ports.filter((candidate) => !follows(candidate));
+  const form = port === undefined ? undefined : imageForm(port);
+  if (port === undefined || form === undefined || more.length > 0) {
+    throw new UserError(
+      `The model does not take images alone: ${ports.map(describePort).join(', ')}.`,
+      {
+        file: folder,
+        remedy: 'Give examples of all inputs as a .npz file.',
+      },
+    );
+  }
+  const { preprocess, warnings } = await loadImagePreprocessor(modelFolder, form);
+  return {
+    warnings,
+    example: async (file) => {
+      const image = await readImage(file);
+      try {
+        return new Map([[port.name, { array: preprocess(image), file }]]);
+      } catch (error) {
+        throw error instanceof UserError && error.subject.file === undefined
+          ? new UserError(error.problem, { ...error.subject, file })
+          : error;
+      }
+    },
+  };
+}
+
+const describePort = ({ name, dtype, shape }: InputPort): string =>
+  `${name} ${dtype} [${shape?.join(', ') ?? '…'}]`;
+
+function arrayReader(ports: readonly InputPort[]): ExampleReader {
+  return {
+    warnings: [],
+    example: async (file) => {
+      const { arrays } = await readArrays(file, ports);
+      return new Map(
+        [...arrays].map(([name, array]) => [
+          name,
+          { array: wholeExample(array, portOf(ports, name), file), file },
+        ]),
+      );
+    },
+  };
+}
+
+/** An array that is one example, with or without its axis of the batch. */
+function wholeExample(
+  array: NumericArray,
+  port: InputPort | undefined,
+  file: string,
+): NumericArray {
+  const { dims } = array;
+  const [first] = port?.shape ?? [];
+  if (port?.shape?.length === dims.length + 1) {
+    return { ...array, dims: [1, ...dims] };
+  }
+  if (typeof first === 'string' && dims[0] !== 1) {
+    throw new UserError(`The file has ${dims[0]} examples; in a folder, each file is one.`, {
+      file,
+      ...(port === undefined ? {} : { field: port.name }),
+      remedy: 'Choose the file itself instead of its folder.',
+    });
+  }
+  return array;
+}

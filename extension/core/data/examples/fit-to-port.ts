@@ -1,0 +1,100 @@
+import type { InputPort } from '../../models/layered-model';
+import { UserError } from '../../user-error';
+import type { ErrorSubject } from '../../user-error';
+import { describeArray, fillArray, isArrayDType, isFloat, numberAt } from '../numeric-array';
+import type { NumericArray } from '../numeric-array';
+
+/**
+ * Checks that an array is what an input takes, and converts its dtype where no value changes beyond
+ * the rounding of fractions.
+ * @throws UserError naming the file and the input.
+ */
+export function fitToPort(array: NumericArray, port: InputPort, file: string): NumericArray {
+  const place = { file, field: port.name };
+  checkDims(array, port, place);
+  checkFinite(array, place);
+  return convert(array, port.dtype, place);
+}
+
+/** @throws UserError when an array has not the sizes that an input takes. */
+export function checkDims(
+  array: Pick<NumericArray, 'dims'> & { readonly dtype: string },
+  { shape }: InputPort,
+  place: ErrorSubject,
+): void {
+  const fits =
+    shape === undefined ||
+    (shape.length === array.dims.length &&
+      shape.every((size, axis) => typeof size === 'string' || size === array.dims[axis]));
+  if (!fits) {
+    throw new UserError(
+      `It is ${describeArray(array)}, but the model takes [${shape.join(', ')}].`,
+      {
+        ...place,
+        remedy: 'Save it in the shape that the model takes.',
+      },
+    );
+  }
+}
+
+function checkFinite(array: NumericArray, place: ErrorSubject): void {
+  const { dtype, data, dims } = array;
+  for (let i = 0; isFloat(dtype) && i < data.length; i++) {
+    const value = numberAt(array, i);
+    if (!Number.isFinite(value)) {
+      throw new UserError(`The value at [${position(i, dims).join(', ')}] is ${value}.`, {
+        ...place,
+        remedy: 'Leave out or mend examples with values that are not finite.',
+      });
+    }
+  }
+}
+
+/** The indices of an element along the axes. */
+function position(index: number, dims: readonly number[]): number[] {
+  let rest = index;
+  return dims
+    .toReversed()
+    .map((size) => {
+      const along = rest % size;
+      rest = Math.floor(rest / size);
+      return along;
+    })
+    .reverse();
+}
+
+function convert(array: NumericArray, dtype: string, place: ErrorSubject): NumericArray {
+  if (array.dtype === dtype) {
+    return array;
+  }
+  const fault = (problem: string): UserError =>
+    new UserError(problem, {
+      ...place,
+      remedy: `Save the array as the model takes it: ${dtype}.`,
+    });
+  if (!isArrayDType(dtype)) {
+    throw new UserError(`Values of dtype ${dtype} cannot be given.`, place);
+  }
+  if (isFloat(array.dtype) && !isFloat(dtype)) {
+    throw fault(`It has fractions (${array.dtype}), but the model takes ${dtype}.`);
+  }
+  const { dims, data } = array;
+  const converted = {
+    dtype,
+    dims,
+    data: fillArray(dtype, data.length, (i) => numberAt(array, i)),
+  };
+  for (let i = 0; i < data.length; i++) {
+    const value = numberAt(array, i);
+    const kept = numberAt(converted, i);
+    const holds = isFloat(array.dtype)
+      ? Number.isFinite(kept)
+      : kept === value &&
+        Number.isSafeInteger(value) &&
+        (dtype !== 'BOOL' || value === 0 || value === 1);
+    if (!holds) {
+      throw fault(`The value ${value} cannot be held by ${dtype}.`);
+    }
+  }
+  return converted;
+}

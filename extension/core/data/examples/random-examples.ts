@@ -1,0 +1,123 @@
+import type { Example, ExampleValue } from '../../models/example';
+import type { InputPort } from '../../models/layered-model';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import { maxArrayBytes } from '../npy';
+import { fillArray, isArrayDType, isFloat } from '../numeric-array';
+import { seededRandom, standardNormal } from '../random';
+import type { Random } from '../random';
+import { follows, imageForm } from './input-kinds';
+
+/** What random examples are made by. */
+export interface RandomSettings {
+  readonly count: number;
+  readonly seed: number;
+  /** Size of axes that run along a text or a time. */
+  readonly length: number;
+  /** What whole numbers stay below, by the name of the input; {@link defaultBound} for others. */
+  readonly bounds: Readonly<Record<string, number>>;
+}
+
+const defaultBound = 100;
+/** Pixels of images whose size is not fixed. */
+const defaultEdge = 224;
+/** Size of axes of which nothing is known. */
+const defaultSize = 8;
+
+/** Random numbers for every input that does not follow from others; says what sizes it assumed. */
+export function randomExamples(
+  ports: readonly InputPort[],
+  settings: RandomSettings,
+  file: string,
+): { given: Example[]; warnings: string[] } {
+  const random = seededRandom(settings.seed);
+  const free = ports.filter((port) => !follows(port));
+  const sizes = new Map(free.map((port) => [port.name, dimsOf(port, settings.length, file)]));
+  const elements = [...sizes.values()].reduce((sum, dims) => sum + elementCount(dims), 0);
+  if (elements * settings.count * 8 > maxArrayBytes) {
+    throw new UserError(`${settings.count} examples of ${elements} numbers do not fit in memory.`, {
+      field: 'count',
+      remedy: 'Choose fewer examples or a shorter length.',
+    });
+  }
+  const given = Array.from({ length: settings.count }, () =>
+    Object.fromEntries(
+      free.map((port) => [
+        port.name,
+        randomValue(port, sizes.get(port.name) ?? [], settings.bounds, random, file),
+      ]),
+    ),
+  );
+  return { given, warnings: [randomWarning(settings.seed, free, sizes)] };
+}
+
+function randomWarning(
+  seed: number,
+  ports: readonly InputPort[],
+  sizes: ReadonlyMap<string, readonly number[]>,
+): string {
+  const shapes = ports.map(({ name }) => `${name} [${sizes.get(name)?.join(', ') ?? ''}]`);
+  return `The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little of real use: give real examples as a .npz file or a folder of images.`;
+}
+
+/** The sizes of an input, with a guess for each that is not fixed. */
+function dimsOf(port: InputPort, length: number, file: string): number[] {
+  if (port.shape === undefined) {
+    throw new UserError('The model does not say which shape this input has.', {
+      file,
+      field: port.name,
+      remedy: 'Give examples as a .npz file.',
+    });
+  }
+  const image = imageForm(port);
+  const imageDims =
+    image?.layout === 'NCHW'
+      ? [1, image.channels, image.height ?? defaultEdge, image.width ?? defaultEdge]
+      : image === undefined
+        ? undefined
+        : [1, image.height ?? defaultEdge, image.width ?? defaultEdge, image.channels];
+  return port.shape.map((size, axis) => {
+    if (typeof size === 'number') {
+      return size;
+    }
+    return imageDims?.[axis] ?? namedSize(size, axis, port, length);
+  });
+}
+
+function namedSize(name: string, axis: number, port: InputPort, length: number): number {
+  if (axis === 0 || /batch/i.test(name)) {
+    return 1;
+  }
+  const runsAlong = /seq|length|token|time|frame|step/i.test(name);
+  const isSecond = axis === 1 && port.shape?.length === (isFloat(port.dtype) ? 3 : 2);
+  return runsAlong || isSecond ? length : defaultSize;
+}
+
+function randomValue(
+  { name, dtype }: InputPort,
+  dims: readonly number[],
+  bounds: Readonly<Record<string, number>>,
+  random: Random,
+  file: string,
+): ExampleValue {
+  if (!isArrayDType(dtype)) {
+    throw new UserError(`Values of dtype ${dtype} cannot be made at random.`, {
+      file,
+      field: name,
+    });
+  }
+  const bound = Math.min(bounds[name] ?? defaultBound, largestBounds[dtype] ?? Infinity);
+  const draw = isFloat(dtype)
+    ? (): number => standardNormal(random)
+    : (): number => Math.floor(random() * bound);
+  return { dtype, dims, data: fillArray(dtype, elementCount(dims), draw) };
+}
+
+/** What small whole numbers stay below. */
+const largestBounds: Readonly<Record<string, number>> = {
+  BOOL: 2,
+  I8: 2 ** 7,
+  U8: 2 ** 8,
+  I16: 2 ** 15,
+  U16: 2 ** 16,
+};

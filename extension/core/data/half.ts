@@ -1,0 +1,40 @@
+/** Float32 numbers and their bits, to take numbers apart. */
+const single = new Float32Array(1);
+const bits = new Uint32Array(single.buffer);
+
+/** The number that the bits of a float16 stand for. */
+export function halfToNumber(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0x1f) {
+    return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  }
+  return exponent === 0
+    ? sign * fraction * 2 ** -24
+    : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The bits of the float16 nearest to a float32 (ties to even); infinite above 65504. */
+export function numberToHalf(value: number): number {
+  single[0] = value;
+  const [pattern = 0] = bits;
+  const sign = (pattern >>> 16) & 0x8000;
+  const magnitude = pattern & 0x7fff_ffff;
+  if (magnitude > 0x7f80_0000) {
+    return sign | 0x7e00;
+  }
+  const size = Math.abs(single[0]);
+  if (size < 2 ** -14) {
+    return sign | roundToEven(size * 2 ** 24);
+  }
+  // Rounding may carry into the exponent, which is then right as it is.
+  const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
+  return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
+}
+
+function roundToEven(value: number): number {
+  const below = Math.floor(value);
+  const rest = value - below;
+  return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
+}

@@ -1,0 +1,63 @@
+import { readWholeFile } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { decodeJpeg, isJpeg } from './jpeg';
+import { applyOrientation } from './pixels';
+import type { Pixels } from './pixels';
+import { decodePng, isPng } from './png';
+
+/** Largest file of one image, in bytes. */
+const maxImageBytes = 256 * 1024 * 1024;
+const orientationTag = 0x0112;
+
+/**
+ * Reads a PNG or JPEG file as red, green, blue and alpha, turned as its EXIF metadata say: what
+ * transformers' `load_image` does, but alpha is kept.
+ * @throws UserError naming the file.
+ */
+export async function readImage(file: string): Promise<Pixels> {
+  return decodeImage(await readWholeFile(file, maxImageBytes), file);
+}
+
+/** Decodes the bytes of a PNG or JPEG file as {@link readImage}. */
+export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels {
+  const place = { file, ...(field === undefined ? {} : { field }) };
+  const decode = isPng(bytes) ? decodePng : isJpeg(bytes) ? decodeJpeg : undefined;
+  if (decode === undefined) {
+    throw new UserError('This is neither a PNG nor a JPEG image.', {
+      ...place,
+      remedy: 'Convert it to PNG.',
+    });
+  }
+  try {
+    const { exif, ...pixels } = decode(bytes);
+    return applyOrientation(pixels, exif === undefined ? 1 : orientationOf(exif));
+  } catch (error) {
+    throw new UserError(`The image cannot be decoded: ${messageOf(error)}.`, {
+      ...place,
+      remedy: 'Save it again as a PNG of 8 bits per sample, or leave it out.',
+    });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
+}
+
+/** The tag Orientation in EXIF metadata, which have the form of a TIFF file; 1 when there is none. */
+function orientationOf(exif: Buffer): number {
+  if (exif.length < 8) {
+    return 1;
+  }
+  const little = exif.toString('latin1', 0, 2) === 'II';
+  const read16 = (at: number): number =>
+    at + 2 > exif.length ? 0 : little ? exif.readUInt16LE(at) : exif.readUInt16BE(at);
+  const directory = little ? exif.readUInt32LE(4) : exif.readUInt32BE(4);
+  const count = read16(directory);
+  for (let i = 0; i < count; i++) {
+    const entry = directory + 2 + i * 12;
+    if (read16(entry) === orientationTag) {
+      return read16(entry + 8);
+    }
+  }
+  return 1;
+}

@@ -1,0 +1,178 @@
+import { UserError } from '../../user-error';
+import { maxPixels } from './pixels';
+import type { Pixels } from './pixels';
+
+/** A filter for resampling, by the distance from its middle in pixels of the coarser image. */
+interface Filter {
+  /** Distance from which on it is zero. */
+  readonly support: number;
+  readonly weight: (distance: number) => number;
+}
+
+const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
+
+/** The filters of `PIL.Image.Resampling`, by name. */
+const filters = {
+  bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  // Keys' cubic convolution with a = −1/2.
+  bicubic: {
+    support: 2,
+    weight: (x) => {
+      const d = Math.abs(x);
+      return d < 1 ? (1.5 * d - 2.5) * d * d + 1 : d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
+    },
+  },
+  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
+  hamming: {
+    support: 1,
+    weight: (x) => (Math.abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x)) : 0),
+  },
+  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+} as const satisfies Record<string, Filter>;
+
+export type Resample = keyof typeof filters | 'nearest';
+
+/** Names by the numbers of `PIL.Image.Resampling`. */
+export const resamples: readonly Resample[] = [
+  'nearest',
+  'lanczos',
+  'bilinear',
+  'bicubic',
+  'box',
+  'hamming',
+];
+
+/** Bits behind the point of the whole numbers that PIL computes 8-bit images with. */
+const precisionBits = 22;
+
+/** The source pixels that one pixel of the result is made of. */
+interface Window {
+  readonly first: number;
+  /** Weights with {@link precisionBits} bits behind the point. */
+  readonly weights: readonly number[];
+}
+
+/**
+ * Resizes as `PIL.Image.resize` does, bit by bit: filters are stretched when the image shrinks, and
+ * samples are rounded to 8 bits after each of the two passes. The horizontal one comes first unless
+ * the height shrinks by more than twice the pixels that the width does, as in Pillow from 13 on.
+ * @throws UserError when the result would be too large to hold.
+ */
+export function resize(image: Pixels, height: number, width: number, resample: Resample): Pixels {
+  if (!(height >= 1 && width >= 1 && height * width <= maxPixels)) {
+    throw new UserError(
+      `An image of ${image.width}×${image.height} would become ${width}×${height}.`,
+      {
+        remedy: `Images may have 1 to ${maxPixels} pixels.`,
+      },
+    );
+  }
+  if (resample === 'nearest') {
+    return resizeNearest(image, height, width);
+  }
+  const filter = filters[resample];
+  const horizontal = (from: Pixels): Pixels =>
+    width === from.width ? from : resizeRows(from, windows(from.width, width, filter));
+  const vertical = (from: Pixels): Pixels =>
+    height === from.height ? from : resizeColumns(from, windows(from.height, height, filter));
+  const lost = image.height - height;
+  return lost > 0 && lost > 2 * (image.width - width)
+    ? horizontal(vertical(image))
+    : vertical(horizontal(image));
+}
+
+/** The window of every pixel along an axis that goes from `from` to `to` pixels. */
+function windows(from: number, to: number, { support, weight }: Filter): Window[] {
+  const scale = from / to;
+  const stretch = Math.max(scale, 1);
+  const reach = support * stretch;
+  return Array.from({ length: to }, (_, i) => {
+    const center = (i + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - reach + 0.5));
+    const end = Math.min(from, Math.trunc(center + reach + 0.5));
+    const weights = Array.from({ length: end - first }, (__, k) =>
+      weight((k + first - center + 0.5) * (1 / stretch)),
+    );
+    const sum = weights.reduce((total, value) => total + value, 0);
+    return {
+      first,
+      weights: weights.map((value) => toFixedPoint(sum === 0 ? value : value / sum)),
+    };
+  });
+}
+
+const toFixedPoint = (value: number): number =>
+  Math.trunc((value < 0 ? -0.5 : 0.5) + value * 2 ** precisionBits);
+
+function resizeRows({ height, channels, data, width: from }: Pixels, columns: Window[]): Pixels {
+  const width = columns.length;
+  const resized = new Uint8Array(width * height * channels);
+  columns.forEach(({ first, weights }, x) => {
+    for (let y = 0; y < height; y++) {
+      for (let channel = 0; channel < channels; channel++) {
+        resized[(y * width + x) * channels + channel] = weigh(
+          data,
+          (y * from + first) * channels + channel,
+          channels,
+          weights,
+        );
+      }
+    }
+  });
+  return { width, height, channels, data: resized };
+}
+
+function resizeColumns({ width, channels, data }: Pixels, rows: Window[]): Pixels {
+  const stride = width * channels;
+  const resized = new Uint8Array(rows.length * stride);
+  rows.forEach(({ first, weights }, y) => {
+    for (let i = 0; i < stride; i++) {
+      resized[y * stride + i] = weigh(data, first * stride + i, stride, weights);
+    }
+  });
+  return { width, height: rows.length, channels, data: resized };
+}
+
+/** The weighted sum of samples that lie `stride` apart, rounded and held between 0 and 255. */
+function weigh(
+  data: Uint8Array,
+  start: number,
+  stride: number,
+  weights: readonly number[],
+): number {
+  let sum = 1 << (precisionBits - 1);
+  let from = start;
+  for (const weight of weights) {
+    sum += (data[from] ?? 0) * weight;
+    from += stride;
+  }
+  return Math.min(255, Math.max(0, sum >> precisionBits));
+}
+
+function resizeNearest(image: Pixels, height: number, width: number): Pixels {
+  const { channels, data } = image;
+  const rows = nearest(image.height, height);
+  const columns = nearest(image.width, width);
+  const resized = new Uint8Array(height * width * channels);
+  let to = 0;
+  for (const row of rows) {
+    for (const column of columns) {
+      const from = (row * image.width + column) * channels;
+      for (let channel = 0; channel < channels; channel++) {
+        resized[to++] = data[from + channel] ?? 0;
+      }
+    }
+  }
+  return { width, height, channels, data: resized };
+}
+
+/** Positions are added up, not multiplied, so that they are rounded as PIL's. */
+function nearest(from: number, to: number): number[] {
+  const scale = from / to;
+  let position = scale * 0.5;
+  return Array.from({ length: to }, () => {
+    const pixel = Math.min(from - 1, Math.trunc(position));
+    position += scale;
+    return pixel;
+  });
+}

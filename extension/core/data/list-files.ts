@@ -1,0 +1,21 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../user-error';
+
+/** Most files of a folder that are looked at. */
+const maxFiles = 1_000_000;
+
+/**
+ * The files of a folder and of those in it, hidden ones apart, in the same order everywhere.
+ * @throws UserError when there are too many.
+ */
+export async function listFiles(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  if (entries.length > maxFiles) {
+    throw new UserError(`The folder has more than ${maxFiles} files.`, { file: folder });
+  }
+  return entries
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort((a, b) => (a < b ? -1 : 1));
+}

@@ -1,0 +1,216 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
+import { readWholeFile } from '../checkpoints/regular-file';
+import { UserError } from '../user-error';
+import { arrayTypes } from './numeric-array';
+import type { ArrayDType, NumericArray, TypedArray } from './numeric-array';
+
+/** Largest array that is read, in bytes. */
+export const maxArrayBytes = 2 ** 31;
+/** Longest header that numpy itself reads. */
+const maxHeaderBytes = 10_000;
+/** Most axes of a numpy array. */
+const maxAxes = 64;
+const magic = Buffer.from('\x93NUMPY', 'latin1');
+
+const descriptions: Readonly<Record<string, ArrayDType>> = {
+  '<f8': 'F64',
+  '<f4': 'F32',
+  '<f2': 'F16',
+  '<i8': 'I64',
+  '<i4': 'I32',
+  '<i2': 'I16',
+  '|i1': 'I8',
+  '<u8': 'U64',
+  '<u4': 'U32',
+  '<u2': 'U16',
+  '|u1': 'U8',
+  '|b1': 'BOOL',
+};
+
+const remedies = {
+  damaged: 'The file is damaged or incomplete: save the array again with numpy.save.',
+  dtype: 'Convert the array with astype("float32") or astype("int64") before saving it.',
+  split: 'Save it as several smaller files in one folder.',
+} as const;
+
+/** What is wrong with an array, and in which field of its header. */
+type Fault = (problem: string, field?: string, remedy?: string) => UserError;
+
+/**
+ * Reads an array that numpy.save wrote (format versions 1 to 3; numpy.lib.format documents them).
+ * Nothing in the file is ever executed: Python objects are refused.
+ * @throws UserError naming the file and the field of its header at fault.
+ */
+export async function readNpy(file: string): Promise<NumericArray> {
+  return parseNpy(await readWholeFile(file, maxArrayBytes, remedies.split), file);
+}
+
+/**
+ * Parses the bytes of a .npy file; the array may share their memory.
+ * @param entry name of the file inside an archive
+ */
+export function parseNpy(bytes: Uint8Array, file: string, entry?: string): NumericArray {
+  const fault: Fault = (problem, field, remedy = remedies.damaged) => {
+    const place = [entry, field].filter((part) => part !== undefined).join(': ');
+    return new UserError(problem, { file, ...(place === '' ? {} : { field: place }), remedy });
+  };
+  const { text, dataStart } = headerText(
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+    fault,
+  );
+  const header = parseHeader(text, fault);
+  const dtype = dtypeOf(header, fault);
+  const dims = dimsOf(header, fault);
+  const order = header.get('fortran_order');
+  if (order !== 'True' && order !== 'False') {
+    throw fault('It must be True or False.', 'fortran_order');
+  }
+  const data = dataOf(bytes.subarray(dataStart), dtype, dims, fault);
+  return { dtype, dims, data: order === 'True' ? toRowOrder(data, dtype, dims) : data };
+}
+
+function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: number } {
+  if (!bytes.subarray(0, magic.length).equals(magic)) {
+    throw fault('This is not a .npy file: its first bytes are others.');
+  }
+  if (bytes.length < 12) {
+    throw fault('The file ends inside its header.');
+  }
+  const version = bytes.readUInt8(6);
+  if (version < 1 || version > 3 || bytes.readUInt8(7) !== 0) {
+    throw fault(
+      `Format version ${version}.${bytes.readUInt8(7)} is not known.`,
+      'version',
+      'Save the array with numpy.save.',
+    );
+  }
+  const start = version === 1 ? 10 : 12;
+  const length = version === 1 ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8);
+  if (length > maxHeaderBytes) {
+    throw fault(`The header is declared as ${length} bytes; at most ${maxHeaderBytes} are read.`);
+  }
+  const dataStart = start + length;
+  if (dataStart > bytes.length) {
+    throw fault('The file ends inside its header.');
+  }
+  return { text: bytes.toString(version === 3 ? 'utf8' : 'latin1', start, dataStart), dataStart };
+}
+
+const space = String.raw`[ \t\n]*`;
+const quoted = String.raw`(?:'[^'"\\]*'|"[^'"\\]*")`;
+/** One `'key': value` of the header, which is the text of a Python dictionary. */
+const item = new RegExp(
+  `${space}(${quoted})${space}:${space}(${quoted}|True|False|\\([\\d, L]*\\))${space}(,|(?=\\}))`,
+  'y',
+);
+
+/** The header's values as they stand there, strings with their quotes. */
+function parseHeader(text: string, fault: Fault): Map<string, string> {
+  const header = new Map<string, string>();
+  const open = /^[ \t\n]*\{/.exec(text);
+  if (open === null) {
+    throw fault('The header is not a dictionary.', 'header');
+  }
+  let position = open[0].length;
+  for (;;) {
+    item.lastIndex = position;
+    const match = item.exec(text);
+    if (match === null) {
+      break;
+    }
+    const [whole, key = '', value = ''] = match;
+    position += whole.length;
+    const name = key.slice(1, -1);
+    if (header.has(name)) {
+      throw fault('The field occurs twice in the header.', name);
+    }
+    header.set(name, value);
+  }
+  const rest = text.slice(position);
+  if (/^[ \t\n]*['"]descr['"][ \t\n]*:[ \t\n]*\[/.test(rest)) {
+    throw fault('Arrays of records are not read.', 'descr', 'Save each field as an array.');
+  }
+  if (!/^[ \t\n]*\}[ \t\n]*$/.test(rest)) {
+    throw fault(
+      `The header cannot be read from ${JSON.stringify(rest.slice(0, 40))} on.`,
+      'header',
+    );
+  }
+  for (const name of header.keys()) {
+    if (!['descr', 'fortran_order', 'shape'].includes(name)) {
+      throw fault('This field is not part of the format.', name);
+    }
+  }
+  return header;
+}
+
+function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType {
+  const description = header.get('descr')?.slice(1, -1) ?? '';
+  const dtype = Object.hasOwn(descriptions, description) ? descriptions[description] : undefined;
+  if (dtype === undefined) {
+    const why = description.includes('O')
+      ? 'Python objects are never unpacked, as that could run code.'
+      : `The dtype ${JSON.stringify(description)} is not read; known are ${Object.keys(descriptions).join(', ')}.`;
+    throw fault(why, 'descr', remedies.dtype);
+  }
+  return dtype;
+}
+
+function dimsOf(header: ReadonlyMap<string, string>, fault: Fault): number[] {
+  const text = header.get('shape') ?? '';
+  // A tuple of one number has a comma behind it.
+  if (!/^\((?:|\d+L?,|\d+L?(?:, *\d+L?)+,?)\)$/.test(text)) {
+    throw fault(`${text === '' ? 'The shape is missing' : `${text} is not a shape`}.`, 'shape');
+  }
+  const dims = [...text.matchAll(/\d+/g)].map(([digits]) => Number(digits));
+  if (dims.length > maxAxes || !dims.every(Number.isSafeInteger)) {
+    throw fault(`No array can have the shape ${text}.`, 'shape');
+  }
+  return dims;
+}
+
+function dataOf(
+  bytes: Uint8Array,
+  dtype: ArrayDType,
+  dims: readonly number[],
+  fault: Fault,
+): TypedArray {
+  const type = arrayTypes[dtype];
+  const count = elementCount(dims);
+  const needed = count * type.BYTES_PER_ELEMENT;
+  if (!Number.isSafeInteger(needed) || needed !== bytes.length) {
+    throw fault(
+      `Shape (${dims.join(', ')}) of ${dtype} takes ${needed} bytes, but ${bytes.length} follow the header.`,
+      'shape',
+    );
+  }
+  if (dtype === 'BOOL' && bytes.some((byte) => byte > 1)) {
+    throw fault('It has truth values other than 0 and 1.', 'data');
+  }
+  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0;
+  const { buffer, byteOffset } = aligned ? bytes : new Uint8Array(bytes);
+  return new type(buffer as ArrayBuffer, byteOffset, count);
+}
+
+/** Puts an array whose first axis is the fastest into the usual order. */
+function toRowOrder(data: TypedArray, dtype: ArrayDType, dims: readonly number[]): TypedArray {
+  if (data.length === 0) {
+    return data;
+  }
+  const axes = dims.map((size, axis) => ({ size, stride: elementCount(dims.slice(0, axis)) }));
+  const sorted = new arrayTypes[dtype](data.length);
+  let to = 0;
+  const visit = (depth: number, from: number): void => {
+    const axis = axes[depth];
+    if (axis === undefined) {
+      // Both have the same type, which the compiler cannot see.
+      sorted[to++] = data[from] as never;
+      return;
+    }
+    for (let i = 0; i < axis.size; i++) {
+      visit(depth + 1, from + i * axis.stride);
+    }
+  };
+  visit(0, 0);
+  return sorted;
+}

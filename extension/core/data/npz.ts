@@ -1,0 +1,117 @@
+import { crc32 } from 'node:zlib';
+import { fromFdPromise } from 'yauzl';
+import type { Entry, ZipFile } from 'yauzl';
+import { withRegularFile } from '../checkpoints/regular-file';
+import { formatBytes } from '../format';
+import { UserError } from '../user-error';
+import { maxArrayBytes, parseNpy } from './npy';
+import type { NumericArray } from './numeric-array';
+
+/** Most arrays of one archive. */
+const maxEntries = 10_000;
+/** What deflate can shrink at most. */
+const maxDeflateRatio = 1032;
+const extension = '.npy';
+
+/**
+ * Reads all arrays of an archive that numpy.savez or numpy.savez_compressed wrote, by name.
+ * @param mostBytes limit of all arrays together
+ * @throws UserError naming the file and the array at fault.
+ */
+export async function readNpz(
+  file: string,
+  mostBytes: number = maxArrayBytes,
+): Promise<Map<string, NumericArray>> {
+  return withRegularFile(file, async ({ handle, size }) => {
+    const arrays = new Map<string, NumericArray>();
+    try {
+      const zip = await fromFdPromise(handle.fd, { autoClose: false });
+      const entries = await listEntries(zip, size, mostBytes, file);
+      for (const entry of entries) {
+        const bytes = await readEntry(zip, entry, file);
+        arrays.set(
+          entry.fileName.slice(0, -extension.length),
+          parseNpy(bytes, file, entry.fileName),
+        );
+      }
+    } catch (error) {
+      throw error instanceof UserError ? error : damaged(file, error);
+    }
+    return arrays;
+  });
+}
+
+/** The archive's entries, when reading them all takes bounded memory. */
+async function listEntries(
+  zip: ZipFile,
+  fileSize: number,
+  mostBytes: number,
+  file: string,
+): Promise<Entry[]> {
+  if (zip.entryCount > maxEntries) {
+    throw new UserError(`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`, {
+      file,
+    });
+  }
+  const entries: Entry[] = [];
+  const names = new Set<string>();
+  let packed = 0;
+  let unpacked = 0;
+  for await (const entry of zip.eachEntry()) {
+    const { fileName, compressedSize, uncompressedSize } = entry;
+    const fault = (problem: string): UserError =>
+      new UserError(problem, {
+        file,
+        field: fileName,
+        remedy: 'Save the arrays again with numpy.savez.',
+      });
+    packed += compressedSize;
+    unpacked += uncompressedSize;
+    if (!fileName.endsWith(extension)) {
+      throw fault('This entry of the archive is not a .npy file.');
+    }
+    if (names.has(fileName)) {
+      throw fault('The name occurs twice in the archive.');
+    }
+    if (entry.isEncrypted()) {
+      throw fault('The entry is encrypted.');
+    }
+    if (uncompressedSize > compressedSize * maxDeflateRatio || packed > fileSize) {
+      throw fault('The archive promises more data than it can hold.');
+    }
+    if (unpacked > mostBytes) {
+      throw new UserError(`Its arrays take more than ${formatBytes(mostBytes)}.`, {
+        file,
+        field: fileName,
+        remedy: 'Save fewer examples, or several files in one folder.',
+      });
+    }
+    names.add(fileName);
+    entries.push(entry);
+  }
+  return entries;
+}
+
+async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<Uint8Array> {
+  const bytes = Buffer.alloc(entry.uncompressedSize);
+  let end = 0;
+  // An entry longer than its declared size ends in an error of the stream.
+  for await (const chunk of await zip.openReadStreamPromise(entry)) {
+    end += (chunk as Buffer).copy(bytes, end);
+  }
+  if (end !== bytes.length || crc32(bytes) !== entry.crc32) {
+    throw new UserError('The data does not match its checksum.', {
+      file,
+      field: entry.fileName,
+      remedy: 'The file is damaged or incomplete: save the arrays again with numpy.savez.',
+    });
+  }
+  return bytes;
+}
+
+function damaged(file: string, error: unknown): UserError {
+  return new UserError(`The archive cannot be read: ${(error as Error).message}.`, {
+    file,
+    remedy: 'The file is damaged or not a .npz file: save the arrays again with numpy.savez.',
+  });
+}

@@ -1,0 +1,158 @@
+import { UserError } from '../user-error';
+import { deciConfig, whyNotDeci } from './deci-config';
+import { describeLoading, rewriteConfig } from './pruned-config';
+import type { Removal } from './removal';
+import { planTensors, planZeroed } from './weight-plan';
+import type { PlannedTensor } from './weight-plan';
+import type { CheckpointSource } from './weight-writers';
+
+/** Ways in which a Hugging Face folder can say which sublayers a model lacks. */
+export const dialectNames = ['blocks', 'auto-map', 'deci', 'per-layer-config', 'zeroed'] as const;
+export type DialectName = (typeof dialectNames)[number];
+
+/** How a removal is written down. */
+export interface Dialect {
+  readonly name: DialectName;
+  /** Whether the removed weights stay in the files, with zeros where they lead out. */
+  readonly keepsWeights: boolean;
+  /** Why the removal cannot be said, as a sentence, and what can be done; undefined where it can. */
+  readonly refuse: (
+    source: CheckpointSource,
+    removal: Removal,
+  ) => { readonly problem: string; readonly remedy: string } | undefined;
+  readonly config: (configText: string, removal: Removal, source: CheckpointSource) => string;
+  /** Whether a Python module goes with the weights. */
+  readonly modellingFile: boolean;
+  readonly plan: (source: CheckpointSource, removal: Removal) => PlannedTensor[];
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: (configText: string) => string;
+}
+
+const renumbered = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
+  planTensors(model, checkpoint, removal);
+const zeroed = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
+  planZeroed(model, checkpoint, removal);
+
+const dialects: Readonly<Record<DialectName, Dialect>> = {
+  blocks: {
+    name: 'blocks',
+    keepsWeights: false,
+    refuse: (_, { absent }) =>
+      absent.length === 0
+        ? undefined
+        : {
+            problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
+            remedy: 'Choose auto-map, or search with --level block.',
+          },
+    config: (text, removal) => rewriteConfig(text, removal),
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: (text) => describeLoading(text, false),
+  },
+  'auto-map': {
+    name: 'auto-map',
+    keepsWeights: false,
+    refuse: (_, { absent }) =>
+      absent.length > 0
+        ? undefined
+        : {
+            problem:
+              'Whole blocks alone go, so that no module of our own is needed to load the model.',
+            remedy: 'Choose blocks.',
+          },
+    config: (text, removal) => rewriteConfig(text, removal),
+    modellingFile: true,
+    plan: renumbered,
+    loadsWith: (text) => describeLoading(text, true),
+  },
+  deci: {
+    name: 'deci',
+    keepsWeights: false,
+    refuse: whyNotDeci,
+    config: deciConfig,
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: () =>
+      'Tools that know nemotron-nas (DeciLM) models, such as vLLM, SGLang and mlx-lm. transformers needs the model code that NVIDIA publishes.',
+  },
+  'per-layer-config': {
+    name: 'per-layer-config',
+    keepsWeights: true,
+    refuse: whyNotZeroed,
+    config: (text, removal) => perLayerConfig(text, removal),
+    modellingFile: false,
+    plan: zeroed,
+    loadsWith: (text) =>
+      `${describeLoading(text, false)} per_layer_config says what to skip (transformers from 5.14); where a tool does not act on it, zeros in place of the removed output weights give the same result. No bytes are saved.`,
+  },
+  zeroed: {
+    name: 'zeroed',
+    keepsWeights: true,
+    refuse: whyNotZeroed,
+    config: (text) => text,
+    modellingFile: false,
+    plan: zeroed,
+    loadsWith: (text) =>
+      `${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but is no smaller and no faster.`,
+  },
+};
+
+/**
+ * The dialect to write a removal in: the one asked for, or else a plain model where whole blocks go
+ * and a modelling file where single sublayers do.
+ * @throws UserError where it cannot express the removal.
+ */
+export function chooseDialect(
+  source: CheckpointSource,
+  removal: Removal,
+  asked: DialectName | undefined,
+): Dialect {
+  const isDeci = source.model.summary.architecture === 'nemotron-nas';
+  const usual = isDeci ? 'deci' : removal.absent.length > 0 ? 'auto-map' : 'blocks';
+  const name = asked ?? usual;
+  const refusal =
+    isDeci && name !== 'deci'
+      ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
+      : dialects[name].refuse(source, removal);
+  if (refusal !== undefined) {
+    throw new UserError(refusal.problem, {
+      file: source.model.summary.path,
+      field: `dialect ${name}`,
+      remedy: refusal.remedy,
+    });
+  }
+  return dialects[name];
+}
+
+function whyNotZeroed({ model }: CheckpointSource): ReturnType<Dialect['refuse']> {
+  const { summary, emitter } = model;
+  if (summary.quantization !== undefined) {
+    return {
+      problem: 'Quantized weights have no zeros of their own.',
+      remedy: 'Choose auto-map, or prune the model before it is quantized.',
+    };
+  }
+  return emitter === undefined
+    ? {
+        problem: 'With norms behind each sublayer, zeros do not leave the stream as it is.',
+        remedy: 'Choose auto-map.',
+      }
+    : (summary.absent ?? []).length > 0
+      ? {
+          problem: 'The model lacks sublayers already, so that no plain model can hold it.',
+          remedy: 'Choose auto-map.',
+        }
+      : undefined;
+}
+
+/** `per_layer_config` names modules by block: {"23": {"skip": ["mlp"]}}. */
+function perLayerConfig(text: string, { removed }: Removal): string {
+  const skips = new Map<string, string[]>();
+  for (const id of removed) {
+    const [, block = '', kind = ''] = id.split('.');
+    skips.set(block, [...(skips.get(block) ?? []), kind === 'attention' ? 'attention' : 'mlp']);
+  }
+  const config = JSON.parse(text) as Record<string, unknown>;
+  const per = Object.fromEntries([...skips].map(([block, skip]) => [block, { skip }]));
+  return `${JSON.stringify({ ...config, per_layer_config: per }, null, 2)}\n`;
+}

@@ -1,0 +1,54 @@
+import { substituteClasses } from '../models/encoders/encoder-architecture';
+import type { EncoderArchitecture, Substitutes } from '../models/encoders/encoder-architecture';
+import { modellingClasses, pythonLines, registration } from './modelling-file';
+import type { NamedClasses } from './modelling-file';
+
+/** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out. */
+export function encoderModellingFile(family: EncoderArchitecture, named: NamedClasses): string {
+  const { modelType, modules, prefix, classes } = family;
+  const { stockConfig, stockModel, config, model } = modellingClasses(named);
+  const layers = `self.${stockModel === classes.model ? '' : prefix}${modules.layers}`;
+  const withoutBranch = (substitutes: Substitutes): string =>
+    pythonLines(
+      Object.entries(substitutes).map(([name, stand]) => `layer.${name} = ${stand}()`),
+      16,
+    );
+  const used = new Set([
+    ...Object.values(modules.attention),
+    ...Object.values(modules.feedforward),
+  ]);
+  const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
+  return `# Written by Espalier, which has removed single sublayers of this model. SPDX-License-Identifier: MIT
+"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists."""
+
+import torch
+from torch import nn
+from transformers import ${stockConfig}, ${stockModel}
+
+
+class ${config}(${stockConfig}):
+    model_type = "espalier-${modelType}"
+
+    def lacks(self, block, kind):
+        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
+        return f"block.{block}.{kind}" in removed
+
+
+${stands.join('\n\n')}
+
+${registration(modelType, stockModel, model)}
+
+
+class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}
+
+    def __init__(self, config, **keywords):
+        super().__init__(config, **keywords)
+        for block, layer in enumerate(${layers}):
+            if config.lacks(block, "attention"):
+                ${withoutBranch(modules.attention)}
+            if config.lacks(block, "feedforward"):
+                ${withoutBranch(modules.feedforward)}
+`;
+}

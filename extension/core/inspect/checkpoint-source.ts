@@ -1,0 +1,154 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readGgufHeader } from '../checkpoints/gguf';
+import type { GgufValue } from '../checkpoints/gguf-values';
+import { elementCount } from '../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { readSmallText } from '../checkpoints/regular-file';
+import { openSafetensors } from '../checkpoints/safetensors';
+import type { ConfigFields } from '../models/architecture';
+import type { LayeredModel } from '../models/layered-model';
+import { openModel } from '../models/open-model';
+import { UserError } from '../user-error';
+import { configOfGguf, record } from './config-facts';
+import type { WeightsPlace } from './locate-weights';
+import type { StoredTensor } from './model-description';
+import type { KnownSublayer, ModelSource } from './model-source';
+
+/** Reads the headers of safetensors files and the config.json they belong to. */
+export async function readSafetensorsSource(place: WeightsPlace): Promise<ModelSource> {
+  const checkpoint = await openSafetensors(place.weights);
+  const config = place.whole ? await readConfig(join(place.folder, 'config.json')) : {};
+  const { model_type: type, architectures } = config;
+  const family = typeof type === 'string' ? type : firstText(architectures);
+  return {
+    ...(await understand(place, [...checkpoint.tensors.values()])),
+    family,
+    config,
+    metadata: checkpoint.metadata,
+    files: await sizes(checkpoint.files),
+  };
+}
+
+/** Reads the header of a GGUF file. */
+export async function readGgufSource(place: WeightsPlace): Promise<ModelSource> {
+  const { metadata, tensors, file, version } = await readGgufHeader(place.weights);
+  const architecture = metadata.get('general.architecture');
+  const family = typeof architecture === 'string' ? architecture : undefined;
+  const hasHead = tensors.some(({ name }) => name === 'output.weight');
+  const embedding = tensors.find(({ name }) => name === 'token_embd.weight');
+  const parts = metadata.get('split.count');
+  const source = await understand(place, tensors);
+  return {
+    ...source,
+    family,
+    config: {
+      vocab_size: embedding?.shape[0],
+      ...configOfGguf(metadata, family ?? ''),
+    },
+    ...(embedding !== undefined && source.tiedHead === undefined ? { tiedHead: !hasHead } : {}),
+    metadata: {
+      version: String(version),
+      ...Object.fromEntries([...metadata].map(([key, value]) => [key, textOf(value)])),
+    },
+    files: await sizes([file]),
+    warnings: [
+      ...source.warnings,
+      ...(typeof parts === 'number' && parts > 1
+        ? [`This file is one of ${parts} parts: only its own tensors are listed.`]
+        : []),
+    ],
+  };
+}
+
+type Understood = Pick<
+  ModelSource,
+  'understood' | 'tensors' | 'sublayers' | 'parts' | 'warnings' | 'tiedHead'
+>;
+
+/** Opens the model as one to be run; where that fails, the tensors are still there to be listed. */
+async function understand(place: WeightsPlace, lazy: readonly LazyTensor[]): Promise<Understood> {
+  const tensors = lazy.map(storedTensor);
+  const model = place.whole ? await tryOpen(place.weights) : undefined;
+  if (model === undefined || model instanceof UserError) {
+    const reason = model === undefined ? undefined : reasonOf(model);
+    return {
+      understood: { by: 'names', reason },
+      tensors,
+      sublayers: [],
+      parts: new Map(),
+      warnings: [],
+    };
+  }
+  const byPlace = new Map(tensors.map((tensor) => [placeOf(tensor), tensor]));
+  // A norm that parallel branches share is listed with the first of them.
+  const taken = new Set<StoredTensor>();
+  const sublayers = model.summary.sublayers.map((summary, index): KnownSublayer => {
+    const all = model.sublayerTensors(index).flatMap((known) => byPlace.get(placeOf(known)) ?? []);
+    const own = [...new Set(all)].filter((tensor) => !taken.has(tensor));
+    own.forEach((tensor) => taken.add(tensor));
+    const keepsNothing = summary.kvBytesPerToken === 0;
+    return { summary, tensors: own, ...(keepsNothing ? { cacheElements: 0 } : {}) };
+  });
+  const { tiedHead, warnings } = model.summary;
+  return {
+    understood: { by: 'architecture', reason: undefined },
+    tensors,
+    sublayers,
+    parts: new Map(),
+    warnings,
+    ...(tiedHead === undefined ? {} : { tiedHead }),
+  };
+}
+
+async function tryOpen(path: string): Promise<LayeredModel | UserError> {
+  try {
+    return await openModel(path);
+  } catch (error) {
+    if (error instanceof UserError) {
+      return error;
+    }
+    throw error;
+  }
+}
+
+function reasonOf({ problem, subject: { field, remedy } }: UserError): string {
+  return [field === undefined ? problem : `${field}: ${problem}`, remedy ?? ''].join(' ').trim();
+}
+
+/** Models may name tensors otherwise than their files do; where they lie is the same. */
+function placeOf({
+  file,
+  offset,
+}: {
+  readonly file: string;
+  readonly offset: number | undefined;
+}): string {
+  return `${offset ?? ''} ${file}`;
+}
+
+function storedTensor({ name, dtype, shape, length, file, offset }: LazyTensor): StoredTensor {
+  return { name, dtype, shape, parameters: elementCount(shape), bytes: length, file, offset };
+}
+
+/** A config.json that is missing or damaged leaves the names of the tensors. */
+async function readConfig(path: string): Promise<ConfigFields> {
+  try {
+    return record(JSON.parse(await readSmallText(path)));
+  } catch {
+    return {};
+  }
+}
+
+async function sizes(files: readonly string[]): Promise<ModelSource['files']> {
+  return Promise.all(files.map(async (path) => ({ path, bytes: (await stat(path)).size })));
+}
+
+function firstText(value: unknown): string | undefined {
+  const [first]: readonly unknown[] = Array.isArray(value) ? (value as readonly unknown[]) : [];
+  return typeof first === 'string' ? first : undefined;
+}
+
+function textOf(value: GgufValue): string {
+  return typeof value === 'object' ? `list of ${value.length}` : String(value);
+}

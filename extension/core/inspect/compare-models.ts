@@ -1,0 +1,94 @@
+import type { JobContext } from '../jobs/job';
+import { compareWeights } from './compare-weights';
+import { describeModel } from './describe-model';
+import type {
+  CompareRequest,
+  ComparedModel,
+  FormDifference,
+  ModelComparison,
+  ValueDifference,
+} from './model-comparison';
+import type { ModelDescription, StoredTensor } from './model-description';
+import { allTensors } from './tensor-table';
+
+/**
+ * Says what two models have differently; tensors are matched by name.
+ * @throws UserError when one cannot be opened, CancelledError.
+ */
+export async function compareModels(
+  request: CompareRequest,
+  context: JobContext,
+): Promise<ModelComparison> {
+  const model = await describeModel(request.model);
+  const against = await describeModel(request.against);
+  const [ours, theirs] = [byName(model), byName(against)];
+  const pairs = [...ours.values()].flatMap((tensor): [StoredTensor, StoredTensor][] => {
+    const other = theirs.get(tensor.name);
+    return other === undefined ? [] : [[tensor, other]];
+  });
+  const forms = pairs.flatMap(formDifference);
+  return {
+    model: summarize(model),
+    against: summarize(against),
+    config: differences(model.config, against.config),
+    metadata: differences(model.metadata, against.metadata),
+    sublayers: lacking(sublayerIds(model), sublayerIds(against)),
+    tensors: lacking([...ours.keys()], [...theirs.keys()]),
+    forms,
+    sameForm: pairs.length - forms.length,
+    weights: request.weights ? await compareWeights(pairs, context) : undefined,
+  };
+}
+
+function summarize({
+  name,
+  path,
+  format,
+  family,
+  totals,
+  blocks,
+}: ModelDescription): ComparedModel {
+  const { parameters, bytes, tensors } = totals;
+  return { name, path, format, family, parameters, bytes, tensors, blocks: blocks.length };
+}
+
+function byName(model: ModelDescription): Map<string, StoredTensor> {
+  return new Map(allTensors(model).map(({ tensor }) => [tensor.name, tensor]));
+}
+
+function sublayerIds({ blocks }: ModelDescription): string[] {
+  return blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id));
+}
+
+/** What only one of two lists has. */
+function lacking(
+  model: readonly string[],
+  against: readonly string[],
+): { model: string[]; against: string[] } {
+  const [ours, theirs] = [new Set(model), new Set(against)];
+  return {
+    model: model.filter((name) => !theirs.has(name)),
+    against: against.filter((name) => !ours.has(name)),
+  };
+}
+
+function differences(
+  model: Readonly<Record<string, string>>,
+  against: Readonly<Record<string, string>>,
+): ValueDifference[] {
+  const fields = new Set([...Object.keys(model), ...Object.keys(against)]);
+  return [...fields]
+    .filter((field) => model[field] !== against[field])
+    .map((field) => ({ field, model: model[field], against: against[field] }));
+}
+
+function formDifference([ours, theirs]: readonly [StoredTensor, StoredTensor]): FormDifference[] {
+  const form = ({ dtype, shape }: StoredTensor) => ({ dtype, shape });
+  return ours.dtype === theirs.dtype && hasShapeOf(ours, theirs)
+    ? []
+    : [{ name: ours.name, model: form(ours), against: form(theirs) }];
+}
+
+function hasShapeOf(a: StoredTensor, b: StoredTensor): boolean {
+  return a.shape.join() === b.shape.join();
+}

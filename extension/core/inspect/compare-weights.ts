@@ -1,0 +1,104 @@
+import type { JobContext } from '../jobs/job';
+import type { WeightComparison, WeightDifference } from './model-comparison';
+import type { StoredTensor } from './model-description';
+import { TensorReader, whyUnreadable } from './tensor-values';
+import { sum } from './totals';
+
+/** Compares the numbers of tensors, whatever types they are stored in, a part at a time. */
+export async function compareWeights(
+  pairs: readonly (readonly [StoredTensor, StoredTensor])[],
+  context: JobContext,
+): Promise<WeightComparison> {
+  const skipped: { name: string; reason: string }[] = [];
+  const comparable = pairs.filter(([ours, theirs]) => {
+    const reason = whyNot(ours, theirs);
+    if (reason !== undefined) {
+      skipped.push({ name: ours.name, reason });
+    }
+    return reason === undefined;
+  });
+  const total = sum(comparable, ([ours, theirs]) => ours.bytes + theirs.bytes);
+  const tensors: WeightDifference[] = [];
+  let done = 0;
+  let equal = 0;
+  for (const [ours, theirs] of comparable) {
+    context.progress({ stage: `comparing ${ours.name}`, done, total, unit: 'bytes' });
+    const difference = await compareTensors(ours, theirs, context.cancellation);
+    tensors.push(difference.values);
+    equal += difference.areEqual ? 1 : 0;
+    done += ours.bytes + theirs.bytes;
+  }
+  context.progress({ stage: 'compared', done, total, unit: 'bytes' });
+  return { tensors, equal, skipped };
+}
+
+function whyNot(ours: StoredTensor, theirs: StoredTensor): string | undefined {
+  return ours.shape.join() === theirs.shape.join()
+    ? (whyUnreadable(ours) ?? whyUnreadable(theirs))
+    : 'The shapes differ.';
+}
+
+async function compareTensors(
+  ours: StoredTensor,
+  theirs: StoredTensor,
+  cancellation: JobContext['cancellation'],
+): Promise<{ values: WeightDifference; areEqual: boolean }> {
+  const sums = new Products();
+  await TensorReader.open(ours, cancellation, async (left) =>
+    TensorReader.open(theirs, cancellation, async (right) => {
+      // Both give parts of the same number of elements.
+      const others = right.chunks();
+      for await (const values of left.chunks()) {
+        const other = await others.next();
+        sums.add(values, other.done === true ? new Float64Array() : other.value);
+      }
+    }),
+  );
+  return { values: { name: ours.name, ...sums.result() }, areEqual: sums.areEqual };
+}
+
+/** Sums of products of two tensors' numbers. */
+class Products {
+  public areEqual = true;
+  #maxAbsolute = 0;
+  #ours = 0;
+  #theirs = 0;
+  #product = 0;
+  #difference = 0;
+
+  public add(ours: Float64Array, theirs: Float64Array): void {
+    let [max, aa, bb, ab, dd] = [this.#maxAbsolute, 0, 0, 0, 0];
+    for (let i = 0; i < ours.length; i++) {
+      const a = ours[i] ?? Number.NaN;
+      const b = theirs[i] ?? Number.NaN;
+      // Equal infinities are no difference; NaN, which compares with nothing, stays.
+      const difference = a === b ? 0 : Math.abs(a - b);
+      max = difference > max || Number.isNaN(difference) ? difference : max;
+      aa += a * a;
+      bb += b * b;
+      ab += a * b;
+      dd += difference * difference;
+      this.areEqual &&= a === b || Object.is(a, b);
+    }
+    this.#maxAbsolute = max;
+    this.#ours += aa;
+    this.#theirs += bb;
+    this.#product += ab;
+    this.#difference += dd;
+  }
+
+  public result(): Omit<WeightDifference, 'name'> {
+    const norms = Math.sqrt(this.#ours) * Math.sqrt(this.#theirs);
+    const relative =
+      this.#difference === 0 ? 0 : Math.sqrt(this.#difference) / Math.sqrt(this.#ours);
+    return {
+      maxAbsolute: finite(this.#maxAbsolute),
+      relativeFrobenius: finite(relative),
+      cosine: finite(Math.min(1, Math.max(-1, this.#product / norms))),
+    };
+  }
+}
+
+function finite(value: number): number | undefined {
+  return Number.isFinite(value) ? value : undefined;
+}

@@ -1,0 +1,83 @@
+import type { SublayerKind } from '../models/model-summary';
+import type { ModelFacts, StoredTensor } from './model-description';
+import { sum, sumKnown } from './totals';
+
+const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
+  'attention',
+  'cross-attention',
+  'parallel',
+]);
+/** The projections of keys and of values, in Hugging Face's and llama.cpp's names. */
+const keyOrValue = /(^|[._])(k_proj|v_proj|attn_k|attn_v|key|value|wk|wv|k_lin|v_lin)\.weight$/;
+/** Both in one matrix with the queries: what these do not take of its width. */
+const fused = /(qkv_proj|c_attn|query_key_value|wqkv|attn_qkv|qkv)\.weight$/i;
+
+/**
+ * Numbers that a sublayer keeps per token of context: the widths of its keys and values. None where
+ * it keeps nothing; undefined where its tensors do not tell.
+ */
+export function cacheElements(
+  kind: SublayerKind,
+  tensors: readonly StoredTensor[],
+  { heads, headSize, hiddenSize }: ModelFacts,
+): number | undefined {
+  if (!cachingKinds.has(kind)) {
+    return kind === 'other' ? undefined : 0;
+  }
+  const separate = tensors.filter(({ name, shape }) => keyOrValue.test(name) && shape.length === 2);
+  if (separate.length === 2) {
+    return sum(separate, ({ shape: [width = 0] }) => width);
+  }
+  const joined = tensors.find(({ name }) => fused.test(name));
+  if (
+    joined === undefined ||
+    heads === undefined ||
+    headSize === undefined ||
+    hiddenSize === undefined
+  ) {
+    return undefined;
+  }
+  const elements = joined.parameters / hiddenSize - heads * headSize;
+  return Number.isInteger(elements) && elements > 0 ? elements : undefined;
+}
+
+/**
+ * Two per weight of a matrix that every token passes through; of experts, the share that is chosen.
+ * Undefined where a sublayer has experts and it is not known how many a token sees.
+ */
+export function flopsPerToken(
+  kind: SublayerKind,
+  tensors: readonly StoredTensor[],
+  facts: ModelFacts,
+): number | undefined {
+  return sumKnown(tensors, (tensor) => {
+    if (!isMatrix(tensor)) {
+      return 0;
+    }
+    const share = activeShare(kind, tensor, facts);
+    return share === undefined ? undefined : 2 * share * tensor.parameters;
+  });
+}
+
+/** Share of a tensor's parameters that a token passes through. */
+export function activeShare(
+  kind: SublayerKind,
+  { name }: StoredTensor,
+  { experts, expertsPerToken }: ModelFacts,
+): number | undefined {
+  if (kind !== 'expert' || !isRoutedExpert(name)) {
+    return 1;
+  }
+  return experts === undefined || expertsPerToken === undefined
+    ? undefined
+    : expertsPerToken / experts;
+}
+
+/** Whether a tensor belongs to experts of which some are chosen, as opposed to a shared one. */
+function isRoutedExpert(name: string): boolean {
+  return /(^|\.)experts?\.|_exps\b/.test(name) && !name.includes('shared');
+}
+
+export function isMatrix({ shape }: StoredTensor): boolean {
+  return shape.length > 1;
+}

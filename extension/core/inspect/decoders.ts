@@ -1,0 +1,113 @@
+import { blockOf, isDequantized } from '../checkpoints/ggml-types';
+import { floatOfHalf } from '../runtime/half';
+import { blockDecoders } from './block-decoders';
+
+/** How the numbers of an element type are read. */
+export interface Decoder {
+  /** Elements that share a block, and the bytes it takes. */
+  readonly elements: number;
+  readonly bytes: number;
+  /** Numbers of whole blocks, in order, into the beginning of `out`. */
+  readonly decode: (bytes: Buffer, out: Float64Array) => void;
+}
+
+/** Decoders of single elements of `bytes` bytes. */
+function each(bytes: number, read: (buffer: Buffer, at: number) => number): Decoder {
+  return {
+    elements: 1,
+    bytes,
+    decode: (buffer, out) => {
+      for (let at = 0, i = 0; at < buffer.length; at += bytes, i++) {
+        out[i] = read(buffer, at);
+      }
+    },
+  };
+}
+
+/** Every number that a type of at most 16 bits can stand for, looked up by its bits. */
+function table(bits: 8 | 16, value: (bits: number) => number): Decoder {
+  let values: Float64Array | undefined;
+  return {
+    elements: 1,
+    bytes: bits / 8,
+    decode: (buffer, out) => {
+      values ??= Float64Array.from({ length: 2 ** bits }, (_, pattern) => value(pattern));
+      for (let i = 0, at = 0; at < buffer.length; i++, at += bits / 8) {
+        const pattern = bits === 8 ? buffer[at] : (buffer[at] ?? 0) | ((buffer[at + 1] ?? 0) << 8);
+        out[i] = values[pattern ?? 0] ?? Number.NaN;
+      }
+    },
+  };
+}
+
+/** A float with `exponent` and `fraction` bits below its sign; `isNaN` where a pattern is no number. */
+function smallFloat(
+  exponentBits: number,
+  fractionBits: number,
+  special: (exponent: number, fraction: number) => number | undefined,
+): (bits: number) => number {
+  const bias = 2 ** (exponentBits - 1) - 1;
+  return (bits) => {
+    const sign = bits >> (exponentBits + fractionBits) === 0 ? 1 : -1;
+    const exponent = (bits >> fractionBits) & (2 ** exponentBits - 1);
+    const fraction = bits & (2 ** fractionBits - 1);
+    const magnitude =
+      special(exponent, fraction) ??
+      (exponent === 0
+        ? (fraction / 2 ** fractionBits) * 2 ** (1 - bias)
+        : (1 + fraction / 2 ** fractionBits) * 2 ** (exponent - bias));
+    return sign * magnitude;
+  };
+}
+
+const word = new DataView(new ArrayBuffer(4));
+function bfloat16(bits: number): number {
+  word.setUint32(0, bits * 0x1_0000);
+  return word.getFloat32(0);
+}
+
+/** E4M3 has no infinities, and NaN where all bits are set (arXiv 2209.05433, table 1). */
+const e4m3 = smallFloat(4, 3, (exponent, fraction) =>
+  exponent === 15 && fraction === 7 ? Number.NaN : undefined,
+);
+const e5m2 = smallFloat(5, 2, (exponent, fraction) =>
+  exponent === 31 ? (fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN) : undefined,
+);
+
+/** By the names of safetensors; block formats have their own. */
+const plain: Readonly<Record<string, Decoder>> = {
+  F64: each(8, (buffer, at) => buffer.readDoubleLE(at)),
+  F32: each(4, (buffer, at) => buffer.readFloatLE(at)),
+  F16: table(16, floatOfHalf),
+  BF16: table(16, bfloat16),
+  F8_E4M3: table(8, e4m3),
+  F8_E5M2: table(8, e5m2),
+  F8_E8M0: table(8, (bits) => (bits === 255 ? Number.NaN : 2 ** (bits - 127))),
+  I8: each(1, (buffer, at) => buffer.readInt8(at)),
+  U8: each(1, (buffer, at) => buffer[at] ?? 0),
+  BOOL: each(1, (buffer, at) => (buffer[at] === 0 ? 0 : 1)),
+  I16: each(2, (buffer, at) => buffer.readInt16LE(at)),
+  U16: each(2, (buffer, at) => buffer.readUInt16LE(at)),
+  I32: each(4, (buffer, at) => buffer.readInt32LE(at)),
+  U32: each(4, (buffer, at) => buffer.readUInt32LE(at)),
+  I64: each(8, (buffer, at) => Number(buffer.readBigInt64LE(at))),
+  U64: each(8, (buffer, at) => Number(buffer.readBigUInt64LE(at))),
+};
+
+/** How to read an element type; undefined where it can only be listed. */
+export function decoderOf(dtype: string): Decoder | undefined {
+  if (!isDequantized(dtype)) {
+    return Object.hasOwn(plain, dtype) ? plain[dtype] : undefined;
+  }
+  const { elements, bytes } = blockOf(dtype);
+  const decodeBlock = blockDecoders[dtype];
+  return {
+    elements,
+    bytes,
+    decode: (buffer, out) => {
+      for (let at = 0, to = 0; at < buffer.length; at += bytes, to += elements) {
+        decodeBlock(buffer, at, out, to);
+      }
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import { isMatrix } from './costs';
+import type {
+  BlockDescription,
+  CacheEstimate,
+  Component,
+  LoraEstimate,
+  MemoryEstimate,
+  PartDescription,
+  SublayerDescription,
+  TuningEstimate,
+} from './model-description';
+import { sum, sumKnown, totalsOf } from './totals';
+
+/** Bits of a weight in each dtype. */
+const weightBits = { float32: 32, bfloat16: 16, int8: 8, int4: 4 } as const;
+const cacheBits = { float32: 32, bfloat16: 16, int8: 8 } as const;
+const thousand = 1000;
+const loraRanks = [8, 16, 64] as const;
+/** Weights and gradients of two bytes; of four the weights, momentum and variance of Adam. */
+const adamBytes = 16;
+const bfloat16Bytes = 2;
+const fourBitBytes = 0.5;
+
+/** What the model's parameters are for, the largest share first. */
+export function compositionOf(
+  blocks: readonly BlockDescription[],
+  parts: readonly PartDescription[],
+): Component[] {
+  const groups = new Map<Component['kind'], (SublayerDescription | PartDescription)[]>();
+  const add = (kind: Component['kind'], item: SublayerDescription | PartDescription): void => {
+    groups.set(kind, [...(groups.get(kind) ?? []), item]);
+  };
+  blocks.forEach(({ sublayers }) => {
+    sublayers.forEach((sublayer) => {
+      add(sublayer.kind, sublayer);
+    });
+  });
+  parts.forEach((part) => {
+    add(part.part, part);
+  });
+  return [...groups]
+    .map(([kind, items]) => ({
+      kind,
+      tensors: sum(items, ({ tensors }) => tensors.length),
+      ...totalsOf(items),
+    }))
+    .sort((a, b) => b.parameters - a.parameters);
+}
+
+export function memoryOf(parameters: number): MemoryEstimate[] {
+  return Object.entries(weightBits).map(([dtype, bits]) => ({
+    dtype: dtype as keyof typeof weightBits,
+    bytes: (parameters * bits) / 8,
+  }));
+}
+
+/** Keys and values of all sublayers together; none where one of them is not known. */
+export function cacheOf(sublayers: readonly SublayerDescription[]): CacheEstimate[] {
+  const elements = sumKnown(
+    sublayers.filter(({ kind }) => kind !== 'other'),
+    ({ kvElementsPerToken }) => kvElementsPerToken,
+  );
+  return elements === undefined || elements === 0
+    ? []
+    : Object.entries(cacheBits).map(([dtype, bits]) => ({
+        dtype: dtype as keyof typeof cacheBits,
+        bytesPerThousandTokens: (thousand * elements * bits) / 8,
+      }));
+}
+
+export function tuningOf(
+  parameters: number,
+  sublayers: readonly SublayerDescription[],
+): TuningEstimate {
+  const linear = sublayers.flatMap(({ tensors }) => tensors).filter(isMatrix);
+  // The first sizes of a tensor of more than two are those of a stack of matrices.
+  const widths = sum(linear, ({ shape }) => {
+    const [input = 0, output = 0, ...stack] = [...shape].reverse();
+    return (input + output) * stack.reduce((product, size) => product * size, 1);
+  });
+  return {
+    fullBytes: adamBytes * parameters,
+    lora: loraRanks.map((rank): LoraEstimate => {
+      const trained = rank * widths;
+      return {
+        rank,
+        parameters: trained,
+        bytes: bfloat16Bytes * parameters + adamBytes * trained,
+        quantizedBytes: fourBitBytes * parameters + adamBytes * trained,
+      };
+    }),
+  };
+}

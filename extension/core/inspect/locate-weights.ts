@@ -1,0 +1,107 @@
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
+import { openSafetensors } from '../checkpoints/safetensors';
+import { UserError } from '../user-error';
+import type { ModelFormat } from './model-description';
+
+/** Files to describe a model from. */
+export interface WeightsPlace {
+  readonly format: ModelFormat;
+  /** Absolute path of the model: its folder, or the file that is described by itself. */
+  readonly path: string;
+  readonly name: string;
+  readonly weights: string;
+  /** Where side files lie. */
+  readonly folder: string;
+  /** Whether `weights` are what the config.json beside them is about. */
+  readonly whole: boolean;
+}
+
+const index = '.safetensors.index.json';
+
+/**
+ * Finds what to open for a path: a folder, or one of its files. A shard stands for its model; any
+ * other weight file beside a model, such as an adapter's, for itself alone.
+ * @throws UserError when there is nothing to describe.
+ */
+export async function locateWeights(path: string): Promise<WeightsPlace> {
+  const onnx = await locateOnnx(path);
+  if (onnx !== undefined) {
+    return alone(onnx, 'onnx');
+  }
+  const absolute = resolve(path);
+  const found = await stat(absolute).catch(() => {
+    throw new UserError('There is no such file or folder.', { file: path });
+  });
+  if (isGguf(absolute) && !found.isDirectory()) {
+    return { ...alone(absolute, 'gguf'), whole: true };
+  }
+  if (absolute.endsWith('.safetensors') && !found.isDirectory()) {
+    return ofSafetensors(absolute);
+  }
+  if (absolute.endsWith(index)) {
+    return { ...inFolder(dirname(absolute), absolute), whole: true };
+  }
+  return ofFolder(found.isDirectory() ? absolute : dirname(absolute));
+}
+
+async function ofFolder(folder: string): Promise<WeightsPlace> {
+  try {
+    const { path, name, weights } = await locateModel(folder);
+    const format = isGguf(weights) ? 'gguf' : 'safetensors';
+    return { format, path, name, weights, folder, whole: true };
+  } catch (error) {
+    const names = await readdir(folder).catch((): string[] => []);
+    const [only, ...others] = [
+      names.filter((name) => name.endsWith(index)),
+      names.filter((name) => name.endsWith('.safetensors')),
+    ].find(({ length }) => length > 0) ?? [undefined];
+    if (only === undefined || others.length > 0) {
+      throw error;
+    }
+    return { ...inFolder(folder, join(folder, only)), whole: false };
+  }
+}
+
+async function ofSafetensors(file: string): Promise<WeightsPlace> {
+  const model = await locateModel(dirname(file)).catch((error: unknown) => {
+    if (error instanceof UserError) {
+      return undefined;
+    }
+    throw error;
+  });
+  if (model === undefined) {
+    return alone(file, 'safetensors');
+  }
+  const isWhole = model.weights === file || (await isShard(file, model.weights));
+  const { path, name, weights } = model;
+  return isWhole
+    ? { format: 'safetensors', path, name, weights, folder: path, whole: true }
+    : alone(file, 'safetensors');
+}
+
+/** A shard whose siblings are missing is still a file that can be described. */
+async function isShard(file: string, weights: string): Promise<boolean> {
+  if (!weights.endsWith(index)) {
+    return false;
+  }
+  try {
+    const { files } = await openSafetensors(weights);
+    return files.includes(await realpath(file));
+  } catch (error) {
+    if (error instanceof UserError) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+function inFolder(folder: string, weights: string): Omit<WeightsPlace, 'whole'> {
+  return { format: 'safetensors', path: folder, name: basename(folder), weights, folder };
+}
+
+function alone(path: string, format: ModelFormat): WeightsPlace {
+  const name = basename(path, extname(path));
+  return { format, path, name, weights: path, folder: dirname(path), whole: false };
+}

@@ -1,0 +1,77 @@
+import type { ModelFormat } from './model-description';
+
+/** Which models are compared. */
+export interface CompareRequest {
+  /** A model's folder or any of its files. */
+  readonly model: string;
+  readonly against: string;
+  /** Also read the weights of every tensor that both have in the same shape. */
+  readonly weights: boolean;
+}
+
+/** One of two models that are compared. */
+export interface ComparedModel {
+  readonly name: string;
+  readonly path: string;
+  readonly format: ModelFormat;
+  readonly family: string | undefined;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly blocks: number;
+}
+
+/** A value that two models have differently; undefined where one lacks it. */
+export interface ValueDifference {
+  readonly field: string;
+  readonly model: string | undefined;
+  readonly against: string | undefined;
+}
+
+/** A tensor of another dtype or shape in each model. */
+export interface FormDifference {
+  readonly name: string;
+  readonly model: TensorForm;
+  readonly against: TensorForm;
+}
+
+export interface TensorForm {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
+/** How far the numbers of a tensor are apart, as float64 of what is stored. */
+export interface WeightDifference {
+  readonly name: string;
+  /** Undefined where a number is NaN or infinite, like all below. */
+  readonly maxAbsolute: number | undefined;
+  /** ‖a − b‖ / ‖a‖ over all numbers, a of the first model. */
+  readonly relativeFrobenius: number | undefined;
+  /** a · b / (‖a‖ ‖b‖); undefined also where one of them is zero. */
+  readonly cosine: number | undefined;
+}
+
+export interface WeightComparison {
+  /** In the order of the first model. */
+  readonly tensors: readonly WeightDifference[];
+  /** How many of them have the same numbers. */
+  readonly equal: number;
+  /** Tensors of both models that were not compared, and why. */
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** What two models have differently. */
+export interface ModelComparison {
+  readonly model: ComparedModel;
+  readonly against: ComparedModel;
+  readonly config: readonly ValueDifference[];
+  readonly metadata: readonly ValueDifference[];
+  /** Ids of sublayers that one of them lacks. */
+  readonly sublayers: { readonly model: readonly string[]; readonly against: readonly string[] };
+  /** Names of tensors that one of them lacks. */
+  readonly tensors: { readonly model: readonly string[]; readonly against: readonly string[] };
+  readonly forms: readonly FormDifference[];
+  /** How many tensors both have in the same dtype and shape. */
+  readonly sameForm: number;
+  readonly weights: WeightComparison | undefined;
+}

@@ -1,0 +1,188 @@
+import type { SublayerKind } from '../models/model-summary';
+
+/** A tensor of a model and where it lies. */
+export interface StoredTensor {
+  /** As its file names it. */
+  readonly name: string;
+  /** Named as in safetensors, ggml or ONNX. */
+  readonly dtype: string;
+  /** Outermost size first. */
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly parameters: number;
+  /** Bytes as stored. */
+  readonly bytes: number;
+  /** Absolute path, links resolved. */
+  readonly file: string;
+  /** First byte in the file; undefined where the elements have no fixed place. */
+  readonly offset: number | undefined;
+}
+
+/** What is summed up over tensors. */
+export interface Totals {
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
+/** A unit of a block with its tensors: a removable sublayer, or what names put together. */
+export interface SublayerDescription extends Totals {
+  /** `block.N.KIND` as in prune plans where the model is understood, else `PREFIX.N.KIND`. */
+  readonly id: string;
+  readonly kind: SublayerKind;
+  /** Multiply-adds count as two; attention scores are left out. Undefined where not known. */
+  readonly flopsPerToken: number | undefined;
+  /** Bytes of keys and values per token of context, in the checkpoint's dtype. */
+  readonly kvBytesPerToken: number | undefined;
+  /** Numbers kept per token of context, of whatever dtype. */
+  readonly kvElementsPerToken: number | undefined;
+  readonly tensors: readonly StoredTensor[];
+}
+
+/** Sublayers of one number, such as all of `model.layers.3.`. */
+export interface BlockDescription extends Totals {
+  /** `block.N`, or the prefix of the names where these are all that is known. */
+  readonly id: string;
+  readonly index: number;
+  readonly sublayers: readonly SublayerDescription[];
+}
+
+/** Where a tensor outside of the blocks belongs. */
+export const partKinds = ['embedding', 'final-norm', 'head', 'other'] as const;
+export type PartKind = (typeof partKinds)[number];
+
+/** Tensors outside of the blocks. */
+export interface PartDescription extends Totals {
+  readonly part: PartKind;
+  readonly flopsPerToken: number | undefined;
+  readonly tensors: readonly StoredTensor[];
+}
+
+/** What a model is, as far as its configuration tells. */
+export interface ModelFacts {
+  readonly hiddenSize?: number;
+  readonly intermediateSize?: number;
+  readonly heads?: number;
+  /** Groups of heads that share keys and values. */
+  readonly keyValueHeads?: number;
+  readonly headSize?: number;
+  readonly vocabularySize?: number;
+  readonly contextLength?: number;
+  readonly slidingWindow?: number;
+  readonly experts?: number;
+  readonly expertsPerToken?: number;
+  readonly tiedHead?: boolean;
+  readonly activation?: string;
+  readonly ropeTheta?: number;
+  readonly quantization?: string;
+}
+
+/** How the tensors were put into blocks. */
+export interface Understanding {
+  /** The architecture table, the graph's residual stream, or the tensors' names alone. */
+  readonly by: 'architecture' | 'graph' | 'names';
+  /** Why the model cannot be run, where it cannot. */
+  readonly reason: string | undefined;
+}
+
+/** A share of the model by what it is for. */
+export interface Component extends Totals {
+  readonly kind: SublayerKind | PartKind;
+  readonly tensors: number;
+}
+
+/** Bytes of all weights if stored in a dtype, without the scales that quantization adds. */
+export interface MemoryEstimate {
+  readonly dtype: 'float32' | 'bfloat16' | 'int8' | 'int4';
+  readonly bytes: number;
+}
+
+/** Bytes of keys and values for 1,000 tokens of context. */
+export interface CacheEstimate {
+  readonly dtype: 'float32' | 'bfloat16' | 'int8';
+  readonly bytesPerThousandTokens: number;
+}
+
+/** Rules of thumb for training: weights, gradients and optimizer states, activations left out. */
+export interface TuningEstimate {
+  /** Mixed precision with Adam: 16 bytes per parameter (arXiv 1910.02054, section 3.1). */
+  readonly fullBytes: number;
+  readonly lora: readonly LoraEstimate[];
+}
+
+/** LoRA (arXiv 2106.09685) on every linear layer of the blocks. */
+export interface LoraEstimate {
+  readonly rank: number;
+  /** rank · (in + out), summed over the layers. */
+  readonly parameters: number;
+  /** Frozen weights in bfloat16 and 16 bytes per trained parameter. */
+  readonly bytes: number;
+  /** The same over weights of four bits (QLoRA, arXiv 2305.14314). */
+  readonly quantizedBytes: number;
+}
+
+/** A file beside the weights. */
+export interface SideFile {
+  readonly name: string;
+  readonly role: 'config' | 'tokenizer' | 'generation' | 'adapter' | 'processor' | 'template';
+  readonly bytes: number;
+  /** What it says, as far as that is short. */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** What only a graph has. */
+export interface GraphFacts {
+  readonly opsets: Readonly<Record<string, number>>;
+  readonly operators: Readonly<Record<string, number>>;
+  readonly inputs: readonly PortFact[];
+  readonly outputs: readonly PortFact[];
+}
+
+export interface PortFact {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly (number | string)[] | undefined;
+}
+
+export interface WeightFile {
+  /** Absolute path, links resolved. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly tensors: number;
+}
+
+export type ModelFormat = 'safetensors' | 'gguf' | 'onnx';
+
+/** All that the headers of a model's files tell. */
+export interface ModelDescription {
+  readonly name: string;
+  /** Absolute path of the folder, or of the file that is the model. */
+  readonly path: string;
+  readonly format: ModelFormat;
+  /** `model_type`, `general.architecture` or `onnx`. */
+  readonly family: string | undefined;
+  readonly understood: Understanding;
+  readonly facts: ModelFacts;
+  readonly blocks: readonly BlockDescription[];
+  readonly parts: readonly PartDescription[];
+  readonly totals: Totals & {
+    readonly tensors: number;
+    /** Parameters that a token passes through; fewer than all where experts are chosen. */
+    readonly activeParameters: number | undefined;
+    readonly flopsPerToken: number | undefined;
+    readonly kvBytesPerToken: number | undefined;
+  };
+  /** Bytes by element type. */
+  readonly dtypes: Readonly<Record<string, number>>;
+  readonly composition: readonly Component[];
+  readonly memory: readonly MemoryEstimate[];
+  /** Empty where the keys and values kept are not known. */
+  readonly cache: readonly CacheEstimate[];
+  readonly tuning: TuningEstimate;
+  readonly graph: GraphFacts | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The configuration's values by the way to them, such as `rope_scaling.factor`. */
+  readonly config: Readonly<Record<string, string>>;
+  readonly sideFiles: readonly SideFile[];
+  readonly files: readonly WeightFile[];
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,166 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { elementCount } from '../checkpoints/lazy-tensor';
+import type { OnnxInitializer } from '../checkpoints/onnx-file';
+import { dataTypeBits } from '../checkpoints/onnx-data-types';
+import { readSmallText } from '../checkpoints/regular-file';
+import type { ConfigFields } from '../models/architecture';
+import { operatorName } from '../models/onnx/graph-index';
+import type { GraphNode } from '../models/onnx/graph-index';
+import { openOnnxModel } from '../models/onnx/onnx-model';
+import type { OnnxModel } from '../models/onnx/onnx-model';
+import type { OnnxSummary } from '../models/onnx/onnx-summary';
+import { record } from './config-facts';
+import type { WeightsPlace } from './locate-weights';
+import type { PartKind, StoredTensor } from './model-description';
+import type { KnownSublayer, ModelSource } from './model-source';
+import { partByName } from './tensor-names';
+
+/** Reads the structure of an ONNX file and the config.json beside it. */
+export async function readOnnxSource(place: WeightsPlace): Promise<ModelSource> {
+  const model = await openOnnxModel(place.weights);
+  const { file, summary } = model;
+  const tensors = new Map([...file.initializers].map(([name, data]) => [name, storedTensor(data)]));
+  const sublayers = sublayersOf(model, tensors);
+  const { opsets, ops: operators, inputs, outputs, metadata, warnings } = summary;
+  return {
+    name: summary.name,
+    family: 'onnx',
+    understood: { by: sublayers.length > 0 ? 'graph' : 'names', reason: undefined },
+    tensors: [...tensors.values()],
+    sublayers,
+    parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
+    config: await readConfig(place.folder),
+    graph: { opsets, operators, inputs, outputs },
+    metadata: { ...producer(model), ...metadata },
+    files: await Promise.all(
+      file.files.map(async (path) => ({ path, bytes: (await stat(path)).size })),
+    ),
+    warnings,
+  };
+}
+
+/** The weights that the nodes of each sublayer read; of shared ones, the first reader has them. */
+function sublayersOf(
+  { index, summary }: OnnxModel,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): KnownSublayer[] {
+  const byName = new Map<string, GraphNode[]>();
+  for (const node of index.nodes) {
+    const name = nameOf(node);
+    byName.set(name, [...(byName.get(name) ?? []), node]);
+  }
+  const taken = new Set<StoredTensor>();
+  const width = cacheWidth(summary);
+  return summary.sublayers.map(({ nodes, ...sublayer }): KnownSublayer => {
+    const read = nodes
+      .flatMap((name) => byName.get(name) ?? [])
+      .flatMap(({ inputs }) => inputs)
+      .flatMap((name) => tensors.get(name) ?? []);
+    const own = [...new Set(read)].filter((tensor) => !taken.has(tensor));
+    own.forEach((tensor) => taken.add(tensor));
+    return { summary: sublayer, tensors: own, cacheElements: sublayer.kvBytesPerToken / width };
+  });
+}
+
+/** Bytes of a number in the caches that the graph takes as inputs [batch, heads, past, headDim]. */
+function cacheWidth({ inputs }: OnnxSummary): number {
+  const cache = inputs.find(({ shape, dtype }) => shape?.length === 4 && dtype.includes('F'));
+  return cache?.dtype === 'F32' ? 4 : 2;
+}
+
+/** As the summary of a sublayer names its nodes. */
+function nameOf({ proto }: GraphNode): string {
+  return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
+}
+
+/** Behind the stream: the final norm and the head. In front of it: what embeds the inputs. */
+function partsOf(
+  { index, branches }: OnnxModel,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): Map<StoredTensor, PartKind> {
+  const parts = new Map<StoredTensor, PartKind>();
+  const last = branches.at(-1);
+  const behind = last === undefined ? new Set<GraphNode>() : index.descendants([last.end]);
+  for (const node of index.nodes) {
+    for (const name of node.inputs) {
+      const tensor = tensors.get(name);
+      if (tensor === undefined || parts.has(tensor)) {
+        continue;
+      }
+      const isMatrix = tensor.shape.length > 1;
+      if (behind.has(node) || leadsTo(node, behind, index)) {
+        const byName = partByName(tensor.name);
+        parts.set(tensor, isMatrix ? 'head' : byName === 'head' ? 'head' : 'final-norm');
+      } else {
+        const embeds = isLookup(node) || partByName(tensor.name) === 'embedding';
+        parts.set(tensor, embeds ? 'embedding' : 'other');
+      }
+    }
+  }
+  return parts;
+}
+
+/** Rows that are looked up by the ids of tokens or positions. */
+function isLookup({ op, inputs }: GraphNode): boolean {
+  return (
+    /(^|:)(Gather|GatherBlockQuantized|EmbedLayerNormalization)$/.test(op) && inputs.length > 1
+  );
+}
+
+/** Whether a constant made by `node`, such as a transposed weight, is read by one of `readers`. */
+function leadsTo(
+  { outputs }: GraphNode,
+  readers: ReadonlySet<GraphNode>,
+  index: OnnxModel['index'],
+): boolean {
+  return outputs.some(
+    (output) =>
+      index.constants.has(output) &&
+      index.consumersOf(output).some((reader) => readers.has(reader)),
+  );
+}
+
+function storedTensor(data: OnnxInitializer): StoredTensor {
+  const { name, dtype, dims, dataType, file, offset, length, mappable } = data;
+  const elements = elementCount(dims);
+  const bits = dataTypeBits(dataType);
+  return {
+    name,
+    dtype,
+    shape: dims,
+    parameters: isConstant(data) ? 0 : elements,
+    bytes: bits === undefined ? length : Math.ceil((elements * bits) / 8),
+    file,
+    offset: mappable ? offset : undefined,
+  };
+}
+
+/** Sizes, axes and single numbers, which are part of the graph and not learned. */
+function isConstant({ dtype, dims }: OnnxInitializer): boolean {
+  return dims.length === 0 || ['I64', 'I32', 'BOOL', 'STRING'].includes(dtype);
+}
+
+function producer({ file: { model } }: OnnxModel): Record<string, string> {
+  const { producerName, producerVersion, irVersion, domain } = model;
+  return Object.fromEntries(
+    Object.entries({
+      producer: [producerName, producerVersion].filter((text) => text !== '').join(' '),
+      'IR version': String(irVersion),
+      domain,
+    }).filter(([, value]) => value !== ''),
+  );
+}
+
+/** Exporters put it beside the graph, or above a folder that is called `onnx`. */
+async function readConfig(folder: string): Promise<ConfigFields> {
+  const above = basename(folder) === 'onnx' ? [dirname(folder)] : [];
+  for (const place of [folder, ...above]) {
+    try {
+      return record(JSON.parse(await readSmallText(join(place, 'config.json'))));
+    } catch {
+      // Not there, or no model's.
+    }
+  }
+  return {};
+}

@@ -1,0 +1,58 @@
+import type { SublayerKind } from '../models/model-summary';
+import type { PartKind } from './model-description';
+
+/** A name with a number of a block in it: `model.layers.3.mlp.up_proj.weight`. */
+export interface NumberedName {
+  /** What stands in front of the number, without the full stop. */
+  readonly prefix: string;
+  readonly index: number;
+  /** What follows it. */
+  readonly rest: string;
+}
+
+/** The first number that is a part of a name by itself; undefined where there is none. */
+export function parseNumbered(name: string): NumberedName | undefined {
+  const parts = name.split(/[./]/);
+  const at = parts.findIndex((part) => /^\d{1,6}$/.test(part));
+  if (at < 0 || at === parts.length - 1) {
+    return undefined;
+  }
+  return {
+    prefix: parts.slice(0, at).join('.'),
+    index: Number(parts[at]),
+    rest: parts.slice(at + 1).join('.'),
+  };
+}
+
+/** The first pattern that fits decides. Norms belong to what they stand in front of. */
+const kindPatterns: readonly (readonly [RegExp, SublayerKind])[] = [
+  [/cross_?att|encoder_?attn|encdecattention|multihead_attn/i, 'cross-attention'],
+  [/(^|[._])(experts?|moe|block_sparse_moe|router|shared_expert\w*)([._]|$)|_exps\b/i, 'expert'],
+  [
+    /post_attention_layernorm|(^|\.)(ln_2|ffn_norm|norm2|mlp_norm|final_layer_norm)\b/i,
+    'feedforward',
+  ],
+  [/attn|attention|(^|\.)(q|k|v|o|qkv|query|key|value)(_?proj)?\.(weight|bias)/i, 'attention'],
+  [/(^|\.)(input_layernorm|ln_1|norm1)\b/i, 'attention'],
+  [
+    /mlp|ffn|feed_?forward|dense|intermediate|(^|\.)(fc\d?|w[123]|gate_proj|up_proj|down_proj)\./i,
+    'feedforward',
+  ],
+  [/conv/i, 'convolution'],
+];
+
+/** What a tensor of a block seems to be for, by the rest of its name. */
+export function kindByName(rest: string): SublayerKind {
+  return kindPatterns.find(([pattern]) => pattern.test(rest))?.[1] ?? 'other';
+}
+
+const partPatterns: readonly (readonly [RegExp, PartKind])[] = [
+  [/(^|\.)(lm_head|embed_out|output|classifier|score|cls|qa_outputs|head|logits)\./i, 'head'],
+  [/embed|wte|wpe|embd/i, 'embedding'],
+  [/norm|(^|\.)ln_f\b/i, 'final-norm'],
+];
+
+/** Where a tensor outside of the blocks seems to belong, by its name. */
+export function partByName(name: string): PartKind {
+  return partPatterns.find(([pattern]) => pattern.test(name))?.[1] ?? 'other';
+}

@@ -1,0 +1,37 @@
+import * as v from 'valibot';
+import type { ConfigDialect } from '../architecture';
+import { configEntries, parseConfig, size } from '../model-config';
+
+const side = v.union([size, v.tuple([size, size])]);
+
+/** The fields of an encoder's config.json that say what to compute. */
+const encoderSchema = v.looseObject({
+  ...configEntries,
+  vocab_size: v.optional(size),
+  type_vocab_size: v.optional(size, 2),
+  pad_token_id: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  /** Pixels, [height, width] or both alike. */
+  image_size: v.optional(side, 224),
+  patch_size: v.optional(side, 16),
+  num_channels: v.optional(size, 3),
+  qkv_bias: v.optional(v.boolean(), true),
+  architectures: v.nullish(v.array(v.string())),
+});
+
+export type EncoderConfig = v.InferOutput<typeof encoderSchema>;
+
+/** @throws UserError naming the file and the field. */
+export function parseEncoderConfig(
+  text: string,
+  file: string,
+  dialect: ConfigDialect,
+): EncoderConfig {
+  return parseConfig(encoderSchema, text, file, dialect);
+}
+
+/** Height and width of an image or a patch. */
+export function sides(
+  value: EncoderConfig['image_size'],
+): readonly [height: number, width: number] {
+  return typeof value === 'number' ? [value, value] : value;
+}

@@ -1,0 +1,61 @@
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitWeight } from '../linear';
+import { maskedScore } from '../causal-mask';
+import type { EncoderEmbedding } from './encoder-layout';
+
+/**
+ * Emits the additive mask [batch, 1, 1, sequence] of `attentionMask` int64 [batch, sequence]: 0 where
+ * a token counts, the lowest float32 elsewhere.
+ */
+export function emitPaddingMask(graph: GraphBuilder, attentionMask: Value): Value {
+  const counts = graph.op('Unsqueeze', [
+    graph.op('Cast', [attentionMask], { to: DataType.BOOL }),
+    graph.ints([1, 2]),
+  ]);
+  return graph.op('Where', [counts, graph.scalar(0), graph.scalar(maskedScore)]);
+}
+
+/**
+ * Emits the numbers of the positions of `ids` [batch, sequence]: 0, 1, … [sequence]; or, where
+ * `padding` is the id of the padding, padding + 1, … for the other ids and padding itself for it.
+ */
+export function emitPositions(graph: GraphBuilder, padding: number | undefined, ids: Value): Value {
+  if (padding === undefined) {
+    const length = graph.op('Squeeze', [
+      graph.op('Slice', [graph.op('Shape', [ids]), graph.ints([1]), graph.ints([2])]),
+    ]);
+    return graph.op('Range', [graph.ints([0], []), length, graph.ints([1], [])]);
+  }
+  const pad = graph.ints([padding], []);
+  const counts = graph.op('Cast', [graph.op('Not', [graph.op('Equal', [ids, pad])])], {
+    to: DataType.INT64,
+  });
+  const numbers = graph.op('CumSum', [counts, graph.ints([1], [])]);
+  return graph.op('Add', [graph.op('Mul', [numbers, counts]), pad]);
+}
+
+/** Emits class token and patches of `pixels` [batch, channels, height, width], positions added. */
+export function emitPatches(
+  graph: GraphBuilder,
+  embedding: Extract<EncoderEmbedding, { kind: 'image' }>,
+  pixels: Value,
+): Value {
+  const { weight, bias } = embedding.patches;
+  const [hidden = 0, , ...patch] = weight.shape;
+  const projected = graph.op(
+    'Conv',
+    [pixels, emitWeight(graph, weight), ...(bias === undefined ? [] : [emitWeight(graph, bias)])],
+    { kernel_shape: patch, strides: patch },
+  );
+  const patches = graph.op(
+    'Transpose',
+    [graph.op('Reshape', [projected, graph.ints([0, hidden, -1])])],
+    { perm: [0, 2, 1] },
+  );
+  const batch = graph.op('Slice', [graph.op('Shape', [pixels]), graph.ints([0]), graph.ints([1])]);
+  const size = graph.op('Concat', [batch, graph.ints([1, hidden])], { axis: 0 });
+  const first = graph.op('Expand', [emitWeight(graph, embedding.classToken), size]);
+  const tokens = graph.op('Concat', [first, patches], { axis: 1 });
+  return graph.op('Add', [tokens, emitWeight(graph, embedding.positions)]);
+}

@@ -1,0 +1,230 @@
+import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { UserError } from '../../user-error';
+import type { AttentionShape } from '../attention';
+import type { FeedforwardShape } from '../feedforward';
+import type { Linear } from '../linear';
+import type { Norm, NormStyle } from '../norm';
+import { TensorFinder } from '../tensor-finder';
+import { findAttention, findFeedforward, readShapes } from '../branches';
+import type { TransformerSublayer } from '../transformer-layout';
+import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
+import { sides } from './encoder-config';
+import type { EncoderConfig } from './encoder-config';
+
+/** What turns the inputs into the first hidden states, with its weights found. */
+export type EncoderEmbedding =
+  | {
+      readonly kind: 'text';
+      readonly words: LazyTensor;
+      readonly positions: LazyTensor;
+      readonly types: LazyTensor;
+      readonly norm: Norm;
+      /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
+      readonly padding: number | undefined;
+    }
+  | {
+      readonly kind: 'image';
+      /** [hidden, channels, height, width] of a patch. */
+      readonly patches: Linear;
+      readonly classToken: LazyTensor;
+      readonly positions: LazyTensor;
+      /** [channels, height, width] */
+      readonly image: readonly [number, number, number];
+    };
+
+/** A linear layer of the head with its weights found. */
+export interface EncoderHeadStep {
+  readonly linear: Linear;
+  readonly activation: string | undefined;
+  readonly norm: Norm | undefined;
+}
+
+/** An encoder whose every tensor has been found in the checkpoint. */
+export interface EncoderLayout {
+  readonly norm: NormStyle;
+  readonly attention: AttentionShape;
+  readonly feedforward: FeedforwardShape;
+  readonly embedding: EncoderEmbedding;
+  readonly finalNorm: Norm | undefined;
+  /** The head, or undefined where the output is the last hidden states. */
+  readonly head:
+    { readonly first: boolean; readonly steps: readonly EncoderHeadStep[] } | undefined;
+  readonly tiedHead: boolean | undefined;
+  /** Most positions of a text. */
+  readonly maxPositions: number | undefined;
+  readonly sublayers: readonly TransformerSublayer[];
+  readonly blocksPrefix: string;
+  readonly absent: readonly string[];
+  readonly unused: readonly string[];
+  readonly computed: readonly string[];
+}
+
+/** Older exports store the numbers of the positions, and a tied bias twice. */
+const isComputed = (name: string): boolean =>
+  /embeddings\.position_ids$|\.decoder\.bias$/.test(name);
+
+/**
+ * Finds every tensor that `architecture` needs and checks its shape.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function layOutEncoder(
+  architecture: EncoderArchitecture,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  checkpoint: Checkpoint,
+): EncoderLayout {
+  const { attention, feedforward } = readShapes(
+    { ...architecture, norm: 'layer' },
+    config,
+    folder,
+    {},
+  );
+  const { hiddenSize: hidden, norm } = attention;
+  const tensors = new TensorFinder(checkpoint, { norm: 'layer' });
+  const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
+    name.startsWith(architecture.prefix),
+  );
+  const prefix = hasPrefix ? architecture.prefix : '';
+  const embedding = findEmbedding(architecture, config, folder, tensors, prefix);
+  const biases = architecture.biases(config);
+  const blocksPrefix = `${prefix}${architecture.blocks}.`;
+  const removed = new Set(config.espalier?.removed ?? []);
+  const absent: string[] = [];
+  const sublayers: TransformerSublayer[] = [];
+  for (let block = 0; block < config.num_hidden_layers; block++) {
+    const place = `${blocksPrefix}${block}.`;
+    const add = (kind: 'attention' | 'feedforward', find: () => TransformerSublayer): void => {
+      const id = `block.${block}.${kind}`;
+      if (removed.has(id)) {
+        absent.push(id);
+      } else {
+        sublayers.push(find());
+      }
+    };
+    add('attention', () => ({
+      kind: 'attention',
+      block,
+      weights: findAttention(architecture.attention, biases, tensors, place, attention),
+      slidingWindow: undefined,
+      rotary: undefined,
+    }));
+    add('feedforward', () => ({
+      kind: 'feedforward',
+      block,
+      weights: findFeedforward(architecture.feedforward, biases, tensors, place, {
+        hidden,
+        inner: config.intermediate_size,
+      }),
+    }));
+  }
+  const form = headForm(architecture, config);
+  const { finalNorm } = architecture;
+  return {
+    norm,
+    attention,
+    feedforward,
+    embedding,
+    finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
+    head: form && {
+      first: form.first,
+      steps: form.steps.map((step) => findStep(step, config, tensors, embedding)),
+    },
+    tiedHead:
+      form?.steps.some(({ tied }) => tied) === true ? config.tie_word_embeddings : undefined,
+    maxPositions:
+      embedding.kind === 'text'
+        ? config.max_position_embeddings - (embedding.padding ?? -1) - 1
+        : undefined,
+    sublayers,
+    blocksPrefix,
+    absent,
+    unused: tensors.unused().filter((name) => !isComputed(name)),
+    computed: tensors.unused().filter(isComputed),
+  };
+}
+
+/** Prefix of the classes in modeling_espalier.py; see export/. */
+export const prunedClassPrefix = 'Espalier';
+
+/** The head of the class that config.json names, if it is known. */
+export function headForm(
+  { heads }: EncoderArchitecture,
+  { architectures }: Pick<EncoderConfig, 'architectures'>,
+): HeadForm | undefined {
+  const [name = ''] = architectures ?? [];
+  return heads.find((form) => form.class === name.replace(prunedClassPrefix, ''));
+}
+
+function findEmbedding(
+  { embedding }: EncoderArchitecture,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  tensors: TensorFinder,
+  prefix: string,
+): EncoderEmbedding {
+  const { hidden_size: hidden } = config;
+  const table = (name: string, rows: number): LazyTensor =>
+    tensors.take(`${prefix}${name}.weight`, [rows, hidden]);
+  if (embedding.kind === 'text') {
+    return {
+      kind: 'text',
+      words: table(embedding.words, required(config.vocab_size, 'vocab_size', folder)),
+      positions: table(embedding.positions, config.max_position_embeddings),
+      types: table(embedding.types, config.type_vocab_size),
+      norm: tensors.norm(`${prefix}${embedding.norm}`, hidden),
+      padding: embedding.positionsSkipPadding
+        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
+        : undefined,
+    };
+  }
+  const [height, width] = sides(config.image_size);
+  const [patchHeight, patchWidth] = sides(config.patch_size);
+  const { num_channels: channels } = config;
+  const count = Math.trunc(height / patchHeight) * Math.trunc(width / patchWidth);
+  const patches = `${prefix}${embedding.patches}`;
+  return {
+    kind: 'image',
+    patches: {
+      weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
+      bias: tensors.take(`${patches}.bias`, [hidden]),
+    },
+    classToken: tensors.take(`${prefix}${embedding.classToken}`, [1, 1, hidden]),
+    positions: tensors.take(`${prefix}${embedding.positions}`, [1, count + 1, hidden]),
+    image: [channels, height, width],
+  };
+}
+
+function findStep(
+  step: HeadStep,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  embedding: EncoderEmbedding,
+): EncoderHeadStep {
+  const { hidden_size: hidden } = config;
+  const words = embedding.kind === 'text' ? embedding.words : undefined;
+  const rows = { hidden, vocabulary: words?.shape[0] ?? 0, labels: tensors.rows(step.name) };
+  const out = rows[step.out];
+  const name = `${step.name}.weight`;
+  const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
+  const weight =
+    tied === undefined
+      ? tensors.take(name, [out, hidden])
+      : (tensors.takeIfPresent(name, tied.shape) ?? tied);
+  return {
+    linear: { weight, bias: tensors.take(step.bias ?? `${step.name}.bias`, [out]) },
+    activation: step.activation === 'hidden_act' ? config.hidden_act : step.activation,
+    norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
+  };
+}
+
+function required(value: number | undefined, field: string, folder: ModelFolder): number {
+  if (value === undefined) {
+    throw new UserError('The field is missing.', {
+      file: folder.config,
+      field,
+      remedy: 'Mend the field: the model cannot be computed without it.',
+    });
+  }
+  return value;
+}

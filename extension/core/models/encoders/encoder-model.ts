@@ -1,0 +1,255 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type { Dimension, Value } from '../../onnx/graph-builder';
+import { emitAttention } from '../attention';
+import { activations, emitFeedforward } from '../feedforward';
+import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from '../layered-model';
+import { emitRows, emitWeight } from '../linear';
+import type { ModelSummary } from '../model-summary';
+import { emitNorm } from '../norm';
+import { requireRunnableTensors } from '../runnable';
+import { partTensors, sublayerTensors } from '../sublayer-tensors';
+import type { TransformerSublayer } from '../transformer-layout';
+import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
+import type { EncoderLayout } from './encoder-layout';
+
+const stream = 'hidden';
+const nextStream = 'next';
+const mask = 'mask';
+const bytesPerFloat = Float32Array.BYTES_PER_ELEMENT;
+const rows = ['batch', 'sequence'];
+
+/** Ids of a text, which of them count, and the segment of each. */
+const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', 'token_type_ids'].map(
+  (name) => ({ name, dtype: 'I64', shape: rows }),
+);
+
+/** An encoder of text or images laid out from a checkpoint, as a residual stream. */
+export class EncoderModel implements LayeredModel {
+  public readonly inputs: readonly InputPort[];
+  public readonly output: ModelOutput;
+  public readonly sideNames: readonly string[];
+  public readonly joinsExamples = true;
+
+  public constructor(
+    public readonly summary: ModelSummary,
+    public readonly files: readonly string[],
+    private readonly layout: EncoderLayout,
+  ) {
+    const { embedding, head } = layout;
+    const isText = embedding.kind === 'text';
+    this.inputs = isText
+      ? textInputs
+      : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
+    this.sideNames = isText ? [mask] : [];
+    this.output = {
+      name: head === undefined ? 'last_hidden_state' : 'logits',
+      givesScores: head !== undefined,
+      seesWhole: true,
+    };
+  }
+
+  public get blocksPrefix(): string {
+    return this.layout.blocksPrefix;
+  }
+
+  public get prologue(): Step & { part: GraphPart } {
+    const part = this.part(
+      'prologue',
+      this.embeddingTensors(),
+      this.inputs.map(({ name }) => name),
+      [stream, ...this.sideNames],
+      (graph) => {
+        this.declareInputs(graph);
+        const { hidden, side } = this.emitPrologue(graph);
+        graph.output(stream, hidden, DataType.FLOAT, this.streamShape);
+        if (side !== undefined) {
+          graph.output(mask, side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        }
+      },
+    );
+    return { part, next: { [stream]: stream } };
+  }
+
+  public sublayer(index: number): Step & { part: GraphPart } {
+    const sides = this.at(index).kind === 'attention' ? this.sideNames : [];
+    const part = this.part(
+      this.summary.sublayers[index]?.id ?? String(index),
+      this.sublayerTensors(index),
+      [stream, ...sides],
+      [nextStream],
+      (graph) => {
+        const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
+        for (const side of sides) {
+          graph.input(side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        }
+        const next = this.emitSublayer(graph, index, hidden, sides[0]);
+        graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
+      },
+    );
+    return { part, next: { [stream]: nextStream } };
+  }
+
+  public skipped(): Step {
+    return { next: { [stream]: stream } };
+  }
+
+  public streamNames(): { before: string; after: string } {
+    return { before: stream, after: stream };
+  }
+
+  public get epilogue(): GraphPart {
+    const { name } = this.output;
+    return this.part('epilogue', this.headTensors(), [stream], [name], (graph) => {
+      const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
+      graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
+    });
+  }
+
+  public sublayerTensors(index: number): readonly LazyTensor[] {
+    return sublayerTensors(this.at(index));
+  }
+
+  public requireRunnable(): void {
+    requireRunnableTensors([
+      ...this.embeddingTensors(),
+      ...this.headTensors(),
+      ...this.layout.sublayers.flatMap(sublayerTensors),
+    ]);
+  }
+
+  /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
+  public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
+    this.declareInputs(graph);
+    const { hidden: first, side } = this.emitPrologue(graph);
+    const last = this.layout.sublayers.reduce(
+      (hidden, _, index) =>
+        removed.has(index) ? hidden : this.emitSublayer(graph, index, hidden, side),
+      first,
+    );
+    const output = this.emitEpilogue(graph, last);
+    graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
+  }
+
+  private part(
+    key: string,
+    tensors: readonly LazyTensor[],
+    inputs: readonly string[],
+    outputs: readonly string[],
+    emit: (graph: GraphBuilder) => void,
+  ): GraphPart {
+    const elements = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    return {
+      key,
+      bytes: elements * bytesPerFloat,
+      inputs,
+      outputs,
+      build: () => {
+        const graph = new GraphBuilder(key);
+        emit(graph);
+        return graph;
+      },
+    };
+  }
+
+  private get streamShape(): Dimension[] {
+    return [...rows, this.layout.attention.hiddenSize];
+  }
+
+  private get outputShape(): Dimension[] {
+    const { attention, head } = this.layout;
+    const width = head?.steps.at(-1)?.linear.weight.shape[0] ?? attention.hiddenSize;
+    return head?.first === true ? ['batch', width] : [...rows, width];
+  }
+
+  private declareInputs(graph: GraphBuilder): void {
+    for (const { name, dtype, shape = [] } of this.inputs) {
+      graph.input(name, dtype === 'I64' ? DataType.INT64 : DataType.FLOAT, shape);
+    }
+  }
+
+  /** The first hidden states, and the mask of the padding of a text. */
+  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Value | undefined } {
+    const { embedding, norm } = this.layout;
+    return graph.within('prologue', () => {
+      if (embedding.kind === 'image') {
+        return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: undefined };
+      }
+      const words = emitRows(graph, embedding.words, 'input_ids');
+      const types = emitRows(graph, embedding.types, 'token_type_ids');
+      const places = emitPositions(graph, embedding.padding, 'input_ids');
+      const positions = emitRows(graph, embedding.positions, places);
+      const sum = graph.op('Add', [graph.op('Add', [words, types]), positions]);
+      return {
+        hidden: emitNorm(graph, norm, sum, embedding.norm),
+        side: emitPaddingMask(graph, 'attention_mask'),
+      };
+    });
+  }
+
+  private emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    hidden: Value,
+    side: Value | undefined,
+  ): Value {
+    const sublayer = this.at(index);
+    const { attention, feedforward } = this.layout;
+    return graph.within(`block.${sublayer.block}.${sublayer.kind}`, () => {
+      switch (sublayer.kind) {
+        case 'attention': {
+          const sides = side === undefined ? {} : { mask: side };
+          return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
+        }
+        case 'feedforward':
+          return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
+        case 'expert':
+          throw new Error('no encoder has experts');
+      }
+    });
+  }
+
+  private emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
+    const { finalNorm, head, norm } = this.layout;
+    return graph.within('epilogue', () => {
+      const normed = finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
+      if (head === undefined) {
+        return normed;
+      }
+      const read = head.first
+        ? graph.op('Gather', [normed, graph.ints([0], [])], { axis: 1 })
+        : normed;
+      return head.steps.reduce((x, step) => {
+        const weight = emitWeight(graph, step.linear.weight);
+        const product = graph.op('MatMul', [x, graph.op('Transpose', [weight], { perm: [1, 0] })]);
+        const { bias } = step.linear;
+        const linear =
+          bias === undefined ? product : graph.op('Add', [product, emitWeight(graph, bias)]);
+        const active = activations[step.activation ?? '']?.(graph, linear) ?? linear;
+        return step.norm === undefined ? active : emitNorm(graph, norm, active, step.norm);
+      }, read);
+    });
+  }
+
+  private embeddingTensors(): LazyTensor[] {
+    const { embedding } = this.layout;
+    return embedding.kind === 'text'
+      ? [embedding.words, embedding.types, embedding.positions, ...partTensors(embedding.norm)]
+      : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+  }
+
+  private headTensors(): LazyTensor[] {
+    const { finalNorm, head } = this.layout;
+    const steps = head?.steps ?? [];
+    return [finalNorm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(partTensors);
+  }
+
+  private at(index: number): TransformerSublayer {
+    const sublayer = this.layout.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.layout.sublayers.length}`);
+    }
+    return sublayer;
+  }
+}

@@ -1,0 +1,113 @@
+import type { Architecture, ConfigFields, Scales } from '../architecture';
+import type { ModelConfig } from '../model-config';
+import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
+
+/** Norms before and after each branch, as in Gemma 2 (arXiv 2408.00118). */
+const sandwich = {
+  attention: { ...attention, postNorm: 'post_attention_layernorm' },
+  feedforward: {
+    ...feedforward,
+    norm: 'pre_feedforward_layernorm',
+    postNorm: 'post_feedforward_layernorm',
+  },
+} as const;
+
+/** Every block but each `pattern`-th is windowed. */
+function everyNthFull(pattern: number, block: number): string {
+  return (block + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention';
+}
+
+const gemma2LayerType = (_: ConfigFields, block: number): string => everyNthFull(2, block);
+function gemma3LayerType({ sliding_window_pattern: pattern }: ConfigFields, block: number): string {
+  return everyNthFull(typeof pattern === 'number' ? pattern : 6, block);
+}
+
+const windowedBy =
+  (defaultLayerType: (config: ConfigFields, block: number) => string) =>
+  (config: ModelConfig, block: number): number | undefined =>
+    (config.layer_types?.[block] ?? defaultLayerType(config, block)) === 'sliding_attention'
+      ? (config.sliding_window ?? undefined)
+      : undefined;
+
+const gemmaDefaults = {
+  head_dim: 256,
+  hidden_act: 'gelu_pytorch_tanh',
+  max_position_embeddings: 8192,
+  tie_word_embeddings: true,
+};
+const gemmaDialect = {
+  only: () => ({ use_bidirectional_attention: false }),
+  // Published configs say "gelu" where the tanh approximation is meant.
+  meant: { hidden_act: { gelu: 'gelu_pytorch_tanh' } },
+};
+
+/** Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and Gemma 3 (arXiv 2503.19786). */
+export const gemmaFamilies: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'gemma',
+    config: {
+      ...gemmaDialect,
+      defaults: () => ({ ...gemmaDefaults, num_key_value_heads: 16 }),
+    },
+    norm: 'rms-offset',
+    biases: attentionBiases,
+    scales: (config) => ({ embedding: Math.sqrt(config.hidden_size) }),
+  },
+  {
+    ...base,
+    ...sandwich,
+    modelType: 'gemma2',
+    config: {
+      ...gemmaDialect,
+      names: { hidden_act: 'hidden_activation' },
+      defaults: () => ({
+        ...gemmaDefaults,
+        num_key_value_heads: 4,
+        query_pre_attn_scalar: 256,
+        sliding_window: 4096,
+        final_logit_softcapping: 30,
+        attn_logit_softcapping: 50,
+      }),
+    },
+    norm: 'rms-offset',
+    biases: attentionBiases,
+    defaultLayerType: gemma2LayerType,
+    slidingWindow: windowedBy(gemma2LayerType),
+    scales: gemmaScales,
+  },
+  {
+    ...base,
+    ...sandwich,
+    modelType: 'gemma3_text',
+    classes: { config: 'Gemma3TextConfig', model: 'Gemma3ForCausalLM' },
+    config: {
+      ...gemmaDialect,
+      names: { hidden_act: 'hidden_activation' },
+      defaults: () => ({
+        ...gemmaDefaults,
+        max_position_embeddings: 131_072,
+        num_key_value_heads: 4,
+        query_pre_attn_scalar: 256,
+        sliding_window: 4096,
+        rope_theta: 1_000_000,
+      }),
+    },
+    norm: 'rms-offset',
+    attention: { ...sandwich.attention, queryKeyNorms },
+    biases: attentionBiases,
+    rotary: 'by-layer-type',
+    defaultLayerType: gemma3LayerType,
+    slidingWindow: windowedBy(gemma3LayerType),
+    scales: gemmaScales,
+  },
+];
+
+function gemmaScales(config: ModelConfig): Partial<Scales> {
+  return {
+    embedding: Math.sqrt(config.hidden_size),
+    attention: (config.query_pre_attn_scalar ?? 256) ** -0.5,
+    attentionSoftCap: config.attn_logit_softcapping ?? undefined,
+    logitSoftCap: config.final_logit_softcapping ?? undefined,
+  };
+}

@@ -1,0 +1,117 @@
+import type { Architecture } from '../architecture';
+import {
+  allBiases,
+  attention,
+  attentionBiases,
+  base,
+  configuredBiases,
+  everywhere,
+  feedforward,
+  noBiases,
+  queryKeyNorms,
+  windowedLayers,
+} from './pieces';
+
+/** Families in the manner of Llama (arXiv 2302.13971): attention, then a feed-forward, rotary positions. */
+export const llamaLikeFamilies: readonly Architecture[] = [
+  { ...base, modelType: 'llama', biases: configuredBiases },
+  {
+    ...base,
+    modelType: 'mistral',
+    config: { defaults: () => ({ num_key_value_heads: 8 }) },
+    slidingWindow: everywhere,
+  },
+  {
+    ...base,
+    modelType: 'qwen2',
+    config: { defaults: () => ({ num_key_value_heads: 32 }) },
+    biases: () => ({ ...noBiases(), queryKeyValue: true }),
+    slidingWindow: windowedLayers,
+  },
+  {
+    ...base,
+    modelType: 'qwen3',
+    config: { defaults: () => ({ num_key_value_heads: 32, head_dim: 128 }) },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+    slidingWindow: windowedLayers,
+  },
+  {
+    ...base,
+    modelType: 'phi3',
+    attention: { ...attention, queryKeyValue: { kind: 'fused', name: 'self_attn.qkv_proj' } },
+    feedforward: { ...feedforward, gateUp: { kind: 'fused', name: 'mlp.gate_up_proj' } },
+    slidingWindow: everywhere,
+  },
+  {
+    ...base,
+    modelType: 'granite',
+    biases: configuredBiases,
+    scales: (config) => ({
+      embedding: config.embedding_multiplier,
+      residual: config.residual_multiplier,
+      attention: config.attention_multiplier,
+      logits: 1 / config.logits_scaling,
+    }),
+  },
+  {
+    ...base,
+    modelType: 'olmo2',
+    config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
+    attention: {
+      queryKeyValue: attention.queryKeyValue,
+      output: attention.output,
+      queryKeyNorms: { ...queryKeyNorms, over: 'projection' },
+      postNorm: 'post_attention_layernorm',
+    },
+    feedforward: {
+      gateUp: feedforward.gateUp,
+      down: feedforward.down,
+      postNorm: 'post_feedforward_layernorm',
+    },
+    biases: attentionBiases,
+  },
+  {
+    ...base,
+    modelType: 'starcoder2',
+    config: {
+      names: { rms_norm_eps: 'norm_epsilon' },
+      defaults: () => ({
+        num_key_value_heads: 2,
+        hidden_act: 'gelu_pytorch_tanh',
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 4096,
+        tie_word_embeddings: true,
+      }),
+    },
+    norm: 'layer',
+    feedforward: {
+      norm: feedforward.norm,
+      gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+      down: 'mlp.c_proj',
+    },
+    biases: (config) => allBiases(config.use_bias),
+    slidingWindow: everywhere,
+  },
+  {
+    ...base,
+    modelType: 'stablelm',
+    classes: { config: 'StableLmConfig', model: 'StableLmForCausalLM' },
+    config: {
+      names: { rms_norm_eps: 'layer_norm_eps' },
+      defaults: () => ({
+        num_key_value_heads: 32,
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 4096,
+        partial_rotary_factor: 0.25,
+      }),
+      only: () => ({ qk_layernorm: false }),
+    },
+    norm: 'layer',
+    biases: (config) => ({ ...noBiases(), queryKeyValue: config.use_qkv_bias }),
+    form: (config) =>
+      config.use_parallel_residual === true
+        ? { parallel: true, feedforward: { ...feedforward, norm: attention.norm } }
+        : {},
+  },
+];

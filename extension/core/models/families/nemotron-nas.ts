@@ -1,0 +1,46 @@
+import type { Architecture } from '../architecture';
+import { base, configuredBiases } from './pieces';
+
+/** Feed-forwards are rounded up to a multiple of this. */
+const sizeStep = 256;
+
+interface BlockConfig {
+  readonly attention?: { readonly no_op?: boolean; readonly n_heads_in_group?: number | null };
+  readonly ffn?: { readonly no_op?: boolean; readonly ffn_mult?: number | null };
+}
+
+/** DeciLM (Puzzle, arXiv 2411.19146): a Llama whose blocks may lack attention or feed-forward. */
+export const nemotronNas: Architecture = {
+  ...base,
+  modelType: 'nemotron-nas',
+  biases: configuredBiases,
+  config: {
+    computed: (config) => {
+      const blocks = (config['block_configs'] ?? []) as readonly BlockConfig[];
+      const groups = blocks.flatMap(({ attention }) => attention?.n_heads_in_group ?? []);
+      const mults = blocks.flatMap(({ ffn }) => ffn?.ffn_mult ?? []);
+      const hidden = Number(config['hidden_size']);
+      return {
+        num_key_value_heads: Number(config['num_attention_heads']) / (groups[0] ?? 1),
+        intermediate_size: intermediateSize(mults[0] ?? 1, hidden),
+        espalier: { removed: absentOf(blocks) },
+        'block_configs of one size':
+          new Set(groups).size < 2 &&
+          new Set(mults.map((mult) => intermediateSize(mult, hidden))).size < 2,
+      };
+    },
+    only: () => ({ 'block_configs of one size': true }),
+  },
+};
+
+/** Size that the loaders of DeciLM models compute: ⌊2/3 · ffn_mult · hidden⌋, rounded up. */
+function intermediateSize(ffnMult: number, hiddenSize: number): number {
+  return Math.ceil(Math.trunc((2 * ffnMult * hiddenSize) / 3) / sizeStep) * sizeStep;
+}
+
+function absentOf(blocks: readonly BlockConfig[]): string[] {
+  return blocks.flatMap(({ attention, ffn }, block) => [
+    ...(attention?.no_op === true ? [`block.${block}.attention`] : []),
+    ...(ffn?.no_op === true ? [`block.${block}.feedforward`] : []),
+  ]);
+}

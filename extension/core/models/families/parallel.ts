@@ -1,0 +1,172 @@
+import type { Architecture, QueryKeyNormExtent } from '../architecture';
+import type { ModelConfig } from '../model-config';
+import { allBiases, attention, attentionBiases, base, feedforward } from './pieces';
+
+/** Query, key and value in one matrix, head by head. */
+const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
+
+const phiAttention = { ...attention, output: 'self_attn.dense' } as const;
+
+const falconBranches = {
+  attention: {
+    queryKeyValue: fusedByGroup('self_attention.query_key_value'),
+    output: 'self_attention.dense',
+  },
+  feedforward: {
+    gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+    down: 'mlp.dense_4h_to_h',
+  },
+} as const;
+
+/** One norm for both branches, or one each. */
+function falconForm(config: ModelConfig): Partial<Architecture> {
+  const { parallel_attn: parallel, new_decoder_architecture: isNew } = config;
+  const hasOwnNorms = isNew && (config.num_ln_in_parallel_attn ?? 2) === 2;
+  const norms = parallel ? [attention.norm, attention.norm] : [attention.norm, feedforward.norm];
+  const [first = '', second = ''] = hasOwnNorms ? ['ln_attn', 'ln_mlp'] : norms;
+  return {
+    parallel,
+    attention: { ...falconBranches.attention, norm: first },
+    feedforward: { ...falconBranches.feedforward, norm: second },
+  };
+}
+
+function withNorms(
+  branch: Architecture['attention'],
+  query: string,
+  key: string,
+  over: QueryKeyNormExtent,
+): Partial<Architecture> {
+  return { attention: { ...branch, queryKeyNorms: { query, key, over } } };
+}
+
+function cohereForm(config: ModelConfig): Partial<Architecture> {
+  return config.use_qk_norm === true
+    ? withNorms(attention, 'self_attn.q_norm', 'self_attn.k_norm', 'each-head')
+    : {};
+}
+
+/** Families in which attention and feed-forward of a block can read the same input, side by side. */
+export const parallelFamilies: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'gpt_neox',
+    classes: { config: 'GPTNeoXConfig', model: 'GPTNeoXForCausalLM' },
+    config: {
+      names: {
+        rms_norm_eps: 'layer_norm_eps',
+        rope_theta: 'rotary_emb_base',
+        partial_rotary_factor: 'rotary_pct',
+      },
+      defaults: () => ({
+        hidden_act: 'gelu',
+        rms_norm_eps: 1e-5,
+        partial_rotary_factor: 0.25,
+        attention_bias: true,
+      }),
+    },
+    outer: {
+      prefixes: ['gpt_neox.', ''],
+      embedding: 'embed_in',
+      finalNorm: 'final_layer_norm',
+      blocks: 'layers',
+      heads: ['lm_head', 'embed_out'],
+    },
+    norm: 'layer',
+    attention: {
+      norm: attention.norm,
+      queryKeyValue: fusedByGroup('attention.query_key_value'),
+      output: 'attention.dense',
+    },
+    feedforward: {
+      norm: feedforward.norm,
+      gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+      down: 'mlp.dense_4h_to_h',
+    },
+    biases: (config) => ({ ...attentionBiases(config), feedforward: true }),
+    form: ({ use_parallel_residual: parallel = true }) => ({ parallel }),
+  },
+  {
+    ...base,
+    modelType: 'phi',
+    config: {
+      names: { rms_norm_eps: 'layer_norm_eps' },
+      defaults: () => ({
+        hidden_act: 'gelu_new',
+        rms_norm_eps: 1e-5,
+        partial_rotary_factor: 0.5,
+      }),
+    },
+    outer: { ...base.outer, finalNorm: 'final_layernorm', headBias: true },
+    norm: 'layer',
+    parallel: true,
+    attention: phiAttention,
+    feedforward: {
+      norm: attention.norm,
+      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+      down: 'mlp.fc2',
+    },
+    biases: () => allBiases(true),
+    form: (config) =>
+      config.qk_layernorm === true
+        ? withNorms(phiAttention, 'self_attn.q_layernorm', 'self_attn.k_layernorm', 'head')
+        : {},
+  },
+  {
+    ...base,
+    modelType: 'falcon',
+    config: {
+      names: {
+        hidden_act: 'activation',
+        rms_norm_eps: 'layer_norm_epsilon',
+        intermediate_size: 'ffn_hidden_size',
+      },
+      defaults: ({ hidden_size: hidden, ...fields }) => ({
+        hidden_act: 'gelu',
+        rms_norm_eps: 1e-5,
+        intermediate_size: typeof hidden === 'number' ? 4 * hidden : undefined,
+        tie_word_embeddings: true,
+        num_key_value_heads:
+          fields['new_decoder_architecture'] === true
+            ? fields['num_kv_heads']
+            : (fields['multi_query'] ?? true) === true
+              ? 1
+              : fields['num_attention_heads'],
+      }),
+      only: ({ new_decoder_architecture: isNew }) => ({
+        alibi: false,
+        ...(isNew === true ? { parallel_attn: true } : {}),
+      }),
+    },
+    outer: {
+      prefixes: ['transformer.', ''],
+      embedding: 'word_embeddings',
+      finalNorm: 'ln_f',
+      blocks: 'h',
+    },
+    norm: 'layer',
+    ...falconBranches,
+    biases: ({ bias }) => allBiases(bias),
+    form: falconForm,
+  },
+  {
+    ...base,
+    modelType: 'cohere',
+    config: {
+      names: { rms_norm_eps: 'layer_norm_eps' },
+      defaults: () => ({
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 8192,
+        rope_theta: 500_000,
+        tie_word_embeddings: true,
+      }),
+    },
+    norm: 'layer-without-bias',
+    parallel: true,
+    feedforward: { ...feedforward, norm: attention.norm },
+    biases: attentionBiases,
+    interleavedRotary: true,
+    scales: ({ logit_scale: scale }) => ({ logits: scale }),
+    form: cohereForm,
+  },
+];

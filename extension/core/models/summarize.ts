@@ -1,0 +1,119 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
+import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../checkpoints/model-folder';
+import type { AttentionShape } from './attention';
+import type { Linear } from './linear';
+import type { ModelSummary, SublayerSummary } from './model-summary';
+import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
+import type { TransformerSublayer } from './transformer-layout';
+
+/** What has been found of a model in a checkpoint. */
+interface FoundModel {
+  readonly folder: ModelFolder;
+  readonly config: {
+    readonly model_type: string;
+    readonly num_hidden_layers: number;
+    readonly hidden_size: number;
+  };
+  readonly checkpoint: Checkpoint;
+  readonly layout: FoundLayout;
+  readonly fingerprint: string;
+  /** Sizes that are the family's own. */
+  readonly sizes: Pick<ModelSummary, 'vocabularySize' | 'maxPositions' | 'tiedHead'>;
+}
+
+interface FoundLayout {
+  readonly sublayers: readonly TransformerSublayer[];
+  readonly attention: AttentionShape;
+  /** Whether attention keeps keys and values for the tokens to come. */
+  readonly keepsCache: boolean;
+  readonly absent: readonly string[];
+  readonly unused: readonly string[];
+  readonly computed: readonly string[];
+}
+
+/** What `inspect` reports of it. */
+export function summarizeModel(found: FoundModel): ModelSummary {
+  const { folder, config, checkpoint, layout, fingerprint, sizes } = found;
+  const tensors = [...checkpoint.tensors.values()];
+  const unused = new Set([...layout.unused, ...layout.computed]);
+  const used = tensors.filter((tensor) => !unused.has(tensor.name));
+  const [firstUnused] = layout.unused;
+  return {
+    name: folder.name,
+    path: folder.path,
+    architecture: config.model_type,
+    parameters: sum(used, (tensor) => elementCount(tensor.shape)),
+    bytes: sum(tensors, (tensor) => tensor.length),
+    dtypes: bytesByDType(checkpoint),
+    blocks: config.num_hidden_layers,
+    hiddenSize: config.hidden_size,
+    ...sizes,
+    sublayers: summarizeSublayers(layout),
+    ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
+    fingerprint,
+    warnings:
+      firstUnused === undefined
+        ? []
+        : [
+            `${layout.unused.length} tensors of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
+          ],
+  };
+}
+
+/** Bytes of each element type, as stored. */
+export function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
+  const bytes: Record<string, number> = {};
+  for (const { dtype, length } of tensors.values()) {
+    bytes[dtype] = (bytes[dtype] ?? 0) + length;
+  }
+  return bytes;
+}
+
+function summarizeSublayers(layout: FoundLayout): SublayerSummary[] {
+  const users = new Map<LazyTensor, number>();
+  for (const tensor of layout.sublayers.flatMap(sublayerTensors)) {
+    users.set(tensor, (users.get(tensor) ?? 0) + 1);
+  }
+  return layout.sublayers.map((sublayer) => {
+    const own = sublayerTensors(sublayer).filter((tensor) => users.get(tensor) === 1);
+    return summarizeSublayer(sublayer, own, layout);
+  });
+}
+
+function summarizeSublayer(
+  sublayer: TransformerSublayer,
+  own: readonly LazyTensor[],
+  layout: FoundLayout,
+): SublayerSummary {
+  const { numKeyValueHeads, headDim } = layout.attention;
+  const keeps = sublayer.kind === 'attention' && layout.keepsCache;
+  const [first] = own;
+  const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
+  return {
+    id: `block.${sublayer.block}.${sublayer.kind}`,
+    block: sublayer.block,
+    kind: sublayer.kind,
+    parameters: sum(own, (tensor) => elementCount(tensor.shape)),
+    bytes: sum(own, (tensor) => tensor.length),
+    flopsPerToken: flopsPerToken(sublayer),
+    kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
+  };
+}
+
+/** Of a mixture of experts the router and the experts that a token is sent to. */
+function flopsPerToken(sublayer: TransformerSublayer): number {
+  const flops = (linears: readonly Linear[]): number =>
+    sum(linears, ({ weight }) => 2 * elementCount(weight.shape));
+  if (sublayer.kind !== 'expert') {
+    return flops(sublayerLinears(sublayer));
+  }
+  const { shape, weights } = sublayer;
+  const router = flops([weights.router]);
+  const all = flops(sublayerLinears(sublayer)) - router;
+  return router + (all * shape.perToken) / shape.count;
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

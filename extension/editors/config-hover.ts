@@ -1,0 +1,160 @@
+import { getLocation } from 'jsonc-parser';
+import { Hover, l10n, languages, MarkdownString } from 'vscode';
+import type { Disposable, HoverProvider, LogOutputChannel, Position, TextDocument } from 'vscode';
+import { formatBytes, formatCount, formatPercent } from '../core/format';
+import { parametersOf, topicOf } from '../core/inspect/config-accounts';
+import type { ConfigTopic } from '../core/inspect/config-accounts';
+import type { ModelDescription } from '../core/inspect/model-description';
+import type { Inspector } from '../services/explorer-session';
+
+/** Above an architectural number of a model's config.json: what it means here, and what it costs. */
+export class ConfigHover implements HoverProvider, Disposable {
+  readonly #inspector: Inspector;
+  readonly #log: LogOutputChannel;
+  readonly #registration: Disposable;
+
+  public constructor(inspector: Inspector, log: LogOutputChannel) {
+    this.#inspector = inspector;
+    this.#log = log;
+    this.#registration = languages.registerHoverProvider(
+      { scheme: 'file', pattern: '**/config.json' },
+      this,
+    );
+  }
+
+  public async provideHover(
+    document: TextDocument,
+    position: Position,
+  ): Promise<Hover | undefined> {
+    const text = document.getText();
+    const { path } = getLocation(text, document.offsetAt(position));
+    const field = path.at(-1);
+    const topic = typeof field === 'string' ? topicOf(field) : undefined;
+    // Most config.json files of this world are not of models.
+    if (topic === undefined || !/"model_type"\s*:/.test(text)) {
+      return undefined;
+    }
+    try {
+      const model = await this.#inspector.request('describe', { model: document.uri.fsPath });
+      const lines = [meanings[topic](model), accountOf(topic, model)];
+      return new Hover(new MarkdownString(lines.filter((line) => line !== '').join('\n\n')));
+    } catch (error) {
+      this.#log.debug(`${document.uri.fsPath}: ${String(error)}`);
+      return undefined;
+    }
+  }
+
+  public dispose(): void {
+    this.#registration.dispose();
+  }
+}
+
+function accountOf(topic: ConfigTopic, model: ModelDescription): string {
+  const parameters = parametersOf(topic, model);
+  const { totals } = model;
+  return parameters === undefined || totals.parameters === 0
+    ? ''
+    : l10n.t(
+        '**{0} parameters** depend on it: {1} of the model.',
+        formatCount(parameters),
+        formatPercent(parameters / totals.parameters),
+      );
+}
+
+const known = (value: number | undefined): string => (value === undefined ? '?' : String(value));
+
+const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string>> = {
+  hiddenSize: ({ blocks }) =>
+    l10n.t(
+      'Width of the residual stream: all {0} sublayers read it and add to it.',
+      blocks.reduce((sum, { sublayers }) => sum + sublayers.length, 0),
+    ),
+  intermediateSize: ({ facts }) =>
+    l10n.t(
+      'Width inside of each feed-forward sublayer, {0} times that of the residual stream.',
+      ratio(facts.intermediateSize, facts.hiddenSize),
+    ),
+  layers: ({ blocks }) => {
+    const [first] = blocks;
+    return l10n.t(
+      'Number of blocks, each of {0} parameters ({1}).',
+      formatCount(first?.parameters ?? 0),
+      formatBytes(first?.bytes ?? 0),
+    );
+  },
+  heads: ({ facts }) =>
+    l10n.t('Heads of queries in each attention, {0} numbers wide each.', known(facts.headSize)),
+  keyValueHeads: ({ facts, totals }) =>
+    [
+      l10n.t(
+        'Heads of keys and values: each is shared by {0} heads of queries.',
+        ratio(facts.heads, facts.keyValueHeads),
+      ),
+      cacheText(totals.kvBytesPerToken),
+    ].join(' '),
+  headSize: ({ facts }) =>
+    l10n.t(
+      'Width of a head: {0} heads make queries of {1} numbers.',
+      known(facts.heads),
+      known(product(facts.heads, facts.headSize)),
+    ),
+  vocabularySize: ({ facts }) =>
+    facts.tiedHead === true
+      ? l10n.t('Number of tokens: rows of the embedding, which is the output head as well.')
+      : l10n.t('Number of tokens: rows of the embedding and of the output head.'),
+  contextLength: ({ facts, totals }) => {
+    const bytes = product(facts.contextLength, totals.kvBytesPerToken);
+    return [
+      l10n.t('Longest text in tokens that the model was made for.'),
+      bytes === undefined
+        ? ''
+        : l10n.t('Keys and values of a text as long take {0}.', formatBytes(bytes)),
+    ].join(' ');
+  },
+  slidingWindow: () =>
+    l10n.t('Number of past tokens that attention with a window sees; others see all of them.'),
+  experts: ({ facts, totals }) =>
+    l10n.t(
+      'Experts of a sublayer, of which each token sees {0}: {1} of {2} parameters are active.',
+      known(facts.expertsPerToken),
+      totals.activeParameters === undefined ? '?' : formatCount(totals.activeParameters),
+      formatCount(totals.parameters),
+    ),
+  expertsPerToken: ({ facts }) =>
+    l10n.t('Experts that a token is sent through, of {0}.', known(facts.experts)),
+  ropeTheta: () =>
+    l10n.t('Base of the rotary embedding: the larger, the slower its slowest dimensions turn.'),
+  activation: () => l10n.t('Activation inside of each feed-forward sublayer.'),
+  tiedHead: ({ facts }) => {
+    const shared = product(facts.vocabularySize, facts.hiddenSize);
+    const size = shared === undefined ? '?' : formatCount(shared);
+    return facts.tiedHead === true
+      ? l10n.t('The output head shares the embedding, which saves {0} parameters.', size)
+      : l10n.t('The output head has its own {0} parameters beside the embedding.', size);
+  },
+  normEpsilon: () => l10n.t('Added to the variance in each norm, against division by zero.'),
+  storedType: ({ totals, dtypes }) =>
+    l10n.t(
+      'Type that the weights were saved in. The files have {0}: {1}.',
+      Object.keys(dtypes).join(', '),
+      formatBytes(totals.bytes),
+    ),
+  family: ({ understood }) =>
+    understood.by === 'names'
+      ? l10n.t('Family of the model. Espalier can inspect it, but not run it.')
+      : l10n.t('Family of the model: it says how the tensors are put together.'),
+};
+
+function cacheText(bytes: number | undefined): string {
+  return bytes === undefined || bytes === 0
+    ? ''
+    : l10n.t('Each token of context keeps {0}.', formatBytes(bytes));
+}
+
+function product(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a * b;
+}
+
+function ratio(a: number | undefined, b: number | undefined): string {
+  return a === undefined || b === undefined || b === 0 ? '?' : String(Number((a / b).toFixed(2)));
+}

@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import { env, Uri } from 'vscode';
+import type { Webview } from 'vscode';
+
+/** Folder of the webviews' bundles: all that a panel may load. */
+export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dist', 'webview');
+
+/** Panels that have a bundle of their own. */
+export type PanelName = 'heatmap' | 'explorer';
+
+/** The page of a panel. It holds no data: the script asks for it. */
+export function panelHtml(
+  panel: PanelName,
+  webview: Webview,
+  extension: Uri,
+  title: string,
+): string {
+  const nonce = randomBytes(16).toString('base64');
+  // The toolkit tests one feature with an empty <style>, which takes the nonce of this <meta>.
+  const styleNonce = randomBytes(16).toString('base64');
+  const file = (name: string): string =>
+    webview.asWebviewUri(Uri.joinPath(webviewRoot(extension), name)).toString();
+  return page(
+    `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${webview.cspSource} 'nonce-${styleNonce}'; font-src ${webview.cspSource}`,
+    title,
+    `<meta property="csp-nonce" content="${styleNonce}">
+    <link rel="stylesheet" href="${file(`${panel}.css`)}">`,
+    `<script nonce="${nonce}" src="${file(`${panel}.js`)}"></script>`,
+  );
+}
+
+/** A page with a sentence: what a restored panel shows when its model is gone. */
+export function messageHtml(title: string, message: string): string {
+  return page("default-src 'none'", title, '', `<p role="alert">${escapeHtml(message)}</p>`);
+}
+
+function page(policy: string, title: string, head: string, body: string): string {
+  return `<!DOCTYPE html>
+<html lang="${escapeHtml(env.language)}">
+  <head>
+    <meta charset="utf-8">
+    <meta http-equiv="Content-Security-Policy" content="${policy}">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>${escapeHtml(title)}</title>
+    ${head}
+  </head>
+  <body>
+    ${body}
+  </body>
+</html>
+`;
+}
+
+function escapeHtml(text: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? '');
+}

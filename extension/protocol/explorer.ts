@@ -1,0 +1,53 @@
+import type { ModelComparison } from '../core/inspect/model-comparison';
+import type { ModelDescription } from '../core/inspect/model-description';
+import type { TensorStatistics } from '../core/inspect/tensor-statistics';
+
+/** Statistics of one tensor: asked for, known, or not to be had. */
+export type StatisticsState =
+  | { readonly kind: 'reading'; readonly share: number }
+  | { readonly kind: 'known'; readonly statistics: TensorStatistics }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** The comparison with another model. */
+export type ComparisonState =
+  | {
+      readonly kind: 'comparing';
+      /** Path of the other model. */
+      readonly against: string;
+      readonly weights: boolean;
+      readonly share: number;
+    }
+  | { readonly kind: 'known'; readonly comparison: ModelComparison }
+  | { readonly kind: 'failed'; readonly against: string; readonly message: string };
+
+/** What the webview keeps with `setState`, so that a serializer can bring back the same panel. */
+export interface ExplorerRestore {
+  /** Absolute path that was opened. */
+  readonly path: string;
+}
+
+/** What can be written to a file. */
+export type ExportFormat = 'json' | 'csv' | 'markdown';
+
+/** host → webview */
+export type ToExplorer =
+  | { readonly type: 'model'; readonly path: string; readonly model: ModelDescription }
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'statistics'; readonly tensor: string; readonly state: StatisticsState }
+  /** Without a state: there is none any more. */
+  | { readonly type: 'comparison'; readonly state?: ComparisonState };
+
+/** webview → host */
+export type FromExplorer =
+  | { readonly type: 'ready' }
+  /** Describe the model anew: its files may have changed. */
+  | { readonly type: 'reload' }
+  | { readonly type: 'statistics'; readonly tensor: string }
+  | { readonly type: 'export'; readonly format: ExportFormat }
+  | { readonly type: 'openHeatmap' }
+  /** Opens a file beside the weights. */
+  | { readonly type: 'openFile'; readonly name: string }
+  /** The user chooses the other model. */
+  | { readonly type: 'compare' }
+  | { readonly type: 'compareWeights' }
+  | { readonly type: 'endComparison' };

@@ -1,0 +1,185 @@
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
+import type { ComparisonState, StatisticsState, ToExplorer } from '../protocol/explorer';
+import type { InspectorRequests } from '../protocol/worker';
+import { Signal } from './signal';
+import type { WorkerClient } from './worker-client';
+import { RequestCancelled } from './worker-errors';
+
+/** What an explorer session asks of the inspector. */
+export type Inspector = Pick<WorkerClient<InspectorRequests>, 'request'>;
+
+/** One model that is looked at: its description and all that was asked about it. */
+export class ExplorerSession {
+  /** What a webview has to be told. */
+  public readonly messages = new Signal<ToExplorer>();
+
+  readonly #inspector: Inspector;
+  readonly #describeError: (error: unknown) => string;
+  readonly #statistics = new Map<string, StatisticsState>();
+  #tensors: ReadonlyMap<string, StoredTensor> = new Map();
+  #opening: Promise<void> | undefined;
+  #opened: ToExplorer | undefined;
+  #model: ModelDescription | undefined;
+  #comparison: ComparisonState | undefined;
+  #running: CancellationTokenSource | undefined;
+  readonly #alive = new CancellationTokenSource();
+
+  public constructor(
+    inspector: Inspector,
+    /** Path of a folder or file of the model. */
+    public readonly path: string,
+    describeError: (error: unknown) => string,
+  ) {
+    this.#inspector = inspector;
+    this.#describeError = describeError;
+  }
+
+  /** Undefined until it has been read, and where it cannot be. */
+  public get model(): ModelDescription | undefined {
+    return this.#model;
+  }
+
+  /** Reads the headers of the model's files, again if they were read before. */
+  public async open(): Promise<void> {
+    this.#opening = this.#read();
+    await this.#opening;
+  }
+
+  /** Resolves when the headers have been read, with or without success. */
+  public async opened(): Promise<void> {
+    await this.#opening;
+  }
+
+  /** Everything that is known, for a webview that has just been made. */
+  public snapshot(): ToExplorer[] {
+    return [
+      ...(this.#opened === undefined ? [] : [this.#opened]),
+      ...[...this.#statistics].map(([tensor, state]) => statisticsMessage(tensor, state)),
+      ...(this.#comparison === undefined ? [] : [comparisonMessage(this.#comparison)]),
+    ];
+  }
+
+  /** Reads a tensor's numbers, once. */
+  public async measure(name: string): Promise<void> {
+    const tensor = this.#tensors.get(name);
+    const known = this.#statistics.get(name);
+    if (tensor === undefined || (known !== undefined && known.kind !== 'failed')) {
+      return;
+    }
+    const set = (state: StatisticsState): void => {
+      this.#statistics.set(name, state);
+      this.#tell(statisticsMessage(name, state));
+    };
+    set({ kind: 'reading', share: 0 });
+    try {
+      const statistics = await this.#inspector.request(
+        'statistics',
+        { tensor },
+        {
+          token: this.#alive.token,
+          onProgress: ({ done, total }) => {
+            set({ kind: 'reading', share: done / Math.max(1, total) });
+          },
+        },
+      );
+      set({ kind: 'known', statistics });
+    } catch (error) {
+      set({ kind: 'failed', message: this.#describeError(error) });
+    }
+  }
+
+  /** Compares with another model; an earlier comparison ends. */
+  public async compare(against: string, weights: boolean): Promise<void> {
+    this.#running?.cancel();
+    const source = new CancellationTokenSource();
+    this.#running = source;
+    this.#setComparison({ kind: 'comparing', against, weights, share: 0 });
+    try {
+      const comparison = await this.#inspector.request(
+        'compare',
+        { model: this.path, against, weights },
+        {
+          token: source.token,
+          onProgress: ({ done, total }) => {
+            if (this.#running === source) {
+              const share = done / Math.max(1, total);
+              this.#setComparison({ kind: 'comparing', against, weights, share });
+            }
+          },
+        },
+      );
+      if (this.#running === source) {
+        this.#setComparison({ kind: 'known', comparison });
+      }
+    } catch (error) {
+      if (this.#running === source) {
+        const cancelled = error instanceof RequestCancelled;
+        const message = this.#describeError(error);
+        this.#setComparison(cancelled ? undefined : { kind: 'failed', against, message });
+      }
+    } finally {
+      if (this.#running === source) {
+        this.#running = undefined;
+      }
+      source.dispose();
+    }
+  }
+
+  /** The same comparison once more, of the weights as well. */
+  public async compareWeights(): Promise<void> {
+    if (this.#comparison?.kind === 'known') {
+      await this.compare(this.#comparison.comparison.against.path, true);
+    }
+  }
+
+  /** Takes the comparison away, or ends one that is under way. */
+  public endComparison(): void {
+    if (this.#running === undefined) {
+      this.#setComparison(undefined);
+    } else {
+      this.#running.cancel();
+    }
+  }
+
+  public dispose(): void {
+    this.#running?.cancel();
+    this.#alive.cancel();
+    this.#alive.dispose();
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const model = await this.#inspector.request('describe', { model: this.path });
+      this.#model = model;
+      this.#tensors = new Map(tensorsOf(model).map((tensor) => [tensor.name, tensor]));
+      this.#statistics.clear();
+      this.#tell((this.#opened = { type: 'model', path: this.path, model }));
+    } catch (error) {
+      this.#model = undefined;
+      this.#tell((this.#opened = { type: 'failed', message: this.#describeError(error) }));
+    }
+  }
+
+  #setComparison(state: ComparisonState | undefined): void {
+    this.#comparison = state;
+    this.#tell(comparisonMessage(state));
+  }
+
+  #tell(message: ToExplorer): void {
+    this.messages.fire(message);
+  }
+}
+
+function tensorsOf({ blocks, parts }: ModelDescription): StoredTensor[] {
+  const sublayers = blocks.flatMap((block) => block.sublayers);
+  return [...sublayers, ...parts].flatMap(({ tensors }) => tensors);
+}
+
+function statisticsMessage(tensor: string, state: StatisticsState): ToExplorer {
+  return { type: 'statistics', tensor, state };
+}
+
+function comparisonMessage(state: ComparisonState | undefined): ToExplorer {
+  return state === undefined ? { type: 'comparison' } : { type: 'comparison', state };
+}

@@ -1,0 +1,31 @@
+import { basename, dirname, extname, join } from 'node:path';
+
+/** Whether a path is that of a model in one file, which needs no folder of its own. */
+export const isModelFile = (path: string): boolean => /\.(?:gguf|onnx)$/i.test(path);
+
+/** Path that the names of what lies beside a model begin with. */
+export const modelStem = (path: string): string =>
+  isModelFile(path) ? join(dirname(path), basename(path, extname(path))) : path;
+
+/** Where the models are among files with weights: their folders, and the files that are one each. */
+export interface ModelPlaces {
+  /** Folders with .safetensors files; those with a config.json are models. */
+  readonly folders: readonly string[];
+  readonly files: readonly string[];
+}
+
+/**
+ * Sorts paths, with forward slashes, of .safetensors, .gguf and .onnx files. ONNX files beside
+ * .safetensors are another form of the same model and left out.
+ */
+export function modelPlaces(paths: readonly string[]): ModelPlaces {
+  const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+  const folders = new Set(paths.filter((path) => !isModelFile(path)).map(folderOf));
+  return {
+    folders: [...folders].sort(),
+    files: paths
+      .filter((path) => isModelFile(path))
+      .filter((path) => !/\.onnx$/i.test(path) || !folders.has(folderOf(path)))
+      .sort(),
+  };
+}

@@ -1,0 +1,78 @@
+import process from 'node:process';
+import {
+  createMessageConnection,
+  IPCMessageReader,
+  IPCMessageWriter,
+  ResponseError,
+} from 'vscode-jsonrpc/node';
+import type { CancellationToken } from 'vscode-jsonrpc/node';
+import { CancelledError } from '../core/jobs/job';
+import type { JobContext } from '../core/jobs/job';
+import type { ProfileEvent } from '../core/prune/layer-profile';
+import { UserError } from '../core/user-error';
+import { jobNotification } from '../protocol/worker';
+import type { JobEnvelope, JobNotification, Requests, WorkerErrorData } from '../protocol/worker';
+
+/** What answers each request of a child process. */
+export type Handlers<R extends Requests<R>> = {
+  readonly [M in keyof R]: (
+    request: R[M][0],
+    context: JobContext<ProfileEvent>,
+  ) => Promise<R[M][1]>;
+};
+
+/** Requests come from the host's typed client, so that their form is known. */
+type Handler = (request: unknown, context: JobContext<ProfileEvent>) => Promise<unknown>;
+
+/** Answers the process that has forked this one until it is gone. */
+export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
+  const connection = createMessageConnection(
+    new IPCMessageReader(process),
+    new IPCMessageWriter(process),
+  );
+  const contextOf = (job: number, cancellation: CancellationToken): JobContext<ProfileEvent> => {
+    const send = (message: JobNotification['message']): void => {
+      void connection.sendNotification(jobNotification, { job, message } satisfies JobNotification);
+    };
+    return {
+      cancellation,
+      progress: (progress) => {
+        send({ kind: 'progress', progress });
+      },
+      emit: (event) => {
+        send({ kind: 'event', event });
+      },
+      warn: (text) => {
+        send({ kind: 'warning', text });
+      },
+    };
+  };
+  for (const [method, handler] of Object.entries(handlers)) {
+    connection.onRequest(
+      method,
+      async ({ job, request }: JobEnvelope, token: CancellationToken) => {
+        try {
+          return await (handler as Handler)(request, contextOf(job, token));
+        } catch (error) {
+          return toResponseError(error);
+        }
+      },
+    );
+  }
+  // The editor is gone: nothing is left to work for.
+  process.once('disconnect', () => {
+    process.exit();
+  });
+  connection.listen();
+}
+
+function toResponseError(error: unknown): ResponseError<WorkerErrorData> {
+  if (error instanceof CancelledError) {
+    return new ResponseError(-32_800, error.message, { kind: 'cancelled' });
+  }
+  if (error instanceof UserError) {
+    return new ResponseError(-32_000, error.message, { kind: 'user', ...error.subject });
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new ResponseError(-32_603, text, { kind: 'internal' });
+}

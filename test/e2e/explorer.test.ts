@@ -1,0 +1,182 @@
+import { cp, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Frame, Locator } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../../scripts/lib/repository.mjs';
+import { accessibilityViolations } from './support/accessibility';
+import { THEMES } from './support/session';
+import { useSession } from './support/use-session';
+
+const fixtures = join(root, 'test', 'fixtures');
+
+describe('the model explorer', () => {
+  const session = useSession({
+    prepare: async (workspace) => {
+      await cp(join(fixtures, 'gguf', 'llama.gguf'), join(workspace, 'llama.gguf'));
+      await cp(join(fixtures, 'onnx', 'gpt2-legacy', 'model.onnx'), join(workspace, 'gpt2.onnx'));
+      await mkdir(join(workspace, 'other'));
+      await cp(join(fixtures, 'models', 'llama-tied-f16'), join(workspace, 'other'), {
+        recursive: true,
+      });
+    },
+  });
+
+  beforeAll(async () => {
+    // Until the extension is known, its files are opened as text.
+    await session().workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+  });
+
+  const explorer = async (): Promise<Frame> => session().workbench.webview('[role="treegrid"]');
+  const row = (frame: Frame, id: string): Locator => frame.locator(`tr[data-id="${id}"]`);
+
+  it('opens a weight file by a click: structure, sizes, side files', async () => {
+    const { workbench } = session();
+    await workbench.openFile('sample', 'model.safetensors');
+    const frame = await explorer();
+    await row(frame, 'block.0').waitFor();
+    await frame.getByRole('heading', { name: 'sample', level: 1 }).waitFor();
+    expect(await frame.locator('.facts').first().textContent()).toContain(
+      '12 blocks, 24 sublayers',
+    );
+    await frame.getByRole('button', { name: 'tokenizer_config.json' }).waitFor();
+    await frame.getByRole('img', { name: /parameters by kind: Feed-forward 58/ }).waitFor();
+  });
+
+  it('is walked through with the keyboard, down to a tensor’s numbers', async () => {
+    const { page } = session().workbench;
+    const frame = await explorer();
+    await row(frame, 'block.0').focus();
+    for (const key of ['ArrowRight', 'ArrowRight', 'ArrowRight', 'ArrowRight', 'ArrowDown']) {
+      await page.keyboard.press(key);
+    }
+    const name = 'model.layers.0.self_attn.q_proj.weight';
+    const tensor = row(frame, `tensor:${name}`);
+    await tensor.and(frame.locator('[aria-selected="true"]')).waitFor();
+    expect(await tensor.getAttribute('aria-level')).toBe('3');
+    await page.keyboard.press('Enter');
+    const chosen = frame.getByRole('region', { name: 'Details' });
+    await chosen.getByText('Standard deviation').waitFor();
+    expect(await chosen.locator('.statistics').textContent()).toMatch(/Numbers36,864.*Mean/);
+    expect(await chosen.locator('canvas').getAttribute('aria-label')).toMatch(/64 equal parts/);
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowLeft');
+    expect(await row(frame, 'block.0').getAttribute('aria-expanded')).toBe('false');
+  });
+
+  it('finds tensors by the words of a search', async () => {
+    const { page } = session().workbench;
+    const frame = await explorer();
+    const search = frame.getByRole('textbox', { name: 'Search by name, type or shape' });
+    await search.click();
+    await page.keyboard.type('k_proj 64x192');
+    await frame.getByText('12 of 110 tensors').waitFor();
+    await row(frame, 'tensor:model.layers.11.self_attn.k_proj.weight').waitFor();
+    expect(await frame.locator('tr[data-id*="q_proj"]').count()).toBe(0);
+    await search.press('Control+a');
+    await page.keyboard.type('no such tensor');
+    await frame.getByText('No tensor passes the search.').waitFor();
+    await search.press('Control+a');
+    await page.keyboard.press('Delete');
+    await row(frame, 'block.11').waitFor();
+  });
+
+  it('writes the list of tensors to a file', async () => {
+    const { workbench, workspace } = session();
+    const frame = await explorer();
+    await frame.getByRole('button', { name: 'Export CSV' }).click();
+    // The dialog suggests a name: what is typed before it does is taken for a part of it.
+    const input = workbench.quickInput();
+    await workbench.page.waitForFunction(
+      (field) => (field as HTMLInputElement | null)?.value.endsWith('.tensors.csv'),
+      await input.elementHandle(),
+    );
+    await input.fill(join(workspace, 'exported.csv'));
+    const accept = workbench.page
+      .locator('.quick-input-widget')
+      .getByRole('button', { name: 'OK', exact: true });
+    await expect
+      .poll(
+        async () => {
+          await accept.click({ timeout: 1000 }).catch(() => undefined);
+          return input.isVisible();
+        },
+        { interval: 1000, timeout: 20_000 },
+      )
+      .toBe(false);
+    await workbench.tab('exported.csv').waitFor();
+    const lines = (await readFile(join(workspace, 'exported.csv'), 'utf8')).trimEnd().split('\r\n');
+    expect(lines).toHaveLength(111);
+    await workbench.openFile('sample', 'model.safetensors');
+  });
+
+  it('compares with another model, weights on demand', async () => {
+    const { workbench } = session();
+    const frame = await explorer();
+    await frame.getByRole('button', { name: 'Compare with…' }).click();
+    await workbench.quickPick('other').click();
+    await frame.getByRole('heading', { name: 'Compared with other' }).waitFor();
+    await frame.getByText('hidden_size').first().waitFor();
+    await workbench.screenshot('explorer-comparison');
+    await frame.getByRole('button', { name: 'Compare Weights' }).click();
+    await frame
+      .getByText(/^Weights: |same numbers/)
+      .first()
+      .waitFor();
+    await frame.getByRole('button', { name: 'Close' }).click();
+    await frame.getByRole('heading', { name: 'Compared with other' }).waitFor({ state: 'hidden' });
+  });
+
+  it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])('is accessible: %s', async (theme) => {
+    const { workbench } = session();
+    await session().setTheme(theme);
+    const frame = await explorer();
+    await row(frame, 'block.0').click();
+    await row(frame, 'block.0.attention').waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot(`explorer-${theme}`);
+    for (const [part, name] of [
+      ['#composition-title', 'composition'],
+      ['#side-title', 'files'],
+    ] as const) {
+      await frame.locator(part).evaluate((element) => {
+        element.scrollIntoView();
+      });
+      await workbench.screenshot(`explorer-${theme}-${name}`);
+    }
+    await frame.evaluate(() => {
+      window.scrollTo(0, 0);
+    });
+    await row(frame, 'block.0').click();
+  });
+
+  it.each([
+    ['llama.gguf', 'block.0', 'blk.0.attn_q.weight'],
+    ['gpt2.onnx', 'block.0', ''],
+  ])('opens %s', async (file, block, tensor) => {
+    const { workbench } = session();
+    await session().setTheme('dark');
+    await workbench.page.keyboard.press('Escape');
+    await workbench.runCommand('View: Close All Editors');
+    await workbench.openFile(file);
+    const frame = await explorer();
+    await row(frame, block).click();
+    await row(frame, `${block}.attention`).click();
+    if (tensor !== '') await row(frame, `tensor:${tensor}`).waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot(`explorer-${file}`);
+  });
+
+  it('shows a folder, and comes back after a reload', async () => {
+    const { workbench } = session();
+    await workbench.runCommand('View: Close All Editors');
+    await workbench.explorerMenu(['other'], 'Espalier', 'Inspect Model');
+    const frame = await explorer();
+    await row(frame, 'block.1').click();
+    await row(frame, 'block.1.attention').waitFor();
+    await workbench.storageWritten();
+    await workbench.reload();
+    await row(await explorer(), 'block.1.attention').waitFor();
+  });
+});

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type { ModelDescription } from '../../extension/core/inspect/model-description';
+import type { PruneResult } from '../../extension/core/export/prune-result';
+import type { Espalier } from '../../extension/extension';
+import type { ExplorerSession } from '../../extension/services/explorer-session';
+import { activate, configure, placeFile, shortSearch, until, workspacePath } from './support';
+
+describe('Models in one file', () => {
+  let espalier: Espalier;
+  let gguf: string;
+  let onnx: string;
+
+  before(async () => {
+    espalier = await activate();
+    gguf = await placeFile(['gguf', 'llama.gguf'], 'tiny.Q4_0.gguf');
+    onnx = await placeFile(['onnx', 'gpt2-legacy', 'model.onnx'], 'tiny.onnx');
+    await configure({ ...shortSearch, 'search.level': 'block' });
+  });
+
+  after(async () => {
+    await configure({ 'search.level': undefined });
+  });
+
+  const inspect = async (path: string): Promise<ModelDescription> => {
+    const session = await vscode.commands.executeCommand<ExplorerSession | undefined>(
+      'espalier.inspectModel',
+      vscode.Uri.file(path),
+    );
+    assert.ok(session?.model);
+    return session.model;
+  };
+  const sublayersOf = ({ blocks }: ModelDescription): string[] =>
+    blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id));
+
+  it('are found in the workspace', async () => {
+    await until('the two files', () =>
+      [gguf, onnx].every((path) => espalier.folders.folders.some((place) => place.fsPath === path)),
+    );
+  });
+
+  it('are inspected', async () => {
+    const ofGguf = await inspect(gguf);
+    assert.equal(ofGguf.family, 'llama');
+    assert.ok(sublayersOf(ofGguf).includes('block.1.feedforward'));
+    assert.ok(sublayersOf(await inspect(onnx)).includes('block.1.feedforward'));
+  });
+
+  it('are profiled, and a GGUF file is pruned to one', async () => {
+    await vscode.commands.executeCommand('espalier.profileLayers', vscode.Uri.file(gguf));
+    const session = await espalier.sessions.open(gguf);
+    assert.equal(session.profilePath, workspacePath('tiny.Q4_0.layerprofile.json'));
+    assert.equal(session.profile?.rounds.length, 1);
+    assert.deepEqual(
+      session.snapshot().configPreview.lines.map(({ line }) => line),
+      ['block_count = 2', 'block_count = 1'],
+    );
+    const out = workspacePath('tiny-pruned');
+    const result = await vscode.commands.executeCommand<PruneResult>(
+      'espalier.pruneLayers',
+      vscode.Uri.file(gguf),
+      { out },
+    );
+    assert.equal(result.format, 'gguf');
+    assert.deepEqual((await readdir(out)).sort(), ['espalier.json', 'tiny.Q4_0.gguf']);
+    assert.equal((await espalier.models.summary(join(out, 'tiny.Q4_0.gguf'))).blocks, 1);
+  });
+
+  it('are refused with the reason where a single sublayer is to go', async () => {
+    const session = await espalier.sessions.open(gguf);
+    session.chooseRounds(0);
+    session.chooseMark('block.0.attention', 'removed');
+    assert.match(session.snapshot().configPreview.loadsWith, /block\.0\.attention would go alone/);
+    const out = workspacePath('torn');
+    const result = await vscode.commands.executeCommand(
+      'espalier.pruneLayers',
+      vscode.Uri.file(gguf),
+      { out },
+    );
+    assert.equal(result, undefined);
+    assert.ok(session.job.kind === 'stopped');
+    assert.match(session.job.message, /would go alone/);
+    await assert.rejects(stat(out));
+  });
+});

@@ -1,0 +1,341 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { unparse } from 'papaparse';
+import { describe, expect, it } from 'vitest';
+import type { DatasetOptions } from '../../../../extension/core/data/datasets/dataset';
+import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
+import { readNpz } from '../../../../extension/core/data/npz';
+import { UserError } from '../../../../extension/core/user-error';
+import { temporaryFolder } from '../../temporary-folder';
+
+const folder = temporaryFolder();
+const examples = join(import.meta.dirname, '../../../fixtures/examples');
+const table = (name: string): string => join(examples, 'tables', name);
+
+function file(name: string, text: string | Uint8Array): string {
+  const path = join(folder, name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+  return path;
+}
+
+describe('a table in a text', () => {
+  it('has numbers and a label in every row', async () => {
+    const path = file(
+      'iris.csv',
+      '\uFEFFwidth,length,species\n0.5,1,owl\n-2e-1, 3 ,cat\n.25,4.,owl\n\n',
+    );
+    const set = await openDataset(path);
+    expect(set).toMatchObject({
+      name: 'iris.csv',
+      size: 3,
+      featureShape: [2],
+      classNames: ['cat', 'owl'],
+    });
+    expect([...set.labels]).toEqual([1, 0, 1]);
+    expect([...set.features([1, 2])]).toEqual([-0.2, 3, 0.25, 4].map(Math.fround));
+    const chosen = await openDataset(path, {
+      features: ['length'],
+      classNames: ['owl', 'cat', 'dog'],
+    });
+    expect([...chosen.features([0, 1])]).toEqual([1, 3]);
+    expect([...chosen.labels]).toEqual([0, 1, 0]);
+  });
+
+  it('may be separated by semicolons or tabs, and have numbers for labels', async () => {
+    for (const [name, separator] of [
+      ['a.csv', ';'],
+      ['a.tsv', '\t'],
+    ] as const) {
+      const rows = ['x1,x2,y', '1,2,2', '3,4,0'].map((row) => row.replaceAll(',', separator));
+      const set = await openDataset(file(name, rows.join('\r\n')));
+      expect([...set.labels]).toEqual([2, 0]);
+      expect(set.classNames).toEqual(['0', '1', '2']);
+      expect([...set.features([0, 1])]).toEqual([1, 2, 3, 4]);
+    }
+  });
+
+  it('may have texts', async () => {
+    const path = file('texts.csv', 'text,label\n"Well, ""yes""\nand no",good\nÄh,bad\n');
+    const set = await openDataset(path);
+    expect(set.featureShape).toEqual([0]);
+    expect([0, 1].map((i) => set.text?.(i))).toEqual(['Well, "yes"\nand no', 'Äh']);
+    expect([...set.labels].map((label) => set.classNames[label])).toEqual(['good', 'bad']);
+  });
+
+  it('gives back every table that was written', async () => {
+    const cell = fc.string({ minLength: 1, unit: 'grapheme' }).filter((text) => text.trim() !== '');
+    const rows = fc.array(fc.tuple(cell, cell), { minLength: 1, maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(rows, async (pairs) => {
+        const path = file('any.csv', unparse([['text', 'label'], ...pairs]));
+        const set = await openDataset(path, {
+          classNames: [...new Set(pairs.map(([, label]) => label))],
+        });
+        expect(pairs.map((_, i) => set.text?.(i))).toEqual(pairs.map(([text]) => text));
+        expect([...set.labels].map((label) => set.classNames[label])).toEqual(
+          pairs.map(([, label]) => label),
+        );
+      }),
+    );
+  });
+
+  const faults: [string, string, DatasetOptions, RegExp][] = [
+    [
+      'a row too short',
+      'a,b,label\n1,2,x\n1,x\n',
+      {},
+      /t\.csv: row 2: It has 2 values, but there are 3 columns/,
+    ],
+    ['a row too long', 'a,label\n1,x\n1,2,x\n', {}, /row 2: It has 3 values/],
+    ['no label', 'a,label\n1,x\n2,\n', {}, /row 2, label: The label is missing/],
+    [
+      'an unknown label',
+      'a,label\n1,x\n2,z\n',
+      { classNames: ['x', 'y'] },
+      /row 2, label: The label "z" is not a class\. Known are x, y/,
+    ],
+    ['a value that is no number', 'a,label\n1,x\n?,y\n', {}, /row 2, a: "\?" is not a number/],
+    ['a value that is not finite', 'a,label\nNaN,x\n', {}, /row 1, a: "NaN" is not a number/],
+    [
+      'a number too large',
+      'a,label\n1,x\n1e99,x\n',
+      {},
+      /row 2: Number 1 of the example is Infinity/,
+    ],
+    ['a value that is missing', 'a,b,label\n1,,x\n', {}, /row 1, b: The value is missing/],
+    ['no column of labels', 'a,b\n1,2\n', {}, /No column is called label: a, b\. Say which column/],
+    [
+      'a column that is not there',
+      'a,label\n1,x\n',
+      { features: ['c'] },
+      /c: There is no such column\. Its columns are a, label/,
+    ],
+    ['two columns of one name', 'a,a,label\n1,2,x\n', {}, /Two columns are called "a"/],
+    ['no names', '1,2,3\n4,5,6\n', {}, /The first line has no names/],
+    ['no rows', 'a,label\n', {}, /There are no examples/],
+    ['nothing', '', {}, /no names of columns|No column/],
+    ['open quotation marks', 'a,label\n"1,x\n', {}, /row 1: The quotation marks do not match/],
+  ];
+  it.each(faults)('is refused with %s', async (_, text, options, message) => {
+    const path = file('t.csv', text);
+    await expect(openDataset(path, options)).rejects.toThrow(message);
+    await expect(openDataset(path, options)).rejects.toBeInstanceOf(UserError);
+  });
+
+  it('is refused when it is not UTF-8', async () => {
+    await expect(openDataset(file('latin.csv', Buffer.from([0x61, 0xe9, 0x0a])))).rejects.toThrow(
+      /not UTF-8/,
+    );
+  });
+});
+
+describe('lines of objects', () => {
+  it('have texts or features', async () => {
+    const texts = await openDataset(
+      file('t.jsonl', '{"text":"a","label":"x"}\n\n{"text":"b","label":"y"}\n'),
+    );
+    expect([texts.text?.(0), texts.text?.(1)]).toEqual(['a', 'b']);
+    expect(texts.classNames).toEqual(['x', 'y']);
+    const numbers = await openDataset(
+      file(
+        'f.jsonl',
+        '{"features":[[1,2,3],[4,5,6]],"label":1}\n{"features":[[7,8,9],[0,0.5,0]],"label":0}',
+      ),
+    );
+    expect(numbers.featureShape).toEqual([2, 3]);
+    expect([...numbers.features([1])]).toEqual([7, 8, 9, 0, 0.5, 0]);
+    expect([...numbers.labels]).toEqual([1, 0]);
+    const named = await openDataset(file('n.jsonl', '{"q":"a","c":"x"}'), {
+      text: 'q',
+      label: 'c',
+    });
+    expect(named.text?.(0)).toBe('a');
+  });
+
+  const faults: [string, string, RegExp][] = [
+    [
+      'that are not JSON',
+      '{"text":"a","label":0}\n{"text":',
+      /l\.jsonl: line 2: The line is not JSON/,
+    ],
+    ['that are no objects', '\n[1]', /line 2: The line is not an object/],
+    ['without a label', '{"text":"a"}', /line 1: label: The label is missing/],
+    ['with a list for a label', '{"text":"a","label":[1]}', /line 1: label: The label is neither/],
+    ['with an empty label', '{"text":"a","label":""}', /line 1: The label is missing/],
+    ['without a text', '{"text":"a","label":0}\n{"label":0}', /line 2: text: It must be a text/],
+    ['without features', '{"label":0}', /line 1: features: Nothing is not a number/],
+    [
+      'of other lengths',
+      '{"features":[1,2],"label":0}\n{"features":[1],"label":0}',
+      /line 2: features: There is a list of 1 where the first example has one of 2/,
+    ],
+    [
+      'of other depths',
+      '{"features":[[1],[2]],"label":0}\n{"features":[1,2],"label":0}',
+      /line 2: features: There is no list where/,
+    ],
+    [
+      'with texts for numbers',
+      '{"features":[1,"2"],"label":0}',
+      /line 1: features: "2" is not a number/,
+    ],
+    ['with lists of nothing', '{"features":[],"label":0}', /empty list/],
+    [
+      'nested too deeply',
+      `{"features":${'['.repeat(5000)}${']'.repeat(5000)},"label":0}`,
+      /nested too deeply|not JSON/,
+    ],
+    [
+      'with numbers too large',
+      '{"features":[1e99],"label":0}',
+      /row 1: Number 1 of the example is Infinity/,
+    ],
+    ['without lines', '\n', /There are no examples/],
+  ];
+  it.each(faults)('are refused %s', async (_, text, message) => {
+    const path = file('l.jsonl', text);
+    await expect(openDataset(path)).rejects.toThrow(message);
+    await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
+  });
+});
+
+describe('a Parquet table', () => {
+  it('has images and names of classes, as the library datasets saves them', async () => {
+    const set = await openDataset(table('images.parquet'));
+    expect(set).toMatchObject({
+      size: 7,
+      featureShape: [3, 6, 5],
+      classNames: ['cat', 'dog', 'owl'],
+    });
+    expect([...set.labels]).toEqual([0, 1, 2, 2, 1, 0, 0]);
+    const golden = await readNpz(join(examples, 'tables.npz'));
+    for (let i = 0; i < 7; i++) {
+      const pixels = golden.get(String(i))?.data as Uint8Array;
+      const expected = Array.from(
+        { length: 90 },
+        (_, k) => (pixels[(k % 30) * 3 + Math.floor(k / 30)] ?? 0) / 255,
+      );
+      expect([...set.features([i])]).toEqual(expected.map(Math.fround));
+    }
+  });
+
+  it('has texts, in several groups of rows', async () => {
+    const set = await openDataset(table('texts.parquet'));
+    expect(set).toMatchObject({ size: 2500, featureShape: [0], classNames: ['cat', 'dog', 'owl'] });
+    for (const i of [0, 999, 1000, 1199, 1200, 2499]) {
+      expect(set.text?.(i)).toBe(`text ${i} – é 🌳`);
+      expect(set.labels[i]).toBe(i % 3);
+    }
+  });
+
+  it.each(['none', 'snappy', 'gzip', 'brotli', 'zstd'])(
+    'has columns of numbers: %s',
+    async (name) => {
+      const set = await openDataset(table(`${name}.parquet`));
+      expect(set).toMatchObject({ size: 20, featureShape: [3], classNames: ['cat', 'owl'] });
+      expect([...set.features([3, 12])]).toEqual([0.375, 3, 0, 1.5, 12, 1]);
+      expect(set.labels[3]).toBe(0);
+      expect(set.labels[4]).toBe(1);
+    },
+  );
+
+  it('has lists of numbers', async () => {
+    const set = await openDataset(table('lists.parquet'));
+    const lists = JSON.parse(readFileSync(table('lists.json'), 'utf8')) as number[][][];
+    expect(set.featureShape).toEqual([2, 3]);
+    expect([...set.features([0, 1, 2, 3])]).toEqual(lists.flat(2));
+    expect([...set.labels]).toEqual([3, 0, 1, 1]);
+  });
+
+  it('may be in several files, by part', async () => {
+    const parts = join(folder, 'parts/data');
+    mkdirSync(parts, { recursive: true });
+    copyFileSync(table('zstd.parquet'), join(parts, 'train-00000-of-00002.parquet'));
+    copyFileSync(table('gzip.parquet'), join(parts, 'train-00001-of-00002.parquet'));
+    copyFileSync(table('none.parquet'), join(parts, 'test-00000-of-00001.parquet'));
+    const set = await openDataset(dirname(parts));
+    expect(set.size).toBe(40);
+    expect([...set.features([23])]).toEqual([0.375, 3, 0]);
+    expect((await openDataset(dirname(parts), { split: 'test' })).size).toBe(20);
+    await expect(openDataset(dirname(parts), { classNames: ['owl'] })).rejects.toThrow(
+      /row 1, species: The label "cat" is not a class/,
+    );
+    await expect(
+      openDataset(dirname(parts), { features: ['species'], label: 'c' }),
+    ).rejects.toThrow(/row 1, species: "cat" is not a number/);
+  });
+
+  const faults: [string, string, DatasetOptions, RegExp][] = [
+    [
+      'a label missing',
+      'no-label.parquet',
+      {},
+      /no-label\.parquet: row 2, label: The label is missing/,
+    ],
+    [
+      'a value missing',
+      'no-value.parquet',
+      {},
+      /row 2, a: .*is not a number\. The features are the columns a/,
+    ],
+    [
+      'an unknown compression',
+      'lz4.parquet',
+      {},
+      /lz4\.parquet: The file cannot be read: parquet unsupported compression codec/,
+    ],
+    [
+      'a column that is not there',
+      'none.parquet',
+      { label: 'z' },
+      /z: There is no such column\. Its columns are a, b, c, species/,
+    ],
+    [
+      'a label beyond the classes',
+      'texts.parquet',
+      { classNames: ['a', 'b'] },
+      /row 3, label: The label 2 is not a class/,
+    ],
+    [
+      'images of other sizes asked for',
+      'images.parquet',
+      { imageSize: { height: 0, width: 1 } },
+      /Images may have/,
+    ],
+  ];
+  it.each(faults)('is refused with %s', async (_, name, options, message) => {
+    await expect(openDataset(table(name), options)).rejects.toThrow(message);
+    await expect(openDataset(table(name), options)).rejects.toBeInstanceOf(UserError);
+  });
+
+  it.each(['snappy.parquet', 'images.parquet', 'lists.parquet'])(
+    'is refused when cut off: %s',
+    async (name) => {
+      const sound = readFileSync(table(name));
+      for (let length = 0; length < sound.length; length += 7) {
+        const path = file('cut.parquet', sound.subarray(0, length));
+        await expect(openDataset(path), `${length}`).rejects.toBeInstanceOf(UserError);
+      }
+    },
+  );
+
+  it.each(['snappy.parquet', 'zstd.parquet'])(
+    'is refused or read when its footer is damaged: %s',
+    async (name) => {
+      const sound = readFileSync(table(name));
+      const footer = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
+      for (let at = footer; at < sound.length; at += 3) {
+        const bytes = Buffer.from(sound);
+        bytes.writeUInt8(bytes.readUInt8(at) ^ 0x15, at);
+        const result = await openDataset(file('damaged.parquet', bytes)).catch(
+          (error: unknown) => error,
+        );
+        if (!(result instanceof UserError)) {
+          expect(result, `byte ${at}`).toMatchObject({ size: 20 });
+        }
+      }
+    },
+  );
+});

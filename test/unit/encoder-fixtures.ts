@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Example, ExampleValue } from '../../extension/core/models/example';
+import { openModel } from '../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
+import { floatsIn } from '../../extension/core/runtime/tensors';
+import type { GoldenArray } from './fixtures';
+
+const encodersFolder = join(import.meta.dirname, '../fixtures/encoders');
+
+export const encoderNames: readonly string[] = readdirSync(encodersFolder, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name)
+  .sort();
+
+export function encoderFixture(name: string, ...parts: readonly string[]): string {
+  return join(encodersFolder, name, ...parts);
+}
+
+type StoredInput =
+  GoldenArray | { readonly shape: readonly number[]; readonly values: readonly number[] };
+
+interface StoredGolden {
+  readonly inputs: Readonly<Record<string, StoredInput>>;
+  readonly output: GoldenArray;
+  readonly removed: readonly (GoldenArray & { readonly removed: readonly string[] })[];
+}
+
+/** Examples of a fixture, and what transformers makes of all of them, one after the other. */
+export interface EncoderGolden {
+  readonly examples: readonly Example[];
+  readonly output: Float32Array;
+  readonly removed: readonly {
+    readonly removed: readonly string[];
+    readonly output: Float32Array;
+  }[];
+}
+
+export function encoderGolden(name: string): EncoderGolden {
+  const golden = JSON.parse(
+    readFileSync(encoderFixture(name, 'golden.json'), 'utf8'),
+  ) as StoredGolden;
+  const floats = ({ file }: GoldenArray): Float32Array => {
+    const bytes = readFileSync(encoderFixture(name, file));
+    return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+  };
+  const rowOf = (input: StoredInput, row: number): ExampleValue => {
+    const [batch = 1, ...rest] = input.shape;
+    const dims = [1, ...rest];
+    if ('values' in input) {
+      const size = input.values.length / batch;
+      const values = input.values.slice(row * size, (row + 1) * size);
+      return { dtype: 'I64', dims, data: BigInt64Array.from(values, BigInt) };
+    }
+    const all = floats(input);
+    const size = all.length / batch;
+    return { dtype: 'F32', dims, data: all.slice(row * size, (row + 1) * size) };
+  };
+  const [batch = 1] = golden.output.shape;
+  const examples = Array.from({ length: batch }, (_, row) =>
+    Object.fromEntries(
+      Object.entries(golden.inputs).map(([input, stored]) => [input, rowOf(stored, row)]),
+    ),
+  );
+  return {
+    examples,
+    output: floats(golden.output),
+    removed: golden.removed.map((one) => ({ removed: one.removed, output: floats(one) })),
+  };
+}
+
+/** Output of a folder for each example with the sublayers of `removed` skipped, one after the other. */
+export async function encoderOutput(
+  path: string,
+  examples: readonly Example[],
+  removed: readonly string[] = [],
+): Promise<Float32Array> {
+  const model = await openModel(path);
+  const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
+  try {
+    const results: number[] = [];
+    for (const example of examples) {
+      let state = await executor.embed(example);
+      for (const [index, { id }] of model.summary.sublayers.entries()) {
+        [state = state] = removed.includes(id)
+          ? await executor.skip(index, [state])
+          : await executor.run(index, [state]);
+      }
+      results.push(...floatsIn(await executor.output(state)));
+    }
+    return Float32Array.from(results);
+  } finally {
+    await executor.dispose();
+  }
+}

@@ -1,0 +1,119 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DialectName } from '../../../extension/core/export/dialects';
+import { openModel } from '../../../extension/core/models/open-model';
+import { fixture, relativeError } from '../fixtures';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune } from './pruning';
+
+const folder = temporaryFolder();
+const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
+const removed = [
+  'block.1.attention',
+  'block.0.feedforward',
+  'block.2.attention',
+  'block.2.feedforward',
+];
+let model = '';
+
+beforeAll(async () => {
+  model = await makeRandomModel({ seed: 3, blocks: 4, inner: 256 });
+});
+afterAll(() => {
+  rmSync(model, { recursive: true });
+});
+
+function configOf(path: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
+}
+
+describe('a dialect', () => {
+  it.each(['auto-map', 'deci', 'zeroed', 'per-layer-config'] as const)(
+    '%s gives the logits of the source without the sublayers',
+    async (dialect) => {
+      const out = join(folder, dialect);
+      const result = await prune(model, removed, out, { dialect });
+      expect(result.verification.relativeError).toBe(0);
+      expect(result.dialect).toBe(dialect);
+      const expected = await logitsOf(model, rows, removed);
+      expect(relativeError(await logitsOf(out, rows), expected)).toBeLessThan(1e-6);
+      const keeps = dialect === 'zeroed' || dialect === 'per-layer-config';
+      expect(result.bytesAfter === result.bytesBefore).toBe(keeps);
+      expect(result.parametersAfter === result.parametersBefore).toBe(keeps);
+    },
+  );
+
+  it.each(['mixtral', 'mixtral-fused', 'phi', 'gpt-neox'])(
+    'zeroed leaves %s as it would be without the sublayers',
+    async (name) => {
+      const ids = (await openModel(fixture(name))).summary.sublayers.map(({ id }) => id);
+      const gone = [...ids.slice(1, 2), ...ids.slice(-1)];
+      const out = join(folder, `zeroed-${name}`);
+      const result = await prune(fixture(name), gone, out, { dialect: 'zeroed' });
+      expect(result.verification.relativeError).toBeLessThan(1e-6);
+    },
+  );
+
+  it('deci says block by block what is there', async () => {
+    const { model_type, intermediate_size, num_key_value_heads, block_configs } = configOf(
+      join(folder, 'deci'),
+    );
+    expect({ model_type, intermediate_size, num_key_value_heads }).toEqual({
+      model_type: 'nemotron-nas',
+      intermediate_size: null,
+      num_key_value_heads: null,
+    });
+    const blocks = block_configs as { attention: { no_op: boolean }; ffn: { no_op: boolean } }[];
+    expect(blocks.map(({ attention, ffn }) => [attention.no_op, ffn.no_op])).toEqual([
+      [false, true],
+      [true, false],
+      [false, false],
+    ]);
+    const { summary } = await openModel(join(folder, 'deci'));
+    expect(summary.absent).toEqual(['block.0.feedforward', 'block.1.attention']);
+    expect(summary.sublayers.map(({ id }) => id)).toEqual([
+      'block.0.attention',
+      'block.1.feedforward',
+      'block.2.attention',
+      'block.2.feedforward',
+    ]);
+  });
+
+  it('deci is kept when such a model is pruned again, and has no other', async () => {
+    const source = join(folder, 'deci');
+    const out = join(folder, 'deci-again');
+    const result = await prune(source, ['block.2.feedforward'], out);
+    expect(result.dialect).toBe('deci');
+    const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { dialect: 'zeroed' });
+    await expect(other).rejects.toThrow(/written as one again. Choose deci/);
+  });
+
+  it('per-layer-config names what is skipped', () => {
+    expect(configOf(join(folder, 'per-layer-config'))['per_layer_config']).toEqual({
+      0: { skip: ['mlp'] },
+      1: { skip: ['attention'] },
+      2: { skip: ['attention', 'mlp'] },
+    });
+  });
+
+  it.each<[DialectName, () => string, readonly string[], RegExp]>([
+    ['blocks', () => model, ['block.1.attention'], /single sublayers would go/],
+    ['auto-map', () => model, ['block.1.attention', 'block.1.feedforward'], /Choose blocks/],
+    ['deci', () => model, ['block.0.attention'], /first block has no attention/],
+    ['deci', () => fixture('llama-gqa-untied'), ['block.1.attention'], /multiple of 256/],
+    ['deci', () => fixture('llama-attention-bias'), ['block.1.attention'], /no biases/],
+    ['deci', () => fixture('llama-head-dim'), ['block.1.attention'], /divide the hidden size/],
+    ['deci', () => fixture('qwen3'), ['block.1.attention'], /shaped like llama, not qwen3/],
+    [
+      'zeroed',
+      () => fixture('../encoders/bert-masked'),
+      ['block.0.attention'],
+      /norms behind each sublayer/,
+    ],
+  ])('%s says beforehand what it cannot express (%#)', async (dialect, source, ids, reason) => {
+    const out = join(folder, 'refused');
+    await expect(prune(source(), ids, out, { dialect })).rejects.toThrow(reason);
+  });
+});

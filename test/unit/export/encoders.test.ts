@@ -1,0 +1,77 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { encoderFixture, encoderGolden, encoderNames, encoderOutput } from '../encoder-fixtures';
+import { relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { hashes, prune, readConfig } from './pruning';
+
+const root = temporaryFolder();
+const freshFolder = async (): Promise<string> => join(await mkdtemp(join(root, 'case-')), 'pruned');
+
+describe('pruned encoders', () => {
+  it.each(encoderNames)('of %s agree with transformers', async (name) => {
+    const source = encoderFixture(name);
+    const before = hashes(source);
+    const { examples, removed } = encoderGolden(name);
+    const { summary } = await openModel(source);
+    for (const one of removed) {
+      const out = await freshFolder();
+      const result = await prune(source, one.removed, out);
+      expect(result.verification.relativeError).toBeLessThan(1e-6);
+      const written = (await openModel(out)).summary;
+      expect(written.parameters).toBe(result.parametersAfter);
+      expect(written.sublayers).toHaveLength(summary.sublayers.length - one.removed.length);
+      expect(written.warnings).toEqual([]);
+      expect(relativeError(await encoderOutput(out, examples), one.output)).toBeLessThan(1e-4);
+      const onnx = await prune(source, one.removed, await freshFolder(), { format: 'onnx' });
+      expect(onnx.verification.relativeError).toBeLessThan(1e-5);
+      const manifest = JSON.parse(readFileSync(join(onnx.path, 'espalier.json'), 'utf8')) as {
+        result: Record<string, unknown>;
+      };
+      expect(manifest.result).toMatchObject({ keyValueCaches: [] });
+      expect(manifest.result).not.toHaveProperty('note');
+    }
+    expect(hashes(source)).toEqual(before);
+  });
+
+  it('are loaded by the class of their head', async () => {
+    const out = await freshFolder();
+    const result = await prune(encoderFixture('vit-classes'), ['block.1.attention'], out);
+    expect(result.loadsWith).toContain('AutoModelForImageClassification.from_pretrained(folder, ');
+    expect(readConfig(out)).toMatchObject({
+      model_type: 'espalier-vit',
+      architectures: ['EspalierViTForImageClassification'],
+      auto_map: {
+        AutoConfig: 'modeling_espalier.EspalierViTConfig',
+        AutoModelForImageClassification: 'modeling_espalier.EspalierViTForImageClassification',
+      },
+    });
+    const again = await freshFolder();
+    await prune(out, ['block.1.feedforward'], again);
+    expect(readConfig(again)).toEqual({
+      ...readConfig(encoderFixture('vit-classes')),
+      num_hidden_layers: 1,
+    });
+    expect(existsSync(join(again, 'modeling_espalier.py'))).toBe(false);
+  });
+
+  it('pass the stream on where the norm is behind the sum', async () => {
+    const out = await freshFolder();
+    await prune(encoderFixture('bert-plain'), ['block.0.feedforward', 'block.1.attention'], out);
+    const text = readFileSync(join(out, 'modeling_espalier.py'), 'utf8');
+    expect(text).toContain('class EspalierBertModel(BertModel):');
+    expect(text).toContain('enumerate(self.encoder.layer)');
+    const replaced = [...text.matchAll(/layer\.(\w+) = ([\w.]+)/g)].map(([, name, by]) => [
+      name,
+      by,
+    ]);
+    expect(replaced).toEqual([
+      ['attention', 'SameAttention'],
+      ['intermediate', 'nn.Identity'],
+      ['output', 'SameOutput'],
+    ]);
+  });
+});

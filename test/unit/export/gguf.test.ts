@@ -1,0 +1,256 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import type { GgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { ByteCopier } from '../../../extension/core/export/byte-copier';
+import { planGguf, writeGguf } from '../../../extension/core/export/gguf-writer';
+import { requireWritable } from '../../../extension/core/export/prune-source';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import {
+  ggufBytes,
+  listValue,
+  numberValue,
+  string,
+  textValue,
+  uint64,
+} from '../checkpoints/gguf-file';
+import type { RawTensor, RawValue } from '../checkpoints/gguf-file';
+import { fixture, relativeError } from '../fixtures';
+import { ggufFixture, ggufGolden } from '../gguf-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { hashes, logitsOf, prune, rejection } from './pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+
+const wholeBlock = (block: number): string[] => [
+  `block.${block}.attention`,
+  `block.${block}.feedforward`,
+];
+
+function bytesOf({
+  file,
+  offset,
+  length,
+}: {
+  file: string;
+  offset: number;
+  length: number;
+}): Buffer {
+  return readFileSync(file).subarray(offset, offset + length);
+}
+
+describe('a pruned GGUF file', () => {
+  it.each<[string, number[]]>([
+    ['llama', [0]],
+    ['llama', [1]],
+    ['qwen2', [0]],
+    ['gemma', [0]],
+    ['gemma2', [1]],
+    ['gemma3-pattern', [0]],
+    ['gemma3-pattern', [1]],
+  ])(
+    'of %s without blocks %j gives the logits of the source without them',
+    async (name, blocks) => {
+      const source = ggufFixture(`${name}.gguf`);
+      const { inputIds } = ggufGolden(name);
+      const before = hashes(dirname(source));
+      const removed = blocks.flatMap(wholeBlock);
+      const out = fresh();
+      const result = await prune(source, removed, out, { format: 'gguf' });
+      expect(result.verification.relativeError).toBe(0);
+      expect(result.files.map((file) => file.name)).toEqual([`${name}.gguf`, 'espalier.json']);
+      expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+      const written = join(out, `${name}.gguf`);
+      const { summary } = await openModel(written);
+      expect(summary.parameters).toBe(result.parametersAfter);
+      expect(summary.warnings).toEqual([]);
+      const expected = await logitsOf(source, inputIds, removed);
+      expect(relativeError(await logitsOf(written, inputIds), expected)).toBe(0);
+      expect(hashes(dirname(source))).toEqual(before);
+    },
+  );
+
+  it('keeps every key and tensor, byte by byte, but for the number of blocks', async () => {
+    const out = fresh();
+    await prune(ggufFixture('llama.gguf'), wholeBlock(0), out, { format: 'gguf' });
+    const source = await readGgufHeader(ggufFixture('llama.gguf'));
+    const written = await readGgufHeader(join(out, 'llama.gguf'));
+    expect(Object.keys(Object.fromEntries(written.entries))).toEqual(
+      Object.keys(Object.fromEntries(source.entries)),
+    );
+    for (const [key, entry] of source.entries) {
+      const [old, now] = [source, written].map(({ file, entries }) =>
+        bytesOf({ file, ...(entries.get(key) ?? entry) }),
+      );
+      if (key === 'llama.block_count') {
+        expect(written.metadata.get(key)).toBe(1);
+      } else {
+        expect(now, key).toEqual(old);
+      }
+    }
+    expect(written.tensors).toHaveLength(12);
+    for (const tensor of written.tensors) {
+      const name = tensor.name.replace('blk.0.', 'blk.1.');
+      const original = source.tensors.find((known) => known.name === name);
+      expect(tensor.shape, name).toEqual(original?.shape);
+      expect(original && bytesOf(tensor).equals(bytesOf(original)), name).toBe(true);
+    }
+    const text = 'Byte by byte, 12345 of them.';
+    const [before, after] = await Promise.all(
+      [ggufFixture('llama.gguf'), join(out, 'llama.gguf')].map(async (path) =>
+        (await loadTokenizer(path)).encode(text),
+      ),
+    );
+    expect(after).toEqual(before);
+  });
+
+  it('keeps the entries of the blocks that stay in lists with one for each', async () => {
+    const out = fresh();
+    await prune(ggufFixture('gemma3-pattern.gguf'), wholeBlock(0), out, { format: 'gguf' });
+    const path = join(out, 'gemma3-pattern.gguf');
+    const key = 'gemma3.attention.sliding_window_pattern';
+    const { metadata } = await readGgufHeader(path);
+    const list = metadata.get(key);
+    expect(typeof list === 'object' && (await readGgufArray(path, key, list))).toEqual([
+      true,
+      true,
+    ]);
+  });
+
+  it('is taken from a folder that holds it alone, and can be pruned again', async () => {
+    const once = fresh();
+    await prune(ggufFixture('gemma3-pattern.gguf'), wholeBlock(0), once, { format: 'gguf' });
+    const twice = fresh();
+    const result = await prune(once, wholeBlock(0), twice, { format: 'gguf' });
+    expect(result.path).toBe(twice);
+    const manifest = JSON.parse(readFileSync(join(twice, 'espalier.json'), 'utf8')) as {
+      source: { manifest?: { removed: string[] } };
+    };
+    expect(manifest.source.manifest?.removed).toEqual(wholeBlock(0));
+    const { inputIds } = ggufGolden('gemma3-pattern');
+    const removed = [...wholeBlock(0), ...wholeBlock(1)];
+    const expected = await logitsOf(ggufFixture('gemma3-pattern.gguf'), inputIds, removed);
+    expect(relativeError(await logitsOf(twice, inputIds), expected)).toBe(0);
+  });
+
+  it.each<[string, string[], object, RegExp]>([
+    [
+      'llama',
+      ['block.0.attention'],
+      { format: 'gguf' },
+      /attention and feed-forward in every block of a llama model, but block\.0\.attention would go alone.*--level block/,
+    ],
+    [
+      'llama',
+      wholeBlock(0),
+      { format: 'safetensors' },
+      /cannot be written as safetensors.*Choose gguf/,
+    ],
+    ['llama', [], { format: 'gguf' }, /would be a copy/],
+    [
+      'gemma2',
+      wholeBlock(0),
+      { format: 'gguf' },
+      /sliding_window_pattern: One block in 2 .*: block 1 would become block 0.*keep taking turns/,
+    ],
+    ['gemma3', wholeBlock(2), { format: 'gguf' }, /block 5 would become block 4/],
+  ])(
+    'of %s without %j is refused before anything is written: %j',
+    async (name, removed, more, message) => {
+      const out = fresh();
+      const error = await rejection(prune(ggufFixture(`${name}.gguf`), removed, out, more));
+      expect(error.message).toMatch(message);
+      expect(existsSync(out)).toBe(false);
+    },
+  );
+
+  it('of single sublayers is refused before a search, as is GGUF of a folder', async () => {
+    const path = ggufFixture('llama.gguf');
+    await expect(requireWritable(path, undefined, 'sublayer')).rejects.toThrow(/level sublayer/);
+    await expect(requireWritable(path, 'gguf', 'block')).resolves.toBeUndefined();
+    await expect(requireWritable(fixture('qwen3'), 'gguf', 'block')).rejects.toThrow(
+      /cannot be written as gguf.*Choose safetensors or onnx/,
+    );
+  });
+});
+
+/** A file with tensors of `lengths` bytes each, its data beginning at multiples of `alignment`. */
+async function withTensors(
+  metadata: readonly (readonly [string, RawValue])[],
+  lengths: readonly number[],
+  alignment: number,
+): Promise<GgufHeader> {
+  let offset = 0;
+  const tensors = lengths.map((length, i): RawTensor => {
+    const tensor = { name: `blk.${i}.x`, sizes: [length], type: 24, offset };
+    offset += Math.ceil(length / alignment) * alignment;
+    return tensor;
+  });
+  const small = ggufBytes(metadata, tensors, 0);
+  const header = small.subarray(0, small.length);
+  // ggufBytes pads to 32 bytes; larger alignments need more.
+  const padding = Buffer.alloc((alignment - (header.length % alignment)) % alignment);
+  const data = Buffer.from(Array.from({ length: offset }, (_, i) => (i * 7 + 1) % 251));
+  const path = `${fresh()}.gguf`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, Buffer.concat([header, padding, data]));
+  return readGgufHeader(path);
+}
+
+it('any choice of tensors comes out as it went in, whatever the alignment', async () => {
+  const alignments = fc.constantFrom(32, 64, 4096);
+  const lengths = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 6 });
+  const sizes = fc.constantFrom(4, 10);
+  await fc.assert(
+    fc.asyncProperty(
+      alignments,
+      lengths,
+      fc.infiniteStream(fc.boolean()),
+      sizes,
+      async (alignment, all, stays, type) => {
+        const blocks = all.map((_, i) => i).filter(() => stays.next().value === true);
+        const source = await withTensors(
+          [
+            ['general.architecture', textValue('x')],
+            ['general.alignment', numberValue(alignment)],
+            [
+              'x.block_count',
+              { type, bytes: type === 4 ? numberValue(all.length).bytes : uint64(all.length) },
+            ],
+            ['x.per_block', listValue(0, all.length, Buffer.from(all))],
+            ['tokens', listValue(8, all.length, Buffer.concat(all.map((n) => string(`t${n}`))))],
+            ['name', textValue('ß')],
+          ],
+          all,
+          alignment,
+        );
+        const kept = blocks.flatMap((block, i) => {
+          const tensor = source.tensors[block];
+          return tensor === undefined ? [] : [{ name: `blk.${i}.x`, tensor }];
+        });
+        const plan = await planGguf(source, blocks, kept);
+        const path = `${fresh()}.gguf`;
+        const copier = new ByteCopier(plan.bytes, unattended);
+        await writeGguf(path, plan, copier);
+        await copier.close();
+        expect(readFileSync(path)).toHaveLength(plan.bytes);
+        const written = await readGgufHeader(path);
+        expect(written.metadata.get('x.block_count')).toBe(blocks.length);
+        expect(written.metadata.get('name')).toBe('ß');
+        const list = written.metadata.get('x.per_block');
+        expect(
+          typeof list === 'object' && (await readGgufArray(path, 'x.per_block', list)),
+        ).toEqual(blocks.map((block) => all[block]));
+        expect(written.tensors.map(bytesOf)).toEqual(kept.map(({ tensor }) => bytesOf(tensor)));
+      },
+    ),
+    { numRuns: 60 },
+  );
+});

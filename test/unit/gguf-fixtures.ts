@@ -1,0 +1,26 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '../fixtures/gguf');
+
+/** Models made by make_gguf_fixtures.py. */
+export const ggufNames: readonly string[] = readdirSync(root)
+  .filter((name) => name.endsWith('.json') && !name.startsWith('tokenizer'))
+  .map((name) => name.slice(0, -'.json'.length))
+  .sort();
+
+export function ggufFixture(file: string): string {
+  return join(root, file);
+}
+
+export function ggufFloats(file: string): Float32Array {
+  return new Float32Array(Uint8Array.from(readFileSync(ggufFixture(file))).buffer);
+}
+
+/** What transformers gives with the dequantized weights. */
+export function ggufGolden(name: string): { inputIds: number[][]; logits: Float32Array } {
+  const { inputIds } = JSON.parse(readFileSync(ggufFixture(`${name}.json`), 'utf8')) as {
+    inputIds: number[][];
+  };
+  return { inputIds, logits: ggufFloats(`${name}.bin`) };
+}

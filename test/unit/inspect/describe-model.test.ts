@@ -1,0 +1,333 @@
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeModel } from '../../../extension/core/inspect/describe-model';
+import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
+import type {
+  ModelDescription,
+  StoredTensor,
+} from '../../../extension/core/inspect/model-description';
+import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
+import { openModel } from '../../../extension/core/models/open-model';
+import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
+import { encoderFixture, encoderNames } from '../encoder-fixtures';
+import { caseNames, fixture } from '../fixtures';
+import { onnxCases, onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
+
+function tensorsOf(model: ModelDescription): string[] {
+  const inBlocks = model.blocks.flatMap(({ sublayers }) => sublayers);
+  return [...inBlocks, ...model.parts].flatMap(({ tensors }) => tensors.map(({ name }) => name));
+}
+
+/** Whether a tensor is another, or one that it is a part of, such as an expert of a stack. */
+function holds({ file, offset = 0, bytes }: StoredTensor, part: LazyTensor): boolean {
+  return part.file === file && part.offset >= offset && part.offset < offset + Math.max(1, bytes);
+}
+
+/** A folder whose weights have these names and shapes, all float32. */
+function makeModel(
+  name: string,
+  shapes: Readonly<Record<string, readonly number[]>>,
+  config?: object,
+): string {
+  const path = join(folder, name);
+  mkdirSync(path);
+  let end = 0;
+  const header = Object.fromEntries(
+    Object.entries(shapes).map(([tensor, shape]) => {
+      const begin = end;
+      end += 4 * shape.reduce((product, size) => product * size, 1);
+      return [tensor, { dtype: 'F32', shape, data_offsets: [begin, end] }];
+    }),
+  );
+  writeSafetensorsFile(join(path, 'model.safetensors'), header, end);
+  if (config !== undefined) {
+    writeFileSync(join(path, 'config.json'), JSON.stringify(config));
+  }
+  return path;
+}
+
+describe('models that can be run', () => {
+  it.each(caseNames)(
+    '%s: every tensor has one place, and the sums are the model’s',
+    async (name) => {
+      const model = await describeModel(fixture(name));
+      const opened = await openModel(fixture(name));
+      const { summary } = opened;
+      const names = tensorsOf(model);
+      expect(new Set(names).size).toBe(names.length);
+      expect(names).toHaveLength(model.totals.tensors);
+      expect(model.totals.bytes).toBe(summary.bytes);
+      const sublayers = model.blocks.flatMap((block) => block.sublayers);
+      for (const [index, known] of summary.sublayers.entries()) {
+        const { flopsPerToken, kvBytesPerToken } = known;
+        const own = sublayers.find(({ id }) => id === known.id);
+        expect(own).toMatchObject({ flopsPerToken, kvBytesPerToken });
+        // Norms that parallel branches share are listed with the first of them.
+        const upTo = sublayers.slice(0, sublayers.findIndex(({ id }) => id === known.id) + 1);
+        const listed = upTo.flatMap(({ tensors }) => tensors);
+        const used = opened.sublayerTensors(index);
+        expect(used.filter((one) => !listed.some((tensor) => holds(tensor, one)))).toEqual([]);
+      }
+      expect(model.understood).toEqual({ by: 'architecture', reason: undefined });
+      expect(model.parts.map(({ part }) => part)).toContain('embedding');
+    },
+  );
+
+  it.each(caseNames)(
+    '%s: the cache from shapes is the one the architecture tells',
+    async (name) => {
+      const { blocks, dtypes } = await describeModel(fixture(name));
+      const [dtype = ''] = Object.keys(dtypes);
+      const bytes = dtype === 'F32' ? 4 : 2;
+      for (const sublayer of blocks.flatMap((block) => block.sublayers)) {
+        expect((sublayer.kvElementsPerToken ?? Number.NaN) * bytes).toBe(sublayer.kvBytesPerToken);
+      }
+    },
+  );
+
+  it.each(encoderNames)('%s: every tensor has one place, and nothing is cached', async (name) => {
+    const model = await describeModel(encoderFixture(name));
+    const { summary } = await openModel(encoderFixture(name));
+    const names = tensorsOf(model);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names).toHaveLength(model.totals.tensors);
+    const sublayers = model.blocks.flatMap((block) => block.sublayers);
+    expect(sublayers.map(({ id }) => id)).toEqual(summary.sublayers.map(({ id }) => id));
+    expect(sublayers.map(({ parameters }) => parameters)).toEqual(
+      summary.sublayers.map(({ parameters }) => parameters),
+    );
+    expect(sublayers.every(({ kvElementsPerToken }) => kvElementsPerToken === 0)).toBe(true);
+  });
+
+  it('says what a model is and what it takes', async () => {
+    const model = await describeModel(fixture('llama-gqa-untied'));
+    expect(model.facts).toMatchObject({
+      hiddenSize: 48,
+      heads: 4,
+      keyValueHeads: 2,
+      headSize: 12,
+      tiedHead: false,
+    });
+    const { parameters } = model.totals;
+    expect(model.memory).toEqual([
+      { dtype: 'float32', bytes: 4 * parameters },
+      { dtype: 'bfloat16', bytes: 2 * parameters },
+      { dtype: 'int8', bytes: parameters },
+      { dtype: 'int4', bytes: parameters / 2 },
+    ]);
+    // 4 blocks keep keys and values of 2 heads of 12.
+    const elements = 4 * 2 * 2 * 12;
+    expect(model.cache.map((row) => row.bytesPerThousandTokens)).toEqual([
+      4000 * elements,
+      2000 * elements,
+      1000 * elements,
+    ]);
+    expect(model.composition.reduce((sum, part) => sum + part.parameters, 0)).toBe(parameters);
+    expect(model.totals.activeParameters).toBe(parameters);
+    const head = model.parts.find(({ part }) => part === 'head');
+    expect(head?.flopsPerToken).toBe(2 * 48 * (model.facts.vocabularySize ?? 0));
+  });
+
+  it('a tied head costs as much as one of its own', async () => {
+    const { facts, blocks, totals } = await describeModel(fixture('qwen2'));
+    const { hiddenSize = 0, vocabularySize = 0 } = facts;
+    const inBlocks = blocks
+      .flatMap(({ sublayers }) => sublayers)
+      .reduce((sum, { flopsPerToken = 0 }) => sum + flopsPerToken, 0);
+    expect(facts.tiedHead).toBe(true);
+    expect(totals.flopsPerToken).toBe(inBlocks + 2 * hiddenSize * vocabularySize);
+  });
+
+  it('counts LoRA over the linear layers of the blocks', async () => {
+    const path = makeModel('lora', {
+      'layers.0.self_attn.q_proj.weight': [6, 4],
+      'layers.0.mlp.experts.up.weight': [3, 5, 2],
+      'layers.0.norm.weight': [4],
+      'lm_head.weight': [9, 4],
+    });
+    const { tuning, totals } = await describeModel(path);
+    const [rank8] = tuning.lora;
+    const trained = 8 * (6 + 4 + 3 * (5 + 2));
+    expect(rank8).toEqual({
+      rank: 8,
+      parameters: trained,
+      bytes: 2 * totals.parameters + 16 * trained,
+      quantizedBytes: totals.parameters / 2 + 16 * trained,
+    });
+    expect(tuning.fullBytes).toBe(16 * totals.parameters);
+  });
+});
+
+describe('GGUF files', () => {
+  it.each(['llama', 'qwen2', 'qwen3'])('%s keeps its own names in the blocks', async (name) => {
+    const model = await describeModel(join(ggufFolder, `${name}.gguf`));
+    const [attention, feedforward] = model.blocks[0]?.sublayers ?? [];
+    expect(model.understood.by).toBe('architecture');
+    expect(attention?.tensors.map((tensor) => tensor.name)).toContain('blk.0.attn_q.weight');
+    expect(feedforward?.tensors.map((tensor) => tensor.name)).toContain('blk.0.ffn_down.weight');
+    expect(model.metadata['general.architecture']).toBe(name);
+    expect(model.facts.vocabularySize).toBeGreaterThan(0);
+    expect(model.cache).toHaveLength(3);
+  });
+
+  it('of an unknown family still has its tensors, and says why it cannot be run', async () => {
+    const model = await describeModel(join(ggufFolder, 'blocks.gguf'));
+    expect(model.understood.by).toBe('names');
+    expect(model.understood.reason).toMatch(/general\.architecture: Architecture "none"/);
+    expect(tensorsOf(model)).toContain('Q6_K');
+  });
+});
+
+describe('ONNX files', () => {
+  it.each(onnxCases)('%s: every initializer has one place', async (name) => {
+    const model = await describeModel(onnxFixture(name));
+    const { summary, file } = await openOnnxModel(onnxFixture(name));
+    const names = tensorsOf(model);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.sort()).toEqual([...file.initializers.keys()].sort());
+    expect(model.totals.parameters).toBe(summary.parameters);
+    expect(model.totals.bytes).toBe(summary.bytes);
+    expect(model.graph?.operators).toEqual(summary.ops);
+  });
+
+  it('what lies in front of and behind the stream is told apart', async () => {
+    const { parts } = await describeModel(onnxFixture('gpt2-legacy'));
+    const namesOf = (kind: string): string[] =>
+      parts
+        .filter(({ part }) => part === kind)
+        .flatMap(({ tensors }) => tensors.map((t) => t.name));
+    expect(namesOf('embedding').some((name) => name.includes('wpe'))).toBe(true);
+    expect(namesOf('final-norm').every((name) => name.includes('ln_f'))).toBe(true);
+    expect(namesOf('head')).toHaveLength(1);
+  });
+});
+
+describe('models that cannot be run', () => {
+  it('are put together by the numbers in the names', async () => {
+    const path = makeModel(
+      'unknown',
+      {
+        'shared.embed.weight': [10, 4],
+        'encoder.block.0.layer.0.SelfAttention.q.weight': [4, 4],
+        'encoder.block.0.layer.1.DenseReluDense.wi.weight': [8, 4],
+        'decoder.block.10.layer.1.EncDecAttention.q.weight': [4, 4],
+        'decoder.block.2.layer.0.SelfAttention.k.weight': [4, 4],
+        'decoder.final_layer_norm.weight': [4],
+        'lm_head.weight': [10, 4],
+        strange: [2],
+      },
+      { model_type: 'surely-unknown', num_heads: 2, d_model: 4 },
+    );
+    const model = await describeModel(path);
+    expect(model).toMatchObject({ family: 'surely-unknown', understood: { by: 'names' } });
+    expect(model.understood.reason).toContain('surely-unknown');
+    expect(model.blocks.map(({ id }) => id)).toEqual([
+      'encoder.block.0',
+      'decoder.block.2',
+      'decoder.block.10',
+    ]);
+    expect(model.blocks.map(({ sublayers }) => sublayers.map(({ kind }) => kind))).toEqual([
+      ['attention', 'feedforward'],
+      ['attention'],
+      ['cross-attention'],
+    ]);
+    expect(model.parts.map(({ part, tensors }) => [part, tensors.map((t) => t.name)])).toEqual([
+      ['embedding', ['shared.embed.weight']],
+      ['final-norm', ['decoder.final_layer_norm.weight']],
+      ['head', ['lm_head.weight']],
+      ['other', ['strange']],
+    ]);
+    expect(model.facts).toMatchObject({ heads: 2, headSize: 2 });
+  });
+
+  const experts = {
+    'model.layers.0.self_attn.k_proj.weight': [4, 8],
+    'model.layers.0.self_attn.v_proj.weight': [4, 8],
+    'model.layers.0.block_sparse_moe.gate.weight': [4, 8],
+    ...Object.fromEntries(
+      [0, 1, 2, 3].map((expert) => [
+        `model.layers.0.block_sparse_moe.experts.${expert}.w1.weight`,
+        [16, 8],
+      ]),
+    ),
+  };
+
+  it('of experts, those that a token sees are counted', async () => {
+    const config = { model_type: 'unknown-moe', num_local_experts: 4, num_experts_per_tok: 2 };
+    const { totals, blocks } = await describeModel(makeModel('moe', experts, config));
+    const expert = blocks[0]?.sublayers.find(({ kind }) => kind === 'expert');
+    expect(expert?.flopsPerToken).toBe(2 * (32 + 2 * 128));
+    expect(totals.activeParameters).toBe(64 + 32 + 2 * 128);
+    expect(totals.parameters).toBe(64 + 32 + 4 * 128);
+    expect(totals.kvBytesPerToken).toBe(4 * (4 + 4));
+  });
+
+  it('what is not known is not guessed', async () => {
+    const { totals, cache } = await describeModel(makeModel('moe-unsaid', experts));
+    expect(totals.flopsPerToken).toBeUndefined();
+    expect(totals.activeParameters).toBeUndefined();
+    expect(cache.length).toBeGreaterThan(0);
+    const fused = { 'h.0.attn.c_attn.weight': [8, 24] };
+    expect((await describeModel(makeModel('fused-unsaid', fused))).cache).toEqual([]);
+  });
+});
+
+describe('what is opened', () => {
+  it('a folder, its config.json and any of its shards are the same model', async () => {
+    const path = fixture('llama-sharded');
+    const whole = await describeModel(path);
+    const shards = readdirSync(path).filter((name) => name.endsWith('.safetensors'));
+    expect(whole.files).toHaveLength(shards.length);
+    expect(shards.length).toBeGreaterThan(1);
+    for (const name of [...shards, 'config.json', 'model.safetensors.index.json']) {
+      expect(await describeModel(join(path, name))).toEqual(whole);
+    }
+  });
+
+  it('an adapter beside a model is described by itself', async () => {
+    const path = join(folder, 'with-adapter');
+    cpSync(fixture('qwen3'), path, { recursive: true });
+    const name = 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight';
+    const header = { [name]: { dtype: 'F32', shape: [2, 4], data_offsets: [0, 32] } };
+    const adapter = writeSafetensorsFile(join(path, 'adapter_model.safetensors'), header, 32);
+    const config = { peft_type: 'LORA', r: 2, target_modules: ['q_proj'] };
+    writeFileSync(join(path, 'adapter_config.json'), JSON.stringify(config));
+    const described = await describeModel(adapter);
+    expect(described).toMatchObject({ name: 'adapter_model', totals: { tensors: 1 } });
+    expect(described.blocks[0]?.sublayers[0]?.kind).toBe('attention');
+    const whole = await describeModel(path);
+    expect(whole.understood.by).toBe('architecture');
+    const side = whole.sideFiles.find((file) => file.name === 'adapter_config.json');
+    expect(side).toMatchObject({
+      role: 'adapter',
+      facts: { peft_type: 'LORA', r: '2', target_modules: '["q_proj"]' },
+    });
+  });
+
+  it('a folder that holds nothing else is its one file of weights', async () => {
+    const path = makeModel('only-weights-1.5b', { 'a.0.b': [2] });
+    expect(await describeModel(path)).toMatchObject({
+      name: 'only-weights-1.5b',
+      family: undefined,
+    });
+  });
+
+  it.each([
+    ['no-such-model', /no such file/],
+    ['empty', /config\.json/],
+  ])('%s is an error that names it', async (name, message) => {
+    mkdirSync(join(folder, 'empty'), { recursive: true });
+    await expect(describeModel(join(folder, name))).rejects.toThrow(message);
+  });
+
+  it('a damaged file is an error, not a list of what is left', async () => {
+    const path = makeModel('damaged', { 'a.0.b': [2] });
+    writeFileSync(join(path, 'model.safetensors'), Buffer.alloc(20, 255));
+    await expect(describeModel(path)).rejects.toThrow(/model\.safetensors/);
+  });
+});

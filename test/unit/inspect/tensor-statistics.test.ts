@@ -1,0 +1,161 @@
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { describeModel } from '../../../extension/core/inspect/describe-model';
+import type {
+  ModelDescription,
+  StoredTensor,
+} from '../../../extension/core/inspect/model-description';
+import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
+import type { TensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
+import { TensorReader, whyUnreadable } from '../../../extension/core/inspect/tensor-values';
+import { CancelledError } from '../../../extension/core/jobs/job';
+import { onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const fixtures = join(import.meta.dirname, '../../fixtures');
+const folder = temporaryFolder();
+const unattended = { isCancellationRequested: false };
+
+function tensorsOf({ blocks, parts }: ModelDescription): StoredTensor[] {
+  const inBlocks = blocks.flatMap(({ sublayers }) => sublayers);
+  return [...inBlocks, ...parts].flatMap(({ tensors }) => tensors);
+}
+
+/** A file that is one tensor, without a header. */
+function rawTensor(name: string, dtype: string, bytes: Buffer, elements: number) {
+  const file = join(folder, name);
+  writeFileSync(file, bytes);
+  return { name, dtype, shape: [elements], bytes: bytes.length, file, offset: 0 };
+}
+
+describe('against numpy', async () => {
+  const golden = JSON.parse(
+    readFileSync(join(fixtures, 'statistics', 'golden.json'), 'utf8'),
+  ) as Record<string, Partial<TensorStatistics>>;
+  const tensors = tensorsOf(await describeModel(join(fixtures, 'statistics', 'model.safetensors')));
+
+  it.each(Object.keys(golden))('%s', async (name) => {
+    const tensor = tensors.find((known) => known.name === name);
+    if (tensor === undefined) {
+      throw new Error(`the fixture lacks ${name}`);
+    }
+    const actual = await tensorStatistics(tensor, unattended);
+    const expected = golden[name] ?? {};
+    const exact = ['count', 'zeros', 'nan', 'infinite', 'min', 'max', 'histogram'] as const;
+    for (const field of exact) {
+      expect(actual[field], field).toEqual(expected[field]);
+    }
+    const scale = expected.standardDeviation ?? 0;
+    for (const field of ['mean', 'standardDeviation'] as const) {
+      const error = Math.abs((actual[field] ?? 0) - (expected[field] ?? 0));
+      expect(error, field).toBeLessThanOrEqual(1e-12 * Math.abs(scale));
+    }
+  });
+});
+
+describe('block formats of GGUF', async () => {
+  const { tensors } = await readGgufHeader(join(fixtures, 'gguf', 'blocks.gguf'));
+  const values = new Float32Array(
+    Uint8Array.from(readFileSync(join(fixtures, 'gguf', 'blocks.bin'))).buffer,
+  );
+
+  it.each(tensors.map(({ name }, index) => [name, index] as const))(
+    '%s is widened to the bits that the reference gives',
+    async (name, index) => {
+      const tensor = tensors[index];
+      if (tensor === undefined) {
+        throw new Error(`the fixture lacks ${name}`);
+      }
+      const read: number[] = [];
+      await TensorReader.open({ ...tensor, bytes: tensor.length }, unattended, async (reader) => {
+        for await (const chunk of reader.chunks()) {
+          read.push(...chunk);
+        }
+      });
+      const bits = (floats: Float32Array): Uint32Array => new Uint32Array(floats.slice().buffer);
+      const expected = values.slice(index * 1024, (index + 1) * 1024);
+      expect(read).toHaveLength(1024);
+      expect(bits(Float32Array.from(read))).toEqual(bits(expected));
+    },
+  );
+});
+
+describe('tensors of any size', () => {
+  it('are read in parts: the result is that of all numbers together', async () => {
+    const count = 700_001;
+    const values = Float32Array.from({ length: count }, (_, i) => Math.sin(i) * (1 + (i % 7)));
+    const tensor = rawTensor('large', 'F32', Buffer.from(values.buffer), count);
+    const heard: number[] = [];
+    const statistics = await tensorStatistics(tensor, unattended, (done) => heard.push(done));
+    const mean = values.reduce((sum, value) => sum + value, 0) / count;
+    expect(statistics.count).toBe(count);
+    expect(statistics.mean).toBeCloseTo(mean, 12);
+    expect(statistics.histogram?.counts.reduce((sum, n) => sum + n, 0)).toBe(count);
+    // Three parts, each read twice.
+    expect(heard).toHaveLength(6);
+    expect(heard.at(-1)).toBe(tensor.bytes);
+    expect([...heard].sort((a, b) => a - b)).toEqual(heard);
+  });
+
+  it('every number is counted once, in the part between whose ends it lies', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }),
+        async (numbers) => {
+          const floats = Float32Array.from(numbers);
+          const tensor = rawTensor('any', 'F32', Buffer.from(floats.buffer), floats.length);
+          const { min, max, histogram } = await tensorStatistics(tensor, unattended);
+          if (histogram === undefined) {
+            // A single value so large that float64 cannot tell the parts of a range of one around it.
+            expect(min).toBe(max);
+            expect(Math.abs(min ?? 0)).toBeGreaterThanOrEqual(2 ** 45);
+            return;
+          }
+          const { low, high, counts } = histogram;
+          expect(min).toBe(Math.min(...floats));
+          expect(max).toBe(Math.max(...floats));
+          expect(counts.every((n) => n >= 0)).toBe(true);
+          expect(counts.reduce((sum, n) => sum + n, 0)).toBe(floats.length);
+          const middle = low + (high - low) / 2;
+          const below = counts.slice(0, 32).reduce((sum, n) => sum + n, 0);
+          expect(below).toBe(floats.filter((value) => value < middle).length);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('stop when they are told to', async () => {
+    const tensor = rawTensor('stopped', 'F32', Buffer.alloc(40), 10);
+    const cancelled = { isCancellationRequested: true };
+    await expect(tensorStatistics(tensor, cancelled)).rejects.toThrow(CancelledError);
+  });
+
+  it('that became shorter are an error', async () => {
+    const tensor = rawTensor('shortened', 'F32', Buffer.alloc(40), 10);
+    truncateSync(tensor.file, 20);
+    await expect(tensorStatistics(tensor, unattended)).rejects.toThrow(/shortened.*ends before/);
+  });
+
+  it('of a type without known numbers say so', async () => {
+    const tensor = rawTensor('unknown', 'IQ2_XS', Buffer.alloc(74), 256);
+    expect(whyUnreadable(tensor)).toMatch(/IQ2_XS can be listed/);
+    await expect(tensorStatistics(tensor, unattended)).rejects.toThrow(/unknown.*IQ2_XS/);
+    expect(whyUnreadable({ ...tensor, dtype: 'F32' })).toMatch(/one after the other/);
+    expect(whyUnreadable({ ...tensor, dtype: 'Q6_K', bytes: 210 })).toBeUndefined();
+  });
+
+  it('of ONNX files are read as well', async () => {
+    const tensors = tensorsOf(await describeModel(onnxFixture('llama-legacy')));
+    const norm = tensors.find(({ name }) => name.endsWith('norm.weight'));
+    if (norm === undefined) {
+      throw new Error('the fixture lacks a norm');
+    }
+    const { count, mean } = await tensorStatistics(norm, unattended);
+    expect(count).toBe(16);
+    expect(mean).toBeGreaterThan(0);
+  });
+});

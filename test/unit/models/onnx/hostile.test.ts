@@ -1,0 +1,170 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { describe, expect, it } from 'vitest';
+import { removeFromGraph } from '../../../../extension/core/export/onnx-surgery';
+import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
+import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
+import {
+  FunctionProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+} from '../../../../extension/core/onnx/proto/onnx_pb';
+import type { FunctionProto } from '../../../../extension/core/onnx/proto/onnx_pb';
+import { UserError } from '../../../../extension/core/user-error';
+import { graph, modelBytes, rawTensor } from '../../onnx-bytes';
+import type { NodeLine } from '../../onnx-bytes';
+import { temporaryFolder } from '../../temporary-folder';
+import { attention, feedforward, norm } from './graph-lines';
+
+const path = join(temporaryFolder(), 'model.onnx');
+
+interface Opened {
+  readonly ids: readonly string[];
+  readonly error?: string;
+}
+
+/** Opens a graph from x to y and does to it what is done before weights are read. */
+async function open(
+  nodes: readonly NodeLine[],
+  functions: readonly FunctionProto[] = [],
+): Promise<Opened> {
+  const initializers = ['w', 'v', 'scale', 'bias'].map((name) => rawTensor(name, [4, 4]));
+  const bytes = modelBytes({
+    inputs: { x: ['n', 4] },
+    outputs: { y: ['n', 4] },
+    nodes,
+    initializers,
+  });
+  const model = fromBinary(ModelProtoSchema, bytes);
+  model.functions.push(...functions);
+  writeFileSync(path, toBinary(ModelProtoSchema, model));
+  const opened = await openOnnxModel(path);
+  await removeFromGraph(opened, new Set(opened.branches.keys()));
+  const ids = opened.summary.sublayers.map(({ id }) => id);
+  try {
+    const layered = await OnnxLayeredModel.open(path);
+    for (const index of ids.keys()) {
+      layered.sublayer(index).part.build();
+    }
+    return { ids };
+  } catch (error) {
+    if (error instanceof UserError) {
+      return { ids, error: error.message };
+    }
+    throw error;
+  }
+}
+
+/** h0 → h1 → … by one line each. */
+const chain = (length: number, line: (from: string, to: string) => NodeLine): NodeLine[] =>
+  Array.from({ length }, (_, i) => line(`h${i}`, `h${i + 1}`));
+const start: NodeLine = ['Identity', ['x'], ['h0']];
+
+describe('a graph that is large or strange', { timeout: 120_000 }, () => {
+  it('of 20 000 nodes in a row opens', async () => {
+    const nodes = chain(20_000, (from, to) => ['Tanh', [from], [to]]);
+    expect(await open([start, ...nodes, ['Identity', ['h20000'], ['y']]])).toMatchObject({
+      ids: [],
+    });
+  });
+
+  it('behind a branch, without types, opens', async () => {
+    const nodes = chain(20_000, (from, to) => ['Tanh', [from], [to]]);
+    const branch = feedforward('0.', 'h20000', 'f');
+    const sum: NodeLine[] = [...branch, ['Add', ['h20000', 'f'], ['y']]];
+    expect(await open([start, ...nodes, ...sum])).toEqual({ ids: ['block.0.feedforward'] });
+  });
+
+  it('whose weights go through 20 000 nodes opens', async () => {
+    const weights = chain(20_000, (from, to) => ['Identity', [from], [to]]);
+    const nodes: NodeLine[] = [
+      ['Identity', ['w'], ['h0']],
+      ...weights,
+      ['MatMul', ['x', 'h20000'], ['a']],
+      ['Relu', ['a'], ['b']],
+      ['MatMul', ['b', 'v'], ['f']],
+      ['Add', ['x', 'f'], ['y']],
+    ];
+    expect(await open(nodes)).toEqual({ ids: ['block.0.feedforward'] });
+  });
+
+  it('with a node of 200 000 inputs opens', async () => {
+    const many = Array.from({ length: 200_000 }, () => 'x');
+    const nodes: NodeLine[] = [
+      ['Concat', many, ['wide'], { axis: 1 }],
+      ...feedforward('0.', 'wide', 'f'),
+      ['Add', ['wide', 'f'], ['y']],
+    ];
+    expect(await open(nodes)).toEqual({ ids: ['block.0.feedforward'] });
+  });
+
+  it('of 200 blocks has all of their branches', async () => {
+    const nodes = Array.from({ length: 200 }, (_, i): NodeLine[] => [
+      norm(`h${2 * i}`, `n${2 * i}`),
+      ...attention(`${i}.a.`, `n${2 * i}`, `f${2 * i}`),
+      ['Add', [`h${2 * i}`, `f${2 * i}`], [`h${2 * i + 1}`]],
+      norm(`h${2 * i + 1}`, `n${2 * i + 1}`),
+      ...feedforward(`${i}.f.`, `n${2 * i + 1}`, `f${2 * i + 1}`),
+      ['Add', [`h${2 * i + 1}`, `f${2 * i + 1}`], [`h${2 * i + 2}`]],
+    ]).flat();
+    const { ids } = await open([start, ...nodes, ['Identity', ['h400'], ['y']]]);
+    expect(ids).toHaveLength(400);
+    expect(ids.at(-1)).toBe('block.199.feedforward');
+  });
+
+  it('in which everything is added to everything is given up', async () => {
+    const nodes = chain(20_000, (from, to) => ['Dense', [from], [to]]).flatMap(
+      ([, [from = ''], [to = '']]): NodeLine[] => [
+        ['MatMul', [from, 'w'], [`${to}m`]],
+        ['Add', ['x', `${to}m`], [to]],
+      ],
+    );
+    const opening = open([start, ...nodes, ['Identity', ['h20000'], ['y']]]);
+    await expect(opening).rejects.toThrow(/model\.onnx: .*added to each other in too many ways/);
+    await expect(opening).rejects.toBeInstanceOf(UserError);
+  });
+
+  it('whose functions call each other 20 000 deep, and themselves, opens', async () => {
+    const count = 20_000;
+    const functions = Array.from({ length: count }, (_, i) =>
+      create(FunctionProtoSchema, {
+        name: `F${i}`,
+        domain: 'local',
+        input: ['a'],
+        output: ['b'],
+        node: [
+          create(NodeProtoSchema, {
+            opType: i + 1 < count ? `F${i + 1}` : 'F0',
+            domain: 'local',
+            input: ['a'],
+            output: ['b'],
+          }),
+        ],
+      }),
+    );
+    const nodes: NodeLine[] = [
+      ['MatMul', ['x', 'w'], ['a']],
+      ['local:F0', ['a'], ['f']],
+      ['Add', ['x', 'f'], ['y']],
+    ];
+    expect(await open(nodes, functions)).toEqual({ ids: ['block.0.other'] });
+  });
+
+  it('with graphs inside that read what lies around them, by the same names, opens', async () => {
+    const inner = (tag: string): ReturnType<typeof graph> =>
+      graph({
+        inputs: {},
+        outputs: { y: ['n', 4] },
+        nodes: [...feedforward(tag, 'x', 'f'), ['Add', ['x', 'f'], ['y']]],
+      });
+    const branches = { then_branch: inner('0.'), else_branch: inner('1.') };
+    const { ids, error } = await open([['If', ['c'], ['y'], branches]]);
+    expect(ids).toEqual([]);
+    expect(error ?? '').toBe('');
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings[0]).toMatch(
+      /inside of then_branch of If y \(1 branches\) and else_branch of If y \(1 branches\)/,
+    );
+  });
+});

@@ -1,0 +1,269 @@
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { describeQuantization } from '../../../extension/core/models/quantization';
+import type { UserError } from '../../../extension/core/user-error';
+import { hashes, logitsOf, prune, readConfig, rejection } from '../export/pruning';
+import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
+import { relativeError } from '../fixtures';
+import { quantizedFixture, quantizedGolden, runnableCases } from '../quantized-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = temporaryFolder();
+let copies = 0;
+
+/** A copy of a fixture with these fields of `quantization_config`, or without it. */
+function withFields(name: string, fields: Readonly<Record<string, unknown>> | undefined): string {
+  const folder = join(root, `${copies++}`);
+  cpSync(quantizedFixture(name), folder, { recursive: true });
+  const path = join(folder, 'config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  const { quantization_config: old, ...rest } = config;
+  const changed =
+    fields === undefined
+      ? rest
+      : { ...rest, quantization_config: { ...(old as object), ...fields } };
+  writeFileSync(path, JSON.stringify(changed));
+  return folder;
+}
+
+/** A copy of a fixture with parts of the weights' header replaced by others as long. */
+function withHeader(name: string, from: string, to: string): string {
+  const folder = withFields(name, {});
+  const path = join(folder, 'model.safetensors');
+  const bytes = readFileSync(path);
+  const end = 8 + Number(bytes.readBigUInt64LE());
+  const header = bytes.toString('latin1', 8, end).replace(from, to);
+  expect(header.length).toBe(end - 8);
+  bytes.write(header, 8, 'latin1');
+  writeFileSync(path, bytes);
+  return folder;
+}
+
+type Layer = Readonly<Record<string, readonly [dtype: string, shape: readonly number[]]>>;
+
+/** A checkpoint like that of a fixture, one block of zeros, whose linear layers hold `layer(out, in)`. */
+function zeros(
+  name: string,
+  fields: Readonly<Record<string, unknown>>,
+  layer: (out: number, input: number) => Layer,
+): string {
+  const folder = withFields(name, fields);
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, num_hidden_layers: 1 }));
+  const linears: readonly [string, number, number][] = [
+    ['self_attn.q_proj', 64, 64],
+    ['self_attn.k_proj', 32, 64],
+    ['self_attn.v_proj', 32, 64],
+    ['self_attn.o_proj', 64, 64],
+    ['mlp.gate_proj', 96, 64],
+    ['mlp.up_proj', 96, 64],
+    ['mlp.down_proj', 64, 96],
+  ];
+  const tensors: Layer = {
+    'lm_head.weight': ['F16', [64, 64]],
+    'model.embed_tokens.weight': ['F16', [64, 64]],
+    'model.norm.weight': ['F16', [64]],
+    'model.layers.0.input_layernorm.weight': ['F16', [64]],
+    'model.layers.0.post_attention_layernorm.weight': ['F16', [64]],
+    ...Object.fromEntries(
+      linears.flatMap(([linear, out, input]) =>
+        Object.entries(layer(out, input)).map(([part, tensor]) => [
+          `model.layers.0.${linear}.${part}`,
+          tensor,
+        ]),
+      ),
+    ),
+  };
+  let end = 0;
+  const header = Object.fromEntries(
+    Object.entries(tensors).map(([key, [dtype, shape]]) => {
+      const begin = end;
+      end += shape.reduce((product, size) => product * size, dtype === 'F16' ? 2 : 4);
+      return [key, { dtype, shape, data_offsets: [begin, end] }];
+    }),
+  );
+  writeSafetensorsFile(join(folder, 'model.safetensors'), header, end);
+  return folder;
+}
+
+async function refusal(path: string): Promise<UserError> {
+  return rejection(openModel(path));
+}
+
+describe('a model quantized by GPTQ or AWQ', () => {
+  it.each(runnableCases)('%s agrees with transformers on the dequantized weights', async (name) => {
+    const { inputIds, logits } = quantizedGolden(name);
+    const actual = await logitsOf(quantizedFixture(name), inputIds);
+    expect(relativeError(actual, logits)).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    ['gptq-4-act-order', 'gptq, 4 bits, groups of 32', 4],
+    ['gptq-8-v2', 'gptq (gptq_v2), 8 bits', 8],
+    ['gptq-2-no-index', 'gptq, 2 bits, groups of 32', 2],
+    ['awq', 'awq (gemm), 4 bits, groups of 32', 4],
+  ])('%s is summarized with its logical parameters and stored bytes', async (name, text, bits) => {
+    const { summary } = await openModel(quantizedFixture(name));
+    const { quantization, sublayers, warnings, dtypes, bytes } = summary;
+    expect(quantization && describeQuantization(quantization)).toBe(`${text}, run as float32`);
+    expect(quantization?.refusal).toBeUndefined();
+    expect(warnings).toEqual([]);
+    expect(Object.keys(dtypes).sort()).toEqual(['F16', 'I32']);
+    const [attention] = sublayers;
+    const biases = name === 'gptq-8-v2' ? 128 : 0;
+    const weights = 64 * (64 + 32 + 32 + 64);
+    expect(attention?.parameters).toBe(weights + biases + 64);
+    expect(attention?.flopsPerToken).toBe(2 * weights);
+    const packedBytes = (weights * bits) / 8;
+    expect(attention?.bytes).toBeGreaterThan(packedBytes);
+    expect(attention?.bytes).toBeLessThan(packedBytes + 4000);
+    const total = Object.values(dtypes).reduce((sum, value) => sum + value, 0);
+    expect(bytes).toBe(total);
+  });
+
+  it('is refused with the field where it does not say how it is quantized', async () => {
+    expect((await refusal(withFields('awq', undefined))).message).toMatch(
+      /quantization_config: The weights are quantized \(.*qweight\), but the field is missing.*quant_config\.json/,
+    );
+    expect((await refusal(withFields('awq', { quant_method: 'squeeze' }))).message).toMatch(
+      /quant_method: .*not known \(squeeze\).*original weights.*gptq, awq/,
+    );
+    expect((await refusal(withFields('gptq-8-v2', { is_marlin_format: true }))).message).toMatch(
+      /qweight: How gptq stores weights in the form marlin is not known/,
+    );
+  });
+
+  it.each([
+    ['q_proj.qzeros', 'q_proj.qzerox', /q_proj\.\w+: There is no qzeros beside it/],
+    ['q_proj.g_idx":{"dtype":"I32"', 'q_proj.g_idx":{"dtype":"F32"', /g_idx: It is F32 \[64\]/],
+  ])('is refused when its tensors do not fit: %s', async (from, to, message) => {
+    expect((await refusal(withHeader('gptq-4-act-order', from, to))).message).toMatch(message);
+  });
+});
+
+describe('a form that is inspected only', () => {
+  const inspected: readonly [name: string, path: string, text: string, dtypes: string[]][] = [
+    ['bnb-nf4', quantizedFixture('bnb-nf4'), 'bitsandbytes (nf4), 4 bits', ['F16', 'F32', 'U8']],
+    [
+      'bnb-int8',
+      quantizedFixture('bnb-int8'),
+      'bitsandbytes (int8), 8 bits',
+      ['F16', 'F32', 'I8', 'U8'],
+    ],
+    [
+      'compressed-int4',
+      quantizedFixture('compressed-int4'),
+      'compressed-tensors (pack-quantized), 4 bits, groups of 32',
+      ['F16', 'I32', 'I64'],
+    ],
+    [
+      'compressed-fp8',
+      quantizedFixture('compressed-fp8'),
+      'compressed-tensors (float-quantized), 8 bits',
+      ['F16', 'F8_E4M3'],
+    ],
+    ['fp8', quantizedFixture('fp8'), 'fp8 (e4m3), 8 bits', ['F16', 'F32', 'F8_E4M3']],
+    [
+      'gptq of 3 bits',
+      zeros('gptq-4-act-order', { bits: 3 }, (out, input) => ({
+        qweight: ['I32', [(input * 3) / 32, out]],
+        qzeros: ['I32', [input / 32, (out * 3) / 32]],
+        scales: ['F16', [input / 32, out]],
+        g_idx: ['I32', [input]],
+      })),
+      'gptq, 3 bits, groups of 32',
+      ['F16', 'I32'],
+    ],
+    [
+      'awq in the form gemv',
+      zeros('awq', { version: 'GEMV' }, (out, input) => ({
+        qweight: ['I32', [out, input / 8]],
+        qzeros: ['I32', [out, 1]],
+        scales: ['F16', [out, 8]],
+      })),
+      'awq (gemv), 4 bits, groups of 32',
+      ['F16', 'I32'],
+    ],
+  ];
+
+  it.each(inspected)(
+    '%s is listed, and refused with the remedy when it is to run',
+    async (_, path, text, dtypes) => {
+      const model = await openModel(path);
+      const { quantization, sublayers, warnings } = model.summary;
+      expect(quantization && describeQuantization(quantization)).toBe(`${text}, inspection only`);
+      expect(Object.keys(model.summary.dtypes).sort()).toEqual(dtypes);
+      expect(sublayers.map(({ parameters }) => parameters)).toEqual([
+        64 * (64 + 32 + 32 + 64) + 64,
+        3 * 64 * 96 + 64,
+      ]);
+      expect(warnings).toEqual([expect.stringMatching(/can be inspected, but not run/)]);
+      expect(() => {
+        model.requireRunnable();
+      }).toThrow(/quantization_config: Weights quantized by .* not run.* Use the original weights/);
+    },
+  );
+
+  it('is not pruned, and nothing is left behind', async () => {
+    const out = join(root, 'refused');
+    const error = await rejection(prune(quantizedFixture('bnb-nf4'), ['block.0.attention'], out));
+    expect(error.message).toMatch(/quantization_config: Weights quantized by bitsandbytes/);
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe('pruning a model quantized by GPTQ or AWQ', () => {
+  it.each(runnableCases)(
+    '%s copies the packed tensors, whole blocks or sublayers',
+    async (name) => {
+      const source = quantizedFixture(name);
+      const { inputIds } = quantizedGolden(name);
+      const before = hashes(source);
+      for (const removed of [
+        ['block.0.attention', 'block.0.feedforward'],
+        ['block.0.attention', 'block.1.feedforward'],
+      ]) {
+        const out = join(root, `${copies++}`);
+        const result = await prune(source, removed, out);
+        expect(result.verification.relativeError).toBeLessThan(1e-6);
+        const { summary } = await openModel(out);
+        expect(summary.parameters).toBe(result.parametersAfter);
+        expect(summary.quantization?.bits).toBe(
+          (await openModel(source)).summary.quantization?.bits,
+        );
+        expect(summary.warnings).toEqual([]);
+        const expected = await logitsOf(source, inputIds, removed);
+        expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+      }
+      expect(hashes(source)).toEqual(before);
+    },
+  );
+
+  it('renumbers the blocks that quantization_config names', async () => {
+    const out = join(root, `${copies++}`);
+    await prune(quantizedFixture('awq'), ['block.0.attention', 'block.0.feedforward'], out);
+    expect(readConfig(out)).toMatchObject({
+      quantization_config: { modules_to_not_convert: ['model.layers.0.mlp', 'lm_head'] },
+    });
+  });
+
+  it('is refused where rules of GPTQModel name blocks by number', async () => {
+    const folder = withFields('gptq-8-v2', { dynamic: { '+:.*\\.1\\..*': { bits: 8 } } });
+    const removed = ['block.0.attention', 'block.0.feedforward'];
+    const error = await rejection(prune(folder, removed, join(root, 'dynamic')));
+    expect(error.message).toMatch(/config\.json: quantization_config\.dynamic: .*by number/);
+  });
+
+  it.each(['gptq-4-act-order', 'awq'])('%s as ONNX keeps the numbers packed', async (name) => {
+    const out = join(root, `${copies++}`);
+    const result = await prune(quantizedFixture(name), ['block.0.attention'], out, {
+      format: 'onnx',
+    });
+    expect(result.verification.relativeError).toBeLessThan(1e-4);
+    const data = result.files.find((file) => file.name === 'model.onnx_data');
+    expect(data?.bytes).toBeGreaterThan(0);
+    expect(data?.bytes).toBeLessThan(result.bytesBefore);
+  });
+});

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { compareModels } from '../../../extension/core/inspect/compare-models';
+import { describeModel } from '../../../extension/core/inspect/describe-model';
+import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { ToExplorer } from '../../../extension/protocol/explorer';
+import type { InspectorRequests } from '../../../extension/protocol/worker';
+import { ExplorerSession } from '../../../extension/services/explorer-session';
+import type { Inspector } from '../../../extension/services/explorer-session';
+import { RequestCancelled } from '../../../extension/services/worker-errors';
+import { fixture } from '../fixtures';
+
+const model = fixture('llama-gqa-untied');
+
+/** The inspector's work in this process. `gate` holds back comparisons until it is resolved. */
+function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
+  const asked: string[] = [];
+  const work: {
+    [M in keyof InspectorRequests]: (
+      request: InspectorRequests[M][0],
+      token: { readonly isCancellationRequested: boolean },
+    ) => Promise<InspectorRequests[M][1]>;
+  } = {
+    describe: async (request) => describeModel(request.model),
+    statistics: async (request, token) => tensorStatistics(request.tensor, token),
+    compare: async (request, token) => {
+      await Promise.race([gate, cancelled(token)]);
+      return compareModels(request, { ...unattended, cancellation: token });
+    },
+  };
+  const inspector: Inspector = {
+    request: async (method, request, watch) => {
+      asked.push(method);
+      try {
+        return await work[method](request, watch?.token ?? { isCancellationRequested: false });
+      } catch (error) {
+        throw error instanceof CancelledError ? new RequestCancelled() : error;
+      }
+    },
+  };
+  return { inspector, asked };
+}
+
+async function cancelled(token: { readonly isCancellationRequested: boolean }): Promise<void> {
+  while (!token.isCancellationRequested) {
+    await sleep(2);
+  }
+}
+
+describe('a session of the explorer', () => {
+  const sessions: ExplorerSession[] = [];
+  const start = (path: string, gate?: Promise<void>) => {
+    const { inspector, asked } = inspectorInProcess(gate);
+    const session = new ExplorerSession(inspector, path, (error) => String(error));
+    const heard: ToExplorer[] = [];
+    session.messages.listen((message) => heard.push(message));
+    sessions.push(session);
+    return { session, heard, asked };
+  };
+  afterEach(() => {
+    for (const session of sessions.splice(0)) {
+      session.dispose();
+    }
+  });
+
+  it('tells the structure first, and all of it again to a new webview', async () => {
+    const { session, heard } = start(model);
+    expect(session.snapshot()).toEqual([]);
+    await session.open();
+    expect(heard.map(({ type }) => type)).toEqual(['model']);
+    expect(session.model?.blocks).toHaveLength(4);
+    await session.measure('model.norm.weight');
+    await session.compare(fixture('qwen3'), false);
+    expect(session.snapshot().map(({ type }) => type)).toEqual([
+      'model',
+      'statistics',
+      'comparison',
+    ]);
+  });
+
+  it('says why a model cannot be opened, and tries again', async () => {
+    const { session, heard } = start('no-such-model');
+    await session.open();
+    await session.open();
+    expect(heard.map(({ type }) => type)).toEqual(['failed', 'failed']);
+    expect(session.model).toBeUndefined();
+    expect(session.snapshot()).toHaveLength(1);
+  });
+
+  it('reads each tensor once, and none that the model does not have', async () => {
+    const { session, heard, asked } = start(model);
+    await session.open();
+    await Promise.all([
+      session.measure('model.norm.weight'),
+      session.measure('model.norm.weight'),
+      session.measure('../../etc/passwd'),
+    ]);
+    await session.measure('model.norm.weight');
+    expect(asked.filter((method) => method === 'statistics')).toHaveLength(1);
+    const states = heard.flatMap((message) =>
+      message.type === 'statistics' ? [message.state] : [],
+    );
+    expect(states.map(({ kind }) => kind)).toEqual(['reading', 'known']);
+  });
+
+  it('compares, then the weights too', async () => {
+    const { session } = start(model);
+    await session.open();
+    await session.compareWeights();
+    expect(session.snapshot()).toHaveLength(1);
+    await session.compare(model, false);
+    await session.compareWeights();
+    const message = session.snapshot().at(-1);
+    const state = message?.type === 'comparison' ? message.state : undefined;
+    expect(state?.kind === 'known' && state.comparison.weights?.equal).toBeGreaterThan(0);
+    session.endComparison();
+    expect(session.snapshot().map(({ type }) => type)).toEqual(['model']);
+  });
+
+  it('a comparison that is ended leaves nothing; one that is replaced does not come back', async () => {
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const { session } = start(model, gate);
+    await session.open();
+    const ended = session.compare(model, true);
+    session.endComparison();
+    await ended;
+    expect(session.snapshot().map(({ type }) => type)).toEqual(['model']);
+    const first = session.compare(fixture('qwen3'), true);
+    const second = session.compare(fixture('gpt2'), false);
+    open();
+    await Promise.all([first, second]);
+    const message = session.snapshot().at(-1);
+    const state = message?.type === 'comparison' ? message.state : undefined;
+    expect(state?.kind === 'known' && state.comparison.against.name).toBe('gpt2');
+  });
+
+  it('says why a comparison failed', async () => {
+    const { session } = start(model);
+    await session.open();
+    await session.compare('no-such-model', false);
+    const message = session.snapshot().at(-1);
+    expect(message).toMatchObject({
+      type: 'comparison',
+      state: { kind: 'failed', against: 'no-such-model' },
+    });
+  });
+});

@@ -1,0 +1,52 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { previewPrunedFile } from '../../../extension/core/export/preview-file';
+import { openModel } from '../../../extension/core/models/open-model';
+import { planPathOf, profilePathOf } from '../../../extension/services/documents';
+import { isModelFile, modelPlaces } from '../../../extension/services/model-file';
+import { ggufFixture } from '../gguf-fixtures';
+import { onnxFixture } from '../onnx-fixtures';
+
+describe('a model in one file', () => {
+  it('is told by its ending, and what lies beside it is named without that', () => {
+    expect(['a.gguf', 'A.GGUF', 'b/model.onnx'].every(isModelFile)).toBe(true);
+    expect(['a', 'a.safetensors', 'gguf', 'model.onnx_data'].some(isModelFile)).toBe(false);
+    expect(profilePathOf(join('m', 'tiny.Q4_0.gguf'))).toBe(
+      join('m', 'tiny.Q4_0.layerprofile.json'),
+    );
+    expect(planPathOf(join('m', 'v1.5'))).toBe(join('m', 'v1.5.pruneplan.json'));
+  });
+
+  it('is found among the files of a workspace, but not as another form of a folder', () => {
+    const places = modelPlaces([
+      '/w/b/model-00001-of-00002.safetensors',
+      '/w/b/model-00002-of-00002.safetensors',
+      '/w/b/model.onnx',
+      '/w/b/b.gguf',
+      '/w/c/onnx/model.onnx',
+      '/w/a.gguf',
+    ]);
+    expect(places).toEqual({
+      folders: ['/w/b'],
+      files: ['/w/a.gguf', '/w/b/b.gguf', '/w/c/onnx/model.onnx'],
+    });
+  });
+
+  it('shows what a removal changes, or why it cannot be', async () => {
+    const { summary } = await openModel(ggufFixture('llama.gguf'));
+    const block = ['block.1.attention', 'block.1.feedforward'];
+    expect(previewPrunedFile(block, summary)).toEqual({
+      before: 'block_count = 2\n',
+      after: 'block_count = 1\n',
+      loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 blocks.',
+    });
+    expect(() => previewPrunedFile(['block.1.attention'], summary)).toThrow(
+      /block\.1\.attention would go alone/,
+    );
+    const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
+    const [first] = onnx.sublayers;
+    const preview = previewPrunedFile(first === undefined ? [] : [first.id], onnx);
+    expect(preview.loadsWith).toMatch(/^ONNX Runtime: model\.onnx with model\.onnx_data/);
+    expect(preview.after).toBe(preview.before);
+  });
+});

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { histogramRows, histogramSummary } from '../../../webview/explorer/histogram';
+import { allNodes, treeOf, visibleRows } from '../../../webview/explorer/tree-model';
+import type { ModelDescription, StoredTensor } from '../../../webview/explorer/types';
+import { viewFrom } from '../../../webview/explorer/view-state';
+
+function tensor(name: string, shape: readonly number[], dtype = 'F16'): StoredTensor {
+  const parameters = shape.reduce((product, size) => product * size, 1);
+  return { name, dtype, shape, parameters, bytes: 2 * parameters, file: '/w', offset: 8 };
+}
+
+const costs = { flopsPerToken: 10, kvBytesPerToken: 4, kvElementsPerToken: 2 };
+
+function block(index: number): ModelDescription['blocks'][number] {
+  const sublayer = (kind: 'attention' | 'feedforward', tensors: readonly StoredTensor[]) => ({
+    ...{ id: `block.${index}.${kind}`, kind, parameters: 24, bytes: 48, tensors },
+    ...costs,
+  });
+  const at = `model.layers.${index}`;
+  return {
+    ...{ id: `block.${index}`, index, parameters: 48, bytes: 96 },
+    sublayers: [
+      sublayer('attention', [
+        tensor(`${at}.self_attn.q_proj.weight`, [4, 4]),
+        tensor(`${at}.self_attn.k_proj.weight`, [2, 4]),
+      ]),
+      sublayer('feedforward', [tensor(`${at}.mlp.up_proj.weight`, [6, 4], 'F32')]),
+    ],
+  };
+}
+
+const part = (name: 'embedding' | 'head', own: StoredTensor) => ({
+  ...{ part: name, parameters: own.parameters, bytes: own.bytes, flopsPerToken: 0 },
+  tensors: [own],
+});
+
+const model: Pick<ModelDescription, 'blocks' | 'parts'> = {
+  blocks: [block(0), block(1)],
+  parts: [
+    part('head', tensor('lm_head.weight', [9, 4])),
+    part('embedding', tensor('model.embed_tokens.weight', [9, 4])),
+  ],
+};
+
+const tree = treeOf(model as ModelDescription);
+const labelsOf = (expanded: readonly string[], query = ''): string[] =>
+  visibleRows(tree, new Set(expanded), query).map(({ node }) => node.label);
+
+describe('the tree', () => {
+  it('begins with the embedding and goes on in the order of the model', () => {
+    expect(labelsOf([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'Output head']);
+  });
+
+  it('opens blocks and sublayers', () => {
+    expect(labelsOf(['block.0', 'block.0.attention'])).toEqual([
+      ...['Embedding', 'Block 0', 'Attention', 'self_attn.q_proj.weight'],
+      ...['self_attn.k_proj.weight', 'Feed-forward', 'Block 1', 'Output head'],
+    ]);
+  });
+
+  it('a row knows its level, its place and those beside it', () => {
+    const rows = visibleRows(tree, new Set(['block.0']), '');
+    const found = rows.find(({ node }) => node.id === 'block.0.feedforward');
+    expect(found).toMatchObject({ position: 2, siblings: 2, expanded: false });
+    expect(found?.node.level).toBe(2);
+    expect(found?.node.parent?.id).toBe('block.0');
+  });
+
+  it('sums up what the rows below have', () => {
+    const [, first] = tree;
+    expect(first).toMatchObject({ tensors: 3, flopsPerToken: 20, kvBytesPerToken: 8 });
+    expect(first?.dtype).toBe('mixed');
+    const ids = allNodes(tree).map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+});
+
+describe('a search', () => {
+  it('shows what has all of its words, and the way there', () => {
+    expect(labelsOf([], 'k_proj 2x4')).toEqual([
+      ...['Block 0', 'Attention', 'self_attn.k_proj.weight'],
+      ...['Block 1', 'Attention', 'self_attn.k_proj.weight'],
+    ]);
+    expect(labelsOf([], 'UP_PROJ f32 layers.1')).toEqual([
+      ...['Block 1', 'Feed-forward', 'mlp.up_proj.weight'],
+    ]);
+    expect(labelsOf([], 'nothing like it')).toEqual([]);
+  });
+
+  it('a sublayer that is found opens as without a search', () => {
+    expect(labelsOf([], 'block.1.attention')).toEqual(['Block 1', 'Attention']);
+    expect(labelsOf(['block.1.attention'], 'block.1.attention')).toHaveLength(4);
+  });
+});
+
+describe('the histogram', () => {
+  const histogram = { low: -1, high: 1, counts: [0, 3, 1, 0] };
+
+  it('is told in a sentence', () => {
+    expect(histogramSummary(histogram)).toBe(
+      'Histogram of 4 equal parts from -1 to 1; most numbers lie around -0.25.',
+    );
+  });
+
+  it('has a table of the parts that hold something', () => {
+    expect(histogramRows(histogram)).toEqual([
+      ['-0.5', '0', '3'],
+      ['0', '0.5', '1'],
+    ]);
+  });
+});
+
+it('a view of another version falls back where it does not fit', () => {
+  const saved = { path: '/m', view: { expanded: ['block.0', 7], query: 3, selected: 'x' } };
+  expect(viewFrom(saved)).toEqual({
+    ...{ expanded: ['block.0'], query: '', selected: 'x' },
+    ...{ logarithmic: false, scrollTop: 0 },
+  });
+  expect(viewFrom(undefined).expanded).toEqual([]);
+});

@@ -1,0 +1,131 @@
+import type { ChartOptions } from 'chart.js';
+import {
+  BarController,
+  BarElement,
+  CategoryScale,
+  Chart,
+  LinearScale,
+  LogarithmicScale,
+  Tooltip,
+} from 'chart.js';
+import type { SeriesColor, ThemeColors } from './theme-colors';
+import { readThemeColors } from './theme-colors';
+
+Chart.register(BarController, BarElement, CategoryScale, LinearScale, LogarithmicScale, Tooltip);
+
+export interface Bar {
+  readonly label: string;
+  readonly value: number;
+  /** What a tooltip says; the label and the value where absent. */
+  readonly title?: string;
+  readonly color: SeriesColor;
+}
+
+export interface BarContent {
+  readonly bars: readonly Bar[];
+  /** Bars from left to right, with their labels at the left; else upright and next to each other. */
+  readonly horizontal: boolean;
+  readonly logarithmic: boolean;
+  readonly format: (value: number) => string;
+}
+
+/** chart.js's bar chart in the theme's colours. */
+export class BarChart {
+  private readonly chart: Chart<'bar', number[], string>;
+  private content: BarContent | undefined;
+  private colors: ThemeColors = readThemeColors();
+
+  public constructor(canvas: HTMLCanvasElement) {
+    this.chart = new Chart<'bar', number[], string>(canvas, {
+      type: 'bar',
+      data: { labels: [], datasets: [] },
+      options: {},
+    });
+  }
+
+  public show(content: BarContent): void {
+    this.content = content;
+    this.draw();
+  }
+
+  /** Reads the theme's colours again. */
+  public recolor(): void {
+    this.colors = readThemeColors();
+    this.draw();
+  }
+
+  private draw(): void {
+    const { content, colors } = this;
+    if (content === undefined) return;
+    const { bars, horizontal } = content;
+    this.chart.data = {
+      labels: bars.map(({ label }) => label),
+      datasets: [
+        {
+          data: bars.map(({ value }) => value),
+          backgroundColor: bars.map(({ color }) => colors.series[color]),
+          ...(horizontal ? { barThickness: 14 } : { barPercentage: 1, categoryPercentage: 0.96 }),
+        },
+      ],
+    };
+    this.chart.options = options(content, colors);
+    this.chart.update('none');
+  }
+}
+
+function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> {
+  const { bars, horizontal, logarithmic, format } = content;
+  const font = { family: colors.fontFamily, size: 11 };
+  const values = {
+    type: logarithmic ? ('logarithmic' as const) : ('linear' as const),
+    beginAtZero: true,
+    grid: { color: colors.grid, lineWidth: 0.5 },
+    border: { display: false },
+    ticks: {
+      color: colors.muted,
+      font,
+      maxTicksLimit: 6,
+      maxRotation: 0,
+      callback: (value: string | number) => format(Number(value)),
+    },
+  };
+  const labels = {
+    type: 'category' as const,
+    grid: { display: false },
+    border: { color: colors.muted },
+    ticks: {
+      color: horizontal ? colors.foreground : colors.muted,
+      font,
+      maxRotation: 0,
+      autoSkip: !horizontal,
+      autoSkipPadding: 24,
+    },
+  };
+  return {
+    animation: false,
+    responsive: true,
+    maintainAspectRatio: false,
+    indexAxis: horizontal ? 'y' : 'x',
+    scales: horizontal ? { x: values, y: labels } : { x: labels, y: values },
+    plugins: {
+      tooltip: {
+        backgroundColor: colors.tooltipBackground,
+        borderColor: colors.tooltipBorder,
+        borderWidth: 1,
+        cornerRadius: 3,
+        titleColor: colors.foreground,
+        bodyColor: colors.foreground,
+        titleFont: { ...font, weight: 'bold' },
+        bodyFont: font,
+        displayColors: false,
+        callbacks: {
+          title: ([item]) => {
+            const bar = item === undefined ? undefined : bars[item.dataIndex];
+            return bar?.title ?? bar?.label ?? '';
+          },
+          label: (item) => format(bars[item.dataIndex]?.value ?? 0),
+        },
+      },
+    },
+  };
+}

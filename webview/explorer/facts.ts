@@ -1,0 +1,86 @@
+import { formatBytes, formatCompact, formatCount } from '../format';
+import { strings } from './strings';
+import type { ModelDescription } from './types';
+
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+  readonly title?: string;
+}
+
+/** What a model is, as far as its headers tell, in the order of interest. */
+export function factsOf(model: ModelDescription): Fact[] {
+  const { facts, totals, blocks, dtypes } = model;
+  const sublayers = blocks.reduce((sum, block) => sum + block.sublayers.length, 0);
+  const active = totals.activeParameters;
+  const isSparse = active !== undefined && active < totals.parameters;
+  const adapter = model.sideFiles.find((file) => file.name === 'adapter_config.json');
+  return [
+    {
+      name: strings.parameters,
+      value: isSparse
+        ? `${formatCompact(totals.parameters)}, ${strings.activeParameters(formatCompact(active))}`
+        : formatCompact(totals.parameters),
+      title: formatCount(totals.parameters),
+    },
+    {
+      name: strings.size,
+      value: `${formatBytes(totals.bytes)} (${Object.keys(dtypes).join(', ')})`,
+      title: Object.entries(dtypes)
+        .map(([dtype, bytes]) => `${dtype}: ${formatBytes(bytes)}`)
+        .join('\n'),
+    },
+    {
+      name: strings.structure,
+      value: strings.structureValue(
+        formatCount(blocks.length),
+        formatCount(sublayers),
+        formatCount(totals.tensors),
+      ),
+    },
+    ...given(strings.hiddenSize, facts.hiddenSize, formatCount),
+    ...given(strings.intermediateSize, facts.intermediateSize, formatCount),
+    ...given(strings.heads, facts.heads, (heads) =>
+      strings.headsValue(
+        formatCount(heads),
+        facts.headSize === undefined ? undefined : formatCount(facts.headSize),
+      ),
+    ),
+    ...given(strings.groups, facts.keyValueHeads, (groups) => {
+      const share = (facts.heads ?? Number.NaN) / groups;
+      return strings.groupsValue(
+        formatCount(groups),
+        Number.isInteger(share) ? formatCount(share) : undefined,
+      );
+    }),
+    ...given(strings.experts, facts.experts, (experts) =>
+      strings.expertsValue(
+        formatCount(experts),
+        facts.expertsPerToken === undefined ? undefined : formatCount(facts.expertsPerToken),
+      ),
+    ),
+    ...given(strings.context, facts.contextLength, (length) => strings.tokens(formatCount(length))),
+    ...given(strings.slidingWindow, facts.slidingWindow, (length) =>
+      strings.tokens(formatCount(length)),
+    ),
+    ...given(strings.vocabulary, facts.vocabularySize, formatCount),
+    ...given(strings.head, facts.tiedHead, (tied) => (tied ? strings.tiedHead : strings.ownHead)),
+    ...given(strings.activation, facts.activation, String),
+    ...given(strings.quantization, facts.quantization, String),
+    ...given(strings.flopsPerToken, totals.flopsPerToken, formatCompact),
+    ...given(strings.kvPerToken, positive(totals.kvBytesPerToken), formatBytes),
+    ...given(strings.adapter, adapter, ({ facts: { peft_type: type = '', r = '' } }) =>
+      [type, r === '' ? '' : `r = ${r}`].filter(Boolean).join(', '),
+    ),
+  ];
+}
+
+/** What is not kept at all goes without saying. */
+export function positive(value: number | undefined): number | undefined {
+  return value === 0 ? undefined : value;
+}
+
+/** A fact, where the headers tell it. */
+function given<T>(name: string, value: T | undefined, text: (value: T) => string): Fact[] {
+  return value === undefined ? [] : [{ name, value: text(value) }];
+}

@@ -1,0 +1,205 @@
+import { strings } from './strings';
+import type {
+  BlockDescription,
+  ComponentKind,
+  ModelDescription,
+  PartDescription,
+  StoredTensor,
+  SublayerDescription,
+} from './types';
+
+/** A row of the tree with those below it. */
+export interface TreeNode {
+  /** Unique in the tree. */
+  readonly id: string;
+  readonly label: string;
+  /** 1 for those at the top. */
+  readonly level: number;
+  readonly parent: TreeNode | undefined;
+  readonly children: readonly TreeNode[];
+  readonly kind: ComponentKind | 'block' | 'tensor';
+  readonly dtype: string;
+  readonly shape: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly flopsPerToken: number | undefined;
+  readonly kvBytesPerToken: number | undefined;
+  /** Number of tensors in it. */
+  readonly tensors: number;
+  readonly tensor: StoredTensor | undefined;
+  /** What a search looks at, in lower case. */
+  readonly text: string;
+}
+
+/** The embedding, the blocks, and what follows them. */
+export function treeOf(model: ModelDescription): TreeNode[] {
+  const isFirst = ({ part }: PartDescription): boolean => part === 'embedding';
+  return [
+    ...model.parts.filter(isFirst).map(partNode),
+    ...model.blocks.map(blockNode),
+    ...model.parts.filter((part) => !isFirst(part)).map(partNode),
+  ];
+}
+
+export function shapeText(shape: readonly number[]): string {
+  return shape.join(' × ');
+}
+
+function partNode(part: PartDescription): TreeNode {
+  const kvBytesPerToken = 0;
+  const own = { ...part, kvBytesPerToken, kind: part.part, level: 1, parent: undefined };
+  return container(`part:${part.part}`, strings.kind(part.part), own, (parent) =>
+    part.tensors.map((tensor) => tensorNode(tensor, tensor.name, parent)),
+  );
+}
+
+function blockNode(block: BlockDescription): TreeNode {
+  const isKnown = block.id.startsWith('block.');
+  const own = {
+    parameters: block.parameters,
+    bytes: block.bytes,
+    kind: 'block' as const,
+    level: 1,
+    parent: undefined,
+    flopsPerToken: sumKnown(block.sublayers, 'flopsPerToken'),
+    kvBytesPerToken: sumKnown(block.sublayers, 'kvBytesPerToken'),
+  };
+  const label = isKnown ? strings.block(block.index) : block.id;
+  return container(block.id, label, own, (parent) =>
+    block.sublayers.map((sublayer) => sublayerNode(sublayer, block, parent)),
+  );
+}
+
+function sublayerNode(
+  sublayer: SublayerDescription,
+  { index }: BlockDescription,
+  parent: TreeNode,
+): TreeNode {
+  const own = { ...sublayer, level: 2, parent };
+  return container(sublayer.id, strings.kind(sublayer.kind), own, (node) =>
+    sublayer.tensors.map((tensor) => tensorNode(tensor, withoutBlock(tensor.name, index), node)),
+  );
+}
+
+function tensorNode(tensor: StoredTensor, label: string, parent: TreeNode): TreeNode {
+  const { name, dtype, shape, parameters, bytes } = tensor;
+  return {
+    id: `tensor:${name}`,
+    label,
+    level: parent.level + 1,
+    parent,
+    children: [],
+    kind: 'tensor',
+    dtype,
+    shape: shapeText(shape),
+    parameters,
+    bytes,
+    flopsPerToken: undefined,
+    kvBytesPerToken: undefined,
+    tensors: 1,
+    tensor,
+    text: `${parent.text} ${name} ${dtype} ${shape.join('x')} ${shapeText(shape)}`.toLowerCase(),
+  };
+}
+
+function container(
+  id: string,
+  label: string,
+  own: Pick<
+    TreeNode,
+    'kind' | 'level' | 'parent' | 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'
+  >,
+  childrenOf: (parent: TreeNode) => TreeNode[],
+): TreeNode {
+  const { kind, level, parent, parameters, bytes, flopsPerToken, kvBytesPerToken } = own;
+  const numbers = { parameters, bytes, flopsPerToken, kvBytesPerToken };
+  const text = `${parent?.text ?? ''} ${id} ${label}`.toLowerCase().trim();
+  const node = {
+    ...{ id, label, level, parent, kind, ...numbers, text },
+    children: [] as readonly TreeNode[],
+    ...{ dtype: '', shape: '', tensors: 0, tensor: undefined },
+  };
+  const children = childrenOf(node);
+  const dtypes = new Set(children.map(({ dtype }) => dtype));
+  const [dtype = ''] = dtypes;
+  // The children already point to this node.
+  return Object.assign(node, {
+    children,
+    dtype: dtypes.size > 1 ? strings.mixed : dtype,
+    tensors: children.reduce((sum, child) => sum + child.tensors, 0),
+  });
+}
+
+/** `model.layers.3.mlp.up_proj.weight` within block 3 → `mlp.up_proj.weight` */
+function withoutBlock(name: string, index: number): string {
+  const at = name.indexOf(`.${index}.`);
+  const start = name.startsWith(`${index}.`) ? `${index}.`.length : at + `.${index}.`.length;
+  return at < 0 && !name.startsWith(`${index}.`) ? name : name.slice(start);
+}
+
+function sumKnown(
+  sublayers: readonly SublayerDescription[],
+  field: 'flopsPerToken' | 'kvBytesPerToken',
+): number | undefined {
+  const values = sublayers.map((sublayer) => sublayer[field]);
+  return values.every((value) => value !== undefined)
+    ? values.reduce((sum, value) => sum + value, 0)
+    : undefined;
+}
+
+/** Every node, in the order of the tree. */
+export function allNodes(tree: readonly TreeNode[]): TreeNode[] {
+  return tree.flatMap((node) => [node, ...allNodes(node.children)]);
+}
+
+/** A row that is shown, with its place among its siblings that are. */
+export interface VisibleRow {
+  readonly node: TreeNode;
+  readonly expanded: boolean;
+  /** Counted from 1. */
+  readonly position: number;
+  readonly siblings: number;
+}
+
+/**
+ * The rows that are to be seen. A search shows what matches all of its words, with all above it; what
+ * lies below a match is opened as without a search.
+ */
+export function visibleRows(
+  tree: readonly TreeNode[],
+  expanded: ReadonlySet<string>,
+  query: string,
+): VisibleRow[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const kept = words.length === 0 ? undefined : matching(tree, words);
+  const rows: VisibleRow[] = [];
+  const visit = (nodes: readonly TreeNode[]): void => {
+    const shown = kept === undefined ? nodes : nodes.filter((node) => kept.has(node));
+    for (const [index, node] of shown.entries()) {
+      const isOpen = expanded.has(node.id) || kept?.get(node) === 'above';
+      rows.push({ node, expanded: isOpen, position: index + 1, siblings: shown.length });
+      if (isOpen) visit(node.children);
+    }
+  };
+  visit(tree);
+  return rows;
+}
+
+type Match = 'itself' | 'above' | 'below';
+
+/** Nodes that match, that stand above one, or below one. */
+function matching(tree: readonly TreeNode[], words: readonly string[]): Map<TreeNode, Match> {
+  const found = new Map<TreeNode, Match>();
+  const visit = (node: TreeNode, isBelow: boolean): boolean => {
+    const isMatch = isBelow || words.every((word) => node.text.includes(word));
+    if (isMatch) found.set(node, isBelow ? 'below' : 'itself');
+    let above = false;
+    for (const child of node.children) {
+      above = visit(child, isMatch) || above;
+    }
+    if (!isMatch && above) found.set(node, 'above');
+    return isMatch || above;
+  };
+  for (const node of tree) visit(node, false);
+  return found;
+}

@@ -1,0 +1,40 @@
+import type { ExplorerRestore } from '../../extension/protocol/explorer';
+
+/** How the user looks at the panel: kept over reloads, of no meaning to the host. */
+export interface View {
+  readonly expanded: readonly string[];
+  readonly query: string;
+  readonly selected: string | undefined;
+  readonly logarithmic: boolean;
+  readonly scrollTop: number;
+}
+
+const initialView: View = {
+  expanded: [],
+  query: '',
+  selected: undefined,
+  logarithmic: false,
+  scrollTop: 0,
+};
+
+/** What is given to `setState`. */
+export interface SavedState extends ExplorerRestore {
+  readonly view: View;
+}
+
+/** The view of an earlier `setState`, perhaps by another version: what does not fit falls back. */
+export function viewFrom(saved: unknown): View {
+  const view = fields(fields(saved)['view']);
+  const { expanded, query, selected, logarithmic, scrollTop } = view;
+  return {
+    expanded: Array.isArray(expanded) ? expanded.filter((id) => typeof id === 'string') : [],
+    query: typeof query === 'string' ? query : initialView.query,
+    selected: typeof selected === 'string' ? selected : undefined,
+    logarithmic: logarithmic === true,
+    scrollTop: typeof scrollTop === 'number' ? scrollTop : initialView.scrollTop,
+  };
+}
+
+function fields(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}

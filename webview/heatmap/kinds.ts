@@ -1,0 +1,23 @@
+import type { SublayerKind, SublayerSummary } from './types';
+
+/** Place of each kind in the residual stream of a block, as far as there is a usual one. */
+const places: Readonly<Record<SublayerKind, number>> = {
+  attention: 0,
+  'cross-attention': 1,
+  parallel: 2,
+  feedforward: 3,
+  expert: 4,
+  convolution: 5,
+  other: 6,
+};
+
+/** Every kind, in the order in which a block's are shown. */
+export const everyKind = (Object.keys(places) as SublayerKind[]).sort(
+  (a, b) => places[a] - places[b],
+);
+
+/** The kinds that a model has, in the order in which a block's are shown. */
+export function kindsOf(sublayers: readonly Pick<SublayerSummary, 'kind'>[]): SublayerKind[] {
+  const present = new Set(sublayers.map(({ kind }) => kind));
+  return everyKind.filter((kind) => present.has(kind));
+}
