@@ -14,7 +14,7 @@ export interface ShapedValue {
 export type Loss = (graph: GraphBuilder, output: ShapedValue) => Value;
 
 /** Names of the inputs that losses add. */
-const lossInputs = {
+export const lossInputs = {
   /** int64, the output's shape without its last axis: the class of each row. */
   labels: 'labels',
   /** float32 of the output's shape: probabilities or values. */
