@@ -1,8 +1,8 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { readWholeFile } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
-import { arrayTypes } from './numeric-array';
-import type { ArrayDType, NumericArray, TypedArray } from './numeric-array';
+import { arrayTypes } from '../checkpoints/numeric-array';
+import type { ArrayDType, NumericArray, TypedArray } from '../checkpoints/numeric-array';
 
 /** Largest array that is read, in bytes. */
 export const maxArrayBytes = 2 ** 31;

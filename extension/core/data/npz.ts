@@ -5,7 +5,7 @@ import { withRegularFile } from '../checkpoints/regular-file';
 import { formatBytes } from '../format';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';
-import type { NumericArray } from './numeric-array';
+import type { NumericArray } from '../checkpoints/numeric-array';
 
 /** Most arrays of one archive. */
 const maxEntries = 10_000;

@@ -3,7 +3,6 @@ import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/negative-log-likelihood';
 import { explainNonFinite } from '../runtime/non-finite';
-import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
@@ -14,6 +13,9 @@ export const defaultWindowLength = 256;
 const tokensPerBatch = 2048;
 /** Hidden states of each window that live at once: what goes in, what comes out, and both joined. */
 const statesPerWindow = 4;
+
+/** Where a graph does not tell. */
+const usualHiddenSize = 4096;
 
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */
@@ -36,7 +38,7 @@ export async function evaluatePerplexity(
   watcher: Watcher,
 ): Promise<Evaluation> {
   requireNextTokens(executor.model);
-  const { name, path, maxPositions } = executor.model.summary;
+  const { name, path, maxPositions, hiddenSize = usualHiddenSize } = executor.model.summary;
   const removed = options.removed ?? new Set();
   const length = Math.min(
     options.length ?? defaultWindowLength,
@@ -50,8 +52,7 @@ export async function evaluatePerplexity(
       { remedy: 'Choose a longer text or longer windows.' },
     );
   }
-  const bytesPerWindow =
-    stateBytes(await executor.embed(first)) * (length / first.length) * statesPerWindow;
+  const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
   const perBatch = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
   const batches = batchEqual(windows, Math.max(1, Math.floor(perBatch)));
 

@@ -37,24 +37,22 @@ const graphTolerance = 1e-3;
 const smallProbability = 1e-2;
 const maxTokens = 64;
 const exampleLength = 16;
-/** Every vocabulary is larger. */
-const usualVocabulary = 100;
 const checkingStage = 'Checking the written model';
 
 /** Token ids that are the same for every run with this vocabulary. */
-function verificationTokens(summary: LayeredModel['summary']): Int32Array {
-  const length = Math.min(maxTokens, summary.maxPositions ?? maxTokens);
+function verificationTokens(vocabularySize: number, maxPositions = maxTokens): Int32Array {
+  const length = Math.min(maxTokens, maxPositions);
   let state = 1;
   return Int32Array.from({ length }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
-    return Math.floor((state / 2 ** 32) * (summary.vocabularySize ?? usualVocabulary));
+    return Math.floor((state / 2 ** 32) * vocabularySize);
   });
 }
 
 /** What the source and the result are compared on: the same in every run. */
 export async function verificationInput(model: LayeredModel, folder: string): Promise<ModelInput> {
   if (model.emitter !== undefined) {
-    return verificationTokens(model.summary);
+    return verificationTokens(model.emitter.vocabularySize, model.summary.maxPositions);
   }
   const request = { count: 1, seed: 1, length: exampleLength, bounds: vocabularyBounds(model) };
   const { examples } = await loadExamples(request, model.inputs, folder);

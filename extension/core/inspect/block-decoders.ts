@@ -1,5 +1,5 @@
 import type { DequantizedDType } from '../checkpoints/ggml-types';
-import { floatOfHalf } from '../runtime/half';
+import { halfToNumber } from '../checkpoints/half';
 
 /** Writes the numbers of the block at `at` of `bytes` into `out` from `to` on. */
 type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) => void;
@@ -7,7 +7,7 @@ type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) =
 /** Numbers are float32 in the formats' definition: scales are multiplied in that precision. */
 const { fround } = Math;
 
-const half = (bytes: Buffer, at: number): number => floatOfHalf(bytes.readUInt16LE(at));
+const half = (bytes: Buffer, at: number): number => halfToNumber(bytes.readUInt16LE(at));
 
 /** Two numbers of four bits in each of 16 bytes: first all low ones, then all high ones. */
 function nibbles(bytes: Buffer, at: number, i: number): number {

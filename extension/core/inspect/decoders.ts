@@ -1,5 +1,5 @@
 import { blockOf, isDequantized } from '../checkpoints/ggml-types';
-import { floatOfHalf } from '../runtime/half';
+import { halfToNumber } from '../checkpoints/half';
 import { blockDecoders } from './block-decoders';
 
 /** How the numbers of an element type are read. */
@@ -78,7 +78,7 @@ const e5m2 = smallFloat(5, 2, (exponent, fraction) =>
 const plain: Readonly<Record<string, Decoder>> = {
   F64: each(8, (buffer, at) => buffer.readDoubleLE(at)),
   F32: each(4, (buffer, at) => buffer.readFloatLE(at)),
-  F16: table(16, floatOfHalf),
+  F16: table(16, halfToNumber),
   BF16: table(16, bfloat16),
   F8_E4M3: table(8, e4m3),
   F8_E5M2: table(8, e5m2),

@@ -1,3 +1,4 @@
+import { fillArray, isArrayDType } from '../checkpoints/numeric-array';
 import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
@@ -51,22 +52,23 @@ export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file:
   const example: Record<string, ExampleValue> = {};
   const taker = idsPort(ports)?.name;
   for (const port of ports) {
-    const value = port.name === taker ? [...ids] : usualValues(port, ids.length);
-    const filled = value === undefined ? emptyCache(port) : integers(port, value);
-    if (filled === undefined) {
+    const isTaker = port.name === taker;
+    const dims = port.shape?.length === 1 ? [ids.length] : [1, ids.length];
+    const value = isTaker ? numbers(port.dtype, dims, ids) : filled(port, 1, ids.length);
+    if (value === undefined) {
       throw new UserError(`The input ${port.name} does not follow from a text.`, {
         file,
         field: port.name,
         remedy: 'Give examples of all inputs as a .npz file.',
       });
     }
-    example[port.name] = filled;
+    example[port.name] = value;
   }
   return example;
 }
 
 /** Values of an input that follows from the length of the text. */
-export function usualValues({ name }: InputPort, length: number): number[] | undefined {
+function usualValues({ name }: InputPort, length: number): number[] | undefined {
   if (/(?:^|_)attention_mask$/.test(name)) {
     return Array.from({ length }, () => 1);
   }
@@ -77,7 +79,7 @@ export function usualValues({ name }: InputPort, length: number): number[] | und
 }
 
 /** Keys and values of no earlier position, where the graph can take none. */
-export function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | undefined {
+function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | undefined {
   if (!/^past(?:_|\.|$)/.test(name) || shape === undefined) {
     return undefined;
   }
@@ -91,23 +93,40 @@ export function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | un
   return { dtype, dims, data: dtype === 'F16' ? new Uint16Array(0) : new Float32Array(0) };
 }
 
-function integers(
-  { dtype, shape }: InputPort,
-  values: readonly number[],
-): ExampleValue | undefined {
-  const dims = shape?.length === 1 ? [values.length] : [1, values.length];
-  switch (dtype) {
-    case 'I64':
-      return { dtype, dims, data: BigInt64Array.from(values, BigInt) };
-    case 'I32':
-      return { dtype, dims, data: Int32Array.from(values) };
-    case 'F32':
-      return { dtype, dims, data: Float32Array.from(values) };
-    case 'BOOL':
-      return { dtype, dims, data: Uint8Array.from(values) };
-    default:
-      return undefined;
+/** Inputs of one number that switch something on, with what switches it off. */
+const switches = /^(?:use_cache_branch|(?:num_)?logits_to_keep)$/;
+
+/** Whether the values of an input follow from those of the others. */
+export function follows(port: InputPort): boolean {
+  return filled(port, 1, 1) !== undefined;
+}
+
+/**
+ * The values of an input that follow from the size of the others: everything is attended, positions
+ * are counted, there is no earlier text.
+ */
+export function filled(port: InputPort, batch: number, length: number): ExampleValue | undefined {
+  const values = usualValues(port, length);
+  const rank = port.shape?.length ?? 2;
+  if (values !== undefined && (rank === 1 || rank === 2)) {
+    const rows = rank === 1 ? 1 : batch;
+    const dims = rank === 1 ? [length] : [rows, length];
+    return numbers(port.dtype, dims, Array.from({ length: rows }, () => values).flat());
   }
+  if (switches.test(port.name) && port.shape?.every((size) => size === 1) === true) {
+    return numbers(port.dtype, [...port.shape] as number[], [0]);
+  }
+  return values === undefined ? emptyCache(port) : undefined;
+}
+
+function numbers(
+  dtype: string,
+  dims: readonly number[],
+  values: ArrayLike<number>,
+): ExampleValue | undefined {
+  return isArrayDType(dtype)
+    ? { dtype, dims, data: fillArray(dtype, values.length, (i) => values[i] ?? 0) }
+    : undefined;
 }
 
 /** What token ids stay below, by the name of the input. */

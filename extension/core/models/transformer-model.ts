@@ -45,6 +45,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     private readonly layout: TransformerLayout,
   ) {}
 
+  /** By sublayer: asked for in every run of one. */
+  private readonly steps = new Map<number, Step & { part: GraphPart }>();
+
   public get emitter(): ModelEmitter {
     return this;
   }
@@ -70,8 +73,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public sublayer(index: number): Step & { part: GraphPart } {
-    const part = sublayerPart(this, index);
-    return { part, next: { ...this.skipped(index).next, [stream]: nextStream } };
+    const known = this.steps.get(index);
+    if (known !== undefined) {
+      return known;
+    }
+    const next = { ...this.skipped(index).next, [stream]: nextStream };
+    const step = { part: sublayerPart(this, index), next };
+    this.steps.set(index, step);
+    return step;
   }
 
   public skipped(index: number): Step {

@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 export type { Tensor } from 'onnxruntime-node';
 import type { ExampleValue } from '../models/example';
-import { floatOfHalf } from './half';
+import { halfToNumber } from '../checkpoints/half';
 
 /** Values by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -91,7 +91,7 @@ export function floatsIn(tensor: Tensor): Float32Array {
   }
   if (type === 'float16' && ArrayBuffer.isView(data)) {
     const bits = new Uint16Array(data.buffer, data.byteOffset, tensor.size);
-    return Float32Array.from(bits, floatOfHalf);
+    return Float32Array.from(bits, halfToNumber);
   }
   throw new Error(`a ${type} tensor holds no floating-point numbers`);
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseNpy, readNpy } from '../../../extension/core/data/npy';
 import { readNpz } from '../../../extension/core/data/npz';
-import type { NumericArray } from '../../../extension/core/data/numeric-array';
+import type { NumericArray } from '../../../extension/core/checkpoints/numeric-array';
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { floatNpy, npyBytes, npyHeader, zipBytes } from './npy-file';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { isFloat, numberAt } from '../numeric-array';
-import type { NumericArray } from '../numeric-array';
+import { isFloat, numberAt } from '../../checkpoints/numeric-array';
+import type { NumericArray } from '../../checkpoints/numeric-array';
 
 /** Labelled examples, in the order in which they are stored. */
 export interface Dataset {

@@ -5,7 +5,7 @@ import { toGray, toRgb } from '../image/pixels';
 import type { Pixels } from '../image/pixels';
 import { resize } from '../image/resize';
 import { maxArrayBytes } from '../npy';
-import type { NumericArray } from '../numeric-array';
+import type { NumericArray } from '../../checkpoints/numeric-array';
 import type { DatasetOptions } from './dataset';
 
 /** Images of one size in one block of memory, the channels of each behind each other. */

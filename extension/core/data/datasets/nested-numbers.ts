@@ -1,6 +1,6 @@
 import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';
-import type { NumericArray } from '../numeric-array';
+import type { NumericArray } from '../../checkpoints/numeric-array';
 
 /** Most axes of the features of one example. */
 const maxDepth = 8;

@@ -1,3 +1,4 @@
+import { follows } from '../../models/example';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
@@ -8,10 +9,10 @@ import { loadImagePreprocessor } from '../image/preprocess';
 import { listFiles } from '../list-files';
 import { readNpy } from '../npy';
 import { readNpz } from '../npz';
-import type { NumericArray } from '../numeric-array';
+import type { NumericArray } from '../../checkpoints/numeric-array';
 import { choose } from '../random';
 import type { Random } from '../random';
-import { follows, imageForm } from './input-kinds';
+import { imageForm } from './input-kinds';
 
 const imageExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 const arrayExtensions: ReadonlySet<string> = new Set(['.npy', '.npz']);

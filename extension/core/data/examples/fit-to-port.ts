@@ -1,8 +1,14 @@
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';
-import { describeArray, fillArray, isArrayDType, isFloat, numberAt } from '../numeric-array';
-import type { NumericArray } from '../numeric-array';
+import {
+  describeArray,
+  fillArray,
+  isArrayDType,
+  isFloat,
+  numberAt,
+} from '../../checkpoints/numeric-array';
+import type { NumericArray } from '../../checkpoints/numeric-array';
 
 /**
  * Checks that an array is what an input takes, and converts its dtype where no value changes beyond

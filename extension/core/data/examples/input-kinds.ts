@@ -1,44 +1,7 @@
-import { emptyCache, usualValues } from '../../models/example';
 import type { ExampleValue } from '../../models/example';
 import type { InputPort } from '../../models/layered-model';
-import { fillArray, isArrayDType, isFloat } from '../numeric-array';
+import { isFloat } from '../../checkpoints/numeric-array';
 import type { ImageForm } from '../image/preprocess';
-
-/** Inputs of one number that switch something on, with what switches it off. */
-const switches = /^(?:use_cache_branch|(?:num_)?logits_to_keep)$/;
-
-/** Whether the values of an input follow from those of the others. */
-export function follows(port: InputPort): boolean {
-  return filled(port, 1, 1) !== undefined;
-}
-
-/**
- * The values of an input that follow from the size of the others: everything is attended, positions
- * are counted, there is no earlier text.
- */
-export function filled(port: InputPort, batch: number, length: number): ExampleValue | undefined {
-  const values = usualValues(port, length);
-  const rank = port.shape?.length ?? 2;
-  if (values !== undefined && (rank === 1 || rank === 2)) {
-    const rows = rank === 1 ? 1 : batch;
-    const dims = rank === 1 ? [length] : [rows, length];
-    return numbers(port.dtype, dims, Array.from({ length: rows }, () => values).flat());
-  }
-  if (switches.test(port.name) && port.shape?.every((size) => size === 1) === true) {
-    return numbers(port.dtype, [...port.shape] as number[], [0]);
-  }
-  return values === undefined ? emptyCache(port) : undefined;
-}
-
-function numbers(
-  dtype: string,
-  dims: readonly number[],
-  values: readonly number[],
-): ExampleValue | undefined {
-  return isArrayDType(dtype)
-    ? { dtype, dims, data: fillArray(dtype, values.length, (i) => values[i] ?? 0) }
-    : undefined;
-}
 
 /** The images that an input takes, if it takes images. */
 export function imageForm({ dtype, shape }: InputPort): ImageForm | undefined {

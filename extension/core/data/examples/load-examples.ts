@@ -1,3 +1,4 @@
+import { filled, follows } from '../../models/example';
 import { createHash } from 'node:crypto';
 import type { Example } from '../../models/example';
 import type { InputPort } from '../../models/layered-model';
@@ -7,7 +8,7 @@ import { seededRandom } from '../random';
 import { readExamples } from './example-files';
 import type { GivenValues } from './example-files';
 import { checkDims, fitToPort } from './fit-to-port';
-import { filled, follows, positions } from './input-kinds';
+import { positions } from './input-kinds';
 import { randomExamples } from './random-examples';
 
 /** Which examples a model is to be run on. */

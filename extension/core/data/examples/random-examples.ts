@@ -1,12 +1,13 @@
+import { follows } from '../../models/example';
 import type { Example, ExampleValue } from '../../models/example';
 import type { InputPort } from '../../models/layered-model';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
-import { fillArray, isArrayDType, isFloat } from '../numeric-array';
+import { fillArray, isArrayDType, isFloat } from '../../checkpoints/numeric-array';
 import { seededRandom, standardNormal } from '../random';
 import type { Random } from '../random';
-import { follows, imageForm } from './input-kinds';
+import { imageForm } from './input-kinds';
 
 /** What random examples are made by. */
 export interface RandomSettings {

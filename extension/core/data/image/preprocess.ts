@@ -1,5 +1,5 @@
 import { UserError } from '../../user-error';
-import type { NumericArray } from '../numeric-array';
+import type { NumericArray } from '../../checkpoints/numeric-array';
 import { centerCrop, toGray, toRgb } from './pixels';
 import type { Pixels } from './pixels';
 import { readImageSteps } from './preprocessor-config';

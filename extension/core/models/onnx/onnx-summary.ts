@@ -1,19 +1,10 @@
-import type { SublayerKind } from '../model-summary';
+import type { ModelSummary, SublayerSummary } from '../model-summary';
 
-/** One removable branch hᵢ₊₁ = hᵢ + f(hᵢ) of a graph, with what it costs. */
-export interface OnnxSublayer {
-  /** `block.N.KIND`, N counted from 0. */
-  readonly id: string;
-  readonly block: number;
-  readonly kind: SublayerKind;
-  /** Number of weights, norms and biases included. */
-  readonly parameters: number;
-  /** Bytes of those weights as stored. */
-  readonly bytes: number;
-  /** Two per weight of a product; convolutions are counted for one position. */
-  readonly flopsPerToken: number;
-  /** Bytes of keys and values kept per token, where the graph has a cache of fixed width. */
-  readonly kvBytesPerToken: number;
+/**
+ * One removable branch of a graph, with what it costs: convolutions are counted for one position, keys
+ * and values where the graph has a cache of fixed width.
+ */
+export interface OnnxSublayer extends SublayerSummary {
   /** Names of the nodes that go when the sublayer is removed. */
   readonly nodes: readonly string[];
 }
@@ -27,16 +18,8 @@ export interface OnnxPort {
 }
 
 /** What `inspect` reports of an ONNX model, read from its structure alone. */
-export interface OnnxSummary {
-  readonly name: string;
-  /** Absolute path of the .onnx file. */
-  readonly path: string;
+export interface OnnxSummary extends ModelSummary {
   readonly architecture: 'onnx';
-  readonly parameters: number;
-  /** Bytes of all weights. */
-  readonly bytes: number;
-  readonly dtypes: Readonly<Record<string, number>>;
-  readonly blocks: number;
   readonly sublayers: readonly OnnxSublayer[];
   /** Version of ONNX's own operators. */
   readonly opset: number;
@@ -47,7 +30,4 @@ export interface OnnxSummary {
   readonly inputs: readonly OnnxPort[];
   readonly outputs: readonly OnnxPort[];
   readonly metadata: Readonly<Record<string, string>>;
-  /** SHA-256 over structure, places and samples of the weights. */
-  readonly fingerprint: string;
-  readonly warnings: readonly string[];
 }

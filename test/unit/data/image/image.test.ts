@@ -8,7 +8,7 @@ import { loadImagePreprocessor } from '../../../../extension/core/data/image/pre
 import type { ImageForm } from '../../../../extension/core/data/image/preprocess';
 import { resize } from '../../../../extension/core/data/image/resize';
 import type { Resample } from '../../../../extension/core/data/image/resize';
-import type { NumericArray } from '../../../../extension/core/data/numeric-array';
+import type { NumericArray } from '../../../../extension/core/checkpoints/numeric-array';
 import { readNpz } from '../../../../extension/core/data/npz';
 import { temporaryFolder } from '../../temporary-folder';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { halfToNumber, numberToHalf } from '../../../extension/core/data/half';
+import { halfToNumber, numberToHalf } from '../../../extension/core/checkpoints/half';
 import { readNpz } from '../../../extension/core/data/npz';
 
 it('every float16 has the number it stands for, and no other', () => {
