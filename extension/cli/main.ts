@@ -13,7 +13,10 @@ import { evaluate } from './commands/evaluate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
+import { scoreData } from './commands/score-data';
+import { selectData } from './commands/select-data';
 import { tensors } from './commands/tensors';
+import { train } from './commands/train';
 import { Terminal } from './terminal';
 
 const commands: readonly Command[] = [
@@ -24,6 +27,9 @@ const commands: readonly Command[] = [
   prune,
   evaluate,
   devices,
+  train,
+  scoreData,
+  selectData,
   demo,
 ];
 
