@@ -7,6 +7,7 @@ import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
 import { compare } from './commands/compare';
+import { dataDiet } from './commands/data-diet';
 import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
@@ -30,6 +31,7 @@ const commands: readonly Command[] = [
   train,
   scoreData,
   selectData,
+  dataDiet,
   demo,
 ];
 

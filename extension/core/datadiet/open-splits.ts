@@ -1,16 +1,14 @@
+import { partOf } from '../data/datasets/dataset';
 import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
 import { openDataset } from '../data/datasets/open-dataset';
 import { seededRandom, shuffle } from '../data/random';
 import { allExamples } from './predictions';
 import { membersOf } from './selection';
 
-/** A data set to train on and examples to test on. */
-export interface Splits {
+/** A data set to train on and one to test on. */
+interface Splits {
   readonly train: Dataset;
-  /** Those of `train` that are trained on: all but what is held out for lack of a test part. */
-  readonly examples: Int32Array;
   readonly test: Dataset;
-  readonly testExamples: Int32Array;
   readonly warnings: readonly string[];
 }
 
@@ -32,21 +30,12 @@ export async function openSplits(
   const other = await openDataset(test ?? path, { ...options, classNames, split: 'test' });
   const warnings = [...train.warnings, ...other.warnings];
   if (test !== undefined || other.fingerprint !== train.fingerprint) {
-    const [examples, testExamples] = [train, other].map(({ size }) => allExamples(size));
-    return {
-      train,
-      examples: examples ?? new Int32Array(0),
-      test: other,
-      testExamples: testExamples ?? new Int32Array(0),
-      warnings: [...new Set(warnings)],
-    };
+    return { train, test: other, warnings: [...new Set(warnings)] };
   }
   const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), heldOutShare, 0);
   return {
-    train,
-    examples: kept,
-    test: train,
-    testExamples: heldOut,
+    train: partOf(train, kept),
+    test: partOf(train, heldOut),
     warnings: [
       ...new Set(warnings),
       `${path}: it has no test part, so ${heldOut.length} of ${train.size} examples are held out to test on.`,

@@ -30,14 +30,16 @@ export async function* logitsOf(
   }
 }
 
-/** Share of the examples whose largest logit is that of the label. */
+/** Share of the examples, all of them with their own labels unless others are named, whose largest logit is that of the label. */
 export async function accuracyOf(
   evaluator: Evaluator,
   proxy: ProxyModel,
   dataset: Dataset,
-  labels: Int32Array,
-  examples: Int32Array,
   cancellation: Cancellation,
+  {
+    labels,
+    examples = allExamples(dataset.size),
+  }: { labels: Int32Array; examples?: Int32Array } = dataset,
 ): Promise<number> {
   let right = 0;
   for await (const { logits, batch } of logitsOf(

@@ -12,7 +12,6 @@ import { openTrainableOnnx } from '../training/onnx-trainable';
 import type { TrainableModel } from '../training/trainable-model';
 import { UserError } from '../user-error';
 import { imageLayers, textLayers, vectorLayers } from './proxy-layers';
-import type { ImageProxy } from './proxy-layers';
 import { Standardization } from './standardization';
 import { TokenRows } from './token-rows';
 

@@ -31,6 +31,8 @@ export interface ScoreRequest {
   readonly noise?: { readonly rate: number; readonly seed: number };
   /** Folder that keeps finished runs while the job works. */
   readonly folder: string;
+  /** Leave them there when all is done; they are removed if absent. */
+  readonly keepRuns?: boolean;
 }
 
 /** Everything that runs of scoring share. */
@@ -42,11 +44,10 @@ export interface ScoringJob {
   readonly folder: RunFolder;
 }
 
-/** Opens the data set, the model and the folder of a job. */
-export async function openScoring(request: ScoreRequest): Promise<ScoringJob> {
+/** Opens the model and the folder of a job. */
+async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<ScoringJob> {
   checkRequest(request);
-  const { data, options, noise, proxy: model, score, epoch, training, folder } = request;
-  const dataset = await openDataset(data, options);
+  const { noise, proxy: model, score, epoch, training, folder } = request;
   const proxy = await openProxy(model, dataset);
   const { labels } =
     noise === undefined
@@ -87,21 +88,34 @@ export async function scoreDataset(
   job: JobContext<unknown>,
   sink?: RecordSink,
 ): Promise<ScoreDocument> {
-  const scoring = await openScoring(request);
-  scoring.dataset.warnings.forEach((warning) => {
+  const dataset = await openDataset(request.data, request.options);
+  dataset.warnings.forEach((warning) => {
     job.warn(warning);
   });
+  return scoreOpenDataset(request, dataset, job, sink);
+}
+
+/** The same for a data set that is open, or a part of one. */
+export async function scoreOpenDataset(
+  request: ScoreRequest,
+  dataset: Dataset,
+  job: JobContext<unknown>,
+  sink?: RecordSink,
+): Promise<ScoreDocument> {
+  const scoring = await openScoring(request, dataset);
   const runs: (readonly EpochRecord[])[] = [];
   for (let seed = 0; seed < request.runs; seed++) {
     runs.push(await scoreRun(scoring, seed, job, sink));
   }
   const document = summarizeRuns(scoring, runs);
-  await scoring.folder.remove();
+  if (request.keepRuns !== true) {
+    await scoring.folder.remove();
+  }
   return document;
 }
 
 /** Trains one seed, or reads what an earlier try has left; gives its records of all epochs. */
-export async function scoreRun(
+async function scoreRun(
   { request, dataset, labels, proxy, folder }: ScoringJob,
   seed: number,
   job: Pick<JobContext<unknown>, 'cancellation' | 'progress'>,

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import type { DatasetOptions } from '../data/datasets/dataset';
+import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
 import type { JobContext } from '../jobs/job';
 import { writeDocument } from '../jobs/write-document';
 import { openSplits } from './open-splits';
-import { accuracyOf } from './predictions';
+import { accuracyOf, allExamples } from './predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyRequest } from './proxy-model';
-import { digestOf, RunFolder } from './run-folder';
+import { RunFolder } from './run-folder';
 import { stepsPerEpoch, trainRun } from './training-run';
 import type { TrainingSettings } from './training-settings';
 
@@ -50,21 +50,20 @@ export async function trainModels(
   job: JobContext<unknown>,
 ): Promise<TrainResult> {
   const { out, data, options, test, proxy: model, epochs, seeds, training } = request;
-  const splits = await openSplits(data, options, test);
-  splits.warnings.forEach((warning) => {
+  const { train: dataset, test: testSet, warnings } = await openSplits(data, options, test);
+  warnings.forEach((warning) => {
     job.warn(warning);
   });
-  const { train: dataset, examples, test: testSet, testExamples } = splits;
   const proxy = await openProxy(model, dataset);
   const identity = {
     data: dataset.fingerprint,
-    examples: digestOf(examples),
     test: testSet.fingerprint,
     model,
     epochs,
     training,
   };
   const folder = await RunFolder.open(out, identity, 'refuse');
+  const examples = allExamples(dataset.size);
   const steps = epochs * stepsPerEpoch(examples.length, training);
   const runs: TrainedRun[] = [];
   for (let seed = 0; seed < seeds; seed++) {
@@ -89,13 +88,13 @@ export async function trainModels(
       },
     });
     try {
-      const accuracy = async (on: typeof dataset, which: Int32Array): Promise<number> =>
-        accuracyOf(trainer, proxy, on, on.labels, which, job.cancellation);
+      const accuracy = async (on: Dataset): Promise<number> =>
+        accuracyOf(trainer, proxy, on, job.cancellation);
       const trained = {
         seed,
         steps: trainer.steps,
-        trainAccuracy: await accuracy(dataset, examples),
-        testAccuracy: await accuracy(testSet, testExamples),
+        trainAccuracy: await accuracy(dataset),
+        testAccuracy: await accuracy(testSet),
         secondsPerStep: seconds / Math.max(1, made),
       };
       await writeDocument(result, trained);
