@@ -7,14 +7,18 @@ import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
 import { compare } from './commands/compare';
+import { dataDiet } from './commands/data-diet';
 import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
+import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
+import { selectData } from './commands/select-data';
 import { tensors } from './commands/tensors';
+import { train } from './commands/train';
 import { Terminal } from './terminal';
 
 const commands: readonly Command[] = [
@@ -26,6 +30,10 @@ const commands: readonly Command[] = [
   evaluate,
   scoreTextCommand,
   devices,
+  train,
+  scoreData,
+  selectData,
+  dataDiet,
   demo,
 ];
 

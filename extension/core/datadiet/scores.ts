@@ -21,16 +21,29 @@ function softmax(logits: Float32Array, row: number, into: Float64Array): void {
   }
 }
 
+/** Visits the softmax of every row of logits; the array is the same each time. */
+export function eachRow(
+  logits: Float32Array,
+  labels: ArrayLike<number>,
+  visit: (probabilities: Float64Array, label: number, row: number) => void,
+): void {
+  const probabilities = new Float64Array(logits.length / Math.max(1, labels.length));
+  for (let row = 0; row < labels.length; row++) {
+    softmax(logits, row, probabilities);
+    visit(probabilities, labels[row] ?? 0, row);
+  }
+}
+
 function scoreRows(
   logits: Float32Array,
   labels: ArrayLike<number>,
   score: (probabilities: Float64Array, label: number) => number,
 ): Float64Array {
-  const probabilities = new Float64Array(logits.length / Math.max(1, labels.length));
-  return Float64Array.from(labels, (label, row) => {
-    softmax(logits, row, probabilities);
-    return score(probabilities, label);
+  const scores = new Float64Array(labels.length);
+  eachRow(logits, labels, (probabilities, label, row) => {
+    scores[row] = score(probabilities, label);
   });
+  return scores;
 }
 
 /** EL2N: ‖softmax(logits) − y‖₂ (Paul et al. 2021, arXiv 2107.07075, definition 2.2). */
@@ -46,11 +59,6 @@ export function marginError(logits: Float32Array, labels: ArrayLike<number>): Fl
     const others = probabilities.map((p, i) => (i === label ? Number.NEGATIVE_INFINITY : p));
     return Math.max(...others) - (probabilities[label] ?? 0);
   });
-}
-
-/** Probability of the label. */
-export function labelProbability(logits: Float32Array, labels: ArrayLike<number>): Float64Array {
-  return scoreRows(logits, labels, (probabilities, label) => probabilities[label] ?? 0);
 }
 
 /** Whether the largest logit is that of the label; the first of equal ones counts. */

@@ -1,18 +1,23 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { UserError } from '../user-error';
+import { replaceFile } from './replace-file';
 
 /**
  * Writes a JSON document so that a reader sees the old one or the new one, never a part.
  * @throws UserError when the folder cannot be written to.
  */
 export async function writeDocument(path: string, document: unknown): Promise<void> {
-  const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  await writeText(path, `${JSON.stringify(document, undefined, 2)}\n`);
+}
+
+/**
+ * Writes a text whole or not at all.
+ * @throws UserError when the folder cannot be written to.
+ */
+export async function writeText(path: string, text: string | Uint8Array): Promise<void> {
   try {
-    await writeFile(partial, `${JSON.stringify(document, undefined, 2)}\n`);
-    await rename(partial, path);
+    await replaceFile(path, async (partial) => writeFile(partial, text));
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
     throw new UserError(`The document cannot be written: ${(error as Error).message}.`, {
       file: path,
       remedy: 'Choose an output in a folder that can be written to, with space left.',

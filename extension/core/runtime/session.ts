@@ -17,6 +17,8 @@ export interface SessionOptions {
    * slower where several take turns.
    */
   readonly spin?: boolean;
+  /** Threads that share the work of one operator; one for each core if absent. */
+  readonly threads?: number;
 }
 
 /**
@@ -43,6 +45,7 @@ export async function createSession(
       options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
+    ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
     extra: {
       session: {
         model_external_initializers_file_folder_path: root,

@@ -1,11 +1,11 @@
-import { open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { open } from 'node:fs/promises';
 import * as v from 'valibot';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { encodeHeader } from '../checkpoints/safetensors-header';
 import { withRegularFile } from '../checkpoints/regular-file';
 import { floatsIn, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
+import { replaceFile } from '../jobs/replace-file';
 import { UserError } from '../user-error';
 
 /** Key of the file's metadata. */
@@ -44,24 +44,23 @@ export async function writeCheckpoint(
     })),
     { format: 'pt', [metadataKey]: JSON.stringify(progress) },
   );
-  const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
   try {
-    const handle = await open(partial, 'w');
-    try {
-      await handle.writeFile(header);
-      for (const [, tensor] of entries) {
-        const numbers = floatsIn(tensor);
-        await handle.writeFile(
-          new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength),
-        );
+    await replaceFile(path, async (partial) => {
+      const handle = await open(partial, 'w');
+      try {
+        await handle.writeFile(header);
+        for (const [, tensor] of entries) {
+          const numbers = floatsIn(tensor);
+          await handle.writeFile(
+            new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength),
+          );
+        }
+        await handle.sync();
+      } finally {
+        await handle.close();
       }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
+    });
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
     throw new UserError(`The checkpoint cannot be written: ${(error as Error).message}.`, {
       file: path,
       remedy: 'Choose a folder that can be written to, with space left.',

@@ -1,4 +1,4 @@
-import { float } from '../onnx/graph-builder';
+import { DataType, float } from '../onnx/graph-builder';
 import type { Attribute, Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 import { activations } from '../models/feedforward';
 import { UserError } from '../user-error';
@@ -237,6 +237,25 @@ export function embedding(count: number, width: number): Layer {
   return ({ graph, parameter }, { value, shape }) => {
     const weight = parameter('weight', [count, width], { kind: 'normal', deviation: 1 });
     return { value: graph.op('Gather', [weight, value]), shape: [...shape, width] };
+  };
+}
+
+/**
+ * Mean of the rows of a matrix [count, width] by int64 indices [batch, length]: [batch, width]. Index 0 is
+ * padding and does not count; a row of nothing else gives 0.
+ */
+export function meanEmbedding(count: number, width: number): Layer {
+  return (context, x) => {
+    const { graph } = context;
+    const rows = embedding(count, width)(context, x);
+    const counts = graph.op('Not', [graph.op('Equal', [x.value, graph.ints([0], [])])]);
+    const weights = graph.op('Cast', [graph.op('Unsqueeze', [counts, graph.ints([2])])], {
+      to: DataType.FLOAT,
+    });
+    const sum = (value: Value): Value => graph.reduce('ReduceSum', value, [1], 0);
+    const number = graph.op('Max', [sum(weights), graph.scalar(1)]);
+    const total = sum(graph.op('Mul', [rows.value, weights]));
+    return { value: graph.op('Div', [total, number]), shape: [...x.shape.slice(0, 1), width] };
   };
 }
 

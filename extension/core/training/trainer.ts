@@ -21,6 +21,8 @@ export interface TrainerOptions extends TrainingOptions {
   readonly learningRate: LearningRateOptions;
   /** What dropout is drawn from. */
   readonly seed: number;
+  /** Threads of its sessions; one for each core if absent. */
+  readonly threads?: number;
 }
 
 export interface StepResult {
@@ -76,7 +78,12 @@ export class Trainer {
       evaluation.output.shape,
     );
     const open = async (graph: GraphBuilder): Promise<Session> =>
-      createSession(graph, { device: 'cpu', prepack: true, spin: true });
+      createSession(graph, {
+        device: 'cpu',
+        prepack: true,
+        spin: true,
+        ...(options.threads === undefined ? {} : { threads: options.threads }),
+      });
     const state = new State(await model.initial());
     for (const { name, shape } of [...first.state, ...(update?.state ?? [])]) {
       if (!state.names.includes(name)) {
@@ -96,6 +103,11 @@ export class Trainer {
   /** Updates made so far. */
   public get steps(): number {
     return this.step;
+  }
+
+  /** Names of the parameters and buffers. */
+  public get parameterNames(): string[] {
+    return [...this.model.parameters, ...this.model.buffers].map(({ name }) => name);
   }
 
   /** A parameter, a buffer or a tensor of the optimiser's; valid until the next step but one. */

@@ -10,7 +10,6 @@ import {
   el2n,
   Forgetting,
   isCorrect,
-  labelProbability,
   marginError,
   meanOverRuns,
 } from '../../../extension/core/datadiet/scores';
@@ -25,10 +24,9 @@ describe('scores of logits', () => {
     expect(scores[1]).toBeCloseTo(Math.SQRT2, 12);
   });
 
-  it('margin error, probability of the label, correctness', () => {
+  it('margin error, correctness', () => {
     expect(marginError(logits, [0, 1])[0]).toBeCloseTo(-0.25, 6);
     expect(marginError(logits, [1, 1])[0]).toBeCloseTo(0.25, 6);
-    expect(labelProbability(logits, [1, 0])[0]).toBeCloseTo(0.25, 6);
     expect([...isCorrect(logits, [0, 1])]).toEqual([1, 0]);
   });
 });

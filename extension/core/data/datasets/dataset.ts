@@ -113,6 +113,24 @@ export function textDataset(parts: DatasetParts, texts: readonly string[]): Data
   };
 }
 
+/** Some examples of a data set, in the order given, as a data set of their own. */
+export function partOf(dataset: Dataset, indices: Int32Array): Dataset {
+  const hash = createHash('sha256').update(dataset.fingerprint).update(bytesOf(indices));
+  return {
+    name: dataset.name,
+    size: indices.length,
+    classNames: dataset.classNames,
+    featureShape: dataset.featureShape,
+    fingerprint: hash.digest('hex'),
+    features: (chosen) => dataset.features(Array.from(chosen, (i) => indices[i] ?? 0)),
+    labels: indices.map((index) => dataset.labels[index] ?? 0),
+    ...(dataset.text === undefined
+      ? {}
+      : { text: (index: number) => dataset.text?.(indices[index] ?? 0) ?? '' }),
+    warnings: dataset.warnings,
+  };
+}
+
 function base(
   { name, classNames, labels, warnings = [] }: DatasetParts,
   hashFeatures: (hash: { update: (data: string | Uint8Array) => unknown }) => void,

@@ -215,7 +215,8 @@ function countOperators(model: ModelProto, constants: number): Record<string, nu
   return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function port({ name, type }: ValueInfoProto): OnnxPort {
+/** What a declared input or output takes. */
+export function port({ name, type }: ValueInfoProto): OnnxPort {
   const value = type?.value;
   if (value?.case !== 'tensorType') {
     return { name, dtype: value?.case ?? 'unknown', shape: undefined };

@@ -1,0 +1,49 @@
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Opened for each epoch of each run; undefined where its logits are not wanted. */
+export type RecordSink = (
+  seed: number,
+  epoch: number,
+  labels: Int32Array,
+  classes: number,
+) => Promise<
+  | {
+      /** Logits [batch, classes] of the examples from `start` on. */
+      readonly write: (logits: Float32Array, start: number) => Promise<void>;
+      readonly close: () => Promise<void>;
+    }
+  | undefined
+>;
+
+/** Digits of logits in text: all that float32 has. */
+const digits = 7;
+
+/**
+ * Writes the training dynamics of the run with seed 0 in the form of dataset cartography: a file
+ * dynamics_epoch_K.jsonl for each epoch K from 0, each line {guid, logits_epoch_K, gold}.
+ */
+export function cartographyFiles(folder: string): RecordSink {
+  return async (seed, epoch, labels, classes) => {
+    if (seed !== 0) {
+      return undefined;
+    }
+    await mkdir(folder, { recursive: true });
+    const number = Math.max(0, epoch - 1);
+    const file = await open(join(folder, `dynamics_epoch_${number}.jsonl`), 'w');
+    return {
+      write: async (logits, start) => {
+        const lines = Array.from({ length: logits.length / classes }, (_, row) => {
+          const values = logits.subarray(row * classes, (row + 1) * classes);
+          return `${JSON.stringify({
+            guid: start + row,
+            [`logits_epoch_${number}`]: Array.from(values, (x) => Number(x.toPrecision(digits))),
+            gold: labels[start + row],
+          })}\n`;
+        });
+        await file.writeFile(lines.join(''));
+      },
+      close: async () => file.close(),
+    };
+  };
+}

@@ -1,0 +1,121 @@
+import * as v from 'valibot';
+import { npyBytes } from '../data/write-npy';
+import { readNpy } from '../data/npy';
+import { numberAt } from '../checkpoints/numeric-array';
+import { parseDocument } from '../jobs/parse-document';
+import { writeText } from '../jobs/write-document';
+import { UserError } from '../user-error';
+import { readText } from './score-document';
+import type { ScoreDocument } from './score-document';
+import { policies } from './selection';
+import type { SelectionRequest } from './selection';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const schema = v.object({
+  format: v.literal('espalier.selection'),
+  version: v.literal(1),
+  dataset: v.optional(v.object({ path: v.string(), name: v.string(), fingerprint: v.string() })),
+  /** What the examples were scored by. */
+  score: v.string(),
+  policy: v.picklist(policies),
+  keep: v.number(),
+  offset: v.optional(v.number()),
+  balanced: v.boolean(),
+  seed: v.number(),
+  /** Examples of the data set. */
+  examples: count,
+  kept: count,
+  /** Of each class by name, where classes are known: all, and those kept. */
+  classes: v.array(v.object({ name: v.string(), examples: count, kept: count })),
+  /** In the data set's own order, ascending. */
+  indices: v.array(count),
+});
+
+/** Which examples of a data set are kept. */
+export type SelectionDocument = v.InferOutput<typeof schema>;
+
+/** A document of a choice by the scores of `document`. */
+export function selectionDocument(
+  document: ScoreDocument,
+  labels: ArrayLike<number>,
+  { keep, policy, offset, balanced, seed }: SelectionRequest,
+  indices: Int32Array,
+): SelectionDocument {
+  const { dataset, score, examples, classNames } = document;
+  const totals = classNames.map(() => ({ examples: 0, kept: 0 }));
+  Array.from(labels).forEach((label) => {
+    const total = totals[label];
+    if (total !== undefined) {
+      total.examples++;
+    }
+  });
+  for (const index of labels.length === 0 ? [] : indices) {
+    const total = totals[labels[index] ?? -1];
+    if (total !== undefined) {
+      total.kept++;
+    }
+  }
+  return {
+    format: 'espalier.selection',
+    version: 1,
+    ...(dataset === undefined ? {} : { dataset }),
+    score,
+    policy,
+    keep,
+    ...(policy === 'window' && offset !== undefined ? { offset } : {}),
+    balanced,
+    seed,
+    examples,
+    kept: indices.length,
+    classes:
+      labels.length === 0
+        ? []
+        : classNames.map((name, i) => ({ name, ...(totals[i] ?? { examples: 0, kept: 0 }) })),
+    indices: [...indices],
+  };
+}
+
+/** Writes a selection: as .npy the indices alone, int64; else the document. */
+export async function writeSelection(path: string, document: SelectionDocument): Promise<void> {
+  if (path.endsWith('.npy')) {
+    const data = BigInt64Array.from(document.indices, BigInt);
+    await writeText(path, npyBytes({ dtype: 'I64', dims: [data.length], data }));
+    return;
+  }
+  const { indices, ...header } = document;
+  const text = JSON.stringify(header, undefined, 2).replace(/\n\}$/, '');
+  await writeText(path, `${text},\n  "indices": ${JSON.stringify(indices)}\n}\n`);
+}
+
+/**
+ * Reads the indices of a selection: a document, or a .npy file of whole numbers.
+ * @param size examples of the data set
+ * @throws UserError naming the file and an index that is not in the data set.
+ */
+export async function readSelection(
+  path: string,
+  size: number,
+): Promise<{ indices: Int32Array; fingerprint?: string }> {
+  const { values, fingerprint } = await readIndices(path);
+  const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
+  if (fault >= 0) {
+    throw new UserError(`${values[fault] ?? ''} is no example: they are 0 to ${size - 1}.`, {
+      file: path,
+      field: `index ${fault}`,
+      remedy: 'Choose the data set that the selection was made for.',
+    });
+  }
+  const indices = Int32Array.from(new Set(values));
+  return { indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
+}
+
+async function readIndices(path: string): Promise<{ values: number[]; fingerprint?: string }> {
+  if (path.endsWith('.npy')) {
+    const array = await readNpy(path);
+    return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
+  }
+  const document = parseDocument(schema, await readText(path), path, 'a selection of examples');
+  const fingerprint = document.dataset?.fingerprint;
+  return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
+}

@@ -1,0 +1,12 @@
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+
+/** Standard deviation of a sample, divided by its number − 1; undefined for fewer than two. */
+export function sampleDeviation(values: readonly number[]): number | undefined {
+  if (values.length < 2) {
+    return undefined;
+  }
+  const middle = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+  return Math.sqrt(squares / (values.length - 1));
+}
