@@ -7,10 +7,12 @@ import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
 import { compare } from './commands/compare';
+import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
 import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
+import { exportData } from './commands/export-data';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
@@ -33,6 +35,8 @@ const commands: readonly Command[] = [
   train,
   scoreData,
   selectData,
+  exportData,
+  convertScores,
   dataDiet,
   demo,
 ];

@@ -9,6 +9,8 @@ import { numericDataset, rowName } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { numberedLabels } from './labels';
 import type { Labels } from './labels';
+import { npyWriter, npzWriter } from './write-part';
+import type { PartWriter } from './write-part';
 
 /** What features and labels are usually called, the first that is there counts. */
 const usualNames = {
@@ -52,9 +54,10 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
       },
     );
   };
-  const [, features] = find('features');
+  const [featureName, features] = find('features');
   const [labelName, labels] = find('labels');
-  return arrayDataset(basename(file), features, file, labels, file, options, labelName);
+  const write = npzWriter(file, arrays, [featureName, labelName]);
+  return arrayDataset({ features, file, labels, labelFile: file, labelName, write }, options);
 }
 
 /** The file with the features among those of a folder, when there is one with labels beside it. */
@@ -84,14 +87,9 @@ function findNpy(
  */
 export async function openNpy(file: string, options: DatasetOptions): Promise<Dataset> {
   const labelFile = await labelsBeside(file, options);
-  return arrayDataset(
-    basename(file),
-    await readNpy(file),
-    file,
-    await readNpy(labelFile),
-    labelFile,
-    options,
-  );
+  const [features, labels] = [await readNpy(file), await readNpy(labelFile)];
+  const write = npyWriter({ [file]: features, [labelFile]: labels });
+  return arrayDataset({ features, file, labels, labelFile, write }, options);
 }
 
 async function labelsBeside(file: string, { label }: DatasetOptions): Promise<string> {
@@ -116,14 +114,19 @@ async function labelsBeside(file: string, { label }: DatasetOptions): Promise<st
   });
 }
 
+interface ArrayParts {
+  readonly features: NumericArray;
+  readonly file: string;
+  readonly labels: NumericArray;
+  readonly labelFile: string;
+  /** Name of the array with the labels, where a file has several. */
+  readonly labelName?: string;
+  readonly write: PartWriter;
+}
+
 function arrayDataset(
-  name: string,
-  features: NumericArray,
-  file: string,
-  labels: NumericArray,
-  labelFile: string,
+  { features, file, labels, labelFile, labelName, write }: ArrayParts,
   { classNames }: DatasetOptions,
-  labelName?: string,
 ): Dataset {
   const field = (row: number): string =>
     labelName === undefined ? rowName(row) : `${labelName}: ${rowName(row)}`;
@@ -132,7 +135,7 @@ function arrayDataset(
   }
   const isImage = features.dtype === 'U8' && features.dims.length >= 3;
   return numericDataset(
-    { name, file, ...toLabels(labels, classNames, labelFile, field) },
+    { name: basename(file), file, ...toLabels(labels, classNames, labelFile, field), write },
     features,
     isImage ? 255 : 1,
   );

@@ -6,6 +6,7 @@ import { maxArrayBytes } from '../npy';
 import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { numberedLabels } from './labels';
+import { cifarWriter } from './write-part';
 
 /** 32×32 pixels, the channels behind each other. */
 const imageShape = [3, 32, 32] as const;
@@ -100,7 +101,12 @@ export async function openCifar(
   const names =
     classNames ?? (await readNames(join(dirname(first), form.names))) ?? form.defaultNames;
   return numericDataset(
-    { name: basename(dirname(first)), file: first, ...numberedLabels(labels, names, first) },
+    {
+      name: basename(dirname(first)),
+      file: first,
+      ...numberedLabels(labels, names, first),
+      write: cifarWriter(first, all, row, form.names),
+    },
     { dtype: 'U8', dims: [size, ...imageShape], data: images },
     255,
   );

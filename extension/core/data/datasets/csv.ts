@@ -7,6 +7,7 @@ import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels } from './labels';
 import { readTable } from './read-text';
+import { csvWriter } from './write-part';
 
 /** A number as it stands in a table. */
 const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i;
@@ -17,7 +18,7 @@ const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i;
  * @throws UserError naming the file, the row (counted from 1 behind the first line) and the column.
  */
 export async function openCsv(file: string, options: DatasetOptions): Promise<Dataset> {
-  const { columns, rows } = parseTable(await readTable(file), file);
+  const { columns, rows, delimiter } = parseTable(await readTable(file), file);
   const roles = columnRoles(columns, options, file);
   const column = (name: string): string[] => {
     const at = columns.indexOf(name);
@@ -27,6 +28,7 @@ export async function openCsv(file: string, options: DatasetOptions): Promise<Da
     name: basename(file),
     file,
     ...namedLabels(column(roles.label), options.classNames, file, (row) => place(row, roles.label)),
+    write: csvWriter(file, delimiter, async () => parseTable(await readTable(file), file)),
   };
   return roles.text === undefined
     ? numericDataset(parts, {
@@ -37,10 +39,16 @@ export async function openCsv(file: string, options: DatasetOptions): Promise<Da
     : textDataset(parts, column(roles.text));
 }
 
+interface Table {
+  readonly columns: string[];
+  readonly rows: string[][];
+  readonly delimiter: string;
+}
+
 const place = (row: number, column: string): string => `${rowName(row)}, ${column}`;
 
-function parseTable(text: string, file: string): { columns: string[]; rows: string[][] } {
-  const { data, errors } = parse<string[]>(text, {
+function parseTable(text: string, file: string): Table {
+  const { data, errors, meta } = parse<string[]>(text, {
     skipEmptyLines: true,
     delimitersToGuess: [',', ';', '\t'],
   });
@@ -70,7 +78,7 @@ function parseTable(text: string, file: string): { columns: string[]; rows: stri
       });
     }
   });
-  return { columns: names, rows };
+  return { columns: names, rows, delimiter: meta.delimiter };
 }
 
 function numbers(

@@ -3,6 +3,7 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { isFloat, numberAt } from '../../checkpoints/numeric-array';
 import type { NumericArray } from '../../checkpoints/numeric-array';
+import type { PartWriter } from './write-part';
 
 /** Labelled examples, in the order in which they are stored. */
 export interface Dataset {
@@ -21,6 +22,8 @@ export interface Dataset {
   readonly labels: Int32Array;
   /** The text of an example, when it is one. */
   text?(index: number): string;
+  /** Writes some of its examples in the form that it has. */
+  readonly writePart: PartWriter;
   /** What to tell the user about it. */
   readonly warnings: readonly string[];
 }
@@ -50,6 +53,7 @@ interface DatasetParts {
   readonly classNames: readonly string[];
   readonly labels: Int32Array;
   readonly warnings?: readonly string[];
+  readonly write: PartWriter;
 }
 
 /** What a row of a table is called in messages, counted from 1. */
@@ -127,14 +131,19 @@ export function partOf(dataset: Dataset, indices: Int32Array): Dataset {
     ...(dataset.text === undefined
       ? {}
       : { text: (index: number) => dataset.text?.(indices[index] ?? 0) ?? '' }),
+    writePart: async (chosen, folder) =>
+      dataset.writePart(
+        chosen.map((index) => indices[index] ?? 0),
+        folder,
+      ),
     warnings: dataset.warnings,
   };
 }
 
 function base(
-  { name, classNames, labels, warnings = [] }: DatasetParts,
+  { name, classNames, labels, warnings = [], write }: DatasetParts,
   hashFeatures: (hash: { update: (data: string | Uint8Array) => unknown }) => void,
-): Pick<Dataset, 'name' | 'size' | 'classNames' | 'labels' | 'fingerprint' | 'warnings'> {
+): Omit<Dataset, 'featureShape' | 'features' | 'text'> {
   const hash = createHash('sha256');
   hash.update(JSON.stringify(classNames));
   hash.update(bytesOf(labels));
@@ -145,6 +154,7 @@ function base(
     classNames,
     labels,
     fingerprint: hash.digest('hex'),
+    writePart: write,
     warnings: [...warnings, ...emptyClasses(labels, classNames)],
   };
 }

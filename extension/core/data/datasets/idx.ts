@@ -10,6 +10,7 @@ import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { numberedLabels } from './labels';
+import { idxWriter } from './write-part';
 
 /** What deflate can shrink at most. */
 const maxDeflateRatio = 1032;
@@ -53,7 +54,8 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   const imageFile = await sibling(file, 'images');
   const labelFile = await sibling(file, 'labels');
   const images = await readIdx(imageFile);
-  const { dims, data } = await readIdx(labelFile);
+  const labels = await readIdx(labelFile);
+  const { dims, data } = labels;
   if (dims.length !== 1) {
     throw new UserError(`Labels have one axis, but the file has ${dims.length}.`, {
       file: labelFile,
@@ -62,7 +64,12 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   const [count = 0, ...rest] = images.dims;
   const shaped = rest.length === 2 ? { ...images, dims: [count, 1, ...rest] } : images;
   return numericDataset(
-    { name: basename(imageFile), file: imageFile, ...numberedLabels(data, classNames, labelFile) },
+    {
+      name: basename(imageFile),
+      file: imageFile,
+      ...numberedLabels(data, classNames, labelFile),
+      write: idxWriter({ [imageFile]: images, [labelFile]: labels }),
+    },
     shaped,
     images.dtype === 'U8' ? 255 : 1,
   );

@@ -5,6 +5,7 @@ import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
 import { namedLabels } from './labels';
+import { copyingWriter } from './write-part';
 
 const extensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 
@@ -34,6 +35,7 @@ export async function openImageFolder(
       name: basename(folder),
       file: folder,
       ...labels,
+      write: copyingWriter(folder, pictures),
       warnings: skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`],
     },
     images.toArray(),

@@ -5,6 +5,7 @@ import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels } from './labels';
 import { NestedNumbers } from './nested-numbers';
 import { readTable } from './read-text';
+import { linesWriter } from './write-part';
 
 const form =
   'Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.';
@@ -24,6 +25,7 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
     name: basename(file),
     file,
     ...namedLabels(labels, options.classNames, file, field),
+    write: linesWriter(file, async () => linesOf(await readTable(file))),
   };
   if (options.features === undefined && lines[0]?.value[text] !== undefined) {
     const texts = lines.map(({ value }, i) => {
@@ -51,6 +53,9 @@ interface Line {
   readonly number: number;
   readonly value: Readonly<Record<string, unknown>>;
 }
+
+/** Lines that are not empty. */
+const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 
 function parseLines(text: string, file: string): Line[] {
   const lines: Line[] = [];

@@ -1,13 +1,9 @@
 import { basename } from 'node:path';
-import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import { decompress as decompressZstd } from 'fzstd';
-import { parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
-import type { AsyncBuffer, Compressors, FileMetaData } from 'hyparquet';
+import { parquetReadObjects, parquetSchema } from 'hyparquet';
+import type { FileMetaData } from 'hyparquet';
 import * as v from 'valibot';
-import { withRegularFile } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { decodeImage } from '../image/decode-image';
-import { maxArrayBytes } from '../npy';
 import { columnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
@@ -15,29 +11,13 @@ import { ImageStack } from './image-stack';
 import { namedLabels, numberedLabels } from './labels';
 import type { Labels } from './labels';
 import { NestedNumbers, isList } from './nested-numbers';
+import { compressors, rowsAtOnce, withParquet } from './parquet-file';
+import { parquetWriter } from './write-parquet';
 
 /** Most rows of all files. */
 const maxRows = 50_000_000;
-/** Rows that are unpacked at once. */
-const rowsAtOnce = 1000;
-/** Largest page that is unpacked, in bytes. */
-const maxPageBytes = 2 ** 30;
 /** Columns in which pandas keeps its index. */
 const indexColumn = /^__index_level_\d+__$/;
-
-const boundedSize = (size: number): number => {
-  if (size > maxPageBytes) {
-    throw new Error(`a page of ${size} bytes is too large`);
-  }
-  return size;
-};
-
-/** Those that hyparquet does not bring along, none of which unpacks to more than is expected. */
-const compressors: Compressors = {
-  GZIP: (input, size) => gunzipSync(input, { maxOutputLength: boundedSize(size) }),
-  BROTLI: (input, size) => brotliDecompressSync(input, { maxOutputLength: boundedSize(size) }),
-  ZSTD: (input, size) => decompressZstd(input, new Uint8Array(boundedSize(size))),
-};
 
 /** What the library datasets writes about the columns, under the key `huggingface`. */
 const huggingFaceSchema = v.object({
@@ -100,6 +80,7 @@ export async function openParquet(
     name: basename(file),
     file,
     ...toLabels(labels, options.classNames ?? layout.classNames, file, field),
+    write: parquetWriter(files, counts),
   });
 }
 
@@ -115,42 +96,6 @@ function placeOf(
     rest -= counts[i++] ?? 0;
   }
   return `${i === 0 ? '' : `${basename(files[i] ?? '')}, `}${rowName(rest)}, ${column}`;
-}
-
-/** Opens a file and turns what the library throws into an error that names it. */
-async function withParquet<T>(
-  path: string,
-  read: (buffer: AsyncBuffer, metadata: FileMetaData) => Promise<T>,
-): Promise<T> {
-  return withRegularFile(path, async ({ handle, size }) => {
-    const slice = async (start: number, end: number): Promise<ArrayBuffer> => {
-      if (!(start >= 0 && start <= end && end <= size && end - start <= maxArrayBytes)) {
-        throw new Error(`bytes ${start} to ${end} are not in the file`);
-      }
-      const bytes = new Uint8Array(end - start);
-      await handle.read(bytes, 0, bytes.length, start);
-      return bytes.buffer;
-    };
-    const buffer: AsyncBuffer = {
-      byteLength: size,
-      slice: (start, end = size) => {
-        const bytes = slice(start, end);
-        // The library leaves what it read ahead alone when something else fails first.
-        bytes.catch(() => undefined);
-        return bytes;
-      },
-    };
-    try {
-      return await read(buffer, await parquetMetadataAsync(buffer, { geoparquet: false }));
-    } catch (error) {
-      throw error instanceof UserError
-        ? error
-        : new UserError(`The file cannot be read: ${(error as Error).message}.`, {
-            file: path,
-            remedy: 'The file is damaged, incomplete or not Parquet: download or save it again.',
-          });
-    }
-  });
 }
 
 function layoutOf(metadata: FileMetaData, options: DatasetOptions, file: string): Layout {

@@ -1,0 +1,61 @@
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { decompress as decompressZstd } from 'fzstd';
+import { parquetMetadataAsync } from 'hyparquet';
+import type { AsyncBuffer, Compressors, FileMetaData } from 'hyparquet';
+import { withRegularFile } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { maxArrayBytes } from '../npy';
+
+/** Rows that are unpacked at once. */
+export const rowsAtOnce = 1000;
+/** Largest page that is unpacked, in bytes. */
+const maxPageBytes = 2 ** 30;
+const boundedSize = (size: number): number => {
+  if (size > maxPageBytes) {
+    throw new Error(`a page of ${size} bytes is too large`);
+  }
+  return size;
+};
+
+/** Those that hyparquet does not bring along, none of which unpacks to more than is expected. */
+export const compressors: Compressors = {
+  GZIP: (input, size) => gunzipSync(input, { maxOutputLength: boundedSize(size) }),
+  BROTLI: (input, size) => brotliDecompressSync(input, { maxOutputLength: boundedSize(size) }),
+  ZSTD: (input, size) => decompressZstd(input, new Uint8Array(boundedSize(size))),
+};
+
+/** Opens a file and turns what the library throws into an error that names it. */
+export async function withParquet<T>(
+  path: string,
+  read: (buffer: AsyncBuffer, metadata: FileMetaData) => Promise<T>,
+): Promise<T> {
+  return withRegularFile(path, async ({ handle, size }) => {
+    const slice = async (start: number, end: number): Promise<ArrayBuffer> => {
+      if (!(start >= 0 && start <= end && end <= size && end - start <= maxArrayBytes)) {
+        throw new Error(`bytes ${start} to ${end} are not in the file`);
+      }
+      const bytes = new Uint8Array(end - start);
+      await handle.read(bytes, 0, bytes.length, start);
+      return bytes.buffer;
+    };
+    const buffer: AsyncBuffer = {
+      byteLength: size,
+      slice: (start, end = size) => {
+        const bytes = slice(start, end);
+        // The library leaves what it read ahead alone when something else fails first.
+        bytes.catch(() => undefined);
+        return bytes;
+      },
+    };
+    try {
+      return await read(buffer, await parquetMetadataAsync(buffer, { geoparquet: false }));
+    } catch (error) {
+      throw error instanceof UserError
+        ? error
+        : new UserError(`The file cannot be read: ${(error as Error).message}.`, {
+            file: path,
+            remedy: 'The file is damaged, incomplete or not Parquet: download or save it again.',
+          });
+    }
+  });
+}

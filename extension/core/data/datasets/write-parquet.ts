@@ -1,0 +1,82 @@
+import { mkdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { parquetReadObjects } from 'hyparquet';
+import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
+import { replaceFile } from '../../jobs/replace-file';
+import { compressors, rowsAtOnce, withParquet } from './parquet-file';
+import type { PartWriter } from './write-part';
+
+type Row = Record<string, unknown>;
+
+/** Rows of Parquet files as one file, with the columns, types and metadata of the first. */
+export const parquetWriter =
+  (files: readonly string[], counts: readonly number[]): PartWriter =>
+  async (indices, folder) => {
+    await mkdir(folder, { recursive: true });
+    const [first = ''] = files;
+    const path = join(folder, basename(first));
+    const metadata = await withParquet(first, async (_, found) => Promise.resolve(found));
+    const names = topLevelColumns(metadata.schema);
+    await replaceFile(path, async (partial) => {
+      await parquetWriteRows({
+        writer: fileWriter(partial),
+        rows: chosenRows(files, counts, indices),
+        columns: names.map((name) => ({ name })),
+        schema: metadata.schema,
+        rowGroupSize: rowsAtOnce,
+        ...(metadata.key_value_metadata === undefined
+          ? {}
+          : { kvMetadata: metadata.key_value_metadata }),
+      });
+    });
+    return [path];
+  };
+
+/** Names of the root's children in a schema that lists every element before its own children. */
+function topLevelColumns(schema: readonly { name: string; num_children?: number }[]): string[] {
+  const names: string[] = [];
+  let i = 1;
+  const skip = (): void => {
+    const children = schema[i++]?.num_children ?? 0;
+    for (let child = 0; child < children; child++) {
+      skip();
+    }
+  };
+  while (i < schema.length) {
+    names.push(schema[i]?.name ?? '');
+    skip();
+  }
+  return names;
+}
+
+async function* chosenRows(
+  files: readonly string[],
+  counts: readonly number[],
+  indices: Int32Array,
+): AsyncGenerator<Row> {
+  const ordered = [...indices];
+  let [next, before] = [0, 0];
+  for (const [i, path] of files.entries()) {
+    const count = counts[i] ?? 0;
+    for (let rowStart = 0; rowStart < count; rowStart += rowsAtOnce) {
+      const rowEnd = Math.min(count, rowStart + rowsAtOnce);
+      const from = next;
+      while (next < ordered.length && (ordered[next] ?? 0) < before + rowEnd) {
+        next++;
+      }
+      if (next === from) {
+        continue;
+      }
+      const rows: Row[] = await withParquet(path, async (file, metadata) =>
+        parquetReadObjects({
+          ...{ file, metadata, rowStart, rowEnd, compressors },
+          ...{ utf8: false, geoparquet: false },
+        }),
+      );
+      for (const index of ordered.slice(from, next)) {
+        yield rows[index - before - rowStart] ?? {};
+      }
+    }
+    before += count;
+  }
+}
