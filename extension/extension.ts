@@ -3,14 +3,19 @@ import type { ExtensionContext } from 'vscode';
 import { registerCommands } from './commands/register-commands';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
+import { DataMapEditor } from './editors/data-map-editor';
 import { LayerProfileEditor } from './editors/layer-profile-editor';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
 import { ModelExplorerEditor } from './editors/model-explorer-editor';
+import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
+import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
-import { watchProfiles } from './services/watch-profiles';
+import { DataJobs } from './services/data-jobs';
+import { DataMarks } from './services/data-marks';
+import { watchDocuments } from './services/watch-documents';
 import { Jobs } from './services/jobs';
 import { ModelFolders } from './services/model-folders';
 import { ModelJobs } from './services/model-jobs';
@@ -32,6 +37,7 @@ const graceMilliseconds = 750;
 export type Espalier = Services & {
   readonly heatmaps: HeatmapPanels;
   readonly explorers: ExplorerPanels;
+  readonly dataMaps: DataMapPanels;
 };
 
 export function activate(context: ExtensionContext): Espalier {
@@ -45,6 +51,7 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const worker = new WorkerClient(child('worker.js'));
   const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
+  const dataReader = new WorkerClient<DataRequests>(child('data-reader.js'));
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
   const models = new OpenModels(worker);
@@ -54,6 +61,9 @@ export function activate(context: ExtensionContext): Espalier {
   const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
   const reports = new Reports(models);
   const explorers = new ExplorerPanels(context.extensionUri, inspector, reports);
+  const dataJobs = new DataJobs(jobs, context.workspaceState);
+  const marks = new DataMarks(context.workspaceState);
+  const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks);
   const services = {
     log,
     worker,
@@ -67,27 +77,34 @@ export function activate(context: ExtensionContext): Espalier {
     reports,
     heatmaps,
     explorers,
+    dataReader,
+    dataJobs,
+    dataMaps,
   };
   context.subscriptions.push(
     log,
     worker,
     inspector,
+    dataReader,
     jobs,
     folders,
     sessions,
     heatmaps,
     explorers,
+    dataMaps,
     reports,
     registerCommands(services),
     LayerProfileEditor.register(sessions, heatmaps),
     ModelExplorerEditor.register(explorers),
+    DataMapEditor.register(dataMaps),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     new ModelsView(folders, models),
     showJobStatus(jobs),
-    watchProfiles(sessions),
+    watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
+    watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
   );
   return services;
 }

@@ -44,6 +44,7 @@ const bundles = [
   { ...node, entryPoints: ['extension/extension.ts'], outfile: 'dist/extension.js' },
   { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
   { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
+  { ...node, entryPoints: ['extension/worker/data-reader.ts'], outfile: 'dist/data-reader.js' },
   { ...node, entryPoints: ['extension/worker/probe.ts'], outfile: 'dist/probe.js' },
   {
     ...node,

@@ -135,7 +135,7 @@ export function whyUnfit(value: string, source: string): string | undefined {
     return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && resolve(way) !== way);
   };
   return contains(source, path) || contains(path, source)
-    ? l10n.t('Choose a folder outside of the original model.')
+    ? l10n.t('Choose a folder outside of the original.')
     : undefined;
 }
 

@@ -5,13 +5,16 @@ import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { cancelJob } from './cancel-job';
 import { compareModels } from './compare-models';
+import { exportSubset } from './export-subset';
 import { evaluateModel } from './evaluate-model';
 import { inspectModel } from './inspect-model';
+import { openDataMap } from './open-data-map';
 import { openHeatmap } from './open-heatmap';
 import { profileLayers } from './profile-layers';
 import { pruneLayers } from './prune-layers';
 import { resumeProfile } from './resume-profile';
 import { savePlan } from './save-plan';
+import { resumeScoring, scoreData } from './score-data';
 import { showDevices } from './show-devices';
 import { showJob } from './show-job';
 
@@ -34,6 +37,10 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   showLog: (services) => {
     services.log.show();
   },
+  scoreData,
+  resumeScoring,
+  openDataMap,
+  exportSubset,
   refreshModels: (services) => services.folders.refresh(),
 };
 

@@ -52,7 +52,7 @@ async function targetOf(uri: Uri): Promise<Target> {
 }
 
 /** Menus give a URI, links and key bindings a string, the tree view an item with `resourceUri`. */
-function uriOf(argument: unknown): Uri | undefined {
+export function uriOf(argument: unknown): Uri | undefined {
   if (argument instanceof Uri) {
     return argument;
   }
@@ -75,6 +75,29 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
   return isPlan(uri.path) || isProfile(uri.path) || (inModel && uri.path.endsWith('/config.json'))
     ? uri
     : undefined;
+}
+
+/** A data set that the user picks. */
+export async function pickData(title: string): Promise<Uri | undefined> {
+  const folder: QuickPickItem = {
+    label: `$(folder-opened) ${l10n.t('A folder…')}`,
+    detail: l10n.t('Pictures in a folder for each class, MNIST (IDX), CIFAR, .npy or Parquet files'),
+  };
+  const file: QuickPickItem = {
+    label: `$(go-to-file) ${l10n.t('A file…')}`,
+    detail: l10n.t('.npz, .npy, .csv, .tsv, .jsonl, .parquet or IDX'),
+  };
+  const chosen = await window.showQuickPick([folder, file], { title });
+  if (chosen === undefined) {
+    return undefined;
+  }
+  const opened = await window.showOpenDialog({
+    canSelectFiles: chosen === file,
+    canSelectFolders: chosen === folder,
+    title,
+    openLabel: l10n.t('Choose'),
+  });
+  return opened?.[0];
 }
 
 /** A model that the user picks, of the workspace's or elsewhere. */

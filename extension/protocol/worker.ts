@@ -10,6 +10,7 @@ import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
+import type { ScoreDataRequest, ScoreDataResult } from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -75,6 +76,7 @@ export interface WorkerRequests {
   profile: [ProfileRequest, LayerProfile];
   prune: [PruneRequest, PruneResult];
   evaluate: [EvaluateRequest, EvaluationResult];
+  scoreData: [ScoreDataRequest, ScoreDataResult];
 }
 
 /** Requests of a child process, by method, as [params, result]. */

@@ -12,6 +12,10 @@ export const commandIds = {
   resumeProfile: 'espalier.resumeProfile',
   cancelJob: 'espalier.cancelJob',
   showJob: 'espalier.showJob',
+  scoreData: 'espalier.scoreData',
+  resumeScoring: 'espalier.resumeScoring',
+  openDataMap: 'espalier.openDataMap',
+  exportSubset: 'espalier.exportSubset',
   refreshModels: 'espalier.refreshModels',
 } as const;
 

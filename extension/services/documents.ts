@@ -14,6 +14,11 @@ export const profilePathOf = (model: string): string => `${modelStem(model)}.lay
 export const planPathOf = (model: string): string => `${modelStem(model)}.pruneplan.json`;
 
 export const isProfile = (path: string): boolean => path.endsWith('.layerprofile.json');
+/** `NAME.scores.json` beside the data set. */
+export const scoresPathOf = (data: string): string =>
+  `${data.replace(/(?<=[^\\/])\.(npz|npy|csv|tsv|jsonl|ndjson|parquet|bin|gz)$/i, '')}.scores.json`;
+
+export const isScores = (path: string): boolean => path.endsWith('.scores.json');
 export const isPlan = (path: string): boolean => path.endsWith('.pruneplan.json');
 
 /** @throws UserError when the file is no profile. */

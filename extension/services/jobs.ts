@@ -8,13 +8,15 @@ import type { WorkerRequests } from '../protocol/worker';
 import { commandIds } from './command-ids';
 import type { WorkerClient } from './worker-client';
 
-export type JobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
+/** Jobs of a model, which its heatmap tells of. */
+export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
+export type JobKind = ModelJobKind | 'scoreData';
 
 /** What a job works on and who watches it. */
 export interface JobSubject {
-  /** Name of the model, for people. */
+  /** Name of the model or data set, for people. */
   readonly name: string;
-  /** Path of the model folder. */
+  /** Path of the model or data set. */
   readonly model: string;
   /** Whether a panel shows the progress, so that no notification is needed. */
   readonly shownInPanel: boolean;
@@ -152,6 +154,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Pruning {0}', name);
     case 'evaluate':
       return l10n.t('Evaluating {0}', name);
+    case 'scoreData':
+      return l10n.t('Scoring {0}', name);
   }
 }
 

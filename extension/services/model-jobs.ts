@@ -4,7 +4,7 @@ import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profil
 import { UserError } from '../core/user-error';
 import type { ProfileRequest, PruneRequest } from '../protocol/worker';
 import { keepEvaluations } from './documents';
-import type { JobKind, Jobs, JobSubject } from './jobs';
+import type { Jobs, JobSubject, ModelJobKind } from './jobs';
 import type { ModelSession } from './model-session';
 import { describeInPanel } from './report-error';
 import type { Settings } from './settings';
@@ -136,7 +136,7 @@ export class ModelJobs {
 
   async #track<T>(
     session: ModelSession,
-    what: JobKind,
+    what: ModelJobKind,
     task: (subject: JobSubject) => Promise<T>,
   ): Promise<T> {
     const { blocked } = session.snapshot();

@@ -2,16 +2,22 @@ import { commands, l10n, Uri, window } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
-import { untrusted } from './trust';
+import { untrusted, untrustedData } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
+
+/** What goes on with a job whose process has ended, by the job's name. */
+const resumeCommands: Readonly<Record<string, string>> = {
+  profile: commandIds.resumeProfile,
+  scoreData: commandIds.resumeScoring,
+};
 
 /** An error in the user's words. */
 export function describeError(error: unknown): string {
   if (error instanceof WorkerCrashed) {
     return [
       l10n.t('The worker process ended ({0}).', describeExit(error.exit)),
-      error.method === 'profile'
-        ? l10n.t('Its journal is kept: Resume goes on where it stopped.')
+      resumeCommands[error.method] !== undefined
+        ? l10n.t('What is done is kept: Resume goes on where it stopped.')
         : l10n.t('Nothing half-written is left; the next command starts a new one.'),
       memoryHint(error),
     ]
@@ -58,6 +64,7 @@ export async function reportError(
     return;
   }
   const crashed = error instanceof WorkerCrashed ? error : undefined;
+  const resumeCommand = resumeCommands[crashed?.method ?? ''];
   const file = fileOf(error);
   const resume = l10n.t('Resume');
   const openFile = l10n.t('Open File');
@@ -65,17 +72,18 @@ export async function reportError(
   const showLog = l10n.t('Show Log');
   const manageTrust = l10n.t('Manage Trust');
   const setting = error instanceof UserError ? settingOf(error) : undefined;
-  const lacksTrust = error instanceof UserError && error.problem === untrusted();
+  const lacksTrust =
+    error instanceof UserError && [untrusted(), untrustedData()].includes(error.problem);
   const actions = [
-    ...(crashed?.method === 'profile' ? [resume] : []),
+    ...(resumeCommand === undefined ? [] : [resume]),
     ...(file === undefined ? [] : [openFile]),
     ...(setting === undefined ? [] : [openSettings]),
     ...(lacksTrust ? [manageTrust] : []),
     showLog,
   ];
   const chosen = await window.showErrorMessage(describeError(error), ...actions);
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.resumeProfile, crashed?.model);
+  if (chosen === resume && resumeCommand !== undefined) {
+    await commands.executeCommand(resumeCommand, crashed?.model);
   } else if (chosen === openFile && file !== undefined) {
     await commands.executeCommand('vscode.open', Uri.file(file));
   } else if (chosen === openSettings) {

@@ -1,6 +1,9 @@
 import type { LogOutputChannel } from 'vscode';
 import type { ExplorerSession } from './explorer-session';
+import type { DataJobs } from './data-jobs';
+import type { DataMapSession, DataReader } from './data-map-session';
 import type { Jobs } from './jobs';
+import type { ScoredSource } from '../core/datadiet/scored-data';
 import type { ModelFolders } from './model-folders';
 import type { ModelJobs } from './model-jobs';
 import type { ModelSession } from './model-session';
@@ -26,6 +29,20 @@ export interface Services {
   readonly reports: Reports;
   readonly heatmaps: Heatmaps;
   readonly explorers: Explorers;
+  /** Reads scores and data sets, while the worker is busy too. */
+  readonly dataReader: DataReader;
+  readonly dataJobs: DataJobs;
+  readonly dataMaps: DataMaps;
+}
+
+/** Shows scores of data sets in data map panels. */
+export interface DataMaps {
+  /** @throws UserError or WorkerRequestError when there are no scores to show. */
+  show(source: ScoredSource): Promise<DataMapSession>;
+  /** A session without a panel, or that of the panel that shows the scores. */
+  session(source: ScoredSource): Promise<DataMapSession>;
+  /** The session of the panel that has the focus. */
+  readonly active: DataMapSession | undefined;
 }
 
 /** Shows sessions in heatmap panels. */

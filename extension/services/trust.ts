@@ -19,6 +19,30 @@ export function whyBlocked({ trusted, scheme }: Circumstances): string | undefin
 export const untrusted = (): string =>
   l10n.t('This workspace is not trusted: models can be inspected, but not run or written.');
 
+/** The sentence that says why a data set cannot be scored or written, or undefined when it can. */
+export function whyDataBlocked({ trusted, scheme }: Circumstances): string | undefined {
+  if (scheme !== 'file') {
+    return whyDataUnreadable(scheme);
+  }
+  return trusted ? undefined : untrustedData();
+}
+
+/** What {@link whyDataBlocked} says in an untrusted workspace. */
+export const untrustedData = (): string =>
+  l10n.t(
+    'This workspace is not trusted: data maps can be looked at, but nothing is trained or written.',
+  );
+
+/** The sentence that says why scores and data sets cannot even be read, or undefined when they can. */
+export function whyDataUnreadable(scheme: string): string | undefined {
+  return scheme === 'file'
+    ? undefined
+    : l10n.t(
+        'This folder is virtual ({0}): data sets are read from disk. Clone or download it and open it from there.',
+        scheme,
+      );
+}
+
 /** The sentence that says why a model cannot even be inspected, or undefined when it can. */
 export function whyUnreadable(scheme: string): string | undefined {
   return scheme === 'file'

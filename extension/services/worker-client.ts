@@ -10,6 +10,10 @@ const repeatable: ReadonlySet<string> = new Set([
   'describe',
   'statistics',
   'compare',
+  'summarize',
+  'map',
+  'examples',
+  'count',
 ]);
 
 /**

@@ -20,8 +20,8 @@ export class WorkerCrashed extends Error {
   ) {
     super(
       `The worker process ended during ${method} (${describeExit(exit)}). ` +
-        (method === 'profile'
-          ? 'Its journal is kept: profile again to resume.'
+        (method === 'profile' || method === 'scoreData'
+          ? 'What is done is kept: run it again to resume.'
           : 'Nothing half-written is left: run it again.'),
     );
   }

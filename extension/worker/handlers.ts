@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import packageJson from '../../package.json';
+import { scoreDataset } from '../core/datadiet/score-dataset';
+import { writeScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { openModel } from '../core/models/open-model';
@@ -26,4 +28,11 @@ export const handlers: Handlers<WorkerRequests> = {
   prune: async (request, context) => applyPlan(request, context),
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
+  scoreData: async ({ out, ...request }, context) => {
+    const document = await scoreDataset({ ...request, folder: `${out}.runs` }, context);
+    await writeScoreDocument(out, document);
+    const { examples, scoring, labelIssues } = document;
+    const suspected = labelIssues.filter((issue) => issue === 1).length;
+    return { examples, suspected, seconds: scoring?.seconds ?? 0 };
+  },
 };

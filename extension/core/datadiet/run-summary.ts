@@ -11,7 +11,7 @@ export function summarizeRuns(
   { request, dataset, labels, proxy }: ScoringJob,
   runs: readonly (readonly EpochRecord[])[],
 ): ScoreDocument {
-  const { score, epoch, noise, data } = request;
+  const { score, epoch, noise, data, options } = request;
   const perRun = runs.map((records) => scoresOfRun(score, records));
   const mean = meanOverRuns(perRun);
   const last = runs.flatMap((records) => records.at(-1) ?? []);
@@ -26,7 +26,12 @@ export function summarizeRuns(
   const classes = dataset.classNames.length;
   return {
     ...bareScores(score, Array.from(mean, finite)),
-    dataset: { path: data, name: dataset.name, fingerprint: dataset.fingerprint },
+    dataset: {
+      path: data,
+      name: dataset.name,
+      fingerprint: dataset.fingerprint,
+      ...(Object.keys(options).length === 0 ? {} : { options }),
+    },
     classNames: [...dataset.classNames],
     notes: notesOf(score, epoch, proxy.drawsWeights),
     scoring: {

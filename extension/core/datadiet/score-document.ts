@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { readWholeFile } from '../checkpoints/regular-file';
+import { datasetOptionsSchema } from '../data/datasets/dataset-options';
 import { parseDocument } from '../jobs/parse-document';
 import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
@@ -27,6 +28,8 @@ const schema = v.object({
       name: v.string(),
       /** Of `Dataset.fingerprint`. */
       fingerprint: v.string(),
+      /** What it was opened with, where that does not follow from its files. */
+      options: v.exactOptional(datasetOptionsSchema),
     }),
   ),
   /** Names of the classes; empty where they are not known. */

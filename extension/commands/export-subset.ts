@@ -1,0 +1,188 @@
+import { basename, dirname, join, resolve } from 'node:path';
+import { commands, l10n, ProgressLocation, Uri, window, workspace } from 'vscode';
+import type { DataExport, DataExportResult } from '../core/datadiet/scored-data';
+import { UserError } from '../core/user-error';
+import { formatCount, formatPercent } from '../core/format';
+import { DataMapSession } from '../services/data-map-session';
+import type { Services } from '../services/services';
+import { whyDataBlocked } from '../services/trust';
+import { chooseScores } from './open-data-map';
+import { whyUnfit } from './prune-layers';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface ExportSubsetOptions {
+  readonly request?: DataExport;
+  /** Path of the new folder or file. */
+  readonly out?: string;
+}
+
+/** Writes what a data map's choice keeps, what is marked in it, or its scores. */
+export async function exportSubset(
+  services: Services,
+  argument: unknown,
+  options: ExportSubsetOptions = {},
+): Promise<DataExportResult | undefined> {
+  const session = await sessionOf(services, argument);
+  if (session === undefined) {
+    return undefined;
+  }
+  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
+  if (blocked !== undefined) {
+    throw new UserError(blocked);
+  }
+  const request = options.request ?? (await chooseExport(services, session));
+  const out = request && (options.out ?? (await choosePlace(session, request)));
+  if (request === undefined || out === undefined) {
+    return undefined;
+  }
+  const result = await window.withProgress(
+    { location: ProgressLocation.Notification, title: l10n.t('Writing {0}', basename(out)) },
+    async () => services.dataReader.request('export', { ...session.source, request, out }),
+  );
+  void offerReveal(out, result);
+  return result;
+}
+
+async function sessionOf(
+  services: Services,
+  argument: unknown,
+): Promise<DataMapSession | undefined> {
+  if (argument instanceof DataMapSession) {
+    return argument;
+  }
+  const active = argument === undefined ? services.dataMaps.active : undefined;
+  if (active !== undefined) {
+    return active;
+  }
+  const source = await chooseScores(argument);
+  return source === undefined ? undefined : services.dataMaps.session(source);
+}
+
+async function chooseExport(
+  services: Services,
+  session: DataMapSession,
+): Promise<DataExport | undefined> {
+  const { map, marks } = session;
+  if (map === undefined) {
+    throw new UserError(l10n.t('These scores cannot be read.'), { file: session.source.scores });
+  }
+  const choice = session.choice();
+  const { kept } = await services.dataReader.request('count', { ...session.source, choice });
+  const { keep, policy } = choice.request;
+  const chosen = l10n.t(
+    '{0} examples: {1} kept by policy {2}',
+    formatCount(kept),
+    formatPercent(keep),
+    policy,
+  );
+  const marked = l10n.t('{0} marked examples', formatCount(marks.length));
+  const examples = { what: 'examples', indices: marks } as const;
+  type Item = { label: string; description?: string; request: DataExport };
+  const items: Item[] = [
+    ...(map.data === undefined
+      ? []
+      : [
+          {
+            label: l10n.t('The chosen subset, as a data set'),
+            description: chosen,
+            request: { what: 'choice', choice, form: 'dataset' } as const,
+          },
+        ]),
+    {
+      label: l10n.t('Indices of the chosen subset'),
+      description: chosen,
+      request: { what: 'choice', choice, form: 'indices' },
+    },
+    ...(marks.length === 0
+      ? []
+      : [
+          ...(map.data === undefined
+            ? []
+            : [
+                {
+                  label: l10n.t('The marked examples, as a data set'),
+                  description: marked,
+                  request: { ...examples, form: 'dataset' } as const,
+                },
+              ]),
+          {
+            label: l10n.t('Indices of the marked examples'),
+            description: marked,
+            request: { ...examples, form: 'indices' } as const,
+          },
+        ]),
+    {
+      label: l10n.t('Scores as a NumPy array'),
+      description: '.npy',
+      request: { what: 'scores', form: 'npy' },
+    },
+    {
+      label: l10n.t('Scores for DeepCore'),
+      description: '{indices, scores}',
+      request: { what: 'scores', form: 'deepcore' },
+    },
+    ...(map.overview.suspected === undefined
+      ? []
+      : [
+          {
+            label: l10n.t('Label issues as a table, as of cleanlab'),
+            description: '.csv',
+            request: { what: 'scores', form: 'cleanlab' } as const,
+          },
+        ]),
+  ];
+  const picked = await window.showQuickPick(items, {
+    title: l10n.t('Export from {0}', map.overview.name),
+  });
+  return picked?.request;
+}
+
+/** A data set becomes a new folder beside the old one; everything else is a file. */
+async function choosePlace(
+  session: DataMapSession,
+  request: DataExport,
+): Promise<string | undefined> {
+  const source = session.source.scores;
+  const stem = join(dirname(source), basename(source).replace(/(\.scores)?\.\w+$/, ''));
+  if (request.form === 'dataset') {
+    const data = session.map?.data ?? source;
+    const path = `${stem}-${request.what === 'choice' ? 'subset' : 'marked'}`;
+    const typed = await window.showInputBox({
+      title: l10n.t('Export Subset: new folder'),
+      prompt: l10n.t('The data set is left as it is.'),
+      value: path,
+      valueSelection: [path.length - basename(path).length, path.length],
+      validateInput: (value) => whyUnfit(value, data),
+    });
+    return typed === undefined ? undefined : resolve(dirname(data), typed.trim());
+  }
+  const endings = {
+    indices: '.selection.json',
+    npy: '.scores.npy',
+    deepcore: '.deepcore.json',
+    cleanlab: '.labels.csv',
+    espalier: '.scores.json',
+  } as const;
+  const target = await window.showSaveDialog({
+    title: l10n.t('Export'),
+    defaultUri: Uri.file(`${stem}${endings[request.form]}`),
+    saveLabel: l10n.t('Export'),
+    ...(request.form === 'indices'
+      ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } }
+      : {}),
+  });
+  return target?.fsPath;
+}
+
+async function offerReveal(out: string, { examples }: DataExportResult): Promise<void> {
+  const reveal = l10n.t('Reveal');
+  const chosen = await window.showInformationMessage(
+    l10n.t('{0} examples: {1}', formatCount(examples), basename(out)),
+    reveal,
+  );
+  if (chosen === reveal) {
+    const uri = Uri.file(out);
+    const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
+    await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
+  }
+}

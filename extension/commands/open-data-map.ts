@@ -1,0 +1,90 @@
+import { basename } from 'node:path';
+import { l10n, Uri, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { ScoredSource } from '../core/datadiet/scored-data';
+import { UserError } from '../core/user-error';
+import { DataMapSession } from '../services/data-map-session';
+import { isScores } from '../services/documents';
+import type { Services } from '../services/services';
+import { whyDataUnreadable } from '../services/trust';
+import { pickData, uriOf } from './target';
+
+/** How a command that would ask can be told beforehand. */
+export interface OpenDataMapOptions {
+  /** Path of the data set, where scores do not name it. */
+  readonly data?: string;
+}
+
+/** Shows scores as a data map; given a map, the user names its data set anew. */
+export async function openDataMap(
+  services: Services,
+  argument: unknown,
+  { data }: OpenDataMapOptions = {},
+): Promise<DataMapSession | undefined> {
+  if (argument instanceof DataMapSession) {
+    const chosen = data ?? (await pickData(l10n.t('Choose the data set that was scored')))?.fsPath;
+    if (chosen !== undefined) {
+      await argument.chooseData(chosen);
+    }
+    return argument;
+  }
+  const source = await chooseScores(argument, data);
+  return source === undefined ? undefined : services.dataMaps.show(source);
+}
+
+/** What was clicked, or a file of scores that the user picks. */
+export async function chooseScores(
+  argument: unknown,
+  data?: string,
+): Promise<ScoredSource | undefined> {
+  const uri = uriOf(argument) ?? (await pickScores());
+  if (uri === undefined) {
+    return undefined;
+  }
+  const unreadable = whyDataUnreadable(uri.scheme);
+  if (unreadable !== undefined) {
+    throw new UserError(unreadable, { file: uri.toString() });
+  }
+  const scores = uri.fsPath;
+  if (data !== undefined || isScores(scores)) {
+    return { scores, ...(data === undefined ? {} : { data }) };
+  }
+  // Scores of other tools do not name their data set.
+  const named = await askData(basename(scores));
+  return named === undefined ? undefined : { scores, ...named };
+}
+
+async function askData(name: string): Promise<{ data?: string } | undefined> {
+  const choose = l10n.t('Choose the data set…');
+  const without = l10n.t('Show the scores alone');
+  const chosen = await window.showQuickPick([choose, without], {
+    title: l10n.t('{0} does not say which data set it is of', name),
+  });
+  if (chosen !== choose) {
+    return chosen === undefined ? undefined : {};
+  }
+  const uri = await pickData(choose);
+  return uri === undefined ? undefined : { data: uri.fsPath };
+}
+
+async function pickScores(): Promise<Uri | undefined> {
+  const files = await workspace.findFiles('**/*.scores.json', '**/node_modules/**', 200);
+  const other: QuickPickItem = { label: `$(go-to-file) ${l10n.t('Scores of another tool…')}` };
+  const items = files.map((file) => ({
+    label: `$(graph-scatter) ${basename(file.fsPath)}`,
+    description: workspace.asRelativePath(file),
+    file,
+  }));
+  const chosen = await window.showQuickPick([...items, other], {
+    title: l10n.t('Choose scores'),
+    placeHolder: l10n.t('Scores of this workspace'),
+  });
+  if (chosen !== other) {
+    return items.find((item) => item === chosen)?.file;
+  }
+  const opened = await window.showOpenDialog({
+    title: l10n.t('Choose scores: .npy, .csv, .json or .jsonl'),
+    filters: { [l10n.t('Scores')]: ['json', 'jsonl', 'npy', 'csv'] },
+  });
+  return opened?.[0];
+}

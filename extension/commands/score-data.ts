@@ -1,0 +1,203 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { commands, l10n, ProgressLocation, window, workspace } from 'vscode';
+import type { DatasetOptions } from '../core/data/datasets/dataset';
+import type { DatasetSummary } from '../core/datadiet/scored-data';
+import type { ProxyRequest } from '../core/datadiet/proxy-model';
+import { defaultTraining } from '../core/datadiet/training-settings';
+import { UserError } from '../core/user-error';
+import type { ScoreDataRequest, ScoreDataResult } from '../protocol/data';
+import { commandIds } from '../services/command-ids';
+import { fileExists, scoresPathOf } from '../services/documents';
+import { formatCount } from '../core/format';
+import type { Services } from '../services/services';
+import { whyDataBlocked } from '../services/trust';
+import { RequestCancelled, WorkerRequestError } from '../services/worker-errors';
+import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
+import { pickData, uriOf } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface ScoreDataOptions extends Partial<
+  Pick<ScoreDataRequest, 'options' | 'proxy' | 'score' | 'runs' | 'epoch' | 'training' | 'out'>
+> {
+  /** Replace existing scores without asking. */
+  readonly overwrite?: boolean;
+}
+
+/** Trains small models on a data set and scores how much each of its examples matters. */
+export async function scoreData(
+  services: Services,
+  argument: unknown,
+  given: ScoreDataOptions = {},
+): Promise<ScoreDataResult | undefined> {
+  const uri = uriOf(argument) ?? (await pickData(l10n.t('Score Data Set: choose it')));
+  if (uri === undefined) {
+    return undefined;
+  }
+  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme });
+  if (blocked !== undefined) {
+    throw new UserError(blocked);
+  }
+  services.jobs.assertFree();
+  const request = await askRequest(services, uri.fsPath, given);
+  return request === undefined ? undefined : runScoring(services, request);
+}
+
+/** Goes on with an interrupted scoring: finished runs are not trained again. */
+export async function resumeScoring(services: Services): Promise<ScoreDataResult | undefined> {
+  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
+  if (blocked !== undefined) {
+    throw new UserError(blocked);
+  }
+  const { interrupted } = services.dataJobs;
+  if (interrupted === undefined) {
+    throw new UserError(l10n.t('No scoring was interrupted: nothing to resume.'), {
+      remedy: l10n.t('Start one with Score Data Set….'),
+    });
+  }
+  return runScoring(services, interrupted);
+}
+
+async function runScoring(
+  services: Services,
+  request: ScoreDataRequest,
+): Promise<ScoreDataResult> {
+  try {
+    const result = await services.dataJobs.score(request);
+    await services.dataMaps.show({ scores: request.out });
+    return result;
+  } catch (error) {
+    if (error instanceof RequestCancelled) {
+      void offerResume(request);
+    }
+    throw error;
+  }
+}
+
+async function offerResume({ data }: ScoreDataRequest): Promise<void> {
+  const resume = l10n.t('Resume');
+  const chosen = await window.showInformationMessage(
+    l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(data)),
+    resume,
+  );
+  if (chosen === resume) {
+    await commands.executeCommand(commandIds.resumeScoring);
+  }
+}
+
+async function askRequest(
+  services: Services,
+  data: string,
+  given: ScoreDataOptions,
+): Promise<ScoreDataRequest | undefined> {
+  const looked = await lookAt(services, data, given.options ?? {});
+  if (looked === undefined) {
+    return undefined;
+  }
+  const { summary, options } = looked;
+  const title = l10n.t(
+    'Score {0}: {1} examples, {2} classes',
+    summary.name,
+    formatCount(summary.examples),
+    summary.classes,
+  );
+  const proxy: ProxyRequest | undefined =
+    given.proxy ?? (await chooseProxy(services, title, summary));
+  const score = proxy && (given.score ?? (await chooseScore(title)));
+  const trainings =
+    score &&
+    (given.runs !== undefined && given.epoch !== undefined
+      ? { runs: given.runs, epoch: given.epoch }
+      : await chooseTrainings(title, score));
+  if (proxy === undefined || score === undefined || trainings === undefined) {
+    return undefined;
+  }
+  const out = given.out ?? (await placeFor(data));
+  const replaces = await fileExists(out);
+  if (replaces && given.overwrite !== true && !(await confirmReplace(out))) {
+    return undefined;
+  }
+  const training = given.training ?? defaultTraining;
+  return { data, options, proxy, score, ...trainings, training, out };
+}
+
+/**
+ * Opens the data set to see what it is. Where that does not follow from its files, the user says what is
+ * missing.
+ */
+async function lookAt(
+  services: Services,
+  data: string,
+  options: DatasetOptions,
+): Promise<{ summary: DatasetSummary; options: DatasetOptions } | undefined> {
+  for (let known = options; ;) {
+    try {
+      const summary = await window.withProgress(
+        { location: ProgressLocation.Window, title: l10n.t('Reading {0}', basename(data)) },
+        async () => services.dataReader.request('summarize', { data, options: known }),
+      );
+      return { summary, options: known };
+    } catch (error) {
+      if (!(error instanceof WorkerRequestError) || error.data.kind !== 'user') {
+        throw error;
+      }
+      const more = await askOptions(basename(data), error.message);
+      if (more === undefined) {
+        return undefined;
+      }
+      known = { ...known, ...more };
+    }
+  }
+}
+
+async function askOptions(name: string, problem: string): Promise<DatasetOptions | undefined> {
+  const label = l10n.t('Name the column with the labels…');
+  const size = l10n.t('Make all pictures one size…');
+  const chosen = await window.showQuickPick([label, size], {
+    title: l10n.t('{0} cannot be read as it is', name),
+    placeHolder: problem,
+  });
+  if (chosen === undefined) {
+    return undefined;
+  }
+  if (chosen === label) {
+    const column = await window.showInputBox({ title: label, prompt: problem });
+    return column === undefined ? undefined : { label: column.trim() };
+  }
+  const typed = await window.showInputBox({
+    title: size,
+    value: '32x32',
+    prompt: l10n.t('Height and width in pixels.'),
+    validateInput: (value) =>
+      sizeOf(value) === undefined ? l10n.t('Write a size such as 32x32.') : undefined,
+  });
+  const imageSize = sizeOf(typed ?? '');
+  return imageSize === undefined ? undefined : { imageSize };
+}
+
+function sizeOf(text: string): DatasetOptions['imageSize'] {
+  const match = /^\s*([1-9]\d{0,4})\s*[x×]\s*([1-9]\d{0,4})\s*$/.exec(text);
+  return match === null ? undefined : { height: Number(match[1]), width: Number(match[2]) };
+}
+
+/** Beside the data set, or in the workspace where that cannot be written to. */
+async function placeFor(data: string): Promise<string> {
+  const beside = scoresPathOf(data);
+  const [folder] = workspace.workspaceFolders ?? [];
+  const writable = await access(dirname(beside), constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  return writable || folder === undefined ? beside : join(folder.uri.fsPath, basename(beside));
+}
+
+async function confirmReplace(path: string): Promise<boolean> {
+  const replace = l10n.t('Score Again');
+  const chosen = await window.showWarningMessage(
+    l10n.t('{0} exists. Replace it?', basename(path)),
+    { modal: true, detail: l10n.t('It stays as it is until the new scores are complete.') },
+    replace,
+  );
+  return chosen === replace;
+}

@@ -1,0 +1,60 @@
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { parseDocument } from '../jobs/parse-document';
+import { readText } from './score-document';
+import { policies } from './selection';
+
+/** End of the names of experiments that the data map looks for beside scores. */
+const experimentSuffix = '.datadiet.json';
+
+const schema = v.object({
+  format: v.literal('espalier.datadiet'),
+  dataset: v.object({ name: v.string(), fingerprint: v.string(), examples: v.number() }),
+  request: v.object({ iso: v.picklist(['steps', 'epochs']), seeds: v.number() }),
+  rows: v.array(
+    v.object({
+      choice: v.string(),
+      policy: v.exactOptional(v.picklist(policies)),
+      offset: v.exactOptional(v.number()),
+      keep: v.number(),
+      examples: v.number(),
+      mean: v.number(),
+      deviation: v.exactOptional(v.number()),
+    }),
+  ),
+});
+
+/** Accuracy of trainings on parts of a data set, as `espalier data-diet` measures it. */
+export type Experiment = Omit<v.InferOutput<typeof schema>, 'format'> & {
+  /** Name of its file. */
+  readonly file: string;
+};
+
+/** Experiments beside a file of scores that are of the same data set; what is no experiment is left out. */
+export async function experimentsBeside(
+  scores: string,
+  fingerprint: string,
+): Promise<{ experiments: Experiment[]; warnings: string[] }> {
+  const folder = dirname(scores);
+  const files = (await readdir(folder)).filter((name) => name.endsWith(experimentSuffix)).sort();
+  const experiments: Experiment[] = [];
+  const warnings: string[] = [];
+  for (const name of files) {
+    const path = join(folder, name);
+    try {
+      const { dataset, request, rows } = parseDocument(
+        schema,
+        await readText(path),
+        path,
+        'an experiment of espalier data-diet',
+      );
+      if (dataset.fingerprint === fingerprint) {
+        experiments.push({ file: basename(path), dataset, request, rows });
+      }
+    } catch (error) {
+      warnings.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return { experiments, warnings };
+}

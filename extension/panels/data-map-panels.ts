@@ -1,0 +1,132 @@
+import { commands, Disposable, Uri, window, workspace } from 'vscode';
+import type { WebviewPanel, WebviewPanelSerializer } from 'vscode';
+import type { ScoredSource } from '../core/datadiet/scored-data';
+import { DataMapSession } from '../services/data-map-session';
+import type { DataReader } from '../services/data-map-session';
+import type { DataMarks } from '../services/data-marks';
+import { isScores } from '../services/documents';
+import { describeError } from '../services/report-error';
+import type { DataMaps } from '../services/services';
+import { whyDataBlocked } from '../services/trust';
+import { DataMapPanel } from './data-map-panel';
+import { messageHtml } from './panel-html';
+
+/** The open data maps: one for each file of scores, tabs and custom editors. */
+export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposable {
+  /** Of the custom editor for score documents. */
+  public static readonly editorViewType = 'espalier.dataMapEditor';
+
+  readonly #extension: Uri;
+  readonly #reader: DataReader;
+  readonly #marks: DataMarks;
+  readonly #panels = new Set<DataMapPanel>();
+  readonly #registrations: Disposable;
+
+  public constructor(extension: Uri, reader: DataReader, marks: DataMarks) {
+    this.#extension = extension;
+    this.#reader = reader;
+    this.#marks = marks;
+    this.#registrations = Disposable.from(
+      window.registerWebviewPanelSerializer(DataMapPanel.viewType, this),
+      workspace.onDidGrantWorkspaceTrust(() => {
+        for (const { session } of this.panels) {
+          session.refreshBlocked();
+        }
+      }),
+    );
+  }
+
+  public get panels(): readonly DataMapPanel[] {
+    return [...this.#panels];
+  }
+
+  public get active(): DataMapSession | undefined {
+    return this.panels.find((panel) => panel.active)?.session;
+  }
+
+  public async show(source: ScoredSource): Promise<DataMapSession> {
+    const known = this.#find(source);
+    if (known !== undefined) {
+      known.reveal();
+      if (source.data !== undefined && source.data !== known.session.source.data) {
+        await known.session.chooseData(source.data);
+      }
+      await known.session.opened();
+      return known.session;
+    }
+    if (isScores(source.scores) && source.data === undefined) {
+      const { editorViewType } = DataMapPanels;
+      await commands.executeCommand('vscode.openWith', Uri.file(source.scores), editorViewType);
+      const opened = this.#find(source);
+      if (opened !== undefined) {
+        await opened.session.opened();
+        return opened.session;
+      }
+    }
+    const session = this.#session(source);
+    this.#keep(DataMapPanel.create(this.#extension, session));
+    await session.open();
+    return session;
+  }
+
+  public async session(source: ScoredSource): Promise<DataMapSession> {
+    const known = this.#find(source)?.session;
+    const session = known ?? this.#session(source);
+    if (known === undefined) {
+      await session.open();
+    }
+    await session.opened();
+    return session;
+  }
+
+  /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
+  public async fill(panel: WebviewPanel, source: ScoredSource): Promise<void> {
+    const session = this.#session(source);
+    this.#keep(new DataMapPanel(panel, this.#extension, session));
+    await session.open();
+  }
+
+  /** Reads scores again that something else has written. */
+  public async reload(scores: string): Promise<void> {
+    await this.#find({ scores })?.session.open();
+  }
+
+  public async deserializeWebviewPanel(panel: WebviewPanel, saved: unknown): Promise<void> {
+    const field = (name: keyof ScoredSource): string | undefined => {
+      const value: unknown =
+        typeof saved === 'object' && saved !== null && Reflect.get(saved, name);
+      return typeof value === 'string' ? value : undefined;
+    };
+    const [scores, data] = [field('scores'), field('data')];
+    if (scores === undefined) {
+      panel.webview.html = messageHtml(panel.title, 'The panel kept no scores.');
+      return;
+    }
+    await this.fill(panel, { scores, ...(data === undefined ? {} : { data }) });
+  }
+
+  public dispose(): void {
+    // The panels stay: closing them here would keep them from coming back after a reload.
+    this.#registrations.dispose();
+  }
+
+  #find({ scores }: ScoredSource): DataMapPanel | undefined {
+    return this.panels.find((panel) => panel.session.source.scores === scores);
+  }
+
+  #session(source: ScoredSource): DataMapSession {
+    return new DataMapSession(this.#reader, source, {
+      marks: this.#marks.get(source.scores),
+      save: (marks) => {
+        void this.#marks.set(source.scores, marks);
+      },
+      describeError,
+      blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+    });
+  }
+
+  #keep(panel: DataMapPanel): void {
+    this.#panels.add(panel);
+    panel.onDidDispose(() => this.#panels.delete(panel));
+  }
+}

@@ -1,0 +1,54 @@
+import type { DatasetOptions } from '../core/data/datasets/dataset';
+import type { ExampleQuery } from '../core/datadiet/find-examples';
+import type { ProxyRequest } from '../core/datadiet/proxy-model';
+import type {
+  Choice,
+  ChoiceCounts,
+  DataExport,
+  DataExportResult,
+  DataMap,
+  DatasetSummary,
+  ExamplePage,
+  ScoredSource,
+} from '../core/datadiet/scored-data';
+import type { ScoreKind } from '../core/datadiet/score-document';
+import type { TrainingSettings } from '../core/datadiet/training-settings';
+
+/** What the worker is asked to score. */
+export interface ScoreDataRequest {
+  /** Path of a data set. */
+  readonly data: string;
+  readonly options: DatasetOptions;
+  readonly proxy: ProxyRequest;
+  readonly score: ScoreKind;
+  readonly runs: number;
+  readonly epoch: number;
+  readonly training: TrainingSettings;
+  /** Where the scores are written (`*.scores.json`); finished runs lie beside it until done. */
+  readonly out: string;
+}
+
+export interface ScoreDataResult {
+  readonly examples: number;
+  /** Suspected label errors. */
+  readonly suspected: number;
+  readonly seconds: number;
+}
+
+export interface SummarizeRequest {
+  readonly data: string;
+  readonly options: DatasetOptions;
+}
+
+/**
+ * Requests answered by the data reader, a process that keeps open what data maps show: it runs no model
+ * and waits for no job.
+ */
+export interface DataRequests {
+  summarize: [SummarizeRequest, DatasetSummary];
+  /** Reads everything anew. */
+  map: [ScoredSource, DataMap];
+  examples: [ScoredSource & { readonly query: ExampleQuery }, ExamplePage];
+  count: [ScoredSource & { readonly choice: Choice }, ChoiceCounts];
+  export: [ScoredSource & { readonly request: DataExport; readonly out: string }, DataExportResult];
+}

@@ -1,0 +1,193 @@
+import type { ChosenSubset, GalleryQuery, ToDataMap } from '../protocol/datamap';
+import type { DataRequests } from '../protocol/data';
+import type { DataMap, ScoredSource } from '../core/datadiet/scored-data';
+import { Signal } from './signal';
+import type { WorkerClient } from './worker-client';
+
+/** What a session asks of the data reader. */
+export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
+
+/** What a session keeps outside of itself. */
+export interface DataMapEnvironment {
+  /** Indices that are marked, of earlier windows. */
+  readonly marks: readonly number[];
+  save(marks: readonly number[]): void;
+  describeError(error: unknown): string;
+  /** The sentence that says why nothing can be written, if so. */
+  blocked(): string | undefined;
+}
+
+/** What is kept before the user chooses: half of every class, the hardest. */
+export const defaultSubset: ChosenSubset = {
+  request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
+  leaveOutMarked: true,
+};
+
+/** Scores that are looked at: what is marked, and what is to be kept. */
+export class DataMapSession {
+  /** What a webview has to be told. */
+  public readonly messages = new Signal<ToDataMap>();
+
+  readonly #reader: DataReader;
+  readonly #environment: DataMapEnvironment;
+  readonly #marks: Set<number>;
+  #source: ScoredSource;
+  #opening: Promise<void> | undefined;
+  #opened: ToDataMap | undefined;
+  #map: DataMap | undefined;
+  #subset: ChosenSubset | undefined;
+  /** Answers to earlier questions come too late. */
+  #asked = { examples: 0, subset: 0 };
+
+  public constructor(reader: DataReader, source: ScoredSource, environment: DataMapEnvironment) {
+    this.#reader = reader;
+    this.#source = source;
+    this.#environment = environment;
+    this.#marks = new Set(environment.marks);
+  }
+
+  public get source(): ScoredSource {
+    return this.#source;
+  }
+
+  /** Undefined until it has been read, and where it cannot be. */
+  public get map(): DataMap | undefined {
+    return this.#map;
+  }
+
+  /** Marked examples, ascending. */
+  public get marks(): readonly number[] {
+    return [...this.#marks].sort((a, b) => a - b);
+  }
+
+  /** What is kept; where labels are not known, classes cannot be balanced. */
+  public get subset(): ChosenSubset {
+    const { request, leaveOutMarked } = this.#subset ?? defaultSubset;
+    const balanced = request.balanced && (this.#map?.overview.classes.length ?? 0) > 0;
+    return { request: { ...request, balanced }, leaveOutMarked };
+  }
+
+  /** Reads the scores and their data set, again if they were read before. */
+  public async open(): Promise<void> {
+    this.#opening = this.#read();
+    await this.#opening;
+  }
+
+  /** Resolves when the scores have been read, with or without success. */
+  public async opened(): Promise<void> {
+    await this.#opening;
+  }
+
+  /** Reads again with another data set. */
+  public async chooseData(data: string): Promise<void> {
+    this.#source = { ...this.#source, data };
+    await this.open();
+  }
+
+  /** Everything that is known, for a webview that has just been made. */
+  public snapshot(): ToDataMap[] {
+    return [this.#blockedMessage(), ...(this.#opened === undefined ? [] : [this.#opened])];
+  }
+
+  public refreshBlocked(): void {
+    this.messages.fire(this.#blockedMessage());
+  }
+
+  public mark(indices: readonly number[], marked: boolean): void {
+    const examples = this.#map?.overview.examples ?? 0;
+    for (const index of indices.filter((one) => one >= 0 && one < examples)) {
+      if (marked) {
+        this.#marks.add(index);
+      } else {
+        this.#marks.delete(index);
+      }
+    }
+    this.#environment.save(this.marks);
+    this.messages.fire({ type: 'marks', marks: this.marks });
+    this.#remember();
+    if (this.subset.leaveOutMarked) {
+      void this.#count();
+    }
+  }
+
+  /** Asks for a page of the gallery. */
+  public async ask(query: GalleryQuery): Promise<void> {
+    const number = ++this.#asked.examples;
+    const { marked, ...rest } = query;
+    const among = marked ? { among: this.marks } : {};
+    try {
+      const page = await this.#reader.request('examples', {
+        ...this.#source,
+        query: { ...rest, ...among },
+      });
+      if (number === this.#asked.examples) {
+        this.messages.fire({ type: 'page', query, page });
+      }
+    } catch (error) {
+      if (number === this.#asked.examples) {
+        const message = this.#environment.describeError(error);
+        this.messages.fire({ type: 'pageFailed', message });
+      }
+    }
+  }
+
+  /** Changes what is kept, and tells how many examples that are. */
+  public async chooseSubset(subset: ChosenSubset): Promise<void> {
+    this.#subset = subset;
+    await this.#count();
+  }
+
+  async #count(): Promise<void> {
+    const number = ++this.#asked.subset;
+    try {
+      const counts = await this.#reader.request('count', {
+        ...this.#source,
+        choice: this.choice(),
+      });
+      if (number === this.#asked.subset) {
+        this.messages.fire({ type: 'counts', counts });
+      }
+    } catch (error) {
+      if (number === this.#asked.subset) {
+        const message = this.#environment.describeError(error);
+        this.messages.fire({ type: 'countsFailed', message });
+      }
+    }
+  }
+
+  /** What is kept, with the marked examples named. */
+  public choice(): DataRequests['count'][0]['choice'] {
+    const { request, leaveOutMarked } = this.subset;
+    return { request, leaveOut: leaveOutMarked ? this.marks : [] };
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const map = await this.#reader.request('map', this.#source);
+      this.#map = map;
+      for (const index of this.#marks) {
+        if (index >= map.overview.examples) {
+          this.#marks.delete(index);
+        }
+      }
+      this.#remember();
+    } catch (error) {
+      this.#map = undefined;
+      this.#opened = { type: 'failed', message: this.#environment.describeError(error) };
+    }
+    if (this.#opened !== undefined) {
+      this.messages.fire(this.#opened);
+    }
+  }
+
+  #remember(): void {
+    if (this.#map !== undefined) {
+      this.#opened = { type: 'map', source: this.#source, map: this.#map, marks: this.marks };
+    }
+  }
+
+  #blockedMessage(): ToDataMap {
+    const reason = this.#environment.blocked();
+    return reason === undefined ? { type: 'blocked' } : { type: 'blocked', reason };
+  }
+}

@@ -1,0 +1,19 @@
+import { Disposable, workspace } from 'vscode';
+import type { Uri } from 'vscode';
+
+/** Keeps what is shown in step with documents that something else writes, such as the command line. */
+export function watchDocuments(
+  pattern: string,
+  reload: (path: string) => Promise<unknown>,
+): Disposable {
+  const watcher = workspace.createFileSystemWatcher(pattern);
+  const changed = (uri: Uri): void => {
+    void reload(uri.fsPath);
+  };
+  return Disposable.from(
+    watcher,
+    watcher.onDidCreate(changed),
+    watcher.onDidChange(changed),
+    watcher.onDidDelete(changed),
+  );
+}

@@ -1,0 +1,52 @@
+import { ScoredData, summarizeDataset } from '../core/datadiet/scored-data';
+import type { ScoredSource } from '../core/datadiet/scored-data';
+import type { DataRequests } from '../protocol/data';
+import { serve } from './serve';
+
+/** Data sets that are kept open: those of the maps looked at last. */
+const keptOpen = 2;
+/** What nobody has asked about for so long is closed. */
+const idleMilliseconds = 10 * 60 * 1000;
+
+/** Open scores by their source, the one used last at the end. */
+const open = new Map<string, Promise<ScoredData>>();
+let idle: NodeJS.Timeout | undefined;
+
+function keyOf({ scores, data }: ScoredSource): string {
+  return JSON.stringify([scores, data]);
+}
+
+async function scored({ scores, data }: ScoredSource, anew = false): Promise<ScoredData> {
+  const source = { scores, ...(data === undefined ? {} : { data }) };
+  const key = keyOf(source);
+  const known = anew ? undefined : open.get(key);
+  const opening = known ?? ScoredData.open(source);
+  open.delete(key);
+  open.set(key, opening);
+  const [oldest] = open.keys();
+  if (open.size > keptOpen && oldest !== undefined) {
+    open.delete(oldest);
+  }
+  clearTimeout(idle);
+  idle = setTimeout(() => {
+    open.clear();
+  }, idleMilliseconds);
+  idle.unref();
+  try {
+    return await opening;
+  } catch (error) {
+    if (open.get(key) === opening) {
+      open.delete(key);
+    }
+    throw error;
+  }
+}
+
+/** A process of its own: large data sets neither hold up the editor nor the explorer of models. */
+serve<DataRequests>({
+  summarize: async ({ data, options }) => summarizeDataset(data, options),
+  map: async (source) => (await scored(source, true)).map(),
+  examples: async (request) => (await scored(request)).examples(request.query),
+  count: async (request) => (await scored(request)).count(request.choice),
+  export: async ({ request, out, ...source }) => (await scored(source)).export(request, out),
+});
