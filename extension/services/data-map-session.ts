@@ -37,7 +37,9 @@ export class DataMapSession {
   #map: DataMap | undefined;
   #subset: ChosenSubset | undefined;
   /** Answers to earlier questions come too late. */
-  #asked = { examples: 0, subset: 0 };
+  #asked = 0;
+  /** What is counted: a slider asks faster than a large data set answers. */
+  #counting: 'no' | 'once' | 'again' = 'no';
 
   public constructor(reader: DataReader, source: ScoredSource, environment: DataMapEnvironment) {
     this.#reader = reader;
@@ -112,7 +114,7 @@ export class DataMapSession {
 
   /** Asks for a page of the gallery. */
   public async ask(query: GalleryQuery): Promise<void> {
-    const number = ++this.#asked.examples;
+    const number = ++this.#asked;
     const { marked, ...rest } = query;
     const among = marked ? { among: this.marks } : {};
     try {
@@ -120,11 +122,11 @@ export class DataMapSession {
         ...this.#source,
         query: { ...rest, ...among },
       });
-      if (number === this.#asked.examples) {
+      if (number === this.#asked) {
         this.messages.fire({ type: 'page', query, page });
       }
     } catch (error) {
-      if (number === this.#asked.examples) {
+      if (number === this.#asked) {
         const message = this.#environment.describeError(error);
         this.messages.fire({ type: 'pageFailed', message });
       }
@@ -138,20 +140,28 @@ export class DataMapSession {
   }
 
   async #count(): Promise<void> {
-    const number = ++this.#asked.subset;
+    if (this.#counting !== 'no') {
+      this.#counting = 'again';
+      return;
+    }
+    this.#counting = 'once';
+    const answer = await this.#counted();
+    const again = (this.#counting as 'once' | 'again') === 'again';
+    this.#counting = 'no';
+    if (again) {
+      await this.#count();
+    } else {
+      this.messages.fire(answer);
+    }
+  }
+
+  async #counted(): Promise<ToDataMap> {
     try {
-      const counts = await this.#reader.request('count', {
-        ...this.#source,
-        choice: this.choice(),
-      });
-      if (number === this.#asked.subset) {
-        this.messages.fire({ type: 'counts', counts });
-      }
+      const choice = this.choice();
+      const counts = await this.#reader.request('count', { ...this.#source, choice });
+      return { type: 'counts', counts };
     } catch (error) {
-      if (number === this.#asked.subset) {
-        const message = this.#environment.describeError(error);
-        this.messages.fire({ type: 'countsFailed', message });
-      }
+      return { type: 'countsFailed', message: this.#environment.describeError(error) };
     }
   }
 

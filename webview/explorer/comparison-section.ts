@@ -3,7 +3,7 @@ import { h, setChildren } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { fileName } from './details';
 import { formatNumber } from './histogram';
-import { folded, scrollingTable, simpleTable } from './simple-table';
+import { folded, scrollingTable, simpleTable } from '../simple-table';
 import { strings } from './strings';
 import { shapeText } from './tree-model';
 import type { ModelComparison, Send } from './types';

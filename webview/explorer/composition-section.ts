@@ -2,7 +2,7 @@ import { BarChart } from '../charts/bar-chart';
 import type { SeriesColor } from '../charts/theme-colors';
 import { h, setAttribute, setChildren } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
-import { section, simpleTable } from './simple-table';
+import { section, simpleTable } from '../simple-table';
 import { strings } from './strings';
 import type { ComponentKind, ModelDescription } from './types';
 

@@ -3,7 +3,7 @@ import { createButton, createCheckbox } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { formatNumber, histogramBars, histogramRows, histogramSummary } from './histogram';
-import { folded, simpleTable } from './simple-table';
+import { folded, simpleTable } from '../simple-table';
 import { strings } from './strings';
 import type { TreeNode } from './tree-model';
 import type { ModelDescription, TensorStatistics } from './types';

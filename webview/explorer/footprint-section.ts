@@ -1,6 +1,6 @@
 import { h } from '../dom';
 import { formatBytes, formatCompact, formatCount } from '../format';
-import { section, simpleTable } from './simple-table';
+import { section, simpleTable } from '../simple-table';
 import { strings } from './strings';
 import type { ModelDescription } from './types';
 

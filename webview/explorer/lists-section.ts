@@ -1,7 +1,7 @@
 import { h } from '../dom';
 import { formatBytes, formatCount } from '../format';
 import { fileName } from './details';
-import { folded, scrollingTable, section, simpleTable } from './simple-table';
+import { folded, scrollingTable, section, simpleTable } from '../simple-table';
 import { strings } from './strings';
 import type { ModelDescription, Send } from './types';
 

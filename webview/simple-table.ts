@@ -1,4 +1,4 @@
-import { h } from '../dom';
+import { h } from './dom';
 
 /** A cell: text, or an element of its own. */
 export type CellContent = string | HTMLElement;

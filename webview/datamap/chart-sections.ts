@@ -1,0 +1,156 @@
+import { BarChart } from '../charts/bar-chart';
+import { ScatterChart } from '../charts/scatter-chart';
+import { h, setAttribute, setChildren, setText } from '../dom';
+import { histogramBars, histogramRows, histogramSummary } from '../explorer/histogram';
+import { formatCompact, formatCount, formatDistance, formatPercent } from '../format';
+import { folded, scrollingTable, section } from '../simple-table';
+import type { MapGroup } from './groups';
+import { groupsOf } from './groups';
+import { strings } from './strings';
+import type { Overview } from './types';
+
+export interface ChartSection {
+  readonly element: HTMLElement;
+  update(overview: Overview): void;
+  recolor(): void;
+}
+
+/** How often each part of the range of scores occurs. */
+export function createHistogramSection(): ChartSection {
+  const canvas = h('canvas', { role: 'img' });
+  const box = h('div', { class: 'chart-box medium' }, canvas);
+  const remark = h('p', { class: 'muted' });
+  const table = h('div');
+  const chart = new BarChart(canvas);
+  return {
+    element: section('histogram-title', strings.histogram, box, remark, table),
+    recolor: () => {
+      chart.recolor();
+    },
+    update: ({ histogram, score }) => {
+      const known = histogram.counts.length > 0;
+      box.hidden = !known;
+      const infinite =
+        histogram.infinite === 0 ? '' : strings.infinite(formatCount(histogram.infinite));
+      setText(remark, known ? infinite : `${strings.noFinite} ${infinite}`);
+      remark.hidden = remark.textContent === '';
+      if (!known) {
+        setChildren(table, []);
+        return;
+      }
+      const text = strings.histogramLabel(strings.scoreName(score), histogramSummary(histogram));
+      setAttribute(canvas, 'aria-label', text);
+      chart.show({
+        bars: histogramBars(histogram),
+        horizontal: false,
+        logarithmic: false,
+        format: formatCompact,
+      });
+      setChildren(table, [
+        folded(
+          strings.histogramNumbers,
+          false,
+          scrollingTable(
+            strings.histogramNumbers,
+            [
+              { title: strings.from, isNumber: true },
+              { title: strings.to, isNumber: true },
+              { title: strings.examples, isNumber: true },
+            ],
+            histogramRows(histogram),
+          ),
+        ),
+      ]);
+    },
+  };
+}
+
+/** Dataset cartography: mean probability of the label against its deviation. */
+export function createMapSection(): ChartSection {
+  const canvas = h('canvas', { role: 'img' });
+  const box = h('div', { class: 'chart-box medium' }, canvas);
+  const legend = h('ul', { class: 'legend', 'aria-hidden': 'true' });
+  const remark = h('p', { class: 'muted' });
+  const table = h('div');
+  const chart = new ScatterChart(canvas);
+  return {
+    element: section('map-title', strings.map, legend, box, remark, table),
+    recolor: () => {
+      chart.recolor();
+    },
+    update: ({ points, mapped, scoring }) => {
+      const known = points.length > 0;
+      box.hidden = !known;
+      legend.hidden = !known;
+      setText(remark, remarkOf(points.length, mapped, scoring));
+      remark.hidden = remark.textContent === '';
+      if (!known) {
+        setChildren(table, []);
+        return;
+      }
+      const groups = groupsOf(points);
+      setChildren(legend, groups.map(legendItem));
+      const parts = groups.map(({ name, points: members }) =>
+        strings.mapGroup(name, formatCount(members.length)),
+      );
+      setAttribute(canvas, 'aria-label', strings.mapSummary(parts.join(', ')));
+      chart.show({
+        series: groups.map(({ name, points: members, color, marker }) => ({
+          label: name,
+          color,
+          marker,
+          points: members.map(({ index, confidence, variability }) => ({
+            index,
+            x: variability,
+            y: confidence,
+          })),
+        })),
+        titles: { x: strings.variability, y: strings.confidence },
+        format: formatDistance,
+        pointTitle: ({ index }) => strings.point(formatCount(index)),
+      });
+      setChildren(table, [groupTable(groups, points.length)]);
+    },
+  };
+}
+
+function remarkOf(drawn: number, mapped: number, scoring: Overview['scoring']): string {
+  if (drawn === 0) return strings.mapNone;
+  const looks = scoring === undefined ? Infinity : scoring.runs * Math.max(1, scoring.epoch);
+  return [
+    ...(drawn < mapped ? [strings.mapSampled(formatCount(drawn), formatCount(mapped))] : []),
+    ...(looks < 5 ? [strings.mapOneEpoch] : []),
+  ].join(' ');
+}
+
+function legendItem({ name, color, marker }: MapGroup): HTMLElement {
+  return h('li', {}, h('span', { class: `dot ${color} ${marker}` }), name);
+}
+
+function groupTable(groups: readonly MapGroup[], total: number): HTMLElement {
+  const mean = (values: readonly number[]) =>
+    values.length === 0
+      ? '–'
+      : formatDistance(values.reduce((sum, value) => sum + value, 0) / values.length);
+  return folded(
+    strings.mapTable,
+    false,
+    scrollingTable(
+      strings.mapTable,
+      [
+        { title: strings.group },
+        { title: strings.examples, isNumber: true },
+        { title: strings.share, isNumber: true },
+        { title: strings.meanConfidence, isNumber: true },
+        { title: strings.meanVariability, isNumber: true },
+      ],
+      groups.map(({ name, points }) => [
+        name,
+        formatCount(points.length),
+        formatPercent(points.length / Math.max(1, total)),
+        mean(points.map(({ confidence }) => confidence)),
+        mean(points.map(({ variability }) => variability)),
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,163 @@
+import type { GalleryQuery } from '../../extension/protocol/datamap';
+import { createButton, createCheckbox, createDropdown } from '../components/toolkit';
+import { h, setAttribute, setChildren, setText } from '../dom';
+import { formatCount } from '../format';
+import { createCard } from './example-card';
+import type { ExampleCard } from './example-card';
+import { strings } from './strings';
+import type { ExamplePage, Overview, Send } from './types';
+import { orders } from './view-state';
+
+export interface GallerySection {
+  readonly element: HTMLElement;
+  show(overview: Overview): void;
+  setPage(query: GalleryQuery, page: ExamplePage): void;
+  setMarks(marks: readonly number[]): void;
+  fail(message: string): void;
+}
+
+const every = 'every';
+
+/** The examples themselves, in pages: ordered, filtered, marked. */
+export function createGallerySection(
+  initial: GalleryQuery,
+  send: Send,
+  changed: (query: GalleryQuery) => void,
+): GallerySection {
+  let query = initial;
+  let cards: readonly ExampleCard[] = [];
+  let marks: ReadonlySet<number> = new Set();
+  const status = h('p', { class: 'muted', role: 'status' });
+  const grid = h('ul', { class: 'gallery', 'aria-labelledby': 'gallery-title' });
+  const markCount = h('span', { class: 'muted' });
+
+  const ask = (change: Partial<GalleryQuery>) => {
+    query = { ...query, page: 0, ...change };
+    changed(query);
+  };
+  const mark = (indices: readonly number[], marked: boolean) => {
+    send({ type: 'mark', indices, marked });
+  };
+  const order = createDropdown(
+    strings.order,
+    orders.map((value) => ({ value, label: strings.orderName[value] })),
+    query.order,
+    (value) => {
+      ask({ order: value });
+    },
+  );
+  const classes = h('span', { class: 'class-filter' });
+  const suspected = createCheckbox(strings.suspectedOnly, query.suspected, (checked) => {
+    ask({ suspected: checked });
+  });
+  const marked = createCheckbox(strings.markedOnly, query.marked, (checked) => {
+    ask({ marked: checked });
+  });
+  const markShown = createButton(strings.markShown, false, () => {
+    const shown = cards.map(({ index }) => index);
+    mark(shown, !shown.every((index) => marks.has(index)));
+  });
+  const previous = createButton(strings.previous, false, () => {
+    ask({ page: query.page - 1 });
+  });
+  const next = createButton(strings.next, false, () => {
+    ask({ page: query.page + 1 });
+  });
+
+  const drawMarks = () => {
+    for (const card of cards) card.setMarked(marks.has(card.index));
+    const all = cards.length > 0 && cards.every(({ index }) => marks.has(index));
+    markShown.setLabel(all ? strings.unmarkShown : strings.markShown);
+    markShown.setState(cards.length === 0 ? strings.foundNone : undefined, strings.markTitle);
+    setText(markCount, strings.markedCount(formatCount(marks.size)));
+  };
+  const withoutClass = (label: number | undefined): void => {
+    const { label: _, ...rest } = query;
+    query = rest;
+    ask(label === undefined ? {} : { label });
+  };
+
+  return {
+    element: h(
+      'section',
+      { class: 'examples', 'aria-labelledby': 'gallery-title' },
+      h(
+        'div',
+        { class: 'section-head' },
+        h('h2', { id: 'gallery-title' }, strings.gallery),
+        status,
+        h('div', { class: 'controls' }, order.element, classes, suspected, marked),
+      ),
+      grid,
+      h(
+        'div',
+        { class: 'pager', role: 'group', 'aria-label': strings.pages },
+        previous.element,
+        next.element,
+        markShown.element,
+        markCount,
+      ),
+    ),
+    show: (overview) => {
+      const names = overview.classes.map(({ name }, i) => ({ value: String(i), label: name }));
+      if (query.label !== undefined && query.label >= names.length) {
+        const { label: _, ...rest } = query;
+        query = rest;
+      }
+      const filter = createDropdown(
+        strings.classFilter,
+        [{ value: every, label: strings.everyClass }, ...names],
+        query.label === undefined ? every : String(query.label),
+        (value) => {
+          withoutClass(value === every ? undefined : Number(value));
+        },
+      );
+      setChildren(classes, names.length === 0 ? [] : [filter.element]);
+      suspected.hidden = overview.suspected === undefined;
+      changed(query);
+    },
+    setPage: (answered, { items, total }) => {
+      const { page, pageSize } = answered;
+      const last = Math.max(0, Math.ceil(total / pageSize) - 1);
+      if (page > last) {
+        ask({ page: last });
+        return;
+      }
+      status.removeAttribute('data-failed');
+      setText(
+        status,
+        total === 0
+          ? strings.foundNone
+          : strings.found(
+              formatCount(page * pageSize + 1),
+              formatCount(page * pageSize + items.length),
+              formatCount(total),
+            ),
+      );
+      cards = items.map((example) =>
+        createCard(example, (index, isMarked) => {
+          mark([index], isMarked);
+        }),
+      );
+      setChildren(
+        grid,
+        cards.map(({ element }) => element),
+      );
+      setAttribute(previous.element, 'disabled', page === 0);
+      setAttribute(next.element, 'disabled', page >= last);
+      drawMarks();
+    },
+    setMarks: (known) => {
+      marks = new Set(known);
+      drawMarks();
+      if (query.marked) changed(query);
+    },
+    fail: (message) => {
+      cards = [];
+      setChildren(grid, []);
+      setText(status, message);
+      setAttribute(status, 'data-failed', true);
+      drawMarks();
+    },
+  };
+}

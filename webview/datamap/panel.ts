@@ -1,0 +1,136 @@
+import type { ToDataMap } from '../../extension/protocol/datamap';
+import { onThemeChange } from '../charts/theme-colors';
+import { createButton } from '../components/toolkit';
+import { h, setText } from '../dom';
+import { createHistogramSection, createMapSection } from './chart-sections';
+import { createExperimentSection } from './experiment-section';
+import { createGallerySection } from './gallery-section';
+import { createHeader } from './header';
+import { strings } from './strings';
+import { createSubsetSection } from './subset-section';
+import type { MapMessage, Send } from './types';
+import type { View } from './view-state';
+
+export interface PanelOptions {
+  readonly view: View;
+  readonly send: Send;
+  readonly viewChanged: (view: View) => void;
+}
+
+/** Puts the parts together and draws them from what the host tells. */
+export class DataMapPanel {
+  public readonly element: HTMLElement;
+  private readonly loading = h('p', { class: 'muted loading' }, strings.loading);
+  private readonly failure: HTMLElement;
+  private readonly failureText = h('p', { role: 'alert' });
+  private readonly body = h('div', { hidden: true });
+  private readonly header;
+  private readonly histogram = createHistogramSection();
+  private readonly map = createMapSection();
+  private readonly experiment = createExperimentSection();
+  private readonly subset;
+  private readonly gallery;
+  private view: View;
+  private isShown = false;
+
+  public constructor(private readonly options: PanelOptions) {
+    const { send, view } = options;
+    this.view = view;
+    this.header = createHeader(send);
+    this.subset = createSubsetSection(view.subset, (subset) => {
+      this.setView({ subset });
+      send({ type: 'subset', subset });
+    });
+    this.gallery = createGallerySection(view.query, send, (query) => {
+      this.setView({ query });
+      send({ type: 'examples', query });
+    });
+    const again = createButton(strings.tryAgain, true, () => {
+      send({ type: 'reload' });
+    });
+    this.failure = h(
+      'section',
+      { class: 'empty', hidden: true },
+      h('h2', {}, strings.failed),
+      this.failureText,
+      again.element,
+    );
+    this.body.append(
+      this.header.element,
+      h('div', { class: 'columns' }, this.histogram.element, this.map.element),
+      this.gallery.element,
+      h('div', { class: 'columns' }, this.subset.element, this.experiment.element),
+    );
+    this.element = h('main', {}, this.loading, this.failure, this.body);
+    onThemeChange(() => {
+      this.histogram.recolor();
+      this.map.recolor();
+      this.experiment.recolor();
+    });
+    document.addEventListener('scroll', () => {
+      if (this.isShown) this.setView({ scrollTop: window.scrollY });
+    });
+  }
+
+  public receive(message: ToDataMap): void {
+    switch (message.type) {
+      case 'map':
+        this.show(message);
+        break;
+      case 'failed':
+        this.isShown = false;
+        this.loading.hidden = true;
+        this.body.hidden = true;
+        this.failure.hidden = false;
+        setText(this.failureText, message.message);
+        break;
+      case 'marks':
+        this.gallery.setMarks(message.marks);
+        break;
+      case 'page':
+        this.gallery.setPage(message.query, message.page);
+        this.scrollBack();
+        break;
+      case 'pageFailed':
+        this.gallery.fail(message.message);
+        break;
+      case 'counts':
+        this.subset.setCounts(message.counts);
+        break;
+      case 'countsFailed':
+        this.subset.fail(message.message);
+        break;
+      case 'blocked':
+        this.header.setBlocked(message.reason);
+        break;
+    }
+  }
+
+  private show(message: MapMessage): void {
+    const { map, marks } = message;
+    const { overview } = map;
+    this.loading.hidden = true;
+    this.failure.hidden = true;
+    this.body.hidden = false;
+    this.header.update(message);
+    this.histogram.update(overview);
+    this.map.update(overview);
+    this.experiment.update(map);
+    this.subset.show(overview);
+    this.gallery.setMarks(marks);
+    this.gallery.show(overview);
+    this.options.send({ type: 'subset', subset: this.view.subset });
+  }
+
+  /** The page has its height once the first examples are there. */
+  private scrollBack(): void {
+    if (this.isShown) return;
+    this.isShown = true;
+    window.scrollTo({ top: this.view.scrollTop });
+  }
+
+  private setView(change: Partial<View>): void {
+    this.view = { ...this.view, ...change };
+    this.options.viewChanged(this.view);
+  }
+}
