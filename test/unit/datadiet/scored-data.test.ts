@@ -1,0 +1,218 @@
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
+import { histogramOf, overviewOf } from '../../../extension/core/datadiet/data-map';
+import { findExamples } from '../../../extension/core/datadiet/find-examples';
+import type { ExampleQuery } from '../../../extension/core/datadiet/find-examples';
+import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
+import type { ScoreDocument } from '../../../extension/core/datadiet/score-document';
+import { ScoredData } from '../../../extension/core/datadiet/scored-data';
+import { readSelection } from '../../../extension/core/datadiet/selection-document';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const strokes = join(import.meta.dirname, '../../fixtures/datasets/strokes');
+
+/** Scores 0 to 5; the third is never learned. Classes a, b. */
+const small: ScoreDocument = {
+  ...bareScores('forgetting', [0, 1, null, 3, 4, 4]),
+  classNames: ['a', 'b'],
+  labels: [0, 0, 1, 1, 0, 1],
+  predicted: [0, 1, 1, 1, 1, 1],
+  labelScores: [0.9, 0.1, 0.2, 0.8, 0.3, 0.7],
+  labelIssues: [0, 1, 0, 0, 1, 0],
+};
+const query: ExampleQuery = { order: 'hardest', suspected: false, page: 0, pageSize: 24 };
+
+describe('scores at a glance', () => {
+  it('are counted in equal parts, infinite ones apart', () => {
+    const histogram = histogramOf(Float64Array.of(0, 0.001, 0.5, 1, Infinity));
+    expect(histogram).toMatchObject({ low: 0, high: 1, infinite: 1 });
+    expect(histogram.counts[0]).toBe(2);
+    expect(histogram.counts.at(-1)).toBe(1);
+    expect(histogram.counts.reduce((sum, count) => sum + count)).toBe(4);
+    expect(histogramOf(Float64Array.of(2, 2)).counts).toEqual([2]);
+    expect(histogramOf(Float64Array.of(Infinity))).toMatchObject({ counts: [], infinite: 1 });
+  });
+
+  it('are counted by class, suspects beside them', () => {
+    const { classes, suspected, points } = overviewOf(small, 'file');
+    expect(classes).toEqual([
+      { name: 'a', examples: 3, suspected: 2, meanScore: 5 / 3 },
+      { name: 'b', examples: 3, suspected: 0, meanScore: 3.5 },
+    ]);
+    expect(suspected).toBe(2);
+    expect(points).toEqual([]);
+  });
+
+  it('show a sample of a large map, the same each time', () => {
+    const values = Array.from({ length: 5000 }, (_, i) => i / 5000);
+    const large = {
+      ...bareScores('el2n', values),
+      confidence: values,
+      variability: values,
+      correctness: values,
+    };
+    const { points, mapped } = overviewOf(large, 'file');
+    expect([points.length, mapped]).toEqual([3000, 5000]);
+    expect(points.every(({ index, confidence }) => confidence === index / 5000)).toBe(true);
+    expect(overviewOf(large, 'file').points).toEqual(points);
+  });
+});
+
+describe('examples', () => {
+  it.each([
+    [{ order: 'hardest' }, [2, 4, 5, 3, 1, 0]],
+    [{ order: 'easiest' }, [0, 1, 3, 4, 5, 2]],
+    [{ order: 'suspicious' }, [1, 2, 4, 5, 3, 0]],
+    [{ order: 'stored' }, [0, 1, 2, 3, 4, 5]],
+    [{ label: 1 }, [2, 5, 3]],
+    [{ suspected: true }, [4, 1]],
+    [{ suspected: true, among: [0, 1, 99] }, [1]],
+  ] as const)('are found: %j', (change, expected) => {
+    expect(findExamples(small, { ...query, ...change })).toEqual(expected);
+  });
+});
+
+describe('scores with their data set', () => {
+  const data = join(folder, 'strokes');
+  let document: ScoreDocument;
+  const file = async (name: string, change: Partial<ScoreDocument> = {}): Promise<string> => {
+    const path = join(folder, name);
+    await writeScoreDocument(path, { ...document, ...change });
+    return path;
+  };
+
+  beforeAll(async () => {
+    cpSync(strokes, data, { recursive: true });
+    const { name, fingerprint, classNames, labels, size } = await openDataset(data);
+    document = {
+      ...bareScores(
+        'el2n',
+        Array.from({ length: size }, (_, i) => i / size),
+      ),
+      dataset: { path: data, name, fingerprint },
+      classNames: [...classNames],
+      labels: [...labels],
+    };
+  });
+
+  it('show the examples themselves', async () => {
+    const scored = await ScoredData.open({ scores: await file('a.scores.json') });
+    const map = await scored.map();
+    expect(map).toMatchObject({ data, experiments: [], warnings: [] });
+    expect(map.problem).toBeUndefined();
+    const { total, items } = scored.examples({ ...query, page: 1, pageSize: 3 });
+    expect([total, items.map(({ index }) => index)]).toEqual([40, [36, 35, 34]]);
+    expect(items[0]).toMatchObject({
+      label: 'vertical',
+      content: { kind: 'picture', width: 8, height: 8 },
+    });
+  });
+
+  it('are opened with the options that they were scored with', async () => {
+    const options = { imageSize: { height: 4, width: 4 }, imageChannels: 1 } as const;
+    const { name, fingerprint } = await openDataset(data, options);
+    const dataset = { path: data, name, fingerprint, options };
+    const scored = await ScoredData.open({ scores: await file('b.scores.json', { dataset }) });
+    expect(scored.examples(query).items[0]?.content).toMatchObject({ width: 4, height: 4 });
+  });
+
+  it('say why there are no pictures', async () => {
+    const { dataset } = document;
+    const fault = async (change: Partial<ScoreDocument>, source = {}): Promise<string> => {
+      const scores = await file('c.scores.json', change);
+      const scored = await ScoredData.open({ scores, ...source });
+      expect(scored.examples(query).items[0]).not.toHaveProperty('content');
+      return (await scored.map()).problem ?? '';
+    };
+    const changed = { path: data, name: '', fingerprint: 'other' };
+    expect(await fault({ dataset: changed })).toMatch(/strokes: It is not what was scored/);
+    expect(await fault({ dataset: { ...changed, path: '/no/such' } })).toMatch(
+      /no\/such: There is no such file or folder/,
+    );
+    const ten = { ...bareScores('x', new Array<number>(10).fill(0)) };
+    writeFileSync(join(folder, 'ten.json'), JSON.stringify({ indices: [], scores: [] }));
+    expect(await fault({ ...ten, dataset }, { data })).toMatch(/40 examples, .* 10 scores/);
+  });
+
+  it('of another tool take labels and class names from the data set', async () => {
+    const scores = join(folder, 'deepcore.json');
+    const indices = document.scores.map((_, i) => i);
+    writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
+    const alone = await (await ScoredData.open({ scores })).map();
+    expect(alone.problem).toMatch(/do not say which data set/);
+    expect(alone.overview.classes).toEqual([]);
+    const named = await (await ScoredData.open({ scores, data })).map();
+    expect(named.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([
+      ['horizontal', 20],
+      ['vertical', 20],
+    ]);
+  });
+
+  it('find experiments of the same data set beside them', async () => {
+    const scores = await file('d.scores.json');
+    const experiment = {
+      format: 'espalier.datadiet',
+      dataset: { name: 'strokes', fingerprint: document.dataset?.fingerprint, examples: 40 },
+      request: { iso: 'steps', seeds: 3 },
+      rows: [{ choice: 'random', policy: 'random', keep: 0.5, examples: 20, mean: 0.9 }],
+    };
+    const other = { ...experiment, dataset: { ...experiment.dataset, fingerprint: 'other' } };
+    writeFileSync(join(folder, 'x.datadiet.json'), JSON.stringify(experiment));
+    writeFileSync(join(folder, 'y.datadiet.json'), JSON.stringify(other));
+    writeFileSync(join(folder, 'z.datadiet.json'), '{}');
+    const { experiments, warnings } = await (await ScoredData.open({ scores })).map();
+    expect(experiments.map(({ file: name, rows }) => [name, rows.length])).toEqual([
+      ['x.datadiet.json', 1],
+    ]);
+    expect(warnings).toEqual([expect.stringContaining('z.datadiet.json')]);
+  });
+
+  it('write what is kept, without the marked, in the form of the data set', async () => {
+    const scored = await ScoredData.open({ scores: await file('e.scores.json') });
+    const choice = {
+      request: { keep: 0.1, policy: 'max', balanced: true, seed: 0 },
+      leaveOut: [39, 19],
+    } as const;
+    expect(scored.count(choice)).toEqual({
+      examples: 40,
+      kept: 4,
+      classes: [
+        { name: 'horizontal', examples: 20, kept: 2 },
+        { name: 'vertical', examples: 20, kept: 2 },
+      ],
+    });
+    const out = join(folder, 'subset');
+    const written = await scored.export({ what: 'choice', choice, form: 'dataset' }, out);
+    expect(written.examples).toBe(4);
+    expect(readdirSync(join(out, 'horizontal')).sort()).toEqual(['17.png', '18.png']);
+    expect(readdirSync(join(out, 'vertical')).sort()).toEqual(['17.png', '18.png']);
+    const { indices } = await readSelection(`${out}.selection.json`, 40);
+    expect([...indices]).toEqual([17, 18, 37, 38]);
+    await expect(
+      scored.export({ what: 'choice', choice, form: 'dataset' }, out),
+    ).rejects.toThrow(/not empty/);
+  });
+
+  it('write the marked ones, and the scores for other tools', async () => {
+    const scored = await ScoredData.open({ scores: await file('f.scores.json') });
+    const path = join(folder, 'marked.json');
+    await scored.export({ what: 'examples', indices: [9, 3], form: 'indices' }, path);
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ indices: [3, 9] });
+    const none = { what: 'examples', indices: [], form: 'indices' } as const;
+    await expect(scored.export(none, path)).rejects.toThrow(/No example is chosen/);
+    const npy = join(folder, 'scores.npy');
+    await scored.export({ what: 'scores', form: 'npy' }, npy);
+    expect(existsSync(npy)).toBe(true);
+    mkdirSync(join(folder, 'gone'), { recursive: true });
+    const lost = await file('gone/g.scores.json', {
+      dataset: { path: '/no/such', name: '', fingerprint: '' },
+    });
+    const alone = await ScoredData.open({ scores: lost });
+    await expect(
+      alone.export({ what: 'examples', indices: [0], form: 'dataset' }, join(folder, 'no')),
+    ).rejects.toThrow(/There is no such file/);
+  });
+});

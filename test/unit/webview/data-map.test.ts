@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { groupsOf, seriesOf } from '../../../webview/datamap/groups';
+import { rgbaOf } from '../../../webview/datamap/picture';
+import { formOf, subsetOf, viewFrom } from '../../../webview/datamap/view-state';
+
+describe('the view of the data map', () => {
+  it('comes back as it was', () => {
+    const saved = {
+      scores: '/a',
+      view: {
+        query: {
+          order: 'suspicious',
+          label: 3,
+          suspected: true,
+          marked: true,
+          page: 2,
+          pageSize: 24,
+        },
+        subset: {
+          request: { keep: 0.3, policy: 'window', offset: 0.2, balanced: false, seed: 0 },
+          leaveOutMarked: false,
+        },
+        scrollTop: 40,
+      },
+    };
+    expect(viewFrom(JSON.parse(JSON.stringify(saved)))).toEqual(saved.view);
+  });
+
+  it('falls back where it does not fit', () => {
+    const view = viewFrom({
+      view: { query: { order: 'no', label: -1 }, subset: { request: { keep: 7, policy: 3 } } },
+    });
+    expect(view).toEqual(viewFrom(undefined));
+    expect(view.query).not.toHaveProperty('label');
+  });
+
+  it('never asks for a window beyond the last example', () => {
+    const form = { keep: 0.9, policy: 'window', offset: 0.4, balanced: true } as const;
+    const subset = subsetOf({ ...form, leaveOutMarked: true });
+    expect(subset.request).toMatchObject({ keep: 0.9, offset: 0.1 });
+    expect(formOf(subset)).toMatchObject({ offset: 0.1 });
+    expect(subsetOf({ ...form, policy: 'max', leaveOutMarked: true }).request).not.toHaveProperty(
+      'offset',
+    );
+  });
+});
+
+describe('the charts of the data map', () => {
+  it('put every point into one group', () => {
+    const points = [0, 1 / 3, 0.5, 2 / 3, 1].map((correctness, index) => ({
+      index,
+      correctness,
+      confidence: 0,
+      variability: 0,
+    }));
+    expect(groupsOf(points).map((group) => group.points.map(({ index }) => index))).toEqual([
+      [3, 4],
+      [1, 2],
+      [0],
+    ]);
+  });
+
+  it('draw a line for each choice and policy, by the share kept', () => {
+    const row = (choice: string, keep: number, policy?: 'max' | 'random') => ({
+      choice,
+      keep,
+      examples: 1,
+      mean: keep,
+      ...(policy === undefined ? {} : { policy }),
+    });
+    const series = seriesOf({
+      file: 'x',
+      dataset: { name: '', fingerprint: '', examples: 1 },
+      request: { iso: 'steps', seeds: 1 },
+      rows: [
+        row('full', 1),
+        row('random', 0.5, 'random'),
+        row('el2n@3', 0.5, 'max'),
+        row('el2n@3', 0.2, 'max'),
+      ],
+    });
+    expect(series.map(({ name, rows }) => [name, rows.map(({ keep }) => keep)])).toEqual([
+      ['full', [1]],
+      ['random', [0.5]],
+      ['el2n@3 max', [0.2, 0.5]],
+    ]);
+  });
+
+  it('draw pixels without transparency', () => {
+    const pixels = btoa(String.fromCharCode(1, 2, 3, 253, 254, 255));
+    expect([...rgbaOf(pixels, 2)]).toEqual([1, 2, 3, 255, 253, 254, 255, 255]);
+  });
+});
