@@ -57,9 +57,7 @@ export async function chooseProxy(
     l10n.t('Texts need a tokenizer: choose a model whose tokenizer reads them.'),
   );
   const tokenizer = await pickModel(services);
-  return tokenizer === undefined
-    ? undefined
-    : { model: chosen.label, tokenizer: tokenizer.fsPath };
+  return tokenizer === undefined ? undefined : { model: chosen.label, tokenizer: tokenizer.fsPath };
 }
 
 export async function chooseScore(title: string): Promise<ScoreKind | undefined> {

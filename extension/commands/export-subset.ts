@@ -167,9 +167,7 @@ async function choosePlace(
     title: l10n.t('Export'),
     defaultUri: Uri.file(`${stem}${endings[request.form]}`),
     saveLabel: l10n.t('Export'),
-    ...(request.form === 'indices'
-      ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } }
-      : {}),
+    ...(request.form === 'indices' ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } } : {}),
   });
   return target?.fsPath;
 }

@@ -59,10 +59,7 @@ export async function resumeScoring(services: Services): Promise<ScoreDataResult
   return runScoring(services, interrupted);
 }
 
-async function runScoring(
-  services: Services,
-  request: ScoreDataRequest,
-): Promise<ScoreDataResult> {
+async function runScoring(services: Services, request: ScoreDataRequest): Promise<ScoreDataResult> {
   try {
     const result = await services.dataJobs.score(request);
     await services.dataMaps.show({ scores: request.out });

@@ -81,7 +81,9 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
 export async function pickData(title: string): Promise<Uri | undefined> {
   const folder: QuickPickItem = {
     label: `$(folder-opened) ${l10n.t('A folder…')}`,
-    detail: l10n.t('Pictures in a folder for each class, MNIST (IDX), CIFAR, .npy or Parquet files'),
+    detail: l10n.t(
+      'Pictures in a folder for each class, MNIST (IDX), CIFAR, .npy or Parquet files',
+    ),
   };
   const file: QuickPickItem = {
     label: `$(go-to-file) ${l10n.t('A file…')}`,

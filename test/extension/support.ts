@@ -22,11 +22,16 @@ export function workspacePath(...parts: readonly string[]): string {
 
 /** Copies one of test/fixtures/models into the workspace and gives its path there. */
 export async function placeFixture(fixture: string, name: string): Promise<string> {
+  return placeFolder(['models', fixture], name);
+}
+
+/** Copies a folder of test/fixtures into the workspace and gives its path there. */
+export async function placeFolder(fixture: readonly string[], name: string): Promise<string> {
   const extension = vscode.extensions.getExtension('espalier.espalier');
   assert.ok(extension);
   const path = workspacePath(name);
   await rm(path, { recursive: true, force: true });
-  await cp(join(extension.extensionPath, 'test', 'fixtures', 'models', fixture), path, {
+  await cp(join(extension.extensionPath, 'test', 'fixtures', ...fixture), path, {
     recursive: true,
   });
   return path;

@@ -72,8 +72,10 @@ function dataset(
     backgroundColor: colors.series[color],
     borderColor: colors.series[color],
     pointStyle: marker,
-    pointRadius: points.length > 500 ? 1.5 : 3,
-    pointHoverRadius: 5,
+    // A cross has no area: it is drawn larger to weigh as much.
+    pointRadius: (points.length > 500 ? 1.5 : 3) * (marker === 'crossRot' ? 1.5 : 1),
+    pointHoverRadius: 6,
+    pointBorderWidth: marker === 'crossRot' ? 1.5 : 0,
   };
 }
 
@@ -88,6 +90,7 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
       color: colors.muted,
       font,
       maxRotation: 0,
+      maxTicksLimit: 7,
       callback: (value: string | number) => content.format(Number(value)),
     },
   });

@@ -42,6 +42,7 @@ export function createCard(
       ...fact(
         strings.labelScore,
         example.labelScore === undefined ? undefined : formatPercent(example.labelScore),
+        strings.labelScoreTitle,
       ),
     ),
     button,
@@ -69,8 +70,8 @@ function scoreText({ score, deviation }: Example): string {
   return `${formatDistance(score)}${spread}`;
 }
 
-function fact(name: string, value: string | undefined): HTMLElement[] {
-  return value === undefined ? [] : [h('div', {}, h('dt', {}, name), h('dd', {}, value))];
+function fact(name: string, value: string | undefined, title?: string): HTMLElement[] {
+  return value === undefined ? [] : [h('div', { title }, h('dt', {}, name), h('dd', {}, value))];
 }
 
 function contentOf({ content, index, label }: Example): HTMLElement {
@@ -82,7 +83,12 @@ function contentOf({ content, index, label }: Example): HTMLElement {
       const more = length > text.length ? ` ${strings.moreText(formatCount(length))}` : '';
       return h(
         'p',
-        { class: 'text', tabindex: 0, role: 'group', 'aria-label': strings.point(formatCount(index)) },
+        {
+          class: 'text',
+          tabindex: 0,
+          role: 'group',
+          'aria-label': strings.point(formatCount(index)),
+        },
         `${text}${more}`,
       );
     }

@@ -57,9 +57,9 @@ export class DataMapPanel {
     );
     this.body.append(
       this.header.element,
-      h('div', { class: 'columns' }, this.histogram.element, this.map.element),
+      h('div', { class: 'columns even' }, this.histogram.element, this.map.element),
       this.gallery.element,
-      h('div', { class: 'columns' }, this.subset.element, this.experiment.element),
+      h('div', { class: 'columns even' }, this.subset.element, this.experiment.element),
     );
     this.element = h('main', {}, this.loading, this.failure, this.body);
     onThemeChange(() => {

@@ -62,7 +62,10 @@ export function createSubsetSection(
     const { request } = subsetOf(form);
     keep.set(Math.round(form.keep * 100), 100);
     offset.element.hidden = form.policy !== 'window';
-    offset.set(Math.round(100 * (request.offset ?? form.offset)), Math.round(100 - 100 * form.keep));
+    offset.set(
+      Math.round(100 * (request.offset ?? form.offset)),
+      Math.round(100 - 100 * form.keep),
+    );
     setText(warning, warnings[form.policy]);
   };
   draw();

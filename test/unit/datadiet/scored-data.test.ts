@@ -191,9 +191,9 @@ describe('scores with their data set', () => {
     expect(readdirSync(join(out, 'vertical')).sort()).toEqual(['17.png', '18.png']);
     const { indices } = await readSelection(`${out}.selection.json`, 40);
     expect([...indices]).toEqual([17, 18, 37, 38]);
-    await expect(
-      scored.export({ what: 'choice', choice, form: 'dataset' }, out),
-    ).rejects.toThrow(/not empty/);
+    await expect(scored.export({ what: 'choice', choice, form: 'dataset' }, out)).rejects.toThrow(
+      /not empty/,
+    );
   });
 
   it('write the marked ones, and the scores for other tools', async () => {

@@ -62,7 +62,9 @@ async function start(marks: readonly number[] = []) {
   const heard: ToDataMap[] = [];
   session.messages.listen((message) => heard.push(message));
   const last = <T extends ToDataMap['type']>(type: T) =>
-    heard.filter((message): message is Extract<ToDataMap, { type: T }> => message.type === type).at(-1);
+    heard
+      .filter((message): message is Extract<ToDataMap, { type: T }> => message.type === type)
+      .at(-1);
   return { session, saved, last, asked };
 }
 

@@ -43,7 +43,7 @@ describe('what is shown of an example', () => {
 
   it('is averaged where it is large', () => {
     const size = 200;
-    const values = Array.from({ length: size * size }, (_, i) => (i % size) % 3 === 0 ? 1 : 0);
+    const values = Array.from({ length: size * size }, (_, i) => ((i % size) % 3 === 0 ? 1 : 0));
     const large = shown([1, size, size], values);
     expect(large).toMatchObject({ kind: 'picture', width: 67, height: 67 });
     expect(large.kind === 'picture' && large.pixels.slice(0, 6)).toEqual(Array(6).fill(85));
@@ -56,7 +56,10 @@ describe('what is shown of an example', () => {
       text: text.slice(0, 600),
       length: 1000,
     });
-    const numbers = shown([20], Array.from({ length: 20 }, (_, i) => i));
+    const numbers = shown(
+      [20],
+      Array.from({ length: 20 }, (_, i) => i),
+    );
     expect(numbers).toMatchObject({ kind: 'numbers', count: 20 });
     expect(numbers.kind === 'numbers' && numbers.values).toHaveLength(12);
   });

@@ -1,0 +1,175 @@
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Frame } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../../scripts/lib/repository.mjs';
+import { accessibilityViolations } from './support/accessibility';
+import { THEMES } from './support/session';
+import { useSession } from './support/use-session';
+
+describe('the data map', () => {
+  const session = useSession({
+    prepare: async (workspace) => {
+      await cp(join(root, 'test', 'fixtures', 'datasets', 'strokes'), join(workspace, 'strokes'), {
+        recursive: true,
+      });
+    },
+  });
+
+  beforeAll(async () => {
+    // Until the extension is known, its menus are not there.
+    await session().workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+  });
+
+  const dataMap = async (): Promise<Frame> =>
+    session().workbench.webview('.gallery .card[data-index]');
+  const indices = async (frame: Frame): Promise<number[]> =>
+    frame
+      .locator('.card')
+      .evaluateAll((cards) => cards.map((card) => Number(card.getAttribute('data-index'))));
+
+  it('opens when a data set has been scored through the menu', async () => {
+    const { workbench, workspace } = session();
+    await workbench.explorerMenu(['strokes'], 'Score Data Set…');
+    await workbench.quickPick('mlp').click();
+    await workbench.quickPick('EL2N').click();
+    await workbench.quickPick('Other numbers…').click();
+    await workbench.answer('3');
+    await workbench.page.locator('.quick-input-widget', { hasText: 'Epochs before' }).waitFor();
+    await workbench.answer('12');
+    const frame = await dataMap();
+    await frame.getByRole('heading', { name: 'strokes', level: 1 }).waitFor();
+    const facts = await frame.locator('.facts').first().textContent();
+    expect(facts).toMatch(/Examples40Classes2Proxy modelmlpScored atepoch 12Runs3/);
+    expect(facts).toMatch(/Agreement of runsSpearman 0\.\d+Scoring took/);
+    // The two that are wrong are the hardest.
+    expect((await indices(frame)).slice(0, 2).sort()).toEqual([18, 19]);
+    await frame.getByRole('img', { name: 'Picture of example 19: horizontal' }).waitFor();
+    // An experiment that something else writes is found when the map is read again.
+    const { dataset } = JSON.parse(
+      await readFile(join(workspace, 'strokes.scores.json'), 'utf8'),
+    ) as { dataset: { fingerprint: string } };
+    await writeFile(
+      join(workspace, 'strokes.datadiet.json'),
+      JSON.stringify(experimentOf(dataset.fingerprint)),
+    );
+    await frame.getByRole('button', { name: 'Reload' }).click();
+    await frame.getByRole('img', { name: /Line chart of strokes\.datadiet\.json/ }).waitFor();
+    await workbench.screenshot('datamap-scored');
+  });
+
+  it('filters by class, orders, and turns pages', async () => {
+    const { workbench } = session();
+    const frame = await dataMap();
+    await frame.getByText('1–24 of 40 examples').waitFor();
+    await frame.getByRole('button', { name: 'Next' }).click();
+    await frame.getByText('25–40 of 40 examples').waitFor();
+    await frame.getByRole('combobox', { name: 'Class' }).click();
+    await frame.getByRole('option', { name: 'vertical' }).click();
+    await frame.getByText('1–20 of 20 examples').waitFor();
+    expect(Math.min(...(await indices(frame)))).toBe(20);
+    await frame.getByRole('combobox', { name: 'Order' }).click();
+    await frame.getByRole('option', { name: 'As stored' }).click();
+    await expect.poll(async () => (await indices(frame))[0]).toBe(20);
+    await frame.getByRole('combobox', { name: 'Class' }).click();
+    await frame.getByRole('option', { name: 'Every class' }).click();
+    await frame.getByRole('combobox', { name: 'Order' }).click();
+    await frame.getByRole('option', { name: 'Hardest first' }).click();
+    await frame.getByText('1–24 of 40 examples').waitFor();
+    await workbench.page.keyboard.press('Escape');
+  });
+
+  it('marks with the keyboard, and leaves the marked out of the subset', async () => {
+    const { page } = session().workbench;
+    const frame = await dataMap();
+    for (const index of [18, 19]) {
+      await frame.locator(`.card[data-index="${index}"] button`).focus();
+      await page.keyboard.press('Space');
+      await frame.locator(`.card[data-index="${index}"] [aria-pressed="true"]`).waitFor();
+    }
+    await frame.getByText('2 marked').waitFor();
+    await frame.getByText('19 of 40 examples are kept (47.5 %).').waitFor();
+    await frame.getByRole('checkbox', { name: 'Marked', exact: true }).click();
+    await frame.getByText('1–2 of 2 examples').waitFor();
+    const slider = frame.getByRole('slider', { name: 'Share kept' });
+    await slider.focus();
+    for (let press = 0; press < 10; press++) await page.keyboard.press('ArrowLeft');
+    await frame.getByText('15 of 40 examples are kept (37.5 %).').waitFor();
+  });
+
+  it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])('is accessible: %s', async (theme) => {
+    const { workbench } = session();
+    await session().setTheme(theme);
+    const frame = await dataMap();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot(`datamap-${theme}`);
+    await frame.locator('#gallery-title').evaluate((element) => {
+      element.scrollIntoView();
+    });
+    await workbench.screenshot(`datamap-${theme}-gallery`);
+    await frame.locator('#subset-title').evaluate((element) => {
+      element.scrollIntoView();
+    });
+    await workbench.screenshot(`datamap-${theme}-subset`);
+    await frame.evaluate(() => {
+      window.scrollTo(0, 0);
+    });
+  });
+
+  it('comes back after a reload with marks, filters and what to keep', async () => {
+    const { workbench } = session();
+    await session().setTheme('dark');
+    await workbench.storageWritten();
+    await workbench.reload();
+    const frame = await dataMap();
+    await frame.getByText('1–2 of 2 examples').waitFor();
+    await frame.getByText('15 of 40 examples are kept (37.5 %).').waitFor();
+    await frame.getByRole('checkbox', { name: 'Marked', exact: true }).click();
+    await frame.getByText('1–24 of 40 examples').waitFor();
+  });
+
+  it('exports the subset as a folder of pictures, with its indices beside', async () => {
+    const { workbench, workspace } = session();
+    const frame = await dataMap();
+    await frame.getByRole('button', { name: 'Export Subset…' }).click();
+    await workbench.quickPick('The chosen subset, as a data set').click();
+    await workbench.page.locator('.quick-input-widget', { hasText: 'new folder' }).waitFor();
+    await workbench.page.keyboard.press('Enter');
+    await workbench.notification(/15 examples: strokes-subset/).waitFor();
+    const subset = join(workspace, 'strokes-subset');
+    const names = (await readdir(subset, { recursive: true })).filter((name) =>
+      name.endsWith('.png'),
+    );
+    expect(names).toHaveLength(15);
+    expect(names).not.toContain(join('horizontal', '18.png'));
+    const { indices: kept } = JSON.parse(await readFile(`${subset}.selection.json`, 'utf8')) as {
+      indices: number[];
+    };
+    expect(kept).toHaveLength(15);
+    await workbench.screenshot('datamap-exported');
+  });
+});
+
+/** A result of `espalier data-diet`, shortened. */
+function experimentOf(fingerprint: string): object {
+  const row = (choice: string, policy: string | undefined, keep: number, mean: number): object => ({
+    choice,
+    policy,
+    keep,
+    examples: 40 * keep,
+    mean,
+    deviation: 0.01,
+  });
+  return {
+    format: 'espalier.datadiet',
+    dataset: { name: 'strokes', fingerprint, examples: 40 },
+    request: { iso: 'steps', seeds: 3 },
+    rows: [
+      row('full', undefined, 1, 0.97),
+      row('random', 'random', 0.2, 0.82),
+      row('random', 'random', 0.5, 0.91),
+      row('el2n@3', 'max', 0.2, 0.74),
+      row('el2n@3', 'max', 0.5, 0.95),
+    ],
+  };
+}

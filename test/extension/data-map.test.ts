@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type { DataExportResult } from '../../extension/core/datadiet/scored-data';
+import { readScores } from '../../extension/core/datadiet/score-files';
+import { defaultTraining } from '../../extension/core/datadiet/training-settings';
+import type { Espalier } from '../../extension/extension';
+import { DataMapPanel } from '../../extension/panels/data-map-panel';
+import type { ToDataMap } from '../../extension/protocol/datamap';
+import type { ScoreDataResult } from '../../extension/protocol/data';
+import { whyDataBlocked } from '../../extension/services/trust';
+import { activate, placeFolder, until, workspacePath } from './support';
+
+describe('the data map', () => {
+  let espalier: Espalier;
+  let data: string;
+  let scores: string;
+  const quick = {
+    proxy: { model: 'mlp' },
+    score: 'el2n',
+    runs: 2,
+    epoch: 4,
+    training: { ...defaultTraining, batchSize: 8 },
+    overwrite: true,
+  } as const;
+
+  before(async () => {
+    espalier = await activate();
+    data = await placeFolder(['datasets', 'strokes'], 'strokes');
+    scores = workspacePath('strokes.scores.json');
+    await rm(scores, { force: true });
+    await rm(workspacePath('strokes-subset'), { recursive: true, force: true });
+  });
+  after(async () => {
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
+  it('is shown when a data set has been scored by command', async () => {
+    const result = await vscode.commands.executeCommand<ScoreDataResult>(
+      'espalier.scoreData',
+      vscode.Uri.file(data),
+      quick,
+    );
+    assert.equal(result.examples, 40);
+    const document = await readScores(scores);
+    assert.deepEqual(document.classNames, ['horizontal', 'vertical']);
+    assert.equal(document.scoring?.runs, 2);
+    assert.equal(espalier.dataJobs.interrupted, undefined);
+    const [panel] = espalier.dataMaps.panels;
+    assert.equal(panel?.session.source.scores, scores);
+    await until('the script of the panel', () => panel.ready);
+  });
+
+  it('shows pictures, keeps marks, and writes a subset without them', async () => {
+    const session = await espalier.dataMaps.show({ scores });
+    const heard: ToDataMap[] = [];
+    const listening = session.messages.listen((message) => heard.push(message));
+    await session.ask({ order: 'hardest', suspected: false, marked: false, page: 0, pageSize: 4 });
+    const page = heard.find((message) => message.type === 'page')?.page;
+    assert.equal(page?.total, 40);
+    assert.ok(page.items.every(({ content }) => content?.kind === 'picture'));
+    session.mark([18, 19], true);
+    await session.chooseSubset({
+      request: { keep: 0.25, policy: 'max', balanced: true, seed: 0 },
+      leaveOutMarked: true,
+    });
+    listening.dispose();
+    const out = workspacePath('strokes-subset');
+    const request = { what: 'choice', choice: session.choice(), form: 'dataset' } as const;
+    const written = await vscode.commands.executeCommand<DataExportResult>(
+      'espalier.exportSubset',
+      session,
+      { request, out },
+    );
+    assert.equal(written.examples, 10);
+    const names = await readdir(join(out, 'horizontal'));
+    assert.equal(names.length, 5);
+    assert.ok(!names.includes('18.png') && !names.includes('19.png'));
+  });
+
+  it('comes back after a reload with its marks', async () => {
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await until('closed panels', () => espalier.dataMaps.panels.length === 0);
+    const revived = vscode.window.createWebviewPanel(DataMapPanel.viewType, 'restored', 1);
+    await espalier.dataMaps.deserializeWebviewPanel(revived, { scores });
+    const [panel] = espalier.dataMaps.panels;
+    assert.deepEqual(panel?.session.marks, [18, 19]);
+    revived.dispose();
+    const lost = vscode.window.createWebviewPanel(DataMapPanel.viewType, 'restored', 1);
+    await espalier.dataMaps.deserializeWebviewPanel(lost, {});
+    assert.match(lost.webview.html, /kept no scores/);
+    lost.dispose();
+  });
+
+  it('opens scores of another tool with the data set named', async () => {
+    const foreign = workspacePath('deepcore.json');
+    const indices = Array.from({ length: 40 }, (_, i) => i);
+    await writeFile(foreign, JSON.stringify({ indices, scores: indices }));
+    await vscode.commands.executeCommand('espalier.openDataMap', vscode.Uri.file(foreign), {
+      data,
+    });
+    const panel = espalier.dataMaps.panels.find(({ session }) => session.source.scores === foreign);
+    assert.equal(panel?.session.map?.problem, undefined);
+    assert.equal(panel?.session.map?.data, data);
+    assert.equal(panel?.session.map?.overview.classes.length, 2);
+  });
+
+  it('goes on with a scoring that was cancelled', async () => {
+    const out = workspacePath('long.scores.json');
+    const long = { ...quick, epoch: 3000, out };
+    const scoring = vscode.commands.executeCommand(
+      'espalier.scoreData',
+      vscode.Uri.file(data),
+      long,
+    );
+    await until('progress', () => (espalier.jobs.current?.progress?.done ?? 0) > 20);
+    espalier.jobs.cancel();
+    assert.equal(await scoring, undefined);
+    assert.equal(espalier.dataJobs.interrupted?.out, out);
+    const resumed = vscode.commands.executeCommand('espalier.resumeScoring');
+    // What was trained before is not trained again: the first step told is a later one.
+    const first = await until('progress', () => espalier.jobs.current?.progress);
+    assert.ok(first.done > 5, `${first.done}`);
+    espalier.jobs.cancel();
+    await resumed;
+  });
+
+  it('says what is wrong, and asks for trust', async () => {
+    const none = workspacePath('none.scores.json');
+    const session = await espalier.dataMaps.session({ scores: none });
+    assert.match(JSON.stringify(session.snapshot()), /none\.scores\.json: There is no such file/);
+    assert.match(whyDataBlocked({ trusted: false, scheme: 'file' }) ?? '', /not trusted/);
+    assert.match(whyDataBlocked({ trusted: true, scheme: 'vscode-vfs' }) ?? '', /virtual/);
+    const virtual = vscode.Uri.parse('vscode-vfs://github/owner/a.scores.json');
+    assert.equal(await vscode.commands.executeCommand('espalier.openDataMap', virtual), undefined);
+  });
+});
