@@ -1,5 +1,6 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { commands, l10n, ProgressLocation, Uri, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
 import type { DataExport, DataExportResult } from '../core/datadiet/scored-data';
 import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
@@ -14,6 +15,10 @@ export interface ExportSubsetOptions {
   readonly request?: DataExport;
   /** Path of the new folder or file. */
   readonly out?: string;
+}
+
+interface ExportItem extends QuickPickItem {
+  readonly request: DataExport;
 }
 
 /** Writes what a data map's choice keeps, what is marked in it, or its scores. */
@@ -77,8 +82,7 @@ async function chooseExport(
   );
   const marked = l10n.t('{0} marked examples', formatCount(marks.length));
   const examples = { what: 'examples', indices: marks } as const;
-  type Item = { label: string; description?: string; request: DataExport };
-  const items: Item[] = [
+  const items: ExportItem[] = [
     ...(map.data === undefined
       ? []
       : [

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { l10n, Uri, window, workspace } from 'vscode';
-import type { QuickPickItem } from 'vscode';
+import { l10n, window, workspace } from 'vscode';
+import type { QuickPickItem, Uri } from 'vscode';
 import type { ScoredSource } from '../core/datadiet/scored-data';
 import { UserError } from '../core/user-error';
 import { DataMapSession } from '../services/data-map-session';

@@ -11,7 +11,9 @@ export class DataMarks {
   /** @param scores path of the file of scores */
   public get(scores: string): readonly number[] {
     const stored = this.#memento.get<unknown>(keyOf(scores));
-    return Array.isArray(stored) ? stored.filter((index) => Number.isInteger(index)) : [];
+    return Array.isArray(stored)
+      ? stored.filter((index): index is number => Number.isInteger(index))
+      : [];
   }
 
   public async set(scores: string, marks: readonly number[]): Promise<void> {

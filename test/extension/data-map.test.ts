@@ -100,10 +100,11 @@ describe('the data map', () => {
     await vscode.commands.executeCommand('espalier.openDataMap', vscode.Uri.file(foreign), {
       data,
     });
-    const panel = espalier.dataMaps.panels.find(({ session }) => session.source.scores === foreign);
-    assert.equal(panel?.session.map?.problem, undefined);
-    assert.equal(panel?.session.map?.data, data);
-    assert.equal(panel?.session.map?.overview.classes.length, 2);
+    const { session } =
+      espalier.dataMaps.panels.find((panel) => panel.session.source.scores === foreign) ?? {};
+    assert.equal(session?.map?.problem, undefined);
+    assert.equal(session?.map?.data, data);
+    assert.equal(session.map.overview.classes.length, 2);
   });
 
   it('goes on with a scoring that was cancelled', async () => {

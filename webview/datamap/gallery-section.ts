@@ -71,11 +71,6 @@ export function createGallerySection(
     markShown.setState(cards.length === 0 ? strings.foundNone : undefined, strings.markTitle);
     setText(markCount, strings.markedCount(formatCount(marks.size)));
   };
-  const withoutClass = (label: number | undefined): void => {
-    const { label: _, ...rest } = query;
-    query = rest;
-    ask(label === undefined ? {} : { label });
-  };
 
   return {
     element: h(
@@ -101,15 +96,15 @@ export function createGallerySection(
     show: (overview) => {
       const names = overview.classes.map(({ name }, i) => ({ value: String(i), label: name }));
       if (query.label !== undefined && query.label >= names.length) {
-        const { label: _, ...rest } = query;
-        query = rest;
+        query = withClass(query, undefined);
       }
       const filter = createDropdown(
         strings.classFilter,
         [{ value: every, label: strings.everyClass }, ...names],
         query.label === undefined ? every : String(query.label),
         (value) => {
-          withoutClass(value === every ? undefined : Number(value));
+          query = withClass(query, value === every ? undefined : Number(value));
+          ask({});
         },
       );
       setChildren(classes, names.length === 0 ? [] : [filter.element]);
@@ -160,4 +155,11 @@ export function createGallerySection(
       drawMarks();
     },
   };
+}
+
+/** The query for another class, or for all. */
+function withClass(query: GalleryQuery, label: number | undefined): GalleryQuery {
+  const { order, suspected, marked, page, pageSize } = query;
+  const rest = { order, suspected, marked, page, pageSize };
+  return label === undefined ? rest : { ...rest, label };
 }

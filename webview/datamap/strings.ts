@@ -156,4 +156,4 @@ export const strings = {
   moreText: (length: string) => `… (${length} characters)`,
   moreNumbers: (count: string) => `… (${count} numbers)`,
   noContent: 'not available',
-};
+} as const;

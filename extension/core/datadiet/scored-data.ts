@@ -259,12 +259,12 @@ export async function summarizeDataset(
   path: string,
   options: DatasetOptions,
 ): Promise<DatasetSummary> {
-  const { name, size, classNames, featureShape, text } = await openDataset(path, options);
+  const dataset = await openDataset(path, options);
   return {
-    name,
-    examples: size,
-    classes: classNames.length,
-    featureShape,
-    isText: text !== undefined,
+    name: dataset.name,
+    examples: dataset.size,
+    classes: dataset.classNames.length,
+    featureShape: dataset.featureShape,
+    isText: dataset.text !== undefined,
   };
 }

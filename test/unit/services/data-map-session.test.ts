@@ -1,12 +1,11 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { bareScores } from '../../../extension/core/datadiet/score-document';
-import { writeScoreDocument } from '../../../extension/core/datadiet/score-document';
+import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
 import { ScoredData } from '../../../extension/core/datadiet/scored-data';
 import type { DataRequests } from '../../../extension/protocol/data';
 import type { GalleryQuery, ToDataMap } from '../../../extension/protocol/datamap';
 import { DataMapSession } from '../../../extension/services/data-map-session';
 import type { DataReader } from '../../../extension/services/data-map-session';
-import { join } from 'node:path';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
