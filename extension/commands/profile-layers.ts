@@ -1,7 +1,7 @@
-import { basename } from 'node:path';
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
+import { confirmAnew } from './confirm-replace';
 import { chooseSession } from './open-heatmap';
 
 /** How a command that would ask can be told beforehand. */
@@ -22,18 +22,12 @@ export async function profileLayers(
   }
   services.heatmaps.show(session);
   const replaces = await fileExists(session.profilePath);
-  if (replaces && options.overwrite !== true && !(await confirmReplace(session.profilePath))) {
+  if (
+    replaces &&
+    options.overwrite !== true &&
+    !(await confirmAnew(session.profilePath, l10n.t('Profile Again')))
+  ) {
     return;
   }
   await services.modelJobs.profile(session, false);
-}
-
-async function confirmReplace(path: string): Promise<boolean> {
-  const replace = l10n.t('Profile Again');
-  const chosen = await window.showWarningMessage(
-    l10n.t('{0} exists. Replace it?', basename(path)),
-    { modal: true, detail: l10n.t('It stays as it is until the new search has ended.') },
-    replace,
-  );
-  return chosen === replace;
 }

@@ -11,6 +11,7 @@ import { pruneReport } from '../services/model-report';
 import type { ModelSession } from '../services/model-session';
 import { planOf } from '../services/plans';
 import type { Services } from '../services/services';
+import { confirmReplace } from './confirm-replace';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 
@@ -46,7 +47,15 @@ export async function pruneLayers(
     return undefined;
   }
   const exists = await fileExists(out);
-  if (exists && options.overwrite !== true && !(await confirmReplace(out))) {
+  if (
+    exists &&
+    options.overwrite !== true &&
+    !(await confirmReplace(
+      out,
+      l10n.t('Replace'),
+      l10n.t('All that is in {0} will be deleted.', out),
+    ))
+  ) {
     return undefined;
   }
   const request = { model: session.model.path, plan, out, format, overwrite: exists };
@@ -137,16 +146,6 @@ export function whyUnfit(value: string, source: string): string | undefined {
   return contains(source, path) || contains(path, source)
     ? l10n.t('Choose a folder outside of the original.')
     : undefined;
-}
-
-async function confirmReplace(out: string): Promise<boolean> {
-  const replace = l10n.t('Replace');
-  const chosen = await window.showWarningMessage(
-    l10n.t('{0} exists. Replace it?', basename(out)),
-    { modal: true, detail: l10n.t('All that is in {0} will be deleted.', out) },
-    replace,
-  );
-  return chosen === replace;
 }
 
 async function offerNext(session: ModelSession, result: PruneResult): Promise<void> {

@@ -15,6 +15,7 @@ import { pruneLayers } from './prune-layers';
 import { resumeProfile } from './resume-profile';
 import { savePlan } from './save-plan';
 import { resumeScoring, scoreData } from './score-data';
+import { scoreText } from './score-text';
 import { showDevices } from './show-devices';
 import { showJob } from './show-job';
 
@@ -39,6 +40,7 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   },
   scoreData,
   resumeScoring,
+  scoreText,
   openDataMap,
   exportSubset,
   refreshModels: (services) => services.folders.refresh(),

@@ -1,10 +1,10 @@
-import { basename } from 'node:path';
 import { l10n, Uri, ViewColumn, window } from 'vscode';
 import { writeDocument } from '../core/jobs/write-document';
 import { UserError } from '../core/user-error';
 import { fileExists, planPathOf } from '../services/documents';
 import { planOf } from '../services/plans';
 import type { Services } from '../services/services';
+import { confirmReplace } from './confirm-replace';
 import { chooseSession } from './open-heatmap';
 
 /** How a command that would ask can be told beforehand. */
@@ -28,22 +28,15 @@ export async function savePlan(
     });
   }
   const path = planPathOf(session.model.path);
-  if (options.overwrite !== true && (await fileExists(path)) && !(await confirmReplace(path))) {
+  if (
+    options.overwrite !== true &&
+    (await fileExists(path)) &&
+    !(await confirmReplace(path, l10n.t('Replace')))
+  ) {
     return undefined;
   }
   await writeDocument(path, planOf(session, path));
   const uri = Uri.file(path);
   await window.showTextDocument(uri, { viewColumn: ViewColumn.One, preview: false });
   return uri;
-}
-
-async function confirmReplace(path: string): Promise<boolean> {
-  const replace = l10n.t('Replace');
-  return (
-    (await window.showWarningMessage(
-      l10n.t('{0} exists. Replace it?', basename(path)),
-      { modal: true },
-      replace,
-    )) === replace
-  );
 }

@@ -15,6 +15,7 @@ import type { Services } from '../services/services';
 import { whyDataBlocked } from '../services/trust';
 import { RequestCancelled, WorkerRequestError } from '../services/worker-errors';
 import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
+import { confirmAnew } from './confirm-replace';
 import { pickData, uriOf } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -112,7 +113,7 @@ async function askRequest(
   }
   const out = given.out ?? (await placeFor(data));
   const replaces = await fileExists(out);
-  if (replaces && given.overwrite !== true && !(await confirmReplace(out))) {
+  if (replaces && given.overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
     return undefined;
   }
   const training = given.training ?? defaultTraining;
@@ -187,14 +188,4 @@ async function placeFor(data: string): Promise<string> {
     () => false,
   );
   return writable || folder === undefined ? beside : join(folder.uri.fsPath, basename(beside));
-}
-
-async function confirmReplace(path: string): Promise<boolean> {
-  const replace = l10n.t('Score Again');
-  const chosen = await window.showWarningMessage(
-    l10n.t('{0} exists. Replace it?', basename(path)),
-    { modal: true, detail: l10n.t('It stays as it is until the new scores are complete.') },
-    replace,
-  );
-  return chosen === replace;
 }

@@ -51,6 +51,22 @@ export interface EvaluateRequest extends RunOptions {
   readonly text?: string;
 }
 
+export interface ScoreTextRequest extends RunOptions {
+  readonly model: string;
+  /** A .txt, .md or .jsonl file; the bundled text when absent. */
+  readonly file?: string;
+  /** Tokens per window. */
+  readonly length: number;
+  /** Where the scores are written (`*.textscores.json`); the journal lies beside it until done. */
+  readonly out: string;
+}
+
+export interface ScoreTextResult {
+  readonly windows: number;
+  /** Mean EL2N of the windows. */
+  readonly mean: number;
+}
+
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
   readonly tensor: StoredTensor;
@@ -77,6 +93,7 @@ export interface WorkerRequests {
   prune: [PruneRequest, PruneResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
+  scoreText: [ScoreTextRequest, ScoreTextResult];
 }
 
 /** Requests of a child process, by method, as [params, result]. */

@@ -14,6 +14,7 @@ export const commandIds = {
   showJob: 'espalier.showJob',
   scoreData: 'espalier.scoreData',
   resumeScoring: 'espalier.resumeScoring',
+  scoreText: 'espalier.scoreText',
   openDataMap: 'espalier.openDataMap',
   exportSubset: 'espalier.exportSubset',
   refreshModels: 'espalier.refreshModels',

@@ -10,7 +10,7 @@ import type { WorkerClient } from './worker-client';
 
 /** Jobs of a model, which its heatmap tells of. */
 export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
-export type JobKind = ModelJobKind | 'scoreData';
+export type JobKind = ModelJobKind | 'scoreData' | 'scoreText';
 
 /** What a job works on and who watches it. */
 export interface JobSubject {
@@ -156,6 +156,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Evaluating {0}', name);
     case 'scoreData':
       return l10n.t('Scoring {0}', name);
+    case 'scoreText':
+      return l10n.t('Scoring text: {0}', name);
   }
 }
 

@@ -9,6 +9,7 @@ import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } fro
 const resumeCommands: Readonly<Record<string, string>> = {
   profile: commandIds.resumeProfile,
   scoreData: commandIds.resumeScoring,
+  scoreText: commandIds.scoreText,
 };
 
 /** An error in the user's words. */

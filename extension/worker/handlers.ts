@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { scoreDataset } from '../core/datadiet/score-dataset';
+import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
@@ -28,6 +29,15 @@ export const handlers: Handlers<WorkerRequests> = {
   prune: async (request, context) => applyPlan(request, context),
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
+  scoreText: async (request, context) => {
+    const { scores } = await scoreText(
+      request,
+      { bundledText: calibrationText, version: packageJson.version },
+      context,
+    );
+    const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+    return { windows: scores.length, mean };
+  },
   scoreData: async ({ out, ...request }, context) => {
     const document = await scoreDataset({ ...request, folder: `${out}.runs` }, context);
     await writeScoreDocument(out, document);

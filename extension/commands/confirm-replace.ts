@@ -1,0 +1,24 @@
+import { basename } from 'node:path';
+import { l10n, window } from 'vscode';
+
+/**
+ * Asks before something that exists is replaced.
+ * @param action what the button says
+ * @param detail what becomes of the old one
+ */
+export async function confirmReplace(
+  path: string,
+  action: string,
+  detail?: string,
+): Promise<boolean> {
+  const chosen = await window.showWarningMessage(
+    l10n.t('{0} exists. Replace it?', basename(path)),
+    detail === undefined ? { modal: true } : { modal: true, detail },
+    action,
+  );
+  return chosen === action;
+}
+
+/** The same before a job that takes the place of its earlier result when it is done. */
+export const confirmAnew = async (path: string, action: string): Promise<boolean> =>
+  confirmReplace(path, action, l10n.t('It stays as it is until the new one is complete.'));

@@ -1,0 +1,141 @@
+import { basename, extname } from 'node:path';
+import { commands, ConfigurationTarget, l10n, Uri, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import { UserError } from '../core/user-error';
+import type { ScoreTextRequest, ScoreTextResult } from '../protocol/worker';
+import { formatCount } from '../core/format';
+import { commandIds } from '../services/command-ids';
+import { fileExists } from '../services/documents';
+import { modelStem } from '../services/model-file';
+import type { Services } from '../services/services';
+import { whyBlocked } from '../services/trust';
+import { RequestCancelled } from '../services/worker-errors';
+import { confirmAnew } from './confirm-replace';
+import { chooseTarget } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface ScoreTextOptions {
+  /** Path of a text, or `bundled`. */
+  readonly text?: string;
+  readonly out?: string;
+  /** Replace existing scores without asking. */
+  readonly overwrite?: boolean;
+}
+
+/** Stands for the text that comes with the extension. */
+const bundled = 'bundled';
+
+/** Scores how hard each window of a text is for a model, so that calibration can choose among them. */
+export async function scoreText(
+  services: Services,
+  argument: unknown,
+  given: ScoreTextOptions = {},
+): Promise<ScoreTextResult | undefined> {
+  const target = await chooseTarget(argument, services);
+  if (target === undefined) {
+    return undefined;
+  }
+  const blocked = whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
+  if (blocked !== undefined) {
+    throw new UserError(blocked);
+  }
+  services.jobs.assertFree();
+  const model = await services.models.summary(target.model);
+  const { file, length } = services.settings.calibration();
+  const text = given.text ?? (await chooseText(model.name, file));
+  if (text === undefined) {
+    return undefined;
+  }
+  const name = text === bundled ? '' : `.${basename(text, extname(text))}`;
+  const out = given.out ?? `${modelStem(model.path)}${name}.textscores.json`;
+  const replaces = await fileExists(out);
+  if (replaces && given.overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
+    return undefined;
+  }
+  const request: ScoreTextRequest = {
+    model: model.path,
+    ...(text === bundled ? {} : { file: text }),
+    length: Math.min(length, model.maxPositions ?? Number.POSITIVE_INFINITY),
+    ...services.settings.runOptions(),
+    out,
+  };
+  try {
+    const result = await services.jobs.run('scoreText', request, {
+      name: text === bundled ? model.name : basename(text),
+      model: model.path,
+      shownInPanel: false,
+    });
+    void offerUse(out, result);
+    return result;
+  } catch (error) {
+    if (error instanceof RequestCancelled) {
+      void offerResume(model.path, { text, out, overwrite: true });
+    }
+    throw error;
+  }
+}
+
+async function chooseText(model: string, set: string | undefined): Promise<string | undefined> {
+  const own: QuickPickItem = { label: l10n.t('The bundled text') };
+  const fromSetting: QuickPickItem | undefined =
+    set === undefined
+      ? undefined
+      : { label: basename(set), description: l10n.t('the setting espalier.calibration.file') };
+  const other: QuickPickItem = {
+    label: l10n.t('Another text…'),
+    description: '.txt, .md, .jsonl',
+  };
+  const items = [...(fromSetting === undefined ? [] : [fromSetting]), own, other];
+  const chosen = await window.showQuickPick(items, {
+    title: l10n.t('Score a calibration text for {0}', model),
+  });
+  if (chosen !== other) {
+    return chosen === undefined ? undefined : chosen === own ? bundled : set;
+  }
+  const files = await window.showOpenDialog({
+    title: l10n.t('Choose a text'),
+    filters: { [l10n.t('Texts')]: ['txt', 'md', 'jsonl'] },
+  });
+  return files?.[0]?.fsPath;
+}
+
+/** The scores do nothing until calibration is told to choose by them. */
+async function offerUse(out: string, { windows, mean }: ScoreTextResult): Promise<void> {
+  const use = l10n.t('Use for Calibration');
+  const open = l10n.t('Open');
+  const chosen = await window.showInformationMessage(
+    l10n.t(
+      '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
+      basename(out),
+      formatCount(windows),
+      mean.toFixed(3),
+    ),
+    use,
+    open,
+  );
+  if (chosen === open) {
+    await commands.executeCommand('vscode.open', Uri.file(out));
+  } else if (chosen === use) {
+    await useForCalibration(out);
+  }
+}
+
+/** Sets espalier.calibration.scores, in the workspace where there is one. */
+export async function useForCalibration(out: string): Promise<void> {
+  const target =
+    workspace.workspaceFolders === undefined
+      ? ConfigurationTarget.Global
+      : ConfigurationTarget.Workspace;
+  await workspace.getConfiguration('espalier').update('calibration.scores', out, target);
+}
+
+async function offerResume(model: string, options: ScoreTextOptions): Promise<void> {
+  const resume = l10n.t('Resume');
+  const chosen = await window.showInformationMessage(
+    l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(model)),
+    resume,
+  );
+  if (chosen === resume) {
+    await commands.executeCommand(commandIds.scoreText, Uri.file(model), options);
+  }
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import * as vscode from 'vscode';
+import { useForCalibration } from '../../extension/commands/score-text';
+import { readTextScores } from '../../extension/core/data/text-scores';
+import type { Espalier } from '../../extension/extension';
+import type { ScoreTextResult } from '../../extension/protocol/worker';
+import { activate, configure, placeFixture, shortSearch } from './support';
+
+describe('the scores of a calibration text', () => {
+  let espalier: Espalier;
+  let path: string;
+
+  before(async () => {
+    espalier = await activate();
+    await configure(shortSearch);
+    path = await placeFixture('llama-gqa-untied', 'scored-text');
+  });
+  after(async () => {
+    await configure({ 'calibration.scores': undefined });
+  });
+
+  it('are written beside the model, and choose the calibration windows of a profile', async () => {
+    const result = await vscode.commands.executeCommand<ScoreTextResult>(
+      'espalier.scoreText',
+      vscode.Uri.file(path),
+      { text: 'bundled', overwrite: true },
+    );
+    const out = `${path}.textscores.json`;
+    const { scores, text } = await readTextScores(out);
+    assert.equal(scores.length, result.windows);
+    assert.equal(text.length, shortSearch['calibration.length']);
+    await useForCalibration(out);
+    assert.equal(espalier.settings.calibration().scores?.file, out);
+    const profile = await espalier.modelJobs.profile(await espalier.sessions.open(path), false);
+    assert.equal(profile.calibration.choice?.windows, scores.length);
+  });
+});
