@@ -85,6 +85,8 @@ function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> 
       color: colors.muted,
       font,
       maxTicksLimit: 6,
+      // Bars count something.
+      precision: 0,
       maxRotation: 0,
       callback: (value: string | number) => format(Number(value)),
     },

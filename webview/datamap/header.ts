@@ -61,7 +61,7 @@ export function createHeader(send: Send): Header {
       name.title = map.data ?? source.scores;
       setText(score, strings.scoreName(overview.score));
       problem.hidden = map.problem === undefined;
-      setText(problemText, map.problem ?? '');
+      setText(problemText, `${map.problem ?? ''} ${strings.withoutData}`);
       setChildren(
         facts,
         factsOf(overview).map((fact) =>

@@ -48,12 +48,15 @@ export class DataMapPanel {
     const again = createButton(strings.tryAgain, true, () => {
       send({ type: 'reload' });
     });
+    const openText = createButton(strings.openText, false, () => {
+      send({ type: 'openText' });
+    });
     this.failure = h(
       'section',
       { class: 'empty', hidden: true },
       h('h2', {}, strings.failed),
       this.failureText,
-      again.element,
+      h('div', { class: 'actions' }, again.element, openText.element),
     );
     this.body.append(
       this.header.element,

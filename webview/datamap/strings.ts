@@ -27,6 +27,8 @@ export const strings = {
   failed: 'These scores cannot be shown',
   tryAgain: 'Try Again',
 
+  withoutData: 'The examples themselves are not shown until Choose Data Set… names it.',
+
   // Header
   actions: 'Actions',
   exportSubset: 'Export Subset…',
@@ -59,7 +61,10 @@ export const strings = {
   // Charts
   histogram: 'Scores',
   histogramLabel: (score: string, summary: string) => `${score} of all examples. ${summary}`,
-  infinite: (count: string) => `${count} examples were never learned: their score is infinite.`,
+  infinite: (count: number, text: string) =>
+    count === 1
+      ? 'One example was never learned: its score is infinite.'
+      : `${text} examples were never learned: their score is infinite.`,
   noFinite: 'No example has a finite score.',
   histogramNumbers: 'Numbers of the histogram',
   from: 'From',

@@ -57,11 +57,11 @@ export interface ScoreOverview {
   readonly suspected?: number;
 }
 
-/** @param name of the data set, or of the file of scores that do not say of what they are */
+/** @param name what people call the data set, or the file of scores that do not say of what they are */
 export function overviewOf(document: ScoreDocument, name: string): ScoreOverview {
   const { score, examples, notes, scoring, dataset, labelIssues } = document;
   return {
-    name: dataset?.name ?? name,
+    name,
     score,
     examples,
     notes,

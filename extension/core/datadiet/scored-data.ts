@@ -115,13 +115,14 @@ export class ScoredData {
 
   public async map(): Promise<DataMap> {
     const { document, dataset, path, problem, source } = this;
+    const named = path ?? document.dataset?.path ?? source.scores;
     const fingerprint = document.dataset?.fingerprint ?? dataset?.fingerprint;
     const { experiments, warnings } =
       fingerprint === undefined
         ? { experiments: [], warnings: [] }
         : await experimentsBeside(source.scores, fingerprint);
     return {
-      overview: overviewOf(document, dataset?.name ?? basename(source.scores)),
+      overview: overviewOf(document, basename(named)),
       ...(path === undefined ? {} : { data: path }),
       ...(problem === undefined ? {} : { problem }),
       experiments,
