@@ -21,8 +21,6 @@ export interface RunRequest {
   readonly seed: number;
   readonly steps: number;
   readonly settings: TrainingSettings;
-  /** Threads of its sessions; as many as there are cores if absent. */
-  readonly threads?: number;
 }
 
 export interface RunHooks {
@@ -79,9 +77,8 @@ export async function createTrainer({
   seed,
   steps,
   settings,
-  threads,
-}: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings' | 'threads'>): Promise<Trainer> {
-  const { learningRate: rate, schedule, momentum, weightDecay } = settings;
+}: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings'>): Promise<Trainer> {
+  const { learningRate: rate, schedule, momentum, weightDecay, threads } = settings;
   return Trainer.create(proxy.untrained(seed), {
     loss: crossEntropy(),
     optimizer: { kind: 'sgd', momentum, nesterov: momentum > 0, weightDecay },
