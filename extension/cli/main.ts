@@ -18,6 +18,7 @@ import { profile } from './commands/profile';
 import { prune } from './commands/prune';
 import { scoreData } from './commands/score-data';
 import { selectData } from './commands/select-data';
+import { studyGroupsCommand } from './commands/study-groups';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
 import { Terminal } from './terminal';
@@ -36,6 +37,7 @@ const commands: readonly Command[] = [
   exportData,
   convertScores,
   dataDiet,
+  studyGroupsCommand,
   demo,
 ];
 

@@ -19,6 +19,8 @@ export interface RunRequest {
   /** The examples that are trained on. */
   readonly examples: Int32Array;
   readonly seed: number;
+  /** What the order of examples is drawn from; the seed if absent. */
+  readonly orderSeed?: number;
   readonly steps: number;
   readonly settings: TrainingSettings;
 }
@@ -93,14 +95,14 @@ export async function createTrainer({
 
 /** Trains the steps of an epoch that are missing; gives the seconds they took. */
 async function trainEpoch(
-  { proxy, dataset, labels, examples, seed, steps, settings }: RunRequest,
+  { proxy, dataset, labels, examples, seed, orderSeed = seed, steps, settings }: RunRequest,
   trainer: Trainer,
   epoch: number,
   perEpoch: number,
   { cancellation, checkpoint: file, step: report }: RunHooks,
 ): Promise<number> {
   const { batchSize } = settings;
-  const order = shuffle([...examples], orderOf(seed, epoch));
+  const order = shuffle([...examples], orderOf(orderSeed, epoch));
   const first = epoch * perEpoch;
   let seconds = 0;
   while (trainer.steps < Math.min(steps, first + perEpoch)) {
