@@ -13,12 +13,14 @@ import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
 import { exportData } from './commands/export-data';
+import { generateCommand } from './commands/generate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
 import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
+import { studyGroupsCommand } from './commands/study-groups';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
 import { Terminal } from './terminal';
@@ -30,6 +32,7 @@ const commands: readonly Command[] = [
   profile,
   prune,
   evaluate,
+  generateCommand,
   scoreTextCommand,
   devices,
   train,
@@ -38,6 +41,7 @@ const commands: readonly Command[] = [
   exportData,
   convertScores,
   dataDiet,
+  studyGroupsCommand,
   demo,
 ];
 

@@ -22,13 +22,14 @@ export const trainingOptionTypes: OptionTypes = {
   schedule: { type: 'string' },
   momentum: { type: 'string' },
   'weight-decay': { type: 'string' },
+  threads: { type: 'string' },
 };
 
 export const dataUsage =
   '[--label COLUMN] [--text COLUMN] [--features COLUMN,…] [--image-size 32x32] [--gray]';
 export const trainingUsage = [
   `[--batch ${defaultTraining.batchSize}] [--rate ${defaultTraining.learningRate}] [--schedule ${schedules.join('|')}]`,
-  `[--momentum ${defaultTraining.momentum}] [--weight-decay ${defaultTraining.weightDecay}] [--tokenizer MODEL] [--max-tokens 128]`,
+  `[--momentum ${defaultTraining.momentum}] [--weight-decay ${defaultTraining.weightDecay}] [--threads N] [--tokenizer MODEL] [--max-tokens 128]`,
   dataUsage,
 ].join('\n    ');
 
@@ -95,5 +96,6 @@ export function readTraining(args: Arguments): TrainingSettings {
     schedule: args.choice('schedule', schedules, defaultTraining.schedule),
     momentum: positive('momentum', defaultTraining.momentum),
     weightDecay: positive('weight-decay', defaultTraining.weightDecay),
+    ...(args.text('threads') === undefined ? {} : { threads: wholeNumber(args, 'threads', 1) }),
   };
 }

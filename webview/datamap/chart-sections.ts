@@ -31,7 +31,9 @@ export function createHistogramSection(): ChartSection {
       const known = histogram.counts.length > 0;
       box.hidden = !known;
       const infinite =
-        histogram.infinite === 0 ? '' : strings.infinite(histogram.infinite, formatCount(histogram.infinite));
+        histogram.infinite === 0
+          ? ''
+          : strings.infinite(histogram.infinite, formatCount(histogram.infinite));
       setText(remark, known ? infinite : `${strings.noFinite} ${infinite}`);
       remark.hidden = remark.textContent === '';
       if (!known) {

@@ -23,6 +23,36 @@ const passing: ReadonlySet<string> = new Set([
   'Unsqueeze',
 ]);
 
+/** The gradients of each parameter at each place where the forward pass reads it. */
+function emitUses(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+): { emitter: NormEmitter; gradients: () => UseGradient[][] } {
+  const proto = graph.graph;
+  const index = new GraphIndex(proto, proto.name);
+  const shapes = new ValueShapes(proto, index);
+  const uses = new Map(parameters.map((name) => [name, usesOf(index, name)]));
+  const readers = new Set([...uses.values()].flat().map(({ node }) => node));
+  const total = graph.op('ReduceSum', [losses.value], { keepdims: 0 });
+  const outputs = [...readers].map(({ output }) => output[0] ?? '');
+  const deltas = backward(graph, total, outputs);
+  const emitter = new NormEmitter(graph, shapes, losses);
+  return {
+    emitter,
+    gradients: () =>
+      parameters.map((name) =>
+        (uses.get(name) ?? []).map(({ node, place }) => {
+          const rule = normRules[operatorName(node)]?.[place];
+          if (rule === undefined) {
+            throw noForm(node);
+          }
+          return rule(emitter, node, deltas.get(node.output[0] ?? '') ?? '');
+        }),
+      ),
+  };
+}
+
 /**
  * Emits ‖∇ℓᵢ‖² over `parameters` for each example i of a batch: float32 [batch] (GraNd squared, arXiv
  * 2107.07075, definition 2.1), without a backward pass per example. `losses` [batch] must be each of its
@@ -36,29 +66,39 @@ export function emitGradientNorms(
   losses: ShapedValue,
   parameters: readonly string[],
 ): Value {
-  const proto = graph.graph;
-  const index = new GraphIndex(proto, proto.name);
-  const shapes = new ValueShapes(proto, index);
-  const uses = new Map(parameters.map((name) => [name, usesOf(index, name)]));
-  const readers = new Set([...uses.values()].flat().map(({ node }) => node));
-  const total = graph.op('ReduceSum', [losses.value], { keepdims: 0 });
-  const outputs = [...readers].map(({ output }) => output[0] ?? '');
-  const deltas = backward(graph, total, outputs);
+  const { emitter, gradients } = emitUses(graph, losses, parameters);
   return graph.within('norms', () => {
-    const emitter = new NormEmitter(graph, shapes, losses);
-    const terms = parameters.flatMap((name) => {
-      const gradients = (uses.get(name) ?? []).map(({ node, place }) => {
-        const rule = normRules[operatorName(node)]?.[place];
-        if (rule === undefined) {
-          throw noForm(node);
-        }
-        return rule(emitter, node, deltas.get(node.output[0] ?? '') ?? '');
-      });
-      const [only, ...more] = gradients;
+    const terms = gradients().flatMap((uses) => {
+      const [only, ...more] = uses;
       if (only === undefined) {
         return [];
       }
-      return more.length === 0 ? [only.squaredNorm()] : [addedNorm(emitter, gradients)];
+      return more.length === 0 ? [only.squaredNorm()] : [addedNorm(emitter, uses)];
+    });
+    return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
+  });
+}
+
+/**
+ * Emits ⟨∇ℓᵢ, ∇ℓⱼ⟩ over `parameters` for all pairs of examples of a batch: float32 [batch, batch]. The
+ * gradients of all examples are in memory, one parameter after the other.
+ * @throws UserError naming a node that reads a parameter in a way without gradients per example.
+ */
+export function emitGradientGram(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+): Value {
+  const { emitter, gradients } = emitUses(graph, losses, parameters);
+  return graph.within('gram', () => {
+    const terms = gradients().flatMap((uses) => {
+      const flat = uses.map((use) => emitter.flat(use.perExample()));
+      const [only = '', ...more] = flat;
+      if (only === '') {
+        return [];
+      }
+      const rows = more.length === 0 ? only : graph.op('Sum', flat);
+      return [graph.op('MatMul', [rows, emitter.swapped(rows, 2)])];
     });
     return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
   });

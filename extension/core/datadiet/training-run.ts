@@ -19,10 +19,10 @@ export interface RunRequest {
   /** The examples that are trained on. */
   readonly examples: Int32Array;
   readonly seed: number;
+  /** What the order of examples is drawn from; the seed if absent. */
+  readonly orderSeed?: number;
   readonly steps: number;
   readonly settings: TrainingSettings;
-  /** Threads of its sessions; as many as there are cores if absent. */
-  readonly threads?: number;
 }
 
 export interface RunHooks {
@@ -79,9 +79,8 @@ export async function createTrainer({
   seed,
   steps,
   settings,
-  threads,
-}: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings' | 'threads'>): Promise<Trainer> {
-  const { learningRate: rate, schedule, momentum, weightDecay } = settings;
+}: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings'>): Promise<Trainer> {
+  const { learningRate: rate, schedule, momentum, weightDecay, threads } = settings;
   return Trainer.create(proxy.untrained(seed), {
     loss: crossEntropy(),
     optimizer: { kind: 'sgd', momentum, nesterov: momentum > 0, weightDecay },
@@ -96,14 +95,14 @@ export async function createTrainer({
 
 /** Trains the steps of an epoch that are missing; gives the seconds they took. */
 async function trainEpoch(
-  { proxy, dataset, labels, examples, seed, steps, settings }: RunRequest,
+  { proxy, dataset, labels, examples, seed, orderSeed = seed, steps, settings }: RunRequest,
   trainer: Trainer,
   epoch: number,
   perEpoch: number,
   { cancellation, checkpoint: file, step: report }: RunHooks,
 ): Promise<number> {
   const { batchSize } = settings;
-  const order = shuffle([...examples], orderOf(seed, epoch));
+  const order = shuffle([...examples], orderOf(orderSeed, epoch));
   const first = epoch * perEpoch;
   let seconds = 0;
   while (trainer.steps < Math.min(steps, first + perEpoch)) {

@@ -6,6 +6,8 @@ export interface TrainingSettings {
   readonly schedule: 'constant' | 'cosine';
   readonly momentum: number;
   readonly weightDecay: number;
+  /** Threads that work on one step; one for each core if absent. The last bits depend on it. */
+  readonly threads?: number;
 }
 
 export const schedules = ['constant', 'cosine'] as const;

@@ -1,0 +1,179 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
+import type { DietResult } from '../../../extension/core/datadiet/diet-experiment';
+import type { ScoreDocument } from '../../../extension/core/datadiet/score-document';
+import type { SelectionDocument } from '../../../extension/core/datadiet/selection-document';
+import { cloudsTable, toyPath } from '../datadiet/toy-data';
+import { temporaryFolder } from '../temporary-folder';
+import { runCli } from './run-cli';
+
+const folder = temporaryFolder();
+const data = cloudsTable(toyPath(folder, 'clouds.csv'), 120);
+const at = (name: string): string => join(folder, name);
+const json = <T>(text: string): T => JSON.parse(text) as T;
+
+describe('espalier, data sets', () => {
+  it('trains, scores, selects and exports', async () => {
+    const model = ['--data', data, '--model', 'mlp', '--batch', '16'];
+    const trained = await runCli([
+      'train',
+      ...model,
+      '--epochs',
+      '2',
+      '--seeds',
+      '2',
+      '--out',
+      at('train'),
+      '--json',
+    ]);
+    expect(trained.stderr).toMatch(/held out/);
+    const { runs, secondsPerStep } = json<{ runs: object[]; secondsPerStep: number }>(
+      trained.stdout,
+    );
+    expect(runs).toHaveLength(2);
+    expect(Object.keys(runs[0] ?? {})).toEqual(['seed', 'steps', 'trainAccuracy', 'testAccuracy']);
+    expect(secondsPerStep).toBeGreaterThan(0);
+
+    const scores = at('scores.json');
+    const score = ['score-data', ...model, '--runs', '2', '--epoch', '1'];
+    const scored = await runCli([
+      ...score,
+      '--score',
+      'el2n',
+      '--out',
+      scores,
+      '--json',
+      '--dynamics',
+      at('dynamics'),
+    ]);
+    expect(Object.keys(json(scored.stdout))).toEqual([
+      'examples',
+      'runs',
+      'interRunSpearman',
+      'seconds',
+    ]);
+    const document = json<ScoreDocument>(readFileSync(scores, 'utf8'));
+    expect(document.scores).toHaveLength(120);
+    expect(existsSync(at('dynamics/dynamics_epoch_0.jsonl'))).toBe(true);
+
+    const selection = at('selection.json');
+    const select = ['select-data', '--scores', scores, '--keep', '0.5', '--policy', 'max'];
+    expect((await runCli([...select, '--out', selection])).stdout).toMatch(/ant +40 +20/);
+    const { indices } = json<SelectionDocument>(readFileSync(selection, 'utf8'));
+    const exported = at('half');
+    await runCli(['export-data', '--data', data, '--selection', selection, '--out', exported]);
+    const [whole, half] = [
+      await openDataset(data),
+      await openDataset(join(exported, 'clouds.csv')),
+    ];
+    expect([...half.features([0, 59])]).toEqual([
+      ...whole.features([indices[0] ?? 0, indices[59] ?? 0]),
+    ]);
+
+    // Scores alone know no classes: the data set does.
+    await runCli(['convert-scores', '--scores', scores, '--out', at('scores.npy')]);
+    const bare = [
+      'select-data',
+      '--scores',
+      at('scores.npy'),
+      '--keep',
+      '0.5',
+      '--out',
+      at('bare.json'),
+    ];
+    expect((await runCli(bare)).stderr).toMatch(/classes of the examples are not known/);
+    expect((await runCli([...bare, '--data', data])).code).toBe(0);
+    expect(json<SelectionDocument>(readFileSync(at('bare.json'), 'utf8')).indices).toEqual(indices);
+
+    const other = cloudsTable(toyPath(folder, 'other.csv'), 120, 9);
+    const wrong = await runCli([
+      'export-data',
+      '--data',
+      other,
+      '--selection',
+      selection,
+      '--out',
+      at('wrong'),
+    ]);
+    expect(wrong.stderr).toMatch(/fingerprint: .*another data set/);
+    expect(existsSync(at('wrong'))).toBe(false);
+  });
+
+  it('runs the experiment', async () => {
+    const args = ['--data', data, '--model', 'mlp', '--batch', '16', '--runs', '1', '--seeds', '1'];
+    const choice = [
+      '--score',
+      'el2n@1,grand@0',
+      '--keep',
+      '0.25',
+      '--offset',
+      '0.1',
+      '--epochs',
+      '1',
+    ];
+    const { code, stdout } = await runCli([
+      'data-diet',
+      ...args,
+      ...choice,
+      '--noise',
+      '0.1',
+      '--out',
+      at('diet.json'),
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/AUROC of flipped labels/);
+    expect(stdout).toMatch(/worse than random/);
+    expect(stdout).toMatch(/el2n@1 window behind 0\.1/);
+    const { rows } = json<DietResult>(readFileSync(at('diet.json'), 'utf8'));
+    expect(rows.map(({ choice: name }) => name)).toEqual([
+      ...['full', 'random', 'el2n@1', 'el2n@1', 'grand@0', 'grand@0'],
+    ]);
+  });
+
+  it('stops on Ctrl-C and goes on where it was', async () => {
+    const out = at('long');
+    const args = [
+      'train',
+      '--data',
+      data,
+      '--batch',
+      '1',
+      '--epochs',
+      '60',
+      '--out',
+      out,
+      '--json',
+    ];
+    const stopped = await runCli(args, {
+      onStart: (child) => {
+        void (async () => {
+          while (!existsSync(join(out, 'seed-0.safetensors'))) {
+            await sleep(5);
+          }
+          child.kill('SIGINT');
+        })();
+      },
+    });
+    expect(stopped.code).toBe(1);
+    expect(stopped.stderr).toContain('Run the same command again');
+    expect(existsSync(join(out, 'seed-0.json'))).toBe(false);
+    const resumed = await runCli(args);
+    expect(json<{ runs: { steps: number }[] }>(resumed.stdout).runs[0]?.steps).toBe(60 * 96);
+  });
+
+  it.each([
+    [['train', '--out', 'x'], '--data is missing'],
+    [['train', '--data', data, '--out', 'x', '--epochs', '0'], '--epochs takes a whole number'],
+    [['score-data', '--data', data, '--out', 'x', '--score', 'loss'], '--score takes one of el2n'],
+    [['select-data', '--scores', 'x', '--out', 'y'], '--keep is missing'],
+    [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],
+    [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes shares'],
+  ])('%j is a usage error', async (args, message) => {
+    const { code, stderr } = await runCli(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});

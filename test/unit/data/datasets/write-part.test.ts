@@ -1,0 +1,152 @@
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { partOf } from '../../../../extension/core/data/datasets/dataset';
+import { exportPart } from '../../../../extension/core/data/datasets/export-part';
+import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
+import { readNpz } from '../../../../extension/core/data/npz';
+import { temporaryFolder } from '../../temporary-folder';
+import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from '../npy-file';
+
+const folder = temporaryFolder();
+const examples = join(import.meta.dirname, '../../../fixtures/examples');
+
+function file(name: string, bytes: Uint8Array | string): string {
+  const path = join(folder, name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, bytes);
+  return path;
+}
+
+const counting = (length: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => (i * 7) % 256);
+
+function idx(type: number, dims: readonly number[], data: Uint8Array): Buffer {
+  const header = Buffer.alloc(4 + dims.length * 4);
+  header.set([0, 0, type, dims.length]);
+  dims.forEach((size, i) => header.writeUInt32BE(size, 4 + i * 4));
+  return Buffer.concat([header, data]);
+}
+
+const x = floatNpy([5, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+const y = int64Npy([5], [2, 0, 1, 1, 2]);
+
+/** A data set in each form, as the path that opens it. */
+const forms: Record<string, () => string> = {
+  'IDX, packed': () => {
+    file('idx/train-images-idx3-ubyte.gz', gzipSync(idx(8, [5, 2, 3], counting(30))));
+    return dirname(file('idx/train-labels-idx1-ubyte', idx(8, [5], Uint8Array.of(4, 0, 1, 1, 4))));
+  },
+  'IDX of 16 bits': () => {
+    file('idx16/images-idx3-ubyte', idx(0x0b, [5, 2], counting(20)));
+    return file('idx16/labels-idx1-ubyte', idx(8, [5], Uint8Array.of(0, 1, 0, 1, 1)));
+  },
+  CIFAR: () => {
+    const rows = [3, 1, 2, 0, 9].map((label) =>
+      Buffer.concat([Buffer.of(label), counting(3072 + label).subarray(label)]),
+    );
+    file('cifar/data_batch_2.bin', Buffer.concat(rows.slice(2)));
+    file('cifar/batches.meta.txt', Array.from({ length: 10 }, (_, i) => `class ${i}`).join('\n'));
+    return dirname(file('cifar/data_batch_1.bin', Buffer.concat(rows.slice(0, 2))));
+  },
+  '.npz': () =>
+    file(
+      'set.npz',
+      zipBytes(
+        [...Object.entries({ x, y })].map(([name, data]) => ({ name: `${name}.npy`, data })),
+      ),
+    ),
+  '.npy': () => {
+    file('npy/y.npy', y);
+    return file('npy/x.npy', x);
+  },
+  'a table': () => file('a.csv', 'p;label\n"1";cat\n2;"owl; or not"\n3;cat\n4;dog\n5;dog\n'),
+  'texts in a table': () => file('t.csv', 'text,label\n"a, ""b""",1\nc,0\n"d\ne",1\nf,0\ng,1\n'),
+  lines: () =>
+    file(
+      'l.jsonl',
+      [2, 0, 1, 1, 2]
+        .map((label, i) => JSON.stringify({ id: i, text: `é${i}`, label }))
+        .join('\n\n'),
+    ),
+  'Parquet of images': () => join(examples, 'tables/images.parquet'),
+  'Parquet of texts': () => join(examples, 'tables/texts.parquet'),
+  'Parquet of lists': () => join(examples, 'tables/lists.parquet'),
+  'Parquet in two files': () => {
+    mkdirSync(join(folder, 'parts'));
+    for (const [i, name] of ['zstd', 'gzip'].entries()) {
+      copyFileSync(
+        join(examples, `tables/${name}.parquet`),
+        join(folder, `parts/train-${i}.parquet`),
+      );
+    }
+    return join(folder, 'parts');
+  },
+  'a folder of images': () => {
+    const pictures = readdirSync(join(examples, 'images')).filter((name) => name.endsWith('.png'));
+    pictures.slice(0, 5).forEach((name, i) => {
+      file(
+        `pictures/${i % 2 === 0 ? 'even' : 'odd'}/${name}`,
+        readFileSync(join(examples, 'images', name)),
+      );
+    });
+    return join(folder, 'pictures');
+  },
+};
+
+describe('a part of a data set in its own form', () => {
+  it.each(Object.keys(forms))('%s', async (name) => {
+    const path = forms[name]?.() ?? '';
+    const options = name === 'a folder of images' ? { imageSize: { height: 4, width: 4 } } : {};
+    const set = await openDataset(path, options);
+    const chosen = Int32Array.from([0, 2, set.size - 1]);
+    const out = join(folder, `out-${name}`);
+    const written = await exportPart(set, chosen, out);
+    expect(written.length).toBeGreaterThan(0);
+    const target = written.length === 1 ? (written[0] ?? '') : out;
+    const part = await openDataset(target, { ...options, classNames: set.classNames });
+    const expected = partOf(set, chosen);
+    expect(part.featureShape).toEqual(set.featureShape);
+    expect([...part.labels]).toEqual([...expected.labels]);
+    expect([...part.features([0, 1, 2])]).toEqual([...expected.features([0, 1, 2])]);
+    expect([0, 1, 2].map((i) => part.text?.(i))).toEqual([0, 1, 2].map((i) => expected.text?.(i)));
+    // A part of a part is written with the indices of the whole.
+    const again = join(folder, `again-${name}`);
+    const [only = ''] = await exportPart(expected, Int32Array.of(1), again);
+    const one = await openDataset(
+      name.includes('IDX') || name === 'CIFAR' || name.includes('folder') ? again : only,
+      {
+        ...options,
+        classNames: set.classNames,
+      },
+    );
+    expect([...one.labels]).toEqual([expected.labels[1]]);
+  });
+
+  it('keeps the other arrays of an archive: rows of each example in part, the test data whole', async () => {
+    const label = npyBytes(npyHeader('|u1', [5]), Uint8Array.of(0, 1, 0, 1, 1));
+    const archive = { x_train: x, y_train: label, weight: label, x_test: x, y_test: label };
+    const entries = Object.entries(archive).map(([name, data]) => ({ name: `${name}.npy`, data }));
+    const set = await openDataset(file('all.npz', zipBytes(entries)));
+    const [written = ''] = await exportPart(set, Int32Array.of(1, 4), join(folder, 'all'));
+    expect(basename(written)).toBe('all.npz');
+    const arrays = await readNpz(written);
+    expect([...arrays].map(([name, { dims }]) => [name, dims[0]])).toEqual([
+      ['x_train', 2],
+      ['y_train', 2],
+      ['weight', 2],
+      ['x_test', 5],
+      ['y_test', 5],
+    ]);
+    expect([...(arrays.get('weight')?.data ?? [])]).toEqual([1, 1]);
+  });
+
+  it('is not written over anything', async () => {
+    const set = await openDataset(file('b.csv', 'p,label\n1,a\n2,b\n'));
+    await expect(exportPart(set, Int32Array.of(0), folder)).rejects.toThrow(/not empty/);
+    await expect(exportPart(set, Int32Array.of(0), join(folder, 'b.csv/x'))).rejects.toThrow(
+      /cannot be written/,
+    );
+  });
+});

@@ -1,0 +1,196 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
+import { runDiet } from '../../../extension/core/datadiet/diet-experiment';
+import type { DietRequest } from '../../../extension/core/datadiet/diet-experiment';
+import { auroc, flipLabels } from '../../../extension/core/datadiet/label-noise';
+import { scoreDataset } from '../../../extension/core/datadiet/score-dataset';
+import type { ScoreRequest } from '../../../extension/core/datadiet/score-dataset';
+import { scoresOf } from '../../../extension/core/datadiet/score-document';
+import { defaultTraining } from '../../../extension/core/datadiet/training-settings';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import { temporaryFolder } from '../temporary-folder';
+import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
+
+const folder = temporaryFolder();
+const clouds = cloudsTable(toyPath(folder, 'clouds.csv'), 300);
+const halves = halvesArchive(toyPath(folder, 'halves.npz'), 40);
+const training = { ...defaultTraining, batchSize: 16 };
+
+const request = (changes: Partial<ScoreRequest> = {}): ScoreRequest => ({
+  data: clouds,
+  options: {},
+  proxy: { model: 'mlp' },
+  score: 'el2n',
+  runs: 3,
+  epoch: 3,
+  training,
+  folder: join(folder, 'runs'),
+  ...changes,
+});
+
+describe('scoring a data set', () => {
+  it('finds flipped labels, suggests the right ones, and says how far runs agree', async () => {
+    const noise = { rate: 0.1, seed: 5 };
+    const document = await scoreDataset(request({ noise }), unattended);
+    const set = await openDataset(clouds);
+    const { flipped, labels } = flipLabels(set.labels, 3, noise.rate, noise.seed);
+    expect(document).toMatchObject({
+      examples: 300,
+      classNames: ['ant', 'bee', 'cow'],
+      dataset: { fingerprint: set.fingerprint },
+      scoring: { model: 'mlp', runs: 3, epoch: 3, noise },
+      labels: [...labels],
+    });
+    expect(auroc(scoresOf(document), flipped)).toBeGreaterThan(0.97);
+    expect(document.scoring?.interRunSpearman).toBeGreaterThan(0.5);
+    expect(document.scoring?.seconds).toBeGreaterThan(0);
+    const wrong = [...flipped.keys()].filter((i) => flipped[i] === 1);
+    const suggested = wrong.filter((i) => document.predicted[i] === set.labels[i]);
+    expect(suggested.length).toBeGreaterThan(0.9 * wrong.length);
+    const found = wrong.filter((i) => document.labelIssues[i] === 1);
+    expect(found.length).toBeGreaterThan(0.6 * wrong.length);
+    const suspects = document.labelIssues.filter((issue) => issue === 1);
+    expect(suspects.length).toBeLessThan(1.3 * wrong.length);
+    // What runs have kept is gone when all is done.
+    expect(existsSync(join(folder, 'runs'))).toBe(false);
+  });
+
+  it.each([
+    ['el2n', 1, 'mlp', clouds],
+    ['margin', 1, 'mlp', clouds],
+    ['grand', 1, 'mlp', clouds],
+    ['grand', 0, 'mlp', clouds],
+    ['forgetting', 4, 'mlp', clouds],
+    ['grand', 1, 'cnn', halves],
+    ['grand', 1, 'resnet', halves],
+  ] as const)('by %s at epoch %i with %s', async (score, epoch, model, data) => {
+    const document = await scoreDataset(
+      request({ score, epoch, runs: 2, data, proxy: { model } }),
+      unattended,
+    );
+    const scores = scoresOf(document);
+    expect(scores).toHaveLength(document.examples);
+    expect(new Set(scores).size).toBeGreaterThan(1);
+    if (score !== 'margin') {
+      expect(Math.min(...scores)).toBeGreaterThanOrEqual(0);
+    }
+    expect(document.notes.join().includes('initialisation is about the norm of the input')).toBe(
+      score === 'grand' && epoch === 0,
+    );
+  });
+
+  it('scores texts through a tokenizer, for EL2N and for GraNd', async () => {
+    const data = textLines(toyPath(folder, 'texts.jsonl'), 60);
+    const tokenizer = join(import.meta.dirname, '../../../samples/espalier-sample');
+    for (const score of ['el2n', 'grand'] as const) {
+      const proxy = { model: 'mlp', tokenizer, maxTokens: 32 };
+      const document = await scoreDataset(request({ data, proxy, score, runs: 1 }), unattended);
+      expect(document.examples).toBe(60);
+      expect(document.scoring?.interRunSpearman).toBeNull();
+      expect(document.deviations).toEqual([]);
+    }
+  });
+
+  it('goes on after a stop with the same result, and takes more runs to those it has', async () => {
+    const whole = await scoreDataset(request({ score: 'forgetting' }), unattended);
+    const stopped = request({ score: 'forgetting', folder: join(folder, 'stopped') });
+    const cancellation = { isCancellationRequested: false };
+    const job = {
+      ...unattended,
+      cancellation,
+      progress: ({ done, total }: { done: number; total: number }) => {
+        cancellation.isCancellationRequested ||= done > 0.55 * total;
+      },
+    };
+    await expect(scoreDataset(stopped, job)).rejects.toBeInstanceOf(CancelledError);
+    const kept = readdirSync(stopped.folder).filter((name) => name.endsWith('.npz'));
+    expect(kept).toHaveLength(4);
+    const resumed = await scoreDataset(stopped, unattended);
+    const timeless = { ...whole.scoring, seconds: 0 };
+    expect({ ...resumed, scoring: { ...resumed.scoring, seconds: 0 } }).toEqual({
+      ...whole,
+      scoring: timeless,
+    });
+  });
+
+  it.each([
+    [{ runs: 0 }, /runs: .*at least 1/],
+    [{ epoch: 1.5 }, /epoch/],
+    [{ score: 'forgetting', epoch: 1 }, /epoch: .*at least 2/],
+    [{ noise: { rate: 1, seed: 0 } }, /noise/],
+  ] as const)('%j is refused', async (changes, message) => {
+    await expect(
+      scoreDataset(request(changes as Partial<ScoreRequest>), unattended),
+    ).rejects.toThrow(message);
+  });
+});
+
+describe('the experiment', () => {
+  const diet: DietRequest = {
+    data: clouds,
+    options: {},
+    proxy: { model: 'mlp' },
+    scores: [{ kind: 'el2n', epoch: 2 }],
+    runs: 2,
+    keep: [0.2],
+    policies: ['max', 'window'],
+    offsets: [0, 0.3],
+    balanced: true,
+    epochs: 3,
+    seeds: 2,
+    iso: 'steps',
+    training,
+    noise: { rate: 0.2, seed: 1 },
+    folder: join(folder, 'diet'),
+  };
+
+  it('has everything and random choices beside, and finds the window behind the noise', async () => {
+    const { rows, scorings, sweeps, dataset } = await runDiet(diet, unattended);
+    expect(dataset).toMatchObject({ examples: 240, testExamples: 60 });
+    expect(
+      rows.map(({ choice, policy, steps, examples }) => ({ choice, policy, steps, examples })),
+    ).toEqual([
+      { choice: 'full', policy: undefined, steps: 45, examples: 240 },
+      { choice: 'random', policy: 'random', steps: 45, examples: expect.closeTo(48, -1) as number },
+      { choice: 'el2n@2', policy: 'max', steps: 45, examples: expect.closeTo(48, -1) as number },
+      { choice: 'el2n@2', policy: 'window', steps: 45, examples: expect.closeTo(48, -1) as number },
+    ]);
+    expect(scorings[0]?.noiseAuroc).toBeGreaterThan(0.95);
+    expect(sweeps).toMatchObject([{ keep: 0.2, chosen: 0.3 }]);
+    const [, random, max, window] = rows;
+    expect(max?.wrongLabels).toBeGreaterThan(0.8);
+    expect(window?.wrongLabels).toBeLessThan(0.1);
+    expect(max?.mean).toBeLessThan(random?.mean ?? 0);
+    expect(window?.mean).toBeGreaterThan(max?.mean ?? 1);
+    expect(random?.accuracies).toHaveLength(2);
+    expect(random?.deviation).toBeGreaterThanOrEqual(0);
+  });
+
+  it('goes on after a stop with the same accuracies; a part may be trained for as many epochs', async () => {
+    const request = {
+      ...diet,
+      iso: 'epochs',
+      offsets: [0.3],
+      folder: join(folder, 'again'),
+    } as const;
+    const whole = await runDiet(request, unattended);
+    expect(whole.sweeps).toEqual([]);
+    expect(whole.rows.map(({ steps }) => steps)).toEqual([45, 9, 9, 9]);
+    const cancellation = { isCancellationRequested: false };
+    const job = {
+      ...unattended,
+      cancellation,
+      progress: ({ stage, done }: { stage: string; done: number }) => {
+        cancellation.isCancellationRequested ||=
+          stage.includes('max') || (stage.includes('random') && done > 5);
+      },
+    };
+    await expect(runDiet(request, job)).rejects.toBeInstanceOf(CancelledError);
+    const resumed = await runDiet(request, unattended);
+    expect(resumed.rows.map(({ accuracies }) => accuracies)).toEqual(
+      whole.rows.map(({ accuracies }) => accuracies),
+    );
+  });
+});

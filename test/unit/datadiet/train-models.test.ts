@@ -1,0 +1,130 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
+import { openProxy } from '../../../extension/core/datadiet/proxy-model';
+import { trainModels } from '../../../extension/core/datadiet/train-models';
+import type { TrainRequest } from '../../../extension/core/datadiet/train-models';
+import { defaultTraining } from '../../../extension/core/datadiet/training-settings';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { StageProgress } from '../../../extension/core/jobs/job';
+import { trainingFixture } from '../training/golden';
+import { temporaryFolder } from '../temporary-folder';
+import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
+
+const folder = temporaryFolder();
+const clouds = cloudsTable(toyPath(folder, 'clouds.csv'), 90);
+const halves = halvesArchive(toyPath(folder, 'halves.npz'), 40);
+const texts = textLines(toyPath(folder, 'texts.jsonl'), 80);
+const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
+
+const request = (data: string, out: string, changes: Partial<TrainRequest> = {}): TrainRequest => ({
+  data,
+  options: {},
+  proxy: { model: 'mlp', tokenizer: sample },
+  epochs: 4,
+  seeds: 1,
+  training: { ...defaultTraining, batchSize: 16 },
+  out: join(folder, out),
+  ...changes,
+});
+
+/** Asks a job to stop once it has come to `done` steps. */
+function stopAt(done: number) {
+  const cancellation = { isCancellationRequested: false };
+  const progress = (progress: StageProgress): void => {
+    cancellation.isCancellationRequested ||= progress.done >= done;
+  };
+  return { ...unattended, cancellation, progress };
+}
+
+describe('training from several seeds', () => {
+  it.each([
+    ['mlp', clouds, 4],
+    ['mlp', halves, 4],
+    ['mlp', texts, 20],
+    ['cnn', halves, 4],
+    ['resnet', halves, 4],
+  ] as const)('%s learns %s', async (model, data, epochs) => {
+    const proxy = { model, tokenizer: sample };
+    const out = `${model}-${basename(data)}`;
+    const { runs, secondsPerStep } = await trainModels(
+      request(data, out, { proxy, epochs }),
+      unattended,
+    );
+    expect(runs).toHaveLength(1);
+    expect(runs[0]?.trainAccuracy).toBeGreaterThan(0.9);
+    expect(runs[0]?.testAccuracy).toBeGreaterThan(0.9);
+    expect(secondsPerStep).toBeGreaterThan(0);
+  });
+
+  it('holds examples out where there is no test part, and says so', async () => {
+    const warnings: string[] = [];
+    const job = { ...unattended, warn: (message: string) => warnings.push(message) };
+    const { runs } = await trainModels(request(clouds, 'held', { epochs: 1 }), job);
+    expect(warnings.join()).toMatch(/no test part, so 18 of 90 examples are held out/);
+    expect(runs[0]?.steps).toBe(Math.ceil(72 / 16));
+  });
+
+  it('goes on after a stop, bit for bit, and does not train what is done', async () => {
+    const whole = await trainModels(request(clouds, 'whole', { seeds: 2 }), unattended);
+    const perSeed = whole.runs[0]?.steps ?? 0;
+    const again = request(clouds, 'stopped', { seeds: 2 });
+    await expect(trainModels(again, stopAt(perSeed + 7))).rejects.toBeInstanceOf(CancelledError);
+    expect(existsSync(join(again.out, 'seed-0.json'))).toBe(true);
+    expect(existsSync(join(again.out, 'seed-1.json'))).toBe(false);
+    let made = 0;
+    const counting = { ...unattended, progress: () => made++ };
+    const resumed = await trainModels(again, counting);
+    expect(resumed.runs).toEqual(whole.runs);
+    // Of the second seed one epoch of 5 steps was saved.
+    expect(made).toBe(perSeed - 5);
+    for (const seed of [0, 1]) {
+      const weights = (out: string): Buffer =>
+        readFileSync(join(folder, out, `seed-${seed}.safetensors`));
+      expect(weights('stopped').equals(weights('whole'))).toBe(true);
+    }
+    // More seeds add to those that are there; another training does not.
+    expect((await trainModels({ ...again, seeds: 3 }, unattended)).runs).toHaveLength(3);
+    await expect(trainModels({ ...again, epochs: 5 }, unattended)).rejects.toThrow(
+      /stopped: The folder holds the runs of another training/,
+    );
+  });
+
+  it('stops at a loss that is not finite, says where, and keeps the last good checkpoint', async () => {
+    const out = 'diverged';
+    const good = request(clouds, out, { epochs: 8 });
+    await expect(trainModels(good, stopAt(11))).rejects.toBeInstanceOf(CancelledError);
+    const file = join(good.out, 'seed-0.safetensors');
+    const kept = readFileSync(file);
+    // The same folder goes on with a rate at which the loss cannot stay finite.
+    const training = { ...good.training, learningRate: 1e30 };
+    rmSync(join(good.out, 'training.json'));
+    await expect(trainModels({ ...good, training }, unattended)).rejects.toThrow(
+      /seed 0, epoch 3: The (loss is|weights are) .*What epoch 2 left is kept in .*seed-0\.safetensors/,
+    );
+    expect(readFileSync(file).equals(kept)).toBe(true);
+  });
+
+  it('trains an ONNX file, whose classes and images must be those of the data set', async () => {
+    const path = trainingFixture('cnn.onnx');
+    const set = await openDataset(halves);
+    await expect(openProxy({ model: path }, set)).rejects.toThrow(/cnn\.onnx/);
+    await expect(openProxy({ model: 'vgg' }, set)).rejects.toThrow(/vgg: There is no such model/);
+    await expect(openProxy({ model: 'cnn' }, await openDataset(clouds))).rejects.toThrow(
+      /for images/,
+    );
+    await expect(openProxy({ model: 'resnet' }, await openDataset(texts))).rejects.toThrow(
+      /these are texts/,
+    );
+    await expect(openProxy({ model: 'mlp' }, await openDataset(texts))).rejects.toThrow(
+      /tokenizer/,
+    );
+  });
+
+  it('refuses a data set of one class', async () => {
+    const path = join(folder, 'one.csv');
+    writeFileSync(path, 'x,label\n1,a\n2,a\n');
+    await expect(trainModels(request(path, 'one'), unattended)).rejects.toThrow(/of one class/);
+  });
+});
