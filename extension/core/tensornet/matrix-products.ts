@@ -91,21 +91,21 @@ export class MatrixProducts {
   public async squaredNorm(matrix: MatrixSource): Promise<number> {
     const outputs = await this.run(
       this.exact,
-      `squares.${nameOf(matrix)}`,
+      `squares.${keyOf(matrix)}`,
       (graph) => {
         const exact = graph.op('Cast', [emitMatrix(graph, matrix)], { to: DataType.DOUBLE });
         const sum = graph.op('ReduceSumSquare', [exact], { keepdims: 0 });
         graph.output('sum', sum, DataType.DOUBLE, []);
       },
-      {},
+      feedOf(matrix),
       bytesOf(matrix),
     );
     const [sum = Number.NaN] = doublesOf(outputs, 'sum');
     if (!Number.isFinite(sum)) {
-      const file = matrix.kind === 'stored' ? { file: matrix.tensor.file } : {};
+      const stored = matrix.kind === 'stored' ? { file: matrix.tensor.file } : {};
       throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be decomposed.', {
-        ...file,
-        field: nameOf(matrix),
+        ...stored,
+        field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
         remedy: 'Download the model again, or leave this layer as it is.',
       });
     }
@@ -125,14 +125,14 @@ export class MatrixProducts {
   ): Promise<Rows> {
     const outputs = await this.run(
       this.large,
-      `${way}.${nameOf(matrix)}`,
+      `${way}.${keyOf(matrix)}`,
       (graph) => {
-        const vectors = graph.input('vectors', DataType.FLOAT, ['count', length]);
+        const vectors = graph.input('vectors', DataType.FLOAT, ['count', 'length']);
         const inputs = [vectors, emitMatrix(graph, matrix)];
         const product = graph.op('Gemm', inputs, { transB: way === 'apply' ? 1 : 0 });
-        graph.output('product', product, DataType.FLOAT, ['count', resultLength]);
+        graph.output('product', product, DataType.FLOAT, ['count', 'size']);
       },
-      { vectors: floatTensor(numbers, [count, length]) },
+      { vectors: floatTensor(numbers, [count, length]), ...feedOf(matrix) },
       bytesOf(matrix),
     );
     return { count, length: resultLength, numbers: floatsOf(outputs, 'product') };
@@ -162,19 +162,26 @@ export function sizesOf(matrix: MatrixSource): { readonly rows: number; readonly
   return { rows, columns };
 }
 
-function nameOf(matrix: MatrixSource): string {
-  return matrix.kind === 'stored' ? matrix.tensor.name : matrix.name;
+/** Sessions are kept by it: graphs of matrices in memory take the matrix as an input. */
+function keyOf(matrix: MatrixSource): string {
+  return matrix.kind === 'numbers' ? 'input' : `${matrix.tensor.file}:${matrix.tensor.name}`;
 }
 
 function bytesOf(matrix: MatrixSource): number {
   const { rows, columns } = sizesOf(matrix);
-  return rows * columns * Float32Array.BYTES_PER_ELEMENT;
+  return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
 }
 
 function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {
+  return matrix.kind === 'stored'
+    ? emitWeight(graph, matrix.tensor)
+    : graph.input('matrix', DataType.FLOAT, ['rows', 'columns']);
+}
+
+function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
   if (matrix.kind === 'stored') {
-    return emitWeight(graph, matrix.tensor);
+    return {};
   }
   const { count, length, numbers } = matrix.rows;
-  return graph.floats(numbers, [count, length]);
+  return { matrix: floatTensor(numbers, [count, length]) };
 }
