@@ -53,10 +53,10 @@ export async function chooseProxy(
   if (!isText) {
     return { model: chosen.label };
   }
-  void window.showInformationMessage(
-    l10n.t('Texts need a tokenizer: choose a model whose tokenizer reads them.'),
+  const tokenizer = await pickModel(
+    services,
+    l10n.t('Choose a model whose tokenizer reads the texts'),
   );
-  const tokenizer = await pickModel(services);
   return tokenizer === undefined ? undefined : { model: chosen.label, tokenizer: tokenizer.fsPath };
 }
 

@@ -63,6 +63,7 @@ export async function resumeScoring(services: Services): Promise<ScoreDataResult
 async function runScoring(services: Services, request: ScoreDataRequest): Promise<ScoreDataResult> {
   try {
     const result = await services.dataJobs.score(request);
+    await services.dataMaps.reload(request.out);
     await services.dataMaps.show({ scores: request.out });
     return result;
   } catch (error) {

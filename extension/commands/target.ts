@@ -103,7 +103,10 @@ export async function pickData(title: string): Promise<Uri | undefined> {
 }
 
 /** A model that the user picks, of the workspace's or elsewhere. */
-export async function pickModel(services: Services): Promise<Uri | undefined> {
+export async function pickModel(
+  services: Services,
+  title = l10n.t('Choose a model'),
+): Promise<Uri | undefined> {
   const folders = await services.folders.known();
   const otherFolder: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
   const otherFile: QuickPickItem = {
@@ -115,7 +118,7 @@ export async function pickModel(services: Services): Promise<Uri | undefined> {
     folder,
   }));
   const chosen = await window.showQuickPick([...items, otherFolder, otherFile], {
-    title: l10n.t('Choose a model'),
+    title,
     placeHolder: l10n.t('Models of this workspace'),
   });
   if (chosen === undefined) {

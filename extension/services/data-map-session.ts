@@ -1,6 +1,7 @@
 import type { ChosenSubset, GalleryQuery, ToDataMap } from '../protocol/datamap';
 import type { DataRequests } from '../protocol/data';
 import type { DataMap, ScoredSource } from '../core/datadiet/scored-data';
+import type { StoredMarks } from './data-marks';
 import { Signal } from './signal';
 import type { WorkerClient } from './worker-client';
 
@@ -9,9 +10,9 @@ export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
 
 /** What a session keeps outside of itself. */
 export interface DataMapEnvironment {
-  /** Indices that are marked, of earlier windows. */
-  readonly marks: readonly number[];
-  save(marks: readonly number[]): void;
+  /** What was marked in earlier windows. */
+  readonly marks: StoredMarks | undefined;
+  save(marks: StoredMarks): void;
   describeError(error: unknown): string;
   /** The sentence that says why nothing can be written, if so. */
   blocked(): string | undefined;
@@ -30,7 +31,8 @@ export class DataMapSession {
 
   readonly #reader: DataReader;
   readonly #environment: DataMapEnvironment;
-  readonly #marks: Set<number>;
+  /** Indices of one data set: another's are other examples. */
+  #marks: { identity: string; indices: Set<number> };
   #source: ScoredSource;
   #opening: Promise<void> | undefined;
   #opened: ToDataMap | undefined;
@@ -45,7 +47,8 @@ export class DataMapSession {
     this.#reader = reader;
     this.#source = source;
     this.#environment = environment;
-    this.#marks = new Set(environment.marks);
+    const { identity = '', indices = [] } = environment.marks ?? {};
+    this.#marks = { identity, indices: new Set(indices) };
   }
 
   public get source(): ScoredSource {
@@ -59,7 +62,7 @@ export class DataMapSession {
 
   /** Marked examples, ascending. */
   public get marks(): readonly number[] {
-    return [...this.#marks].sort((a, b) => a - b);
+    return [...this.#marks.indices].sort((a, b) => a - b);
   }
 
   /** What is kept; where labels are not known, classes cannot be balanced. */
@@ -99,12 +102,12 @@ export class DataMapSession {
     const examples = this.#map?.overview.examples ?? 0;
     for (const index of indices.filter((one) => one >= 0 && one < examples)) {
       if (marked) {
-        this.#marks.add(index);
+        this.#marks.indices.add(index);
       } else {
-        this.#marks.delete(index);
+        this.#marks.indices.delete(index);
       }
     }
-    this.#environment.save(this.marks);
+    this.#environment.save({ identity: this.#marks.identity, indices: this.marks });
     this.messages.fire({ type: 'marks', marks: this.marks });
     this.#remember();
     if (this.subset.leaveOutMarked) {
@@ -175,10 +178,10 @@ export class DataMapSession {
     try {
       const map = await this.#reader.request('map', this.#source);
       this.#map = map;
-      for (const index of this.#marks) {
-        if (index >= map.overview.examples) {
-          this.#marks.delete(index);
-        }
+      const { dataset, examples } = map.overview;
+      const identity = dataset?.fingerprint ?? `${examples} examples`;
+      if (identity !== this.#marks.identity) {
+        this.#marks = { identity, indices: new Set() };
       }
       this.#remember();
     } catch (error) {

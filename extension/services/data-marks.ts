@@ -1,5 +1,12 @@
 import type { Memento } from 'vscode';
 
+/** Marked examples, and the data set that they are of. */
+export interface StoredMarks {
+  /** Fingerprint of the data set, or what else tells it from another. */
+  readonly identity: string;
+  readonly indices: readonly number[];
+}
+
 /** Marked examples of scores, which the workspace remembers: nothing is written beside the data. */
 export class DataMarks {
   readonly #memento: Memento;
@@ -9,15 +16,12 @@ export class DataMarks {
   }
 
   /** @param scores path of the file of scores */
-  public get(scores: string): readonly number[] {
-    const stored = this.#memento.get<unknown>(keyOf(scores));
-    return Array.isArray(stored)
-      ? stored.filter((index): index is number => Number.isInteger(index))
-      : [];
+  public get(scores: string): StoredMarks | undefined {
+    return this.#memento.get<StoredMarks>(keyOf(scores));
   }
 
-  public async set(scores: string, marks: readonly number[]): Promise<void> {
-    await this.#memento.update(keyOf(scores), marks.length === 0 ? undefined : marks);
+  public async set(scores: string, marks: StoredMarks): Promise<void> {
+    await this.#memento.update(keyOf(scores), marks.indices.length === 0 ? undefined : marks);
   }
 }
 

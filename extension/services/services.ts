@@ -39,6 +39,8 @@ export interface Services {
 export interface DataMaps {
   /** @throws UserError or WorkerRequestError when there are no scores to show. */
   show(source: ScoredSource): Promise<DataMapSession>;
+  /** Reads scores again that were written anew, where they are shown. */
+  reload(scores: string): Promise<void>;
   /** A session without a panel, or that of the panel that shows the scores. */
   session(source: ScoredSource): Promise<DataMapSession>;
   /** The session of the panel that has the focus. */

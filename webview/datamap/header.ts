@@ -75,7 +75,7 @@ export function createHeader(send: Send): Header {
       );
       setChildren(
         notes,
-        [...overview.notes, ...warnings].map((note) => h('li', {}, note)),
+        [...overview.notes, strings.noteMax, ...warnings].map((note) => h('li', {}, note)),
       );
     },
     setBlocked: (reason) => {

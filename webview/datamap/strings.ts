@@ -57,6 +57,7 @@ export const strings = {
     'Confident learning: another class is predicted, with at least the probability that examples of that class have on average',
   noise: 'Flipped labels',
   notes: 'Notes',
+  noteMax: 'Keeping the highest scores collects label errors together with rare examples.',
 
   // Charts
   histogram: 'Scores',

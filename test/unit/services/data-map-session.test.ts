@@ -5,6 +5,7 @@ import { ScoredData } from '../../../extension/core/datadiet/scored-data';
 import type { DataRequests } from '../../../extension/protocol/data';
 import type { GalleryQuery, ToDataMap } from '../../../extension/protocol/datamap';
 import { DataMapSession } from '../../../extension/services/data-map-session';
+import type { StoredMarks } from '../../../extension/services/data-marks';
 import type { DataReader } from '../../../extension/services/data-map-session';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -37,7 +38,7 @@ function readerInProcess() {
   return { reader, asked };
 }
 
-async function start(marks: readonly number[] = []) {
+async function start(marks?: StoredMarks) {
   const scores = join(folder, 'ten.scores.json');
   await writeScoreDocument(
     scores,
@@ -47,7 +48,7 @@ async function start(marks: readonly number[] = []) {
     ),
   );
   const { reader, asked } = readerInProcess();
-  const saved: (readonly number[])[] = [];
+  const saved: StoredMarks[] = [];
   const session = new DataMapSession(
     reader,
     { scores },
@@ -69,7 +70,7 @@ async function start(marks: readonly number[] = []) {
 
 describe('a session of the data map', () => {
   it('tells what it has read to a webview that comes late', async () => {
-    const { session } = await start([2, 40]);
+    const { session } = await start({ identity: '10 examples', indices: [2] });
     await session.open();
     expect(session.snapshot()).toMatchObject([
       { type: 'blocked' },
@@ -82,7 +83,7 @@ describe('a session of the data map', () => {
     await session.open();
     session.mark([9, 4, 77], true);
     session.mark([4], false);
-    expect(saved).toEqual([[4, 9], [9]]);
+    expect(saved.map(({ indices }) => indices)).toEqual([[4, 9], [9]]);
     await session.chooseSubset({
       request: { keep: 1, policy: 'max', balanced: true, seed: 0 },
       leaveOutMarked: true,
@@ -92,6 +93,12 @@ describe('a session of the data map', () => {
     await expect.poll(() => last('counts')?.counts.kept).toBe(9);
     await session.ask({ ...query, marked: true });
     expect(last('page')?.page.items.map(({ index }) => index)).toEqual([9]);
+  });
+
+  it('forgets marks that are of another data set', async () => {
+    const { session } = await start({ identity: '12 examples', indices: [2] });
+    await session.open();
+    expect(session.marks).toEqual([]);
   });
 
   it('asks once more, not for every step of a slider', async () => {
@@ -126,7 +133,7 @@ describe('a session of the data map', () => {
     const lost = new DataMapSession(
       readerInProcess().reader,
       { scores: join(folder, 'none.scores.json') },
-      { marks: [], save: () => undefined, describeError: String, blocked: () => 'no' },
+      { marks: undefined, save: () => undefined, describeError: String, blocked: () => 'no' },
     );
     await lost.open();
     expect(lost.snapshot()).toMatchObject([
