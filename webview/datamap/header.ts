@@ -23,8 +23,8 @@ export function createHeader(send: Send): Header {
   const score = h('span', { class: 'tag' });
   const facts = h('dl', { class: 'facts' });
   const notes = h('ul', { class: 'notes', 'aria-label': strings.notes });
-  const problemText = h('p', {});
-  const problem = h('div', { class: 'notice', hidden: true }, warningIcon(), problemText);
+  const problem = createNotice();
+  const blocked = createNotice();
   const exporting = createButton(strings.exportSubset, true, () => {
     send({ type: 'export' });
   });
@@ -53,15 +53,14 @@ export function createHeader(send: Send): Header {
         {},
         h('div', { class: 'top' }, h('div', { class: 'title' }, name, score), actions),
       ),
-      h('div', { class: 'about' }, problem, facts, notes),
+      h('div', { class: 'about' }, blocked.element, problem.element, facts, notes),
     ),
     update: ({ map, source }) => {
       const { overview, warnings } = map;
       setText(name, overview.name);
       name.title = map.data ?? source.scores;
       setText(score, strings.scoreName(overview.score));
-      problem.hidden = map.problem === undefined;
-      setText(problemText, `${map.problem ?? ''} ${strings.withoutData}`);
+      problem.set(map.problem === undefined ? undefined : `${map.problem} ${strings.withoutData}`);
       setChildren(
         facts,
         factsOf(overview).map((fact) =>
@@ -80,6 +79,20 @@ export function createHeader(send: Send): Header {
     },
     setBlocked: (reason) => {
       exporting.setState(reason, strings.exportTitle);
+      blocked.set(reason);
+    },
+  };
+}
+
+/** A sentence that has to be seen, or nothing. */
+function createNotice() {
+  const text = h('p');
+  const element = h('div', { class: 'notice', hidden: true }, warningIcon(), text);
+  return {
+    element,
+    set: (sentence: string | undefined) => {
+      element.hidden = sentence === undefined;
+      setText(text, sentence ?? '');
     },
   };
 }
