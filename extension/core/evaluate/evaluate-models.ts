@@ -2,7 +2,7 @@ import { readTokens } from '../data/text-tokens';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { openModel } from '../models/open-model';
-import { resolveIds } from '../prune/candidates';
+import { requireExperts, resolveIds } from '../prune/candidates';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -13,7 +13,7 @@ import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 export interface EvaluationRequest {
   /** Path of a model folder or one of its files. */
   readonly model: string;
-  /** Ids of sublayers of `model` to skip, or of blocks to skip whole. */
+  /** Ids of sublayers and experts of `model` to leave out, or of whole blocks. */
   readonly removed: readonly string[];
   /** A second model, evaluated whole on the same text; may be `model` itself. */
   readonly against?: string;
@@ -32,8 +32,8 @@ export async function evaluateModels(
 ): Promise<EvaluationResult> {
   const model = await openModel(request.model);
   const other = request.against === undefined ? undefined : await openModel(request.against);
-  const skipped = resolveIds(model.summary, request.removed, { field: 'removed' });
-  const removed = new Set(skipped.map((sublayer) => model.summary.sublayers.indexOf(sublayer)));
+  const removed = new Set(resolveIds(model.summary, request.removed, { field: 'removed' }));
+  requireExperts(model.summary, removed, { field: 'removed' });
   const ids = await readTokens(request.text, model);
   const otherIds = other && (await readTokens(request.text, other));
   if (other !== undefined && otherIds !== undefined && !equal(ids, otherIds)) {

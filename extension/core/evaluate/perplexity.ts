@@ -20,7 +20,7 @@ const usualHiddenSize = 4096;
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */
   readonly length?: number;
-  /** Indexes of sublayers to skip. */
+  /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
 }
 
@@ -129,9 +129,7 @@ async function lossesOf(
   for (let index = 0; index < sublayers; index++) {
     await checkpoint(cancellation);
     report(index / sublayers);
-    states = removed.has(index)
-      ? await executor.skip(index, states)
-      : await executor.run(index, states);
+    states = await executor.pass(index, states, removed);
   }
   const losses: number[] = [];
   for (const [i, window] of batch.entries()) {
