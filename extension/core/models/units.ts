@@ -85,14 +85,6 @@ export class RemovableUnits {
     );
   }
 
-  /** Sublayers and experts that `id` stands for: one of them, or the sublayers of a block. */
-  public resolve(id: string): readonly number[] {
-    const known = this.numbers.get(id);
-    return known !== undefined
-      ? [known]
-      : this.model.sublayers.flatMap(({ block }, index) => (`block.${block}` === id ? [index] : []));
-  }
-
   private at(unit: number): Unit {
     const found = this.units[unit];
     if (found === undefined) {
@@ -100,6 +92,20 @@ export class RemovableUnits {
     }
     return found;
   }
+}
+
+/**
+ * The sublayers and experts that an id stands for: `block.3.attention` and `block.3.expert.5` for
+ * themselves, `block.3` for the sublayers of the block. None for an unknown id.
+ */
+export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublayers'>): string[] {
+  const found = sublayers.filter((one) => one.id === id || `block.${one.block}` === id);
+  if (found.length > 0) {
+    return found.map((one) => one.id);
+  }
+  const [, mixture, expert] = /^(.+)\.(0|[1-9]\d*)$/.exec(id) ?? [];
+  const { experts } = sublayers.find((one) => one.id === mixture) ?? {};
+  return experts !== undefined && Number(expert) < experts.count ? [id] : [];
 }
 
 /** Ids of the single experts of a mixture, `block.N.expert.J`; none of other sublayers. */

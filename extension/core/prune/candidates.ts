@@ -1,5 +1,5 @@
 import type { ModelSummary } from '../models/model-summary';
-import { RemovableUnits } from '../models/units';
+import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
 import type { Budget, Level, SearchSettings } from './options';
 
@@ -59,7 +59,7 @@ export function resolveIds(
   const units = new RemovableUnits(model);
   const found = new Set<number>();
   for (const id of ids) {
-    const matches = units.resolve(id);
+    const matches = unitsMeant(id, model).flatMap((meant) => units.numberOf(meant) ?? []);
     if (matches.length === 0) {
       throw new UserError(`The model has no sublayer "${id}".`, {
         ...subject,
