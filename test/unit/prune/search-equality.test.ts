@@ -135,6 +135,14 @@ describe('exact search', () => {
     expectSame(exact, naive);
   });
 
+  it.each([
+    ['llama-gqa-untied', fixture('llama-gqa-untied'), /nothing that could be removed at this level/],
+    ['mixtral as ONNX', onnxFixture('mixtral-dynamo'), /Single experts cannot be taken out/],
+  ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
+    const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { level: 'expert' } });
+    await expect(run).rejects.toThrow(reason);
+  });
+
   it('gives the same result when resumed from any part of its journal', async () => {
     const folder = await makeRandomModel({ seed: 7, blocks: 3 });
     const sequences = [
