@@ -135,7 +135,7 @@ export function modellingFile(family: Architecture): string {
             count = config.experts_in(block)
             if count is not None:
                 fewer = copy.copy(config)
-                fewer.num_local_experts = count
+                fewer.num_local_experts = fewer.num_experts = count
                 fewer.num_experts_per_tok = min(config.num_experts_per_tok, count)
                 layer.${feedforwardModule} = type(layer.${feedforwardModule})(fewer)`;
   const experts =

@@ -125,14 +125,14 @@ class SearchPlan {
     const model = setup.executor.model.summary;
     const { units } = setup.executor;
     this.candidates = listCandidates(model, settings.level);
+    if (this.candidates.length === 0) {
+      throw nothingAtLevel(model, settings.level);
+    }
     this.isEligible = eligibility(model, settings);
     this.isMet = checkBudget(settings.budget, model, settings.level).isMet;
     this.isRemaining = ({ members }, removed) =>
       !members.some((unit) => removed.has(unit)) &&
       units.emptied(new Set([...removed, ...members])) === undefined;
-    if (this.candidates.length === 0) {
-      throw nothingAtLevel(model, settings.level);
-    }
     if (!this.candidates.some((candidate) => this.mayGo(candidate, new Set()))) {
       throw new UserError('Nothing may be removed: every candidate is protected or excluded.', {
         field: 'protect',
