@@ -159,12 +159,14 @@ function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[
   const after = left.length - gone.length;
   return gone.length === 0
     ? []
-    : [[
-        l10n.t('Experts'),
-        String(all.length),
-        String(after),
-        `−${formatPercent(1 - after / all.length)}`,
-      ]];
+    : [
+        [
+          l10n.t('Experts'),
+          String(all.length),
+          String(after),
+          `−${formatPercent(1 - after / all.length)}`,
+        ],
+      ];
 }
 
 /** What pruning wrote and how it was checked, as Markdown. */

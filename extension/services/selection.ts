@@ -102,13 +102,15 @@ export function selectionCost(
   model: ModelSummary,
 ): { readonly parameters: number; readonly bytes: number } {
   const asked = new Set(removed);
-  const gone = model.sublayers.flatMap((sublayer): Pick<ExpertSummary, 'parameters' | 'bytes'>[] => {
-    const { id, experts } = sublayer;
-    if (asked.has(id) || experts === undefined) {
-      return asked.has(id) ? [sublayer] : [];
-    }
-    return expertIds(sublayer).flatMap((expert) => (asked.has(expert) ? [experts] : []));
-  });
+  const gone = model.sublayers.flatMap(
+    (sublayer): Pick<ExpertSummary, 'parameters' | 'bytes'>[] => {
+      const { id, experts } = sublayer;
+      if (asked.has(id) || experts === undefined) {
+        return asked.has(id) ? [sublayer] : [];
+      }
+      return expertIds(sublayer).flatMap((expert) => (asked.has(expert) ? [experts] : []));
+    },
+  );
   return {
     parameters: gone.reduce((sum, { parameters }) => sum + parameters, 0),
     bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -237,8 +237,7 @@ export class LayerGrid {
     const line = this.lines[across ? row : column];
     const block = this.blocks[across ? column : row];
     return this.cells?.cells.find(
-      ({ sublayer }) =>
-        sublayer.block === block && line !== undefined && isInLine(sublayer, line),
+      ({ sublayer }) => sublayer.block === block && line !== undefined && isInLine(sublayer, line),
     )?.sublayer.id;
   }
 

@@ -82,7 +82,12 @@ function drawSlider(
   setAttribute(
     input,
     'aria-valuetext',
-    strings.sliderText(Math.min(rounds, most), most, strings.units(totals.sublayers, totals.experts), parameters),
+    strings.sliderText(
+      Math.min(rounds, most),
+      most,
+      strings.units(totals.sublayers, totals.experts),
+      parameters,
+    ),
   );
 }
 

@@ -147,7 +147,8 @@ function whyNotZeroed(
   }
   if (keptExperts.size > 0) {
     return {
-      problem: 'With zeros in its place, an expert would still be chosen and weighed by the router.',
+      problem:
+        'With zeros in its place, an expert would still be chosen and weighed by the router.',
       remedy: 'Choose auto-map, or blocks where every mixture keeps as many experts.',
     };
   }
@@ -159,7 +160,8 @@ function whyNotZeroed(
       }
     : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
       ? {
-          problem: 'The model lacks sublayers or experts already, so that no plain model can hold it.',
+          problem:
+            'The model lacks sublayers or experts already, so that no plain model can hold it.',
           remedy: 'Choose auto-map.',
         }
       : undefined;

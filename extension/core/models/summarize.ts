@@ -114,7 +114,8 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
     experts: {
       count,
       perToken,
-      parameters: sum([...first], ({ shape }) => elementCount(shape)) + elementCount(router.shape) / count,
+      parameters:
+        sum([...first], ({ shape }) => elementCount(shape)) + elementCount(router.shape) / count,
       bytes: sum([...first], ({ length }) => length) + router.length / count,
     },
   };

@@ -191,7 +191,8 @@ class SearchPlan {
 }
 
 function nothingAtLevel({ path, warnings }: ModelSummary, level: Level): UserError {
-  const reasons = level === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
+  const reasons =
+    level === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
   return new UserError(
     ['The model has nothing that could be removed at this level.', ...reasons].join(' '),
     { file: path, field: `level ${level}`, remedy: 'Choose another level, such as sublayer.' },

@@ -151,8 +151,7 @@ export class TrajectoryScorer implements Scorer {
     });
     const main = await this.mainStates(exits);
     return wanted.map(
-      ({ candidate, sequence }, i) =>
-        own[i] ?? main.get(sequence)?.get(candidate.first) ?? lost(),
+      ({ candidate, sequence }, i) => own[i] ?? main.get(sequence)?.get(candidate.first) ?? lost(),
     );
   }
 

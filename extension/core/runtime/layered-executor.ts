@@ -119,7 +119,12 @@ export class LayeredExecutor {
       return this.skip(index, states, afterRun);
     }
     const without = this.units.expertsGone(index, removed);
-    return this.run(index, states, afterRun, states.map(() => without));
+    return this.run(
+      index,
+      states,
+      afterRun,
+      states.map(() => without),
+    );
   }
 
   /** As {@link skip}, where that computes nothing; else undefined. */
@@ -203,7 +208,10 @@ export class LayeredExecutor {
         const feeds: Record<string, Tensor> =
           mask === undefined
             ? {}
-            : maskFeed(mask, batch.map((_, i) => without[done + i] ?? []));
+            : maskFeed(
+                mask,
+                batch.map((_, i) => without[done + i] ?? []),
+              );
         for (const name of part.inputs.filter((input) => input !== mask?.input)) {
           const [first] = batch;
           feeds[name] =

@@ -49,7 +49,10 @@ describe('planProblems', () => {
     expect(kinds(all.slice(1))).toEqual([]);
     expect(kinds(all)).toEqual(['no-expert-left']);
     expect(kinds([...all, 'block.1.expert'])).toEqual([]);
-    expect(kinds(['block.1.expert.4', 'block.0.attention.0'])).toEqual(['unknown-id', 'unknown-id']);
+    expect(kinds(['block.1.expert.4', 'block.0.attention.0'])).toEqual([
+      'unknown-id',
+      'unknown-id',
+    ]);
   });
 
   it('leaves broken JSON to the editor', () => {

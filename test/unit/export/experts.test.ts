@@ -19,33 +19,41 @@ async function mixturesOf(path: string): Promise<{ id: string; count: number }[]
 }
 
 describe('a model without single experts', () => {
-  it.each(names)('of %s gives the logits of the source whose router passes them over', async (name) => {
-    const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
-    const source = fixture(name);
-    const [first, ...others] = await mixturesOf(source);
-    const id = first?.id ?? '';
-    const even = [first, ...others].map((mixture) => `${mixture?.id}.1`);
-    // One expert is left, fewer than a token is sent to.
-    const single = Array.from({ length: first?.count ?? 0 }, (_, j) => `${id}.${j}`).slice(0, -1);
-    const dense = await logitsOf(source, inputIds);
-    for (const removed of [even, [`${id}.0`, `${id}.2`], single, [`${id}.3`, 'block.1.attention']]) {
-      const expected = await logitsOf(source, inputIds, removed);
-      expect(relativeError(expected, dense)).toBeGreaterThan(1e-3);
-      for (const format of ['safetensors', 'onnx'] as const) {
-        const out = join(await freshFolder(), 'pruned');
-        const result = await prune(source, removed, out, { format });
-        expect(result.verification.relativeError).toBeLessThan(1e-5);
-        expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-        if (format === 'safetensors') {
-          const written = await openModel(out);
-          expect(written.summary.parameters).toBe(result.parametersAfter);
-          expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
-          expect(written.summary.warnings).toEqual([]);
-          expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+  it.each(names)(
+    'of %s gives the logits of the source whose router passes them over',
+    async (name) => {
+      const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
+      const source = fixture(name);
+      const [first, ...others] = await mixturesOf(source);
+      const id = first?.id ?? '';
+      const even = [first, ...others].map((mixture) => `${mixture?.id}.1`);
+      // One expert is left, fewer than a token is sent to.
+      const single = Array.from({ length: first?.count ?? 0 }, (_, j) => `${id}.${j}`).slice(0, -1);
+      const dense = await logitsOf(source, inputIds);
+      for (const removed of [
+        even,
+        [`${id}.0`, `${id}.2`],
+        single,
+        [`${id}.3`, 'block.1.attention'],
+      ]) {
+        const expected = await logitsOf(source, inputIds, removed);
+        expect(relativeError(expected, dense)).toBeGreaterThan(1e-3);
+        for (const format of ['safetensors', 'onnx'] as const) {
+          const out = join(await freshFolder(), 'pruned');
+          const result = await prune(source, removed, out, { format });
+          expect(result.verification.relativeError).toBeLessThan(1e-5);
+          expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+          if (format === 'safetensors') {
+            const written = await openModel(out);
+            expect(written.summary.parameters).toBe(result.parametersAfter);
+            expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+            expect(written.summary.warnings).toEqual([]);
+            expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+          }
         }
       }
-    }
-  });
+    },
+  );
 
   it('is an ordinary model where each mixture keeps as many, and has a module otherwise', async () => {
     const source = fixture('mixtral');

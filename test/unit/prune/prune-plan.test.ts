@@ -26,11 +26,15 @@ describe('ids of a prune plan', () => {
     },
   );
 
-  it.each(['block', 'block.1.', 'block.1.attention.2', 'block.1.expert.', 'block.x.attention', 'block.1.mlp'])(
-    '%s is none',
-    (id) => {
-      expect(() => parsePrunePlan(planWith(id), 'plan')).toThrow(/is not an id/);
-      expect(pattern.test(id)).toBe(false);
-    },
-  );
+  it.each([
+    'block',
+    'block.1.',
+    'block.1.attention.2',
+    'block.1.expert.',
+    'block.x.attention',
+    'block.1.mlp',
+  ])('%s is none', (id) => {
+    expect(() => parsePrunePlan(planWith(id), 'plan')).toThrow(/is not an id/);
+    expect(pattern.test(id)).toBe(false);
+  });
 });

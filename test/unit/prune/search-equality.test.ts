@@ -136,7 +136,11 @@ describe('exact search', () => {
   });
 
   it.each([
-    ['llama-gqa-untied', fixture('llama-gqa-untied'), /nothing that could be removed at this level/],
+    [
+      'llama-gqa-untied',
+      fixture('llama-gqa-untied'),
+      /nothing that could be removed at this level/,
+    ],
     ['mixtral as ONNX', onnxFixture('mixtral-dynamo'), /Single experts cannot be taken out/],
   ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
     const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { level: 'expert' } });

@@ -93,9 +93,7 @@ async function summarize(
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint: await fingerprint(file),
     warnings:
-      sublayers.length > 0
-        ? explainWholeMixtures(sublayers)
-        : [explainNoSublayers(file, index)],
+      sublayers.length > 0 ? explainWholeMixtures(sublayers) : [explainNoSublayers(file, index)],
   };
 }
 
