@@ -16,7 +16,7 @@ const usualHiddenSize = 4096;
 /** What is summed over the tokens of each window. */
 export interface WindowWork {
   readonly term: TokenTerm;
-  /** Indexes of sublayers to skip. */
+  /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
   /** What the user is told meanwhile. */
   readonly stage: string;

@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
+import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, readConfig } from './pruning';
@@ -80,6 +83,24 @@ describe('a model without single experts', () => {
       { id: 'block.0.expert', count: 1 },
       { id: 'block.1.expert', count: 1 },
     ]);
+  });
+
+  it('has the perplexity that evaluating the source without them gives', async () => {
+    const removed = ['block.0.expert.1', 'block.1.expert.0', 'block.1.expert.3'];
+    const out = join(await freshFolder(), 'pruned');
+    await prune(fixture('mixtral'), removed, out);
+    const perplexity = async (path: string, ids: readonly string[]): Promise<number> => {
+      const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 30);
+      const units = new Set(ids.flatMap((id) => executor.units.numberOf(id) ?? []));
+      const text = Int32Array.from({ length: 100 }, (_, i) => (i * i * 7) % 64);
+      const options = { length: 20, removed: units };
+      const found = await evaluatePerplexity(executor, text, options, unattended);
+      await executor.dispose();
+      return found.perplexity;
+    };
+    const written = await perplexity(out, []);
+    expect(await perplexity(fixture('mixtral'), removed)).toBeCloseTo(written, 3);
+    expect(await perplexity(fixture('mixtral'), [])).not.toBeCloseTo(written, 1);
   });
 
   it('cannot lose all experts of a mixture, nor one that it lacks', async () => {
