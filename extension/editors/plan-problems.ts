@@ -1,7 +1,7 @@
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { Node, ParseError } from 'jsonc-parser';
 import type { ModelSummary } from '../core/models/model-summary';
-import { expertIds, unitsMeant } from '../core/models/units';
+import { expertIds, overlap, unitsMeant } from '../core/models/units';
 
 /** Something wrong with a plan, at a place of its text. */
 export interface PlanProblem {
@@ -76,9 +76,11 @@ function conflicts(
   protect: readonly Item[],
   model: ModelSummary,
 ): readonly PlanProblem[] {
-  const locked = new Set(protect.flatMap(({ id }) => unitsMeant(id, model)));
+  const locked = protect.flatMap(({ id }) => unitsMeant(id, model));
   return remove
-    .filter(({ id }) => unitsMeant(id, model).some((sublayer) => locked.has(sublayer)))
+    .filter(({ id }) =>
+      unitsMeant(id, model).some((unit) => locked.some((kept) => overlap(unit, kept))),
+    )
     .map(({ id, node }) => at(node, 'warning', { kind: 'removed-and-protected', id }));
 }
 

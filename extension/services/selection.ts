@@ -1,5 +1,5 @@
 import type { ExpertSummary, ModelSummary } from '../core/models/model-summary';
-import { expertIds, unitsMeant } from '../core/models/units';
+import { expertIds, overlap, unitsMeant } from '../core/models/units';
 import type { Round } from '../core/prune/layer-profile';
 
 /** What a person chose for one model. Ids are of sublayers and single experts, never of whole blocks. */
@@ -23,7 +23,7 @@ function removedBy(
 ): readonly string[] {
   return rounds
     .flatMap((round) => unitsMeant(round.removed, model))
-    .filter((id) => !protectedIds.includes(id));
+    .filter((id) => !protectedIds.some((kept) => overlap(id, kept)));
 }
 
 /** Takes the first `count` rounds of a profile as the choice. */

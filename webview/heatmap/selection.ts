@@ -1,5 +1,5 @@
 import type { Mark, ModelSummary, Round } from './types';
-import { unitsOf } from './units';
+import { overlap, unitsOf } from './units';
 
 /** What a set of sublayers amounts to, and its share of the whole model. */
 export interface SelectionTotals {
@@ -37,9 +37,9 @@ export function removedAfter(
   protectedIds: readonly string[],
   model: ModelSummary,
 ): string[] {
-  const kept = new Set(expandSublayers(protectedIds, model));
+  const kept = expandSublayers(protectedIds, model);
   const removed = rounds.slice(0, count).map((round) => round.removed);
-  return expandSublayers(removed, model).filter((id) => !kept.has(id));
+  return expandSublayers(removed, model).filter((id) => !kept.some((one) => overlap(id, one)));
 }
 
 export function totalsOf(removed: Iterable<string>, model: ModelSummary): SelectionTotals {

@@ -108,6 +108,11 @@ export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublay
   return experts !== undefined && Number(expert) < experts.count ? [id] : [];
 }
 
+/** Whether two ids are of one unit, or of a mixture and one of its experts. */
+export function overlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
+}
+
 /** Ids of the single experts of a mixture, `block.N.expert.J`; none of other sublayers. */
 export function expertIds({ id, experts }: Pick<SublayerSummary, 'id' | 'experts'>): string[] {
   return Array.from({ length: experts?.count ?? 0 }, (_, expert) => `${id}.${expert}`);

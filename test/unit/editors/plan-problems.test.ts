@@ -49,6 +49,10 @@ describe('planProblems', () => {
     expect(kinds(all.slice(1))).toEqual([]);
     expect(kinds(all)).toEqual(['no-expert-left']);
     expect(kinds([...all, 'block.1.expert'])).toEqual([]);
+    const text = plan({ remove: ['block.0.expert.1'], protect: ['block.0.expert'] });
+    expect(planProblems(text, mixture).map(({ problem }) => problem.kind)).toEqual([
+      'removed-and-protected',
+    ]);
     expect(kinds(['block.1.expert.4', 'block.0.attention.0'])).toEqual([
       'unknown-id',
       'unknown-id',
