@@ -60,7 +60,7 @@ export async function verificationInput(model: LayeredModel, folder: string): Pr
 }
 
 /**
- * Output of the source, logits [tokens, vocabulary] of a language model, with the sublayers of `removed` skipped.
+ * Output of the source, logits [tokens, vocabulary] of a language model, without the sublayers and experts of `removed`.
  * @throws UserError when they are not finite numbers, so that nothing can be compared.
  */
 export async function sourceLogits(
@@ -70,11 +70,8 @@ export async function sourceLogits(
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const indices = model.summary.sublayers.flatMap(({ id }, index) =>
-    removed.includes(id) ? [index] : [],
-  );
-  const skipped = new Set(indices);
   const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
+  const skipped = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const logits = await runLayers(executor, skipped, input, context, 'Running the source model');
     if (!logits.every(Number.isFinite)) {
@@ -115,9 +112,7 @@ async function runLayers(
   for (const index of sublayers.keys()) {
     await checkpoint(context.cancellation);
     context.progress({ stage, done: index, total, unit: 'steps' });
-    [hidden = hidden] = skipped.has(index)
-      ? await executor.skip(index, [hidden])
-      : await executor.run(index, [hidden]);
+    [hidden = hidden] = await executor.pass(index, [hidden], skipped);
   }
   await checkpoint(context.cancellation);
   const output = activated(await executor.output(hidden), executor.model.output.activation);

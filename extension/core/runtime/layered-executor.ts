@@ -2,11 +2,12 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { tokenExample } from '../models/example';
 import type { ModelInput } from '../models/example';
-import type { LayeredModel, Step } from '../models/layered-model';
+import type { ExpertMask, LayeredModel, Step } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
+import { RemovableUnits } from '../models/units';
 import type { DeviceName } from './device';
 import { SessionPool } from './session-pool';
-import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
+import { divide, exampleTensor, floatsIn, floatTensor, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
 /** A graph from hidden states to numbers, kept apart from the model (such as a distance). */
@@ -35,6 +36,8 @@ export class LayeredExecutor {
   /** Side values by the length of the sequence, where they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
+  /** What can be removed of the model. */
+  public readonly units: RemovableUnits;
 
   public constructor(
     public readonly model: LayeredModel,
@@ -42,6 +45,7 @@ export class LayeredExecutor {
     private readonly memoryBytes: number,
   ) {
     model.requireRunnable();
+    this.units = new RemovableUnits(model.summary);
     this.pool = new SessionPool(device, memoryBytes * sessionShare);
   }
 
@@ -81,14 +85,16 @@ export class LayeredExecutor {
 
   /**
    * Takes several examples through sublayer `index`. `afterRun` is awaited after each run of ONNX
-   * Runtime, which blocks the thread, and may throw to stop.
+   * Runtime, which blocks the thread, and may throw to stop. `without` lists the experts that are
+   * left out, state by state.
    */
   public async run(
     index: number,
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
+    without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
-    const results = await this.take(this.model.sublayer(index), states, afterRun);
+    const results = await this.take(this.model.sublayer(index), states, afterRun, without);
     this.evaluationCount += states.length;
     return results;
   }
@@ -100,6 +106,25 @@ export class LayeredExecutor {
     afterRun?: () => Promise<void>,
   ): Promise<HiddenState[]> {
     return this.take(this.model.skipped(index), states, afterRun);
+  }
+
+  /** Takes several examples through sublayer `index` of a model that lacks the units `removed`. */
+  public async pass(
+    index: number,
+    states: readonly HiddenState[],
+    removed: ReadonlySet<number>,
+    afterRun?: () => Promise<void>,
+  ): Promise<HiddenState[]> {
+    if (removed.has(index)) {
+      return this.skip(index, states, afterRun);
+    }
+    const without = this.units.expertsGone(index, removed);
+    return this.run(
+      index,
+      states,
+      afterRun,
+      states.map(() => without),
+    );
   }
 
   /** As {@link skip}, where that computes nothing; else undefined. */
@@ -170,16 +195,24 @@ export class LayeredExecutor {
     step: Step,
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
+    without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
-    const { part } = step;
+    const { part, mask } = step;
     if (part === undefined || states.length === 0) {
       return states.map((state) => follow(step, state));
     }
     return this.pool.use(part, async (session) => {
       const results: HiddenState[] = [];
       for (const batch of this.batches(states)) {
-        const feeds: Record<string, Tensor> = {};
-        for (const name of part.inputs) {
+        const done = results.length;
+        const feeds: Record<string, Tensor> =
+          mask === undefined
+            ? {}
+            : maskFeed(
+                mask,
+                batch.map((_, i) => without[done + i] ?? []),
+              );
+        for (const name of part.inputs.filter((input) => input !== mask?.input)) {
           const [first] = batch;
           feeds[name] =
             first?.values[name] === undefined
@@ -225,6 +258,20 @@ export class LayeredExecutor {
   private modelBytes(): number {
     return this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
   }
+}
+
+/** Leaves out the experts listed for each state. */
+function maskFeed(
+  { input, count }: ExpertMask,
+  without: readonly (readonly number[])[],
+): Record<string, Tensor> {
+  const numbers = new Float32Array(without.length * count);
+  without.forEach((experts, i) => {
+    for (const expert of experts) {
+      numbers[i * count + expert] = Number.NEGATIVE_INFINITY;
+    }
+  });
+  return { [input]: floatTensor(numbers, [without.length, count]) };
 }
 
 /** The state behind a step that computes nothing. */

@@ -92,8 +92,18 @@ async function summarize(
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint: await fingerprint(file),
-    warnings: sublayers.length > 0 ? [] : [explainNoSublayers(file, index)],
+    warnings:
+      sublayers.length > 0 ? explainWholeMixtures(sublayers) : [explainNoSublayers(file, index)],
   };
+}
+
+/** Why the experts of mixtures are not offered one by one, if there are any. */
+function explainWholeMixtures(sublayers: readonly { readonly kind: SublayerKind }[]): string[] {
+  return sublayers.some(({ kind }) => kind === 'expert')
+    ? [
+        'Single experts cannot be taken out of an ONNX graph, only whole mixtures: each exporter writes routing and the weights of all experts in a way of its own. Prune the Hugging Face folder, and write it as ONNX.',
+      ]
+    : [];
 }
 
 /** Number of learned numbers. */

@@ -24,7 +24,9 @@ describe('the sublayers of an exported ONNX model', () => {
     const { summary } = await openOnnxModel(onnxFixture(name));
     const ids = expected[name] ?? expected[familyOf(name)] ?? transformer;
     expect(summary.sublayers.map(({ id }) => id)).toEqual(ids);
-    expect(summary.warnings).toHaveLength(ids.length === 0 ? 1 : 0);
+    expect(summary.warnings).toHaveLength(
+      ids.length === 0 || ids.some((id) => id.endsWith('expert')) ? 1 : 0,
+    );
     expect(summary.opset).toBeGreaterThanOrEqual(11);
     const nodes = Object.values(summary.ops).reduce((sum, count) => sum + count, 0);
     const inSublayers = summary.sublayers.flatMap((sublayer) => sublayer.nodes);
