@@ -19,7 +19,7 @@ export interface DataMapEnvironment {
 }
 
 /** What is kept before the user chooses: half of every class, the hardest. */
-export const defaultSubset: ChosenSubset = {
+const defaultSubset: ChosenSubset = {
   request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
   leaveOutMarked: true,
 };

@@ -11,7 +11,7 @@ export interface View {
   readonly scrollTop: number;
 }
 
-export const pageSize = 24;
+const pageSize = 24;
 
 const initialView: View = {
   query: { order: 'hardest', suspected: false, marked: false, page: 0, pageSize },
