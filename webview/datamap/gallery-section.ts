@@ -38,15 +38,8 @@ export function createGallerySection(
   const mark = (indices: readonly number[], marked: boolean) => {
     send({ type: 'mark', indices, marked });
   };
-  const order = createDropdown(
-    strings.order,
-    orders.map((value) => ({ value, label: strings.orderName[value] })),
-    query.order,
-    (value) => {
-      ask({ order: value });
-    },
-  );
-  const classes = h('span', { class: 'class-filter' });
+  const order = h('span');
+  const classes = h('span');
   const suspected = createCheckbox(strings.suspectedOnly, query.suspected, (checked) => {
     ask({ suspected: checked });
   });
@@ -81,7 +74,7 @@ export function createGallerySection(
         { class: 'section-head' },
         h('h2', { id: 'gallery-title' }, strings.gallery),
         status,
-        h('div', { class: 'controls' }, order.element, classes, suspected, marked),
+        h('div', { class: 'controls' }, order, classes, suspected, marked),
       ),
       grid,
       h(
@@ -94,6 +87,17 @@ export function createGallerySection(
       ),
     ),
     show: (overview) => {
+      const known = ordersOf(overview);
+      query = { ...query, order: known.find((one) => one === query.order) ?? 'hardest' };
+      const sorting = createDropdown(
+        strings.order,
+        known.map((value) => ({ value, label: strings.orderName[value] })),
+        query.order,
+        (value) => {
+          ask({ order: value });
+        },
+      );
+      setChildren(order, [sorting.element]);
       const names = overview.classes.map(({ name }, i) => ({ value: String(i), label: name }));
       if (query.label !== undefined && query.label >= names.length) {
         query = withClass(query, undefined);
@@ -155,6 +159,14 @@ export function createGallerySection(
       drawMarks();
     },
   };
+}
+
+/** Orders by what is known of these scores. */
+function ordersOf({ mapped, suspected }: Overview): GalleryQuery['order'][] {
+  return orders.filter(
+    (order) =>
+      (order !== 'ambiguous' || mapped > 0) && (order !== 'suspicious' || suspected !== undefined),
+  );
 }
 
 /** The query for another class, or for all. */

@@ -11,6 +11,7 @@ const scoreNames: Readonly<Record<string, string>> = {
 const orderNames: Readonly<Record<GalleryQuery['order'], string>> = {
   hardest: 'Hardest first',
   easiest: 'Easiest first',
+  ambiguous: 'Most variable first',
   suspicious: 'Least probable label first',
   stored: 'As stored',
 };

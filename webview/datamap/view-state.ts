@@ -1,7 +1,7 @@
 import type { ChosenSubset, DataMapRestore, GalleryQuery } from '../../extension/protocol/datamap';
 
 /** Orders of the gallery, as the core knows them. */
-export const orders = ['hardest', 'easiest', 'suspicious', 'stored'] as const;
+export const orders = ['hardest', 'easiest', 'ambiguous', 'suspicious', 'stored'] as const;
 export const policies = ['max', 'window', 'random'] as const;
 
 /** How the user looks at the panel, and what is to be kept: remembered over reloads. */

@@ -1,8 +1,8 @@
 import { scoresOf } from './score-document';
 import type { ScoreDocument } from './score-document';
 
-/** What examples are sorted by: their score, the probability of their label, or their place. */
-export const exampleOrders = ['hardest', 'easiest', 'suspicious', 'stored'] as const;
+/** What examples are sorted by: score, variability, probability of the label, or place. */
+export const exampleOrders = ['hardest', 'easiest', 'ambiguous', 'suspicious', 'stored'] as const;
 export type ExampleOrder = (typeof exampleOrders)[number];
 
 /** Which examples are looked at, and in what order. */
@@ -53,7 +53,7 @@ function comparison(
   document: ScoreDocument,
   order: ExampleOrder,
 ): (a: number, b: number) => number {
-  const { labelScores } = document;
+  const { labelScores, variability } = document;
   const by =
     (values: ArrayLike<number>, sign: 1 | -1) =>
     (a: number, b: number): number => {
@@ -65,6 +65,8 @@ function comparison(
       return by(scoresOf(document), -1);
     case 'easiest':
       return by(scoresOf(document), 1);
+    case 'ambiguous':
+      return by(variability, -1);
     case 'suspicious':
       return by(labelScores, 1);
     case 'stored':

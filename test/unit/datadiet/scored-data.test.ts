@@ -22,6 +22,7 @@ const small: ScoreDocument = {
   predicted: [0, 1, 1, 1, 1, 1],
   labelScores: [0.9, 0.1, 0.2, 0.8, 0.3, 0.7],
   labelIssues: [0, 1, 0, 0, 1, 0],
+  variability: [0.1, 0.1, 0, 0.4, 0, 0.2],
 };
 const query: ExampleQuery = { order: 'hardest', suspected: false, page: 0, pageSize: 24 };
 
@@ -66,6 +67,7 @@ describe('examples', () => {
     [{ order: 'hardest' }, [2, 4, 5, 3, 1, 0]],
     [{ order: 'easiest' }, [0, 1, 3, 4, 5, 2]],
     [{ order: 'suspicious' }, [1, 2, 4, 5, 3, 0]],
+    [{ order: 'ambiguous' }, [3, 5, 0, 1, 2, 4]],
     [{ order: 'stored' }, [0, 1, 2, 3, 4, 5]],
     [{ label: 1 }, [2, 5, 3]],
     [{ suspected: true }, [4, 1]],
