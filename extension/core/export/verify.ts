@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { cachedExample } from '../data/examples/cached-example';
 import { loadExamples } from '../data/examples/load-examples';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -54,7 +55,11 @@ export async function verificationInput(model: LayeredModel, folder: string): Pr
   if (model.emitter !== undefined) {
     return verificationTokens(model.emitter.vocabularySize, model.summary.maxPositions);
   }
-  const request = { count: 1, seed: 1, length: exampleLength, bounds: vocabularyBounds(model) };
+  const bounds = vocabularyBounds(model);
+  if (model.isCached === true) {
+    return cachedExample(model.inputs, bounds, model.summary.path);
+  }
+  const request = { count: 1, seed: 1, length: exampleLength, bounds };
   const { examples } = await loadExamples(request, model.inputs, folder);
   return examples[0] ?? {};
 }
