@@ -1,4 +1,4 @@
-import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { commands, l10n, Uri, window, workspace } from 'vscode';
 import { isGguf } from '../core/checkpoints/model-folder';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
@@ -154,6 +154,7 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
   const heatmap = l10n.t('Open Heatmap');
   const evaluate = l10n.t('Evaluate');
   const { bytesBefore, bytesAfter } = result;
+  const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
   const chosen = await window.showInformationMessage(
     l10n.t(
       '{0} is {1} smaller than {2} and verified.',
@@ -161,14 +162,17 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
       formatPercent((bytesBefore - bytesAfter) / bytesBefore),
       session.model.name,
     ),
-    ...(result.format === 'onnx' ? [reveal] : [reveal, heatmap, evaluate]),
+    ...(graph === undefined ? [reveal, heatmap, evaluate] : [reveal, heatmap]),
   );
   const uri = Uri.file(result.path);
   if (chosen === reveal) {
     const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
     await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
   } else if (chosen === heatmap) {
-    await commands.executeCommand(commandIds.openHeatmap, uri);
+    await commands.executeCommand(
+      commandIds.openHeatmap,
+      graph === undefined ? uri : Uri.file(join(result.path, graph)),
+    );
   } else if (chosen === evaluate) {
     await commands.executeCommand(commandIds.evaluateModel, uri);
   }

@@ -9,6 +9,7 @@ import {
   metricNames,
   searchModes,
 } from '../core/prune/options';
+import { randomInputs } from '../core/data/calibration';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
@@ -34,7 +35,8 @@ export class Settings {
       sequences: this.#wholeNumber('calibration.sequences', defaultCalibration.sequences),
       length: this.#wholeNumber('calibration.length', defaultCalibration.length),
     };
-    return file === '' ? request : { ...request, file: absolutePath(file) };
+    const isPath = file !== '' && file !== randomInputs;
+    return file === '' ? request : { ...request, file: isPath ? absolutePath(file) : file };
   }
 
   /** What a new search looks for; `protect` are the sublayers locked in the heatmap. */

@@ -92,6 +92,8 @@ export interface LayeredModel {
   readonly emitter?: ModelEmitter;
   /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
   readonly blocksPrefix?: string;
+  /** Rows of the table that an input of whole numbers looks up, by its name, where the model has one. */
+  readonly tableRows?: Readonly<Record<string, number>>;
   /** Inputs that do not concern the layers but choose how the whole graph runs, with what makes it run like this. */
   readonly settings?: Example;
   /** Other ways that the model runs with the same sublayers, such as with a cache. */

@@ -1,15 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
-import { loadCalibration } from '../data/calibration';
+import { loadCalibration, randomInputs } from '../data/calibration';
 import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
 import { loadExamples } from '../data/examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
-
-/** Asks for random numbers in place of a file. */
-const randomInputs = 'random';
 
 /** What a model is run on, and what to say of it. */
 export interface ModelInputs {

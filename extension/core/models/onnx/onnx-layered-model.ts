@@ -30,6 +30,7 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly prologue: Step & { readonly part: GraphPart };
   public readonly epilogue: GraphPart;
   public readonly settings: Example;
+  public readonly tableRows: Readonly<Record<string, number>>;
   public readonly isCached: boolean;
   private readonly over: readonly GraphPart[];
   private readonly around: readonly Step[];
@@ -63,6 +64,7 @@ export class OnnxLayeredModel implements LayeredModel {
     this.sideNames = sides.map(portName);
     this.settings = settingsOf(source);
     this.inputs = source.summary.inputs.filter(({ name }) => this.settings[name] === undefined);
+    this.tableRows = tableRows(source);
     this.isCached = source.place !== undefined && readsCaches(source);
     this.output = logits;
     this.roundingError = roundingError(source.file);
@@ -142,6 +144,22 @@ export class OnnxLayeredModel implements LayeredModel {
       [...(this.cut.states[index + 1] ?? [])].map(portName).map((name) => [name, name]),
     );
   }
+}
+
+/** By the name of the input that a Gather looks up, directly or behind a cast. */
+function tableRows({ index, file }: OnnxModel): Record<string, number> {
+  const rowsOf = (value: string): number[] =>
+    index.consumersOf(value).flatMap(({ op, proto, outputs }) => {
+      const [table = '', ids] = proto.input;
+      const rows = op === 'Gather' && ids === value ? file.initializers.get(table)?.dims[0] : undefined;
+      return rows === undefined ? (op === 'Cast' ? outputs.flatMap(rowsOf) : []) : [rows];
+    });
+  return Object.fromEntries(
+    index.inputs.flatMap(({ name }) => {
+      const rows = rowsOf(name);
+      return rows.length === 0 ? [] : [[name, Math.min(...rows)]];
+    }),
+  );
 }
 
 function readsCaches({ index }: OnnxModel): boolean {

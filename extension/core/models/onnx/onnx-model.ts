@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { toBinary } from '@bufbuild/protobuf';
-import { basename, dirname } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
@@ -266,7 +267,9 @@ function port({ name, type }: ValueInfoProto): OnnxPort {
     dtype: dataTypeName(elemType),
     shape: shape?.dim.map((size) => {
       const known = size.value.value;
-      return known === undefined ? '?' : typeof known === 'bigint' ? Number(known) : known;
+      // Some exporters write −1 for sizes that they do not know.
+      const isUnknown = known === undefined || (typeof known === 'bigint' && known < 0n);
+      return isUnknown ? '?' : typeof known === 'bigint' ? Number(known) : known;
     }),
   };
 }
@@ -281,8 +284,9 @@ async function fingerprint({ model, initializers, files }: OnnxFile): Promise<st
   return hash.digest('hex');
 }
 
-/** The file's name, or its folder's where all files are called alike. */
+/** The file's name, or its folder's where files are called alike, as those are that Espalier writes. */
 function modelName(path: string): string {
   const name = basename(path, '.onnx');
-  return name === 'model' ? basename(dirname(path)) : name;
+  const isWritten = existsSync(join(dirname(path), 'espalier.json'));
+  return name === 'model' || isWritten ? basename(dirname(path)) : name;
 }

@@ -194,6 +194,22 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
     expect(summary.warnings[0]).toMatch(/inside of then_branch of If y \(1 branches\) and/);
   });
 
+  it.each<[string, NodeLine[], RegExp]>([
+    [
+      'dense connections',
+      [
+        ['MatMul', ['x', 'w'], ['f']],
+        ['Concat', ['x', 'f'], ['y']],
+      ],
+      /hand on what they read by Concat \(1 times, dense connections\)/,
+    ],
+    ['a plain chain', [['MatMul', ['x', 'w'], ['y']]], /no residual branch, so there is no sublayer/],
+  ])('with %s says why nothing can be removed', async (_, nodes, reason) => {
+    expect(await open(nodes)).toEqual({ ids: [] });
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings[0]).toMatch(reason);
+  });
+
   it.each(['w', 'x'])('with a node that makes %s, a weight or an input, is refused', async (name) => {
     const nodes: NodeLine[] = [
       ['Tanh', ['v'], [name]],
