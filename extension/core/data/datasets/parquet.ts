@@ -9,7 +9,6 @@ import { UserError } from '../../user-error';
 import { decodeImage } from '../image/decode-image';
 import { maxArrayBytes } from '../npy';
 import { columnRoles } from './columns';
-import { checkFooter } from './parquet-footer';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
@@ -142,10 +141,7 @@ async function withParquet<T>(
       },
     };
     try {
-      await checkSizes(slice, size);
-      const metadata = await parquetMetadataAsync(buffer, { geoparquet: false });
-      checkChunks(metadata, size);
-      return await read(buffer, metadata);
+      return await read(buffer, await parquetMetadataAsync(buffer, { geoparquet: false }));
     } catch (error) {
       throw error instanceof UserError
         ? error
@@ -155,37 +151,6 @@ async function withParquet<T>(
           });
     }
   });
-}
-
-/** Length of the footer and the letters PAR1, at the end of a file. */
-const tailBytes = 8;
-
-async function checkSizes(
-  slice: (start: number, end: number) => Promise<ArrayBuffer>,
-  size: number,
-): Promise<void> {
-  const tail = Buffer.from(await slice(size - tailBytes, size));
-  const end = size - tailBytes;
-  if (tail.toString('latin1', 4) !== 'PAR1') {
-    throw new Error('it does not end with PAR1');
-  }
-  checkFooter(new Uint8Array(await slice(end - tail.readUInt32LE(0), end)));
-}
-
-/** Columns lie in the file, and no group says that it holds more rows than the file. */
-function checkChunks({ row_groups: groups, num_rows: rows }: FileMetaData, size: number): void {
-  const counted = groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
-  if (!(rows >= 0) || counted !== Number(rows) || groups.some((group) => group.num_rows < 0)) {
-    throw new Error(`its groups hold ${counted} rows, but it is said to have ${rows}`);
-  }
-  for (const { meta_data: chunk } of groups.flatMap(({ columns }) => columns)) {
-    const start = Number(chunk?.dictionary_page_offset ?? chunk?.data_page_offset ?? 0);
-    const [packed, unpacked] = [chunk?.total_compressed_size, chunk?.total_uncompressed_size];
-    const fits = start >= 0 && start + Number(packed ?? 0) <= size && Number(packed ?? 0) >= 0;
-    if (!fits || Number(unpacked ?? 0) > maxArrayBytes) {
-      throw new Error(`column ${chunk?.path_in_schema.join('.') ?? ''} takes more bytes than it can`);
-    }
-  }
 }
 
 function layoutOf(metadata: FileMetaData, options: DatasetOptions, file: string): Layout {

@@ -338,26 +338,4 @@ describe('a Parquet table', () => {
       }
     },
   );
-
-  it('is refused or read in bounded time whatever sizes its footer claims', async () => {
-    const sound = readFileSync(table('snappy.parquet'));
-    const footer = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
-    const started = performance.now();
-    // 0xf1 and 0xf2 begin a long list of truth values, whose length the next bytes give.
-    for (const header of [0xf1, 0xfc]) {
-      for (let at = footer; at < sound.length - 14; at += 3) {
-        const bytes = Buffer.from(sound);
-        bytes.writeUInt8(header, at);
-        bytes.fill(0xff, at + 1, at + 5);
-        bytes.writeUInt8(0x07, at + 5);
-        const result = await openDataset(file('damaged.parquet', bytes)).catch(
-          (error: unknown) => error,
-        );
-        if (!(result instanceof UserError)) {
-          expect(result, `byte ${at}`).toMatchObject({ size: 20 });
-        }
-      }
-    }
-    expect(performance.now() - started).toBeLessThan(60_000);
-  }, 120_000);
 });
