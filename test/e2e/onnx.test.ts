@@ -54,7 +54,10 @@ describe('an ONNX file', () => {
     const panel = await profile('vit');
     await session().workbench.screenshot('onnx-profiled-vit');
     expect(await panel.cells('measured').count()).toBe(4);
-    await panel.frame.getByText(/random/).first().waitFor();
+    await panel.frame
+      .getByText(/random/)
+      .first()
+      .waitFor();
     await prune(panel, 'vit');
   });
 });
@@ -69,7 +72,7 @@ async function placeModels(workspace: string): Promise<void> {
     return target;
   };
   const gpt2 = await place('gpt2-merged', 'gpt2');
-  const letters = [...'abcdefghijklmnopqrstuvwxyz '];
+  const letters = 'abcdefghijklmnopqrstuvwxyz '.split('');
   const tokens = ['<unk>', ...letters];
   const tokenizer = {
     version: '1.0',

@@ -12,7 +12,10 @@ export function nestedGraphs({ attribute }: NodeProto): GraphProto[] {
  * a graph sees the values of the one around it. Names that occur elsewhere are changed.
  * `isWeight` tells which constants of nodes are weights. Gives the number of Constant nodes moved.
  */
-export function hoistWeights(graph: GraphProto, isWeight: (tensor: TensorProto) => boolean): number {
+export function hoistWeights(
+  graph: GraphProto,
+  isWeight: (tensor: TensorProto) => boolean,
+): number {
   const names = new Map<string, number>();
   countNames(graph, names);
   let constants = 0;

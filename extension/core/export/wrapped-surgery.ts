@@ -49,7 +49,9 @@ export function removeFromWrapped(
         : create(AttributeProtoSchema, { ...attribute, g: branchOf(mode, kept) });
     }),
   });
-  const nodes = outer.node.flatMap((one, place) => (one === node ? [choice] : (around[place] ?? [])));
+  const nodes = outer.node.flatMap((one, place) =>
+    one === node ? [choice] : (around[place] ?? []),
+  );
   const made = new Set(node.output);
   const [mode] = modes;
   const resolve = (name: string): string =>

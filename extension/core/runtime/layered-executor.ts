@@ -217,7 +217,8 @@ export class LayeredExecutor {
       const [reason = ''] = error.message.trim().split('\n');
       throw new UserError(`ONNX Runtime cannot compute the model on these inputs: ${reason}`, {
         file: this.model.summary.path,
-        remedy: 'Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.',
+        remedy:
+          'Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.',
       });
     }
   }

@@ -37,7 +37,7 @@ export function cachedExample(
         if (name.endsWith('mask') || dtype === 'BOOL') {
           return 1;
         }
-        const isPosition = /position/.test(name);
+        const isPosition = name.includes('position');
         return isPosition ? past : Math.floor(random() * (bounds[name] ?? defaultBound));
       };
       return [name, { dtype, dims, data: fillArray(dtype, elementCount(dims), value) }];
@@ -53,7 +53,7 @@ function sizeOf(size: string, axis: number, name: string): number {
     return source;
   }
   // A merged graph calls the mask as long as the new tokens, though it also covers the earlier ones.
-  if (/^past/.test(name) || name.endsWith('attention_mask')) {
+  if (name.startsWith('past') || name.endsWith('attention_mask')) {
     return name.endsWith('mask') ? past + 1 : past;
   }
   return 1;

@@ -53,7 +53,11 @@ export class GraphIndex {
     for (const node of this.nodes) {
       for (const output of node.outputs) {
         if (given.has(output)) {
-          throw damaged('A node makes this value, which is also a weight or an input.', file, output);
+          throw damaged(
+            'A node makes this value, which is also a weight or an input.',
+            file,
+            output,
+          );
         }
         this.producers.set(output, node);
       }

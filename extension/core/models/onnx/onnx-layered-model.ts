@@ -151,7 +151,8 @@ function tableRows({ index, file }: OnnxModel): Record<string, number> {
   const rowsOf = (value: string): number[] =>
     index.consumersOf(value).flatMap(({ op, proto, outputs }) => {
       const [table = '', ids] = proto.input;
-      const rows = op === 'Gather' && ids === value ? file.initializers.get(table)?.dims[0] : undefined;
+      const rows =
+        op === 'Gather' && ids === value ? file.initializers.get(table)?.dims[0] : undefined;
       return rows === undefined ? (op === 'Cast' ? outputs.flatMap(rowsOf) : []) : [rows];
     });
   return Object.fromEntries(

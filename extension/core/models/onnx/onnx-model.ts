@@ -90,7 +90,10 @@ const maxChoices = 8;
 /** The two ways through the first If of the main graph whose branches hold layers. */
 function findWrapped(
   file: OnnxFile,
-): { readonly modes: readonly [OnnxMode, ...OnnxMode[]] } | { readonly problem: string } | undefined {
+):
+  | { readonly modes: readonly [OnnxMode, ...OnnxMode[]] }
+  | { readonly problem: string }
+  | undefined {
   const choices = file.graph.node.filter(({ opType, domain }) => opType === 'If' && domain === '');
   for (const choice of choices.slice(0, maxChoices)) {
     const modes = flatten(file.graph, choice).map((flat) => modeOf(file, flat));

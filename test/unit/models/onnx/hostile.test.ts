@@ -203,18 +203,25 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
       ],
       /hand on what they read by Concat \(1 times, dense connections\)/,
     ],
-    ['a plain chain', [['MatMul', ['x', 'w'], ['y']]], /no residual branch, so there is no sublayer/],
+    [
+      'a plain chain',
+      [['MatMul', ['x', 'w'], ['y']]],
+      /no residual branch, so there is no sublayer/,
+    ],
   ])('with %s says why nothing can be removed', async (_, nodes, reason) => {
     expect(await open(nodes)).toEqual({ ids: [] });
     const { summary } = await openOnnxModel(path);
     expect(summary.warnings[0]).toMatch(reason);
   });
 
-  it.each(['w', 'x'])('with a node that makes %s, a weight or an input, is refused', async (name) => {
-    const nodes: NodeLine[] = [
-      ['Tanh', ['v'], [name]],
-      ['MatMul', ['x', 'w'], ['y']],
-    ];
-    await expect(open(nodes)).rejects.toThrow(`${name}: A node makes this value, which is also`);
-  });
+  it.each(['w', 'x'])(
+    'with a node that makes %s, a weight or an input, is refused',
+    async (name) => {
+      const nodes: NodeLine[] = [
+        ['Tanh', ['v'], [name]],
+        ['MatMul', ['x', 'w'], ['y']],
+      ];
+      await expect(open(nodes)).rejects.toThrow(`${name}: A node makes this value, which is also`);
+    },
+  );
 });
