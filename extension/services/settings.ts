@@ -10,6 +10,7 @@ import {
   searchModes,
 } from '../core/prune/options';
 import { randomInputs } from '../core/data/calibration';
+import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
@@ -35,8 +36,14 @@ export class Settings {
       sequences: this.#wholeNumber('calibration.sequences', defaultCalibration.sequences),
       length: this.#wholeNumber('calibration.length', defaultCalibration.length),
     };
+    const scores = this.#text('calibration.scores', '');
+    const policy = this.#choice('calibration.policy', textPolicies, defaultTextPolicy);
     const isPath = file !== '' && file !== randomInputs;
-    return file === '' ? request : { ...request, file: isPath ? absolutePath(file) : file };
+    return {
+      ...request,
+      ...(file === '' ? {} : { file: isPath ? absolutePath(file) : file }),
+      ...(scores === '' ? {} : { scores: { file: absolutePath(scores), policy } }),
+    };
   }
 
   /** What a new search looks for; `protect` are the sublayers locked in the heatmap. */
