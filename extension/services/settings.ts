@@ -7,9 +7,9 @@ import {
   defaultSettings,
   levels,
   metricNames,
+  randomInputs,
   searchModes,
 } from '../core/prune/options';
-import { randomInputs } from '../core/data/calibration';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';

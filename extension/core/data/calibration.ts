@@ -11,9 +11,6 @@ import { loadTokenizer } from './tokenizer';
 import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
 
-/** Asks for random numbers in place of a file. */
-export const randomInputs = 'random';
-
 /** Where the calibration tokens come from. */
 export interface CalibrationRequest {
   /** A .txt, .md or .jsonl file; the bundled text when absent. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cachedExample } from '../data/examples/cached-example';
 import { loadExamples } from '../data/examples/load-examples';
@@ -7,6 +8,7 @@ import type { ModelInput } from '../models/example';
 import type { LayeredModel, ModelOutput } from '../models/layered-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';
+import { holdsExamples } from '../prune/model-inputs';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -47,7 +49,11 @@ function verificationTokens(vocabularySize: number, maxPositions = maxTokens): I
 }
 
 /** What the source and the result are compared on: the same in every run. */
-export async function verificationInput(model: LayeredModel, folder: string): Promise<ModelInput> {
+export async function verificationInput(
+  model: LayeredModel,
+  folder: string,
+  given?: string,
+): Promise<ModelInput> {
   if (model.emitter !== undefined) {
     return verificationTokens(model.emitter.vocabularySize, model.summary.maxPositions);
   }
@@ -55,7 +61,15 @@ export async function verificationInput(model: LayeredModel, folder: string): Pr
   if (model.isCached === true) {
     return cachedExample(model.inputs, bounds, model.summary.path);
   }
-  const request = { count: 1, seed: 1, length: exampleLength, bounds };
+  const file =
+    given !== undefined && existsSync(given) && (await holdsExamples(given)) ? given : undefined;
+  const request = {
+    ...(file === undefined ? {} : { file }),
+    count: 1,
+    seed: 1,
+    length: exampleLength,
+    bounds,
+  };
   const { examples } = await loadExamples(request, model.inputs, folder);
   return examples[0] ?? {};
 }

@@ -30,9 +30,11 @@ export function removeFromWrapped(
     removed,
   );
   const { outer, node } = first.place.wrapping;
-  const around = outer.node.map((one, place) =>
-    one === node ? [] : (modes.map(({ left }) => left.get(place)).find(Boolean) ?? []),
-  );
+  const decides = makersOf(node.input, outer);
+  const around = outer.node.map((one, place) => {
+    const left = modes.map((mode) => mode.left.get(place)).find((nodes) => nodes !== undefined);
+    return one === node ? [] : (left ?? (decides.has(one) ? [one] : []));
+  });
   requireApart(first, around.flat());
   const wanted = new Set([
     ...outer.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
@@ -57,6 +59,21 @@ export function removeFromWrapped(
   const resolve = (name: string): string =>
     made.has(name) ? name : (mode?.remaining.resolve(name) ?? name);
   return keepPorts(outer, nodes, { droppedOutputs, resolve });
+}
+
+/** The nodes that some values are made of, such as the condition of the If, which no branch reads. */
+function makersOf(values: readonly string[], { node }: GraphProto): ReadonlySet<NodeProto> {
+  const makers = new Map(node.flatMap((one) => one.output.map((name) => [name, one] as const)));
+  const found = new Set<NodeProto>();
+  const open = [...values];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    const maker = makers.get(name);
+    if (maker !== undefined && !found.has(maker)) {
+      found.add(maker);
+      open.push(...maker.input);
+    }
+  }
+  return found;
 }
 
 function rewrite(

@@ -38,6 +38,8 @@ export interface WriteRequest {
   readonly maxShardBytes?: number;
   readonly device: DeviceName;
   readonly memoryBytes: number;
+  /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
+  readonly examples?: string;
 }
 
 /** Room for headers, config, manifest and the file system's own bookkeeping. */
@@ -101,7 +103,7 @@ async function writeChecked(
 
   const compared: { model: LayeredModel; input: ModelInput; expected: Float32Array }[] = [];
   for (const model of [source.model, ...(source.model.otherModes ?? [])]) {
-    const input = await verificationInput(model, source.folder);
+    const input = await verificationInput(model, source.folder, request.examples);
     const expected = await sourceLogits(model, removal.removed, input, options, context);
     compared.push({ model, input, expected });
   }

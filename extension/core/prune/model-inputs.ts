@@ -1,12 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
-import { loadCalibration, randomInputs } from '../data/calibration';
+import { loadCalibration } from '../data/calibration';
 import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
 import { loadExamples } from '../data/examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import { randomInputs } from './options';
 
 /** What a model is run on, and what to say of it. */
 export interface ModelInputs {
@@ -51,7 +52,8 @@ function folderOf({ summary }: LayeredModel): string {
   return isOnnx(summary.path) ? dirname(summary.path) : summary.path;
 }
 
-async function holdsExamples(file: string | undefined): Promise<boolean> {
+/** Whether a file is there and holds arrays or images, and no text. */
+export async function holdsExamples(file: string | undefined): Promise<boolean> {
   if (file === undefined) {
     return false;
   }

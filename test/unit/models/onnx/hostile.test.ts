@@ -172,6 +172,23 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
     expect(error ?? '').toBe('');
   });
 
+  it('with an If whose condition is computed keeps what decides', async () => {
+    const branches = { then_branch: inner('0.', 2), else_branch: inner('1.', 2) };
+    const nodes: NodeLine[] = [
+      ['Not', ['p'], ['c']],
+      ['If', ['c'], ['y'], branches],
+    ];
+    expect(await open(nodes)).toMatchObject({
+      ids: ['block.0.feedforward', 'block.1.feedforward'],
+    });
+    const graph = await removeFromGraph(await openOnnxModel(path), new Set([0]));
+    const { graph: written } = fromBinary(
+      ModelProtoSchema,
+      graph.toBytes(() => ({ location: '', offset: 0 })),
+    );
+    expect(written?.node.map(({ opType }) => opType)).toEqual(['Not', 'If']);
+  });
+
   it('with other layers in one branch of an If than in the other says so', async () => {
     const branches = { then_branch: inner('0.'), else_branch: inner('1.', 2) };
     expect(await open([['If', ['c'], ['y'], branches]])).toEqual({ ids: [] });
