@@ -49,7 +49,15 @@ export async function pruneLayers(
   if (exists && options.overwrite !== true && !(await confirmReplace(out))) {
     return undefined;
   }
-  const request = { model: session.model.path, plan, out, format, overwrite: exists };
+  const calibration = session.profile?.calibration;
+  const request = {
+    model: session.model.path,
+    plan,
+    out,
+    format,
+    overwrite: exists,
+    ...(calibration === undefined ? {} : { examples: calibration.source }),
+  };
   const result = await services.modelJobs.prune(session, request);
   await services.reports.showText(basename(out), out, pruneReport(session.model, result));
   void offerNext(session, result);
