@@ -53,6 +53,7 @@ export const prune: Command = {
         ...(dialect === undefined ? {} : { dialect }),
         overwrite,
         ...readRunOptions(args),
+        ...(profile === undefined ? {} : { examples: profile.calibration.source }),
       },
       context.job,
     );
@@ -107,7 +108,15 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   const change = (before: number, after: number): string =>
     `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
-  terminal.print(`Removed ${result.removed.length} sublayers: ${result.removed.join(', ')}`);
+  const experts = result.removed.filter((id) => /\.expert\.\d+$/.test(id)).length;
+  const counts: [number, string][] = [
+    [result.removed.length - experts, 'sublayers'],
+    [experts, 'experts'],
+  ];
+  const amounts = counts.filter(([count], i) => count > 0 || (i === 0 && experts === 0));
+  terminal.print(
+    `Removed ${amounts.map((amount) => amount.join(' ')).join(', ')}: ${result.removed.join(', ')}`,
+  );
   terminal.print(
     `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,

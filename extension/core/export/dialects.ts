@@ -1,6 +1,7 @@
 import { UserError } from '../user-error';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { describeLoading, rewriteConfig } from './pruned-config';
+import { isUneven, needsModule } from './removal';
 import type { Removal } from './removal';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
@@ -37,13 +38,7 @@ const dialects: Readonly<Record<DialectName, Dialect>> = {
   blocks: {
     name: 'blocks',
     keepsWeights: false,
-    refuse: (_, { absent }) =>
-      absent.length === 0
-        ? undefined
-        : {
-            problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
-            remedy: 'Choose auto-map, or search with --level block.',
-          },
+    refuse: (_, removal) => whyNotPlain(removal),
     config: (text, removal) => rewriteConfig(text, removal),
     modellingFile: false,
     plan: renumbered,
@@ -52,12 +47,12 @@ const dialects: Readonly<Record<DialectName, Dialect>> = {
   'auto-map': {
     name: 'auto-map',
     keepsWeights: false,
-    refuse: (_, { absent }) =>
-      absent.length > 0
+    refuse: (_, removal) =>
+      needsModule(removal)
         ? undefined
         : {
             problem:
-              'Whole blocks alone go, so that no module of our own is needed to load the model.',
+              'The result is an ordinary model, so that no module of our own is needed to load it.',
             remedy: 'Choose blocks.',
           },
     config: (text, removal) => rewriteConfig(text, removal),
@@ -108,7 +103,7 @@ export function chooseDialect(
   asked: DialectName | undefined,
 ): Dialect {
   const isDeci = source.model.summary.architecture === 'nemotron-nas';
-  const usual = isDeci ? 'deci' : removal.absent.length > 0 ? 'auto-map' : 'blocks';
+  const usual = isDeci ? 'deci' : needsModule(removal) ? 'auto-map' : 'blocks';
   const name = asked ?? usual;
   const refusal =
     isDeci && name !== 'deci'
@@ -124,22 +119,49 @@ export function chooseDialect(
   return dialects[name];
 }
 
-function whyNotZeroed({ model }: CheckpointSource): ReturnType<Dialect['refuse']> {
-  const { summary, emitter } = model;
+function whyNotPlain({ absent, expertCounts }: Removal): ReturnType<Dialect['refuse']> {
+  if (absent.length > 0) {
+    return {
+      problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
+      remedy: 'Choose auto-map, or search with --level block.',
+    };
+  }
+  return isUneven(expertCounts)
+    ? {
+        problem: `A plain model has as many experts in every mixture, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+        remedy: 'Choose auto-map, or remove as many experts from each mixture.',
+      }
+    : undefined;
+}
+
+function whyNotZeroed(
+  { model }: CheckpointSource,
+  { keptExperts, expertCounts, removed }: Removal,
+): ReturnType<Dialect['refuse']> {
+  const { summary } = model;
   if (summary.quantization !== undefined) {
     return {
       problem: 'Quantized weights have no zeros of their own.',
       remedy: 'Choose auto-map, or prune the model before it is quantized.',
     };
   }
-  return emitter === undefined
+  if (keptExperts.size > 0) {
+    return {
+      problem:
+        'With zeros in its place, an expert would still be chosen and weighed by the router.',
+      remedy: 'Choose auto-map, or blocks where every mixture keeps as many experts.',
+    };
+  }
+  const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
+  return gone.some((index) => model.outputTensors?.(index) === undefined)
     ? {
         problem: 'With norms behind each sublayer, zeros do not leave the stream as it is.',
         remedy: 'Choose auto-map.',
       }
-    : (summary.absent ?? []).length > 0
+    : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
       ? {
-          problem: 'The model lacks sublayers already, so that no plain model can hold it.',
+          problem:
+            'The model lacks sublayers or experts already, so that no plain model can hold it.',
           remedy: 'Choose auto-map.',
         }
       : undefined;

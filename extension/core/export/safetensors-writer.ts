@@ -22,7 +22,9 @@ export async function writeSafetensors(
     await writeFlushed(path, async (handle) => {
       const header = encodeHeader(tensors, metadata);
       await writeAll(handle, path, header, 0);
-      const ranges = tensors.map(({ tensor, zeros = false }) => ({ ...tensor, zeros }));
+      const ranges = tensors.flatMap(
+        ({ tensor, zeros = false, ranges = [{ ...tensor, zeros }] }) => ranges,
+      );
       await copier.copy(ranges, handle, path, header.length);
     });
   }
