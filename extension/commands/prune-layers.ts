@@ -1,4 +1,4 @@
-import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { commands, l10n, Uri, window, workspace } from 'vscode';
 import { isGguf } from '../core/checkpoints/model-folder';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
@@ -58,7 +58,15 @@ export async function pruneLayers(
   ) {
     return undefined;
   }
-  const request = { model: session.model.path, plan, out, format, overwrite: exists };
+  const calibration = session.profile?.calibration;
+  const request = {
+    model: session.model.path,
+    plan,
+    out,
+    format,
+    overwrite: exists,
+    ...(calibration === undefined ? {} : { examples: calibration.source }),
+  };
   const result = await services.modelJobs.prune(session, request);
   await services.reports.showText(basename(out), out, pruneReport(session.model, result));
   void offerNext(session, result);
@@ -153,6 +161,7 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
   const heatmap = l10n.t('Open Heatmap');
   const evaluate = l10n.t('Evaluate');
   const { bytesBefore, bytesAfter } = result;
+  const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
   const chosen = await window.showInformationMessage(
     l10n.t(
       '{0} is {1} smaller than {2} and verified.',
@@ -160,14 +169,17 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
       formatPercent((bytesBefore - bytesAfter) / bytesBefore),
       session.model.name,
     ),
-    ...(result.format === 'onnx' ? [reveal] : [reveal, heatmap, evaluate]),
+    ...(graph === undefined ? [reveal, heatmap, evaluate] : [reveal, heatmap]),
   );
   const uri = Uri.file(result.path);
   if (chosen === reveal) {
     const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
     await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
   } else if (chosen === heatmap) {
-    await commands.executeCommand(commandIds.openHeatmap, uri);
+    await commands.executeCommand(
+      commandIds.openHeatmap,
+      graph === undefined ? uri : Uri.file(join(result.path, graph)),
+    );
   } else if (chosen === evaluate) {
     await commands.executeCommand(commandIds.evaluateModel, uri);
   }

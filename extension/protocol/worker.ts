@@ -39,6 +39,8 @@ export interface PruneRequest extends RunOptions {
   readonly format: OutputFormat;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
   readonly overwrite: boolean;
+  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
+  readonly examples?: string;
 }
 
 export interface EvaluateRequest extends RunOptions {

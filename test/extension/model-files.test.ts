@@ -68,6 +68,25 @@ describe('Models in one file', () => {
     assert.equal((await espalier.models.summary(join(out, 'tiny.Q4_0.gguf'))).blocks, 1);
   });
 
+  it('are profiled on random examples where they take no text, and an ONNX file is pruned to one', async () => {
+    const vit = await placeFile(['onnx', 'vit-legacy', 'model.onnx'], 'tiny-vit.onnx');
+    await vscode.commands.executeCommand('espalier.profileLayers', vscode.Uri.file(vit));
+    const session = await espalier.sessions.open(vit);
+    assert.match(session.profile?.calibration.source ?? '', /^random \(seed \d+\)$/);
+    assert.equal(session.profile?.rounds.length, 1);
+    const out = workspacePath('tiny-vit-pruned');
+    const result = await vscode.commands.executeCommand<PruneResult>(
+      'espalier.pruneLayers',
+      vscode.Uri.file(vit),
+      { out },
+    );
+    assert.equal(result.format, 'onnx');
+    assert.ok(result.verification.relativeError < 1e-4);
+    const written = await espalier.models.summary(join(out, 'tiny-vit.onnx'));
+    assert.equal(written.name, 'tiny-vit-pruned');
+    assert.equal(written.blocks, 1);
+  });
+
   it('are refused with the reason where a single sublayer is to go', async () => {
     const session = await espalier.sessions.open(gguf);
     session.chooseRounds(0);

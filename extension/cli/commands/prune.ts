@@ -53,6 +53,7 @@ export const prune: Command = {
         ...(dialect === undefined ? {} : { dialect }),
         overwrite,
         ...readRunOptions(args),
+        ...(profile === undefined ? {} : { examples: profile.calibration.source }),
       },
       context.job,
     );

@@ -115,7 +115,7 @@ const firstSeed = 1000;
 const entrySchema = v.object({ key: v.string(), accuracy: v.number(), seconds: v.number() });
 type Entry = v.InferOutput<typeof entrySchema>;
 
-export const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
+const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 
 /**
  * Measures what choosing examples by their scores does to a model trained on them: always beside the whole

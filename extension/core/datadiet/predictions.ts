@@ -7,7 +7,7 @@ import type { ProxyModel } from './proxy-model';
 import { isCorrect } from './scores';
 
 /** Examples that are run at once. */
-export const evaluationBatch = 256;
+const evaluationBatch = 256;
 
 /** What gives logits [batch, classes] of inputs. */
 interface Evaluator {

@@ -16,7 +16,7 @@ import { Standardization } from './standardization';
 import { TokenRows } from './token-rows';
 
 /** Models that come with Espalier; anything else is the path of an ONNX file. */
-export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
+const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
 type ProxyName = (typeof proxyNames)[number];
 
 /** Which model is trained, and what turns texts into tokens. */

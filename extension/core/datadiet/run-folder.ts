@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
 
 const identityFile = 'training.json';
+const format = 'espalier.training';
 
 /** A folder that keeps what finished and half-finished runs have left, so that a job can go on. */
 export class RunFolder {
@@ -12,24 +13,18 @@ export class RunFolder {
 
   /**
    * Opens or makes the folder for the job that `identity` describes.
-   * @param onOther what happens where it holds the runs of another job
+   * @param onOther what happens where it holds the runs of another job; other content is never replaced
    * @throws UserError when the folder cannot be written to, or is another job's that is not to be replaced.
    */
   public static async open(
     path: string,
-    identity: unknown,
+    identity: object,
     onOther: 'replace' | 'refuse',
   ): Promise<RunFolder> {
-    const text = `${JSON.stringify(identity, undefined, 2)}\n`;
+    const text = `${JSON.stringify({ format, ...identity }, undefined, 2)}\n`;
     const found = await readFile(join(path, identityFile), 'utf8').catch(() => undefined);
-    if (found !== undefined && found !== text) {
-      if (onOther === 'refuse') {
-        throw new UserError('The folder holds the runs of another training.', {
-          file: path,
-          remedy: 'Choose another folder, or remove this one.',
-        });
-      }
-      await rm(path, { recursive: true, force: true });
+    if (found !== text) {
+      await makeWay(path, found, onOther);
     }
     try {
       await mkdir(path, { recursive: true });
@@ -60,6 +55,27 @@ export class RunFolder {
   public async remove(): Promise<void> {
     await rm(this.path, { recursive: true, force: true });
   }
+}
+
+/** Removes the runs of another job where that is wanted, and refuses a folder that is none of ours. */
+async function makeWay(
+  path: string,
+  found: string | undefined,
+  onOther: 'replace' | 'refuse',
+): Promise<void> {
+  const content = await readdir(path).catch((): string[] => []);
+  const isOurs = found?.includes(`"format": "${format}"`) === true;
+  if (content.length === 0) {
+    return;
+  }
+  if (!isOurs || onOther === 'refuse') {
+    const what = isOurs ? 'holds the runs of another training' : 'has other content';
+    throw new UserError(`The folder ${what}.`, {
+      file: path,
+      remedy: 'Choose another folder, or remove this one.',
+    });
+  }
+  await rm(path, { recursive: true, force: true });
 }
 
 /** SHA-256 of numbers, to tell the examples and labels of one job from another's. */

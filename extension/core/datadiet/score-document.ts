@@ -10,7 +10,7 @@ export const scoreKinds = ['el2n', 'grand', 'forgetting', 'margin'] as const;
 export type ScoreKind = (typeof scoreKinds)[number];
 
 /** Version of the document's form. */
-export const scoreDocumentVersion = 1;
+const scoreDocumentVersion = 1;
 /** Longest document that is read, in bytes. */
 const maxBytes = 512 * 1024 * 1024;
 

@@ -21,6 +21,8 @@ export interface PlanApplication {
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
+  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
+  readonly examples?: string;
 }
 
 /**
@@ -56,6 +58,7 @@ export async function applyPlan(
       overwrite,
       device,
       memoryBytes,
+      ...(application.examples === undefined ? {} : { examples: application.examples }),
     },
     context,
   );

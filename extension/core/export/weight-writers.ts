@@ -55,8 +55,11 @@ export interface WeightWriter {
   readonly texts: Readonly<Record<string, string>>;
   /** Gives the names of the files written, weights first. */
   write(folder: string, copier: ByteCopier): Promise<string[]>;
-  /** The output of what was written, opened anew: logits [tokens, vocabulary] of a language model. */
-  output(folder: string, input: ModelInput): Promise<Float32Array>;
+  /**
+   * The output of what was written, opened anew and run as `mode`, the source or one of its other
+   * modes: logits [tokens, vocabulary] of a language model.
+   */
+  output(folder: string, input: ModelInput, mode: LayeredModel): Promise<Float32Array>;
 }
 
 /** Safetensors as transformers lays them out. */

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
@@ -36,6 +38,8 @@ export interface WriteRequest {
   readonly maxShardBytes?: number;
   readonly device: DeviceName;
   readonly memoryBytes: number;
+  /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
+  readonly examples?: string;
 }
 
 /** Room for headers, config, manifest and the file system's own bookkeeping. */
@@ -97,8 +101,12 @@ async function writeChecked(
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const input = await verificationInput(source.model, source.folder);
-  const expected = await sourceLogits(source.model, removal.removed, input, options, context);
+  const compared: { model: LayeredModel; input: ModelInput; expected: Float32Array }[] = [];
+  for (const model of [source.model, ...(source.model.otherModes ?? [])]) {
+    const input = await verificationInput(model, source.folder, request.examples);
+    const expected = await sourceLogits(model, removal.removed, input, options, context);
+    compared.push({ model, input, expected });
+  }
 
   const copier = new ByteCopier(writer.bytes, context);
   const weights = await writer.write(output.partial, copier).finally(async () => copier.close());
@@ -106,9 +114,12 @@ async function writeChecked(
   for (const [name, text] of Object.entries(writer.texts)) {
     await writeText(output.partial, name, text);
   }
-  const actual = await writer.output(output.partial, input);
-  const compared = { model: source.model, input };
-  const verification = compareLogits(expected, actual, compared, output.path);
+  const checked: PruneResult['verification'][] = [];
+  for (const { expected, ...how } of compared) {
+    const actual = await writer.output(output.partial, how.input, how.model);
+    checked.push(compareLogits(expected, actual, how, output.path));
+  }
+  const verification = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
 
   const { loadsWith, parameters, dialect } = writer;
   const written = {

@@ -1,5 +1,6 @@
 import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Example } from './example';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
 import type { ExpertTensors } from './sublayer-tensors';
@@ -108,6 +109,14 @@ export interface LayeredModel {
   readonly emitter?: ModelEmitter;
   /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
   readonly blocksPrefix?: string;
+  /** Rows of the table that an input of whole numbers looks up, by its name, where the model has one. */
+  readonly tableRows?: Readonly<Record<string, number>>;
+  /** Inputs that do not concern the layers but choose how the whole graph runs, with what makes it run like this. */
+  readonly settings?: Example;
+  /** Other ways that the model runs with the same sublayers, such as with a cache. */
+  readonly otherModes?: readonly LayeredModel[];
+  /** Whether this mode goes on from key/value caches. */
+  readonly isCached?: boolean;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

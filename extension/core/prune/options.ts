@@ -57,4 +57,7 @@ export const defaultSettings: SearchSettings = {
   seed: 0,
 };
 
+/** Asks for random numbers in place of a calibration file. */
+export const randomInputs = 'random';
+
 export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };

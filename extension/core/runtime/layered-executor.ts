@@ -5,6 +5,7 @@ import type { ModelInput } from '../models/example';
 import type { ExpertMask, LayeredModel, Step } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import { RemovableUnits } from '../models/units';
+import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 import { SessionPool } from './session-pool';
 import { divide, exampleTensor, floatsIn, floatTensor, join, tensorOf } from './tensors';
@@ -73,7 +74,7 @@ export class LayeredExecutor {
     );
     const { part } = prologue;
     const outputs = await this.pool.use(part, async (session) =>
-      session.run(pick(part.inputs, given)),
+      this.started(session, pick(part.inputs, given)),
     );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
     const side = known ?? pick(sideNames, { ...given, ...tensorsOf(outputs, part.outputs) });
@@ -219,7 +220,7 @@ export class LayeredExecutor {
               ? (first?.side[name] ?? missing(name))
               : join(batch.map(({ values }) => values[name] ?? missing(name)));
         }
-        const outputs = tensorsOf(await session.run(feeds), part.outputs);
+        const outputs = tensorsOf(await this.started(session, feeds), part.outputs);
         const parts = Object.entries(outputs).map(
           ([name, tensor]) => [name, divide(tensor, batch.length)] as const,
         );
@@ -233,6 +234,26 @@ export class LayeredExecutor {
       }
       return results;
     });
+  }
+
+  /** @throws UserError when a graph of someone else's cannot be computed on these inputs. */
+  private async started(
+    session: InferenceSession,
+    feeds: Tensors,
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    try {
+      return await session.run(feeds);
+    } catch (error) {
+      if (this.model.emitter !== undefined || !(error instanceof Error)) {
+        throw error;
+      }
+      const [reason = ''] = error.message.trim().split('\n');
+      throw new UserError(`ONNX Runtime cannot compute the model on these inputs: ${reason}`, {
+        file: this.model.summary.path,
+        remedy:
+          'Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.',
+      });
+    }
   }
 
   /** Groups of states that can go through in one run. */

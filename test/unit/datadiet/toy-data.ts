@@ -17,17 +17,17 @@ export function cloudsTable(path: string, size: number, seed = 1): string {
   return path;
 }
 
-/** Images of 8 × 8 with a bright left or right half, as a .npz archive with a test part. */
-export function halvesArchive(path: string, size: number): string {
+/** Square images with a bright left or right half, as a .npz archive with a test part. */
+export function halvesArchive(path: string, size: number, side = 8): string {
   const random = new Random(2);
   const part = (count: number): { x: Buffer; y: Buffer } => {
-    const pixels = Uint8Array.from({ length: count * 64 }, (_, i) => {
-      const bright = Math.floor(i / 64) % 2 === Math.floor((i % 8) / 4);
+    const pixels = Uint8Array.from({ length: count * side ** 2 }, (_, i) => {
+      const bright = Math.floor(i / side ** 2) % 2 === Math.floor((i % side) / (side / 2));
       return (bright ? 160 : 40) + random.int(0, 60);
     });
     const labels = Uint8Array.from({ length: count }, (_, i) => i % 2);
     return {
-      x: npyBytes(npyHeader('|u1', [count, 1, 8, 8]), pixels),
+      x: npyBytes(npyHeader('|u1', [count, 1, side, side]), pixels),
       y: npyBytes(npyHeader('|u1', [count]), labels),
     };
   };

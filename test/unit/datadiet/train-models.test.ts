@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
@@ -99,14 +99,26 @@ describe('training from several seeds', () => {
     const kept = readFileSync(file);
     // The same folder goes on with a rate at which the loss cannot stay finite.
     const training = { ...good.training, learningRate: 1e30 };
-    rmSync(join(good.out, 'training.json'));
+    const identity = join(good.out, 'training.json');
+    writeFileSync(identity, readFileSync(identity, 'utf8').replace('0.05', '1e+30'));
     await expect(trainModels({ ...good, training }, unattended)).rejects.toThrow(
       /seed 0, epoch 3: The (loss is|weights are) .*What epoch 2 left is kept in .*seed-0\.safetensors/,
     );
     expect(readFileSync(file).equals(kept)).toBe(true);
   });
 
-  it('trains an ONNX file, whose classes and images must be those of the data set', async () => {
+  it('trains an ONNX file from its own weights', async () => {
+    const data = halvesArchive(toyPath(folder, 'fitting.npz'), 40, 12);
+    const options = { classNames: ['left', 'right', 'up', 'down', 'none'] };
+    const proxy = { model: trainingFixture('cnn.onnx') };
+    const changes = { options, proxy, seeds: 2, epochs: 6 };
+    const { runs } = await trainModels(request(data, 'onnx', changes), unattended);
+    for (const { testAccuracy } of runs) {
+      expect(testAccuracy).toBeGreaterThan(0.9);
+    }
+  });
+
+  it('refuses models that do not suit the data set', async () => {
     const path = trainingFixture('cnn.onnx');
     const set = await openDataset(halves);
     await expect(openProxy({ model: path }, set)).rejects.toThrow(/cnn\.onnx/);
@@ -119,6 +131,13 @@ describe('training from several seeds', () => {
     );
     await expect(openProxy({ model: 'mlp' }, await openDataset(texts))).rejects.toThrow(
       /tokenizer/,
+    );
+  });
+
+  it('never writes into a folder with other content', async () => {
+    const out = join(folder, 'toy');
+    await expect(trainModels({ ...request(clouds, ''), out }, unattended)).rejects.toThrow(
+      /toy: The folder has other content/,
     );
   });
 

@@ -53,12 +53,15 @@ const formOf = (file: string): CifarForm | undefined =>
 /** Whether a file is a batch of CIFAR by its name. */
 export const isCifar = (file: string): boolean => formOf(file) !== undefined;
 
-/** The batches of the wanted part among the files of a folder, in their order. */
+/** The batches of the wanted part among the files of a folder, in their order; of the other where there is none. */
 export function cifarBatches(
   files: readonly string[],
   split: 'train' | 'test' = 'train',
 ): string[] {
-  return files.filter((file) => formOf(file)?.files[split].test(basename(file))).sort();
+  const of = (part: 'train' | 'test'): string[] =>
+    files.filter((file) => formOf(file)?.files[part].test(basename(file))).sort();
+  const wanted = of(split);
+  return wanted.length > 0 ? wanted : of(split === 'train' ? 'test' : 'train');
 }
 
 /**

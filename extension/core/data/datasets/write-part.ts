@@ -14,7 +14,7 @@ import { npyBytes, writeNpz } from '../write-npy';
 export type PartWriter = (indices: Int32Array, folder: string) => Promise<string[]>;
 
 /** Some entries of the first axis of an array. */
-export function takeRows(array: NumericArray, indices: Int32Array): NumericArray {
+function takeRows(array: NumericArray, indices: Int32Array): NumericArray {
   const { dtype, dims, data } = array;
   const step = elementCount(dims.slice(1));
   const taken = new arrayTypes[dtype](indices.length * step);

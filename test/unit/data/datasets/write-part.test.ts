@@ -100,6 +100,9 @@ describe('a part of a data set in its own form', () => {
     const path = forms[name]?.() ?? '';
     const options = name === 'a folder of images' ? { imageSize: { height: 4, width: 4 } } : {};
     const set = await openDataset(path, options);
+    // Without a test part the same is given for it, by which that can be seen.
+    const test = await openDataset(path, { ...options, split: 'test' });
+    expect(test.fingerprint).toBe(set.fingerprint);
     const chosen = Int32Array.from([0, 2, set.size - 1]);
     const out = join(folder, `out-${name}`);
     const written = await exportPart(set, chosen, out);

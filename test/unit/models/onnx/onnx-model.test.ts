@@ -13,7 +13,8 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   mixtral: blocks([0, 1], 'attention', 'expert'),
   t5: [...transformer, ...blocks([2, 3], ...decoder)],
   't5-past': blocks([0, 1], ...decoder),
-  't5-merged': [],
+  't5-merged': blocks([0, 1], ...decoder),
+  'whisper-merged': blocks([0, 1], ...decoder),
   'whisper-decoder': blocks([0, 1], ...decoder),
   plain: [],
 };
