@@ -1,25 +1,21 @@
-import { UserError } from '../user-error';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { describeLoading, rewriteConfig } from './pruned-config';
-import type { Removal } from './removal';
+import type { Refusal, Removal } from './removal';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
 import type { CheckpointSource } from './weight-writers';
 
-/** Ways in which a Hugging Face folder can say which sublayers a model lacks. */
+/** Ways in which a result can say which sublayers it lacks. */
 export const dialectNames = ['blocks', 'auto-map', 'deci', 'per-layer-config', 'zeroed'] as const;
 export type DialectName = (typeof dialectNames)[number];
 
-/** How a removal is written down. */
+/** How a Hugging Face folder writes a removal down. */
 export interface Dialect {
   readonly name: DialectName;
   /** Whether the removed weights stay in the files, with zeros where they lead out. */
   readonly keepsWeights: boolean;
-  /** Why the removal cannot be said, as a sentence, and what can be done; undefined where it can. */
-  readonly refuse: (
-    source: CheckpointSource,
-    removal: Removal,
-  ) => { readonly problem: string; readonly remedy: string } | undefined;
+  /** Why the removal cannot be said; undefined where it can. */
+  readonly refuse: (source: CheckpointSource, removal: Removal) => Refusal | undefined;
   readonly config: (configText: string, removal: Removal, source: CheckpointSource) => string;
   /** Whether a Python module goes with the weights. */
   readonly modellingFile: boolean;
@@ -33,7 +29,7 @@ const renumbered = ({ model, checkpoint }: CheckpointSource, removal: Removal): 
 const zeroed = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
   planZeroed(model, checkpoint, removal);
 
-const dialects: Readonly<Record<DialectName, Dialect>> = {
+export const dialects: Readonly<Record<DialectName, Dialect>> = {
   blocks: {
     name: 'blocks',
     keepsWeights: false,
@@ -97,34 +93,7 @@ const dialects: Readonly<Record<DialectName, Dialect>> = {
   },
 };
 
-/**
- * The dialect to write a removal in: the one asked for, or else a plain model where whole blocks go
- * and a modelling file where single sublayers do.
- * @throws UserError where it cannot express the removal.
- */
-export function chooseDialect(
-  source: CheckpointSource,
-  removal: Removal,
-  asked: DialectName | undefined,
-): Dialect {
-  const isDeci = source.model.summary.architecture === 'nemotron-nas';
-  const usual = isDeci ? 'deci' : removal.absent.length > 0 ? 'auto-map' : 'blocks';
-  const name = asked ?? usual;
-  const refusal =
-    isDeci && name !== 'deci'
-      ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-      : dialects[name].refuse(source, removal);
-  if (refusal !== undefined) {
-    throw new UserError(refusal.problem, {
-      file: source.model.summary.path,
-      field: `dialect ${name}`,
-      remedy: refusal.remedy,
-    });
-  }
-  return dialects[name];
-}
-
-function whyNotZeroed({ model }: CheckpointSource): ReturnType<Dialect['refuse']> {
+function whyNotZeroed({ model }: CheckpointSource): Refusal | undefined {
   const { summary, emitter } = model;
   if (summary.quantization !== undefined) {
     return {

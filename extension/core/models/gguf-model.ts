@@ -5,7 +5,7 @@ import { UserError } from '../user-error';
 import type { Architecture } from './architecture';
 import { knownArchitecture } from './architectures';
 import { describeGguf, frequencyFactors, ggufFields, requireSameTurns } from './gguf-config';
-import type { GgufConfig, GgufWindows } from './gguf-config';
+import type { GgufConfig, GgufTraits } from './gguf-config';
 import { GgufKeys } from './gguf-keys';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
@@ -18,16 +18,16 @@ interface GgufModel {
 }
 
 /** How the conversion to GGUF treats a family. */
-interface GgufFamily {
+interface GgufFamily extends GgufTraits {
   readonly modelType: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
-  readonly windows?: GgufWindows;
 }
 
 /** Families by `general.architecture`. */
 const families: Readonly<Record<string, GgufFamily>> = {
   llama: { modelType: 'llama', interleaved: true },
+  deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
   qwen2: { modelType: 'qwen2' },
   qwen3: { modelType: 'qwen3' },
   gemma: { modelType: 'gemma' },
@@ -74,7 +74,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
   if ((keys.numberIfPresent('expert_count') ?? 0) > 0) {
     keys.fault(keys.name('expert_count'), 'Mixtures of experts are not known in GGUF files.');
   }
-  const config = await describeGguf(keys, header, family.windows);
+  const config = await describeGguf(keys, header, family);
   const names = Object.fromEntries(
     Object.entries(ggufFields).map(([field, key]) => [field, keys.name(key)]),
   );

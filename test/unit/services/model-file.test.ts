@@ -36,8 +36,8 @@ describe('a model in one file', () => {
     const { summary } = await openModel(ggufFixture('llama.gguf'));
     const block = ['block.1.attention', 'block.1.feedforward'];
     expect(previewPrunedFile(block, summary)).toEqual({
-      before: 'block_count = 2\n',
-      after: 'block_count = 1\n',
+      before: 'general.architecture = llama\nblock_count = 2\n',
+      after: 'general.architecture = llama\nblock_count = 1\n',
       loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 blocks.',
     });
     expect(() => previewPrunedFile(['block.1.attention'], summary)).toThrow(
