@@ -107,17 +107,14 @@ function findForm(
     return found;
   }
   const known = ofFormat.flatMap((form) => form.dialect ?? []);
-  throw new UserError(
-    `${format ?? ofFormat[0]?.format ?? ''} has no dialect ${dialect ?? ''}.`,
-    {
-      file: path,
-      field: 'dialect',
-      remedy:
-        known.length === 0
-          ? 'It has none at all: leave --dialect out.'
-          : `Choose ${[...new Set(known)].join(' or ')}.`,
-    },
-  );
+  throw new UserError(`${format ?? ofFormat[0]?.format ?? ''} has no dialect ${dialect ?? ''}.`, {
+    file: path,
+    field: 'dialect',
+    remedy:
+      known.length === 0
+        ? 'It has none at all: leave --dialect out.'
+        : `Choose ${[...new Set(known)].join(' or ')}.`,
+  });
 }
 
 function formatsOf(forms: readonly OutputForm[]): OutputFormat[] {

@@ -105,7 +105,8 @@ function folderForms(source: CheckpointSource): OutputForm[] {
         Promise.resolve(
           isDeci && name !== 'deci'
             ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-            : (dialects[name].refuse(source, removal) ?? whyNotRewritable(configText, removal.blocks)),
+            : (dialects[name].refuse(source, removal) ??
+                whyNotRewritable(configText, removal.blocks)),
         ),
       create: (removal, options, context) =>
         Promise.resolve(safetensorsWriter(source, dialects[name], removal, options, context)),
@@ -158,7 +159,9 @@ export async function requireWritable(
   const { summary } = source.model;
   const candidates = listCandidates(summary, level);
   // A search of all sublayers removes attention first, as a rule.
-  const attention = candidates.filter(({ id }) => level === 'sublayer' && id.endsWith('.attention'));
+  const attention = candidates.filter(
+    ({ id }) => level === 'sublayer' && id.endsWith('.attention'),
+  );
   const example = (attention.at(-1) ?? candidates.at(-1))?.members ?? [];
   const removal = layOutRemoval(
     summary,

@@ -40,8 +40,11 @@ describe('a model in one file', () => {
       after: 'general.architecture = llama\nblock_count = 1\n',
       loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 blocks.',
     });
-    expect(() => previewPrunedFile(['block.1.attention'], summary)).toThrow(
-      /block\.1\.attention would go alone/,
+    expect(previewPrunedFile(['block.1.attention'], summary)).toMatchObject({
+      after: 'general.architecture = deci\nblock_count = 2\n',
+    });
+    expect(() => previewPrunedFile(['block.1.feedforward'], summary)).toThrow(
+      /block\.1\.feedforward would go alone/,
     );
     const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
     const [first] = onnx.sublayers;
