@@ -26,9 +26,12 @@ export async function chooseForm(
   pick.items = itemsOf(forms);
   const chosen = new Promise<FormName | undefined>((resolve) => {
     pick.onDidAccept(() => {
-      const [item] = pick.selectedItems;
-      if (item?.answer !== undefined && item.answer.refusal === undefined) {
-        resolve(item.answer);
+      const answer = pick.selectedItems[0]?.answer;
+      if (answer?.refusal !== undefined) {
+        // A row has room for the beginning alone.
+        void window.showWarningMessage(`${answer.refusal.problem} ${answer.refusal.remedy}`);
+      } else if (answer !== undefined) {
+        resolve(answer);
         pick.hide();
       }
     });

@@ -51,7 +51,7 @@ export async function explainForms(
       return {
         format,
         ...(dialect === undefined ? {} : { dialect }),
-        usual: isUsual(removal),
+        usual: format === forms[0]?.format && isUsual(removal),
         ...(refusal === undefined ? {} : { refusal }),
       };
     }),

@@ -2,7 +2,7 @@ import { readGgufHeader } from '../checkpoints/gguf';
 import type { GgufHeader } from '../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import type { Architecture } from './architecture';
+import type { Architecture, Projection } from './architecture';
 import { knownArchitecture } from './architectures';
 import { describeGguf, frequencyFactors, ggufFields, requireSameTurns } from './gguf-config';
 import type { GgufConfig, GgufTraits } from './gguf-config';
@@ -135,6 +135,68 @@ function inGguf(known: Architecture, names: Readonly<Record<string, string>>): A
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
     },
   };
+}
+
+/**
+ * What each tensor of a GGUF file is called in the Hugging Face folder of the model; empty for a
+ * family that is not known. Norms that scale by 1 + weight hold the sum here.
+ */
+export function namesInFolder(
+  header: GgufHeader,
+): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
+  const key = String(header.metadata.get('general.architecture'));
+  const family = Object.hasOwn(families, key) ? families[key] : undefined;
+  const known = family === undefined ? undefined : knownArchitecture(family.modelType);
+  if (known === undefined) {
+    return new Map();
+  }
+  const parts = partNames(known, inGguf(known, {}));
+  const { outer } = known;
+  const [prefix = ''] = outer.prefixes;
+  const offsetOf = (part: string): number =>
+    known.norm === 'rms-offset' && part.endsWith('norm') ? 1 : 0;
+  return new Map(
+    header.tensors.flatMap(({ name }): [string, { name: string; offset: number }][] => {
+      const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(\w+)$/.exec(name) ?? [];
+      const usual = parts.get(part);
+      if (usual === undefined) {
+        return [];
+      }
+      const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
+      return [[name, { name: `${place}${usual}.${kind}`, offset: offsetOf(part) }]];
+    }),
+  );
+}
+
+/** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
+function partNames(known: Architecture, own: Architecture): Map<string, string> {
+  const [prefix = ''] = known.outer.prefixes;
+  const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
+    `${before}${outer.embedding}`,
+    `${before}${outer.finalNorm}`,
+    outer.heads?.[0] ?? 'lm_head',
+    attention.norm,
+    ...namesOf(attention.queryKeyValue),
+    attention.output,
+    attention.queryKeyNorms?.query,
+    attention.queryKeyNorms?.key,
+    attention.postNorm,
+    feedforward.norm,
+    ...namesOf(feedforward.gateUp),
+    feedforward.down,
+    feedforward.postNorm,
+  ];
+  const usual = listed(known, prefix);
+  return new Map(
+    listed(own, '').flatMap((name, i): [string, string][] => {
+      const other = usual[i];
+      return name === undefined || other === undefined ? [] : [[name, other]];
+    }),
+  );
+}
+
+function namesOf(projection: Projection): readonly string[] {
+  return projection.kind === 'separate' ? projection.names : [projection.name];
 }
 
 function checkpointOf(
