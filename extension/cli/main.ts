@@ -13,6 +13,7 @@ import { evaluate } from './commands/evaluate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
+import { scoreTextCommand } from './commands/score-text';
 import { tensors } from './commands/tensors';
 import { Terminal } from './terminal';
 
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   profile,
   prune,
   evaluate,
+  scoreTextCommand,
   devices,
   demo,
 ];

@@ -1,21 +1,12 @@
-import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { negativeLogLikelihood, requireNextTokens } from '../runtime/negative-log-likelihood';
-import { explainNonFinite } from '../runtime/non-finite';
-import type { HiddenState } from '../runtime/tensors';
+import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
+import { divideIds, windowSums } from '../runtime/windows';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
 
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
 export const defaultWindowLength = 256;
-/** Tokens sent through a sublayer at once: enough to keep all cores busy, few enough to stop soon. */
-const tokensPerBatch = 2048;
-/** Hidden states of each window that live at once: what goes in, what comes out, and both joined. */
-const statesPerWindow = 4;
-
-/** Where a graph does not tell. */
-const usualHiddenSize = 4096;
 
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */
@@ -23,8 +14,6 @@ export interface PerplexityOptions {
   /** Indexes of sublayers to skip. */
   readonly removed?: ReadonlySet<number>;
 }
-
-type Watcher = Pick<JobContext, 'cancellation' | 'progress'>;
 
 /**
  * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows that do
@@ -35,16 +24,16 @@ export async function evaluatePerplexity(
   executor: LayeredExecutor,
   ids: Int32Array,
   options: PerplexityOptions,
-  watcher: Watcher,
+  watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<Evaluation> {
   requireNextTokens(executor.model);
-  const { name, path, maxPositions, hiddenSize = usualHiddenSize } = executor.model.summary;
+  const { name, path, maxPositions } = executor.model.summary;
   const removed = options.removed ?? new Set();
   const length = Math.min(
     options.length ?? defaultWindowLength,
     maxPositions ?? Number.POSITIVE_INFINITY,
   );
-  const windows = divide(ids, length);
+  const windows = divideIds(ids, length);
   const [first] = windows;
   if (first === undefined) {
     throw new UserError(
@@ -52,31 +41,13 @@ export async function evaluatePerplexity(
       { remedy: 'Choose a longer text or longer windows.' },
     );
   }
-  const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
-  const perBatch = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
-  const batches = batchEqual(windows, Math.max(1, Math.floor(perBatch)));
-
-  await lossesOf(executor, [first], removed, watcher, () => undefined);
-  let loss = 0;
-  let milliseconds = 0;
-  let done = 0;
-  for (const batch of batches) {
-    const report = (share: number): void => {
-      watcher.progress({
-        stage: `Evaluating ${name}`,
-        done: done + Math.floor(share * batch.length),
-        total: windows.length,
-        unit: 'sequences',
-      });
-    };
-    const started = performance.now();
-    for (const windowLoss of await lossesOf(executor, batch, removed, watcher, report)) {
-      loss += windowLoss;
-    }
-    milliseconds += performance.now() - started;
-    report(1);
-    done += batch.length;
-  }
+  const work = { term: negativeLogLikelihood, removed, stage: `Evaluating ${name}` };
+  const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
+  await windowSums(executor, [first], work, quiet);
+  const started = performance.now();
+  const losses = await windowSums(executor, windows, work, watcher);
+  const milliseconds = performance.now() - started;
+  const loss = losses.reduce((total, sum) => total + sum, 0);
   const run = windows.reduce((total, window) => total + window.length, 0);
   const tokens = run - windows.length;
   const perplexity = Math.exp(loss / tokens);
@@ -90,58 +61,4 @@ export async function evaluatePerplexity(
     );
   }
   return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds };
-}
-
-/** Windows of `length` ids and a last one of what remains, if that is two at least. */
-function divide(ids: Int32Array, length: number): Int32Array[] {
-  return Array.from({ length: Math.ceil(ids.length / length) }, (_, i) =>
-    ids.slice(i * length, (i + 1) * length),
-  ).filter((window) => window.length > 1);
-}
-
-/** Groups of at most `size` windows of one length. */
-function batchEqual(windows: readonly Int32Array[], size: number): Int32Array[][] {
-  const batches: Int32Array[][] = [];
-  for (const window of windows) {
-    const last = batches.at(-1);
-    if (last === undefined || last.length === size || last[0]?.length !== window.length) {
-      batches.push([window]);
-    } else {
-      last.push(window);
-    }
-  }
-  return batches;
-}
-
-/** Σ −log p of each window of a batch, in nats. */
-async function lossesOf(
-  executor: LayeredExecutor,
-  batch: readonly Int32Array[],
-  removed: ReadonlySet<number>,
-  { cancellation }: Watcher,
-  report: (share: number) => void,
-): Promise<number[]> {
-  const sublayers = executor.model.summary.sublayers.length;
-  let states: HiddenState[] = [];
-  for (const window of batch) {
-    states.push(await executor.embed(window));
-  }
-  for (let index = 0; index < sublayers; index++) {
-    await checkpoint(cancellation);
-    report(index / sublayers);
-    states = removed.has(index)
-      ? await executor.skip(index, states)
-      : await executor.run(index, states);
-  }
-  const losses: number[] = [];
-  for (const [i, window] of batch.entries()) {
-    await checkpoint(cancellation);
-    const state = states[i];
-    const loss = state ? await negativeLogLikelihood(executor, window, state) : Number.NaN;
-    if (!Number.isFinite(loss)) {
-      throw await explainNonFinite(executor, window, removed);
-    }
-    losses.push(loss);
-  }
-  return losses;
 }

@@ -9,7 +9,8 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { negativeLogLikelihood } from '../../../extension/core/runtime/negative-log-likelihood';
+import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
+import { sumOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readFloats, readJson } from '../fixtures';
 import type { GoldenArray } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -140,10 +141,10 @@ describe('perplexity', () => {
     const ids = Int32Array.from(inputIds[0] ?? []);
     await withExecutor(fixture('llama-gqa-untied'), async (executor) => {
       const state = await executor.embed(ids);
-      const whole = await negativeLogLikelihood(executor, ids, state);
+      const whole = await sumOverTokens(executor, ids, state, negativeLogLikelihood);
       for (const rows of [1, 5, 23]) {
         const perRun = rows * (executor.model.summary.vocabularySize ?? 0);
-        const sliced = await negativeLogLikelihood(executor, ids, state, perRun);
+        const sliced = await sumOverTokens(executor, ids, state, negativeLogLikelihood, perRun);
         expect(Math.abs(sliced / whole - 1)).toBeLessThan(1e-6);
       }
     });
