@@ -48,7 +48,8 @@ export async function planGguf(
   tensors: readonly PlannedTensor[],
 ): Promise<GgufPlan> {
   const { file, alignment } = header;
-  const family = `${String(header.metadata.get(architectureKey) ?? '')}.`;
+  const architecture = header.metadata.get(architectureKey);
+  const family = `${typeof architecture === 'string' ? architecture : ''}.`;
   const newFamily = layout.architecture === undefined ? family : `${layout.architecture}.`;
   const entries: (Buffer | ByteRange)[] = [];
   for (const [key, entry] of header.entries) {

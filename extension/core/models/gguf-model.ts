@@ -144,8 +144,9 @@ function inGguf(known: Architecture, names: Readonly<Record<string, string>>): A
 export function namesInFolder(
   header: GgufHeader,
 ): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
-  const key = String(header.metadata.get('general.architecture'));
-  const family = Object.hasOwn(families, key) ? families[key] : undefined;
+  const key = header.metadata.get('general.architecture');
+  const family =
+    typeof key === 'string' && Object.hasOwn(families, key) ? families[key] : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (known === undefined) {
     return new Map();
