@@ -10,6 +10,7 @@ import { compare } from './commands/compare';
 import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
+import { generateCommand } from './commands/generate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
@@ -24,6 +25,7 @@ const commands: readonly Command[] = [
   profile,
   prune,
   evaluate,
+  generateCommand,
   scoreTextCommand,
   devices,
   demo,

@@ -13,7 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireNextTokens } from '../runtime/next-token';
 import type { TokenTerm } from '../runtime/token-sums';
 import { onnxRuntimeVersion } from '../runtime/version';
-import { windowSums } from '../runtime/windows';
+import { wholeWindow, windowSums } from '../runtime/windows';
 
 /** What to score. */
 export interface ScoreTextJob {
@@ -99,12 +99,12 @@ export async function scoreText(
   try {
     await windowSums(
       executor,
-      windows.slice(before),
+      windows.slice(before).map(wholeWindow),
       {
-        term: el2n,
+        terms: [el2n],
         stage: `Scoring text with ${name}`,
         onSums: async (sums) => {
-          const means = sums.map((sum) => sum / (job.length - 1));
+          const means = sums.map(([sum = Number.NaN]) => sum / (job.length - 1));
           scores.push(...means);
           await journal.append([{ scores: means }]);
         },

@@ -1,7 +1,8 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
-import { divideIds, windowSums } from '../runtime/windows';
+import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
+import type { TextWindow } from '../runtime/windows';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
 
@@ -11,14 +12,20 @@ export const defaultWindowLength = 256;
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */
   readonly length?: number;
+  /**
+   * Tokens that each window predicts anew, so that the others are read with more text in front of
+   * them; the window's length, without overlap, when absent.
+   */
+  readonly stride?: number;
   /** Indexes of sublayers to skip. */
   readonly removed?: ReadonlySet<number>;
 }
 
 /**
- * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows that do
- * not overlap; the last may be shorter. T counts every token but the first of each window. The
- * throughput leaves out one window run before to warm up.
+ * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows. Without a
+ * stride they do not overlap, the last may be shorter, and T counts every token but the first of
+ * each. With one, a window starts every `stride` tokens, and T counts every token but the text's
+ * first, once. The throughput leaves out one window run before to warm up.
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
@@ -33,7 +40,7 @@ export async function evaluatePerplexity(
     options.length ?? defaultWindowLength,
     maxPositions ?? Number.POSITIVE_INFINITY,
   );
-  const windows = divideIds(ids, length);
+  const windows = windowsOf(ids, length, options.stride);
   const [first] = windows;
   if (first === undefined) {
     throw new UserError(
@@ -41,15 +48,18 @@ export async function evaluatePerplexity(
       { remedy: 'Choose a longer text or longer windows.' },
     );
   }
-  const work = { term: negativeLogLikelihood, removed, stage: `Evaluating ${name}` };
+  const work = { terms: [negativeLogLikelihood], removed, stage: `Evaluating ${name}` };
   const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
   await windowSums(executor, [first], work, quiet);
   const started = performance.now();
   const losses = await windowSums(executor, windows, work, watcher);
   const milliseconds = performance.now() - started;
-  const loss = losses.reduce((total, sum) => total + sum, 0);
-  const run = windows.reduce((total, window) => total + window.length, 0);
-  const tokens = run - windows.length;
+  const loss = losses.reduce((total, [sum = Number.NaN]) => total + sum, 0);
+  const run = windows.reduce((total, { input }) => total + input.length, 0);
+  const tokens = windows.reduce(
+    (total, { targets }) => total + targets.filter((id) => id >= 0).length,
+    0,
+  );
   const perplexity = Math.exp(loss / tokens);
   if (!Number.isFinite(perplexity)) {
     throw new UserError(
@@ -61,4 +71,28 @@ export async function evaluatePerplexity(
     );
   }
   return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds };
+}
+
+function windowsOf(ids: Int32Array, length: number, stride: number | undefined): TextWindow[] {
+  if (stride === undefined) {
+    return divideIds(ids, length).map(wholeWindow);
+  }
+  if (!Number.isSafeInteger(stride) || stride < 1 || stride >= length) {
+    throw new UserError(
+      `A stride must be a whole number from 1 to below ${length}, not ${stride}.`,
+      {
+        field: 'stride',
+      },
+    );
+  }
+  const windows: TextWindow[] = [];
+  let predicted = 1;
+  for (let start = 0; predicted < ids.length; start += stride) {
+    const input = ids.slice(start, start + length);
+    const from = predicted;
+    const targets = Int32Array.from(input.subarray(1), (id, i) => (start + i + 1 < from ? -1 : id));
+    predicted = start + input.length;
+    windows.push({ input, targets });
+  }
+  return windows;
 }

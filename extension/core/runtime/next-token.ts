@@ -1,3 +1,4 @@
+import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
@@ -53,4 +54,13 @@ export function requireNextTokens({
 export const negativeLogLikelihood: TokenTerm = {
   key: 'negative-log-likelihood',
   emit: emitNegativeLogLikelihood,
+};
+
+/** 1 where the next token has the largest logit, the first of equal ones, else 0. */
+export const isBest: TokenTerm = {
+  key: 'is-best',
+  emit: (graph, logits, targets) => {
+    const best = graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });
+    return graph.op('Cast', [graph.op('Equal', [best, targets])], { to: DataType.FLOAT });
+  },
 };

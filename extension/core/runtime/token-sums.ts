@@ -20,38 +20,39 @@ export interface TokenTerm {
 const maxLogitsPerRun = 1 << 24;
 
 /**
- * Sum of a term over the predictions of ids[1], ids[2], …, from a sequence's final hidden state.
- * Read in slices of positions, as the logits of a long sequence can outgrow memory.
+ * Sum of a term over tokens, from a sequence's final hidden state. `targets` holds the id that comes
+ * next behind each position, −1 where it does not count; it may end before the sequence does. Read
+ * in slices of positions, as the logits of a long sequence can outgrow memory.
  */
 export async function sumOverTokens(
   executor: LayeredExecutor,
-  ids: Int32Array,
+  targets: Int32Array,
   state: HiddenState,
   { key, emit }: TokenTerm,
   logitsPerRun = maxLogitsPerRun,
 ): Promise<number> {
   const { emitter } = executor.model;
   if (emitter === undefined) {
-    return sumOverOutput(executor, ids, state, { key, emit });
+    return sumOverOutput(executor, targets, state, { key, emit });
   }
   const perRun = Math.max(1, Math.floor(logitsPerRun / emitter.vocabularySize));
-  const predictions = ids.length - 1;
+  const first = targets.findIndex((id) => id >= 0);
   let sum = 0;
-  for (let start = 0; start < predictions; start += perRun) {
-    const end = Math.min(predictions, start + perRun);
+  for (let start = Math.max(0, first); start < targets.length; start += perRun) {
+    const end = Math.min(targets.length, start + perRun);
     const outputs = await executor.read(
       {
         key,
         build: (graph) => {
           const shape = ['batch', 'sequence', emitter.hiddenSize];
           const hidden = graph.input(stream, DataType.FLOAT, shape);
-          const targets = graph.input('targets', DataType.INT64, ['batch', 'sequence']);
-          outputSums(graph, emit(graph, emitter.emitEpilogue(graph, hidden), targets));
+          const next = graph.input('targets', DataType.INT64, ['batch', 'sequence']);
+          outputSums(graph, emit(graph, emitter.emitEpilogue(graph, hidden), next));
         },
       },
       {
         [stream]: rowsOf(state.values, stream, start, end),
-        targets: int64Tensor(ids.subarray(start + 1, end + 1), [1, end - start]),
+        targets: int64Tensor(targets.subarray(start, end), [1, end - start]),
       },
     );
     sum += floatsOf(outputs, 'sums')[0] ?? Number.NaN;
@@ -62,16 +63,17 @@ export async function sumOverTokens(
 /** The same from the output of a model that is a graph already. */
 async function sumOverOutput(
   executor: LayeredExecutor,
-  ids: Int32Array,
+  targets: Int32Array,
   state: HiddenState,
   { key, emit }: TokenTerm,
 ): Promise<number> {
   const logits = asRows(await executor.output(state));
-  const [, rows, vocabulary] = logits.dims;
-  if (rows !== ids.length) {
+  const [, rows = 0, vocabulary] = logits.dims;
+  // The last position may predict a token that is not known, and so have no target.
+  if (rows < targets.length || rows > targets.length + 1) {
     const { summary } = executor.model;
     throw new UserError(
-      `Logits are needed for each of the ${ids.length} tokens; the output is [${logits.dims.join(', ')}].`,
+      `Logits are needed for each of the ${targets.length} predictions; the output is [${logits.dims.join(', ')}].`,
       { file: summary.path, remedy: 'Choose a causal language model with logits as its output.' },
     );
   }
@@ -81,15 +83,15 @@ async function sumOverOutput(
       bytes: 0,
       build: (graph) => {
         const input = graph.input('logits', DataType.FLOAT, [1, 'sequence', vocabulary ?? 1]);
-        const targets = graph.input('targets', DataType.INT64, [1, 'sequence']);
-        outputSums(graph, emit(graph, input, targets));
+        const next = graph.input('targets', DataType.INT64, [1, 'sequence']);
+        outputSums(graph, emit(graph, input, next));
       },
     },
     {
       logits,
       targets: int64Tensor(
-        Int32Array.from(ids, (_, i) => ids[i + 1] ?? -1),
-        [1, ids.length],
+        Int32Array.from({ length: rows }, (_, i) => targets[i] ?? -1),
+        [1, rows],
       ),
     },
   );

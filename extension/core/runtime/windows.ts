@@ -13,16 +13,26 @@ const statesPerWindow = 4;
 /** Where a graph does not tell. */
 const usualHiddenSize = 4096;
 
+/** Token ids to run, and what is predicted of them. */
+export interface TextWindow {
+  readonly input: Int32Array;
+  /** The id behind each position, −1 where it does not count; may end before the input does. */
+  readonly targets: Int32Array;
+}
+
 /** What is summed over the tokens of each window. */
 export interface WindowWork {
-  readonly term: TokenTerm;
+  readonly terms: readonly TokenTerm[];
   /** Indexes of sublayers to skip. */
   readonly removed?: ReadonlySet<number>;
   /** What the user is told meanwhile. */
   readonly stage: string;
   /** Told the sums of some windows as soon as they are known. */
-  readonly onSums?: (sums: readonly number[]) => Promise<void>;
+  readonly onSums?: (sums: readonly WindowSums[]) => Promise<void>;
 }
+
+/** The sum of each term. */
+export type WindowSums = readonly number[];
 
 type Watcher = Pick<JobContext, 'cancellation' | 'progress'>;
 
@@ -33,18 +43,23 @@ export function divideIds(ids: Int32Array, length: number): Int32Array[] {
   ).filter((window) => window.length > 1);
 }
 
+/** All tokens of a sequence but the first, each predicted from those before. */
+export function wholeWindow(ids: Int32Array): TextWindow {
+  return { input: ids, targets: ids.subarray(1) };
+}
+
 /**
- * Sums of a term over the predicted tokens of each window, in the windows' order, some windows at
- * a time.
+ * Sums of terms over the predicted tokens of each window, in the windows' order, some windows of one
+ * length at a time.
  * @throws UserError naming the weights at fault where a sum is not finite.
  */
 export async function windowSums(
   executor: LayeredExecutor,
-  windows: readonly Int32Array[],
-  { term, removed = new Set(), stage, onSums }: WindowWork,
+  windows: readonly TextWindow[],
+  { terms, removed = new Set(), stage, onSums }: WindowWork,
   { cancellation, progress }: Watcher,
-): Promise<number[]> {
-  const all: number[] = [];
+): Promise<WindowSums[]> {
+  const all: WindowSums[] = [];
   for (const batch of batchEqual(windows, windowsPerBatch(executor, windows))) {
     const report = (share: number): void => {
       progress({
@@ -54,26 +69,30 @@ export async function windowSums(
         unit: 'sequences',
       });
     };
-    const states = await finalStates(executor, batch, removed, { cancellation, report });
-    const sums: number[] = [];
-    for (const [i, window] of batch.entries()) {
-      await checkpoint(cancellation);
-      const state = states[i];
-      const sum = state ? await sumOverTokens(executor, window, state, term) : Number.NaN;
-      if (!Number.isFinite(sum)) {
-        throw await explainNonFinite(executor, window, removed);
+    const inputs = batch.map(({ input }) => input);
+    const states = await finalStates(executor, inputs, removed, { cancellation, report });
+    const found: WindowSums[] = [];
+    for (const [i, state] of states.entries()) {
+      const { input, targets } = batch[i] ?? wholeWindow(new Int32Array());
+      const sums: number[] = [];
+      for (const term of terms) {
+        await checkpoint(cancellation);
+        sums.push(await sumOverTokens(executor, targets, state, term));
       }
-      sums.push(sum);
+      if (!sums.every(Number.isFinite)) {
+        throw await explainNonFinite(executor, input, removed);
+      }
+      found.push(sums);
     }
     report(1);
-    all.push(...sums);
-    await onSums?.(sums);
+    all.push(...found);
+    await onSums?.(found);
   }
   return all;
 }
 
-function windowsPerBatch(executor: LayeredExecutor, [first]: readonly Int32Array[]): number {
-  const length = Math.max(1, first?.length ?? 1);
+function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
+  const length = windows.reduce((most, { input }) => Math.max(most, input.length), 1);
   const { hiddenSize = usualHiddenSize } = executor.model.summary;
   const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
@@ -81,11 +100,15 @@ function windowsPerBatch(executor: LayeredExecutor, [first]: readonly Int32Array
 }
 
 /** Groups of at most `size` windows of one length. */
-function batchEqual(windows: readonly Int32Array[], size: number): Int32Array[][] {
-  const batches: Int32Array[][] = [];
+function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][] {
+  const batches: TextWindow[][] = [];
   for (const window of windows) {
     const last = batches.at(-1);
-    if (last === undefined || last.length === size || last[0]?.length !== window.length) {
+    if (
+      last === undefined ||
+      last.length === size ||
+      last[0]?.input.length !== window.input.length
+    ) {
       batches.push([window]);
     } else {
       last.push(window);

@@ -144,7 +144,7 @@ async function compute(
     for (const index of executor.model.summary.sublayers.keys()) {
       [state = state] = await executor.run(index, [state]);
     }
-    const loss = await sumOverTokens(executor, ids, state, negativeLogLikelihood);
+    const loss = await sumOverTokens(executor, ids.subarray(1), state, negativeLogLikelihood);
     return { logits: await executor.logits(state), loss };
   } finally {
     await executor.dispose();
