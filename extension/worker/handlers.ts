@@ -5,6 +5,7 @@ import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
+import { listForms } from '../core/export/prune-source';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
@@ -20,6 +21,7 @@ const heldOutText = join(samples, 'held-out.txt');
 export const handlers: Handlers<WorkerRequests> = {
   inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
+  forms: async ({ model, remove }) => listForms(model, remove),
   profile: async (request, context) =>
     profileModel(
       { ...request, journal: journalBeside(request.out) },
