@@ -55,13 +55,13 @@ describe('Models in one file', () => {
     assert.equal(session.profile?.rounds.length, 1);
     assert.deepEqual(
       session.snapshot().configPreview.lines.map(({ line }) => line),
-      ['block_count = 2', 'block_count = 1'],
+      ['general.architecture = llama', 'block_count = 2', 'block_count = 1'],
     );
     const out = workspacePath('tiny-pruned');
     const result = await vscode.commands.executeCommand<PruneResult>(
       'espalier.pruneLayers',
       vscode.Uri.file(gguf),
-      { out },
+      { format: 'gguf', out },
     );
     assert.equal(result.format, 'gguf');
     assert.deepEqual((await readdir(out)).sort(), ['espalier.json', 'tiny.Q4_0.gguf']);
@@ -91,16 +91,16 @@ describe('Models in one file', () => {
     const session = await espalier.sessions.open(gguf);
     session.chooseRounds(0);
     session.chooseMark('block.0.attention', 'removed');
-    assert.match(session.snapshot().configPreview.loadsWith, /block\.0\.attention would go alone/);
+    assert.match(session.snapshot().configPreview.loadsWith, /block\.0\.attention would go/);
     const out = workspacePath('torn');
     const result = await vscode.commands.executeCommand(
       'espalier.pruneLayers',
       vscode.Uri.file(gguf),
-      { out },
+      { format: 'gguf', out },
     );
     assert.equal(result, undefined);
     assert.ok(session.job.kind === 'stopped');
-    assert.match(session.job.message, /would go alone/);
+    assert.match(session.job.message, /size of the heads from the first block/);
     await assert.rejects(stat(out));
   });
 });

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
+import type { FormName } from '../../core/export/output-forms';
 import { dialectNames } from '../../core/export/dialects';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
@@ -43,14 +44,17 @@ export const prune: Command = {
     const format = args.choice('format', outputFormats, undefined);
     const dialect = args.choice('dialect', dialectNames, undefined);
     const overwrite = args.flag('overwrite');
-    const { plan, model, profile } = await planFor(args, context);
+    const form = {
+      ...(format === undefined ? {} : { format }),
+      ...(dialect === undefined ? {} : { dialect }),
+    };
+    const { plan, model, profile } = await planFor(args, form, context);
     const result = await applyPlan(
       {
         model,
         plan,
         out,
-        ...(format === undefined ? {} : { format }),
-        ...(dialect === undefined ? {} : { dialect }),
+        ...form,
         overwrite,
         ...readRunOptions(args),
         ...(profile === undefined ? {} : { examples: profile.calibration.source }),
@@ -70,6 +74,7 @@ export const prune: Command = {
 
 async function planFor(
   args: Arguments,
+  form: Partial<FormName>,
   context: CommandContext,
 ): Promise<{ plan: PrunePlan; model: string; profile?: LayerProfile }> {
   const file = args.text('plan');
@@ -86,7 +91,7 @@ async function planFor(
     return { plan, model };
   }
   const { level } = readSearchSettings(args);
-  await requireWritable(args.model(), args.choice('format', outputFormats, undefined), level);
+  await requireWritable(args.model(), form, level);
   const profile = await runProfile(args, context, undefined);
   return { plan: planOf(profile, args.model()), model: args.model(), profile };
 }

@@ -1,26 +1,22 @@
-import { UserError } from '../user-error';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import { isUneven, needsModule } from './removal';
-import type { Removal } from './removal';
+import type { Refusal, Removal } from './removal';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
 import type { CheckpointSource } from './weight-writers';
 
-/** Ways in which a Hugging Face folder can say which sublayers a model lacks. */
+/** Ways in which a result can say which sublayers it lacks. */
 export const dialectNames = ['blocks', 'auto-map', 'deci', 'per-layer-config', 'zeroed'] as const;
 export type DialectName = (typeof dialectNames)[number];
 
-/** How a removal is written down. */
+/** How a Hugging Face folder writes a removal down. */
 export interface Dialect {
   readonly name: DialectName;
   /** Whether the removed weights stay in the files, with zeros where they lead out. */
   readonly keepsWeights: boolean;
-  /** Why the removal cannot be said, as a sentence, and what can be done; undefined where it can. */
-  readonly refuse: (
-    source: CheckpointSource,
-    removal: Removal,
-  ) => { readonly problem: string; readonly remedy: string } | undefined;
+  /** Why the removal cannot be said; undefined where it can. */
+  readonly refuse: (source: CheckpointSource, removal: Removal) => Refusal | undefined;
   readonly config: (configText: string, removal: Removal, source: CheckpointSource) => string;
   /** Whether a Python module goes with the weights. */
   readonly modellingFile: boolean;
@@ -34,7 +30,7 @@ const renumbered = ({ model, checkpoint }: CheckpointSource, removal: Removal): 
 const zeroed = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
   planZeroed(model, checkpoint, removal);
 
-const dialects: Readonly<Record<DialectName, Dialect>> = {
+export const dialects: Readonly<Record<DialectName, Dialect>> = {
   blocks: {
     name: 'blocks',
     keepsWeights: false,
@@ -92,34 +88,7 @@ const dialects: Readonly<Record<DialectName, Dialect>> = {
   },
 };
 
-/**
- * The dialect to write a removal in: the one asked for, or else a plain model where whole blocks go
- * and a modelling file where single sublayers do.
- * @throws UserError where it cannot express the removal.
- */
-export function chooseDialect(
-  source: CheckpointSource,
-  removal: Removal,
-  asked: DialectName | undefined,
-): Dialect {
-  const isDeci = source.model.summary.architecture === 'nemotron-nas';
-  const usual = isDeci ? 'deci' : needsModule(removal) ? 'auto-map' : 'blocks';
-  const name = asked ?? usual;
-  const refusal =
-    isDeci && name !== 'deci'
-      ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-      : dialects[name].refuse(source, removal);
-  if (refusal !== undefined) {
-    throw new UserError(refusal.problem, {
-      file: source.model.summary.path,
-      field: `dialect ${name}`,
-      remedy: refusal.remedy,
-    });
-  }
-  return dialects[name];
-}
-
-function whyNotPlain({ absent, expertCounts }: Removal): ReturnType<Dialect['refuse']> {
+function whyNotPlain({ absent, expertCounts }: Removal): Refusal | undefined {
   if (absent.length > 0) {
     return {
       problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
@@ -137,7 +106,7 @@ function whyNotPlain({ absent, expertCounts }: Removal): ReturnType<Dialect['ref
 function whyNotZeroed(
   { model }: CheckpointSource,
   { keptExperts, expertCounts, removed }: Removal,
-): ReturnType<Dialect['refuse']> {
+): Refusal | undefined {
   const { summary } = model;
   if (summary.quantization !== undefined) {
     return {

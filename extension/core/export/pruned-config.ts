@@ -4,9 +4,9 @@ import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
 import { baseModelType, configEntries, prunedTypePrefix } from '../models/model-config';
-import { UserError } from '../user-error';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { isUneven, layOutRemoval, needsModule } from './removal';
+import type { Refusal } from './removal';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -176,24 +176,17 @@ function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
   return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
 }
 
-/**
- * Refuses a removal after which rules of config.json would mean other blocks.
- * @throws UserError naming the field.
- */
-export function requireConfigRewritable(
-  text: string,
-  file: string,
-  blocks: readonly number[],
-): void {
+/** Why a config.json cannot say which blocks remain, where it names modules by number. */
+export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
   const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
   const renumbers = blocks.some((source, block) => source !== block);
-  if (renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))) {
-    throw new UserError('Rules for single modules may name blocks by number, which would change.', {
-      file,
-      field: 'quantization_config.dynamic',
-      remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
-    });
-  }
+  return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
+    ? {
+        problem: 'Rules for single modules may name blocks by number, which would change.',
+        field: 'quantization_config.dynamic',
+        remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+      }
+    : undefined;
 }
 
 /** The same remaining blocks have experts: their numbers decide where config.json lists the others. */

@@ -29,6 +29,14 @@ export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
   return new Set(expertCounts.values()).size > 1;
 }
 
+/** Why something cannot be written, as a sentence, and what can be done. */
+export interface Refusal {
+  readonly problem: string;
+  readonly remedy: string;
+  /** The key or field at fault. */
+  readonly field?: string;
+}
+
 /** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
 export function layOutRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
   const asked = new Set(removed);
@@ -89,31 +97,20 @@ export function checkRemoval(summary: ModelSummary, removed: readonly string[]):
   return removal;
 }
 
-/**
- * Refuses a removal that tears blocks apart.
- * @throws UserError with the remedy.
- */
-export function requireWholeBlocks(
-  { path, architecture, sublayers }: ModelSummary,
+/** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
+export function whyTorn(
+  { architecture, sublayers }: ModelSummary,
   removal: Removal,
-): void {
+): Refusal | undefined {
   const left = new Set(removal.kept.map(({ block }) => block));
   const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
-  if (torn !== undefined) {
-    throw wholeBlocksOnly(path, architecture, `${torn.id} would go alone`);
-  }
-}
-
-/** Single sublayers cannot be taken out of a GGUF file. */
-export function wholeBlocksOnly(path: string, architecture: string, why: string): UserError {
-  return new UserError(
-    `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${why}.`,
-    {
-      file: path,
-      field: 'remove',
-      remedy: 'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
-    },
-  );
+  return torn === undefined
+    ? undefined
+    : {
+        problem: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        remedy:
+          'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+      };
 }
 
 function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {

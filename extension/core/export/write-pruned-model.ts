@@ -15,7 +15,9 @@ import { checkRemoval } from './removal';
 import type { Removal } from './removal';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
-import { chooseWriter, openSource } from './prune-source';
+import { chooseForm } from './output-forms';
+import type { OutputForm } from './output-forms';
+import { openSource } from './prune-source';
 import type { PruneSource } from './prune-source';
 import { compareLogits, sourceLogits, verificationInput } from './verify';
 import { onPath } from './write-errors';
@@ -30,7 +32,7 @@ export interface WriteRequest {
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  /** How a Hugging Face folder says what is gone; see dialects. */
+  /** How the result says what is gone; see dialects. */
   readonly dialect?: DialectName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
@@ -57,9 +59,13 @@ export async function writePrunedModel(
 ): Promise<PruneResult> {
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
-  const writer = chooseWriter(source, request.format);
   const removal = checkRemoval(summary, request.removed);
-  const converts = source.writers[0]?.[0] !== writer.format;
+  const { format = source.forms[0]?.format, dialect } = request;
+  const form = await chooseForm(source, removal, {
+    ...(format === undefined ? {} : { format }),
+    ...(dialect === undefined ? {} : { dialect }),
+  });
+  const converts = source.forms[0]?.format !== form.format;
   if (!converts && removal.removed.length === 0) {
     throw new UserError('Nothing is to be removed: the result would be a copy.', {
       file: summary.path,
@@ -69,7 +75,7 @@ export async function writePrunedModel(
   }
   const output = await OutputFolder.create(request.out, source.path, request.overwrite);
   try {
-    const result = await writeChecked(request, source, writer, removal, output, context);
+    const result = await writeChecked(request, source, form, removal, output, context);
     await checkpoint(context.cancellation);
     await output.commit(context.warn.bind(context));
     return result;
@@ -83,7 +89,7 @@ export async function writePrunedModel(
 async function writeChecked(
   request: WriteRequest,
   source: PruneSource,
-  { format, create }: ReturnType<typeof chooseWriter>,
+  { format, create }: OutputForm,
   removal: Removal,
   output: OutputFolder,
   context: JobContext,
@@ -94,7 +100,6 @@ async function writeChecked(
     device: format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
-    ...(request.dialect === undefined ? {} : { dialect: request.dialect }),
   };
   const writer = await create(removal, options, context);
   const sideFiles = await source.sideFiles();
