@@ -53,7 +53,7 @@ export function activate(context: ExtensionContext): Espalier {
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
   const reports = new Reports(models);
-  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports);
+  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models);
   const services = {
     log,
     worker,

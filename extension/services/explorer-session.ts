@@ -1,6 +1,13 @@
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
-import type { ComparisonState, StatisticsState, ToExplorer } from '../protocol/explorer';
+import type { TensorStatistics } from '../core/inspect/tensor-statistics';
+import type {
+  ComparisonState,
+  DiagramState,
+  StatisticsState,
+  ToExplorer,
+  Worth,
+} from '../protocol/explorer';
 import type { InspectorRequests } from '../protocol/worker';
 import { Signal } from './signal';
 import type { WorkerClient } from './worker-client';
@@ -16,6 +23,7 @@ export class ExplorerSession {
 
   readonly #inspector: Inspector;
   readonly #describeError: (error: unknown) => string;
+  readonly #worthOf: (model: string) => Promise<Worth | undefined>;
   readonly #statistics = new Map<string, StatisticsState>();
   #tensors: ReadonlyMap<string, StoredTensor> = new Map();
   #opening: Promise<void> | undefined;
@@ -23,6 +31,7 @@ export class ExplorerSession {
   #model: ModelDescription | undefined;
   #comparison: ComparisonState | undefined;
   #running: CancellationTokenSource | undefined;
+  #drawing = 0;
   readonly #alive = new CancellationTokenSource();
 
   public constructor(
@@ -30,7 +39,9 @@ export class ExplorerSession {
     /** Path of a folder or file of the model. */
     public readonly path: string,
     describeError: (error: unknown) => string,
+    worthOf: (model: string) => Promise<Worth | undefined> = () => Promise.resolve(undefined),
   ) {
+    this.#worthOf = worthOf;
     this.#inspector = inspector;
     this.#describeError = describeError;
   }
@@ -87,6 +98,42 @@ export class ExplorerSession {
     } catch (error) {
       set({ kind: 'failed', message: this.#describeError(error) });
     }
+  }
+
+  /** Statistics of tensors that were asked for, as far as they are known. */
+  public get statistics(): ReadonlyMap<string, TensorStatistics> {
+    return new Map(
+      [...this.#statistics].flatMap(([name, state]) =>
+        state.kind === 'known' ? [[name, state.statistics] as const] : [],
+      ),
+    );
+  }
+
+  /** Draws the data flow with these groups open; only the latest drawing is told. */
+  public async draw(open: readonly string[]): Promise<void> {
+    const drawing = ++this.#drawing;
+    const state = await this.#inspector
+      .request('diagram', { model: this.path, open }, { token: this.#alive.token })
+      .then(
+        (found): DiagramState =>
+          'reason' in found
+            ? { kind: 'unknown', reason: found.reason }
+            : { kind: 'known', diagram: found },
+        (error: unknown): DiagramState => ({
+          kind: 'unknown',
+          reason: this.#describeError(error),
+        }),
+      );
+    if (drawing === this.#drawing) {
+      this.#tell({ type: 'diagram', state });
+    }
+  }
+
+  /** Tells what a profile beside the model says its sublayers are worth. */
+  public async tellWorth(): Promise<void> {
+    const path = this.#model?.path;
+    const worth = path === undefined ? undefined : await this.#worthOf(path);
+    this.#tell(worth === undefined ? { type: 'worth' } : { type: 'worth', worth });
   }
 
   /** Compares with another model; an earlier comparison ends. */

@@ -176,7 +176,10 @@ function innerFlow(
   const inner = [...x.shape.slice(0, -1), width];
   const [first, second] = gateUp;
   if (first === undefined || !gated) {
-    const up = branch.add('up', 'weights', 'Up', [x], { shape: inner, tensors: partTensors(first) });
+    const up = branch.add('up', 'weights', 'Up', [x], {
+      shape: inner,
+      tensors: partTensors(first),
+    });
     return branch.add('activation', 'operator', activation, [up]);
   }
   if (second === undefined) {
@@ -184,7 +187,9 @@ function innerFlow(
       shape: inner,
       tensors: partTensors(first),
     });
-    const gate = branch.add('activation', 'operator', activation, [both], { detail: 'of the gate' });
+    const gate = branch.add('activation', 'operator', activation, [both], {
+      detail: 'of the gate',
+    });
     return branch.add('product', 'combine', '×', [gate, both]);
   }
   const gate = branch.add('gate', 'weights', 'Gate', [x], {

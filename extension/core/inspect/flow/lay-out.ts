@@ -36,7 +36,13 @@ interface Laid extends Size {
  */
 export function layOut(flow: Flow, open: ReadonlySet<string>): Diagram {
   const visible = visibleFlow(flow, open);
-  const { width, height, nodes, edges } = layFrame(undefined, visible.roots, visible, 1, inputShapes(flow));
+  const { width, height, nodes, edges } = layFrame(
+    undefined,
+    visible.roots,
+    visible,
+    1,
+    inputShapes(flow),
+  );
   return { source: flow.source, width, height, nodes, edges, omitted: flow.omitted };
 }
 
@@ -88,7 +94,9 @@ function layFrame(
   edges.forEach(({ from, to }, i) => {
     const label = labels[i];
     const size =
-      label === undefined ? {} : { width: label.length * detailWidth + 6, height: 16, labelpos: 'r' };
+      label === undefined
+        ? {}
+        : { width: label.length * detailWidth + 6, height: 16, labelpos: 'r' };
     graph.setEdge(endName(from, 'in'), endName(to, 'out'), { weight: 1, ...size }, String(i));
   });
   layout(graph);
@@ -165,14 +173,25 @@ function place(
 ): Laid {
   const isPort = (id: string): boolean => id === 'in border' || id === 'out border';
   const boxes = graph.nodes().flatMap((id) => (isPort(id) ? [] : [graph.node(id)]));
-  const size = graph.graph();
-  const top = Math.min(...boxes.map(({ y = 0, height }) => y - height / 2), size.height ?? 0);
-  const bottom = Math.max(...boxes.map(({ y = 0, height }) => y + height / 2), 0);
+  const bends = graph
+    .edges()
+    .flatMap((edge) => (edge.name === 'border' ? [] : (graph.edge(edge).points ?? [])));
+  // The library leaves the lines that run beside all boxes out of its sizes.
+  const left = Math.min(
+    ...boxes.map(({ x = 0, width }) => x - width / 2),
+    ...bends.map(({ x }) => x),
+  );
+  const right = Math.max(
+    ...boxes.map(({ x = 0, width }) => x + width / 2),
+    ...bends.map(({ x }) => x),
+  );
+  const top = Math.min(...boxes.map(({ y = 0, height }) => y - height / 2));
+  const bottom = Math.max(...boxes.map(({ y = 0, height }) => y + height / 2));
   const title = frame === undefined ? 0 : titleHeight;
   const titleWidth = frame === undefined ? 0 : titleLength(frame) * labelWidth + 40;
-  const ownWidth = (size.width ?? 0) + 2 * padding;
+  const ownWidth = right - left + 2 * padding;
   const width = Math.max(ownWidth, titleWidth);
-  const dx = padding + (width - ownWidth) / 2;
+  const dx = padding + (width - ownWidth) / 2 - left;
   const dy = title + (frame === undefined ? padding : 6) - top;
   const height = bottom + dy + (frame === undefined ? padding : 8);
   const at = ({ x = 0, y = 0 }: { x?: number; y?: number }): DiagramPoint => ({
@@ -210,19 +229,27 @@ function place(
     const found = graph.edge(endName(from, 'in'), endName(to, 'out'), String(i));
     const points = (found.points ?? []).map(at);
     const first = typeof from === 'string' ? { x: points[0]?.x, y: 0 } : borderOf(from, 'exits');
-    const last = typeof to === 'string' ? { x: points.at(-1)?.x, y: height } : borderOf(to, 'entries');
+    const last =
+      typeof to === 'string' ? { x: points.at(-1)?.x, y: height } : borderOf(to, 'entries');
     const text = labels[i];
+    // Between neighbours the way is clear, and only leads to where a frame goes on inside.
+    const isDirect = points.length <= 3 && text === undefined && (first ?? last) !== undefined;
     drawn.push({
       points: [
         ...withX(first, points[0]),
-        ...points.slice(1, -1),
+        ...(isDirect ? [] : points.slice(1, -1)),
         ...withX(last, points.at(-1)),
       ],
       shared: edge.shared === true,
       arrow: typeof to !== 'string' && to.children === undefined,
       ...(text === undefined
         ? {}
-        : { shape: { text, at: at({ x: (found.x ?? 0) - (found.width ?? 0) / 2 + 4, y: found.y ?? 0 }) } }),
+        : {
+            shape: {
+              text,
+              at: at({ x: (found.x ?? 0) - (found.width ?? 0) / 2 + 4, y: found.y ?? 0 }),
+            },
+          }),
     });
 
     function borderOf(end: Visible, side: 'entries' | 'exits'): Partial<DiagramPoint> | undefined {

@@ -100,7 +100,10 @@ export function encoderFlow(
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
 }
 
-function encoderEmbedding(root: BranchBuilder, { embedding, norm, attention }: EncoderLayout): Wire {
+function encoderEmbedding(
+  root: BranchBuilder,
+  { embedding, norm, attention }: EncoderLayout,
+): Wire {
   const shape = [...rows, attention.hiddenSize];
   if (embedding.kind === 'image') {
     const pixels = root.add('pixel_values', 'input', 'Pixels', [], {
@@ -182,8 +185,7 @@ function blockFlow(
     const built = ((): BranchFlow => {
       switch (sublayer.kind) {
         case 'attention': {
-          const rotary =
-            sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
+          const rotary = sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
           const context = { rotary, slidingWindow: sublayer.slidingWindow, causal };
           return attentionFlow(branch, attention, sublayer.weights, context, source, normed);
         }
@@ -216,4 +218,3 @@ function sumNorm(
   const norm: Norm | undefined = weights.sumNorm;
   return own.norm(`${kind}-sum-norm`, style, stream, norm);
 }
-

@@ -75,18 +75,19 @@ class GraphFlow {
       sublayers.set(block, list);
       list.push(sublayerGroup(id, kind, inside), ...around);
     }
-    const front = [...new Set([...this.places.values()].map(({ key }) => key))].filter((key) =>
-      key.startsWith('front'),
+    const partsFrom = (prefix: string, label: string): FlowItem[] =>
+      [...byPlace.keys()]
+        .filter((key) => key.startsWith(prefix))
+        .flatMap((key) => part(key, key === 'front.side' ? 'Side values' : label, itemsOf(key)));
+    const front = partsFrom('front', 'In front of the blocks');
+    const shapes = new Map(
+      [...this.model.file.initializers].map(([name, { dims }]) => [name, dims]),
     );
-    const items: FlowItem[] = front.flatMap((key) =>
-      part(key, key === 'front.side' ? 'Side values' : 'In front of the blocks', itemsOf(key)),
-    );
-    const shapes = new Map([...this.model.file.initializers].map(([name, { dims }]) => [name, dims]));
     const groups = [...sublayers].map(([block, children]): FlowGroup => {
       const id = `block.${block}`;
       return { id, kind: 'block', row: id, label: `Block ${block}`, children };
     });
-    const between = itemsOf('between');
+    const between = partsFrom('between', 'Between the blocks');
     const behind = itemsOf('behind');
     const outputs = this.outputsOf(undefined);
     const inputs = index.inputs.flatMap(({ name }) => this.inputNode(name, undefined));
@@ -109,7 +110,7 @@ class GraphFlow {
       source: 'graph',
       items: [
         ...inputs,
-        ...items,
+        ...front,
         ...folded,
         ...between,
         ...part('behind', 'Behind the blocks', behind, branches.length === 0),
@@ -227,9 +228,9 @@ class GraphFlow {
     const { index } = this.model;
     const add = (from: string | undefined, to: string | undefined, value: string): void => {
       if (from !== undefined && to !== undefined && from !== to) {
-        const shape = this.shapes.of(value)?.map((size) =>
-          typeof size === 'string' && size.startsWith('?') ? '?' : size,
-        );
+        const shape = this.shapes
+          .of(value)
+          ?.map((size) => (typeof size === 'string' && size.startsWith('?') ? '?' : size));
         this.edges.set(`${from}\n${to}`, { from, to, ...(shape === undefined ? {} : { shape }) });
       }
     };

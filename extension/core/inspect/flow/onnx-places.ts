@@ -8,7 +8,7 @@ import type { ResidualBranch } from '../../models/onnx/residual-stream';
 export interface Place {
   /**
    * Id of a sublayer; the same with `+` for what its block has around it, such as the sum; `front…`,
-   * `between` or `behind` for what lies outside of the blocks.
+   * `between…` or `behind` for what lies outside of the blocks.
    */
   readonly key: string;
   readonly inSublayer: boolean;
@@ -48,7 +48,7 @@ export function placeNodes(
           ? (fronts.get(node) ?? 'front.side')
           : stage === last
             ? 'behind'
-            : 'between';
+            : `between.${stage / 2}`;
     return [node, { key, inSublayer: false }];
   });
   return new Map(found);
@@ -60,9 +60,7 @@ function branchNodes(
   live: ReadonlySet<GraphNode>,
   branch: ResidualBranch,
 ): Set<GraphNode> {
-  const behind = new Set(
-    branch.terms.flatMap((term) => [...index.between(term, branch.end)]),
-  );
+  const behind = new Set(branch.terms.flatMap((term) => [...index.between(term, branch.end)]));
   const own = new Set<GraphNode>();
   const gone = [...nodesGone(index, live, branch)].sort((a, b) => a.order - b.order);
   for (const node of gone) {
