@@ -1,7 +1,8 @@
-import { Graph, layout } from '@dagrejs/dagre';
 import type { Diagram, DiagramEdge, DiagramNode, DiagramPoint } from './diagram';
 import { isGroup, timesOf } from './flow-document';
 import type { Flow, FlowItem } from './flow-document';
+import { rankLevel } from './rank-level';
+import type { RankedLevel, Size } from './rank-level';
 import { visibleFlow } from './visible-flow';
 import type { Level, LevelEdge, Visible, VisibleFlow } from './visible-flow';
 
@@ -13,14 +14,6 @@ const padding = 14;
 const titleHeight = 26;
 /** Room for the colours of what sublayers are worth. */
 const stripHeight = 8;
-/** Beyond this the exact ranks take seconds. */
-const manyNodes = 160;
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
 /** A frame laid out by itself. */
 interface Laid extends Size {
   readonly nodes: readonly DiagramNode[];
@@ -76,56 +69,133 @@ function layFrame(
     ),
   );
   const { edges, entries, exits } = flow.levels.get(frame) ?? noLevel;
-  const graph = new Graph({ multigraph: true });
-  graph.setGraph({
-    rankdir: 'TB',
-    nodesep: 22,
-    edgesep: 14,
-    ranksep: 18,
-    ranker: children.length > manyNodes ? 'tight-tree' : 'network-simplex',
-  });
-  for (const child of children) {
-    const size = inner.get(child) ?? boxSize(child);
-    graph.setNode(child.item.id, { width: size.width, height: size.height });
-  }
-  addPorts(graph, entries, exits);
   const labelled = new Set<string>();
-  const labels = edges.map((edge) => labelOf(edge, labelled, shapes));
-  edges.forEach(({ from, to }, i) => {
-    const label = labels[i];
-    const size =
-      label === undefined
-        ? {}
-        : { width: label.length * detailWidth + 6, height: 16, labelpos: 'r' };
-    graph.setEdge(endName(from, 'in'), endName(to, 'out'), { weight: 1, ...size }, String(i));
+  const texts = edges.map((edge) => labelOf(edge, labelled, shapes));
+  const ranked = rankLevel(
+    new Map(children.map((child) => [child.item.id, inner.get(child) ?? boxSize(child)])),
+    { entries: entries.map((name) => `in:${name}`), exits: exits.map((name) => `out:${name}`) },
+    edges.map(({ from, to }, i) => ({
+      from: endName(from, 'in'),
+      to: endName(to, 'out'),
+      text: textSize(texts[i]),
+    })),
+  );
+  const { at, width, height } = frameSize(frame, ranked, texts);
+  const corners = new Map(
+    children.map((child) => {
+      const {
+        x,
+        y,
+        width: boxWidth,
+        height: boxHeight,
+      } = ranked.boxes.get(child.item.id) ?? lost();
+      const middle = at({ x, y });
+      return [child, { x: middle.x - boxWidth / 2, y: middle.y - boxHeight / 2 }];
+    }),
+  );
+  const nodes = children.flatMap((child): DiagramNode[] => {
+    const corner = corners.get(child) ?? lost();
+    const laid = inner.get(child);
+    const own = nodeOf(child, corner, laid ?? boxSize(child), level, frame);
+    const moved = laid?.nodes.map((node) => ({ ...node, ...shifted(node, corner) })) ?? [];
+    return [own, ...moved];
   });
-  layout(graph);
-  return place(frame, children, inner, graph, { edges, entries, exits }, labels, level);
+  /** Where a line meets the border of a frame, to go on inside. */
+  const borderOf = (end: Visible, operation: string, side: 'entries' | 'exits') => {
+    const laid = inner.get(end);
+    const corner = corners.get(end);
+    if (laid === undefined || corner === undefined) {
+      return undefined;
+    }
+    const [only] = laid[side].values();
+    const x = laid[side].get(operation) ?? only ?? laid.width / 2;
+    return shifted({ x, y: side === 'entries' ? 0 : laid.height }, corner);
+  };
+  const own = edges.map(({ from, to, edge }, i): DiagramEdge => {
+    const line = ranked.lines[i] ?? lost();
+    const points = line.points.map(at);
+    const [first = lost(), last = lost()] = [points[0], points.at(-1)];
+    const begin =
+      typeof from === 'string' ? { x: first.x, y: 0 } : borderOf(from, edge.from, 'exits');
+    const end =
+      typeof to === 'string' ? { x: last.x, y: height } : borderOf(to, edge.from, 'entries');
+    // Between neighbours the way is clear.
+    const isDirect = points.length <= 3 && (begin ?? end) !== undefined;
+    const text = texts[i];
+    const middle = isDirect
+      ? { x: ((begin ?? first).x + (end ?? last).x) / 2 + 8, y: at(line.at).y }
+      : shifted(at(line.at), { x: 4 - (textSize(text)?.width ?? 0) / 2, y: 0 });
+    return {
+      points: [begin ?? first, ...(isDirect ? [] : points.slice(1, -1)), end ?? last],
+      shared: edge.shared === true,
+      arrow: typeof to !== 'string' && to.children === undefined,
+      ...(text === undefined ? {} : { shape: { text, at: middle } }),
+    };
+  });
+  const inside = children.flatMap((child) =>
+    (inner.get(child)?.edges ?? []).map((edge) => shiftedEdge(edge, corners.get(child) ?? lost())),
+  );
+  const places = (names: readonly string[], kind: 'in' | 'out'): Map<string, number> =>
+    new Map(names.map((name) => [name, at(ranked.boxes.get(`${kind}:${name}`) ?? lost()).x]));
+  return {
+    ...{ width, height, nodes, edges: [...inside, ...own] },
+    entries: places(entries, 'in'),
+    exits: places(exits, 'out'),
+  };
 }
 
 const noLevel: Level = { edges: [], entries: [], exits: [] };
 
-function endName(end: Visible | string, port: 'in' | 'out'): string {
-  return typeof end === 'string' ? `${port}:${end}` : end.item.id;
+/** The size of a frame with its title, and where points of its level lie in it. */
+function frameSize(
+  frame: Visible | undefined,
+  { boxes, lines }: RankedLevel,
+  texts: readonly (string | undefined)[],
+): Size & { at: (point: DiagramPoint) => DiagramPoint } {
+  const all = [...boxes.values()];
+  // The library leaves the lines that run beside all boxes out of its sizes.
+  const xs = [
+    ...lines.flatMap(({ points }) => points.map(({ x }) => x)),
+    ...all.flatMap(({ x, width }) => [x - width / 2, x + width / 2]),
+    ...lines.map(({ at }, i) =>
+      texts[i] === undefined ? at.x : at.x + (textSize(texts[i])?.width ?? 0) / 2,
+    ),
+  ];
+  const ys = all.flatMap(({ y, height }) => [y - height / 2, y + height / 2]);
+  const [left, top, bottom] = [least(xs), least(ys), -least(ys.map((y) => -y))];
+  const inner = -least(xs.map((x) => -x)) - left + 2 * padding;
+  const width = Math.max(inner, frame === undefined ? 0 : titleWidth(frame));
+  const above = frame === undefined ? padding : titleHeight + 6;
+  const [dx, dy] = [padding + (width - inner) / 2 - left, above - top];
+  return {
+    width,
+    height: bottom + dy + (frame === undefined ? padding : 8),
+    at: ({ x, y }) => ({ x: x + dx, y: y + dy }),
+  };
 }
 
-/** Values come in at the top and go out at the bottom, whatever the ranks of their readers. */
-function addPorts(graph: Graph, entries: readonly string[], exits: readonly string[]): void {
-  const port = { width: 8, height: 1 };
-  for (const [kind, names] of [
-    ['in', entries],
-    ['out', exits],
-  ] as const) {
-    if (names.length > 0) {
-      graph.setNode(`${kind} border`, { width: 1, height: 1 });
-    }
-    for (const name of names) {
-      graph.setNode(`${kind}:${name}`, { ...port });
-      const [from, to] = [`${kind} border`, `${kind}:${name}`];
-      const pair = kind === 'in' ? ([from, to] as const) : ([to, from] as const);
-      graph.setEdge(...pair, { weight: 100 }, 'border');
-    }
-  }
+function least(values: readonly number[]): number {
+  return values.reduce((low, value) => Math.min(low, value), Number.POSITIVE_INFINITY);
+}
+
+function textSize(text: string | undefined): Size | undefined {
+  return text === undefined ? undefined : { width: text.length * detailWidth + 6, height: 16 };
+}
+
+function shifted({ x, y }: DiagramPoint, by: DiagramPoint): DiagramPoint {
+  return { x: x + by.x, y: y + by.y };
+}
+
+function shiftedEdge({ points, shape, ...edge }: DiagramEdge, by: DiagramPoint): DiagramEdge {
+  return {
+    ...edge,
+    points: points.map((point) => shifted(point, by)),
+    ...(shape === undefined ? {} : { shape: { text: shape.text, at: shifted(shape.at, by) } }),
+  };
+}
+
+function endName(end: Visible | string, port: 'in' | 'out'): string {
+  return typeof end === 'string' ? `${port}:${end}` : end.item.id;
 }
 
 /** The sizes of a value, once for each source and only where they are not those of its input. */
@@ -162,129 +232,9 @@ function boxSize({ item, expanded }: Visible): Size {
   };
 }
 
-function place(
-  frame: Visible | undefined,
-  children: readonly Visible[],
-  inner: ReadonlyMap<Visible, Laid>,
-  graph: Graph,
-  { edges, entries, exits }: Level,
-  labels: readonly (string | undefined)[],
-  level: number,
-): Laid {
-  const isPort = (id: string): boolean => id === 'in border' || id === 'out border';
-  const boxes = graph.nodes().flatMap((id) => (isPort(id) ? [] : [graph.node(id)]));
-  const bends = graph
-    .edges()
-    .flatMap((edge) => (edge.name === 'border' ? [] : (graph.edge(edge).points ?? [])));
-  // The library leaves the lines that run beside all boxes out of its sizes.
-  const left = Math.min(
-    ...boxes.map(({ x = 0, width }) => x - width / 2),
-    ...bends.map(({ x }) => x),
-  );
-  const right = Math.max(
-    ...boxes.map(({ x = 0, width }) => x + width / 2),
-    ...bends.map(({ x }) => x),
-  );
-  const top = Math.min(...boxes.map(({ y = 0, height }) => y - height / 2));
-  const bottom = Math.max(...boxes.map(({ y = 0, height }) => y + height / 2));
-  const title = frame === undefined ? 0 : titleHeight;
-  const titleWidth = frame === undefined ? 0 : titleLength(frame) * labelWidth + 40;
-  const ownWidth = right - left + 2 * padding;
-  const width = Math.max(ownWidth, titleWidth);
-  const dx = padding + (width - ownWidth) / 2 - left;
-  const dy = title + (frame === undefined ? padding : 6) - top;
-  const height = bottom + dy + (frame === undefined ? padding : 8);
-  const at = ({ x = 0, y = 0 }: { x?: number; y?: number }): DiagramPoint => ({
-    x: x + dx,
-    y: y + dy,
-  });
-  const nodes: DiagramNode[] = [];
-  const drawn: DiagramEdge[] = [];
-  const corners = new Map<Visible, DiagramPoint>();
-  for (const child of children) {
-    const box = graph.node(child.item.id);
-    const middle = at(box);
-    const corner = { x: middle.x - box.width / 2, y: middle.y - box.height / 2 };
-    corners.set(child, corner);
-    nodes.push(nodeOf(child, corner, box, level, frame));
-    const laid = inner.get(child);
-    if (laid !== undefined) {
-      const moved = (point: DiagramPoint): DiagramPoint => ({
-        x: point.x + corner.x,
-        y: point.y + corner.y,
-      });
-      nodes.push(...laid.nodes.map((node) => ({ ...node, ...moved(node) })));
-      drawn.push(
-        ...laid.edges.map((edge) => ({
-          ...edge,
-          points: edge.points.map(moved),
-          ...(edge.shape === undefined
-            ? {}
-            : { shape: { text: edge.shape.text, at: moved(edge.shape.at) } }),
-        })),
-      );
-    }
-  }
-  edges.forEach(({ from, to, edge }, i) => {
-    const found = graph.edge(endName(from, 'in'), endName(to, 'out'), String(i));
-    const points = (found.points ?? []).map(at);
-    const first = typeof from === 'string' ? { x: points[0]?.x, y: 0 } : borderOf(from, 'exits');
-    const last =
-      typeof to === 'string' ? { x: points.at(-1)?.x, y: height } : borderOf(to, 'entries');
-    const text = labels[i];
-    // Between neighbours the way is clear, and only leads to where a frame goes on inside.
-    const isDirect = points.length <= 3 && text === undefined && (first ?? last) !== undefined;
-    drawn.push({
-      points: [
-        ...withX(first, points[0]),
-        ...(isDirect ? [] : points.slice(1, -1)),
-        ...withX(last, points.at(-1)),
-      ],
-      shared: edge.shared === true,
-      arrow: typeof to !== 'string' && to.children === undefined,
-      ...(text === undefined
-        ? {}
-        : {
-            shape: {
-              text,
-              at: at({ x: (found.x ?? 0) - (found.width ?? 0) / 2 + 4, y: found.y ?? 0 }),
-            },
-          }),
-    });
-
-    function borderOf(end: Visible, side: 'entries' | 'exits'): Partial<DiagramPoint> | undefined {
-      const laid = inner.get(end);
-      const corner = corners.get(end);
-      if (laid === undefined || corner === undefined) {
-        return undefined;
-      }
-      const [only] = laid[side].values();
-      const x = laid[side].get(edge.from) ?? only ?? laid.width / 2;
-      const y = side === 'entries' ? corner.y : corner.y + laid.height;
-      return { x: corner.x + x, y };
-    }
-  });
-  const places = (names: readonly string[], kind: 'in' | 'out'): Map<string, number> =>
-    new Map(names.map((name) => [name, at(graph.node(`${kind}:${name}`)).x]));
-  return {
-    ...{ width, height, nodes, edges: drawn },
-    entries: places(entries, 'in'),
-    exits: places(exits, 'out'),
-  };
-}
-
-/** The end of an edge at the border of a frame goes on inside at the same place. */
-function withX(
-  border: { x?: number | undefined; y?: number | undefined } | undefined,
-  point: DiagramPoint | undefined,
-): DiagramPoint[] {
-  const x = border?.x ?? point?.x;
-  const y = border?.y ?? point?.y;
-  return x === undefined || y === undefined ? [] : [{ x, y }];
-}
-
-function titleLength({ item, alike }: Visible): number {
-  return `${item.label} ${item.detail ?? ''} × ${alike.length}`.length + 4;
+function titleWidth({ item }: Visible): number {
+  const repeats = isGroup(item) ? String(timesOf(item)) : '';
+  return `${item.label}, × ${repeats} ${item.detail ?? ''}`.length * labelWidth + 40;
 }
 
 function nodeOf(
@@ -316,4 +266,8 @@ function rowsOf(item: FlowItem): string[] {
     return item.tensors.map((name) => `tensor:${name}`);
   }
   return item.row === undefined ? item.children.flatMap(rowsOf) : [item.row];
+}
+
+function lost(): never {
+  throw new RangeError('a box without a place');
 }

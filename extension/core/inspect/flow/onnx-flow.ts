@@ -309,10 +309,10 @@ function isIndex(dtype: string): boolean {
 }
 
 function kindOf({ op }: GraphNode, readsWeights: boolean): FlowKind {
-  if (/Attention$/.test(op)) {
+  if (op.endsWith('Attention')) {
     return 'attention';
   }
-  if (/Normalization$/.test(op)) {
+  if (op.endsWith('Normalization')) {
     return 'norm';
   }
   if (/^(?:Add|Sum|Mul|Concat)$/.test(op) && !readsWeights) {

@@ -62,33 +62,34 @@ export function visibleFlow({ items, edges }: Flow, open: ReadonlySet<string>): 
     } else {
       places.set(item.id, seen);
     }
-    if (parts?.kind === 'all') {
-      const listed = isGroup(item) && item.kind === 'run';
-      const count = groups[0]?.children.length ?? 0;
-      for (let i = 0; i < count; i++) {
-        const ones = groups.flatMap((group) => group.children[i] ?? []);
-        children.push(visit(ones, seen, listed));
-      }
-    } else if (parts?.kind === 'first') {
-      const repeats = Array.from({ length: parts.shown }, (_, i) =>
-        groups.flatMap((group) => group.children.filter((_, j) => j % parts.shown === i)),
-      );
-      const [only] = repeats.length === 1 ? repeats : [];
-      const inner = only?.filter(isGroup) ?? [];
-      if (only !== undefined && inner.length === only.length && inner[0]?.kind !== 'run') {
-        // The one part that is shown needs no frame of its own.
-        (inner[0]?.children ?? []).forEach((_, i) => {
-          const ones = inner.flatMap((group) => group.children[i] ?? []);
-          children.push(visit(ones, seen, false));
-        });
-      } else {
-        repeats.forEach((ones) => children.push(visit(ones, seen, false)));
-      }
+    if (parts !== undefined) {
+      const listed = parts.kind === 'all' && item.kind === 'run';
+      children.push(...drawnIn(groups, parts).map((ones) => visit(ones, seen, listed)));
     }
     return seen;
   };
   const roots = items.map((item) => visit([item], undefined, false));
   return { roots, levels: levelsOf(edges, places) };
+}
+
+/** The items at each place inside of groups that are alike. */
+function drawnIn(groups: readonly FlowGroup[], parts: Parts): FlowItem[][] {
+  const [first] = groups;
+  if (first === undefined || parts.kind === 'all') {
+    return (first?.children ?? []).map((_, i) =>
+      groups.flatMap(({ children }) => children[i] ?? []),
+    );
+  }
+  const { shown } = parts;
+  const repeats = first.children
+    .slice(0, shown)
+    .map((_, i) => groups.flatMap(({ children }) => children.filter((_, j) => j % shown === i)));
+  const [only = []] = repeats;
+  const inner = only.filter(isGroup);
+  // The one part that is shown needs no frame of its own.
+  return shown === 1 && inner.length === only.length && inner[0]?.kind !== 'run'
+    ? drawnIn(inner, { kind: 'all' })
+    : repeats;
 }
 
 type Parts = { readonly kind: 'all' } | { readonly kind: 'first'; readonly shown: number };
