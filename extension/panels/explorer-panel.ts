@@ -91,6 +91,9 @@ export class ExplorerPanel implements Disposable {
       case 'statistics':
         await this.session.measure(message.tensor);
         break;
+      case 'revealed':
+        this.session.hasRevealed();
+        break;
       case 'diagram':
         await this.session.draw(message.open);
         break;

@@ -54,6 +54,8 @@ export type ToExplorer =
   | { readonly type: 'model'; readonly path: string; readonly model: ModelDescription }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'statistics'; readonly tensor: string; readonly state: StatisticsState }
+  /** Choose a row of the table and show it. */
+  | { readonly type: 'reveal'; readonly row: string }
   | { readonly type: 'diagram'; readonly state: DiagramState }
   /** Without worth: the model has no profile. */
   | { readonly type: 'worth'; readonly worth?: Worth }
@@ -66,6 +68,8 @@ export type FromExplorer =
   /** Describe the model anew: its files may have changed. */
   | { readonly type: 'reload' }
   | { readonly type: 'statistics'; readonly tensor: string }
+  /** The row that was asked for is shown. */
+  | { readonly type: 'revealed' }
   /** Draw the data flow with these groups open. */
   | { readonly type: 'diagram'; readonly open: readonly string[] }
   | { readonly type: 'worth' }

@@ -32,6 +32,7 @@ export class ExplorerSession {
   #comparison: ComparisonState | undefined;
   #running: CancellationTokenSource | undefined;
   #drawing = 0;
+  #revealed: ToExplorer | undefined;
   readonly #alive = new CancellationTokenSource();
 
   public constructor(
@@ -68,7 +69,19 @@ export class ExplorerSession {
       ...(this.#opened === undefined ? [] : [this.#opened]),
       ...[...this.#statistics].map(([tensor, state]) => statisticsMessage(tensor, state)),
       ...(this.#comparison === undefined ? [] : [comparisonMessage(this.#comparison)]),
+      ...(this.#revealed === undefined ? [] : [this.#revealed]),
     ];
+  }
+
+  /** Chooses a row of the table, if need be once the webview is there. */
+  public reveal(row: string): void {
+    this.#revealed = { type: 'reveal', row };
+    this.#tell(this.#revealed);
+  }
+
+  /** The row is shown, and is not asked for again when the webview is made anew. */
+  public hasRevealed(): void {
+    this.#revealed = undefined;
   }
 
   /** Reads a tensor's numbers, once. */

@@ -113,6 +113,10 @@ export class ExplorerPanel {
       case 'statistics':
         this.setStatistics(message.tensor, message.state);
         break;
+      case 'reveal':
+        this.tree.reveal(message.row);
+        this.options.send({ type: 'revealed' });
+        break;
       case 'diagram':
         this.tree.receive(message.state);
         break;

@@ -88,6 +88,13 @@ export class StructureSection {
     this.table.choose(`tensor:${tensor}`);
   }
 
+  /** Shows a row of the table. */
+  public reveal(row: string): void {
+    this.setForm('table');
+    this.table.choose(row);
+    this.table.scrollTo(row);
+  }
+
   private setForm(form: View['form']): void {
     if (form === this.form) return;
     this.form = form;

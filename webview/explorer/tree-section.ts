@@ -111,6 +111,10 @@ export class TreeSection {
     this.select(id);
   }
 
+  public scrollTo(id: string): void {
+    this.grid.scrollTo(id);
+  }
+
   private select(id: string): void {
     this.selected = id;
     this.actions.setView({ selected: id });
