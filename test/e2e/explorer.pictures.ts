@@ -9,9 +9,10 @@ import { root } from '../../scripts/lib/repository.mjs';
 import type { THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
-// The pictures of docs/explorer.md: npm run package && node node_modules/vitest/vitest.mjs run --project pictures
+// The pictures of docs/explorer.md: npm run package && npm run pictures
 const fixtures = join(root, 'test', 'fixtures');
 const pictures = join(root, 'docs', 'pictures');
+const artifacts = join(root, 'test', 'artifacts');
 const themes: readonly (keyof typeof THEMES)[] = ['light', 'dark', 'highContrast'];
 
 describe('pictures of the explorer', () => {
@@ -46,7 +47,9 @@ describe('pictures of the explorer', () => {
       await session().setTheme(theme);
       await page.waitForTimeout(600);
       const editor = page.locator('.editor-group-container').first();
-      await editor.screenshot({ path: join(pictures, `${name}-${theme}.png`) });
+      // High contrast is looked at, not shown.
+      const folder = theme === 'highContrast' ? artifacts : pictures;
+      await editor.screenshot({ path: join(folder, `${name}-${theme}.png`) });
     }
   };
   const open = async (...path: readonly string[]): Promise<Frame> => {

@@ -108,9 +108,7 @@ describe('the model explorer', () => {
     await box('block.11').waitFor({ state: 'detached' });
     await frame.getByRole('button', { name: 'Table' }).click();
     // What was chosen in the picture is chosen in the table.
-    await row(frame, 'tensor:model.layers.1.self_attn.k_proj.weight')
-      .and(frame.locator('[aria-selected="true"]'))
-      .waitFor();
+    await row(frame, 'block.1.attention').and(frame.locator('[aria-selected="true"]')).waitFor();
     await frame.getByRole('button', { name: 'Collapse All' }).click();
   });
 
@@ -142,7 +140,8 @@ describe('the model explorer', () => {
     expect(lines).toHaveLength(111);
     // The numbers that were read before are in it.
     expect(lines[0]).toMatch(/,zeros,.*,mean,/);
-    await workbench.openFile('sample', 'model.safetensors');
+    // Rows of the explorer view still move, since a file was added.
+    await workbench.tab('model.safetensors').click();
   });
 
   it('compares with another model, weights on demand', async () => {

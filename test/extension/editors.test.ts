@@ -41,7 +41,7 @@ describe('editors', () => {
     const { blocks } = await espalier.models.summary(path);
     assert.match(
       titles[0] ?? '',
-      new RegExp(`^Espalier: ${blocks} blocks · ${blocks * 2} sublayers · [\\d.]+ M parameters$`),
+      new RegExp(`^Espalier: ${blocks} blocks · ${blocks * 2} sublayers · [\\d.]+ K parameters$`),
     );
     assert.deepEqual(titles.slice(1), ['Open explorer', 'Open heatmap', 'Profile']);
   });

@@ -65,6 +65,7 @@ export const strings = {
   flopsPerToken: 'FLOPs per token',
   kvPerToken: 'KV cache per token',
   adapter: 'Adapter',
+  adapterOf: (base: string) => `of ${base}`,
   remarks: (count: number) => (count === 1 ? '1 remark' : `${count} remarks`),
   source: (by: ModelDescription['understood']['by']) => sources[by],
   notRunnable: (reason: string) => `It cannot be run here: ${reason}`,

@@ -63,7 +63,12 @@ describe('flows that the architecture tells', () => {
       expect([...drawn].filter((name) => !known.has(name))).toEqual([]);
       const unused = new Set(model.warnings.join(' ').match(/[\w.]+/g) ?? []);
       const missing = [...known].filter((name) => !drawn.has(name) && !unused.has(name));
-      expect(missing.filter((name) => !/rope_freqs|inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias/.test(name))).toEqual([]);
+      expect(
+        missing.filter(
+          (name) =>
+            !/rope_freqs|inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias/.test(name),
+        ),
+      ).toEqual([]);
       expect(groupsOf(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : []))).toEqual(
         model.blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id)),
       );
