@@ -1,6 +1,6 @@
 import { compareModels } from '../core/inspect/compare-models';
 import { describeModel } from '../core/inspect/describe-model';
-import { Diagrams } from '../core/inspect/flow/diagrams';
+import type { Diagrams } from '../core/inspect/flow/diagrams';
 import { tensorStatistics } from '../core/inspect/tensor-statistics';
 import type { InspectorRequests } from '../protocol/worker';
 import { serve } from './serve';
@@ -8,7 +8,8 @@ import { serve } from './serve';
 /** A progress told more often than this is not seen. */
 const progressMilliseconds = 100;
 
-const diagrams = new Diagrams();
+/** Loaded when the first flow is drawn: opening a model does not wait for it. */
+let diagrams: Promise<Diagrams> | undefined;
 
 /**
  * A process of its own, so that looking at a model does not wait for the worker's job. It never loads
@@ -26,7 +27,10 @@ serve<InspectorRequests>({
       }
     });
   },
-  diagram: async ({ model, open }) => diagrams.draw(model, new Set(open)),
+  diagram: async ({ model, open }) => {
+    diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams());
+    return (await diagrams).draw(model, new Set(open));
+  },
   compare: async (request, context) =>
     compareModels(request, { ...context, emit: () => undefined }),
 });

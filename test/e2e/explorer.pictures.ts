@@ -92,4 +92,36 @@ describe('pictures of the explorer', () => {
     });
     await take(`comparison-${format}`);
   });
+
+  it('the view of models', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    await workbench.runCommand('View: Close All Editors');
+    // Only the view of models is open, so that there is room for it.
+    await page.getByRole('button', { name: /^Explorer Section/ }).click();
+    await page.getByRole('button', { name: 'Models Section' }).click();
+    const entry = (label: RegExp) =>
+      page
+        .locator('.customview-tree .monaco-list-row')
+        .filter({ has: page.locator('.label-name', { hasText: label }) })
+        .first();
+    const twisty = (label: RegExp) => entry(label).locator('.monaco-tl-twistie');
+    for (const name of [/^sample$/, /^Block 0$/, /^Attention$/]) {
+      await twisty(name).click();
+      await page.waitForTimeout(500);
+    }
+    await entry(/q_proj/).click();
+    await (
+      await workbench.webview('tr[data-id*="q_proj"][aria-selected="true"]')
+    )
+      .locator('tr[data-id*="q_proj"]')
+      .first()
+      .waitFor();
+    for (const theme of themes) {
+      await session().setTheme(theme);
+      await page.waitForTimeout(600);
+      const folder = theme === 'highContrast' ? artifacts : pictures;
+      await page.screenshot({ path: join(folder, `models-view-${theme}.png`) });
+    }
+  });
 });

@@ -7,7 +7,7 @@ import { visibleFlow } from './visible-flow';
 import type { Level, LevelEdge, Visible, VisibleFlow } from './visible-flow';
 
 /** Sizes in pixels; texts are drawn at 12 pixels, details at 11, in whatever font the editor has. */
-const labelWidth = 7.2;
+const labelWidth = 7.6;
 const detailWidth = 6.4;
 const leastWidth = 76;
 const padding = 14;
