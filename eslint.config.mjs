@@ -24,6 +24,7 @@ const CORE_IMPORTS = {
   symbolic: [...BELOW_SYSTEMS, 'data', 'training'],
   evaluate: [...BELOW_SYSTEMS, ...SYSTEMS],
   export: [...BELOW_SYSTEMS, ...SYSTEMS],
+  generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
 };
 const CORE_FOLDERS = Object.keys(CORE_IMPORTS);
 

@@ -45,6 +45,8 @@ export const strings = {
       : `${sequences} × ${length} tokens, ${source}`,
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     `${source}\n${tokens} tokens\nSHA-256 ${fingerprint}`,
+  calibrationChoice: (policy: string, windows: string, scores: string) =>
+    `chosen by EL2N (${policy}) among ${windows} windows, scored in ${scores}`,
   metric: 'Metric',
   search: 'Search',
   searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,

@@ -10,9 +10,11 @@ import { compare } from './commands/compare';
 import { demo } from './commands/demo';
 import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
+import { generateCommand } from './commands/generate';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
+import { scoreTextCommand } from './commands/score-text';
 import { tensors } from './commands/tensors';
 import { Terminal } from './terminal';
 
@@ -23,6 +25,8 @@ const commands: readonly Command[] = [
   profile,
   prune,
   evaluate,
+  generateCommand,
+  scoreTextCommand,
   devices,
   demo,
 ];

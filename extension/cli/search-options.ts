@@ -8,11 +8,14 @@ import {
 } from '../core/prune/options';
 import type { Budget, SearchSettings } from '../core/prune/options';
 import type { CalibrationRequest } from '../core/data/calibration';
+import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import { UsageError } from './command';
 import type { Arguments, OptionTypes } from './command';
 
 export const searchOptionTypes: OptionTypes = {
   calibration: { type: 'string' },
+  'calibration-scores': { type: 'string' },
+  'calibration-policy': { type: 'string' },
   sequences: { type: 'string' },
   length: { type: 'string' },
   metric: { type: 'string' },
@@ -31,6 +34,7 @@ export const searchOptionTypes: OptionTypes = {
 
 export const searchUsage = [
   '[--calibration FILE] [--sequences 10] [--length 256]',
+  `[--calibration-scores FILE [--calibration-policy ${textPolicies.join('|')}]]`,
   `[--metric ${metricNames.join('|')}]`,
   `[--search ${searchModes.join('|')}] [--level ${levels.join('|')}]`,
   '[--remove N | --ratio R | --parameters R | --all] [--exclude X] [--protect ID,…]',
@@ -79,9 +83,21 @@ export function readCalibration(
   maxPositions = Number.POSITIVE_INFINITY,
 ): CalibrationRequest {
   const file = args.text('calibration');
+  const scores = args.text('calibration-scores');
+  const length = args.number('length');
+  if (scores !== undefined && length !== undefined) {
+    throw new UsageError(
+      '--length is that of the scored windows where --calibration-scores is given.',
+    );
+  }
+  if (scores === undefined && args.text('calibration-policy') !== undefined) {
+    throw new UsageError('--calibration-policy chooses by scores: give --calibration-scores too.');
+  }
+  const policy = args.choice('calibration-policy', textPolicies, defaultTextPolicy);
   return {
     ...(file === undefined ? {} : { file }),
+    ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
     sequences: args.number('sequences') ?? defaultCalibration.sequences,
-    length: args.number('length') ?? Math.min(defaultCalibration.length, maxPositions),
+    length: length ?? Math.min(defaultCalibration.length, maxPositions),
   };
 }

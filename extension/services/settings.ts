@@ -9,6 +9,7 @@ import {
   metricNames,
   searchModes,
 } from '../core/prune/options';
+import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
@@ -34,7 +35,13 @@ export class Settings {
       sequences: this.#wholeNumber('calibration.sequences', defaultCalibration.sequences),
       length: this.#wholeNumber('calibration.length', defaultCalibration.length),
     };
-    return file === '' ? request : { ...request, file: absolutePath(file) };
+    const scores = this.#text('calibration.scores', '');
+    const policy = this.#choice('calibration.policy', textPolicies, defaultTextPolicy);
+    return {
+      ...request,
+      ...(file === '' ? {} : { file: absolutePath(file) }),
+      ...(scores === '' ? {} : { scores: { file: absolutePath(scores), policy } }),
+    };
   }
 
   /** What a new search looks for; `protect` are the sublayers locked in the heatmap. */

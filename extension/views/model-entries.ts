@@ -9,6 +9,7 @@ import type {
   StoredTensor,
   SublayerDescription,
 } from '../core/inspect/model-description';
+import { parseNumbered } from '../core/inspect/tensor-names';
 import { commandIds } from '../services/command-ids';
 import type { ModelRow } from '../services/model-row';
 import { sublayerName } from '../services/sublayer-name';
@@ -94,9 +95,15 @@ function sublayerEntry(sublayer: SublayerDescription, resourceUri: Uri): ModelEn
 }
 
 function tensorEntry({ name, dtype, shape, bytes }: StoredTensor, resourceUri: Uri): ModelEntry {
+  // Within a block, what follows its number tells which tensor it is.
+  const label = parseNumbered(name)?.rest ?? name;
   return {
     ...{ kind: 'tensor', resourceUri, row: `tensor:${name}`, name },
-    ...texts(name, [dtype, shape.join(' × '), formatBytes(bytes)].filter(Boolean).join(' · ')),
+    ...texts(
+      label,
+      [dtype, shape.join(' × '), formatBytes(bytes)].filter(Boolean).join(' · '),
+      name,
+    ),
     children: () => [],
   };
 }

@@ -44,7 +44,8 @@ describe('the view of models', () => {
     const block = labelled(top, 'Block 1');
     const attention = labelled(await below(block), 'Attention');
     assert.equal(attention.name, 'block.1.attention');
-    const tensor = labelled(await below(attention), 'model.layers.1.self_attn.k_proj.weight');
+    const tensor = labelled(await below(attention), 'self_attn.k_proj.weight');
+    assert.equal(tensor.name, 'model.layers.1.self_attn.k_proj.weight');
     assert.equal(tensor.description, 'F32 · 24 × 48 · 4.50 KiB');
     const item = await espalier.modelsView.getTreeItem(tensor);
     assert.equal(item.contextValue, 'tensor');

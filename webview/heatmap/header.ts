@@ -69,6 +69,7 @@ function factsOf({ model, profile, profileFile }: Frame['state']): Fact[] {
   }
   if (profile === undefined) return facts;
   const { calibration, search, settings } = profile;
+  const { choice } = calibration;
   const source =
     calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);
   facts.push(
@@ -79,11 +80,22 @@ function factsOf({ model, profile, profileFile }: Frame['state']): Fact[] {
         formatCount(calibration.length),
         source,
       ),
-      title: strings.calibrationTitle(
-        calibration.source,
-        formatCount(calibration.tokens),
-        calibration.fingerprint,
-      ),
+      title: [
+        strings.calibrationTitle(
+          calibration.source,
+          formatCount(calibration.tokens),
+          calibration.fingerprint,
+        ),
+        ...(choice === undefined
+          ? []
+          : [
+              strings.calibrationChoice(
+                choice.policy,
+                formatCount(choice.windows),
+                fileName(choice.scores),
+              ),
+            ]),
+      ].join('\n'),
     },
     { name: strings.metric, value: settings.metric, title: profile.metricDefinition },
   );

@@ -1,34 +1,55 @@
 import { join } from 'node:path';
 import { formatPercent } from '../../core/format';
-import { evaluateModels } from '../../core/evaluate/evaluate-models';
+import { evaluateModels, judgeModels } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
-import type { Command } from '../command';
+import type { TaskResult } from '../../core/evaluate/task-accuracy';
+import { UsageError } from '../command';
+import type { Arguments, Command, CommandContext } from '../command';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { printTable } from '../table';
 
 export const evaluate: Command = {
   name: 'evaluate',
-  usage: `MODEL [--against MODEL2] --text FILE [--length 256] ${runUsage} [--json]`,
-  summary: 'Measure perplexity and speed on held-out text.',
+  usage: `MODEL [--against MODEL2] (--text FILE [--length 256] [--stride N] | --task FILE.jsonl)\n    ${runUsage} [--json]`,
+  summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
   options: {
     ...runOptionTypes,
     against: { type: 'string' },
     text: { type: 'string' },
     length: { type: 'string' },
+    stride: { type: 'string' },
+    task: { type: 'string' },
     json: { type: 'boolean' },
   },
-  run: async (args, { terminal, job, samples }) => {
+  run: async (args, context) => {
+    const { terminal, job, samples } = context;
     const model = args.model();
     const against = args.text('against');
+    const models = {
+      model,
+      removed: [],
+      ...(against === undefined ? {} : { against }),
+      ...readRunOptions(args),
+    };
     const length = args.number('length');
+    const stride = args.number('stride');
+    const task = args.text('task');
+    if (task !== undefined) {
+      if (args.text('text') !== undefined || length !== undefined || stride !== undefined) {
+        throw new UsageError(
+          '--text, --length and --stride are for perplexity; --task goes without.',
+        );
+      }
+      const result = await judgeModels({ ...models, task }, job);
+      printTask(args, context, result);
+      return;
+    }
     const result = await evaluateModels(
       {
-        model,
-        removed: [],
+        ...models,
         text: args.text('text') ?? join(samples, 'held-out.txt'),
-        ...(against === undefined ? {} : { against }),
         ...(length === undefined ? {} : { length }),
-        ...readRunOptions(args),
+        ...(stride === undefined ? {} : { stride }),
       },
       job,
     );
@@ -50,6 +71,36 @@ export const evaluate: Command = {
     }
   },
 };
+
+function printTask(
+  args: Arguments,
+  { terminal }: CommandContext,
+  result: TaskResult & { readonly against?: TaskResult },
+): void {
+  if (args.flag('json')) {
+    terminal.print(JSON.stringify(result, undefined, 2));
+    return;
+  }
+  const percent = (share: number | undefined, error: number | undefined): string =>
+    share === undefined || error === undefined
+      ? '–'
+      : `${(100 * share).toFixed(1)} ± ${(100 * error).toFixed(1)} %`;
+  const row = (name: string, judged: TaskResult): string[] => [
+    name,
+    percent(judged.acc, judged.accError),
+    percent(judged.accNorm, judged.accNormError),
+    judged.perplexity?.toFixed(2) ?? '–',
+  ];
+  terminal.print(`${result.task}: ${result.kind}, ${result.examples} examples`);
+  printTable(
+    terminal,
+    ['model', 'acc', 'acc_norm', 'perplexity of a word'],
+    [
+      row(args.model(), result),
+      ...(result.against === undefined ? [] : [row(args.text('against') ?? '', result.against)]),
+    ],
+  );
+}
 
 function columns({ perplexity, tokens, tokensPerSecond }: Evaluation): string[] {
   return [perplexity.toFixed(2), String(tokens), tokensPerSecond.toFixed(0)];

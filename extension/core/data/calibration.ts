@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { LayeredModel } from '../models/layered-model';
+import { divideIds } from '../runtime/windows';
 import { UserError } from '../user-error';
 import { maxTextBytes, readTextPart } from './text-file';
 import type { TextPart } from './text-file';
+import { chooseByScore, readTextScores } from './text-scores';
+import type { TextPolicy } from './text-scores';
+import { readTokens } from './text-tokens';
 import { loadTokenizer } from './tokenizer';
 import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
@@ -13,8 +17,17 @@ export interface CalibrationRequest {
   readonly file?: string;
   /** Number of sequences. */
   readonly sequences: number;
-  /** Tokens per sequence. */
+  /** Tokens per sequence; that of the scores where there are some. */
   readonly length: number;
+  /** Chooses the sequences by what `score-text` found; the text is then the one it scored. */
+  readonly scores?: ScoredChoice;
+}
+
+/** How sequences are chosen. */
+export interface ScoredChoice {
+  /** A `*.textscores.json`. */
+  readonly file: string;
+  readonly policy: TextPolicy;
 }
 
 /** The calibration tokens a profile was made with. */
@@ -29,6 +42,14 @@ export interface CalibrationSummary {
    * first: numpy's `sha256(ids.astype('<i4').tobytes())`.
    */
   readonly fingerprint: string;
+  /** How the sequences were chosen, where they are not the first of the text. */
+  readonly choice?: {
+    readonly scores: string;
+    readonly score: string;
+    readonly policy: TextPolicy;
+    /** Windows there were to choose from. */
+    readonly windows: number;
+  };
 }
 
 /** Token ids to calibrate with, [sequences][length]. */
@@ -48,14 +69,19 @@ const bytesPerToken = 6;
 
 /**
  * Takes the first sequences × length contiguous tokens of a text, as FinerCut does. Of a long file
- * only as much is read and tokenized as that needs.
+ * only as much is read and tokenized as that needs. Where there are scores, takes the windows of the
+ * scored text that they choose.
  * @throws UserError when the request does not fit the text or the model.
  */
 export async function loadCalibration(
   request: CalibrationRequest,
   model: Pick<LayeredModel, 'summary'>,
   bundledText: string,
+  seed = 0,
 ): Promise<Calibration> {
+  if (request.scores !== undefined) {
+    return loadScored(request, request.scores, model, bundledText, seed);
+  }
   const { sequences, length } = request;
   checkSizes(request, model);
   const file = request.file ?? bundledText;
@@ -65,16 +91,79 @@ export async function loadCalibration(
     throw tooShort(file, request, ids.length);
   }
   checkVocabulary(ids, model, tokenizer.file);
+  return calibrationOf(
+    Array.from({ length: sequences }, (_, i) => ids.slice(i * length, (i + 1) * length)),
+    length,
+    request.file ?? 'bundled',
+  );
+}
+
+async function loadScored(
+  request: CalibrationRequest,
+  { file, policy }: ScoredChoice,
+  model: Pick<LayeredModel, 'summary'>,
+  bundledText: string,
+  seed: number,
+): Promise<Calibration> {
+  const { text, score, scores } = await readTextScores(file);
+  const source = request.file ?? text.source;
+  const { length } = text;
+  checkSizes({ sequences: request.sequences, length }, model);
+  const windows = await readTextWindows(
+    { file: source === 'bundled' ? bundledText : source, length, most: scores.length },
+    model,
+  );
+  if (fingerprint(windows) !== text.fingerprint) {
+    throw new UserError(`The scores are of other tokens than ${model.summary.name} reads here.`, {
+      file,
+      field: 'text.fingerprint',
+      remedy: `The text ${source} or the tokenizer is another one: score the text again.`,
+    });
+  }
+  const chosen = new Set(chooseByScore(scores, request.sequences, policy, seed));
+  const calibration = calibrationOf(
+    windows.filter((_, i) => chosen.has(i)),
+    length,
+    source,
+  );
+  const choice = { scores: file, score, policy, windows: windows.length };
+  return { ...calibration, summary: { ...calibration.summary, choice } };
+}
+
+function calibrationOf(
+  sequences: readonly Int32Array[],
+  length: number,
+  source: string,
+): Calibration {
   return {
-    sequences: Array.from({ length: sequences }, (_, i) => ids.slice(i * length, (i + 1) * length)),
+    sequences,
     summary: {
-      source: request.file ?? 'bundled',
-      sequences,
+      source,
+      sequences: sequences.length,
       length,
-      tokens: ids.length,
-      fingerprint: fingerprint(ids),
+      tokens: sequences.length * length,
+      fingerprint: fingerprint(sequences),
     },
   };
+}
+
+/**
+ * The windows of `length` tokens that a text divides into, at most `most` of them; what remains
+ * behind the last whole one is left out.
+ * @throws UserError when there is none, or the text does not fit the model.
+ */
+export async function readTextWindows(
+  request: { readonly file: string; readonly length: number; readonly most: number | undefined },
+  model: Pick<LayeredModel, 'summary'>,
+): Promise<Int32Array[]> {
+  const { file, length, most } = request;
+  checkSizes({ sequences: most ?? 1, length }, model);
+  const ids = await readTokens(file, model);
+  const windows = divideIds(ids, length).filter((window) => window.length === length);
+  if (windows.length === 0) {
+    throw tooShort(file, { sequences: 1, length }, ids.length);
+  }
+  return windows.slice(0, most);
 }
 
 function checkSizes(
@@ -131,8 +220,13 @@ function tooShort(file: string, { sequences, length }: CalibrationRequest, has: 
   );
 }
 
-function fingerprint(ids: Int32Array): string {
-  const bytes = Buffer.alloc(ids.length * 4);
-  ids.forEach((id, i) => bytes.writeInt32LE(id, i * 4));
-  return createHash('sha256').update(bytes).digest('hex');
+/** SHA-256 (hex) of the ids of all sequences, as in a summary. */
+export function fingerprint(sequences: readonly Int32Array[]): string {
+  const hash = createHash('sha256');
+  for (const ids of sequences) {
+    const bytes = Buffer.alloc(ids.length * 4);
+    ids.forEach((id, i) => bytes.writeInt32LE(id, i * 4));
+    hash.update(bytes);
+  }
+  return hash.digest('hex');
 }

@@ -4,6 +4,7 @@ import type { GgufScalar, GgufValue } from '../checkpoints/gguf-values';
 import { UserError } from '../user-error';
 import { preTokenizerKinds, preTokenizerOf } from './gguf-pre-tokenizers';
 import { mergesByScore } from './merges-by-score';
+import type { TokenizerSettings } from './tokenizer-settings';
 
 /** Token types (`enum llama_token_type`). */
 const unknownType = 2;
@@ -31,6 +32,26 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
   }
   throw source.fault('model', `Tokenizers of kind ${JSON.stringify(kind)} are not known.`);
 }
+
+/** What the file says of its tokenizer besides the division of texts. */
+export async function readGgufTokenizerSettings(path: string): Promise<TokenizerSettings> {
+  const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
+  const { tokens } = await source.vocabulary();
+  const template = source.scalar('chat_template');
+  const special = ['bos', 'eos', 'unknown', 'padding'].flatMap((name) => {
+    const id = source.scalar(`${name}_token_id`);
+    const token = typeof id === 'number' ? tokens[id] : undefined;
+    return token === undefined ? [] : [[`${shortNames[name] ?? name}_token`, token] as const];
+  });
+  return {
+    config: {},
+    chatTemplate: typeof template === 'string' ? template : undefined,
+    specialTokens: Object.fromEntries(special),
+  };
+}
+
+/** Names in a chat template that differ from those in the file. */
+const shortNames: Readonly<Record<string, string>> = { unknown: 'unk', padding: 'pad' };
 
 async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const kind = source.scalar('pre') ?? 'default';
@@ -75,7 +96,15 @@ async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unkn
         : { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, replace] },
     pre_tokenizer: null,
     post_processor: postProcessor(source, vocabulary, true),
-    decoder: null,
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        { type: 'Strip', content: ' ', start: 1, stop: 0 },
+      ],
+    },
     model: {
       type: 'BPE',
       vocab: ids(vocabulary),

@@ -5,7 +5,9 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
-import { readGgufTokenizer } from './gguf-tokenizer';
+import { readGgufTokenizer, readGgufTokenizerSettings } from './gguf-tokenizer';
+import { readTokenizerSettings } from './tokenizer-settings';
+import type { TokenizerSettings } from './tokenizer-settings';
 
 const fileName = 'tokenizer.json';
 /** Files of tokenizers in other forms, which transformers can turn into tokenizer.json. */
@@ -17,6 +19,18 @@ export interface Tokenizer {
   readonly file: string;
   /** Token ids of `text`, with the special tokens that the tokenizer adds by default. */
   encode(text: string): Int32Array;
+  /** The same without special tokens. */
+  encodePlain(text: string): Int32Array;
+  /** The text of token ids. Special tokens are left out unless asked for. */
+  decode(ids: readonly number[], withSpecial?: boolean): string;
+  /** What stands in front of a text that begins nowhere: the token of a text's beginning, or else of its end. */
+  readonly prefixToken: number | undefined;
+  /** The token of a text's end. */
+  readonly endToken: number | undefined;
+  /** The chat template (Jinja), where the model has one. */
+  readonly chatTemplate: string | undefined;
+  /** Names and texts of special tokens, as `bos_token`, for templates. */
+  readonly specialTokens: Readonly<Record<string, string>>;
 }
 
 /**
@@ -26,7 +40,7 @@ export interface Tokenizer {
  */
 export async function loadTokenizer(model: string): Promise<Tokenizer> {
   if (isGguf(model)) {
-    return build(model, await readGgufTokenizer(model), {});
+    return build(model, await readGgufTokenizer(model), await readGgufTokenizerSettings(model));
   }
   const beside = isOnnx(model) ? dirname(model) : model;
   const above = dirname(beside);
@@ -34,31 +48,46 @@ export async function loadTokenizer(model: string): Promise<Tokenizer> {
   const modelFolder = isAbove ? above : beside;
   const file = join(modelFolder, fileName);
   const definition = await readDefinition(modelFolder, file);
-  const settings = await readSettings(join(modelFolder, 'tokenizer_config.json'));
-  return build(file, definition, settings);
+  return build(file, definition, await readTokenizerSettings(modelFolder));
 }
 
 function hasTokenizer(folder: string): boolean {
   return existsSync(join(folder, fileName));
 }
 
-function build(file: string, definition: object, settings: object): Tokenizer {
+function build(file: string, definition: object, settings: TokenizerSettings): Tokenizer {
   let tokenizer: HuggingFaceTokenizer;
   try {
-    tokenizer = new HuggingFaceTokenizer(definition, settings);
+    tokenizer = new HuggingFaceTokenizer(definition, settings.config);
   } catch (error) {
     throw damaged(file, `The tokenizer cannot be built: ${messageOf(error)}.`);
   }
+  const { chatTemplate, specialTokens } = settings;
+  const idOf = (token: string): number | undefined => tokenizer.token_to_id(token);
+  const { bos_token: beginning, eos_token: end } = specialTokens;
+  const prefix = beginning ?? end;
   return {
     file,
-    encode: (text) => Int32Array.from(encode(tokenizer, text, file)),
+    encode: (text) => encode(tokenizer, text, true, file),
+    encodePlain: (text) => encode(tokenizer, text, false, file),
+    decode: (ids, withSpecial = false) =>
+      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: !withSpecial }),
+    prefixToken: prefix === undefined ? undefined : idOf(prefix),
+    endToken: end === undefined ? undefined : idOf(end),
+    chatTemplate,
+    specialTokens,
   };
 }
 
-function encode(tokenizer: HuggingFaceTokenizer, text: string, file: string): readonly number[] {
+function encode(
+  tokenizer: HuggingFaceTokenizer,
+  text: string,
+  withSpecial: boolean,
+  file: string,
+): Int32Array {
   let encoding: { readonly ids: readonly number[]; readonly tokens: readonly string[] };
   try {
-    encoding = tokenizer.encode(text);
+    encoding = tokenizer.encode(text, { add_special_tokens: withSpecial });
   } catch (error) {
     throw damaged(file, `The tokenizer fails on the text: ${messageOf(error)}.`);
   }
@@ -69,7 +98,7 @@ function encode(tokenizer: HuggingFaceTokenizer, text: string, file: string): re
       `The tokenizer has no id for the token ${JSON.stringify(encoding.tokens[unknown])}.`,
     );
   }
-  return encoding.ids;
+  return Int32Array.from(encoding.ids);
 }
 
 async function readDefinition(modelFolder: string, file: string): Promise<object> {
@@ -103,11 +132,6 @@ async function readDefinition(modelFolder: string, file: string): Promise<object
     ...definition,
     added_tokens: definition['added_tokens'] ?? [],
   };
-}
-
-/** tokenizer_config.json; not every model has one. */
-async function readSettings(file: string): Promise<object> {
-  return parse((await readIfPresent(file)) ?? '{}', file);
 }
 
 async function readIfPresent(file: string): Promise<string | undefined> {

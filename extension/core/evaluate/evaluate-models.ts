@@ -1,4 +1,5 @@
 import { readTokens } from '../data/text-tokens';
+import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { openModel } from '../models/open-model';
@@ -6,23 +7,38 @@ import { resolveIds } from '../prune/candidates';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
-import type { Evaluation, EvaluationResult } from './evaluation';
+import type { EvaluationResult } from './evaluation';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
+import { evaluateTask } from './task-accuracy';
+import type { TaskResult } from './task-accuracy';
+import { readTask } from './task-file';
 
-/** What to evaluate, on what. */
-export interface EvaluationRequest {
+/** Which models to evaluate, and where. */
+export interface ModelsRequest {
   /** Path of a model folder or one of its files. */
   readonly model: string;
   /** Ids of sublayers of `model` to skip, or of blocks to skip whole. */
   readonly removed: readonly string[];
-  /** A second model, evaluated whole on the same text; may be `model` itself. */
+  /** A second model, evaluated whole on the same; may be `model` itself. */
   readonly against?: string;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** What to evaluate, on what. */
+export interface EvaluationRequest extends ModelsRequest {
   /** Held-out text: a .txt, .md or .jsonl file. */
   readonly text: string;
   /** Tokens per window. */
   readonly length?: number;
-  readonly device: DeviceChoice;
-  readonly memoryBytes: number;
+  /** Tokens that each window predicts anew; windows do not overlap when absent. */
+  readonly stride?: number;
+}
+
+/** What to judge by a task. */
+export interface TaskRequest extends ModelsRequest {
+  /** A JSONL file of examples. */
+  readonly task: string;
 }
 
 /** Perplexity and throughput of one model, or of two on the same windows of text. */
@@ -30,41 +46,77 @@ export async function evaluateModels(
   request: EvaluationRequest,
   context: JobContext,
 ): Promise<EvaluationResult> {
+  const known = new Map<LayeredModel, Int32Array>();
+  return runModels(request, context, {
+    prepare: async (models) => {
+      for (const model of models) {
+        known.set(model, await readTokens(request.text, model));
+      }
+      const [first, second] = [...known];
+      if (first !== undefined && second !== undefined && !equal(first[1], second[1])) {
+        context.warn(
+          `${first[0].summary.name} and ${second[0].summary.name} divide the text into different tokens, so that their perplexities cannot be compared.`,
+        );
+      }
+      const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
+      return Math.min(request.length ?? defaultWindowLength, ...positions);
+    },
+    run: async (executor, removed, length) => {
+      const { stride } = request;
+      const ids = known.get(executor.model) ?? new Int32Array();
+      const options = { length, removed, ...(stride === undefined ? {} : { stride }) };
+      return evaluatePerplexity(executor, ids, options, context);
+    },
+  });
+}
+
+/** What one model, or two, score on a task. */
+export async function judgeModels(
+  request: TaskRequest,
+  context: JobContext,
+): Promise<TaskResult & { readonly against?: TaskResult }> {
+  return runModels(request, context, {
+    prepare: async () => readTask(request.task),
+    run: async (executor, removed, task) => {
+      const tokenizer = await loadTokenizer(executor.model.summary.path);
+      return evaluateTask(executor, tokenizer, task, removed, context);
+    },
+  });
+}
+
+interface Work<Prepared, Result> {
+  readonly prepare: (models: readonly LayeredModel[]) => Promise<Prepared>;
+  readonly run: (
+    executor: LayeredExecutor,
+    removed: ReadonlySet<number>,
+    prepared: Prepared,
+  ) => Promise<Result>;
+}
+
+/** Opens the models, prepares what they share, and runs one after the other. */
+async function runModels<Prepared, Result extends object>(
+  request: ModelsRequest,
+  context: JobContext,
+  { prepare, run }: Work<Prepared, Result>,
+): Promise<Result & { readonly against?: Result }> {
   const model = await openModel(request.model);
   const other = request.against === undefined ? undefined : await openModel(request.against);
   const skipped = resolveIds(model.summary, request.removed, { field: 'removed' });
   const removed = new Set(skipped.map((sublayer) => model.summary.sublayers.indexOf(sublayer)));
-  const ids = await readTokens(request.text, model);
-  const otherIds = other && (await readTokens(request.text, other));
-  if (other !== undefined && otherIds !== undefined && !equal(ids, otherIds)) {
-    context.warn(
-      `${model.summary.name} and ${other.summary.name} divide the text into different tokens, so that their perplexities cannot be compared.`,
-    );
-  }
+  const prepared = await prepare(other === undefined ? [model] : [model, other]);
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
-  const length = Math.min(
-    request.length ?? defaultWindowLength,
-    model.summary.maxPositions ?? Number.POSITIVE_INFINITY,
-    other?.summary.maxPositions ?? Number.POSITIVE_INFINITY,
-  );
-  const evaluate = async (
-    evaluated: LayeredModel,
-    tokens: Int32Array,
-    gone: ReadonlySet<number>,
-  ): Promise<Evaluation> => {
+  const evaluate = async (evaluated: LayeredModel, gone: ReadonlySet<number>): Promise<Result> => {
     const executor = new LayeredExecutor(evaluated, device, request.memoryBytes);
     try {
-      return await evaluatePerplexity(executor, tokens, { length, removed: gone }, context);
+      return await run(executor, gone, prepared);
     } finally {
       await executor.dispose();
     }
   };
-  const result = await evaluate(model, ids, removed);
-  return other === undefined || otherIds === undefined
-    ? result
-    : { ...result, against: await evaluate(other, otherIds, new Set()) };
+  const result = await evaluate(model, removed);
+  return other === undefined ? result : { ...result, against: await evaluate(other, new Set()) };
 }
 
 function equal(a: Int32Array, b: Int32Array): boolean {

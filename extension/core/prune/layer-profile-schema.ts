@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { textPolicies } from '../data/text-scores';
 import { parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
 import { sublayerKinds } from '../models/model-summary';
@@ -80,6 +81,14 @@ const profileSchema = v.object({
     length: count,
     tokens: count,
     fingerprint: v.string(),
+    choice: v.optional(
+      v.object({
+        scores: v.string(),
+        score: v.string(),
+        policy: v.picklist(textPolicies),
+        windows: count,
+      }),
+    ),
   }),
   metric: v.picklist(metricNames),
   metricDefinition: v.string(),

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/negative-log-likelihood';
+import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { defaultSettings, metricNames } from './options';

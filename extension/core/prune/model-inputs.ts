@@ -32,7 +32,7 @@ export async function loadModelInputs(
   const { file, sequences, length } = request;
   const isRandom = file === randomInputs;
   if (idsPort(model.inputs) !== undefined && !isRandom && !(await holdsExamples(file))) {
-    const calibration = await loadCalibration(request, model, bundledText);
+    const calibration = await loadCalibration(request, model, bundledText, seed);
     return { inputs: calibration.sequences, summary: calibration.summary, warnings: [] };
   }
   const { examples, summary, warnings } = await loadExamples(

@@ -1,4 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { RunnableGraph } from '../models/layered-model';
+import type { DeviceName } from './device';
+import { createSession } from './session';
 import { floatsOf, int64Tensor, tensorOf } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
@@ -29,6 +32,11 @@ export class CausalOnnxModel {
         extra: { session: { disable_prepacking: '1' } },
       }),
     );
+  }
+
+  /** Runs a graph that is not in a file, its weights in the model's own files. */
+  public static async build(graph: RunnableGraph, device: DeviceName): Promise<CausalOnnxModel> {
+    return new CausalOnnxModel(await createSession(graph, { device, prepack: true, spin: true }));
   }
 
   /** A cache without any position, for `batch` rows. */

@@ -117,6 +117,20 @@ export function floatTensor(numbers: Float32Array, shape: readonly number[]): Te
   return new Tensor('float32', numbers, shape);
 }
 
+/** A float64 tensor over numbers that it does not copy. */
+export function doubleTensor(numbers: Float64Array, shape: readonly number[]): Tensor {
+  return new Tensor('float64', numbers, shape);
+}
+
+/** The numbers of a float64 output. */
+export function doublesOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float64Array {
+  const { data, type } = tensorOf(outputs, name);
+  if (data instanceof Float64Array) {
+    return data;
+  }
+  throw new Error(`a ${type} tensor holds no float64 numbers`);
+}
+
 /** Whole numbers as an int64 tensor. */
 export function int64Tensor(values: Iterable<number>, shape: readonly number[]): Tensor {
   return new Tensor('int64', BigInt64Array.from([...values], BigInt), shape);

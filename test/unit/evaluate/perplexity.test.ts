@@ -9,7 +9,8 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { negativeLogLikelihood } from '../../../extension/core/runtime/negative-log-likelihood';
+import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
+import { sumOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readFloats, readJson } from '../fixtures';
 import type { GoldenArray } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -124,6 +125,35 @@ describe('perplexity', () => {
     expect(single.tokens).toBe(38);
   });
 
+  it('with a stride predicts every token once, with more text in front', async () => {
+    const { inputIds } = readJson<Golden>('llama-gqa-untied', 'golden.json');
+    const ids = inputIds.flat().slice(0, 41);
+    const [length, stride] = [16, 6];
+    const expected = await withExecutor(fixture('llama-gqa-untied'), async (executor) => {
+      let sum = 0;
+      for (let token = 1; token < ids.length; token++) {
+        // The first window that reaches the token.
+        const start = Math.max(0, Math.ceil((token + 1 - length) / stride)) * stride;
+        const context = ids.slice(start, token + 1);
+        let state = await executor.embed(Int32Array.from(context));
+        for (const index of executor.model.summary.sublayers.keys()) {
+          [state = state] = await executor.run(index, [state]);
+        }
+        const logits = await executor.logits(state);
+        const vocabulary = logits.length / context.length;
+        sum += loss(logits.slice(-2 * vocabulary), context.slice(-2));
+      }
+      return Math.exp(sum / (ids.length - 1));
+    });
+    const options = { length, stride };
+    const result = await evaluate(fixture('llama-gqa-untied'), ids, options);
+    expect(result.tokens).toBe(40);
+    expect(Math.abs(result.perplexity / expected - 1)).toBeLessThan(1e-5);
+    await expect(
+      evaluate(fixture('llama-gqa-untied'), ids, { length, stride: 16 }),
+    ).rejects.toMatchObject({ subject: { field: 'stride' } });
+  });
+
   it('does not depend on batches, streaming or the model having fewer positions', async () => {
     const { inputIds } = readJson<Golden>('llama-gqa-untied', 'golden.json');
     const ids = Array.from({ length: 20 }, () => inputIds.flat()).flat();
@@ -140,10 +170,16 @@ describe('perplexity', () => {
     const ids = Int32Array.from(inputIds[0] ?? []);
     await withExecutor(fixture('llama-gqa-untied'), async (executor) => {
       const state = await executor.embed(ids);
-      const whole = await negativeLogLikelihood(executor, ids, state);
+      const whole = await sumOverTokens(executor, ids.subarray(1), state, negativeLogLikelihood);
       for (const rows of [1, 5, 23]) {
         const perRun = rows * (executor.model.summary.vocabularySize ?? 0);
-        const sliced = await negativeLogLikelihood(executor, ids, state, perRun);
+        const sliced = await sumOverTokens(
+          executor,
+          ids.subarray(1),
+          state,
+          negativeLogLikelihood,
+          perRun,
+        );
         expect(Math.abs(sliced / whole - 1)).toBeLessThan(1e-6);
       }
     });

@@ -180,7 +180,7 @@ describe('folding', () => {
     group: { id: `block.${index}`, kind: 'block' as const, label: '', children: [] },
   });
   const fold = (pattern: string) =>
-    foldBlocks([...pattern].map((signature, index) => block(index, signature))).map(text);
+    foldBlocks(pattern.split('').map((signature, index) => block(index, signature))).map(text);
   const text = (item: { id: string; children?: readonly object[]; shown?: number }): string =>
     item.shown === undefined
       ? item.id.replace('block.', '')

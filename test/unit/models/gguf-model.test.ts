@@ -179,6 +179,13 @@ describe('a model in a GGUF file', () => {
 });
 
 describe('the tokenizer in a GGUF file', () => {
+  it.each(['llama.gguf', 'tokenizer-smollm.gguf'])('turns ids into text (%s)', async (name) => {
+    const tokenizer = await loadTokenizer(ggufFixture(name));
+    const text = 'the pear tree, tied early';
+    expect(tokenizer.decode([...tokenizer.encodePlain(text)])).toBe(text);
+    expect(tokenizer.prefixToken).toBeGreaterThanOrEqual(0);
+  });
+
   it('gives the ids that transformers gives', async () => {
     const tokenizer = await loadTokenizer(ggufFixture('llama.gguf'));
     const { samples } = readJson<{ samples: { text: string; ids: number[] }[] }>(

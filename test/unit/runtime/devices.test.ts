@@ -8,7 +8,8 @@ import { probeDevice } from '../../../extension/core/runtime/device-probe';
 import { runDeviceTrial } from '../../../extension/core/runtime/device-trial';
 import { DeviceFinder } from '../../../extension/core/runtime/devices';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { negativeLogLikelihood } from '../../../extension/core/runtime/negative-log-likelihood';
+import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
+import { sumOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { buildProbe } from './probe-script';
@@ -143,7 +144,7 @@ async function compute(
     for (const index of executor.model.summary.sublayers.keys()) {
       [state = state] = await executor.run(index, [state]);
     }
-    const loss = await negativeLogLikelihood(executor, ids, state);
+    const loss = await sumOverTokens(executor, ids.subarray(1), state, negativeLogLikelihood);
     return { logits: await executor.logits(state), loss };
   } finally {
     await executor.dispose();

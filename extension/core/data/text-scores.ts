@@ -1,0 +1,75 @@
+import { readFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import { parseDocument } from '../jobs/parse-document';
+import { UserError } from '../user-error';
+import { choose, seededRandom } from './random';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const textScoresSchema = v.object({
+  format: v.literal('espalier.textscores'),
+  version: v.literal(1),
+  model: v.object({ name: v.string(), path: v.string(), fingerprint: v.string() }),
+  text: v.object({
+    /** The file's path, or `bundled`. */
+    source: v.string(),
+    /** Tokens per window. */
+    length: v.pipe(count, v.minValue(2)),
+    /** SHA-256 of the windows' token ids, as that of calibration tokens. */
+    fingerprint: v.string(),
+  }),
+  score: v.literal('el2n'),
+  /** The score in words. */
+  definition: v.string(),
+  /** One score for each window of the text, in the text's order. */
+  scores: v.pipe(v.array(v.pipe(v.number(), v.finite())), v.minLength(1)),
+  seconds: v.number(),
+  created: v.string(),
+  versions: v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
+});
+
+/** The document `NAME.textscores.json`: how hard each window of a text is for a language model. */
+export type TextScores = v.InferOutput<typeof textScoresSchema>;
+
+/** Which windows are taken: the hardest, those around the median, the easiest, or any. */
+export const textPolicies = ['max', 'window', 'min', 'random'] as const;
+export type TextPolicy = (typeof textPolicies)[number];
+export const defaultTextPolicy: TextPolicy = 'max';
+
+/** @throws UserError naming the file and the field. */
+export async function readTextScores(file: string): Promise<TextScores> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new UserError(`The scores cannot be read: ${(error as Error).message}.`, {
+      file,
+      remedy: 'Make them with `espalier score-text`.',
+    });
+  });
+  return parseDocument(textScoresSchema, text, file, 'scores of a text');
+}
+
+/**
+ * Indexes of `wanted` scores, ascending. Equal scores are taken in their order.
+ * @throws UserError when there are fewer.
+ */
+export function chooseByScore(
+  scores: readonly number[],
+  wanted: number,
+  policy: TextPolicy,
+  seed: number,
+): number[] {
+  if (wanted > scores.length) {
+    throw new UserError(`${wanted} sequences are asked for, but ${scores.length} were scored.`, {
+      field: 'sequences',
+      remedy: 'Choose fewer sequences, or score a longer text.',
+    });
+  }
+  if (policy === 'random') {
+    return choose(wanted, scores.length, seededRandom(seed));
+  }
+  const hardestFirst = scores
+    .map((_, i) => i)
+    .sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
+  const spare = scores.length - wanted;
+  const start = { max: 0, window: Math.floor(spare / 2), min: spare }[policy];
+  return hardestFirst.slice(start, start + wanted).sort((a, b) => a - b);
+}

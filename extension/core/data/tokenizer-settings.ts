@@ -1,0 +1,87 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readSmallText } from '../checkpoints/regular-file';
+import { UserError } from '../user-error';
+
+/** What a tokenizer's side files say besides the division of texts. */
+export interface TokenizerSettings {
+  /** tokenizer_config.json as it stands. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** The chat template (Jinja), where the model has one. */
+  readonly chatTemplate: string | undefined;
+  /** Texts of special tokens by name, such as `bos_token`. */
+  readonly specialTokens: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads the side files of a folder's tokenizer.
+ * @throws UserError naming the file that is damaged.
+ */
+export async function readTokenizerSettings(folder: string): Promise<TokenizerSettings> {
+  const config = await readObject(join(folder, 'tokenizer_config.json'));
+  const map = await readObject(join(folder, 'special_tokens_map.json'));
+  return {
+    config,
+    chatTemplate: await readChatTemplate(folder, config),
+    specialTokens: { ...specialTokensOf(map), ...specialTokensOf(config) },
+  };
+}
+
+/** A file of its own goes before the one in tokenizer_config.json, as in transformers. */
+async function readChatTemplate(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+): Promise<string | undefined> {
+  const file = join(folder, 'chat_template.jinja');
+  if (existsSync(file)) {
+    return readSmallText(file);
+  }
+  const json = await readObject(join(folder, 'chat_template.json'));
+  return templateOf(json['chat_template']) ?? templateOf(config['chat_template']);
+}
+
+/** A template, or that named `default` of several. */
+function templateOf(value: unknown): string | undefined {
+  if (typeof value === 'string') {
+    return value;
+  }
+  const named = Array.isArray(value) ? (value as unknown[]).filter(isRecord) : [];
+  const template = named.find(({ name }) => name === 'default')?.['template'];
+  return typeof template === 'string' ? template : undefined;
+}
+
+/** Tokens are texts, or objects with their text in `content`. */
+function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<string, string> {
+  const tokens: Record<string, string> = {};
+  for (const [name, value] of Object.entries(config)) {
+    const text = isRecord(value) ? value['content'] : value;
+    if (name.endsWith('_token') && typeof text === 'string') {
+      tokens[name] = text;
+    }
+  }
+  return tokens;
+}
+
+async function readObject(file: string): Promise<Record<string, unknown>> {
+  if (!existsSync(file)) {
+    return {};
+  }
+  const damaged = (problem: string): UserError =>
+    new UserError(problem, { file, remedy: "Download the model's tokenizer again." });
+  let json: unknown;
+  try {
+    json = JSON.parse(await readSmallText(file));
+  } catch (error) {
+    throw error instanceof UserError
+      ? error
+      : damaged(`The file is not JSON: ${(error as Error).message}.`);
+  }
+  if (!isRecord(json)) {
+    throw damaged('The file is not a JSON object.');
+  }
+  return json;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

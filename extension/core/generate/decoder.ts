@@ -1,0 +1,103 @@
+import { buildOnnxGraph } from '../export/onnx-writer';
+import { layOutRemoval } from '../export/removal';
+import type { LayeredModel } from '../models/layered-model';
+import { CausalOnnxModel } from '../runtime/causal-onnx-model';
+import type { CausalCache } from '../runtime/causal-onnx-model';
+import type { DeviceName } from '../runtime/device';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { requireNextTokens } from '../runtime/next-token';
+
+/** Reads a text token by token. */
+export interface Decoder {
+  /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
+  read(ids: Int32Array): Promise<Float32Array>;
+  dispose(): Promise<void>;
+}
+
+/** Where a model is run for generation. */
+export interface DecoderOptions {
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  /** Ids of sublayers that are skipped. */
+  readonly removed: readonly string[];
+}
+
+/** A decoder with a key/value cache, or, of a graph that is a model already, one that reads all anew. */
+export async function openDecoder(model: LayeredModel, options: DecoderOptions): Promise<Decoder> {
+  requireNextTokens(model);
+  model.requireRunnable();
+  const { emitter } = model;
+  if (emitter === undefined) {
+    return new RereadingDecoder(new LayeredExecutor(model, options.device, options.memoryBytes), [
+      ...options.removed,
+    ]);
+  }
+  const graph = buildOnnxGraph(model, emitter, layOutRemoval(model.summary, options.removed));
+  return new CachedDecoder(
+    await CausalOnnxModel.build(graph, options.device),
+    emitter.vocabularySize,
+  );
+}
+
+class CachedDecoder implements Decoder {
+  private cache: CausalCache;
+  private past = 0;
+
+  public constructor(
+    private readonly model: CausalOnnxModel,
+    private readonly vocabularySize: number,
+  ) {
+    this.cache = model.emptyCache(1);
+  }
+
+  public async read(ids: Int32Array): Promise<Float32Array> {
+    const end = this.past + ids.length;
+    const { logits, cache } = await this.model.run(
+      {
+        inputIds: [[...ids]],
+        attentionMask: [new Array<number>(end).fill(1)],
+        positionIds: [Array.from(ids, (_, i) => this.past + i)],
+      },
+      this.cache,
+    );
+    this.cache = cache;
+    this.past = end;
+    return logits.slice(-this.vocabularySize);
+  }
+
+  public async dispose(): Promise<void> {
+    await this.model.dispose();
+  }
+}
+
+/** For a graph of someone else's, whose cache may be of any form. */
+class RereadingDecoder implements Decoder {
+  private ids = new Int32Array();
+  private readonly removed: ReadonlySet<number>;
+
+  public constructor(
+    private readonly executor: LayeredExecutor,
+    removed: readonly string[],
+  ) {
+    const { sublayers } = executor.model.summary;
+    this.removed = new Set(
+      sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : [])),
+    );
+  }
+
+  public async read(ids: Int32Array): Promise<Float32Array> {
+    this.ids = Int32Array.of(...this.ids, ...ids);
+    let state = await this.executor.embed(this.ids);
+    for (const index of this.executor.model.summary.sublayers.keys()) {
+      [state = state] = this.removed.has(index)
+        ? await this.executor.skip(index, [state])
+        : await this.executor.run(index, [state]);
+    }
+    const logits = await this.executor.logits(state);
+    return logits.slice(-logits.length / this.ids.length);
+  }
+
+  public async dispose(): Promise<void> {
+    await this.executor.dispose();
+  }
+}

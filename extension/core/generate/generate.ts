@@ -1,0 +1,162 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { isGguf, isOnnx } from '../checkpoints/model-folder';
+import { readSmallText } from '../checkpoints/regular-file';
+import { renderChat } from '../data/chat-template';
+import { seededRandom } from '../data/random';
+import { loadTokenizer } from '../data/tokenizer';
+import type { Tokenizer } from '../data/tokenizer';
+import { checkVocabulary } from '../data/vocabulary';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import { openModel } from '../models/open-model';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { UserError } from '../user-error';
+import { openDecoder } from './decoder';
+import { checkSampling, sampleToken } from './sampling';
+import type { Sampling } from './sampling';
+
+/** What to write on, and how. */
+export interface GenerationRequest {
+  readonly model: string;
+  /** Ids of sublayers to skip. */
+  readonly removed: readonly string[];
+  readonly prompt: string;
+  /** Puts the prompt into the model's chat template. */
+  readonly chat: boolean;
+  /** Most tokens to generate. */
+  readonly tokens: number;
+  readonly sampling: Sampling;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+export interface Generation {
+  readonly model: string;
+  /** What was generated, without the prompt. */
+  readonly text: string;
+  readonly tokens: number;
+  readonly promptTokens: number;
+  /** `end`: the model ended its text; `length`: as many tokens as asked for, or as it can read. */
+  readonly stopped: 'end' | 'length';
+  /** Generated tokens per second, the prompt not counted; null where there is but one. */
+  readonly tokensPerSecond: number | null;
+}
+
+/** Text as it grows. */
+export interface GenerationEvent {
+  readonly text: string;
+}
+
+/**
+ * Continues a prompt, greedily or by sampling with a seed.
+ * @throws UserError when prompt and model do not fit.
+ */
+export async function generate(
+  request: GenerationRequest,
+  context: JobContext<GenerationEvent>,
+): Promise<Generation> {
+  checkSampling(request.sampling);
+  const model = await openModel(request.model);
+  const { name, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
+  const tokenizer = await loadTokenizer(model.summary.path);
+  const prompt = encodePrompt(tokenizer, request);
+  checkVocabulary(prompt, model, tokenizer.file);
+  const room = Math.min(request.tokens, maxPositions - prompt.length);
+  if (room < 1) {
+    throw new UserError(`The prompt's ${prompt.length} tokens leave ${name} no room to go on.`, {
+      field: 'prompt',
+      remedy: `Shorten it: the model reads ${maxPositions} tokens.`,
+    });
+  }
+  const ends = await endTokens(model.summary.path, tokenizer);
+  const random = seededRandom(request.sampling.seed);
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  const decoder = await openDecoder(model, { ...request, device });
+  try {
+    const generated: number[] = [];
+    let stopped: Generation['stopped'] = 'length';
+    let logits = await decoder.read(prompt);
+    const started = performance.now();
+    for (;;) {
+      await checkpoint(context.cancellation);
+      const next = sampleToken(logits, request.sampling, random);
+      if (ends.has(next)) {
+        stopped = 'end';
+        break;
+      }
+      generated.push(next);
+      context.emit({ text: tokenizer.decode(generated) });
+      context.progress({
+        stage: `Generating with ${name}`,
+        done: generated.length,
+        total: room,
+        unit: 'steps',
+      });
+      if (generated.length === room) {
+        break;
+      }
+      logits = await decoder.read(Int32Array.of(next));
+    }
+    const seconds = (performance.now() - started) / 1000;
+    return {
+      model: name,
+      text: tokenizer.decode(generated),
+      tokens: generated.length,
+      promptTokens: prompt.length,
+      stopped,
+      tokensPerSecond: generated.length > 1 ? (generated.length - 1) / seconds : null,
+    };
+  } finally {
+    await decoder.dispose();
+  }
+}
+
+/** A chat template writes its special tokens itself. */
+function encodePrompt(tokenizer: Tokenizer, { prompt, chat }: GenerationRequest): Int32Array {
+  const ids = chat
+    ? tokenizer.encodePlain(renderChat(tokenizer, prompt))
+    : tokenizer.encode(prompt);
+  if (ids.length > 0) {
+    return ids;
+  }
+  if (tokenizer.prefixToken === undefined) {
+    throw new UserError('The prompt is empty.', { field: 'prompt', remedy: 'Write a prompt.' });
+  }
+  return Int32Array.of(tokenizer.prefixToken);
+}
+
+/** `eos_token_id` of generation_config.json or config.json, and the tokenizer's token of a text's end. */
+async function endTokens(path: string, tokenizer: Tokenizer): Promise<ReadonlySet<number>> {
+  const ends = new Set(tokenizer.endToken === undefined ? [] : [tokenizer.endToken]);
+  if (isGguf(path)) {
+    return ends;
+  }
+  const folder = isOnnx(path) ? dirname(path) : path;
+  for (const name of ['config.json', 'generation_config.json']) {
+    const file = join(folder, name);
+    if (existsSync(file)) {
+      const { eos_token_id: ids } = parseConfig(await readSmallText(file), file);
+      for (const id of [ids].flat()) {
+        if (typeof id === 'number') {
+          ends.add(id);
+        }
+      }
+    }
+  }
+  return ends;
+}
+
+function parseConfig(text: string, file: string): { readonly eos_token_id?: unknown } {
+  try {
+    return (JSON.parse(text) ?? {}) as { eos_token_id?: unknown };
+  } catch (error) {
+    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy: 'Mend the file.',
+    });
+  }
+}

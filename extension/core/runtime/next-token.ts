@@ -1,0 +1,66 @@
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { LayeredModel } from '../models/layered-model';
+import { UserError } from '../user-error';
+import type { TokenTerm } from './token-sums';
+
+/**
+ * Emits −log softmax(logits)[target] of every position: float32 [batch, sequence], in nats.
+ * `logits` is [batch, sequence, vocabulary]; `targets` is int64 [batch or 1, sequence], where −1
+ * stands for an unknown token and gives 0.
+ */
+export function emitNegativeLogLikelihood(
+  graph: GraphBuilder,
+  logits: Value,
+  targets: Value,
+): Value {
+  return graph.within('negative-log-likelihood', () => {
+    // LogSoftmax subtracts the maximum first, so that large logits stay finite and exact.
+    const logProbabilities = graph.op('LogSoftmax', [logits], { axis: -1 });
+    const zero = graph.ints([0], []);
+    const known = graph.op('GreaterOrEqual', [targets, zero]);
+    const index = graph.op('Unsqueeze', [
+      graph.op('Where', [known, targets, zero]),
+      graph.ints([2]),
+    ]);
+    const rows = graph.op('Slice', [graph.op('Shape', [logits]), graph.ints([0]), graph.ints([2])]);
+    const size = graph.op('Concat', [rows, graph.ints([1])], { axis: 0 });
+    const chosen = graph.op(
+      'GatherElements',
+      [logProbabilities, graph.op('Expand', [index, size])],
+      {
+        axis: 2,
+      },
+    );
+    const loss = graph.op('Neg', [graph.op('Squeeze', [chosen, graph.ints([2])])]);
+    return graph.op('Where', [known, loss, graph.scalar(0)]);
+  });
+}
+
+/** @throws UserError for a model whose output predicts no next token. */
+export function requireNextTokens({
+  output,
+  summary,
+}: Pick<LayeredModel, 'output' | 'summary'>): void {
+  if (output.seesWhole === true) {
+    throw new UserError(
+      `Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
+      { file: summary.path, remedy: 'Profile it with another metric, such as js or norm.' },
+    );
+  }
+}
+
+/** −log p(next token | those before), in nats. */
+export const negativeLogLikelihood: TokenTerm = {
+  key: 'negative-log-likelihood',
+  emit: emitNegativeLogLikelihood,
+};
+
+/** 1 where the next token has the largest logit, the first of equal ones, else 0. */
+export const isBest: TokenTerm = {
+  key: 'is-best',
+  emit: (graph, logits, targets) => {
+    const best = graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });
+    return graph.op('Cast', [graph.op('Equal', [best, targets])], { to: DataType.FLOAT });
+  },
+};

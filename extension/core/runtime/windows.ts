@@ -1,0 +1,139 @@
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { LayeredExecutor } from './layered-executor';
+import { explainNonFinite } from './non-finite';
+import type { HiddenState } from './tensors';
+import { sumOverTokens } from './token-sums';
+import type { TokenTerm } from './token-sums';
+
+/** Tokens sent through a sublayer at once: enough to keep all cores busy, few enough to stop soon. */
+const tokensPerBatch = 2048;
+/** Hidden states of each window that live at once: what goes in, what comes out, and both joined. */
+const statesPerWindow = 4;
+/** Where a graph does not tell. */
+const usualHiddenSize = 4096;
+
+/** Token ids to run, and what is predicted of them. */
+export interface TextWindow {
+  readonly input: Int32Array;
+  /** The id behind each position, −1 where it does not count; may end before the input does. */
+  readonly targets: Int32Array;
+}
+
+/** What is summed over the tokens of each window. */
+export interface WindowWork {
+  readonly terms: readonly TokenTerm[];
+  /** Indexes of sublayers to skip. */
+  readonly removed?: ReadonlySet<number>;
+  /** What the user is told meanwhile. */
+  readonly stage: string;
+  /** Told the sums of some windows as soon as they are known. */
+  readonly onSums?: (sums: readonly WindowSums[]) => Promise<void>;
+}
+
+/** The sum of each term. */
+export type WindowSums = readonly number[];
+
+type Watcher = Pick<JobContext, 'cancellation' | 'progress'>;
+
+/** Windows of `length` ids that do not overlap, and a last one of what remains, if that is two at least. */
+export function divideIds(ids: Int32Array, length: number): Int32Array[] {
+  return Array.from({ length: Math.ceil(ids.length / length) }, (_, i) =>
+    ids.slice(i * length, (i + 1) * length),
+  ).filter((window) => window.length > 1);
+}
+
+/** All tokens of a sequence but the first, each predicted from those before. */
+export function wholeWindow(ids: Int32Array): TextWindow {
+  return { input: ids, targets: ids.subarray(1) };
+}
+
+/**
+ * Sums of terms over the predicted tokens of each window, in the windows' order, some windows of one
+ * length at a time.
+ * @throws UserError naming the weights at fault where a sum is not finite.
+ */
+export async function windowSums(
+  executor: LayeredExecutor,
+  windows: readonly TextWindow[],
+  { terms, removed = new Set(), stage, onSums }: WindowWork,
+  { cancellation, progress }: Watcher,
+): Promise<WindowSums[]> {
+  const all: WindowSums[] = [];
+  for (const batch of batchEqual(windows, windowsPerBatch(executor, windows))) {
+    const report = (share: number): void => {
+      progress({
+        stage,
+        done: all.length + Math.floor(share * batch.length),
+        total: windows.length,
+        unit: 'sequences',
+      });
+    };
+    const inputs = batch.map(({ input }) => input);
+    const states = await finalStates(executor, inputs, removed, { cancellation, report });
+    const found: WindowSums[] = [];
+    for (const [i, state] of states.entries()) {
+      const { input, targets } = batch[i] ?? wholeWindow(new Int32Array());
+      const sums: number[] = [];
+      for (const term of terms) {
+        await checkpoint(cancellation);
+        sums.push(await sumOverTokens(executor, targets, state, term));
+      }
+      if (!sums.every(Number.isFinite)) {
+        throw await explainNonFinite(executor, input, removed);
+      }
+      found.push(sums);
+    }
+    report(1);
+    all.push(...found);
+    await onSums?.(found);
+  }
+  return all;
+}
+
+function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
+  const length = windows.reduce((most, { input }) => Math.max(most, input.length), 1);
+  const { hiddenSize = usualHiddenSize } = executor.model.summary;
+  const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
+  const fitting = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
+  return Math.max(1, Math.floor(fitting));
+}
+
+/** Groups of at most `size` windows of one length. */
+function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][] {
+  const batches: TextWindow[][] = [];
+  for (const window of windows) {
+    const last = batches.at(-1);
+    if (
+      last === undefined ||
+      last.length === size ||
+      last[0]?.input.length !== window.input.length
+    ) {
+      batches.push([window]);
+    } else {
+      last.push(window);
+    }
+  }
+  return batches;
+}
+
+async function finalStates(
+  executor: LayeredExecutor,
+  batch: readonly Int32Array[],
+  removed: ReadonlySet<number>,
+  { cancellation, report }: Pick<Watcher, 'cancellation'> & { report: (share: number) => void },
+): Promise<HiddenState[]> {
+  const sublayers = executor.model.summary.sublayers.length;
+  let states: HiddenState[] = [];
+  for (const window of batch) {
+    states.push(await executor.embed(window));
+  }
+  for (let index = 0; index < sublayers; index++) {
+    await checkpoint(cancellation);
+    report(index / sublayers);
+    states = removed.has(index)
+      ? await executor.skip(index, states)
+      : await executor.run(index, states);
+  }
+  return states;
+}

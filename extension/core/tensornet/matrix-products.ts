@@ -1,0 +1,187 @@
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { emitWeight } from '../models/linear';
+import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import type { Value } from '../onnx/graph-builder';
+import type { DeviceName } from '../runtime/device';
+import { SessionPool } from '../runtime/session-pool';
+import { doublesOf, doubleTensor, floatTensor, floatsOf } from '../runtime/tensors';
+import type { Tensor } from '../runtime/tensors';
+import { UserError } from '../user-error';
+import type { SquareMatrix } from './small-matrix';
+
+/** Float32 vectors of one length, one after the other. */
+export interface Rows {
+  readonly count: number;
+  readonly length: number;
+  readonly numbers: Float32Array;
+}
+
+/** A matrix [rows, columns] in float32, from a file or from memory. */
+export type MatrixSource =
+  | { readonly kind: 'stored'; readonly tensor: LazyTensor }
+  | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
+
+/**
+ * The large products of matrix algorithms, run by ONNX Runtime; matrices in files are mapped from
+ * there. Vectors are rows, so that no matrix is transposed: A·y is yᵀ·Aᵀ, one Gemm.
+ */
+export class MatrixProducts {
+  private readonly large: SessionPool;
+  /** Gram matrices are float64, which not every device has. */
+  private readonly exact: SessionPool;
+
+  public constructor(device: DeviceName, memoryBytes: number) {
+    this.large = new SessionPool(device, memoryBytes);
+    this.exact = new SessionPool('cpu', memoryBytes);
+  }
+
+  /** A·y for each row y, `length` being A's columns. */
+  public async apply(matrix: MatrixSource, vectors: Rows): Promise<Rows> {
+    const { rows } = sizesOf(matrix);
+    return this.product(matrix, vectors, 'apply', rows);
+  }
+
+  /** Aᵀ·y for each row y, `length` being A's rows. */
+  public async applyTransposed(matrix: MatrixSource, vectors: Rows): Promise<Rows> {
+    const { columns } = sizesOf(matrix);
+    return this.product(matrix, vectors, 'applyTransposed', columns);
+  }
+
+  /** Inner products of all pairs of rows, [count, count] in float64. */
+  public async gram({ count, length, numbers }: Rows): Promise<SquareMatrix> {
+    const outputs = await this.run(
+      this.exact,
+      'gram',
+      (graph) => {
+        const rows = graph.input('rows', DataType.FLOAT, ['count', 'length']);
+        const exact = graph.op('Cast', [rows], { to: DataType.DOUBLE });
+        const gram = graph.op('Gemm', [exact, exact], { transB: 1 });
+        graph.output('gram', gram, DataType.DOUBLE, ['count', 'count']);
+      },
+      { rows: floatTensor(numbers, [count, length]) },
+    );
+    return { size: count, numbers: doublesOf(outputs, 'gram') };
+  }
+
+  /** Rows that are combinations of `rows`: C·rows with C [count', count] in float64. */
+  public async combine(combinations: Float64Array, rows: Rows): Promise<Rows> {
+    const { count, length, numbers } = rows;
+    const size = combinations.length / count;
+    const outputs = await this.run(
+      this.exact,
+      'combine',
+      (graph) => {
+        const factors = graph.input('factors', DataType.DOUBLE, ['size', 'count']);
+        const inputs = graph.input('rows', DataType.FLOAT, ['count', 'length']);
+        const exact = graph.op('Cast', [inputs], { to: DataType.DOUBLE });
+        const sums = graph.op('Cast', [graph.op('MatMul', [factors, exact])], {
+          to: DataType.FLOAT,
+        });
+        graph.output('combined', sums, DataType.FLOAT, ['size', 'length']);
+      },
+      {
+        factors: doubleTensor(combinations, [size, count]),
+        rows: floatTensor(numbers, [count, length]),
+      },
+    );
+    return { count: size, length, numbers: floatsOf(outputs, 'combined') };
+  }
+
+  /** Σ of all squares. @throws UserError where it is not finite. */
+  public async squaredNorm(matrix: MatrixSource): Promise<number> {
+    const outputs = await this.run(
+      this.exact,
+      `squares.${keyOf(matrix)}`,
+      (graph) => {
+        const exact = graph.op('Cast', [emitMatrix(graph, matrix)], { to: DataType.DOUBLE });
+        const sum = graph.op('ReduceSumSquare', [exact], { keepdims: 0 });
+        graph.output('sum', sum, DataType.DOUBLE, []);
+      },
+      feedOf(matrix),
+      bytesOf(matrix),
+    );
+    const [sum = Number.NaN] = doublesOf(outputs, 'sum');
+    if (!Number.isFinite(sum)) {
+      const stored = matrix.kind === 'stored' ? { file: matrix.tensor.file } : {};
+      throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be decomposed.', {
+        ...stored,
+        field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
+        remedy: 'Download the model again, or leave this layer as it is.',
+      });
+    }
+    return sum;
+  }
+
+  public async dispose(): Promise<void> {
+    await this.large.dispose();
+    await this.exact.dispose();
+  }
+
+  private async product(
+    matrix: MatrixSource,
+    { count, length, numbers }: Rows,
+    way: 'apply' | 'applyTransposed',
+    resultLength: number,
+  ): Promise<Rows> {
+    const outputs = await this.run(
+      this.large,
+      `${way}.${keyOf(matrix)}`,
+      (graph) => {
+        const vectors = graph.input('vectors', DataType.FLOAT, ['count', 'length']);
+        const inputs = [vectors, emitMatrix(graph, matrix)];
+        const product = graph.op('Gemm', inputs, { transB: way === 'apply' ? 1 : 0 });
+        graph.output('product', product, DataType.FLOAT, ['count', 'size']);
+      },
+      { vectors: floatTensor(numbers, [count, length]), ...feedOf(matrix) },
+      bytesOf(matrix),
+    );
+    return { count, length: resultLength, numbers: floatsOf(outputs, 'product') };
+  }
+
+  private async run(
+    pool: SessionPool,
+    key: string,
+    emit: (graph: GraphBuilder) => void,
+    feeds: Readonly<Record<string, Tensor>>,
+    bytes = 0,
+  ): Promise<Awaited<ReturnType<Parameters<Parameters<SessionPool['use']>[1]>[0]['run']>>> {
+    const build = (): GraphBuilder => {
+      const graph = new GraphBuilder(key);
+      emit(graph);
+      return graph;
+    };
+    return pool.use({ key, bytes, build }, async (session) => session.run(feeds));
+  }
+}
+
+export function sizesOf(matrix: MatrixSource): { readonly rows: number; readonly columns: number } {
+  if (matrix.kind === 'numbers') {
+    return { rows: matrix.rows.count, columns: matrix.rows.length };
+  }
+  const [rows = 1, columns = 1] = matrix.tensor.shape;
+  return { rows, columns };
+}
+
+/** Sessions are kept by it: graphs of matrices in memory take the matrix as an input. */
+function keyOf(matrix: MatrixSource): string {
+  return matrix.kind === 'numbers' ? 'input' : `${matrix.tensor.file}:${matrix.tensor.name}`;
+}
+
+function bytesOf(matrix: MatrixSource): number {
+  const { rows, columns } = sizesOf(matrix);
+  return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
+}
+
+function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {
+  return matrix.kind === 'stored'
+    ? emitWeight(graph, matrix.tensor)
+    : graph.input('matrix', DataType.FLOAT, ['rows', 'columns']);
+}
+
+function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
+  if (matrix.kind === 'stored') {
+    return {};
+  }
+  const { count, length, numbers } = matrix.rows;
+  return { matrix: floatTensor(numbers, [count, length]) };
+}

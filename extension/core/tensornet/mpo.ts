@@ -1,0 +1,217 @@
+import { UserError } from '../user-error';
+import type { MatrixProducts, Rows } from './matrix-products';
+import { randomizedSvd } from './randomized-svd';
+
+/** How a matrix [Π out, Π in] is laid out on sites. */
+export interface SiteSizes {
+  /** o₁ … o_N */
+  readonly out: readonly number[];
+  /** i₁ … i_N */
+  readonly in: readonly number[];
+}
+
+/** One site: [left bond, out, in, right bond], the last index running fastest. */
+export interface MpoCore {
+  readonly shape: readonly [number, number, number, number];
+  readonly numbers: Float32Array;
+}
+
+/** A matrix as a matrix product operator (CompactifAI, arXiv 2401.14109, § 2). */
+export interface Mpo {
+  readonly sites: SiteSizes;
+  readonly cores: readonly MpoCore[];
+  /** Squared Frobenius norm of what the truncations dropped, summed over the bonds: a bound of the error. */
+  readonly droppedSquares: number;
+}
+
+/** Divides a size into `count` factors as near to each other as can be: 11008 in three is 16 · 16 · 43. */
+export function factorize(size: number, count: number): number[] {
+  if (!Number.isSafeInteger(size) || size < 1 || !Number.isSafeInteger(count) || count < 1) {
+    throw new RangeError(`${size} cannot be divided into ${count} factors`);
+  }
+  const factors: number[] = [];
+  let rest = size;
+  for (let left = count; left > 1; left--) {
+    const factor = nearestDivisor(rest, rest ** (1 / left));
+    factors.push(factor);
+    rest /= factor;
+  }
+  return [...factors, rest].sort((a, b) => a - b);
+}
+
+/** The divisor whose ratio to `wanted` is nearest to 1; the smaller of two. */
+function nearestDivisor(size: number, wanted: number): number {
+  let best = 1;
+  for (let divisor = 1; divisor * divisor <= size; divisor++) {
+    if (size % divisor === 0) {
+      for (const candidate of [divisor, size / divisor]) {
+        if (distance(candidate, wanted) < distance(best, wanted)) {
+          best = candidate;
+        }
+      }
+    }
+  }
+  return best;
+}
+
+function distance(a: number, b: number): number {
+  return Math.abs(Math.log(a / b));
+}
+
+/** The largest bonds between the sites that can hold anything: min(Π_{≤k} o·i, Π_{>k} o·i), at most χ. */
+export function bondSizes({ out, in: inputs }: SiteSizes, bond: number): number[] {
+  const sizes = out.map((size, k) => size * (inputs[k] ?? 1));
+  return sizes.slice(0, -1).map((_, k) => {
+    const product = (part: readonly number[]): number => part.reduce((all, size) => all * size, 1);
+    return Math.min(bond, product(sizes.slice(0, k + 1)), product(sizes.slice(k + 1)));
+  });
+}
+
+/** Σ χ_{k−1}·o_k·i_k·χ_k. */
+export function countParameters(sites: SiteSizes, bond: number): number {
+  const bonds = [1, ...bondSizes(sites, bond), 1];
+  return sites.out.reduce(
+    (sum, size, k) => sum + (bonds[k] ?? 1) * size * (sites.in[k] ?? 1) * (bonds[k + 1] ?? 1),
+    0,
+  );
+}
+
+/** The largest bond whose parameters are at most `parameters`, or undefined where not even 1 fits. */
+export function bondFor(sites: SiteSizes, parameters: number): number | undefined {
+  const most = Math.max(1, ...bondSizes(sites, Number.POSITIVE_INFINITY));
+  let [low, high] = [0, most];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (countParameters(sites, middle) <= parameters) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low === 0 ? undefined : low;
+}
+
+/**
+ * Tensorizes a matrix [out, in] by truncated SVDs from the first site to the last; the isometries
+ * stay in the cores on the left, the singular values move on.
+ * @throws UserError where the sites do not fit the matrix, or it holds NaN or infinity.
+ */
+export async function tensorize(
+  products: MatrixProducts,
+  name: string,
+  matrix: Rows,
+  sites: SiteSizes,
+  bond: number,
+  seed = 0,
+): Promise<Mpo> {
+  checkSites(name, matrix, sites, bond);
+  const bonds = bondSizes(sites, bond);
+  const last = sites.out.length - 1;
+  const cores: MpoCore[] = [];
+  let droppedSquares = 0;
+  let rest = interleave(matrix.numbers, sites);
+  let left = 1;
+  for (let k = 0; k < last; k++) {
+    const [out = 1, input = 1] = [sites.out[k], sites.in[k]];
+    const count = left * out * input;
+    const rows = { count, length: rest.length / count, numbers: rest };
+    const source = { kind: 'numbers', name: `${name} at bond ${k + 1}`, rows } as const;
+    const rank = bonds[k] ?? 1;
+    const found = await randomizedSvd(products, source, { rank, seed });
+    cores.push({ shape: [left, out, input, rank], numbers: transpose(found.left) });
+    droppedSquares += found.error ** 2;
+    rest = found.right.numbers;
+    left = rank;
+  }
+  cores.push({ shape: [left, sites.out[last] ?? 1, sites.in[last] ?? 1, 1], numbers: rest });
+  return { sites, cores, droppedSquares };
+}
+
+function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bond: number): void {
+  const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+  const fits =
+    sites.out.length === sites.in.length &&
+    sites.out.length >= 2 &&
+    product(sites.out) === count &&
+    product(sites.in) === length;
+  if (!fits) {
+    throw new UserError(
+      `Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] do not make a matrix of ${count} × ${length}.`,
+      {
+        field: name,
+        remedy: 'Give two factors or more for each side, whose products are its sizes.',
+      },
+    );
+  }
+  if (!Number.isSafeInteger(bond) || bond < 1) {
+    throw new UserError(`A bond dimension must be a whole number from 1, not ${bond}.`, {
+      field: name,
+    });
+  }
+}
+
+/** Contracts the cores back to the matrix [out, in]. */
+export async function contract(products: MatrixProducts, { sites, cores }: Mpo): Promise<Rows> {
+  const [first, ...others] = cores;
+  let whole = first?.numbers ?? new Float32Array();
+  let bond = first?.shape[3] ?? 1;
+  for (const { shape, numbers } of others) {
+    const rows = { count: bond, length: numbers.length / bond, numbers };
+    const factors = Float64Array.from(whole);
+    whole = (await products.combine(factors, rows)).numbers;
+    bond = shape[3];
+  }
+  return {
+    count: sites.out.reduce((all, size) => all * size, 1),
+    length: sites.in.reduce((all, size) => all * size, 1),
+    numbers: deinterleave(whole, sites),
+  };
+}
+
+/** [o₁ … o_N, i₁ … i_N] → [o₁, i₁, o₂, i₂, …]. */
+function interleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
+  const places = interleavedPlaces(sites);
+  return Float32Array.from(places, (place) => numbers[place] ?? 0);
+}
+
+function deinterleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
+  const result = new Float32Array(numbers.length);
+  interleavedPlaces(sites).forEach((place, i) => {
+    result[place] = numbers[i] ?? 0;
+  });
+  return result;
+}
+
+/** Where each number of the interleaved form lies in the matrix. */
+function interleavedPlaces({ out, in: inputs }: SiteSizes): Uint32Array {
+  const columns = inputs.reduce((all, size) => all * size, 1);
+  let places = Uint32Array.of(0);
+  let [rowStep, columnStep] = [out.reduce((all, size) => all * size, 1) * columns, columns];
+  out.forEach((size, k) => {
+    const width = inputs[k] ?? 1;
+    rowStep /= size;
+    columnStep /= width;
+    const next = new Uint32Array(places.length * size * width);
+    let at = 0;
+    for (const place of places) {
+      for (let o = 0; o < size; o++) {
+        for (let i = 0; i < width; i++) {
+          next[at++] = place + o * rowStep + i * columnStep;
+        }
+      }
+    }
+    places = next;
+  });
+  return places;
+}
+
+/** Rows as columns: [length, count]. */
+function transpose({ count, length, numbers }: Rows): Float32Array {
+  const result = new Float32Array(numbers.length);
+  for (let row = 0; row < count; row++) {
+    for (let column = 0; column < length; column++) {
+      result[column * count + row] = numbers[row * length + column] ?? 0;
+    }
+  }
+  return result;
+}

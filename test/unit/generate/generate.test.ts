@@ -1,0 +1,165 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { renderChat } from '../../../extension/core/data/chat-template';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { openDecoder } from '../../../extension/core/generate/decoder';
+import { generate } from '../../../extension/core/generate/generate';
+import type { GenerationRequest } from '../../../extension/core/generate/generate';
+import { greedy, sampleToken } from '../../../extension/core/generate/sampling';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import { seededRandom } from '../../../extension/core/data/random';
+import { fixture, readFloats, readJson } from '../fixtures';
+import type { GoldenArray } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const root = join(import.meta.dirname, '..', '..', '..');
+const sample = join(root, 'samples', 'espalier-sample');
+const run = { removed: [], device: 'cpu', memoryBytes: 1 << 30 } as const;
+
+const request = (changes: Partial<GenerationRequest>): GenerationRequest => ({
+  ...run,
+  model: sample,
+  prompt: 'The president said that',
+  chat: false,
+  tokens: 12,
+  sampling: greedy,
+  ...changes,
+});
+
+describe('decoding', () => {
+  it("gives transformers' greedy tokens and logits, token by token from the cache", async () => {
+    const name = 'llama-gqa-untied';
+    const golden = readJson<{ inputIds: number[]; generated: number[]; stepLogits: GoldenArray }>(
+      name,
+      'golden-generate.json',
+    );
+    const expected = readFloats(name, golden.stepLogits);
+    const vocabulary = expected.length / golden.generated.length;
+    const decoder = await openDecoder(await openModel(fixture(name)), run);
+    try {
+      let logits = await decoder.read(Int32Array.from(golden.inputIds));
+      for (const [step, token] of golden.generated.entries()) {
+        expect(logits.length).toBe(vocabulary);
+        logits.forEach((logit, id) => {
+          expect(Math.abs(logit - (expected[step * vocabulary + id] ?? 0))).toBeLessThan(1e-4);
+        });
+        expect(sampleToken(logits, greedy, seededRandom(0))).toBe(token);
+        logits = await decoder.read(Int32Array.of(token));
+      }
+    } finally {
+      await decoder.dispose();
+    }
+  });
+});
+
+describe('generation', () => {
+  it('continues the prompt and tells the text as it grows', async () => {
+    const seen: string[] = [];
+    const result = await generate(request({}), {
+      ...unattended,
+      emit: ({ text }) => {
+        seen.push(text);
+      },
+    });
+    expect(result).toMatchObject({ model: 'espalier-sample', tokens: 12, stopped: 'length' });
+    expect(seen.length).toBe(12);
+    expect(seen.at(-1)).toBe(result.text);
+    expect(result.text).toMatch(/^ [a-z]/);
+  });
+
+  it('with skipped sublayers writes something else, and with a seed the same again', async () => {
+    const whole = await generate(request({}), unattended);
+    const pruned = await generate(request({ removed: ['block.1.attention'] }), unattended);
+    expect(pruned.text).not.toBe(whole.text);
+    const sampling = { temperature: 1, topK: 50, topP: 0.9, seed: 4 };
+    const first = await generate(request({ sampling }), unattended);
+    const second = await generate(request({ sampling }), unattended);
+    expect(second.text).toBe(first.text);
+    expect(first.text).not.toBe(whole.text);
+  });
+
+  it("stops where the model's text ends", async () => {
+    const model = join(folder, 'ending');
+    cpSync(sample, model, { recursive: true });
+    const { text } = await generate(request({ tokens: 3 }), unattended);
+    const tokenizer = await loadTokenizer(sample);
+    const [first = 0] = tokenizer.encodePlain(text);
+    writeFileSync(
+      join(model, 'generation_config.json'),
+      JSON.stringify({ eos_token_id: [7, first] }),
+    );
+    await expect(generate(request({ model }), unattended)).resolves.toMatchObject({
+      text: '',
+      tokens: 0,
+      stopped: 'end',
+      tokensPerSecond: null,
+    });
+  });
+
+  it('can be cancelled, and refuses what does not fit', async () => {
+    const cancelled = { ...unattended, cancellation: { isCancellationRequested: true } };
+    await expect(generate(request({}), cancelled)).rejects.toBeInstanceOf(CancelledError);
+    await expect(generate(request({ chat: true }), unattended)).rejects.toMatchObject({
+      subject: { field: 'chat_template' },
+    });
+    const long = 'word '.repeat(600);
+    await expect(generate(request({ prompt: long }), unattended)).rejects.toMatchObject({
+      subject: { field: 'prompt' },
+    });
+  });
+});
+
+describe('sampling', () => {
+  it('draws only from the likeliest, as often as their probabilities say', () => {
+    const logits = Float32Array.from([0, 2, 1, -1, 1.5]);
+    const random = seededRandom(3);
+    const counts = new Map<number, number>();
+    const draws = 4000;
+    for (let i = 0; i < draws; i++) {
+      const token = sampleToken(logits, { temperature: 0.5, topK: 3, seed: 0 }, random);
+      counts.set(token, (counts.get(token) ?? 0) + 1);
+    }
+    const weights = [1, 4, 2].map((id) => Math.exp((logits[id] ?? 0) / 0.5));
+    const total = weights.reduce((a, b) => a + b, 0);
+    expect([...counts.keys()].sort()).toEqual([1, 2, 4]);
+    expect((counts.get(1) ?? 0) / draws).toBeCloseTo((weights[0] ?? 0) / total, 1);
+    expect((counts.get(4) ?? 0) / draws).toBeCloseTo((weights[1] ?? 0) / total, 1);
+  });
+
+  it('with a small top-p or temperature takes the likeliest', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.integer({ min: -20, max: 20 }), { minLength: 1 }),
+        fc.nat(),
+        (values, seed) => {
+          const logits = Float32Array.from(values);
+          const best = values.indexOf(Math.max(...values));
+          const random = seededRandom(seed);
+          expect(sampleToken(logits, { temperature: 1, topP: 1e-9, seed }, random)).toBe(best);
+          expect(sampleToken(logits, { temperature: 1e-3, seed }, random)).toBe(best);
+          expect(sampleToken(logits, greedy, random)).toBe(best);
+        },
+      ),
+    );
+  });
+});
+
+describe('chat templates', () => {
+  const chats = JSON.parse(
+    readFileSync(join(root, 'test', 'fixtures', 'tasks', 'chat.json'), 'utf8'),
+  ) as { template: string; message: string; rendered: string }[];
+
+  it.each(chats)(
+    'render as with transformers ($template)',
+    async ({ template, message, rendered }) => {
+      const model = join(folder, 'chat');
+      cpSync(sample, model, { recursive: true });
+      writeFileSync(join(model, 'chat_template.jinja'), template);
+      expect(renderChat(await loadTokenizer(model), message)).toBe(rendered);
+    },
+  );
+});

@@ -1,0 +1,177 @@
+import fc from 'fast-check';
+import { Matrix, SingularValueDecomposition } from 'ml-matrix';
+import { afterAll, describe, expect, it } from 'vitest';
+import { seededRandom, standardNormal } from '../../../extension/core/data/random';
+import { openModel } from '../../../extension/core/models/open-model';
+import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import type { MatrixSource } from '../../../extension/core/tensornet/matrix-products';
+import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
+import type { LowRank } from '../../../extension/core/tensornet/randomized-svd';
+import {
+  cholesky,
+  invertLower,
+  shifted,
+  symmetricEigen,
+} from '../../../extension/core/tensornet/small-matrix';
+import { fixture } from '../fixtures';
+
+const products = new MatrixProducts('cpu', 0);
+afterAll(async () => products.dispose());
+
+let made = 0;
+function inMemory(matrix: Matrix): MatrixSource {
+  const numbers = Float32Array.from(matrix.to1DArray());
+  made++;
+  const rows = { count: matrix.rows, length: matrix.columns, numbers };
+  return { kind: 'numbers', name: `matrix ${made}`, rows };
+}
+
+/** Random orthogonal factors around the spectrum given. */
+function withSpectrum(rows: number, columns: number, spectrum: number[], seed: number): Matrix {
+  const random = seededRandom(seed);
+  const factor = (count: number): Matrix => {
+    const noise = new Matrix(count, spectrum.length);
+    noise.apply((row, column) => noise.set(row, column, standardNormal(random)));
+    return new SingularValueDecomposition(noise, { autoTranspose: true }).leftSingularVectors;
+  };
+  return factor(rows).mmul(Matrix.diag(spectrum)).mmul(factor(columns).transpose());
+}
+
+function productOf({ left, right }: LowRank): Matrix {
+  const matrix = (part: LowRank['left']): Matrix =>
+    Matrix.from1DArray(part.count, part.length, part.numbers);
+  return matrix(left).transpose().mmul(matrix(right));
+}
+
+/** Least error of any matrix of that rank (Eckart and Young). */
+function leastError(matrix: Matrix, rank: number): number {
+  const { diagonal } = new SingularValueDecomposition(matrix, { autoTranspose: true });
+  return Math.hypot(...diagonal.slice(rank));
+}
+
+describe('randomized SVD', () => {
+  it.each([
+    ['falls slowly', (i: number) => 1 / Math.sqrt(i + 1)],
+    ['hardly falls', (i: number) => 1 - i / 400],
+    ['falls fast', (i: number) => 0.8 ** i],
+  ])('comes within 0.3 %% of the least error where the spectrum %s', async (_, at) => {
+    const spectrum = Array.from({ length: 160 }, (_, i) => at(i));
+    const matrix = withSpectrum(200, 160, spectrum, 1);
+    for (const rank of [8, 40]) {
+      const found = await randomizedSvd(products, inMemory(matrix), { rank, seed: 2 });
+      const least = Math.hypot(...spectrum.slice(rank));
+      const error = Matrix.sub(matrix, productOf(found)).norm('frobenius');
+      expect(error / least).toBeLessThan(1.003 + 1e-5 / least);
+      expect(Math.abs(found.error - error) / found.norm).toBeLessThan(1e-3);
+      found.singularValues.forEach((value, i) => {
+        expect(Math.abs(value / (spectrum[i] ?? 1) - 1)).toBeLessThan(0.03);
+      });
+    }
+  });
+
+  it('of small matrices of any shape is that of float64', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 24 }),
+        fc.nat(1000),
+        async (rows, columns, rank, seed) => {
+          const random = seededRandom(seed);
+          const matrix = new Matrix(rows, columns);
+          matrix.apply((row, column) => matrix.set(row, column, standardNormal(random)));
+          const found = await randomizedSvd(products, inMemory(matrix), { rank, seed });
+          expect(found.left.count).toBe(Math.min(rank, rows, columns));
+          const error = Matrix.sub(matrix, productOf(found)).norm('frobenius');
+          expect(Math.abs(error - leastError(matrix, rank))).toBeLessThan(1e-4 * found.norm);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  it('of a matrix whose rank is lower leaves no error, and of zeros none', async () => {
+    const low = withSpectrum(60, 90, [3, 2, 1], 5);
+    const found = await randomizedSvd(products, inMemory(low), { rank: 10, seed: 0 });
+    expect(Matrix.sub(low, productOf(found)).norm('frobenius')).toBeLessThan(1e-4);
+    const ones = Matrix.ones(50, 50);
+    const one = await randomizedSvd(products, inMemory(ones), { rank: 4, seed: 0 });
+    expect(one.singularValues[0]).toBeCloseTo(50, 3);
+    expect(Matrix.sub(ones, productOf(one)).norm('frobenius')).toBeLessThan(1e-3);
+    const none = await randomizedSvd(products, inMemory(Matrix.zeros(7, 5)), { rank: 3, seed: 0 });
+    expect(none).toMatchObject({ error: 0, norm: 0 });
+    expect(productOf(none).norm('frobenius')).toBe(0);
+  });
+
+  it('refuses NaN, naming the matrix', async () => {
+    const matrix = Matrix.ones(4, 4);
+    matrix.set(2, 1, Number.NaN);
+    await expect(
+      randomizedSvd(products, inMemory(matrix), { rank: 2, seed: 0 }),
+    ).rejects.toMatchObject({ subject: { field: `matrix ${made}` } });
+  });
+
+  it('reads a weight from its file, in bfloat16 too', async () => {
+    const model = await openModel(fixture('llama-bf16'));
+    const tensor = model.sublayerTensors(1).find(({ name }) => name.includes('down_proj'));
+    expect(tensor?.dtype).toBe('BF16');
+    if (tensor !== undefined) {
+      const full = Math.min(...tensor.shape);
+      const found = await randomizedSvd(
+        products,
+        { kind: 'stored', tensor },
+        { rank: full, seed: 0 },
+      );
+      expect(found.error / found.norm).toBeLessThan(1e-3);
+      expect(found.singularValues).toHaveLength(full);
+    }
+  });
+});
+
+describe('small matrices', () => {
+  const gramOf = (size: number, seed: number): Matrix => {
+    const random = seededRandom(seed);
+    const matrix = new Matrix(size, size + 3);
+    matrix.apply((row, column) => matrix.set(row, column, standardNormal(random)));
+    return matrix.mmul(matrix.transpose());
+  };
+  const square = (matrix: Matrix): { size: number; numbers: Float64Array } => ({
+    size: matrix.rows,
+    numbers: Float64Array.from(matrix.to1DArray()),
+  });
+
+  it('have a Cholesky factor and its inverse', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 30 }), fc.nat(1000), (size, seed) => {
+        const gram = gramOf(size, seed);
+        const lower = cholesky(square(gram));
+        expect(lower).toBeDefined();
+        if (lower === undefined) return;
+        const factor = Matrix.from1DArray(size, size, lower.numbers);
+        const difference = Matrix.sub(factor.mmul(factor.transpose()), gram);
+        expect(difference.norm('frobenius')).toBeLessThan(1e-12 * gram.norm('frobenius'));
+        const inverse = Matrix.from1DArray(size, size, invertLower(lower).numbers);
+        const identity = Matrix.sub(inverse.mmul(factor), Matrix.eye(size));
+        expect(identity.norm('frobenius')).toBeLessThan(1e-9);
+      }),
+    );
+  });
+
+  it('that are singular have one after a shift', () => {
+    const singular = square(Matrix.ones(6, 6));
+    expect(cholesky(singular)).toBeUndefined();
+    expect(cholesky(shifted(singular, 1e-12))).toBeDefined();
+  });
+
+  it('that are symmetric have eigenvalues, largest first, and vectors', () => {
+    const gram = gramOf(12, 4);
+    const { values, vectors } = symmetricEigen(square(gram));
+    expect([...values]).toEqual([...values].sort((a, b) => b - a));
+    const rows = Matrix.from1DArray(12, 12, vectors);
+    const back = rows
+      .transpose()
+      .mmul(Matrix.diag([...values]))
+      .mmul(rows);
+    expect(Matrix.sub(back, gram).norm('frobenius')).toBeLessThan(1e-10 * (values[0] ?? 1));
+  });
+});
