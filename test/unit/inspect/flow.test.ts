@@ -226,6 +226,18 @@ describe('the layout', () => {
     });
   });
 
+  it('leaves a group closed that is too large to be read', async () => {
+    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const operators = Array.from({ length: 3000 }, (_, i) => ({
+      ...{ id: `n${i}`, label: 'Add', kind: 'operator' as const, tensors: [] },
+    }));
+    const huge = { id: 'huge', kind: 'part' as const, label: 'Huge', children: operators };
+    const { nodes } = layOut({ ...flow, items: [...flow.items, huge] }, new Set(['huge']));
+    const box = nodes.find(({ id }) => id === 'huge');
+    expect(box).toMatchObject({ frame: false });
+    expect(box?.expanded).toBeUndefined();
+  });
+
   it.each([fixture('mixtral'), onnxFixture('t5-past'), onnxFixture('t5-dynamo')])(
     '%s: all open, boxes stand in their frames and apart from each other',
     async (path) => {

@@ -7,6 +7,7 @@ import { foldBlocks } from './fold-blocks';
 import { placeNodes } from './onnx-places';
 import type { Place } from './onnx-places';
 import { signatureOf } from './signature';
+import { mostDrawn } from './visible-flow';
 
 /** A graph without residual branches is not folded; a larger one could not be read. */
 const mostUnfolded = 400;
@@ -14,9 +15,11 @@ const mostUnfolded = 400;
 /** The flow of an ONNX graph; undefined where it has no residual stream to fold it by and is large. */
 export function onnxFlow(model: OnnxModel): Flow | undefined {
   const drawn = drawnNodes(model.index, model.file.initializers);
-  return model.branches.length === 0 && drawn.length > mostUnfolded
-    ? undefined
-    : new GraphFlow(model, drawn).flow();
+  if (model.branches.length === 0 && drawn.length > mostUnfolded) {
+    return undefined;
+  }
+  const flow = new GraphFlow(model, drawn).flow();
+  return flow.items.length > mostDrawn ? undefined : flow;
 }
 
 /** Nodes that carry data: not constants, and not what follows from sizes alone. */

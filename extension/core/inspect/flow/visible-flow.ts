@@ -94,6 +94,13 @@ function drawnIn(groups: readonly FlowGroup[], parts: Parts): FlowItem[][] {
 
 type Parts = { readonly kind: 'all' } | { readonly kind: 'first'; readonly shown: number };
 
+/** A frame with more parts takes long to be laid out, and nobody could read it: it stays closed. */
+export const mostDrawn = 2000;
+
+function isTooLarge({ children }: FlowGroup): boolean {
+  return children.length > mostDrawn;
+}
+
 /** What is drawn inside of a group; undefined where it is closed. */
 function partsOf(
   group: FlowGroup,
@@ -102,7 +109,11 @@ function partsOf(
 ): Parts | undefined {
   if (group.kind === 'run') {
     const shown = group.shown ?? group.children.length;
-    return open.has(group.id) || timesOf(group) === 1 ? { kind: 'all' } : { kind: 'first', shown };
+    const isUnfolded = (open.has(group.id) && !isTooLarge(group)) || timesOf(group) === 1;
+    return isUnfolded ? { kind: 'all' } : { kind: 'first', shown };
+  }
+  if (isTooLarge(group)) {
+    return undefined;
   }
   return (group.kind === 'block' && !isListed) || open.has(group.id) ? { kind: 'all' } : undefined;
 }
@@ -112,7 +123,9 @@ function expandedOf(
   open: ReadonlySet<string>,
   isListed: boolean,
 ): boolean | undefined {
-  return group.kind === 'block' && !isListed ? undefined : open.has(group.id);
+  return (group.kind === 'block' && !isListed) || isTooLarge(group)
+    ? undefined
+    : open.has(group.id);
 }
 
 /** Cuts every edge at the borders of the frames that it crosses. */
