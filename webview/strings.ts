@@ -96,6 +96,7 @@ export const strings = {
   block: 'Block',
   blockNumber: (block: number) => `Block ${block}`,
   kind: (kind: SublayerKind) => kinds[kind],
+  expertNumber: (expert: number) => `Expert ${expert}`,
   gridHint:
     'Point at a cell for its numbers. A click changes its mark: kept, removed, protected. With the keyboard, arrow keys move, Enter or Space removes, P protects.',
   noSublayer: 'No sublayer',
@@ -141,11 +142,14 @@ export const strings = {
   budget: 'What to remove',
   rounds: 'Rounds of the search',
   roundsValue: (rounds: string, of: string) => `${rounds} of ${of}`,
-  sliderText: (rounds: number, of: number, sublayers: number, parameters: string) =>
-    `${rounds} of ${of} rounds, ${sublayers} sublayers and ${parameters} of the parameters removed`,
+  sliderText: (rounds: number, of: number, units: string, parameters: string) =>
+    `${rounds} of ${of} rounds, ${units} and ${parameters} of the parameters removed`,
+  units: (sublayers: number, experts: number) =>
+    experts === 0 ? `${sublayers} sublayers` : `${sublayers} sublayers, ${experts} experts`,
   editedByHand: 'edited by hand',
   noRounds: 'The first round of the search has not ended yet.',
   sublayersRemoved: 'Sublayers removed',
+  expertsRemoved: 'Experts removed',
   ofTotal: (total: string) => `of ${total}`,
   parametersSaved: 'Parameters saved',
   bytesSaved: 'Size saved',

@@ -23,7 +23,8 @@ export function printHeatmap(terminal: Terminal, profile: LayerProfile): void {
   const rows = new Map<string, Map<number, string>>();
   const blocks = [...new Set(profile.model.sublayers.map(({ block }) => block))];
   for (const { sublayer, distance } of profile.candidates) {
-    const [, block = '0', kind = 'block'] = sublayer.split('.');
+    const [, block = '0', ...names] = sublayer.split('.');
+    const kind = names.join(' ') || 'block';
     const share =
       distance === null || distance <= 0 ? 0 : (Math.log(distance) - low) / (high - low || 1);
     const cells = rows.get(kind) ?? new Map<number, string>();

@@ -1,6 +1,7 @@
-import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { commands, l10n, Uri, window, workspace } from 'vscode';
-import { isGguf } from '../core/checkpoints/model-folder';
+import type { DialectName } from '../core/export/dialects';
+import type { FormName } from '../core/export/output-forms';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import { commandIds } from '../services/command-ids';
@@ -12,11 +13,14 @@ import type { ModelSession } from '../services/model-session';
 import { planOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { sessionOf } from './open-heatmap';
+import { chooseForm } from './choose-form';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface PruneOptions {
   readonly format?: OutputFormat;
+  /** Of the format; the usual one when absent. */
+  readonly dialect?: DialectName;
   /** Path of the new folder. */
   readonly out?: string;
   /** Replace an existing folder without asking. */
@@ -40,16 +44,29 @@ export async function pruneLayers(
     void offerHeatmap(services, session);
     return undefined;
   }
-  const format = options.format ?? (await chooseFormat(session));
-  const out = format && (options.out ?? (await chooseFolder(session, format)));
-  if (format === undefined || out === undefined) {
+  const form =
+    options.format === undefined
+      ? await askForm(services, session, plan)
+      : { format: options.format, dialect: options.dialect };
+  const out = form && (options.out ?? (await chooseFolder(session, form.format)));
+  if (form === undefined || out === undefined) {
     return undefined;
   }
   const exists = await fileExists(out);
   if (exists && options.overwrite !== true && !(await confirmReplace(out))) {
     return undefined;
   }
-  const request = { model: session.model.path, plan, out, format, overwrite: exists };
+  const calibration = session.profile?.calibration;
+  const { format, dialect } = form;
+  const request = {
+    model: session.model.path,
+    plan,
+    out,
+    format,
+    ...(dialect === undefined ? {} : { dialect }),
+    overwrite: exists,
+    ...(calibration === undefined ? {} : { examples: calibration.source }),
+  };
   const result = await services.modelJobs.prune(session, request);
   await services.reports.showText(basename(out), out, pruneReport(session.model, result));
   void offerNext(session, result);
@@ -82,28 +99,13 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
   }
 }
 
-/** A model in one file keeps its form; a folder can become either of two. */
-async function chooseFormat(session: ModelSession): Promise<OutputFormat | undefined> {
-  const { path } = session.model;
-  if (isModelFile(path)) {
-    return isGguf(path) ? 'gguf' : 'onnx';
-  }
-  const items: readonly { label: string; detail: string; format: OutputFormat }[] = [
-    {
-      label: l10n.t('Hugging Face folder (safetensors)'),
-      detail: l10n.t('Same format as the original; the removed weights are gone from the files.'),
-      format: 'safetensors',
-    },
-    {
-      label: l10n.t('ONNX model'),
-      detail: l10n.t('One graph with key/value cache, for ONNX Runtime and optimum.'),
-      format: 'onnx',
-    },
-  ];
-  const chosen = await window.showQuickPick(items, {
-    title: l10n.t('Prune {0}: format', session.model.name),
-  });
-  return chosen?.format;
+async function askForm(
+  services: Services,
+  session: ModelSession,
+  { remove }: PrunePlan,
+): Promise<FormName | undefined> {
+  const { path: model, name } = session.model;
+  return chooseForm(name, await services.worker.request('forms', { model, remove }));
 }
 
 async function chooseFolder(
@@ -154,6 +156,7 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
   const heatmap = l10n.t('Open Heatmap');
   const evaluate = l10n.t('Evaluate');
   const { bytesBefore, bytesAfter } = result;
+  const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
   const chosen = await window.showInformationMessage(
     l10n.t(
       '{0} is {1} smaller than {2} and verified.',
@@ -161,14 +164,17 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
       formatPercent((bytesBefore - bytesAfter) / bytesBefore),
       session.model.name,
     ),
-    ...(result.format === 'onnx' ? [reveal] : [reveal, heatmap, evaluate]),
+    ...(graph === undefined ? [reveal, heatmap, evaluate] : [reveal, heatmap]),
   );
   const uri = Uri.file(result.path);
   if (chosen === reveal) {
     const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
     await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
   } else if (chosen === heatmap) {
-    await commands.executeCommand(commandIds.openHeatmap, uri);
+    await commands.executeCommand(
+      commandIds.openHeatmap,
+      graph === undefined ? uri : Uri.file(join(result.path, graph)),
+    );
   } else if (chosen === evaluate) {
     await commands.executeCommand(commandIds.evaluateModel, uri);
   }

@@ -5,7 +5,8 @@ import { commandIds } from '../services/command-ids';
 import { modelPathOfPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
 import type { OpenModels } from '../services/open-models';
-import { selectionCost, sublayersOf } from '../services/selection';
+import { unitsMeant } from '../core/models/units';
+import { selectionCost } from '../services/selection';
 
 /** Above a prune plan: what it removes, and what can be done with it. */
 export class PlanCodeLens implements CodeLensProvider, Disposable {
@@ -45,7 +46,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const path = document.uri.fsPath;
     const plan = parsePrunePlan(document.getText(), path);
     const model = await this.#models.summary(modelPathOfPlan(plan, path));
-    const removed = [...new Set(plan.remove.flatMap((id) => sublayersOf(id, model)))];
+    const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
     const { parameters } = selectionCost(removed, model);
     return l10n.t(
       'Removes {0} of {1} sublayers ({2} of parameters)',

@@ -150,6 +150,11 @@ function describe(problem: PlanProblem['problem']): string {
       return l10n.t('"{0}" is already in this list.', problem.id);
     case 'removed-and-protected':
       return l10n.t('"{0}" is to be removed and protected at once.', problem.id);
+    case 'no-expert-left':
+      return l10n.t(
+        'This removes all experts of {0}. Write {0} to remove the whole mixture, or keep one of them.',
+        problem.mixture,
+      );
     case 'nothing-left':
       return l10n.t('This removes every sublayer: nothing would be left to run.');
     case 'other-model':

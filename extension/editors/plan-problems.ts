@@ -1,7 +1,7 @@
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { Node, ParseError } from 'jsonc-parser';
 import type { ModelSummary } from '../core/models/model-summary';
-import { sublayersOf } from '../services/selection';
+import { expertIds, overlap, unitsMeant } from '../core/models/units';
 
 /** Something wrong with a plan, at a place of its text. */
 export interface PlanProblem {
@@ -12,6 +12,7 @@ export interface PlanProblem {
     | { readonly kind: 'unknown-id'; readonly id: string; readonly nearest: string | undefined }
     | { readonly kind: 'repeated-id'; readonly id: string }
     | { readonly kind: 'removed-and-protected'; readonly id: string }
+    | { readonly kind: 'no-expert-left'; readonly mixture: string }
     | { readonly kind: 'nothing-left' }
     | { readonly kind: 'other-model' };
 }
@@ -29,6 +30,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
     ...listProblems(remove, model),
     ...listProblems(protect, model),
     ...conflicts(remove, protect, model),
+    ...noExpertLeft(remove, model),
     ...nothingLeft(findNodeAtLocation(root, ['remove']), remove, model),
     ...otherModel(findNodeAtLocation(root, ['model', 'fingerprint']), model),
   ];
@@ -57,7 +59,7 @@ function at(
 function listProblems(items: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
   const seen = new Set<string>();
   return items.flatMap(({ id, node }) => {
-    const sublayers = sublayersOf(id, model);
+    const sublayers = unitsMeant(id, model);
     if (sublayers.length === 0) {
       return [at(node, 'error', { kind: 'unknown-id', id, nearest: nearestId(id, model) })];
     }
@@ -74,9 +76,11 @@ function conflicts(
   protect: readonly Item[],
   model: ModelSummary,
 ): readonly PlanProblem[] {
-  const locked = new Set(protect.flatMap(({ id }) => sublayersOf(id, model)));
+  const locked = protect.flatMap(({ id }) => unitsMeant(id, model));
   return remove
-    .filter(({ id }) => sublayersOf(id, model).some((sublayer) => locked.has(sublayer)))
+    .filter(({ id }) =>
+      unitsMeant(id, model).some((unit) => locked.some((kept) => overlap(unit, kept))),
+    )
     .map(({ id, node }) => at(node, 'warning', { kind: 'removed-and-protected', id }));
 }
 
@@ -85,10 +89,23 @@ function nothingLeft(
   remove: readonly Item[],
   model: ModelSummary,
 ): readonly PlanProblem[] {
-  const gone = new Set(remove.flatMap(({ id }) => sublayersOf(id, model)));
-  return list !== undefined && model.sublayers.length > 0 && gone.size === model.sublayers.length
+  const gone = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
+  const { sublayers } = model;
+  return list !== undefined && sublayers.length > 0 && sublayers.every(({ id }) => gone.has(id))
     ? [at(list, 'error', { kind: 'nothing-left' })]
     : [];
+}
+
+/** The last expert of a mixture is the mixture. */
+function noExpertLeft(remove: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
+  const gone = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
+  return model.sublayers.flatMap((sublayer) => {
+    const ids = expertIds(sublayer);
+    const last = remove.findLast(({ id }) => ids.includes(id));
+    return last !== undefined && !gone.has(sublayer.id) && ids.every((id) => gone.has(id))
+      ? [at(last.node, 'error', { kind: 'no-expert-left', mixture: sublayer.id })]
+      : [];
+  });
 }
 
 function otherModel(node: Node | undefined, model: ModelSummary): readonly PlanProblem[] {

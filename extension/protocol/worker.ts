@@ -1,5 +1,7 @@
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { EvaluationResult } from '../core/evaluate/evaluation';
+import type { DialectName } from '../core/export/dialects';
+import type { FormAnswer } from '../core/export/output-forms';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { UnknownFlow } from '../core/inspect/flow/flow-document';
@@ -38,8 +40,19 @@ export interface PruneRequest extends RunOptions {
   readonly plan: PrunePlan;
   readonly out: string;
   readonly format: OutputFormat;
+  /** Of the format; the usual one when absent. */
+  readonly dialect?: DialectName;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
   readonly overwrite: boolean;
+  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
+  readonly examples?: string;
+}
+
+/** Asks which forms can express a removal. */
+export interface FormsRequest {
+  readonly model: string;
+  /** Ids of sublayers, or of whole blocks. */
+  readonly remove: readonly string[];
 }
 
 export interface EvaluateRequest extends RunOptions {
@@ -82,6 +95,7 @@ export interface InspectorRequests {
 export interface WorkerRequests {
   inspect: [InspectRequest, ModelSummary];
   devices: [Record<string, never>, readonly DeviceReport[]];
+  forms: [FormsRequest, readonly FormAnswer[]];
   profile: [ProfileRequest, LayerProfile];
   prune: [PruneRequest, PruneResult];
   evaluate: [EvaluateRequest, EvaluationResult];

@@ -2,6 +2,7 @@ import { l10n } from 'vscode';
 import { describeCompared } from '../core/export/prune-result';
 import type { PruneResult } from '../core/export/prune-result';
 import { sublayerKinds } from '../core/models/model-summary';
+import { expertIds } from '../core/models/units';
 import type { ModelSummary } from '../core/models/model-summary';
 import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
@@ -138,9 +139,28 @@ function sublayers(model: ModelSummary): string {
   );
 }
 
+/** A row for single experts, where such were removed. */
+function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[][] {
+  const all = sublayers.flatMap(expertIds);
+  const left = sublayers.filter(({ id }) => !removed.includes(id)).flatMap(expertIds);
+  const gone = left.filter((id) => removed.includes(id));
+  const after = left.length - gone.length;
+  return gone.length === 0
+    ? []
+    : [
+        [
+          l10n.t('Experts'),
+          String(all.length),
+          String(after),
+          `−${formatPercent(1 - after / all.length)}`,
+        ],
+      ];
+}
+
 /** What pruning wrote and how it was checked, as Markdown. */
 export function pruneReport(model: ModelSummary, result: PruneResult): string {
   const { relativeError, tolerance } = result.verification;
+  const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));
   const change = (before: number, after: number): string =>
     before > 0 ? `−${formatPercent((before - after) / before)}` : '';
   return [
@@ -164,9 +184,10 @@ export function pruneReport(model: ModelSummary, result: PruneResult): string {
         [
           l10n.t('Sublayers'),
           String(model.sublayers.length),
-          String(model.sublayers.length - result.removed.length),
-          change(model.sublayers.length, model.sublayers.length - result.removed.length),
+          String(kept.length),
+          change(model.sublayers.length, kept.length),
         ],
+        ...experts(model, result),
       ],
     ),
     `## ${l10n.t('Verification')}`,

@@ -1,4 +1,5 @@
 import type { ModelSummary } from '../core/models/model-summary';
+import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
 import type { HeatmapState, PanelJob, ProfileState } from '../protocol/heatmap';
 import { profileStateOf, reduceProfile } from './profile-state';
@@ -138,7 +139,7 @@ export class ModelSession {
 
   public chooseMark(sublayer: string, mark: Mark): void {
     this.#following = false;
-    if (this.model.sublayers.some(({ id }) => id === sublayer)) {
+    if (unitsMeant(sublayer, this.model).includes(sublayer)) {
       this.#select(
         markSublayer(this.#selection, sublayer, mark, this.#profile?.rounds ?? [], this.model),
       );

@@ -1,7 +1,8 @@
-import type { ModelSummary } from '../core/models/model-summary';
+import type { ExpertSummary, ModelSummary } from '../core/models/model-summary';
+import { expertIds, overlap, unitsMeant } from '../core/models/units';
 import type { Round } from '../core/prune/layer-profile';
 
-/** What a person chose for one model. Ids are of sublayers, never of whole blocks. */
+/** What a person chose for one model. Ids are of sublayers and single experts, never of whole blocks. */
 export interface Selection {
   /** In order of removal where known. */
   readonly removed: readonly string[];
@@ -14,13 +15,6 @@ export type Mark = 'keep' | 'removed' | 'protected';
 
 export const emptySelection: Selection = { removed: [], protectedIds: [], rounds: 0 };
 
-/** The sublayers that an id means: `block.3` is both of its sublayers. Unknown ids give none. */
-export function sublayersOf(id: string, model: ModelSummary): readonly string[] {
-  return model.sublayers
-    .filter((sublayer) => sublayer.id === id || `block.${sublayer.block}` === id)
-    .map((sublayer) => sublayer.id);
-}
-
 /** The sublayers that the first rounds remove, protected ones left out. */
 function removedBy(
   rounds: readonly Round[],
@@ -28,8 +22,8 @@ function removedBy(
   model: ModelSummary,
 ): readonly string[] {
   return rounds
-    .flatMap((round) => sublayersOf(round.removed, model))
-    .filter((id) => !protectedIds.includes(id));
+    .flatMap((round) => unitsMeant(round.removed, model))
+    .filter((id) => !protectedIds.some((kept) => overlap(id, kept)));
 }
 
 /** Takes the first `count` rounds of a profile as the choice. */
@@ -72,8 +66,8 @@ export function selectPlan(
   rounds: readonly Round[],
   model: ModelSummary,
 ): Selection {
-  const removed = [...new Set(plan.remove.flatMap((id) => sublayersOf(id, model)))];
-  const protectedIds = [...new Set((plan.protect ?? []).flatMap((id) => sublayersOf(id, model)))];
+  const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
+  const protectedIds = [...new Set((plan.protect ?? []).flatMap((id) => unitsMeant(id, model)))];
   return { removed, protectedIds, rounds: matchingRounds(removed, rounds, model) };
 }
 
@@ -89,7 +83,7 @@ export function matchingRounds(
     if (seen.size === wanted.size) {
       return count;
     }
-    for (const id of sublayersOf(rounds[count]?.removed ?? '', model)) {
+    for (const id of unitsMeant(rounds[count]?.removed ?? '', model)) {
       if (!wanted.has(id)) {
         return undefined;
       }
@@ -107,9 +101,18 @@ export function selectionCost(
   removed: readonly string[],
   model: ModelSummary,
 ): { readonly parameters: number; readonly bytes: number } {
-  const gone = model.sublayers.filter((sublayer) => removed.includes(sublayer.id));
+  const asked = new Set(removed);
+  const gone = model.sublayers.flatMap(
+    (sublayer): Pick<ExpertSummary, 'parameters' | 'bytes'>[] => {
+      const { id, experts } = sublayer;
+      if (asked.has(id) || experts === undefined) {
+        return asked.has(id) ? [sublayer] : [];
+      }
+      return expertIds(sublayer).flatMap((expert) => (asked.has(expert) ? [experts] : []));
+    },
+  );
   return {
-    parameters: gone.reduce((sum, sublayer) => sum + sublayer.parameters, 0),
-    bytes: gone.reduce((sum, sublayer) => sum + sublayer.bytes, 0),
+    parameters: gone.reduce((sum, { parameters }) => sum + parameters, 0),
+    bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }

@@ -7,6 +7,7 @@ import {
   defaultSettings,
   levels,
   metricNames,
+  randomInputs,
   searchModes,
 } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
@@ -37,9 +38,10 @@ export class Settings {
     };
     const scores = this.#text('calibration.scores', '');
     const policy = this.#choice('calibration.policy', textPolicies, defaultTextPolicy);
+    const isPath = file !== '' && file !== randomInputs;
     return {
       ...request,
-      ...(file === '' ? {} : { file: absolutePath(file) }),
+      ...(file === '' ? {} : { file: isPath ? absolutePath(file) : file }),
       ...(scores === '' ? {} : { scores: { file: absolutePath(scores), policy } }),
     };
   }

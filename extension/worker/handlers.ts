@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
+import { listForms } from '../core/export/prune-source';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
@@ -17,6 +18,7 @@ const heldOutText = join(samples, 'held-out.txt');
 export const handlers: Handlers<WorkerRequests> = {
   inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
+  forms: async ({ model, remove }) => listForms(model, remove),
   profile: async (request, context) =>
     profileModel(
       { ...request, journal: journalBeside(request.out) },

@@ -55,33 +55,52 @@ describe('Models in one file', () => {
     assert.equal(session.profile?.rounds.length, 1);
     assert.deepEqual(
       session.snapshot().configPreview.lines.map(({ line }) => line),
-      ['block_count = 2', 'block_count = 1'],
+      ['general.architecture = llama', 'block_count = 2', 'block_count = 1'],
     );
     const out = workspacePath('tiny-pruned');
     const result = await vscode.commands.executeCommand<PruneResult>(
       'espalier.pruneLayers',
       vscode.Uri.file(gguf),
-      { out },
+      { format: 'gguf', out },
     );
     assert.equal(result.format, 'gguf');
     assert.deepEqual((await readdir(out)).sort(), ['espalier.json', 'tiny.Q4_0.gguf']);
     assert.equal((await espalier.models.summary(join(out, 'tiny.Q4_0.gguf'))).blocks, 1);
   });
 
+  it('are profiled on random examples where they take no text, and an ONNX file is pruned to one', async () => {
+    const vit = await placeFile(['onnx', 'vit-legacy', 'model.onnx'], 'tiny-vit.onnx');
+    await vscode.commands.executeCommand('espalier.profileLayers', vscode.Uri.file(vit));
+    const session = await espalier.sessions.open(vit);
+    assert.match(session.profile?.calibration.source ?? '', /^random \(seed \d+\)$/);
+    assert.equal(session.profile?.rounds.length, 1);
+    const out = workspacePath('tiny-vit-pruned');
+    const result = await vscode.commands.executeCommand<PruneResult>(
+      'espalier.pruneLayers',
+      vscode.Uri.file(vit),
+      { out },
+    );
+    assert.equal(result.format, 'onnx');
+    assert.ok(result.verification.relativeError < 1e-4);
+    const written = await espalier.models.summary(join(out, 'tiny-vit.onnx'));
+    assert.equal(written.name, 'tiny-vit-pruned');
+    assert.equal(written.blocks, 1);
+  });
+
   it('are refused with the reason where a single sublayer is to go', async () => {
     const session = await espalier.sessions.open(gguf);
     session.chooseRounds(0);
     session.chooseMark('block.0.attention', 'removed');
-    assert.match(session.snapshot().configPreview.loadsWith, /block\.0\.attention would go alone/);
+    assert.match(session.snapshot().configPreview.loadsWith, /block\.0\.attention would go/);
     const out = workspacePath('torn');
     const result = await vscode.commands.executeCommand(
       'espalier.pruneLayers',
       vscode.Uri.file(gguf),
-      { out },
+      { format: 'gguf', out },
     );
     assert.equal(result, undefined);
     assert.ok(session.job.kind === 'stopped');
-    assert.match(session.job.message, /would go alone/);
+    assert.match(session.job.message, /size of the heads from the first block/);
     await assert.rejects(stat(out));
   });
 });

@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import type { PruneResult } from '../../extension/core/export/prune-result';
 import type { PrunePlan } from '../../extension/core/prune/prune-plan';
 import type { Espalier } from '../../extension/extension';
+import { itemsOf } from '../../extension/commands/choose-form';
 import { whyUnfit } from '../../extension/commands/prune-layers';
 import type { ModelSession } from '../../extension/services/model-session';
 import { planOf } from '../../extension/services/plans';
@@ -48,6 +49,32 @@ describe('Prune Layers', () => {
     );
     assert.match(report?.getText() ?? '', /block\.1\.attention/);
     assert.equal(espalier.jobs.current, undefined);
+  });
+
+  it('tells the forms that can express a selection from those that cannot, with the reason', async () => {
+    const request = { model: session.model.path, remove: ['block.0.feedforward'] };
+    const items = itemsOf(await espalier.worker.request('forms', request));
+    const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
+    assert.deepEqual(
+      items.slice(0, border).map(({ answer }) => answer?.dialect ?? answer?.format),
+      ['auto-map', 'onnx', 'per-layer-config', 'zeroed'],
+    );
+    const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
+    assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayers would go/);
+    assert.match(reasons.join('\n'), /GGUF: .*convert_hf_to_gguf/);
+  });
+
+  it('writes a dialect on request', async () => {
+    const out = workspacePath('whole-zeroed');
+    const result = await prune({ format: 'safetensors', dialect: 'zeroed', out });
+    assert.equal(result?.dialect, 'zeroed');
+    assert.equal(result.bytesAfter, result.bytesBefore);
+    const refused = workspacePath('whole-refused');
+    assert.equal(
+      await prune({ format: 'safetensors', dialect: 'auto-map', out: refused }),
+      undefined,
+    );
+    await assert.rejects(stat(refused));
   });
 
   it('writes ONNX on request', async () => {

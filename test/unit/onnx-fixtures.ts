@@ -22,6 +22,14 @@ interface OnnxGolden {
   readonly logits: Float32Array;
   /** Sublayers removed in torch, and the logits then. */
   readonly removed: { readonly ids: readonly string[]; readonly logits: Float32Array } | undefined;
+  /** The first step of a merged graph, which runs without a cache: what differs in its feeds, and its logits. */
+  readonly first:
+    | {
+        readonly feeds: Record<string, Tensor>;
+        readonly logits: Float32Array;
+        readonly removedLogits: Float32Array;
+      }
+    | undefined;
   /** Largest error, relative to the largest logit, that rounding in half or quantized graphs makes. */
   readonly tolerance: number;
 }
@@ -31,9 +39,13 @@ export function onnxFixture(name: string): string {
 }
 
 export function readOnnxGolden(name: string): OnnxGolden {
-  const { removed, tolerance, ...arrays } = JSON.parse(
+  const { removed, tolerance, first, ...arrays } = JSON.parse(
     readFileSync(join(root, name, 'golden.json'), 'utf8'),
-  ) as Record<string, StoredArray> & { removed?: string[]; tolerance?: number };
+  ) as Record<string, StoredArray> & {
+    removed?: string[];
+    tolerance?: number;
+    first?: Record<string, StoredArray>;
+  };
   const feeds: Record<string, Tensor> = {};
   for (const [key, array] of Object.entries(arrays)) {
     if (!key.startsWith('logits') && key !== 'checker') {
@@ -48,6 +60,13 @@ export function readOnnxGolden(name: string): OnnxGolden {
     feeds,
     logits: floats('logits'),
     tolerance: tolerance ?? 2e-5,
+    first: first && {
+      feeds: Object.fromEntries(
+        Object.entries(first).map(([key, array]) => [key, tensor(name, array)]),
+      ),
+      logits: floats('logits-first'),
+      removedLogits: floats('logits-first-removed'),
+    },
     removed: removed && { ids: removed, logits: floats('logits-removed') },
   };
 }

@@ -9,8 +9,8 @@ export interface RandomModelShape {
   readonly blocks: number;
   /** Size of the feed-forwards. */
   readonly inner?: number;
-  /** `cohere` has parallel branches and one norm for both. */
-  readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere';
+  /** `cohere` has parallel branches and one norm for both, `mixtral` mixtures of three experts. */
+  readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere' | 'mixtral';
 }
 
 const hidden = 16;
@@ -18,6 +18,7 @@ const usualInner = 24;
 const vocabulary = 40;
 const heads = 4;
 const keyValueHeads = 2;
+const experts = 3;
 const headDim = hidden / heads;
 
 export const randomModelVocabulary = vocabulary;
@@ -81,9 +82,19 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
     if (modelType !== 'cohere') {
       add(`${prefix}post_attention_layernorm.weight`, [hidden], 1, 0.1);
     }
-    add(`${prefix}mlp.gate_proj.weight`, [inner, hidden]);
-    add(`${prefix}mlp.up_proj.weight`, [inner, hidden]);
-    add(`${prefix}mlp.down_proj.weight`, [hidden, inner]);
+    if (modelType === 'mixtral') {
+      add(`${prefix}block_sparse_moe.gate.weight`, [experts, hidden]);
+      for (let expert = 0; expert < experts; expert++) {
+        const own = `${prefix}block_sparse_moe.experts.${expert}.`;
+        add(`${own}w1.weight`, [inner, hidden]);
+        add(`${own}w3.weight`, [inner, hidden]);
+        add(`${own}w2.weight`, [hidden, inner]);
+      }
+    } else {
+      add(`${prefix}mlp.gate_proj.weight`, [inner, hidden]);
+      add(`${prefix}mlp.up_proj.weight`, [inner, hidden]);
+      add(`${prefix}mlp.down_proj.weight`, [hidden, inner]);
+    }
   }
   add('model.norm.weight', [hidden], 1, 0.1);
   add('lm_head.weight', [vocabulary, hidden]);
@@ -101,6 +112,7 @@ export async function makeRandomModel(shape: RandomModelShape): Promise<string> 
     rope_theta: 10_000,
     tie_word_embeddings: false,
     ...(modelType === 'mistral' ? { sliding_window: 5 } : {}),
+    ...(modelType === 'mixtral' ? { num_local_experts: experts, num_experts_per_tok: 2 } : {}),
     ...(modelType === 'cohere' ? { logit_scale: 1 } : {}),
   };
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config, undefined, 2));

@@ -6,7 +6,7 @@ import { lockIcon, sortIcon } from '../icons';
 import { strings } from '../strings';
 import type { SortKey } from './candidate-rows';
 import { filterFor, rowsOf, sortBy, sortKeys } from './candidate-rows';
-import { distanceText } from './cell-text';
+import { distanceText, unitName } from './cell-text';
 import type { Cell, CellSet } from './cells';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { kindsOf } from './kinds';
@@ -167,7 +167,7 @@ function createRow({ sublayer }: Cell, onMark: () => void): Row {
     'tr',
     {},
     h('th', { scope: 'row' }, sublayer.id),
-    h('td', {}, strings.kind(sublayer.kind)),
+    h('td', {}, unitName(sublayer)),
     h('td', { class: 'number' }, formatCount(sublayer.block)),
     h('td', { class: 'number' }, swatch, distance),
     rank,

@@ -1,12 +1,18 @@
 import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
 import { strings } from '../strings';
 import type { Cell } from './cells';
+import type { Unit } from './units';
 
 /** The distance of a cell in words; a dash where there is none. */
 export function distanceText(cell: Cell): string {
   if (cell.distance !== undefined) return formatDistance(cell.distance);
   if (cell.atLeast !== undefined) return strings.atLeast(formatDistance(cell.atLeast));
   return strings.notYet;
+}
+
+/** What a unit is called, its block apart. */
+export function unitName({ kind, expert }: Pick<Unit, 'kind' | 'expert'>): string {
+  return expert === undefined ? strings.kind(kind) : strings.expertNumber(expert);
 }
 
 /** What a screen reader says of a cell. */
@@ -22,7 +28,7 @@ export function cellLabel(cell: Cell, ranked: number): string {
   if (cell.rank !== undefined) {
     facts.push(strings.factRank(formatCount(cell.rank), formatCount(ranked)));
   }
-  return strings.cellLabel(strings.kind(sublayer.kind), sublayer.block, facts);
+  return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
 export interface CellFact {

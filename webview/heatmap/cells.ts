@@ -2,7 +2,11 @@ import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import { expandSublayers, sublayersOf } from './selection';
-import type { CandidateDistance, Mark, SublayerSummary } from './types';
+import type { CandidateDistance, Mark } from './types';
+import { isExpert, unitsOf } from './units';
+import type { Unit } from './units';
+
+type Level = NonNullable<CellSource['profile']>['settings']['level'];
 
 /**
  * How much is known of a sublayer: its distance, only the local preview, nothing yet, or that the
@@ -10,9 +14,9 @@ import type { CandidateDistance, Mark, SublayerSummary } from './types';
  */
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
-/** One sublayer as the grid, the details and the table show it. */
+/** One sublayer, or expert, as the grid, the details and the table show it. */
 export interface Cell {
-  readonly sublayer: SublayerSummary;
+  readonly sublayer: Unit;
   readonly status: CellStatus;
   /** Distance of the dense model without this sublayer (or its block), when measured in full. */
   readonly distance: number | undefined;
@@ -69,15 +73,17 @@ export function cellsOf({ model, profile, removed, protectedIds }: CellSource): 
   const locked = new Set(expandSublayers(protectedIds, model));
   const level = profile?.settings.level ?? 'sublayer';
 
-  const cells = model.sublayers.map((sublayer): Cell => {
+  // Experts have cells where they matter: there may be thousands.
+  const withExperts = level === 'expert' || [...order.keys(), ...locked].some(isExpert);
+  const units = withExperts ? unitsOf(model) : model.sublayers;
+  const cells = units.map((sublayer: Unit): Cell => {
     const measured = distances.get(sublayer.id);
     const distance = measured?.distance ?? undefined;
     const atLeast = distance === undefined ? measured?.atLeast : undefined;
     const preview = previews.get(sublayer.id);
-    const considered = level === 'sublayer' || level === 'block' || level === sublayer.kind;
     return {
       sublayer,
-      status: statusOf(distance ?? atLeast, preview, considered),
+      status: statusOf(distance ?? atLeast, preview, isCandidate(sublayer, level)),
       distance,
       atLeast,
       preview,
@@ -94,6 +100,12 @@ export function cellsOf({ model, profile, removed, protectedIds }: CellSource): 
     distances: logScale(cells.flatMap((cell) => cell.distance ?? cell.atLeast ?? [])),
     previews: logScale(previews.values()),
   };
+}
+
+/** Whether a search at `level` measures a unit. */
+function isCandidate({ kind, expert }: Unit, level: Level): boolean {
+  if (level === 'expert') return expert !== undefined;
+  return expert === undefined && (level === 'sublayer' || level === 'block' || level === kind);
 }
 
 function statusOf(

@@ -1,5 +1,6 @@
 import type { ProfileState } from '../../extension/protocol/heatmap';
 import { sublayersOf } from './selection';
+import { unitsOf } from './units';
 import type { BaselineName, ModelSummary, Round } from './types';
 
 /** What the horizontal axis counts as removed. */
@@ -61,7 +62,7 @@ function removedAmounts(
   model: ModelSummary,
   axis: Axis,
 ): readonly number[] {
-  const sublayers = new Map(model.sublayers.map((one) => [one.id, one]));
+  const sublayers = new Map(unitsOf(model).map((one) => [one.id, one]));
   const amounts = [0];
   let total = 0;
   for (const round of rounds) {

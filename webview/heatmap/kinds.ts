@@ -1,4 +1,5 @@
 import type { SublayerKind, SublayerSummary } from './types';
+import type { Unit } from './units';
 
 /** Place of each kind in the residual stream of a block, as far as there is a usual one. */
 const places: Readonly<Record<SublayerKind, number>> = {
@@ -15,6 +16,23 @@ const places: Readonly<Record<SublayerKind, number>> = {
 export const everyKind = (Object.keys(places) as SublayerKind[]).sort(
   (a, b) => places[a] - places[b],
 );
+
+/** A line of the grid: units of one kind, or the experts of one number. */
+export type Line = Pick<Unit, 'kind' | 'expert'>;
+
+/** The lines of a grid: kinds in the order in which a block's are shown, behind them single experts. */
+export function linesOf(units: readonly Line[]): Line[] {
+  const most = units.reduce((sum, { expert = -1 }) => Math.max(sum, expert + 1), 0);
+  return kindsOf(units).flatMap((kind): Line[] => [
+    { kind },
+    ...(kind === 'expert' ? Array.from({ length: most }, (_, expert) => ({ kind, expert })) : []),
+  ]);
+}
+
+/** Whether a unit stands in a line. */
+export function isInLine(unit: Line, line: Line): boolean {
+  return unit.kind === line.kind && unit.expert === line.expert;
+}
 
 /** The kinds that a model has, in the order in which a block's are shown. */
 export function kindsOf(sublayers: readonly Pick<SublayerSummary, 'kind'>[]): SublayerKind[] {

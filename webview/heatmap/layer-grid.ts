@@ -3,12 +3,12 @@ import { h, setAttribute } from '../dom';
 import { formatDistanceShort } from '../format';
 import { lockIcon } from '../icons';
 import { strings } from '../strings';
-import { cellLabel } from './cell-text';
+import { cellLabel, unitName } from './cell-text';
 import type { Cell, CellSet } from './cells';
 import type { GridLayout, Place } from './grid-layout';
 import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
-import { kindsOf } from './kinds';
-import type { SublayerKind } from './types';
+import { isInLine, linesOf } from './kinds';
+import type { Line } from './kinds';
 
 export interface GridEvents {
   /** The cell under the pointer or with the focus has changed. */
@@ -32,7 +32,7 @@ export class LayerGrid {
   private layout: GridLayout | undefined;
   private built = '';
   private blocks: readonly number[] = [];
-  private kinds: readonly SublayerKind[] = [];
+  private lines: readonly Line[] = [];
   private tabStop: string | undefined;
   private hovered: string | undefined;
   private focused: string | undefined;
@@ -82,14 +82,14 @@ export class LayerGrid {
     const cells = this.cells;
     if (cells === undefined) return;
     this.blocks = blocks;
-    this.kinds = kindsOf(cells.cells.map(({ sublayer }) => sublayer));
-    const { kinds } = this;
+    this.lines = linesOf(cells.cells.map(({ sublayer }) => sublayer));
+    const { lines } = this;
     this.cellElements.clear();
     const slots = new Map(
-      cells.cells.map(({ sublayer }) => [`${sublayer.block} ${sublayer.kind}`, sublayer.id]),
+      cells.cells.map(({ sublayer }) => [`${sublayer.block} ${unitName(sublayer)}`, sublayer.id]),
     );
-    const slot = (block: number, kind: SublayerKind) => {
-      const id = slots.get(`${block} ${kind}`);
+    const slot = (block: number, line: Line) => {
+      const id = slots.get(`${block} ${unitName(line)}`);
       return id === undefined ? emptySlot() : this.createCell(id);
     };
     const blockHeader = (block: number, role: string) => {
@@ -99,25 +99,25 @@ export class LayerGrid {
       return header;
     };
     const corner = h('span', { role: 'columnheader', class: 'corner' }, strings.block);
-    const kindHeader = (kind: SublayerKind, role: string) =>
-      h('span', { role, class: 'kind-name' }, strings.kind(kind));
+    const lineHeader = (line: Line, role: string) =>
+      h('span', { role, class: 'kind-name' }, unitName(line));
     const rows =
       orientation === 'across'
         ? [
             row(corner, ...blocks.map((block) => blockHeader(block, 'columnheader'))),
-            ...kinds.map((kind) =>
-              row(kindHeader(kind, 'rowheader'), ...blocks.map((block) => slot(block, kind))),
+            ...lines.map((line) =>
+              row(lineHeader(line, 'rowheader'), ...blocks.map((block) => slot(block, line))),
             ),
           ]
         : [
-            row(corner, ...kinds.map((kind) => kindHeader(kind, 'columnheader'))),
+            row(corner, ...lines.map((line) => lineHeader(line, 'columnheader'))),
             ...blocks.map((block) =>
-              row(blockHeader(block, 'rowheader'), ...kinds.map((kind) => slot(block, kind))),
+              row(blockHeader(block, 'rowheader'), ...lines.map((line) => slot(block, line))),
             ),
           ];
     this.grid.dataset['orientation'] = orientation;
     this.grid.style.setProperty('--blocks', String(blocks.length));
-    this.grid.style.setProperty('--kinds', String(kinds.length));
+    this.grid.style.setProperty('--kinds', String(lines.length));
     this.grid.replaceChildren(...rows);
     const known = this.tabStop !== undefined && this.cellElements.has(this.tabStop);
     this.moveTabStop(known ? this.tabStop : cells.cells[0]?.sublayer.id);
@@ -212,12 +212,12 @@ export class LayerGrid {
       return true;
     }
     const across = this.layout?.orientation !== 'down';
-    const kind = this.kinds.indexOf(cell.sublayer.kind);
+    const line = this.lines.findIndex((one) => isInLine(cell.sublayer, one));
     const block = this.blocks.indexOf(cell.sublayer.block);
-    const from = across ? { row: kind, column: block } : { row: block, column: kind };
+    const from = across ? { row: line, column: block } : { row: block, column: line };
     const [rows, columns] = across
-      ? [this.kinds.length, this.blocks.length]
-      : [this.blocks.length, this.kinds.length];
+      ? [this.lines.length, this.blocks.length]
+      : [this.blocks.length, this.lines.length];
     const to = moveInGrid(
       event.key,
       event.ctrlKey,
@@ -234,10 +234,10 @@ export class LayerGrid {
 
   private idAt({ row, column }: Place): string | undefined {
     const across = this.layout?.orientation !== 'down';
-    const kind = this.kinds[across ? row : column];
+    const line = this.lines[across ? row : column];
     const block = this.blocks[across ? column : row];
     return this.cells?.cells.find(
-      ({ sublayer }) => sublayer.block === block && sublayer.kind === kind,
+      ({ sublayer }) => sublayer.block === block && line !== undefined && isInLine(sublayer, line),
     )?.sublayer.id;
   }
 

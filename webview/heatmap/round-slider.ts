@@ -26,6 +26,7 @@ export function createRoundSlider({ choose }: PanelActions): PanelPart {
   );
   const tiles = {
     sublayers: createTile(strings.sublayersRemoved),
+    experts: createTile(strings.expertsRemoved),
     parameters: createTile(strings.parametersSaved),
     bytes: createTile(strings.bytesSaved),
     kv: createTile(strings.kvSaved),
@@ -81,12 +82,17 @@ function drawSlider(
   setAttribute(
     input,
     'aria-valuetext',
-    strings.sliderText(Math.min(rounds, most), most, totals.sublayers, parameters),
+    strings.sliderText(
+      Math.min(rounds, most),
+      most,
+      strings.units(totals.sublayers, totals.experts),
+      parameters,
+    ),
   );
 }
 
 function drawTiles(
-  tiles: Readonly<Record<'sublayers' | 'parameters' | 'bytes' | 'kv', Tile>> &
+  tiles: Readonly<Record<'sublayers' | 'experts' | 'parameters' | 'bytes' | 'kv', Tile>> &
     Readonly<Record<'distance' | 'perplexity', Tile>>,
   { state }: Frame,
   totals: SelectionTotals,
@@ -96,6 +102,9 @@ function drawTiles(
     formatCount(totals.sublayers),
     strings.ofTotal(formatCount(state.model.sublayers.length)),
   );
+  const experts = state.model.sublayers.reduce((sum, one) => sum + (one.experts?.count ?? 0), 0);
+  tiles.experts.element.hidden = experts === 0;
+  tiles.experts.set(formatCount(totals.experts), strings.ofTotal(formatCount(experts)));
   tiles.parameters.set(formatCompact(totals.parameters), formatPercent(shares.parameters));
   tiles.bytes.set(formatBytes(totals.bytes), formatPercent(shares.bytes));
   tiles.kv.set(

@@ -1,8 +1,11 @@
 import type { Mark, ModelSummary, Round } from './types';
+import { overlap, unitsOf } from './units';
 
 /** What a set of sublayers amounts to, and its share of the whole model. */
 export interface SelectionTotals {
   readonly sublayers: number;
+  /** Single experts of mixtures that stay. */
+  readonly experts: number;
   readonly parameters: number;
   readonly bytes: number;
   readonly kvBytesPerToken: number;
@@ -34,14 +37,19 @@ export function removedAfter(
   protectedIds: readonly string[],
   model: ModelSummary,
 ): string[] {
-  const kept = new Set(expandSublayers(protectedIds, model));
+  const kept = expandSublayers(protectedIds, model);
   const removed = rounds.slice(0, count).map((round) => round.removed);
-  return expandSublayers(removed, model).filter((id) => !kept.has(id));
+  return expandSublayers(removed, model).filter((id) => !kept.some((one) => overlap(id, one)));
 }
 
 export function totalsOf(removed: Iterable<string>, model: ModelSummary): SelectionTotals {
   const chosen = new Set(removed);
-  const gone = model.sublayers.filter((one) => chosen.has(one.id));
+  const whole = model.sublayers.filter((one) => chosen.has(one.id));
+  const within = unitsOf(model).filter(
+    ({ id, block, expert }) =>
+      expert !== undefined && chosen.has(id) && !chosen.has(`block.${block}.expert`),
+  );
+  const gone = [...whole, ...within];
   const sum = (
     items: ModelSummary['sublayers'],
     field: 'parameters' | 'bytes' | 'kvBytesPerToken',
@@ -50,12 +58,13 @@ export function totalsOf(removed: Iterable<string>, model: ModelSummary): Select
   const bytes = sum(gone, 'bytes');
   const kvBytesPerToken = sum(gone, 'kvBytesPerToken');
   return {
-    sublayers: gone.length,
+    sublayers: whole.length,
+    experts: within.length,
     parameters,
     bytes,
     kvBytesPerToken,
     shares: {
-      sublayers: share(gone.length, model.sublayers.length),
+      sublayers: share(whole.length, model.sublayers.length),
       parameters: share(parameters, model.parameters),
       bytes: share(bytes, model.bytes),
       kvBytesPerToken: share(kvBytesPerToken, sum(model.sublayers, 'kvBytesPerToken')),

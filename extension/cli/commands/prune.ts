@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
+import type { FormName } from '../../core/export/output-forms';
 import { dialectNames } from '../../core/export/dialects';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
@@ -43,16 +44,20 @@ export const prune: Command = {
     const format = args.choice('format', outputFormats, undefined);
     const dialect = args.choice('dialect', dialectNames, undefined);
     const overwrite = args.flag('overwrite');
-    const { plan, model, profile } = await planFor(args, context);
+    const form = {
+      ...(format === undefined ? {} : { format }),
+      ...(dialect === undefined ? {} : { dialect }),
+    };
+    const { plan, model, profile } = await planFor(args, form, context);
     const result = await applyPlan(
       {
         model,
         plan,
         out,
-        ...(format === undefined ? {} : { format }),
-        ...(dialect === undefined ? {} : { dialect }),
+        ...form,
         overwrite,
         ...readRunOptions(args),
+        ...(profile === undefined ? {} : { examples: profile.calibration.source }),
       },
       context.job,
     );
@@ -69,6 +74,7 @@ export const prune: Command = {
 
 async function planFor(
   args: Arguments,
+  form: Partial<FormName>,
   context: CommandContext,
 ): Promise<{ plan: PrunePlan; model: string; profile?: LayerProfile }> {
   const file = args.text('plan');
@@ -85,7 +91,7 @@ async function planFor(
     return { plan, model };
   }
   const { level } = readSearchSettings(args);
-  await requireWritable(args.model(), args.choice('format', outputFormats, undefined), level);
+  await requireWritable(args.model(), form, level);
   const profile = await runProfile(args, context, undefined);
   return { plan: planOf(profile, args.model()), model: args.model(), profile };
 }
@@ -107,7 +113,15 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   const change = (before: number, after: number): string =>
     `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
-  terminal.print(`Removed ${result.removed.length} sublayers: ${result.removed.join(', ')}`);
+  const experts = result.removed.filter((id) => /\.expert\.\d+$/.test(id)).length;
+  const counts: [number, string][] = [
+    [result.removed.length - experts, 'sublayers'],
+    [experts, 'experts'],
+  ];
+  const amounts = counts.filter(([count], i) => count > 0 || (i === 0 && experts === 0));
+  terminal.print(
+    `Removed ${amounts.map((amount) => amount.join(' ')).join(', ')}: ${result.removed.join(', ')}`,
+  );
   terminal.print(
     `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,

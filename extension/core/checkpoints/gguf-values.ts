@@ -15,8 +15,8 @@ export type GgufValue = number | bigint | boolean | string | GgufArray;
 export type GgufScalar = Exclude<GgufValue, GgufArray>;
 
 /** Value types by number (`enum gguf_metadata_value_type`). */
-const stringType = 8;
-const arrayType = 9;
+export const stringType = 8;
+export const arrayType = 9;
 const boolType = 7;
 const fixedTypes: ReadonlyMap<
   number,

@@ -94,6 +94,20 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** Rows `start` to `end` (exclusive) of a tensor that lies row by row in its file. */
+export function rowsOfTensor(tensor: LazyTensor, start: number, end: number): LazyTensor {
+  const [count = 1, ...rest] = tensor.shape;
+  const rowBytes = tensor.length / count;
+  return {
+    ...tensor,
+    name: `${tensor.name}:${start}-${end}`,
+    sliceOf: tensor.sliceOf ?? tensor.name,
+    shape: [end - start, ...rest],
+    offset: tensor.offset + start * rowBytes,
+    length: (end - start) * rowBytes,
+  };
+}
+
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }

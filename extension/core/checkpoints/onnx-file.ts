@@ -6,6 +6,7 @@ import { scanModel } from '../onnx/scan/scan-model';
 import type { ScannedModel } from '../onnx/scan/scan-model';
 import { UserError } from '../user-error';
 import { ExternalFiles } from './onnx-external';
+import { hoistWeights, takeConstants } from './nested-weights';
 import { dataTypeBits, dataTypeName } from './onnx-data-types';
 import { withRegularFile } from './regular-file';
 
@@ -36,9 +37,9 @@ export interface OnnxFile {
   readonly graph: GraphProto;
   /** Where tensors of attributes and nested graphs have their data in the .onnx file. */
   readonly payloads: ScannedModel['payloads'];
-  /** Initializers of the main graph, by name; weights in Constant nodes count as such. */
+  /** Initializers by name; weights in Constant nodes and in branches of If count as such. */
   readonly initializers: ReadonlyMap<string, OnnxInitializer>;
-  /** How many Constant nodes became initializers. */
+  /** How many Constant nodes became initializers; those of branches of If are among them. */
   readonly liftedConstants: number;
   /** The .onnx file and its data files. */
   readonly files: readonly string[];
@@ -89,21 +90,12 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
 
 /** Some exporters put weights into Constant nodes; as initializers they stay in the file. */
 function liftConstants(graph: GraphProto, { payloads }: ScannedModel): number {
-  const before = graph.node.length;
-  graph.node = graph.node.filter(({ opType, domain, attribute, output: [name] }) => {
-    const tensor = attribute.find((one) => one.name === 'value')?.t;
-    if (opType !== 'Constant' || domain !== '' || name === undefined || tensor === undefined) {
-      return true;
-    }
-    const isWeight = tensor.dims.length > 0 && dataTypeName(tensor.dataType).startsWith('F');
-    if (!isWeight && payloads.get(tensor)?.stripped !== true) {
-      return true;
-    }
-    tensor.name = name;
-    graph.initializer.push(tensor);
-    return false;
-  });
-  return before - graph.node.length;
+  const isWeight = (tensor: TensorProto): boolean =>
+    (tensor.dims.length > 0 && dataTypeName(tensor.dataType).startsWith('F')) ||
+    payloads.get(tensor)?.stripped === true;
+  const lifted = takeConstants(graph, isWeight);
+  graph.initializer.push(...lifted);
+  return lifted.length + hoistWeights(graph, isWeight);
 }
 
 interface Place {

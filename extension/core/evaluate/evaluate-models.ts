@@ -3,7 +3,7 @@ import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { openModel } from '../models/open-model';
-import { resolveIds } from '../prune/candidates';
+import { requireExperts, resolveIds } from '../prune/candidates';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -17,7 +17,7 @@ import { readTask } from './task-file';
 export interface ModelsRequest {
   /** Path of a model folder or one of its files. */
   readonly model: string;
-  /** Ids of sublayers of `model` to skip, or of blocks to skip whole. */
+  /** Ids of sublayers and experts of `model` to leave out, or of whole blocks. */
   readonly removed: readonly string[];
   /** A second model, evaluated whole on the same; may be `model` itself. */
   readonly against?: string;
@@ -101,8 +101,8 @@ async function runModels<Prepared, Result extends object>(
 ): Promise<Result & { readonly against?: Result }> {
   const model = await openModel(request.model);
   const other = request.against === undefined ? undefined : await openModel(request.against);
-  const skipped = resolveIds(model.summary, request.removed, { field: 'removed' });
-  const removed = new Set(skipped.map((sublayer) => model.summary.sublayers.indexOf(sublayer)));
+  const removed = new Set(resolveIds(model.summary, request.removed, { field: 'removed' }));
+  requireExperts(model.summary, removed, { field: 'removed' });
   const prepared = await prepare(other === undefined ? [model] : [model, other]);
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);

@@ -17,7 +17,7 @@ export interface PerplexityOptions {
    * them; the window's length, without overlap, when absent.
    */
   readonly stride?: number;
-  /** Indexes of sublayers to skip. */
+  /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
 }
 

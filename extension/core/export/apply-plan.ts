@@ -1,5 +1,6 @@
 import type { JobContext } from '../jobs/job';
 import { openModel } from '../models/open-model';
+import { RemovableUnits } from '../models/units';
 import { resolveIds } from '../prune/candidates';
 import type { PrunePlan } from '../prune/prune-plan';
 import type { DeviceChoice } from '../runtime/device';
@@ -20,6 +21,8 @@ export interface PlanApplication {
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
+  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
+  readonly examples?: string;
 }
 
 /**
@@ -38,20 +41,24 @@ export async function applyPlan(
       remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
     });
   }
-  const removed = resolveIds(summary, plan.remove, { field: 'remove' });
+  const units = new RemovableUnits(summary);
+  const removed = resolveIds(summary, plan.remove, { field: 'remove' }).map((unit) =>
+    units.idOf(unit),
+  );
   const device = await resolveDevice(application.device, (message) => {
     context.warn(message);
   });
   return writePrunedModel(
     {
       modelPath,
-      removed: removed.map(({ id }) => id),
+      removed,
       out,
       ...(format === undefined ? {} : { format }),
       ...(application.dialect === undefined ? {} : { dialect: application.dialect }),
       overwrite,
       device,
       memoryBytes,
+      ...(application.examples === undefined ? {} : { examples: application.examples }),
     },
     context,
   );

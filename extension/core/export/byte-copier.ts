@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { constants, copyFile, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -17,9 +17,12 @@ export interface ByteRange {
   readonly zeros?: boolean;
 }
 
-/** Copies byte ranges through one buffer; reports progress and can be cancelled between chunks. */
+/**
+ * Copies byte ranges through two buffers, one of which is filled while the other is written; reports
+ * progress and can be cancelled between chunks.
+ */
 export class ByteCopier {
-  private readonly buffer = Buffer.allocUnsafe(chunkBytes);
+  private readonly buffers = [Buffer.allocUnsafe(chunkBytes), Buffer.allocUnsafe(chunkBytes)];
   private readonly sources = new Map<string, FileHandle>();
   private done = 0;
 
@@ -38,44 +41,64 @@ export class ByteCopier {
     let to = position;
     for (const range of joinAdjacent(ranges)) {
       const source = range.zeros === true ? undefined : await this.source(range.file);
+      let filling = this.fill(source, range, 0);
       for (let copied = 0; copied < range.length;) {
         await checkpoint(this.context.cancellation);
-        const wanted = Math.min(chunkBytes, range.length - copied);
-        const bytesRead = await this.fill(source, range, copied, wanted);
-        await writeAll(target, path, this.buffer.subarray(0, bytesRead), to);
-        copied += bytesRead;
-        to += bytesRead;
-        this.done += bytesRead;
-        this.context.progress({
-          stage: 'Writing weights',
-          done: this.done,
-          total: this.totalBytes,
-          unit: 'bytes',
-        });
+        const bytes = await filling;
+        copied += bytes.length;
+        filling = this.fill(source, range, copied);
+        filling.catch(() => undefined); // Thrown where it is awaited, unless writing fails first.
+        await writeAll(target, path, bytes, to);
+        to += bytes.length;
+        this.advance(bytes.length);
       }
     }
   }
 
-  /** Reads into the buffer; gives how many bytes came. */
+  /** Copies a file as it is: where the file system can, both then share their blocks on the disk. */
+  public async copyFile(from: string, to: string, bytes: number): Promise<void> {
+    await checkpoint(this.context.cancellation);
+    await onPath(to, async () => copyFile(from, to, constants.COPYFILE_FICLONE));
+    const handle = await onPath(to, async () => open(to, 'r+'));
+    try {
+      await onPath(to, async () => handle.sync());
+    } finally {
+      await handle.close();
+    }
+    this.advance(bytes);
+  }
+
+  private advance(bytes: number): void {
+    this.done += bytes;
+    this.context.progress({
+      stage: 'Writing weights',
+      done: this.done,
+      total: this.totalBytes,
+      unit: 'bytes',
+    });
+  }
+
+  /** Reads what follows the first `copied` bytes of a range into the buffer that is free. */
   private async fill(
     source: FileHandle | undefined,
-    { file, offset }: ByteRange,
+    { file, offset, length }: ByteRange,
     copied: number,
-    wanted: number,
-  ): Promise<number> {
-    if (source === undefined) {
-      this.buffer.fill(0, 0, wanted);
-      return wanted;
+  ): Promise<Buffer> {
+    this.buffers.reverse();
+    const [buffer = Buffer.alloc(0)] = this.buffers;
+    const wanted = Math.min(chunkBytes, length - copied);
+    if (source === undefined || wanted === 0) {
+      return buffer.subarray(0, wanted).fill(0);
     }
     const { bytesRead } = await source
-      .read(this.buffer, 0, wanted, offset + copied)
+      .read(buffer, 0, wanted, offset + copied)
       .catch((error: unknown) => {
         throw unreadable(file, `It cannot be read: ${(error as Error).message}.`);
       });
     if (bytesRead === 0) {
       throw unreadable(file, 'The file became shorter while it was being copied.');
     }
-    return bytesRead;
+    return buffer.subarray(0, bytesRead);
   }
 
   public async close(): Promise<void> {

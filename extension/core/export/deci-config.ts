@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../models/model-config';
 import { readArchitecture } from '../models/open-model';
-import type { Removal } from './removal';
+import type { Refusal, Removal } from './removal';
 import { rewriteConfig } from './pruned-config';
 import type { CheckpointSource } from './weight-writers';
 
@@ -14,7 +14,7 @@ const sizeStep = 256;
 export function whyNotDeci(
   { model, configText }: CheckpointSource,
   removal: Removal,
-): { readonly problem: string; readonly remedy: string } | undefined {
+): Refusal | undefined {
   const { architecture, quantization } = model.summary;
   const remedy = 'Choose auto-map.';
   if (!/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {

@@ -1,25 +1,22 @@
-import { UserError } from '../user-error';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { describeLoading, rewriteConfig } from './pruned-config';
-import type { Removal } from './removal';
+import { isUneven, needsModule } from './removal';
+import type { Refusal, Removal } from './removal';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
 import type { CheckpointSource } from './weight-writers';
 
-/** Ways in which a Hugging Face folder can say which sublayers a model lacks. */
+/** Ways in which a result can say which sublayers it lacks. */
 export const dialectNames = ['blocks', 'auto-map', 'deci', 'per-layer-config', 'zeroed'] as const;
 export type DialectName = (typeof dialectNames)[number];
 
-/** How a removal is written down. */
+/** How a Hugging Face folder writes a removal down. */
 export interface Dialect {
   readonly name: DialectName;
   /** Whether the removed weights stay in the files, with zeros where they lead out. */
   readonly keepsWeights: boolean;
-  /** Why the removal cannot be said, as a sentence, and what can be done; undefined where it can. */
-  readonly refuse: (
-    source: CheckpointSource,
-    removal: Removal,
-  ) => { readonly problem: string; readonly remedy: string } | undefined;
+  /** Why the removal cannot be said; undefined where it can. */
+  readonly refuse: (source: CheckpointSource, removal: Removal) => Refusal | undefined;
   readonly config: (configText: string, removal: Removal, source: CheckpointSource) => string;
   /** Whether a Python module goes with the weights. */
   readonly modellingFile: boolean;
@@ -33,17 +30,11 @@ const renumbered = ({ model, checkpoint }: CheckpointSource, removal: Removal): 
 const zeroed = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
   planZeroed(model, checkpoint, removal);
 
-const dialects: Readonly<Record<DialectName, Dialect>> = {
+export const dialects: Readonly<Record<DialectName, Dialect>> = {
   blocks: {
     name: 'blocks',
     keepsWeights: false,
-    refuse: (_, { absent }) =>
-      absent.length === 0
-        ? undefined
-        : {
-            problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
-            remedy: 'Choose auto-map, or search with --level block.',
-          },
+    refuse: (_, removal) => whyNotPlain(removal),
     config: (text, removal) => rewriteConfig(text, removal),
     modellingFile: false,
     plan: renumbered,
@@ -52,12 +43,12 @@ const dialects: Readonly<Record<DialectName, Dialect>> = {
   'auto-map': {
     name: 'auto-map',
     keepsWeights: false,
-    refuse: (_, { absent }) =>
-      absent.length > 0
+    refuse: (_, removal) =>
+      needsModule(removal)
         ? undefined
         : {
             problem:
-              'Whole blocks alone go, so that no module of our own is needed to load the model.',
+              'The result is an ordinary model, so that no module of our own is needed to load it.',
             remedy: 'Choose blocks.',
           },
     config: (text, removal) => rewriteConfig(text, removal),
@@ -97,49 +88,49 @@ const dialects: Readonly<Record<DialectName, Dialect>> = {
   },
 };
 
-/**
- * The dialect to write a removal in: the one asked for, or else a plain model where whole blocks go
- * and a modelling file where single sublayers do.
- * @throws UserError where it cannot express the removal.
- */
-export function chooseDialect(
-  source: CheckpointSource,
-  removal: Removal,
-  asked: DialectName | undefined,
-): Dialect {
-  const isDeci = source.model.summary.architecture === 'nemotron-nas';
-  const usual = isDeci ? 'deci' : removal.absent.length > 0 ? 'auto-map' : 'blocks';
-  const name = asked ?? usual;
-  const refusal =
-    isDeci && name !== 'deci'
-      ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-      : dialects[name].refuse(source, removal);
-  if (refusal !== undefined) {
-    throw new UserError(refusal.problem, {
-      file: source.model.summary.path,
-      field: `dialect ${name}`,
-      remedy: refusal.remedy,
-    });
+function whyNotPlain({ absent, expertCounts }: Removal): Refusal | undefined {
+  if (absent.length > 0) {
+    return {
+      problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
+      remedy: 'Choose auto-map, or search with --level block.',
+    };
   }
-  return dialects[name];
+  return isUneven(expertCounts)
+    ? {
+        problem: `A plain model has as many experts in every mixture, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+        remedy: 'Choose auto-map, or remove as many experts from each mixture.',
+      }
+    : undefined;
 }
 
-function whyNotZeroed({ model }: CheckpointSource): ReturnType<Dialect['refuse']> {
-  const { summary, emitter } = model;
+function whyNotZeroed(
+  { model }: CheckpointSource,
+  { keptExperts, expertCounts, removed }: Removal,
+): Refusal | undefined {
+  const { summary } = model;
   if (summary.quantization !== undefined) {
     return {
       problem: 'Quantized weights have no zeros of their own.',
       remedy: 'Choose auto-map, or prune the model before it is quantized.',
     };
   }
-  return emitter === undefined
+  if (keptExperts.size > 0) {
+    return {
+      problem:
+        'With zeros in its place, an expert would still be chosen and weighed by the router.',
+      remedy: 'Choose auto-map, or blocks where every mixture keeps as many experts.',
+    };
+  }
+  const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
+  return gone.some((index) => model.outputTensors?.(index) === undefined)
     ? {
         problem: 'With norms behind each sublayer, zeros do not leave the stream as it is.',
         remedy: 'Choose auto-map.',
       }
-    : (summary.absent ?? []).length > 0
+    : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
       ? {
-          problem: 'The model lacks sublayers already, so that no plain model can hold it.',
+          problem:
+            'The model lacks sublayers or experts already, so that no plain model can hold it.',
           remedy: 'Choose auto-map.',
         }
       : undefined;

@@ -45,7 +45,11 @@ class ${model}(${stockModel}):
 
     def __init__(self, config, **keywords):
         super().__init__(config, **keywords)
-        for block, layer in enumerate(${layers}):
+        try:
+            layers = ${layers}
+        except AttributeError:
+            raise ImportError("this file needs transformers 5 or later") from None
+        for block, layer in enumerate(layers):
             if config.lacks(block, "attention"):
                 ${withoutBranch(modules.attention)}
             if config.lacks(block, "feedforward"):

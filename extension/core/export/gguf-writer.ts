@@ -1,7 +1,7 @@
 import { ggmlTypeNumber } from '../checkpoints/ggml-types';
 import { align } from '../checkpoints/gguf';
 import type { GgufHeader } from '../checkpoints/gguf';
-import { ggufElementBytes } from '../checkpoints/gguf-values';
+import { arrayType, ggufElementBytes, stringType } from '../checkpoints/gguf-values';
 import type { GgufArray } from '../checkpoints/gguf-values';
 import { readBytes } from '../checkpoints/read-tensor';
 import { UserError } from '../user-error';
@@ -21,32 +21,55 @@ export interface GgufPlan {
 
 /** Longest list with an entry for each block, in bytes. */
 const maxListBytes = 1 << 20;
+const architectureKey = 'general.architecture';
+const int32Type = 5;
 /** Types of whole numbers (`enum gguf_metadata_value_type`). */
 const wholeTypes: readonly number[] = [0, 1, 2, 3, 4, 5, 10, 11];
 
+/** What a file says of its blocks. */
+export interface GgufLayout {
+  /** Source block of each block. */
+  readonly blocks: readonly number[];
+  /** `general.architecture` and the family of its keys, where they change. */
+  readonly architecture?: string;
+  /** Keys of the family, without its name, that get a list of whole numbers with one for each block. */
+  readonly lists?: ReadonlyMap<string, readonly number[]>;
+}
+
 /**
- * Lays out a file with the metadata of `header`, but for the number of blocks and for lists with an
- * entry for each block. Tensors lie in the order given, as llama.cpp asks. Format: ggml/docs/gguf.md.
+ * Lays out a file with the metadata of `header`, but for what depends on its blocks: their number,
+ * lists with an entry for each, and what `layout` asks for. Tensors lie in the order given, as
+ * llama.cpp asks. Format: ggml/docs/gguf.md.
  * @throws UserError naming a key that cannot be rewritten.
  */
 export async function planGguf(
   header: GgufHeader,
-  blocks: readonly number[],
+  layout: GgufLayout,
   tensors: readonly PlannedTensor[],
 ): Promise<GgufPlan> {
   const { file, alignment } = header;
+  const architecture = header.metadata.get(architectureKey);
+  const family = `${typeof architecture === 'string' ? architecture : ''}.`;
+  const newFamily = layout.architecture === undefined ? family : `${layout.architecture}.`;
+  const entries: (Buffer | ByteRange)[] = [];
+  for (const [key, entry] of header.entries) {
+    const changed = await rewriteEntry(header, layout, family, newFamily, key);
+    entries.push(changed ?? { file, ...entry });
+  }
+  for (const [name, numbers] of layout.lists ?? []) {
+    if (!header.entries.has(`${family}${name}`)) {
+      entries.push(listEntry(`${newFamily}${name}`, numbers));
+    }
+  }
   const pieces: (Buffer | ByteRange)[] = [
     Buffer.concat([
       Buffer.from('GGUF'),
       uint32(header.version),
       uint64(tensors.length),
-      uint64(header.entries.size),
+      uint64(entries.length),
     ]),
+    ...entries,
   ];
-  for (const [key, entry] of header.entries) {
-    const changed = await rewriteEntry(header, blocks, key);
-    pieces.push(changed ?? { file, ...entry });
-  }
   let end = 0;
   for (const { name, tensor } of tensors) {
     pieces.push(
@@ -87,26 +110,54 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
 /** The new bytes of a key with its value, or undefined where they stay. */
 async function rewriteEntry(
   header: GgufHeader,
-  blocks: readonly number[],
+  { blocks, architecture, lists }: GgufLayout,
+  family: string,
+  newFamily: string,
   key: string,
 ): Promise<Buffer | undefined> {
-  const architecture = header.metadata.get('general.architecture');
-  const family = `${typeof architecture === 'string' ? architecture : ''}.`;
-  const countKey = `${family}block_count`;
-  const count = header.metadata.get(countKey);
-  const value = header.metadata.get(key);
   const entry = header.entries.get(key);
-  if (entry === undefined) {
+  if (key === architectureKey && architecture !== undefined) {
+    return Buffer.concat([string(key), uint32(stringType), string(architecture)]);
+  }
+  if (entry === undefined || !key.startsWith(family)) {
     return undefined;
   }
-  const range = { name: key, file: header.file, ...entry };
-  if (key === countKey) {
-    return withNumber(await readBytes(range, maxListBytes), header.file, key, blocks.length);
+  const name = key.slice(family.length);
+  const newKey = `${newFamily}${name}`;
+  const numbers = lists?.get(name);
+  if (numbers !== undefined) {
+    return listEntry(newKey, numbers);
   }
-  const isList = typeof value === 'object' && value.length === count;
-  return isList && key.startsWith(family)
-    ? withElements(header.file, key, value, blocks)
-    : undefined;
+  const range = { name: key, file: header.file, ...entry };
+  const countKey = `${family}block_count`;
+  const value = header.metadata.get(key);
+  if (key === countKey) {
+    const old = await readBytes(range, maxListBytes);
+    return renamed(withNumber(old, header.file, key, blocks.length), key, newKey);
+  }
+  const isList = typeof value === 'object' && value.length === header.metadata.get(countKey);
+  return isList
+    ? renamed(await withElements(header.file, key, value, blocks), key, newKey)
+    : key === newKey
+      ? undefined
+      : renamed(await readBytes(range, maxListBytes), key, newKey);
+}
+
+function renamed(entry: Buffer, key: string, newKey: string): Buffer {
+  return key === newKey
+    ? entry
+    : Buffer.concat([string(newKey), entry.subarray(string(key).length)]);
+}
+
+/** A key with a list of signed 32-bit numbers, as the conversion writes them. */
+function listEntry(key: string, numbers: readonly number[]): Buffer {
+  return Buffer.concat([
+    string(key),
+    uint32(arrayType),
+    uint32(int32Type),
+    uint64(numbers.length),
+    ...numbers.map(uint32),
+  ]);
 }
 
 /** A key's bytes with another whole number, stored as the old one. */
@@ -140,7 +191,7 @@ async function withElements(
   const elements = await readBytes(range, maxListBytes);
   return Buffer.concat([
     string(key),
-    uint32(9),
+    uint32(arrayType),
     uint32(list.elementType),
     uint64(blocks.length),
     ...blocks.map((block) => elements.subarray(block * size, (block + 1) * size)),

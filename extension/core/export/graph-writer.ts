@@ -31,9 +31,9 @@ export async function graphWriter(
     loadsWith: describeGraphLoading(names.graph, names.data),
     texts: {},
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
-    output: async (folder, input) => {
+    output: async (folder, input, mode) => {
       context.progress({ stage: 'Checking the written model', done: 0, total: 1, unit: 'steps' });
-      return runWholeGraph(join(folder, names.graph), model, input);
+      return runWholeGraph(join(folder, names.graph), mode, input);
     },
   };
 }

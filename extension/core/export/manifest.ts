@@ -21,7 +21,7 @@ export interface Manifest {
     /** The source's own manifest, if Espalier pruned it before. */
     readonly manifest?: unknown;
   };
-  /** Sublayer ids in the source's numbering. */
+  /** Ids of sublayers and single experts in the source's numbering. */
   readonly removed: readonly string[];
   readonly result: {
     readonly format: OutputFormat;
@@ -33,6 +33,8 @@ export interface Manifest {
     readonly sourceBlocks: readonly number[];
     /** Sublayer ids that the blocks lack, in the result's numbering. */
     readonly absent: readonly string[];
+    /** Source numbers of the experts of each mixture that lost some, by its id in the source. */
+    readonly sourceExperts?: Readonly<Record<string, readonly number[]>>;
     /** Source id of the attention sublayer behind each key/value cache, in order. */
     readonly keyValueCaches: readonly string[];
     /** What config.json says that may surprise. */
@@ -78,6 +80,9 @@ export async function describeResult(
       parameters: parametersAfter,
       sourceBlocks: removal.blocks,
       absent: removal.absent,
+      ...(removal.keptExperts.size === 0
+        ? {}
+        : { sourceExperts: Object.fromEntries(removal.keptExperts) }),
       keyValueCaches: removal.kept.flatMap((sublayer) =>
         keepsCache(sublayer) ? [sublayer.id] : [],
       ),

@@ -128,6 +128,25 @@ export function modellingFile(family: Architecture): string {
     family.experts === undefined
       ? ''
       : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${layersPath(family)}):\n            raise ImportError("this file needs transformers 5 or later")`;
+  const fewer =
+    family.experts === undefined
+      ? ''
+      : `
+            count = config.experts_in(block)
+            if count is not None:
+                fewer = copy.copy(config)
+                fewer.num_local_experts = fewer.num_experts = count
+                fewer.num_experts_per_tok = min(config.num_experts_per_tok, count)
+                layer.${feedforwardModule} = type(layer.${feedforwardModule})(fewer)`;
+  const experts =
+    family.experts === undefined
+      ? ''
+      : `
+    def experts_in(self, block):
+        """Number of experts where it is another than the model's."""
+        experts = (getattr(self, "espalier", None) or {}).get("experts") or {}
+        return experts.get(str(block))
+`;
   const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
     .map((kind) => `config.lacks(block, "${kind}")`)
     .join(' or ');
@@ -155,7 +174,7 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-
+${experts}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
@@ -196,7 +215,7 @@ class ${model}(${stockModel}):
                 ${withoutBranch(attention, 'NoAttention')}
             else:
                 layer.${attentionModule}.layer_idx = caches
-                caches += 1
+                caches += 1${fewer}
             if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}
 `;

@@ -1,108 +1,37 @@
-import { create } from '@bufbuild/protobuf';
-import type { GraphNode } from '../models/onnx/graph-index';
-import { nestedGraphs, renameInputs, restoreNestedTensors } from '../models/onnx/node-edits';
+import { restoreNestedTensors } from '../models/onnx/node-edits';
 import type { OnnxModel } from '../models/onnx/onnx-model';
 import { removeBranches } from '../models/onnx/removal-nodes';
-import type { RemainingGraph } from '../models/onnx/removal-nodes';
 import { StoredGraph } from '../models/onnx/stored-graph';
-import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
-import {
-  GraphProtoSchema,
-  NodeProtoSchema,
-  TensorProto_DataType as DataType,
-} from '../onnx/proto/onnx_pb';
-import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
+import type { GraphProto } from '../onnx/proto/onnx_pb';
+import { keepPorts, remainingNodes, valuesRead } from './graph-remains';
+import { removeFromWrapped } from './wrapped-surgery';
 
 /**
  * The graph of a model without some of its branches: nodes, weights, inputs and outputs that only
  * they needed are gone, everything else is as it was.
+ * @throws UserError when a part of the graph cannot be copied.
  */
 export async function removeFromGraph(
   model: OnnxModel,
   removed: ReadonlySet<number>,
 ): Promise<StoredGraph> {
-  const { file, index } = model;
-  const branches = model.branches.filter((_, i) => removed.has(i));
-  const remaining = removeBranches(index, branches);
-  const wanted = (node: GraphNode): boolean => remaining.live.has(node);
-  const halves = new Map<NodeProto, GraphNode[]>();
-  for (const node of index.nodes) {
-    halves.set(node.proto, [...(halves.get(node.proto) ?? []), node]);
-  }
-  const opset = model.summary.opset;
-  const nodes = [...new Set(index.nodes.map(({ proto }) => proto))].flatMap((proto) => {
-    const parts = halves.get(proto) ?? [];
-    const [add, norm] = parts;
-    if (!parts.some(wanted)) {
-      return [];
-    }
-    if (norm !== undefined && add !== undefined && !wanted(norm)) {
-      return sumNodes(add.inputs.map(remaining.resolve), add.outputs[0] ?? '');
-    }
-    const copy = renameInputs(proto, remaining.resolve);
-    const sumIsGone = norm !== undefined && add !== undefined && removedSum(add, remaining);
-    const gamma = file.initializers.get(proto.input[2] ?? '')?.dataType ?? DataType.FLOAT;
-    return sumIsGone
-      ? normalizationNodes(copy, remaining.resolve(add.outputs[0] ?? ''), opset, gamma)
-      : [copy];
-  });
-  await restoreNestedTensors(nodes, file);
-  const graph = keepPorts(file.graph, nodes, remaining);
+  const { file } = model;
+  const graph =
+    model.place === undefined
+      ? removeFromMain(model, removed)
+      : removeFromWrapped({ ...model, place: model.place }, model.other, removed);
+  await restoreNestedTensors(graph.node, file);
   const used = valuesRead(graph);
   const initializers = [...file.initializers.values()].filter(({ name }) => used.has(name));
   return new StoredGraph(file.model, graph, initializers, file.path);
 }
 
-/** Whether the sum of a fused add and norm is the end of a branch that was removed. */
-function removedSum({ outputs: [sum = ''] }: GraphNode, { resolve }: RemainingGraph): boolean {
-  return resolve(sum) !== sum;
-}
-
-/** The graph of `nodes`, with those inputs, outputs and notes of values that still mean something. */
-function keepPorts(
-  original: GraphProto,
-  nodes: readonly NodeProto[],
-  { droppedOutputs, resolve }: RemainingGraph,
-): GraphProto {
-  const output = original.output.filter(({ name }) => !droppedOutputs.has(name));
-  const bridges = output.flatMap(({ name }) => {
-    const source = resolve(name);
-    return source === name
-      ? []
-      : [
-          create(NodeProtoSchema, {
-            name: `${name}/pruned`,
-            opType: 'Identity',
-            input: [source],
-            output: [name],
-          }),
-        ];
-  });
-  const all = [...nodes, ...bridges];
-  const before = valuesRead(original);
-  const after = new Set([...all.flatMap(readBy), ...output.map(({ name }) => name)]);
-  const made = new Set(all.flatMap((node) => node.output));
-  return create(GraphProtoSchema, {
-    ...original,
-    node: all,
-    input: original.input.filter(({ name }) => after.has(name) || !before.has(name)),
-    output,
-    valueInfo: original.valueInfo.filter(({ name }) => made.has(name)),
-    quantizationAnnotation: original.quantizationAnnotation.filter(
-      ({ tensorName }) => after.has(tensorName) || made.has(tensorName),
-    ),
-    sparseInitializer: original.sparseInitializer.filter(({ values }) =>
-      after.has(values?.name ?? ''),
-    ),
-  });
-}
-
-function valuesRead(graph: GraphProto): Set<string> {
-  return new Set([...graph.node.flatMap(readBy), ...graph.output.map(({ name }) => name)]);
-}
-
-/** Inputs of a node and of all nodes nested in it. */
-function readBy(node: NodeProto): string[] {
-  const nested = nestedGraphs(node).flatMap((graph) => [...valuesRead(graph)]);
-  return [...node.input, ...nested];
+function removeFromMain(model: OnnxModel, removed: ReadonlySet<number>): GraphProto {
+  const { file, index, branches } = model;
+  const remaining = removeBranches(
+    index,
+    branches.filter((_, i) => removed.has(i)),
+  );
+  const nodes = [...remainingNodes(model, remaining).values()].flat();
+  return keepPorts(file.graph, nodes, remaining);
 }

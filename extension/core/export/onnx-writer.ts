@@ -67,7 +67,9 @@ export function buildOnnxGraph(
     }
     const shape = emitter.cacheShape(index);
     if (shape === undefined) {
-      ({ state } = emitter.emitSublayer(graph, index, state, prologue.side));
+      ({ state } = emitter.emitSublayer(graph, index, state, prologue.side, {
+        keptExperts: removal.keptExperts.get(id),
+      }));
       continue;
     }
     const cacheOf = (length: string): (number | string)[] => [
@@ -80,7 +82,7 @@ export function buildOnnxGraph(
       key: graph.input(`past_key_values.${caches}.key`, DataType.FLOAT, cacheOf(sizes.past)),
       value: graph.input(`past_key_values.${caches}.value`, DataType.FLOAT, cacheOf(sizes.past)),
     };
-    const emitted = emitter.emitSublayer(graph, index, state, prologue.side, past);
+    const emitted = emitter.emitSublayer(graph, index, state, prologue.side, { past });
     ({ state } = emitted);
     for (const part of ['key', 'value'] as const) {
       presents.push({

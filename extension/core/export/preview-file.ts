@@ -2,11 +2,20 @@ import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import type { ModelSummary } from '../models/model-summary';
 import type { ConfigPreview } from './pruned-config';
-import { checkRemoval, requireWholeBlocks } from './removal';
+import { UserError } from '../user-error';
+import { deciArchitecture, whyNotGgufDeci } from './gguf-deci';
+import { checkRemoval, whyTorn } from './removal';
+import type { Removal } from './removal';
 
 /** How other tools load a pruned GGUF file, as a sentence. */
-export function describeGgufLoading(name: string, blocks: number): string {
-  return `llama.cpp and what is built on it: ${name}, an ordinary model of ${blocks} blocks.`;
+export function describeGgufLoading(
+  name: string,
+  { blocks, absent }: Removal,
+  isDeci: boolean,
+): string {
+  return isDeci
+    ? `llama.cpp and what is built on it: ${name}, a deci model of ${blocks.length} blocks that lacks ${absent.length} of their sublayers.`
+    : `llama.cpp and what is built on it: ${name}, an ordinary model of ${blocks.length} blocks.`;
 }
 
 /** How other tools load a pruned ONNX file, as a sentence. */
@@ -28,11 +37,17 @@ export function previewPrunedFile(
     const loadsWith = describeGraphLoading(name, name.replace(/\.onnx$/i, '.onnx_data'));
     return { before: '', after: '', loadsWith };
   }
-  requireWholeBlocks(summary, removal);
-  const count = (blocks: number): string => `block_count = ${blocks}\n`;
+  const isDeci = summary.architecture === 'llama' && removal.absent.length > 0;
+  const refusal = isDeci ? whyNotGgufDeci(summary, removal) : whyTorn(summary, removal);
+  if (refusal !== undefined) {
+    throw new UserError(refusal.problem, { file: summary.path, remedy: refusal.remedy });
+  }
+  const lacksSome = (summary.absent ?? []).length > 0;
+  const header = (blocks: number, architecture: string): string =>
+    `general.architecture = ${architecture}\nblock_count = ${blocks}\n`;
   return {
-    before: count(summary.blocks),
-    after: count(removal.blocks.length),
-    loadsWith: describeGgufLoading(name, removal.blocks.length),
+    before: header(summary.blocks, lacksSome ? deciArchitecture : summary.architecture),
+    after: header(removal.blocks.length, isDeci ? deciArchitecture : summary.architecture),
+    loadsWith: describeGgufLoading(name, removal, isDeci),
   };
 }

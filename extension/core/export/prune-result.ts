@@ -37,5 +37,5 @@ export function describeCompared({
   tokens,
   examples,
 }: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
-  return examples === true ? `${tokens} random example` : `${tokens} tokens`;
+  return examples === true ? `${tokens} example` : `${tokens} tokens`;
 }

@@ -7,39 +7,33 @@ import type { JobContext } from '../jobs/job';
 import { EncoderModel } from '../models/encoders/encoder-model';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
+import { RemovableUnits } from '../models/units';
 import { openModel } from '../models/open-model';
+import { listCandidates, resolveIds } from '../prune/candidates';
 import type { SearchSettings } from '../prune/options';
-import { UserError } from '../user-error';
+import { dialectNames, dialects } from './dialects';
+import type { DialectName } from './dialects';
+import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
-import type { OutputFormat } from './prune-result';
-import { requireConfigRewritable } from './pruned-config';
-import { wholeBlocksOnly } from './removal';
+import { chooseForm, explainForms } from './output-forms';
+import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
+import { whyNotRewritable } from './pruned-config';
+import { checkRemoval, layOutRemoval, needsModule } from './removal';
 import type { Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
-import { ggufWriter } from './gguf-form';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
-import type { CheckpointSource, WeightWriter, WriteOptions } from './weight-writers';
+import type { CheckpointSource, WeightWriter } from './weight-writers';
 
 /** A model that is written anew, and the forms that it can take. */
-export interface PruneSource {
+export interface PruneSource extends SourceForms {
   readonly model: LayeredModel;
-  /** The folder or file that is the model, which is never written to. */
-  readonly path: string;
   /** The files of its weights. */
   readonly files: readonly string[];
   /** Where its side files lie. */
   readonly folder: string;
   readonly sideFiles: () => Promise<SideFiles>;
-  /** The writer of each form, the usual form first. */
-  readonly writers: readonly (readonly [OutputFormat, CreateWriter])[];
 }
-
-type CreateWriter = (
-  removal: Removal,
-  options: WriteOptions,
-  context: JobContext,
-) => Promise<WeightWriter>;
 
 /**
  * Opens a model to write it anew.
@@ -50,17 +44,26 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
   const { path } = model.summary;
   if (model instanceof OnnxLayeredModel) {
     const folder = dirname(path);
+    const others = 'a graph says what is computed, not which family of models it belongs to.';
     return {
       model,
       path,
       files: model.files,
       folder,
       sideFiles: async () => findNamedSideFiles(folder),
-      writers: [['onnx', async (removal, _, context) => graphWriter(model, removal, context)]],
+      forms: [
+        {
+          format: 'onnx',
+          isUsual: () => true,
+          refuse: () => Promise.resolve(undefined),
+          create: async (removal, _, context) => graphWriter(model, removal, context),
+        },
+      ],
+      impossible: { safetensors: others, gguf: others },
     };
   }
   if (isGguf(path)) {
-    const header = await readGgufHeader(path);
+    const others = 'the weights of a GGUF file stay in their own packing.';
     return {
       model,
       path,
@@ -68,88 +71,104 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
       folder: dirname(path),
       // The file holds its tokenizer and settings itself.
       sideFiles: () => Promise.resolve({ files: [], folders: [], leftBehind: [] }),
-      writers: [['gguf', async (...how) => ggufWriter(model, header, ...how)]],
+      forms: ggufForms(model, await readGgufHeader(path)),
+      impossible: { safetensors: others, onnx: others },
     };
   }
   const { weights, config } = await locateModel(modelPath);
   const checkpoint = await openSafetensors(weights);
-  const parts = { checkpoint, configText: await readFile(config, 'utf8') };
-  const requireRewritable = (removal: Removal): void => {
-    requireConfigRewritable(parts.configText, config, removal.blocks);
-  };
+  const parts = { model, checkpoint, configText: await readFile(config, 'utf8') };
   return {
     model,
     path,
     files: checkpoint.files,
     folder: path,
     sideFiles: async () => findSideFiles(path),
-    writers: [
-      [
-        'safetensors',
-        (removal, options, context) => {
-          requireRewritable(removal);
-          return Promise.resolve(safetensorsWriter({ ...parts, model }, removal, options, context));
-        },
-      ],
-      [
-        'onnx',
-        (removal, _, context) => {
-          requireRewritable(removal);
-          return Promise.resolve(toOnnx(model, parts, removal, context));
-        },
-      ],
-    ],
+    forms: folderForms(parts),
+    impossible: {
+      gguf: 'GGUF files are made from GGUF files alone. Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.',
+    },
   };
 }
 
-function toOnnx(
-  model: LayeredModel,
-  parts: Omit<CheckpointSource, 'model'>,
-  removal: Removal,
-  context: JobContext,
-): WeightWriter {
+/** The dialects of a Hugging Face folder, and ONNX. */
+function folderForms(source: CheckpointSource): OutputForm[] {
+  const { model, configText } = source;
+  const isDeci = model.summary.architecture === 'nemotron-nas';
+  const usual = (removal: Removal): DialectName =>
+    isDeci ? 'deci' : needsModule(removal) ? 'auto-map' : 'blocks';
+  return [
+    ...dialectNames.map((name): OutputForm => ({
+      format: 'safetensors',
+      dialect: name,
+      isUsual: (removal) => usual(removal) === name,
+      refuse: (removal) =>
+        Promise.resolve(
+          isDeci && name !== 'deci'
+            ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
+            : (dialects[name].refuse(source, removal) ??
+                whyNotRewritable(configText, removal.blocks)),
+        ),
+      create: (removal, options, context) =>
+        Promise.resolve(safetensorsWriter(source, dialects[name], removal, options, context)),
+    })),
+    {
+      format: 'onnx',
+      isUsual: () => true,
+      refuse: (removal) => Promise.resolve(whyNotRewritable(configText, removal.blocks)),
+      create: (removal, _, context) => Promise.resolve(toOnnx(source, removal, context)),
+    },
+  ];
+}
+
+function toOnnx(source: CheckpointSource, removal: Removal, context: JobContext): WeightWriter {
+  const { model } = source;
   if (model instanceof EncoderModel) {
-    return encoderOnnxWriter({ ...parts, model }, removal, context);
+    return encoderOnnxWriter({ ...source, model }, removal, context);
   }
   if (model.emitter === undefined) {
     throw new Error('a decoder in safetensors emits itself');
   }
-  return onnxWriter({ ...parts, model }, model.emitter, removal, context);
+  return onnxWriter(source, model.emitter, removal, context);
 }
 
 /**
- * The writer of a form, the usual one where none is asked for.
- * @throws UserError naming the forms that the model can take.
+ * Every form that a model can be written in without `remove`, and why it cannot where it cannot.
+ * @throws UserError where the model cannot be opened, or lacks one of the sublayers.
  */
-export function chooseWriter(
-  { writers, path }: PruneSource,
-  asked: OutputFormat | undefined,
-): { readonly format: OutputFormat; readonly create: CreateWriter } {
-  const found = asked === undefined ? writers[0] : writers.find(([format]) => format === asked);
-  if (found === undefined) {
-    throw new UserError(`The model cannot be written as ${asked ?? 'anything'}.`, {
-      file: path,
-      field: 'format',
-      remedy: `Choose ${writers.map(([format]) => format).join(' or ')}.`,
-    });
-  }
-  const [format, create] = found;
-  return { format, create };
+export async function listForms(
+  modelPath: string,
+  remove: readonly string[],
+): Promise<FormAnswer[]> {
+  const source = await openSource(modelPath);
+  const { summary } = source.model;
+  const units = new RemovableUnits(summary);
+  const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
+  return explainForms(source, checkRemoval(summary, ids));
 }
 
 /**
- * Refuses what could not be written, so that nobody waits for a search in vain.
+ * Refuses what could not be written, so that nobody waits for a search in vain: the form is asked
+ * about the last block, or that part of it which the search may remove.
  * @throws UserError with the remedy.
  */
 export async function requireWritable(
   modelPath: string,
-  format: OutputFormat | undefined,
+  asked: Partial<FormName>,
   level: SearchSettings['level'],
 ): Promise<void> {
   const source = await openSource(modelPath);
-  const { path, architecture } = source.model.summary;
-  chooseWriter(source, format);
-  if (isGguf(path) && level !== 'block') {
-    throw wholeBlocksOnly(path, architecture, `the search removes at the level ${level}`);
-  }
+  const { summary } = source.model;
+  const candidates = listCandidates(summary, level);
+  // A search of all sublayers removes attention first, as a rule.
+  const attention = candidates.filter(
+    ({ id }) => level === 'sublayer' && id.endsWith('.attention'),
+  );
+  const example = (attention.at(-1) ?? candidates.at(-1))?.members ?? [];
+  const units = new RemovableUnits(summary);
+  const removal = layOutRemoval(
+    summary,
+    example.map((unit) => units.idOf(unit)),
+  );
+  await chooseForm(source, removal, asked);
 }

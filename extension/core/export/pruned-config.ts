@@ -3,10 +3,10 @@ import type { FormattingOptions, JSONPath } from 'jsonc-parser';
 import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { ModelSummary } from '../models/model-summary';
-import { baseModelType, prunedTypePrefix } from '../models/model-config';
-import { UserError } from '../user-error';
+import { baseModelType, configEntries, prunedTypePrefix } from '../models/model-config';
 import { modellingClasses, modellingModule } from './modelling-file';
-import { layOutRemoval } from './removal';
+import { isUneven, layOutRemoval, needsModule } from './removal';
+import type { Refusal } from './removal';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -23,6 +23,8 @@ export interface BlockSelection {
   readonly blocks: readonly number[];
   /** Sublayer ids that those blocks lack, in the new numbering. */
   readonly absent: readonly string[];
+  /** Number of experts by block, in the new numbering, for every mixture; as they were when absent. */
+  readonly expertCounts?: ReadonlyMap<number, number>;
 }
 
 type Json = Record<string, unknown>;
@@ -40,11 +42,11 @@ export function previewPrunedConfig(
   const before = oneLine
     ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
     : configText;
-  const { blocks, absent } = layOutRemoval(summary, removed);
+  const removal = layOutRemoval(summary, removed);
   return {
     before,
-    after: rewriteConfig(before, { blocks, absent }),
-    loadsWith: describeLoading(configText, absent.length > 0),
+    after: rewriteConfig(before, removal),
+    loadsWith: describeLoading(configText, needsModule(removal)),
   };
 }
 
@@ -79,7 +81,9 @@ function formattingOf(text: string): FormattingOptions {
 
 /** Fields to set, or to take out where the value is undefined. */
 function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
-  const { blocks, absent } = selection;
+  const { blocks, absent, expertCounts = new Map<number, number>() } = selection;
+  const uneven = isUneven(expertCounts);
+  const lacks = absent.length > 0 || uneven;
   const wanted: Json = {
     [blockCountField(config)]: blocks.length,
     ...perLayerLists(config, blocks),
@@ -87,8 +91,15 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
-    ...loading(config, absent.length > 0),
-    espalier: absent.length > 0 ? { version: 1, removed: absent } : undefined,
+    ...(uneven ? {} : evenExperts(config, expertCounts)),
+    ...loading(config, lacks),
+    espalier: lacks
+      ? {
+          version: 1,
+          removed: absent,
+          ...(uneven ? { experts: otherCounts(config, expertCounts) } : {}),
+        }
+      : undefined,
   };
   return Object.entries(wanted)
     .filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(config[field]))
@@ -165,24 +176,17 @@ function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
   return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
 }
 
-/**
- * Refuses a removal after which rules of config.json would mean other blocks.
- * @throws UserError naming the field.
- */
-export function requireConfigRewritable(
-  text: string,
-  file: string,
-  blocks: readonly number[],
-): void {
+/** Why a config.json cannot say which blocks remain, where it names modules by number. */
+export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
   const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
   const renumbers = blocks.some((source, block) => source !== block);
-  if (renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))) {
-    throw new UserError('Rules for single modules may name blocks by number, which would change.', {
-      file,
-      field: 'quantization_config.dynamic',
-      remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
-    });
-  }
+  return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
+    ? {
+        problem: 'Rules for single modules may name blocks by number, which would change.',
+        field: 'quantization_config.dynamic',
+        remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+      }
+    : undefined;
 }
 
 /** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
@@ -196,6 +200,39 @@ function denseBlocks(config: Json, blocks: readonly number[]): Json {
   }
   const dense = blocks.flatMap((source, block) => (isSparse(config, source) ? [] : [block]));
   return { mlp_only_layers: dense, decoder_sparse_step: 1 };
+}
+
+/** The number of experts, as the fields of config.json say it that has one for all blocks. */
+function expertFields(config: Json): { count: number; perToken: number; countFields: string[] } {
+  const dialect = familyOf(config)?.config;
+  const own = dialect?.names?.['num_experts'] ?? 'num_experts';
+  const fields = { ...dialect?.defaults?.(config), ...config };
+  const numberOf = (usual: unknown, field: 'num_experts' | 'num_experts_per_tok'): number =>
+    typeof usual === 'number' ? usual : configEntries[field].default;
+  const written = [own, 'num_experts'].filter((field) => field in config);
+  return {
+    count: numberOf(config[own] ?? fields['num_experts'], 'num_experts'),
+    perToken: numberOf(fields['num_experts_per_tok'], 'num_experts_per_tok'),
+    countFields: written.length === 0 ? [own] : written,
+  };
+}
+
+/** Mixtures that all have as many experts. */
+function evenExperts(config: Json, counts: ReadonlyMap<number, number>): Json {
+  const [left] = counts.values();
+  const { count, perToken, countFields } = expertFields(config);
+  return left === undefined || left === count
+    ? {}
+    : {
+        ...Object.fromEntries(countFields.map((field) => [field, left])),
+        num_experts_per_tok: Math.min(perToken, left),
+      };
+}
+
+/** Mixtures that have another number of experts than config.json says. */
+function otherCounts(config: Json, counts: ReadonlyMap<number, number>): Json {
+  const { count } = expertFields(config);
+  return Object.fromEntries([...counts].filter(([, left]) => left !== count));
 }
 
 /** What decides which class loads the folder. */

@@ -1,9 +1,11 @@
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import { expertIds, RemovableUnits } from '../models/units';
+import { requireExperts } from '../prune/candidates';
 import { UserError } from '../user-error';
 
 /** What a removal leaves of a model, block by block. */
 export interface Removal {
-  /** Sublayer ids of the source that go, in model order. */
+  /** Ids of the source that go: sublayers in model order, then single experts of those that stay. */
   readonly removed: readonly string[];
   /** Sublayers of the source that stay, in model order. */
   readonly kept: readonly SublayerSummary[];
@@ -11,6 +13,28 @@ export interface Removal {
   readonly blocks: readonly number[];
   /** Sublayer ids that the result's blocks lack, in its own numbering. */
   readonly absent: readonly string[];
+  /** Which experts stay, for the source's mixtures that lose some. */
+  readonly keptExperts: ReadonlyMap<string, readonly number[]>;
+  /** Number of experts by block of the result, for every mixture in it. */
+  readonly expertCounts: ReadonlyMap<number, number>;
+}
+
+/** Whether an ordinary model of the family cannot hold what is left. */
+export function needsModule({ absent, expertCounts }: Removal): boolean {
+  return absent.length > 0 || isUneven(expertCounts);
+}
+
+/** Whether mixtures have different numbers of experts, where config.json has one for all. */
+export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
+  return new Set(expertCounts.values()).size > 1;
+}
+
+/** Why something cannot be written, as a sentence, and what can be done. */
+export interface Refusal {
+  readonly problem: string;
+  readonly remedy: string;
+  /** The key or field at fault. */
+  readonly field?: string;
 }
 
 /** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
@@ -26,7 +50,25 @@ export function layOutRemoval(summary: ModelSummary, removed: readonly string[])
       .map((id) => id.replace(/^block\.\d+/, `block.${block}`))
       .sort(),
   );
-  return { removed: gone.map(({ id }) => id), kept, blocks, absent };
+  const keptExperts = new Map<string, readonly number[]>();
+  const expertCounts = new Map<number, number>();
+  for (const sublayer of kept.filter(({ experts }) => experts !== undefined)) {
+    const ids = expertIds(sublayer);
+    const staying = [...ids.keys()].filter((expert) => !asked.has(ids[expert] ?? ''));
+    expertCounts.set(blocks.indexOf(sublayer.block), staying.length);
+    if (staying.length < ids.length) {
+      keptExperts.set(sublayer.id, staying);
+    }
+  }
+  const experts = kept.flatMap(expertIds).filter((id) => asked.has(id));
+  return {
+    removed: [...gone.map(({ id }) => id), ...experts],
+    kept,
+    blocks,
+    absent,
+    keptExperts,
+    expertCounts,
+  };
 }
 
 /**
@@ -34,13 +76,18 @@ export function layOutRemoval(summary: ModelSummary, removed: readonly string[])
  * @throws UserError for ids that the model lacks, and when nothing would be left.
  */
 export function checkRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
-  const known = summary.sublayers.map(({ id }) => id);
+  const known = summary.sublayers.flatMap((one) => [one.id, ...expertIds(one)]);
   for (const id of removed) {
     if (!known.includes(id)) {
       throw absentSublayer(summary, id, known);
     }
   }
   const removal = layOutRemoval(summary, removed);
+  const units = new RemovableUnits(summary);
+  requireExperts(summary, new Set(removal.removed.flatMap((id) => units.numberOf(id) ?? [])), {
+    file: summary.path,
+    field: 'remove',
+  });
   if (removal.kept.length === 0) {
     throw new UserError(
       `All ${removal.removed.length} sublayers are to be removed, which leaves no model.`,
@@ -50,31 +97,20 @@ export function checkRemoval(summary: ModelSummary, removed: readonly string[]):
   return removal;
 }
 
-/**
- * Refuses a removal that tears blocks apart.
- * @throws UserError with the remedy.
- */
-export function requireWholeBlocks(
-  { path, architecture, sublayers }: ModelSummary,
+/** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
+export function whyTorn(
+  { architecture, sublayers }: ModelSummary,
   removal: Removal,
-): void {
+): Refusal | undefined {
   const left = new Set(removal.kept.map(({ block }) => block));
   const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
-  if (torn !== undefined) {
-    throw wholeBlocksOnly(path, architecture, `${torn.id} would go alone`);
-  }
-}
-
-/** Single sublayers cannot be taken out of a GGUF file. */
-export function wholeBlocksOnly(path: string, architecture: string, why: string): UserError {
-  return new UserError(
-    `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${why}.`,
-    {
-      file: path,
-      field: 'remove',
-      remedy: 'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
-    },
-  );
+  return torn === undefined
+    ? undefined
+    : {
+        problem: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        remedy:
+          'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+      };
 }
 
 function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {

@@ -5,7 +5,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import { encodeHeader } from '../checkpoints/safetensors-header';
 import type { ByteCopier } from './byte-copier';
 import { writeAll, writeFlushed } from './byte-copier';
-import type { Shard } from './weight-plan';
+import type { PlannedTensor, Shard } from './weight-plan';
 
 const indexName = 'model.safetensors.index.json';
 /** Writes the shards and, where there are several, their index. Gives their names, the index last. */
@@ -19,10 +19,17 @@ export async function writeSafetensors(
   const metadata = { format: 'pt', ...source.metadata };
   for (const { fileName, tensors } of shards) {
     const path = join(folder, fileName);
+    const unchanged = unchangedFile(tensors, source);
+    if (unchanged !== undefined) {
+      await copier.copyFile(unchanged, path, bytesOf(tensors));
+      continue;
+    }
     await writeFlushed(path, async (handle) => {
       const header = encodeHeader(tensors, metadata);
       await writeAll(handle, path, header, 0);
-      const ranges = tensors.map(({ tensor, zeros = false }) => ({ ...tensor, zeros }));
+      const ranges = tensors.flatMap(
+        ({ tensor, zeros = false, ranges = [{ ...tensor, zeros }] }) => ranges,
+      );
       await copier.copy(ranges, handle, path, header.length);
     });
   }
@@ -32,6 +39,27 @@ export async function writeSafetensors(
   }
   await writeIndex(join(folder, indexName), shards, await readIndexMetadata(source));
   return [...names, indexName];
+}
+
+/** The source's file that holds these tensors and nothing else, under the same names, if there is one. */
+function unchangedFile(
+  tensors: readonly PlannedTensor[],
+  { tensors: all, metadata }: Checkpoint,
+): string | undefined {
+  const file = tensors[0]?.tensor.file;
+  const inFile = [...all.values()].filter((tensor) => tensor.file === file);
+  const isSame =
+    metadata['format'] === 'pt' &&
+    inFile.length === tensors.length &&
+    tensors.every(
+      ({ name, tensor, zeros, ranges }) =>
+        tensor.file === file && name === tensor.name && zeros !== true && ranges === undefined,
+    );
+  return isSame ? file : undefined;
+}
+
+function bytesOf(tensors: readonly PlannedTensor[]): number {
+  return tensors.reduce((sum, { tensor }) => sum + tensor.length, 0);
 }
 
 async function writeIndex(

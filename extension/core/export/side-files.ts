@@ -1,4 +1,4 @@
-import { copyFile, readdir, realpath, stat } from 'node:fs/promises';
+import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { modellingModule } from './modelling-file';
 import { manifestName } from './manifest';
@@ -68,7 +68,7 @@ export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
 
 /** Links are followed: the folders of the Hugging Face cache consist of links. */
 export async function copySideFile(from: string, to: string): Promise<void> {
-  await onPath(to, async () => copyFile(await realpath(from), to));
+  await onPath(to, async () => copyFile(await realpath(from), to, constants.COPYFILE_FICLONE));
 }
 
 function isSideFile(name: string): boolean {

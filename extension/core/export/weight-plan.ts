@@ -1,6 +1,8 @@
-import { elementCount } from '../checkpoints/lazy-tensor';
+import { elementCount, rowsOfTensor } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../models/layered-model';
+import { RemovableUnits } from '../models/units';
+import type { ByteRange } from './byte-copier';
 import type { Removal } from './removal';
 
 /** A tensor of the source under its name in the result. */
@@ -9,6 +11,8 @@ export interface PlannedTensor {
   readonly tensor: LazyTensor;
   /** Whether zeros are written in its place. */
   readonly zeros?: boolean;
+  /** Where its bytes lie, one after the other, where some rows of the source's are left out. */
+  readonly ranges?: readonly ByteRange[];
 }
 
 /** One weight file of the result. */
@@ -29,16 +33,68 @@ export function planTensors(
 ): PlannedTensor[] {
   const newBlocks = new Map(removal.blocks.map((source, block) => [source, block]));
   const modules = removedModules(model, removal);
+  const mixtures = lessExperts(model, removal);
   return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
       return [{ name: tensor.name, tensor }];
     }
     const block = newBlocks.get(place.block);
-    return block === undefined || modules.has(`${place.block}.${place.module}`)
-      ? []
-      : [{ name: `${place.prefix}${block}.${place.rest}`, tensor }];
+    const experts = mixtures.get(place.block);
+    if (block === undefined || modules.has(`${place.block}.${place.module}`)) {
+      return [];
+    }
+    const named = (rest: string): string => `${place.prefix}${block}.${rest}`;
+    return experts === undefined
+      ? [{ name: named(place.rest), tensor }]
+      : withExperts(experts, tensor, place.rest).map((planned) => ({
+          ...planned,
+          name: named(planned.name),
+        }));
   });
+}
+
+/** A mixture that loses experts. */
+interface LessExperts {
+  readonly kept: readonly number[];
+  /** Names of stored tensors that have a row for each expert. */
+  readonly byRow: ReadonlySet<string>;
+}
+
+/** The mixtures that lose experts, by block of the source. */
+function lessExperts(model: LayeredModel, removal: Removal): Map<number, LessExperts> {
+  const found = new Map<number, LessExperts>();
+  for (const [index, { id, block }] of model.summary.sublayers.entries()) {
+    const kept = removal.keptExperts.get(id);
+    const tensors = model.expertTensors?.(index);
+    if (kept !== undefined && tensors !== undefined) {
+      const joined = tensors.experts.flat().flatMap(({ sliceOf }) => sliceOf ?? []);
+      found.set(block, { kept, byRow: new Set([tensors.router.name, ...joined]) });
+    }
+  }
+  return found;
+}
+
+/** What is left of a tensor under its name in the block; nothing where its expert goes. */
+function withExperts(
+  { kept, byRow }: LessExperts,
+  tensor: LazyTensor,
+  rest: string,
+): PlannedTensor[] {
+  if (byRow.has(tensor.name)) {
+    const rows = kept.map((expert) => rowsOfTensor(tensor, expert, expert + 1));
+    const [, ...shape] = tensor.shape;
+    const length = rows.reduce((sum, row) => sum + row.length, 0);
+    return [
+      { name: rest, tensor: { ...tensor, shape: [kept.length, ...shape], length }, ranges: rows },
+    ];
+  }
+  const [, before, number, after] = /^(.*\bexperts\.)(\d+)(\..*)$/.exec(rest) ?? [];
+  if (number === undefined) {
+    return [{ name: rest, tensor }];
+  }
+  const expert = kept.indexOf(Number(number));
+  return expert < 0 ? [] : [{ name: `${before}${expert}${after}`, tensor }];
 }
 
 /** All tensors, with zeros in place of those by which the removed sublayers add to the stream. */
@@ -51,7 +107,7 @@ export function planZeroed(
   const zeroed = new Set(
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id)
-        ? (model.emitter?.outputTensors(index) ?? []).map(({ name, sliceOf = name }) => sliceOf)
+        ? (model.outputTensors?.(index) ?? []).map(({ name, sliceOf = name }) => sliceOf)
         : [],
     ),
   );
@@ -104,9 +160,14 @@ function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
 
 /** Weights left: what a removed sublayer shares with another stays. */
 export function parametersAfter(model: LayeredModel, removal: Removal): number {
-  return removedTensors(model, removal).reduce(
-    (left, { shape }) => left - elementCount(shape),
-    model.summary.parameters,
+  const units = new RemovableUnits(model.summary);
+  const experts = removal.removed
+    .flatMap((id) => units.numberOf(id) ?? [])
+    .filter((unit) => units.isExpert(unit));
+  return (
+    model.summary.parameters -
+    removedTensors(model, removal).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
+    experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0)
   );
 }
 

@@ -16,8 +16,7 @@ import { encoderModellingFile } from './encoder-modelling-file';
 import { modellingFile, modellingModule } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx-writer';
-import { chooseDialect } from './dialects';
-import type { DialectName } from './dialects';
+import type { Dialect, DialectName } from './dialects';
 import { rewriteConfig } from './pruned-config';
 import type { Removal } from './removal';
 import { writeSafetensors } from './safetensors-writer';
@@ -37,8 +36,6 @@ export interface CheckpointSource<T extends LayeredModel = LayeredModel> {
 export interface WriteOptions extends VerificationOptions {
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
   readonly maxShardBytes?: number;
-  /** How a Hugging Face folder says what is gone. */
-  readonly dialect?: DialectName;
 }
 
 /** One output format: what it writes, and how that is read back. */
@@ -47,7 +44,7 @@ export interface WeightWriter {
   readonly bytes: number;
   /** Number of weights. */
   readonly parameters: number;
-  /** How a Hugging Face folder says what is gone. */
+  /** How the result says what is gone, where there are several ways. */
   readonly dialect?: DialectName;
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: string;
@@ -55,19 +52,22 @@ export interface WeightWriter {
   readonly texts: Readonly<Record<string, string>>;
   /** Gives the names of the files written, weights first. */
   write(folder: string, copier: ByteCopier): Promise<string[]>;
-  /** The output of what was written, opened anew: logits [tokens, vocabulary] of a language model. */
-  output(folder: string, input: ModelInput): Promise<Float32Array>;
+  /**
+   * The output of what was written, opened anew and run as `mode`, the source or one of its other
+   * modes: logits [tokens, vocabulary] of a language model.
+   */
+  output(folder: string, input: ModelInput, mode: LayeredModel): Promise<Float32Array>;
 }
 
 /** Safetensors as transformers lays them out. */
 export function safetensorsWriter(
   source: CheckpointSource,
+  dialect: Dialect,
   removal: Removal,
   options: WriteOptions,
   context: JobContext,
 ): WeightWriter {
   const { model, checkpoint, configText } = source;
-  const dialect = chooseDialect(source, removal, options.dialect);
   const planned = dialect.plan(source, removal);
   const shards = planShards(planned, options.maxShardBytes);
   return {

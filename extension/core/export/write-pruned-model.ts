@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
@@ -13,7 +15,9 @@ import { checkRemoval } from './removal';
 import type { Removal } from './removal';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
-import { chooseWriter, openSource } from './prune-source';
+import { chooseForm } from './output-forms';
+import type { OutputForm } from './output-forms';
+import { openSource } from './prune-source';
 import type { PruneSource } from './prune-source';
 import { compareLogits, sourceLogits, verificationInput } from './verify';
 import { onPath } from './write-errors';
@@ -28,7 +32,7 @@ export interface WriteRequest {
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  /** How a Hugging Face folder says what is gone; see dialects. */
+  /** How the result says what is gone; see dialects. */
   readonly dialect?: DialectName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
@@ -36,6 +40,8 @@ export interface WriteRequest {
   readonly maxShardBytes?: number;
   readonly device: DeviceName;
   readonly memoryBytes: number;
+  /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
+  readonly examples?: string;
 }
 
 /** Room for headers, config, manifest and the file system's own bookkeeping. */
@@ -53,9 +59,13 @@ export async function writePrunedModel(
 ): Promise<PruneResult> {
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
-  const writer = chooseWriter(source, request.format);
   const removal = checkRemoval(summary, request.removed);
-  const converts = source.writers[0]?.[0] !== writer.format;
+  const { format = source.forms[0]?.format, dialect } = request;
+  const form = await chooseForm(source, removal, {
+    ...(format === undefined ? {} : { format }),
+    ...(dialect === undefined ? {} : { dialect }),
+  });
+  const converts = source.forms[0]?.format !== form.format;
   if (!converts && removal.removed.length === 0) {
     throw new UserError('Nothing is to be removed: the result would be a copy.', {
       file: summary.path,
@@ -65,7 +75,7 @@ export async function writePrunedModel(
   }
   const output = await OutputFolder.create(request.out, source.path, request.overwrite);
   try {
-    const result = await writeChecked(request, source, writer, removal, output, context);
+    const result = await writeChecked(request, source, form, removal, output, context);
     await checkpoint(context.cancellation);
     await output.commit(context.warn.bind(context));
     return result;
@@ -79,7 +89,7 @@ export async function writePrunedModel(
 async function writeChecked(
   request: WriteRequest,
   source: PruneSource,
-  { format, create }: ReturnType<typeof chooseWriter>,
+  { format, create }: OutputForm,
   removal: Removal,
   output: OutputFolder,
   context: JobContext,
@@ -90,15 +100,18 @@ async function writeChecked(
     device: format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
-    ...(request.dialect === undefined ? {} : { dialect: request.dialect }),
   };
   const writer = await create(removal, options, context);
   const sideFiles = await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const input = await verificationInput(source.model, source.folder);
-  const expected = await sourceLogits(source.model, removal.removed, input, options, context);
+  const compared: { model: LayeredModel; input: ModelInput; expected: Float32Array }[] = [];
+  for (const model of [source.model, ...(source.model.otherModes ?? [])]) {
+    const input = await verificationInput(model, source.folder, request.examples);
+    const expected = await sourceLogits(model, removal.removed, input, options, context);
+    compared.push({ model, input, expected });
+  }
 
   const copier = new ByteCopier(writer.bytes, context);
   const weights = await writer.write(output.partial, copier).finally(async () => copier.close());
@@ -106,9 +119,12 @@ async function writeChecked(
   for (const [name, text] of Object.entries(writer.texts)) {
     await writeText(output.partial, name, text);
   }
-  const actual = await writer.output(output.partial, input);
-  const compared = { model: source.model, input };
-  const verification = compareLogits(expected, actual, compared, output.path);
+  const checked: PruneResult['verification'][] = [];
+  for (const { expected, ...how } of compared) {
+    const actual = await writer.output(output.partial, how.input, how.model);
+    checked.push(compareLogits(expected, actual, how, output.path));
+  }
+  const verification = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
 
   const { loadsWith, parameters, dialect } = writer;
   const written = {

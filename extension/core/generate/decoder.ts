@@ -18,7 +18,7 @@ export interface Decoder {
 export interface DecoderOptions {
   readonly device: DeviceName;
   readonly memoryBytes: number;
-  /** Ids of sublayers that are skipped. */
+  /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
 }
 
@@ -79,19 +79,14 @@ class RereadingDecoder implements Decoder {
     private readonly executor: LayeredExecutor,
     removed: readonly string[],
   ) {
-    const { sublayers } = executor.model.summary;
-    this.removed = new Set(
-      sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : [])),
-    );
+    this.removed = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   }
 
   public async read(ids: Int32Array): Promise<Float32Array> {
     this.ids = Int32Array.of(...this.ids, ...ids);
     let state = await this.executor.embed(this.ids);
     for (const index of this.executor.model.summary.sublayers.keys()) {
-      [state = state] = this.removed.has(index)
-        ? await this.executor.skip(index, [state])
-        : await this.executor.run(index, [state]);
+      [state = state] = await this.executor.pass(index, [state], this.removed);
     }
     const logits = await this.executor.logits(state);
     return logits.slice(-logits.length / this.ids.length);

@@ -7,6 +7,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import type { ConfigFields } from '../models/architecture';
+import { namesInFolder } from '../models/gguf-model';
 import type { LayeredModel } from '../models/layered-model';
 import { openModel } from '../models/open-model';
 import { UserError } from '../user-error';
@@ -32,13 +33,14 @@ export async function readSafetensorsSource(place: WeightsPlace): Promise<ModelS
 
 /** Reads the header of a GGUF file. */
 export async function readGgufSource(place: WeightsPlace): Promise<ModelSource> {
-  const { metadata, tensors, file, version } = await readGgufHeader(place.weights);
+  const header = await readGgufHeader(place.weights);
+  const { metadata, tensors, file, version } = header;
   const architecture = metadata.get('general.architecture');
   const family = typeof architecture === 'string' ? architecture : undefined;
   const hasHead = tensors.some(({ name }) => name === 'output.weight');
   const embedding = tensors.find(({ name }) => name === 'token_embd.weight');
   const parts = metadata.get('split.count');
-  const source = await understand(place, tensors);
+  const source = await understand(place, tensors, namesInFolder(header));
   return {
     ...source,
     family,
@@ -67,9 +69,23 @@ type Understood = Pick<
 >;
 
 /** Opens the model as one to be run; where that fails, the tensors are still there to be listed. */
-async function understand(place: WeightsPlace, lazy: readonly LazyTensor[]): Promise<Understood> {
-  const tensors = lazy.map(storedTensor);
+async function understand(
+  place: WeightsPlace,
+  lazy: readonly LazyTensor[],
+  inFolder: ReturnType<typeof namesInFolder> = new Map(),
+): Promise<Understood> {
   const model = place.whole ? await tryOpen(place.weights) : undefined;
+  const interleaved = model === undefined || model instanceof UserError ? undefined : rowsOf(model);
+  const tensors = lazy.map((tensor): StoredTensor => {
+    const known = inFolder.get(tensor.name);
+    const heads = interleaved?.get(placeOf(tensor));
+    return {
+      ...storedTensor(tensor),
+      ...(known === undefined
+        ? {}
+        : { inFolder: { ...known, ...(heads === undefined ? {} : { interleavedHeads: heads }) } }),
+    };
+  });
   if (model === undefined || model instanceof UserError) {
     const reason = model === undefined ? undefined : reasonOf(model);
     return {
@@ -99,6 +115,17 @@ async function understand(place: WeightsPlace, lazy: readonly LazyTensor[]): Pro
     warnings,
     ...(tiedHead === undefined ? {} : { tiedHead }),
   };
+}
+
+/** Number of heads whose rows are interleaved, by the place of the tensor. */
+function rowsOf(model: LayeredModel): Map<string, number> {
+  return new Map(
+    model.summary.sublayers
+      .flatMap((_, index) => model.sublayerTensors(index))
+      .flatMap((tensor): [string, number][] =>
+        tensor.interleavedHeads === undefined ? [] : [[placeOf(tensor), tensor.interleavedHeads]],
+      ),
+  );
 }
 
 async function tryOpen(path: string): Promise<LayeredModel | UserError> {

@@ -1,5 +1,5 @@
 import type { JobContext } from '../jobs/job';
-import { compareWeights } from './compare-weights';
+import { compareWeights, nameInFolder } from './compare-weights';
 import { describeModel } from './describe-model';
 import type {
   CompareRequest,
@@ -12,7 +12,8 @@ import type { ModelDescription, StoredTensor } from './model-description';
 import { allTensors } from './tensor-table';
 
 /**
- * Says what two models have differently; tensors are matched by name.
+ * Says what two models have differently; tensors are matched by name: by that of the Hugging Face folder
+ * where the models are of different formats.
  * @throws UserError when one cannot be opened, CancelledError.
  */
 export async function compareModels(
@@ -21,12 +22,13 @@ export async function compareModels(
 ): Promise<ModelComparison> {
   const model = await describeModel(request.model);
   const against = await describeModel(request.against);
-  const [ours, theirs] = [byName(model), byName(against)];
+  const asInFolder = model.format !== against.format;
+  const [ours, theirs] = [byName(model, asInFolder), byName(against, asInFolder)];
   const pairs = [...ours.values()].flatMap((tensor): [StoredTensor, StoredTensor][] => {
-    const other = theirs.get(tensor.name);
+    const other = theirs.get(asInFolder ? nameInFolder(tensor) : tensor.name);
     return other === undefined ? [] : [[tensor, other]];
   });
-  const forms = pairs.flatMap(formDifference);
+  const forms = pairs.flatMap((pair) => formDifference(pair, asInFolder));
   return {
     model: summarize(model),
     against: summarize(against),
@@ -36,7 +38,7 @@ export async function compareModels(
     tensors: lacking([...ours.keys()], [...theirs.keys()]),
     forms,
     sameForm: pairs.length - forms.length,
-    weights: request.weights ? await compareWeights(pairs, context) : undefined,
+    weights: request.weights ? await compareWeights(pairs, asInFolder, context) : undefined,
   };
 }
 
@@ -52,8 +54,13 @@ function summarize({
   return { name, path, format, family, parameters, bytes, tensors, blocks: blocks.length };
 }
 
-function byName(model: ModelDescription): Map<string, StoredTensor> {
-  return new Map(allTensors(model).map(({ tensor }) => [tensor.name, tensor]));
+function byName(model: ModelDescription, asInFolder: boolean): Map<string, StoredTensor> {
+  return new Map(
+    allTensors(model).map(({ tensor }) => [
+      asInFolder ? nameInFolder(tensor) : tensor.name,
+      tensor,
+    ]),
+  );
 }
 
 function sublayerIds({ blocks }: ModelDescription): string[] {
@@ -82,11 +89,20 @@ function differences(
     .map((field) => ({ field, model: model[field], against: against[field] }));
 }
 
-function formDifference([ours, theirs]: readonly [StoredTensor, StoredTensor]): FormDifference[] {
+function formDifference(
+  [ours, theirs]: readonly [StoredTensor, StoredTensor],
+  asInFolder: boolean,
+): FormDifference[] {
   const form = ({ dtype, shape }: StoredTensor) => ({ dtype, shape });
   return ours.dtype === theirs.dtype && hasShapeOf(ours, theirs)
     ? []
-    : [{ name: ours.name, model: form(ours), against: form(theirs) }];
+    : [
+        {
+          name: asInFolder ? nameInFolder(ours) : ours.name,
+          model: form(ours),
+          against: form(theirs),
+        },
+      ];
 }
 
 function hasShapeOf(a: StoredTensor, b: StoredTensor): boolean {

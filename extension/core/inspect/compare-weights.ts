@@ -2,11 +2,17 @@ import type { JobContext } from '../jobs/job';
 import type { WeightComparison, WeightDifference } from './model-comparison';
 import type { StoredTensor } from './model-description';
 import { TensorReader, whyUnreadable } from './tensor-values';
+import type { RowOrder } from './tensor-values';
 import { sum } from './totals';
 
-/** Compares the numbers of tensors, whatever types they are stored in, a part at a time. */
+/**
+ * Compares the numbers of tensors, whatever types they are stored in, a part at a time.
+ * @param asInFolder whether they are taken as the model's Hugging Face folder has them, since the two
+ *   models are of different formats
+ */
 export async function compareWeights(
   pairs: readonly (readonly [StoredTensor, StoredTensor])[],
+  asInFolder: boolean,
   context: JobContext,
 ): Promise<WeightComparison> {
   const skipped: { name: string; reason: string }[] = [];
@@ -23,7 +29,7 @@ export async function compareWeights(
   let equal = 0;
   for (const [ours, theirs] of comparable) {
     context.progress({ stage: `comparing ${ours.name}`, done, total, unit: 'bytes' });
-    const difference = await compareTensors(ours, theirs, context.cancellation);
+    const difference = await compareTensors(ours, theirs, asInFolder, context.cancellation);
     tensors.push(difference.values);
     equal += difference.areEqual ? 1 : 0;
     done += ours.bytes + theirs.bytes;
@@ -41,20 +47,52 @@ function whyNot(ours: StoredTensor, theirs: StoredTensor): string | undefined {
 async function compareTensors(
   ours: StoredTensor,
   theirs: StoredTensor,
+  asInFolder: boolean,
   cancellation: JobContext['cancellation'],
 ): Promise<{ values: WeightDifference; areEqual: boolean }> {
   const sums = new Products();
-  await TensorReader.open(ours, cancellation, async (left) =>
-    TensorReader.open(theirs, cancellation, async (right) => {
-      // Both give parts of the same number of elements.
-      const others = right.chunks();
-      for await (const values of left.chunks()) {
-        const other = await others.next();
-        sums.add(values, other.done === true ? new Float64Array() : other.value);
-      }
-    }),
+  const orderOf = (tensor: StoredTensor): RowOrder | undefined =>
+    asInFolder ? folderRows(tensor) : undefined;
+  const offset = asInFolder ? (ours.inFolder?.offset ?? 0) - (theirs.inFolder?.offset ?? 0) : 0;
+  await TensorReader.open(
+    ours,
+    cancellation,
+    async (left) =>
+      TensorReader.open(
+        theirs,
+        cancellation,
+        async (right) => {
+          // Both give parts of the same number of elements.
+          const others = right.chunks();
+          for await (const values of left.chunks()) {
+            const other = await others.next();
+            sums.add(values, other.done === true ? new Float64Array() : other.value, offset);
+          }
+        },
+        orderOf(theirs),
+      ),
+    orderOf(ours),
   );
-  return { values: { name: ours.name, ...sums.result() }, areEqual: sums.areEqual };
+  const name = asInFolder ? nameInFolder(ours) : ours.name;
+  return { values: { name, ...sums.result() }, areEqual: sums.areEqual };
+}
+
+export function nameInFolder({ name, inFolder }: StoredTensor): string {
+  return inFolder?.name ?? name;
+}
+
+/** Rows of queries and keys in GGUF files, [heads, half, 2], in the order of folders, [heads, 2, half]. */
+function folderRows({ shape: [rows = 0], inFolder }: StoredTensor): RowOrder | undefined {
+  const heads = inFolder?.interleavedHeads;
+  if (heads === undefined) {
+    return undefined;
+  }
+  const size = rows / heads;
+  const half = size / 2;
+  return (row) => {
+    const [head, within] = [Math.floor(row / size), row % size];
+    return head * size + (within % half) * 2 + Math.floor(within / half);
+  };
 }
 
 /** Sums of products of two tensors' numbers. */
@@ -66,10 +104,11 @@ class Products {
   #product = 0;
   #difference = 0;
 
-  public add(ours: Float64Array, theirs: Float64Array): void {
+  /** @param offset by which the numbers of `ours` are greater than what they stand for */
+  public add(ours: Float64Array, theirs: Float64Array, offset: number): void {
     let [max, aa, bb, ab, dd] = [this.#maxAbsolute, 0, 0, 0, 0];
     for (let i = 0; i < ours.length; i++) {
-      const a = ours[i] ?? Number.NaN;
+      const a = (ours[i] ?? Number.NaN) - offset;
       const b = theirs[i] ?? Number.NaN;
       // Equal infinities are no difference; NaN, which compares with nothing, stays.
       const difference = a === b ? 0 : Math.abs(a - b);

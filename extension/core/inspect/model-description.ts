@@ -16,6 +16,14 @@ export interface StoredTensor {
   readonly file: string;
   /** First byte in the file; undefined where the elements have no fixed place. */
   readonly offset: number | undefined;
+  /** The same tensor in the model's Hugging Face folder, where the file's format has names of its own. */
+  readonly inFolder?: {
+    readonly name: string;
+    /** Heads whose rows lie as [half, 2] here, as [2, half] there. */
+    readonly interleavedHeads?: number;
+    /** What has been added to every number. */
+    readonly offset: number;
+  };
 }
 
 /** What is summed up over tensors. */

@@ -16,6 +16,9 @@ export type TensorPlace = Pick<
   'name' | 'dtype' | 'file' | 'offset' | 'bytes' | 'shape'
 >;
 
+/** Gives the row of the file that stands in a row's place. */
+export type RowOrder = (row: number) => number;
+
 /** Why a tensor's numbers cannot be read, or undefined where they can. */
 export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): string | undefined {
   const decoder = decoderOf(dtype);
@@ -41,6 +44,7 @@ export class TensorReader {
     private readonly tensor: TensorPlace,
     private readonly decoder: Decoder,
     private readonly cancellation: Cancellation,
+    private readonly rowOrder: RowOrder | undefined,
   ) {
     const chunkBytes = (chunkElements / decoder.elements) * decoder.bytes;
     this.#buffer = Buffer.allocUnsafe(Math.min(chunkBytes, tensor.bytes));
@@ -54,6 +58,7 @@ export class TensorReader {
     tensor: TensorPlace,
     cancellation: Cancellation,
     use: (reader: TensorReader) => Promise<T>,
+    rowOrder?: RowOrder,
   ): Promise<T> {
     const { file, name, dtype } = tensor;
     const decoder = decoderOf(dtype);
@@ -62,28 +67,59 @@ export class TensorReader {
       throw new UserError(problem ?? '', { file, field: name });
     }
     return withRegularFile(file, async ({ handle }) =>
-      use(new TensorReader(handle, tensor, decoder, cancellation)),
+      use(new TensorReader(handle, tensor, decoder, cancellation, rowOrder)),
     );
   }
 
   public async *chunks(): AsyncGenerator<Float64Array> {
-    const { handle, tensor, decoder } = this;
-    const start = tensor.offset ?? 0;
+    const { tensor, decoder } = this;
     for (let done = 0; done < tensor.bytes;) {
       await checkpoint(this.cancellation);
       const wanted = Math.min(this.#buffer.length, tensor.bytes - done);
       const bytes = this.#buffer.subarray(0, wanted);
-      const { bytesRead } = await handle.read(bytes, 0, wanted, start + done);
-      if (bytesRead < wanted) {
-        throw new UserError('The file ends before the tensor does.', {
-          file: tensor.file,
-          field: tensor.name,
-          remedy: 'It has changed since it was opened: open it again.',
-        });
+      for (const { at, from, length } of this.pieces(done, wanted)) {
+        await this.fill(bytes.subarray(at, at + length), from);
       }
       decoder.decode(bytes, this.#out);
       done += wanted;
       yield this.#out.subarray(0, (wanted / decoder.bytes) * decoder.elements);
+    }
+  }
+
+  /** Where in the tensor the bytes of a part come from: rows, or parts of them, where they are ordered anew. */
+  private *pieces(
+    start: number,
+    length: number,
+  ): Generator<{ at: number; from: number; length: number }> {
+    const { rowOrder, tensor } = this;
+    if (rowOrder === undefined) {
+      yield { at: 0, from: start, length };
+      return;
+    }
+    const rowBytes = tensor.bytes / (tensor.shape[0] ?? 1);
+    for (let at = 0; at < length;) {
+      const row = Math.floor((start + at) / rowBytes);
+      const within = start + at - row * rowBytes;
+      const piece = Math.min(rowBytes - within, length - at);
+      yield { at, from: rowOrder(row) * rowBytes + within, length: piece };
+      at += piece;
+    }
+  }
+
+  private async fill(bytes: Buffer, from: number): Promise<void> {
+    const { tensor } = this;
+    const { bytesRead } = await this.handle.read(
+      bytes,
+      0,
+      bytes.length,
+      (tensor.offset ?? 0) + from,
+    );
+    if (bytesRead < bytes.length) {
+      throw new UserError('The file ends before the tensor does.', {
+        file: tensor.file,
+        field: tensor.name,
+        remedy: 'It has changed since it was opened: open it again.',
+      });
     }
   }
 }

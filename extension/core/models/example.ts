@@ -129,19 +129,20 @@ function numbers(
     : undefined;
 }
 
-/** What token ids stay below, by the name of the input. */
+/** What the whole numbers of inputs stay below, by the name of the input. */
 export function vocabularyBounds({
   inputs,
   summary,
-}: Pick<LayeredModel, 'inputs' | 'summary'>): Record<string, number> {
+  tableRows,
+}: Pick<LayeredModel, 'inputs' | 'summary' | 'tableRows'>): Record<string, number> {
   const { vocabularySize } = summary;
-  return vocabularySize === undefined
-    ? {}
-    : Object.fromEntries(
-        inputs
-          .filter(({ name }) => name.endsWith('input_ids'))
-          .map(({ name }) => [name, vocabularySize]),
-      );
+  const ids = inputs.filter(({ name }) => name.endsWith('input_ids'));
+  return {
+    ...tableRows,
+    ...(vocabularySize === undefined
+      ? {}
+      : Object.fromEntries(ids.map(({ name }) => [name, vocabularySize]))),
+  };
 }
 
 /** The one size that an axis can have, or undefined where any is possible. */

@@ -1,8 +1,9 @@
+import { rowsOfTensor } from '../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitInner } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
-import { emitLinear } from './linear';
-import type { Linear } from './linear';
+import { emitLinear, emitWeight } from './linear';
 import { emitBranchInput, emitResidual } from './norm';
 import type { Branch } from './norm';
 
@@ -22,26 +23,30 @@ export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
 
 /** Weights of one mixture of experts. */
 export interface ExpertWeights extends Branch {
-  /** Scores of the experts. */
-  readonly router: Linear;
+  /** Scores of the experts: rows of a matrix [count, hiddenSize], piece by piece. */
+  readonly router: readonly LazyTensor[];
   readonly experts: readonly Expert[];
 }
 
 /**
  * Emits hidden + Σⱼ wⱼ · expertⱼ(norm(hidden)) over the experts with the `perToken` highest
  * probabilities w = softmax(router(norm(hidden))) of a token (arXiv 2101.03961, 2401.04088), hidden
- * [batch, sequence, hiddenSize]. An expert runs over the rows that chose it and no others.
+ * [batch, sequence, hiddenSize]. An expert runs over the rows that chose it and no others. `mask`
+ * [batch, count] is added to the scores: −∞ for an expert that is not to be chosen, else 0.
  */
 export function emitExperts(
   graph: GraphBuilder,
   shape: ExpertShape,
   weights: ExpertWeights,
   hidden: Value,
+  mask?: Value,
 ): Value {
   const { norm, residualScale, hiddenSize } = shape;
   const normed = emitBranchInput(graph, norm, hidden, weights);
   const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
-  const { chosen, shares } = emitRouting(graph, shape, weights.router, rows);
+  const scores = emitScores(graph, weights.router, rows);
+  const masked = mask === undefined ? scores : emitMasked(graph, shape, scores, hidden, mask);
+  const { chosen, shares } = emitRouting(graph, shape, masked);
   let sum = graph.op('Mul', [rows, graph.scalar(0)]);
   for (const [j, expert] of weights.experts.entries()) {
     const isChosen = graph.op('Equal', [chosen, graph.ints([j], [])]);
@@ -64,14 +69,76 @@ export function emitExperts(
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
 
-/** Numbers and weights of each row's experts: `chosen` int64 and `shares` [rows, perToken]. */
+/** A mixture of those experts alone whose numbers are given, ascending. */
+export function keepExperts(
+  shape: ExpertShape,
+  weights: ExpertWeights,
+  kept: readonly number[],
+): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
+  const [router, ...others] = weights.router;
+  if (router === undefined || others.length > 0) {
+    throw new Error('a mixture that lacks experts is not divided again');
+  }
+  const runs: { start: number; end: number }[] = [];
+  for (const expert of kept) {
+    const last = runs.at(-1);
+    if (last?.end === expert) {
+      last.end++;
+    } else {
+      runs.push({ start: expert, end: expert + 1 });
+    }
+  }
+  return {
+    shape: { ...shape, count: kept.length, perToken: Math.min(shape.perToken, kept.length) },
+    weights: {
+      ...weights,
+      router: runs.map(({ start, end }) => rowsOfTensor(router, start, end)),
+      experts: weights.experts.filter((_, expert) => kept.includes(expert)),
+    },
+  };
+}
+
+/** Scores [rows, count]. */
+function emitScores(graph: GraphBuilder, router: readonly LazyTensor[], rows: Value): Value {
+  const [first, ...others] = router;
+  if (first !== undefined && others.length === 0) {
+    return emitLinear(graph, { weight: first }, rows);
+  }
+  const pieces = router.map((piece) => emitWeight(graph, piece));
+  return graph.op('Gemm', [rows, graph.op('Concat', pieces, { axis: 0 })], { transB: 1 });
+}
+
+/** scores [rows, count] + mask [batch, count], where an example of the batch is `sequence` rows. */
+function emitMasked(
+  graph: GraphBuilder,
+  { count }: ExpertShape,
+  scores: Value,
+  hidden: Value,
+  mask: Value,
+): Value {
+  const leading = graph.op('Slice', [
+    graph.op('Shape', [hidden]),
+    graph.ints([0]),
+    graph.ints([2]),
+  ]);
+  const size = graph.op('Concat', [leading, graph.ints([count])], { axis: 0 });
+  const sum = graph.op('Add', [
+    graph.op('Reshape', [scores, size]),
+    graph.op('Unsqueeze', [mask, graph.ints([1])]),
+  ]);
+  return graph.op('Reshape', [sum, graph.ints([-1, count])]);
+}
+
+/**
+ * Numbers and weights of each row's experts from scores [rows, count]: `chosen` int64 and `shares`
+ * [rows, perToken].
+ */
 function emitRouting(
   graph: GraphBuilder,
   shape: ExpertShape,
-  router: Linear,
-  rows: Value,
+  scores: Value,
 ): { chosen: Value; shares: Value } {
-  const probabilities = graph.op('Softmax', [emitLinear(graph, router, rows)], { axis: -1 });
+  const probabilities = graph.op('Softmax', [scores], { axis: -1 });
   const [highest = '', chosen = ''] = graph.ops(
     'TopK',
     [probabilities, graph.ints([shape.perToken])],

@@ -1,6 +1,7 @@
 import type { GgufHeader } from '../checkpoints/gguf';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readFloats } from '../checkpoints/read-tensor';
+import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 
 /** Keys of a family by the field of config.json that says the same. */
@@ -31,6 +32,13 @@ export interface GgufWindows {
   readonly scaledByWidthAt: number;
 }
 
+/** How a family differs in what its header says. */
+export interface GgufTraits {
+  readonly windows?: GgufWindows;
+  /** Sizes are lists with 0 for what a block lacks. */
+  readonly mayLackSublayers?: boolean;
+}
+
 /** Divisors of the rotary frequencies, one per pair of dimensions. */
 export const frequencyFactors = 'rope_freqs.weight';
 const maxFrequencies = 1 << 15;
@@ -48,12 +56,14 @@ export interface GgufConfig extends Readonly<Record<string, unknown>> {
 export async function describeGguf(
   keys: GgufKeys,
   header: GgufHeader,
-  windows: GgufWindows | undefined,
+  { windows, mayLackSublayers = false }: GgufTraits,
 ): Promise<GgufConfig> {
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const hiddenSize = keys.number(ggufFields.hidden_size);
-  const heads = keys.number(ggufFields.num_attention_heads);
   const blocks = keys.number(ggufFields.num_hidden_layers);
+  const { heads, keyValueHeads, innerSize, absent } = mayLackSublayers
+    ? await readDeciBlocks(keys, blocks)
+    : readSameBlocks(keys);
   const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
   if (!Number.isInteger(headDim)) {
     keys.fault(
@@ -74,9 +84,9 @@ export async function describeGguf(
     hidden_size: hiddenSize,
     num_hidden_layers: blocks,
     num_attention_heads: heads,
-    num_key_value_heads: keys.numberIfPresent(ggufFields.num_key_value_heads) ?? heads,
+    num_key_value_heads: keyValueHeads,
     head_dim: headDim,
-    intermediate_size: keys.number(ggufFields.intermediate_size),
+    intermediate_size: innerSize,
     max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
     rms_norm_eps: keys.number(ggufFields.rms_norm_eps),
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
@@ -84,6 +94,7 @@ export async function describeGguf(
     tie_word_embeddings: !tensors.has('output.weight'),
     attention_bias: tensors.has('blk.0.attn_q.bias'),
     mlp_bias: tensors.has('blk.0.ffn_up.bias'),
+    ...(absent.length === 0 ? {} : { espalier: { removed: absent } }),
     ...(windows === undefined
       ? {}
       : {

@@ -52,6 +52,25 @@ export class GgufKeys {
       : this.fault(name, `It has ${flags.length} entries for ${count} blocks.`);
   }
 
+  /** A whole number for each block; one that stands alone holds for all of them. */
+  public async numbers(key: string, count: number): Promise<readonly number[] | undefined> {
+    const name = this.name(key);
+    const value = this.header.metadata.get(name);
+    if (typeof value !== 'object') {
+      const single = this.numberIfPresent(key);
+      return single === undefined ? undefined : Array.from({ length: count }, () => single);
+    }
+    if (value.length !== count) {
+      this.fault(name, `It has ${value.length} entries for ${count} blocks.`);
+    }
+    const numbers = await readGgufArray(this.path, name, value);
+    return numbers.map((entry) =>
+      typeof entry === 'number' && Number.isInteger(entry) && entry >= 0
+        ? entry
+        : this.fault(name, 'Its entries are not whole numbers.'),
+    );
+  }
+
   public fault(name: string, problem: string, remedy?: string): never {
     throw new UserError(problem, {
       file: this.path,
@@ -60,7 +79,7 @@ export class GgufKeys {
     });
   }
 
-  private missing(name: string): never {
+  public missing(name: string): never {
     return this.fault(
       name,
       'The header lacks this key.',

@@ -2,10 +2,10 @@ import { readGgufHeader } from '../checkpoints/gguf';
 import type { GgufHeader } from '../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
-import type { Architecture } from './architecture';
+import type { Architecture, Projection } from './architecture';
 import { knownArchitecture } from './architectures';
 import { describeGguf, frequencyFactors, ggufFields, requireSameTurns } from './gguf-config';
-import type { GgufConfig, GgufWindows } from './gguf-config';
+import type { GgufConfig, GgufTraits } from './gguf-config';
 import { GgufKeys } from './gguf-keys';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
@@ -18,16 +18,16 @@ interface GgufModel {
 }
 
 /** How the conversion to GGUF treats a family. */
-interface GgufFamily {
+interface GgufFamily extends GgufTraits {
   readonly modelType: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
-  readonly windows?: GgufWindows;
 }
 
 /** Families by `general.architecture`. */
 const families: Readonly<Record<string, GgufFamily>> = {
   llama: { modelType: 'llama', interleaved: true },
+  deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
   qwen2: { modelType: 'qwen2' },
   qwen3: { modelType: 'qwen3' },
   gemma: { modelType: 'gemma' },
@@ -74,7 +74,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
   if ((keys.numberIfPresent('expert_count') ?? 0) > 0) {
     keys.fault(keys.name('expert_count'), 'Mixtures of experts are not known in GGUF files.');
   }
-  const config = await describeGguf(keys, header, family.windows);
+  const config = await describeGguf(keys, header, family);
   const names = Object.fromEntries(
     Object.entries(ggufFields).map(([field, key]) => [field, keys.name(key)]),
   );
@@ -135,6 +135,69 @@ function inGguf(known: Architecture, names: Readonly<Record<string, string>>): A
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
     },
   };
+}
+
+/**
+ * What each tensor of a GGUF file is called in the Hugging Face folder of the model; empty for a
+ * family that is not known. Norms that scale by 1 + weight hold the sum here.
+ */
+export function namesInFolder(
+  header: GgufHeader,
+): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
+  const key = header.metadata.get('general.architecture');
+  const family =
+    typeof key === 'string' && Object.hasOwn(families, key) ? families[key] : undefined;
+  const known = family === undefined ? undefined : knownArchitecture(family.modelType);
+  if (known === undefined) {
+    return new Map();
+  }
+  const parts = partNames(known, inGguf(known, {}));
+  const { outer } = known;
+  const [prefix = ''] = outer.prefixes;
+  const offsetOf = (part: string): number =>
+    known.norm === 'rms-offset' && part.endsWith('norm') ? 1 : 0;
+  return new Map(
+    header.tensors.flatMap(({ name }): [string, { name: string; offset: number }][] => {
+      const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(\w+)$/.exec(name) ?? [];
+      const usual = parts.get(part);
+      if (usual === undefined) {
+        return [];
+      }
+      const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
+      return [[name, { name: `${place}${usual}.${kind}`, offset: offsetOf(part) }]];
+    }),
+  );
+}
+
+/** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
+function partNames(known: Architecture, own: Architecture): Map<string, string> {
+  const [prefix = ''] = known.outer.prefixes;
+  const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
+    `${before}${outer.embedding}`,
+    `${before}${outer.finalNorm}`,
+    outer.heads?.[0] ?? 'lm_head',
+    attention.norm,
+    ...namesOf(attention.queryKeyValue),
+    attention.output,
+    attention.queryKeyNorms?.query,
+    attention.queryKeyNorms?.key,
+    attention.postNorm,
+    feedforward.norm,
+    ...namesOf(feedforward.gateUp),
+    feedforward.down,
+    feedforward.postNorm,
+  ];
+  const usual = listed(known, prefix);
+  return new Map(
+    listed(own, '').flatMap((name, i): [string, string][] => {
+      const other = usual[i];
+      return name === undefined || other === undefined ? [] : [[name, other]];
+    }),
+  );
+}
+
+function namesOf(projection: Projection): readonly string[] {
+  return projection.kind === 'separate' ? projection.names : [projection.name];
 }
 
 function checkpointOf(

@@ -1,7 +1,9 @@
 import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Example } from './example';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
+import type { ExpertTensors } from './sublayer-tensors';
 
 /** An input of a model, as its file declares it. */
 export interface InputPort {
@@ -32,10 +34,19 @@ export interface GraphPart {
   readonly build: () => RunnableGraph;
 }
 
+/** An input of a part by which experts of a mixture are left out, see {@link ExpertSummary}. */
+export interface ExpertMask {
+  /** float32 [batch, count]: −∞ for an expert that is not to be chosen, else 0. */
+  readonly input: string;
+  readonly count: number;
+}
+
 /** A way from one boundary between sublayers to the next. */
 export interface Step {
   /** What has to be computed, if anything. */
   readonly part?: GraphPart;
+  /** Of a mixture whose single experts can be left out. */
+  readonly mask?: ExpertMask;
   /**
    * Where each value of the next state comes from: an output of the part, or else a value of the
    * state before, or else a side value.
@@ -83,6 +94,13 @@ export interface LayeredModel {
    * alone.
    */
   readonly joinsExamples: boolean;
+  /** What belongs to the single experts of sublayer `index`; undefined where none can be removed. */
+  expertTensors?(index: number): ExpertTensors | undefined;
+  /**
+   * Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing;
+   * undefined where a norm behind the sum changes the stream all the same.
+   */
+  outputTensors?(index: number): readonly LazyTensor[] | undefined;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
@@ -91,6 +109,14 @@ export interface LayeredModel {
   readonly emitter?: ModelEmitter;
   /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
   readonly blocksPrefix?: string;
+  /** Rows of the table that an input of whole numbers looks up, by its name, where the model has one. */
+  readonly tableRows?: Readonly<Record<string, number>>;
+  /** Inputs that do not concern the layers but choose how the whole graph runs, with what makes it run like this. */
+  readonly settings?: Example;
+  /** Other ways that the model runs with the same sublayers, such as with a cache. */
+  readonly otherModes?: readonly LayeredModel[];
+  /** Whether this mode goes on from key/value caches. */
+  readonly isCached?: boolean;
   /** Where the weights lie. */
   readonly files: readonly string[];
 }

@@ -80,8 +80,16 @@ export const configEntries = {
   decoder_sparse_step: v.optional(size, 1),
   mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
-  /** Written by Espalier: sublayers that this checkpoint lacks. */
-  espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),
+  /**
+   * Written by Espalier: sublayers that this checkpoint lacks, and the number of experts in blocks
+   * that have another than the model.
+   */
+  espalier: v.optional(
+    v.looseObject({
+      removed: v.array(v.string()),
+      experts: v.optional(v.record(v.string(), size)),
+    }),
+  ),
 };
 const configSchema = v.looseObject(configEntries);
 

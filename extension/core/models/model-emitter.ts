@@ -1,4 +1,3 @@
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 
 /** Inputs of the prologue, as edges of a graph. */
@@ -24,6 +23,15 @@ export interface SideValue {
 export interface KeyValueCache {
   readonly key: Value;
   readonly value: Value;
+}
+
+/** What a sublayer may be emitted with. */
+export interface EmitOptions {
+  readonly past?: KeyValueCache;
+  /** float32 [batch, count], added to the scores of a mixture's experts. */
+  readonly expertMask?: Value;
+  /** The experts of a mixture that the graph holds; all when absent. */
+  readonly keptExperts?: readonly number[] | undefined;
 }
 
 /** How many heads a key/value cache has. */
@@ -54,14 +62,12 @@ export interface ModelEmitter {
     index: number,
     state: Values,
     side: Values,
-    past?: KeyValueCache,
+    options?: EmitOptions,
   ): { state: Values; present?: KeyValueCache };
   /** Cache of sublayer `index`, or undefined where it keeps none. */
   cacheShape(index: number): CacheShape | undefined;
   /** Logits [batch, sequence, vocabulary] of the stream. */
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
-  /** Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing. */
-  outputTensors(index: number): readonly LazyTensor[];
   /** Sizes of the stream and of the logits. */
   readonly hiddenSize: number;
   readonly vocabularySize: number;

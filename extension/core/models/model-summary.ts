@@ -10,6 +10,17 @@ export const sublayerKinds = [
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
 
+/** The experts of a mixture, any of which can be removed by itself; all are of one size. */
+export interface ExpertSummary {
+  readonly count: number;
+  /** How many of them a token is sent to. */
+  readonly perToken: number;
+  /** Number of weights of one, its row of the router included. */
+  readonly parameters: number;
+  /** Bytes of those weights as stored. */
+  readonly bytes: number;
+}
+
 /** One removable unit hᵢ₊₁ = hᵢ + f(hᵢ) of a model, with what it costs. */
 export interface SublayerSummary {
   /** `block.N.KIND`, N counted from 0, such as `block.0.attention`. */
@@ -24,6 +35,8 @@ export interface SublayerSummary {
   readonly flopsPerToken: number;
   /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
   readonly kvBytesPerToken: number;
+  /** Of a mixture whose single experts can be removed. */
+  readonly experts?: ExpertSummary | undefined;
 }
 
 /** How the weights of a checkpoint are quantized, as its config.json says. */

@@ -1,4 +1,5 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Expert } from './experts';
 import type { Linear } from './linear';
 import type { Norm } from './norm';
 import type { TransformerSublayer } from './transformer-layout';
@@ -23,12 +24,51 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
     case 'feedforward':
       return [...weights.gateUp, weights.down];
     case 'expert':
-      return [weights.router, ...weights.experts.flatMap(({ gateUp, down }) => [...gateUp, down])];
+      return [
+        ...weights.router.map((weight) => ({ weight })),
+        ...weights.experts.flatMap(expertLinears),
+      ];
   }
 }
 
-/** Linear layers by which a sublayer adds to the stream. */
-export function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
+/** What belongs to the single experts of a mixture, by expert. */
+export interface ExpertTensors {
+  /** [count, hiddenSize], of which each expert has a row. */
+  readonly router: LazyTensor;
+  readonly experts: readonly (readonly LazyTensor[])[];
+}
+
+/** Undefined where no single expert can be removed: the router's rows must lie one after the other. */
+export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | undefined {
+  if (sublayer.kind !== 'expert') {
+    return undefined;
+  }
+  const [router] = sublayer.weights.router;
+  return router === undefined || router.packed !== undefined
+    ? undefined
+    : {
+        router,
+        experts: sublayer.weights.experts.map((expert) =>
+          expertLinears(expert).flatMap(partTensors),
+        ),
+      };
+}
+
+function expertLinears({ gateUp, down }: Expert): readonly Linear[] {
+  return [...gateUp, down];
+}
+
+/**
+ * Tensors by which a sublayer adds to the stream: with zeros in them it adds nothing. Undefined where
+ * the sum has a norm.
+ */
+export function outputTensors(sublayer: TransformerSublayer): readonly LazyTensor[] | undefined {
+  return sublayer.weights.sumNorm === undefined
+    ? outputLinears(sublayer).flatMap(partTensors)
+    : undefined;
+}
+
+function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
   switch (kind) {
     case 'attention':
       return [weights.output];

@@ -4,7 +4,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import type { AttentionShape } from './attention';
 import type { Linear } from './linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
-import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
+import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
 import type { TransformerSublayer } from './transformer-layout';
 
 /** What has been found of a model in a checkpoint. */
@@ -98,6 +98,26 @@ function summarizeSublayer(
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
+    ...summarizeExperts(sublayer),
+  };
+}
+
+function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 'experts'> {
+  const tensors = expertTensors(sublayer);
+  if (tensors === undefined || sublayer.kind !== 'expert') {
+    return {};
+  }
+  const { router, experts } = tensors;
+  const { count, perToken } = sublayer.shape;
+  const [first = []] = experts;
+  return {
+    experts: {
+      count,
+      perToken,
+      parameters:
+        sum([...first], ({ shape }) => elementCount(shape)) + elementCount(router.shape) / count,
+      bytes: sum([...first], ({ length }) => length) + router.length / count,
+    },
   };
 }
 
@@ -109,7 +129,7 @@ function flopsPerToken(sublayer: TransformerSublayer): number {
     return flops(sublayerLinears(sublayer));
   }
   const { shape, weights } = sublayer;
-  const router = flops([weights.router]);
+  const router = flops(weights.router.map((weight) => ({ weight })));
   const all = flops(sublayerLinears(sublayer)) - router;
   return router + (all * shape.perToken) / shape.count;
 }

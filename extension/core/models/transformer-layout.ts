@@ -121,8 +121,12 @@ export function layOutTransformer(
       add('expert', () => ({
         kind: 'expert',
         block,
-        shape: experts,
-        weights: findExperts(architecture, experts, tensors, blockPrefix),
+        ...findExperts(
+          architecture,
+          withCount(experts, config.espalier?.experts?.[block]),
+          tensors,
+          blockPrefix,
+        ),
       }));
     } else {
       add('feedforward', () => ({
@@ -233,12 +237,17 @@ function expertShape(
   };
 }
 
+/** A mixture of another number of experts. */
+function withCount(shape: ExpertShape, count = shape.count): ExpertShape {
+  return { ...shape, count, perToken: Math.min(shape.perToken, count) };
+}
+
 function findExperts(
   { experts, feedforward }: Architecture,
   shape: ExpertShape,
   tensors: TensorFinder,
   prefix: string,
-): ExpertWeights {
+): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
   if (experts === undefined) {
     throw new Error('a family without experts has none to be found');
   }
@@ -260,11 +269,12 @@ function findExperts(
           down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
         }
       : { gateUp: [sliceOf(fused.gateUp, j)], down: sliceOf(fused.down, j) };
-  return {
+  const weights = {
     ...tensors.branch(prefix, feedforward, hidden),
-    router: tensors.linear(`${prefix}${module}.${router}`, count, hidden, false),
+    router: [tensors.take(`${prefix}${module}.${router}.weight`, [count, hidden])],
     experts: Array.from({ length: count }, (_, j) => expert(j)),
   };
+  return { shape, weights };
 }
 
 function sliceOf(slices: readonly LazyTensor[], index: number): Linear {

@@ -1,13 +1,14 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitAttention } from './attention';
-import { emitExperts } from './experts';
+import { emitExperts, keepExperts } from './experts';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
 import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
 import { stream } from './model-emitter';
 import type {
   CacheShape,
+  EmitOptions,
   KeyValueCache,
   ModelEmitter,
   ModelInputs,
@@ -20,10 +21,12 @@ import type { ModelSummary } from './model-summary';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import { requireRunnableTensors } from './runnable';
-import { outputLinears, partTensors, sublayerTensors } from './sublayer-tensors';
+import { expertTensors, outputTensors, partTensors, sublayerTensors } from './sublayer-tensors';
+import type { ExpertTensors } from './sublayer-tensors';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
+  expertMask,
   nextStream,
   prologuePart,
   sublayerPart,
@@ -78,7 +81,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       return known;
     }
     const next = { ...this.skipped(index).next, [stream]: nextStream };
-    const step = { part: sublayerPart(this, index), next };
+    const count = this.summary.sublayers[index]?.experts?.count;
+    const mask = count === undefined ? {} : { mask: { input: expertMask, count } };
+    const step = { part: sublayerPart(this, index, mask.mask), next, ...mask };
     this.steps.set(index, step);
     return step;
   }
@@ -145,7 +150,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     index: number,
     state: Values,
     side: Values,
-    past?: KeyValueCache,
+    { past, expertMask: mask, keptExperts }: EmitOptions = {},
   ): { state: Values; present?: KeyValueCache } {
     const sublayer = this.at(index);
     const { [stream]: hidden = '' } = state;
@@ -157,17 +162,21 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         return { state: { [stream]: next } };
       }
       if (sublayer.kind === 'expert') {
-        const next = emitExperts(graph, sublayer.shape, sublayer.weights, hidden);
+        const { shape, weights } =
+          keptExperts === undefined
+            ? sublayer
+            : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
+        const next = emitExperts(graph, shape, weights, hidden, mask);
         return { state: { [stream]: next } };
       }
       const { attention, rotaries } = this.layout;
-      const { [maskName(sublayer.slidingWindow)]: mask = '' } = side;
+      const { [maskName(sublayer.slidingWindow)]: causal = '' } = side;
       const key = sublayer.rotary ?? '';
       const [cosName, sinName] = tableNames(key);
       const { [cosName]: cos = '', [sinName]: sin = '' } = side;
       const rotary = sublayer.rotary === undefined ? undefined : rotaries.get(key);
       const rotation = rotary === undefined ? undefined : { rotary, cos, sin };
-      const sides = rotation === undefined ? { mask } : { mask, rotation };
+      const sides = rotation === undefined ? { mask: causal } : { mask: causal, rotation };
       const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
       const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
       return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
@@ -197,8 +206,12 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     });
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] {
-    return outputLinears(this.at(index)).flatMap(partTensors);
+  public expertTensors(index: number): ExpertTensors | undefined {
+    return expertTensors(this.at(index));
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+    return outputTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {

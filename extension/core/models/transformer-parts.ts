@@ -1,6 +1,6 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
-import type { GraphPart, InputPort, LayeredModel } from './layered-model';
+import type { ExpertMask, GraphPart, InputPort, LayeredModel } from './layered-model';
 import { stream } from './model-emitter';
 import type { ModelEmitter, Values } from './model-emitter';
 
@@ -8,6 +8,9 @@ type EmittedModel = LayeredModel & ModelEmitter;
 
 /** The stream behind a sublayer: an input and an output of a graph cannot share a name. */
 export const nextStream = 'next';
+
+/** Input by which experts are left out. */
+export const expertMask = 'experts';
 
 const bytesPerFloat = Float32Array.BYTES_PER_ELEMENT;
 const rows = ['batch', 'sequence'];
@@ -42,7 +45,11 @@ export function prologuePart(model: EmittedModel): GraphPart {
 }
 
 /** One sublayer: the stream behind it. */
-export function sublayerPart(model: EmittedModel, index: number): GraphPart {
+export function sublayerPart(
+  model: EmittedModel,
+  index: number,
+  mask: ExpertMask | undefined,
+): GraphPart {
   const id = model.summary.sublayers[index]?.id ?? String(index);
   const stateNames = model.stateNames(index);
   const sides = model.sidesOf(index);
@@ -52,7 +59,7 @@ export function sublayerPart(model: EmittedModel, index: number): GraphPart {
   return {
     key: id,
     bytes: elements * bytesPerFloat,
-    inputs: [...stateNames, ...sides],
+    inputs: [...stateNames, ...sides, ...(mask === undefined ? [] : [mask.input])],
     outputs: [nextStream],
     build: () => {
       const graph = new GraphBuilder(id);
@@ -64,7 +71,11 @@ export function sublayerPart(model: EmittedModel, index: number): GraphPart {
           graph.input(name, DataType.FLOAT, shape);
         }
       }
-      const { state } = model.emitSublayer(graph, index, byName(stateNames), byName(sides));
+      const masked =
+        mask === undefined
+          ? {}
+          : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
+      const { state } = model.emitSublayer(graph, index, byName(stateNames), byName(sides), masked);
       outputStream(graph, model, nextStream, state);
       return graph;
     },

@@ -1,55 +1,98 @@
-import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import type { ModelSummary } from '../models/model-summary';
+import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
-import type { Budget, Level } from './options';
+import type { Budget, Level, SearchSettings } from './options';
 
-/** Something that one step of a search can remove: one sublayer, or a whole block. */
+/** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
 export interface Candidate {
   readonly id: string;
-  /** Indexes into the model's sublayers, ascending. */
+  /** Units of the model, ascending; see {@link RemovableUnits}. */
   readonly members: readonly number[];
+  /** Index of the first sublayer that it changes. */
+  readonly first: number;
 }
 
 /** All candidates of a level, in model order. */
 export function listCandidates(model: ModelSummary, level: Level): readonly Candidate[] {
-  if (level !== 'block') {
-    return model.sublayers.flatMap((sublayer, index) =>
-      level === 'sublayer' || sublayer.kind === level
-        ? [{ id: sublayer.id, members: [index] }]
-        : [],
-    );
+  const { sublayers } = model;
+  if (level === 'block') {
+    const members = new Map<number, number[]>();
+    sublayers.forEach(({ block }, index) => {
+      members.set(block, [...(members.get(block) ?? []), index]);
+    });
+    return [...members].map(([block, indexes]) => ({
+      id: `block.${block}`,
+      members: indexes,
+      first: indexes[0] ?? 0,
+    }));
   }
-  const members = new Map<number, number[]>();
-  model.sublayers.forEach(({ block }, index) => {
-    members.set(block, [...(members.get(block) ?? []), index]);
-  });
-  return [...members].map(([block, indexes]) => ({ id: `block.${block}`, members: indexes }));
+  if (level === 'expert') {
+    const units = new RemovableUnits(model);
+    return sublayers.flatMap((_, first) => {
+      const experts = units.expertsOf(first);
+      // The only expert of a mixture is the mixture.
+      return experts.length < 2
+        ? []
+        : experts.map((unit) => ({ id: units.idOf(unit), members: [unit], first }));
+    });
+  }
+  return sublayers.flatMap(({ id, kind }, index) =>
+    level === 'sublayer' || kind === level ? [{ id, members: [index], first: index }] : [],
+  );
+}
+
+/** Where ids were written. */
+interface Subject {
+  readonly file?: string;
+  readonly field: string;
 }
 
 /**
- * Expands ids of sublayers and blocks to the model's sublayers, in the order given, each once.
+ * The units that ids of sublayers, experts and blocks stand for, in the order given, each once.
  * @throws UserError naming the first unknown id.
  */
 export function resolveIds(
   model: ModelSummary,
   ids: readonly string[],
-  subject: { readonly file?: string; readonly field: string },
-): readonly SublayerSummary[] {
-  const found = new Map<string, SublayerSummary>();
+  subject: Subject,
+): readonly number[] {
+  const units = new RemovableUnits(model);
+  const found = new Set<number>();
   for (const id of ids) {
-    const matches = model.sublayers.filter(
-      (sublayer) => sublayer.id === id || `block.${sublayer.block}` === id,
-    );
+    const matches = unitsMeant(id, model).flatMap((meant) => units.numberOf(meant) ?? []);
     if (matches.length === 0) {
       throw new UserError(`The model has no sublayer "${id}".`, {
         ...subject,
-        remedy: `Ids run from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N stands for both of its sublayers.`,
+        remedy: `Ids run from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N stands for both of its sublayers${expertRemedy(model)}.`,
       });
     }
     for (const match of matches) {
-      found.set(match.id, match);
+      found.add(match);
     }
   }
-  return [...found.values()];
+  return [...found];
+}
+
+function expertRemedy({ sublayers }: ModelSummary): string {
+  const mixture = sublayers.find(({ experts }) => experts !== undefined);
+  return mixture?.experts === undefined
+    ? ''
+    : `, ${mixture.id}.0 to ${mixture.id}.${mixture.experts.count - 1} for single experts`;
+}
+
+/** @throws UserError where all experts of a mixture would go, and not the mixture itself. */
+export function requireExperts(
+  model: ModelSummary,
+  removed: ReadonlySet<number>,
+  subject: Subject,
+): void {
+  const emptied = new RemovableUnits(model).emptied(removed);
+  if (emptied !== undefined) {
+    throw new UserError(`All experts of ${emptied.id} are to be removed.`, {
+      ...subject,
+      remedy: `Write ${emptied.id} to remove the whole mixture, or keep one of its experts.`,
+    });
+  }
 }
 
 /** Says when enough has been removed. */
@@ -59,12 +102,13 @@ export interface BudgetCheck {
 }
 
 /** @throws UserError for a budget that cannot be met or removes nothing. */
-export function checkBudget(budget: Budget, model: ModelSummary): BudgetCheck {
+export function checkBudget(budget: Budget, model: ModelSummary, level: Level): BudgetCheck {
   if (budget.kind === 'all') {
     return { isMet: () => false };
   }
+  const [count, what] = countOf(model, level);
   const fault = (problem: string, field: string): UserError =>
-    new UserError(problem, { field, remedy: `The model has ${model.sublayers.length} sublayers.` });
+    new UserError(problem, { field, remedy: `The model has ${count} ${what}s.` });
   if (budget.kind === 'count') {
     if (!Number.isInteger(budget.count) || budget.count < 1) {
       throw fault(
@@ -78,42 +122,51 @@ export function checkBudget(budget: Budget, model: ModelSummary): BudgetCheck {
     throw fault(`${budget.ratio} is not a ratio above 0 and up to 1.`, 'ratio');
   }
   if (budget.kind === 'ratio') {
-    const target = Math.floor(budget.ratio * model.sublayers.length + 1e-9);
+    const target = Math.floor(budget.ratio * count + 1e-9);
     if (target === 0) {
-      throw fault(`A ratio of ${budget.ratio} removes no sublayer.`, 'ratio');
+      throw fault(`A ratio of ${budget.ratio} removes no ${what}.`, 'ratio');
     }
     return { isMet: (removed) => removed.size >= target };
   }
+  const units = new RemovableUnits(model);
   return {
     isMet: (removed) => {
       let parameters = 0;
-      for (const index of removed) {
-        parameters += model.sublayers[index]?.parameters ?? 0;
+      for (const unit of removed) {
+        parameters += units.parametersOf(unit);
       }
       return parameters >= budget.ratio * model.parameters;
     },
   };
 }
 
+/** How many units of a level there are, and what one is called. */
+function countOf({ sublayers }: ModelSummary, level: Level): [count: number, what: string] {
+  return level === 'expert'
+    ? [sublayers.reduce((sum, { experts }) => sum + (experts?.count ?? 0), 0), 'expert']
+    : [sublayers.length, 'sublayer'];
+}
+
 /**
  * Which candidates may be removed now: not protected, and not held back by the reference's
- * `exclude` x (the first ⌊x·N/2⌋+1 blocks wait until ⌊x·N⌋+1 of N sublayers are gone).
+ * `exclude` x (the first ⌊x·N/2⌋+1 blocks of N sublayers wait until ⌊x·M⌋+1 of M units are gone, M
+ * being N but for single experts). A mixture stays as long as one of its experts must.
  */
 export function eligibility(
   model: ModelSummary,
-  protect: readonly string[],
-  exclude: number,
+  { protect, exclude, level }: Pick<SearchSettings, 'protect' | 'exclude' | 'level'>,
 ): (candidate: Candidate, removed: ReadonlySet<number>) => boolean {
-  const kept = new Set(
-    resolveIds(model, protect, { field: 'protect' }).map((sublayer) => sublayer.id),
-  );
-  const count = model.sublayers.length;
-  const heldBlocks = Math.floor((exclude * count) / 2) + 1;
+  const units = new RemovableUnits(model);
+  const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
+  const [count] = countOf(model, level);
+  const heldBlocks = Math.floor((exclude * model.sublayers.length) / 2) + 1;
   const heldUntil = Math.floor(exclude * count) + 1;
-  return (candidate, removed) =>
-    candidate.members.every((index) => {
-      const sublayer = model.sublayers[index];
-      const held = exclude > 0 && removed.size < heldUntil && (sublayer?.block ?? 0) < heldBlocks;
-      return sublayer !== undefined && !kept.has(sublayer.id) && !removed.has(index) && !held;
+  return ({ members }, removed) =>
+    members.every((unit) => {
+      const index = units.sublayerOf(unit);
+      const block = model.sublayers[index]?.block ?? 0;
+      const held = exclude > 0 && removed.size < heldUntil && block < heldBlocks;
+      const within = units.isExpert(unit) ? [index] : units.expertsOf(index);
+      return ![unit, ...within].some((one) => kept.has(one)) && !removed.has(unit) && !held;
     });
 }

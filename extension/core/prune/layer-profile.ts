@@ -4,7 +4,7 @@ import type { BaselineName, SearchMode, SearchSettings } from './options';
 
 /** A candidate's distance to the dense model; `null` where early stopping made it needless. */
 export interface CandidateDistance {
-  /** `block.N.attention`, `block.N.feedforward`, or `block.N` for whole blocks. */
+  /** `block.N.attention`, `block.N.feedforward`, `block.N.expert.J`, or `block.N` for whole blocks. */
   readonly sublayer: string;
   readonly distance: number | null;
   /** The distance is at least this; absent where it was not measured at all. */

@@ -7,9 +7,7 @@ import { loadExamples } from '../data/examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
-
-/** Asks for random numbers in place of a file. */
-const randomInputs = 'random';
+import { randomInputs } from './options';
 
 /** What a model is run on, and what to say of it. */
 export interface ModelInputs {
@@ -54,7 +52,8 @@ function folderOf({ summary }: LayeredModel): string {
   return isOnnx(summary.path) ? dirname(summary.path) : summary.path;
 }
 
-async function holdsExamples(file: string | undefined): Promise<boolean> {
+/** Whether a file is there and holds arrays or images, and no text. */
+export async function holdsExamples(file: string | undefined): Promise<boolean> {
   if (file === undefined) {
     return false;
   }

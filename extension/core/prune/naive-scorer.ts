@@ -87,12 +87,10 @@ export class NaiveScorer implements Scorer {
     };
     let state = await executor.embed(input);
     for (const index of executor.model.summary.sublayers.keys()) {
-      if (skip.has(index)) {
-        [state = state] = await executor.skip(index, [state], pause);
-        continue;
+      const [next = state] = await executor.pass(index, [state], skip, pause);
+      if (!skip.has(index)) {
+        observe?.(index, state, next);
       }
-      const [next = state] = await executor.run(index, [state], pause);
-      observe?.(index, state, next);
       state = next;
     }
     return state;

@@ -11,14 +11,14 @@ export type MetricName = (typeof metricNames)[number];
 export const searchModes = ['exact', 'lazy', 'naive', 'one-shot', 'random', 'reverse'] as const;
 export type SearchMode = (typeof searchModes)[number];
 
-/** What a candidate for removal is. */
-export const levels = ['sublayer', 'attention', 'feedforward', 'block'] as const;
+/** What a candidate for removal is; `expert` is a single expert of a mixture. */
+export const levels = ['sublayer', 'attention', 'feedforward', 'expert', 'block'] as const;
 export type Level = (typeof levels)[number];
 
 /** When to stop removing. Ratios are fractions of the whole, in (0, 1]. */
 export type Budget =
   | { readonly kind: 'count'; readonly count: number }
-  /** Fraction of the model's sublayers; `block` removals count two. */
+  /** Fraction of the model's sublayers, `block` removals count two; of its experts at their level. */
   | { readonly kind: 'ratio'; readonly ratio: number }
   /** Fraction of the model's parameters. */
   | { readonly kind: 'parameters'; readonly ratio: number }
@@ -56,5 +56,8 @@ export const defaultSettings: SearchSettings = {
   baselines: [...baselineNames],
   seed: 0,
 };
+
+/** Asks for random numbers in place of a calibration file. */
+export const randomInputs = 'random';
 
 export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };

@@ -6,7 +6,7 @@ import type { PrunePlan } from './prune-plan';
 const id = v.pipe(
   v.string(),
   v.regex(
-    new RegExp(`^block\\.\\d+(\\.(${sublayerKinds.join('|')}))?$`),
+    new RegExp(`^block\\.\\d+(\\.(${sublayerKinds.join('|')}|expert\\.\\d+))?$`),
     (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
   ),
 );

@@ -9,7 +9,7 @@ export interface PrunePlan {
     /** Fingerprint of the model the plan was made for; absent in plans written by hand. */
     readonly fingerprint?: string;
   };
-  /** Sublayer ids (`block.3.attention`) or block ids (`block.3`, both sublayers). */
+  /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
   readonly remove: readonly string[];
   /** Ids a later search must keep. */
   readonly protect?: readonly string[];

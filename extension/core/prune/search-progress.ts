@@ -29,7 +29,7 @@ export class SearchProgress implements SearchListener {
     const count = summary.sublayers.length;
     this.rounds = expectedRounds(settings, candidates.length);
     // The dense run, then every candidate from its own position to the end.
-    const firstRound = candidates.reduce((sum, { members }) => sum + count - (members[0] ?? 0), 0);
+    const firstRound = candidates.reduce((sum, { first }) => sum + count - first, 0);
     const later =
       (this.rounds - 1) * firstRound * (settings.mode === 'naive' ? 2 : laterRoundShare);
     this.total = (count + firstRound * (settings.mode === 'naive' ? 2 : 1) + later) * sequences;

@@ -1,12 +1,13 @@
 import { explainNonFinite } from '../runtime/non-finite';
 import { isFiniteState } from '../runtime/tensors';
+import type { ModelSummary } from '../models/model-summary';
 import { UserError } from '../user-error';
 import { checkBudget, eligibility, listCandidates } from './candidates';
 import type { Candidate } from './candidates';
 import { CosineLocal } from './cosine-local';
 import type { CandidateDistance, Round } from './layer-profile';
 import { NaiveScorer } from './naive-scorer';
-import type { BaselineName, SearchMode, SearchSettings } from './options';
+import type { BaselineName, Level, SearchMode, SearchSettings } from './options';
 import { orderers } from './orders';
 import { everyDistance, lazy, race } from './rounds';
 import type { RoundInput, Strategy } from './rounds';
@@ -112,7 +113,9 @@ class SearchPlan {
   /** Rows of the output per sequence: tokens of a language model. */
   public rows = 0;
   public readonly candidates: readonly Candidate[];
-  public readonly isEligible: ReturnType<typeof eligibility>;
+  private readonly isEligible: ReturnType<typeof eligibility>;
+  /** Whether a candidate can still be taken out: it is there, and a mixture keeps an expert. */
+  private readonly isRemaining: (candidate: Candidate, removed: ReadonlySet<number>) => boolean;
   public readonly isMet: ReturnType<typeof checkBudget>['isMet'];
 
   public constructor(
@@ -120,10 +123,17 @@ class SearchPlan {
     public readonly setup: ScorerSetup,
   ) {
     const model = setup.executor.model.summary;
+    const { units } = setup.executor;
     this.candidates = listCandidates(model, settings.level);
-    this.isEligible = eligibility(model, settings.protect, settings.exclude);
-    this.isMet = checkBudget(settings.budget, model).isMet;
-    if (!this.candidates.some((candidate) => this.isEligible(candidate, new Set()))) {
+    if (this.candidates.length === 0) {
+      throw nothingAtLevel(model, settings.level);
+    }
+    this.isEligible = eligibility(model, settings);
+    this.isMet = checkBudget(settings.budget, model, settings.level).isMet;
+    this.isRemaining = ({ members }, removed) =>
+      !members.some((unit) => removed.has(unit)) &&
+      units.emptied(new Set([...removed, ...members])) === undefined;
+    if (!this.candidates.some((candidate) => this.mayGo(candidate, new Set()))) {
       throw new UserError('Nothing may be removed: every candidate is protected or excluded.', {
         field: 'protect',
         remedy: 'Protect fewer sublayers, or lower exclude.',
@@ -144,7 +154,7 @@ class SearchPlan {
       metric,
       step,
       candidates,
-      isEligible: (candidate) => this.isEligible(candidate, scorer.removed),
+      isEligible: (candidate) => this.mayGo(candidate, scorer.removed),
       sequences: sequences.length,
       length: this.rows,
       expected,
@@ -154,17 +164,23 @@ class SearchPlan {
 
   /** Candidates that are still there. */
   public remaining(removed: ReadonlySet<number>): readonly Candidate[] {
-    return this.candidates.filter(({ members }) => !members.some((index) => removed.has(index)));
+    return this.candidates.filter((candidate) => this.isRemaining(candidate, removed));
+  }
+
+  public mayGo(candidate: Candidate, removed: ReadonlySet<number>): boolean {
+    return this.isRemaining(candidate, removed) && this.isEligible(candidate, removed);
   }
 
   /** Sublayer evaluations of the naive search over the same rounds, the dense run included. */
   public naiveEvaluations(rounds: readonly Round[]): number {
-    const count = this.setup.executor.model.summary.sublayers.length;
+    const { units, model } = this.setup.executor;
+    const count = model.summary.sublayers.length;
     const removed = new Set<number>();
     let evaluations = count;
     for (const { removed: id } of rounds) {
       for (const candidate of this.remaining(removed)) {
-        evaluations += count - removed.size - candidate.members.length;
+        const gone = [...removed, ...candidate.members].filter((unit) => !units.isExpert(unit));
+        evaluations += count - gone.length;
       }
       for (const index of this.candidates.find((one) => one.id === id)?.members ?? []) {
         removed.add(index);
@@ -172,6 +188,15 @@ class SearchPlan {
     }
     return evaluations * this.setup.sequences.length;
   }
+}
+
+function nothingAtLevel({ path, warnings }: ModelSummary, level: Level): UserError {
+  const reasons =
+    level === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
+  return new UserError(
+    ['The model has nothing that could be removed at this level.', ...reasons].join(' '),
+    { file: path, field: `level ${level}`, remedy: 'Choose another level, such as sublayer.' },
+  );
 }
 
 function isGreedy(mode: SearchMode): mode is 'exact' | 'lazy' | 'naive' {
@@ -190,7 +215,7 @@ async function greedy(
   while (!plan.isMet(scorer.removed, rounds.length)) {
     const round = rounds.length + 1;
     const left = plan.remaining(scorer.removed);
-    if (!left.some((candidate) => plan.isEligible(candidate, scorer.removed))) {
+    if (!left.some((candidate) => plan.mayGo(candidate, scorer.removed))) {
       break;
     }
     listener.onStage(`Round ${round}`);
@@ -274,7 +299,7 @@ async function followOrder(
       ? plan.isMet(scorer.removed, rounds.length)
       : rounds.length === maxRounds;
   while (!isDone()) {
-    const next = order.find((candidate) => plan.isEligible(candidate, scorer.removed));
+    const next = order.find((candidate) => plan.mayGo(candidate, scorer.removed));
     if (next === undefined) {
       break;
     }

@@ -14,7 +14,7 @@ import type { Boundary } from './trajectory-store';
 interface Walker {
   readonly trajectory: string;
   readonly sequence: number;
-  /** Sublayers that pass the state on as it is. */
+  /** Units that its model lacks. */
   readonly skip: ReadonlySet<number>;
   boundary: number;
   state: HiddenState;
@@ -91,11 +91,11 @@ export class TrajectoryScorer implements Scorer {
   }
 
   public commit(candidate: Candidate, others: readonly Candidate[]): void {
-    const [first = 0] = candidate.members;
+    const { first } = candidate;
     this.store.truncate(mainTrajectory, first);
     this.store.mergeIntoMain(candidate.id);
-    for (const { id, members } of others) {
-      this.store.truncate(id, (members[0] ?? 0) < first ? first : -1);
+    for (const other of others) {
+      this.store.truncate(other.id, other.first < first ? first : -1);
     }
     for (const member of candidate.members) {
       this.removed.add(member);
@@ -146,13 +146,12 @@ export class TrajectoryScorer implements Scorer {
     wanted.forEach(({ candidate, sequence }, i) => {
       if (own[i] === undefined) {
         const boundaries = exits.get(sequence) ?? new Set();
-        exits.set(sequence, boundaries.add(candidate.members[0] ?? 0));
+        exits.set(sequence, boundaries.add(candidate.first));
       }
     });
     const main = await this.mainStates(exits);
     return wanted.map(
-      ({ candidate, sequence }, i) =>
-        own[i] ?? main.get(sequence)?.get(candidate.members[0] ?? 0) ?? lost(),
+      ({ candidate, sequence }, i) => own[i] ?? main.get(sequence)?.get(candidate.first) ?? lost(),
     );
   }
 
@@ -230,7 +229,8 @@ export class TrajectoryScorer implements Scorer {
       const { executor } = this.setup;
       const statesOf = (walkers: readonly Walker[]): HiddenState[] =>
         walkers.map(({ state }) => state);
-      const states = await executor.run(index, statesOf(moving), this.pause);
+      const without = moving.map(({ skip }) => executor.units.expertsGone(index, skip));
+      const states = await executor.run(index, statesOf(moving), this.pause, without);
       const passed = await executor.skip(index, statesOf(resting), this.pause);
       for (const walker of here) {
         walker.boundary = index + 1;

@@ -2,11 +2,13 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { tokenExample } from '../models/example';
 import type { ModelInput } from '../models/example';
-import type { LayeredModel, Step } from '../models/layered-model';
+import type { ExpertMask, LayeredModel, Step } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
+import { RemovableUnits } from '../models/units';
+import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 import { SessionPool } from './session-pool';
-import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
+import { divide, exampleTensor, floatsIn, floatTensor, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
 /** A graph from hidden states to numbers, kept apart from the model (such as a distance). */
@@ -35,6 +37,8 @@ export class LayeredExecutor {
   /** Side values by the length of the sequence, where they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
+  /** What can be removed of the model. */
+  public readonly units: RemovableUnits;
 
   public constructor(
     public readonly model: LayeredModel,
@@ -42,6 +46,7 @@ export class LayeredExecutor {
     private readonly memoryBytes: number,
   ) {
     model.requireRunnable();
+    this.units = new RemovableUnits(model.summary);
     this.pool = new SessionPool(device, memoryBytes * sessionShare);
   }
 
@@ -69,7 +74,7 @@ export class LayeredExecutor {
     );
     const { part } = prologue;
     const outputs = await this.pool.use(part, async (session) =>
-      session.run(pick(part.inputs, given)),
+      this.started(session, pick(part.inputs, given)),
     );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
     const side = known ?? pick(sideNames, { ...given, ...tensorsOf(outputs, part.outputs) });
@@ -81,14 +86,16 @@ export class LayeredExecutor {
 
   /**
    * Takes several examples through sublayer `index`. `afterRun` is awaited after each run of ONNX
-   * Runtime, which blocks the thread, and may throw to stop.
+   * Runtime, which blocks the thread, and may throw to stop. `without` lists the experts that are
+   * left out, state by state.
    */
   public async run(
     index: number,
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
+    without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
-    const results = await this.take(this.model.sublayer(index), states, afterRun);
+    const results = await this.take(this.model.sublayer(index), states, afterRun, without);
     this.evaluationCount += states.length;
     return results;
   }
@@ -100,6 +107,25 @@ export class LayeredExecutor {
     afterRun?: () => Promise<void>,
   ): Promise<HiddenState[]> {
     return this.take(this.model.skipped(index), states, afterRun);
+  }
+
+  /** Takes several examples through sublayer `index` of a model that lacks the units `removed`. */
+  public async pass(
+    index: number,
+    states: readonly HiddenState[],
+    removed: ReadonlySet<number>,
+    afterRun?: () => Promise<void>,
+  ): Promise<HiddenState[]> {
+    if (removed.has(index)) {
+      return this.skip(index, states, afterRun);
+    }
+    const without = this.units.expertsGone(index, removed);
+    return this.run(
+      index,
+      states,
+      afterRun,
+      states.map(() => without),
+    );
   }
 
   /** As {@link skip}, where that computes nothing; else undefined. */
@@ -170,23 +196,31 @@ export class LayeredExecutor {
     step: Step,
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
+    without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
-    const { part } = step;
+    const { part, mask } = step;
     if (part === undefined || states.length === 0) {
       return states.map((state) => follow(step, state));
     }
     return this.pool.use(part, async (session) => {
       const results: HiddenState[] = [];
       for (const batch of this.batches(states)) {
-        const feeds: Record<string, Tensor> = {};
-        for (const name of part.inputs) {
+        const done = results.length;
+        const feeds: Record<string, Tensor> =
+          mask === undefined
+            ? {}
+            : maskFeed(
+                mask,
+                batch.map((_, i) => without[done + i] ?? []),
+              );
+        for (const name of part.inputs.filter((input) => input !== mask?.input)) {
           const [first] = batch;
           feeds[name] =
             first?.values[name] === undefined
               ? (first?.side[name] ?? missing(name))
               : join(batch.map(({ values }) => values[name] ?? missing(name)));
         }
-        const outputs = tensorsOf(await session.run(feeds), part.outputs);
+        const outputs = tensorsOf(await this.started(session, feeds), part.outputs);
         const parts = Object.entries(outputs).map(
           ([name, tensor]) => [name, divide(tensor, batch.length)] as const,
         );
@@ -200,6 +234,26 @@ export class LayeredExecutor {
       }
       return results;
     });
+  }
+
+  /** @throws UserError when a graph of someone else's cannot be computed on these inputs. */
+  private async started(
+    session: InferenceSession,
+    feeds: Tensors,
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    try {
+      return await session.run(feeds);
+    } catch (error) {
+      if (this.model.emitter !== undefined || !(error instanceof Error)) {
+        throw error;
+      }
+      const [reason = ''] = error.message.trim().split('\n');
+      throw new UserError(`ONNX Runtime cannot compute the model on these inputs: ${reason}`, {
+        file: this.model.summary.path,
+        remedy:
+          'Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.',
+      });
+    }
   }
 
   /** Groups of states that can go through in one run. */
@@ -225,6 +279,20 @@ export class LayeredExecutor {
   private modelBytes(): number {
     return this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
   }
+}
+
+/** Leaves out the experts listed for each state. */
+function maskFeed(
+  { input, count }: ExpertMask,
+  without: readonly (readonly number[])[],
+): Record<string, Tensor> {
+  const numbers = new Float32Array(without.length * count);
+  without.forEach((experts, i) => {
+    for (const expert of experts) {
+      numbers[i * count + expert] = Number.NEGATIVE_INFINITY;
+    }
+  });
+  return { [input]: floatTensor(numbers, [without.length, count]) };
 }
 
 /** The state behind a step that computes nothing. */

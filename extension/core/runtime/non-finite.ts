@@ -28,12 +28,8 @@ export async function explainNonFinite(
     return fault('The token embedding');
   }
   for (const [index, { id }] of sublayers.entries()) {
-    if (removed.has(index)) {
-      [state = state] = await executor.skip(index, [state]);
-      continue;
-    }
-    [state = state] = await executor.run(index, [state]);
-    if (!isFiniteState(state)) {
+    [state = state] = await executor.pass(index, [state], removed);
+    if (!removed.has(index) && !isFiniteState(state)) {
       return (await explainWeights(executor, index, id)) ?? fault(`Sublayer ${id}`);
     }
   }

@@ -21,9 +21,10 @@ export async function runWholeGraph(
   });
   try {
     const example = input instanceof Int32Array ? tokenExample(model.inputs, input, file) : input;
+    const given = { ...example, ...model.settings };
     const feeds = Object.fromEntries(
       session.inputNames.flatMap((name) => {
-        const value = example[name];
+        const value = given[name];
         return value === undefined ? [] : [[name, exampleTensor(value)] as const];
       }),
     );

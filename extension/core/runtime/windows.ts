@@ -23,7 +23,7 @@ export interface TextWindow {
 /** What is summed over the tokens of each window. */
 export interface WindowWork {
   readonly terms: readonly TokenTerm[];
-  /** Indexes of sublayers to skip. */
+  /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
   /** What the user is told meanwhile. */
   readonly stage: string;
@@ -131,9 +131,7 @@ async function finalStates(
   for (let index = 0; index < sublayers; index++) {
     await checkpoint(cancellation);
     report(index / sublayers);
-    states = removed.has(index)
-      ? await executor.skip(index, states)
-      : await executor.run(index, states);
+    states = await executor.pass(index, states, removed);
   }
   return states;
 }

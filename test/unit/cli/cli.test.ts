@@ -51,9 +51,11 @@ describe('espalier', () => {
     const source = ggufFixture('llama.gguf');
     const out = join(folder, 'gguf');
     const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
-    const torn = await runCli(args);
+    const torn = await runCli([...args, '--level', 'feedforward']);
     expect(torn.code).toBe(1);
-    expect(torn.stderr).toMatch(/every block of a llama model.*level sublayer.*--level block/s);
+    expect(torn.stderr).toMatch(/block\.1\.feedforward would go alone/);
+    const unknown = await runCli([...args, '--dialect', 'zeroed']);
+    expect(unknown.stderr).toMatch(/gguf has no dialect zeroed.*Choose blocks or deci/s);
     const { code, stdout, stderr } = await runCli([...args, '--level', 'block', '--json']);
     expect(code, stderr).toBe(0);
     expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { nearestId, planProblems } from '../../../extension/editors/plan-problems';
 import { smallModel } from '../services/small-model';
+import { mixtureOf } from '../webview/heatmap-fixture';
 
 const model = smallModel(3);
 const plan = (fields: object): string =>
@@ -38,6 +39,24 @@ describe('planProblems', () => {
     ]);
     expect(kinds({ model: { path: 'small', fingerprint: '0' } })).toEqual(['other-model']);
     expect(kinds({ remove: ['block.0', 'block.1', 'block.2'] })).toEqual(['nothing-left']);
+  });
+
+  it('knows single experts, and that a mixture keeps one', () => {
+    const mixture = mixtureOf(2);
+    const kinds = (remove: string[]): string[] =>
+      planProblems(plan({ remove }), mixture).map(({ problem }) => problem.kind);
+    const all = [0, 1, 2, 3].map((expert) => `block.1.expert.${expert}`);
+    expect(kinds(all.slice(1))).toEqual([]);
+    expect(kinds(all)).toEqual(['no-expert-left']);
+    expect(kinds([...all, 'block.1.expert'])).toEqual([]);
+    const text = plan({ remove: ['block.0.expert.1'], protect: ['block.0.expert'] });
+    expect(planProblems(text, mixture).map(({ problem }) => problem.kind)).toEqual([
+      'removed-and-protected',
+    ]);
+    expect(kinds(['block.1.expert.4', 'block.0.attention.0'])).toEqual([
+      'unknown-id',
+      'unknown-id',
+    ]);
   });
 
   it('leaves broken JSON to the editor', () => {

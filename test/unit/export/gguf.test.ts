@@ -46,6 +46,17 @@ function bytesOf({
   return readFileSync(file).subarray(offset, offset + length);
 }
 
+/** Heads, key/value heads and feed-forward sizes of a deci model, block by block. */
+async function listsOf(path: string): Promise<unknown[]> {
+  const { metadata } = await readGgufHeader(path);
+  return Promise.all(
+    ['attention.head_count', 'attention.head_count_kv', 'feed_forward_length'].map(async (name) => {
+      const list = metadata.get(`deci.${name}`);
+      return typeof list === 'object' ? readGgufArray(path, name, list) : list;
+    }),
+  );
+}
+
 describe('a pruned GGUF file', () => {
   it.each<[string, number[]]>([
     ['llama', [0]],
@@ -124,6 +135,40 @@ describe('a pruned GGUF file', () => {
     ]);
   });
 
+  it('of a llama without single attentions is a deci model, which can be pruned again', async () => {
+    const source = ggufFixture('llama.gguf');
+    const { inputIds } = ggufGolden('llama');
+    const once = fresh();
+    const result = await prune(source, ['block.1.attention'], once, { format: 'gguf' });
+    expect(result).toMatchObject({ dialect: 'deci', verification: { relativeError: 0 } });
+    const path = join(once, 'llama.gguf');
+    const { metadata, tensors } = await readGgufHeader(path);
+    expect(metadata.get('general.architecture')).toBe('deci');
+    expect([...metadata.keys()].filter((key) => key.startsWith('llama.'))).toEqual([]);
+    expect(await listsOf(path)).toEqual([
+      [4, 0],
+      [2, 0],
+      [96, 96],
+    ]);
+    expect(tensors.filter(({ name }) => name.startsWith('blk.1.attn'))).toEqual([]);
+    const { summary } = await openModel(path);
+    expect(summary).toMatchObject({
+      absent: ['block.1.attention'],
+      parameters: result.parametersAfter,
+      warnings: [],
+    });
+    const expected = await logitsOf(source, inputIds, ['block.1.attention']);
+    expect(relativeError(await logitsOf(path, inputIds), expected)).toBe(0);
+
+    const refused = prune(path, wholeBlock(0), fresh(), { format: 'gguf' });
+    expect((await rejection(refused)).message).toMatch(/size of the heads from the first block/);
+    const twice = fresh();
+    await prune(path, ['block.1.feedforward'], twice, { format: 'gguf' });
+    expect(await listsOf(join(twice, 'llama.gguf'))).toEqual([[4], [2], [96]]);
+    const both = await logitsOf(source, inputIds, wholeBlock(1));
+    expect(relativeError(await logitsOf(twice, inputIds), both)).toBe(0);
+  });
+
   it('is taken from a folder that holds it alone, and can be pruned again', async () => {
     const once = fresh();
     await prune(ggufFixture('gemma3-pattern.gguf'), wholeBlock(0), once, { format: 'gguf' });
@@ -145,7 +190,31 @@ describe('a pruned GGUF file', () => {
       'llama',
       ['block.0.attention'],
       { format: 'gguf' },
-      /attention and feed-forward in every block of a llama model, but block\.0\.attention would go alone.*--level block/,
+      /size of the heads from the first block, but block\.0\.attention would go/,
+    ],
+    [
+      'llama',
+      ['block.1.feedforward'],
+      { format: 'gguf' },
+      /leaves the attention out as well .*: block\.1\.feedforward would go alone/,
+    ],
+    [
+      'qwen2',
+      ['block.0.attention'],
+      { format: 'gguf' },
+      /attention and feed-forward in every block of a qwen2 model, but block\.0\.attention would go alone.*--level block/,
+    ],
+    [
+      'qwen2',
+      ['block.1.attention'],
+      { format: 'gguf', dialect: 'deci' },
+      /shape of llama alone, not of qwen2/,
+    ],
+    [
+      'llama',
+      wholeBlock(0),
+      { format: 'gguf', dialect: 'zeroed' },
+      /gguf has no dialect zeroed.*Choose blocks or deci/,
     ],
     [
       'llama',
@@ -173,10 +242,13 @@ describe('a pruned GGUF file', () => {
 
   it('of single sublayers is refused before a search, as is GGUF of a folder', async () => {
     const path = ggufFixture('llama.gguf');
-    await expect(requireWritable(path, undefined, 'sublayer')).rejects.toThrow(/level sublayer/);
-    await expect(requireWritable(path, 'gguf', 'block')).resolves.toBeUndefined();
-    await expect(requireWritable(fixture('qwen3'), 'gguf', 'block')).rejects.toThrow(
-      /cannot be written as gguf.*Choose safetensors or onnx/,
+    const qwen2 = ggufFixture('qwen2.gguf');
+    await expect(requireWritable(qwen2, {}, 'sublayer')).rejects.toThrow(/every block of a qwen2/);
+    await expect(requireWritable(path, {}, 'sublayer')).resolves.toBeUndefined();
+    await expect(requireWritable(path, {}, 'feedforward')).rejects.toThrow(/leaves the attention/);
+    await expect(requireWritable(qwen2, { format: 'gguf' }, 'block')).resolves.toBeUndefined();
+    await expect(requireWritable(fixture('qwen3'), { format: 'gguf' }, 'block')).rejects.toThrow(
+      /cannot be written as gguf: .*convert_hf_to_gguf.*Choose safetensors or onnx/,
     );
   });
 });
@@ -235,7 +307,7 @@ it('any choice of tensors comes out as it went in, whatever the alignment', asyn
           const tensor = source.tensors[block];
           return tensor === undefined ? [] : [{ name: `blk.${i}.x`, tensor }];
         });
-        const plan = await planGguf(source, blocks, kept);
+        const plan = await planGguf(source, { blocks }, kept);
         const path = `${fresh()}.gguf`;
         const copier = new ByteCopier(plan.bytes, unattended);
         await writeGguf(path, plan, copier);

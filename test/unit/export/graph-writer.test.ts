@@ -47,6 +47,6 @@ describe('a pruned ONNX file', () => {
     const writing = prune(onnxFixture('gpt2-legacy'), ['block.0.attention'], join(folder, 'no'), {
       format: 'safetensors',
     });
-    await expect(writing).rejects.toThrow(/cannot be written as safetensors\. Choose onnx\./);
+    await expect(writing).rejects.toThrow(/cannot be written as safetensors: .*Choose onnx\./);
   });
 });

@@ -24,8 +24,11 @@ async function withSession<T>(
   }
 }
 
-const logitsWithout = async (name: string, ids: readonly string[]): Promise<Float32Array> =>
-  withSession(name, ids, (session) => logitsOfSession(session, readOnnxGolden(name).feeds));
+const logitsWithout = async (
+  name: string,
+  ids: readonly string[],
+  feeds = readOnnxGolden(name).feeds,
+): Promise<Float32Array> => withSession(name, ids, (session) => logitsOfSession(session, feeds));
 
 describe('an ONNX graph written from its scanned structure', () => {
   it.each(onnxCases)('of %s gives its logits, weights taken from the file', async (name) => {
@@ -44,6 +47,20 @@ describe('an ONNX graph without sublayers', () => {
     expect(relativeError(logits, removed?.logits ?? dense)).toBeLessThan(tolerance);
     expect(relativeError(logits, dense)).toBeGreaterThan(Math.max(1e-2, 2 * tolerance));
   });
+
+  it.each(cases.filter((name) => readOnnxGolden(name).first !== undefined))(
+    'of %s gives the logits of torch also in its first step, without a cache',
+    async (name) => {
+      const { feeds, first, removed, tolerance } = readOnnxGolden(name);
+      const given = { ...feeds, ...first?.feeds };
+      const dense = await logitsWithout(name, [], given);
+      expect(relativeError(dense, first?.logits ?? new Float32Array())).toBeLessThan(tolerance);
+      const expected = first?.removedLogits ?? new Float32Array();
+      const logits = await logitsWithout(name, removed?.ids ?? [], given);
+      expect(relativeError(logits, expected)).toBeLessThan(tolerance);
+      expect(relativeError(logits, dense)).toBeGreaterThan(1e-2);
+    },
+  );
 
   const cache = (block: number, kind = ''): string[] => [
     `past_key_values.${block}${kind}.key`,
@@ -64,6 +81,17 @@ describe('an ONNX graph without sublayers', () => {
     ['t5-past', ['block.1.cross-attention'], cache(1, '.encoder')],
     // How far the position bias reaches is asked of the keys, which therefore stay.
     ['t5-past', ['block.0.attention'], ['past_key_values.0.decoder.value']],
+    // Of both branches of If.
+    ['gpt2-merged', ['block.0.attention'], cache(0)],
+    ['t5-merged', ['block.0.attention'], ['past_key_values.0.decoder.value']],
+    ['t5-merged', ['block.1.attention'], cache(1, '.decoder')],
+    // Also the output that is an empty constant in the one and made of the encoder's states in the other.
+    ['t5-merged', ['block.1.cross-attention'], cache(1, '.encoder')],
+    [
+      'whisper-merged',
+      ['block.0.attention', 'block.0.cross-attention'],
+      [...cache(0, '.decoder'), ...cache(0, '.encoder')],
+    ],
   ])(
     'of %s without %o has lost the inputs %o, and the outputs that go with them',
     async (name, ids, lost) => {

@@ -50,7 +50,7 @@ export async function prune(
   );
 }
 
-/** Logits [rows · sequence, vocabulary] of a folder with the sublayers of `removed` skipped. */
+/** Logits [rows · sequence, vocabulary] of a folder without the sublayers and experts of `removed`. */
 export async function logitsOf(
   path: string,
   rows: readonly (readonly number[])[],
@@ -58,14 +58,13 @@ export async function logitsOf(
 ): Promise<Float32Array> {
   const model = await openModel(path);
   const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const results: number[] = [];
     for (const row of rows) {
       let state = await executor.embed(Int32Array.from(row));
-      for (const [index, { id }] of model.summary.sublayers.entries()) {
-        [state = state] = removed.includes(id)
-          ? await executor.skip(index, [state])
-          : await executor.run(index, [state]);
+      for (const index of model.summary.sublayers.keys()) {
+        [state = state] = await executor.pass(index, [state], units);
       }
       results.push(...(await executor.logits(state)));
     }

@@ -137,4 +137,21 @@ describe('pruned safetensors', () => {
     expect(written.tensors.has(buffer(0))).toBe(false);
     expect(written.tensors.has(buffer(1))).toBe(true);
   });
+
+  it('copies a shard whole where it loses nothing', async () => {
+    const folder = await freshFolder();
+    const source = join(folder, 'source');
+    const shards = { maxShardBytes: 20_000 };
+    await prune(fixture('llama-gqa-untied'), ['block.0.feedforward'], source, shards);
+    const { summary } = await openModel(source);
+    const last = summary.sublayers.at(-1)?.id ?? '';
+    const out = join(folder, 'out');
+    const result = await prune(source, [last], out);
+    expect(result.verification.relativeError).toBe(0);
+    const name = (files: Record<string, string>): string[] => Object.values(files);
+    const same = name(hashes(out)).filter((hash) => name(hashes(source)).includes(hash));
+    const weights = result.files.filter(({ name: file }) => file.endsWith('.safetensors'));
+    expect(weights.length).toBeGreaterThan(2);
+    expect(same.length).toBeGreaterThanOrEqual(weights.length - 1);
+  });
 });

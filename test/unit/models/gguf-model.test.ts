@@ -118,7 +118,11 @@ describe('a model in a GGUF file', () => {
   ];
   it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
     ['no architecture', [], /general\.architecture: The header lacks this key/],
-    ['unknown', [['general.architecture', textValue('rwkv')]], /"rwkv" is not known.*llama, qwen2/],
+    [
+      'unknown',
+      [['general.architecture', textValue('rwkv')]],
+      /"rwkv" is not known.*llama, deci, qwen2/,
+    ],
     [
       'part',
       [

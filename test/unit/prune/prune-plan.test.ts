@@ -18,7 +18,7 @@ const planWith = (id: string): string =>
   });
 
 describe('ids of a prune plan', () => {
-  it.each(['block.12', ...sublayerKinds.map((kind) => `block.0.${kind}`)])(
+  it.each(['block.12', 'block.3.expert.15', ...sublayerKinds.map((kind) => `block.0.${kind}`)])(
     '%s is one, for the editor as well',
     (id) => {
       expect(parsePrunePlan(planWith(id), 'plan').remove).toEqual([id]);
@@ -26,11 +26,15 @@ describe('ids of a prune plan', () => {
     },
   );
 
-  it.each(['block', 'block.1.', 'block.1.attention.2', 'block.x.attention', 'block.1.mlp'])(
-    '%s is none',
-    (id) => {
-      expect(() => parsePrunePlan(planWith(id), 'plan')).toThrow(/is not an id/);
-      expect(pattern.test(id)).toBe(false);
-    },
-  );
+  it.each([
+    'block',
+    'block.1.',
+    'block.1.attention.2',
+    'block.1.expert.',
+    'block.x.attention',
+    'block.1.mlp',
+  ])('%s is none', (id) => {
+    expect(() => parsePrunePlan(planWith(id), 'plan')).toThrow(/is not an id/);
+    expect(pattern.test(id)).toBe(false);
+  });
 });

@@ -2,23 +2,28 @@ import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { levels, metricNames } from '../../../extension/core/prune/options';
-import type { SearchSettings } from '../../../extension/core/prune/options';
+import type { Level, SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
 import { encoderFixture, encoderGolden, encoderNames } from '../encoder-fixtures';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
+import type { RandomModelShape } from '../random-model';
 import { runSearch } from './run-search';
 
 const families = ['llama', 'qwen2', 'mistral', 'cohere'] as const;
-const scenarioOf = (modelTypes: readonly (typeof families)[number][]) =>
+const withoutExperts = levels.filter((level) => level !== 'expert');
+const scenarioOf = (
+  modelTypes: readonly NonNullable<RandomModelShape['modelType']>[],
+  among: readonly Level[],
+) =>
   fc.record({
     seed: fc.integer({ min: 1, max: 1_000_000 }),
     blocks: fc.integer({ min: 3, max: 4 }),
     modelType: fc.constantFrom(...modelTypes),
     metric: fc.constantFrom(...metricNames),
-    level: fc.constantFrom(...levels),
+    level: fc.constantFrom(...among),
     exclude: fc.constantFrom(0, 0.2, 0.4),
     protect: fc.constantFrom([], ['block.1.attention'], ['block.0']),
     // Everything kept, next to nothing kept, and something between.
@@ -63,13 +68,14 @@ function expectSame(actual: SearchResult, naive: SearchResult): void {
 
 describe('exact search', () => {
   it.each([
-    ['any', families, 10],
-    ['parallel', ['cohere'] as const, 6],
+    ['any', families, withoutExperts, 10],
+    ['parallel', ['cohere'], withoutExperts, 6],
+    ['expert', ['mixtral'], ['expert', 'expert', 'sublayer', 'block'], 8],
   ] as const)(
     'gives the order and the distances of the naive search, for less: %s branches',
-    async (_, modelTypes, numRuns) => {
+    async (_, modelTypes, among, numRuns) => {
       await fc.assert(
-        fc.asyncProperty(scenarioOf(modelTypes), async (given) => {
+        fc.asyncProperty(scenarioOf(modelTypes, among), async (given) => {
           const folder = await makeRandomModel(given);
           try {
             const settings: Partial<SearchSettings> = { ...given, budget: { kind: 'all' } };
@@ -127,6 +133,18 @@ describe('exact search', () => {
     const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
     const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
     expectSame(exact, naive);
+  });
+
+  it.each([
+    [
+      'llama-gqa-untied',
+      fixture('llama-gqa-untied'),
+      /nothing that could be removed at this level/,
+    ],
+    ['mixtral as ONNX', onnxFixture('mixtral-dynamo'), /Single experts cannot be taken out/],
+  ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
+    const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { level: 'expert' } });
+    await expect(run).rejects.toThrow(reason);
   });
 
   it('gives the same result when resumed from any part of its journal', async () => {

@@ -36,12 +36,15 @@ describe('a model in one file', () => {
     const { summary } = await openModel(ggufFixture('llama.gguf'));
     const block = ['block.1.attention', 'block.1.feedforward'];
     expect(previewPrunedFile(block, summary)).toEqual({
-      before: 'block_count = 2\n',
-      after: 'block_count = 1\n',
+      before: 'general.architecture = llama\nblock_count = 2\n',
+      after: 'general.architecture = llama\nblock_count = 1\n',
       loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 blocks.',
     });
-    expect(() => previewPrunedFile(['block.1.attention'], summary)).toThrow(
-      /block\.1\.attention would go alone/,
+    expect(previewPrunedFile(['block.1.attention'], summary)).toMatchObject({
+      after: 'general.architecture = deci\nblock_count = 2\n',
+    });
+    expect(() => previewPrunedFile(['block.1.feedforward'], summary)).toThrow(
+      /block\.1\.feedforward would go alone/,
     );
     const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
     const [first] = onnx.sublayers;

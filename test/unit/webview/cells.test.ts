@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { cellFacts, cellLabel } from '../../../webview/heatmap/cell-text';
 import { cellsOf } from '../../../webview/heatmap/cells';
-import { profileOf, roundsOf, stateOf } from './heatmap-fixture';
+import { totalsOf } from '../../../webview/heatmap/selection';
+import { mixtureOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
 
 describe('cells', () => {
   it('wait without a profile, and carry the marks all the same', () => {
@@ -45,6 +46,30 @@ describe('cells', () => {
     expect(byId.get('block.2.attention')?.rank).toBeUndefined();
     expect(byId.get('block.2.feedforward')).toMatchObject({ status: 'preview', preview: 0.1 });
     expect(byId.get('block.1.feedforward')).toMatchObject({ status: 'pending' });
+  });
+
+  it('stand for single experts where a search or a choice is about them', () => {
+    const model = mixtureOf(2);
+    expect(cellsOf(stateOf({ model })).cells).toHaveLength(4);
+    const removed = ['block.1.expert.2', 'block.0.expert.0', 'block.0.expert'];
+    expect(cellsOf(stateOf({ model, removed })).byId.get('block.1.expert.2')).toMatchObject({
+      mark: 'removed',
+      order: 1,
+      status: 'excluded',
+    });
+    // The expert of a mixture that goes is not counted twice.
+    expect(totalsOf(removed, model)).toMatchObject({ sublayers: 1, experts: 1, parameters: 35 });
+    const profile = profileOf({
+      settings: { ...profileOf().settings, level: 'expert' },
+      candidates: [{ sublayer: 'block.0.expert.3', distance: 0.5 }],
+    });
+    const { byId } = cellsOf(stateOf({ model, profile }));
+    expect(byId.size).toBe(12);
+    expect(byId.get('block.0.expert.3')).toMatchObject({ status: 'measured', distance: 0.5 });
+    expect(byId.get('block.1.expert.0')?.status).toBe('pending');
+    expect(byId.get('block.0.expert')?.status).toBe('excluded');
+    const cell = byId.get('block.0.expert.3');
+    expect(cell && cellLabel(cell, 1)).toMatch(/^Expert 3, block 0: kept/);
   });
 
   it('share the distance, the rank and the round of their block', () => {

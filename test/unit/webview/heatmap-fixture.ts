@@ -42,6 +42,18 @@ export function modelOf(blocks: number): ModelSummary {
   };
 }
 
+/** As {@link modelOf}, with mixtures of four experts that have 5 of the 30 parameters each. */
+export function mixtureOf(blocks: number): ModelSummary {
+  const model = modelOf(blocks);
+  const experts = { count: 4, perToken: 2, parameters: 5, bytes: 10 };
+  const sublayers = model.sublayers.map((one) =>
+    one.kind === 'feedforward'
+      ? { ...one, id: `block.${one.block}.expert`, kind: 'expert' as const, experts }
+      : one,
+  );
+  return { ...model, sublayers };
+}
+
 export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
   return {
     settings: {

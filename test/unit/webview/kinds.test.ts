@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { sublayerKinds } from '../../../extension/core/models/model-summary';
 import { strings } from '../../../webview/strings';
-import { everyKind, kindsOf } from '../../../webview/heatmap/kinds';
-import { modelOf } from './heatmap-fixture';
+import { everyKind, kindsOf, linesOf } from '../../../webview/heatmap/kinds';
+import { unitsOf } from '../../../webview/heatmap/units';
+import { mixtureOf, modelOf } from './heatmap-fixture';
 
 it('knows and names every kind that models have', () => {
   expect([...everyKind].sort()).toEqual([...sublayerKinds].sort());
@@ -14,4 +15,13 @@ it('shows the kinds that a model has, in the order of the residual stream', () =
   const kinds = ['expert', 'feedforward', 'cross-attention', 'attention'] as const;
   expect(kindsOf(kinds.map((kind) => ({ kind })))).toEqual([...kinds].reverse());
   expect(kindsOf([])).toEqual([]);
+});
+
+it('gives each expert a line behind its mixture', () => {
+  expect(linesOf(modelOf(2).sublayers)).toEqual([{ kind: 'attention' }, { kind: 'feedforward' }]);
+  expect(linesOf(unitsOf(mixtureOf(2)))).toEqual([
+    { kind: 'attention' },
+    { kind: 'expert' },
+    ...[0, 1, 2, 3].map((expert) => ({ kind: 'expert', expert })),
+  ]);
 });

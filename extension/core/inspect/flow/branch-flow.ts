@@ -211,7 +211,10 @@ export function expertFlow(
 ): BranchFlow {
   const { norm, count, perToken, hiddenSize } = shape;
   const x = branch.norm('norm', norm, input, weights.norm);
-  const scores = branch.linear('router', 'Router', x, weights.router, count);
+  const scores = branch.add('router', 'weights', 'Router', [x], {
+    shape: [...x.shape.slice(0, -1), count],
+    tensors: weights.router,
+  });
   const chosen = branch.add('choose', 'operator', `Choose ${perToken} of ${count}`, [scores], {
     shape: [...x.shape.slice(0, -1), perToken],
   });

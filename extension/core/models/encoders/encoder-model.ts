@@ -9,7 +9,7 @@ import { emitRows, emitWeight } from '../linear';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm } from '../norm';
 import { requireRunnableTensors } from '../runnable';
-import { partTensors, sublayerTensors } from '../sublayer-tensors';
+import { outputTensors, partTensors, sublayerTensors } from '../sublayer-tensors';
 import type { TransformerSublayer } from '../transformer-layout';
 import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
@@ -105,6 +105,10 @@ export class EncoderModel implements LayeredModel {
       const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
       graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
     });
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+    return outputTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {

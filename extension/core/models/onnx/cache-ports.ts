@@ -48,3 +48,14 @@ function headSize(
   const size = (rows ?? 0) / heads;
   return Number.isInteger(size) && size > 0 ? size : undefined;
 }
+
+const pastName = /^past(?:_key_values)?(?=\.)/;
+
+export function isPast(name: string): boolean {
+  return pastName.test(name);
+}
+
+/** The output whose values are given back as this input, in the naming of Hugging Face optimum. */
+export function presentOf(past: string): string {
+  return past.replace(pastName, 'present');
+}

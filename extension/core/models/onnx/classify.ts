@@ -1,8 +1,8 @@
+import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { FunctionProto } from '../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../model-summary';
 import { operatorName } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
-import { nestedGraphs } from './node-edits';
 
 const fusedAttention =
   /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;

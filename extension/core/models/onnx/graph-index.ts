@@ -49,8 +49,16 @@ export class GraphIndex {
   ) {
     const unordered = graph.node.flatMap(split);
     this.nodes = sort(unordered, file);
+    const given = new Set([...graph.input, ...graph.initializer].map(({ name }) => name));
     for (const node of this.nodes) {
       for (const output of node.outputs) {
+        if (given.has(output)) {
+          throw damaged(
+            'A node makes this value, which is also a weight or an input.',
+            file,
+            output,
+          );
+        }
         this.producers.set(output, node);
       }
       for (const input of new Set(node.inputs)) {

@@ -1,38 +1,37 @@
 import { open } from 'node:fs/promises';
-import { clone } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
-import { NodeProtoSchema } from '../../onnx/proto/onnx_pb';
+import { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 
 /** Weights inside of nodes are read into memory, up to this many bytes in all. */
 const maxNestedBytes = 256 << 20;
 
-export function nestedGraphs({ attribute }: NodeProto): GraphProto[] {
-  return attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
-}
-
-/** A copy that reads the values that now stand for its inputs, also inside of nested graphs. */
+/**
+ * A copy that reads the values that now stand for its inputs, also inside of nested graphs. Tensors are
+ * known by identity: those of the copy are the original's.
+ */
 export function renameInputs(node: NodeProto, resolve: (name: string) => string): NodeProto {
-  const copy = clone(NodeProtoSchema, node);
-  const rename = (inner: NodeProto): void => {
-    inner.input = inner.input.map(resolve);
-    for (const graph of nestedGraphs(inner)) {
-      graph.node.forEach(rename);
-    }
-  };
-  rename(copy);
-  // Tensors are known by identity: those of the copy are the original's.
-  copy.attribute.forEach((attribute, i) => {
-    const original = node.attribute[i];
-    if (original?.t !== undefined) {
-      attribute.t = original.t;
-    }
-  });
-  return copy;
+  const inner = (graph: GraphProto): GraphProto =>
+    create(GraphProtoSchema, {
+      ...graph,
+      node: graph.node.map((one) => renameInputs(one, resolve)),
+    });
+  const attribute = node.attribute.map((one) =>
+    one.g === undefined && one.graphs.length === 0
+      ? one
+      : create(AttributeProtoSchema, {
+          ...one,
+          ...(one.g === undefined ? {} : { g: inner(one.g) }),
+          graphs: one.graphs.map(inner),
+        }),
+  );
+  return create(NodeProtoSchema, { ...node, input: node.input.map(resolve), attribute });
 }
 
-/** Puts the data of large tensors that nodes hold back in their place. */
+/** Puts the data of large tensors that nodes, the graphs in them and functions hold back in their place. */
 export async function restoreNestedTensors(
   nodes: readonly NodeProto[],
   file: OnnxFile,
@@ -47,32 +46,40 @@ export async function restoreNestedTensors(
       },
     );
   let bytes = 0;
-  const tops = new Set(nodes.flatMap((node) => node.attribute.flatMap(({ t }) => t ?? [])));
-  const initializers = new Set(file.graph.initializer);
   const handle = await open(file.path, 'r');
   try {
-    for (const [tensor, payload] of file.payloads) {
-      if (!payload.stripped || initializers.has(tensor)) {
+    const called = file.model.functions.flatMap(({ node }) => node);
+    for (const tensor of new Set([...nodes, ...called].flatMap(tensorsIn))) {
+      const payload = file.payloads.get(tensor);
+      if (payload?.stripped !== true) {
         continue;
       }
       bytes += payload.length;
-      if (!tops.has(tensor) && !isOfRemovedNode(tensor, file)) {
+      if (payload.encoding !== 'fixed' || bytes > maxNestedBytes) {
         throw fault(tensor.name);
       }
-      if (tops.has(tensor)) {
-        if (payload.encoding !== 'fixed' || bytes > maxNestedBytes) {
-          throw fault(tensor.name);
-        }
-        const data = Buffer.alloc(payload.length);
-        await handle.read(data, 0, payload.length, payload.offset);
-        tensor.rawData = data;
-      }
+      const data = Buffer.alloc(payload.length);
+      await handle.read(data, 0, payload.length, payload.offset);
+      tensor.rawData = data;
     }
   } finally {
     await handle.close();
   }
 }
 
-function isOfRemovedNode(tensor: TensorProto, { graph }: OnnxFile): boolean {
-  return graph.node.some(({ attribute }) => attribute.some(({ t }) => t === tensor));
+/** Tensors of a node's attributes, of initializers and nodes of the graphs in it. */
+function tensorsIn(node: NodeProto): TensorProto[] {
+  const { attribute } = node;
+  return [
+    ...attribute.flatMap(({ t, tensors, sparseTensor }) => [
+      ...(t === undefined ? [] : [t]),
+      ...tensors,
+      ...(sparseTensor?.values === undefined ? [] : [sparseTensor.values]),
+      ...(sparseTensor?.indices === undefined ? [] : [sparseTensor.indices]),
+    ]),
+    ...nestedGraphs(node).flatMap((graph) => [
+      ...graph.initializer,
+      ...graph.node.flatMap(tensorsIn),
+    ]),
+  ];
 }

@@ -1,13 +1,16 @@
 import { dirname, join } from 'node:path';
-import { runnableDTypes } from '../../checkpoints/lazy-tensor';
+import { elementCount, runnableDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
+import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { readSmallText } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { fixedSize, idsPort } from '../example';
+import type { Example } from '../example';
 import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from '../layered-model';
 import type { ModelSummary } from '../model-summary';
 import type { GraphNode } from './graph-index';
+import { isPast } from './cache-ports';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
 import { restoreNestedTensors } from './node-edits';
@@ -26,6 +29,9 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly sideNames: readonly string[];
   public readonly prologue: Step & { readonly part: GraphPart };
   public readonly epilogue: GraphPart;
+  public readonly settings: Example;
+  public readonly tableRows: Readonly<Record<string, number>>;
+  public readonly isCached: boolean;
   private readonly over: readonly GraphPart[];
   private readonly around: readonly Step[];
 
@@ -34,6 +40,7 @@ export class OnnxLayeredModel implements LayeredModel {
     public readonly summary: ModelSummary,
     logits: MainOutput,
     private readonly cut: CutGraph,
+    public readonly otherModes: readonly LayeredModel[] = [],
   ) {
     const parts = new OnnxParts(source);
     const { branches } = source;
@@ -55,7 +62,10 @@ export class OnnxLayeredModel implements LayeredModel {
         : { part: parts.part(key, cut.around[i] ?? lost(), left, aliases), next };
     });
     this.sideNames = sides.map(portName);
-    this.inputs = source.summary.inputs;
+    this.settings = settingsOf(source);
+    this.inputs = source.summary.inputs.filter(({ name }) => this.settings[name] === undefined);
+    this.tableRows = tableRows(source);
+    this.isCached = source.place !== undefined && readsCaches(source);
     this.output = logits;
     this.roundingError = roundingError(source.file);
   }
@@ -63,6 +73,18 @@ export class OnnxLayeredModel implements LayeredModel {
   /** @throws UserError when the file is damaged, or holds nothing that could be run. */
   public static async open(path: string): Promise<OnnxLayeredModel> {
     const source = await openOnnxModel(path);
+    const { other, ...first } = source;
+    const others =
+      other === undefined || other.branches.length === 0
+        ? []
+        : [await OnnxLayeredModel.cut({ ...first, ...other }, [])];
+    return OnnxLayeredModel.cut(source, others);
+  }
+
+  private static async cut(
+    source: OnnxModel,
+    others: readonly LayeredModel[],
+  ): Promise<OnnxLayeredModel> {
     const { file, index, branches } = source;
     await restoreNestedTensors(
       file.graph.node.filter(({ attribute }) => attribute.length > 0),
@@ -71,7 +93,7 @@ export class OnnxLayeredModel implements LayeredModel {
     const output = mainOutput(source);
     const cut = cutGraph(index, branches, output.value);
     const summary = await describe(source, output.name);
-    return new OnnxLayeredModel(source, summary, output, cut);
+    return new OnnxLayeredModel(source, summary, output, cut, others);
   }
 
   public get files(): readonly string[] {
@@ -122,6 +144,39 @@ export class OnnxLayeredModel implements LayeredModel {
       [...(this.cut.states[index + 1] ?? [])].map(portName).map((name) => [name, name]),
     );
   }
+}
+
+/** By the name of the input that a Gather looks up, directly or behind a cast. */
+function tableRows({ index, file }: OnnxModel): Record<string, number> {
+  const rowsOf = (value: string): number[] =>
+    index.consumersOf(value).flatMap(({ op, proto, outputs }) => {
+      const [table = '', ids] = proto.input;
+      const rows =
+        op === 'Gather' && ids === value ? file.initializers.get(table)?.dims[0] : undefined;
+      return rows === undefined ? (op === 'Cast' ? outputs.flatMap(rowsOf) : []) : [rows];
+    });
+  return Object.fromEntries(
+    index.inputs.flatMap(({ name }) => {
+      const rows = rowsOf(name);
+      return rows.length === 0 ? [] : [[name, Math.min(...rows)]];
+    }),
+  );
+}
+
+function readsCaches({ index }: OnnxModel): boolean {
+  return index.inputs.some(({ name }) => isPast(name) && index.consumers.has(name));
+}
+
+/** The truth value that makes the graph take the branch which this model is of. */
+function settingsOf({ place, summary }: OnnxModel): Example {
+  const condition = place?.wrapping.condition;
+  const port = summary.inputs.find(({ name }) => name === condition?.input);
+  if (condition === undefined || port === undefined || !isArrayDType(port.dtype)) {
+    return {};
+  }
+  const dims = (port.shape ?? []).map((size) => (typeof size === 'number' ? size : 1));
+  const data = fillArray(port.dtype, elementCount(dims), () => Number(condition.value));
+  return { [port.name]: { dtype: port.dtype, dims, data } };
 }
 
 interface MainOutput extends ModelOutput {

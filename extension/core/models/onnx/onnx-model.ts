@@ -1,33 +1,55 @@
 import { createHash } from 'node:crypto';
 import { toBinary } from '@bufbuild/protobuf';
-import { basename, dirname } from 'node:path';
-import { dataTypeBits, dataTypeName } from '../../checkpoints/onnx-data-types';
-import { dtypeBits, elementCount } from '../../checkpoints/lazy-tensor';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { dataTypeName } from '../../checkpoints/onnx-data-types';
+import { elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
-import type { ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
-import { fillCacheWidths } from './cache-ports';
-import { classifyBranch, hasWeightsByKind } from './classify';
-import { GraphIndex, isShape, operatorName } from './graph-index';
-import type { GraphNode } from './graph-index';
+import { fillCacheWidths, presentOf } from './cache-ports';
+import { classifyBranch } from './classify';
+import { GraphIndex, operatorName } from './graph-index';
+import { isWeight, lostParts, measure, nodeName, storedBytes } from './measure-sublayer';
+import type { LostParts } from './measure-sublayer';
 import type { SublayerKind } from '../model-summary';
 import type { OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
 import { explainNoSublayers } from './nested-streams';
 import { separateTerms } from './parallel-terms';
-import { nodesGone, removeBranches } from './removal-nodes';
+import { removeBranches } from './removal-nodes';
 import { findCandidates } from './residual-candidates';
 import { findResidualBranches } from './residual-stream';
 import type { ResidualBranch } from './residual-stream';
+import { flatten } from './wrapped-graph';
+import type { FlatGraph, Scope, Wrapping } from './wrapped-graph';
 
 /** An ONNX model with the removable branches of its residual stream. */
 export interface OnnxModel {
+  /** Its graph is the one that `index` is of. */
   readonly file: OnnxFile;
   /** Of the graph as stored, but that parallel branches are added one after the other. */
   readonly index: GraphIndex;
   readonly branches: readonly ResidualBranch[];
   readonly summary: OnnxSummary;
+  /**
+   * Where the layers lie inside of an If: the graph is then that of one branch, put in the place of the
+   * If, and this is the graph of the other. The branch that needs less, such as no cache, comes first.
+   */
+  readonly other?: OnnxMode;
+  readonly place?: PlaceInFile;
+}
+
+/** One of two ways that a graph runs, which have the same sublayers in the same order, or of which this has none. */
+export type OnnxMode = StreamOfGraph & { readonly place: PlaceInFile };
+
+type StreamOfGraph = Pick<OnnxModel, 'file' | 'index' | 'branches'>;
+
+/** Where the nodes of a flat graph stand in the file. */
+export interface PlaceInFile {
+  readonly wrapping: Wrapping;
+  readonly scopeOf: (proto: NodeProto) => Scope;
 }
 
 /**
@@ -36,30 +58,93 @@ export interface OnnxModel {
  */
 export async function openOnnxModel(path: string): Promise<OnnxModel> {
   const file = await openOnnx(path);
-  const { index, branches } = findStream(file, path);
-  return { file, index, branches, summary: await summarize(file, index, branches) };
+  const main = { file, ...findStream(file.graph, path) };
+  const found = main.branches.length > 0 ? undefined : findWrapped(file);
+  if (found === undefined || 'problem' in found) {
+    const warning = found?.problem ?? explainNoSublayers(file, main.index);
+    return { ...main, summary: await summarize(file, [main], warning) };
+  }
+  const [first, other] = found.modes;
+  const summary = await summarize(file, found.modes, '');
+  return { ...first, summary, ...(other === undefined ? {} : { other }) };
 }
 
-function findStream({ graph }: OnnxFile, path: string): Pick<OnnxModel, 'index' | 'branches'> {
+function findStream(
+  graph: GraphProto,
+  path: string,
+): Pick<OnnxModel, 'index' | 'branches'> & { readonly node: readonly NodeProto[] } {
   const stored = new GraphIndex(graph, path);
   const candidates = findCandidates(stored);
   const node = separateTerms(graph.node, stored, candidates);
   if (node === undefined) {
-    return { index: stored, branches: findResidualBranches(stored, candidates) };
+    const branches = findResidualBranches(stored, candidates);
+    return { index: stored, branches, node: graph.node };
   }
   const index = new GraphIndex({ ...graph, node }, path);
-  return { index, branches: findResidualBranches(index) };
+  return { index, branches: findResidualBranches(index), node };
+}
+
+/** More Ifs than this are no choice between ways through the layers. */
+const maxChoices = 8;
+
+/** The two ways through the first If of the main graph whose branches hold layers. */
+function findWrapped(
+  file: OnnxFile,
+):
+  | { readonly modes: readonly [OnnxMode, ...OnnxMode[]] }
+  | { readonly problem: string }
+  | undefined {
+  const choices = file.graph.node.filter(({ opType, domain }) => opType === 'If' && domain === '');
+  for (const choice of choices.slice(0, maxChoices)) {
+    const modes = flatten(file.graph, choice).map((flat) => modeOf(file, flat));
+    const [first, ...others] = modes
+      .filter(({ branches }) => branches.length > 0)
+      .sort((a, b) => inputsRead(a) - inputsRead(b));
+    if (first === undefined) {
+      continue;
+    }
+    const ids = (mode: OnnxMode): string =>
+      nameSublayers(mode.branches, mode.index, file.model)
+        .map(({ id }) => id)
+        .join(', ');
+    const [other] = others;
+    if (other !== undefined && ids(other) !== ids(first)) {
+      const label = choice.name === '' ? (choice.output[0] ?? '') : choice.name;
+      return {
+        problem: `The branches of If ${label} hold different layers (${ids(first)}; ${ids(other)}), so that none can be removed from both. Export them as graphs of their own.`,
+      };
+    }
+    return { modes: [first, ...modes.filter((mode) => mode !== first)] };
+  }
+  return undefined;
+}
+
+function modeOf(file: OnnxFile, { graph, scopes, wrapping }: FlatGraph): OnnxMode {
+  const { index, branches, node } = findStream(graph, file.path);
+  const scopeByNode = new Map(node.map((proto, i) => [proto, scopes[i] ?? 'none']));
+  return {
+    file: { ...file, graph },
+    index,
+    branches,
+    place: { wrapping, scopeOf: (proto) => scopeByNode.get(proto) ?? 'none' },
+  };
+}
+
+/** How many inputs of the graph a mode needs. */
+function inputsRead({ index }: OnnxMode): number {
+  return index.inputs.filter(({ name }) => index.consumersOf(name).length > 0).length;
 }
 
 async function summarize(
   file: OnnxFile,
-  index: GraphIndex,
-  branches: readonly ResidualBranch[],
+  modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
+  warning: string,
 ): Promise<OnnxSummary> {
   const initializers = [...file.initializers.values()];
   const dtypes: Record<string, number> = {};
-  for (const { dtype, dims, dataType, length } of initializers) {
-    dtypes[dtype] = (dtypes[dtype] ?? 0) + storedBytes(dims, dataType, length);
+  for (const initializer of initializers) {
+    const { dtype } = initializer;
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + storedBytes(initializer);
   }
   const { model, graph } = file;
   const opsets = Object.fromEntries(
@@ -70,12 +155,8 @@ async function summarize(
   );
   const ops = countOperators(model, file.liftedConstants);
   const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
-  const inputs = fillCacheWidths(given, index, file);
-  const { live } = removeBranches(index, []);
-  const sublayers = nameSublayers(branches, index, model).map(({ branch, ...sublayer }) => ({
-    ...sublayer,
-    ...measure(branch, file, index, inputs, live),
-  }));
+  const inputs = modes.reduce((ports, { index }) => fillCacheWidths(ports, index, file), given);
+  const sublayers = measureAll(modes, inputs, model);
   return {
     name: modelName(file.path),
     path: file.path,
@@ -92,8 +173,49 @@ async function summarize(
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint: await fingerprint(file),
-    warnings: sublayers.length > 0 ? [] : [explainNoSublayers(file, index)],
+    warnings: sublayers.length > 0 ? explainWholeMixtures(sublayers) : [warning],
   };
+}
+
+/** Why the experts of mixtures are not offered one by one, if there are any. */
+function explainWholeMixtures(sublayers: readonly { readonly kind: SublayerKind }[]): string[] {
+  return sublayers.some(({ kind }) => kind === 'expert')
+    ? [
+        'Single experts cannot be taken out of an ONNX graph, only whole mixtures: each exporter writes routing and the weights of all experts in a way of its own. Prune the Hugging Face folder, and write it as ONNX.',
+      ]
+    : [];
+}
+
+/** The sublayers with what they cost in all modes, of which those with caches tell which outputs go along. */
+function measureAll(
+  modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
+  inputs: readonly OnnxPort[],
+  model: ModelProto,
+): OnnxSublayer[] {
+  const [first] = modes;
+  const graphs = modes
+    .filter(({ branches }) => branches.length > 0)
+    .map((mode) => {
+      const { live } = removeBranches(mode.index, []);
+      return { ...mode, live, names: new Set(modes.length > 1 ? [...live].map(nodeName) : []) };
+    });
+  // Two graphs may give one name to nodes of two sublayers, of which the first has it then.
+  const listed = new Set<string>();
+  return nameSublayers(first.branches, first.index, model).map(
+    ({ branch: own, ...sublayer }, i) => {
+      const parts = (unwanted: readonly string[]): LostParts[] =>
+        graphs.map(({ live, names, branches, ...mode }) =>
+          lostParts(branches[i] ?? own, mode, inputs, live, unwanted, names),
+        );
+      const lost = parts([]);
+      const presents = lost.flatMap(({ caches }) => caches.map(({ name }) => presentOf(name)));
+      const paired = graphs.length > 1 && presents.length > 0;
+      const { nodes: names, ...costs } = measure(paired ? parts(presents) : lost);
+      const nodes = names.filter((name) => graphs.length === 1 || !listed.has(name));
+      nodes.forEach((name) => listed.add(name));
+      return { ...sublayer, ...costs, nodes };
+    },
+  );
 }
 
 /** Number of learned numbers. */
@@ -124,75 +246,6 @@ function nameSublayers(
     kinds.add(kind);
     return { id: `block.${block}.${kind}`, block, kind, branch };
   });
-}
-
-function measure(
-  branch: ResidualBranch,
-  file: OnnxFile,
-  index: GraphIndex,
-  inputs: readonly OnnxPort[],
-  live: ReadonlySet<GraphNode>,
-): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
-  const found = nodesGone(index, live, branch);
-  const gone = [...found].sort((a, b) => a.order - b.order);
-  const weights = namesRead(gone)
-    .flatMap((name) => file.initializers.get(name) ?? [])
-    .filter(isWeight);
-  const products = namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
-    .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
-    .filter(({ dims }) => dims.length > 1);
-  const caches = inputs.filter(({ name }) => {
-    const readers = index.consumersOf(name).filter((reader) => live.has(reader));
-    const lost = readers.filter((reader) => found.has(reader));
-    return lost.length > 0 && readers.every((reader) => found.has(reader) || isShape(reader));
-  });
-  return {
-    parameters: weights.reduce((sum, { dims }) => sum + elementCount(dims), 0),
-    bytes: weights.reduce(
-      (sum, { dims, dataType, length }) => sum + storedBytes(dims, dataType, length),
-      0,
-    ),
-    flopsPerToken: products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
-    kvBytesPerToken: caches.reduce((sum, input) => sum + bytesPerPosition(input), 0),
-    nodes: gone.filter(({ op, proto }) => op !== 'Add' || proto.opType === 'Add').map(nodeName),
-  };
-}
-
-function namesRead(nodes: readonly GraphNode[]): string[] {
-  return [...new Set(nodes.flatMap(({ inputs }) => inputs))];
-}
-
-/** The initializer behind transposes and casts. */
-function sourceOf(name: string, { constants, producers }: GraphIndex): string {
-  let source = name;
-  for (let next: string | undefined = name; next !== undefined;) {
-    source = next;
-    next = constants.has(next) ? producers.get(next)?.inputs[0] : undefined;
-  }
-  return source;
-}
-
-/** Numbers that are learned, as opposed to sizes and axes. */
-function isWeight({ dtype, dims }: OnnxInitializer): boolean {
-  return !['I64', 'I32', 'BOOL', 'STRING'].includes(dtype) && dims.length > 0;
-}
-
-function storedBytes(dims: readonly number[], dataType: number, length: number): number {
-  const bits = dataTypeBits(dataType);
-  return bits === undefined ? length : Math.ceil((elementCount(dims) * bits) / 8);
-}
-
-/** Bytes per token of a cache [batch, heads, past, headDim]. */
-function bytesPerPosition({ dtype, shape = [] }: OnnxPort): number {
-  const [, heads, , headDim] = shape;
-  const bits = Object.entries(dtypeBits).find(([name]) => name === dtype)?.[1] ?? 0;
-  return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
-    ? (heads * headDim * bits) / 8
-    : 0;
-}
-
-function nodeName({ proto }: GraphNode): string {
-  return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
 }
 
 function countOperators(model: ModelProto, constants: number): Record<string, number> {
@@ -226,7 +279,9 @@ function port({ name, type }: ValueInfoProto): OnnxPort {
     dtype: dataTypeName(elemType),
     shape: shape?.dim.map((size) => {
       const known = size.value.value;
-      return known === undefined ? '?' : typeof known === 'bigint' ? Number(known) : known;
+      // Some exporters write −1 for sizes that they do not know.
+      const isUnknown = known === undefined || (typeof known === 'bigint' && known < 0n);
+      return isUnknown ? '?' : typeof known === 'bigint' ? Number(known) : known;
     }),
   };
 }
@@ -241,8 +296,9 @@ async function fingerprint({ model, initializers, files }: OnnxFile): Promise<st
   return hash.digest('hex');
 }
 
-/** The file's name, or its folder's where all files are called alike. */
+/** The file's name, or its folder's where files are called alike, as those are that Espalier writes. */
 function modelName(path: string): string {
   const name = basename(path, '.onnx');
-  return name === 'model' ? basename(dirname(path)) : name;
+  const isWritten = existsSync(join(dirname(path), 'espalier.json'));
+  return name === 'model' || isWritten ? basename(dirname(path)) : name;
 }

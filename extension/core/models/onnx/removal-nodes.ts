@@ -14,10 +14,22 @@ export interface RemainingGraph {
   readonly resolve: (value: string) => string;
 }
 
-/** Puts the start of each branch in place of its end, and finds what is still needed then. */
+/** Outputs of the graph that some branches make beside the stream. */
+export function outputsBeside(
+  index: GraphIndex,
+  branches: readonly ResidualBranch[],
+): ReadonlySet<string> {
+  return new Set(branches.flatMap((branch) => sideOutputs(index, branch)));
+}
+
+/**
+ * Puts the start of each branch in place of its end, and finds what is still needed then, when nobody
+ * asks for the outputs `beside` any more.
+ */
 export function removeBranches(
   index: GraphIndex,
   branches: readonly ResidualBranch[],
+  beside: ReadonlySet<string> = outputsBeside(index, branches),
 ): RemainingGraph {
   const aliases = new Map(branches.map(({ start, end }) => [end, start]));
   const resolve = (value: string): string => {
@@ -27,7 +39,6 @@ export function removeBranches(
     }
     return name;
   };
-  const beside = new Set(branches.flatMap((branch) => sideOutputs(index, branch)));
   const live = new Set<GraphNode>();
   const open = [...index.outputs].filter((name) => !beside.has(name)).map(resolve);
   for (let value = open.pop(); value !== undefined; value = open.pop()) {
@@ -75,16 +86,18 @@ function replaceCaches(
 }
 
 /**
- * Nodes that nothing needs any more when a branch alone is removed; `live` are those needed before.
+ * Nodes that nothing needs any more when a branch alone is removed, and the outputs that are `unwanted` then;
+ * `live` are those needed before.
  * The same as {@link removeBranches} leaves out, in time that grows with the branch and not the graph.
  */
 export function nodesGone(
   index: GraphIndex,
   live: ReadonlySet<GraphNode>,
   branch: ResidualBranch,
+  unwanted: readonly string[] = [],
 ): ReadonlySet<GraphNode> {
   const { start, end } = branch;
-  const dropped = sideOutputs(index, branch);
+  const dropped = [...sideOutputs(index, branch), ...unwanted];
   const kept = new Set([...index.outputs].filter((name) => !dropped.includes(name)));
   const gone = new Set<GraphNode>();
   const isUnread = (value: string): boolean =>

@@ -151,20 +151,94 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
     expect(await open(nodes, functions)).toEqual({ ids: ['block.0.other'] });
   });
 
-  it('with graphs inside that read what lies around them, by the same names, opens', async () => {
-    const inner = (tag: string): ReturnType<typeof graph> =>
+  /** A graph of feed-forward branches behind each other, as a branch of an If. */
+  const inner = (tag: string, count = 1): ReturnType<typeof graph> => {
+    const streams = ['x', ...Array.from({ length: count - 1 }, (_, i) => `${tag}h${i}`), 'y'];
+    return graph({
+      inputs: {},
+      outputs: { y: ['n', 4] },
+      nodes: streams.slice(1).flatMap((to, i): NodeLine[] => {
+        const from = streams[i] ?? '';
+        const branch = `${tag}f${i}`;
+        return [...feedforward(`${tag}${i}.`, from, branch), ['Add', [from, branch], [to]]];
+      }),
+    });
+  };
+
+  it('with layers in both branches of an If opens', async () => {
+    const branches = { then_branch: inner('0.'), else_branch: inner('1.') };
+    const { ids, error } = await open([['If', ['c'], ['y'], branches]]);
+    expect(ids).toEqual(['block.0.feedforward']);
+    expect(error ?? '').toBe('');
+  });
+
+  it('with an If whose condition is computed keeps what decides', async () => {
+    const branches = { then_branch: inner('0.', 2), else_branch: inner('1.', 2) };
+    const nodes: NodeLine[] = [
+      ['Not', ['p'], ['c']],
+      ['If', ['c'], ['y'], branches],
+    ];
+    expect(await open(nodes)).toMatchObject({
+      ids: ['block.0.feedforward', 'block.1.feedforward'],
+    });
+    const graph = await removeFromGraph(await openOnnxModel(path), new Set([0]));
+    const { graph: written } = fromBinary(
+      ModelProtoSchema,
+      graph.toBytes(() => ({ location: '', offset: 0 })),
+    );
+    expect(written?.node.map(({ opType }) => opType)).toEqual(['Not', 'If']);
+  });
+
+  it('with other layers in one branch of an If than in the other says so', async () => {
+    const branches = { then_branch: inner('0.'), else_branch: inner('1.', 2) };
+    expect(await open([['If', ['c'], ['y'], branches]])).toEqual({ ids: [] });
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings[0]).toMatch(/The branches of If y hold different layers/);
+  });
+
+  it('with layers in an If inside of an If says where they lie', async () => {
+    const deep = (tag: string): ReturnType<typeof graph> =>
       graph({
         inputs: {},
         outputs: { y: ['n', 4] },
-        nodes: [...feedforward(tag, 'x', 'f'), ['Add', ['x', 'f'], ['y']]],
+        nodes: [
+          ['If', ['c'], ['y'], { then_branch: inner(`${tag}0.`), else_branch: inner(`${tag}1.`) }],
+        ],
       });
-    const branches = { then_branch: inner('0.'), else_branch: inner('1.') };
-    const { ids, error } = await open([['If', ['c'], ['y'], branches]]);
-    expect(ids).toEqual([]);
-    expect(error ?? '').toBe('');
+    const branches = { then_branch: deep('0.'), else_branch: deep('1.') };
+    expect(await open([['If', ['c'], ['y'], branches]])).toEqual({ ids: [] });
     const { summary } = await openOnnxModel(path);
-    expect(summary.warnings[0]).toMatch(
-      /inside of then_branch of If y \(1 branches\) and else_branch of If y \(1 branches\)/,
-    );
+    expect(summary.warnings[0]).toMatch(/inside of then_branch of If y \(1 branches\) and/);
   });
+
+  it.each<[string, NodeLine[], RegExp]>([
+    [
+      'dense connections',
+      [
+        ['MatMul', ['x', 'w'], ['f']],
+        ['Concat', ['x', 'f'], ['y']],
+      ],
+      /hand on what they read by Concat \(1 times, dense connections\)/,
+    ],
+    [
+      'a plain chain',
+      [['MatMul', ['x', 'w'], ['y']]],
+      /no residual branch, so there is no sublayer/,
+    ],
+  ])('with %s says why nothing can be removed', async (_, nodes, reason) => {
+    expect(await open(nodes)).toEqual({ ids: [] });
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings[0]).toMatch(reason);
+  });
+
+  it.each(['w', 'x'])(
+    'with a node that makes %s, a weight or an input, is refused',
+    async (name) => {
+      const nodes: NodeLine[] = [
+        ['Tanh', ['v'], [name]],
+        ['MatMul', ['x', 'w'], ['y']],
+      ];
+      await expect(open(nodes)).rejects.toThrow(`${name}: A node makes this value, which is also`);
+    },
+  );
 });

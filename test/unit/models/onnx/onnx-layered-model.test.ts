@@ -1,25 +1,38 @@
 import { describe, expect, it } from 'vitest';
+import type { Tensor } from 'onnxruntime-node';
 import type { Example } from '../../../../extension/core/models/example';
+import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { relativeError } from '../../fixtures';
 import { onnxCases, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
 
+const dtypes: Readonly<Record<string, string>> = { int64: 'I64', bool: 'BOOL' };
+
 /** The inputs of a fixture's golden run as an example of two rows. */
-function exampleOf(name: string): Example {
+function exampleOf(feeds: Record<string, Tensor>): Example {
   return Object.fromEntries(
-    Object.entries(readOnnxGolden(name).feeds).map(([input, { type, dims, data }]) => [
+    Object.entries(feeds).map(([input, { type, dims, data }]) => [
       input,
-      { dtype: type === 'int64' ? 'I64' : 'F32', dims, data: data as Float32Array },
+      { dtype: dtypes[type] ?? 'F32', dims, data: data as Float32Array },
     ]),
   );
 }
 
 async function logitsWithout(name: string, ids: readonly string[]): Promise<Float32Array> {
-  const model = await openModel(onnxFixture(name));
+  const { feeds, first } = readOnnxGolden(name);
+  const opened = await openModel(onnxFixture(name));
+  return runWithout(opened, exampleOf({ ...feeds, ...first?.feeds }), ids);
+}
+
+async function runWithout(
+  model: LayeredModel,
+  example: Example,
+  ids: readonly string[],
+): Promise<Float32Array> {
   const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
   try {
-    let state = await executor.embed(exampleOf(name));
+    let state = await executor.embed(example);
     for (const [index, { id }] of model.summary.sublayers.entries()) {
       [state = state] = ids.includes(id)
         ? await executor.skip(index, [state])
@@ -35,15 +48,31 @@ describe('an ONNX graph run sublayer by sublayer', () => {
   const cases = onnxCases.filter((name) => readOnnxGolden(name).removed !== undefined);
 
   it.each(cases)('of %s gives the logits of the whole', async (name) => {
-    const { logits, tolerance } = readOnnxGolden(name);
-    expect(relativeError(await logitsWithout(name, []), logits)).toBeLessThan(tolerance);
+    const { logits, first, tolerance } = readOnnxGolden(name);
+    const expected = first?.logits ?? logits;
+    expect(relativeError(await logitsWithout(name, []), expected)).toBeLessThan(tolerance);
   });
 
   it.each(cases)('of %s without sublayers gives the logits of torch without them', async (name) => {
-    const { removed, logits: dense, tolerance } = readOnnxGolden(name);
+    const { removed, first, logits: dense, tolerance } = readOnnxGolden(name);
     const logits = await logitsWithout(name, removed?.ids ?? []);
-    expect(relativeError(logits, removed?.logits ?? dense)).toBeLessThan(tolerance);
+    const expected = first?.removedLogits ?? removed?.logits ?? dense;
+    expect(relativeError(logits, expected)).toBeLessThan(tolerance);
   });
+
+  it.each(cases.filter((name) => readOnnxGolden(name).first !== undefined))(
+    'of %s gives the logits of torch without them also in the branch that takes a cache',
+    async (name) => {
+      const { removed, feeds, logits: dense, tolerance } = readOnnxGolden(name);
+      const { otherModes } = await openModel(onnxFixture(name));
+      const [cached] = otherModes ?? [];
+      expect(cached?.settings).toMatchObject({ use_cache_branch: { data: Uint8Array.of(1) } });
+      expect(cached?.isCached).toBe(true);
+      const logits = cached && (await runWithout(cached, exampleOf(feeds), removed?.ids ?? []));
+      const [actual, expected] = [logits ?? dense, removed?.logits ?? dense];
+      expect(relativeError(actual, expected)).toBeLessThan(tolerance);
+    },
+  );
 });
 
 describe('an ONNX graph without residual branches', () => {

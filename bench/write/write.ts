@@ -1,0 +1,36 @@
+// Writes a model without some sublayers, and nothing else: node write.cjs MODEL FORMAT OUT REMOVED,…
+// Prints {seconds, bytes, peakMegabytes, startMegabytes} as JSON: of the writing alone, source and result are not run.
+import { mkdir, readFile } from 'node:fs/promises';
+import process from 'node:process';
+import { ByteCopier } from '../../extension/core/export/byte-copier';
+import { chooseForm } from '../../extension/core/export/output-forms';
+import type { OutputFormat } from '../../extension/core/export/prune-result';
+import { openSource } from '../../extension/core/export/prune-source';
+import { checkRemoval } from '../../extension/core/export/removal';
+import { unattended } from '../../extension/core/jobs/job';
+
+async function main([model = '', format = '', out = '', removed = '']: readonly string[]) {
+  const source = await openSource(model);
+  const removal = checkRemoval(source.model.summary, removed.split(','));
+  const form = await chooseForm(source, removal, { format: format as OutputFormat });
+  const writer = await form.create(removal, { device: 'cpu', memoryBytes: 2 ** 30 }, unattended);
+  await mkdir(out, { recursive: true });
+  const copier = new ByteCopier(writer.bytes, unattended);
+  const startMegabytes = await peakMegabytes();
+  const started = performance.now();
+  await writer.write(out, copier);
+  const seconds = (performance.now() - started) / 1000;
+  await copier.close();
+  const peak = await peakMegabytes();
+  process.stdout.write(
+    JSON.stringify({ seconds, bytes: writer.bytes, startMegabytes, peakMegabytes: peak }),
+  );
+}
+
+/** Highest resident memory of this process so far. */
+async function peakMegabytes(): Promise<number> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+}
+
+void main(process.argv.slice(2));

@@ -1,0 +1,60 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { fillArray, isArrayDType, isFloat } from '../../checkpoints/numeric-array';
+import type { Example } from '../../models/example';
+import type { InputPort } from '../../models/layered-model';
+import { UserError } from '../../user-error';
+import { seededRandom, standardNormal } from '../random';
+
+/** Positions that the caches hold, and those of what a decoder attends to besides. */
+const past = 3;
+const source = 5;
+const defaultBound = 100;
+
+/**
+ * Random values of all inputs of a model that takes key/value caches, for one new token behind some
+ * earlier ones. Sizes follow from the names of axes, as optimum gives them.
+ * @throws UserError naming an input whose shape or dtype tells too little.
+ */
+export function cachedExample(
+  ports: readonly InputPort[],
+  bounds: Readonly<Record<string, number>>,
+  file: string,
+): Example {
+  const random = seededRandom(1);
+  return Object.fromEntries(
+    ports.map((port) => {
+      const { name, dtype, shape } = port;
+      if (shape === undefined || !isArrayDType(dtype)) {
+        throw new UserError('Values of this input cannot be made.', { file, field: name });
+      }
+      const dims = shape.map((size, axis) =>
+        typeof size === 'number' ? size : sizeOf(size, axis, name),
+      );
+      const value = (): number => {
+        if (isFloat(dtype)) {
+          return standardNormal(random);
+        }
+        if (name.endsWith('mask') || dtype === 'BOOL') {
+          return 1;
+        }
+        const isPosition = name.includes('position');
+        return isPosition ? past : Math.floor(random() * (bounds[name] ?? defaultBound));
+      };
+      return [name, { dtype, dims, data: fillArray(dtype, elementCount(dims), value) }];
+    }),
+  );
+}
+
+function sizeOf(size: string, axis: number, name: string): number {
+  if (axis === 0 || /batch/i.test(size)) {
+    return 1;
+  }
+  if (/(?:^|[._])encoder/.test(name)) {
+    return source;
+  }
+  // A merged graph calls the mask as long as the new tokens, though it also covers the earlier ones.
+  if (name.startsWith('past') || name.endsWith('attention_mask')) {
+    return name.endsWith('mask') ? past + 1 : past;
+  }
+  return 1;
+}

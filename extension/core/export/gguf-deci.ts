@@ -1,0 +1,62 @@
+import type { GgufHeader } from '../checkpoints/gguf';
+import { readDeciBlocks, readSameBlocks } from '../models/gguf-blocks';
+import { GgufKeys } from '../models/gguf-keys';
+import type { ModelSummary } from '../models/model-summary';
+import type { GgufLayout } from './gguf-writer';
+import type { Refusal, Removal } from './removal';
+
+/** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
+export const deciArchitecture = 'deci';
+
+/**
+ * Why a removal cannot be said as a `deci` model of llama.cpp (src/models/deci.cpp, seen in builds of
+ * 2025 and 2026), which is a Llama whose lists of sizes have 0 for what a block lacks.
+ */
+export function whyNotGgufDeci(
+  { architecture }: ModelSummary,
+  { blocks, absent }: Removal,
+): Refusal | undefined {
+  if (architecture !== 'llama') {
+    return {
+      problem: `llama.cpp has models without single sublayers in the shape of llama alone, not of ${architecture}.`,
+      remedy: `Remove whole blocks (--level block), or prune the Hugging Face folder of the model.`,
+    };
+  }
+  const lacks = (block: number, kind: string): boolean => absent.includes(`block.${block}.${kind}`);
+  if (lacks(0, 'attention')) {
+    return {
+      problem: `llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
+      remedy: `Keep it (--protect), or remove the feed-forward as well: the block then goes as a whole.`,
+    };
+  }
+  const torn = blocks.filter(
+    (_, block) => lacks(block, 'feedforward') && !lacks(block, 'attention'),
+  );
+  return torn.length === 0
+    ? undefined
+    : {
+        problem: `llama.cpp leaves the attention out as well where a block has no feed-forward: ${torn.map((source) => `block.${source}.feedforward`).join(', ')} would go alone.`,
+        remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --level attention), or prune the Hugging Face folder of the model.`,
+      };
+}
+
+/** The header's sizes as lists, 0 where a block lacks a sublayer. */
+export async function deciLayout(header: GgufHeader, removal: Removal): Promise<GgufLayout> {
+  const keys = new GgufKeys(header, header.file);
+  const { heads, keyValueHeads, innerSize } =
+    keys.architecture === deciArchitecture
+      ? await readDeciBlocks(keys, keys.number('block_count'))
+      : readSameBlocks(keys);
+  const absent = new Set(removal.absent);
+  const list = (size: number, kind: string): number[] =>
+    removal.blocks.map((_, block) => (absent.has(`block.${block}.${kind}`) ? 0 : size));
+  return {
+    blocks: removal.blocks,
+    architecture: deciArchitecture,
+    lists: new Map([
+      ['attention.head_count', list(heads, 'attention')],
+      ['attention.head_count_kv', list(keyValueHeads, 'attention')],
+      ['feed_forward_length', list(innerSize, 'feedforward')],
+    ]),
+  };
+}

@@ -1,0 +1,122 @@
+import type { JobContext } from '../jobs/job';
+import { UserError } from '../user-error';
+import type { DialectName } from './dialects';
+import type { OutputFormat } from './prune-result';
+import type { Refusal, Removal } from './removal';
+import type { WeightWriter, WriteOptions } from './weight-writers';
+
+/** One way to write a pruned model: a file format and, where it has several, the dialect of it. */
+export interface FormName {
+  readonly format: OutputFormat;
+  readonly dialect?: DialectName;
+}
+
+/** A form that a source can take in principle, and whether it can express a removal. */
+export interface OutputForm extends FormName {
+  /** Whether it is what the format means for this removal where no dialect is asked for. */
+  readonly isUsual: (removal: Removal) => boolean;
+  /** Why the removal cannot be written so; undefined where it can. Asked before any work. */
+  readonly refuse: (removal: Removal) => Promise<Refusal | undefined>;
+  readonly create: (
+    removal: Removal,
+    options: WriteOptions,
+    context: JobContext,
+  ) => Promise<WeightWriter>;
+}
+
+/** What a source can be written as, the usual format first. */
+export interface SourceForms {
+  /** The model folder or file, for errors. */
+  readonly path: string;
+  readonly forms: readonly OutputForm[];
+  /** Why the model cannot become a file of the other formats. */
+  readonly impossible: Readonly<Partial<Record<OutputFormat, string>>>;
+}
+
+/** A form, and why it cannot express a removal, if so. */
+export interface FormAnswer extends FormName {
+  /** Whether it is taken where nothing is asked for. */
+  readonly usual: boolean;
+  readonly refusal?: Refusal;
+}
+
+/** Every form with its answer for a removal; those of formats that the model cannot take come last. */
+export async function explainForms(
+  { forms, impossible }: SourceForms,
+  removal: Removal,
+): Promise<FormAnswer[]> {
+  const known = await Promise.all(
+    forms.map(async ({ format, dialect, isUsual, refuse }): Promise<FormAnswer> => {
+      const refusal = await refuse(removal);
+      return {
+        format,
+        ...(dialect === undefined ? {} : { dialect }),
+        usual: format === forms[0]?.format && isUsual(removal),
+        ...(refusal === undefined ? {} : { refusal }),
+      };
+    }),
+  );
+  const remedy = `Choose ${formatsOf(forms).join(' or ')}.`;
+  const others = Object.entries(impossible).map(([format, problem]): FormAnswer => ({
+    format: format as OutputFormat,
+    usual: false,
+    refusal: { problem, remedy },
+  }));
+  return [...known, ...others];
+}
+
+/**
+ * The form to write a removal in: as asked, or the usual one.
+ * @throws UserError where there is none, or where it cannot express the removal; before any work.
+ */
+export async function chooseForm(
+  source: SourceForms,
+  removal: Removal,
+  asked: Partial<FormName>,
+): Promise<OutputForm> {
+  const found = findForm(source, removal, asked);
+  const refusal = await found.refuse(removal);
+  if (refusal !== undefined) {
+    throw new UserError(refusal.problem, {
+      file: source.path,
+      field: refusal.field ?? `${found.format} ${found.dialect ?? ''}`.trim(),
+      remedy: refusal.remedy,
+    });
+  }
+  return found;
+}
+
+function findForm(
+  { forms, impossible, path }: SourceForms,
+  removal: Removal,
+  { format, dialect }: Partial<FormName>,
+): OutputForm {
+  const ofFormat = forms.filter((form) => form.format === (format ?? form.format));
+  if (ofFormat.length === 0) {
+    const why = format === undefined ? undefined : impossible[format];
+    throw new UserError(
+      `The model cannot be written as ${format ?? 'anything'}${why === undefined ? '.' : `: ${why}`}`,
+      { file: path, field: 'format', remedy: `Choose ${formatsOf(forms).join(' or ')}.` },
+    );
+  }
+  const found =
+    dialect === undefined
+      ? ofFormat.find(({ isUsual }) => isUsual(removal))
+      : ofFormat.find((form) => form.dialect === dialect);
+  if (found !== undefined) {
+    return found;
+  }
+  const known = ofFormat.flatMap((form) => form.dialect ?? []);
+  throw new UserError(`${format ?? ofFormat[0]?.format ?? ''} has no dialect ${dialect ?? ''}.`, {
+    file: path,
+    field: 'dialect',
+    remedy:
+      known.length === 0
+        ? 'It has none at all: leave --dialect out.'
+        : `Choose ${[...new Set(known)].join(' or ')}.`,
+  });
+}
+
+function formatsOf(forms: readonly OutputForm[]): OutputFormat[] {
+  return [...new Set(forms.map(({ format }) => format))];
+}

@@ -1,0 +1,119 @@
+import type { ModelSummary, SublayerSummary } from './model-summary';
+
+interface Unit {
+  readonly id: string;
+  /** Index of the sublayer that it is, or belongs to. */
+  readonly sublayer: number;
+  /** Counted from 0 among the sublayer's; undefined for a whole sublayer. */
+  readonly expert: number | undefined;
+  readonly parameters: number;
+}
+
+/**
+ * What can be removed of a model, by number: its sublayers in order, and behind them the single
+ * experts of its mixtures. A set of such numbers says what a model lacks.
+ */
+export class RemovableUnits {
+  private readonly units: readonly Unit[];
+  private readonly numbers: ReadonlyMap<string, number>;
+  private readonly experts = new Map<number, number[]>();
+
+  public constructor(private readonly model: Pick<ModelSummary, 'sublayers'>) {
+    const { sublayers } = model;
+    this.units = [
+      ...sublayers.map(({ id, parameters }, sublayer) => ({
+        id,
+        sublayer,
+        expert: undefined,
+        parameters,
+      })),
+      ...sublayers.flatMap((summary, sublayer) =>
+        expertIds(summary).map((id, expert) => ({
+          id,
+          sublayer,
+          expert,
+          parameters: summary.experts?.parameters ?? 0,
+        })),
+      ),
+    ];
+    this.numbers = new Map(this.units.map(({ id }, number) => [id, number]));
+    for (const [number, { sublayer, expert }] of this.units.entries()) {
+      if (expert !== undefined) {
+        this.experts.set(sublayer, [...this.expertsOf(sublayer), number]);
+      }
+    }
+  }
+
+  public idOf(unit: number): string {
+    return this.at(unit).id;
+  }
+
+  public numberOf(id: string): number | undefined {
+    return this.numbers.get(id);
+  }
+
+  /** Index of the sublayer that a unit is, or belongs to. */
+  public sublayerOf(unit: number): number {
+    return this.at(unit).sublayer;
+  }
+
+  public parametersOf(unit: number): number {
+    return this.at(unit).parameters;
+  }
+
+  public isExpert(unit: number): boolean {
+    return unit >= this.model.sublayers.length;
+  }
+
+  /** The experts of sublayer `index`, as units. */
+  public expertsOf(index: number): readonly number[] {
+    return this.experts.get(index) ?? [];
+  }
+
+  /** Which experts of sublayer `index` are removed, counted from 0 among them. */
+  public expertsGone(index: number, removed: ReadonlySet<number>): readonly number[] {
+    return this.expertsOf(index).flatMap((unit, expert) => (removed.has(unit) ? [expert] : []));
+  }
+
+  /** The first mixture that would stay without any expert. */
+  public emptied(removed: ReadonlySet<number>): SublayerSummary | undefined {
+    return this.model.sublayers.find(
+      (_, index) =>
+        !removed.has(index) &&
+        this.expertsOf(index).length > 0 &&
+        this.expertsOf(index).every((unit) => removed.has(unit)),
+    );
+  }
+
+  private at(unit: number): Unit {
+    const found = this.units[unit];
+    if (found === undefined) {
+      throw new RangeError(`unit ${unit} of ${this.units.length}`);
+    }
+    return found;
+  }
+}
+
+/**
+ * The sublayers and experts that an id stands for: `block.3.attention` and `block.3.expert.5` for
+ * themselves, `block.3` for the sublayers of the block. None for an unknown id.
+ */
+export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublayers'>): string[] {
+  const found = sublayers.filter((one) => one.id === id || `block.${one.block}` === id);
+  if (found.length > 0) {
+    return found.map((one) => one.id);
+  }
+  const [, mixture, expert] = /^(.+)\.(0|[1-9]\d*)$/.exec(id) ?? [];
+  const { experts } = sublayers.find((one) => one.id === mixture) ?? {};
+  return experts !== undefined && Number(expert) < experts.count ? [id] : [];
+}
+
+/** Whether two ids are of one unit, or of a mixture and one of its experts. */
+export function overlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
+}
+
+/** Ids of the single experts of a mixture, `block.N.expert.J`; none of other sublayers. */
+export function expertIds({ id, experts }: Pick<SublayerSummary, 'id' | 'experts'>): string[] {
+  return Array.from({ length: experts?.count ?? 0 }, (_, expert) => `${id}.${expert}`);
+}

@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune, readConfig } from './pruning';
+
+const root = temporaryFolder();
+const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
+const names = ['mixtral', 'mixtral-fused', 'qwen3-moe', 'qwen3-moe-mixed'];
+
+async function mixturesOf(path: string): Promise<{ id: string; count: number }[]> {
+  const { sublayers } = (await openModel(path)).summary;
+  return sublayers.flatMap(({ id, experts }) =>
+    experts === undefined ? [] : [{ id, count: experts.count }],
+  );
+}
+
+describe('a model without single experts', () => {
+  it.each(names)(
+    'of %s gives the logits of the source whose router passes them over',
+    async (name) => {
+      const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
+      const source = fixture(name);
+      const [first, ...others] = await mixturesOf(source);
+      const id = first?.id ?? '';
+      const even = [first, ...others].map((mixture) => `${mixture?.id}.1`);
+      // One expert is left, fewer than a token is sent to.
+      const single = Array.from({ length: first?.count ?? 0 }, (_, j) => `${id}.${j}`).slice(0, -1);
+      const dense = await logitsOf(source, inputIds);
+      for (const removed of [
+        even,
+        [`${id}.0`, `${id}.2`],
+        single,
+        [`${id}.3`, 'block.1.attention'],
+      ]) {
+        const expected = await logitsOf(source, inputIds, removed);
+        expect(relativeError(expected, dense)).toBeGreaterThan(1e-3);
+        for (const format of ['safetensors', 'onnx'] as const) {
+          const out = join(await freshFolder(), 'pruned');
+          const result = await prune(source, removed, out, { format });
+          expect(result.verification.relativeError).toBeLessThan(1e-5);
+          expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+          if (format === 'safetensors') {
+            const written = await openModel(out);
+            expect(written.summary.parameters).toBe(result.parametersAfter);
+            expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+            expect(written.summary.warnings).toEqual([]);
+            expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+          }
+        }
+      }
+    },
+  );
+
+  it('is an ordinary model where each mixture keeps as many, and has a module otherwise', async () => {
+    const source = fixture('mixtral');
+    const folder = await freshFolder();
+    const [uneven, even] = [join(folder, 'uneven'), join(folder, 'even')];
+    await prune(source, ['block.0.expert.1', 'block.0.expert.2', 'block.0.expert.3'], uneven);
+    expect(readConfig(uneven)).toMatchObject({
+      model_type: 'espalier-mixtral',
+      num_local_experts: 4,
+      num_experts_per_tok: 2,
+      espalier: { version: 1, removed: [], experts: { 0: 1 } },
+    });
+    expect(existsSync(join(uneven, 'modeling_espalier.py'))).toBe(true);
+    const blocks = prune(source, ['block.0.expert.1'], `${uneven}-plain`, { dialect: 'blocks' });
+    await expect(blocks).rejects.toThrow(/but 3, 4 would be left. Choose auto-map/);
+    const zeroed = prune(source, ['block.0.expert.1'], `${uneven}-0`, { dialect: 'zeroed' });
+    await expect(zeroed).rejects.toThrow(/still be chosen/);
+
+    await prune(uneven, ['block.1.expert.0', 'block.1.expert.1', 'block.1.expert.3'], even);
+    const plain = { ...readConfig(source), num_local_experts: 1, num_experts_per_tok: 1 };
+    expect(readConfig(even)).toEqual(plain);
+    expect(existsSync(join(even, 'modeling_espalier.py'))).toBe(false);
+    expect(await mixturesOf(even)).toEqual([
+      { id: 'block.0.expert', count: 1 },
+      { id: 'block.1.expert', count: 1 },
+    ]);
+  });
+
+  it('has the perplexity that evaluating the source without them gives', async () => {
+    const removed = ['block.0.expert.1', 'block.1.expert.0', 'block.1.expert.3'];
+    const out = join(await freshFolder(), 'pruned');
+    await prune(fixture('mixtral'), removed, out);
+    const perplexity = async (path: string, ids: readonly string[]): Promise<number> => {
+      const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 30);
+      const units = new Set(ids.flatMap((id) => executor.units.numberOf(id) ?? []));
+      const text = Int32Array.from({ length: 100 }, (_, i) => (i * i * 7) % 64);
+      const options = { length: 20, removed: units };
+      const found = await evaluatePerplexity(executor, text, options, unattended);
+      await executor.dispose();
+      return found.perplexity;
+    };
+    const written = await perplexity(out, []);
+    expect(await perplexity(fixture('mixtral'), removed)).toBeCloseTo(written, 3);
+    expect(await perplexity(fixture('mixtral'), [])).not.toBeCloseTo(written, 1);
+  });
+
+  it('cannot lose all experts of a mixture, nor one that it lacks', async () => {
+    const all = [0, 1, 2, 3].map((j) => `block.0.expert.${j}`);
+    const out = join(await freshFolder(), 'pruned');
+    await expect(prune(fixture('mixtral'), all, out)).rejects.toThrow(
+      /All experts of block.0.expert .* Write block.0.expert to remove the whole mixture/,
+    );
+    await expect(prune(fixture('mixtral'), ['block.0.expert.4'], out)).rejects.toThrow(
+      /no sublayer "block.0.expert.4"/,
+    );
+    const both = await prune(fixture('mixtral'), ['block.0.expert', 'block.0.expert.1'], out);
+    expect(both.removed).toEqual(['block.0.expert']);
+  });
+});

@@ -1,0 +1,38 @@
+import type { ModelSummary, SublayerSummary } from './types';
+
+/** What a cell stands for: a sublayer, or one expert of a mixture. */
+export interface Unit extends SublayerSummary {
+  /** Counted from 0 among the mixture's. */
+  readonly expert?: number;
+}
+
+/** The sublayers in order, each mixture followed by its experts. */
+export function unitsOf(model: ModelSummary): Unit[] {
+  return model.sublayers.flatMap((sublayer) => [sublayer, ...expertsOf(sublayer)]);
+}
+
+/** The experts of a mixture, as if tokens were sent to all of them equally often. */
+function expertsOf({ id, block, kind, experts }: SublayerSummary): Unit[] {
+  if (experts === undefined) return [];
+  const { count, perToken, parameters, bytes } = experts;
+  return Array.from({ length: count }, (_, expert) => ({
+    id: `${id}.${expert}`,
+    block,
+    kind,
+    parameters,
+    bytes,
+    flopsPerToken: Math.round((2 * parameters * perToken) / count),
+    kvBytesPerToken: 0,
+    expert,
+  }));
+}
+
+/** Whether two ids are of one unit, or of a mixture and one of its experts. */
+export function overlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
+}
+
+/** Whether an id is that of a single expert, `block.N.expert.J`. */
+export function isExpert(id: string): boolean {
+  return /^block\.\d+\.expert\.\d+$/.test(id);
+}
