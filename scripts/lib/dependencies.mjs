@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, withLock } from './cache.mjs';
 import { npmCommand, npmEnvironment } from './npm.mjs';
@@ -14,6 +14,12 @@ import { duration, say } from './terminal.mjs';
 /** Runs `npm ci` unless node_modules already holds what package-lock.json asks for. */
 export async function ensureDependencies() {
   if (await isInstalled()) return;
+  // npm ci would empty the folder that the link leads to, which is another checkout's.
+  if (await isLink(join(root, 'node_modules'))) {
+    throw new Error(
+      'node_modules is a link, and holds other packages than package-lock.json asks for: remove the link.',
+    );
+  }
   const checkout = createHash('sha256').update(root).digest('hex').slice(0, 12);
   await withLock(join(cacheFolder(), `npm-ci-${checkout}.lock`), async () => {
     if (await isInstalled()) return;
@@ -27,6 +33,14 @@ export async function ensureDependencies() {
     });
     say(`Installed dependencies in ${duration(Date.now() - start)}`);
   });
+}
+
+/** @param {string} path */
+async function isLink(path) {
+  return lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
 }
 
 /** Compares npm's record of what it installed with package-lock.json, package by package. */
