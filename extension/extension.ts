@@ -32,6 +32,7 @@ const graceMilliseconds = 750;
 export type Espalier = Services & {
   readonly heatmaps: HeatmapPanels;
   readonly explorers: ExplorerPanels;
+  readonly modelsView: ModelsView;
 };
 
 export function activate(context: ExtensionContext): Espalier {
@@ -53,7 +54,8 @@ export function activate(context: ExtensionContext): Espalier {
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
   const reports = new Reports(models);
-  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports);
+  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models);
+  const modelsView = new ModelsView(folders, models, inspector);
   const services = {
     log,
     worker,
@@ -67,6 +69,7 @@ export function activate(context: ExtensionContext): Espalier {
     reports,
     heatmaps,
     explorers,
+    modelsView,
   };
   context.subscriptions.push(
     log,
@@ -85,7 +88,7 @@ export function activate(context: ExtensionContext): Espalier {
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
-    new ModelsView(folders, models),
+    modelsView,
     showJobStatus(jobs),
     watchProfiles(sessions),
   );

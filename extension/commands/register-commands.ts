@@ -7,6 +7,7 @@ import { cancelJob } from './cancel-job';
 import { compareModels } from './compare-models';
 import { evaluateModel } from './evaluate-model';
 import { inspectModel } from './inspect-model';
+import { copyName, showInExplorer } from './model-row-commands';
 import { openHeatmap } from './open-heatmap';
 import { profileLayers } from './profile-layers';
 import { pruneLayers } from './prune-layers';
@@ -34,6 +35,8 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   showLog: (services) => {
     services.log.show();
   },
+  showInExplorer,
+  copyName,
   refreshModels: (services) => services.folders.refresh(),
 };
 

@@ -13,6 +13,8 @@ export const commandIds = {
   cancelJob: 'espalier.cancelJob',
   showJob: 'espalier.showJob',
   refreshModels: 'espalier.refreshModels',
+  showInExplorer: 'espalier.showInExplorer',
+  copyName: 'espalier.copyName',
 } as const;
 
 export type CommandName = keyof typeof commandIds;
