@@ -15,6 +15,16 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        // Not a test: takes the pictures of docs/, see test/README.md.
+        test: {
+          name: 'pictures',
+          include: ['test/e2e/**/*.pictures.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

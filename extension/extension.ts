@@ -38,6 +38,7 @@ export type Espalier = Services & {
   readonly heatmaps: HeatmapPanels;
   readonly explorers: ExplorerPanels;
   readonly dataMaps: DataMapPanels;
+  readonly modelsView: ModelsView;
 };
 
 export function activate(context: ExtensionContext): Espalier {
@@ -60,10 +61,11 @@ export function activate(context: ExtensionContext): Espalier {
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
   const reports = new Reports(models);
-  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports);
   const dataJobs = new DataJobs(jobs, context.workspaceState);
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks);
+  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models);
+  const modelsView = new ModelsView(folders, models, inspector);
   const services = {
     log,
     worker,
@@ -80,6 +82,7 @@ export function activate(context: ExtensionContext): Espalier {
     dataReader,
     dataJobs,
     dataMaps,
+    modelsView,
   };
   context.subscriptions.push(
     log,
@@ -101,7 +104,7 @@ export function activate(context: ExtensionContext): Espalier {
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
-    new ModelsView(folders, models),
+    modelsView,
     showJobStatus(jobs),
     watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),

@@ -9,6 +9,7 @@ import { exportSubset } from './export-subset';
 import { evaluateModel } from './evaluate-model';
 import { inspectModel } from './inspect-model';
 import { openDataMap } from './open-data-map';
+import { copyName, showInExplorer } from './model-row-commands';
 import { openHeatmap } from './open-heatmap';
 import { profileLayers } from './profile-layers';
 import { pruneLayers } from './prune-layers';
@@ -43,6 +44,8 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   scoreText,
   openDataMap,
   exportSubset,
+  showInExplorer,
+  copyName,
   refreshModels: (services) => services.folders.refresh(),
 };
 

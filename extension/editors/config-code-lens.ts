@@ -1,5 +1,6 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, LogOutputChannel, TextDocument } from 'vscode';
+import { formatCount } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import type { OpenModels } from '../services/open-models';
 
@@ -27,13 +28,15 @@ export class ConfigCodeLens implements CodeLensProvider, Disposable {
       const model = await this.#models.summary(document.uri.fsPath);
       const top = new Range(0, 0, 0, 0);
       const structure = [
-        l10n.t('{0} blocks', model.blocks),
+        `Espalier: ${l10n.t('{0} blocks', model.blocks)}`,
         l10n.t('{0} sublayers', model.sublayers.length),
+        l10n.t('{0} parameters', formatCount(model.parameters)),
       ].join(' · ');
       const lens = (title: string, command: string): CodeLens =>
         new CodeLens(top, { title, command, arguments: [document.uri] });
       return [
         lens(structure, commandIds.inspectModel),
+        lens(l10n.t('Open explorer'), commandIds.inspectModel),
         lens(l10n.t('Open heatmap'), commandIds.openHeatmap),
         lens(l10n.t('Profile'), commandIds.profileLayers),
       ];

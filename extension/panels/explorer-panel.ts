@@ -91,6 +91,15 @@ export class ExplorerPanel implements Disposable {
       case 'statistics':
         await this.session.measure(message.tensor);
         break;
+      case 'revealed':
+        this.session.hasRevealed();
+        break;
+      case 'diagram':
+        await this.session.draw(message.open);
+        break;
+      case 'worth':
+        await this.session.tellWorth();
+        break;
       case 'export':
         await exportModel(this.session, message.format, this.#reports);
         break;

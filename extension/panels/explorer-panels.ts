@@ -4,9 +4,11 @@ import type { Disposable, WebviewPanel, WebviewPanelSerializer } from 'vscode';
 import type { ExplorerRestore } from '../protocol/explorer';
 import { ExplorerSession } from '../services/explorer-session';
 import type { Inspector } from '../services/explorer-session';
+import type { OpenModels } from '../services/open-models';
 import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports';
 import type { Explorers } from '../services/services';
+import { readWorth } from '../services/worth';
 import { ExplorerPanel } from './explorer-panel';
 import { messageHtml } from './panel-html';
 
@@ -22,12 +24,14 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
   readonly #inspector: Inspector;
   readonly #reports: Reports;
   readonly #panels = new Set<ExplorerPanel>();
+  readonly #models: OpenModels;
   readonly #registration: Disposable;
 
-  public constructor(extension: Uri, inspector: Inspector, reports: Reports) {
+  public constructor(extension: Uri, inspector: Inspector, reports: Reports, models: OpenModels) {
     this.#extension = extension;
     this.#inspector = inspector;
     this.#reports = reports;
+    this.#models = models;
     this.#registration = window.registerWebviewPanelSerializer(ExplorerPanel.viewType, this);
   }
 
@@ -85,7 +89,9 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
   }
 
   #session(path: string): ExplorerSession {
-    return new ExplorerSession(this.#inspector, path, describeError);
+    return new ExplorerSession(this.#inspector, path, describeError, async (model) =>
+      readWorth(model, this.#models),
+    );
   }
 
   #keep(panel: ExplorerPanel): void {

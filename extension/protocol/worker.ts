@@ -3,6 +3,8 @@ import type { EvaluationResult } from '../core/evaluate/evaluation';
 import type { DialectName } from '../core/export/dialects';
 import type { FormAnswer } from '../core/export/output-forms';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { Diagram } from '../core/inspect/flow/diagram';
+import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
@@ -85,6 +87,13 @@ export interface StatisticsRequest {
   readonly tensor: StoredTensor;
 }
 
+/** How the data flow of a model is to be drawn. */
+export interface DiagramRequest {
+  readonly model: string;
+  /** Ids of groups that are opened, and of runs that are unfolded. */
+  readonly open: readonly string[];
+}
+
 /**
  * Requests answered by the inspector, a process beside the worker: it reads headers and bytes, runs
  * no model and waits for no job.
@@ -92,6 +101,7 @@ export interface StatisticsRequest {
 export interface InspectorRequests {
   describe: [InspectRequest, ModelDescription];
   statistics: [StatisticsRequest, TensorStatistics];
+  diagram: [DiagramRequest, Diagram | UnknownFlow];
   compare: [CompareRequest, ModelComparison];
 }
 

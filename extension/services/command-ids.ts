@@ -18,6 +18,8 @@ export const commandIds = {
   openDataMap: 'espalier.openDataMap',
   exportSubset: 'espalier.exportSubset',
   refreshModels: 'espalier.refreshModels',
+  showInExplorer: 'espalier.showInExplorer',
+  copyName: 'espalier.copyName',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -1,6 +1,13 @@
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
-import type { ComparisonState, StatisticsState, ToExplorer } from '../protocol/explorer';
+import type { TensorStatistics } from '../core/inspect/tensor-statistics';
+import type {
+  ComparisonState,
+  DiagramState,
+  StatisticsState,
+  ToExplorer,
+  Worth,
+} from '../protocol/explorer';
 import type { InspectorRequests } from '../protocol/worker';
 import { Signal } from './signal';
 import type { WorkerClient } from './worker-client';
@@ -16,6 +23,7 @@ export class ExplorerSession {
 
   readonly #inspector: Inspector;
   readonly #describeError: (error: unknown) => string;
+  readonly #worthOf: (model: string) => Promise<Worth | undefined>;
   readonly #statistics = new Map<string, StatisticsState>();
   #tensors: ReadonlyMap<string, StoredTensor> = new Map();
   #opening: Promise<void> | undefined;
@@ -23,6 +31,8 @@ export class ExplorerSession {
   #model: ModelDescription | undefined;
   #comparison: ComparisonState | undefined;
   #running: CancellationTokenSource | undefined;
+  #drawing = 0;
+  #revealed: ToExplorer | undefined;
   readonly #alive = new CancellationTokenSource();
 
   public constructor(
@@ -30,7 +40,9 @@ export class ExplorerSession {
     /** Path of a folder or file of the model. */
     public readonly path: string,
     describeError: (error: unknown) => string,
+    worthOf: (model: string) => Promise<Worth | undefined> = () => Promise.resolve(undefined),
   ) {
+    this.#worthOf = worthOf;
     this.#inspector = inspector;
     this.#describeError = describeError;
   }
@@ -57,7 +69,19 @@ export class ExplorerSession {
       ...(this.#opened === undefined ? [] : [this.#opened]),
       ...[...this.#statistics].map(([tensor, state]) => statisticsMessage(tensor, state)),
       ...(this.#comparison === undefined ? [] : [comparisonMessage(this.#comparison)]),
+      ...(this.#revealed === undefined ? [] : [this.#revealed]),
     ];
+  }
+
+  /** Chooses a row of the table, if need be once the webview is there. */
+  public reveal(row: string): void {
+    this.#revealed = { type: 'reveal', row };
+    this.#tell(this.#revealed);
+  }
+
+  /** The row is shown, and is not asked for again when the webview is made anew. */
+  public hasRevealed(): void {
+    this.#revealed = undefined;
   }
 
   /** Reads a tensor's numbers, once. */
@@ -87,6 +111,42 @@ export class ExplorerSession {
     } catch (error) {
       set({ kind: 'failed', message: this.#describeError(error) });
     }
+  }
+
+  /** Statistics of tensors that were asked for, as far as they are known. */
+  public get statistics(): ReadonlyMap<string, TensorStatistics> {
+    return new Map(
+      [...this.#statistics].flatMap(([name, state]) =>
+        state.kind === 'known' ? [[name, state.statistics] as const] : [],
+      ),
+    );
+  }
+
+  /** Draws the data flow with these groups open; only the latest drawing is told. */
+  public async draw(open: readonly string[]): Promise<void> {
+    const drawing = ++this.#drawing;
+    const state = await this.#inspector
+      .request('diagram', { model: this.path, open }, { token: this.#alive.token })
+      .then(
+        (found): DiagramState =>
+          'reason' in found
+            ? { kind: 'unknown', reason: found.reason }
+            : { kind: 'known', diagram: found },
+        (error: unknown): DiagramState => ({
+          kind: 'unknown',
+          reason: this.#describeError(error),
+        }),
+      );
+    if (drawing === this.#drawing) {
+      this.#tell({ type: 'diagram', state });
+    }
+  }
+
+  /** Tells what a profile beside the model says its sublayers are worth. */
+  public async tellWorth(): Promise<void> {
+    const path = this.#model?.path;
+    const worth = path === undefined ? undefined : await this.#worthOf(path);
+    this.#tell(worth === undefined ? { type: 'worth' } : { type: 'worth', worth });
   }
 
   /** Compares with another model; an earlier comparison ends. */

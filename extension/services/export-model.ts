@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { l10n, Uri, window, workspace } from 'vscode';
 import { allTensors, tensorsAsCsv } from '../core/inspect/tensor-table';
 import type { ModelDescription } from '../core/inspect/model-description';
+import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { ExportFormat } from '../protocol/explorer';
 import type { ExplorerSession } from './explorer-session';
 import type { Reports } from './reports';
@@ -9,22 +10,35 @@ import type { Reports } from './reports';
 const writers: Readonly<
   Record<
     Exclude<ExportFormat, 'markdown'>,
-    { readonly extension: string; readonly write: (model: ModelDescription) => string }
+    {
+      readonly extension: string;
+      readonly write: (
+        model: ModelDescription,
+        statistics: ReadonlyMap<string, TensorStatistics>,
+      ) => string;
+    }
   >
 > = {
   json: {
     extension: 'structure.json',
-    write: (model) => `${JSON.stringify(model, undefined, 2)}\n`,
+    write: (model, statistics) => {
+      const known = statistics.size === 0 ? {} : { statistics: Object.fromEntries(statistics) };
+      return `${JSON.stringify({ ...model, ...known }, undefined, 2)}\n`;
+    },
   },
   csv: {
     extension: 'tensors.csv',
-    write: (model) => tensorsAsCsv(allTensors(model), undefined),
+    write: (model, statistics) =>
+      tensorsAsCsv(allTensors(model), statistics.size === 0 ? undefined : statistics),
   },
 };
 
-/** Writes a model's structure to a file that the user names; Markdown is shown instead. */
+/**
+ * Writes a model's structure, with the statistics that were read, to a file that the user names;
+ * Markdown is shown instead.
+ */
 export async function exportModel(
-  { model, path }: ExplorerSession,
+  { model, path, statistics }: ExplorerSession,
   format: ExportFormat,
   reports: Reports,
 ): Promise<void> {
@@ -42,7 +56,7 @@ export async function exportModel(
     saveLabel: l10n.t('Export'),
   });
   if (target !== undefined) {
-    await workspace.fs.writeFile(target, Buffer.from(write(model)));
+    await workspace.fs.writeFile(target, Buffer.from(write(model, statistics)));
     await window.showTextDocument(target, { preview: true });
   }
 }

@@ -3,9 +3,10 @@ import { describeCompared } from '../core/export/prune-result';
 import type { PruneResult } from '../core/export/prune-result';
 import { sublayerKinds } from '../core/models/model-summary';
 import { expertIds } from '../core/models/units';
-import type { ModelSummary, SublayerKind } from '../core/models/model-summary';
+import type { ModelSummary } from '../core/models/model-summary';
 import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
+import { sublayerName } from './sublayer-name';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 
 /** What a model consists of, as Markdown. */
@@ -76,7 +77,7 @@ function parts(model: ModelSummary): string {
       const sum = (field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'): number =>
         members.reduce((total, sublayer) => total + sublayer[field], 0);
       return {
-        name: kindName(kind),
+        name: sublayerName(kind),
         count: members.length,
         parameters: sum('parameters'),
         bytes: sum('bytes'),
@@ -117,19 +118,6 @@ function parts(model: ModelSummary): string {
       ];
     }),
   );
-}
-
-function kindName(kind: SublayerKind): string {
-  const names: Readonly<Record<SublayerKind, string>> = {
-    attention: l10n.t('Attention'),
-    'cross-attention': l10n.t('Cross-attention'),
-    feedforward: l10n.t('Feed-forward'),
-    convolution: l10n.t('Convolution'),
-    expert: l10n.t('Experts'),
-    parallel: l10n.t('Parallel branches'),
-    other: l10n.t('Other'),
-  };
-  return names[kind];
 }
 
 function sublayers(model: ModelSummary): string {

@@ -1,33 +1,99 @@
-import { l10n, ThemeIcon, TreeItem, window, workspace } from 'vscode';
-import type { Disposable, TreeDataProvider, Uri } from 'vscode';
+import {
+  Disposable,
+  EventEmitter,
+  l10n,
+  ThemeIcon,
+  TreeItem,
+  TreeItemCollapsibleState,
+  Uri,
+  window,
+  workspace,
+} from 'vscode';
+import type { TreeDataProvider } from 'vscode';
 import { commandIds } from '../services/command-ids';
 import { formatCount } from '../core/format';
+import { Descriptions } from '../services/descriptions';
+import type { Inspector } from '../services/explorer-session';
+import { describeError } from '../services/report-error';
 import type { ModelFolders } from '../services/model-folders';
 import type { OpenModels } from '../services/open-models';
+import { Throttle } from '../services/throttle';
+import { entriesOf, failureEntry, treeItemOf } from './model-entries';
+import type { ModelEntry } from './model-entries';
 
-/** The models of the workspace, in the explorer. Elements are the model folders. */
-export class ModelsView implements TreeDataProvider<Uri>, Disposable {
+/** Files that a model's description comes from. */
+const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
+
+/** The models of the workspace, in the explorer: blocks, sublayers and tensors of each. */
+export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposable {
   public static readonly viewId = 'espalier.models';
 
   readonly #folders: ModelFolders;
   readonly #models: OpenModels;
-  readonly #view: Disposable;
+  readonly #descriptions: Descriptions;
+  readonly #changed = new EventEmitter<Uri | undefined>();
+  readonly #stale = new Set<Uri>();
+  readonly #disposable: Disposable;
 
-  public readonly onDidChangeTreeData;
+  public readonly onDidChangeTreeData = this.#changed.event;
 
-  public constructor(folders: ModelFolders, models: OpenModels) {
+  public constructor(folders: ModelFolders, models: OpenModels, inspector: Inspector) {
     this.#folders = folders;
     this.#models = models;
-    this.onDidChangeTreeData = folders.onDidChange;
-    this.#view = window.createTreeView(ModelsView.viewId, { treeDataProvider: this });
+    this.#descriptions = new Descriptions(inspector);
+    const refresh = new Throttle(() => {
+      for (const model of this.#stale) {
+        this.#changed.fire(model);
+      }
+      this.#stale.clear();
+    }, 1000);
+    const watcher = workspace.createFileSystemWatcher(modelFiles, true, false, true);
+    this.#disposable = Disposable.from(
+      this.#changed,
+      refresh,
+      watcher,
+      watcher.onDidChange(({ path }) => {
+        for (const model of folders.folders) {
+          if (`${path}/`.startsWith(`${model.path}/`)) {
+            this.#descriptions.forget(model.fsPath);
+            this.#stale.add(model);
+            refresh.trigger();
+          }
+        }
+      }),
+      folders.onDidChange(() => {
+        this.#descriptions.clear();
+        this.#changed.fire(undefined);
+      }),
+      window.createTreeView(ModelsView.viewId, { treeDataProvider: this, showCollapseAll: true }),
+    );
   }
 
-  public async getChildren(parent?: Uri): Promise<Uri[]> {
-    return parent === undefined ? [...(await this.#folders.known())] : [];
+  public async getChildren(parent?: Uri | ModelEntry): Promise<(Uri | ModelEntry)[]> {
+    if (parent === undefined) {
+      return [...(await this.#folders.known())];
+    }
+    if (!(parent instanceof Uri)) {
+      return [...parent.children()];
+    }
+    try {
+      return entriesOf(await this.#descriptions.of(parent.fsPath), parent);
+    } catch (error) {
+      return [failureEntry(describeError(error), parent)];
+    }
   }
 
-  public async getTreeItem(folder: Uri): Promise<TreeItem> {
-    const item = new TreeItem(folder.path.split('/').at(-1) ?? folder.path);
+  public async getTreeItem(element: Uri | ModelEntry): Promise<TreeItem> {
+    return element instanceof Uri ? this.#modelItem(element) : treeItemOf(element);
+  }
+
+  public dispose(): void {
+    this.#disposable.dispose();
+  }
+
+  async #modelItem(folder: Uri): Promise<TreeItem> {
+    const name = folder.path.split('/').at(-1) ?? folder.path;
+    const item = new TreeItem(name, TreeItemCollapsibleState.Collapsed);
     item.resourceUri = folder;
     item.iconPath = new ThemeIcon('layers');
     item.contextValue = 'model';
@@ -51,9 +117,5 @@ export class ModelsView implements TreeDataProvider<Uri>, Disposable {
       item.iconPath = new ThemeIcon('warning');
     }
     return item;
-  }
-
-  public dispose(): void {
-    this.#view.dispose();
   }
 }

@@ -39,9 +39,11 @@ describe('editors', () => {
   it('a config.json tells what the model is and what can be done', async () => {
     const titles = await lensesOf(vscode.Uri.file(join(path, 'config.json')));
     const { blocks } = await espalier.models.summary(path);
-    assert.equal(titles.length, 3);
-    assert.match(titles[0] ?? '', new RegExp(`^${blocks} blocks · ${blocks * 2} sublayers$`));
-    assert.deepEqual(titles.slice(1), ['Open heatmap', 'Profile']);
+    assert.match(
+      titles[0] ?? '',
+      new RegExp(`^Espalier: ${blocks} blocks · ${blocks * 2} sublayers · [\\d.]+ K parameters$`),
+    );
+    assert.deepEqual(titles.slice(1), ['Open explorer', 'Open heatmap', 'Profile']);
   });
 
   it('a config.json tells what its numbers mean here', async () => {

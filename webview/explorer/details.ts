@@ -3,16 +3,22 @@ import { createButton, createCheckbox } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { formatNumber, histogramBars, histogramRows, histogramSummary } from './histogram';
-import { folded, simpleTable } from '../simple-table';
+import { folded, scrollingTable, simpleTable } from '../simple-table';
 import { strings } from './strings';
+import { tensorsIn } from './tree-model';
 import type { TreeNode } from './tree-model';
 import type { ModelDescription, TensorStatistics } from './types';
 import type { StatisticsState } from '../../extension/protocol/explorer';
 
 export interface DetailsActions {
   readonly measure: (tensor: string) => void;
+  /** Chooses a tensor of those in what is chosen. */
+  readonly choose: (tensor: string) => void;
   readonly setLogarithmic: (logarithmic: boolean) => void;
 }
+
+/** Tensors listed of what is chosen. */
+const mostListed = 200;
 
 /** What is chosen in the tree: its numbers and, of a tensor, what its numbers are like. */
 export class Details {
@@ -20,6 +26,8 @@ export class Details {
   private readonly hint = h('p', { class: 'muted' }, strings.nothingChosen);
   private readonly name = h('h3');
   private readonly facts = h('dl', { class: 'facts stacked' });
+  private readonly note = h('p', { class: 'muted' });
+  private readonly list = h('div');
   private readonly read;
   private readonly progress = h('p', { class: 'muted', role: 'status' });
   private readonly statistics = h('dl', { class: 'facts stacked statistics' });
@@ -29,11 +37,12 @@ export class Details {
   private readonly noHistogram = h('p', { class: 'muted', hidden: true }, strings.noHistogram);
   private readonly chart: BarChart;
   private node: TreeNode | undefined;
+  private listed: TreeNode | undefined;
   private drawn: TensorStatistics | undefined;
 
   public constructor(
     private logarithmic: boolean,
-    actions: DetailsActions,
+    private readonly actions: DetailsActions,
   ) {
     this.read = createButton(strings.readNumbers, false, () => {
       if (this.node?.tensor !== undefined) actions.measure(this.node.tensor.name);
@@ -60,7 +69,9 @@ export class Details {
       h('div', { class: 'section-head' }, h('h2', { id: 'details-title' }, strings.details)),
       this.hint,
       this.name,
+      this.note,
       this.facts,
+      this.list,
       this.read.element,
       this.progress,
       this.statistics,
@@ -79,11 +90,40 @@ export class Details {
     this.name.hidden = node === undefined;
     setText(this.name, node?.tensor?.name ?? node?.label ?? '');
     setChildren(this.facts, node === undefined ? [] : factsOf(node, model).map(fact));
+    setText(this.note, node?.note ?? '');
+    if (node !== this.listed) {
+      this.listed = node;
+      setChildren(this.list, node === undefined ? [] : this.tensorList(node));
+    }
     this.showStatistics(node, state);
   }
 
   public recolor(): void {
     this.chart.recolor();
+  }
+
+  private tensorList(node: TreeNode): HTMLElement[] {
+    const tensors = node.tensor === undefined ? tensorsIn(node) : [];
+    if (tensors.length === 0) return [];
+    const rows = tensors.slice(0, mostListed).flatMap(({ tensor, shape, dtype }) => {
+      if (tensor === undefined) return [];
+      const { name } = tensor;
+      const button = h('button', { type: 'button', class: 'link' }, name);
+      button.addEventListener('click', () => {
+        this.actions.choose(name);
+      });
+      return [[button, shape, dtype]];
+    });
+    const left = tensors.length - rows.length;
+    const { column } = strings;
+    return [
+      scrollingTable(
+        strings.numberOfTensors,
+        [{ title: column.name }, { title: column.shape }, { title: column.dtype }],
+        rows,
+      ),
+      ...(left > 0 ? [h('p', { class: 'muted' }, strings.moreTensors(formatCount(left)))] : []),
+    ];
   }
 
   private showStatistics(node: TreeNode | undefined, state: StatisticsState | undefined): void {
@@ -142,6 +182,9 @@ function fact([name, value]: readonly [string, string]): HTMLElement {
 
 function factsOf(node: TreeNode, { totals }: ModelDescription): [string, string][] {
   const { tensor } = node;
+  if (tensor === undefined && node.tensors === 0) {
+    return [];
+  }
   const share = totals.parameters === 0 ? 0 : node.parameters / totals.parameters;
   const optional = (
     name: string,
@@ -163,7 +206,7 @@ function factsOf(node: TreeNode, { totals }: ModelDescription): [string, string]
 }
 
 function identity({ id, kind, tensors }: TreeNode): [string, string][] {
-  const isPart = id.startsWith('part:') || kind === 'block';
+  const isPart = /^(part|flow):/.test(id) || kind === 'block';
   return [
     ...(isPart ? [] : [[strings.identifier, id] as [string, string]]),
     [strings.numberOfTensors, formatCount(tensors)],

@@ -14,7 +14,7 @@ export function factsOf(model: ModelDescription): Fact[] {
   const sublayers = blocks.reduce((sum, block) => sum + block.sublayers.length, 0);
   const active = totals.activeParameters;
   const isSparse = active !== undefined && active < totals.parameters;
-  const adapter = model.sideFiles.find((file) => file.name === 'adapter_config.json');
+  const adapter = model.sideFiles.find((file) => file.name.endsWith('adapter_config.json'));
   return [
     {
       name: strings.parameters,
@@ -69,8 +69,13 @@ export function factsOf(model: ModelDescription): Fact[] {
     ...given(strings.quantization, facts.quantization, String),
     ...given(strings.flopsPerToken, totals.flopsPerToken, formatCompact),
     ...given(strings.kvPerToken, positive(totals.kvBytesPerToken), formatBytes),
-    ...given(strings.adapter, adapter, ({ facts: { peft_type: type = '', r = '' } }) =>
-      [type, r === '' ? '' : `r = ${r}`].filter(Boolean).join(', '),
+    ...given(
+      strings.adapter,
+      adapter,
+      ({ facts: { peft_type: type, r, lora_alpha: alpha, base_model_name_or_path: base } }) =>
+        [type, r && `r = ${r}`, alpha && `α = ${alpha}`, base && strings.adapterOf(base)]
+          .filter(Boolean)
+          .join(', '),
     ),
   ];
 }

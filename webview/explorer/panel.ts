@@ -14,7 +14,7 @@ import { createHeader } from './header';
 import { listSections } from './lists-section';
 import { strings } from './strings';
 import type { TreeNode } from './tree-model';
-import { TreeSection } from './tree-section';
+import { StructureSection } from './structure-section';
 import type { ModelDescription, Send } from './types';
 import type { View } from './view-state';
 
@@ -33,7 +33,7 @@ export class ExplorerPanel {
   private readonly body = h('div', { hidden: true });
   private readonly live = h('div', { class: 'sr-only', role: 'status' });
   private readonly header;
-  private readonly tree: TreeSection;
+  private readonly tree: StructureSection;
   private readonly details: Details;
   private readonly composition = createCompositionSection();
   private readonly comparison;
@@ -54,12 +54,15 @@ export class ExplorerPanel {
     };
     this.details = new Details(this.view.logarithmic, {
       measure,
+      choose: (tensor) => {
+        this.tree.choose(tensor);
+      },
       setLogarithmic: (logarithmic) => {
         this.setView({ logarithmic });
       },
     });
-    this.tree = new TreeSection(this.view, {
-      measure,
+    this.tree = new StructureSection(this.view, {
+      send,
       setView: (change) => {
         this.setView(change);
       },
@@ -109,6 +112,16 @@ export class ExplorerPanel {
         break;
       case 'statistics':
         this.setStatistics(message.tensor, message.state);
+        break;
+      case 'reveal':
+        this.tree.reveal(message.row);
+        this.options.send({ type: 'revealed' });
+        break;
+      case 'diagram':
+        this.tree.receive(message.state);
+        break;
+      case 'worth':
+        this.tree.setWorth(message.worth);
         break;
       case 'comparison':
         this.setComparison(message.state);

@@ -65,6 +65,7 @@ export const strings = {
   flopsPerToken: 'FLOPs per token',
   kvPerToken: 'KV cache per token',
   adapter: 'Adapter',
+  adapterOf: (base: string) => `of ${base}`,
   remarks: (count: number) => (count === 1 ? '1 remark' : `${count} remarks`),
   source: (by: ModelDescription['understood']['by']) => sources[by],
   notRunnable: (reason: string) => `It cannot be run here: ${reason}`,
@@ -109,6 +110,33 @@ export const strings = {
   unknown: '–',
   mixed: 'mixed',
 
+  // Data flow
+  forms: 'How the structure is shown',
+  form: { table: 'Table', diagram: 'Data Flow' },
+  diagramLabel: 'Data flow of the model',
+  diagramControls: 'Zoom and folding',
+  diagramHint:
+    'Click a box for its tensors; + opens it and − folds it, and so do Enter and a double click. Arrow keys move, Ctrl with the wheel zooms, dragging moves the picture.',
+  drawing: 'Drawing…',
+  noFlow: (reason: string) => `The data flow is not known, so that it is not drawn. ${reason}`,
+  flowSource: (source: 'architecture' | 'graph') =>
+    source === 'graph' ? 'As the graph has it.' : 'As the architecture computes it.',
+  omitted: (count: string) =>
+    `${count} operators are left out: they follow from sizes alone, such as shapes and masks made of them.`,
+  together: (count: string) => `${count} rows of the table together`,
+  times: (label: string, times: string) => `${label}, × ${times}`,
+  zoomIn: 'Zoom in',
+  zoomOut: 'Zoom out',
+  fit: 'Fit',
+  fitTitle: 'Make the picture as wide as the panel',
+  foldAll: 'Fold All',
+  foldAllTitle: 'Fold everything that was opened',
+  worthOf: (distance: string) => `distance when removed ${distance}`,
+  worthLegend: (metric: string) => `Distance when removed (${metric}, log scale)`,
+  worthStale: 'The profile was made for other weights.',
+  cheap: 'cheap',
+  vital: 'vital',
+
   // Details
   details: 'Details',
   nothingChosen: 'Choose a row to see its numbers.',
@@ -117,6 +145,7 @@ export const strings = {
   offset: 'First byte',
   identifier: 'Identifier',
   numberOfTensors: 'Tensors',
+  moreTensors: (count: string) => `and ${count} more`,
   statistics: 'Statistics',
   readNumbers: 'Read Numbers',
   readNumbersTitle: 'Read this tensor from its file and describe its numbers',

@@ -84,6 +84,16 @@ export class TreeGrid {
     this.draw();
   }
 
+  /** Brings a row into view, with as many rows as that takes. */
+  public scrollTo(id: string): void {
+    const index = this.visible.findIndex(({ node }) => node.id === id);
+    if (index >= this.limit) {
+      this.limit = pageRows * Math.ceil((index + 1) / pageRows);
+      this.draw();
+    }
+    this.elementOf(id)?.scrollIntoView({ block: 'nearest' });
+  }
+
   /** Forgets the rows of a model that is no longer shown. */
   public reset(): void {
     this.rows.clear();

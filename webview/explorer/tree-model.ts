@@ -29,6 +29,8 @@ export interface TreeNode {
   readonly tensor: StoredTensor | undefined;
   /** What a search looks at, in lower case. */
   readonly text: string;
+  /** What there is to say besides. */
+  readonly note?: string;
 }
 
 /** The embedding, the blocks, and what follows them. */
@@ -138,13 +140,36 @@ function withoutBlock(name: string, index: number): string {
 }
 
 function sumKnown(
-  sublayers: readonly SublayerDescription[],
+  items: readonly Pick<SublayerDescription, 'flopsPerToken' | 'kvBytesPerToken'>[],
   field: 'flopsPerToken' | 'kvBytesPerToken',
 ): number | undefined {
-  const values = sublayers.map((sublayer) => sublayer[field]);
+  const values = items.map((item) => item[field]);
   return values.every((value) => value !== undefined)
     ? values.reduce((sum, value) => sum + value, 0)
     : undefined;
+}
+
+/** Several rows as one that is in no tree, such as a part of a diagram. */
+export function combinedNode(
+  id: string,
+  label: string,
+  note: string,
+  children: readonly TreeNode[],
+): TreeNode {
+  const sum = (field: 'parameters' | 'bytes'): number =>
+    children.reduce((total, child) => total + child[field], 0);
+  const own = {
+    ...{ kind: 'other' as const, level: 1, parent: undefined },
+    ...{ parameters: sum('parameters'), bytes: sum('bytes') },
+    flopsPerToken: sumKnown(children, 'flopsPerToken'),
+    kvBytesPerToken: sumKnown(children, 'kvBytesPerToken'),
+  };
+  return { ...container(id, label, own, () => [...children]), note };
+}
+
+/** Every tensor in a node. */
+export function tensorsIn(node: TreeNode): TreeNode[] {
+  return node.tensor === undefined ? node.children.flatMap(tensorsIn) : [node];
 }
 
 /** Every node, in the order of the tree. */

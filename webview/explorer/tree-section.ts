@@ -62,12 +62,11 @@ export class TreeSection {
       this.changed();
     });
     this.element = h(
-      'section',
-      { class: 'structure', 'aria-labelledby': 'tree-title' },
+      'div',
+      { class: 'structure-table' },
       h(
         'div',
         { class: 'section-head' },
-        h('h2', { id: 'tree-title' }, strings.tree),
         this.count,
         h('div', { class: 'controls' }, search, expand.element, collapse.element),
       ),
@@ -97,6 +96,23 @@ export class TreeSection {
     setText(this.total, `${strings.total}: ${parts.join(' · ')}`);
     this.draw();
     this.actions.select(this.selected === undefined ? undefined : this.nodes.get(this.selected));
+  }
+
+  public nodeOf(id: string): TreeNode | undefined {
+    return this.nodes.get(id);
+  }
+
+  /** Selects a row from elsewhere, and opens what it lies in. */
+  public choose(id: string): void {
+    for (let above = this.nodes.get(id)?.parent; above !== undefined; above = above.parent) {
+      this.expanded.add(above.id);
+    }
+    this.actions.setView({ expanded: [...this.expanded] });
+    this.select(id);
+  }
+
+  public scrollTo(id: string): void {
+    this.grid.scrollTo(id);
   }
 
   private select(id: string): void {

@@ -1,8 +1,10 @@
 import type {
   ComparisonState,
+  DiagramState,
   FromExplorer,
   StatisticsState,
   ToExplorer,
+  Worth,
 } from '../../extension/protocol/explorer';
 
 export type ModelDescription = Extract<ToExplorer, { type: 'model' }>['model'];
@@ -13,6 +15,9 @@ export type PartDescription = ModelDescription['parts'][number];
 export type ComponentKind = ModelDescription['composition'][number]['kind'];
 export type TensorStatistics = Extract<StatisticsState, { kind: 'known' }>['statistics'];
 export type ModelComparison = Extract<ComparisonState, { kind: 'known' }>['comparison'];
+export type Diagram = Extract<DiagramState, { kind: 'known' }>['diagram'];
+export type DiagramNode = Diagram['nodes'][number];
+export type { DiagramState, Worth };
 export type SideFile = ModelDescription['sideFiles'][number];
 
 /** What the parts of the panel tell the host. */

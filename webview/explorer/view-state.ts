@@ -4,6 +4,9 @@ import type { ExplorerRestore } from '../../extension/protocol/explorer';
 export interface View {
   readonly expanded: readonly string[];
   readonly query: string;
+  readonly form: 'table' | 'diagram';
+  /** Groups of the diagram that are open. */
+  readonly open: readonly string[];
   readonly selected: string | undefined;
   readonly logarithmic: boolean;
   readonly scrollTop: number;
@@ -12,6 +15,8 @@ export interface View {
 const initialView: View = {
   expanded: [],
   query: '',
+  form: 'table',
+  open: [],
   selected: undefined,
   logarithmic: false,
   scrollTop: 0,
@@ -25,14 +30,20 @@ export interface SavedState extends ExplorerRestore {
 /** The view of an earlier `setState`, perhaps by another version: what does not fit falls back. */
 export function viewFrom(saved: unknown): View {
   const view = fields(fields(saved)['view']);
-  const { expanded, query, selected, logarithmic, scrollTop } = view;
+  const { expanded, query, form, open, selected, logarithmic, scrollTop } = view;
   return {
-    expanded: Array.isArray(expanded) ? expanded.filter((id) => typeof id === 'string') : [],
+    expanded: texts(expanded),
     query: typeof query === 'string' ? query : initialView.query,
+    form: form === 'diagram' ? form : initialView.form,
+    open: texts(open),
     selected: typeof selected === 'string' ? selected : undefined,
     logarithmic: logarithmic === true,
     scrollTop: typeof scrollTop === 'number' ? scrollTop : initialView.scrollTop,
   };
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }
 
 function fields(value: unknown): Readonly<Record<string, unknown>> {

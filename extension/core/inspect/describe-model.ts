@@ -32,6 +32,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
   const place = await locateWeights(path);
   const source = await readers[place.format](place);
   const facts = {
+    ...source.facts,
     ...factsOf(source.config),
     ...(source.tiedHead === undefined ? {} : { tiedHead: source.tiedHead }),
   };

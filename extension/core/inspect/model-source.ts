@@ -2,6 +2,7 @@ import type { ConfigFields } from '../models/architecture';
 import type { SublayerSummary } from '../models/model-summary';
 import type {
   GraphFacts,
+  ModelFacts,
   PartKind,
   StoredTensor,
   Understanding,
@@ -28,6 +29,8 @@ export interface ModelSource {
   readonly parts: ReadonlyMap<StoredTensor, PartKind>;
   readonly config: ConfigFields;
   readonly tiedHead?: boolean;
+  /** What the files tell besides the configuration, which has the last word. */
+  readonly facts?: ModelFacts;
   readonly graph?: GraphFacts;
   readonly metadata: Readonly<Record<string, string>>;
   readonly files: readonly Omit<WeightFile, 'tensors'>[];

@@ -14,6 +14,7 @@ import { record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
 import type { PartKind, StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
+import { factsOfGraph } from './onnx-facts';
 import { partByName } from './tensor-names';
 
 /** Reads the structure of an ONNX file and the config.json beside it. */
@@ -31,6 +32,7 @@ export async function readOnnxSource(place: WeightsPlace): Promise<ModelSource> 
     sublayers,
     parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
     config: await readConfig(place.folder),
+    facts: factsOfGraph(model),
     graph: { opsets, operators, inputs, outputs },
     metadata: { ...producer(model), ...metadata },
     files: await Promise.all(

@@ -57,20 +57,39 @@ const shown: Readonly<Record<string, readonly string[]>> = {
 /** A file with these fields is read whole; a chat template makes them a few 100 KB at most. */
 const maxReadBytes = 4 << 20;
 
-/** The files of a folder that say how its model is used. */
+/** Folders looked into for an adapter; more are data. */
+const mostFolders = 64;
+
+/** The files of a folder that say how its model is used, and the adapters in folders below it. */
 export async function findSideFiles(folder: string): Promise<SideFile[]> {
-  const names = await readdir(folder).catch((): string[] => []);
-  const found = names.sort().flatMap((name) => {
-    const role = roles[name];
-    return role === undefined ? [] : [{ name, role }];
-  });
-  return Promise.all(
-    found.map(async ({ name, role }) => {
-      const path = join(folder, name);
-      const { size } = await stat(path).catch(() => ({ size: 0 }));
-      return { name, role, bytes: size, facts: await factsIn(path, name, size) };
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const below = entries.filter((entry) => entry.isDirectory()).slice(0, mostFolders);
+  const adapters = below.flatMap(({ name }) =>
+    Object.keys(roles)
+      .filter((file) => roles[file] === 'adapter')
+      .map((file) => ({ name: join(name, file), file })),
+  );
+  const beside = entries.map(({ name }) => ({ name, file: name }));
+  const found = await Promise.all(
+    [...beside, ...adapters].flatMap(({ name, file }) => {
+      const role = roles[file];
+      return role === undefined ? [] : [describe(join(folder, name), name, file, role)];
     }),
   );
+  return found.flatMap((file) => file ?? []).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Undefined where there is no such file. */
+async function describe(
+  path: string,
+  name: string,
+  file: string,
+  role: SideFile['role'],
+): Promise<SideFile | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found === undefined
+    ? undefined
+    : { name, role, bytes: found.size, facts: await factsIn(path, file, found.size) };
 }
 
 async function factsIn(path: string, name: string, size: number): Promise<Record<string, string>> {

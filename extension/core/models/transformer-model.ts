@@ -45,7 +45,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public constructor(
     public readonly summary: ModelSummary,
     public readonly files: readonly string[],
-    private readonly layout: TransformerLayout,
+    public readonly layout: TransformerLayout,
   ) {}
 
   /** By sublayer: asked for in every run of one. */

@@ -104,6 +104,28 @@ describe('models that can be run', () => {
     expect(sublayers.every(({ kvElementsPerToken }) => kvElementsPerToken === 0)).toBe(true);
   });
 
+  it('finds an adapter in a folder below', async () => {
+    const path = makeModel('adapted', { 'model.layers.0.mlp.up_proj.weight': [4, 4] });
+    mkdirSync(join(path, 'lora'));
+    const config = { peft_type: 'LORA', r: 8, lora_alpha: 16, base_model_name_or_path: 'base' };
+    writeFileSync(join(path, 'lora', 'adapter_config.json'), JSON.stringify(config));
+    const { sideFiles } = await describeModel(path);
+    expect(sideFiles).toMatchObject([
+      {
+        name: join('lora', 'adapter_config.json'),
+        role: 'adapter',
+        facts: { peft_type: 'LORA', r: '8', base_model_name_or_path: 'base' },
+      },
+    ]);
+  });
+
+  it('reads heads and vocabulary from a graph without a config.json', async () => {
+    const genai = await describeModel(onnxFixture('llama-genai'));
+    expect(genai.facts).toMatchObject({ heads: 2, keyValueHeads: 1, vocabularySize: 48 });
+    const past = await describeModel(onnxFixture('gpt2-past'));
+    expect(past.facts).toMatchObject({ keyValueHeads: 4, headSize: 4 });
+  });
+
   it('says what a model is and what it takes', async () => {
     const model = await describeModel(fixture('llama-gqa-untied'));
     expect(model.facts).toMatchObject({

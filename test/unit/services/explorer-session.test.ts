@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
+import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
 import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { ToExplorer } from '../../../extension/protocol/explorer';
@@ -16,6 +17,7 @@ const model = fixture('llama-gqa-untied');
 /** The inspector's work in this process. `gate` holds back comparisons until it is resolved. */
 function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
   const asked: string[] = [];
+  const diagrams = new Diagrams();
   const work: {
     [M in keyof InspectorRequests]: (
       request: InspectorRequests[M][0],
@@ -24,6 +26,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
   } = {
     describe: async (request) => describeModel(request.model),
     statistics: async (request, token) => tensorStatistics(request.tensor, token),
+    diagram: async (request) => diagrams.draw(request.model, new Set(request.open)),
     compare: async (request, token) => {
       await Promise.race([gate, cancelled(token)]);
       return compareModels(request, { ...unattended, cancellation: token });

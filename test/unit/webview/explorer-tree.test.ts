@@ -114,7 +114,7 @@ it('a view of another version falls back where it does not fit', () => {
   const saved = { path: '/m', view: { expanded: ['block.0', 7], query: 3, selected: 'x' } };
   expect(viewFrom(saved)).toEqual({
     ...{ expanded: ['block.0'], query: '', selected: 'x' },
-    ...{ logarithmic: false, scrollTop: 0 },
+    ...{ logarithmic: false, scrollTop: 0, form: 'table', open: [] },
   });
   expect(viewFrom(undefined).expanded).toEqual([]);
 });

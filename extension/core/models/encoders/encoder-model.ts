@@ -35,7 +35,7 @@ export class EncoderModel implements LayeredModel {
   public constructor(
     public readonly summary: ModelSummary,
     public readonly files: readonly string[],
-    private readonly layout: EncoderLayout,
+    public readonly layout: EncoderLayout,
   ) {
     const { embedding, head } = layout;
     const isText = embedding.kind === 'text';

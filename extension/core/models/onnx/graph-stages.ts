@@ -66,7 +66,8 @@ export function cutGraph(
   return { prologue: stages.collect([...side], -1), over, around, epilogue, states, side };
 }
 
-class GraphStages {
+/** Where the nodes of a graph stand, measured by its residual branches; see {@link cutGraph}. */
+export class GraphStages {
   private readonly stages = new Map<string, number>();
   /** Values that tell no more of the stream than shapes. */
   private readonly shapes = new Set<string>();

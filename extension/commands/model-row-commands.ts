@@ -1,0 +1,24 @@
+import { env, l10n } from 'vscode';
+import { UserError } from '../core/user-error';
+import { isModelRow } from '../services/model-row';
+import type { ModelRow } from '../services/model-row';
+import type { Services } from '../services/services';
+
+/** Opens the explorer at the row of an entry of the tree view. */
+export async function showInExplorer(services: Services, argument: unknown): Promise<void> {
+  const { resourceUri, row } = required(argument);
+  const session = await services.explorers.show(resourceUri.fsPath);
+  session.reveal(row);
+}
+
+/** Copies the id of a sublayer or block, as plans take it, or the name of a tensor. */
+export async function copyName(_: Services, argument: unknown): Promise<void> {
+  await env.clipboard.writeText(required(argument).name);
+}
+
+function required(argument: unknown): ModelRow {
+  if (!isModelRow(argument)) {
+    throw new UserError(l10n.t('Choose a part of a model in the Models view first.'), {});
+  }
+  return argument;
+}

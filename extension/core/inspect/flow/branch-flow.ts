@@ -1,0 +1,247 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { AttentionShape, AttentionWeights } from '../../models/attention';
+import type { ExpertShape, ExpertWeights } from '../../models/experts';
+import type { FeedforwardShape, FeedforwardWeights } from '../../models/feedforward';
+import type { Linear } from '../../models/linear';
+import type { Norm, NormStyle } from '../../models/norm';
+import type { Rotary } from '../../models/rotary';
+import { partTensors } from '../../models/sublayer-tensors';
+import type { Dimension } from '../../onnx/graph-builder';
+import type { FlowBuilder, Wire } from './flow-builder';
+import type { FlowGroup, FlowItem, FlowKind } from './flow-document';
+
+/** A branch as drawn, and what it gives. */
+export interface BranchFlow {
+  readonly group: FlowGroup;
+  readonly out: Wire;
+}
+
+/** What attention has besides its weights. */
+export interface AttentionContext {
+  readonly rotary: Rotary | undefined;
+  readonly slidingWindow: number | undefined;
+  /** Whether tokens see only those before them, whose keys and values are kept. */
+  readonly causal: boolean;
+}
+
+const normNames: Readonly<Record<NormStyle['kind'], string>> = {
+  rms: 'RMS norm',
+  'rms-offset': 'RMS norm',
+  layer: 'Layer norm',
+  'layer-without-bias': 'Layer norm',
+};
+
+/** Operations of one sublayer, in order. */
+export class BranchBuilder {
+  public readonly items: FlowItem[] = [];
+
+  public constructor(
+    private readonly flow: FlowBuilder,
+    private readonly id: string,
+  ) {}
+
+  public add(
+    name: string,
+    kind: FlowKind,
+    label: string,
+    inputs: readonly Wire[],
+    options: {
+      readonly shape?: readonly Dimension[];
+      readonly detail?: string | undefined;
+      readonly tensors?: readonly (LazyTensor | undefined)[];
+    } = {},
+  ): Wire {
+    const id = `${this.id}/${name}`;
+    const { shape = inputs[0]?.shape ?? [], ...others } = options;
+    this.items.push(this.flow.node(id, { label, kind, inputs, ...others }));
+    return { from: id, shape };
+  }
+
+  /** x·W + b: the last size becomes that of the output. */
+  public linear(name: string, label: string, input: Wire, linear: Linear, width?: number): Wire {
+    const { weight, transposed } = linear;
+    const out = width ?? (transposed === true ? weight.shape.at(-1) : weight.shape[0]) ?? '?';
+    return this.add(name, 'weights', label, [input], {
+      shape: [...input.shape.slice(0, -1), out],
+      tensors: partTensors(linear),
+    });
+  }
+
+  /** The input itself where there is no norm. */
+  public norm(name: string, style: NormStyle, input: Wire, norm: Norm | undefined): Wire {
+    return norm === undefined
+      ? input
+      : this.add(name, 'norm', normNames[style.kind], [input], { tensors: partTensors(norm) });
+  }
+
+  public scale(name: string, input: Wire, factor: number): Wire {
+    return factor === 1
+      ? input
+      : this.add(name, 'combine', `× ${Number(factor.toPrecision(4))}`, [input]);
+  }
+
+  public group(label: string, detail?: string): FlowGroup {
+    const own = detail === undefined ? {} : { detail };
+    return { id: this.id, kind: 'sublayer', row: this.id, label, children: this.items, ...own };
+  }
+}
+
+/** Attention without the sum that adds it to the stream; `normed` where its norm is another's too. */
+export function attentionFlow(
+  branch: BranchBuilder,
+  shape: AttentionShape,
+  weights: AttentionWeights,
+  { rotary, slidingWindow, causal }: AttentionContext,
+  input: Wire,
+  normed?: Wire,
+): BranchFlow {
+  const { numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const [batch = '', sequence = ''] = input.shape;
+  const x = normed ?? branch.norm('norm', norm, input, weights.norm);
+  const [first, key, value] = weights.queryKeyValue;
+  const heads = (count: number): Dimension[] => [batch, sequence, count, headDim];
+  let q: Wire;
+  let k: Wire;
+  let v: Wire;
+  if (first !== undefined && key !== undefined && value !== undefined) {
+    q = branch.linear('query', 'Query', x, first, numHeads * headDim);
+    k = branch.linear('key', 'Key', x, key, numKeyValueHeads * headDim);
+    v = branch.linear('value', 'Value', x, value, numKeyValueHeads * headDim);
+  } else {
+    const { from } = branch.add('query-key-value', 'weights', 'Query, key, value', [x], {
+      tensors: partTensors(first),
+    });
+    q = { from, shape: heads(numHeads) };
+    k = v = { from, shape: heads(numKeyValueHeads) };
+  }
+  const norms = weights.queryKeyNorms;
+  q = { ...branch.norm('query-norm', norm, q, norms?.query), shape: heads(numHeads) };
+  k = { ...branch.norm('key-norm', norm, k, norms?.key), shape: heads(numKeyValueHeads) };
+  v = { ...v, shape: heads(numKeyValueHeads) };
+  if (rotary !== undefined) {
+    const detail = `rotary, ${rotary.dimensions} of ${headDim} dimensions`;
+    q = branch.add('rotate-query', 'operator', 'Rotate query', [q], { detail });
+    k = branch.add('rotate-key', 'operator', 'Rotate key', [k], { detail });
+  }
+  const kept = causal
+    ? branch.add('cache', 'cache', 'Key/value cache', [k, v], {
+        shape: heads(numKeyValueHeads),
+        detail: `${2 * numKeyValueHeads * headDim} numbers per token`,
+      })
+    : undefined;
+  const headsText =
+    numKeyValueHeads === numHeads
+      ? `${numHeads} heads × ${headDim}`
+      : `${numHeads} heads × ${headDim} in ${numKeyValueHeads} groups`;
+  const seen =
+    slidingWindow === undefined ? (causal ? 'causal' : 'sees all') : `window of ${slidingWindow}`;
+  const cap = shape.softCap === undefined ? [] : [`soft cap ${shape.softCap}`];
+  const context = branch.add(
+    'attention',
+    'attention',
+    'Softmax(q·kᵀ)·v',
+    [q, ...(kept === undefined ? [k, v] : [kept])],
+    { detail: [headsText, seen, ...cap].join(', '), shape: [batch, sequence, numHeads * headDim] },
+  );
+  const projected = branch.linear('output', 'Output', context, weights.output, shape.hiddenSize);
+  const behind = branch.norm('post-norm', norm, projected, weights.postNorm);
+  const out = branch.scale('scale', behind, shape.residualScale);
+  return { group: branch.group('Attention', headsText), out };
+}
+
+/** A feed-forward without the sum that adds it to the stream. */
+export function feedforwardFlow(
+  branch: BranchBuilder,
+  shape: FeedforwardShape,
+  weights: FeedforwardWeights,
+  input: Wire,
+  normed?: Wire,
+): BranchFlow {
+  const x = normed ?? branch.norm('norm', shape.norm, input, weights.norm);
+  const inner = innerFlow(branch, shape, weights, x);
+  const down = branch.linear('down', 'Down', inner, weights.down, shape.hiddenSize);
+  const behind = branch.norm('post-norm', shape.norm, down, weights.postNorm);
+  const out = branch.scale('scale', behind, shape.residualScale);
+  return { group: branch.group('Feed-forward', `${inner.shape.at(-1) ?? '?'} wide`), out };
+}
+
+/** activation(gate(x)) · up(x), or activation(up(x)). */
+function innerFlow(
+  branch: BranchBuilder,
+  { activation, gated }: FeedforwardShape,
+  { gateUp, down }: Pick<FeedforwardWeights, 'gateUp' | 'down'>,
+  x: Wire,
+): Wire {
+  const width = (down.transposed === true ? down.weight.shape[0] : down.weight.shape.at(-1)) ?? '?';
+  const inner = [...x.shape.slice(0, -1), width];
+  const [first, second] = gateUp;
+  if (first === undefined || !gated) {
+    const up = branch.add('up', 'weights', 'Up', [x], {
+      shape: inner,
+      tensors: partTensors(first),
+    });
+    return branch.add('activation', 'operator', activation, [up]);
+  }
+  if (second === undefined) {
+    const both = branch.add('gate-up', 'weights', 'Gate and up', [x], {
+      shape: inner,
+      tensors: partTensors(first),
+    });
+    const gate = branch.add('activation', 'operator', activation, [both], {
+      detail: 'of the gate',
+    });
+    return branch.add('product', 'combine', '×', [gate, both]);
+  }
+  const gate = branch.add('gate', 'weights', 'Gate', [x], {
+    shape: inner,
+    tensors: partTensors(first),
+  });
+  const up = branch.add('up', 'weights', 'Up', [x], { shape: inner, tensors: partTensors(second) });
+  const active = branch.add('activation', 'operator', activation, [gate]);
+  return branch.add('product', 'combine', '×', [active, up]);
+}
+
+/** A mixture of experts without the sum that adds it to the stream. */
+export function expertFlow(
+  flow: FlowBuilder,
+  branch: BranchBuilder,
+  shape: ExpertShape,
+  weights: ExpertWeights,
+  input: Wire,
+): BranchFlow {
+  const { norm, count, perToken, hiddenSize } = shape;
+  const x = branch.norm('norm', norm, input, weights.norm);
+  const scores = branch.add('router', 'weights', 'Router', [x], {
+    shape: [...x.shape.slice(0, -1), count],
+    tensors: weights.router,
+  });
+  const chosen = branch.add('choose', 'operator', `Choose ${perToken} of ${count}`, [scores], {
+    shape: [...x.shape.slice(0, -1), perToken],
+  });
+  const { id } = branch.group('');
+  const outs: Wire[] = [];
+  const experts = weights.experts.map((expert, j): FlowGroup => {
+    const own = new BranchBuilder(flow, `${id}/expert.${j}`);
+    const inner = innerFlow(own, shape, expert, x);
+    outs.push(own.linear('down', 'Down', inner, expert.down, hiddenSize));
+    return {
+      id: `${id}/expert.${j}`,
+      kind: 'part',
+      label: `Expert ${j}`,
+      detail: `${inner.shape.at(-1) ?? '?'} wide`,
+      children: own.items,
+    };
+  });
+  branch.items.push({
+    id: `${id}/experts`,
+    kind: 'run',
+    label: `Experts 0 to ${count - 1}`,
+    detail: `${perToken} per token`,
+    shown: 1,
+    children: experts,
+  });
+  const sum = branch.add('sum', 'combine', 'Weighted sum', [...outs, chosen], { shape: x.shape });
+  const behind = branch.norm('post-norm', norm, sum, weights.postNorm);
+  const out = branch.scale('scale', behind, shape.residualScale);
+  return { group: branch.group('Experts', `${perToken} of ${count} per token`), out };
+}

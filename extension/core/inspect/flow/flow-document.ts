@@ -1,0 +1,76 @@
+import type { Dimension } from '../../onnx/graph-builder';
+
+/** What a node of a flow does, which says how it is drawn. */
+export type FlowKind =
+  'input' | 'output' | 'weights' | 'norm' | 'attention' | 'cache' | 'combine' | 'operator';
+
+/** One operation. */
+export interface FlowNode {
+  readonly id: string;
+  readonly label: string;
+  readonly detail?: string;
+  /** As a graph names it. */
+  readonly name?: string;
+  readonly kind: FlowKind;
+  /** Names of the tensors that it reads, as the files name them. */
+  readonly tensors: readonly string[];
+}
+
+/** Operations that are drawn as one until they are asked for. */
+export interface FlowGroup {
+  readonly id: string;
+  readonly label: string;
+  readonly detail?: string;
+  /** A `run` holds parts of equal structure, which a fold shows once. */
+  readonly kind: 'run' | 'block' | 'sublayer' | 'part';
+  /** Row of the table of tensors that it stands for, such as `block.3.attention`. */
+  readonly row?: string;
+  /** Of a run: how many children are shown while it is folded; the others are alike, in this order. */
+  readonly shown?: number;
+  readonly children: readonly FlowItem[];
+}
+
+export type FlowItem = FlowNode | FlowGroup;
+
+/** A value on its way from one node to another. */
+export interface FlowEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly shape?: readonly Dimension[];
+  /** Weights that one node shares with another carry no values. */
+  readonly shared?: boolean;
+}
+
+/** How values flow through a model. */
+export interface Flow {
+  readonly source: 'architecture' | 'graph';
+  /** In the order of the model. */
+  readonly items: readonly FlowItem[];
+  readonly edges: readonly FlowEdge[];
+  /** Nodes of a graph that are not drawn: they follow from sizes alone. */
+  readonly omitted: number;
+}
+
+/** Why there is no flow to be drawn. */
+export interface UnknownFlow {
+  readonly reason: string;
+}
+
+export function isGroup(item: FlowItem): item is FlowGroup {
+  return 'children' in item;
+}
+
+/** Number of repeats of a run; 1 of other groups. */
+export function timesOf({ shown, children }: FlowGroup): number {
+  return shown === undefined ? 1 : children.length / shown;
+}
+
+/** Every item, groups before what they hold. */
+export function* everyItem(items: readonly FlowItem[]): Generator<FlowItem> {
+  for (const item of items) {
+    yield item;
+    if (isGroup(item)) {
+      yield* everyItem(item.children);
+    }
+  }
+}

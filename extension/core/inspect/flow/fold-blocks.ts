@@ -1,0 +1,85 @@
+import { isGroup } from './flow-document';
+import type { FlowGroup, FlowItem } from './flow-document';
+
+/** A block and all that tells it from others of the same structure. */
+export interface Foldable {
+  readonly group: FlowGroup;
+  /** Equal for blocks of equal structure: operations, shapes and how they are joined. */
+  readonly signature: string;
+}
+
+/** Longest pattern of unequal runs that is looked for. */
+const longestPeriod = 8;
+
+/**
+ * Folds blocks of equal structure that follow each other into runs, and runs that repeat as a pattern,
+ * such as five blocks with a window and one without, into runs of these.
+ */
+export function foldBlocks(blocks: readonly Foldable[]): FlowItem[] {
+  const runs: Foldable[] = [];
+  for (let at = 0; at < blocks.length;) {
+    const { signature } = blocks[at] ?? lost();
+    let end = at + 1;
+    while (blocks[end]?.signature === signature) {
+      end++;
+    }
+    const members = blocks.slice(at, end);
+    runs.push({ group: runOf(members, 1), signature: `${members.length} × ${signature}` });
+    at = end;
+  }
+  const folded: FlowItem[] = [];
+  for (let at = 0; at < runs.length;) {
+    const { period, times } = longestPattern(runs, at);
+    const members = runs.slice(at, at + period * times);
+    folded.push(...(times > 1 ? [runOf(members, period)] : members.map(({ group }) => group)));
+    at += period * times;
+  }
+  return folded;
+}
+
+/** The pattern that takes most runs from `at` on; a single run where none repeats. */
+function longestPattern(runs: readonly Foldable[], at: number): { period: number; times: number } {
+  let best = { period: 1, times: 1 };
+  for (let period = 2; period <= longestPeriod && at + 2 * period <= runs.length; period++) {
+    let same = 0;
+    while (
+      at + period + same < runs.length &&
+      runs[at + same]?.signature === runs[at + period + same]?.signature
+    ) {
+      same++;
+    }
+    const times = 1 + Math.floor(same / period);
+    if (times > 1 && period * times > best.period * best.times) {
+      best = { period, times };
+    }
+  }
+  return best;
+}
+
+function runOf(members: readonly Foldable[], shown: number): FlowGroup {
+  const groups = members.map(({ group }) => group);
+  const [first = lost()] = groups;
+  const [only] = groups.length === 1 ? groups : [];
+  if (only !== undefined) {
+    return only;
+  }
+  const [from, to] = [numbersOf(first)[0], numbersOf(groups.at(-1) ?? first).at(-1)];
+  return {
+    id: `run:${first.id}+${groups.length}`,
+    kind: 'run',
+    label: `Blocks ${from ?? '?'} to ${to ?? '?'}`,
+    shown,
+    children: groups,
+  };
+}
+
+/** Numbers of the blocks in a group. */
+function numbersOf(group: FlowGroup): string[] {
+  return group.kind === 'block'
+    ? [group.id.split('.').at(-1) ?? '']
+    : group.children.filter(isGroup).flatMap(numbersOf);
+}
+
+function lost(): never {
+  throw new RangeError('no block');
+}

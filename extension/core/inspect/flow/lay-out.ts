@@ -1,0 +1,273 @@
+import type { Diagram, DiagramEdge, DiagramNode, DiagramPoint } from './diagram';
+import { isGroup, timesOf } from './flow-document';
+import type { Flow, FlowItem } from './flow-document';
+import { rankLevel } from './rank-level';
+import type { RankedLevel, Size } from './rank-level';
+import { visibleFlow } from './visible-flow';
+import type { Level, LevelEdge, Visible, VisibleFlow } from './visible-flow';
+
+/** Sizes in pixels; texts are drawn at 12 pixels, details at 11, in whatever font the editor has. */
+const labelWidth = 7.6;
+const detailWidth = 6.4;
+const leastWidth = 76;
+const padding = 14;
+const titleHeight = 26;
+/** Room for the colours of what sublayers are worth. */
+const stripHeight = 8;
+/** A frame laid out by itself. */
+interface Laid extends Size {
+  readonly nodes: readonly DiagramNode[];
+  readonly edges: readonly DiagramEdge[];
+  /** Horizontal places at the border, by operation. */
+  readonly entries: ReadonlyMap<string, number>;
+  readonly exits: ReadonlyMap<string, number>;
+}
+
+/**
+ * Lays out a flow in layers from top to bottom (Sugiyama's method, by dagre), each frame by itself and
+ * as one node of the frame around it, so that opening one leaves the others as they are.
+ */
+export function layOut(flow: Flow, open: ReadonlySet<string>): Diagram {
+  const visible = visibleFlow(flow, open);
+  const { width, height, nodes, edges } = layFrame(
+    undefined,
+    visible.roots,
+    visible,
+    1,
+    inputShapes(flow),
+  );
+  return { source: flow.source, width, height, nodes, edges, omitted: flow.omitted };
+}
+
+/** What each operation gets first, to tell where sizes change. */
+function inputShapes({ edges }: Flow): Map<string, string> {
+  const shapes = new Map<string, string>();
+  for (const { to, shape } of edges) {
+    if (shape !== undefined && !shapes.has(to)) {
+      shapes.set(to, shapeText(shape));
+    }
+  }
+  return shapes;
+}
+
+function shapeText(shape: readonly (number | string)[]): string {
+  return shape.join(' × ');
+}
+
+function layFrame(
+  frame: Visible | undefined,
+  children: readonly Visible[],
+  flow: VisibleFlow,
+  level: number,
+  shapes: ReadonlyMap<string, string>,
+): Laid {
+  const inner = new Map(
+    children.flatMap((child) =>
+      child.children === undefined
+        ? []
+        : [[child, layFrame(child, child.children, flow, level + 1, shapes)] as const],
+    ),
+  );
+  const { edges, entries, exits } = flow.levels.get(frame) ?? noLevel;
+  const labelled = new Set<string>();
+  const texts = edges.map((edge) => labelOf(edge, labelled, shapes));
+  const ranked = rankLevel(
+    new Map(children.map((child) => [child.item.id, inner.get(child) ?? boxSize(child)])),
+    { entries: entries.map((name) => `in:${name}`), exits: exits.map((name) => `out:${name}`) },
+    edges.map(({ from, to }, i) => ({
+      from: endName(from, 'in'),
+      to: endName(to, 'out'),
+      text: textSize(texts[i]),
+    })),
+  );
+  const { at, width, height } = frameSize(frame, ranked, texts);
+  const corners = new Map(
+    children.map((child) => {
+      const {
+        x,
+        y,
+        width: boxWidth,
+        height: boxHeight,
+      } = ranked.boxes.get(child.item.id) ?? lost();
+      const middle = at({ x, y });
+      return [child, { x: middle.x - boxWidth / 2, y: middle.y - boxHeight / 2 }];
+    }),
+  );
+  const nodes = children.flatMap((child): DiagramNode[] => {
+    const corner = corners.get(child) ?? lost();
+    const laid = inner.get(child);
+    const own = nodeOf(child, corner, laid ?? boxSize(child), level, frame);
+    const moved = laid?.nodes.map((node) => ({ ...node, ...shifted(node, corner) })) ?? [];
+    return [own, ...moved];
+  });
+  /** Where a line meets the border of a frame, to go on inside. */
+  const borderOf = (end: Visible, operation: string, side: 'entries' | 'exits') => {
+    const laid = inner.get(end);
+    const corner = corners.get(end);
+    if (laid === undefined || corner === undefined) {
+      return undefined;
+    }
+    const [only] = laid[side].values();
+    const x = laid[side].get(operation) ?? only ?? laid.width / 2;
+    return shifted({ x, y: side === 'entries' ? 0 : laid.height }, corner);
+  };
+  const own = edges.map(({ from, to, edge }, i): DiagramEdge => {
+    const line = ranked.lines[i] ?? lost();
+    const points = line.points.map(at);
+    const [first = lost(), last = lost()] = [points[0], points.at(-1)];
+    const begin =
+      typeof from === 'string' ? { x: first.x, y: 0 } : borderOf(from, edge.from, 'exits');
+    const end =
+      typeof to === 'string' ? { x: last.x, y: height } : borderOf(to, edge.from, 'entries');
+    // Between neighbours the way is clear.
+    const isDirect = points.length <= 3 && (begin ?? end) !== undefined;
+    const text = texts[i];
+    const middle = isDirect
+      ? { x: ((begin ?? first).x + (end ?? last).x) / 2 + 8, y: at(line.at).y }
+      : shifted(at(line.at), { x: 4 - (textSize(text)?.width ?? 0) / 2, y: 0 });
+    return {
+      points: [begin ?? first, ...(isDirect ? [] : points.slice(1, -1)), end ?? last],
+      shared: edge.shared === true,
+      arrow: typeof to !== 'string' && to.children === undefined,
+      ...(text === undefined ? {} : { shape: { text, at: middle } }),
+    };
+  });
+  const inside = children.flatMap((child) =>
+    (inner.get(child)?.edges ?? []).map((edge) => shiftedEdge(edge, corners.get(child) ?? lost())),
+  );
+  const places = (names: readonly string[], kind: 'in' | 'out'): Map<string, number> =>
+    new Map(names.map((name) => [name, at(ranked.boxes.get(`${kind}:${name}`) ?? lost()).x]));
+  return {
+    ...{ width, height, nodes, edges: [...inside, ...own] },
+    entries: places(entries, 'in'),
+    exits: places(exits, 'out'),
+  };
+}
+
+const noLevel: Level = { edges: [], entries: [], exits: [] };
+
+/** The size of a frame with its title, and where points of its level lie in it. */
+function frameSize(
+  frame: Visible | undefined,
+  { boxes, lines }: RankedLevel,
+  texts: readonly (string | undefined)[],
+): Size & { at: (point: DiagramPoint) => DiagramPoint } {
+  const all = [...boxes.values()];
+  // The library leaves the lines that run beside all boxes out of its sizes.
+  const xs = [
+    ...lines.flatMap(({ points }) => points.map(({ x }) => x)),
+    ...all.flatMap(({ x, width }) => [x - width / 2, x + width / 2]),
+    ...lines.map(({ at }, i) =>
+      texts[i] === undefined ? at.x : at.x + (textSize(texts[i])?.width ?? 0) / 2,
+    ),
+  ];
+  const ys = all.flatMap(({ y, height }) => [y - height / 2, y + height / 2]);
+  const [left, top, bottom] = [least(xs), least(ys), -least(ys.map((y) => -y))];
+  const inner = -least(xs.map((x) => -x)) - left + 2 * padding;
+  const width = Math.max(inner, frame === undefined ? 0 : titleWidth(frame));
+  const above = frame === undefined ? padding : titleHeight + 6;
+  const [dx, dy] = [padding + (width - inner) / 2 - left, above - top];
+  return {
+    width,
+    height: bottom + dy + (frame === undefined ? padding : 8),
+    at: ({ x, y }) => ({ x: x + dx, y: y + dy }),
+  };
+}
+
+function least(values: readonly number[]): number {
+  return values.reduce((low, value) => Math.min(low, value), Number.POSITIVE_INFINITY);
+}
+
+function textSize(text: string | undefined): Size | undefined {
+  return text === undefined ? undefined : { width: text.length * detailWidth + 6, height: 16 };
+}
+
+function shifted({ x, y }: DiagramPoint, by: DiagramPoint): DiagramPoint {
+  return { x: x + by.x, y: y + by.y };
+}
+
+function shiftedEdge({ points, shape, ...edge }: DiagramEdge, by: DiagramPoint): DiagramEdge {
+  return {
+    ...edge,
+    points: points.map((point) => shifted(point, by)),
+    ...(shape === undefined ? {} : { shape: { text: shape.text, at: shifted(shape.at, by) } }),
+  };
+}
+
+function endName(end: Visible | string, port: 'in' | 'out'): string {
+  return typeof end === 'string' ? `${port}:${end}` : end.item.id;
+}
+
+/** The sizes of a value, once for each source and only where they are not those of its input. */
+function labelOf(
+  { from, edge }: LevelEdge,
+  labelled: Set<string>,
+  shapes: ReadonlyMap<string, string>,
+): string | undefined {
+  const text = edge.shape === undefined ? '' : shapeText(edge.shape);
+  if (
+    text === '' ||
+    typeof from === 'string' ||
+    edge.shared === true ||
+    labelled.has(from.item.id) ||
+    shapes.get(edge.from) === text
+  ) {
+    return undefined;
+  }
+  labelled.add(from.item.id);
+  return text;
+}
+
+function boxSize({ item, expanded }: Visible): Size {
+  const detail = item.detail ?? '';
+  const twisty = expanded === undefined ? 0 : 16;
+  const text = Math.max(item.label.length * labelWidth + twisty, detail.length * detailWidth);
+  const strip = isGroup(item) && item.kind === 'sublayer' ? stripHeight : 0;
+  if (!isGroup(item) && item.kind === 'combine' && item.label.length === 1) {
+    return { width: 26, height: 26 };
+  }
+  return {
+    width: Math.max(leastWidth, text + 24),
+    height: (detail === '' ? 28 : 42) + strip,
+  };
+}
+
+function titleWidth({ item }: Visible): number {
+  const repeats = isGroup(item) ? String(timesOf(item)) : '';
+  return `${item.label}, × ${repeats} ${item.detail ?? ''}`.length * labelWidth + 40;
+}
+
+function nodeOf(
+  visible: Visible,
+  corner: DiagramPoint,
+  { width, height }: Size,
+  level: number,
+  frame: Visible | undefined,
+): DiagramNode {
+  const { item, alike, children, expanded } = visible;
+  const { id, label, detail, kind } = item;
+  const isFolded = isGroup(item) && item.kind === 'run' && expanded === false;
+  return {
+    ...{ id, label, kind, ...corner, width, height, level },
+    ...(detail === undefined ? {} : { detail }),
+    ...(!isGroup(item) && item.name !== undefined ? { name: item.name } : {}),
+    ...(frame === undefined ? {} : { parent: frame.item.id }),
+    frame: children !== undefined,
+    ...(expanded === undefined ? {} : { expanded }),
+    times: isFolded ? timesOf(item) : 1,
+    rows: [...new Set(alike.flatMap(rowsOf))],
+    sublayers: alike.flatMap((one) => (isGroup(one) && one.kind === 'sublayer' ? [one.id] : [])),
+  };
+}
+
+/** Rows of the table that an item stands for. */
+function rowsOf(item: FlowItem): string[] {
+  if (!isGroup(item)) {
+    return item.tensors.map((name) => `tensor:${name}`);
+  }
+  return item.row === undefined ? item.children.flatMap(rowsOf) : [item.row];
+}
+
+function lost(): never {
+  throw new RangeError('a box without a place');
+}

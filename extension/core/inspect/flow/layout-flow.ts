@@ -1,0 +1,220 @@
+import type { EncoderModel } from '../../models/encoders/encoder-model';
+import type { EncoderLayout } from '../../models/encoders/encoder-layout';
+import type { Norm, NormStyle } from '../../models/norm';
+import { partTensors } from '../../models/sublayer-tensors';
+import type { TransformerLayout, TransformerSublayer } from '../../models/transformer-layout';
+import type { TransformerModel } from '../../models/transformer-model';
+import type { StoredTensor } from '../model-description';
+import { attentionFlow, BranchBuilder, expertFlow, feedforwardFlow } from './branch-flow';
+import type { BranchFlow } from './branch-flow';
+import { FlowBuilder } from './flow-builder';
+import type { Wire } from './flow-builder';
+import { foldBlocks } from './fold-blocks';
+import type { Foldable } from './fold-blocks';
+import { signatureOf } from './signature';
+import type { Flow, FlowGroup, FlowItem } from './flow-document';
+
+const rows = ['batch', 'sequence'] as const;
+
+/** The flow of a decoder that the architecture table tells. */
+export function transformerFlow(
+  { layout }: Pick<TransformerModel, 'layout'>,
+  tensors: readonly StoredTensor[],
+): Flow {
+  const { attention, embedding, positions, scales, head, finalNorm, vocabularySize } = layout;
+  const flow = new FlowBuilder(tensors);
+  const root = new BranchBuilder(flow, 'model');
+  const shape = [...rows, attention.hiddenSize];
+  const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
+  const words = root.add('embedding', 'weights', 'Embedding', [ids], {
+    shape,
+    tensors: [embedding],
+    detail: `${vocabularySize} tokens`,
+  });
+  let stream = root.scale('embedding-scale', words, scales.embedding);
+  if (positions !== undefined) {
+    const numbers = root.add('position_ids', 'input', 'Positions', [], { shape: rows });
+    const learned = root.add('positions', 'weights', 'Position embedding', [numbers], {
+      shape,
+      tensors: [positions.weight],
+    });
+    stream = root.add('position-sum', 'combine', '+', [stream, learned]);
+  }
+  const blocks = blocksOf(flow, layout, stream, true);
+  root.items.push(...blocks.items);
+  const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
+  const isShared = head.weight === embedding;
+  const logits = root.add('head', 'weights', 'Output head', [normed], {
+    shape: [...rows, vocabularySize],
+    tensors: partTensors(head),
+    detail: isShared ? 'shares the embedding' : undefined,
+  });
+  if (isShared) {
+    flow.share(words.from, logits.from);
+  }
+  const scaled = root.scale('logit-scale', logits, scales.logits);
+  const cap = scales.logitSoftCap;
+  const capped =
+    cap === undefined
+      ? scaled
+      : root.add('logit-cap', 'operator', 'Soft cap', [scaled], { detail: `± ${cap}` });
+  root.add('logits', 'output', 'Logits', [capped]);
+  return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
+}
+
+/** The flow of an encoder that the architecture table tells. */
+export function encoderFlow(
+  { layout, output }: Pick<EncoderModel, 'layout' | 'output'>,
+  tensors: readonly StoredTensor[],
+): Flow {
+  const { norm, finalNorm, head } = layout;
+  const flow = new FlowBuilder(tensors);
+  const root = new BranchBuilder(flow, 'model');
+  const embedded = encoderEmbedding(root, layout);
+  const blocks = blocksOf(flow, layout, embedded, false);
+  root.items.push(...blocks.items);
+  let x = root.norm('final-norm', norm, blocks.out, finalNorm);
+  if (head?.first === true) {
+    const [batch = ''] = x.shape;
+    x = root.add('first', 'operator', 'First position', [x], {
+      shape: [batch, ...x.shape.slice(2)],
+    });
+  }
+  for (const [i, step] of (head?.steps ?? []).entries()) {
+    const isShared =
+      layout.embedding.kind === 'text' && step.linear.weight === layout.embedding.words;
+    x = root.add(`head.${i}`, 'weights', 'Output head', [x], {
+      shape: [...x.shape.slice(0, -1), step.linear.weight.shape[0] ?? '?'],
+      tensors: partTensors(step.linear),
+      detail: isShared ? 'shares the embedding' : undefined,
+    });
+    if (isShared) {
+      flow.share('model/words', x.from);
+    }
+    if (step.activation !== undefined) {
+      x = root.add(`head.${i}.activation`, 'operator', step.activation, [x]);
+    }
+    x = root.norm(`head.${i}.norm`, norm, x, step.norm);
+  }
+  root.add('output', 'output', output.name, [x]);
+  return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
+}
+
+function encoderEmbedding(
+  root: BranchBuilder,
+  { embedding, norm, attention }: EncoderLayout,
+): Wire {
+  const shape = [...rows, attention.hiddenSize];
+  if (embedding.kind === 'image') {
+    const pixels = root.add('pixel_values', 'input', 'Pixels', [], {
+      shape: ['batch', ...embedding.image],
+    });
+    const [, , ...patch] = embedding.patches.weight.shape;
+    const patches = root.add('patches', 'weights', 'Patch embedding', [pixels], {
+      shape,
+      tensors: partTensors(embedding.patches),
+      detail: `patches of ${patch.join(' × ')}`,
+    });
+    const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
+      tensors: [embedding.classToken],
+    });
+    return root.add('positions', 'weights', 'Add position embedding', [tokens], {
+      tensors: [embedding.positions],
+    });
+  }
+  const lookUp = (name: string, label: string, input: Wire, table: typeof embedding.words): Wire =>
+    root.add(name, 'weights', label, [input], { shape, tensors: [table] });
+  const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
+  const segments = root.add('token_type_ids', 'input', 'Segments', [], { shape: rows });
+  const words = lookUp('words', 'Embedding', ids, embedding.words);
+  const types = lookUp('types', 'Segment embedding', segments, embedding.types);
+  const positions = lookUp('positions', 'Position embedding', ids, embedding.positions);
+  const sum = root.add('sum', 'combine', '+', [words, types, positions]);
+  return root.norm('norm', norm, sum, embedding.norm);
+}
+
+/** What a model's blocks are made of, decoder or encoder. */
+type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
+  Partial<Pick<TransformerLayout, 'parallel' | 'rotaries'>>;
+
+function blocksOf(
+  flow: FlowBuilder,
+  layout: Blocks,
+  first: Wire,
+  causal: boolean,
+): { items: FlowItem[]; out: Wire } {
+  const { sublayers } = layout;
+  const folds: Foldable[] = [];
+  let stream = first;
+  for (let at = 0; at < sublayers.length;) {
+    const block = sublayers[at]?.block ?? 0;
+    let end = at + 1;
+    while (sublayers[end]?.block === block) {
+      end++;
+    }
+    const edgesBefore = flow.edges.length;
+    const built = blockFlow(flow, layout, sublayers.slice(at, end), stream, causal);
+    const edges = flow.edges.slice(edgesBefore);
+    folds.push({ group: built.group, signature: signatureOf(built.group, edges, flow.shapes) });
+    stream = built.out;
+    at = end;
+  }
+  return { items: foldBlocks(folds), out: stream };
+}
+
+function blockFlow(
+  flow: FlowBuilder,
+  layout: Blocks,
+  sublayers: readonly TransformerSublayer[],
+  input: Wire,
+  causal: boolean,
+): BranchFlow {
+  const { attention, feedforward, rotaries, parallel = false } = layout;
+  const block = sublayers[0]?.block ?? 0;
+  const own = new BranchBuilder(flow, `block.${block}`);
+  const isBeside = parallel && sublayers.length > 1;
+  const [one, other] = sublayers.map(({ weights }) => weights.norm?.weight);
+  const normed =
+    isBeside && one !== undefined && one === other
+      ? own.norm('norm', attention.norm, input, sublayers[0]?.weights.norm)
+      : undefined;
+  let stream = input;
+  for (const sublayer of sublayers) {
+    const source = isBeside ? input : stream;
+    const branch = new BranchBuilder(flow, `block.${block}.${sublayer.kind}`);
+    const built = ((): BranchFlow => {
+      switch (sublayer.kind) {
+        case 'attention': {
+          const rotary = sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
+          const context = { rotary, slidingWindow: sublayer.slidingWindow, causal };
+          return attentionFlow(branch, attention, sublayer.weights, context, source, normed);
+        }
+        case 'feedforward':
+          return feedforwardFlow(branch, feedforward, sublayer.weights, source, normed);
+        case 'expert':
+          return expertFlow(flow, branch, sublayer.shape, sublayer.weights, source);
+      }
+    })();
+    own.items.push(built.group);
+    stream = own.add(`${sublayer.kind}-sum`, 'combine', '+', [stream, built.out]);
+    stream = sumNorm(own, sublayer, attention.norm, stream);
+  }
+  const group: FlowGroup = {
+    id: `block.${block}`,
+    kind: 'block',
+    row: `block.${block}`,
+    label: `Block ${block}`,
+    children: own.items,
+  };
+  return { group, out: stream };
+}
+
+function sumNorm(
+  own: BranchBuilder,
+  { kind, weights }: TransformerSublayer,
+  style: NormStyle,
+  stream: Wire,
+): Wire {
+  const norm: Norm | undefined = weights.sumNorm;
+  return own.norm(`${kind}-sum-norm`, style, stream, norm);
+}

@@ -1,0 +1,325 @@
+import { isShape, operatorName } from '../../models/onnx/graph-index';
+import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
+import type { OnnxModel } from '../../models/onnx/onnx-model';
+import { ValueShapes } from '../../models/onnx/value-shapes';
+import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './flow-document';
+import { foldBlocks } from './fold-blocks';
+import { placeNodes } from './onnx-places';
+import type { Place } from './onnx-places';
+import { signatureOf } from './signature';
+import { mostDrawn } from './visible-flow';
+
+/** A graph without residual branches is not folded; a larger one could not be read. */
+const mostUnfolded = 400;
+
+/** The flow of an ONNX graph; undefined where it has no residual stream to fold it by and is large. */
+export function onnxFlow(model: OnnxModel): Flow | undefined {
+  const drawn = drawnNodes(model.index, model.file.initializers);
+  if (model.branches.length === 0 && drawn.length > mostUnfolded) {
+    return undefined;
+  }
+  const flow = new GraphFlow(model, drawn).flow();
+  return flow.items.length > mostDrawn ? undefined : flow;
+}
+
+/** Nodes that carry data: not constants, and not what follows from sizes alone. */
+function drawnNodes(
+  { nodes, constants, producers }: GraphIndex,
+  initializers: OnnxModel['file']['initializers'],
+): GraphNode[] {
+  const ofSizes = new Set<GraphNode>();
+  const readsTable = (name: string): boolean => (initializers.get(name)?.dims.length ?? 0) > 1;
+  return nodes.filter((node) => {
+    const values = node.inputs.filter((input) => !constants.has(input));
+    if (node.outputs.every((output) => constants.has(output))) {
+      return false;
+    }
+    const follows = values.every((value) => {
+      const producer = producers.get(value);
+      return producer !== undefined && ofSizes.has(producer);
+    });
+    if (isShape(node) || (follows && !node.inputs.some(readsTable))) {
+      ofSizes.add(node);
+      return false;
+    }
+    return true;
+  });
+}
+
+class GraphFlow {
+  private readonly shapes: ValueShapes;
+  private readonly ids = new Map<GraphNode, string>();
+  private readonly inputs = new Map<string, string>();
+  private readonly edges = new Map<string, FlowEdge>();
+  private readonly places: ReadonlyMap<GraphNode, Place>;
+  private readonly drawn: ReadonlySet<GraphNode>;
+
+  public constructor(
+    private readonly model: OnnxModel,
+    drawn: readonly GraphNode[],
+  ) {
+    this.drawn = new Set(drawn);
+    this.shapes = new ValueShapes(model.file.graph, model.index);
+    this.places = placeNodes(model, drawn);
+  }
+
+  public flow(): Flow {
+    const { branches, index, summary } = this.model;
+    const byPlace = new Map<string, GraphNode[]>();
+    for (const [node, { key }] of this.places) {
+      byPlace.set(key, [...(byPlace.get(key) ?? []), node]);
+    }
+    const itemsOf = (key: string): FlowItem[] => this.itemsOf(key, byPlace.get(key) ?? []);
+    const sublayers = new Map<number, FlowItem[]>();
+    for (const { id, block, kind } of summary.sublayers) {
+      const inside = itemsOf(id);
+      const around = itemsOf(`${id}+`);
+      const list = sublayers.get(block) ?? [];
+      sublayers.set(block, list);
+      list.push(sublayerGroup(id, kind, inside), ...around);
+    }
+    const partsFrom = (prefix: string, label: string): FlowItem[] =>
+      [...byPlace.keys()]
+        .filter((key) => key.startsWith(prefix))
+        .flatMap((key) => part(key, key === 'front.side' ? 'Side values' : label, itemsOf(key)));
+    const front = partsFrom('front', 'In front of the blocks');
+    const shapes = new Map(
+      [...this.model.file.initializers].map(([name, { dims }]) => [name, dims]),
+    );
+    const groups = [...sublayers].map(([block, children]): FlowGroup => {
+      const id = `block.${block}`;
+      return { id, kind: 'block', row: id, label: `Block ${block}`, children };
+    });
+    const between = partsFrom('between', 'Between the blocks');
+    const behind = itemsOf('behind');
+    const outputs = this.outputsOf(undefined);
+    const inputs = index.inputs.flatMap(({ name }) => this.inputNode(name, undefined));
+    this.connect();
+    const edges = [...this.edges.values()];
+    const ends = new Set(
+      branches.flatMap(({ joined }, i) => (joined ? [] : [summary.sublayers[i]?.block])),
+    );
+    let stream: { group: FlowGroup; signature: string }[] = [];
+    const folded: FlowItem[] = [];
+    const within = edgesWithin(groups, edges);
+    for (const [i, group] of groups.entries()) {
+      stream.push({ group, signature: signatureOf(group, within.get(group.id) ?? [], shapes) });
+      if (ends.has(i) || i === groups.length - 1) {
+        folded.push(...foldBlocks(stream));
+        stream = [];
+      }
+    }
+    return {
+      source: 'graph',
+      items: [
+        ...inputs,
+        ...front,
+        ...folded,
+        ...between,
+        ...part('behind', 'Behind the blocks', behind, branches.length === 0),
+        ...outputs,
+      ],
+      edges,
+      omitted: index.nodes.filter(
+        (node) => !this.drawn.has(node) && !node.outputs.every((one) => index.constants.has(one)),
+      ).length,
+    };
+  }
+
+  /** In an order that depends on the structure alone, so that equal blocks are seen to be equal. */
+  private itemsOf(key: string, nodes: readonly GraphNode[]): FlowItem[] {
+    const own = new Set(nodes);
+    const { index } = this.model;
+    const ordered = new Set<GraphNode>();
+    const visit = (root: GraphNode): void => {
+      const open: { node: GraphNode; next: number }[] = [{ node: root, next: 0 }];
+      for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+        const input = top.node.inputs[top.next++];
+        const producer = input === undefined ? undefined : index.producers.get(input);
+        if (input === undefined) {
+          ordered.add(top.node);
+          open.pop();
+        } else if (producer !== undefined && own.has(producer) && !ordered.has(producer)) {
+          open.push({ node: producer, next: 0 });
+        }
+      }
+    };
+    [...nodes].reverse().forEach(visit);
+    const items: FlowItem[] = [];
+    for (const node of ordered) {
+      const id = `${key}/${items.length}`;
+      this.ids.set(node, id);
+      items.push(this.operator(id, node));
+    }
+    const home = nodes[0] === undefined ? undefined : this.places.get(nodes[0]);
+    if (home?.inSublayer === true) {
+      const read = new Set([...ordered].flatMap(({ inputs }) => inputs));
+      items.unshift(...[...read].flatMap((name) => this.inputNode(name, key)));
+      items.push(...this.outputsOf(key));
+    }
+    return items;
+  }
+
+  private operator(id: string, node: GraphNode): FlowNode {
+    const { proto, op, inputs } = node;
+    const { initializers } = this.model.file;
+    const read = new Set<string>();
+    const open = [...inputs];
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      const data = initializers.get(name);
+      if (data !== undefined && data.dims.length > 0 && !isIndex(data.dtype)) {
+        read.add(name);
+      } else if (this.model.index.constants.has(name)) {
+        open.push(...(this.model.index.producers.get(name)?.inputs ?? []));
+      }
+    }
+    const half = op === operatorName(proto) ? {} : { detail: `part of ${proto.opType}` };
+    return {
+      id,
+      label: op.split(':').at(-1) ?? op,
+      kind: kindOf(node, read.size > 0),
+      name: proto.name === '' ? (node.outputs[0] ?? '') : proto.name,
+      tensors: [...read].reverse(),
+      ...half,
+    };
+  }
+
+  /** A graph's input is drawn inside of a sublayer that alone reads it, as caches are. */
+  private inputNode(name: string, sublayer: string | undefined): FlowNode[] {
+    const { index, file } = this.model;
+    const isInput = index.inputs.some((port) => port.name === name);
+    if (!isInput || this.inputs.has(name) || file.initializers.has(name)) {
+      return [];
+    }
+    const homes = new Set(
+      index
+        .consumersOf(name)
+        .filter((reader) => this.drawn.has(reader))
+        .map((reader) => this.placeKey(reader)),
+    );
+    const [home] = homes;
+    if (homes.size === 0 || (sublayer !== undefined && (homes.size > 1 || home !== sublayer))) {
+      return [];
+    }
+    const id = `input:${name}`;
+    this.inputs.set(name, id);
+    return [{ id, label: shortPort(name, sublayer), name, kind: 'input', tensors: [] }];
+  }
+
+  private placeKey(node: GraphNode): string | undefined {
+    const place = this.places.get(node);
+    return place?.inSublayer === true ? place.key : undefined;
+  }
+
+  /** Outputs that nodes of a sublayer make, or those of no sublayer. */
+  private outputsOf(sublayer: string | undefined): FlowNode[] {
+    return [...this.model.index.outputs].flatMap((name): FlowNode[] => {
+      const producer = this.model.index.producers.get(name);
+      if (
+        producer === undefined ||
+        !this.drawn.has(producer) ||
+        this.placeKey(producer) !== sublayer
+      ) {
+        return [];
+      }
+      const id = `output:${name}`;
+      return [{ id, label: shortPort(name, sublayer), name, kind: 'output', tensors: [] }];
+    });
+  }
+
+  private connect(): void {
+    const { index } = this.model;
+    const add = (from: string | undefined, to: string | undefined, value: string): void => {
+      if (from !== undefined && to !== undefined && from !== to) {
+        const shape = this.shapes
+          .of(value)
+          ?.map((size) => (typeof size === 'string' && size.startsWith('?') ? '?' : size));
+        this.edges.set(`${from}\n${to}`, { from, to, ...(shape === undefined ? {} : { shape }) });
+      }
+    };
+    for (const node of this.drawn) {
+      for (const value of node.inputs) {
+        const producer = index.producers.get(value);
+        const from = producer === undefined ? this.inputs.get(value) : this.ids.get(producer);
+        add(from, this.ids.get(node), value);
+      }
+    }
+    for (const name of index.outputs) {
+      const producer = index.producers.get(name);
+      add(producer && this.ids.get(producer), `output:${name}`, name);
+    }
+  }
+}
+
+/** Edges that lead to a node of each group. */
+function edgesWithin(
+  groups: readonly FlowGroup[],
+  edges: readonly FlowEdge[],
+): Map<string, FlowEdge[]> {
+  const homes = new Map<string, string>();
+  const visit = (items: readonly FlowItem[], home: string): void => {
+    for (const item of items) {
+      homes.set(item.id, home);
+      visit('children' in item ? item.children : [], home);
+    }
+  };
+  groups.forEach(({ id, children }) => {
+    visit(children, id);
+  });
+  const found = new Map<string, FlowEdge[]>();
+  for (const edge of edges) {
+    const home = homes.get(edge.to);
+    if (home !== undefined) {
+      found.set(home, [...(found.get(home) ?? []), edge]);
+    }
+  }
+  return found;
+}
+
+const sublayerNames: Readonly<Record<string, string>> = {
+  attention: 'Attention',
+  'cross-attention': 'Cross-attention',
+  feedforward: 'Feed-forward',
+  convolution: 'Convolution',
+  expert: 'Experts',
+  parallel: 'Parallel branches',
+  other: 'Branch',
+};
+
+function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]): FlowGroup {
+  const label = sublayerNames[kind] ?? kind;
+  return { id, kind: 'sublayer', row: id, label, detail: countText(children.length), children };
+}
+
+/** A group where there is more than one node. */
+function part(id: string, label: string, items: readonly FlowItem[], flat = false): FlowItem[] {
+  return items.length < 2 || flat
+    ? [...items]
+    : [{ id, kind: 'part', label, detail: countText(items.length), children: items }];
+}
+
+function countText(count: number): string {
+  return count === 1 ? '1 operator' : `${count} operators`;
+}
+
+/** Within a sublayer the name of a port is told by what is left without its number. */
+function shortPort(name: string, sublayer: string | undefined): string {
+  return sublayer === undefined ? name : name.replaceAll(/[._]?\d+[._]?/g, ' ').trim();
+}
+
+function isIndex(dtype: string): boolean {
+  return ['I64', 'I32', 'BOOL', 'STRING'].includes(dtype);
+}
+
+function kindOf({ op }: GraphNode, readsWeights: boolean): FlowKind {
+  if (op.endsWith('Attention')) {
+    return 'attention';
+  }
+  if (op.endsWith('Normalization')) {
+    return 'norm';
+  }
+  if (/^(?:Add|Sum|Mul|Concat)$/.test(op) && !readsWeights) {
+    return 'combine';
+  }
+  return readsWeights ? 'weights' : 'operator';
+}

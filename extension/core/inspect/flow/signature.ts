@@ -1,0 +1,30 @@
+import { everyItem, isGroup } from './flow-document';
+import type { FlowEdge, FlowGroup } from './flow-document';
+
+/**
+ * What tells a block's structure from that of others: its operations in order, the shapes of their
+ * weights, and how they are joined.
+ * @param shapes Shapes of the tensors by name.
+ */
+export function signatureOf(
+  group: FlowGroup,
+  edges: readonly FlowEdge[],
+  shapes: ReadonlyMap<string, readonly number[]>,
+): string {
+  const items = [...everyItem(group.children)];
+  const places = new Map(items.map(({ id }, place) => [id, String(place)]));
+  const operations = items.map((item) =>
+    isGroup(item)
+      ? [item.kind, item.label, item.detail, item.children.length].join('|')
+      : [
+          item.kind,
+          item.label,
+          item.detail,
+          ...item.tensors.map((name) => shapes.get(name)?.join('×')),
+        ].join('|'),
+  );
+  const joints = edges
+    .filter(({ to }) => places.has(to))
+    .map(({ from, to }) => `${places.get(from) ?? ''}>${places.get(to) ?? ''}`);
+  return [...operations, ...joints.sort()].join('\n');
+}

@@ -1,0 +1,23 @@
+import type { Uri } from 'vscode';
+
+/** A part of a model that a command acts on, such as an entry of the tree view. */
+export interface ModelRow {
+  /** The model: its folder or file. */
+  readonly resourceUri: Uri;
+  /** Row of the explorer's table: `block.N`, `block.N.KIND`, `part:PART` or `tensor:NAME`. */
+  readonly row: string;
+  /** What plans and tools call it. */
+  readonly name: string;
+}
+
+export function isModelRow(value: unknown): value is ModelRow {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'resourceUri' in value &&
+    'row' in value &&
+    typeof value.row === 'string' &&
+    'name' in value &&
+    typeof value.name === 'string'
+  );
+}

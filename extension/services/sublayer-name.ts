@@ -1,0 +1,16 @@
+import { l10n } from 'vscode';
+import type { SublayerKind } from '../core/models/model-summary';
+
+/** A kind of sublayer as people read it. */
+export function sublayerName(kind: SublayerKind): string {
+  const names: Readonly<Record<SublayerKind, string>> = {
+    attention: l10n.t('Attention'),
+    'cross-attention': l10n.t('Cross-attention'),
+    feedforward: l10n.t('Feed-forward'),
+    convolution: l10n.t('Convolution'),
+    expert: l10n.t('Experts'),
+    parallel: l10n.t('Parallel branches'),
+    other: l10n.t('Other'),
+  };
+  return names[kind];
+}

@@ -1,0 +1,131 @@
+import { l10n, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
+import type { Uri } from 'vscode';
+import { formatBytes, formatCount } from '../core/format';
+import type {
+  BlockDescription,
+  ModelDescription,
+  PartDescription,
+  PartKind,
+  StoredTensor,
+  SublayerDescription,
+} from '../core/inspect/model-description';
+import { parseNumbered } from '../core/inspect/tensor-names';
+import { commandIds } from '../services/command-ids';
+import type { ModelRow } from '../services/model-row';
+import { sublayerName } from '../services/sublayer-name';
+
+/** A part of a model in the tree view, with what it holds. */
+export interface ModelEntry extends ModelRow {
+  /** As context menus test it. */
+  readonly kind: 'block' | 'sublayer' | 'part' | 'tensor' | 'failure';
+  readonly label: string;
+  readonly description: string;
+  readonly tooltip: string;
+  readonly children: () => readonly ModelEntry[];
+}
+
+const icons: Readonly<Record<ModelEntry['kind'], string>> = {
+  block: 'symbol-namespace',
+  sublayer: 'symbol-module',
+  part: 'symbol-field',
+  tensor: 'symbol-array',
+  failure: 'warning',
+};
+
+/** Blocks, sublayers and tensors of a model, in its order. */
+export function entriesOf(model: ModelDescription, resourceUri: Uri): ModelEntry[] {
+  const partEntry = (part: PartDescription): ModelEntry => ({
+    ...{ kind: 'part', resourceUri, row: `part:${part.part}`, name: part.part },
+    ...texts(partName(part.part), sizeText(part)),
+    children: () => part.tensors.map((tensor) => tensorEntry(tensor, resourceUri)),
+  });
+  const isFirst = ({ part }: PartDescription): boolean => part === 'embedding';
+  return [
+    ...model.parts.filter(isFirst).map(partEntry),
+    ...model.blocks.map((block) => blockEntry(block, resourceUri)),
+    ...model.parts.filter((part) => !isFirst(part)).map(partEntry),
+  ];
+}
+
+/** What stands in the tree where a model cannot be described. */
+export function failureEntry(message: string, resourceUri: Uri): ModelEntry {
+  return {
+    ...{ kind: 'failure', resourceUri, row: '', name: message, children: () => [] },
+    ...texts(l10n.t('cannot be opened'), message),
+  };
+}
+
+export function treeItemOf(entry: ModelEntry): TreeItem {
+  const { kind, label, description, tooltip, children } = entry;
+  const isLeaf = kind === 'tensor' || children().length === 0;
+  const item = new TreeItem(
+    label,
+    isLeaf ? TreeItemCollapsibleState.None : TreeItemCollapsibleState.Collapsed,
+  );
+  item.description = description;
+  item.tooltip = tooltip;
+  item.iconPath = new ThemeIcon(icons[kind]);
+  if (kind !== 'failure') {
+    item.contextValue = kind;
+    item.command = {
+      command: commandIds.showInExplorer,
+      title: l10n.t('Show in Model Explorer'),
+      arguments: [entry],
+    };
+  }
+  return item;
+}
+
+function blockEntry(block: BlockDescription, resourceUri: Uri): ModelEntry {
+  const { id, index, sublayers } = block;
+  return {
+    ...{ kind: 'block', resourceUri, row: id, name: id },
+    ...texts(id.startsWith('block.') ? l10n.t('Block {0}', index) : id, sizeText(block)),
+    children: () => sublayers.map((sublayer) => sublayerEntry(sublayer, resourceUri)),
+  };
+}
+
+function sublayerEntry(sublayer: SublayerDescription, resourceUri: Uri): ModelEntry {
+  const { id, kind, tensors } = sublayer;
+  return {
+    ...{ kind: 'sublayer', resourceUri, row: id, name: id },
+    ...texts(sublayerName(kind), sizeText(sublayer), id),
+    children: () => tensors.map((tensor) => tensorEntry(tensor, resourceUri)),
+  };
+}
+
+function tensorEntry({ name, dtype, shape, bytes }: StoredTensor, resourceUri: Uri): ModelEntry {
+  // Within a block, what follows its number tells which tensor it is.
+  const label = parseNumbered(name)?.rest ?? name;
+  return {
+    ...{ kind: 'tensor', resourceUri, row: `tensor:${name}`, name },
+    ...texts(
+      label,
+      [dtype, shape.join(' × '), formatBytes(bytes)].filter(Boolean).join(' · '),
+      name,
+    ),
+    children: () => [],
+  };
+}
+
+function texts(
+  label: string,
+  description: string,
+  name = label,
+): Pick<ModelEntry, 'label' | 'description' | 'tooltip'> {
+  return { label, description, tooltip: `${name}\n${description}` };
+}
+
+function sizeText({ parameters, bytes }: { parameters: number; bytes: number }): string {
+  return `${formatCount(parameters)} · ${formatBytes(bytes)}`;
+}
+
+function partName(part: PartKind): string {
+  const names: Readonly<Record<PartKind, string>> = {
+    embedding: l10n.t('Embedding'),
+    'final-norm': l10n.t('Final norm'),
+    head: l10n.t('Output head'),
+    other: l10n.t('Other'),
+  };
+  return names[part];
+}

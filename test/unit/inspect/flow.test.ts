@@ -1,0 +1,272 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
+import type { Diagram, DiagramNode } from '../../../extension/core/inspect/flow/diagram';
+import { everyItem, isGroup } from '../../../extension/core/inspect/flow/flow-document';
+import type { Flow, FlowGroup } from '../../../extension/core/inspect/flow/flow-document';
+import { foldBlocks } from '../../../extension/core/inspect/flow/fold-blocks';
+import { layOut } from '../../../extension/core/inspect/flow/lay-out';
+import { describeModel } from '../../../extension/core/inspect/describe-model';
+import { allTensors } from '../../../extension/core/inspect/tensor-table';
+import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
+import { encoderFixture, encoderNames } from '../encoder-fixtures';
+import { caseNames, fixture } from '../fixtures';
+import { onnxCases, onnxFixture } from '../onnx-fixtures';
+
+const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
+
+async function flowOf(path: string): Promise<Flow> {
+  const flow = await describeFlow(path);
+  if ('reason' in flow) throw new Error(flow.reason);
+  return flow;
+}
+
+function groupsOf(flow: Flow): FlowGroup[] {
+  return [...everyItem(flow.items)].filter(isGroup);
+}
+
+function group(flow: Flow, id: string): FlowGroup {
+  const found = groupsOf(flow).find((one) => one.id === id);
+  if (found === undefined) throw new Error(`no group ${id}`);
+  return found;
+}
+
+/** Labels of what reads a node, and of what a node reads. */
+function joints(flow: Flow): { after: (id: string) => string[]; before: (id: string) => string[] } {
+  return {
+    after: (id) => flow.edges.filter(({ from }) => from === id).map(({ to }) => to),
+    before: (id) => flow.edges.filter(({ to }) => to === id).map(({ from }) => from),
+  };
+}
+
+const labels = ({ nodes }: Diagram): string[] => nodes.map(({ label }) => label);
+const inside = (outer: DiagramNode, inner: DiagramNode): boolean =>
+  inner.x >= outer.x &&
+  inner.y >= outer.y &&
+  inner.x + inner.width <= outer.x + outer.width + 0.01 &&
+  inner.y + inner.height <= outer.y + outer.height + 0.01;
+
+describe('flows that the architecture tells', () => {
+  it.each([
+    ...caseNames.map((name) => fixture(name)),
+    ...encoderNames.map((name) => encoderFixture(name)),
+    ...['llama', 'qwen3', 'gemma3'].map((name) => join(ggufFolder, `${name}.gguf`)),
+  ])(
+    '%s: every used tensor is in it, sublayers are those of the model, nothing hangs loose',
+    async (path) => {
+      const flow = await flowOf(path);
+      const model = await describeModel(path);
+      const known = new Set(allTensors(model).map(({ tensor }) => tensor.name));
+      const drawn = new Set(
+        [...everyItem(flow.items)].flatMap((item) => (isGroup(item) ? [] : item.tensors)),
+      );
+      expect([...drawn].filter((name) => !known.has(name))).toEqual([]);
+      const unused = new Set(model.warnings.join(' ').match(/[\w.]+/g) ?? []);
+      const missing = [...known].filter((name) => !drawn.has(name) && !unused.has(name));
+      expect(
+        missing.filter(
+          (name) =>
+            !/rope_freqs|inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias/.test(name),
+        ),
+      ).toEqual([]);
+      expect(groupsOf(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : []))).toEqual(
+        model.blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id)),
+      );
+      const leaves = [...everyItem(flow.items)].filter((item) => !isGroup(item));
+      const { before, after } = joints(flow);
+      for (const { id, kind } of leaves as { id: string; kind: string }[]) {
+        expect(kind === 'input' || before(id).length > 0, id).toBe(true);
+        expect(kind === 'output' || after(id).length > 0, id).toBe(true);
+      }
+    },
+  );
+
+  it('draws norms, heads, rotary and cache where they are', async () => {
+    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const { before } = joints(flow);
+    const at = 'block.0.attention/';
+    expect(before(`${at}query`)).toEqual([`${at}norm`]);
+    expect(before(`${at}rotate-key`)).toEqual([`${at}key`]);
+    expect(before(`${at}cache`)).toEqual([`${at}rotate-key`, `${at}value`]);
+    expect(before(`${at}attention`)).toEqual([`${at}rotate-query`, `${at}cache`]);
+    expect(before('block.0/attention-sum')).toEqual(['model/embedding', `${at}output`]);
+    expect(before('block.0.feedforward/norm')).toEqual(['block.0/attention-sum']);
+    expect(flow.edges.find(({ from }) => from === `${at}cache`)?.shape).toEqual([
+      ...['batch', 'sequence', 2, 12],
+    ]);
+    expect(flow.edges.some(({ shared }) => shared)).toBe(false);
+  });
+
+  it('tells parallel branches, shared and sandwich norms, and norms of sums', async () => {
+    const phi = joints(await flowOf(fixture('phi')));
+    expect(phi.after('block.0/norm')).toEqual([
+      ...['query', 'key', 'value'].map((name) => `block.0.attention/${name}`),
+      'block.0.feedforward/up',
+    ]);
+    expect(phi.before('block.0/feedforward-sum')).toEqual([
+      'block.0/attention-sum',
+      'block.0.feedforward/down',
+    ]);
+    const falcon = joints(await flowOf(fixture('falcon-new')));
+    expect(falcon.before('block.0.feedforward/norm')).toEqual(['model/embedding']);
+    const gemma = joints(await flowOf(fixture('gemma2')));
+    expect(gemma.before('block.0/attention-sum')[1]).toBe('block.0.attention/post-norm');
+    const bert = joints(await flowOf(encoderFixture('bert-plain')));
+    expect(bert.before('block.0/attention-sum-norm')).toEqual(['block.0/attention-sum']);
+    expect(bert.before('block.0.attention/query')).toEqual(['model/norm']);
+  });
+
+  it('joins a tied head with the embedding, and experts with their router', async () => {
+    const tied = await flowOf(fixture('llama-tied-f16'));
+    expect(tied.edges.filter(({ shared }) => shared)).toEqual([
+      { from: 'model/embedding', to: 'model/head', shared: true },
+    ]);
+    const { before } = joints(await flowOf(fixture('mixtral')));
+    expect(before('block.0.expert/choose')).toEqual(['block.0.expert/router']);
+    expect(before('block.0.expert/sum').at(-1)).toBe('block.0.expert/choose');
+  });
+
+  it('says why a flow is not known', async () => {
+    const lone = join(import.meta.dirname, '../../fixtures/statistics/model.safetensors');
+    expect(await describeFlow(lone)).toEqual({
+      reason: 'There is no config.json that names the architecture.',
+    });
+  });
+});
+
+describe('flows of ONNX graphs', () => {
+  it.each(onnxCases)('%s: every operator that carries data is drawn once', async (name) => {
+    const flow = await flowOf(onnxFixture(name));
+    const { index, summary } = await openOnnxModel(onnxFixture(name));
+    const operators = [...everyItem(flow.items)].filter(
+      (item) => !isGroup(item) && item.kind !== 'input' && item.kind !== 'output',
+    );
+    const computed = index.nodes.filter(
+      ({ outputs }) => !outputs.every((output) => index.constants.has(output)),
+    );
+    expect(operators.length + flow.omitted).toBe(computed.length);
+    expect(new Set([...everyItem(flow.items)].map(({ id }) => id)).size).toBe(
+      [...everyItem(flow.items)].length,
+    );
+    expect(groupsOf(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : []))).toEqual(
+      summary.sublayers.map(({ id }) => id),
+    );
+    // Each sublayer is left by one value of the stream, which a sum outside of it reads.
+    for (const { id, children } of groupsOf(flow).filter(({ kind }) => kind === 'sublayer')) {
+      const own = new Set([...everyItem(children)].map((item) => item.id));
+      const out = flow.edges.filter(({ from, to }) => own.has(from) && !own.has(to));
+      expect(new Set(out.map(({ from }) => from)).size, id).toBe(1);
+    }
+  });
+
+  it('keeps two towers apart and joins them by cross-attention', async () => {
+    const flow = await flowOf(onnxFixture('t5-dynamo'));
+    const runs = flow.items.filter(isGroup).filter(({ kind }) => kind === 'run');
+    expect(runs.map(({ children }) => children.map(({ id }) => id))).toEqual([
+      ['block.0', 'block.1'],
+      ['block.2', 'block.3'],
+    ]);
+    const cross = new Set(
+      [...everyItem(group(flow, 'block.3.cross-attention').children)].map(({ id }) => id),
+    );
+    const sources = flow.edges.filter(({ from, to }) => cross.has(to) && !cross.has(from));
+    expect(sources.some(({ from }) => from.startsWith('between'))).toBe(true);
+  });
+});
+
+describe('folding', () => {
+  const block = (index: number, signature: string) => ({
+    signature,
+    group: { id: `block.${index}`, kind: 'block' as const, label: '', children: [] },
+  });
+  const fold = (pattern: string) =>
+    foldBlocks(pattern.split('').map((signature, index) => block(index, signature))).map(text);
+  const text = (item: { id: string; children?: readonly object[]; shown?: number }): string =>
+    item.shown === undefined
+      ? item.id.replace('block.', '')
+      : `${(item.children?.length ?? 0) / item.shown}×[${(item.children ?? [])
+          .slice(0, item.shown)
+          .map((child) => text(child as { id: string }))
+          .join(' ')}]`;
+
+  it('folds runs of equal blocks and leaves unequal ones', () => {
+    expect(fold('aaaa')).toEqual(['4×[0]']);
+    expect(fold('aabaa')).toEqual(['2×[0]', '2', '2×[3]']);
+    expect(fold('ab')).toEqual(['0', '1']);
+  });
+
+  it('folds patterns of runs', () => {
+    expect(fold('ababab')).toEqual(['3×[0 1]']);
+    expect(fold('aaabaaabaaa')).toEqual(['2×[3×[0] 3]', '3×[8]']);
+  });
+});
+
+describe('the layout', () => {
+  it('stands a folded run for its blocks, and unfolds it', async () => {
+    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const folded = layOut(flow, new Set());
+    const run = folded.nodes.find(({ kind }) => kind === 'run');
+    expect(run).toMatchObject({
+      times: 4,
+      rows: ['block.0', 'block.1', 'block.2', 'block.3'],
+      expanded: false,
+    });
+    const attention = folded.nodes.find(({ id }) => id === 'block.0.attention');
+    expect(attention).toMatchObject({
+      parent: run?.id,
+      rows: [0, 1, 2, 3].map((block) => `block.${block}.attention`),
+      sublayers: [0, 1, 2, 3].map((block) => `block.${block}.attention`),
+    });
+    const unfolded = layOut(flow, new Set([run?.id ?? '']));
+    expect(labels(unfolded)).toContain('Block 1');
+    const opened = layOut(flow, new Set([run?.id ?? '', 'block.1', 'block.1.attention']));
+    expect(opened.nodes.find(({ id }) => id === 'block.1.attention/query')).toMatchObject({
+      rows: ['tensor:model.layers.1.self_attn.q_proj.weight'],
+      level: 4,
+    });
+  });
+
+  it('leaves a group closed that is too large to be read', async () => {
+    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const operators = Array.from({ length: 3000 }, (_, i) => ({
+      ...{ id: `n${i}`, label: 'Add', kind: 'operator' as const, tensors: [] },
+    }));
+    const huge = { id: 'huge', kind: 'part' as const, label: 'Huge', children: operators };
+    const { nodes } = layOut({ ...flow, items: [...flow.items, huge] }, new Set(['huge']));
+    const box = nodes.find(({ id }) => id === 'huge');
+    expect(box).toMatchObject({ frame: false });
+    expect(box?.expanded).toBeUndefined();
+  });
+
+  it.each([fixture('mixtral'), onnxFixture('t5-past'), onnxFixture('t5-dynamo')])(
+    '%s: all open, boxes stand in their frames and apart from each other',
+    async (path) => {
+      const flow = await flowOf(path);
+      const diagram = layOut(flow, new Set(groupsOf(flow).map(({ id }) => id)));
+      const byId = new Map(diagram.nodes.map((node) => [node.id, node]));
+      const whole = { ...diagram, x: 0, y: 0 };
+      for (const node of diagram.nodes) {
+        const parent = byId.get(node.parent ?? '');
+        expect(inside(parent ?? (whole as unknown as DiagramNode), node), node.id).toBe(true);
+        for (const other of diagram.nodes) {
+          const isApart =
+            other.id === node.id ||
+            other.parent !== node.parent ||
+            other.x >= node.x + node.width ||
+            node.x >= other.x + other.width ||
+            other.y >= node.y + node.height ||
+            node.y >= other.y + other.height;
+          expect(isApart, `${node.id} ${other.id}`).toBe(true);
+        }
+      }
+      for (const { points } of diagram.edges) {
+        expect(points.length).toBeGreaterThan(1);
+        for (const { x, y } of points) {
+          expect(x >= 0 && y >= 0 && x <= diagram.width && y <= diagram.height).toBe(true);
+        }
+      }
+      // Cut at every border, an edge of the flow leaves one piece for each frame it crosses.
+      expect(diagram.edges.length).toBeGreaterThanOrEqual(flow.edges.length / 2);
+    },
+  );
+});
