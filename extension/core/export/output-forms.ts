@@ -78,7 +78,7 @@ export async function chooseForm(
   const refusal = await found.refuse(removal);
   if (refusal !== undefined) {
     throw new UserError(refusal.problem, {
-      file: source.path,
+      file: refusal.file ?? source.path,
       field: refusal.field ?? `${found.format} ${found.dialect ?? ''}`.trim(),
       remedy: refusal.remedy,
     });

@@ -19,7 +19,7 @@ import { chooseForm, explainForms } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
 import { checkRemoval, layOutRemoval, needsModule } from './removal';
-import type { Removal } from './removal';
+import type { Refusal, Removal } from './removal';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
@@ -84,7 +84,7 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
     files: checkpoint.files,
     folder: path,
     sideFiles: async () => findSideFiles(path),
-    forms: folderForms(parts),
+    forms: folderForms(parts, config),
     impossible: {
       gguf: 'GGUF files are made from GGUF files alone. Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.',
     },
@@ -92,8 +92,12 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
 }
 
 /** The dialects of a Hugging Face folder, and ONNX. */
-function folderForms(source: CheckpointSource): OutputForm[] {
+function folderForms(source: CheckpointSource, configFile: string): OutputForm[] {
   const { model, configText } = source;
+  const whyNotConfig = ({ blocks }: Removal): Refusal | undefined => {
+    const refusal = whyNotRewritable(configText, blocks);
+    return refusal === undefined ? undefined : { ...refusal, file: configFile };
+  };
   const isDeci = model.summary.architecture === 'nemotron-nas';
   const usual = (removal: Removal): DialectName =>
     isDeci ? 'deci' : needsModule(removal) ? 'auto-map' : 'blocks';
@@ -106,8 +110,7 @@ function folderForms(source: CheckpointSource): OutputForm[] {
         Promise.resolve(
           isDeci && name !== 'deci'
             ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-            : (dialects[name].refuse(source, removal) ??
-                whyNotRewritable(configText, removal.blocks)),
+            : (dialects[name].refuse(source, removal) ?? whyNotConfig(removal)),
         ),
       create: (removal, options, context) =>
         Promise.resolve(safetensorsWriter(source, dialects[name], removal, options, context)),
@@ -115,7 +118,7 @@ function folderForms(source: CheckpointSource): OutputForm[] {
     {
       format: 'onnx',
       isUsual: () => true,
-      refuse: (removal) => Promise.resolve(whyNotRewritable(configText, removal.blocks)),
+      refuse: (removal) => Promise.resolve(whyNotConfig(removal)),
       create: (removal, _, context) => Promise.resolve(toOnnx(source, removal, context)),
     },
   ];

@@ -33,7 +33,8 @@ export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
 export interface Refusal {
   readonly problem: string;
   readonly remedy: string;
-  /** The key or field at fault. */
+  /** The file at fault, where it is not the model as a whole, and the key or field in it. */
+  readonly file?: string;
   readonly field?: string;
 }
 
