@@ -82,7 +82,7 @@ if (!options.quick) {
 \`node bench/write/run.mjs\`: a Llama-shaped model of ${blocks} blocks in float16, written without one sublayer or block; \`cp\` copies the files
 that were written. Both end when the bytes are on the disk (fsync). Median of ${runs} runs, taken in turn; files are in the page cache as far as it holds them.
 
-${describeMachine(await physicalCores(), undefined)} Load before: ${before}.
+${await describeMachine(await physicalCores(), undefined)}. Load before: ${before}.
 
 ${table}
 `;
