@@ -3,6 +3,7 @@ import packageJson from '../../package.json';
 import { scoreDataset } from '../core/datadiet/score-dataset';
 import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
+import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { listForms } from '../core/export/prune-source';
@@ -41,8 +42,9 @@ export const handlers: Handlers<WorkerRequests> = {
     return { windows: scores.length, mean };
   },
   scoreData: async ({ out, ...request }, context) => {
-    const document = await scoreDataset({ ...request, folder: `${out}.runs` }, context);
-    await writeScoreDocument(out, document);
+    const write = async (document: ScoreDocument): Promise<void> =>
+      writeScoreDocument(out, document);
+    const document = await scoreDataset({ ...request, folder: `${out}.runs`, write }, context);
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };

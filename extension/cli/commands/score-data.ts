@@ -46,11 +46,11 @@ export const scoreData: Command = {
         epoch: wholeNumber(args, 'epoch', 3, 0),
         training: readTraining(args),
         folder,
+        write: async (scored) => writeScores(out, scored, format),
       },
       job,
       dynamics === undefined ? undefined : cartographyFiles(resolve(dynamics)),
     );
-    await writeScores(out, document, format);
     const { scoring, examples, notes, labelIssues } = document;
     const { runs = 0, interRunSpearman = null, seconds = 0 } = scoring ?? {};
     if (args.flag('json')) {

@@ -33,6 +33,8 @@ export interface ScoreRequest {
   readonly folder: string;
   /** Leave them there when all is done; they are removed if absent. */
   readonly keepRuns?: boolean;
+  /** Writes the result, before they are removed: a full disk then costs nothing. */
+  readonly write?: (document: ScoreDocument) => Promise<void>;
 }
 
 /** Everything that runs of scoring share. */
@@ -108,6 +110,7 @@ export async function scoreOpenDataset(
     runs.push(await scoreRun(scoring, seed, job, sink));
   }
   const document = summarizeRuns(scoring, runs);
+  await request.write?.(document);
   if (request.keepRuns !== true) {
     await scoring.folder.remove();
   }

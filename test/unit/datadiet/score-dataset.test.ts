@@ -93,6 +93,14 @@ describe('scoring a data set', () => {
     }
   });
 
+  it('keeps its runs where the result cannot be written', async () => {
+    const kept = join(folder, 'unwritten');
+    const write = async (): Promise<void> => Promise.reject(new Error('disk full'));
+    const failing = request({ folder: kept, write });
+    await expect(scoreDataset(failing, unattended)).rejects.toThrow('disk full');
+    expect(readdirSync(kept).filter((name) => name.endsWith('.npz'))).not.toHaveLength(0);
+  });
+
   it('goes on after a stop with the same result, and takes more runs to those it has', async () => {
     const whole = await scoreDataset(request({ score: 'forgetting' }), unattended);
     const stopped = request({ score: 'forgetting', folder: join(folder, 'stopped') });
