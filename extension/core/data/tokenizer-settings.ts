@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSmallText } from '../checkpoints/regular-file';
-import { UserError } from '../user-error';
+import { isRecord, readJsonObject } from './json-object';
+import type { JsonObject } from './json-object';
+
+export const downloadTokenizer = "Download the model's tokenizer again.";
 
 /** What a tokenizer's side files say besides the division of texts. */
 export interface TokenizerSettings {
@@ -62,26 +65,6 @@ function specialTokensOf(config: Readonly<Record<string, unknown>>): Record<stri
   return tokens;
 }
 
-async function readObject(file: string): Promise<Record<string, unknown>> {
-  if (!existsSync(file)) {
-    return {};
-  }
-  const damaged = (problem: string): UserError =>
-    new UserError(problem, { file, remedy: "Download the model's tokenizer again." });
-  let json: unknown;
-  try {
-    json = JSON.parse(await readSmallText(file));
-  } catch (error) {
-    throw error instanceof UserError
-      ? error
-      : damaged(`The file is not JSON: ${(error as Error).message}.`);
-  }
-  if (!isRecord(json)) {
-    throw damaged('The file is not a JSON object.');
-  }
-  return json;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+async function readObject(file: string): Promise<JsonObject> {
+  return (await readJsonObject(file, downloadTokenizer)) ?? {};
 }

@@ -3,10 +3,10 @@ import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
-import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
 import { readGgufTokenizer, readGgufTokenizerSettings } from './gguf-tokenizer';
-import { readTokenizerSettings } from './tokenizer-settings';
+import { isRecord, readJsonObject } from './json-object';
+import { downloadTokenizer, readTokenizerSettings } from './tokenizer-settings';
 import type { TokenizerSettings } from './tokenizer-settings';
 
 const fileName = 'tokenizer.json';
@@ -102,8 +102,8 @@ function encode(
 }
 
 async function readDefinition(modelFolder: string, file: string): Promise<object> {
-  const text = await readIfPresent(file);
-  if (text === undefined) {
+  const definition = await readJsonObject(file, downloadTokenizer);
+  if (definition === undefined) {
     const names = await readdir(modelFolder).catch((): string[] => []);
     const others = otherForms.filter((name) => names.includes(name));
     throw new UserError(
@@ -119,7 +119,6 @@ async function readDefinition(modelFolder: string, file: string): Promise<object
       },
     );
   }
-  const definition = parse(text, file);
   if (!isRecord(definition['model'])) {
     throw damaged(file, 'It must be an object that describes the tokenizer.', 'model');
   }
@@ -134,35 +133,14 @@ async function readDefinition(modelFolder: string, file: string): Promise<object
   };
 }
 
-async function readIfPresent(file: string): Promise<string | undefined> {
-  return existsSync(file) ? readSmallText(file) : undefined;
-}
-
-function parse(text: string, file: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw damaged(file, `The file is not JSON: ${messageOf(error)}.`);
-  }
-  if (!isRecord(json)) {
-    throw damaged(file, 'The file is not a JSON object.');
-  }
-  return json;
-}
-
 function damaged(file: string, problem: string, field?: string): UserError {
   return new UserError(problem, {
     file,
     ...(field === undefined ? {} : { field }),
-    remedy: "Download the model's tokenizer again.",
+    remedy: downloadTokenizer,
   });
 }
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readJsonObject } from '../data/json-object';
 import { renderChat } from '../data/chat-template';
 import { seededRandom } from '../data/random';
 import { loadTokenizer } from '../data/tokenizer';
@@ -137,26 +136,12 @@ async function endTokens(path: string, tokenizer: Tokenizer): Promise<ReadonlySe
   }
   const folder = isOnnx(path) ? dirname(path) : path;
   for (const name of ['config.json', 'generation_config.json']) {
-    const file = join(folder, name);
-    if (existsSync(file)) {
-      const { eos_token_id: ids } = parseConfig(await readSmallText(file), file);
-      for (const id of [ids].flat()) {
-        if (typeof id === 'number') {
-          ends.add(id);
-        }
+    const config = await readJsonObject(join(folder, name), 'Mend the file.');
+    for (const id of [config?.['eos_token_id']].flat()) {
+      if (typeof id === 'number') {
+        ends.add(id);
       }
     }
   }
   return ends;
-}
-
-function parseConfig(text: string, file: string): { readonly eos_token_id?: unknown } {
-  try {
-    return (JSON.parse(text) ?? {}) as { eos_token_id?: unknown };
-  } catch (error) {
-    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy: 'Mend the file.',
-    });
-  }
 }

@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs';
+import { readSmallText } from '../checkpoints/regular-file';
+import { UserError } from '../user-error';
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * The object in a small JSON file, or undefined where there is no such file.
+ * @throws UserError with the remedy given, where the file holds anything else.
+ */
+export async function readJsonObject(
+  file: string,
+  remedy: string,
+): Promise<JsonObject | undefined> {
+  if (!existsSync(file)) {
+    return undefined;
+  }
+  const text = await readSmallText(file);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, { file, remedy });
+  }
+  if (!isRecord(json)) {
+    throw new UserError('The file is not a JSON object.', { file, remedy });
+  }
+  return json;
+}
