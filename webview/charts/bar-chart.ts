@@ -9,7 +9,7 @@ import {
   Tooltip,
 } from 'chart.js';
 import type { SeriesColor, ThemeColors } from './theme-colors';
-import { readThemeColors } from './theme-colors';
+import { ThemedChart } from './themed-chart';
 
 Chart.register(BarController, BarElement, CategoryScale, LinearScale, LogarithmicScale, Tooltip);
 
@@ -30,12 +30,11 @@ export interface BarContent {
 }
 
 /** chart.js's bar chart in the theme's colours. */
-export class BarChart {
-  private readonly chart: Chart<'bar', number[], string>;
-  private content: BarContent | undefined;
-  private colors: ThemeColors = readThemeColors();
+export class BarChart extends ThemedChart<BarContent, 'bar', number[], string> {
+  protected readonly chart: Chart<'bar', number[], string>;
 
   public constructor(canvas: HTMLCanvasElement) {
+    super();
     this.chart = new Chart<'bar', number[], string>(canvas, {
       type: 'bar',
       data: { labels: [], datasets: [] },
@@ -43,20 +42,7 @@ export class BarChart {
     });
   }
 
-  public show(content: BarContent): void {
-    this.content = content;
-    this.draw();
-  }
-
-  /** Reads the theme's colours again. */
-  public recolor(): void {
-    this.colors = readThemeColors();
-    this.draw();
-  }
-
-  private draw(): void {
-    const { content, colors } = this;
-    if (content === undefined) return;
+  protected fill(content: BarContent, colors: ThemeColors): void {
     const { bars, horizontal } = content;
     this.chart.data = {
       labels: bars.map(({ label }) => label),
@@ -69,7 +55,6 @@ export class BarChart {
       ],
     };
     this.chart.options = options(content, colors);
-    this.chart.update('none');
   }
 }
 

@@ -9,7 +9,7 @@ import {
   Tooltip,
 } from 'chart.js';
 import type { SeriesColor, ThemeColors } from './theme-colors';
-import { readThemeColors } from './theme-colors';
+import { ThemedChart } from './themed-chart';
 
 Chart.register(LinearScale, LineController, LineElement, LogarithmicScale, PointElement, Tooltip);
 
@@ -46,12 +46,11 @@ export interface ChartContent {
 }
 
 /** chart.js's line chart in the theme's colours, with the selection marked. */
-export class CurveChart {
-  private readonly chart: Chart<'line', ChartPoint[]>;
-  private content: ChartContent | undefined;
-  private colors: ThemeColors = readThemeColors();
+export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> {
+  protected readonly chart: Chart<'line', ChartPoint[]>;
 
   public constructor(canvas: HTMLCanvasElement, onPick: (rounds: number) => void) {
+    super();
     this.chart = new Chart<'line', ChartPoint[]>(canvas, {
       type: 'line',
       data: { datasets: [] },
@@ -72,23 +71,9 @@ export class CurveChart {
     });
   }
 
-  public show(content: ChartContent): void {
-    this.content = content;
-    this.draw();
-  }
-
-  /** Reads the theme's colours again. */
-  public recolor(): void {
-    this.colors = readThemeColors();
-    this.draw();
-  }
-
-  private draw(): void {
-    const { content, colors } = this;
-    if (content === undefined) return;
+  protected fill(content: ChartContent, colors: ThemeColors): void {
     this.chart.data.datasets = content.series.map((series) => dataset(series, content, colors));
     this.chart.options = options(content, colors);
-    this.chart.update('none');
   }
 
   /** A line at what is removed, and a ring around its point. */

@@ -1,7 +1,7 @@
 import type { ChartDataset, ChartOptions, PointStyle } from 'chart.js';
 import { Chart, LinearScale, PointElement, ScatterController, Tooltip } from 'chart.js';
 import type { SeriesColor, ThemeColors } from './theme-colors';
-import { readThemeColors } from './theme-colors';
+import { ThemedChart } from './themed-chart';
 
 Chart.register(LinearScale, PointElement, ScatterController, Tooltip);
 
@@ -27,12 +27,11 @@ export interface ScatterContent {
 }
 
 /** chart.js's scatter chart in the theme's colours. */
-export class ScatterChart {
-  private readonly chart: Chart<'scatter', ScatterPoint[]>;
-  private content: ScatterContent | undefined;
-  private colors: ThemeColors = readThemeColors();
+export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', ScatterPoint[]> {
+  protected readonly chart: Chart<'scatter', ScatterPoint[]>;
 
   public constructor(canvas: HTMLCanvasElement) {
+    super();
     this.chart = new Chart<'scatter', ScatterPoint[]>(canvas, {
       type: 'scatter',
       data: { datasets: [] },
@@ -40,23 +39,9 @@ export class ScatterChart {
     });
   }
 
-  public show(content: ScatterContent): void {
-    this.content = content;
-    this.draw();
-  }
-
-  /** Reads the theme's colours again. */
-  public recolor(): void {
-    this.colors = readThemeColors();
-    this.draw();
-  }
-
-  private draw(): void {
-    const { content, colors } = this;
-    if (content === undefined) return;
+  protected fill(content: ScatterContent, colors: ThemeColors): void {
     this.chart.data.datasets = content.series.map((series) => dataset(series, colors));
     this.chart.options = options(content, colors);
-    this.chart.update('none');
   }
 }
 
