@@ -6,11 +6,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
  * they have just been computed.
  */
 export type MatrixForm<T = LazyTensor> =
-  | DenseForm<T>
-  | LowRankForm<T>
-  | MpoForm<T>
-  | BlockQuantizedForm<T>
-  | Int8Form<T>;
+  DenseForm<T> | LowRankForm<T> | MpoForm<T> | BlockQuantizedForm<T> | Int8Form<T>;
 
 /** float32 or float16 [out, in]. */
 export interface DenseForm<T = LazyTensor> {
