@@ -3,7 +3,7 @@ import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { DialectName } from '../core/export/dialects';
 import type { FormName } from '../core/export/output-forms';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
-import type { PrunePlan } from '../core/prune/prune-plan';
+import type { PrunePlan } from '../core/export/prune-plan';
 import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
 import { formatPercent } from '../core/format';

@@ -1,6 +1,6 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
-import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { commandIds } from '../services/command-ids';
 import { modelPathOfPlan } from '../services/documents';
 import { formatPercent } from '../core/format';

@@ -9,7 +9,7 @@ import {
 } from 'vscode';
 import type { DiagnosticCollection, TextDocument } from 'vscode';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
-import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { UserError } from '../core/user-error';
 import { isPlan, modelPathOfPlan } from '../services/documents';
 import type { OpenModels } from '../services/open-models';

@@ -12,7 +12,7 @@ import type { StageProgress } from '../core/jobs/job';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
-import type { PrunePlan } from '../core/prune/prune-plan';
+import type { PrunePlan } from '../core/export/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
 import type { ScoreDataRequest, ScoreDataResult } from './data';
 

@@ -2,7 +2,7 @@ import type { JobContext } from '../jobs/job';
 import { openModel } from '../models/open-model';
 import { RemovableUnits } from '../models/units';
 import { resolveIds } from '../prune/candidates';
-import type { PrunePlan } from '../prune/prune-plan';
+import type { PrunePlan } from './prune-plan';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
