@@ -1,7 +1,7 @@
-import type { DType, LazyTensor } from '../checkpoints/lazy-tensor';
-import { UserError } from '../user-error';
+import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
 import type { FormSpec } from './form-spec';
-import type { MatrixForm } from './matrix-form';
+import type { MatrixForm } from '../matrix-form';
 
 const suffix = '.weight';
 
@@ -158,12 +158,7 @@ export class FormReader {
       }
     }
     const cores = sites.out.map((size, k) =>
-      this.floats(`${name}.core.${k}`, [
-        bonds[k - 1] ?? 1,
-        size,
-        sites.in[k] ?? 1,
-        bonds[k] ?? 1,
-      ]),
+      this.floats(`${name}.core.${k}`, [bonds[k - 1] ?? 1, size, sites.in[k] ?? 1, bonds[k] ?? 1]),
     );
     const scale = inputScale ? { inputScale: this.floats(`${name}.input_scale`, [input]) } : {};
     return { kind, sites, bonds, cores, run, ...scale };
@@ -176,14 +171,11 @@ export class FormReader {
   private typed(name: string, shape: readonly number[], dtypes: readonly DType[]): LazyTensor {
     const tensor = this.take(name, shape);
     if (!dtypes.includes(tensor.dtype)) {
-      throw new UserError(
-        `Its dtype is ${tensor.dtype}, where ${dtypes.join(' or ')} is needed.`,
-        {
-          file: tensor.file,
-          field: name,
-          remedy: 'Weights and config.json do not belong together: compress the model again.',
-        },
-      );
+      throw new UserError(`Its dtype is ${tensor.dtype}, where ${dtypes.join(' or ')} is needed.`, {
+        file: tensor.file,
+        field: name,
+        remedy: 'Weights and config.json do not belong together: compress the model again.',
+      });
     }
     return tensor;
   }

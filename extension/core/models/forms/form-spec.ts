@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { MatrixForm } from './matrix-form';
+import type { MatrixForm } from '../matrix-form';
 
 /** A chain of more sites than this would have sites of size 1. */
 const maxSites = 16;
