@@ -8,7 +8,7 @@ import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import type { DialectName } from './dialects';
 import type { OutputFormat, PruneResult } from './prune-result';
-import { writePrunedModel } from './write-pruned-model';
+import { writeModel } from './write-model';
 
 /** A plan to carry out, and where. */
 export interface PlanApplication {
@@ -48,7 +48,7 @@ export async function applyPlan(
   const device = await resolveDevice(application.device, (message) => {
     context.warn(message);
   });
-  return writePrunedModel(
+  return writeModel(
     {
       modelPath,
       removed,

@@ -1,14 +1,18 @@
 import { elementCount, rowsOfTensor } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
+import { formParameters } from '../models/forms/form-facts';
+import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
-import type { Removal } from './removal';
+import type { Changes } from './changes';
 
 /** A tensor of the source under its name in the result. */
 export interface PlannedTensor {
   readonly name: string;
   readonly tensor: LazyTensor;
+  /** The source's file in which what it stands for lies; the tensor's own when absent. */
+  readonly home?: string;
   /** Whether zeros are written in its place. */
   readonly zeros?: boolean;
   /** Where its bytes lie, one after the other, where some rows of the source's are left out. */
@@ -23,17 +27,17 @@ export interface Shard {
 
 /**
  * The tensors that stay, in the order of the source's files and offsets, with their blocks numbered
- * anew. Tensors that the architecture does not use stay as well, unless they belong to a removed
- * module or block.
+ * anew and other forms of matrices in their places. Tensors that the architecture does not use stay
+ * as well, unless they belong to a removed module or block.
  */
 export function planTensors(
   model: LayeredModel,
   checkpoint: Checkpoint,
-  removal: Removal,
+  changes: Changes,
 ): PlannedTensor[] {
-  const newBlocks = new Map(removal.blocks.map((source, block) => [source, block]));
-  const modules = removedModules(model, removal);
-  const mixtures = lessExperts(model, removal);
+  const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
+  const modules = removedModules(model, changes);
+  const mixtures = lessExperts(model, changes);
   return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
@@ -44,14 +48,24 @@ export function planTensors(
     if (block === undefined || modules.has(`${place.block}.${place.module}`)) {
       return [];
     }
-    const named = (rest: string): string => `${place.prefix}${block}.${rest}`;
-    return experts === undefined
-      ? [{ name: named(place.rest), tensor }]
-      : withExperts(experts, tensor, place.rest).map((planned) => ({
-          ...planned,
-          name: named(planned.name),
-        }));
+    const kept = experts === undefined ? [{ name: place.rest, tensor }] : withExperts(experts, tensor, place.rest);
+    return kept
+      .flatMap((planned) => inNewForm(planned, changes))
+      .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
   });
+}
+
+/** What is stored in the place of a matrix that takes another form. */
+function inNewForm(planned: PlannedTensor, { matrices }: Changes): PlannedTensor[] {
+  const { name, tensor } = planned;
+  const form = matrices.get(tensor.name);
+  return form === undefined
+    ? [planned]
+    : storedTensors(name, form).map(([part, stored]) => ({
+        name: part,
+        tensor: stored,
+        home: tensor.file,
+      }));
 }
 
 /** A mixture that loses experts. */
@@ -62,10 +76,10 @@ interface LessExperts {
 }
 
 /** The mixtures that lose experts, by block of the source. */
-function lessExperts(model: LayeredModel, removal: Removal): Map<number, LessExperts> {
+function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExperts> {
   const found = new Map<number, LessExperts>();
   for (const [index, { id, block }] of model.summary.sublayers.entries()) {
-    const kept = removal.keptExperts.get(id);
+    const kept = changes.keptExperts.get(id);
     const tensors = model.expertTensors?.(index);
     if (kept !== undefined && tensors !== undefined) {
       const joined = tensors.experts.flat().flatMap(({ sliceOf }) => sliceOf ?? []);
@@ -101,9 +115,9 @@ function withExperts(
 export function planZeroed(
   model: LayeredModel,
   checkpoint: Checkpoint,
-  removal: Removal,
+  changes: Changes,
 ): PlannedTensor[] {
-  const gone = new Set(removal.removed);
+  const gone = new Set(changes.removed);
   const zeroed = new Set(
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id)
@@ -140,16 +154,16 @@ function placeInBlock(
 }
 
 /** Modules such as `3.self_attn`, whose tensors all go. */
-function removedModules(model: LayeredModel, removal: Removal): Set<string> {
-  const places = removedTensors(model, removal).map(({ name }) => placeInBlock(model, name));
+function removedModules(model: LayeredModel, changes: Changes): Set<string> {
+  const places = removedTensors(model, changes).map(({ name }) => placeInBlock(model, name));
   return new Set(
     places.flatMap((place) => (place === undefined ? [] : [`${place.block}.${place.module}`])),
   );
 }
 
 /** Tensors of the removed sublayers that none of the others uses. */
-function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
-  const gone = new Set(removal.removed);
+function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
+  const gone = new Set(changes.removed);
   const tensorsOf = (goes: boolean): LazyTensor[] =>
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id) === goes ? model.sublayerTensors(index) : [],
@@ -159,16 +173,28 @@ function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
 }
 
 /** Weights left: what a removed sublayer shares with another stays. */
-export function parametersAfter(model: LayeredModel, removal: Removal): number {
+export function parametersAfter(model: LayeredModel, changes: Changes): number {
   const units = new RemovableUnits(model.summary);
-  const experts = removal.removed
+  const experts = changes.removed
     .flatMap((id) => units.numberOf(id) ?? [])
     .filter((unit) => units.isExpert(unit));
   return (
     model.summary.parameters -
-    removedTensors(model, removal).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
-    experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0)
+    removedTensors(model, changes).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
+    experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0) +
+    addedByForms(model, changes)
   );
+}
+
+/** How many weights more the new forms have than the matrices in whose places they stand. */
+function addedByForms(model: LayeredModel, { matrices }: Changes): number {
+  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+  return layers
+    .filter(({ id }) => matrices.has(id))
+    .reduce((sum, { id, out, in: input }) => {
+      const form = matrices.get(id);
+      return sum + (form === undefined ? 0 : formParameters(form) - out * input);
+    }, 0);
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */
@@ -180,10 +206,10 @@ export function planShards(
   let bytes = 0;
   let file: string | undefined;
   for (const planned of tensors) {
-    const { tensor } = planned;
+    const { tensor, home = tensor.file } = planned;
     const group = groups.at(-1);
     const starts =
-      maxShardBytes === undefined ? tensor.file !== file : bytes + tensor.length > maxShardBytes;
+      maxShardBytes === undefined ? home !== file : bytes + tensor.length > maxShardBytes;
     if (group === undefined || starts) {
       groups.push([planned]);
       bytes = tensor.length;
@@ -191,7 +217,7 @@ export function planShards(
       group.push(planned);
       bytes += tensor.length;
     }
-    file = tensor.file;
+    file = home;
   }
   const number = (value: number): string => String(value).padStart(5, '0');
   return groups.map((group, index) => ({

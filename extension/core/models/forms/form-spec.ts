@@ -30,10 +30,7 @@ const plainSpecs = [
 ] as const;
 const plainSpec = v.variant('kind', [...plainSpecs]);
 
-/**
- * What config.json says under `espalier.compressed` of the form of a matrix, by the name of its
- * weight; how its tensors are named see stored-forms.
- */
+/** What config.json says of the form of a matrix; how its tensors are named see stored-forms. */
 export const formSpec = v.variant('kind', [
   ...plainSpecs,
   v.strictObject({
@@ -53,6 +50,10 @@ export const formSpec = v.variant('kind', [
 ]);
 export type FormSpec = v.InferOutput<typeof formSpec>;
 type PlainSpec = v.InferOutput<typeof plainSpec>;
+
+/** Ids of sublayers → places of linear layers in their block, such as `mlp.up_proj` → forms. */
+export const compressedForms = v.record(v.string(), v.record(v.string(), formSpec));
+export type CompressedForms = Readonly<Record<string, Readonly<Record<string, FormSpec>>>>;
 
 /** What has to be said of a form besides its tensors. */
 export function describeForm(form: MatrixForm<unknown>): FormSpec {
@@ -74,6 +75,13 @@ export function describeForm(form: MatrixForm<unknown>): FormSpec {
     default:
       return describePlain(form);
   }
+}
+
+/** The same of several, by the names of their weights. */
+export function describeForms(
+  forms: ReadonlyMap<string, MatrixForm<unknown>>,
+): Record<string, FormSpec> {
+  return Object.fromEntries([...forms].map(([name, form]) => [name, describeForm(form)]));
 }
 
 type PlainForm = Exclude<MatrixForm<unknown>, { kind: 'low-rank' | 'mpo' }>;

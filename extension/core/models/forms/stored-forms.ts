@@ -1,6 +1,7 @@
 import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { FormSpec } from './form-spec';
+import { mapTensors } from './form-facts';
 import type { MatrixForm } from '../matrix-form';
 
 const suffix = '.weight';
@@ -11,46 +12,19 @@ export function isStorable(weight: string): boolean {
 }
 
 /**
- * The tensors of a form in the place of `NAME.weight`, by their names in a checkpoint: dense as it is
- * named; low rank NAME.left [out, rank] and NAME.right [rank, in], or what stands for those; a matrix
- * product operator NAME.core.0, NAME.core.1, … and NAME.input_scale; block-quantized NAME.quants,
- * NAME.scales and NAME.zeros; int8 NAME.quants [in, out] and NAME.scales.
+ * The tensors of a form in the place of `NAME.weight`, by their names in a checkpoint: NAME.weight of
+ * a dense matrix; of a low rank NAME.left.weight [out, rank] and NAME.right.weight [rank, in], or what
+ * stands for those; of a matrix product operator NAME.core.0, NAME.core.1, … and NAME.input_scale;
+ * NAME.quants, NAME.scales and NAME.zeros of whole numbers.
  */
 export function storedTensors<T>(weight: string, form: MatrixForm<T>): [name: string, tensor: T][] {
-  return form.kind === 'dense' ? [[weight, form.weight]] : partsOf(stem(weight), form);
+  const tensors: [string, T][] = [];
+  mapTensors(form, (tensor, part) => tensors.push([`${stem(weight)}.${part}`, tensor]));
+  return tensors;
 }
 
 function stem(weight: string): string {
   return weight.slice(0, -suffix.length);
-}
-
-function partsOf<T>(name: string, form: MatrixForm<T>): [string, T][] {
-  switch (form.kind) {
-    case 'dense':
-      return [[name, form.weight]];
-    case 'low-rank':
-      return [...partsOf(`${name}.left`, form.left), ...partsOf(`${name}.right`, form.right)];
-    case 'mpo':
-      return [
-        ...form.cores.map((core, k): [string, T] => [`${name}.core.${k}`, core]),
-        ...optional(`${name}.input_scale`, form.inputScale),
-      ];
-    case 'block-quantized':
-      return [
-        [`${name}.quants`, form.quants],
-        [`${name}.scales`, form.scales],
-        ...optional(`${name}.zeros`, form.zeros),
-      ];
-    case 'int8':
-      return [
-        [`${name}.quants`, form.quants],
-        [`${name}.scales`, form.scales],
-      ];
-  }
-}
-
-function optional<T>(name: string, tensor: T | undefined): [string, T][] {
-  return tensor === undefined ? [] : [[name, tensor]];
 }
 
 /** Gives a tensor of a checkpoint that has this shape. */
@@ -77,9 +51,6 @@ export class FormReader {
         field: `espalier.compressed.${weight}`,
         remedy: 'Weights and config.json do not belong together: compress the model again.',
       });
-    if (spec.kind === 'dense') {
-      return { kind: 'dense', weight: this.floats(weight, [out, input]) };
-    }
     if (!isStorable(weight)) {
       throw fault(`It is not the name of a weight, which would end with ${suffix}.`);
     }
@@ -95,7 +66,7 @@ export class FormReader {
   ): MatrixForm {
     switch (spec.kind) {
       case 'dense':
-        return { kind: 'dense', weight: this.floats(name, [out, input]) };
+        return { kind: 'dense', weight: this.floats(`${name}${suffix}`, [out, input]) };
       case 'low-rank': {
         const { kind, rank } = spec;
         if (rank > Math.min(out, input)) {
