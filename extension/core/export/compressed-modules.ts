@@ -1,9 +1,11 @@
+import type { Changes } from './changes';
+
 /**
  * Python classes of modeling_espalier.py that run matrices in other forms than dense. Names of their
  * parameters and buffers are those of core/models/forms/stored-forms. Whole numbers become floats as
  * they are used; inputs stay as they are.
  */
-export const compressedModules = `def linear(spec, out_features, in_features, bias=False):
+const compressedModules = `def linear(spec, out_features, in_features, bias=False):
     """y = x·Wᵀ + b with W in the form that \`spec\` describes."""
     if spec["kind"] == "dense":
         return nn.Linear(in_features, out_features, bias=bias)
@@ -142,3 +144,30 @@ def put_forms(layer, forms):
             out_features, in_features = in_features, out_features
         bias = getattr(dense, "bias", None) is not None
         setattr(parent, name, linear(spec, out_features, in_features, bias))`;
+
+/** What a modelling file has to do besides taking sublayers out. */
+export type ModuleNeeds = Pick<Changes, 'compressed'>;
+
+/** Python of what modules of compressed matrices need, as parts of a modelling file; empty where there are none. */
+export function compressedParts({ compressed }: ModuleNeeds): {
+  readonly classes: string;
+  readonly method: string;
+  /** A statement inside the loop over layers. */
+  readonly call: string;
+} {
+  return Object.keys(compressed).length === 0
+    ? { classes: '', method: '', call: '' }
+    : {
+        classes: `\n\n${compressedModules}\n`,
+        method: `
+    def forms_in(self, block):
+        """Linear layers of a block that are not dense, by their paths in it."""
+        compressed = self.espalier["compressed"]
+        kinds = ("attention", "feedforward", "expert")
+        found = [compressed.get(f"block.{block}.{kind}", {}) for kind in kinds]
+        return {path: spec for forms in found for path, spec in forms.items()}
+`,
+        call: `
+            put_forms(layer, config.forms_in(block))`,
+      };
+}

@@ -30,7 +30,9 @@ export function ggufForms(model: LayeredModel, header: GgufHeader): OutputForm[]
         if (isDeci) {
           return { problem: 'A deci model is written as one again.', remedy: 'Choose deci.' };
         }
-        return whyNoForms(changes) ?? whyTorn(summary, changes) ?? (await whyOtherTurns(header, changes));
+        return (
+          whyNoForms(changes) ?? whyTorn(summary, changes) ?? (await whyOtherTurns(header, changes))
+        );
       },
       create: async (changes, options, context) =>
         ggufWriter(model, header, { changes, isDeci: false }, options, context),
@@ -39,8 +41,7 @@ export function ggufForms(model: LayeredModel, header: GgufHeader): OutputForm[]
       format: 'gguf',
       dialect: 'deci',
       isUsual: takesDeci,
-      refuse: (changes) =>
-        Promise.resolve(whyNoForms(changes) ?? whyNotGgufDeci(summary, changes)),
+      refuse: (changes) => Promise.resolve(whyNoForms(changes) ?? whyNotGgufDeci(summary, changes)),
       create: async (changes, options, context) =>
         ggufWriter(model, header, { changes, isDeci: true }, options, context),
     },

@@ -7,6 +7,7 @@ import { removeFromGraph } from './onnx-surgery';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from './preview-file';
 import type { Changes } from './changes';
+import { describeInGraph } from './weight-writers';
 import type { WeightWriter } from './weight-writers';
 
 /** The graph of an .onnx file without some of its branches, under its own name. */

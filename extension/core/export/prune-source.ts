@@ -18,7 +18,7 @@ import { graphWriter } from './graph-writer';
 import { chooseForm, explainForms } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
-import { checkChanges, layOutChanges, needsModule } from './changes';
+import { checkChanges, layOutChanges, needsModule, withForms } from './changes';
 import type { Refusal, Changes } from './changes';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';

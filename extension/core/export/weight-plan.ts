@@ -48,7 +48,10 @@ export function planTensors(
     if (block === undefined || modules.has(`${place.block}.${place.module}`)) {
       return [];
     }
-    const kept = experts === undefined ? [{ name: place.rest, tensor }] : withExperts(experts, tensor, place.rest);
+    const kept =
+      experts === undefined
+        ? [{ name: place.rest, tensor }]
+        : withExperts(experts, tensor, place.rest);
     return kept
       .flatMap((planned) => inNewForm(planned, changes))
       .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));

@@ -55,10 +55,7 @@ const marginBytes = 1 << 16;
  * at all. Changing nothing is allowed where the result has another form than the source.
  * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
  */
-export async function writeModel(
-  request: WriteRequest,
-  context: JobContext,
-): Promise<PruneResult> {
+export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
   const changes = checkChanges(summary, request.removed, request.matrices);

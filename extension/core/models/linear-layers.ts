@@ -19,10 +19,12 @@ export function linearLayersOf(
   index: number,
   gated: boolean,
 ): LinearLayer[] {
-  return withRoles(sublayer, gated).map(([role, { weight, transposed = false }]) => {
+  return withRoles(sublayer, gated).map(([role, { weight, transposed = false, form }]) => {
     const [rows = 0, columns = 0] = weight.shape;
     const [out, input] = transposed ? [columns, rows] : [rows, columns];
-    return { id: weight.name, sublayer: index, role, out, in: input, weight, transposed };
+    const sizes = { out, in: input };
+    const stored = { weight, transposed, ...(form === undefined ? {} : { form }) };
+    return { id: weight.name, sublayer: index, role, ...sizes, ...stored };
   });
 }
 

@@ -88,4 +88,6 @@ export interface LinearLayer {
   /** As stored: [out, in], or [in, out] where `transposed`. */
   readonly weight: LazyTensor;
   readonly transposed: boolean;
+  /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
+  readonly form?: MatrixForm;
 }
