@@ -248,7 +248,9 @@ describe('the modelling file', () => {
       'self_attention',
     ],
   ])('replaces the modules of %s', (name, layers, modules, attention) => {
-    const text = modellingFile(readArchitecture(configText(name), name).architecture);
+    const text = modellingFile(readArchitecture(configText(name), name).architecture, {
+      compressed: {},
+    });
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);

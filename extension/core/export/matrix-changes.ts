@@ -1,0 +1,23 @@
+import { describeForm } from '../models/forms/form-spec';
+import type { FormSpec } from '../models/forms/form-spec';
+import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
+import type { MatrixChanges } from './changes';
+
+/** Forms of linear layers by id, and by where they stand in the model's blocks. */
+export function matrixChanges(
+  model: LayeredModel,
+  matrices: ReadonlyMap<string, MatrixForm>,
+): MatrixChanges {
+  const compressed: Record<string, Record<string, FormSpec>> = {};
+  for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
+    for (const { id, form: before } of model.linearLayers?.(index) ?? []) {
+      const form = matrices.get(id);
+      if (form !== undefined && (form.kind !== 'dense' || before !== undefined)) {
+        const place = id.slice(`${model.blocksPrefix ?? ''}${block}.`.length).replace(/\.weight$/, '');
+        compressed[sublayer] = { ...compressed[sublayer], [place]: describeForm(form) };
+      }
+    }
+  }
+  return { matrices, compressed };
+}
