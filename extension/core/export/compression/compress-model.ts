@@ -200,7 +200,7 @@ async function compressLayers(
       for (const { layer, choice } of here) {
         await checkpoint(context.cancellation);
         const stage = `Compressing ${layer.id}`;
-        context.progress({ stage, done, total: chosen.size, unit: 'layers' });
+        context.progress({ stage, done, total: chosen.size, unit: 'steps' });
         const seen = statistics?.get(layer.id);
         const compressed = await compressMatrix(
           seen === undefined ? settings : { ...settings, statistics: seen },
@@ -229,7 +229,7 @@ async function compressLayers(
         done++;
       }
     }
-    context.progress({ stage: 'Compressing layers', done, total: chosen.size, unit: 'layers' });
+    context.progress({ stage: 'Compressing layers', done, total: chosen.size, unit: 'steps' });
   } finally {
     await products.dispose();
     await pass?.dispose();

@@ -18,6 +18,7 @@ export interface LayerRecord {
   readonly method: string;
   readonly level: number;
   readonly variant: string;
+  readonly then?: string;
   readonly parameters: number;
   readonly bytes: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
@@ -36,6 +37,7 @@ const entrySchema = v.object({
   method: v.string(),
   level: v.number(),
   variant: v.string(),
+  then: v.optional(v.string()),
   parameters: v.number(),
   bytes: v.number(),
   error: v.number(),
