@@ -10,7 +10,7 @@ export const sublayerKinds = [
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
 
-/** The experts of a mixture, any of which can be removed by itself; all are of one size. */
+/** The experts of a mixture, any of which can be removed by itself; sizes are the mean where they were compressed each in its way. */
 export interface ExpertSummary {
   readonly count: number;
   /** How many of them a token is sent to. */

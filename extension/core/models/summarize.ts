@@ -2,6 +2,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import type { AttentionShape } from './attention';
+import { formFlops, formWeights } from './forms/form-facts';
 import type { Linear } from './linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
@@ -22,11 +23,15 @@ interface FoundModel {
   readonly sizes: Pick<ModelSummary, 'vocabularySize' | 'maxPositions' | 'tiedHead'>;
 }
 
-interface FoundLayout {
+/** What the sublayers of a model are summarized from. */
+export interface SummarizedLayout {
   readonly sublayers: readonly TransformerSublayer[];
   readonly attention: AttentionShape;
   /** Whether attention keeps keys and values for the tokens to come. */
   readonly keepsCache: boolean;
+}
+
+interface FoundLayout extends SummarizedLayout {
   readonly absent: readonly string[];
   readonly unused: readonly string[];
   readonly computed: readonly string[];
@@ -70,9 +75,9 @@ export function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
   return bytes;
 }
 
-function summarizeSublayers(layout: FoundLayout): SublayerSummary[] {
+export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] {
   const users = new Map<LazyTensor, number>();
-  for (const tensor of layout.sublayers.flatMap(sublayerTensors)) {
+  for (const tensor of layout.sublayers.flatMap((sublayer) => sublayerTensors(sublayer))) {
     users.set(tensor, (users.get(tensor) ?? 0) + 1);
   }
   return layout.sublayers.map((sublayer) => {
@@ -84,7 +89,7 @@ function summarizeSublayers(layout: FoundLayout): SublayerSummary[] {
 function summarizeSublayer(
   sublayer: TransformerSublayer,
   own: readonly LazyTensor[],
-  layout: FoundLayout,
+  layout: SummarizedLayout,
 ): SublayerSummary {
   const { numKeyValueHeads, headDim } = layout.attention;
   const keeps = sublayer.kind === 'attention' && layout.keepsCache;
@@ -94,7 +99,7 @@ function summarizeSublayer(
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,
     kind: sublayer.kind,
-    parameters: sum(own, (tensor) => elementCount(tensor.shape)),
+    parameters: sum(own, weightCounter(sublayer)),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
@@ -109,22 +114,31 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
   }
   const { router, experts } = tensors;
   const { count, perToken } = sublayer.shape;
-  const [first = []] = experts;
+  const all = [router, ...experts.flat()];
   return {
     experts: {
       count,
       perToken,
-      parameters:
-        sum([...first], ({ shape }) => elementCount(shape)) + elementCount(router.shape) / count,
-      bytes: sum([...first], ({ length }) => length) + router.length / count,
+      parameters: Math.round(sum(all, weightCounter(sublayer)) / count),
+      bytes: Math.round(sum(all, ({ length }) => length) / count),
     },
   };
+}
+
+/** How many weights a tensor of the sublayer stands for. */
+function weightCounter(sublayer: TransformerSublayer): (tensor: LazyTensor) => number {
+  const inForms = new Map(
+    sublayerLinears(sublayer).flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
+  );
+  return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }
 
 /** Of a mixture of experts the router and the experts that a token is sent to. */
 function flopsPerToken(sublayer: TransformerSublayer): number {
   const flops = (linears: readonly Linear[]): number =>
-    sum(linears, ({ weight }) => 2 * elementCount(weight.shape));
+    sum(linears, ({ weight, form }) =>
+      form === undefined ? 2 * elementCount(weight.shape) : formFlops(form),
+    );
   if (sublayer.kind !== 'expert') {
     return flops(sublayerLinears(sublayer));
   }
