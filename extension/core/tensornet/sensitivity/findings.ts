@@ -67,9 +67,10 @@ function nearestToHalf(
   const far = (entry: SensitivityEntry): number => Math.abs(entry.bytes / bytes - comparedShare);
   return entries
     .filter((entry) => entry.method === method)
-    .reduce<
-      SensitivityEntry | undefined
-    >((best, entry) => (best === undefined || far(entry) < far(best) ? entry : best), undefined);
+    .reduce<SensitivityEntry | undefined>(
+      (best, entry) => (best === undefined || far(entry) < far(best) ? entry : best),
+      undefined,
+    );
 }
 
 function grouped<Group extends string>(
