@@ -4,7 +4,7 @@ import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
 import type { DeviceName } from '../runtime/device';
 import { SessionPool } from '../runtime/session-pool';
-import { doublesOf, doubleTensor, floatTensor, floatsOf } from '../runtime/tensors';
+import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import type { SquareMatrix } from './small-matrix';
@@ -113,6 +113,58 @@ export class MatrixProducts {
       },
     );
     return { ...rows, numbers: floatsOf(outputs, 'weighed') };
+  }
+
+  /**
+   * Inner products of all rows of a matrix [count, size] with its first `width` rows, over the first
+   * `length` columns: [count, width].
+   */
+  public async leadingInner(
+    numbers: Float64Array,
+    size: number,
+    width: number,
+    length: number,
+  ): Promise<Float64Array> {
+    const count = numbers.length / size;
+    const outputs = await this.run(
+      this.exact,
+      'leadingInner',
+      (graph) => {
+        const matrix = graph.input('matrix', DataType.DOUBLE, ['count', 'size']);
+        const [starts, columns] = [graph.ints([0]), graph.ints([1])];
+        const inputs = ['length', 'width'].map((name) => graph.input(name, DataType.INT64, [1]));
+        const [length = '', width = ''] = inputs;
+        const known = graph.op('Slice', [matrix, starts, length, columns]);
+        const first = graph.op('Slice', [known, starts, width, starts]);
+        const product = graph.op('Gemm', [known, first], { transB: 1 });
+        graph.output('inner', product, DataType.DOUBLE, ['count', 'width']);
+      },
+      {
+        matrix: doubleTensor(numbers, [count, size]),
+        length: int64Tensor([length], [1]),
+        width: int64Tensor([width], [1]),
+      },
+    );
+    return doublesOf(outputs, 'inner');
+  }
+
+  /** A·Bᵀ with A [count, size] and B [size, size]. */
+  public async multiplyTransposed(
+    a: Float64Array,
+    { size, numbers }: SquareMatrix,
+  ): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'multiplyTransposed',
+      (graph) => {
+        const left = graph.input('a', DataType.DOUBLE, ['count', 'size']);
+        const right = graph.input('b', DataType.DOUBLE, ['size', 'size']);
+        const product = graph.op('Gemm', [left, right], { transB: 1 });
+        graph.output('product', product, DataType.DOUBLE, ['count', 'size']);
+      },
+      { a: doubleTensor(a, [a.length / size, size]), b: doubleTensor(numbers, [size, size]) },
+    );
+    return doublesOf(outputs, 'product');
   }
 
   /** Σ y·G·yᵀ over all rows y. */

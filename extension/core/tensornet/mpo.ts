@@ -152,7 +152,10 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
 }
 
 /** Contracts the cores back to the matrix [out, in]. */
-export async function contract(products: MatrixProducts, { sites, cores }: Mpo): Promise<Rows> {
+export async function contract(
+  products: MatrixProducts,
+  { sites, cores }: Pick<Mpo, 'sites' | 'cores'>,
+): Promise<Rows> {
   const [first, ...others] = cores;
   let whole = first?.numbers ?? new Float32Array();
   let bond = first?.shape[3] ?? 1;

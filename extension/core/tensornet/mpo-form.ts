@@ -1,0 +1,49 @@
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { MatrixForm } from '../models/matrix-form';
+import type { Compression } from './compression-choice';
+import type { CompressionContext } from './compression-context';
+import { inputScales } from './input-weights';
+import type { Rows } from './matrix-products';
+import { tensorize } from './mpo';
+import { sitesOf } from './mpo-sites';
+import { scaleColumns } from './reconstruct';
+import { float32Data, floatData } from './tensor-values';
+
+/** What is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
+export const mpoVariants = ['plain', 'scaled'] as const;
+
+/** An MPO whose truncations are least in the metric of its variant. */
+export async function compressMpo(
+  { products, statistics, seed = 0, dtype = 'F32', mpoRun = 'contracted' }: CompressionContext,
+  name: string,
+  matrix: Rows,
+  { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
+  variant: string,
+): Promise<MatrixForm<TensorData>> {
+  const sites = sitesOf(matrix.count, matrix.length, choice);
+  const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
+  const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
+  const { cores } = await tensorize(products, name, scaled, sites, level, seed);
+  return {
+    kind: 'mpo',
+    sites,
+    bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),
+    cores: cores.map(({ shape, numbers }) => floatData(shape, numbers, dtype)),
+    run: mpoRun,
+    ...(scales === undefined
+      ? {}
+      : {
+          inputScale: float32Data(
+            [matrix.length],
+            Float32Array.from(scales, (scale) => 1 / scale),
+          ),
+        }),
+  };
+}
+
+function scalesOf(statistics: CompressionContext['statistics']): Float64Array {
+  if (statistics === undefined) {
+    throw new Error('scaled needs statistics of the inputs');
+  }
+  return inputScales(statistics);
+}
