@@ -7,6 +7,7 @@ import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
 import { compare } from './commands/compare';
+import { compress } from './commands/compress';
 import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
 import { demo } from './commands/demo';
@@ -31,6 +32,7 @@ const commands: readonly Command[] = [
   compare,
   profile,
   prune,
+  compress,
   evaluate,
   generateCommand,
   scoreTextCommand,

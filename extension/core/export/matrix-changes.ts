@@ -14,7 +14,9 @@ export function matrixChanges(
     for (const { id, form: before } of model.linearLayers?.(index) ?? []) {
       const form = matrices.get(id);
       if (form !== undefined && (form.kind !== 'dense' || before !== undefined)) {
-        const place = id.slice(`${model.blocksPrefix ?? ''}${block}.`.length).replace(/\.weight$/, '');
+        const place = id
+          .slice(`${model.blocksPrefix ?? ''}${block}.`.length)
+          .replace(/\.weight$/, '');
         compressed[sublayer] = { ...compressed[sublayer], [place]: describeForm(form) };
       }
     }

@@ -5,6 +5,7 @@ import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
@@ -12,7 +13,8 @@ import type { DialectName } from './dialects';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { checkChanges, withForms } from './changes';
-import type { Changes, MatrixChanges } from './changes';
+import type { Changes } from './changes';
+import { matrixChanges } from './matrix-changes';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
 import { chooseForm } from './output-forms';
@@ -28,8 +30,8 @@ export interface WriteRequest {
   readonly modelPath: string;
   /** Sublayer ids of the source. */
   readonly removed: readonly string[];
-  /** Forms that linear layers of what stays take; as they are when absent. */
-  readonly matrices?: MatrixChanges;
+  /** Forms that linear layers of what stays take, by id; as they are when absent. */
+  readonly matrices?: ReadonlyMap<string, MatrixForm>;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
@@ -58,7 +60,8 @@ const marginBytes = 1 << 16;
 export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
-  const changes = checkChanges(summary, request.removed, request.matrices);
+  const { removed, matrices = new Map<string, MatrixForm>() } = request;
+  const changes = checkChanges(summary, removed, matrixChanges(source.model, matrices));
   const { format = source.forms[0]?.format, dialect } = request;
   const form = await chooseForm(source, changes, {
     ...(format === undefined ? {} : { format }),

@@ -5,14 +5,13 @@ import type { CalibrationRequest } from '../../data/calibration';
 import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { formParameters } from '../../models/forms/form-facts';
+import { formParameters, formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { compressMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
-import type { CompressionContext } from '../../tensornet/compression-context';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
 import { MatrixProducts } from '../../tensornet/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
@@ -29,23 +28,32 @@ import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
 import { layersOfChoices } from './layer-choices';
 
+/** A text or examples, and the text that comes with Espalier for where no file is named. */
+export interface CompressCalibration {
+  readonly request: CalibrationRequest;
+  /** Path of that text. */
+  readonly bundledText: string;
+}
+
+/** What choices of methods and levels leave open. */
+export interface CompressionSettings {
+  /** What variants that look at inputs are calibrated with; they are the usual ones where it is given. */
+  readonly calibration?: CompressCalibration;
+  /** How whole numbers in blocks are run; MatMulNBits when absent. */
+  readonly run?: 'matmul-nbits' | 'qdq';
+  /** How matrix product operators are run; contracted when absent. */
+  readonly mpoRun?: 'contracted' | 'chained';
+  /** How factors and cores are stored; in 16 bits where the source's weights are when absent. */
+  readonly dtype?: 'F32' | 'F16';
+  readonly seed?: number;
+}
+
 /** What is to be compressed how, and where the result goes. */
-export interface CompressRequest {
+export interface CompressRequest extends CompressionSettings {
   readonly modelPath: string;
   readonly choices: readonly CompressionChoice[];
   /** Ids of sublayers and experts that are removed as well. */
   readonly removed?: readonly string[];
-  /** What variants that look at inputs are calibrated with; they are then the usual ones. */
-  readonly calibration?: CalibrationRequest;
-  /** Path of the calibration text that comes with Espalier. */
-  readonly bundledText: string;
-  /** How whole numbers in blocks are run; MatMulNBits when absent. */
-  readonly run?: CompressionContext['run'];
-  /** How matrix product operators are run; contracted when absent. */
-  readonly mpoRun?: CompressionContext['mpoRun'];
-  /** How factors and cores are stored; in 16 bits where the source's weights are when absent. */
-  readonly dtype?: 'F32' | 'F16';
-  readonly seed?: number;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
@@ -79,7 +87,9 @@ export async function compressModel(
     requireFit(layer, choice, isCalibrated);
   }
   // Asked before any work; how a matrix is compressed makes no difference here.
-  const stands = [...chosen.values()].map(({ layer }) => [layer.id, standIn(layer, request)] as const);
+  const stands = [...chosen.values()].map(
+    ({ layer }) => [layer.id, standIn(layer, request)] as const,
+  );
   const changes = checkChanges(model.summary, removed, matrixChanges(model, new Map(stands)));
   const { format = source.forms[0]?.format, dialect } = request;
   await chooseForm(source, changes, {
@@ -92,6 +102,7 @@ export async function compressModel(
   const store = await FormStore.open(scratchFolder(out), identify(request, model));
   try {
     await compressLayers(request, model, chosen, store, device, context);
+    const examples = request.calibration?.request.file;
     const layers: CompressedLayer[] = [];
     for (const { layer } of chosen.values()) {
       layers.push(await store.read(layer));
@@ -107,7 +118,7 @@ export async function compressModel(
         overwrite: request.overwrite,
         device,
         memoryBytes: request.memoryBytes,
-        ...(request.calibration?.file === undefined ? {} : { examples: request.calibration.file }),
+        ...(examples === undefined ? {} : { examples }),
       },
       context,
     );
@@ -138,7 +149,7 @@ function identify(request: CompressRequest, model: LayeredModel): string {
   return JSON.stringify({
     compress: choices,
     model: model.summary.fingerprint,
-    calibration,
+    calibration: calibration?.request,
     run,
     mpoRun,
     dtype: dtypeOf(request, model),
@@ -185,18 +196,13 @@ async function compressLayers(
     ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
   };
+  const ids = new Set(needy.map(({ layer }) => layer.id));
+  const last = Math.max(-1, ...needy.map(({ layer }) => layer.sublayer));
   let done = chosen.size - todo.length;
   try {
     for (const index of model.summary.sublayers.keys()) {
       const here = todo.filter(({ layer }) => layer.sublayer === index);
-      const last = needy.at(-1)?.layer.sublayer ?? -1;
-      const statistics =
-        index <= last
-          ? await pass?.through(
-              index,
-              needy.map(({ layer }) => layer.id),
-            )
-          : undefined;
+      const statistics = index <= last ? await pass?.through(index, ids) : undefined;
       for (const { layer, choice } of here) {
         await checkpoint(context.cancellation);
         const stage = `Compressing ${layer.id}`;
@@ -220,7 +226,7 @@ async function compressLayers(
             variant: variantOf(choice, isCalibrated),
             ...(choice.then === undefined ? {} : { then: choice.then }),
             parameters: formParameters(form),
-            bytes: bytesOf(form),
+            bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
             error,
             ...(outputError === undefined ? {} : { outputError }),
           },
@@ -237,17 +243,17 @@ async function compressLayers(
 }
 
 async function startPass(
-  { bundledText, seed = 0, memoryBytes }: CompressRequest,
-  calibration: CalibrationRequest,
+  { seed = 0, memoryBytes, removed = [] }: CompressRequest,
+  { request, bundledText }: CompressCalibration,
   model: LayeredModel,
   device: DeviceName,
   context: JobContext,
 ): Promise<CalibrationPass> {
-  const { inputs, warnings } = await loadModelInputs(calibration, model, bundledText, seed);
+  const { inputs, warnings } = await loadModelInputs(request, model, bundledText, seed);
   for (const warning of warnings) {
     context.warn(warning);
   }
-  return CalibrationPass.start(model, inputs, { device, memoryBytes }, context);
+  return CalibrationPass.start(model, removed, inputs, { device, memoryBytes }, context);
 }
 
 /** The values of a form as a dense matrix. */

@@ -18,13 +18,13 @@ export interface LayerRecord {
   readonly method: string;
   readonly level: number;
   readonly variant: string;
-  readonly then?: string;
+  readonly then?: string | undefined;
   readonly parameters: number;
   readonly bytes: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
   /** The same of the outputs on calibration, where there is some. */
-  readonly outputError?: number;
+  readonly outputError?: number | undefined;
 }
 
 /** A layer in its new form. */
