@@ -50,7 +50,10 @@ async function applied(
   rows: Float32Array,
   withBias = false,
 ): Promise<Float32Array> {
-  const session = await createSession(await graphOf(form, withBias), { device: 'cpu', prepack: true });
+  const session = await createSession(await graphOf(form, withBias), {
+    device: 'cpu',
+    prepack: true,
+  });
   try {
     const { in: input } = formSizes(form);
     const outputs = await session.run({ rows: floatTensor(rows, [rows.length / input, input]) });
@@ -95,8 +98,8 @@ const qdq = { blockSize: 16, run: 'qdq' } as const;
 
 /** Forms whose products are of floats. */
 const exact: Readonly<Record<string, MatrixForm<TensorData>>> = {
-  'float32': make.dense(24, 48),
-  'float16': make.half(24, 48),
+  float32: make.dense(24, 48),
+  float16: make.half(24, 48),
   'low rank': make.lowRank(24, 48, 6),
   'low rank of a low rank and cores': {
     kind: 'low-rank',
@@ -118,14 +121,22 @@ const exact: Readonly<Record<string, MatrixForm<TensorData>>> = {
 /** Forms whose inputs are quantized where the runtime finds it faster. */
 const blocks: Readonly<Record<string, MatrixForm<TensorData>>> = {
   'int4, symmetric, as standard operators': make.blocks(24, 64, { bits: 4, ...qdq }),
-  'int4, asymmetric, as standard operators': make.blocks(24, 64, { bits: 4, ...qdq, asymmetric: true }),
+  'int4, asymmetric, as standard operators': make.blocks(24, 64, {
+    bits: 4,
+    ...qdq,
+    asymmetric: true,
+  }),
   'int4, an odd number of blocks, as standard operators': make.blocks(24, 48, {
     bits: 4,
     ...qdq,
     asymmetric: true,
   }),
   'int4, the last block not full, as standard operators': make.blocks(24, 40, { bits: 4, ...qdq }),
-  'int8, asymmetric, as standard operators': make.blocks(24, 48, { bits: 8, ...qdq, asymmetric: true }),
+  'int8, asymmetric, as standard operators': make.blocks(24, 48, {
+    bits: 8,
+    ...qdq,
+    asymmetric: true,
+  }),
   'int4, symmetric': make.blocks(24, 64, { bits: 4, blockSize: 32, run: 'matmul-nbits' }),
   'int4, asymmetric': make.blocks(24, 96, {
     bits: 4,
@@ -133,7 +144,11 @@ const blocks: Readonly<Record<string, MatrixForm<TensorData>>> = {
     run: 'matmul-nbits',
     asymmetric: true,
   }),
-  'int4, the last block not full': make.blocks(24, 40, { bits: 4, blockSize: 16, run: 'matmul-nbits' }),
+  'int4, the last block not full': make.blocks(24, 40, {
+    bits: 4,
+    blockSize: 16,
+    run: 'matmul-nbits',
+  }),
   'int8 by blocks, symmetric': make.blocks(24, 64, { bits: 8, blockSize: 32, run: 'matmul-nbits' }),
   'int8 by blocks, asymmetric': make.blocks(24, 64, {
     bits: 8,
@@ -204,12 +219,12 @@ describe('a session', () => {
     expect(await operatorsLeft(make.mpo(threeSites, 3, 'contracted', true))).toEqual(['Gemm']);
   });
 
-  it.each(['int4, symmetric, as standard operators', 'int4, an odd number of blocks, as standard operators'])(
-    'joins %s into one operator',
-    async (name) => {
-      expect(await operatorsLeft(blocks[name] ?? make.dense(1, 1))).toEqual(['MatMulNBits']);
-    },
-  );
+  it.each([
+    'int4, symmetric, as standard operators',
+    'int4, an odd number of blocks, as standard operators',
+  ])('joins %s into one operator', async (name) => {
+    expect(await operatorsLeft(blocks[name] ?? make.dense(1, 1))).toEqual(['MatMulNBits']);
+  });
 
   it('joins the quantization of inputs with the product in int8', async () => {
     expect(await operatorsLeft(make.int8(24, 48))).toEqual(['DynamicQuantizeMatMul']);

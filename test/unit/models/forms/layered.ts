@@ -7,8 +7,15 @@ import { emitWeight } from '../../../../extension/core/models/weight';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { createSession } from '../../../../extension/core/runtime/session';
-import { floatsIn, floatsOf, floatTensor, tensorOf } from '../../../../extension/core/runtime/tensors';
+import {
+  floatsIn,
+  floatsOf,
+  floatTensor,
+  tensorOf,
+} from '../../../../extension/core/runtime/tensors';
 import type { HiddenState, Tensors } from '../../../../extension/core/runtime/tensors';
+import { factorize } from '../../../../extension/core/tensornet/mpo';
+import { FormMaker } from './made-forms';
 
 const memoryBytes = 1 << 30;
 
@@ -85,7 +92,12 @@ export function layersOf(model: LayeredModel): LinearLayer[] {
 }
 
 /** The weight of a layer as it is used, float32 [out, in]. */
-export async function weightOf({ weight, transposed, out, in: input }: LinearLayer): Promise<Float32Array> {
+export async function weightOf({
+  weight,
+  transposed,
+  out,
+  in: input,
+}: LinearLayer): Promise<Float32Array> {
   const graph = new GraphBuilder('weight');
   const stored = emitWeight(graph, weight);
   const used = transposed ? graph.op('Transpose', [stored], { perm: [1, 0] }) : stored;
@@ -126,4 +138,24 @@ export async function withForms(
     throw new Error(`${model.summary.name} takes no forms`);
   }
   return changed;
+}
+
+const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({
+  out: factorize(out, number),
+  in: factorize(input, number),
+});
+
+/** A form of floats for each layer, all kinds in turn. */
+export function floatForms(layers: readonly LinearLayer[]): Map<string, MatrixForm<TensorData>> {
+  const make = new FormMaker(7, 0.05);
+  const kinds: readonly ((layer: LinearLayer) => MatrixForm<TensorData>)[] = [
+    ({ out, in: input }) => make.lowRank(out, input, 3),
+    (layer) => make.mpo(sitesOf(layer, 2), 3, 'contracted', true),
+    (layer) => make.mpo(sitesOf(layer, 3), 2, 'chained', true),
+    ({ out, in: input }) => make.dense(out, input),
+    (layer) => make.mpo(sitesOf(layer, 2), 2, 'chained'),
+  ];
+  return new Map(
+    layers.map((layer, i) => [layer.id, (kinds[i % kinds.length] ?? kinds[0])!(layer)]),
+  );
 }

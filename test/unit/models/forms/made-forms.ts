@@ -46,7 +46,12 @@ export class FormMaker {
 
   public lowRank(out: number, input: number, rank: number): LowRankForm<TensorData> {
     const right = this.floats([rank, input], rank ** -0.5);
-    return { kind: 'low-rank', rank, left: this.dense(out, rank), right: { kind: 'dense', weight: right } };
+    return {
+      kind: 'low-rank',
+      rank,
+      left: this.dense(out, rank),
+      right: { kind: 'dense', weight: right },
+    };
   }
 
   public mpo(
@@ -74,7 +79,9 @@ export class FormMaker {
   public blocks(
     out: number,
     input: number,
-    more: Pick<BlockQuantizedForm, 'bits' | 'blockSize' | 'run'> & { readonly asymmetric?: boolean },
+    more: Pick<BlockQuantizedForm, 'bits' | 'blockSize' | 'run'> & {
+      readonly asymmetric?: boolean;
+    },
   ): BlockQuantizedForm<TensorData> {
     const { asymmetric = false, ...settings } = more;
     const count = Math.ceil(input / settings.blockSize);
@@ -92,7 +99,10 @@ export class FormMaker {
 
   /** Numbers from −63 to 63, whose sums of two products no processor cuts off. */
   public int8(out: number, input: number): Int8Form<TensorData> {
-    const numbers = Int8Array.from({ length: out * input }, () => Math.floor(this.random() * 127) - 63);
+    const numbers = Int8Array.from(
+      { length: out * input },
+      () => Math.floor(this.random() * 127) - 63,
+    );
     return {
       kind: 'int8',
       quants: { dtype: 'I8', shape: [input, out], bytes: new Uint8Array(numbers.buffer) },
@@ -174,7 +184,8 @@ function contractCores(
         const next = bonds[k] ?? 1;
         return Array.from({ length: next }, (_, b) =>
           sum(carried.length, (a) => {
-            const place = (a * (sites.out[k] ?? 1) + (os[k] ?? 0)) * (sites.in[k] ?? 1) + (is[k] ?? 0);
+            const place =
+              (a * (sites.out[k] ?? 1) + (os[k] ?? 0)) * (sites.in[k] ?? 1) + (is[k] ?? 0);
             return (carried[a] ?? 0) * (core[place * next + b] ?? 0);
           }),
         );
@@ -188,11 +199,14 @@ function contractCores(
 /** The digits of a number where each place has a size of its own, the last place the lowest. */
 function digits(number: number, sizes: readonly number[]): number[] {
   let rest = number;
-  return sizes.toReversed().map((size) => {
-    const digit = rest % size;
-    rest = Math.floor(rest / size);
-    return digit;
-  }).toReversed();
+  return sizes
+    .toReversed()
+    .map((size) => {
+      const digit = rest % size;
+      rest = Math.floor(rest / size);
+      return digit;
+    })
+    .toReversed();
 }
 
 function matrix(out: number, input: number, at: (o: number, i: number) => number): Float32Array {

@@ -1,10 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ModelInput } from '../../../../extension/core/models/example';
-import type { LinearLayer, MatrixForm } from '../../../../extension/core/models/matrix-form';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { openModel } from '../../../../extension/core/models/open-model';
-import { factorize } from '../../../../extension/core/tensornet/mpo';
 import { floatsIn } from '../../../../extension/core/runtime/tensors';
 
 import { encoderFixture, encoderGolden, encoderNames } from '../../encoder-fixtures';
@@ -12,8 +9,17 @@ import { caseNames, fixture, readJson, relativeError } from '../../fixtures';
 import { ggufFixture, ggufGolden, ggufNames } from '../../gguf-fixtures';
 import { quantizedFixture, quantizedGolden, runnableCases } from '../../quantized-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
-import { denseForm, denseForms, layersOf, outputsOf, runTapped, statesOf, withForms } from './layered';
-import { contracted, FormMaker } from './made-forms';
+import {
+  denseForm,
+  denseForms,
+  floatForms,
+  layersOf,
+  outputsOf,
+  runTapped,
+  statesOf,
+  withForms,
+} from './layered';
+import { contracted } from './made-forms';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -52,24 +58,6 @@ const sources: readonly Source[] = [
   ]),
 ];
 
-const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({
-  out: factorize(out, number),
-  in: factorize(input, number),
-});
-
-/** A form of floats for each layer, all kinds in turn. */
-function floatForms(layers: readonly LinearLayer[]): Map<string, MatrixForm<TensorData>> {
-  const make = new FormMaker(7, 0.05);
-  const kinds: readonly ((layer: LinearLayer) => MatrixForm<TensorData>)[] = [
-    ({ out, in: input }) => make.lowRank(out, input, 3),
-    (layer) => make.mpo(sitesOf(layer, 2), 3, 'contracted', true),
-    (layer) => make.mpo(sitesOf(layer, 3), 2, 'chained', true),
-    ({ out, in: input }) => make.dense(out, input),
-    (layer) => make.mpo(sitesOf(layer, 2), 2, 'chained'),
-  ];
-  return new Map(layers.map((layer, i) => [layer.id, (kinds[i % kinds.length] ?? kinds[0])!(layer)]));
-}
-
 describe('a model with other forms of its matrices', () => {
   it.each(sources)('%s gives the same with each matrix copied', async (_, path, inputs) => {
     const model = await openModel(path);
@@ -82,20 +70,26 @@ describe('a model with other forms of its matrices', () => {
     ).toBeLessThan(1e-6);
   });
 
-  it.each(sources)('%s equals the one with the products multiplied out', async (_, path, inputs) => {
-    const model = await openModel(path);
-    const layers = layersOf(model);
-    const forms = floatForms(layers);
-    const formed = await withForms(model, scratch(), forms);
-    const plain = new Map(
-      layers.map((layer) => [layer.id, denseForm(contracted(forms.get(layer.id) ?? lost()), layer)]),
-    );
-    const expected = await withForms(model, scratch(), plain);
-    const examples = inputs().slice(0, 1);
-    const before = await outputsOf(expected, examples);
-    expect(relativeError(await outputsOf(formed, examples), before)).toBeLessThan(1e-5);
-    expect(relativeError(await outputsOf(model, examples), before)).toBeGreaterThan(1e-3);
-  });
+  it.each(sources)(
+    '%s equals the one with the products multiplied out',
+    async (_, path, inputs) => {
+      const model = await openModel(path);
+      const layers = layersOf(model);
+      const forms = floatForms(layers);
+      const formed = await withForms(model, scratch(), forms);
+      const plain = new Map(
+        layers.map((layer) => [
+          layer.id,
+          denseForm(contracted(forms.get(layer.id) ?? lost()), layer),
+        ]),
+      );
+      const expected = await withForms(model, scratch(), plain);
+      const examples = inputs().slice(0, 1);
+      const before = await outputsOf(expected, examples);
+      expect(relativeError(await outputsOf(formed, examples), before)).toBeLessThan(1e-5);
+      expect(relativeError(await outputsOf(model, examples), before)).toBeGreaterThan(1e-3);
+    },
+  );
 
   it.each(sources)('%s tells what goes into its linear layers', async (_, path, inputs) => {
     const model = await openModel(path);
