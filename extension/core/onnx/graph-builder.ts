@@ -50,6 +50,8 @@ export interface GraphBase {
   readonly constants: readonly TensorProto[];
   readonly weights: readonly ExternalData[];
   readonly opsets: readonly OperatorSetIdProto[];
+  /** Further names that nothing may be given. */
+  readonly reserved?: Iterable<string>;
 }
 
 /** How numbers are stored, by the element types that {@link GraphBuilder.numbers} makes constants of. */
@@ -92,7 +94,9 @@ export class GraphBuilder {
       ...builder.nodes.flatMap((node) => [node.name, ...node.output]),
       ...[...base.inputs, ...base.constants, ...base.weights].map((value) => value.name),
     ];
-    names.forEach((value) => builder.taken.add(value));
+    for (const value of [...names, ...(base.reserved ?? [])]) {
+      builder.taken.add(value);
+    }
     return builder;
   }
 
@@ -140,6 +144,13 @@ export class GraphBuilder {
     } finally {
       this.scope = outer;
     }
+  }
+
+  /** What `emit` gives, and the nodes that it adds, which are not copied. */
+  public recorded<T>(emit: () => T): { readonly result: T; readonly nodes: readonly NodeProto[] } {
+    const before = this.nodes.length;
+    const result = emit();
+    return { result, nodes: this.nodes.slice(before) };
   }
 
   public input(name: string, type: DataType, shape: readonly Dimension[]): Value {
