@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { cpus } from 'node:os';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../data/calibration';
 import type { JobContext } from '../jobs/job';
@@ -9,7 +8,7 @@ import { openModel } from '../models/open-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
-import { onnxRuntimeVersion } from '../runtime/version';
+import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
 import { fittingMetric, metrics } from '../metrics/metrics';
@@ -156,17 +155,7 @@ export async function profileModel(
       baselines: found.baselines,
       cosineLocal: found.cosineLocal,
       evaluations: [],
-      created: new Date().toISOString(),
-      versions: {
-        espalier: environment.version,
-        onnxruntime: onnxRuntimeVersion(),
-        node: process.versions.node,
-      },
-      machine: {
-        platform: `${process.platform} ${process.arch}`,
-        processor: cpus()[0]?.model ?? 'unknown',
-        cores: cpus().length,
-      },
+      ...describeOrigin(environment.version),
     };
     if (job.out !== undefined) {
       await writeDocument(job.out, profile);
