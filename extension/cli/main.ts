@@ -20,6 +20,7 @@ import { prune } from './commands/prune';
 import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
+import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
@@ -31,6 +32,7 @@ const commands: readonly Command[] = [
   compare,
   profile,
   prune,
+  sensitivity,
   evaluate,
   generateCommand,
   scoreTextCommand,
