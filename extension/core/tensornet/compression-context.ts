@@ -1,4 +1,4 @@
-import type { InputStatistics } from './input-statistics';
+import type { InputStatistics } from './statistics/input-statistics';
 import type { MatrixProducts } from './matrix-products';
 
 /** What compression runs with, the same for all matrices of a model but for the statistics. */

@@ -2,7 +2,7 @@ import type { TensorData } from '../checkpoints/tensor-data';
 import type { LinearLayer, LowRankForm, MatrixForm } from '../models/matrix-form';
 import type { Compression, QuantizerName } from './compression-choice';
 import type { CompressionContext } from './compression-context';
-import { covarianceWeights, scaledWeights } from './input-weights';
+import { covarianceWeights, scaledWeights } from './statistics/input-weights';
 import type { Rows } from './matrix-products';
 import { quantizeFactor } from './quantize/quantizers';
 import { randomizedSvd } from './randomized-svd';

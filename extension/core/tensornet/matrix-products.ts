@@ -71,6 +71,22 @@ export class MatrixProducts {
     return { size: count, numbers: doublesOf(outputs, 'gram') };
   }
 
+  /** Σ xᵀ·x over all rows x, [length, length] in float64. */
+  public async crossProducts({ count, length, numbers }: Rows): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'crossProducts',
+      (graph) => {
+        const rows = graph.input('rows', DataType.FLOAT, ['count', 'length']);
+        const exact = graph.op('Cast', [rows], { to: DataType.DOUBLE });
+        const sum = graph.op('Gemm', [exact, exact], { transA: 1 });
+        graph.output('sum', sum, DataType.DOUBLE, ['length', 'length']);
+      },
+      { rows: floatTensor(numbers, [count, length]) },
+    );
+    return doublesOf(outputs, 'sum');
+  }
+
   /** Inner products of the rows of `a` with those of `b`, [a.count, b.count] in float64. */
   public async inner(a: Rows, b: Rows): Promise<Float64Array> {
     const outputs = await this.run(

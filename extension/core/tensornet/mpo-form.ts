@@ -2,7 +2,7 @@ import type { TensorData } from '../checkpoints/tensor-data';
 import type { MatrixForm } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
-import { inputScales } from './input-weights';
+import { inputScales } from './statistics/input-weights';
 import type { Rows } from './matrix-products';
 import { tensorize } from './mpo';
 import { sitesOf } from './mpo-sites';

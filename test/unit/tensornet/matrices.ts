@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
 import type { LinearLayer } from '../../../extension/core/models/matrix-form';
-import type { InputStatistics } from '../../../extension/core/tensornet/input-statistics';
+import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import type { Rows } from '../../../extension/core/tensornet/matrix-products';
 import { float32Data, transpose } from '../../../extension/core/tensornet/tensor-values';
 

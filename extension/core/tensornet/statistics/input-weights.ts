@@ -1,5 +1,5 @@
 import type { InputStatistics } from './input-statistics';
-import type { InputWeights } from './randomized-svd';
+import type { InputWeights } from '../randomized-svd';
 
 /** Exponent of mean |x| by which inputs are scaled (ASVD, arXiv 2312.05821, § 3.2). */
 const scaleExponent = 0.5;
