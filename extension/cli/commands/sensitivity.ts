@@ -164,12 +164,12 @@ function printGroups(
   groups: readonly GroupSensitivity<string>[],
   what: string,
   paper: string,
-  { print }: Pick<CommandContext['terminal'], 'print'>,
+  terminal: CommandContext['terminal'],
 ): void {
   const most = Math.max(...groups.map(({ distance }) => distance));
   const parts = groups.map(
     ({ group, distance }) =>
       `${group} ${distance.toPrecision(2)} (${formatPercent(most > 0 ? distance / most : 0)})`,
   );
-  print(`  ${what}: ${parts.join(', ')}; ${paper}`);
+  terminal.print(`  ${what}: ${parts.join(', ')}; ${paper}`);
 }

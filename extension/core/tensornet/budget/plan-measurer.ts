@@ -14,7 +14,8 @@ import type { CompressionChoice } from '../compression-choice';
 import { MatrixProducts } from '../matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import { compressionKey } from '../sensitivity/compressions-of';
-import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
+import { storageDtype } from '../storage-dtype';
+import { CalibrationPass } from '../statistics/calibration-pass';
 
 /** What plans are measured on, and where their forms lie meanwhile. */
 export interface MeasurerSetup {
@@ -126,27 +127,33 @@ export class PlanMeasurer {
     if (open.length === 0) {
       return;
     }
-    await scorer.start(this.reference);
-    const { model, seed, folder } = this.setup;
+    const { model, inputs, seed, folder } = this.setup;
+    const dtype = storageDtype(model.summary);
+    const pass = new CalibrationPass({
+      executor: this.dense,
+      products: this.products,
+      inputs,
+      afterRun: async () => checkpoint(this.context.cancellation),
+    });
     for (const index of model.summary.sublayers.keys()) {
       const here = open.flatMap((choice) => {
         const layer = this.layers.get(choice.tensor);
         return layer?.sublayer === index ? [{ choice, layer }] : [];
       });
-      const step = here.length === 0 ? undefined : model.tapped?.(index);
-      if (step === undefined) {
+      if (here.length === 0) {
         continue;
       }
-      const accumulator = new StatisticsAccumulator(this.products);
-      await this.dense.tap(step, await scorer.advance(index), async (taps) =>
-        accumulator.add(taps),
-      );
-      const statistics = await accumulator.finish();
+      const statistics = await pass.statistics(index);
       for (const { choice, layer } of here) {
         await checkpoint(this.context.cancellation);
         const own = statistics.get(layer.id);
         const { form } = await compressMatrix(
-          { products: this.products, seed, ...(own === undefined ? {} : { statistics: own }) },
+          {
+            products: this.products,
+            seed,
+            dtype,
+            ...(own === undefined ? {} : { statistics: own }),
+          },
           layer,
           choice,
         );

@@ -76,16 +76,15 @@ function reweighed(
     factorOf(problem.table.layers[i]?.tensor ?? '', options[solution.options[i] ?? 0]?.loss ?? 0),
   );
   const ofSublayers = problem.sublayers.map(({ loss }, i) =>
-    solution.removed.includes(i)
-      ? factorOf(problem.removable[i]?.sublayer ?? '', loss)
-      : undefined,
+    solution.removed.includes(i) ? factorOf(problem.removable[i]?.sublayer ?? '', loss) : undefined,
   );
   const usual = median([...ofLayers, ...ofSublayers].flatMap((factor) => factor ?? []));
   const layers = problem.layers.map((layer, i) => ({
     ...layer,
-    options: layer.options.map(
-      ({ cost, loss }): LayerOption => ({ cost, loss: loss * (ofLayers[i] ?? usual) }),
-    ),
+    options: layer.options.map(({ cost, loss }): LayerOption => ({
+      cost,
+      loss: loss * (ofLayers[i] ?? usual),
+    })),
   }));
   const sublayers = problem.sublayers.map(({ cost, loss }, i) => ({
     cost,

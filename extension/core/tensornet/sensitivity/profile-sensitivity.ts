@@ -26,6 +26,7 @@ import { compressMatrix } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import { MatrixProducts } from '../matrix-products';
+import { storageDtype } from '../storage-dtype';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
 import { ChangeScorer } from './change-scorer';
@@ -114,6 +115,7 @@ export async function profileSensitivity(
   }
   const spentBefore = spentOf(journal.replayed);
   const forms = `${job.journal}.forms`;
+  const dtype = storageDtype(model.summary);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const products = new MatrixProducts(device, job.memoryBytes);
   const started = performance.now();
@@ -175,7 +177,12 @@ export async function profileSensitivity(
             await checkpoint(context.cancellation);
             const own = statistics.get(layer.id);
             const compressed = await compressMatrix(
-              { products, seed: settings.seed, ...(own === undefined ? {} : { statistics: own }) },
+              {
+                products,
+                dtype,
+                seed: settings.seed,
+                ...(own === undefined ? {} : { statistics: own }),
+              },
               layer,
               compression,
             );
