@@ -21,6 +21,7 @@ import { prune } from './commands/prune';
 import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
+import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
@@ -33,6 +34,7 @@ const commands: readonly Command[] = [
   profile,
   prune,
   compress,
+  sensitivity,
   evaluate,
   generateCommand,
   scoreTextCommand,

@@ -21,7 +21,6 @@ import { printGrid } from '../heatmap';
 import type { HeatmapCell } from '../heatmap';
 import { defaultSensitivityPath, journalPath } from '../paths';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
-import { printTable } from '../table';
 
 /** Each layer is measured many times, so less text than a search takes. */
 const usualCalibration = { sequences: 4, length: 128 };
@@ -135,19 +134,13 @@ function printTableOf(table: SensitivityTable, { terminal }: CommandContext): vo
     terminal.print();
     terminal.print(`${finding.method}, at the level nearest to half of a layer's bytes`);
     printGrid(terminal, blocks, cellsOf(table, finding.method), 'distance if compressed alone');
-    printGroups(finding.byDepth, 'blocks', context('early'), terminal);
-    printGroups(finding.byRole, 'layers', context('down'), terminal);
+    printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
+    printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }
   terminal.print();
   terminal.print(
     `${seconds.toFixed(1)} s on ${device}, ${table.sublayerEvaluations} sublayer evaluations`,
   );
-
-  function context(group: string): string {
-    return group === 'early'
-      ? 'the paper: early blocks are the sensitive ones'
-      : 'the paper: the down projections are best left alone';
-  }
 }
 
 function cellsOf(
@@ -171,12 +164,12 @@ function printGroups(
   groups: readonly GroupSensitivity<string>[],
   what: string,
   paper: string,
-  { print }: Pick<CommandContext['terminal'], 'print'>,
+  terminal: CommandContext['terminal'],
 ): void {
   const most = Math.max(...groups.map(({ distance }) => distance));
   const parts = groups.map(
     ({ group, distance }) =>
       `${group} ${distance.toPrecision(2)} (${formatPercent(most > 0 ? distance / most : 0)})`,
   );
-  print(`  ${what}: ${parts.join(', ')}; ${paper}`);
+  terminal.print(`  ${what}: ${parts.join(', ')}; ${paper}`);
 }

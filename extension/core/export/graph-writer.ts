@@ -10,13 +10,14 @@ import type { Changes } from './changes';
 import { describeInGraph } from './weight-writers';
 import type { WeightWriter } from './weight-writers';
 
-/** The graph of an .onnx file without some of its branches, under its own name. */
+/** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
 export async function graphWriter(
   model: OnnxLayeredModel,
   changes: Changes,
   context: JobContext,
 ): Promise<WeightWriter> {
-  const { summary, source } = model;
+  const { summary } = model;
+  const { source } = withGraphForms(model, changes);
   const gone = new Set(changes.removed);
   const removed = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
   const graph = await removeFromGraph(source, new Set(removed));
@@ -34,4 +35,8 @@ export async function graphWriter(
       return runWholeGraph(join(folder, names.graph), mode, input);
     },
   };
+}
+
+function withGraphForms(model: OnnxLayeredModel, { matrices }: Changes): OnnxLayeredModel {
+  return matrices.size === 0 ? model : model.withMatrices(matrices);
 }

@@ -4,10 +4,14 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
 import { loadModelInputs } from '../../data/model-inputs';
+import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
+import { spentOf, spentSchema } from '../../jobs/spent';
+import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { fittingMetric, metrics } from '../../metrics/metrics';
+import { formFlops } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer } from '../../models/matrix-form';
@@ -16,11 +20,15 @@ import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { describeOrigin } from '../../runtime/origin';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import { compressMatrix } from '../compress-matrix';
+import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
-import type { CompressionContext } from '../compression-context';
 import { MatrixProducts } from '../matrix-products';
+import { storageDtype } from '../storage-dtype';
+import type { InputStatistics } from '../statistics/input-statistics';
+import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionKey, compressionsOf } from './compressions-of';
@@ -54,10 +62,11 @@ export interface SensitivityEnvironment {
 
 const entrySchema = v.variant('kind', [
   v.object({ kind: v.literal('layer'), tensor: v.string(), entry: sensitivityEntrySchema }),
-  /** What a run had spent when it last wrote; runs add up. */
-  v.object({ kind: v.literal('spent'), run: v.number(), seconds: v.number(), evaluations: v.number() }),
+  spentSchema,
 ]);
-type Entry = v.InferOutput<typeof entrySchema>;
+/** What the journal holds. */
+type Entry =
+  { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry } | Spent;
 
 /** Changes of one sublayer that are compressed, then measured together. */
 const changesPerGroup = 16;
@@ -91,17 +100,22 @@ export async function profileSensitivity(
   const settings = { ...job.settings, metric: fittingMetric(model, job.settings.metric, warn) };
   const journal = await Journal.open(
     job.journal,
-    identify(settings, [model.summary.fingerprint, calibration.summary.fingerprint, environment.version]),
+    identify(settings, [
+      model.summary.fingerprint,
+      calibration.summary.fingerprint,
+      environment.version,
+    ]),
     parseEntry,
   );
   const known = new Map<string, SensitivityEntry>();
   for (const entry of journal.replayed) {
     if (entry.kind === 'layer') {
-      known.set(keyOf(entry.tensor, entry.entry as SensitivityEntry), entry.entry as SensitivityEntry);
+      known.set(keyOf(entry.tensor, entry.entry), entry.entry);
     }
   }
   const spentBefore = spentOf(journal.replayed);
   const forms = `${job.journal}.forms`;
+  const dtype = storageDtype(model.summary);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const products = new MatrixProducts(device, job.memoryBytes);
   const started = performance.now();
@@ -151,8 +165,54 @@ export async function profileSensitivity(
             .filter((compression) => !known.has(keyOf(layer.id, compression)))
             .map((compression) => ({ layer, compression })),
         );
-      if (open.length === 0) {
-        continue;
+      if (open.length > 0) {
+        const states = await scorer.advance(index);
+        report('Reading inputs of linear layers');
+        const statistics = await statisticsOf(executor, products, index, states, context);
+        for (let start = 0; start < open.length; start += changesPerGroup) {
+          const group = open.slice(start, start + changesPerGroup);
+          const changes: Change[] = [];
+          for (const [i, { layer, compression }] of group.entries()) {
+            report('Compressing linear layers');
+            await checkpoint(context.cancellation);
+            const own = statistics.get(layer.id);
+            const compressed = await compressMatrix(
+              {
+                products,
+                dtype,
+                seed: settings.seed,
+                ...(own === undefined ? {} : { statistics: own }),
+              },
+              layer,
+              compression,
+            );
+            const path = join(forms, `${index}.${start + i}.safetensors`);
+            changes.push({
+              layer,
+              compression,
+              ...(await standIn(model, layer, compressed, path)),
+            });
+          }
+          const distances = await scorer.distances(changes.map(({ step }) => step));
+          const entries = changes.map(({ layer, compression, costs }, i) => ({
+            tensor: layer.id,
+            entry: { ...compression, distance: distances[i] ?? Number.NaN, ...costs },
+          }));
+          for (const { tensor, entry } of entries) {
+            known.set(keyOf(tensor, entry), entry);
+            context.emit({ kind: 'sensitivity-entry', tensor, entry });
+          }
+          await journal.append([
+            ...entries.map((entry): Entry => ({ kind: 'layer', ...entry })),
+            {
+              kind: 'spent',
+              run: spentBefore.runs,
+              seconds: seconds(),
+              evaluations: executor.evaluations,
+            },
+          ]);
+          await Promise.all(changes.map(async ({ path }) => rm(path, { force: true })));
+        }
       }
     }
     const result: SensitivityTable = { ...table(), ...describeOrigin(environment.version) };
@@ -167,4 +227,119 @@ export async function profileSensitivity(
     await products.dispose();
     await executor.dispose();
   }
+}
+
+/** What goes into the linear layers of sublayer `index` when states are taken through. */
+async function statisticsOf(
+  executor: LayeredExecutor,
+  products: MatrixProducts,
+  index: number,
+  states: readonly HiddenState[],
+  { cancellation }: Pick<JobContext, 'cancellation'>,
+): Promise<ReadonlyMap<string, InputStatistics>> {
+  const step = executor.model.tapped?.(index) ?? noLayers(executor.model);
+  const accumulator = new StatisticsAccumulator(products);
+  const add = async (taps: ReadonlyMap<string, Tensor>): Promise<void> => accumulator.add(taps);
+  await executor.tap(step, states, add, async () => checkpoint(cancellation));
+  return accumulator.finish();
+}
+
+/** A compression of one layer, ready to be measured. */
+interface Change {
+  readonly layer: LinearLayer;
+  readonly compression: Compression;
+  readonly step: StandIn;
+  readonly costs: Omit<SensitivityEntry, keyof Compression | 'distance'>;
+  /** Where its form lies until it has been measured. */
+  readonly path: string;
+}
+
+async function standIn(
+  model: LayeredModel,
+  { id, sublayer }: LinearLayer,
+  { form, error, outputError, parameters, bytes }: CompressedMatrix,
+  path: string,
+): Promise<Pick<Change, 'step' | 'costs' | 'path'>> {
+  const stored = await storeForms(path, new Map([[id, form]]));
+  const changed = model.withMatrices?.(stored) ?? noLayers(model);
+  return {
+    path,
+    step: changed.sublayer(sublayer),
+    costs: {
+      error,
+      ...(outputError === undefined ? {} : { outputError }),
+      parameters,
+      bytes,
+      flopsPerToken: formFlops(form),
+      milliseconds: 0,
+    },
+  };
+}
+
+/**
+ * The linear layers that are asked for.
+ * @throws UserError where there are none.
+ */
+function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySettings): LinearLayer[] {
+  const { sublayers } = model.summary;
+  const all = sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+  if (all.length === 0) {
+    noLayers(model);
+  }
+  const found = all.filter(
+    ({ role, sublayer }) =>
+      (roles.length === 0 || roles.includes(role)) &&
+      (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
+  );
+  if (found.length === 0) {
+    throw new UserError('No linear layer is of the roles and blocks that are asked for.', {
+      file: model.summary.path,
+      field: 'roles, blocks',
+      remedy: `It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${model.summary.blocks} blocks.`,
+    });
+  }
+  return found;
+}
+
+function noLayers({ summary }: LayeredModel): never {
+  throw new UserError('The model has no linear layers in its sublayers that can be compressed.', {
+    file: summary.path,
+    remedy: 'Open the model in the explorer to see what it consists of.',
+  });
+}
+
+function describeLayer(
+  { summary }: LayeredModel,
+  layer: LinearLayer,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+): LayerSensitivity {
+  const { id, sublayer, role, out, weight } = layer;
+  const { id: sublayerId = '', block = 0 } = summary.sublayers[sublayer] ?? {};
+  return {
+    tensor: id,
+    sublayer: sublayerId,
+    block,
+    role,
+    out,
+    in: layer.in,
+    parameters: out * layer.in,
+    bytes: weight.length,
+    flopsPerToken: 2 * out * layer.in,
+    milliseconds: 0,
+    entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
+  };
+}
+
+function keyOf(tensor: string, compression: Compression): string {
+  return `${tensor} ${compressionKey(compression)}`;
+}
+
+function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify({ settings, fingerprints })).digest('hex');
+}
+
+function parseEntry(value: unknown): Entry | undefined {
+  const result = v.safeParse(entrySchema, value);
+  return result.success ? (result.output as Entry) : undefined;
 }
