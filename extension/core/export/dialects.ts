@@ -124,7 +124,13 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
 }
 
 function whyNotPlain({ absent, expertCounts, compressed }: Changes): Refusal | undefined {
-  const forms = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+  const forms = Object.values(compressed).flatMap((matrices) => Object.values(matrices));
+  if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
+    return {
+      problem: 'An ordinary model of this family stores its matrices turned by 90 degrees.',
+      remedy: 'Choose auto-map, or write ONNX.',
+    };
+  }
   if (forms.length > 0) {
     return {
       problem: `The matrices of a plain model are dense, but ${forms.length} of the result would not be.`,

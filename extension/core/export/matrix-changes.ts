@@ -11,9 +11,11 @@ export function matrixChanges(
 ): MatrixChanges {
   const compressed: Record<string, Record<string, FormSpec>> = {};
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
-    for (const { id, form: before } of model.linearLayers?.(index) ?? []) {
+    for (const { id, form: before, transposed } of model.linearLayers?.(index) ?? []) {
       const form = matrices.get(id);
-      if (form !== undefined && (form.kind !== 'dense' || before !== undefined)) {
+      // A dense matrix is told of where an ordinary model would not have it so.
+      const isTold = form?.kind !== 'dense' || before !== undefined || transposed;
+      if (form !== undefined && isTold) {
         const place = id
           .slice(`${model.blocksPrefix ?? ''}${block}.`.length)
           .replace(/\.weight$/, '');

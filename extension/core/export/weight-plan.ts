@@ -3,6 +3,7 @@ import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { formParameters } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
+import type { LinearLayer, MatrixForm } from '../models/matrix-form';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
 import type { Changes } from './changes';
@@ -38,6 +39,7 @@ export function planTensors(
   const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
   const modules = removedModules(model, changes);
   const mixtures = lessExperts(model, changes);
+  const replaced = replacedTensors(model, changes);
   return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
@@ -53,22 +55,57 @@ export function planTensors(
         ? [{ name: place.rest, tensor }]
         : withExperts(experts, tensor, place.rest);
     return kept
-      .flatMap((planned) => inNewForm(planned, changes))
+      .flatMap((planned) => inNewForm(planned, replaced))
       .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
   });
 }
 
-/** What is stored in the place of a matrix that takes another form. */
-function inNewForm(planned: PlannedTensor, { matrices }: Changes): PlannedTensor[] {
-  const { name, tensor } = planned;
-  const form = matrices.get(tensor.name);
-  return form === undefined
-    ? [planned]
-    : storedTensors(name, form).map(([part, stored]) => ({
-        name: part,
-        tensor: stored,
-        home: tensor.file,
-      }));
+/** What is written in the place of a tensor. */
+interface Replacement {
+  /** Name of the matrix in its block, where the tensor is not stored under it. */
+  readonly name: string | undefined;
+  readonly form: MatrixForm;
+}
+
+/**
+ * For each tensor of the source that stands for a matrix which takes another form: what is written
+ * instead, or undefined where that is done in the place of another one.
+ */
+function replacedTensors(
+  model: LayeredModel,
+  { matrices }: Changes,
+): Map<string, Replacement | undefined> {
+  const replaced = new Map<string, Replacement | undefined>();
+  for (const { id, form: before } of allLayers(model)) {
+    const form = matrices.get(id);
+    if (form !== undefined) {
+      const names = before === undefined ? [id] : storedTensors(id, before).map(([name]) => name);
+      const name = before === undefined ? undefined : placeInBlock(model, id)?.rest;
+      names.forEach((one, i) => replaced.set(one, i === 0 ? { name, form } : undefined));
+    }
+  }
+  return replaced;
+}
+
+function inNewForm(
+  planned: PlannedTensor,
+  replaced: ReadonlyMap<string, Replacement | undefined>,
+): PlannedTensor[] {
+  const { tensor } = planned;
+  const replacement = replaced.get(tensor.name);
+  if (replacement === undefined) {
+    return replaced.has(tensor.name) ? [] : [planned];
+  }
+  const { name = planned.name, form } = replacement;
+  return storedTensors(name, form).map(([part, stored]) => ({
+    name: part,
+    tensor: stored,
+    home: tensor.file,
+  }));
+}
+
+function allLayers(model: LayeredModel): LinearLayer[] {
+  return model.summary.sublayers.flatMap((_, index) => [...(model.linearLayers?.(index) ?? [])]);
 }
 
 /** A mixture that loses experts. */
@@ -191,13 +228,11 @@ export function parametersAfter(model: LayeredModel, changes: Changes): number {
 
 /** How many weights more the new forms have than the matrices in whose places they stand. */
 function addedByForms(model: LayeredModel, { matrices }: Changes): number {
-  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
-  return layers
-    .filter(({ id }) => matrices.has(id))
-    .reduce((sum, { id, out, in: input }) => {
-      const form = matrices.get(id);
-      return sum + (form === undefined ? 0 : formParameters(form) - out * input);
-    }, 0);
+  return allLayers(model).reduce((sum, { id, out, in: input, form: before }) => {
+    const form = matrices.get(id);
+    const weights = before === undefined ? out * input : formParameters(before);
+    return sum + (form === undefined ? 0 : formParameters(form) - weights);
+  }, 0);
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */

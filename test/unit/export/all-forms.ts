@@ -64,7 +64,11 @@ export function denseValues(
               id,
               {
                 kind: 'dense',
-                weight: { dtype: 'F32', shape: [out, input], bytes: new Uint8Array(numbers.buffer) },
+                weight: {
+                  dtype: 'F32',
+                  shape: [out, input],
+                  bytes: new Uint8Array(numbers.buffer),
+                },
               },
             ],
           ];
