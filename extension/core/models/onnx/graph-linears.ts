@@ -1,7 +1,6 @@
 import { runnableDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
-import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import type { LinearLayer } from '../matrix-form';
 import type { GraphNode } from './graph-index';
 import type { CutGraph } from './graph-stages';
@@ -101,12 +100,17 @@ function withRoles(source: OnnxModel, found: readonly FoundLinear[]): GraphLinea
   const products = new Map(
     found.flatMap((layer) => layer.products.map((node) => [node, layer.sublayer] as const)),
   );
-  return found.map(({ behind, ...layer }) => {
+  const inOrder = found.toSorted((a, b) => orderOf(a) - orderOf(b));
+  return inOrder.map(({ behind, ...layer }) => {
     const { sublayer } = layer;
     const isLast = ![...behind].some((node) => products.get(node) === sublayer);
     const { kind = 'other' } = source.summary.sublayers[sublayer] ?? {};
     return { ...layer, role: linearRole(kind, labelsOf(layer), isLast) };
   });
+}
+
+function orderOf({ products: [first] }: FoundLinear): number {
+  return first?.order ?? 0;
 }
 
 /** What tells of the module: names, and the path that dynamo notes where its names are numbers. */

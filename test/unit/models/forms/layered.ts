@@ -145,17 +145,47 @@ const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({
   in: factorize(input, number),
 });
 
+type Maker = (layer: LinearLayer) => MatrixForm<TensorData>;
+
+function inTurn(
+  layers: readonly LinearLayer[],
+  kinds: readonly [Maker, ...Maker[]],
+): Map<string, MatrixForm<TensorData>> {
+  return new Map(
+    layers.map((layer, i) => [layer.id, (kinds[i % kinds.length] ?? kinds[0])(layer)]),
+  );
+}
+
 /** A form of floats for each layer, all kinds in turn. */
 export function floatForms(layers: readonly LinearLayer[]): Map<string, MatrixForm<TensorData>> {
   const make = new FormMaker(7, 0.05);
-  const kinds: readonly ((layer: LinearLayer) => MatrixForm<TensorData>)[] = [
+  return inTurn(layers, [
     ({ out, in: input }) => make.lowRank(out, input, 3),
     (layer) => make.mpo(sitesOf(layer, 2), 3, 'contracted', true),
     (layer) => make.mpo(sitesOf(layer, 3), 2, 'chained', true),
     ({ out, in: input }) => make.dense(out, input),
     (layer) => make.mpo(sitesOf(layer, 2), 2, 'chained'),
-  ];
-  return new Map(
-    layers.map((layer, i) => [layer.id, (kinds[i % kinds.length] ?? kinds[0])!(layer)]),
-  );
+  ]);
+}
+
+/** A form of few bits for each layer, all kinds in turn; with standard operators alone where asked for. */
+export function quantizedForms(
+  layers: readonly LinearLayer[],
+  standard = false,
+): Map<string, MatrixForm<TensorData>> {
+  const make = new FormMaker(8, 0.05);
+  const run = standard ? 'qdq' : 'matmul-nbits';
+  const blocks = { blockSize: 16, bits: 4, run } as const;
+  return inTurn(layers, [
+    ({ out, in: input }) => make.blocks(out, input, blocks),
+    ({ out, in: input }) => make.blocks(out, input, { ...blocks, asymmetric: true }),
+    ({ out, in: input }) => make.int8(out, input),
+    ({ out, in: input }) => make.blocks(out, input, { ...blocks, bits: 8, asymmetric: true }),
+    ({ out, in: input }) => ({
+      kind: 'low-rank',
+      rank: 16,
+      left: make.blocks(out, 16, blocks),
+      right: make.int8(16, input),
+    }),
+  ]);
 }
