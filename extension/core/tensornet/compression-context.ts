@@ -1,5 +1,5 @@
 import type { InputStatistics } from './statistics/input-statistics';
-import type { MatrixProducts } from './matrix-products';
+import type { MatrixProducts, Rows } from './matrix-products';
 
 /** What compression runs with, the same for all matrices of a model but for the statistics. */
 export interface CompressionContext {
@@ -13,4 +13,12 @@ export interface CompressionContext {
   readonly run?: 'matmul-nbits' | 'qdq';
   /** How MPOs are to run; contracted if absent. */
   readonly mpoRun?: 'contracted' | 'chained';
+}
+
+/** A matrix that is being compressed. */
+export interface MatrixWork {
+  readonly context: CompressionContext;
+  /** Of the layer, for errors. */
+  readonly name: string;
+  readonly matrix: Rows;
 }

@@ -1,9 +1,8 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import type { MatrixForm } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
-import type { CompressionContext } from './compression-context';
+import type { CompressionContext, MatrixWork } from './compression-context';
 import { inputScales } from './statistics/input-weights';
-import type { Rows } from './matrix-products';
 import { tensorize } from './mpo';
 import { sitesOf } from './mpo-sites';
 import { scaleColumns } from './reconstruct';
@@ -14,12 +13,11 @@ export const mpoVariants = ['plain', 'scaled'] as const;
 
 /** An MPO whose truncations are least in the metric of its variant. */
 export async function compressMpo(
-  { products, statistics, seed = 0, dtype = 'F32', mpoRun = 'contracted' }: CompressionContext,
-  name: string,
-  matrix: Rows,
+  { context, name, matrix }: MatrixWork,
   { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
   variant: string,
 ): Promise<MatrixForm<TensorData>> {
+  const { products, statistics, seed = 0, dtype = 'F32', mpoRun = 'contracted' } = context;
   const sites = sitesOf(matrix.count, matrix.length, choice);
   const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
   const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
