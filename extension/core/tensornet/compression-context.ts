@@ -1,3 +1,4 @@
+import type { MachineCosts } from './costs/machine-costs';
 import type { InputStatistics } from './statistics/input-statistics';
 import type { MatrixProducts, Rows } from './matrix-products';
 
@@ -11,8 +12,10 @@ export interface CompressionContext {
   readonly dtype?: 'F32' | 'F16';
   /** How block-quantized matrices are to run; MatMulNBits if absent. */
   readonly run?: 'matmul-nbits' | 'qdq';
-  /** How MPOs are to run; contracted if absent. */
+  /** How MPOs are to run; by default contracted, or what `costs` tells to be faster. */
   readonly mpoRun?: 'contracted' | 'chained';
+  /** What products cost here, and the rows that most products have; 1 in text generation. */
+  readonly costs?: { readonly machine: MachineCosts; readonly rows: number };
 }
 
 /** A matrix that is being compressed. */

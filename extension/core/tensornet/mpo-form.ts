@@ -1,7 +1,8 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { MatrixForm } from '../models/matrix-form';
+import type { MatrixForm, MpoForm } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
+import { chooseMpoRun } from './costs/machine-costs';
 import { inputScales } from './statistics/input-weights';
 import { tensorize } from './mpo';
 import { sitesOf } from './mpo-sites';
@@ -17,17 +18,17 @@ export async function compressMpo(
   { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
   variant: string,
 ): Promise<MatrixForm<TensorData>> {
-  const { products, statistics, seed = 0, dtype = 'F32', mpoRun = 'contracted' } = context;
+  const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
   const sites = sitesOf(matrix.count, matrix.length, choice);
   const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
   const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
   const { cores } = await tensorize(products, name, scaled, sites, level, seed);
-  return {
+  const form: MpoForm<TensorData> = {
     kind: 'mpo',
     sites,
     bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),
     cores: cores.map(({ shape, numbers }) => floatData(shape, numbers, dtype)),
-    run: mpoRun,
+    run: mpoRun ?? 'contracted',
     ...(scales === undefined
       ? {}
       : {
@@ -37,6 +38,9 @@ export async function compressMpo(
           ),
         }),
   };
+  return mpoRun === undefined && costs !== undefined
+    ? { ...form, run: chooseMpoRun(costs.machine, form, costs.rows).run }
+    : form;
 }
 
 function scalesOf(statistics: CompressionContext['statistics']): Float64Array {
