@@ -8,7 +8,8 @@ import { deviceNames } from '../../runtime/device';
 import { onnxRuntimeVersion } from '../../runtime/version';
 import { fitRates, millisecondsOf } from './fit-rates';
 import type { Sample } from './fit-rates';
-import { kernelNames, worksOf } from './kernels';
+import { worksOf } from './kernels';
+import type { KernelName } from './kernels';
 import { measureCosts } from './measure-costs';
 
 const rate = v.pipe(v.number(), v.minValue(0));
@@ -32,7 +33,7 @@ const costsSchema = v.strictObject({
     'blocks-8': ratesSchema,
     'blocks-4': ratesSchema,
     chain: ratesSchema,
-  } satisfies Record<(typeof kernelNames)[number], unknown>),
+  } satisfies Record<KernelName, unknown>),
 });
 
 /** What products cost on this machine, measured once: a file in the user's cache. */
@@ -66,7 +67,7 @@ export async function machineCosts(request: CostsRequest): Promise<MachineCosts>
 
 /** Fits the costs to what was measured. */
 export function costsOf(device: DeviceName, samples: readonly Sample[]): MachineCosts {
-  const of = (kernel: (typeof kernelNames)[number]): v.InferOutput<typeof ratesSchema> =>
+  const of = (kernel: KernelName): v.InferOutput<typeof ratesSchema> =>
     fitRates(samples.filter((sample) => sample.kernel === kernel));
   return {
     format: 'espalier.machinecosts',
