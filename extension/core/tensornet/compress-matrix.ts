@@ -4,8 +4,11 @@ import type { LinearLayer, MatrixForm } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
 import { compressionMethods, requireFit, variantOf } from './compression-methods';
+import type { Compress } from './compression-methods';
+import { requireFinite } from './matrix-products';
 import type { Rows } from './matrix-products';
 import { reconstruct } from './reconstruct';
+import { sumOfSquares } from './tensor-values';
 
 /** What became of a matrix. */
 export interface CompressedMatrix {
@@ -31,17 +34,56 @@ export async function compressMatrix(
   layer: LinearLayer,
   compression: Compression,
 ): Promise<CompressedMatrix> {
-  const isCalibrated = context.statistics !== undefined;
-  requireFit(layer, compression, isCalibrated);
-  const { weight: tensor, transposed } = layer;
-  const source = { kind: 'stored', tensor, transposed } as const;
-  // Named errors for numbers that no method can work with.
-  await context.products.squaredNorm(source);
-  const matrix = await context.products.read(source);
-  const { compress } = compressionMethods[compression.method];
-  const variant = variantOf(compression, isCalibrated);
-  const form = await compress(context, layer.id, matrix, compression, variant);
-  return measured(context, matrix, form);
+  const { value } = await compressInWays(context, layer, [compression]).next();
+  if (value === undefined) {
+    throw new Error(`${layer.id} has not been compressed`);
+  }
+  return value;
+}
+
+/**
+ * Compresses one matrix in several ways, one after the other. What these share is done once: the
+ * matrix is read, and decomposed for the highest rank of a variant.
+ * @throws UserError as {@link compressMatrix}, before the first result.
+ */
+export async function* compressInWays(
+  context: CompressionContext,
+  layer: LinearLayer,
+  compressions: readonly Compression[],
+): AsyncGenerator<CompressedMatrix, undefined> {
+  const { products, statistics } = context;
+  const isCalibrated = statistics !== undefined;
+  for (const compression of compressions) {
+    requireFit(layer, compression, isCalibrated);
+  }
+  const source = {
+    kind: 'stored',
+    tensor: layer.weight,
+    transposed: layer.transposed,
+  } as const;
+  const matrix = await products.read(source);
+  const squares = sumOfSquares(matrix.numbers);
+  requireFinite(source, squares);
+  const outputSquares =
+    statistics === undefined ? 0 : await products.weighedSquares(matrix, statistics.gram);
+  const ways = new Map<string, Compress>();
+  for (const compression of compressions) {
+    const { method } = compression;
+    const variant = variantOf(compression, isCalibrated);
+    const key = `${method}:${variant}`;
+    let way = ways.get(key);
+    if (way === undefined) {
+      const levels = compressions
+        .filter((other) => other.method === method && variantOf(other, isCalibrated) === variant)
+        .map(({ level }) => level);
+      const { prepare } = compressionMethods[method];
+      way = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
+      ways.set(key, way);
+    }
+    const form = await way(compression);
+    yield measured(context, matrix, form, squares, outputSquares);
+  }
+  return undefined;
 }
 
 /** The form with its errors and sizes. */
@@ -49,28 +91,28 @@ async function measured(
   { products, statistics }: CompressionContext,
   matrix: Rows,
   form: MatrixForm<TensorData>,
+  squares: number,
+  outputSquares: number,
 ): Promise<CompressedMatrix> {
-  const approximation = await reconstruct(products, form);
-  const difference = new Float32Array(matrix.numbers.length);
-  let [squares, whole] = [0, 0];
+  const { numbers } = await reconstruct(products, form);
+  const difference = new Float32Array(numbers.length);
+  let lost = 0;
   for (let i = 0; i < difference.length; i++) {
-    const x = matrix.numbers[i] ?? 0;
-    const delta = x - (approximation.numbers[i] ?? 0);
+    const delta = (matrix.numbers[i] ?? 0) - (numbers[i] ?? 0);
     difference[i] = delta;
-    squares += delta * delta;
-    whole += x * x;
+    lost += delta * delta;
   }
+  const outputError =
+    statistics === undefined
+      ? undefined
+      : ratio(
+          await products.weighedSquares({ ...matrix, numbers: difference }, statistics.gram),
+          outputSquares,
+        );
   return {
     form,
-    error: ratio(squares, whole),
-    ...(statistics === undefined
-      ? {}
-      : {
-          outputError: ratio(
-            await products.weighedSquares({ ...matrix, numbers: difference }, statistics.gram),
-            await products.weighedSquares(matrix, statistics.gram),
-          ),
-        }),
+    error: ratio(lost, squares),
+    ...(outputError === undefined ? {} : { outputError }),
     parameters: formParameters(form),
     bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
   };

@@ -1,11 +1,10 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import type { LinearLayer, MatrixForm } from '../models/matrix-form';
 import { UserError } from '../user-error';
-import type { CompressionContext } from './compression-context';
+import type { MatrixWork } from './compression-context';
 import { isLevel, levelWords } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
-import { compressLowRank, lowRankVariants, rankForRatio } from './low-rank';
-import type { Rows } from './matrix-products';
+import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, sitesOf } from './mpo-sites';
 import { compressMpo, mpoVariants } from './mpo-form';
 import {
@@ -38,14 +37,19 @@ export interface CompressionMethod {
     compression?: Partial<Compression>,
   ) => number;
   readonly usualLevel: (layer: MatrixSizes) => number;
-  readonly compress: (
-    context: CompressionContext,
-    name: string,
-    matrix: Rows,
-    compression: Compression,
+  /**
+   * Does what all levels of a variant share, up to the highest one that will be asked for.
+   * @throws UserError where the matrix cannot be taken.
+   */
+  readonly prepare: (
+    work: MatrixWork,
     variant: string,
-  ) => Promise<MatrixForm<TensorData>>;
+    highestLevel: number,
+  ) => Compress | Promise<Compress>;
 }
+
+/** Gives the form of a matrix at a level. */
+export type Compress = (compression: Compression) => Promise<MatrixForm<TensorData>>;
 
 /** Shares of the parameters that are tried. */
 const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
@@ -60,7 +64,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     levelForRatio: ({ out, in: inputs }, ratio, compression) =>
       bondForRatio(sitesOf(out, inputs, compression?.sites), ratio),
     usualLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), 0.3),
-    compress: compressMpo,
+    prepare: (work, variant) => async (compression) => compressMpo(work, compression, variant),
   },
   lowrank: {
     variants: lowRankVariants,
@@ -69,7 +73,10 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
     levelForRatio: rankForRatio,
     usualLevel: (layer) => rankForRatio(layer, 0.4),
-    compress: compressLowRank,
+    prepare: async (work, variant, highestRank) => {
+      const found = await decompose(work, highestRank, variant);
+      return async ({ level, then }) => lowRankForm(work.context, found, level, then);
+    },
   },
   int8: {
     variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn')],
@@ -77,8 +84,10 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: compensates,
     levels: () => [0],
     usualLevel: () => 0,
-    compress: async (context, _, matrix, compression, variant) =>
-      compressInt8(context, matrix, compression, variant),
+    prepare:
+      ({ context, matrix }, variant) =>
+      async ({ level }) =>
+        compressInt8(context, matrix, level, variant),
   },
   int4: {
     variants: blockVariants,
@@ -86,8 +95,10 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: compensates,
     levels: () => [usualBlockSize, 128],
     usualLevel: () => usualBlockSize,
-    compress: async (context, _, matrix, compression, variant) =>
-      compressInt4(context, matrix, compression, variant),
+    prepare:
+      ({ context, matrix }, variant) =>
+      async ({ level }) =>
+        compressInt4(context, matrix, level, variant),
   },
 };
 

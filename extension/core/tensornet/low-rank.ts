@@ -1,7 +1,7 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import type { LinearLayer, LowRankForm, MatrixForm } from '../models/matrix-form';
-import type { Compression, QuantizerName } from './compression-choice';
-import type { CompressionContext } from './compression-context';
+import type { QuantizerName } from './compression-choice';
+import type { CompressionContext, MatrixWork } from './compression-context';
 import { covarianceWeights, scaledWeights } from './statistics/input-weights';
 import type { Rows } from './matrix-products';
 import { quantizeFactor } from './quantize/quantizers';
@@ -26,24 +26,13 @@ export function rankForRatio(
   return Math.min(Math.max(1, rank), out, inputs);
 }
 
-export async function compressLowRank(
-  context: CompressionContext,
-  name: string,
-  matrix: Rows,
-  { level, then }: Pick<Compression, 'level' | 'then'>,
-  variant: string,
-): Promise<MatrixForm<TensorData>> {
-  return lowRankForm(context, await decompose(context, name, matrix, level, variant), level, then);
-}
-
 /** The leading directions of a matrix by a variant: those of a lower rank are the first of them. */
 export async function decompose(
-  { products, statistics, seed = 0 }: CompressionContext,
-  name: string,
-  matrix: Rows,
+  { context, name, matrix }: MatrixWork,
   rank: number,
   variant: string,
 ): Promise<LowRank> {
+  const { products, statistics, seed = 0 } = context;
   const source = { kind: 'numbers', name, rows: matrix } as const;
   const weights = weightsOf(variant, statistics);
   return randomizedSvd(products, source, {

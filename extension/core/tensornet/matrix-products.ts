@@ -263,14 +263,7 @@ export class MatrixProducts {
       bytesOf(matrix),
     );
     const [sum = Number.NaN] = doublesOf(outputs, 'sum');
-    if (!Number.isFinite(sum)) {
-      const stored = matrix.kind === 'stored' ? { file: matrix.tensor.file } : {};
-      throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be decomposed.', {
-        ...stored,
-        field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
-        remedy: 'Download the model again, or leave this layer as it is.',
-      });
-    }
+    requireFinite(matrix, sum);
     return sum;
   }
 
@@ -314,6 +307,17 @@ export class MatrixProducts {
       return graph;
     };
     return pool.use({ key, bytes, build }, async (session) => session.run(feeds));
+  }
+}
+
+/** @throws UserError naming the matrix where the sum of its squares is not finite. */
+export function requireFinite(matrix: MatrixSource, squares: number): void {
+  if (!Number.isFinite(squares)) {
+    throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be compressed.', {
+      ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
+      field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
+      remedy: 'Download the model again, or leave this layer as it is.',
+    });
   }
 }
 

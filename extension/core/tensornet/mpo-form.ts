@@ -1,9 +1,9 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { MatrixForm } from '../models/matrix-form';
+import type { MatrixForm, MpoForm } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
-import type { CompressionContext } from './compression-context';
+import type { CompressionContext, MatrixWork } from './compression-context';
+import { chooseMpoRun } from './costs/machine-costs';
 import { inputScales } from './statistics/input-weights';
-import type { Rows } from './matrix-products';
 import { tensorize } from './mpo';
 import { sitesOf } from './mpo-sites';
 import { scaleColumns } from './reconstruct';
@@ -14,22 +14,21 @@ export const mpoVariants = ['plain', 'scaled'] as const;
 
 /** An MPO whose truncations are least in the metric of its variant. */
 export async function compressMpo(
-  { products, statistics, seed = 0, dtype = 'F32', mpoRun = 'contracted' }: CompressionContext,
-  name: string,
-  matrix: Rows,
+  { context, name, matrix }: MatrixWork,
   { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
   variant: string,
 ): Promise<MatrixForm<TensorData>> {
+  const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
   const sites = sitesOf(matrix.count, matrix.length, choice);
   const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
   const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
   const { cores } = await tensorize(products, name, scaled, sites, level, seed);
-  return {
+  const form: MpoForm<TensorData> = {
     kind: 'mpo',
     sites,
     bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),
     cores: cores.map(({ shape, numbers }) => floatData(shape, numbers, dtype)),
-    run: mpoRun,
+    run: mpoRun ?? 'contracted',
     ...(scales === undefined
       ? {}
       : {
@@ -39,6 +38,9 @@ export async function compressMpo(
           ),
         }),
   };
+  return mpoRun === undefined && costs !== undefined
+    ? { ...form, run: chooseMpoRun(costs.machine, form, costs.rows).run }
+    : form;
 }
 
 function scalesOf(statistics: CompressionContext['statistics']): Float64Array {

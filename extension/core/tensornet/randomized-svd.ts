@@ -5,6 +5,7 @@ import { sizesOf } from './matrix-products';
 import { cholesky, invertLower, shifted, trace } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
 import { symmetricEigen } from './symmetric-eigen';
+import { sumOfSquares } from './tensor-values';
 
 export interface SvdOptions {
   readonly rank: number;
@@ -103,7 +104,7 @@ export async function randomizedSvd(
   const largest = vectors.subarray(0, kept * count);
   const captured = values.slice(0, kept).map((value) => Math.max(0, value));
   const right = await products.combine(largest, projected);
-  const held = weights === undefined ? sumOf(captured) : squares(right.numbers);
+  const held = weights === undefined ? sumOf(captured) : sumOfSquares(right.numbers);
   return {
     left: await products.combine(largest, basis),
     right,
@@ -162,14 +163,6 @@ async function weighedNorm(
 
 function sumOf(numbers: Float64Array): number {
   return numbers.reduce((sum, value) => sum + value, 0);
-}
-
-function squares(numbers: Float32Array): number {
-  let sum = 0;
-  for (const x of numbers) {
-    sum += x * x;
-  }
-  return sum;
 }
 
 /**

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
+import { compressInWays, compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
@@ -105,6 +105,34 @@ describe('a compressed matrix', () => {
     await expect(compressed(matrix, compression, { statistics })).rejects.toMatchObject({
       subject: { field: 'layer.weight' },
     });
+  });
+
+  it('is the same one by one and in several ways at once, but for rounding of the ranks', async () => {
+    const matrix = randomRows(30, 44, 11);
+    const statistics = statisticsOf(correlatedRows(90, 44, 40, 12));
+    const compressions: Compression[] = [
+      { method: 'lowrank', level: 3 },
+      { method: 'int4', level: 16 },
+      { method: 'lowrank', level: 12 },
+      { method: 'mpo', level: 5 },
+      { method: 'lowrank', level: 12, variant: 'plain', then: 'int8' },
+    ];
+    const context = { products, statistics };
+    const together = await withLayer(matrix, async (layer) => {
+      const found: CompressedMatrix[] = [];
+      for await (const one of compressInWays(context, layer, compressions)) {
+        found.push(one);
+      }
+      return found;
+    });
+    expect(together).toHaveLength(compressions.length);
+    for (const [i, compression] of compressions.entries()) {
+      const alone = await compressed(matrix, compression, { statistics });
+      expect(together[i]?.parameters).toBe(alone.parameters);
+      expect(together[i]?.bytes).toBe(alone.bytes);
+      expect(together[i]?.error).toBeCloseTo(alone.error, 3);
+      expect(together[i]?.outputError).toBeCloseTo(alone.outputError ?? 0, 3);
+    }
   });
 
   it('counts parameters and bytes exactly', async () => {

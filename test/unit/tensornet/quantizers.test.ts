@@ -126,7 +126,7 @@ describe('quantizing with compensation', () => {
           const statistics = statisticsOf(inputs);
           const error = async (variant: string): Promise<number> => {
             const context = { products, statistics };
-            const form = await compressInt4(context, matrix, { level }, `${variant}${zeros}`);
+            const form = await compressInt4(context, matrix, level, `${variant}${zeros}`);
             return outputDistance(inputs, matrix, await dequantized(form));
           };
           const compensated = await error(rounding);
@@ -146,8 +146,8 @@ describe('quantizing with compensation', () => {
     }
     const statistics = { gram: { size: 48, numbers }, meanMagnitudes: new Float64Array(48) };
     const context = { products, statistics };
-    expect(await compressInt4(context, matrix, { level: 16 }, 'gptq')).toEqual(
-      await compressInt4(context, matrix, { level: 16 }, 'clip'),
+    expect(await compressInt4(context, matrix, 16, 'gptq')).toEqual(
+      await compressInt4(context, matrix, 16, 'clip'),
     );
   });
 });
@@ -169,7 +169,7 @@ describe('quantized matrices in ONNX Runtime', () => {
     const [matrix, inputs] = [randomRows(20, 72, 3), randomRows(5, 72, 4)];
     const context = { products, statistics: statisticsOf(randomRows(100, 72, 5)), run };
     const compress = bits === 4 ? compressInt4 : compressInt8;
-    const form = await compress(context, matrix, { level: 32 }, variant);
+    const form = await compress(context, matrix, 32, variant);
     expect((form as BlockQuantizedForm<TensorData>).run).toBe(run);
     const { numbers } = await dequantized(form);
     const result = await multiplied(form, inputs);

@@ -1,6 +1,6 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { MatrixForm } from '../../models/matrix-form';
-import type { Compression, QuantizerName } from '../compression-choice';
+import type { QuantizerName } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
 import type { MatrixProducts, Rows } from '../matrix-products';
 import type { SquareMatrix } from '../small-matrix';
@@ -35,7 +35,7 @@ export function compensates(variant: string): boolean {
 export async function compressInt8(
   context: CompressionContext,
   matrix: Rows,
-  { level }: Pick<Compression, 'level'>,
+  level: number,
   variant: string,
 ): Promise<MatrixForm<TensorData>> {
   return level === 0
@@ -47,7 +47,7 @@ export async function compressInt8(
 export async function compressInt4(
   context: CompressionContext,
   matrix: Rows,
-  { level }: Pick<Compression, 'level'>,
+  level: number,
   variant: string,
 ): Promise<MatrixForm<TensorData>> {
   return quantizeBlocks(context, matrix, 4, level, variant);
