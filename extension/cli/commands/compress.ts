@@ -15,39 +15,45 @@ import type { PruneResult } from '../../core/export/prune-result';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayeredModel } from '../../core/models/layered-model';
 import { linearRoles } from '../../core/models/matrix-form';
-import type { LinearRole } from '../../core/models/matrix-form';
 import { openModel } from '../../core/models/open-model';
 import { idsPort } from '../../core/models/example';
+import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for-budget';
+import { budgetUnits } from '../../core/tensornet/budget/plan-under-budget';
 import { parseCompression, quantizerNames } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+import { parseSensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table-schema';
 import { UserError } from '../../core/user-error';
-import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
+import { calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
+import { readBlocks, readRoles } from '../layer-options';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
+import { runSensitivity, sensitivityOptionTypes, usualCalibration } from '../sensitivity-options';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
-import { readBlocks } from './sensitivity';
 
 export const compress: Command = {
   name: 'compress',
-  usage: `MODEL (--method METHOD [--level L|P%] | --plan FILE) --out DIR [--json]
+  usage: `MODEL (--method METHOD [--level L|P%] | --budget RATIO | --plan FILE) --out DIR [--json]
     METHOD: mpo, lowrank, int8, int4, or in one word as lowrank:50%:covariance+int4
     [--variant V] [--then ${quantizerNames.join('|')}] [--roles ${linearRoles.join(',')}] [--skip ROLES] [--blocks 0-3,7]
+    a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${usualRounds}]
     [--no-calibration] ${calibrationUsage()}
     [--format ${outputFormats.join('|')}] [--dialect ${dialectNames.join('|')}] [--overwrite]
     [--qdq] [--chained] [--dtype F32|F16] [--seed N] ${runUsage}`,
   summary: 'Write a model whose matrices take fewer bytes, and check it.',
   options: {
-    ...calibrationOptionTypes,
+    ...sensitivityOptionTypes,
     ...runOptionTypes,
+    budget: { type: 'string' },
+    unit: { type: 'string' },
+    sensitivity: { type: 'string' },
+    rounds: { type: 'string' },
     method: { type: 'string' },
     level: { type: 'string' },
     variant: { type: 'string' },
     then: { type: 'string' },
-    roles: { type: 'string' },
     skip: { type: 'string' },
-    blocks: { type: 'string' },
     plan: { type: 'string' },
     'no-calibration': { type: 'boolean' },
     out: { type: 'string' },
@@ -57,7 +63,6 @@ export const compress: Command = {
     qdq: { type: 'boolean' },
     chained: { type: 'boolean' },
     dtype: { type: 'string' },
-    seed: { type: 'string' },
     json: { type: 'boolean' },
   },
   run: async (args, context) => {
@@ -97,12 +102,14 @@ export const compress: Command = {
 
 async function planFor(
   args: Arguments,
-  { job }: CommandContext,
+  context: CommandContext,
 ): Promise<{ plan: PrunePlan; model: string; isNew: boolean }> {
   const file = args.text('plan');
-  const method = args.text('method');
-  if ((file === undefined) === (method === undefined)) {
-    throw new UsageError('Say what to compress: either --method METHOD or --plan FILE.');
+  const ways = [file, args.text('method'), args.text('budget')];
+  if (ways.filter((way) => way !== undefined).length !== 1) {
+    throw new UsageError(
+      'Say what to compress: either --method METHOD, or --budget RATIO, or --plan FILE.',
+    );
   }
   if (file !== undefined) {
     const text = await readFile(file, 'utf8').catch(() => {
@@ -113,21 +120,73 @@ async function planFor(
     return { plan, model, isNew: false };
   }
   const model = await openModel(args.model());
-  const request = readRequest(args, method ?? '');
+  const changes =
+    args.text('budget') === undefined
+      ? chooseByMethod(args, model, context)
+      : await chooseByBudget(args, model, context);
+  const plan: PrunePlan = {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: resolve(args.model()), fingerprint: model.summary.fingerprint },
+    ...changes,
+  };
+  return { plan, model: args.model(), isNew: true };
+}
+
+type PlannedChanges = Pick<PrunePlan, 'remove' | 'compress' | 'note'>;
+
+function chooseByMethod(
+  args: Arguments,
+  model: LayeredModel,
+  { job }: CommandContext,
+): PlannedChanges {
+  const request = readRequest(args, args.text('method') ?? '');
   const { choices, unfit } = chooseForAll(model, request, readSelection(args));
   if (unfit.length > 0) {
     job.warn(
       `${unfit.length} layers (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${request.then === undefined ? ' and stay as they are' : ''}.`,
     );
   }
-  const plan: PrunePlan = {
-    format: 'espalier.pruneplan',
-    version: 1,
-    model: { path: resolve(args.model()), fingerprint: model.summary.fingerprint },
-    remove: [],
+  return { remove: [], compress: choices };
+}
+
+/** By a table of what each layer's compression costs, which is made first where none is given. */
+async function chooseByBudget(
+  args: Arguments,
+  { summary }: LayeredModel,
+  context: CommandContext,
+): Promise<PlannedChanges> {
+  const ratio = args.number('budget') ?? 0;
+  const unit = args.choice('unit', budgetUnits, 'bytes');
+  const file = args.text('sensitivity');
+  const table =
+    file === undefined
+      ? await runSensitivity(args, summary, context, undefined)
+      : parseSensitivityTable(
+          await readFile(file, 'utf8').catch(() => {
+            throw new UserError('There is no such table.', { file });
+          }),
+          file,
+        );
+  const plan = await planForBudget(
+    {
+      model: args.model(),
+      table,
+      budget: { unit, ratio },
+      rounds: args.number('rounds') ?? usualRounds,
+      calibration: readCalibration(args, summary.maxPositions, usualCalibration),
+      bundledText: join(context.samples, 'calibration.txt'),
+      folder: `${scratchFolder(args.text('out') ?? '')}-plan`,
+      ...readRunOptions(args),
+    },
+    context.job,
+  );
+  const { compress: choices, remove, distance, tried } = plan;
+  return {
+    remove,
     compress: choices,
+    note: `budget ${ratio} of ${unit}, ${table.metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`,
   };
-  return { plan, model: args.model(), isNew: true };
 }
 
 /** The compression that options describe: METHOD, --level, --variant and --then, or all in one word. */
@@ -148,21 +207,6 @@ function readSelection(args: Arguments): LayerSelection {
     ...(skip === undefined ? {} : { skip }),
     ...(blocks === undefined ? {} : { blocks: readBlocks(blocks) }),
   };
-}
-
-function readRoles(args: Arguments, option: string): LinearRole[] | undefined {
-  return args
-    .text(option)
-    ?.split(',')
-    .map((text) => {
-      const role = linearRoles.find((one) => one === text.trim());
-      if (role === undefined) {
-        throw new UsageError(
-          `--${option} takes some of ${linearRoles.join(', ')}, not "${text.trim()}".`,
-        );
-      }
-      return role;
-    });
 }
 
 /** Models that read text are calibrated on the text that comes with Espalier where none is given. */

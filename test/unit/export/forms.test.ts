@@ -5,7 +5,7 @@ import type { TensorData } from '../../../extension/core/checkpoints/tensor-data
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { removeFromGraph } from '../../../extension/core/export/onnx-surgery';
 import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx-writer';
-import { layOutRemoval } from '../../../extension/core/export/removal';
+import { layOutChanges } from '../../../extension/core/export/changes';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
@@ -68,7 +68,7 @@ async function writeEmitted(model: LayeredModel): Promise<string> {
   if (model.emitter === undefined) {
     throw new Error('the model does not emit itself');
   }
-  const graph = buildOnnxGraph(model, model.emitter, layOutRemoval(model.summary, []));
+  const graph = buildOnnxGraph(model, model.emitter, layOutChanges(model.summary, []));
   await writeOnnx(folder, graph, {}, new ByteCopier(0, unattended));
   return join(folder, 'model.onnx');
 }

@@ -100,9 +100,10 @@ export function formParameters(form: MatrixForm<Shaped>): number {
 
 /**
  * Greatest max |a − b| / max |a| between two ways to run matrices whose inputs are rounded to 8 bits:
- * a last bit may decide over a step. 2e-2 was measured on the fixtures.
+ * a last bit may decide over a step. 2e-2 was measured on the fixtures of most families, 6e-2 where norms
+ * behind the products stretch what it changes.
  */
-export const eightBitError = 5e-2;
+export const eightBitError = 1e-1;
 
 /** Whether inputs are rounded to 8 bits on the way, as ONNX Runtime does with whole numbers in blocks, too. */
 export function roundsInputs(form: MatrixForm<unknown>): boolean {
