@@ -111,10 +111,17 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
 async function askForm(
   services: Services,
   session: ModelSession,
-  { remove }: PrunePlan,
+  { remove, compress = [] }: PrunePlan,
 ): Promise<FormName | undefined> {
   const { path: model, name } = session.model;
-  return chooseForm(name, await services.worker.request('forms', { model, remove }));
+  return chooseForm(
+    name,
+    await services.worker.request('forms', {
+      model,
+      remove,
+      compress: compress.map(({ tensor }) => tensor),
+    }),
+  );
 }
 
 async function chooseFolder(

@@ -148,6 +148,8 @@ function describe(problem: PlanProblem['problem']): string {
           );
     case 'repeated-id':
       return l10n.t('"{0}" is already in this list.', problem.id);
+    case 'compressed-twice':
+      return l10n.t('"{0}" is compressed twice: keep one of its choices.', problem.tensor);
     case 'removed-and-protected':
       return l10n.t('"{0}" is to be removed and protected at once.', problem.id);
     case 'no-expert-left':

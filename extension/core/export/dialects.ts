@@ -1,6 +1,10 @@
+import { formTensors } from '../models/forms/form-facts';
+import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
 import { deciConfig, whyNotDeci } from './deci-config';
+import { matrixChanges } from './matrix-changes';
 import { describeLoading, rewriteConfig } from './pruned-config';
-import { isUneven, needsModule } from './changes';
+import { isUneven, layOutChanges, needsModule } from './changes';
 import type { Refusal, Changes } from './changes';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
@@ -66,13 +70,13 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
   dense: {
     name: 'dense',
     keepsWeights: false,
-    refuse: (_, changes) =>
+    refuse: ({ model }, changes) =>
       changes.matrices.size === 0
         ? {
             problem: 'No matrix is compressed, so that none has to be made dense again.',
             remedy: 'Choose blocks or auto-map.',
           }
-        : whyNotPlain(changes),
+        : whyNotPlain(asDense(model, changes)),
     config: (text, changes) => rewriteConfig(text, changes),
     modellingFile: false,
     plan: renumbered,
@@ -121,6 +125,15 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
         problem: `transformers holds all experts of a mixture in one tensor, so that none (such as ${expert}) can take a form of its own.`,
         remedy: 'Write ONNX, choose dense, or leave the experts out.',
       };
+}
+
+/** The changes if every matrix that they compress were stored dense. */
+function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
+  const dense = [...matrices].flatMap(([id, form]): [string, MatrixForm][] => {
+    const [weight] = formTensors(form);
+    return weight === undefined ? [] : [[id, { kind: 'dense', weight }]];
+  });
+  return layOutChanges(model.summary, removed, matrixChanges(model, new Map(dense)));
 }
 
 function whyNotPlain({ absent, expertCounts, compressed }: Changes): Refusal | undefined {

@@ -1,7 +1,7 @@
 import { describeForm } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
-import type { MatrixForm } from '../models/matrix-form';
+import type { LinearLayer, MatrixForm } from '../models/matrix-form';
 import type { MatrixChanges } from './changes';
 
 /** Forms of linear layers by id, and by where they stand in the model's blocks. */
@@ -24,4 +24,9 @@ export function matrixChanges(
     }
   }
   return { matrices, compressed };
+}
+
+/** A form that can be asked about before any is computed: what can be written depends on no other thing. */
+export function standIn({ weight }: LinearLayer): MatrixForm {
+  return { kind: 'int8', quants: weight, scales: weight };
 }

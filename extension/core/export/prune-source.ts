@@ -15,6 +15,7 @@ import { dialectNames, dialects } from './dialects';
 import type { DialectName } from './dialects';
 import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
+import { matrixChanges, standIn } from './matrix-changes';
 import { chooseForm, explainForms } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
@@ -137,18 +138,25 @@ function toOnnx(source: CheckpointSource, changes: Changes, context: JobContext)
 }
 
 /**
- * Every form that a model can be written in without `remove`, and why it cannot where it cannot.
+ * Every form that a model can be written in without `remove` and with the linear layers `compress` in
+ * other forms, and why it cannot where it cannot.
  * @throws UserError where the model cannot be opened, or lacks one of the sublayers.
  */
 export async function listForms(
   modelPath: string,
   remove: readonly string[],
+  compress: readonly string[] = [],
 ): Promise<FormAnswer[]> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
-  return explainForms(source, checkChanges(summary, ids));
+  const layers = summary.sublayers.flatMap((_, index) => source.model.linearLayers?.(index) ?? []);
+  const stands = layers
+    .filter(({ id }) => compress.includes(id))
+    .map((layer) => [layer.id, standIn(layer)] as const);
+  const matrices = matrixChanges(source.model, new Map(stands));
+  return explainForms(source, checkChanges(summary, ids, matrices));
 }
 
 /**

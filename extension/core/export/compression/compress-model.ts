@@ -2,9 +2,11 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { CalibrationRequest } from '../../data/calibration';
+import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
+import { idsPort } from '../../models/example';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
 import type { GraphPart, LayeredModel, Step } from '../../models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
@@ -21,7 +23,7 @@ import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, withForms } from '../changes';
-import { matrixChanges } from '../matrix-changes';
+import { matrixChanges, standIn } from '../matrix-changes';
 import type { DialectName } from '../dialects';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
@@ -90,9 +92,7 @@ export async function compressModel(
     requireFit(layer, choice, isCalibrated);
   }
   // Asked before any work; how a matrix is compressed makes no difference here.
-  const stands = [...chosen.values()].map(
-    ({ layer }) => [layer.id, standIn(layer, request)] as const,
-  );
+  const stands = [...chosen.values()].map(({ layer }) => [layer.id, standIn(layer)] as const);
   const changes = checkChanges(model.summary, removed, matrixChanges(model, new Map(stands)));
   const { format = source.forms[0]?.format, dialect } = request;
   await chooseForm(source, changes, {
@@ -114,7 +114,7 @@ export async function compressModel(
       {
         modelPath,
         removed,
-        matrices: new Map(layers.map(({ tensor, form }) => [tensor, form])),
+        matrices: new Map(layers.map(({ record, form }) => [record.tensor, form])),
         out,
         ...(format === undefined ? {} : { format }),
         ...(dialect === undefined ? {} : { dialect }),
@@ -126,7 +126,7 @@ export async function compressModel(
       context,
     );
     await store.remove();
-    return { ...result, layers: layers.map(({ form: _, ...record }) => record) };
+    return { ...result, layers: layers.map(({ record }) => record) };
   } finally {
     await store.removeIfEmpty();
   }
@@ -138,12 +138,18 @@ export function scratchFolder(out: string): string {
   return join(dirname(path), `.${basename(path)}.espalier-forms`);
 }
 
-/** A form that is known before anything is computed, of the kind that the dialect asks for. */
-function standIn(layer: LinearLayer, { dialect }: CompressRequest): MatrixForm {
-  const { weight } = layer;
-  return dialect === 'dense'
-    ? { kind: 'dense', weight }
-    : { kind: 'int8', quants: weight, scales: weight };
+/** For a model that reads text: the text that comes with Espalier, where nobody names another. */
+export function usualCalibration(
+  { inputs, summary }: LayeredModel,
+  bundledText: string,
+): CompressCalibration | undefined {
+  const { sequences, length } = defaultCalibration;
+  return idsPort(inputs) === undefined
+    ? undefined
+    : {
+        request: { sequences, length: Math.min(length, summary.maxPositions ?? length) },
+        bundledText,
+      };
 }
 
 /** All that the forms depend on. */

@@ -28,7 +28,8 @@ export interface LayerRecord {
 }
 
 /** A layer in its new form. */
-export interface CompressedLayer extends LayerRecord {
+export interface CompressedLayer {
+  readonly record: LayerRecord;
   readonly form: MatrixForm;
 }
 
@@ -104,7 +105,7 @@ export class FormStore {
       }
       return tensor;
     });
-    return { ...record, form };
+    return { record, form };
   }
 
   /** Deletes everything: the result has been written. */
