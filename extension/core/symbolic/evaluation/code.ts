@@ -25,9 +25,9 @@ export class Code {
     return this.operations.length;
   }
 
-  public add(operation: number, args: ArrayLike<number>): number {
-    for (let i = 0; i < args.length; i++) {
-      this.allArguments.push(args[i] as number);
+  public add(operation: number, args: readonly number[]): number {
+    for (const argument of args) {
+      this.allArguments.push(argument);
     }
     this.operations.push(operation);
     this.starts.push(this.allArguments.length);

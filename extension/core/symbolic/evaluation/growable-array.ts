@@ -11,7 +11,7 @@ export class GrowableArray {
   }
 
   public at(index: number): number {
-    return this.values[index] as number;
+    return this.values[index] ?? 0;
   }
 
   /** Makes room for `count` more. */

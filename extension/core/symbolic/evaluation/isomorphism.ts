@@ -50,7 +50,7 @@ export class SimpleGraph {
       if (depth === order.length) {
         return true;
       }
-      const node = order[depth] as number;
+      const node = order[depth] ?? 0;
       for (let candidate = 0; candidate < this.nodeCount; candidate++) {
         if (
           used[candidate] === 0 &&
@@ -78,12 +78,10 @@ export class SimpleGraph {
     image: Int32Array,
     candidate: number,
   ): boolean {
-    const node = order[depth] as number;
+    const node = order[depth] ?? 0;
     for (let i = 0; i < depth; i++) {
-      const before = order[i] as number;
-      if (
-        this.isNeighbour(node, before) !== other.isNeighbour(candidate, image[before] as number)
-      ) {
+      const before = order[i] ?? 0;
+      if (this.isNeighbour(node, before) !== other.isNeighbour(candidate, image[before] ?? 0)) {
         return false;
       }
     }
@@ -101,7 +99,7 @@ export class SimpleGraph {
       }
       for (let next = order.indexOf(root); next >= 0 && next < order.length; next++) {
         for (let node = 0; node < this.nodeCount; node++) {
-          if (seen[node] === 0 && this.isNeighbour(order[next] as number, node)) {
+          if (seen[node] === 0 && this.isNeighbour(order[next] ?? 0, node)) {
             seen[node] = 1;
             order.push(node);
           }
@@ -119,10 +117,10 @@ export class SimpleGraph {
         let sum = 0;
         for (let other = 0; other < this.nodeCount; other++) {
           if (this.isNeighbour(node, other)) {
-            sum = (sum + mix(colours[other] as number)) | 0;
+            sum = (sum + mix(colours[other] ?? 0)) | 0;
           }
         }
-        refined[node] = mix(Math.imul(colours[node] as number, 0x9e3779b1) + sum);
+        refined[node] = mix(Math.imul(colours[node] ?? 0, 0x9e3779b1) + sum);
       }
       colours = refined;
     }

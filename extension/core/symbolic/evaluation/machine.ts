@@ -31,12 +31,25 @@ const enum Kind {
   Call,
 }
 
-/** A list of terms not yet run, each with the values of its variables: an environment, or arguments to come. */
-interface Cell {
-  readonly code: number;
-  readonly environment: Cell | undefined;
-  readonly next: Cell | undefined;
+/**
+ * A list of terms not yet run, each with the values of its variables: an environment, or arguments to come. The empty
+ * list is its own rest.
+ */
+class Cell {
+  public readonly environment: Cell;
+  public readonly next: Cell;
+
+  public constructor(
+    public readonly code: number,
+    environment?: Cell,
+    next?: Cell,
+  ) {
+    this.environment = environment ?? this;
+    this.next = next ?? this;
+  }
 }
+
+const end = new Cell(0);
 
 /**
  * Runs programs on states: Krivine's machine, call by name. What a symbol does to a state is remembered wherever it
@@ -48,8 +61,8 @@ export class Machine {
   public readonly space = new StateSpace();
   private readonly symbols = new Map<string, number>();
   private readonly kinds: Kind[] = [];
-  /** Of a symbol whose effect is remembered: the code that it runs, or the primitive. */
-  private readonly bodies: (number | PrimitiveName)[] = [];
+  /** Code of an invention's term, by symbol; of a primitive none. */
+  private readonly bodies: (number | undefined)[] = [];
   /** [state, symbol]: the state after it. */
   private readonly transitions = new GrowableArray();
   private readonly identity: Cell;
@@ -58,13 +71,9 @@ export class Machine {
 
   public constructor(library: Library) {
     for (const name of primitiveNames) {
-      this.define(name, kindOfPrimitive(name), name);
+      this.define(name, kindOfPrimitive(name));
     }
-    this.identity = this.cell(
-      this.compile({ kind: 'symbol', name: 'identity' }),
-      undefined,
-      undefined,
-    );
+    this.identity = new Cell(this.compile({ kind: 'symbol', name: 'identity' }), end, end);
     for (const invention of inventionsInOrder(library)) {
       this.defineInvention(invention);
     }
@@ -101,10 +110,10 @@ export class Machine {
   public evaluate(code: number): number {
     this.steps = 0;
     this.depth = 0;
-    return this.run(code, undefined, undefined, this.space.initial);
+    return this.run(code, end, end, this.space.initial);
   }
 
-  private define(name: string, kind: Kind, body: number | PrimitiveName): void {
+  private define(name: string, kind: Kind, body?: number): void {
     this.symbols.set(name, this.kinds.length);
     this.kinds.push(kind);
     this.bodies.push(body);
@@ -125,12 +134,7 @@ export class Machine {
     this.define(name, kind, this.compile(term));
   }
 
-  private run(
-    start: number,
-    startEnvironment: Cell | undefined,
-    startStack: Cell | undefined,
-    startState: number,
-  ): number {
+  private run(start: number, startEnvironment: Cell, startStack: Cell, startState: number): number {
     if (this.depth >= depthLimit) {
       return overrun;
     }
@@ -142,8 +146,8 @@ export class Machine {
 
   private runLoop(
     start: number,
-    startEnvironment: Cell | undefined,
-    startStack: Cell | undefined,
+    startEnvironment: Cell,
+    startStack: Cell,
     startState: number,
   ): number {
     const { code, kinds, space } = this;
@@ -155,8 +159,8 @@ export class Machine {
       const operation = code.operation(at);
       if (operation < 0) {
         if (operation === lambdaOperation) {
-          const argument = stack as Cell;
-          environment = this.cell(argument.code, argument.environment, environment);
+          const argument = stack;
+          environment = new Cell(argument.code, argument.environment, environment);
           stack = argument.next;
           at = code.argument(at, 0);
         } else if (operation === applyOperation) {
@@ -164,16 +168,16 @@ export class Machine {
           at = code.argument(at, 0);
         } else {
           stack = this.pushArguments(at, 0, environment, stack);
-          let value = environment as Cell;
+          let value = environment;
           for (let index = firstVariableOperation - operation; index > 0; index--) {
-            value = value.next as Cell;
+            value = value.next;
           }
           at = value.code;
           environment = value.environment;
         }
         continue;
       }
-      const kind = kinds[operation] as Kind;
+      const kind = kinds[operation];
       if (kind === Kind.Constant) {
         return this.transition(state, operation);
       }
@@ -185,7 +189,7 @@ export class Machine {
         if (code.argumentCount(at) === 1) {
           at = code.argument(at, 0);
         } else {
-          const continuation = stack as Cell;
+          const continuation = stack;
           at = continuation.code;
           environment = continuation.environment;
           stack = continuation.next;
@@ -194,35 +198,35 @@ export class Machine {
       }
       stack = this.pushArguments(at, 0, environment, stack);
       if (kind === Kind.Call) {
-        at = this.bodies[operation] as number;
-        environment = undefined;
+        at = this.bodies[operation] ?? 0;
+        environment = end;
         continue;
       }
       let continuation: Cell;
       if (kind === Kind.Func) {
-        const body = stack as Cell;
-        const after = this.run(body.code, body.environment, undefined, state);
+        const body = stack;
+        const after = this.run(body.code, body.environment, end, state);
         if (after === overrun) {
           return overrun;
         }
         state = space.withGraphOf(state, after);
-        continuation = body.next as Cell;
+        continuation = body.next;
       } else {
-        const left = stack as Cell;
-        const right = left.next as Cell;
-        const equal = right.next as Cell;
-        const different = equal.next as Cell;
-        const a = this.run(left.code, left.environment, undefined, state);
-        const b = this.run(right.code, right.environment, undefined, state);
+        const left = stack;
+        const right = left.next;
+        const equal = right.next;
+        const different = equal.next;
+        const a = this.run(left.code, left.environment, end, state);
+        const b = this.run(right.code, right.environment, end, state);
         if (a === overrun || b === overrun) {
           return overrun;
         }
         const branch = space.positionOf(a) === space.positionOf(b) ? equal : different;
-        state = this.run(branch.code, branch.environment, undefined, state);
+        state = this.run(branch.code, branch.environment, end, state);
         if (state === overrun) {
           return overrun;
         }
-        continuation = different.next as Cell;
+        continuation = different.next;
       }
       at = continuation.code;
       environment = continuation.environment;
@@ -247,39 +251,27 @@ export class Machine {
 
   private computeTransition(state: number, symbol: number): number {
     const body = this.bodies[symbol];
-    if (body === 'identity') {
-      return state;
-    }
-    if (typeof body === 'string') {
-      return this.space.step(state, body as Parameters<StateSpace['step']>[1]);
+    if (body === undefined) {
+      return this.space.step(state, primitiveNames[symbol] ?? 'identity');
     }
     // Limits of its own, so that what is remembered does not depend on who asked first.
     const [steps, depth] = [this.steps, this.depth];
     this.steps = 0;
     this.depth = 0;
-    const stack = this.kinds[symbol] === Kind.Step ? this.identity : undefined;
-    const next = this.run(body as number, undefined, stack, state);
+    const stack = this.kinds[symbol] === Kind.Step ? this.identity : end;
+    const next = this.run(body, end, stack, state);
     this.steps = steps;
     this.depth = depth;
     return next;
   }
 
   /** The arguments of a code from `first` on, in front of the list. */
-  private pushArguments(
-    code: number,
-    first: number,
-    environment: Cell | undefined,
-    list: Cell | undefined,
-  ): Cell | undefined {
+  private pushArguments(code: number, first: number, environment: Cell, list: Cell): Cell {
     let stack = list;
     for (let i = this.code.argumentCount(code) - 1; i >= first; i--) {
-      stack = this.cell(this.code.argument(code, i), environment, stack);
+      stack = new Cell(this.code.argument(code, i), environment, stack);
     }
     return stack;
-  }
-
-  private cell(code: number, environment: Cell | undefined, next: Cell | undefined): Cell {
-    return { code, environment, next };
   }
 }
 

@@ -1,12 +1,10 @@
 import type { SymbolicEdge, SymbolicGraph } from '../graph';
+import type { PrimitiveName } from '../language/primitives';
 import { GrowableArray } from './growable-array';
 import { TupleTable } from './tuple-table';
 
 /** Ports of a node; `max_conn` of the released code. */
 export const portCount = 10;
-
-/** The effect of a primitive that takes its continuation alone. */
-export type Step = 'next_port' | 'prev_port' | 'push' | 'move' | 'add' | 'connect' | 'pop';
 
 /** The third field of a graph that added a node, where one that added an edge has an end. */
 const nodeAdded = -1;
@@ -62,8 +60,8 @@ export class StateSpace {
     return this.componentCounts.at(graph);
   }
 
-  /** The state after a step; the same one where the step has no effect there. */
-  public step(state: number, step: Step): number {
+  /** The state after a primitive that takes at most its continuation; the same one where it has no effect there. */
+  public step(state: number, step: PrimitiveName): number {
     const graph = this.states.field(state, 0);
     const position = this.states.field(state, 1);
     const port = this.states.field(state, 2);
@@ -95,6 +93,8 @@ export class StateSpace {
         return stack === 0 || !this.mayPop(graph, position, stack)
           ? state
           : this.states.intern(graph, position, port, this.stacks.field(stack, 0));
+      default:
+        return state;
     }
   }
 

@@ -17,7 +17,7 @@ export class TupleTable {
   public intern(a: number, b: number, c: number, d: number): number {
     let slot = this.hash(a, b, c, d);
     for (;;) {
-      const id = this.slots[slot] as number;
+      const id = this.slots[slot] ?? emptySlot;
       if (id === emptySlot) {
         return this.insert(slot, a, b, c, d);
       }
@@ -36,7 +36,7 @@ export class TupleTable {
 
   /** A number of the tuple: `field` is 0 to 3. */
   public field(id: number, field: number): number {
-    return this.fields[4 * id + field] as number;
+    return this.fields[4 * id + field] ?? 0;
   }
 
   private hash(a: number, b: number, c: number, d: number): number {
@@ -67,10 +67,10 @@ export class TupleTable {
     for (let id = 0; id < this.count; id++) {
       const at = 4 * id;
       let slot = this.hash(
-        this.fields[at] as number,
-        this.fields[at + 1] as number,
-        this.fields[at + 2] as number,
-        this.fields[at + 3] as number,
+        this.fields[at] ?? 0,
+        this.fields[at + 1] ?? 0,
+        this.fields[at + 2] ?? 0,
+        this.fields[at + 3] ?? 0,
       );
       while (this.slots[slot] !== emptySlot) {
         slot = (slot + 1) & (this.slots.length - 1);

@@ -40,8 +40,13 @@ export function reduceTerm(term: Term, library: Library): Term {
           const body = terms.get(part.name);
           return body === undefined ? { kind: 'stuck', head: part, args: [] } : evaluate(body, []);
         }
-        case 'variable':
-          return variables[part.index] as Value;
+        case 'variable': {
+          const value = variables[part.index];
+          if (value === undefined) {
+            throw new Rejection('type-error', `$${part.index} is bound by no lambda.`);
+          }
+          return value;
+        }
         case 'lambda':
           return {
             kind: 'function',
