@@ -34,6 +34,17 @@ export class Code {
     return this.operations.length - 1;
   }
 
+  /** Adds a code whose last argument stands apart. */
+  public addWithLast(operation: number, before: readonly number[], last: number): number {
+    for (const argument of before) {
+      this.allArguments.push(argument);
+    }
+    this.allArguments.push(last);
+    this.operations.push(operation);
+    this.starts.push(this.allArguments.length);
+    return this.operations.length - 1;
+  }
+
   public operation(code: number): number {
     return this.operations.at(code);
   }

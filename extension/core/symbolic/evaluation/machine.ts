@@ -2,7 +2,7 @@ import { inventionsInOrder } from '../language/library';
 import type { Invention, Library } from '../language/library';
 import { primitiveNames } from '../language/primitives';
 import type { PrimitiveName } from '../language/primitives';
-import { spineOf } from '../language/term';
+import { applied, spineOf, symbol } from '../language/term';
 import type { Term } from '../language/term';
 import { parametersOf } from '../language/type';
 import { applyOperation, Code, firstVariableOperation, lambdaOperation } from './code';
@@ -60,6 +60,7 @@ export class Machine {
   public readonly code = new Code();
   public readonly space = new StateSpace();
   private readonly symbols = new Map<string, number>();
+  private readonly names: string[] = [];
   private readonly kinds: Kind[] = [];
   /** Code of an invention's term, by symbol; of a primitive none. */
   private readonly bodies: (number | undefined)[] = [];
@@ -106,6 +107,19 @@ export class Machine {
     }
   }
 
+  /** The program of a code without variables and lambdas. */
+  public termOf(code: number): Term {
+    const args = Array.from({ length: this.code.argumentCount(code) }, (_, index) =>
+      this.termOf(this.code.argument(code, index)),
+    );
+    return applied(symbol(this.names[this.code.operation(code)] ?? ''), args);
+  }
+
+  /** Whether a graph is a result: more than one node, all of them connected. */
+  public isKept(graph: number): boolean {
+    return this.space.nodeCount(graph) > 1 && this.space.componentCount(graph) === 1;
+  }
+
   /** The state a program of type `T` makes of the initial one; {@link overrun} beyond a limit. */
   public evaluate(code: number): number {
     this.steps = 0;
@@ -115,6 +129,7 @@ export class Machine {
 
   private define(name: string, kind: Kind, body?: number): void {
     this.symbols.set(name, this.kinds.length);
+    this.names.push(name);
     this.kinds.push(kind);
     this.bodies.push(body);
   }
