@@ -9,6 +9,14 @@ import { grammarOf } from './grammar';
 /** Programs that are made between two answers of {@link Enumeration.run}. */
 const batchSize = 4096;
 
+/** Where an enumeration is. */
+export interface EnumerationProgress {
+  /** Whole programs so far. */
+  readonly count: number;
+  /** What the programs cost that are being made, in units. */
+  readonly cost: number;
+}
+
 /** All programs of a pool that have one cost: a range of them. */
 interface Level {
   readonly cost: number;
@@ -111,10 +119,9 @@ export class Enumeration {
   }
 
   /**
-   * Makes programs without end, or until the grammar has no more. Answers after every few thousand with the number of
-   * whole programs there are and what the next ones cost, in units.
+   * Makes programs without end, or until the grammar has no more, and answers after every few thousand.
    */
-  public *run(): Generator<{ readonly count: number; readonly cost: number }, void> {
+  public *run(): Generator<EnumerationProgress, void> {
     for (;;) {
       const pool = this.next();
       const cost = pool.queue.lowest;
@@ -126,9 +133,7 @@ export class Enumeration {
       while (pool.queue.lowest === cost) {
         const family = pool.queue.pop();
         if (family !== undefined) {
-          for (const _ of this.write(pool, family)) {
-            yield { count: this.whole.programs.length, cost };
-          }
+          yield* this.write(pool, family);
           risen.push(...successors(family));
         }
       }
@@ -182,7 +187,7 @@ export class Enumeration {
   }
 
   /** Writes a family's programs down, all combinations of its arguments; answers after every batch. */
-  private *write(pool: Pool, { rule, levels }: Family): Generator<undefined, void> {
+  private *write(pool: Pool, { rule, levels, cost }: Family): Generator<EnumerationProgress, void> {
     const ranges = rule.args.map((argument, position) => ({
       programs: argument.programs,
       sizes: argument.sizes,
@@ -203,7 +208,7 @@ export class Enumeration {
         this.made += to - from;
         if (this.made >= batchSize) {
           this.made = 0;
-          yield;
+          yield { count: this.whole.programs.length, cost };
         }
       }
       let position = ranges.length - 1;

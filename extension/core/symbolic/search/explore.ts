@@ -5,6 +5,7 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { Library } from '../language/library';
 import { massesOf } from '../language/mass';
+import { symbol } from '../language/term';
 import { Enumeration } from './enumeration';
 import type { PopulationMember } from './population';
 
@@ -43,6 +44,10 @@ export async function explore(
 ): Promise<Exploration> {
   const machine = new Machine(library);
   const massOf = massesOf(library);
+  const symbolMasses: number[] = [];
+  for (const { name } of library.entries) {
+    symbolMasses[machine.symbolOf(name)] = massOf(symbol(name));
+  }
   const classes = new GraphClasses();
   /** Members by the class of their graph. */
   const members = new Map<number, PopulationMember>();
@@ -53,6 +58,14 @@ export async function explore(
   let enumerated = 0;
   let added = 0;
   let replaced = 0;
+
+  const massOfCode = (code: number): number => {
+    let mass = symbolMasses[machine.code.operation(code)] ?? 1;
+    for (let i = machine.code.argumentCount(code) - 1; i >= 0; i--) {
+      mass += massOfCode(machine.code.argument(code, i));
+    }
+    return mass;
+  };
 
   const consider = (code: number): void => {
     const state = machine.evaluate(code);
@@ -70,8 +83,7 @@ export async function explore(
     if (member === undefined && members.size >= quota) {
       return;
     }
-    const program = machine.termOf(code);
-    const mass = massOf(program);
+    const mass = massOfCode(code);
     if (member === undefined) {
       added++;
     } else if (mass < member.mass) {
@@ -79,6 +91,7 @@ export async function explore(
     } else {
       return;
     }
+    const program = machine.termOf(code);
     members.set(found, { graph: machine.space.describe(graph), program, mass });
   };
 

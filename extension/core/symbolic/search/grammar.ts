@@ -32,8 +32,8 @@ export function grammarOf({ entries }: Library): readonly Nonterminal[] {
     return index;
   };
   const nonterminals: Nonterminal[] = [];
-  for (let next = 0; next < types.length; next++) {
-    const type = types[next] ?? programType;
+  // `types` grows while it is gone through.
+  for (const type of types) {
     const wanted = printType(type);
     const productions = entries.flatMap((entry) => {
       const args = argumentsFor(entry.type, wanted);
