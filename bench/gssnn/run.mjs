@@ -82,6 +82,9 @@ const text = [
   `Medians of ${repeats} processes, one thread. Time has everything: making the programs in order, building their graphs, telling`,
   'graphs apart, keeping the lightest program of each. Where other processes run, processor time tells more than the clock.',
   'Memory is the most that the process held, Node itself among it.',
+  ...(Number(quiet) > cores
+    ? ['', '**The machine was busy: quote processor time, or run again.**']
+    : []),
   '',
   '| library | programs | graphs | seconds | programs / s | processor seconds | programs / processor second | MiB |',
   '|---|--:|--:|--:|--:|--:|--:|--:|',
