@@ -55,6 +55,7 @@ export function activate(context: ExtensionContext): Espalier {
   const dataReader = new WorkerClient<DataRequests>(child('data-reader.js'));
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
+  const exports = new Jobs(dataReader, log);
   const models = new OpenModels(worker);
   const folders = new ModelFolders();
   const sessions = new ModelSessions(models, new SessionStore(context.workspaceState), log);
@@ -80,6 +81,7 @@ export function activate(context: ExtensionContext): Espalier {
     heatmaps,
     explorers,
     dataReader,
+    exports,
     dataJobs,
     dataMaps,
     modelsView,
@@ -90,6 +92,7 @@ export function activate(context: ExtensionContext): Espalier {
     inspector,
     dataReader,
     jobs,
+    exports,
     folders,
     sessions,
     heatmaps,
@@ -105,7 +108,7 @@ export function activate(context: ExtensionContext): Espalier {
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     modelsView,
-    showJobStatus(jobs),
+    showJobStatus([jobs, exports]),
     watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
   );

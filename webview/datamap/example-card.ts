@@ -8,6 +8,8 @@ export interface ExampleCard {
   readonly index: number;
   readonly element: HTMLElement;
   setMarked(marked: boolean): void;
+  /** Whether this is the example that was looked for. */
+  setFound(found: boolean): void;
 }
 
 /** One example: what it is, what it is labelled, what the models say, and a button that marks it. */
@@ -25,7 +27,7 @@ export function createCard(
   });
   const element = h(
     'li',
-    { class: 'card', 'data-index': index, 'data-suspected': suspected },
+    { class: 'card', 'data-index': index, 'data-suspected': suspected, tabindex: -1 },
     h('div', { class: 'content' }, contentOf(example)),
     h(
       'div',
@@ -59,6 +61,10 @@ export function createCard(
       setText(button, marked ? strings.marked : strings.mark);
       setAttribute(button, 'aria-pressed', String(marked));
       setAttribute(element, 'data-marked', marked);
+    },
+    setFound: (found) => {
+      setAttribute(element, 'data-found', found);
+      setAttribute(element, 'aria-current', found ? 'true' : undefined);
     },
   };
 }

@@ -60,6 +60,14 @@ export const strings = {
   notes: 'Notes',
   noteMax: 'Keeping the highest scores collects label errors together with rare examples.',
 
+  // Export
+  exportLine: 'Export',
+  exportProgress: 'Progress of the export',
+  exportStarting: 'The export is starting',
+  exportRunning: 'The export is running',
+  exportCancelled: 'The export was cancelled.',
+  nothingWritten: 'Nothing was written.',
+
   // Charts
   histogram: 'Scores',
   histogramLabel: (score: string, summary: string) => `${score} of all examples. ${summary}`,
@@ -91,6 +99,10 @@ export const strings = {
   },
   share: 'Share',
   point: (index: string) => `Example ${index}`,
+  mapHint:
+    'Click a point to see its example; or walk over the points with the arrow keys, Enter shows the example, Escape comes back.',
+  visited: (point: string, group: string, confidence: string, variability: string) =>
+    `${point}: ${group}, confidence ${confidence}, variability ${variability}`,
 
   // Experiments
   experiment: 'Accuracy against share kept',
@@ -138,6 +150,9 @@ export const strings = {
   markedOnly: 'Marked',
   found: (first: string, last: string, total: string) => `${first}–${last} of ${total} examples`,
   foundNone: 'No example passes the filters.',
+  place: (example: string, place: string, total: string) =>
+    `${example} is number ${place} of ${total}`,
+  filtersCleared: '(filters were cleared to show it)',
   previous: 'Previous',
   next: 'Next',
   pages: 'Pages',

@@ -32,6 +32,12 @@ const schema = v.object({
   indices: v.array(count),
 });
 
+/** What is read of a selection: one of another tool has indices alone. */
+const readSchema = v.object({
+  dataset: v.optional(v.object({ fingerprint: v.string() })),
+  indices: v.array(count),
+});
+
 /** Which examples of a data set are kept. */
 export type SelectionDocument = v.InferOutput<typeof schema>;
 
@@ -89,7 +95,7 @@ export async function writeSelection(path: string, document: SelectionDocument):
 }
 
 /**
- * Reads the indices of a selection: a document, or a .npy file of whole numbers.
+ * Reads the indices of a selection: a document, `{indices}` alone, or a .npy file of whole numbers.
  * @param size examples of the data set
  * @throws UserError naming the file and an index that is not in the data set.
  */
@@ -115,7 +121,7 @@ async function readIndices(path: string): Promise<{ values: number[]; fingerprin
     const array = await readNpy(path);
     return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
   }
-  const document = parseDocument(schema, await readText(path), path, 'a selection of examples');
+  const document = parseDocument(readSchema, await readText(path), path, 'a selection of examples');
   const fingerprint = document.dataset?.fingerprint;
   return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }
