@@ -148,6 +148,8 @@ function dataset(
     data: [...points],
     parsing: false,
     normalized: true,
+    // Points on the edge are drawn whole.
+    clip: 8,
     backgroundColor: colors.series[color],
     borderColor: colors.series[color],
     pointStyle: marker,

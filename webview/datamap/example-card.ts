@@ -38,8 +38,8 @@ export function createCard(
     h(
       'dl',
       { class: 'card-facts' },
-      ...fact(strings.given, label),
-      ...fact(strings.suggested, predicted === label ? undefined : predicted),
+      ...className(strings.given, label, ''),
+      ...className(strings.suggested, predicted === label ? undefined : predicted, 'differs'),
       ...fact(strings.score, scoreText(example)),
       ...fact(
         strings.labelScore,
@@ -78,6 +78,12 @@ function scoreText({ score, deviation }: Example): string {
 
 function fact(name: string, value: string | undefined, title?: string): HTMLElement[] {
   return value === undefined ? [] : [h('div', { title }, h('dt', {}, name), h('dd', {}, value))];
+}
+
+/** Names may be long: what is cut off is in the tooltip. */
+function className(fact: string, name: string | undefined, kind: string): HTMLElement[] {
+  const shown = h('dd', { class: `class-name ${kind}`, title: name }, name);
+  return name === undefined ? [] : [h('div', {}, h('dt', {}, fact), shown)];
 }
 
 function contentOf({ content, index, label }: Example): HTMLElement {

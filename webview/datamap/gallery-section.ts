@@ -188,6 +188,7 @@ export function createGallerySection(
               formatCount(total),
             ),
       );
+      const focused = cards.findIndex(({ element }) => element.contains(document.activeElement));
       cards = items.map((example) =>
         createCard(example, (index, isMarked) => {
           mark([index], isMarked);
@@ -197,6 +198,11 @@ export function createGallerySection(
         grid,
         cards.map(({ element }) => element),
       );
+      if (focused >= 0) {
+        // A card that has gone, as one that is no longer marked, gives the focus to the next.
+        const next = cards[Math.min(focused, cards.length - 1)]?.element.querySelector('button');
+        (next ?? marked).focus();
+      }
       setAttribute(previous.element, 'disabled', page === 0);
       setAttribute(next.element, 'disabled', page >= last);
       if (containing !== undefined) arrive(containing, answer);

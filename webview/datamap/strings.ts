@@ -100,7 +100,7 @@ export const strings = {
   share: 'Share',
   point: (index: string) => `Example ${index}`,
   mapHint:
-    'Click a point to see its example; or walk over the points with the arrow keys, Enter shows the example, Escape comes back.',
+    'Click a point, or walk with the arrow keys and press Enter, to go to its example; Escape comes back.',
   visited: (point: string, group: string, confidence: string, variability: string) =>
     `${point}: ${group}, confidence ${confidence}, variability ${variability}`,
 
@@ -111,6 +111,7 @@ export const strings = {
   experimentIso: (iso: string, seeds: number, file: string) =>
     `${file}: every subset is trained for as many ${iso} as the whole, from ${seeds} seeds.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
+  seriesName: (name: string) => (name === 'full' ? 'all examples' : name),
   kept: 'Kept',
   accuracy: 'Test accuracy',
   trainedOn: 'Trained on',
@@ -148,7 +149,10 @@ export const strings = {
   everyClass: 'Every class',
   suspectedOnly: 'Suspected label errors',
   markedOnly: 'Marked',
-  found: (first: string, last: string, total: string) => `${first}–${last} of ${total} examples`,
+  found: (first: string, last: string, total: string) =>
+    total === '1'
+      ? '1 example'
+      : `${first === last ? first : `${first}–${last}`} of ${total} examples`,
   foundNone: 'No example passes the filters.',
   place: (example: string, place: string, total: string) =>
     `${example} is number ${place} of ${total}`,
@@ -177,5 +181,5 @@ export const strings = {
     label === undefined ? `Picture of example ${index}` : `Picture of example ${index}: ${label}`,
   moreText: (length: string) => `… (${length} characters)`,
   moreNumbers: (count: string) => `… (${count} numbers)`,
-  noContent: 'not available',
+  noContent: 'not shown',
 } as const;

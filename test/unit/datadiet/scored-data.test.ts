@@ -193,15 +193,19 @@ describe('scores with their data set', () => {
       ],
     });
     const out = join(folder, 'subset');
-    const written = await scored.export({ what: 'choice', choice, form: 'dataset' }, out, unattended);
+    const written = await scored.export(
+      { what: 'choice', choice, form: 'dataset' },
+      out,
+      unattended,
+    );
     expect(written.examples).toBe(4);
     expect(readdirSync(join(out, 'horizontal')).sort()).toEqual(['17.png', '18.png']);
     expect(readdirSync(join(out, 'vertical')).sort()).toEqual(['17.png', '18.png']);
     const { indices } = await readSelection(`${out}.selection.json`, 40);
     expect([...indices]).toEqual([17, 18, 37, 38]);
-    await expect(scored.export({ what: 'choice', choice, form: 'dataset' }, out, unattended)).rejects.toThrow(
-      /not empty/,
-    );
+    await expect(
+      scored.export({ what: 'choice', choice, form: 'dataset' }, out, unattended),
+    ).rejects.toThrow(/not empty/);
   });
 
   it('write the marked ones, and the scores for other tools', async () => {
@@ -221,7 +225,11 @@ describe('scores with their data set', () => {
     });
     const alone = await ScoredData.open({ scores: lost });
     await expect(
-      alone.export({ what: 'examples', indices: [0], form: 'dataset' }, join(folder, 'no'), unattended),
+      alone.export(
+        { what: 'examples', indices: [0], form: 'dataset' },
+        join(folder, 'no'),
+        unattended,
+      ),
     ).rejects.toThrow(/There is no such file/);
   });
 });

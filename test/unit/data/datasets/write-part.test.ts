@@ -143,7 +143,12 @@ describe('a part of a data set in its own form', () => {
     const archive = { x_train: x, y_train: label, weight: label, x_test: x, y_test: label };
     const entries = Object.entries(archive).map(([name, data]) => ({ name: `${name}.npy`, data }));
     const set = await openDataset(file('all.npz', zipBytes(entries)));
-    const [written = ''] = await exportPart(set, Int32Array.of(1, 4), join(folder, 'all'), unattended);
+    const [written = ''] = await exportPart(
+      set,
+      Int32Array.of(1, 4),
+      join(folder, 'all'),
+      unattended,
+    );
     expect(basename(written)).toBe('all.npz');
     const arrays = await readNpz(written);
     expect([...arrays].map(([name, { dims }]) => [name, dims[0]])).toEqual([
@@ -192,9 +197,11 @@ describe('a part of a data set in its own form', () => {
 
   it('is not written over anything', async () => {
     const set = await openDataset(file('b.csv', 'p,label\n1,a\n2,b\n'));
-    await expect(exportPart(set, Int32Array.of(0), folder, unattended)).rejects.toThrow(/not empty/);
-    await expect(exportPart(set, Int32Array.of(0), join(folder, 'b.csv/x'), unattended)).rejects.toThrow(
-      /cannot be written/,
+    await expect(exportPart(set, Int32Array.of(0), folder, unattended)).rejects.toThrow(
+      /not empty/,
     );
+    await expect(
+      exportPart(set, Int32Array.of(0), join(folder, 'b.csv/x'), unattended),
+    ).rejects.toThrow(/cannot be written/);
   });
 });
