@@ -5,11 +5,11 @@ import type { DataExport, DataExportResult } from '../core/datadiet/scored-data'
 import { removeStale } from '../core/jobs/partial';
 import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
-import { DataMapSession } from '../services/data-map-session';
+import type { DataMapSession } from '../services/data-map-session';
 import type { Services } from '../services/services';
 import { whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
-import { chooseScores } from './open-data-map';
+import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './prune-layers';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -29,7 +29,7 @@ export async function exportSubset(
   argument: unknown,
   options: ExportSubsetOptions = {},
 ): Promise<DataExportResult | undefined> {
-  const session = await sessionOf(services, argument);
+  const session = await dataMapOf(services, argument);
   if (session === undefined) {
     return undefined;
   }
@@ -79,21 +79,6 @@ async function runExport(
     session.setExport({ kind: error instanceof RequestCancelled ? 'cancelled' : 'idle' });
     throw error;
   }
-}
-
-async function sessionOf(
-  services: Services,
-  argument: unknown,
-): Promise<DataMapSession | undefined> {
-  if (argument instanceof DataMapSession) {
-    return argument;
-  }
-  const active = argument === undefined ? services.dataMaps.active : undefined;
-  if (active !== undefined) {
-    return active;
-  }
-  const source = await chooseScores(argument);
-  return source === undefined ? undefined : services.dataMaps.session(source);
 }
 
 async function chooseExport(

@@ -106,6 +106,9 @@ export class DataMapPanel implements Disposable {
       case 'export':
         await commands.executeCommand(commandIds.exportSubset, session);
         break;
+      case 'compare':
+        await commands.executeCommand(commandIds.compareSubsets, session);
+        break;
       case 'cancelExport':
         await commands.executeCommand(commandIds.cancelJob, 'export');
         break;

@@ -55,6 +55,8 @@ export type FromDataMap =
   | { readonly type: 'subset'; readonly subset: ChosenSubset }
   | { readonly type: 'export' }
   | { readonly type: 'cancelExport' }
+  /** Training on parts of the data set. */
+  | { readonly type: 'compare' }
   /** The user names the data set. */
   | { readonly type: 'chooseData' }
   | { readonly type: 'openText' };

@@ -10,7 +10,7 @@ import type { WorkerClient } from './worker-client';
 
 /** Jobs of a model, which its heatmap tells of. */
 export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
-export type JobKind = ModelJobKind | 'scoreData' | 'scoreText' | 'export';
+export type JobKind = ModelJobKind | 'scoreData' | 'scoreText' | 'compareSubsets' | 'export';
 
 /** What a job works on and who watches it. */
 export interface JobSubject {
@@ -168,6 +168,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Scoring {0}', name);
     case 'scoreText':
       return l10n.t('Scoring text: {0}', name);
+    case 'compareSubsets':
+      return l10n.t('Comparing subsets of {0}', name);
     case 'export':
       return l10n.t('Exporting from {0}', name);
   }

@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -194,6 +194,36 @@ describe('the data map', () => {
     };
     expect(kept).toHaveLength(15);
     await workbench.screenshot('datamap-exported');
+  });
+
+  it('compares subsets where nothing was compared, beside random ones and the whole', async () => {
+    const { workbench, workspace } = session();
+    const frame = await dataMap();
+    const file = join(workspace, 'strokes.datadiet.json');
+    await rm(file);
+    await frame.getByRole('button', { name: 'Reload' }).click();
+    await frame.getByText('No experiment of this data set lies beside the scores.').waitFor();
+    await frame.getByRole('button', { name: 'Compare Subsets…' }).click();
+    await workbench.quickPick('mlp').click();
+    await workbench.quickPick('What is chosen in the map: 40.0\u00a0% by policy max').click();
+    await frame
+      .getByRole('img', {
+        name: 'Line chart of strokes.datadiet.json: all examples, random, el2n@12 max.',
+      })
+      .waitFor();
+    const numbers = frame.locator('details', { hasText: 'Numbers of the experiment' });
+    await numbers.locator('summary').click();
+    expect(await numbers.locator('tbody th').allTextContents()).toEqual([
+      'all examples',
+      'random',
+      'el2n@12 max',
+    ]);
+    await numbers.scrollIntoViewIfNeeded();
+    await workbench.screenshot('datamap-compared');
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    expect((await readdir(workspace)).filter((name) => name.includes('datadiet'))).toEqual([
+      'strokes.datadiet.json',
+    ]);
   });
 
   it('cancels an export in the panel and by command, which leaves nothing', async () => {

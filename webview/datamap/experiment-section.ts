@@ -1,17 +1,19 @@
 import type { ChartPoint, ChartSeries } from '../charts/curve-chart';
 import { CurveChart } from '../charts/curve-chart';
 import { seriesColors } from '../charts/theme-colors';
+import { createButton } from '../components/toolkit';
 import { h, setAttribute, setChildren } from '../dom';
 import { formatCount, formatPercent } from '../format';
 import { folded, scrollingTable, section } from '../simple-table';
 import type { ExperimentSeries } from './groups';
 import { seriesOf } from './groups';
 import { strings } from './strings';
-import type { DataMap, Experiment } from './types';
+import type { DataMap, Experiment, Send } from './types';
 
 export interface ExperimentSection {
   readonly element: HTMLElement;
   update(map: DataMap): void;
+  setBlocked(reason: string | undefined): void;
   recolor(): void;
 }
 
@@ -19,17 +21,24 @@ const dashes = [[], [8, 4], [2, 3], [9, 3, 2, 3], [1, 2]] as const;
 const markers = ['circle', 'rect', 'triangle', 'rectRot', 'crossRot'] as const;
 
 /** What training on parts of the data set gave, where that was measured. */
-export function createExperimentSection(): ExperimentSection {
+export function createExperimentSection(send: Send): ExperimentSection {
+  const compare = createButton(strings.compare, false, () => {
+    send({ type: 'compare' });
+  });
   const body = h('div');
   let charts: CurveChart[] = [];
   return {
-    element: section('experiment-title', strings.experiment, body),
+    element: section('experiment-title', strings.experiment, body, compare.element),
     recolor: () => {
       charts.forEach((chart) => {
         chart.recolor();
       });
     },
-    update: ({ experiments }) => {
+    setBlocked: (reason) => {
+      compare.setState(reason, strings.compareTitle);
+    },
+    update: ({ experiments, data, problem }) => {
+      compare.element.hidden = data === undefined || problem !== undefined;
       const shown = experiments.map(show);
       charts = shown.map(({ chart }) => chart);
       setChildren(

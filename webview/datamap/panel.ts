@@ -30,7 +30,7 @@ export class DataMapPanel {
   private readonly map = createMapSection((index) => {
     this.gallery.goTo(index);
   });
-  private readonly experiment = createExperimentSection();
+  private readonly experiment;
   private readonly subset;
   private readonly gallery;
   private readonly exporting;
@@ -41,6 +41,7 @@ export class DataMapPanel {
   public constructor(private readonly options: PanelOptions) {
     const { send, view } = options;
     this.view = view;
+    this.experiment = createExperimentSection(send);
     this.header = createHeader(send);
     this.subset = createSubsetSection(view.subset, (subset) => {
       this.setView({ subset });
@@ -122,6 +123,7 @@ export class DataMapPanel {
         break;
       case 'blocked':
         this.header.setBlocked(message.reason);
+        this.experiment.setBlocked(message.reason);
         break;
     }
   }

@@ -107,7 +107,9 @@ export const strings = {
   // Experiments
   experiment: 'Accuracy against share kept',
   experimentNone:
-    'No experiment of this data set lies beside the scores. “espalier data-diet” trains on subsets and writes one: call it NAME.datadiet.json.',
+    'No experiment of this data set lies beside the scores. One trains a small model on parts of the data set, chosen by score and at random, and on the whole.',
+  compare: 'Compare Subsets…',
+  compareTitle: 'Train on parts of the data set and measure how accurate each makes a model',
   experimentIso: (iso: string, seeds: number, file: string) =>
     `${file}: every subset is trained for as many ${iso} as the whole, from ${seeds} seeds.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
