@@ -32,6 +32,8 @@ import { ModelsView } from './views/models-view';
 
 /** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
 const graceMilliseconds = 750;
+/** The data reader blocks on nothing, and what it has written by then takes a while to clear away. */
+const readerGraceMilliseconds = 5000;
 
 /** What the extension gives to its own tests. */
 export type Espalier = Services & {
@@ -52,7 +54,10 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const worker = new WorkerClient(child('worker.js'));
   const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
-  const dataReader = new WorkerClient<DataRequests>(child('data-reader.js'));
+  const dataReader = new WorkerClient<DataRequests>({
+    ...child('data-reader.js'),
+    graceMilliseconds: readerGraceMilliseconds,
+  });
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
   const exports = new Jobs(dataReader, log);

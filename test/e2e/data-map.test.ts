@@ -205,7 +205,7 @@ describe('the data map', () => {
     await frame.getByText('No experiment of this data set lies beside the scores.').waitFor();
     await frame.getByRole('button', { name: 'Compare Subsets…' }).click();
     await workbench.quickPick('mlp').click();
-    await workbench.quickPick('What is chosen in the map: 40.0\u00a0% by policy max').click();
+    await workbench.quickPick('What is chosen in the map: 40\u00a0% by policy max').click();
     await frame
       .getByRole('img', {
         name: 'Line chart of strokes.datadiet.json: all examples, random, el2n@12 max.',

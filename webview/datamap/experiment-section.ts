@@ -28,7 +28,12 @@ export function createExperimentSection(send: Send): ExperimentSection {
   const body = h('div');
   let charts: CurveChart[] = [];
   return {
-    element: section('experiment-title', strings.experiment, body, compare.element),
+    element: section(
+      'experiment-title',
+      strings.experiment,
+      body,
+      h('div', { class: 'pager' }, compare.element),
+    ),
     recolor: () => {
       charts.forEach((chart) => {
         chart.recolor();
