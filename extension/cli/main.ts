@@ -23,6 +23,7 @@ import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
 import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
+import { symbolic } from './commands/symbolic';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
 import { Terminal } from './terminal';
@@ -46,6 +47,7 @@ const commands: readonly Command[] = [
   convertScores,
   dataDiet,
   studyGroupsCommand,
+  symbolic,
   demo,
 ];
 

@@ -15,7 +15,12 @@ import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
-import type { ScoreDataRequest, ScoreDataResult } from './data';
+import type {
+  CompareSubsetsRequest,
+  CompareSubsetsResult,
+  ScoreDataRequest,
+  ScoreDataResult,
+} from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -122,6 +127,7 @@ export interface WorkerRequests {
   prune: [PruneRequest, PruneResult | CompressResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
+  compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
 }
 
