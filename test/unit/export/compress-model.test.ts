@@ -16,6 +16,7 @@ import type { CompressionChoice } from '../../../extension/core/tensornet/compre
 import { fixture, readJson, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
+import { quantizedFixture, runnableCases } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, logitsOf, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -146,6 +147,16 @@ describe('compressing a model', () => {
     ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
     ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
     ['blocks, which hold dense matrices alone', { dialect: 'blocks' }, /would not be.*auto-map/],
+    [
+      'experts of one tensor',
+      { modelPath: fixture('mixtral-fused'), dialect: 'dense' },
+      /part of a larger tensor/,
+    ],
+    [
+      'what GPTQ has quantized',
+      { modelPath: quantizedFixture(runnableCases[0] ?? '') },
+      /quantized already/,
+    ],
     ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
     [
       'matrices that lie turned as dense ones',
