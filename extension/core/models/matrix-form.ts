@@ -63,17 +63,19 @@ export interface Int8Form<T = LazyTensor> {
 }
 
 /** What a linear layer is for in its sublayer. */
-export type LinearRole =
-  | 'query'
-  | 'key'
-  | 'value'
-  | 'query-key-value'
-  | 'output'
-  | 'gate'
-  | 'up'
-  | 'gate-up'
-  | 'down'
-  | 'other';
+export const linearRoles = [
+  'query',
+  'key',
+  'value',
+  'query-key-value',
+  'output',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'other',
+] as const;
+export type LinearRole = (typeof linearRoles)[number];
 
 /** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */
 export interface LinearLayer {
@@ -88,4 +90,6 @@ export interface LinearLayer {
   /** As stored: [out, in], or [in, out] where `transposed`. */
   readonly weight: LazyTensor;
   readonly transposed: boolean;
+  /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
+  readonly form?: MatrixForm;
 }
