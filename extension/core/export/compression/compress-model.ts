@@ -6,24 +6,27 @@ import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
-import type { LayeredModel } from '../../models/layered-model';
+import type { GraphPart, LayeredModel, Step } from '../../models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressMatrix } from '../../tensornet/compress-matrix';
+import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
 import { MatrixProducts } from '../../tensornet/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
+import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
+import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
-import { checkChanges } from '../changes';
+import { checkChanges, withForms } from '../changes';
 import { matrixChanges } from '../matrix-changes';
 import type { DialectName } from '../dialects';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import { openSource } from '../prune-source';
 import { writeModel } from '../write-model';
-import { CalibrationPass } from './calibration-pass';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
 import { layersOfChoices } from './layer-choices';
@@ -152,17 +155,11 @@ function identify(request: CompressRequest, model: LayeredModel): string {
     calibration: calibration?.request,
     run,
     mpoRun,
-    dtype: dtypeOf(request, model),
+    dtype: request.dtype ?? storageDtype(model.summary),
     dense: dialect === 'dense',
     seed,
     version,
   });
-}
-
-/** In 16 bits where most of the source's bytes are. */
-function dtypeOf({ dtype }: CompressRequest, { summary }: LayeredModel): 'F32' | 'F16' {
-  const { F32 = 0, F16 = 0, BF16 = 0 } = summary.dtypes as Partial<Record<string, number>>;
-  return dtype ?? (F16 + BF16 > F32 ? 'F16' : 'F32');
 }
 
 type Chosen = ReadonlyMap<
@@ -180,80 +177,113 @@ async function compressLayers(
   context: JobContext,
 ): Promise<void> {
   const isCalibrated = request.calibration !== undefined;
-  const todo = [...chosen.values()].filter(({ layer }) => !store.has(layer.id));
-  const needy = todo.filter(({ choice }) =>
-    compressionMethods[choice.method].needsCalibration(variantOf(choice, isCalibrated)),
-  );
-  const pass =
-    needy.length === 0 || request.calibration === undefined
-      ? undefined
-      : await startPass(request, request.calibration, model, device, context);
+  const todo = new Set([...chosen.keys()].filter((id) => !store.has(id)));
+  const needsInputs = (choice: CompressionChoice): boolean =>
+    compressionMethods[choice.method].needsCalibration(variantOf(choice, isCalibrated));
+  const needy = [...chosen.values()].filter(({ choice }) => needsInputs(choice));
+  const open = needy.filter(({ layer }) => todo.has(layer.id));
+  const calibrated = new Set(open.map(({ layer }) => layer.sublayer));
+  const last = Math.max(-1, ...calibrated);
   const products = new MatrixProducts(device, request.memoryBytes);
   const settings = {
     products,
-    dtype: dtypeOf(request, model),
+    dtype: request.dtype ?? storageDtype(model.summary),
     ...(request.run === undefined ? {} : { run: request.run }),
     ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
   };
-  const ids = new Set(needy.map(({ layer }) => layer.id));
-  const last = Math.max(-1, ...needy.map(({ layer }) => layer.sublayer));
-  let done = chosen.size - todo.length;
+  const executor = new LayeredExecutor(model, device, request.memoryBytes);
+  const pass =
+    open.length === 0 || request.calibration === undefined
+      ? undefined
+      : await startPass(request, request.calibration, executor, products, context);
+  const report = (stage: string): void => {
+    const done = chosen.size - todo.size;
+    context.progress({ stage, done, total: chosen.size, unit: 'steps' });
+  };
   try {
     for (const index of model.summary.sublayers.keys()) {
-      const here = todo.filter(({ layer }) => layer.sublayer === index);
-      const statistics = index <= last ? await pass?.through(index, ids) : undefined;
-      for (const { layer, choice } of here) {
+      const here = [...chosen.values()].filter(({ layer }) => layer.sublayer === index);
+      const statistics = calibrated.has(index) ? await pass?.statistics(index) : undefined;
+      for (const { layer, choice } of here.filter((one) => todo.has(one.layer.id))) {
         await checkpoint(context.cancellation);
-        const stage = `Compressing ${layer.id}`;
-        context.progress({ stage, done, total: chosen.size, unit: 'steps' });
-        const seen = statistics?.get(layer.id);
+        report(`Compressing ${layer.id}`);
+        const seen = needsInputs(choice) ? statistics?.get(layer.id) : undefined;
+        const variant = variantOf(choice, isCalibrated);
         const compressed = await compressMatrix(
           seen === undefined ? settings : { ...settings, statistics: seen },
           layer,
-          { ...choice, variant: variantOf(choice, isCalibrated) },
+          { ...choice, variant },
         );
-        const form =
-          request.dialect === 'dense'
-            ? await densified(products, compressed.form, settings.dtype)
-            : compressed.form;
-        const { error, outputError } = compressed;
-        await store.add(
-          {
-            tensor: layer.id,
-            method: choice.method,
-            level: choice.level,
-            variant: variantOf(choice, isCalibrated),
-            ...(choice.then === undefined ? {} : { then: choice.then }),
-            parameters: formParameters(form),
-            bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
-            error,
-            ...(outputError === undefined ? {} : { outputError }),
-          },
-          form,
-        );
-        done++;
+        const isDense = request.dialect === 'dense';
+        const form = isDense
+          ? await densified(products, compressed.form, settings.dtype)
+          : compressed.form;
+        await store.add(describe({ ...choice, variant }, compressed, form), form);
+        todo.delete(layer.id);
+      }
+      if (index < last && here.length > 0) {
+        await pass?.replace(index, await changedSublayer(model, index, here, store));
       }
     }
-    context.progress({ stage: 'Compressing layers', done, total: chosen.size, unit: 'steps' });
+    report('Compressing layers');
   } finally {
     await products.dispose();
-    await pass?.dispose();
+    await executor.dispose();
   }
 }
 
-async function startPass(
-  { seed = 0, memoryBytes, removed = [] }: CompressRequest,
-  { request, bundledText }: CompressCalibration,
+/** What is told of a layer. */
+function describe(
+  { tensor, method, level, variant = '', then }: CompressionChoice,
+  { error, outputError }: CompressedMatrix,
+  form: MatrixForm<TensorData>,
+): LayerRecord {
+  return {
+    tensor,
+    method,
+    level,
+    variant,
+    ...(then === undefined ? {} : { then }),
+    parameters: formParameters(form),
+    bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
+    error,
+    ...(outputError === undefined ? {} : { outputError }),
+  };
+}
+
+/** A sublayer with the forms of its layers, which those behind it are calibrated on. */
+async function changedSublayer(
   model: LayeredModel,
-  device: DeviceName,
+  index: number,
+  here: readonly { readonly layer: LinearLayer }[],
+  store: FormStore,
+): Promise<Step & { readonly part: GraphPart }> {
+  const forms = new Map<string, MatrixForm>();
+  for (const { layer } of here) {
+    forms.set(layer.id, (await store.read(layer)).form);
+  }
+  return withForms(model, forms).sublayer(index);
+}
+
+async function startPass(
+  { seed = 0, removed = [] }: CompressRequest,
+  { request, bundledText }: CompressCalibration,
+  executor: LayeredExecutor,
+  products: MatrixProducts,
   context: JobContext,
 ): Promise<CalibrationPass> {
-  const { inputs, warnings } = await loadModelInputs(request, model, bundledText, seed);
+  const { inputs, warnings } = await loadModelInputs(request, executor.model, bundledText, seed);
   for (const warning of warnings) {
     context.warn(warning);
   }
-  return CalibrationPass.start(model, removed, inputs, { device, memoryBytes }, context);
+  return new CalibrationPass({
+    executor,
+    products,
+    inputs,
+    removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
+    afterRun: async () => checkpoint(context.cancellation),
+  });
 }
 
 /** The values of a form as a dense matrix. */
