@@ -1,8 +1,9 @@
 import { elementCount, rowsOfTensor } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
-import { formParameters } from '../models/forms/form-facts';
+import { formParameters, mapTensors } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
 import type { Changes } from './changes';
@@ -38,6 +39,7 @@ export function planTensors(
   const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
   const modules = removedModules(model, changes);
   const mixtures = lessExperts(model, changes);
+  const replaced = replacedTensors(model, changes);
   return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
@@ -53,18 +55,52 @@ export function planTensors(
         ? [{ name: place.rest, tensor }]
         : withExperts(experts, tensor, place.rest);
     return kept
-      .flatMap((planned) => inNewForm(planned, changes))
+      .flatMap((planned) => inNewForm(planned, replaced))
       .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
   });
 }
 
-/** What is stored in the place of a matrix that takes another form. */
-function inNewForm(planned: PlannedTensor, { matrices }: Changes): PlannedTensor[] {
+/** What becomes of a tensor that stands, alone or with others, for a matrix that takes another form. */
+interface Replacement {
+  /** What follows the matrix's own name in the tensor's, such as `weight` or `left.weight`. */
+  readonly part: string;
+  /** Undefined at all tensors but the first, in whose place all of the new form stands. */
+  readonly form: MatrixForm | undefined;
+}
+
+function replacedTensors(model: LayeredModel, { matrices }: Changes): Map<string, Replacement> {
+  const found = new Map<string, Replacement>();
+  for (const index of model.summary.sublayers.keys()) {
+    for (const { id, form: before, weight } of model.linearLayers?.(index) ?? []) {
+      const form = matrices.get(id);
+      if (form !== undefined) {
+        const parts: [string, string][] = [];
+        mapTensors(before ?? { kind: 'dense', weight }, ({ name }, part) =>
+          parts.push([name, part]),
+        );
+        parts.forEach(([name, part], i) => {
+          found.set(name, { part, form: i === 0 ? form : undefined });
+        });
+      }
+    }
+  }
+  return found;
+}
+
+/** What is stored in the place of a tensor of a matrix that takes another form. */
+function inNewForm(
+  planned: PlannedTensor,
+  replaced: ReadonlyMap<string, Replacement>,
+): PlannedTensor[] {
   const { name, tensor } = planned;
-  const form = matrices.get(tensor.name);
+  const replacement = replaced.get(tensor.name);
+  if (replacement === undefined) {
+    return [planned];
+  }
+  const { part: before, form } = replacement;
   return form === undefined
-    ? [planned]
-    : storedTensors(name, form).map(([part, stored]) => ({
+    ? []
+    : storedTensors(`${name.slice(0, -before.length)}weight`, form).map(([part, stored]) => ({
         name: part,
         tensor: stored,
         home: tensor.file,

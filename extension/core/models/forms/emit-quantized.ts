@@ -20,6 +20,9 @@ export function emitBlockQuantized(
   if (form.run === 'qdq') {
     return graph.op('MatMul', [rows, emitDequantizedBlocks(graph, form)]);
   }
+  if (form.run === 'basic') {
+    return graph.op('Gemm', [rows, emitScaledBlocks(graph, form)], { transB: 1 });
+  }
   const { quants, scales, zeros, bits, blockSize } = form;
   const inputs = [
     rows,
@@ -57,6 +60,54 @@ function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): V
   return blocks * blockSize === form.in
     ? whole
     : graph.op('Slice', [whole, graph.ints([0]), graph.ints([form.in]), graph.ints([0])]);
+}
+
+/** Emits W [out, in] in operators that every opset has: (numbers − zeros) · scales, block by block. */
+function emitScaledBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
+  const { quants, scales, zeros, bits, blockSize, out } = form;
+  const blocks = Math.ceil(form.in / blockSize);
+  const reshaped = (x: Value, shape: readonly number[]): Value =>
+    graph.op('Reshape', [x, graph.ints(shape)]);
+  const cut = (x: Value, size: number): Value =>
+    graph.op('Slice', [x, graph.ints([0]), graph.ints([size]), graph.ints([1])]);
+  const numbers = reshaped(emitUnpackedBytes(graph, quants, bits), [out, blocks, blockSize]);
+  const stored = Math.ceil((blocks * bits) / 8) * (8 / bits);
+  const zero =
+    zeros === undefined
+      ? graph.scalar(2 ** (bits - 1))
+      : reshaped(cut(reshaped(emitUnpackedBytes(graph, zeros, bits), [out, stored]), blocks), [
+          out,
+          blocks,
+          1,
+        ]);
+  const scaled = graph.op('Mul', [
+    graph.op('Sub', [numbers, zero]),
+    reshaped(emitWeight(graph, scales), [out, blocks, 1]),
+  ]);
+  const whole = reshaped(scaled, [out, blocks * blockSize]);
+  return blocks * blockSize === form.in ? whole : cut(whole, form.in);
+}
+
+/** The numbers of a tensor of bytes as float32, the low four bits of a byte first: [bytes, numbers of one]. */
+function emitUnpackedBytes(graph: GraphBuilder, tensor: LazyTensor, bits: 4 | 8): Value {
+  const { name, file, offset, length } = tensor;
+  const bytes = graph.weight({
+    name,
+    dataType: DataType.UINT8,
+    shape: [length, 1],
+    file,
+    offset,
+    length,
+  });
+  const shift = (x: Value, direction: 'LEFT' | 'RIGHT'): Value =>
+    graph.op('BitShift', [x, graph.bytes([4], [1])], { direction });
+  const numbers =
+    bits === 8
+      ? bytes
+      : graph.op('Concat', [shift(shift(bytes, 'LEFT'), 'RIGHT'), shift(bytes, 'RIGHT')], {
+          axis: 1,
+        });
+  return graph.op('Cast', [numbers], { to: DataType.FLOAT });
 }
 
 /** [out, blocks] in as many bits as the numbers have. */
@@ -105,7 +156,15 @@ function turned(graph: GraphBuilder, x: Value): Value {
  * all rows, multiplied in whole numbers, and scaled back. ONNX Runtime joins all of it into one operator,
  * DynamicQuantizeMatMul.
  */
-export function emitInt8(graph: GraphBuilder, { quants, scales }: Int8Form, rows: Value): Value {
+export function emitInt8(
+  graph: GraphBuilder,
+  { quants, scales, run }: Int8Form,
+  rows: Value,
+): Value {
+  if (run === 'basic') {
+    const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
+    return graph.op('MatMul', [rows, graph.op('Mul', [numbers, emitWeight(graph, scales)])]);
+  }
   const [whole = '', scale = '', zero = ''] = graph.ops('DynamicQuantizeLinear', [rows], 3);
   const sums = graph.op('MatMulInteger', [whole, emitStored(graph, quants), zero]);
   return graph.op('Mul', [
