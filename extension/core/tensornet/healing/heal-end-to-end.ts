@@ -128,9 +128,7 @@ class Teacher {
     private readonly context: JobContext,
   ) {
     this.executor = new LayeredExecutor(teacher, device, memoryBytes / copiesInTraining);
-    this.inputs = [...train, ...heldOut].map((input) =>
-      input instanceof Int32Array ? input : noText(teacher),
-    );
+    this.inputs = [...train, ...heldOut].map((input) => idsOf(input) ?? noText(teacher));
   }
 
   public async start(): Promise<void> {
@@ -215,6 +213,15 @@ function divergence(a: Float32Array, b: Float32Array, width: number): number {
 function logSum(numbers: Float32Array): number {
   const most = numbers.reduce((largest, x) => Math.max(largest, x), Number.NEGATIVE_INFINITY);
   return most + Math.log(numbers.reduce((sum, x) => sum + Math.exp(x - most), 0));
+}
+
+/** Token ids of a text, or of an example that has them. */
+function idsOf(input: ModelInput): Int32Array | undefined {
+  if (input instanceof Int32Array) {
+    return input;
+  }
+  const { input_ids: ids } = input;
+  return ids === undefined ? undefined : Int32Array.from(ids.data, Number);
 }
 
 function noText({ summary }: LayeredModel): never {

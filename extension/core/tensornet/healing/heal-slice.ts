@@ -12,6 +12,7 @@ import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, meanSquaredError } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
+import { UserError } from '../../user-error';
 import { differentiable, trainedTensors } from './trainable-form';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
@@ -53,7 +54,7 @@ export interface HealedSlice {
 /**
  * Trains the forms of one sublayer so that the stream behind it becomes the teacher's: slice-wise
  * distillation, everything else frozen. The numbers with the lowest held-out error are kept.
- * @throws UserError where the loss is not finite or an operator has no gradient.
+ * @throws UserError where an operator has no gradient.
  */
 export async function healSlice(
   model: LayeredModel,
@@ -87,9 +88,8 @@ export async function healSlice(
     const random = seededRandom(settings.seed);
     let epochs = 0;
     for (let bad = 0; epochs < settings.epochs && bad < settings.patience; epochs++) {
-      for (const batch of batches(shuffled(data.train, random), settings.batch)) {
-        await trainer.train(feedsOf(batch));
-        await checkpoint(cancellation);
+      if (!(await trainOnce(trainer, shuffled(data.train, random), settings.batch, cancellation))) {
+        break;
       }
       const error = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
       if (error < best.error) {
@@ -106,6 +106,27 @@ export async function healSlice(
   } finally {
     await trainer.dispose();
   }
+}
+
+/** One pass over the data; false where the loss left the finite numbers, after which nothing is gained. */
+async function trainOnce(
+  trainer: Trainer,
+  data: SliceData,
+  size: number,
+  cancellation: Cancellation,
+): Promise<boolean> {
+  for (const batch of batches(data, size)) {
+    try {
+      await trainer.train(feedsOf(batch));
+    } catch (error) {
+      if (error instanceof UserError) {
+        return false;
+      }
+      throw error;
+    }
+    await checkpoint(cancellation);
+  }
+  return true;
 }
 
 /** One sublayer as a model whose parameters are the tensors of its forms. */
