@@ -148,8 +148,14 @@ def put_forms(layer, forms):
 /** What a modelling file has to do besides taking sublayers out. */
 export type ModuleNeeds = Pick<Changes, 'compressed'>;
 
-/** Python of what modules of compressed matrices need, as parts of a modelling file; empty where there are none. */
-export function compressedParts({ compressed }: ModuleNeeds): {
+/**
+ * Python of what modules of compressed matrices need, as parts of a modelling file; empty where there
+ * are none. `modules` says which linear layers are named otherwise in files.
+ */
+export function compressedParts(
+  { compressed }: ModuleNeeds,
+  modules: Readonly<Record<string, string>> = {},
+): {
   readonly classes: string;
   readonly method: string;
   /** A statement inside the loop over layers. */
@@ -165,7 +171,8 @@ export function compressedParts({ compressed }: ModuleNeeds): {
         compressed = self.espalier["compressed"]
         kinds = ("attention", "feedforward", "expert")
         found = [compressed.get(f"block.{block}.{kind}", {}) for kind in kinds]
-        return {path: spec for forms in found for path, spec in forms.items()}
+        modules = ${JSON.stringify(modules)}
+        return {modules.get(path, path): spec for forms in found for path, spec in forms.items()}
 `,
         call: `
             put_forms(layer, config.forms_in(block))`,

@@ -24,7 +24,7 @@ export function encoderModellingFile(
     ...Object.values(modules.feedforward),
   ]);
   const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
-  const forms = compressedParts(needs);
+  const forms = compressedParts(needs, modules.linears);
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
