@@ -15,6 +15,7 @@ import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
 import { exportData } from './commands/export-data';
 import { generateCommand } from './commands/generate';
+import { heal } from './commands/heal';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
@@ -36,6 +37,7 @@ const commands: readonly Command[] = [
   prune,
   compress,
   sensitivity,
+  heal,
   evaluate,
   generateCommand,
   scoreTextCommand,

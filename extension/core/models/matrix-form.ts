@@ -49,8 +49,11 @@ export interface BlockQuantizedForm<T = LazyTensor> {
   readonly scales: T;
   /** uint8 [out, ceil(ceil(in / blockSize) · bits / 8)]; 2^(bits − 1) everywhere when absent. */
   readonly zeros?: T;
-  /** As com.microsoft MatMulNBits, or as the standard DequantizeLinear of opset 21. */
-  readonly run: 'matmul-nbits' | 'qdq';
+  /**
+   * As com.microsoft MatMulNBits, as the standard DequantizeLinear of opset 21, or dequantized by basic
+   * operators, which have gradients.
+   */
+  readonly run: 'matmul-nbits' | 'qdq' | 'basic';
 }
 
 /** int8 with a scale for each output; inputs are quantized as they come (DynamicQuantizeLinear, MatMulInteger). */
@@ -60,6 +63,8 @@ export interface Int8Form<T = LazyTensor> {
   readonly quants: T;
   /** float32 [out] */
   readonly scales: T;
+  /** Set where inputs are not quantized and the weights are dequantized by basic operators, which have gradients. */
+  readonly run?: 'basic';
 }
 
 /** What a linear layer is for in its sublayer. */

@@ -102,10 +102,19 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
 
 /**
  * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]: x is quantized to uint8 with one scale and zero for
- * all rows, multiplied in whole numbers, and scaled back. ONNX Runtime joins all of it into one operator,
- * DynamicQuantizeMatMul.
+ * all rows, so that each depends on the others; multiplied in whole numbers, and scaled back. ONNX Runtime
+ * joins it all into DynamicQuantizeMatMul, or, where several products share the rows, all but the
+ * quantization into MatMulIntegerToFloat.
  */
-export function emitInt8(graph: GraphBuilder, { quants, scales }: Int8Form, rows: Value): Value {
+export function emitInt8(
+  graph: GraphBuilder,
+  { quants, scales, run }: Int8Form,
+  rows: Value,
+): Value {
+  if (run === 'basic') {
+    const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
+    return graph.op('MatMul', [rows, graph.op('Mul', [numbers, emitWeight(graph, scales)])]);
+  }
   const [whole = '', scale = '', zero = ''] = graph.ops('DynamicQuantizeLinear', [rows], 3);
   const sums = graph.op('MatMulInteger', [whole, emitStored(graph, quants), zero]);
   return graph.op('Mul', [

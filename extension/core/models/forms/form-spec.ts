@@ -24,7 +24,7 @@ const plainSpecs = [
     blockSize,
     /** Whether blocks have zeros of their own. */
     zeros: v.boolean(),
-    run: v.picklist(['matmul-nbits', 'qdq']),
+    run: v.picklist(['matmul-nbits', 'qdq', 'basic']),
   }),
   v.strictObject({ kind: v.literal('int8') }),
 ] as const;
