@@ -53,12 +53,14 @@ describe('weights as they are stored', () => {
       expect(whole.numbers.some((x) => x !== 0)).toBe(true);
       // Row o of Wᵀ·eₒ is row o of W; row i of W·eᵢ its column i.
       const turned = await products.applyTransposed(source, identity(out));
-      expect([...turned.numbers]).toEqual([...whole.numbers]);
+      expect(turned.numbers.every((x, i) => x === whole.numbers[i])).toBe(true);
       const columns = await products.apply(source, identity(inputs));
-      columns.numbers.forEach((x, place) => {
-        const [i, o] = [Math.floor(place / out), place % out];
-        expect(x).toBe(whole.numbers[o * inputs + i]);
-      });
+      expect(
+        columns.numbers.every((x, place) => {
+          const [i, o] = [Math.floor(place / out), place % out];
+          return x === whole.numbers[o * inputs + i];
+        }),
+      ).toBe(true);
     }
   });
 
