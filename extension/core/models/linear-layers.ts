@@ -197,7 +197,10 @@ function storedParts(tensor: LazyTensor): LazyTensor[] {
 }
 
 /** Tells models apart by which layers have which forms, not by the numbers in them. */
-function fingerprintForms(fingerprint: string, forms: ReadonlyMap<string, MatrixForm>): string {
+export function fingerprintForms(
+  fingerprint: string,
+  forms: ReadonlyMap<string, MatrixForm>,
+): string {
   const described = [...forms]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([id, form]) => [id, mapTensors(form, ({ dtype, shape }) => ({ dtype, shape }))]);

@@ -15,6 +15,7 @@ import type {
   ExternalLocation,
   FloatAttribute,
 } from './messages';
+import { rewriteForOpset18 } from './opset-changes';
 import type {
   GraphProto,
   NodeProto,
@@ -35,11 +36,8 @@ const irVersion = 8n;
 /** From this opset on there are numbers of four bits, which need the newer format of files. */
 const fourBitOpset = 21;
 const fourBitIrVersion = 10n;
-/**
- * From this opset on, every reduction takes its axes as an input (before, only ReduceSum does), and a
- * Split into equal parts says how many.
- */
-const axesAsInput = 18;
+/** From this opset on, nodes are written as {@link rewriteForOpset18} does. */
+const rewrittenFrom = 18;
 
 /** A graph that exists already, to be built upon. */
 export interface GraphBase {
@@ -50,6 +48,8 @@ export interface GraphBase {
   readonly constants: readonly TensorProto[];
   readonly weights: readonly ExternalData[];
   readonly opsets: readonly OperatorSetIdProto[];
+  /** Further names that nothing may be given. */
+  readonly reserved?: Iterable<string>;
 }
 
 /** How numbers are stored, by the element types that {@link GraphBuilder.numbers} makes constants of. */
@@ -92,7 +92,9 @@ export class GraphBuilder {
       ...builder.nodes.flatMap((node) => [node.name, ...node.output]),
       ...[...base.inputs, ...base.constants, ...base.weights].map((value) => value.name),
     ];
-    names.forEach((value) => builder.taken.add(value));
+    for (const value of [...names, ...(base.reserved ?? [])]) {
+      builder.taken.add(value);
+    }
     return builder;
   }
 
@@ -140,6 +142,13 @@ export class GraphBuilder {
     } finally {
       this.scope = outer;
     }
+  }
+
+  /** What `emit` gives, and the nodes that it adds, which are not copied. */
+  public recorded<T>(emit: () => T): { readonly result: T; readonly nodes: readonly NodeProto[] } {
+    const before = this.nodes.length;
+    const result = emit();
+    return { result, nodes: this.nodes.slice(before) };
   }
 
   public input(name: string, type: DataType, shape: readonly Dimension[]): Value {
@@ -251,10 +260,10 @@ export class GraphBuilder {
       create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(version) }),
       ...this.opsets.filter(({ domain }) => domain !== '' && domain !== 'ai.onnx'),
     ];
-    if (opset < axesAsInput) {
-      for (const node of this.nodes) {
-        this.modernize(node);
-      }
+    if (opset < rewrittenFrom) {
+      this.nodes.forEach((node) => {
+        this.rewrite(node);
+      });
     }
   }
 
@@ -300,8 +309,8 @@ export class GraphBuilder {
       output: outputs,
       attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
     });
-    if (this.opset >= axesAsInput) {
-      this.modernize(node);
+    if (this.opset >= rewrittenFrom) {
+      this.rewrite(node);
     }
     this.nodes.push(node);
     return outputs;
@@ -341,16 +350,8 @@ export class GraphBuilder {
     );
   }
 
-  /** Writes a node of opset 17 as opset 18 has it. */
-  private modernize(node: NodeProto): void {
-    const axes = node.attribute.find(({ name }) => name === 'axes');
-    if (node.opType.startsWith('Reduce') && axes !== undefined) {
-      node.attribute = node.attribute.filter((one) => one !== axes);
-      node.input = [...node.input, this.ints(axes.ints.map(Number))];
-    }
-    if (node.opType === 'Split' && node.input.length === 1) {
-      node.attribute = [...node.attribute, attribute('num_outputs', node.output.length)];
-    }
+  private rewrite(node: NodeProto): void {
+    rewriteForOpset18(node, (axes) => this.ints(axes));
   }
 
   private constant(

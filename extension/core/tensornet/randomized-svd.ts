@@ -32,6 +32,8 @@ export interface LowRank {
   readonly right: Rows;
   /** σᵢ of A, or of A·C^½ where inputs are weighed, largest first. */
   readonly singularValues: Float64Array;
+  /** ‖A·C^½‖², of which σ² are the parts that are kept; ‖A‖² without weights. */
+  readonly energy: number;
   /** ‖A − Σ uᵢvᵢᵀ‖ (Frobenius), and ‖A‖. */
   readonly error: number;
   readonly norm: number;
@@ -109,6 +111,7 @@ export async function randomizedSvd(
     left: await products.combine(largest, basis),
     right,
     singularValues: captured.map(Math.sqrt),
+    energy: whole,
     error: Math.sqrt(Math.max(0, squaredNorm - held)),
     norm: Math.sqrt(squaredNorm),
     iterations,
@@ -198,6 +201,7 @@ function zeroMatrix(kept: number, rows: number, columns: number): LowRank {
     left: { count: kept, length: rows, numbers: left },
     right: { count: kept, length: columns, numbers: new Float32Array(kept * columns) },
     singularValues: new Float64Array(kept),
+    energy: 0,
     error: 0,
     norm: 0,
     iterations: 0,

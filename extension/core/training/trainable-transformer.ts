@@ -4,8 +4,8 @@ import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { GraphModel } from './graph-model';
 
-/** Quantized blocks are stored as bytes. */
-const bytes: number = DataType.UINT8;
+/** Quantized weights are stored as bytes or parts of them. */
+const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
 
 const sizes = ['batch', 'sequence'] as const;
 
@@ -37,7 +37,7 @@ export function trainableTransformer(model: LayeredModel): GraphModel {
   );
   const logits = emitter.emitEpilogue(graph, state[stream] ?? '');
   const external = graph.externalData;
-  const quantized = external.find(({ dataType }) => dataType === bytes);
+  const quantized = external.find(({ dataType }) => !floats.includes(dataType));
   if (quantized !== undefined) {
     throw new UserError('Quantized weights cannot be trained.', {
       file: summary.path,

@@ -38,19 +38,19 @@ export function emitBlockQuantized(
 
 /**
  * Emits Wᵀ [in, out] in standard operators, which ONNX Runtime joins with the product behind it into a
- * MatMulNBits of its own where it can.
+ * MatMulNBits of its own where it can. What is in front of DequantizeLinear is computed once, when the
+ * session is made.
  */
 function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
   graph.requireOpset(blockwiseOpset);
   const { quants, scales, bits, blockSize, out } = form;
   const blocks = Math.ceil(form.in / blockSize);
-  const numbers = emitAs(graph, quants, bits, [out, blocks * blockSize]);
   const whole = graph.op(
     'DequantizeLinear',
     [
-      turned(graph, numbers),
-      turned(graph, graph.op('Reshape', [emitWeight(graph, scales), graph.ints([out, blocks])])),
-      turned(graph, emitZeros(graph, form, blocks)),
+      emitTurned(graph, emitBytes(graph, quants, bits, [out, blocks * blockSize]), bits),
+      graph.op('Transpose', [emitWeight(graph, scales)], { perm: [1, 0] }),
+      emitTurned(graph, emitZeros(graph, form, blocks), bits),
     ],
     { axis: 0, block_size: blockSize },
   );
@@ -59,7 +59,7 @@ function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): V
     : graph.op('Slice', [whole, graph.ints([0]), graph.ints([form.in]), graph.ints([0])]);
 }
 
-/** [out, blocks] in as many bits as the numbers have. */
+/** uint8 [out, blocks] */
 function emitZeros(
   graph: GraphBuilder,
   { zeros, bits, out }: BlockQuantizedForm,
@@ -67,37 +67,37 @@ function emitZeros(
 ): Value {
   if (zeros === undefined) {
     const middle = graph.bytes([2 ** (bits - 1)], [1, 1]);
-    return narrowed(graph, graph.op('Expand', [middle, graph.ints([out, blocks])]), bits);
+    return graph.op('Expand', [middle, graph.ints([out, blocks])]);
   }
   const stored = Math.ceil((blocks * bits) / 8) * (8 / bits);
-  const all = emitAs(graph, zeros, bits, [out, stored]);
-  if (stored === blocks) {
-    return all;
-  }
-  // Numbers of four bits are not sliced, only cast.
-  const bytes = graph.op('Cast', [all], { to: DataType.UINT8 });
-  const cut = graph.op('Slice', [bytes, graph.ints([0]), graph.ints([blocks]), graph.ints([1])]);
-  return narrowed(graph, cut, bits);
+  const all = emitBytes(graph, zeros, bits, [out, stored]);
+  return stored === blocks
+    ? all
+    : graph.op('Slice', [all, graph.ints([0]), graph.ints([blocks]), graph.ints([1])]);
 }
 
-/** uint8 as numbers of `bits`. */
-function narrowed(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
-  return bits === 8 ? x : graph.op('Cast', [x], { to: DataType.UINT4 });
-}
-
-/** The bytes of a tensor as numbers of `bits`, two of four bits in a byte. */
-function emitAs(
+/** The numbers of a tensor, two of four bits in a byte, as uint8. */
+function emitBytes(
   graph: GraphBuilder,
   { name, file, offset, length }: LazyTensor,
   bits: 4 | 8,
   shape: readonly number[],
 ): Value {
-  const dataType = bits === 4 ? DataType.UINT4 : DataType.UINT8;
-  return graph.weight({ name, dataType, shape, file, offset, length });
+  const place = { name, shape, file, offset, length };
+  return bits === 8
+    ? graph.weight({ ...place, dataType: DataType.UINT8 })
+    : graph.op('Cast', [graph.weight({ ...place, dataType: DataType.UINT4 })], {
+        to: DataType.UINT8,
+      });
 }
 
-function turned(graph: GraphBuilder, x: Value): Value {
-  return graph.op('Transpose', [x], { perm: [1, 0] });
+/**
+ * uint8 [out, n] as numbers of `bits` [n, out]. ONNX Runtime 1.30 transposes numbers of four bits wrongly
+ * where it does not do so when the session is made, hence bytes.
+ */
+function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
+  const turned = graph.op('Transpose', [x], { perm: [1, 0] });
+  return bits === 8 ? turned : graph.op('Cast', [turned], { to: DataType.UINT4 });
 }
 
 /**
