@@ -90,7 +90,8 @@ export async function randomizedSvd(
   let iterations = 0;
   // A basis as large as the matrix holds all of it.
   while (count < smallest && iterations < maxIterations && residual > 0) {
-    const right = await orthonormal(products, weighed);
+    // One pass keeps the directions apart; that they are orthonormal matters only on the left.
+    const right = await orthonormal(products, weighed, 1);
     basis = await orthonormal(products, await products.apply(matrix, right));
     projected = await products.applyTransposed(matrix, basis);
     weighed = await weigh(products, projected, weights);
@@ -172,9 +173,13 @@ function sumOf(numbers: Float64Array): number {
  * Orthonormal rows that span what `rows` do. Where these have a lower rank, the directions beyond it
  * are noise of norm 1 at most, in which the matrix has nothing.
  */
-async function orthonormal(products: MatrixProducts, rows: Rows): Promise<Rows> {
+async function orthonormal(
+  products: MatrixProducts,
+  rows: Rows,
+  wantedPasses = usualPasses,
+): Promise<Rows> {
   let result = rows;
-  let passes = usualPasses;
+  let passes = wantedPasses;
   for (let pass = 0; pass < passes; pass++) {
     const gram = await products.gram(result);
     if (!Number.isFinite(trace(gram))) {
