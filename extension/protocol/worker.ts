@@ -14,7 +14,12 @@ import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { PrunePlan } from '../core/prune/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
-import type { ScoreDataRequest, ScoreDataResult } from './data';
+import type {
+  CompareSubsetsRequest,
+  CompareSubsetsResult,
+  ScoreDataRequest,
+  ScoreDataResult,
+} from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -117,6 +122,7 @@ export interface WorkerRequests {
   prune: [PruneRequest, PruneResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
+  compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
 }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import packageJson from '../../package.json';
+import { runDiet } from '../core/datadiet/diet-experiment';
 import { scoreDataset } from '../core/datadiet/score-dataset';
 import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
@@ -7,6 +8,7 @@ import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { listForms } from '../core/export/prune-source';
+import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
@@ -48,5 +50,10 @@ export const handlers: Handlers<WorkerRequests> = {
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };
+  },
+  compareSubsets: async ({ out, ...request }, context) => {
+    const result = await runDiet({ ...request, folder: `${out}.runs` }, context);
+    await writeDocument(out, result);
+    return { choices: result.rows.length };
   },
 };
