@@ -4,11 +4,11 @@ import { UserError } from '../user-error';
 import type { Expert } from './experts';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import { checkForm } from './forms/check-form';
-import { formTensors, mapTensors } from './forms/form-facts';
+import { eightBitError, formTensors, mapTensors, roundsInputs } from './forms/form-facts';
 import type { Linear } from './linear';
 import type { LinearLayer, LinearRole, MatrixForm } from './matrix-form';
 import type { ModelSummary } from './model-summary';
-import { sublayerTensors } from './sublayer-tensors';
+import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
 import { summarizeSublayers } from './summarize';
 import type { SummarizedLayout } from './summarize';
 import type { TransformerSublayer } from './transformer-layout';
@@ -19,10 +19,12 @@ export function linearLayersOf(
   index: number,
   gated: boolean,
 ): LinearLayer[] {
-  return withRoles(sublayer, gated).map(([role, { weight, transposed = false }]) => {
+  return withRoles(sublayer, gated).map(([role, { weight, transposed = false, form }]) => {
     const [rows = 0, columns = 0] = weight.shape;
     const [out, input] = transposed ? [columns, rows] : [rows, columns];
-    return { id: weight.name, sublayer: index, role, out, in: input, weight, transposed };
+    const sizes = { out, in: input };
+    const stored = { weight, transposed, ...(form === undefined ? {} : { form }) };
+    return { id: weight.name, sublayer: index, role, ...sizes, ...stored };
   });
 }
 
@@ -128,6 +130,14 @@ function mapLinears(
 
 function mapInner({ gateUp, down }: Expert, map: (linear: Linear) => Linear): Expert {
   return { gateUp: gateUp.map(map), down: map(down) };
+}
+
+/** `roundingError` of a layered model whose only roundings are those of its forms. */
+export function roundingOfForms(
+  sublayers: readonly TransformerSublayer[],
+): number | undefined {
+  const forms = sublayers.flatMap(sublayerLinears).flatMap(({ form }) => form ?? []);
+  return forms.some(roundsInputs) ? eightBitError : undefined;
 }
 
 /** The files of a model and of its forms. */

@@ -3,6 +3,7 @@ import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import type { AttentionShape } from './attention';
 import { formFlops, formWeights } from './forms/form-facts';
+import type { CompressedForms } from './forms/form-spec';
 import type { Linear } from './linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
@@ -15,6 +16,7 @@ interface FoundModel {
     readonly model_type: string;
     readonly num_hidden_layers: number;
     readonly hidden_size: number;
+    readonly espalier?: { readonly compressed?: CompressedForms | undefined } | undefined;
   };
   readonly checkpoint: Checkpoint;
   readonly layout: FoundLayout;
@@ -44,11 +46,12 @@ export function summarizeModel(found: FoundModel): ModelSummary {
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
   const [firstUnused] = layout.unused;
+  const compressed = config.espalier?.compressed;
   return {
     name: folder.name,
     path: folder.path,
     architecture: config.model_type,
-    parameters: sum(used, (tensor) => elementCount(tensor.shape)),
+    parameters: sum(used, weightCounter(layout.sublayers)),
     bytes: sum(tensors, (tensor) => tensor.length),
     dtypes: bytesByDType(checkpoint),
     blocks: config.num_hidden_layers,
@@ -56,6 +59,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     ...sizes,
     sublayers: summarizeSublayers(layout),
     ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
+    ...(compressed === undefined ? {} : { compressed }),
     fingerprint,
     warnings:
       firstUnused === undefined
@@ -99,7 +103,7 @@ function summarizeSublayer(
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,
     kind: sublayer.kind,
-    parameters: sum(own, weightCounter(sublayer)),
+    parameters: sum(own, weightCounter([sublayer])),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
@@ -119,16 +123,18 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
     experts: {
       count,
       perToken,
-      parameters: Math.round(sum(all, weightCounter(sublayer)) / count),
+      parameters: Math.round(sum(all, weightCounter([sublayer])) / count),
       bytes: Math.round(sum(all, ({ length }) => length) / count),
     },
   };
 }
 
-/** How many weights a tensor of the sublayer stands for. */
-function weightCounter(sublayer: TransformerSublayer): (tensor: LazyTensor) => number {
+/** How many weights a tensor of the sublayers stands for. */
+function weightCounter(sublayers: readonly TransformerSublayer[]): (tensor: LazyTensor) => number {
   const inForms = new Map(
-    sublayerLinears(sublayer).flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
+    sublayers
+      .flatMap(sublayerLinears)
+      .flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
   );
   return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }

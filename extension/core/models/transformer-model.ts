@@ -12,7 +12,7 @@ import type {
   Step,
   TappedStep,
 } from './layered-model';
-import { linearLayersOf, withFormFiles, withForms } from './linear-layers';
+import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
 import type { LinearLayer, MatrixForm } from './matrix-form';
 import { stream } from './model-emitter';
 import type {
@@ -236,6 +236,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
     return sublayerTensors(this.at(index));
+  }
+
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.layout.sublayers);
   }
 
   public linearLayers(index: number): readonly LinearLayer[] {

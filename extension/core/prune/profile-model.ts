@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { CalibrationRequest } from '../data/calibration';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
+import { spentOf, spentSchema } from '../jobs/spent';
 import { writeDocument } from '../jobs/write-document';
 import { openModel } from '../models/open-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -53,13 +54,7 @@ const entrySchema = v.variant('kind', [
     sequence: v.number(),
     term: v.number(),
   }),
-  /** What a run had spent when it last wrote; runs add up. */
-  v.object({
-    kind: v.literal('spent'),
-    seconds: v.number(),
-    evaluations: v.number(),
-    run: v.number(),
-  }),
+  spentSchema,
 ]);
 type Entry = v.InferOutput<typeof entrySchema>;
 
@@ -186,24 +181,4 @@ function parseEntry(value: unknown): Entry | undefined {
 
 function termsOf(entries: readonly Entry[]): TermRecord[] {
   return entries.filter((entry) => entry.kind === 'term');
-}
-
-/** What earlier runs of the job have spent, and how many there were. */
-function spentOf(entries: readonly Entry[]): {
-  seconds: number;
-  evaluations: number;
-  runs: number;
-} {
-  const last = new Map<number, { seconds: number; evaluations: number }>();
-  for (const entry of entries) {
-    if (entry.kind === 'spent') {
-      last.set(entry.run, entry);
-    }
-  }
-  const runs = [...last.values()];
-  return {
-    seconds: runs.reduce((sum, { seconds }) => sum + seconds, 0),
-    evaluations: runs.reduce((sum, { evaluations }) => sum + evaluations, 0),
-    runs: runs.length,
-  };
 }

@@ -44,7 +44,8 @@ function isBlockSize(level: number): boolean {
   return level >= minBlockSize && level <= maxBlockSize && Number.isInteger(Math.log2(level));
 }
 
-const compressionEntries = {
+/** Entries of a document that say how a matrix is compressed. */
+export const compressionEntries = {
   method: v.picklist(methodNames),
   level: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   variant: v.optional(v.string()),
@@ -82,6 +83,14 @@ export type CompressionRequest = Omit<Compression, 'level'> &
     /** The method's usual level. */
     | { readonly level?: undefined; readonly ratio?: undefined }
   );
+
+const { level: levelSchema, ...otherEntries } = compressionEntries;
+
+export const compressionRequestSchema = v.object({
+  ...otherEntries,
+  level: v.optional(levelSchema),
+  ratio: v.optional(v.number()),
+});
 
 /** METHOD[:LEVEL or :PERCENT%][:VARIANT][+THEN] */
 const requestForm =

@@ -128,6 +128,9 @@ export function requireFit(
   const refuse = (problem: string, remedy: string): never => {
     throw new UserError(problem, { file: layer.weight.file, field: layer.id, remedy });
   };
+  if (layer.form !== undefined) {
+    refuse('The layer is compressed already.', 'Compress the model that it was made from.');
+  }
   if (!isLevel(method, level)) {
     refuse(`${level} is no level of ${method}.`, `Give ${levelWords[method]}.`);
   }

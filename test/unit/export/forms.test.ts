@@ -4,10 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
+import { layOutChanges } from '../../../extension/core/export/changes';
 import { removeFromGraph } from '../../../extension/core/export/onnx-surgery';
 import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx-writer';
 import type { OnnxSource } from '../../../extension/core/export/onnx-writer';
-import { layOutRemoval } from '../../../extension/core/export/removal';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
@@ -77,7 +77,7 @@ async function writeEmitted(model: LayeredModel, removed: readonly string[] = []
   if (model.emitter === undefined) {
     throw new Error('the model does not emit itself');
   }
-  const graph = buildOnnxGraph(model, model.emitter, layOutRemoval(model.summary, removed));
+  const graph = buildOnnxGraph(model, model.emitter, layOutChanges(model.summary, removed));
   return write(graph);
 }
 

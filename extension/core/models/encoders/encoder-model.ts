@@ -12,7 +12,7 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import { linearLayersOf, withFormFiles, withForms } from '../linear-layers';
+import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from '../linear-layers';
 import type { LinearLayer, MatrixForm } from '../matrix-form';
 import { emitRows, emitWeight } from '../weight';
 import type { ModelSummary } from '../model-summary';
@@ -130,6 +130,10 @@ export class EncoderModel implements LayeredModel {
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
     return sublayerTensors(this.at(index));
+  }
+
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.layout.sublayers);
   }
 
   public linearLayers(index: number): readonly LinearLayer[] {

@@ -1,26 +1,38 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
+import type { ErrorSubject } from '../../user-error';
 import type { BlockQuantizedForm, LinearLayer, MatrixForm, MpoForm } from '../matrix-form';
 import { formSizes } from './form-facts';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 const smallestBlock = 16;
 
-/** @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place. */
-export function checkForm(form: MatrixForm, layer: Pick<LinearLayer, 'id' | 'out' | 'in'>): void {
-  const { id, out, in: input } = layer;
+/** What errors name. */
+type Place = Pick<ErrorSubject, 'file' | 'field'>;
+
+/**
+ * @param file where the form is described, for errors.
+ * @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place.
+ */
+export function checkForm(
+  form: MatrixForm,
+  layer: Pick<LinearLayer, 'id' | 'out' | 'in'>,
+  file?: string,
+): void {
+  const { out, in: input } = layer;
+  const id = { field: layer.id, ...(file === undefined ? {} : { file }) };
   checkTensors(form, id);
   const sizes = formSizes(form);
   if (sizes.out !== out || sizes.in !== input) {
     throw new UserError(
       `A matrix of ${sizes.out} × ${sizes.in} cannot stand for one of ${out} × ${input}.`,
-      { field: id, remedy: 'Compress the layer again.' },
+      { ...id, remedy: 'Compress the layer again.' },
     );
   }
 }
 
-function checkTensors(form: MatrixForm, id: string): void {
+function checkTensors(form: MatrixForm, id: Place): void {
   switch (form.kind) {
     case 'dense': {
       const { shape } = form.weight;
@@ -32,13 +44,13 @@ function checkTensors(form: MatrixForm, id: string): void {
       checkTensors(form.right, id);
       if (formSizes(form.left).in !== form.rank || formSizes(form.right).out !== form.rank) {
         throw new UserError(`The factors of the matrix do not meet in rank ${form.rank}.`, {
-          field: id,
+          ...id,
           remedy: 'Compress the layer again.',
         });
       }
       break;
     case 'mpo':
-      checkCores(form);
+      checkCores(form, id);
       break;
     case 'block-quantized':
       checkBlocks(form, id);
@@ -50,7 +62,14 @@ function checkTensors(form: MatrixForm, id: string): void {
   }
 }
 
-function checkCores({ sites, bonds, cores, inputScale }: MpoForm): void {
+function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): void {
+  const count = cores.length;
+  if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
+    throw new UserError(
+      `${count} cores do not go with ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds between them.`,
+      { ...id, remedy: 'Compress the layer again.' },
+    );
+  }
   cores.forEach((core, k) => {
     const shape = [bonds[k - 1] ?? 1, sites.out[k] ?? 0, sites.in[k] ?? 0, bonds[k] ?? 1];
     expect(core, floats, shape);
@@ -60,11 +79,11 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoForm): void {
   }
 }
 
-function checkBlocks(form: BlockQuantizedForm, id: string): void {
+function checkBlocks(form: BlockQuantizedForm, id: Place): void {
   const { bits, blockSize, out, quants, scales, zeros } = form;
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
     throw new UserError(`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`, {
-      field: id,
+      ...id,
     });
   }
   const blocks = Math.ceil(form.in / blockSize);

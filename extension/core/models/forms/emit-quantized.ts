@@ -105,7 +105,15 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
  * all rows, multiplied in whole numbers, and scaled back. ONNX Runtime joins all of it into one operator,
  * DynamicQuantizeMatMul.
  */
-export function emitInt8(graph: GraphBuilder, { quants, scales }: Int8Form, rows: Value): Value {
+export function emitInt8(
+  graph: GraphBuilder,
+  { quants, scales, run }: Int8Form,
+  rows: Value,
+): Value {
+  if (run === 'basic') {
+    const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
+    return graph.op('MatMul', [rows, graph.op('Mul', [numbers, emitWeight(graph, scales)])]);
+  }
   const [whole = '', scale = '', zero = ''] = graph.ops('DynamicQuantizeLinear', [rows], 3);
   const sums = graph.op('MatMulInteger', [whole, emitStored(graph, quants), zero]);
   return graph.op('Mul', [
