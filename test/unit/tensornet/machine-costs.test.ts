@@ -8,14 +8,13 @@ import { fitRates, millisecondsOf } from '../../../extension/core/tensornet/cost
 import { kernelNames, worksOf } from '../../../extension/core/tensornet/costs/kernels';
 import {
   chooseMpoRun,
-  costsOf,
   explainMpoRun,
   machineCosts,
   predictMilliseconds,
 } from '../../../extension/core/tensornet/costs/machine-costs';
-import type { MachineCosts } from '../../../extension/core/tensornet/costs/machine-costs';
 import { measureCosts } from '../../../extension/core/tensornet/costs/measure-costs';
 import { temporaryFolder } from '../temporary-folder';
+import { machine } from './machines';
 
 const scratch = temporaryFolder();
 
@@ -55,21 +54,6 @@ const forms: Form[] = [
   },
   { kind: 'int8', quants: tensor(64, 40), scales: tensor(40) },
 ];
-
-/** A machine on which only multiplications take time, those of chains `slower` times as long. */
-function machine(slower: number): MachineCosts {
-  const rates = { perCall: 0, perByte: 0, perMac: 1e-6, perMoved: 0 };
-  return {
-    ...costsOf('cpu', []),
-    rates: {
-      dense: rates,
-      int8: rates,
-      'blocks-8': rates,
-      'blocks-4': rates,
-      chain: { ...rates, perMac: slower * 1e-6 },
-    },
-  };
-}
 
 describe('the work of forms', () => {
   it('has the multiplications that the forms tell', () => {
