@@ -18,14 +18,16 @@ async function main(file: string): Promise<void> {
     length,
   };
   const products = new MatrixProducts('cpu', 1 << 30);
-  const started = performance.now();
+  const [started, before] = [performance.now(), process.cpuUsage()];
   const found = await randomizedSvd(products, { kind: 'stored', tensor }, { rank, seed: 0 });
   const seconds = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(before);
   await products.dispose();
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   process.stdout.write(
     `${JSON.stringify({
       seconds,
+      work: (user + system) / 1e6,
       error: found.error / found.norm,
       iterations: found.iterations,
       cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,

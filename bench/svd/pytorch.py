@@ -1,7 +1,7 @@
-"""The peer: python pytorch.py make FILE | svd FILE THREADS ERROR.
+"""The peer: python pytorch.py make FILE | svd FILE THREADS ERROR FEWEST.
 
-make writes the matrix. svd finds with torch.svd_lowrank the fewest iterations whose error is at most
-ERROR (relative, Frobenius), and times them.
+make writes the matrix. svd finds with torch.svd_lowrank the fewest iterations, from FEWEST on, whose
+error is at most ERROR (relative, Frobenius), and times them.
 """
 
 import json
@@ -34,27 +34,32 @@ def error_of(matrix, found):
     return (torch.linalg.norm(matrix - (u * s) @ v.T) / torch.linalg.norm(matrix)).item()
 
 
-def svd(file, threads, wanted):
+def cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def svd(file, threads, wanted, fewest):
     torch.set_num_threads(int(threads))
     torch.manual_seed(1)
     size = ROWS * COLUMNS
     matrix = torch.from_file(file, size=size, dtype=torch.float32).view(ROWS, COLUMNS)
     with torch.inference_mode():
-        for iterations in range(MOST_ITERATIONS + 1):
-            started = time.perf_counter()
+        for iterations in range(int(fewest), MOST_ITERATIONS + 1):
+            started, spent = time.perf_counter(), cpu_seconds()
             found = factorize(matrix, iterations)
-            seconds = time.perf_counter() - started
+            seconds, work = time.perf_counter() - started, cpu_seconds() - spent
             error = error_of(matrix, found)
             if error <= float(wanted):
                 break
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "seconds": seconds,
+        "work": work,
         "error": error,
         "iterations": iterations,
         "torch": torch.__version__,
-        "cpuSeconds": usage.ru_utime + usage.ru_stime,
-        "megabytes": usage.ru_maxrss / 1024,
+        "cpuSeconds": cpu_seconds(),
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 

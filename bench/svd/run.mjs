@@ -21,7 +21,7 @@ import { median } from '../finercut/compare.mjs';
 import { busySeconds, describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { preparePython } from '../finercut/python.mjs';
 
-/** @typedef {{seconds: number, error: number, iterations: number, cpuSeconds: number, megabytes: number, torch?: string}} Result */
+/** @typedef {{seconds: number, work: number, error: number, iterations: number, cpuSeconds: number, megabytes: number, torch?: string}} Result */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const program = join(root, 'dist', 'bench-svd.cjs');
@@ -59,7 +59,8 @@ try {
   for (let repeat = 0; repeat < repeats; repeat++) {
     const ours = await turn(process.execPath, [program, matrix]);
     const wanted = String(ours.error * (1 + slack));
-    const theirs = await turn(python, [script, 'svd', matrix, String(cores), wanted]);
+    const fewest = String(runs[0]?.theirs.iterations ?? 0);
+    const theirs = await turn(python, [script, 'svd', matrix, String(cores), wanted, fewest]);
     runs.push({ ours, theirs });
     say(dim(`${ours.seconds.toFixed(1)} s, PyTorch ${theirs.seconds.toFixed(1)} s`));
   }
@@ -68,6 +69,7 @@ try {
   /** @param {string} name @param {(run: typeof runs[number]) => Result} side */
   const row = (name, side) =>
     `| ${name} | ${middle((run) => side(run).seconds).toFixed(2)} | ` +
+    `${middle((run) => side(run).work).toFixed(2)} | ` +
     `${middle((run) => side(run).iterations)} | ${middle((run) => side(run).error).toFixed(5)} | ` +
     `${Math.round(middle((run) => side(run).megabytes))} |`;
   const torch = runs[0]?.theirs.torch ?? '';
@@ -82,12 +84,12 @@ try {
     `error is not larger. Medians of ${runs.length} processes that took turns; seconds are those of the decomposition alone`,
     '(for Espalier with the sessions it makes), memory is the largest of the whole process.',
     '',
-    '| | seconds | iterations | ‖A − A′‖ / ‖A‖ | MB |',
-    '|---|--:|--:|--:|--:|',
+    '| | seconds | CPU seconds | iterations | ‖A − A′‖ / ‖A‖ | MB |',
+    '|---|--:|--:|--:|--:|--:|',
     row('Espalier', ({ ours }) => ours),
     row('PyTorch', ({ theirs }) => theirs),
     '',
-    `Median of the ratios of neighbours, Espalier / PyTorch: **${middle(({ ours, theirs }) => ours.seconds / theirs.seconds).toFixed(2)}**.`,
+    `Median of the ratios of neighbours, Espalier / PyTorch: **${middle(({ ours, theirs }) => ours.seconds / theirs.seconds).toFixed(2)}** (of CPU seconds ${middle(({ ours, theirs }) => ours.work / theirs.work).toFixed(2)}).`,
     `Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`,
     ...(others > busy ? ['**The machine was busy: do not quote these times; run again.**'] : []),
     '',
