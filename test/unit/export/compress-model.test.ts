@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -17,6 +17,7 @@ import { fixture, readJson, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { quantizedFixture, runnableCases } from '../quantized-fixtures';
+import { machine } from '../tensornet/machines';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, logitsOf, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -89,6 +90,31 @@ describe('compressing a model', () => {
     expect(
       relativeError(await logitsOf(dense.path, inputIds), await logitsOf(forms.path, inputIds)),
     ).toBeLessThan(1e-5);
+  });
+
+  it('runs matrix product operators as the costs of the machine tell', async () => {
+    for (const [slower, run] of [
+      [0.01, 'chained'],
+      [100, 'contracted'],
+    ] as const) {
+      const folder = fresh();
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'cpu.json'), JSON.stringify(machine(slower)));
+      const costs = { folder, rows: 4 };
+      const result = await compressModel(await request('mpo:40%', { costs }), unattended);
+      for (const { mpoRun } of result.layers) {
+        expect(mpoRun).toMatchObject({ run, rows: 4 });
+        expect(mpoRun?.milliseconds[run]).toBe(
+          Math.min(...Object.values(mpoRun?.milliseconds ?? {})),
+        );
+      }
+      const forms = layersOf(await openModel(result.path)).map(({ form }) => form);
+      expect(forms.length).toBe(result.layers.length);
+      expect(forms.every((form) => form?.kind === 'mpo' && form.run === run)).toBe(true);
+      const told = await request('mpo:40%', { costs, mpoRun: 'contracted' });
+      const [first] = (await compressModel(told, unattended)).layers;
+      expect(first?.mpoRun).toBeUndefined();
+    }
   });
 
   it('removes sublayers as well', async () => {
