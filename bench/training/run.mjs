@@ -60,7 +60,7 @@ for (const [model, text] of Object.entries(models)) {
   /** @type {{ours: number, theirs: number, preparing: number}[]} */
   const runs = [];
   for (let repeat = 0; repeat < repeats; repeat++) {
-    const ours = await turn(process.execPath, [program, model, String(steps)]);
+    const ours = await turn(process.execPath, [program, model, String(steps), String(cores)]);
     const script = join(here, 'pytorch.py');
     const theirs = await turn(python, [script, model, String(steps), String(cores)]);
     torch = theirs.torch ?? torch;

@@ -167,7 +167,8 @@ const conv: MakeCase = (random) => {
     true,
   );
   const group = random.pick(1, 1, 2, 3);
-  const [inner, outer] = [random.int(1, 2), random.int(1, 2)];
+  // From 8 channels on the weights' gradient takes another form.
+  const [inner, outer] = [random.pick(1, 2, 8), random.int(1, 2)];
   const automatic =
     random.uniform() < 0.2 ? random.pick('VALID', 'SAME_UPPER', 'SAME_LOWER') : undefined;
   const same = automatic?.startsWith('SAME') === true;
@@ -207,6 +208,18 @@ const maxPool: MakeCase = (random) => {
         pads,
         ceil_mode: ceil,
       }),
+  };
+};
+
+/** Windows side by side that cover the image. */
+const dividingMaxPool: MakeCase = (random) => {
+  const kernel = random.shape(2, 3);
+  const image = kernel.map((size) => size * random.int(1, 3));
+  return {
+    inputs: [input(random, [random.int(1, 2), random.int(1, 2), ...image], 'distinct')],
+    emit: (graph, [x = '']) => graph.op('MaxPool', [x], { kernel_shape: kernel, strides: kernel }),
+    single: true,
+    step: 0.05,
   };
 };
 
@@ -551,6 +564,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   Einsum: einsum,
   Conv: conv,
   MaxPool: maxPool,
+  'MaxPool, side by side': dividingMaxPool,
   AveragePool: averagePool,
   GlobalAveragePool: globalPool('GlobalAveragePool', true),
   GlobalMaxPool: globalPool('GlobalMaxPool', true),
