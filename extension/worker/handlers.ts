@@ -7,6 +7,7 @@ import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { listForms } from '../core/export/prune-source';
+import { runInChild } from '../core/jobs/child-task';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
@@ -17,6 +18,9 @@ import type { Handlers } from './serve';
 const samples = join(import.meta.dirname, '..', 'samples');
 const calibrationText = join(samples, 'calibration.txt');
 const heldOutText = join(samples, 'held-out.txt');
+
+/** What trains seeds side by side. */
+const trainer = join(import.meta.dirname, 'trainer.js');
 
 /** What answers each request: a call of the core. */
 export const handlers: Handlers<WorkerRequests> = {
@@ -44,7 +48,10 @@ export const handlers: Handlers<WorkerRequests> = {
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);
-    const document = await scoreDataset({ ...request, folder: `${out}.runs`, write }, context);
+    const job = { ...request, folder: `${out}.runs`, write };
+    const document = await scoreDataset(job, context, {
+      run: async (task, job) => runInChild(trainer, task, job),
+    });
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };
