@@ -90,7 +90,7 @@ export function readProxy(args: Arguments, samples: string): ProxyRequest {
 export function readProcesses(args: Arguments): Processes {
   const script = join(import.meta.dirname, 'trainer.js');
   return {
-    run: async (task, job) => runInChild(script, task, job),
+    run: async (task, job) => runInChild({ script }, task, job),
     ...(args.text('processes') === undefined ? {} : { count: wholeNumber(args, 'processes', 1) }),
   };
 }

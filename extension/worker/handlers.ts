@@ -50,7 +50,7 @@ export const handlers: Handlers<WorkerRequests> = {
       writeScoreDocument(out, document);
     const job = { ...request, folder: `${out}.runs`, write };
     const document = await scoreDataset(job, context, {
-      run: async (task, job) => runInChild(trainer, task, job),
+      run: async (task, job) => runInChild({ script: trainer }, task, job),
     });
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;

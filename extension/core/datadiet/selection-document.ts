@@ -1,4 +1,6 @@
 import * as v from 'valibot';
+import type { DatasetOptions } from '../data/datasets/dataset';
+import { datasetOptionsSchema } from '../data/datasets/dataset-options';
 import { npyBytes } from '../data/write-npy';
 import { readNpy } from '../data/npy';
 import { numberAt } from '../checkpoints/numeric-array';
@@ -15,7 +17,15 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const schema = v.object({
   format: v.literal('espalier.selection'),
   version: v.literal(1),
-  dataset: v.optional(v.object({ path: v.string(), name: v.string(), fingerprint: v.string() })),
+  dataset: v.optional(
+    v.object({
+      path: v.string(),
+      name: v.string(),
+      fingerprint: v.string(),
+      /** What it was opened with, where that does not follow from its files. */
+      options: v.exactOptional(datasetOptionsSchema),
+    }),
+  ),
   /** What the examples were scored by. */
   score: v.string(),
   policy: v.picklist(policies),
@@ -110,12 +120,21 @@ export async function readSelection(
   return { indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }
 
+/** What the data set of a selection was opened with; nothing where the file does not say. */
+export async function readSelectionOptions(path: string): Promise<DatasetOptions> {
+  return path.endsWith('.npy') ? {} : ((await readDocument(path)).dataset?.options ?? {});
+}
+
+async function readDocument(path: string): Promise<SelectionDocument> {
+  return parseDocument(schema, await readText(path), path, 'a selection of examples');
+}
+
 async function readIndices(path: string): Promise<{ values: number[]; fingerprint?: string }> {
   if (path.endsWith('.npy')) {
     const array = await readNpy(path);
     return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
   }
-  const document = parseDocument(schema, await readText(path), path, 'a selection of examples');
+  const document = await readDocument(path);
   const fingerprint = document.dataset?.fingerprint;
   return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }

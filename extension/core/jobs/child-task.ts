@@ -29,15 +29,26 @@ const graceMilliseconds = 10_000;
 /** Last characters of the child's output that are told after a crash. */
 const outputTail = 2000;
 
+/** How a child is started. */
+export interface ChildOptions {
+  /** Path of the bundle that it runs. */
+  readonly script: string;
+  /** Most memory that its objects take, in MiB; it ends at more. */
+  readonly heapMegabytes?: number;
+}
+
 /**
  * Runs a task in a process of its own, which `serveTask` answers in; the task and its result are plain data
  * or typed arrays. The child is gone afterwards.
- * @param script path of the bundle that the child runs
  * @throws ChildEndedError when the child ended without an answer; what the task threw otherwise
  */
-export async function runInChild(script: string, task: unknown, job: TaskJob): Promise<unknown> {
+export async function runInChild(
+  { script, heapMegabytes }: ChildOptions,
+  task: unknown,
+  job: TaskJob,
+): Promise<unknown> {
   const child = fork(script, [], {
-    execArgv: [],
+    execArgv: heapMegabytes === undefined ? [] : [`--max-old-space-size=${heapMegabytes}`],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', ORT_DISABLE_TELEMETRY: '1' },

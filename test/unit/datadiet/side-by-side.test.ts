@@ -35,7 +35,7 @@ const two = (onStart: (started: number) => void = () => undefined): Processes =>
     count: 2,
     run: async (task, job) => {
       onStart(++started);
-      return runInChild(script, task, job);
+      return runInChild({ script }, task, job);
     },
   };
 };
@@ -125,7 +125,8 @@ describe('seeds in processes of their own', () => {
     let started = 0;
     const result = await trainModels(trainRequest('lost'), job, {
       count: 2,
-      run: async (task, child) => runInChild(started++ === 1 ? lost : script, task, child),
+      run: async (task, child) =>
+        runInChild({ script: started++ === 1 ? lost : script }, task, child),
     });
     expect(warnings.join()).toMatch(/Seed 1: its process was lost.*ended with SIGKILL/);
     expect(result.runs.map(({ seed }) => seed)).toEqual([0, 1, 2]);
@@ -149,7 +150,7 @@ describe('seeds in processes of their own', () => {
 
 it('a child that cannot be started is lost', async () => {
   const job = { cancellation: unattended.cancellation, progress: () => undefined };
-  await expect(runInChild(join(folder, 'none.js'), {}, job)).rejects.toThrow(
+  await expect(runInChild({ script: join(folder, 'none.js') }, {}, job)).rejects.toThrow(
     /ended with exit code 1/,
   );
   expect(process.exitCode).toBeUndefined();

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { unparse } from 'papaparse';
 import { describe, expect, it } from 'vitest';
 import type { DatasetOptions } from '../../../../extension/core/data/datasets/dataset';
@@ -8,6 +9,7 @@ import { openDataset } from '../../../../extension/core/data/datasets/open-datas
 import { readNpz } from '../../../../extension/core/data/npz';
 import { UserError } from '../../../../extension/core/user-error';
 import { temporaryFolder } from '../../temporary-folder';
+import { Random } from '../../training/random';
 
 const folder = temporaryFolder();
 const examples = join(import.meta.dirname, '../../../fixtures/examples');
@@ -338,4 +340,62 @@ describe('a Parquet table', () => {
       }
     },
   );
+
+  it('is refused when a run of a few bytes stands for more values than memory holds', async () => {
+    const path = file('run.parquet', hostileRun());
+    await expect(openDataset(path)).rejects.toThrow(
+      /run\.parquet: Its rows cannot be decoded in 2 GiB of memory/,
+    );
+    await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
+  });
+
+  it.each(['none.parquet', 'lists.parquet', 'texts.parquet'])(
+    'is refused or read when its pages are damaged: %s',
+    async (name) => {
+      const sound = readFileSync(table(name));
+      const { size } = await openDataset(table(name));
+      const pages = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
+      const random = new Random(5);
+      for (let trial = 0; trial < 12; trial++) {
+        const bytes = Buffer.from(sound);
+        for (let change = random.int(1, 4); change > 0; change--) {
+          bytes.writeUInt8(random.int(0, 255), random.int(4, pages - 1));
+        }
+        const result = await openDataset(file('pages.parquet', bytes)).catch(
+          (error: unknown) => error,
+        );
+        if (!(result instanceof UserError)) {
+          expect(result, `trial ${trial}`).toMatchObject({ size });
+        }
+      }
+    },
+  );
 });
+
+/**
+ * A table whose texts are said to be places in a dictionary, in one run of 2³¹ − 1: seven bytes, which the
+ * library would unpack to the end of memory.
+ */
+function hostileRun(): Buffer {
+  const texts = Array.from({ length: 20 }, (_, i) => `${'x'.repeat(30)}${i}`);
+  const column = { nullable: false, encoding: 'PLAIN' } as const;
+  const bytes = Buffer.from(
+    parquetWriteBuffer({
+      codec: 'UNCOMPRESSED',
+      statistics: false,
+      columnData: [
+        { ...column, name: 'text', data: texts, type: 'STRING' },
+        { ...column, name: 'label', data: texts.map((_, i) => i % 2), type: 'INT32' },
+      ],
+    }),
+  );
+  // The page's header has the numbers of values, nulls and rows, each behind its field's 0x15, then the encoding.
+  const counts = Buffer.from('152815001528', 'hex');
+  const encoding = bytes.indexOf(counts) + counts.length + 1;
+  const dictionary = 8;
+  bytes.writeUInt8(2 * dictionary, encoding);
+  const width = Buffer.from([1]);
+  const run = Buffer.from('feffffff0f', 'hex');
+  Buffer.concat([width, run]).copy(bytes, bytes.indexOf('xxx') - 4);
+  return bytes;
+}
