@@ -2,7 +2,7 @@
  * Steps of training against PyTorch eager, on the same models and batch sizes with as many threads, in
  * processes that take turns. Prints a Markdown table and writes it to RESULTS.md.
  *
- *     node bench/training/run.mjs [--quick]
+ *     node bench/training/run.mjs [--quick] [--steps 150] [--repeats 5]
  *
  * --quick: few steps, to try the bench itself; nothing is written.
  */
@@ -30,8 +30,16 @@ const warmUp = 10;
 /** Share of the processors that other processes may take before times mean nothing. */
 const busy = 0.1;
 
-const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
-const { steps, repeats } = options.quick ? { steps: 20, repeats: 1 } : { steps: 150, repeats: 5 };
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean' },
+    steps: { type: 'string', default: '150' },
+    repeats: { type: 'string', default: '5' },
+  },
+});
+const { steps, repeats } = options.quick
+  ? { steps: 20, repeats: 1 }
+  : { steps: Number(options.steps), repeats: Number(options.repeats) };
 
 const models = {
   mlp: 'MLP 784-256-256-10, batch 128, SGD with momentum',

@@ -16,7 +16,7 @@ import { summarizeRuns } from './run-summary';
 import type { ScoreDocument, ScoreKind } from './score-document';
 import { countProcesses, runSideBySide } from './side-by-side';
 import type { Processes } from './side-by-side';
-import { createTrainer, stepsPerEpoch, trainRun } from './training-run';
+import { createTrainer, stepsPerEpoch, threadsOf, trainRun } from './training-run';
 import type { TrainingSettings } from './training-settings';
 import { UserError } from '../user-error';
 
@@ -229,8 +229,11 @@ async function scoreRun(
   if (kept !== undefined) {
     return kept;
   }
+  const run = runOf(scoring, seed);
   const gradients =
-    score === 'grand' ? await GradientNormScorer.create(proxy.untrained(seed)) : undefined;
+    score === 'grand'
+      ? await GradientNormScorer.create(proxy.untrained(seed), threadsOf(run))
+      : undefined;
   let started = performance.now();
   const record = async (epoch: number, trainer: Parameters<typeof recordEpoch>[1]) => {
     const wanted = epoch === epochs ? gradients : undefined;
@@ -251,7 +254,6 @@ async function scoreRun(
     await writeRecord(folder.record(seed, epoch), { ...looked, seconds: (now - started) / 1000 });
     started = now;
   };
-  const run = runOf(scoring, seed);
   try {
     if (epochs === 0) {
       const trainer = await createTrainer(run);

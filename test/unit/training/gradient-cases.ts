@@ -559,6 +559,27 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   }),
   // ONNX Runtime fuses it, for float32 alone.
   SiLU: composed((graph, x) => graph.op('Mul', [x, graph.op('Sigmoid', [x])]), true),
+  // x · cos + (−second half, first half) · sin
+  'rotary form': (random) => {
+    const half = random.int(1, 3);
+    const shape = [random.int(1, 2), random.int(1, 3), 2 * half];
+    const angles = [input(random, shape.slice(1)), input(random, shape.slice(1))];
+    return {
+      inputs: [input(random, shape), ...angles],
+      emit: (graph, [x = '', cos = '', sin = '']) => {
+        const part = (from: number, to: number) =>
+          graph.op('Slice', [x, graph.ints([from]), graph.ints([to]), graph.ints([-1])]);
+        const turned = graph.op(
+          'Concat',
+          [graph.op('Neg', [part(half, 2 * half)]), part(0, half)],
+          {
+            axis: -1,
+          },
+        );
+        return graph.op('Add', [graph.op('Mul', [x, cos]), graph.op('Mul', [turned, sin])]);
+      },
+    };
+  },
   Gemm: gemm,
   MatMul: matMul,
   Einsum: einsum,
@@ -583,6 +604,16 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   ReduceSumSquare: reduction('ReduceSumSquare'),
   ReduceL1: reduction('ReduceL1', 'distinct'),
   ReduceL2: reduction('ReduceL2'),
+  ReduceProd: reduction('ReduceProd'),
+  'ReduceProd, zeros': (random) => {
+    const shape = [random.int(1, 3), random.int(2, 4)];
+    const values = random.normals(product(shape)).map((x) => (random.uniform() < 0.3 ? 0 : x));
+    return {
+      inputs: [{ shape, values }],
+      emit: (graph, [x = '']) => graph.reduce('ReduceProd', x, [1], 0),
+    };
+  },
+  ReduceLogSum: reduction('ReduceLogSum', 'positive'),
   ReduceLogSumExp: reduction('ReduceLogSumExp'),
   Gather: gather,
   GatherElements: gatherElements,
