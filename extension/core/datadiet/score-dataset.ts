@@ -153,9 +153,10 @@ async function scoreAside(
   openSeconds: number,
   part: ScoreSeedRequest['part'],
 ): Promise<void> {
-  const { write, keepRuns, ...plain } = scoring.request;
+  const { data, options, test, proxy, score, runs, epoch, training, noise, folder } =
+    scoring.request;
   const missing: number[] = [];
-  for (let seed = 0; seed < plain.runs; seed++) {
+  for (let seed = 0; seed < runs; seed++) {
     if ((await readRun(scoring, seed)) === undefined) {
       missing.push(seed);
     }
@@ -163,7 +164,11 @@ async function scoreAside(
   const run = runOf(scoring, 0);
   const count = await countProcesses(processes, run, missing.length, openSeconds);
   if (count > 1) {
-    const request = { ...plain, part };
+    const request: ScoreSeedRequest = {
+      ...{ data, options, proxy, score, runs, epoch, training, folder, part },
+      ...(test === undefined ? {} : { test }),
+      ...(noise === undefined ? {} : { noise }),
+    };
     const seeds = {
       tasks: missing.map((seed) => ({ kind: 'score', request, seed }) as const),
       names: missing.map((seed) => `Run ${seed}`),

@@ -106,10 +106,13 @@ export async function runSideBySide(
       }
     }
   };
-  const results = await Promise.allSettled(Array.from({ length: count }, work));
-  const errors = results.flatMap((result) =>
-    result.status === 'rejected' ? [result.reason as unknown] : [],
+  const errors: Error[] = [];
+  const workers = Array.from({ length: count }, async () =>
+    work().catch((error: unknown) => {
+      errors.push(error instanceof Error ? error : new Error(String(error)));
+    }),
   );
+  await Promise.all(workers);
   // A cancellation that another's error has caused is not what went wrong.
   const first = errors.find((error) => !(error instanceof CancelledError)) ?? errors[0];
   if (first !== undefined) {

@@ -35,6 +35,8 @@ export interface ChildOptions {
   readonly script: string;
   /** Most memory that its objects take, in MiB; it ends at more. */
   readonly heapMegabytes?: number;
+  /** Longest that it may take; it is killed after. */
+  readonly seconds?: number;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface ChildOptions {
  * @throws ChildEndedError when the child ended without an answer; what the task threw otherwise
  */
 export async function runInChild(
-  { script, heapMegabytes }: ChildOptions,
+  { script, heapMegabytes, seconds = Infinity }: ChildOptions,
   task: unknown,
   job: TaskJob,
 ): Promise<unknown> {
@@ -61,8 +63,12 @@ export async function runInChild(
     // A child that is gone is noticed by its end.
     child.send(order, () => undefined);
   };
+  const started = performance.now();
   let cancelledAt: number | undefined;
   const timer = setInterval(() => {
+    if (performance.now() - started > 1000 * seconds) {
+      child.kill('SIGKILL');
+    }
     if (job.cancellation.isCancellationRequested) {
       if (cancelledAt === undefined) {
         cancelledAt = performance.now();

@@ -344,7 +344,7 @@ describe('a Parquet table', () => {
   it('is refused when a run of a few bytes stands for more values than memory holds', async () => {
     const path = file('run.parquet', hostileRun());
     await expect(openDataset(path)).rejects.toThrow(
-      /run\.parquet: Its rows cannot be decoded in 2 GiB of memory/,
+      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 21 s/,
     );
     await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
   });
@@ -356,7 +356,7 @@ describe('a Parquet table', () => {
       const { size } = await openDataset(table(name));
       const pages = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
       const random = new Random(5);
-      for (let trial = 0; trial < 12; trial++) {
+      for (let trial = 0; trial < 8; trial++) {
         const bytes = Buffer.from(sound);
         for (let change = random.int(1, 4); change > 0; change--) {
           bytes.writeUInt8(random.int(0, 255), random.int(4, pages - 1));
@@ -369,6 +369,8 @@ describe('a Parquet table', () => {
         }
       }
     },
+    // Some damage makes the library count for ever, until time is up.
+    240_000,
   );
 });
 
