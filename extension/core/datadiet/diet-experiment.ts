@@ -84,6 +84,7 @@ export interface DietResult {
   readonly version: 1;
   readonly dataset: {
     readonly name: string;
+    /** Of the training data with those that were held out, as scores of them have it. */
     readonly fingerprint: string;
     readonly examples: number;
     readonly testExamples: number;
@@ -171,7 +172,7 @@ class DietBench {
 
   public async run(): Promise<DietResult> {
     const { request } = this;
-    const { train, testSet, noisy } = this.material;
+    const { train, testSet, fingerprint, noisy } = this.material;
     const { scores, keep: shares, policies, balanced } = request;
     const scored: { name: string; document: ScoreDocument }[] = [];
     for (const choice of scores) {
@@ -197,7 +198,7 @@ class DietBench {
       version: 1,
       dataset: {
         name: train.name,
-        fingerprint: train.fingerprint,
+        fingerprint,
         examples: train.size,
         testExamples: testSet.size,
       },

@@ -26,6 +26,8 @@ export interface FitRequest {
 export interface Material {
   readonly train: Dataset;
   readonly testSet: Dataset;
+  /** Of all that was opened, whether a part was held out of it or not. */
+  readonly fingerprint: string;
   readonly noisy: NoisyLabels;
   readonly proxy: ProxyModel;
   readonly training: TrainingSettings;
@@ -54,13 +56,14 @@ export async function openMaterial(
   { data, options, test, proxy, training, noise }: FitRequest,
   warn: (message: string) => void,
 ): Promise<Material> {
-  const { train, test: testSet, warnings } = await openSplits(data, options, test);
+  const { train, test: testSet, fingerprint, warnings } = await openSplits(data, options, test);
   warnings.forEach(warn);
   const noisy =
     noise === undefined
       ? { labels: train.labels, flipped: new Uint8Array(train.size) }
       : flipLabels(train.labels, train.classNames.length, noise.rate, noise.seed);
-  return { train, testSet, noisy, proxy: await openProxy(proxy, train), training };
+  const model = await openProxy(proxy, train);
+  return { train, testSet, fingerprint, noisy, proxy: model, training };
 }
 
 export function runOfFit(
