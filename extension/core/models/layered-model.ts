@@ -30,6 +30,8 @@ export interface GraphPart {
   readonly key: string;
   /** Bytes its weights take where it runs: as float32, or in the form that they have. */
   readonly bytes: number;
+  /** Whether its products are slow unless weights are repacked first, as those of few bits are. */
+  readonly needsPrepacking?: boolean;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly build: () => RunnableGraph;

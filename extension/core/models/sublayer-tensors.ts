@@ -1,10 +1,11 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Expert } from './experts';
-import { formMemory, formTensors } from './forms/form-facts';
+import { formMemory, formTensors, hasFewBits } from './forms/form-facts';
 import type { Linear } from './linear';
 import type { MatrixForm } from './matrix-form';
 import type { Norm } from './norm';
+import type { RunningCosts } from './tapped-part';
 import type { TransformerSublayer } from './transformer-layout';
 
 /** Every tensor of a sublayer, norms and biases included, or what `tensorsOf` tells of its parts. */
@@ -21,14 +22,18 @@ export function sublayerTensors(
   return parts.flatMap((part) => tensorsOf(part));
 }
 
-/** Bytes that the tensors of a sublayer take where they run, floats being widened to float32. */
-export function sublayerMemory(sublayer: TransformerSublayer): number {
+/** What a sublayer asks of a session: floats are widened to float32. */
+export function runningCosts(sublayer: TransformerSublayer): RunningCosts {
   const stored = sublayerTensors(sublayer, storedTensors);
   const elements = stored.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return sublayerLinears(sublayer).reduce(
-    (sum, { form }) => sum + (form === undefined ? 0 : formMemory(form)),
-    elements * Float32Array.BYTES_PER_ELEMENT,
-  );
+  const forms = sublayerLinears(sublayer).flatMap(({ form }) => form ?? []);
+  return {
+    bytes: forms.reduce(
+      (sum, form) => sum + formMemory(form),
+      elements * Float32Array.BYTES_PER_ELEMENT,
+    ),
+    needsPrepacking: forms.some(hasFewBits),
+  };
 }
 
 /** Every linear layer of a sublayer. */

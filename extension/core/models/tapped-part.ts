@@ -6,6 +6,9 @@ import type { LinearLayer } from './matrix-form';
 /** A part that is emitted rather than cut out of a file. */
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };
 
+/** What a part asks of a session. */
+export type RunningCosts = Pick<GraphPart, 'bytes' | 'needsPrepacking'>;
+
 /** The same part, which gives what goes into these linear layers as well. */
 export function tappedPart(
   part: BuilderPart,

@@ -34,8 +34,8 @@ import {
   expertTensors,
   outputTensors,
   partTensors,
+  runningCosts,
   storedTensors,
-  sublayerMemory,
   sublayerTensors,
 } from './sublayer-tensors';
 import type { ExpertTensors } from './sublayer-tensors';
@@ -102,8 +102,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const next = { ...this.skipped(index).next, [stream]: nextStream };
     const count = this.summary.sublayers[index]?.experts?.count;
     const mask = count === undefined ? {} : { mask: { input: expertMask, count } };
-    const bytes = sublayerMemory(this.at(index));
-    const step = { part: sublayerPart(this, index, mask.mask, bytes), next, ...mask };
+    const part = sublayerPart(this, index, mask.mask, runningCosts(this.at(index)));
+    const step = { part, next, ...mask };
     this.steps.set(index, step);
     return step;
   }

@@ -1,6 +1,6 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { ExpertMask, GraphPart, InputPort, LayeredModel } from './layered-model';
-import type { BuilderPart } from './tapped-part';
+import type { BuilderPart, RunningCosts } from './tapped-part';
 import { stream } from './model-emitter';
 import type { ModelEmitter, Values } from './model-emitter';
 
@@ -44,19 +44,19 @@ export function prologuePart(model: EmittedModel): GraphPart {
   };
 }
 
-/** One sublayer, whose weights take `bytes` where they run: the stream behind it. */
+/** One sublayer, run at these costs: the stream behind it. */
 export function sublayerPart(
   model: EmittedModel,
   index: number,
   mask: ExpertMask | undefined,
-  bytes: number,
+  costs: RunningCosts,
 ): BuilderPart {
   const id = model.summary.sublayers[index]?.id ?? String(index);
   const stateNames = model.stateNames(index);
   const sides = model.sidesOf(index);
   return {
     key: id,
-    bytes,
+    ...costs,
     inputs: [...stateNames, ...sides, ...(mask === undefined ? [] : [mask.input])],
     outputs: [nextStream],
     build: () => {

@@ -1,15 +1,10 @@
 import type { InferenceSession } from 'onnxruntime-node';
-import type { RunnableGraph } from '../models/layered-model';
+import type { GraphPart } from '../models/layered-model';
 import { createSession } from './session';
 import type { DeviceName } from './device';
 
 /** What a session is made from. */
-export interface SessionRecipe {
-  readonly key: string;
-  /** Bytes its weights take as float32. */
-  readonly bytes: number;
-  readonly build: () => RunnableGraph;
-}
+export type SessionRecipe = Pick<GraphPart, 'key' | 'bytes' | 'needsPrepacking' | 'build'>;
 
 /**
  * Keeps sessions up to a budget of bytes. Those that do not fit are made for one use and released:
@@ -48,10 +43,11 @@ export class SessionPool {
 
   /** Runs a session that is made for this use alone, whatever its key. */
   public async once<T>(
-    recipe: Pick<SessionRecipe, 'build'>,
+    recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking'>,
     run: (session: InferenceSession) => Promise<T>,
   ): Promise<T> {
-    const session = await createSession(recipe.build(), { device: this.device, prepack: false });
+    const prepack = recipe.needsPrepacking === true;
+    const session = await createSession(recipe.build(), { device: this.device, prepack });
     try {
       return await run(session);
     } finally {

@@ -1,11 +1,13 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { removeFromGraph } from '../../../extension/core/export/onnx-surgery';
 import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx-writer';
 import { layOutChanges } from '../../../extension/core/export/changes';
+import type { OnnxSource } from '../../../extension/core/export/onnx-writer';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
@@ -63,14 +65,20 @@ async function formed(
   };
 }
 
-async function writeEmitted(model: LayeredModel): Promise<string> {
+async function write(graph: OnnxSource): Promise<string> {
   const folder = freshFolder();
+  const copier = new ByteCopier(0, unattended);
+  await writeOnnx(folder, graph, {}, copier);
+  await copier.close();
+  return join(folder, 'model.onnx');
+}
+
+async function writeEmitted(model: LayeredModel, removed: readonly string[] = []): Promise<string> {
   if (model.emitter === undefined) {
     throw new Error('the model does not emit itself');
   }
-  const graph = buildOnnxGraph(model, model.emitter, layOutChanges(model.summary, []));
-  await writeOnnx(folder, graph, {}, new ByteCopier(0, unattended));
-  return join(folder, 'model.onnx');
+  const graph = buildOnnxGraph(model, model.emitter, layOutChanges(model.summary, removed));
+  return write(graph);
 }
 
 const positions = (from: number, to: number): number[] =>
@@ -113,14 +121,37 @@ describe.each(kinds)('a model with %s, written as ONNX', (_, forms, tolerance) =
   });
 });
 
+describe('a mixture with other forms', () => {
+  it('is written without one of its experts, whose forms go along', async () => {
+    const { model, plain } = await formed(fixture('mixtral'), floatForms);
+    const { inputIds } = readJson<{ inputIds: number[][] }>('mixtral', 'golden.json');
+    const [ids = []] = inputIds;
+    const removed = ['block.1.expert.0'];
+    const path = await writeEmitted(model, removed);
+    const input = Int32Array.from(ids);
+    const expected = await outputsOf(plain, [input], removed);
+    expect(relativeError(await outputsOf(plain, [input]), expected)).toBeGreaterThan(1e-3);
+    const whole = await CausalOnnxModel.open(path);
+    const step = {
+      inputIds: [ids],
+      attentionMask: [ones(ids.length)],
+      positionIds: [positions(0, ids.length)],
+    };
+    const { logits } = await whole.run(step, whole.emptyCache(1));
+    await whole.dispose();
+    expect(relativeError(logits, expected)).toBeLessThan(1e-5);
+    const { initializers } = await openOnnx(path);
+    const left = [...initializers.keys()].filter((name) => /layers\.1\..*experts\.\d/.test(name));
+    expect(left.length).toBeGreaterThan(0);
+    expect(left.filter((name) => name.includes('experts.0.'))).toEqual([]);
+  });
+});
+
 async function writeGraph(model: LayeredModel): Promise<string> {
-  const folder = freshFolder();
   if (!(model instanceof OnnxLayeredModel)) {
     throw new Error('the model is no graph');
   }
-  const graph = await removeFromGraph(model.source, new Set());
-  await writeOnnx(folder, graph, {}, new ByteCopier(0, unattended));
-  return join(folder, 'model.onnx');
+  return write(await removeFromGraph(model.source, new Set()));
 }
 
 const graphs = ['llama-legacy', 'llama-dynamo', 'gpt2-merged', 'bert-fused', 'vit-legacy'];

@@ -21,12 +21,12 @@ import { requireRunnableTensors } from '../runnable';
 import {
   outputTensors,
   partTensors,
+  runningCosts,
   storedTensors,
-  sublayerMemory,
   sublayerTensors,
 } from '../sublayer-tensors';
 import { tappedPart } from '../tapped-part';
-import type { BuilderPart } from '../tapped-part';
+import type { BuilderPart, RunningCosts } from '../tapped-part';
 import type { TransformerSublayer } from '../transformer-layout';
 import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
@@ -74,7 +74,7 @@ export class EncoderModel implements LayeredModel {
   public get prologue(): Step & { part: GraphPart } {
     const part = this.part(
       'prologue',
-      bytesOf(this.embeddingTensors()),
+      costsOf(this.embeddingTensors()),
       this.inputs.map(({ name }) => name),
       [stream, ...this.sideNames],
       (graph) => {
@@ -93,7 +93,7 @@ export class EncoderModel implements LayeredModel {
     const sides = this.at(index).kind === 'attention' ? this.sideNames : [];
     const part = this.part(
       this.summary.sublayers[index]?.id ?? String(index),
-      sublayerMemory(this.at(index)),
+      runningCosts(this.at(index)),
       [stream, ...sides],
       [nextStream],
       (graph) => {
@@ -118,7 +118,7 @@ export class EncoderModel implements LayeredModel {
 
   public get epilogue(): GraphPart {
     const { name } = this.output;
-    return this.part('epilogue', bytesOf(this.headTensors()), [stream], [name], (graph) => {
+    return this.part('epilogue', costsOf(this.headTensors()), [stream], [name], (graph) => {
       const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
       graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
     });
@@ -174,14 +174,14 @@ export class EncoderModel implements LayeredModel {
 
   private part(
     key: string,
-    bytes: number,
+    costs: RunningCosts,
     inputs: readonly string[],
     outputs: readonly string[],
     emit: (graph: GraphBuilder) => void,
   ): BuilderPart {
     return {
       key,
-      bytes,
+      ...costs,
       inputs,
       outputs,
       build: () => {
@@ -293,6 +293,7 @@ export class EncoderModel implements LayeredModel {
   }
 }
 
-function bytesOf(tensors: readonly LazyTensor[]): number {
-  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0) * bytesPerFloat;
+function costsOf(tensors: readonly LazyTensor[]): RunningCosts {
+  const elements = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { bytes: elements * bytesPerFloat };
 }

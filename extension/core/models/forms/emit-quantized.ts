@@ -102,8 +102,9 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
 
 /**
  * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]: x is quantized to uint8 with one scale and zero for
- * all rows, multiplied in whole numbers, and scaled back. ONNX Runtime joins all of it into one operator,
- * DynamicQuantizeMatMul.
+ * all rows, so that each depends on the others; multiplied in whole numbers, and scaled back. ONNX Runtime
+ * joins it all into DynamicQuantizeMatMul, or, where several products share the rows, all but the
+ * quantization into MatMulIntegerToFloat.
  */
 export function emitInt8(
   graph: GraphBuilder,

@@ -93,6 +93,13 @@ export function formWeights<T extends Shaped>(form: MatrixForm<T>): Map<T, numbe
   }
 }
 
+/** Whether its products are made in few bits. */
+export function hasFewBits(form: MatrixForm<unknown>): boolean {
+  return form.kind === 'low-rank'
+    ? hasFewBits(form.left) || hasFewBits(form.right)
+    : form.kind === 'block-quantized' || form.kind === 'int8';
+}
+
 /** Number of weights. */
 export function formParameters(form: MatrixForm<Shaped>): number {
   return [...formWeights(form).values()].reduce((sum, count) => sum + count, 0);

@@ -14,7 +14,7 @@ import {
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { emitForm } from '../forms/emit-form';
-import { mapTensors } from '../forms/form-facts';
+import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
 import type { GraphLinear } from './graph-linears';
 import { operatorName } from './graph-index';
@@ -24,6 +24,13 @@ import { floatAttribute } from './node-attributes';
 const explicitZeros = 14;
 const blockwiseOpset = 21;
 const float32: number = DataType.FLOAT;
+
+/** A file whose products are made otherwise. */
+interface EditedFile {
+  readonly file: OnnxFile;
+  /** Bytes that the weights of forms take where they run, those of each form under its first. */
+  readonly memory: ReadonlyMap<string, number>;
+}
 
 /**
  * A file some of whose products are made in another form. Nodes and weights that only they needed are
@@ -36,7 +43,8 @@ export function editMatrices(
   outer: GraphProto,
   layers: readonly GraphLinear[],
   forms: ReadonlyMap<string, MatrixForm>,
-): OnnxFile {
+): EditedFile {
+  const memory = new Map<string, number>();
   const names = namesIn(outer);
   const builder = GraphBuilder.over('forms', {
     nodes: [],
@@ -53,6 +61,7 @@ export function editMatrices(
     if (form !== undefined) {
       requireOpset(form, builder.opset, file.path);
       const own = mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
+      formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
       for (const node of layer.use.nodes) {
         replaced.set(node, replaceProduct(builder, layer, own, node));
       }
@@ -74,13 +83,14 @@ export function editMatrices(
       ...constants,
     ],
   });
-  return {
+  const edited = {
     ...file,
     graph,
     model: create(ModelProtoSchema, { ...file.model, graph, opsetImport: [...opsetImports] }),
     initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
     files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
   };
+  return { file: edited, memory };
 }
 
 /** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */

@@ -173,9 +173,14 @@ export class OnnxLayeredModel implements LayeredModel {
     const { file, place } = this.source;
     const { layers } = this.findLinears();
     requireLayers(layers, forms, file.path);
-    const edited = editMatrices(file, place?.wrapping.outer ?? file.graph, layers, forms);
+    const { file: edited, memory } = editMatrices(
+      file,
+      place?.wrapping.outer ?? file.graph,
+      layers,
+      forms,
+    );
     const source = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
-    const model = OnnxLayeredModel.cutAll(source, this.config);
+    const model = OnnxLayeredModel.cutAll({ ...source, memory }, this.config);
     const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
     const ids = ({ summary }: LayeredModel): string => summary.sublayers.map(({ id }) => id).join();
     if (mode === undefined || ids(mode) !== ids(this)) {

@@ -39,6 +39,8 @@ export interface OnnxModel {
    */
   readonly other?: OnnxMode;
   readonly place?: PlaceInFile;
+  /** Bytes that weights take where they run, by name, where that is not as float32. */
+  readonly memory?: ReadonlyMap<string, number>;
 }
 
 /** One of two ways that a graph runs, which have the same sublayers in the same order, or of which this has none. */

@@ -29,6 +29,10 @@ export interface Tap {
   readonly width: number;
 }
 
+/** Products with weights of few bits. */
+const fewBits =
+  /(?:^|:)(?:MatMulNBits|MatMulInteger|DynamicQuantizeMatMul|MatMulIntegerToFloat|DequantizeLinear)$/;
+
 /** Makes the parts of a cut graph into graphs of their own. */
 export class OnnxParts {
   private readonly types: ValueTypes;
@@ -59,10 +63,11 @@ export class OnnxParts {
       passed.includes(name) ? `${portName(name)}/output` : portName(name);
     return {
       key,
-      bytes: weights.reduce(
-        (sum, { dims }) => sum + elementCount(dims) * Float32Array.BYTES_PER_ELEMENT,
-        0,
-      ),
+      bytes: weights.reduce((sum, { name, dims }) => {
+        const asFloats = elementCount(dims) * Float32Array.BYTES_PER_ELEMENT;
+        return sum + (this.model.memory?.get(name) ?? asFloats);
+      }, 0),
+      needsPrepacking: cut.nodes.some(({ op }) => fewBits.test(op)),
       inputs: inputs.map(portName),
       outputs: [...outputs.map(outputName), ...taps.map((tap) => tap.output)],
       build: () => {

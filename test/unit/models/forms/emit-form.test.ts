@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, parse, relative, sep } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fromBinary } from '@bufbuild/protobuf';
 import { InferenceSession } from 'onnxruntime-node';
@@ -20,16 +20,26 @@ const folder = temporaryFolder();
 let count = 0;
 
 async function graphOf(form: MatrixForm<TensorData>, withBias: boolean): Promise<GraphBuilder> {
-  const stored = await storeForms(join(folder, `${count++}.safetensors`), new Map([['w', form]]));
-  const placed = stored.get('w');
-  if (placed === undefined) {
-    throw new Error('the form has been lost');
+  const { out } = formSizes(form);
+  return graphOfAll([form], withBias ? biasOf(out) : undefined);
+}
+
+/** Several forms over the same rows, their outputs named y0, y1, …. */
+async function graphOfAll(
+  forms: readonly MatrixForm<TensorData>[],
+  bias?: Float32Array,
+): Promise<GraphBuilder> {
+  const named = forms.map((form, i) => [`w${i}`, form] as const);
+  const stored = await storeForms(join(folder, `${count++}.safetensors`), new Map(named));
+  const graph = new GraphBuilder('forms');
+  const [first] = forms;
+  const width = first === undefined ? 0 : formSizes(first).in;
+  const rows = graph.input('rows', DataType.FLOAT, ['count', width]);
+  for (const [i, form] of [...stored.values()].entries()) {
+    const { out } = formSizes(form);
+    const shift = bias === undefined ? undefined : graph.floats(bias, [out]);
+    graph.output(`y${i}`, emitForm(graph, form, rows, shift), DataType.FLOAT, ['count', out]);
   }
-  const { out, in: input } = formSizes(form);
-  const graph = new GraphBuilder('form');
-  const rows = graph.input('rows', DataType.FLOAT, ['count', input]);
-  const bias = withBias ? graph.floats(biasOf(out), [out]) : undefined;
-  graph.output('y', emitForm(graph, placed, rows, bias), DataType.FLOAT, ['count', out]);
   return graph;
 }
 
@@ -57,7 +67,7 @@ async function applied(
   try {
     const { in: input } = formSizes(form);
     const outputs = await session.run({ rows: floatTensor(rows, [rows.length / input, input]) });
-    return floatsOf(outputs, 'y');
+    return floatsOf(outputs, 'y0');
   } finally {
     await session.release();
   }
@@ -198,16 +208,20 @@ describe('a form in a graph', () => {
   });
 });
 
-/** Operators that are left when ONNX Runtime has made a session. */
-async function operatorsLeft(form: MatrixForm<TensorData>): Promise<string[]> {
+/** Operators that are left when ONNX Runtime has made a session of forms over the same rows. */
+async function operatorsLeft(...forms: readonly MatrixForm<TensorData>[]): Promise<string[]> {
   const path = join(folder, `${count++}.optimized.onnx`);
-  const graph = await graphOf(form, false);
-  const model = graph.toBytes(({ file, offset }) => ({ location: file.slice(1), offset }));
+  const graph = await graphOfAll(forms);
+  const { root } = parse(folder);
+  const model = graph.toBytes(({ file, offset }) => ({
+    location: relative(root, file).split(sep).join('/'),
+    offset,
+  }));
   const session = await InferenceSession.create(model, {
     graphOptimizationLevel: 'all',
     optimizedModelFilePath: path,
     logSeverityLevel: 3,
-    extra: { session: { model_external_initializers_file_folder_path: '/' } },
+    extra: { session: { model_external_initializers_file_folder_path: root } },
   });
   await session.release();
   const { graph: optimized } = fromBinary(ModelProtoSchema, readFileSync(path));
@@ -228,6 +242,13 @@ describe('a session', () => {
 
   it('joins the quantization of inputs with the product in int8', async () => {
     expect(await operatorsLeft(make.int8(24, 48))).toEqual(['DynamicQuantizeMatMul']);
+    const several = await operatorsLeft(make.int8(24, 48), make.int8(12, 48), make.int8(6, 48));
+    expect(several.sort()).toEqual([
+      'DynamicQuantizeLinear',
+      'MatMulIntegerToFloat',
+      'MatMulIntegerToFloat',
+      'MatMulIntegerToFloat',
+    ]);
   });
 
   it('leaves of a chain its products and what puts axes in order', async () => {

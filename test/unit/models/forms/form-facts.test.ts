@@ -10,11 +10,13 @@ import {
   formTensors,
 } from '../../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
+import type { GraphPart } from '../../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../../../extension/core/models/matrix-form';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { readBytes } from '../../../../extension/core/checkpoints/read-tensor';
 import { rejection } from '../../export/pruning';
 import { fixture } from '../../fixtures';
+import { onnxFixture } from '../../onnx-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import { layersOf, withForms } from './layered';
 import { FormMaker } from './made-forms';
@@ -140,6 +142,39 @@ describe('a model with other forms', () => {
     expect(formed.files).toHaveLength(model.files.length + 1);
     expect(attention?.kvBytesPerToken).toBe(before.sublayers[0]?.kvBytesPerToken);
   });
+
+  it.each([fixture('llama-gqa-untied'), onnxFixture('llama-legacy')])(
+    'asks sessions for what they take, and to repack few bits (%s)',
+    async (path) => {
+      const model = await openModel(path);
+      const layers = layersOf(model).filter(({ sublayer }) => sublayer === 1);
+      const [first] = layers;
+      if (first === undefined) {
+        throw new Error('the model lacks layers');
+      }
+      const { id, out, in: input } = first;
+      const bytesOf = async (form: MatrixForm<TensorData>) => {
+        const formed = await withForms(model, scratch(), new Map([[id, form]]));
+        return formed.sublayer(1).part;
+      };
+      const dense = model.sublayer(1).part;
+      expect(dense.needsPrepacking).toBe(false);
+      const mpo = make.mpo({ out: [2, out / 2], in: [2, input / 2] }, 2, 'contracted');
+      const contracted = await bytesOf(mpo);
+      // Graphs of files count the few numbers of shapes as well.
+      const expectLess = (part: GraphPart, bytes: number): void => {
+        expect(Math.abs(dense.bytes - part.bytes - bytes)).toBeLessThan(100);
+      };
+      expectLess(contracted, 0);
+      expect(contracted.needsPrepacking).toBe(false);
+      const chained = await bytesOf({ ...mpo, run: 'chained' });
+      const numbers = 2 * 2 * 2 + 2 * (out / 2) * (input / 2);
+      expectLess(chained, 4 * (out * input - numbers));
+      const int8 = await bytesOf(make.int8(out, input));
+      expectLess(int8, 4 * out * input - (out * input + 4 * out));
+      expect(int8.needsPrepacking).toBe(true);
+    },
+  );
 
   const wrong: readonly (readonly [
     string,

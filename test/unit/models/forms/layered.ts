@@ -19,18 +19,20 @@ import { FormMaker } from './made-forms';
 
 const memoryBytes = 1 << 30;
 
-/** The model's output for each input, one after the other. */
+/** The model's output for each input, one after the other, without the sublayers and experts of `removed`. */
 export async function outputsOf(
   model: LayeredModel,
   inputs: readonly ModelInput[],
+  removed: readonly string[] = [],
 ): Promise<Float32Array> {
   const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const numbers: number[] = [];
     for (const input of inputs) {
       let state = await executor.embed(input);
       for (const index of model.summary.sublayers.keys()) {
-        [state = state] = await executor.run(index, [state]);
+        [state = state] = await executor.pass(index, [state], units);
       }
       numbers.push(...floatsIn(await executor.output(state)));
     }

@@ -121,7 +121,7 @@ function floatData(numbers: Float32Array, shape: readonly number[]): TensorData 
 }
 
 /** The numbers of a float tensor. */
-export function numbersOf({ dtype, bytes }: TensorData): Float32Array {
+function numbersOf({ dtype, bytes }: TensorData): Float32Array {
   const { buffer, byteOffset, length } = bytes;
   return dtype === 'F16'
     ? Float32Array.from(new Uint16Array(buffer, byteOffset, length / 2), halfToNumber)
