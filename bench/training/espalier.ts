@@ -1,4 +1,4 @@
-/** Trains one of the bench's models in this process: node dist/bench-training.cjs MODEL STEPS. */
+/** Trains one of the bench's models in this process: node dist/bench-training.cjs MODEL STEPS THREADS. */
 import process from 'node:process';
 import { Tensor } from 'onnxruntime-node';
 import type { Tensors } from '../../extension/core/runtime/tensors';
@@ -81,7 +81,7 @@ const tasks: Readonly<Record<string, Task>> = {
   },
 };
 
-async function main([name = '', steps = '100']: readonly string[]): Promise<void> {
+async function main([name = '', steps = '100', threads = '1']: readonly string[]): Promise<void> {
   const task = tasks[name];
   if (task === undefined) {
     throw new Error(`no model named ${name}`);
@@ -92,6 +92,7 @@ async function main([name = '', steps = '100']: readonly string[]): Promise<void
     optimizer: task.optimizer,
     learningRate: { rate: task.rate },
     seed: 1,
+    threads: Number(threads),
   });
   const preparing = performance.now() - started;
   const milliseconds: number[] = [];

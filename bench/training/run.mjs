@@ -2,8 +2,9 @@
  * Steps of training against PyTorch eager, on the same models and batch sizes with as many threads, in
  * processes that take turns. Prints a Markdown table and writes it to RESULTS.md.
  *
- *     node bench/training/run.mjs [--quick]
+ *     node bench/training/run.mjs [--quick] [--steps 150] [--repeats 5] [--threads 1,2]
  *
+ * --threads: numbers of threads, one row each; 1 and one for each core if absent.
  * --quick: few steps, to try the bench itself; nothing is written.
  */
 import { writeFile } from 'node:fs/promises';
@@ -30,8 +31,17 @@ const warmUp = 10;
 /** Share of the processors that other processes may take before times mean nothing. */
 const busy = 0.1;
 
-const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
-const { steps, repeats } = options.quick ? { steps: 20, repeats: 1 } : { steps: 150, repeats: 5 };
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean' },
+    steps: { type: 'string', default: '150' },
+    repeats: { type: 'string', default: '5' },
+    threads: { type: 'string' },
+  },
+});
+const { steps, repeats } = options.quick
+  ? { steps: 20, repeats: 1 }
+  : { steps: Number(options.steps), repeats: Number(options.repeats) };
 
 const models = {
   mlp: 'MLP 784-256-256-10, batch 128, SGD with momentum',
@@ -56,36 +66,43 @@ let torch = '';
 let others = 0;
 /** @type {string[]} */
 const rows = [];
+const counts = options.threads?.split(',').map(Number) ?? [...new Set([1, cores])];
 for (const [model, text] of Object.entries(models)) {
-  /** @type {{ours: number, theirs: number, preparing: number}[]} */
-  const runs = [];
-  for (let repeat = 0; repeat < repeats; repeat++) {
-    const ours = await turn(process.execPath, [program, model, String(steps)]);
-    const script = join(here, 'pytorch.py');
-    const theirs = await turn(python, [script, model, String(steps), String(cores)]);
-    torch = theirs.torch ?? torch;
-    runs.push({ ours: step(ours), theirs: step(theirs), preparing: ours.preparing ?? Number.NaN });
-    say(dim(`${model}: ${step(ours).toFixed(2)} ms, PyTorch ${step(theirs).toFixed(2)} ms`));
+  for (const threads of counts) {
+    /** @type {{ours: number, theirs: number, preparing: number}[]} */
+    const runs = [];
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      const common = [model, String(steps), String(threads)];
+      const ours = await turn(process.execPath, [program, ...common]);
+      const theirs = await turn(python, [join(here, 'pytorch.py'), ...common]);
+      torch = theirs.torch ?? torch;
+      runs.push({
+        ours: step(ours),
+        theirs: step(theirs),
+        preparing: ours.preparing ?? Number.NaN,
+      });
+      say(dim(`${model}: ${step(ours).toFixed(2)} ms, PyTorch ${step(theirs).toFixed(2)} ms`));
+    }
+    /** @param {(run: typeof runs[number]) => number} value */
+    const middle = (value) => median(runs.map(value));
+    rows.push(
+      `| ${text} | ${threads} | ${middle((run) => run.ours).toFixed(2)} | ${middle((run) => run.theirs).toFixed(2)} | ` +
+        `${middle((run) => run.ours / run.theirs).toFixed(2)} | ${Math.round(middle((run) => run.preparing))} |`,
+    );
   }
-  /** @param {(run: typeof runs[number]) => number} value */
-  const middle = (value) => median(runs.map(value));
-  rows.push(
-    `| ${text} | ${middle((run) => run.ours).toFixed(2)} | ${middle((run) => run.theirs).toFixed(2)} | ` +
-      `${middle((run) => run.ours / run.theirs).toFixed(2)} | ${Math.round(middle((run) => run.preparing))} |`,
-  );
 }
 const text = [
   '# Training: a step against PyTorch eager',
   '',
   `${await describeMachine(cores, undefined)}, PyTorch ${torch}. Load before: ${quiet}.`,
-  'Command: `node bench/training/run.mjs`.',
+  `Command: \`${['node bench/training/run.mjs', ...process.argv.slice(2)].join(' ')}\`.`,
   '',
-  `Milliseconds of a step (forward, backward, update, loss read), float32, one thread per core: the median of ${steps - warmUp}`,
+  `Milliseconds of a step (forward, backward, update, loss read), float32: the median of ${steps - warmUp}`,
   `steps after ${warmUp} that are not counted, and of that the median of ${repeats} processes that took turns. The ratio is the median of`,
   'the ratios of neighbours. Preparing is building the graph and making the sessions, once.',
   '',
-  '| model | Espalier | PyTorch | ratio | preparing |',
-  '|---|--:|--:|--:|--:|',
+  '| model | threads | Espalier | PyTorch | ratio | preparing |',
+  '|---|--:|--:|--:|--:|--:|',
   ...rows,
   '',
   `Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`,

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { defaultTraining, schedules } from '../core/datadiet/training-settings';
 import type { TrainingSettings } from '../core/datadiet/training-settings';
+import type { Processes } from '../core/datadiet/side-by-side';
+import { runInChild } from '../core/jobs/child-task';
 import type { ProxyRequest } from '../core/datadiet/proxy-model';
 import type { DatasetOptions } from '../core/data/datasets/dataset';
 import { UsageError } from './command';
@@ -23,13 +25,15 @@ export const trainingOptionTypes: OptionTypes = {
   momentum: { type: 'string' },
   'weight-decay': { type: 'string' },
   threads: { type: 'string' },
+  processes: { type: 'string' },
 };
 
 export const dataUsage =
   '[--label COLUMN] [--text COLUMN] [--features COLUMN,…] [--image-size 32x32] [--gray]';
 export const trainingUsage = [
   `[--batch ${defaultTraining.batchSize}] [--rate ${defaultTraining.learningRate}] [--schedule ${schedules.join('|')}]`,
-  `[--momentum ${defaultTraining.momentum}] [--weight-decay ${defaultTraining.weightDecay}] [--threads N] [--tokenizer MODEL] [--max-tokens 128]`,
+  `[--momentum ${defaultTraining.momentum}] [--weight-decay ${defaultTraining.weightDecay}] [--threads N] [--processes N]`,
+  '[--tokenizer MODEL] [--max-tokens 128]',
   dataUsage,
 ].join('\n    ');
 
@@ -79,6 +83,15 @@ export function readProxy(args: Arguments, samples: string): ProxyRequest {
     ...(args.text('max-tokens') === undefined
       ? {}
       : { maxTokens: wholeNumber(args, 'max-tokens', 1) }),
+  };
+}
+
+/** Processes that seeds are trained in, side by side: as many as --processes says, or as many as pay. */
+export function readProcesses(args: Arguments): Processes {
+  const script = join(import.meta.dirname, 'trainer.js');
+  return {
+    run: async (task, job) => runInChild({ script }, task, job),
+    ...(args.text('processes') === undefined ? {} : { count: wholeNumber(args, 'processes', 1) }),
   };
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
 import { scoreDataset } from '../core/datadiet/score-dataset';
+import type { SeedTask } from '../core/datadiet/seed-tasks';
 import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
@@ -9,6 +10,8 @@ import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { usualCalibration } from '../core/export/compression/compress-model';
 import { listForms } from '../core/export/prune-source';
+import { runInChild } from '../core/jobs/child-task';
+import type { TaskJob } from '../core/jobs/child-task';
 import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
@@ -20,6 +23,12 @@ import type { Handlers } from './serve';
 const samples = join(import.meta.dirname, '..', 'samples');
 const calibrationText = join(samples, 'calibration.txt');
 const heldOutText = join(samples, 'held-out.txt');
+
+/** What trains seeds side by side. */
+const script = join(import.meta.dirname, 'trainer.js');
+const processes = {
+  run: async (task: SeedTask, job: TaskJob): Promise<unknown> => runInChild({ script }, task, job),
+};
 
 /** What answers each request: a call of the core. */
 export const handlers: Handlers<WorkerRequests> = {
@@ -53,13 +62,14 @@ export const handlers: Handlers<WorkerRequests> = {
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);
-    const document = await scoreDataset({ ...request, folder: `${out}.runs`, write }, context);
+    const job = { ...request, folder: `${out}.runs`, write };
+    const document = await scoreDataset(job, context, processes);
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };
   },
   compareSubsets: async ({ out, ...request }, context) => {
-    const result = await runDiet({ ...request, folder: `${out}.runs` }, context);
+    const result = await runDiet({ ...request, folder: `${out}.runs` }, context, processes);
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },

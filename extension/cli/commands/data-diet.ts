@@ -11,6 +11,7 @@ import type { Terminal } from '../terminal';
 import { printTable } from '../table';
 import {
   readDatasetOptions,
+  readProcesses,
   readProxy,
   readTraining,
   required,
@@ -71,6 +72,7 @@ export const dataDiet: Command = {
         folder,
       },
       job,
+      readProcesses(args),
     );
     await writeDocument(out, result);
     if (args.flag('json')) {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { exportPart } from '../../core/data/datasets/export-part';
 import { openDataset } from '../../core/data/datasets/open-dataset';
-import { readSelection } from '../../core/datadiet/selection-document';
+import { readSelection, readSelectionOptions } from '../../core/datadiet/selection-document';
 import { UserError } from '../../core/user-error';
 import type { Command } from '../command';
 import { dataUsage, readDatasetOptions, required, trainingOptionTypes } from '../training-options';
@@ -20,7 +20,8 @@ export const exportData: Command = {
     const data = resolve(required(args, 'data'));
     const out = resolve(required(args, 'out'));
     const file = resolve(required(args, 'selection'));
-    const dataset = await openDataset(data, readDatasetOptions(args));
+    const options = { ...(await readSelectionOptions(file)), ...readDatasetOptions(args) };
+    const dataset = await openDataset(data, options);
     const { indices, fingerprint } = await readSelection(file, dataset.size);
     if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
       throw new UserError('The selection was made for another data set, or this one has changed.', {

@@ -6,6 +6,7 @@ import { formatOf, scoreFormats, writeScores } from '../../core/datadiet/score-f
 import type { Command } from '../command';
 import {
   readDatasetOptions,
+  readProcesses,
   readProxy,
   readTraining,
   required,
@@ -49,6 +50,7 @@ export const scoreData: Command = {
         write: async (scored) => writeScores(out, scored, format),
       },
       job,
+      readProcesses(args),
       dynamics === undefined ? undefined : cartographyFiles(resolve(dynamics)),
     );
     const { scoring, examples, notes, labelIssues } = document;

@@ -50,8 +50,9 @@ export const selectData: Command = {
     const file = resolve(required(args, 'scores'));
     const scored = await readScores(file);
     const data = args.text('data');
-    const dataset =
-      data === undefined ? undefined : await openDataset(resolve(data), readDatasetOptions(args));
+    // The data set is opened as it was scored, unless the command says otherwise.
+    const options = { ...scored.dataset?.options, ...readDatasetOptions(args) };
+    const dataset = data === undefined ? undefined : await openDataset(resolve(data), options);
     if (dataset !== undefined && dataset.size !== scored.examples) {
       throw new UserError(
         `It has ${dataset.size} examples, but there are ${scored.examples} scores.`,

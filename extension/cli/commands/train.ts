@@ -5,6 +5,7 @@ import type { Command } from '../command';
 import { printTable } from '../table';
 import {
   readDatasetOptions,
+  readProcesses,
   readProxy,
   readTraining,
   required,
@@ -39,7 +40,7 @@ export const train: Command = {
       out,
     };
     resumeHint(`Run the same command again to go on: what is done is kept in ${out}.`);
-    const result = await trainModels(request, job);
+    const result = await trainModels(request, job, readProcesses(args));
     if (args.flag('json')) {
       terminal.print(JSON.stringify(result, undefined, 2));
       return;

@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
-import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
+import type { TaskJob } from '../jobs/child-task';
 import { Journal } from '../jobs/journal';
 import type { JobContext } from '../jobs/job';
-import { auroc, flipLabels } from './label-noise';
-import type { NoisyLabels } from './label-noise';
-import { holdOut, openSplits } from './open-splits';
-import { accuracyOf, allExamples } from './predictions';
-import { openProxy } from './proxy-model';
-import type { ProxyModel, ProxyRequest } from './proxy-model';
+import { fitModel, openMaterial, runOfFit } from './diet-material';
+import type { Fit, FitRequest, FitResult, Material } from './diet-material';
+import { auroc } from './label-noise';
+import { holdOut } from './open-splits';
+import { allExamples } from './predictions';
 import { digestOf, RunFolder } from './run-folder';
 import { scoreOpenDataset } from './score-dataset';
 import type { ScoreDocument, ScoreKind } from './score-document';
 import { scoresOf } from './score-document';
 import { selectExamples } from './selection';
 import type { Policy, SelectionRequest } from './selection';
+import { countProcesses, runSideBySide } from './side-by-side';
+import type { Processes } from './side-by-side';
 import { mean, sampleDeviation } from './statistics';
-import { stepsPerEpoch, trainRun } from './training-run';
-import type { TrainingSettings } from './training-settings';
+import { stepsPerEpoch } from './training-run';
 
 /** Scores of one kind, taken at one epoch. */
 export interface ScoreChoice {
@@ -26,11 +26,7 @@ export interface ScoreChoice {
   readonly epoch: number;
 }
 
-export interface DietRequest {
-  readonly data: string;
-  readonly options: DatasetOptions;
-  readonly test?: string;
-  readonly proxy: ProxyRequest;
+export interface DietRequest extends FitRequest {
   readonly scores: readonly ScoreChoice[];
   /** Runs over which scores are averaged. */
   readonly runs: number;
@@ -47,8 +43,6 @@ export interface DietRequest {
   readonly seeds: number;
   /** Whether a part is trained for as many steps as the whole, or for as many epochs. */
   readonly iso: 'steps' | 'epochs';
-  readonly training: TrainingSettings;
-  readonly noise?: { readonly rate: number; readonly seed: number };
   /** Folder that keeps what is done while the job works. */
   readonly folder: string;
 }
@@ -116,70 +110,59 @@ const firstSeed = 1000;
 const entrySchema = v.object({ key: v.string(), accuracy: v.number(), seconds: v.number() });
 type Entry = v.InferOutput<typeof entrySchema>;
 
+/** A training with what it is known by in the journal. */
+interface KeyedFit extends Fit {
+  readonly key: string;
+}
+
 const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 
 /**
  * Measures what choosing examples by their scores does to a model trained on them: always beside the whole
  * data set and beside random choices of the same size. Started again, it goes on where it was.
  */
-export async function runDiet(request: DietRequest, job: JobContext<unknown>): Promise<DietResult> {
-  const { data, options, test, proxy: model, noise, folder, ...settings } = request;
-  const splits = await openSplits(data, options, test);
-  splits.warnings.forEach((warning) => {
-    job.warn(warning);
+export async function runDiet(
+  request: DietRequest,
+  job: JobContext<unknown>,
+  processes?: Processes,
+): Promise<DietResult> {
+  const started = performance.now();
+  const material = await openMaterial(request, (message) => {
+    job.warn(message);
   });
-  const { train, test: testSet, fingerprint } = splits;
-  const noisy =
-    noise === undefined
-      ? { labels: train.labels, flipped: new Uint8Array(train.size) }
-      : flipLabels(train.labels, train.classNames.length, noise.rate, noise.seed);
+  const openSeconds = (performance.now() - started) / 1000;
+  const { train, testSet, noisy } = material;
   const identity = {
     data: train.fingerprint,
     test: testSet.fingerprint,
     labels: digestOf(noisy.labels),
-    model,
-    epochs: settings.epochs,
-    training: settings.training,
+    model: request.proxy,
+    epochs: request.epochs,
+    training: request.training,
   };
-  const runFolder = await RunFolder.open(folder, identity, 'replace');
+  const runFolder = await RunFolder.open(request.folder, identity, 'replace');
   const journal = await Journal.open<Entry>(
     runFolder.file('journal.jsonl'),
     JSON.stringify(identity),
     (value) => v.parse(entrySchema, value),
   );
-  const bench = new DietBench(
-    { request, train, testSet, fingerprint, noisy, proxy: await openProxy(model, train) },
-    runFolder,
-    journal,
-    job,
-  );
+  const means = { processes, openSeconds };
+  const bench = new DietBench(request, material, means, runFolder, journal, job);
   const result = await bench.run();
   await runFolder.remove();
   return result;
-}
-
-interface Material {
-  readonly request: DietRequest;
-  readonly train: Dataset;
-  readonly testSet: Dataset;
-  readonly fingerprint: string;
-  readonly noisy: NoisyLabels;
-  readonly proxy: ProxyModel;
-}
-
-/** What a trained model is examined on. */
-interface Examination {
-  readonly name: 'test' | 'validation';
-  readonly dataset: Dataset;
-  readonly labels: Int32Array;
-  readonly examples: Int32Array;
 }
 
 class DietBench {
   private readonly done: Map<string, Entry>;
 
   public constructor(
+    private readonly request: DietRequest,
     private readonly material: Material,
+    private readonly means: {
+      readonly processes: Processes | undefined;
+      readonly openSeconds: number;
+    },
     private readonly folder: RunFolder,
     private readonly journal: Journal<Entry>,
     private readonly job: JobContext<unknown>,
@@ -188,7 +171,8 @@ class DietBench {
   }
 
   public async run(): Promise<DietResult> {
-    const { request, train, testSet, fingerprint, noisy } = this.material;
+    const { request } = this;
+    const { train, testSet, fingerprint, noisy } = this.material;
     const { scores, keep: shares, policies, balanced } = request;
     const scored: { name: string; document: ScoreDocument }[] = [];
     for (const choice of scores) {
@@ -235,17 +219,18 @@ class DietBench {
   }
 
   private async score({ kind, epoch }: ScoreChoice): Promise<ScoreDocument> {
-    const { request, train } = this.material;
-    const { data, options, proxy, runs, training, noise } = request;
+    const { data, options, test, proxy, runs, training, noise } = this.request;
     return scoreOpenDataset(
       {
         ...{ data, options, proxy, score: kind, runs, epoch, training },
+        ...(test === undefined ? {} : { test }),
         ...(noise === undefined ? {} : { noise }),
         folder: this.folder.file(nameOf({ kind, epoch })),
         keepRuns: true,
       },
-      train,
+      this.material.train,
       this.job,
+      { ...this.means, part: 'train' },
     );
   }
 
@@ -256,25 +241,20 @@ class DietBench {
     keep: number,
     document?: ScoreDocument,
   ): Promise<DietRow> {
-    const { train, noisy, request, testSet } = this.material;
-    const test: Examination = {
-      name: 'test',
-      dataset: testSet,
-      labels: testSet.labels,
-      examples: allExamples(testSet.size),
-    };
-    const results: Entry[] = [];
-    let wrong = 0;
-    let size = 0;
-    let steps = 0;
-    for (let seed = firstSeed; seed < firstSeed + request.seeds; seed++) {
+    const { request } = this;
+    const { train, noisy } = this.material;
+    const fits = this.seeds.map((seed) => {
       const examples =
         selection === undefined ? allExamples(train.size) : this.select(selection, document, seed);
-      size = examples.length;
-      steps = this.stepsFor(size);
-      wrong += examples.reduce((sum, example) => sum + (noisy.flipped[example] ?? 0), 0) / size;
-      results.push(await this.train(examples, seed, `${choice}, ${size} examples`, test));
-    }
+      return this.fitOf(examples, seed);
+    });
+    const size = fits[0]?.examples.length ?? 0;
+    const steps = this.stepsFor(size);
+    const wrong = fits.map(
+      ({ examples }) =>
+        examples.reduce((sum, example) => sum + (noisy.flipped[example] ?? 0), 0) / examples.length,
+    );
+    const results = await this.fitAll(fits, `${choice}, ${size} examples`);
     const accuracies = results.map(({ accuracy }) => accuracy);
     const deviation = sampleDeviation(accuracies);
     return {
@@ -287,7 +267,7 @@ class DietBench {
       accuracies,
       mean: mean(accuracies),
       ...(deviation === undefined ? {} : { deviation }),
-      ...(request.noise === undefined ? {} : { wrongLabels: wrong / request.seeds }),
+      ...(request.noise === undefined ? {} : { wrongLabels: mean(wrong) }),
       seconds: results.reduce((sum, { seconds }) => sum + seconds, 0),
     };
   }
@@ -313,7 +293,8 @@ class DietBench {
     document: ScoreDocument,
     selection: SelectionRequest,
   ): Promise<OffsetSweep> {
-    const { request, train, noisy } = this.material;
+    const { request } = this;
+    const { train, noisy } = this.material;
     const { keep } = selection;
     const offsets = request.offsets.filter((offset) => offset + keep <= 1);
     const [first = 0, ...more] = offsets;
@@ -322,72 +303,91 @@ class DietBench {
     }
     const { labels } = noisy;
     const { kept, heldOut } = holdOut(labels, allExamples(train.size), validationShare, 1);
-    const validation = { name: 'validation', dataset: train, labels, examples: heldOut } as const;
     const validated: { offset: number; accuracies: number[] }[] = [];
     let seconds = 0;
     for (const offset of offsets) {
-      const accuracies: number[] = [];
-      for (let seed = firstSeed; seed < firstSeed + request.seeds; seed++) {
-        const examples = this.select({ ...selection, offset }, document, seed, kept);
-        const stage = `${choice}, window behind ${offset}`;
-        const result = await this.train(examples, seed, stage, validation);
-        accuracies.push(result.accuracy);
-        seconds += result.seconds;
-      }
-      validated.push({ offset, accuracies });
+      const fits = this.seeds.map((seed) =>
+        this.fitOf(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
+      );
+      const results = await this.fitAll(fits, `${choice}, window behind ${offset}`);
+      validated.push({ offset, accuracies: results.map(({ accuracy }) => accuracy) });
+      seconds += results.reduce((sum, result) => sum + result.seconds, 0);
     }
     const [best] = [...validated].sort((a, b) => mean(b.accuracies) - mean(a.accuracies));
     return { choice, keep, validated, chosen: best?.offset ?? 0, seconds };
   }
 
   private stepsFor(examples: number): number {
-    const { train, request } = this.material;
-    const { iso, epochs, training } = request;
+    const { iso, epochs, training } = this.request;
+    const { train } = this.material;
     return epochs * stepsPerEpoch(iso === 'steps' ? train.size : examples, training);
   }
 
-  private async train(
-    examples: Int32Array,
-    seed: number,
-    stage: string,
-    on: Examination,
-  ): Promise<Entry> {
-    const { train: dataset, noisy, request, proxy } = this.material;
+  private get seeds(): number[] {
+    return Array.from({ length: this.request.seeds }, (_, i) => firstSeed + i);
+  }
+
+  private fitOf(examples: Int32Array, seed: number, validation?: Int32Array): KeyedFit {
     const steps = this.stepsFor(examples.length);
+    const on = validation === undefined ? 'test' : 'validation';
     const key = createHash('sha256')
-      .update(`${on.name} ${seed} ${steps} ${digestOf(examples)}`)
+      .update(`${on} ${seed} ${steps} ${digestOf(examples)}`)
       .digest('hex');
-    const known = this.done.get(key);
-    if (known !== undefined) {
-      return known;
-    }
     const checkpoint = this.folder.file(`${key.slice(0, 16)}.safetensors`);
-    const settings = request.training;
-    const run = { proxy, dataset, labels: noisy.labels, examples, seed, steps, settings };
-    const { trainer, seconds } = await trainRun(run, {
-      cancellation: this.job.cancellation,
-      checkpoint,
-      step: (made) => {
-        this.job.progress({
-          stage: `Training on ${stage}`,
-          done: made,
-          total: steps,
-          unit: 'steps',
-        });
-      },
-    });
-    try {
-      const entry = {
-        key,
-        accuracy: await accuracyOf(trainer, proxy, on.dataset, this.job.cancellation, on),
-        seconds,
-      };
-      await this.journal.append([entry]);
-      this.done.set(key, entry);
-      await rm(checkpoint, { force: true });
-      return entry;
-    } finally {
-      await trainer.dispose();
+    const fit = { key, examples, seed, steps, checkpoint };
+    return validation === undefined ? fit : { ...fit, validation };
+  }
+
+  /** Does trainings, side by side if that pays, and keeps what came of them. */
+  private async fitAll(fits: readonly KeyedFit[], what: string): Promise<Entry[]> {
+    const stage = `Training on ${what}`;
+    const { processes, openSeconds } = this.means;
+    const missing = fits.filter(({ key }) => !this.done.has(key));
+    const [first] = missing;
+    if (processes !== undefined && first !== undefined) {
+      const run = runOfFit(this.material, first);
+      const count = await countProcesses(processes, run, missing.length, openSeconds);
+      if (count > 1) {
+        const { data, options, test, proxy, training, noise } = this.request;
+        const request: FitRequest = {
+          ...{ data, options, proxy, training },
+          ...(test === undefined ? {} : { test }),
+          ...(noise === undefined ? {} : { noise }),
+        };
+        const seeds = {
+          tasks: missing.map((fit) => ({ kind: 'fit', request, fit }) as const),
+          names: missing.map(({ seed }) => `${what}, seed ${seed}`),
+          ...{ steps: first.steps, stage },
+          onResult: async (result: unknown, index: number): Promise<void> => {
+            const fit = missing[index];
+            if (fit !== undefined) {
+              await this.keep(fit, result as FitResult);
+            }
+          },
+        };
+        await runSideBySide(seeds, processes, count, this.job);
+      }
     }
+    const entries: Entry[] = [];
+    for (const fit of fits) {
+      entries.push(this.done.get(fit.key) ?? (await this.fit(fit, stage)));
+    }
+    return entries;
+  }
+
+  private async fit(fit: KeyedFit, stage: string): Promise<Entry> {
+    const { cancellation } = this.job;
+    const progress: TaskJob['progress'] = (state) => {
+      this.job.progress({ ...state, stage });
+    };
+    return this.keep(fit, await fitModel(this.material, fit, { cancellation, progress }));
+  }
+
+  private async keep({ key, checkpoint }: KeyedFit, result: FitResult): Promise<Entry> {
+    const entry = { key, ...result };
+    await this.journal.append([entry]);
+    this.done.set(key, entry);
+    await rm(checkpoint, { force: true });
+    return entry;
   }
 }

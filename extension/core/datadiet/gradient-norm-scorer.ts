@@ -48,14 +48,20 @@ export function emitExampleLosses(graph: GraphBuilder, { value, shape }: ShapedV
 export class GradientNormScorer {
   private constructor(private readonly session: Awaited<ReturnType<typeof createSession>>) {}
 
-  /** @throws UserError when an operator has no gradient, or no norm per example. */
-  public static async create(model: TrainableModel): Promise<GradientNormScorer> {
+  /**
+   * @param threads of its session; one for each core if absent
+   * @throws UserError when an operator has no gradient, or no norm per example.
+   */
+  public static async create(model: TrainableModel, threads?: number): Promise<GradientNormScorer> {
     const forward = model.forward('evaluate');
     const losses = emitExampleLosses(forward.graph, forward.output);
     const names = model.parameters.map(({ name }) => name);
     const norms = emitGradientNorms(forward.graph, losses, names);
     forward.graph.output(output, norms, DataType.FLOAT, losses.shape);
-    const options = { device: 'cpu', prepack: true, spin: true } as const;
+    const options = {
+      ...({ device: 'cpu', prepack: true, spin: true } as const),
+      ...(threads === undefined ? {} : { threads }),
+    };
     return new GradientNormScorer(await createSession(forward.graph, options));
   }
 

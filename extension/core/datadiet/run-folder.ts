@@ -34,7 +34,9 @@ export class RunFolder {
         remedy: 'Choose a folder that can be written to.',
       });
     }
-    await writeText(join(path, identityFile), text);
+    if (found !== text) {
+      await writeText(join(path, identityFile), text);
+    }
     return new RunFolder(path);
   }
 

@@ -1,18 +1,22 @@
 import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
 import { openDataset } from '../data/datasets/open-dataset';
+import type { TaskJob } from '../jobs/child-task';
 import type { JobContext } from '../jobs/job';
 import type { RecordSink } from './dynamics';
 import { readRecord, recordEpoch, writeRecord } from './epoch-record';
 import type { EpochRecord } from './epoch-record';
 import { GradientNormScorer } from './gradient-norm-scorer';
 import { flipLabels } from './label-noise';
+import { openSplits } from './open-splits';
 import { openProxy } from './proxy-model';
 import type { ProxyModel, ProxyRequest } from './proxy-model';
 import { allExamples } from './predictions';
 import { RunFolder } from './run-folder';
 import { summarizeRuns } from './run-summary';
 import type { ScoreDocument, ScoreKind } from './score-document';
-import { createTrainer, stepsPerEpoch, trainRun } from './training-run';
+import { countProcesses, runSideBySide } from './side-by-side';
+import type { Processes } from './side-by-side';
+import { createTrainer, stepsPerEpoch, threadsOf, trainRun } from './training-run';
 import type { TrainingSettings } from './training-settings';
 import { UserError } from '../user-error';
 
@@ -20,6 +24,8 @@ import { UserError } from '../user-error';
 export interface ScoreRequest {
   readonly data: string;
   readonly options: DatasetOptions;
+  /** Where the test data lies, if only the training part is scored and the test part is elsewhere. */
+  readonly test?: string;
   readonly proxy: ProxyRequest;
   readonly score: ScoreKind;
   /** Independent trainings over which scores are averaged, with seeds 0, 1, … */
@@ -88,13 +94,27 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
 export async function scoreDataset(
   request: ScoreRequest,
   job: JobContext<unknown>,
+  processes?: Processes,
   sink?: RecordSink,
 ): Promise<ScoreDocument> {
+  const started = performance.now();
   const dataset = await openDataset(request.data, request.options);
+  const openSeconds = (performance.now() - started) / 1000;
   dataset.warnings.forEach((warning) => {
     job.warn(warning);
   });
-  return scoreOpenDataset(request, dataset, job, sink);
+  return scoreOpenDataset(request, dataset, job, { processes, openSeconds, part: 'whole', sink });
+}
+
+/** How the runs of an open data set are done. */
+interface ScoringMeans {
+  readonly processes: Processes | undefined;
+  /** What opening the data set has taken. */
+  readonly openSeconds: number;
+  /** Whether it is all that lies at the path of the request, or its training part. */
+  readonly part: ScoreSeedRequest['part'];
+  /** Gets all records; the runs are then done in this process. */
+  readonly sink?: RecordSink | undefined;
 }
 
 /** The same for a data set that is open, or a part of one. */
@@ -102,12 +122,20 @@ export async function scoreOpenDataset(
   request: ScoreRequest,
   dataset: Dataset,
   job: JobContext<unknown>,
-  sink?: RecordSink,
+  { processes, openSeconds, part, sink }: ScoringMeans,
 ): Promise<ScoreDocument> {
   const scoring = await openScoring(request, dataset);
+  if (sink === undefined && processes !== undefined) {
+    await scoreAside(scoring, job, processes, openSeconds, part);
+  }
   const runs: (readonly EpochRecord[])[] = [];
   for (let seed = 0; seed < request.runs; seed++) {
-    runs.push(await scoreRun(scoring, seed, job, sink));
+    const { cancellation } = job;
+    const total = request.runs * stepsOf(scoring);
+    const progress: TaskJob['progress'] = ({ stage, done, unit }) => {
+      job.progress({ stage, done: seed * stepsOf(scoring) + done, total, unit });
+    };
+    runs.push(await scoreRun(scoring, seed, { cancellation, progress }, sink));
   }
   const document = summarizeRuns(scoring, runs);
   await request.write?.(document);
@@ -117,29 +145,100 @@ export async function scoreOpenDataset(
   return document;
 }
 
+/** Does the runs that are missing side by side, if that pays; their records lie in the folder. */
+async function scoreAside(
+  scoring: ScoringJob,
+  job: JobContext<unknown>,
+  processes: Processes,
+  openSeconds: number,
+  part: ScoreSeedRequest['part'],
+): Promise<void> {
+  const { data, options, test, proxy, score, runs, epoch, training, noise, folder } =
+    scoring.request;
+  const missing: number[] = [];
+  for (let seed = 0; seed < runs; seed++) {
+    if ((await readRun(scoring, seed)) === undefined) {
+      missing.push(seed);
+    }
+  }
+  const run = runOf(scoring, 0);
+  const count = await countProcesses(processes, run, missing.length, openSeconds);
+  if (count > 1) {
+    const request: ScoreSeedRequest = {
+      ...{ data, options, proxy, score, runs, epoch, training, folder, part },
+      ...(test === undefined ? {} : { test }),
+      ...(noise === undefined ? {} : { noise }),
+    };
+    const seeds = {
+      tasks: missing.map((seed) => ({ kind: 'score', request, seed }) as const),
+      names: missing.map((seed) => `Run ${seed}`),
+      steps: stepsOf(scoring),
+      stage: 'Training proxies',
+    };
+    await runSideBySide(seeds, processes, count, job);
+  }
+}
+
+/** A request as another process is sent it. */
+export interface ScoreSeedRequest extends Omit<ScoreRequest, 'write' | 'keepRuns'> {
+  readonly part: 'whole' | 'train';
+}
+
+/** Does one run of a request that is not open yet. */
+export async function scoreSeed(
+  request: ScoreSeedRequest,
+  seed: number,
+  job: TaskJob,
+): Promise<void> {
+  const { data, options, part, test } = request;
+  const dataset =
+    part === 'whole'
+      ? await openDataset(data, options)
+      : (await openSplits(data, options, test)).train;
+  await scoreRun(await openScoring(request, dataset), seed, job);
+}
+
+const stepsOf = ({ request, dataset }: ScoringJob): number =>
+  request.epoch * stepsPerEpoch(dataset.size, request.training);
+
+const runOf = (scoring: ScoringJob, seed: number) => {
+  const { request, dataset, labels, proxy } = scoring;
+  const examples = allExamples(dataset.size);
+  const settings = request.training;
+  return { proxy, dataset, labels, examples, seed, steps: stepsOf(scoring), settings };
+};
+
+/** The records of all epochs of a run that is done. */
+async function readRun(
+  { request: { epoch: epochs }, folder }: ScoringJob,
+  seed: number,
+): Promise<EpochRecord[] | undefined> {
+  const numbers = epochs === 0 ? [0] : Array.from({ length: epochs }, (_, i) => i + 1);
+  const found = await Promise.all(
+    numbers.map(async (epoch) => readRecord(folder.record(seed, epoch))),
+  );
+  const records = found.filter((record) => record !== undefined);
+  return records.length === numbers.length ? records : undefined;
+}
+
 /** Trains one seed, or reads what an earlier try has left; gives its records of all epochs. */
 async function scoreRun(
-  { request, dataset, labels, proxy, folder }: ScoringJob,
+  scoring: ScoringJob,
   seed: number,
-  job: Pick<JobContext<unknown>, 'cancellation' | 'progress'>,
+  job: TaskJob,
   sink?: RecordSink,
-): Promise<EpochRecord[]> {
-  const { epoch: epochs, training: settings, score, runs } = request;
-  const perEpoch = stepsPerEpoch(dataset.size, settings);
-  const steps = epochs * perEpoch;
-  const numbers = epochs === 0 ? [0] : Array.from({ length: epochs }, (_, i) => i + 1);
-  const read = async (): Promise<EpochRecord[]> => {
-    const found = await Promise.all(
-      numbers.map(async (epoch) => readRecord(folder.record(seed, epoch))),
-    );
-    return found.filter((record) => record !== undefined);
-  };
-  const kept = await read();
-  if (kept.length === numbers.length) {
+): Promise<readonly EpochRecord[]> {
+  const { request, dataset, labels, proxy, folder } = scoring;
+  const { epoch: epochs, score } = request;
+  const kept = await readRun(scoring, seed);
+  if (kept !== undefined) {
     return kept;
   }
+  const run = runOf(scoring, seed);
   const gradients =
-    score === 'grand' ? await GradientNormScorer.create(proxy.untrained(seed)) : undefined;
+    score === 'grand'
+      ? await GradientNormScorer.create(proxy.untrained(seed), threadsOf(run))
+      : undefined;
   let started = performance.now();
   const record = async (epoch: number, trainer: Parameters<typeof recordEpoch>[1]) => {
     const wanted = epoch === epochs ? gradients : undefined;
@@ -160,8 +259,6 @@ async function scoreRun(
     await writeRecord(folder.record(seed, epoch), { ...looked, seconds: (now - started) / 1000 });
     started = now;
   };
-  const examples = allExamples(dataset.size);
-  const run = { proxy, dataset, labels, examples, seed, steps, settings };
   try {
     if (epochs === 0) {
       const trainer = await createTrainer(run);
@@ -170,9 +267,8 @@ async function scoreRun(
       const { trainer } = await trainRun(run, {
         cancellation: job.cancellation,
         checkpoint: folder.checkpoint(seed),
-        step: (made) => {
-          const done = seed * steps + made;
-          job.progress({ stage: 'Training proxies', done, total: runs * steps, unit: 'steps' });
+        step: (done) => {
+          job.progress({ stage: 'Training proxies', done, total: run.steps, unit: 'steps' });
         },
         epoch: record,
       });
@@ -181,5 +277,5 @@ async function scoreRun(
   } finally {
     await gradients?.dispose();
   }
-  return read();
+  return (await readRun(scoring, seed)) ?? [];
 }

@@ -1,4 +1,6 @@
 import * as v from 'valibot';
+import type { DatasetOptions } from '../data/datasets/dataset';
+import { datasetOptionsSchema } from '../data/datasets/dataset-options';
 import { npyBytes } from '../data/write-npy';
 import { readNpy } from '../data/npy';
 import { numberAt } from '../checkpoints/numeric-array';
@@ -13,7 +15,13 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 /** What is read of a selection: one of another tool has indices alone. */
 const readSchema = v.object({
-  dataset: v.optional(v.object({ fingerprint: v.string() })),
+  dataset: v.optional(
+    v.object({
+      fingerprint: v.string(),
+      /** What it was opened with, where that does not follow from its files. */
+      options: v.exactOptional(datasetOptionsSchema),
+    }),
+  ),
   indices: v.array(count),
 });
 
@@ -21,7 +29,12 @@ const readSchema = v.object({
 export interface SelectionDocument {
   readonly format: 'espalier.selection';
   readonly version: 1;
-  readonly dataset?: { readonly path: string; readonly name: string; readonly fingerprint: string };
+  readonly dataset?: {
+    readonly path: string;
+    readonly name: string;
+    readonly fingerprint: string;
+    readonly options?: DatasetOptions;
+  };
   /** What the examples were scored by. */
   readonly score: string;
   readonly policy: Policy;
@@ -117,12 +130,21 @@ export async function readSelection(
   return { indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }
 
+/** What the data set of a selection was opened with; nothing where the file does not say. */
+export async function readSelectionOptions(path: string): Promise<DatasetOptions> {
+  return path.endsWith('.npy') ? {} : ((await readDocument(path)).dataset?.options ?? {});
+}
+
+async function readDocument(path: string): Promise<v.InferOutput<typeof readSchema>> {
+  return parseDocument(readSchema, await readText(path), path, 'a selection of examples');
+}
+
 async function readIndices(path: string): Promise<{ values: number[]; fingerprint?: string }> {
   if (path.endsWith('.npy')) {
     const array = await readNpy(path);
     return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
   }
-  const document = parseDocument(readSchema, await readText(path), path, 'a selection of examples');
+  const document = await readDocument(path);
   const fingerprint = document.dataset?.fingerprint;
   return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }

@@ -4,6 +4,7 @@ import { seededRandom, shuffle } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation } from '../jobs/job';
 import { floatsIn, int64Tensor } from '../runtime/tensors';
+import type { Tensors } from '../runtime/tensors';
 import { crossEntropy, lossInputs } from '../training/losses';
 import { Trainer } from '../training/trainer';
 import { UserError } from '../user-error';
@@ -73,6 +74,50 @@ export async function trainRun(
   }
 }
 
+/**
+ * Threads of a run: one for the models that come with Espalier unless the settings say otherwise. What comes
+ * out then depends neither on the machine nor on how many runs go on at once.
+ */
+export function threadsOf({
+  proxy,
+  settings,
+}: Pick<RunRequest, 'proxy' | 'settings'>): number | undefined {
+  return settings.threads ?? (proxy.drawsWeights ? 1 : undefined);
+}
+
+/** Steps that are made before time is taken, and steps that are measured. */
+const [warmUp, measured] = [2, 4] as const;
+
+/** Seconds that a step of a run takes, measured on a trainer that is thrown away. */
+export async function measureStep(request: RunRequest): Promise<number> {
+  const { proxy, dataset, labels, examples, settings } = request;
+  const chosen = examples.subarray(0, settings.batchSize);
+  const trainer = await createTrainer(request);
+  try {
+    let begin = 0;
+    for (let step = 0; step < warmUp + measured; step++) {
+      begin = step === warmUp ? performance.now() : begin;
+      await trainer.train(batchOf(proxy, dataset, labels, chosen));
+    }
+    return (performance.now() - begin) / 1000 / measured;
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+function batchOf(
+  proxy: ProxyModel,
+  dataset: Dataset,
+  labels: Int32Array,
+  chosen: Int32Array | readonly number[],
+): Tensors {
+  const targets = Array.from(chosen, (example) => labels[example] ?? 0);
+  return {
+    ...proxy.inputs(dataset, chosen),
+    [lossInputs.labels]: int64Tensor(targets, [targets.length]),
+  };
+}
+
 /** The trainer of a run before its first step. */
 export async function createTrainer({
   proxy,
@@ -80,7 +125,8 @@ export async function createTrainer({
   steps,
   settings,
 }: Pick<RunRequest, 'proxy' | 'seed' | 'steps' | 'settings'>): Promise<Trainer> {
-  const { learningRate: rate, schedule, momentum, weightDecay, threads } = settings;
+  const { learningRate: rate, schedule, momentum, weightDecay } = settings;
+  const threads = threadsOf({ proxy, settings });
   return Trainer.create(proxy.untrained(seed), {
     loss: crossEntropy(),
     optimizer: { kind: 'sgd', momentum, nesterov: momentum > 0, weightDecay },
@@ -109,14 +155,9 @@ async function trainEpoch(
     await checkpoint(cancellation);
     const start = (trainer.steps - first) * batchSize;
     const chosen = order.slice(start, start + batchSize);
-    const targets = chosen.map((example) => labels[example] ?? 0);
     const begin = performance.now();
-    const batch = {
-      ...proxy.inputs(dataset, chosen),
-      [lossInputs.labels]: int64Tensor(targets, [targets.length]),
-    };
     try {
-      await trainer.train(batch);
+      await trainer.train(batchOf(proxy, dataset, labels, chosen));
     } catch (error) {
       throw error instanceof UserError ? located(error.problem, seed, epoch, file) : error;
     }

@@ -6,7 +6,10 @@ export interface TrainingSettings {
   readonly schedule: 'constant' | 'cosine';
   readonly momentum: number;
   readonly weightDecay: number;
-  /** Threads that work on one step; one for each core if absent. The last bits depend on it. */
+  /**
+   * Threads that work on one step; if absent one for the models that come with Espalier, else one for each
+   * core. The last bits may depend on it.
+   */
   readonly threads?: number;
 }
 

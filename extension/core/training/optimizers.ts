@@ -18,7 +18,7 @@ export interface AdamOptions {
 
 export type OptimizerOptions = SgdOptions | AdamOptions;
 
-/** One parameter in the update. */
+/** One parameter, or several joined to a vector, in the update. */
 export interface UpdateInputs {
   readonly parameter: Value;
   readonly gradient: Value;
@@ -71,35 +71,40 @@ function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions): O
   };
 }
 
+/**
+ * With the slots sum = Σ β₁ᵏ·g and squares = Σ β₂ᵏ·g² over the steps before, the moments without their constant
+ * factors, which go into two numbers instead: each pass over the parameters counts.
+ */
 function adam(options: AdamOptions): Optimizer {
   const { kind, betas = [0.9, 0.999], epsilon = 1e-8 } = options;
   const { weightDecay = kind === 'adamw' ? 0.01 : 0 } = options;
   const [beta1, beta2] = betas;
   return {
-    slots: ['mean', 'square'],
-    scalars: (learningRate, step) => ({
-      stepSize: learningRate / (1 - beta1 ** step),
-      rootCorrection: 1 / Math.sqrt(1 - beta2 ** step),
-      kept: 1 - learningRate * weightDecay,
-    }),
+    slots: ['sum', 'squares'],
+    scalars: (learningRate, step) => {
+      const root = Math.sqrt((1 - beta2) / (1 - beta2 ** step));
+      return {
+        stepSize: (learningRate * (1 - beta1)) / (1 - beta1 ** step) / root,
+        epsilon: epsilon / root,
+        kept: 1 - learningRate * weightDecay,
+      };
+    },
     emit: (graph, { parameter, gradient, slots, scalars, decayed }) => {
       const scaled = scaledBy(graph);
       const decays = weightDecay !== 0 && decayed;
       const coupled = decays && kind === 'adam';
       const g = coupled ? graph.op('Add', [gradient, scaled(parameter, weightDecay)]) : gradient;
-      const mean = graph.op('Add', [scaled(slots['mean'] ?? '', beta1), scaled(g, 1 - beta1)]);
-      const square = graph.op('Add', [
-        scaled(slots['square'] ?? '', beta2),
-        scaled(graph.op('Mul', [g, g]), 1 - beta2),
-      ]);
-      const root = graph.op('Mul', [graph.op('Sqrt', [square]), scalars['rootCorrection'] ?? '']);
-      const direction = graph.op('Div', [mean, graph.op('Add', [root, graph.scalar(epsilon)])]);
+      const sum = graph.op('Add', [scaled(slots['sum'] ?? '', beta1), g]);
+      const square = graph.op('Mul', [g, g]);
+      const squares = graph.op('Add', [scaled(slots['squares'] ?? '', beta2), square]);
+      const root = graph.op('Add', [graph.op('Sqrt', [squares]), scalars['epsilon'] ?? '']);
+      const direction = graph.op('Div', [sum, root]);
       const kept =
         decays && kind === 'adamw'
           ? graph.op('Mul', [parameter, scalars['kept'] ?? ''])
           : parameter;
       const step = graph.op('Mul', [direction, scalars['stepSize'] ?? '']);
-      return { parameter: graph.op('Sub', [kept, step]), slots: { mean, square } };
+      return { parameter: graph.op('Sub', [kept, step]), slots: { sum, squares } };
     },
   };
 }

@@ -1,6 +1,7 @@
 import { DataType } from '../onnx/graph-builder';
-import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { backward } from './backward';
+import { flatGroups } from './flat-group';
 import type { Loss } from './losses';
 import { createOptimizer } from './optimizers';
 import type { Optimizer, OptimizerOptions } from './optimizers';
@@ -53,7 +54,7 @@ function emitGradients(model: TrainableModel, options: TrainingOptions) {
     parameters.map(({ name }) => name),
   );
   graph.output(names.loss, loss, DataType.FLOAT, []);
-  graph.output(names.output, output.value, DataType.FLOAT, output.shape);
+  graph.handOver(names.output, output.value, DataType.FLOAT, output.shape);
   for (const { name, shape } of model.buffers) {
     graph.output(names.next(name), buffers[name] ?? name, DataType.FLOAT, shape);
   }
@@ -118,23 +119,37 @@ function emitUpdate(
         graph.input(names.scalar(name), DataType.FLOAT, []),
       ]),
     );
-    return parameters.flatMap(({ name, shape }) => {
-      const slots = Object.fromEntries(
-        optimizer.slots.map((slot) => [
-          slot,
-          graph.input(names.slot(slot, name), DataType.FLOAT, shape),
-        ]),
-      );
-      const gradient = clipped.get(name) ?? '';
-      const inputs = { parameter: name, gradient, slots, scalars, decayed: decays(name) };
-      const update = optimizer.emit(graph, inputs);
-      const output = (key: string, value: Value, sizes: readonly Dimension[]): void => {
-        graph.handOver(names.next(key), value, DataType.FLOAT, sizes);
+    return flatGroups(parameters, decays).flatMap((group) => {
+      const states = (slot: string): Parameter[] =>
+        group.parameters.map(({ name, shape }) => ({ name: names.slot(slot, name), shape }));
+      const own = group.parameters.map(({ name }) => name);
+      const update = optimizer.emit(graph, {
+        parameter: group.join(graph, own),
+        gradient: group.join(
+          graph,
+          own.map((name) => clipped.get(name) ?? ''),
+        ),
+        slots: Object.fromEntries(
+          optimizer.slots.map((slot) => {
+            const inputs = states(slot).map(({ name, shape }) =>
+              graph.input(name, DataType.FLOAT, shape),
+            );
+            return [slot, group.join(graph, inputs)];
+          }),
+        ),
+        scalars,
+        decayed: decays(own[0] ?? ''),
+      });
+      const handOn = (list: readonly Parameter[], joined: Value): void => {
+        const values = group.split(graph, joined);
+        list.forEach(({ name, shape }, i) => {
+          graph.handOver(names.next(name), values[i] ?? '', DataType.FLOAT, shape);
+        });
       };
-      output(name, update.parameter, shape);
-      return optimizer.slots.map((slot): Parameter => {
-        output(names.slot(slot, name), update.slots[slot] ?? '', shape);
-        return { name: names.slot(slot, name), shape };
+      handOn(group.parameters, update.parameter);
+      return optimizer.slots.flatMap((slot) => {
+        handOn(states(slot), update.slots[slot] ?? '');
+        return states(slot);
       });
     });
   });

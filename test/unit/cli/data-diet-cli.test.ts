@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -100,6 +100,37 @@ describe('espalier, data sets', () => {
     ]);
     expect(wrong.stderr).toMatch(/fingerprint: .*another data set/);
     expect(existsSync(at('wrong'))).toBe(false);
+  });
+
+  it('selects and exports with what the data set was scored with', async () => {
+    const rows = Array.from({ length: 24 }, (_, i) => `${i % 2},${i},${(7 * i) % 5}`);
+    const path = at('plain.csv');
+    writeFileSync(path, `kind,a,b\n${rows.join('\n')}\n`);
+    const [scores, selection] = [at('plain.scores.json'), at('plain.selection.json')];
+    const score = ['score-data', '--data', path, '--runs', '1', '--epoch', '0', '--out', scores];
+    expect((await runCli(score)).stderr).toMatch(/--label|label/);
+    expect((await runCli([...score, '--label', 'kind'])).code).toBe(0);
+    const select = ['select-data', '--scores', scores, '--keep', '0.5', '--data', path];
+    const selected = await runCli([...select, '--out', selection]);
+    expect(selected.stdout).toMatch(/^0 +12 +6$/m);
+    const args = ['export-data', '--data', path, '--selection', selection, '--out', at('plain')];
+    expect((await runCli(args)).stdout).toMatch(/12 of 24 examples/);
+    expect(existsSync(at('plain/plain.csv'))).toBe(true);
+  });
+
+  it('trains seeds in processes of their own', async () => {
+    const args = ['train', '--data', data, '--batch', '16', '--epochs', '1', '--seeds', '2'];
+    const out = at('processes');
+    const side = await runCli([...args, '--out', out, '--processes', '2', '--json']);
+    const alone = await runCli([...args, '--out', at('one'), '--processes', '1', '--json']);
+    expect(side.code).toBe(0);
+    const runsOf = (text: string) => json<{ runs: object[] }>(text).runs;
+    expect(runsOf(side.stdout)).toEqual(runsOf(alone.stdout));
+    expect(
+      readFileSync(join(out, 'seed-1.safetensors')).equals(
+        readFileSync(at('one/seed-1.safetensors')),
+      ),
+    ).toBe(true);
   });
 
   it('runs the experiment', async () => {

@@ -167,7 +167,8 @@ const conv: MakeCase = (random) => {
     true,
   );
   const group = random.pick(1, 1, 2, 3);
-  const [inner, outer] = [random.int(1, 2), random.int(1, 2)];
+  // From 8 channels on the weights' gradient takes another form.
+  const [inner, outer] = [random.pick(1, 2, 8), random.int(1, 2)];
   const automatic =
     random.uniform() < 0.2 ? random.pick('VALID', 'SAME_UPPER', 'SAME_LOWER') : undefined;
   const same = automatic?.startsWith('SAME') === true;
@@ -207,6 +208,18 @@ const maxPool: MakeCase = (random) => {
         pads,
         ceil_mode: ceil,
       }),
+  };
+};
+
+/** Windows side by side that cover the image. */
+const dividingMaxPool: MakeCase = (random) => {
+  const kernel = random.shape(2, 3);
+  const image = kernel.map((size) => size * random.int(1, 3));
+  return {
+    inputs: [input(random, [random.int(1, 2), random.int(1, 2), ...image], 'distinct')],
+    emit: (graph, [x = '']) => graph.op('MaxPool', [x], { kernel_shape: kernel, strides: kernel }),
+    single: true,
+    step: 0.05,
   };
 };
 
@@ -546,11 +559,33 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   }),
   // ONNX Runtime fuses it, for float32 alone.
   SiLU: composed((graph, x) => graph.op('Mul', [x, graph.op('Sigmoid', [x])]), true),
+  // x · cos + (−second half, first half) · sin
+  'rotary form': (random) => {
+    const half = random.int(1, 3);
+    const shape = [random.int(1, 2), random.int(1, 3), 2 * half];
+    const angles = [input(random, shape.slice(1)), input(random, shape.slice(1))];
+    return {
+      inputs: [input(random, shape), ...angles],
+      emit: (graph, [x = '', cos = '', sin = '']) => {
+        const part = (from: number, to: number) =>
+          graph.op('Slice', [x, graph.ints([from]), graph.ints([to]), graph.ints([-1])]);
+        const turned = graph.op(
+          'Concat',
+          [graph.op('Neg', [part(half, 2 * half)]), part(0, half)],
+          {
+            axis: -1,
+          },
+        );
+        return graph.op('Add', [graph.op('Mul', [x, cos]), graph.op('Mul', [turned, sin])]);
+      },
+    };
+  },
   Gemm: gemm,
   MatMul: matMul,
   Einsum: einsum,
   Conv: conv,
   MaxPool: maxPool,
+  'MaxPool, side by side': dividingMaxPool,
   AveragePool: averagePool,
   GlobalAveragePool: globalPool('GlobalAveragePool', true),
   GlobalMaxPool: globalPool('GlobalMaxPool', true),
@@ -569,6 +604,16 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   ReduceSumSquare: reduction('ReduceSumSquare'),
   ReduceL1: reduction('ReduceL1', 'distinct'),
   ReduceL2: reduction('ReduceL2'),
+  ReduceProd: reduction('ReduceProd'),
+  'ReduceProd, zeros': (random) => {
+    const shape = [random.int(1, 3), random.int(2, 4)];
+    const values = random.normals(product(shape)).map((x) => (random.uniform() < 0.3 ? 0 : x));
+    return {
+      inputs: [{ shape, values }],
+      emit: (graph, [x = '']) => graph.reduce('ReduceProd', x, [1], 0),
+    };
+  },
+  ReduceLogSum: reduction('ReduceLogSum', 'positive'),
   ReduceLogSumExp: reduction('ReduceLogSumExp'),
   Gather: gather,
   GatherElements: gatherElements,

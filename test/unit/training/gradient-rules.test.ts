@@ -1,6 +1,10 @@
+import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
+import { OperatorSetIdProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
+import { createSession } from '../../../extension/core/runtime/session';
+import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
 import { backward } from '../../../extension/core/training/backward';
 import { gradientRules } from '../../../extension/core/training/gradients/rules';
 import { UserError } from '../../../extension/core/user-error';
@@ -12,6 +16,8 @@ const numRuns = 16;
 
 /** Rules whose operators the others are made of, or that have nothing to measure. */
 const provenElsewhere = new Set(['Dropout', 'Gelu', 'Floor', 'Ceil', 'Round']);
+/** The first with Gelu. */
+const geluOpset = 20n;
 
 describe('gradient rules against finite differences', () => {
   for (const [name, make] of Object.entries(gradientCases)) {
@@ -38,6 +44,37 @@ describe('gradient rules against finite differences', () => {
     );
     expect(open).toEqual([]);
   });
+});
+
+describe('Gelu, an operator of opset 20', () => {
+  it.each(['none', 'tanh'])(
+    'has the slope of its formula, approximate = %s',
+    async (approximate) => {
+      const graph = GraphBuilder.over('gelu', {
+        ...{ nodes: [], inputs: [], outputs: [], constants: [], weights: [] },
+        opsets: [create(OperatorSetIdProtoSchema, { domain: '', version: geluOpset })],
+      });
+      const x = graph.input('x', DataType.FLOAT, [9]);
+      const y = graph.op('Gelu', [x], { approximate });
+      const loss = graph.op('ReduceSum', [y], { keepdims: 0 });
+      graph.output('dx', backward(graph, loss, [x]).get(x) ?? '', DataType.FLOAT, [9]);
+      graph.output('y', y, DataType.FLOAT, [9]);
+      const session = await createSession(graph, { device: 'cpu', prepack: false });
+      const run = async (at: Float32Array) => session.run({ x: floatTensor(at, [9]) });
+      const points = Float32Array.from({ length: 9 }, (_, i) => (i - 4) * 0.7);
+      const slope = floatsOf(await run(points), 'dx');
+      const step = 1 / 64;
+      const [above, below] = [
+        await run(points.map((p) => p + step)),
+        await run(points.map((p) => p - step)),
+      ];
+      slope.forEach((value, i) => {
+        const rise = (floatsOf(above, 'y')[i] ?? 0) - (floatsOf(below, 'y')[i] ?? 0);
+        expect(value).toBeCloseTo(rise / (2 * step), 3);
+      });
+      await session.release();
+    },
+  );
 });
 
 describe('backward', () => {

@@ -56,7 +56,7 @@ const numbers = (tensor: Tensor): number[] => Array.from(tensor.data as Float32A
 function allTensors(trainer: Trainer, model: BuiltModel): Record<string, number[]> {
   const all = [...model.parameters, ...model.buffers].map(({ name }) => name);
   const slots = model.parameters.flatMap(({ name }) =>
-    ['mean', 'square'].map((slot) => `optimizer/${slot}/${name}`),
+    ['sum', 'squares'].map((slot) => `optimizer/${slot}/${name}`),
   );
   return Object.fromEntries(
     [...all, ...slots].map((name) => [name, numbers(trainer.tensor(name))]),

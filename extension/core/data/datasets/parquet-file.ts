@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { decompress as decompressZstd } from 'fzstd';
-import { parquetMetadataAsync } from 'hyparquet';
+import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import type { AsyncBuffer, Compressors, FileMetaData } from 'hyparquet';
 import { withRegularFile } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
@@ -56,6 +56,31 @@ export async function withParquet<T>(
             file: path,
             remedy: 'The file is damaged, incomplete or not Parquet: download or save it again.',
           });
+    }
+  });
+}
+
+/** Values of one row by column. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** Reads some columns of all rows of a file, a thousand rows at once. */
+export async function eachChunk(
+  path: string,
+  columns: readonly string[],
+  visit: (rows: readonly Row[], start: number) => void,
+): Promise<void> {
+  await withParquet(path, async (file, metadata) => {
+    const end = Number(metadata.num_rows);
+    for (let rowStart = 0; rowStart < end; rowStart += rowsAtOnce) {
+      const rowEnd = Math.min(end, rowStart + rowsAtOnce);
+      const rows: Row[] = await parquetReadObjects({
+        ...{ file, metadata, columns: [...columns], rowStart, rowEnd, compressors },
+        ...{ utf8: false, geoparquet: false },
+      });
+      if (rows.length !== rowEnd - rowStart) {
+        throw new Error(`rows are missing from ${rowStart + rows.length} on`);
+      }
+      visit(rows, rowStart);
     }
   });
 }

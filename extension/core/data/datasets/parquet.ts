@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
-import { parquetReadObjects, parquetSchema } from 'hyparquet';
+import { parquetSchema } from 'hyparquet';
 import type { FileMetaData } from 'hyparquet';
 import * as v from 'valibot';
 import { UserError } from '../../user-error';
 import { decodeImage } from '../image/decode-image';
+import { checkParquet } from './check-parquet';
 import { columnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
@@ -11,7 +12,8 @@ import { ImageStack } from './image-stack';
 import { namedLabels, numberedLabels } from './labels';
 import type { Labels } from './labels';
 import { NestedNumbers, isList } from './nested-numbers';
-import { compressors, rowsAtOnce, withParquet } from './parquet-file';
+import { eachChunk, withParquet } from './parquet-file';
+import type { Row } from './parquet-file';
 import { parquetWriter } from './write-parquet';
 
 /** Most rows of all files. */
@@ -39,8 +41,6 @@ interface Layout {
   /** Names of the classes, where the file knows them. */
   readonly classNames: readonly string[] | undefined;
 }
-
-type Row = Readonly<Record<string, unknown>>;
 
 /** Where a row lies, for messages. */
 interface RowPlace {
@@ -71,10 +71,16 @@ export async function openParquet(
   );
   const labels: unknown[] = [];
   const features = collector(layout, size, options);
-  await eachRow(files, layout, (row, place) => {
-    labels.push(row[layout.label]);
-    features.push(row, place);
-  });
+  const columns = [layout.label, ...layout.features];
+  await checkParquet(files, columns);
+  for (const path of files) {
+    await eachChunk(path, columns, (rows, start) => {
+      rows.forEach((row, i) => {
+        labels.push(row[layout.label]);
+        features.push(row, { file: path, field: rowName(start + i) });
+      });
+    });
+  }
   const field = (row: number): string => placeOf(row, files, counts, layout.label);
   return features.finish({
     name: basename(file),
@@ -135,38 +141,6 @@ function huggingFaceFeatures({
   } catch {
     // The rows can be read without them.
     return {};
-  }
-}
-
-async function eachRow(
-  files: readonly string[],
-  { label, features }: Layout,
-  visit: (row: Row, place: RowPlace) => void,
-): Promise<void> {
-  for (const path of files) {
-    await withParquet(path, async (file, metadata) => {
-      const columns = [label, ...features];
-      const end = Number(metadata.num_rows);
-      for (let rowStart = 0; rowStart < end; rowStart += rowsAtOnce) {
-        const rowEnd = Math.min(end, rowStart + rowsAtOnce);
-        const rows: Row[] = await parquetReadObjects({
-          file,
-          metadata,
-          columns,
-          rowStart,
-          rowEnd,
-          compressors,
-          utf8: false,
-          geoparquet: false,
-        });
-        if (rows.length !== rowEnd - rowStart) {
-          throw new Error(`rows are missing from ${rowStart + rows.length} on`);
-        }
-        rows.forEach((row, i) => {
-          visit(row, { file: path, field: rowName(rowStart + i) });
-        });
-      }
-    });
   }
 }
 

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
 import { replaceFile } from '../../jobs/replace-file';
+import { checkParquet } from './check-parquet';
 import { compressors, rowsAtOnce, withParquet } from './parquet-file';
 import { partProgress } from './write-part';
 import type { PartContext, PartWriter } from './write-part';
@@ -18,6 +19,7 @@ export const parquetWriter =
     const path = join(folder, basename(first));
     const metadata = await withParquet(first, async (_, found) => Promise.resolve(found));
     const names = topLevelColumns(metadata.schema);
+    await checkParquet(files, names);
     await replaceFile(path, async (partial) => {
       await parquetWriteRows({
         writer: fileWriter(partial),

@@ -301,7 +301,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
     broadcasting,
   ),
   ...rules(
-    'ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceSumSquare ReduceL1 ReduceL2 ReduceLogSumExp',
+    'ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceSumSquare ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp',
     reduction,
   ),
   ...rules('Pad Tile', anySizes),

@@ -2,6 +2,7 @@ import type { Value } from '../../onnx/graph-builder';
 import { intAttribute } from '../../models/onnx/node-attributes';
 import { kernelOf, windowOf } from '../../models/onnx/window-shapes';
 import type { Window } from '../../models/onnx/window-shapes';
+import { weightGradient } from './convolution-weights';
 import type { NodeGradient, Rule } from './node-gradient';
 
 const conv: Rule = (n) => {
@@ -23,14 +24,37 @@ const conv: Rule = (n) => {
 };
 
 /**
- * Every output is spread back through the window: a transposed convolution, cut to the input, with
- * zeros where the last stride left rows of the input unread.
+ * Every output is spread back through the window. Without strides this is a convolution by the reversed
+ * window, all of which ONNX Runtime shares among its threads; else a transposed convolution.
  */
 function inputGradient(n: NodeGradient, window: Window, group: number): Value {
-  return spreadBack(n, n.dy, n.input(1), window, group);
+  const { kernel, strides, dilations, begins, ends } = window;
+  const pads = [...begins, ...ends].map((pad, i) => {
+    const axis = i % kernel.length;
+    return ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) - pad;
+  });
+  if (group > 1 || strides.some((stride) => stride > 1) || pads.some((size) => size < 0)) {
+    return spreadBack(n, n.dy, n.input(1), window, group);
+  }
+  const perm = [1, 0, ...kernel.map((_, axis) => axis + 2)];
+  const exchanged = n.op('Transpose', [reversed(n, n.input(1), kernel)], { perm });
+  return n.op('Conv', [n.dy, exchanged], { dilations, pads });
 }
 
-/** Transposed convolution of `gradient` whose result has the spatial sizes of the node's input. */
+/** Weights with their spatial axes turned around. */
+function reversed(n: NodeGradient, weights: Value, kernel: readonly number[]): Value {
+  if (kernel.every((size) => size === 1)) {
+    return weights;
+  }
+  const each = (value: number): Value => n.graph.ints(kernel.map(() => value));
+  const axes = n.graph.ints(kernel.map((_, axis) => axis + 2));
+  return n.op('Slice', [weights, each(-1), each(-Number.MAX_SAFE_INTEGER), axes, each(-1)]);
+}
+
+/**
+ * Transposed convolution of `gradient`, cut to the spatial sizes of the node's input, with zeros where the
+ * last stride left rows of the input unread.
+ */
 export function spreadBack(
   n: NodeGradient,
   gradient: Value,
@@ -74,54 +98,6 @@ export function spreadBack(
   ]);
   const front = n.graph.ints([0, 0, ...kernel.map(() => 0), 0, 0]);
   return n.op('Pad', [cut, n.concat(front, n.sub(length, have))]);
-}
-
-/**
- * dW[o, c, k] = Σ over examples and places of dy[o, place] · x[c, place · stride + k · dilation]: a
- * convolution of x by dy with examples and channels exchanged, and with stride and dilation exchanged.
- */
-function weightGradient(n: NodeGradient, window: Window, group: number): Value {
-  const { strides, dilations, begins, ends, kernel } = window;
-  const { graph } = n;
-  const rank = kernel.length + 2;
-  const places = kernel.map((_, axis) => axis);
-  const channels = n.sizeOf(n.input(1), 1);
-  const outputs = n.op('Transpose', [n.dy], { perm: [1, 0, ...places.map((axis) => axis + 2)] });
-  const rest = n.op('Slice', [
-    n.op('Shape', [n.x]),
-    graph.ints([2]),
-    graph.ints([Number.MAX_SAFE_INTEGER]),
-  ]);
-  const batch = n.sizeOf(n.x, 0);
-  // [batch, group, channels, …] → [channels, group · batch, …]
-  const images =
-    group === 1
-      ? n.op('Transpose', [n.x], { perm: [1, 0, ...places.map((axis) => axis + 2)] })
-      : n.reshape(
-          n.op('Transpose', [n.reshape(n.x, batch, group, channels, rest)], {
-            perm: [2, 1, 0, ...places.map((axis) => axis + 3)],
-          }),
-          channels,
-          n.op('Mul', [batch, graph.ints([group])]),
-          rest,
-        );
-  const product = n.op('Conv', [images, outputs], {
-    strides: dilations,
-    dilations: strides,
-    pads: [...begins, ...ends],
-    group,
-  });
-  // Rows of the input that no output reads make the result longer than the kernel.
-  const cut = strides.every((stride) => stride === 1)
-    ? product
-    : n.op('Slice', [
-        product,
-        graph.ints(places.map(() => 0)),
-        graph.ints(kernel),
-        graph.ints(places.map((axis) => axis + 2)),
-      ]);
-  const perm = [1, 0, ...Array.from({ length: rank - 2 }, (_, axis) => axis + 2)];
-  return n.op('Transpose', [cut], { perm });
 }
 
 export const convolutionRules: Readonly<Record<string, Rule>> = { Conv: conv };

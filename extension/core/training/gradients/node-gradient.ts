@@ -223,6 +223,9 @@ export class NodeGradient {
     if (axes.length === 0) {
       return gradient;
     }
+    if (target?.length === 1 && axes.length === missing) {
+      return this.columnSums(gradient, to);
+    }
     return axes.length === missing
       ? this.sum(gradient, axes, 0)
       : missing === 0
@@ -250,6 +253,20 @@ export class NodeGradient {
       field: this.node.name || this.y,
       remedy: 'Export the model with fixed or named sizes in float32, or freeze what lies before.',
     });
+  }
+
+  /**
+   * Sums all axes but the last, which is that of the vector `to`: a product with ones, which ONNX Runtime
+   * shares among threads far better than a reduction of the first axes.
+   */
+  private columnSums(value: Value, to: Value): Value {
+    const rows = this.reshape(value, -1, this.sizeOf(to, 0));
+    const count = this.op('Slice', [
+      this.op('Shape', [rows]),
+      this.graph.ints([0]),
+      this.graph.ints([1]),
+    ]);
+    return this.op('MatMul', [this.op('Expand', [this.scalar(1), count]), rows]);
   }
 }
 

@@ -82,22 +82,29 @@ const batchNorm: Rule = (n) => {
       : batchMean(n.mul(away, away))
     : perChannel(givenVariance);
   const inverse = inverseDeviation(n, variance, floatAttribute(n.node, 'epsilon', 1e-5));
-  const unit = n.mul(away, inverse);
-  const scaled = (): Value => n.mul(n.dy, perChannel(scale));
-  const channels = (value: Value, like = ''): Value => n.reshapeLike(n.sum(value, others, 0), like);
+  const slope = n.mul(perChannel(scale), inverse);
+  // All that needs whole images is two sums per channel and the gradient itself; the rest is small.
+  const total = n.sum(n.dy, others, 1);
+  const along = n.sum(n.mul(n.dy, away), others, 1);
+  const inSquare = (value: Value): Value => n.mul(n.mul(value, inverse), inverse);
   const fixed = training
     ? []
     : [
-        () => channels(n.op('Neg', [n.mul(scaled(), inverse)]), givenMean),
-        () => {
-          const slope = n.mul(n.mul(unit, inverse), inverse);
-          return channels(n.scale(n.mul(scaled(), slope), -0.5), givenVariance);
-        },
+        () => n.reshapeLike(n.op('Neg', [n.mul(total, slope)]), givenMean ?? ''),
+        () => n.reshapeLike(n.scale(inSquare(n.mul(along, slope)), -0.5), givenVariance ?? ''),
       ];
   return [
-    () => (training ? centred(n, scaled(), unit, inverse, others) : n.mul(scaled(), inverse)),
-    () => channels(n.mul(n.dy, unit), scale),
-    () => channels(n.dy, bias),
+    () => {
+      const direct = n.mul(n.dy, slope);
+      if (!training) {
+        return direct;
+      }
+      const share = n.div(slope, n.ratioOfSizes(n.x, scale ?? ''));
+      const byVariance = n.mul(away, inSquare(n.mul(along, share)));
+      return n.sub(n.sub(direct, byVariance), n.mul(total, share));
+    },
+    () => n.reshapeLike(n.mul(along, inverse), scale ?? ''),
+    () => n.reshapeLike(total, bias ?? ''),
     ...fixed,
   ];
 };

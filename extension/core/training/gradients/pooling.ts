@@ -1,21 +1,62 @@
+import { DataType } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
 import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
 import { windowOf } from '../../models/onnx/window-shapes';
 import { spreadBack } from './convolution';
 import type { NodeGradient, Rule } from './node-gradient';
 
-/** The places of the maxima count through the whole input; windows may overlap, so they are added. */
+const float32: number = DataType.FLOAT;
+
 const maxPool: Rule = (n) => [
   () => {
-    const places = n.reshape(n.output(1), -1);
-    const zeros = n.op('Expand', [n.scalar(0), n.reshape(n.op('Size', [n.x]), 1)]);
-    const flat = n.op('ScatterElements', [zeros, places, n.reshape(n.dy, -1)], {
-      axis: 0,
-      reduction: 'add',
-    });
-    return n.reshapeLike(flat, n.x);
+    const kernel = intsAttribute(n.node, 'kernel_shape') ?? [];
+    return dividesImage(n, kernel) ? shareMaxima(n, kernel) : addAtMaxima(n);
   },
 ];
+
+/** Whether the windows of a pool of images lie side by side and cover the images. */
+function dividesImage(n: NodeGradient, kernel: readonly number[]): boolean {
+  const image = n.shapeOf(n.x)?.slice(2);
+  const window = windowOf(n.node, kernel, image);
+  if (window === undefined || n.typeOf(n.x) !== float32 || kernel.length !== 2) {
+    return false;
+  }
+  const { strides, dilations, begins, ends } = window;
+  return (
+    kernel.every((size, axis) => strides[axis] === size && dilations[axis] === 1) &&
+    [...begins, ...ends].every((pad) => pad === 0) &&
+    kernel.every((size, axis) => Number(image?.[axis]) % size === 0)
+  );
+}
+
+/**
+ * The maxima are found by comparing, which takes half the time of a pool that tells their places. Where
+ * several elements of a window are the largest, they share its gradient.
+ */
+function shareMaxima(n: NodeGradient, kernel: readonly number[]): Value {
+  const scales = n.graph.floats([1, 1, ...kernel], [4]);
+  const enlarged = (value: Value): Value =>
+    n.op('Resize', [value, '', scales], {
+      mode: 'nearest',
+      coordinate_transformation_mode: 'asymmetric',
+      nearest_mode: 'floor',
+    });
+  const chosen = n.indicator(n.op('Equal', [n.x, enlarged(n.y)]));
+  const share = n.op('AveragePool', [chosen], { kernel_shape: kernel, strides: kernel });
+  const size = kernel.reduce((product, length) => product * length, 1);
+  return n.mul(chosen, enlarged(n.div(n.dy, n.scale(share, size))));
+}
+
+/** The places of the maxima count through the whole input; windows may overlap, so they are added. */
+function addAtMaxima(n: NodeGradient): Value {
+  const places = n.reshape(n.output(1), -1);
+  const zeros = n.op('Expand', [n.scalar(0), n.reshape(n.op('Size', [n.x]), 1)]);
+  const flat = n.op('ScatterElements', [zeros, places, n.reshape(n.dy, -1)], {
+    axis: 0,
+    reduction: 'add',
+  });
+  return n.reshapeLike(flat, n.x);
+}
 
 /** Every mean is spread over its window: a transposed convolution with a window of ones. */
 const averagePool: Rule = (n) => [

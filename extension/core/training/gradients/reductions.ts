@@ -40,6 +40,29 @@ const extremum = reduction((n, dy, y) => {
   return n.mul(chosen, n.div(dy, sumLike(n, chosen)));
 });
 
+/** dy · the product of the others, which is x's own share of it only where no element is 0. */
+const product: Rule = (n) => [
+  () => {
+    if (isIdentity(n)) {
+      return n.dy;
+    }
+    const [zero, one] = [n.scalar(0), n.scalar(1)];
+    const isZero = n.op('Equal', [n.x, zero]);
+    const others = n.op('Where', [isZero, one, n.x]);
+    const zeros = sumLike(n, n.indicator(isZero));
+    const axes = intsAttribute(n.node, 'axes');
+    const given = n.input(1) === '' ? [] : [n.input(1)];
+    const whole = n.op('ReduceProd', [others, ...given], {
+      keepdims: 1,
+      ...(axes === undefined ? {} : { axes }),
+    });
+    const among = (count: Value): Value => n.indicator(n.op('Equal', [zeros, count]));
+    const atZero = n.mul(n.indicator(isZero), n.mul(whole, among(one)));
+    const elsewhere = n.where(n.op('Not', [isZero]), n.div(n.mul(whole, among(zero)), others));
+    return n.mul(n.add(atZero, elsewhere), kept(n, n.dy));
+  },
+];
+
 /** The sum over the axes of the node, with all axes. */
 function sumLike(n: NodeGradient, value: Value): Value {
   const axes = intsAttribute(n.node, 'axes');
@@ -80,6 +103,8 @@ export const reductionRules: Readonly<Record<string, Rule>> = {
     const divisor = n.op('Where', [isZero, n.scalar(1), norm]);
     return n.mul(n.x, n.div(dy, divisor));
   }),
+  ReduceProd: product,
+  ReduceLogSum: reduction((n, dy, y) => n.expandLike(n.div(dy, n.op('Exp', [y()])), n.x)),
   ReduceLogSumExp: reduction((n, dy, y) => n.mul(n.op('Exp', [n.sub(n.x, y())]), dy)),
   Softmax: softmax,
   LogSoftmax: logSoftmax,

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { unparse } from 'papaparse';
 import { describe, expect, it } from 'vitest';
 import type { DatasetOptions } from '../../../../extension/core/data/datasets/dataset';
@@ -8,6 +9,7 @@ import { openDataset } from '../../../../extension/core/data/datasets/open-datas
 import { readNpz } from '../../../../extension/core/data/npz';
 import { UserError } from '../../../../extension/core/user-error';
 import { temporaryFolder } from '../../temporary-folder';
+import { Random } from '../../training/random';
 
 const folder = temporaryFolder();
 const examples = join(import.meta.dirname, '../../../fixtures/examples');
@@ -326,7 +328,7 @@ describe('a Parquet table', () => {
     async (name) => {
       const sound = readFileSync(table(name));
       const footer = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
-      for (let at = footer; at < sound.length; at += 3) {
+      for (let at = footer; at < sound.length; at += 13) {
         const bytes = Buffer.from(sound);
         bytes.writeUInt8(bytes.readUInt8(at) ^ 0x15, at);
         const result = await openDataset(file('damaged.parquet', bytes)).catch(
@@ -338,4 +340,65 @@ describe('a Parquet table', () => {
       }
     },
   );
+
+  it('is refused when a run of a few bytes stands for more values than memory holds', async () => {
+    const path = file('run.parquet', hostileRun());
+    const error: unknown = await openDataset(path).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UserError);
+    expect(String(error)).toMatch(
+      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 21 s/,
+    );
+  });
+
+  it.each(['none.parquet', 'lists.parquet', 'texts.parquet'])(
+    'is refused or read when its pages are damaged: %s',
+    async (name) => {
+      const sound = readFileSync(table(name));
+      const { size } = await openDataset(table(name));
+      const pages = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
+      const random = new Random(5);
+      for (let trial = 0; trial < 8; trial++) {
+        const bytes = Buffer.from(sound);
+        for (let change = random.int(1, 4); change > 0; change--) {
+          bytes.writeUInt8(random.int(0, 255), random.int(4, pages - 1));
+        }
+        const result = await openDataset(file('pages.parquet', bytes)).catch(
+          (error: unknown) => error,
+        );
+        if (!(result instanceof UserError)) {
+          expect(result, `trial ${trial}`).toMatchObject({ size });
+        }
+      }
+    },
+    // Some damage makes the library count for ever, until time is up.
+    240_000,
+  );
 });
+
+/**
+ * A table whose texts are said to be places in a dictionary, in one run of 2³¹ − 1: seven bytes, which the
+ * library would unpack to the end of memory.
+ */
+function hostileRun(): Buffer {
+  const texts = Array.from({ length: 20 }, (_, i) => `${'x'.repeat(30)}${i}`);
+  const column = { nullable: false, encoding: 'PLAIN' } as const;
+  const bytes = Buffer.from(
+    parquetWriteBuffer({
+      codec: 'UNCOMPRESSED',
+      statistics: false,
+      columnData: [
+        { ...column, name: 'text', data: texts, type: 'STRING' },
+        { ...column, name: 'label', data: texts.map((_, i) => i % 2), type: 'INT32' },
+      ],
+    }),
+  );
+  // The page's header has the numbers of values, nulls and rows, each behind its field's 0x15, then the encoding.
+  const counts = Buffer.from('152815001528', 'hex');
+  const encoding = bytes.indexOf(counts) + counts.length + 1;
+  const dictionary = 8;
+  bytes.writeUInt8(2 * dictionary, encoding);
+  const width = Buffer.from([1]);
+  const run = Buffer.from('feffffff0f', 'hex');
+  Buffer.concat([width, run]).copy(bytes, bytes.indexOf('xxx') - 4);
+  return bytes;
+}

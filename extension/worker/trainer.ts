@@ -1,0 +1,9 @@
+import process from 'node:process';
+import { runSeedTask } from '../core/datadiet/seed-tasks';
+import type { SeedTask } from '../core/datadiet/seed-tasks';
+import { serveTask } from '../core/jobs/child-task';
+
+// ONNX Runtime reports home unless told not to before its first session.
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
+
+serveTask(async (task, job) => runSeedTask(task as SeedTask, job));
