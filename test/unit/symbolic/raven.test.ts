@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../../extension/core/data/random';
+import { drawMatrix, hasConstantColor } from '../../../extension/core/symbolic/raven/matrix';
+import type { PanelComponent, RavenMatrix } from '../../../extension/core/symbolic/raven/matrix';
+import {
+  attributes,
+  backgrounds,
+  matrixKinds,
+  matrixTypes,
+} from '../../../extension/core/symbolic/raven/matrix-types';
+import type { MatrixKind } from '../../../extension/core/symbolic/raven/matrix-types';
+import { drawRaven, linesOf } from '../../../extension/core/symbolic/raven/raven-data';
+import { renderMatrix } from '../../../extension/core/symbolic/raven/render';
+import { placesRange, startRange } from '../../../extension/core/symbolic/raven/rules';
+import type { Rule } from '../../../extension/core/symbolic/raven/rules';
+
+const draws = 4000;
+const random = seededRandom(7);
+const matrices = Array.from({ length: draws }, (_, i) =>
+  drawMatrix(matrixTypes[i % matrixTypes.length] ?? 'ONE_SHAPE', random),
+);
+
+type Rows<T> = readonly (readonly T[])[];
+
+/** What one component shows, row by row. */
+function rowsOf<T>(
+  { panels }: RavenMatrix,
+  component: number,
+  value: (shown: PanelComponent) => T,
+): Rows<T> {
+  return [0, 3, 6].map((start) =>
+    panels.slice(start, start + 3).map((panel) => value(panel[component] as PanelComponent)),
+  );
+}
+
+/** Whether rows of numbers follow a rule, written anew from the rules' definition. */
+function follows(rule: Rule, rows: Rows<number>): boolean {
+  const each = (holds: (a: number, b: number, c: number) => boolean): boolean =>
+    rows.every(([a = 0, b = 0, c = 0]) => holds(a, b, c));
+  switch (rule.kind) {
+    case 'constant':
+      return each((a, b, c) => a === b && b === c);
+    case 'progression':
+      return each((a, b, c) => b - a === rule.by && c - b === rule.by);
+    case 'arithmetic':
+      return each((a, b, c) => (rule.sign > 0 ? a + b === c : a - b === c));
+    case 'distribute-three': {
+      const sets = rows.map((row) => [...row].sort((a, b) => a - b).join());
+      const columns = [0, 1, 2].map((column) => new Set(rows.map((row) => row[column])).size);
+      return new Set(sets).size === 1 && columns.every((size) => size === 3);
+    }
+  }
+}
+
+function followsForPlaces(rule: Rule, rows: Rows<readonly number[]>, slots: number): boolean {
+  const code = (places: readonly number[]): number =>
+    places.reduce((bits, place) => bits | (1 << place), 0);
+  const codes = rows.map((row) => row.map(code));
+  switch (rule.kind) {
+    case 'progression': {
+      const moved = (places: readonly number[]): number =>
+        code(places.map((place) => (place + rule.by + slots) % slots));
+      return rows.every(([a = [], b = [], c = []]) => moved(a) === code(b) && moved(b) === code(c));
+    }
+    case 'arithmetic':
+      return codes.every(([a = 0, b = 0, c = 0]) => c === (rule.sign > 0 ? a | b : a & ~b));
+    case 'constant':
+    case 'distribute-three':
+      return follows(rule, codes);
+  }
+}
+
+describe('Matrices', () => {
+  it('follow their rules in every attribute, within its bounds', () => {
+    const seen = new Set<string>();
+    for (const matrix of matrices) {
+      const kinds: MatrixKind['components'] = matrixKinds[matrix.type].components;
+      kinds.forEach((kind, i) => {
+        const rules = matrix.rules[i];
+        if (rules === undefined) {
+          throw new Error('a component has rules');
+        }
+        const color = rowsOf(matrix, i, (shown) => shown.color);
+        const shape = rowsOf(matrix, i, (shown) => shown.shape);
+        const size = rowsOf(matrix, i, (shown) => shown.size);
+        const places = rowsOf(matrix, i, (shown) => shown.places.map(({ slot }) => slot));
+        const about = JSON.stringify(matrix);
+        expect(follows(rules.color, color), about).toBe(true);
+        expect(follows(rules.shape, shape), about).toBe(true);
+        expect(follows({ kind: 'constant' }, size), about).toBe(true);
+        const kept = rules.arranges === 'position' || rules.arrangement.kind === 'constant';
+        const arranged = kept
+          ? followsForPlaces(rules.arrangement, places, kind.slots.length)
+          : follows(
+              rules.arrangement,
+              places.map((row) => row.map((taken) => taken.length)),
+            );
+        expect(arranged, about).toBe(true);
+        for (const shown of matrix.panels.map((panel) => panel[i])) {
+          expect(shown?.color).toBeLessThanOrEqual(kind.maxColor);
+          expect(shown?.size).toBeGreaterThanOrEqual(kind.minSize);
+          const slots = shown?.places.map(({ slot }) => slot) ?? [];
+          expect(new Set(slots).size).toBe(slots.length);
+          expect(slots.length).toBeGreaterThan(0);
+          expect(slots.every((slot) => slot < kind.slots.length)).toBe(true);
+        }
+        expect([color, shape, size].flat(2).every((index) => index >= 0)).toBe(true);
+        expect(Math.max(...color.flat())).toBeLessThan(attributes.color.length);
+        expect(Math.max(...shape.flat())).toBeLessThan(attributes.shape.length);
+        expect(Math.max(...size.flat())).toBeLessThan(attributes.size.length);
+        seen.add(`color ${rules.color.kind}`).add(`shape ${rules.shape.kind}`);
+        seen.add(`${rules.arranges} ${rules.arrangement.kind}`);
+      });
+    }
+    // All rules were met: four of colours, three of shapes, four each of positions and numbers.
+    expect(seen.size).toBe(15);
+  });
+
+  it('have few rules where there is no room for others', () => {
+    expect(startRange({ kind: 'progression', by: 2 }, { low: 1, high: 4 })).toBeUndefined();
+    expect(startRange({ kind: 'progression', by: -2 }, { low: 0, high: 4 })).toEqual({
+      low: 4,
+      high: 4,
+    });
+    expect(placesRange({ kind: 'progression', by: 2 }, 4)).toBeUndefined();
+    expect(placesRange({ kind: 'arithmetic', sign: -1 }, 4)).toEqual({ low: 2, high: 3 });
+    for (const { rules } of matrices.filter(({ type }) => type === 'ONE_SHAPE')) {
+      expect(rules[0]?.arrangement.kind).toBe('constant');
+    }
+  });
+
+  it('are labelled by their colour rules; a shape in a shape always is', () => {
+    const inner = matrices.filter(({ type }) => type === 'SHAPE_IN_SHAPE');
+    expect(inner.length).toBeGreaterThan(600);
+    expect(inner.every(hasConstantColor)).toBe(true);
+    expect(inner.some(({ rules }) => rules[1]?.color.kind !== 'constant')).toBe(true);
+    const alone = matrices.filter(({ type }) => type === 'ONE_SHAPE');
+    expect(alone.some(hasConstantColor) && !alone.every(hasConstantColor)).toBe(true);
+  });
+});
+
+describe('Data', () => {
+  // Small pictures cost as much as large ones: most of the examples are drawn, not looked at.
+  const faithful = drawRaven({ count: 3000, size: 16, mode: 'faithful', seed: 1 });
+
+  it('have the types and the labels in their proportions', () => {
+    const within = (share: number, expected: number): void => {
+      const deviation = Math.sqrt((expected * (1 - expected)) / faithful.length);
+      expect(Math.abs(share - expected)).toBeLessThan(4 * deviation);
+    };
+    for (const type of matrixTypes) {
+      const count = faithful.filter(({ matrix }) => matrix.type === type).length;
+      within(count / faithful.length, matrixKinds[type].probability);
+    }
+    within(faithful.filter(({ label }) => label).length / faithful.length, 0.41875);
+    const { majority, shortcut } = linesOf(faithful);
+    within(majority, 0.58125);
+    within(shortcut, 0.73125);
+  });
+
+  it('leave out the type that tells the label, in balanced mode', () => {
+    const balanced = drawRaven({ count: 600, size: 16, mode: 'balanced', seed: 1 });
+    expect(balanced.some(({ matrix }) => matrix.type === 'SHAPE_IN_SHAPE')).toBe(false);
+    const { majority, shortcut } = linesOf(balanced);
+    expect(shortcut).toBe(majority);
+  });
+
+  it('follow from the seed, the first not from how many there are', () => {
+    const draw = (count: number, seed: number) =>
+      drawRaven({ count, size: 32, mode: 'faithful', seed });
+    expect(draw(3, 5)).toEqual(draw(6, 5).slice(0, 3));
+    expect(draw(3, 5)).not.toEqual(draw(3, 6));
+  });
+});
+
+describe('renderMatrix', () => {
+  const matrix = matrices.find(({ type }) => type === 'SHAPE_IN_SHAPE') as RavenMatrix;
+
+  it('draws colours of the palette, and means of them where the picture is smaller', () => {
+    const palette = new Set<number>([...attributes.color, ...backgrounds]);
+    const large = renderMatrix(matrix, 140, 128);
+    expect(large.length).toBe(128 * 128);
+    expect(large.every((gray) => palette.has(gray))).toBe(true);
+    const small = renderMatrix(matrix, 140, 32);
+    const mean = [0, 1, 2, 3].flatMap((y) => [0, 1, 2, 3].map((x) => large[y * 128 + x] ?? 0));
+    expect(small[0]).toBe(Math.round(mean.reduce((sum, gray) => sum + gray, 0) / 16));
+    expect(small.length).toBe(32 * 32);
+  });
+
+  it('draws lines between panels, the outer shape white, and a border', () => {
+    const picture = renderMatrix(matrix, 140, 128);
+    const pixel = (x: number, y: number): number | undefined => picture[y * 128 + x];
+    expect([pixel(42, 5), pixel(84, 100), pixel(7, 42), pixel(100, 84)]).toEqual([0, 0, 0, 0]);
+    expect(pixel(0, 0)).toBe(140);
+    // From the middle of a panel's outer shape outwards: white, border, background.
+    const column = Array.from({ length: 21 }, (_, i) => pixel(21, 21 + i));
+    const outwards = column.slice(column.lastIndexOf(255));
+    expect(outwards.filter((gray, i) => gray !== outwards[i - 1])).toEqual([255, 0, 140]);
+  });
+
+  it('tells shapes apart by the area that they leave', () => {
+    const covered = (shape: number): number => {
+      const shown = { shape, color: 0, size: 5, places: [{ slot: 0, angle: 1 }] };
+      const panels = Array.from({ length: 9 }, () => [shown]);
+      const picture = renderMatrix({ type: 'ONE_SHAPE', rules: [], panels }, 28, 128);
+      return picture.filter((gray) => gray === 255).length / 9;
+    };
+    const radius = 0.9 * 21;
+    const corners = [3, 4, 5, 6];
+    corners.forEach((count, shape) => {
+      const inner = radius * Math.cos(Math.PI / count) - 1;
+      const area = count * inner ** 2 * Math.tan(Math.PI / count);
+      expect(Math.abs(covered(shape) / area - 1)).toBeLessThan(0.07);
+    });
+    expect(Math.abs(covered(4) / (Math.PI * (radius - 1) ** 2) - 1)).toBeLessThan(0.07);
+  });
+});
