@@ -36,15 +36,20 @@ const settingsSchema = v.object({
 /** What an evolution is started with. */
 export type EvolutionSettings = v.InferOutput<typeof settingsSchema>;
 
-const place = v.tuple([count, count]);
+const pair = v.pipe(v.tuple([count, count]), v.readonly());
 const graphSchema = v.object({
-  edges: v.array(v.tuple([place, place])),
+  edges: v.pipe(v.array(v.pipe(v.tuple([pair, pair]), v.readonly())), v.readonly()),
   next_id: count,
   size: count,
   max_conn: count,
 });
 
-const metricsSchema = v.object({ training: share, train: share, validation: share, test: share });
+export const metricsSchema = v.object({
+  training: share,
+  train: share,
+  validation: share,
+  test: share,
+});
 
 const modelSchema = v.object({
   /** Name of its graph. */
@@ -87,8 +92,15 @@ const iterationSchema = v.object({
   spread: spreadSchema,
   /** Between the accuracies on the training and on the test data; null where one is the same for all. */
   correlation: v.nullable(v.number()),
-  /** Names of the inventions that the kept programs have taught. */
-  learned: v.array(v.string()),
+  /** Inventions that the kept programs have taught. */
+  learned: v.array(
+    v.object({
+      name: v.string(),
+      term: v.string(),
+      /** Cost that it took off the kept programs, less its own (stitch). */
+      utility: v.number(),
+    }),
+  ),
 });
 /** What one round of searching, training and learning has given. */
 export type IterationRecord = v.InferOutput<typeof iterationSchema>;
@@ -118,7 +130,3 @@ export const gssnnSuffix = '.gssnn.json';
 export function parseGssnnDocument(text: string, file: string): GssnnDocument {
   return parseDocument(documentSchema, text, file, 'the log of an evolution of symbolic modules');
 }
-
-/** @throws UserError naming the file. */
-export const parseMetrics = (value: unknown): v.InferOutput<typeof metricsSchema> =>
-  v.parse(metricsSchema, value);
