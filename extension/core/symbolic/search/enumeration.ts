@@ -126,6 +126,7 @@ export class Enumeration {
       const pool = this.next();
       const cost = pool.queue.lowest;
       if (cost === Infinity) {
+        yield { count: this.whole.programs.length, cost };
         return;
       }
       const from = pool.programs.length;

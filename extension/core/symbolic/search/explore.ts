@@ -25,7 +25,7 @@ export interface Exploration {
   readonly enumerated: number;
   /** Members that were not preserved. */
   readonly added: number;
-  /** Times that a member's program gave way to one of lower mass. */
+  /** Preserved members whose program gave way to one of lower mass. */
   readonly replaced: number;
 }
 
@@ -56,8 +56,6 @@ export async function explore(
   }
   const classOfGraph: number[] = [];
   let enumerated = 0;
-  let added = 0;
-  let replaced = 0;
 
   const massOfCode = (code: number): number => {
     let mass = symbolMasses[machine.code.operation(code)] ?? 1;
@@ -84,15 +82,10 @@ export async function explore(
       return;
     }
     const mass = massOfCode(code);
-    if (member === undefined) {
-      added++;
-    } else if (mass < member.mass) {
-      replaced++;
-    } else {
-      return;
+    if (member === undefined || mass < member.mass) {
+      const program = machine.termOf(code);
+      members.set(found, { graph: machine.space.describe(graph), program, mass });
     }
-    const program = machine.termOf(code);
-    members.set(found, { graph: machine.space.describe(graph), program, mass });
   };
 
   const enumeration = new Enumeration(library, machine);
@@ -112,5 +105,11 @@ export async function explore(
       break;
     }
   }
-  return { population: [...members.values()], enumerated, added, replaced };
+  const population = [...members.values()];
+  return {
+    population,
+    enumerated,
+    added: population.length - preserved.length,
+    replaced: preserved.filter((member) => !population.includes(member)).length,
+  };
 }
