@@ -103,7 +103,11 @@ export async function evolve(
         kept: kept.includes(member),
       })),
       ...summarize(models.map(({ record: model }) => model.metrics)),
-      learned: taught.inventions.map(({ name, term, utility }) => ({ name, term: printTerm(term), utility })),
+      learned: taught.inventions.map(({ name, term, utility }) => ({
+        name,
+        term: printTerm(term),
+        utility,
+      })),
     };
     records.push(record);
     job.emit({ kind: 'iteration', iteration, record });
@@ -146,7 +150,12 @@ async function learn(
   legacyWeights: boolean,
   job: JobContext<EvolutionEvent>,
 ): Promise<Lesson> {
-  const compressed = await compress(library, kept.map(({ program }) => program), {}, job);
+  const compressed = await compress(
+    library,
+    kept.map(({ program }) => program),
+    {},
+    job,
+  );
   const massOf = massesOf(compressed.library);
   const preserved = kept.map((member, i) => {
     const program = compressed.programs[i] ?? member.program;
