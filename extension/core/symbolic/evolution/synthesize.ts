@@ -37,7 +37,7 @@ export interface SynthesisResult {
   readonly network: string;
 }
 
-const entrySchema = v.object({ number: v.number(), metrics: metricsSchema });
+const entrySchema = v.object({ number: v.number(), program: v.string(), metrics: metricsSchema });
 type Entry = v.InferOutput<typeof entrySchema>;
 
 /**
@@ -88,7 +88,7 @@ export function splitRequest({ size, data }: EvolutionSettings): SplitRequest {
 
 /** Trains networks whose accuracies the journal does not have, and keeps the best as a file. */
 class JournaledTrainer {
-  private readonly done: ReadonlyMap<number, NetworkMetrics>;
+  private readonly done: ReadonlyMap<number, Entry>;
   private best: Omit<ModelRecord, 'kept'> | undefined;
 
   public constructor(
@@ -98,14 +98,15 @@ class JournaledTrainer {
     private readonly file: string,
     private readonly job: JobContext<EvolutionEvent>,
   ) {
-    this.done = new Map(journal.replayed.map(({ number, metrics }) => [number, metrics]));
+    this.done = new Map(journal.replayed.map((entry) => [entry.number, entry]));
   }
 
   public async train(order: TrainingOrder): Promise<NetworkMetrics> {
     const known = this.done.get(order.number);
-    if (known !== undefined) {
-      this.offer({ ...order.record, metrics: known });
-      return known;
+    // A search of another version may have found another graph.
+    if (known?.program === order.record.program) {
+      this.offer({ ...order.record, metrics: known.metrics });
+      return known.metrics;
     }
     const { size, mode, epochs, data } = this.settings;
     const { graph, seed, stage, done, total } = order;
@@ -128,7 +129,8 @@ class JournaledTrainer {
       // Before the journal: a run that is killed between trains this network again and writes it again.
       await writeText(this.file, exportModel(network, weights, metadataOf(model)));
     }
-    await this.journal.append([{ number: order.number, metrics }]);
+    const { program } = model;
+    await this.journal.append([{ number: order.number, program, metrics }]);
     return metrics;
   }
 
