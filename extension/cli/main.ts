@@ -21,6 +21,7 @@ import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
+import { symbolic } from './commands/symbolic';
 import { synthesizeCommand } from './commands/synthesize';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
@@ -43,6 +44,7 @@ const commands: readonly Command[] = [
   convertScores,
   dataDiet,
   studyGroupsCommand,
+  symbolic,
   synthesizeCommand,
   demo,
 ];

@@ -50,7 +50,8 @@ export const synthesizeCommand: Command = {
     if (args.flag('json')) {
       const { iterations, lines, best } = result.document;
       const { metrics, ...model } = best;
-      const files = { log: result.log, network: result.network };
+      const { log, network, library } = result;
+      const files = { log, network, library };
       terminal.print(
         JSON.stringify({ iterations, best: { ...model, ...metrics }, lines, files }, undefined, 2),
       );
@@ -86,7 +87,10 @@ function readSettings(args: Arguments): EvolutionSettings {
   };
 }
 
-function printResult({ document, log, network }: SynthesisResult, terminal: Terminal): void {
+function printResult(
+  { document, log, network, library }: SynthesisResult,
+  terminal: Terminal,
+): void {
   const { iterations, lines, best } = document;
   printTable(
     terminal,
@@ -120,7 +124,7 @@ function printResult({ document, log, network }: SynthesisResult, terminal: Term
   terminal.print(
     `Without a look at the pictures: ${formatPercent(lines.test.majority)} (always the more frequent label), ${formatPercent(lines.test.shortcut)} (1 for a shape in a shape)`,
   );
-  terminal.note(`Log: ${log}. Network: ${network}`);
+  terminal.note(`Log: ${log}. Network: ${network}. Library of the programs: ${library}`);
 }
 
 function accuracy({ spread: { mean, deviation, least, most } }: IterationRecord): string {

@@ -115,11 +115,6 @@ export class Machine {
     return applied(symbol(this.names[this.code.operation(code)] ?? ''), args);
   }
 
-  /** Whether a graph is a result: more than one node, all of them connected. */
-  public isKept(graph: number): boolean {
-    return this.space.nodeCount(graph) > 1 && this.space.componentCount(graph) === 1;
-  }
-
   /** The state a program of type `T` makes of the initial one; {@link overrun} beyond a limit. */
   public evaluate(code: number): number {
     this.steps = 0;

@@ -60,6 +60,11 @@ export class StateSpace {
     return this.componentCounts.at(graph);
   }
 
+  /** Whether a graph is a result: more than one node, all of them connected. */
+  public isKept(graph: number): boolean {
+    return this.nodeCount(graph) > 1 && this.componentCount(graph) === 1;
+  }
+
   /** The state after a primitive that takes at most its continuation; the same one where it has no effect there. */
   public step(state: number, step: PrimitiveName): number {
     const graph = this.states.field(state, 0);

@@ -6,9 +6,9 @@ import type { SymbolicGraph } from '../graph';
 import { graphToJson } from '../graph-json';
 import { initialLibrary } from '../language/library';
 import type { Library } from '../language/library';
+import { libraryDocument } from '../language/library-file';
 import { massesOf } from '../language/mass';
 import { printTerm } from '../language/term';
-import { printType } from '../language/type';
 import { fits } from '../module/graph-slots';
 import { networkSizes } from '../module/network';
 import type { NetworkMetrics } from '../module/train-network';
@@ -48,7 +48,10 @@ export type EvolutionEvent =
     }
   | { readonly kind: 'iteration'; readonly iteration: number; readonly record: IterationRecord };
 
-export type Evolution = Pick<GssnnDocument, 'iterations' | 'library' | 'best'>;
+export interface Evolution extends Pick<GssnnDocument, 'iterations' | 'best'> {
+  /** What the last iteration has left; it has all inventions. */
+  readonly library: Library;
+}
 
 /**
  * The outer loop of arXiv 2303.03340 (algorithm 1): search for graphs, train a fresh network of each, keep
@@ -97,7 +100,7 @@ export async function evolve(
         ...{ enumerated: found.enumerated, added: found.added, replaced: found.replaced },
         total: found.population.length,
       },
-      library: describeLibrary(explored),
+      library: libraryDocument(explored).entries,
       models: models.map(({ member, record: model }) => ({
         ...model,
         kept: kept.includes(member),
@@ -112,7 +115,7 @@ export async function evolve(
     records.push(record);
     job.emit({ kind: 'iteration', iteration, record });
   }
-  return { iterations: records, library: describeLibrary(library), best: bestOf(records) };
+  return { iterations: records, library, best: bestOf(records) };
 }
 
 /** Members whose graph has room in the network; of others the user is told. */
@@ -175,14 +178,6 @@ function describe({
 }: PopulationMember): Omit<ModelRecord, 'metrics' | 'kept'> {
   return { name: graphName(graph), graph: graphToJson(graph), program: printTerm(program), mass };
 }
-
-const describeLibrary = ({ entries }: Library): GssnnDocument['library'] =>
-  entries.map(({ name, term, type, logWeight }) => ({
-    name,
-    ...(term === undefined ? {} : { term: printTerm(term) }),
-    type: printType(type),
-    logWeight,
-  }));
 
 /** The spread of the test accuracies, and how they go with those on the training data. */
 export function summarize(

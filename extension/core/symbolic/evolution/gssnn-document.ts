@@ -114,8 +114,6 @@ const documentSchema = v.object({
   /** Accuracies that need no look at the pictures. */
   lines: v.object({ train: linesSchema, validation: linesSchema, test: linesSchema }),
   iterations: v.array(iterationSchema),
-  /** The library after the last iteration. */
-  library: librarySchema,
   /** The model that validates best. */
   best: v.object({ iteration: positive, model: positive, ...modelSchema.entries }),
   versions: v.object({ espalier: v.string() }),

@@ -8,6 +8,7 @@ import type { JobContext } from '../../jobs/job';
 import { writeDocument, writeText } from '../../jobs/write-document';
 import { exportModel } from '../../training/export-model';
 import { UserError } from '../../user-error';
+import { libraryDocument } from '../language/library-file';
 import { createNetwork, networkSizes } from '../module/network';
 import { trainingSteps, trainNetwork } from '../module/train-network';
 import type { NetworkMetrics } from '../module/train-network';
@@ -35,6 +36,8 @@ export interface SynthesisResult {
   readonly log: string;
   /** Path of the best network, ONNX. */
   readonly network: string;
+  /** Path of the library after the last iteration, in which all programs can be read. */
+  readonly library: string;
 }
 
 const entrySchema = v.object({ number: v.number(), program: v.string(), metrics: metricsSchema });
@@ -49,11 +52,15 @@ export async function synthesize(
   { settings, out, pictures, version }: SynthesisRequest,
   job: JobContext<EvolutionEvent>,
 ): Promise<SynthesisResult> {
-  const log = join(out, `synthesis${gssnnSuffix}`);
-  const network = join(out, 'best.onnx');
+  const result = {
+    log: join(out, `synthesis${gssnnSuffix}`),
+    network: join(out, 'best.onnx'),
+    library: join(out, 'library.json'),
+  };
+  const { log, network } = result;
   const done = await readDone(log, settings);
   if (done !== undefined) {
-    return { document: done, log, network };
+    return { document: done, ...result };
   }
   await makeFolder(out);
   const data = splitRequest(settings);
@@ -65,7 +72,11 @@ export async function synthesize(
     (value) => v.parse(entrySchema, value),
   );
   const trainer = new JournaledTrainer(settings, splits, journal, network, job);
-  const evolution = await evolve(settings, async (order) => trainer.train(order), job);
+  const { iterations, library, best } = await evolve(
+    settings,
+    async (order) => trainer.train(order),
+    job,
+  );
   const document: GssnnDocument = {
     ...{ format: 'espalier.gssnn', version: 1, settings },
     lines: {
@@ -73,12 +84,14 @@ export async function synthesize(
       validation: splits.validation.lines,
       test: splits.test.lines,
     },
-    ...evolution,
+    iterations,
+    best,
     versions: { espalier: version },
   };
+  await writeDocument(result.library, libraryDocument(library));
   await writeDocument(log, document);
   await journal.remove();
-  return { document, log, network };
+  return { document, ...result };
 }
 
 /** The data that an evolution trains on. */

@@ -6,6 +6,8 @@ import { CostQueue } from './cost-queue';
 import { costOf, leadsOf } from './costs';
 import { grammarOf } from './grammar';
 
+/** Programs that memory holds: some 30 bytes each, twice that while rows grow. */
+export const maxPrograms = 20_000_000;
 /** Programs that are made between two answers of {@link Enumeration.run}. */
 const batchSize = 4096;
 

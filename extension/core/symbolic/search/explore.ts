@@ -1,20 +1,21 @@
 import { evaluateProgram } from '../evaluation/evaluate-program';
-import { GraphClasses, SimpleGraph } from '../evaluation/isomorphism';
-import { Machine, overrun } from '../evaluation/machine';
+import { Machine } from '../evaluation/machine';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
+import { UserError } from '../../user-error';
 import type { Library } from '../language/library';
 import { massesOf } from '../language/mass';
 import { symbol } from '../language/term';
-import { Enumeration } from './enumeration';
+import { Enumeration, maxPrograms } from './enumeration';
 import type { PopulationMember } from './population';
+import { ProgramGraphs } from './program-graphs';
 
 export interface ExploreOptions {
   /** Members of the population at most; the preserved count. */
   readonly quota: number;
   /** Programs to enumerate: stands for the 15 s of the released code, but repeats. */
   readonly programLimit: number;
-  /** Members that stay. Their programs may be replaced by lighter ones. */
+  /** Members that stay, their programs being of the library. Lighter programs may replace theirs. */
   readonly preserved?: readonly PopulationMember[];
 }
 
@@ -29,33 +30,35 @@ export interface Exploration {
   readonly replaced: number;
 }
 
-/** Of a graph: it is not kept. Other graphs have the class of those isomorphic to them. */
-const notKept = -1;
-
 /**
  * Enumerates programs in order of likelihood and keeps one of lowest unreduced mass for every graph (up to
  * isomorphism), until the population has `quota` members; from then on programs are only replaced.
- * @throws CancelledError; Rejection where a preserved program is none of the library.
+ * @throws UserError where the limit is too high; CancelledError
  */
 export async function explore(
   library: Library,
   { quota, programLimit, preserved = [] }: ExploreOptions,
   context: JobContext,
 ): Promise<Exploration> {
+  if (programLimit > maxPrograms) {
+    throw new UserError(`Memory holds ${maxPrograms} programs, not ${programLimit}.`, {
+      remedy: 'Choose a lower limit of programs.',
+    });
+  }
   const machine = new Machine(library);
   const massOf = massesOf(library);
   const symbolMasses: number[] = [];
   for (const { name } of library.entries) {
     symbolMasses[machine.symbolOf(name)] = massOf(symbol(name));
   }
-  const classes = new GraphClasses();
-  /** Members by the class of their graph. */
+  const graphs = new ProgramGraphs(machine);
+  /** By the class of their graph. */
   const members = new Map<number, PopulationMember>();
   for (const member of preserved) {
-    members.set(classes.classOf(SimpleGraph.of(evaluateProgram(member.program, machine))), member);
+    const mass = massOf(member.program);
+    members.set(graphs.classOfKept(member.graph), { ...member, mass });
   }
-  const classOfGraph: number[] = [];
-  let enumerated = 0;
+  const kept = [...members.values()];
 
   const massOfCode = (code: number): number => {
     let mass = symbolMasses[machine.code.operation(code)] ?? 1;
@@ -66,28 +69,19 @@ export async function explore(
   };
 
   const consider = (code: number): void => {
-    const state = machine.evaluate(code);
-    if (state === overrun) {
-      return;
-    }
-    const graph = machine.space.graphOf(state);
-    const found = (classOfGraph[graph] ??= machine.isKept(graph)
-      ? classes.classOf(SimpleGraph.of(machine.space.describe(graph)))
-      : notKept);
-    if (found === notKept) {
-      return;
-    }
-    const member = members.get(found);
-    if (member === undefined && members.size >= quota) {
+    const found = graphs.classOf(code);
+    const member = found === undefined ? undefined : members.get(found);
+    if (found === undefined || (member === undefined && members.size >= quota)) {
       return;
     }
     const mass = massOfCode(code);
     if (member === undefined || mass < member.mass) {
       const program = machine.termOf(code);
-      members.set(found, { graph: machine.space.describe(graph), program, mass });
+      members.set(found, { graph: evaluateProgram(program, machine), program, mass });
     }
   };
 
+  let enumerated = 0;
   const enumeration = new Enumeration(library, machine);
   for (const { count } of enumeration.run()) {
     const until = Math.min(count, programLimit);
@@ -109,7 +103,7 @@ export async function explore(
   return {
     population,
     enumerated,
-    added: population.length - preserved.length,
-    replaced: preserved.filter((member) => !population.includes(member)).length,
+    added: population.length - kept.length,
+    replaced: kept.filter((member) => !population.includes(member)).length,
   };
 }
