@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { parseDocument } from '../../jobs/parse-document';
+import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../module/graph-slots';
 import { networkSizes } from '../module/network';
 import { ravenModes } from '../raven/raven-data';
@@ -65,16 +66,6 @@ const modelSchema = v.object({
 /** A graph of a population and the network that was trained of it. */
 export type ModelRecord = v.InferOutput<typeof modelSchema>;
 
-const librarySchema = v.array(
-  v.object({
-    name: v.string(),
-    /** Of an invention; a primitive has none. */
-    term: v.optional(v.string()),
-    type: v.string(),
-    logWeight: v.number(),
-  }),
-);
-
 const spreadSchema = v.object({
   mean: v.number(),
   deviation: v.nullable(v.number()),
@@ -86,7 +77,7 @@ const iterationSchema = v.object({
   /** The search that made the population. */
   exploration: v.object({ enumerated: count, added: count, replaced: count, total: count }),
   /** What it searched with. */
-  library: librarySchema,
+  library: v.array(libraryEntrySchema),
   models: v.array(modelSchema),
   /** Of the test accuracies. */
   spread: spreadSchema,
