@@ -9,9 +9,13 @@ import process from 'node:process';
 import { seededRandom } from '../../extension/core/data/random';
 import { unattended } from '../../extension/core/jobs/job';
 import { Journal } from '../../extension/core/jobs/journal';
-import { evolve, summarize } from '../../extension/core/symbolic/evolution/evolve';
+import { evolve } from '../../extension/core/symbolic/evolution/evolve';
 import type { IterationRecord } from '../../extension/core/symbolic/evolution/gssnn-document';
-import { expectedBestOf, spreadOf } from '../../extension/core/symbolic/evolution/spread';
+import {
+  correlation,
+  expectedBestOf,
+  spreadOf,
+} from '../../extension/core/symbolic/evolution/spread';
 import type { Spread } from '../../extension/core/symbolic/evolution/spread';
 import { createNetwork, networkSizes } from '../../extension/core/symbolic/module/network';
 import type { Head } from '../../extension/core/symbolic/module/network';
@@ -142,7 +146,7 @@ async function synthesized(bench: Bench): Promise<Row[]> {
 
 function rowOf(name: string, runs: readonly (readonly NetworkMetrics[])[]): Row {
   const all = runs.flat();
-  const { spread, correlation } = summarize(all);
+  const [trains, tests] = [all.map(({ train }) => train), all.map(({ test }) => test)];
   const selected = runs.map((run) =>
     expectedBestOf(
       run.map(({ validation, test }) => ({ validation, score: test })),
@@ -150,8 +154,8 @@ function rowOf(name: string, runs: readonly (readonly NetworkMetrics[])[]): Row 
     ),
   );
   return {
-    ...{ name, networks: all.length, test: spread, correlation },
-    train: spreadOf(all.map(({ train }) => train)).mean,
+    ...{ name, networks: all.length, train: spreadOf(trains).mean, test: spreadOf(tests) },
+    correlation: correlation(trains, tests),
     selected: spreadOf(selected),
   };
 }

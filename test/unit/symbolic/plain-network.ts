@@ -54,7 +54,7 @@ function erf(x: number): number {
 }
 const gelu = (x: number): number => (x / 2) * (1 + erf(x / Math.SQRT2));
 
-export function plainPosition([x, y]: readonly [number, number], width: number): number[] {
+function plainPosition([x, y]: readonly [number, number], width: number): number[] {
   const count = width / 4;
   const row: number[] = [];
   for (const [at, wave] of [
@@ -71,7 +71,7 @@ export function plainPosition([x, y]: readonly [number, number], width: number):
 }
 
 /** @param image [size, size] */
-export function plainEncoder(
+function plainEncoder(
   weights: Weights,
   options: EncoderOptions,
   image: readonly number[],

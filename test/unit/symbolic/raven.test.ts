@@ -29,7 +29,10 @@ function rowsOf<T>(
   value: (shown: PanelComponent) => T,
 ): Rows<T> {
   return [0, 3, 6].map((start) =>
-    panels.slice(start, start + 3).map((panel) => value(panel[component] as PanelComponent)),
+    panels
+      .slice(start, start + 3)
+      .flatMap((panel) => panel[component] ?? [])
+      .map(value),
   );
 }
 
@@ -174,7 +177,7 @@ describe('Data', () => {
 });
 
 describe('renderMatrix', () => {
-  const matrix = matrices.find(({ type }) => type === 'SHAPE_IN_SHAPE') as RavenMatrix;
+  const matrix = drawMatrix('SHAPE_IN_SHAPE', seededRandom(9));
 
   it('draws colours of the palette, and means of them where the picture is smaller', () => {
     const palette = new Set<number>([...attributes.color, ...backgrounds]);

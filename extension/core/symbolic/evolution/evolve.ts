@@ -180,7 +180,7 @@ function describe({
 }
 
 /** The spread of the test accuracies, and how they go with those on the training data. */
-export function summarize(
+function summarize(
   metrics: readonly NetworkMetrics[],
 ): Pick<IterationRecord, 'spread' | 'correlation'> {
   const tests = metrics.map(({ test }) => test);

@@ -7,7 +7,7 @@ export interface Spread {
   readonly most: number;
 }
 
-export const mean = (values: readonly number[]): number =>
+const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
 export function spreadOf(values: readonly number[]): Spread {

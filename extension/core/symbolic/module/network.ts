@@ -66,7 +66,7 @@ function headLayers({ features }: NetworkSize, head: Head): Readonly<Record<stri
       });
       return {
         features: dense(features),
-        module: sequential({ ...[hidden, hidden, hidden], readout: dense(1) }),
+        module: sequential({ 0: hidden, 1: hidden, 2: hidden, readout: dense(1) }),
       };
     }
     case 'graph':

@@ -1,9 +1,9 @@
 import { choose } from '../../data/random';
 import type { Random } from '../../data/random';
 import { attributes, matrixKinds } from './matrix-types';
-import type { ComponentKind, MatrixKind, MatrixType } from './matrix-types';
+import type { MatrixKind, MatrixType } from './matrix-types';
 import { drawRules, drawWithin, pick, rangesOf } from './rules';
-import type { ComponentRules } from './rules';
+import type { ComponentRules, RuledComponent } from './rules';
 import { drawPlaces, drawValues } from './rows';
 
 /** The shapes of one component in one panel, as indices of attributes. */
@@ -30,22 +30,16 @@ export const hasConstantColor = ({ rules }: RavenMatrix): boolean =>
 /** A matrix of a type whose attributes follow rules (Zhang et al. 2019, § 3, as arXiv 2303.03340 sets it). */
 export function drawMatrix(type: MatrixType, random: Random): RavenMatrix {
   const kinds: MatrixKind['components'] = matrixKinds[type].components;
-  const rules = drawRules(kinds, random);
-  const components = kinds.map((kind, i) =>
-    drawComponent(kind, rules[i] as ComponentRules, random),
-  );
+  const ruled = drawRules(kinds, random);
+  const components = ruled.map((component) => drawComponent(component, random));
   const panels = Array.from({ length: 9 }, (_, panel) =>
-    components.map((component) => component[panel] as PanelComponent),
+    components.flatMap((component) => component[panel] ?? []),
   );
-  return { type, rules, panels };
+  return { type, rules: ruled.map(({ rules }) => rules), panels };
 }
 
 /** One component in all nine panels. */
-function drawComponent(
-  kind: ComponentKind,
-  rules: ComponentRules,
-  random: Random,
-): PanelComponent[] {
+function drawComponent({ kind, rules }: RuledComponent, random: Random): PanelComponent[] {
   const ranges = rangesOf(kind);
   const slots = kind.slots.length;
   const sizes = { low: kind.minSize, high: attributes.size.length - 1 };

@@ -44,12 +44,18 @@ export function rangesOf({
   };
 }
 
+/** A component and the rules that were drawn for it. */
+export interface RuledComponent {
+  readonly kind: ComponentKind;
+  readonly rules: ComponentRules;
+}
+
 /** Rules for all components of a matrix: a combination that some attribute has no room for is drawn anew. */
-export function drawRules(kinds: readonly ComponentKind[], random: Random): ComponentRules[] {
+export function drawRules(kinds: readonly ComponentKind[], random: Random): RuledComponent[] {
   for (;;) {
-    const rules = kinds.map(() => drawComponentRules(random));
-    if (rules.every((rule, i) => hasRoom(rule, kinds[i] as ComponentKind))) {
-      return rules;
+    const drawn = kinds.map((kind) => ({ kind, rules: drawComponentRules(random) }));
+    if (drawn.every(hasRoom)) {
+      return drawn;
     }
   }
 }
@@ -86,10 +92,8 @@ function drawRule(kinds: readonly Rule['kind'][], random: Random): Rule {
   }
 }
 
-function hasRoom(
-  { arranges, arrangement, shape, color }: ComponentRules,
-  kind: ComponentKind,
-): boolean {
+function hasRoom({ kind, rules }: RuledComponent): boolean {
+  const { arranges, arrangement, shape, color } = rules;
   const ranges = rangesOf(kind);
   const starts = [
     arranges === 'number'
