@@ -8,9 +8,6 @@ export function costOf(logWeight: number): number {
   return Math.max(1, Math.round(-logWeight * unitsPerNat));
 }
 
-/** The cost in nats. */
-export const natsOf = (cost: number): number => cost / unitsPerNat;
-
 function sumOf(costs: readonly number[], { entry, args }: Production, except = -1): number {
   return args.reduce(
     (sum, argument, position) => (position === except ? sum : sum + (costs[argument] ?? Infinity)),
@@ -19,7 +16,7 @@ function sumOf(costs: readonly number[], { entry, args }: Production, except = -
 }
 
 /** The cost of the cheapest program of every nonterminal; infinite where there is none. */
-export function cheapestCosts(grammar: readonly Nonterminal[]): readonly number[] {
+function cheapestCosts(grammar: readonly Nonterminal[]): readonly number[] {
   const costs = grammar.map(() => Infinity);
   return untilStable(costs, (lower) => {
     grammar.forEach(({ productions }, index) => {

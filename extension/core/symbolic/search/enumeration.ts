@@ -115,9 +115,9 @@ export class Enumeration {
     return this.whole.sizes.at(program);
   }
 
-  /** The cost of a whole program, in units. */
-  public costOf(program: number): number {
-    return this.whole.levels.find(({ to }) => program < to)?.cost ?? NaN;
+  /** How many whole programs cost `cost` units at most, of those there are. */
+  public countBelow(cost: number): number {
+    return this.whole.levels.findLast((level) => level.cost <= cost)?.to ?? 0;
   }
 
   /**
