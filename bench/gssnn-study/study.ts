@@ -75,7 +75,7 @@ class Bench {
   public static async open(): Promise<Bench> {
     const identity = JSON.stringify({ arm, data, epochs });
     const journal = await Journal.open<Entry>(path, identity, (value) => value as Entry);
-    return new Bench(journal, drawSplits(data));
+    return new Bench(journal, await drawSplits(data, unattended));
   }
 
   public async train(

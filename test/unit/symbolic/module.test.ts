@@ -201,9 +201,9 @@ describe('Networks', () => {
   });
 });
 
-describe('trainNetwork', () => {
+describe('trainNetwork', async () => {
   const data = { mode: 'balanced', size: 8, seed: 1, train: 24, validation: 30, test: 20 } as const;
-  const splits = drawSplits(data);
+  const splits = await drawSplits(data, unattended);
   const head: Head = { kind: 'graph', graph: spider, mode: 'clean' };
   const train = async (seed: number) =>
     trainNetwork(createNetwork(tiny, head, seed), splits, { epochs: 3, seed }, unattended);

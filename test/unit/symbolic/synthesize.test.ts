@@ -49,7 +49,7 @@ describe('synthesize', () => {
     expect(parseGssnnDocument(readFileSync(log, 'utf8'), log)).toEqual(document);
     const { best } = document;
     expect(parseProgram(best.program, await readLibrary(library))).toBeDefined();
-    const splits = drawSplits(splitRequest(settings));
+    const splits = await drawSplits(splitRequest(settings), unattended);
     const session = await InferenceSession.create(network, { logSeverityLevel: 3 });
     for (const name of ['train', 'validation', 'test'] as const) {
       const split = splits[name];

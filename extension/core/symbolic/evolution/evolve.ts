@@ -132,7 +132,7 @@ function fitting(
   }
   if (fit.length === 0) {
     throw new UserError('The search found no graph.', {
-      field: 'programLimit',
+      field: 'programs',
       remedy: 'Let it look at more programs: 1000 are enough for the first graph.',
     });
   }

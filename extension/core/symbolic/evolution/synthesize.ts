@@ -64,7 +64,7 @@ export async function synthesize(
   }
   await makeFolder(out);
   const data = splitRequest(settings);
-  const splits = drawSplits(data);
+  const splits = await drawSplits(data, job);
   await writePictures(join(out, 'pictures'), data, Math.min(pictures, data.train));
   const journal = await Journal.open<Entry>(
     join(out, 'synthesis.journal.jsonl'),
@@ -196,7 +196,9 @@ async function writePictures(folder: string, data: SplitRequest, count: number):
   }
   await makeFolder(folder);
   const { size } = data;
-  for (const [i, { matrix, pixels, label }] of drawRaven({ ...data, count }).entries()) {
+  const source = drawRaven(data);
+  for (let i = 0; i < count; i++) {
+    const { matrix, pixels, label } = source.next().value;
     const name = `${String(i).padStart(3, '0')}-${matrix.type.toLowerCase()}-${Number(label)}.png`;
     const png = encodePng({ width: size, height: size, channels: 1, data: pixels });
     await writeText(join(folder, name), png);

@@ -13,7 +13,6 @@ export const ravenModes: readonly RavenMode[] = ['faithful', 'balanced'];
 const shortcut: MatrixType = 'SHAPE_IN_SHAPE';
 
 export interface RavenRequest {
-  readonly count: number;
   /** Pixels on a side. */
   readonly size: number;
   readonly mode: RavenMode;
@@ -28,15 +27,15 @@ export interface RavenExample {
   readonly label: boolean;
 }
 
-/** Draws examples; the first ones do not depend on their number. */
-export function drawRaven({ count, size, mode, seed }: RavenRequest): RavenExample[] {
+/** Draws examples without end. */
+export function* drawRaven({ size, mode, seed }: RavenRequest): Generator<RavenExample, never> {
   const random = seededRandom(seed);
   const types = matrixTypes.filter((type) => mode === 'faithful' || type !== shortcut);
-  return Array.from({ length: count }, () => {
+  for (;;) {
     const matrix = drawMatrix(drawType(types, random), random);
     const pixels = renderMatrix(matrix, pick(backgrounds, random), size);
-    return { matrix, pixels, label: hasConstantColor(matrix) };
-  });
+    yield { matrix, pixels, label: hasConstantColor(matrix) };
+  }
 }
 
 /** Accuracies that need no look at the picture, 0 to 1. */

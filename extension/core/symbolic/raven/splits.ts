@@ -1,14 +1,12 @@
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
 import { floatTensor } from '../../runtime/tensors';
 import type { Tensor } from '../../runtime/tensors';
 import { drawRaven, linesOf } from './raven-data';
-import type { RavenLines, RavenMode } from './raven-data';
+import type { RavenExample, RavenLines, RavenRequest } from './raven-data';
 
 /** What data a study trains on and examines by. */
-export interface SplitRequest {
-  readonly mode: RavenMode;
-  /** Pixels on a side. */
-  readonly size: number;
-  readonly seed: number;
+export interface SplitRequest extends RavenRequest {
   /** Numbers of examples. */
   readonly train: number;
   readonly validation: number;
@@ -51,25 +49,40 @@ export interface RavenSplits {
   readonly test: RavenSplit;
 }
 
-/** Draws data once and cuts them into train, validation and test. */
-export function drawSplits(request: SplitRequest): RavenSplits {
-  const { mode, size, seed, train, validation, test } = request;
-  const all = drawRaven({ count: train + validation + test, size, mode, seed });
-  const part = (start: number, count: number): RavenSplit => {
-    const examples = all.slice(start, start + count);
-    const images = new Float32Array(count * size * size);
-    examples.forEach(({ pixels }, i) => {
-      images.set(
-        Float32Array.from(pixels, (gray) => (2 * gray) / 255 - 1),
-        i * size * size,
-      );
-    });
-    const labels = Float32Array.from(examples, ({ label }) => Number(label));
-    return new RavenSplit(images, labels, size, linesOf(examples));
-  };
+/** Matrices that are drawn between two looks at whether the job goes on. */
+const portion = 50;
+
+/**
+ * Draws data once and cuts them into train, validation and test.
+ * @throws CancelledError
+ */
+export async function drawSplits(request: SplitRequest, job: JobContext): Promise<RavenSplits> {
+  const { size, train, validation, test } = request;
+  const total = train + validation + test;
+  const source = drawRaven(request);
+  const all: RavenExample[] = [];
+  while (all.length < total) {
+    all.push(source.next().value);
+    if (all.length % portion === 0) {
+      job.progress({ stage: 'Drawing matrices', done: all.length, total, unit: 'steps' });
+      await checkpoint(job.cancellation);
+    }
+  }
+  const part = (start: number, count: number): RavenSplit =>
+    splitOf(all.slice(start, start + count), size);
   return {
     train: part(0, train),
     validation: part(train, validation),
     test: part(train + validation, test),
   };
+}
+
+function splitOf(examples: readonly RavenExample[], size: number): RavenSplit {
+  const images = new Float32Array(examples.length * size * size);
+  examples.forEach(({ pixels }, i) => {
+    const scaled = Float32Array.from(pixels, (gray) => (2 * gray) / 255 - 1);
+    images.set(scaled, i * size * size);
+  });
+  const labels = Float32Array.from(examples, ({ label }) => Number(label));
+  return new RavenSplit(images, labels, size, linesOf(examples));
 }
