@@ -1,13 +1,8 @@
-import {
-  baselineNames,
-  defaultCalibration,
-  defaultSettings,
-  levels,
-  metricNames,
-  searchModes,
-} from '../core/prune/options';
+import { baselineNames, defaultSettings, levels, searchModes } from '../core/prune/options';
 import type { Budget, SearchSettings } from '../core/prune/options';
 import type { CalibrationRequest } from '../core/data/calibration';
+import { defaultCalibration } from '../core/data/calibration-defaults';
+import { metricNames } from '../core/metrics/metric-names';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import { UsageError } from './command';
 import type { Arguments, OptionTypes } from './command';

@@ -8,7 +8,7 @@ import type { ModelInput } from '../models/example';
 import type { LayeredModel, ModelOutput } from '../models/layered-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';
-import { holdsExamples } from '../prune/model-inputs';
+import { holdsExamples } from '../data/model-inputs';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';

@@ -3,7 +3,8 @@ import { textPolicies } from '../data/text-scores';
 import { parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
 import { sublayerKinds } from '../models/model-summary';
-import { baselineNames, levels, metricNames, searchModes } from './options';
+import { metricNames } from '../metrics/metric-names';
+import { baselineNames, levels, searchModes } from './options';
 
 const ratio = v.number();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));

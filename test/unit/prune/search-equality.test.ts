@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { levels, metricNames } from '../../../extension/core/prune/options';
+import { metricNames } from '../../../extension/core/metrics/metric-names';
+import { levels } from '../../../extension/core/prune/options';
 import type { Level, SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';

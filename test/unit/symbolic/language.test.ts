@@ -184,6 +184,47 @@ describe('rejections', () => {
   });
 });
 
+describe('deep programs', () => {
+  const nested = (count: number, inner: string): string =>
+    `${'(func '.repeat(count)}${inner}${' identity)'.repeat(count)}`;
+  const deep = parseLibrary(
+    JSON.stringify({
+      format: 'espalier.symboliclibrary',
+      version: 1,
+      entries: Array.from({ length: 100 }, (_, index) => ({
+        name: `deep_${index}`,
+        term: `(lam (func ${nested(100, index === 0 ? 'identity' : `(deep_${index - 1} identity)`)} $0))`,
+      })),
+    }),
+    'library.json',
+  );
+
+  it('are given up, whatever was run before', () => {
+    const shared = new Machine(deep);
+    for (const [index, reason] of [
+      [99, 'step-limit'],
+      [5, 'size-1'],
+      [7, 'step-limit'],
+      [6, 'size-1'],
+      [99, 'step-limit'],
+    ] as const) {
+      const program = parseProgram(`(deep_${index} identity)`, deep);
+      expect(rejectionOf(() => evaluateProgram(program, shared)).reason).toBe(reason);
+      expect(rejectionOf(() => evaluateProgram(program, new Machine(deep))).reason).toBe(reason);
+    }
+    const program = parseProgram('(deep_99 identity)', deep);
+    expect(rejectionOf(() => reduceTerm(program, deep)).reason).toBe('too-big');
+  });
+
+  it('are parsed as deep as they are long', () => {
+    expect(rejectionOf(() => parseProgram('('.repeat(2000), primitives)).reason).toBe(
+      'parse-error',
+    );
+    const lambdas = `${'(lam '.repeat(600)}$0${')'.repeat(600)}`;
+    expect(rejectionOf(() => parseProgram(lambdas, primitives)).reason).toBe('type-error');
+  });
+});
+
 describe('types', () => {
   it.each([
     ['identity', 'T'],

@@ -1,4 +1,3 @@
-import { spineOf } from '../language/term';
 import type { Term } from '../language/term';
 import { printType, programType } from '../language/type';
 import type { Type } from '../language/type';
@@ -102,11 +101,10 @@ export class Corpus {
         return { kind: 'application', head, argument, term, cost, ...named(type) };
       });
     }
-    const { head } = spineOf(term);
-    if (head.kind !== 'symbol') {
+    if (term.kind !== 'symbol') {
       throw new Error('A program of the search has no lambda.');
     }
-    const { name } = head;
+    const { name } = term;
     return this.insert(name, () => ({
       kind: 'symbol',
       name,

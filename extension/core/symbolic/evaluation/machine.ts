@@ -2,7 +2,7 @@ import { inventionsInOrder } from '../language/library';
 import type { Invention, Library } from '../language/library';
 import { primitiveNames } from '../language/primitives';
 import type { PrimitiveName } from '../language/primitives';
-import { applied, spineOf, symbol } from '../language/term';
+import { applied, forEachSymbol, spineOf, symbol } from '../language/term';
 import type { Term } from '../language/term';
 import { parametersOf } from '../language/type';
 import { applyOperation, Code, firstVariableOperation, lambdaOperation } from './code';
@@ -13,7 +13,12 @@ import { StateSpace } from './state-space';
 /** Steps of an evaluation before it is given up: stands for the 0.1 s of the released code, but repeats. */
 const stepLimit = 100_000;
 /** Evaluations inside one another (`func`, `if_positions_equal`) before one is given up. */
-const depthLimit = 300;
+const depthLimit = 150;
+/**
+ * Inventions whose terms use inventions of one another, so many deep, are remembered as functions of the state. Each
+ * may go to its own limit of depth, and JavaScript's stack bears so many.
+ */
+const rememberedLevels = 6;
 
 /** What {@link Machine.run} answers where a limit was passed. */
 export const overrun = -1;
@@ -64,6 +69,8 @@ export class Machine {
   private readonly kinds: Kind[] = [];
   /** Code of an invention's term, by symbol; of a primitive none. */
   private readonly bodies: (number | undefined)[] = [];
+  /** How deep inventions' terms use inventions, by symbol. */
+  private readonly levels: number[] = [];
   /** [state, symbol]: the state after it. */
   private readonly transitions = new GrowableArray();
   private readonly identity: Cell;
@@ -98,10 +105,8 @@ export class Machine {
         return this.code.add(this.symbolOf(head.name), codes);
       case 'variable':
         return this.code.add(firstVariableOperation - head.index, codes);
-      case 'lambda':
-      case 'application': {
-        const body = head.kind === 'lambda' ? this.compile(head.body) : this.compile(head);
-        const lambda = this.code.add(lambdaOperation, [body]);
+      case 'lambda': {
+        const lambda = this.code.add(lambdaOperation, [this.compile(head.body)]);
         return codes.length === 0 ? lambda : this.code.add(applyOperation, [lambda, ...codes]);
       }
     }
@@ -122,11 +127,12 @@ export class Machine {
     return this.run(code, end, end, this.space.initial);
   }
 
-  private define(name: string, kind: Kind, body?: number): void {
+  private define(name: string, kind: Kind, body?: number, level = 0): void {
     this.symbols.set(name, this.kinds.length);
     this.names.push(name);
     this.kinds.push(kind);
     this.bodies.push(body);
+    this.levels.push(level);
   }
 
   private defineInvention({ name, term, type }: Invention): void {
@@ -134,14 +140,19 @@ export class Machine {
       const kind = this.kinds[this.symbolOf(symbol)];
       return kind === Kind.Constant || kind === Kind.Step;
     };
-    const parameters = parametersOf(type);
+    let level = 1;
+    forEachSymbol(term, (used) => {
+      level = Math.max(level, 1 + (this.levels[this.symbolOf(used)] ?? 0));
+    });
+    const { length } = parametersOf(type);
+    const isStep = length === 1 && endsInVariable(term, remembered);
     const kind =
-      parameters.length === 0
-        ? Kind.Constant
-        : parameters.length === 1 && endsInVariable(term, remembered)
+      level > rememberedLevels || !(length === 0 || isStep)
+        ? Kind.Call
+        : isStep
           ? Kind.Step
-          : Kind.Call;
-    this.define(name, kind, this.compile(term));
+          : Kind.Constant;
+    this.define(name, kind, this.compile(term), level);
   }
 
   private run(start: number, startEnvironment: Cell, startStack: Cell, startState: number): number {
@@ -264,8 +275,8 @@ export class Machine {
     if (body === undefined) {
       return this.space.step(state, primitiveNames[symbol] ?? 'identity');
     }
-    // Limits of its own, so that what is remembered does not depend on who asked first.
-    const [steps, depth] = [this.steps, this.depth];
+    // Counts of its own, so that what is remembered does not depend on who asked first.
+    const { steps, depth } = this;
     this.steps = 0;
     this.depth = 0;
     const stack = this.kinds[symbol] === Kind.Step ? this.identity : end;

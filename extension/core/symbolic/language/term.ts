@@ -17,16 +17,15 @@ export function applied(head: Term, args: readonly Term[]): Term {
 
 /** A term as the head that is applied and its arguments. */
 export interface Spine {
-  readonly head: Term;
+  readonly head: Exclude<Term, { kind: 'application' }>;
   readonly args: readonly Term[];
 }
 
 export function spineOf(term: Term): Spine {
   const args: Term[] = [];
   let head = term;
-  while (head.kind === 'application') {
+  for (; head.kind === 'application'; head = head.function) {
     args.push(head.argument);
-    head = head.function;
   }
   return { head, args: args.reverse() };
 }

@@ -7,7 +7,7 @@ import type { LayeredExecutor, Readout } from '../runtime/layered-executor';
 import { asRows, floatsOf, int64Tensor, join, rowsOf } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
 import type { Metric, MetricInputs } from './metrics';
-import type { MetricName } from './options';
+import type { MetricName } from './metric-names';
 
 /** Measures candidates' final states against the dense model's. */
 export interface MetricReadout {

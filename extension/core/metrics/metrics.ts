@@ -2,8 +2,8 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
-import { defaultSettings, metricNames } from './options';
-import type { MetricName } from './options';
+import { defaultMetric, metricNames } from './metric-names';
+import type { MetricName } from './metric-names';
 
 /** Logits of both models, [batch, sequence, vocabulary], and what comes next in the text. */
 export interface MetricInputs {
@@ -133,7 +133,7 @@ export function fittingMetric(
     return asked;
   }
   const problem = `The output ${output.name} holds values, not the logits that ${asked} compares.`;
-  if (asked !== defaultSettings.metric) {
+  if (asked !== defaultMetric) {
     const remedy = `Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
     throw new UserError(problem, { file: summary.path, field: 'metric', remedy });
   }

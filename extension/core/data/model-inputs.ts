@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
-import { loadCalibration } from '../data/calibration';
-import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
-import { loadExamples } from '../data/examples/load-examples';
+import { loadCalibration } from './calibration';
+import { randomInputs } from './calibration-defaults';
+import type { CalibrationRequest, CalibrationSummary } from './calibration';
+import { loadExamples } from './examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
-import { randomInputs } from './options';
 
 /** What a model is run on, and what to say of it. */
 export interface ModelInputs {
