@@ -208,7 +208,7 @@ export function compareLogits(
   const relativeError = largestDifference(expected, actual, smallest);
   if (!(relativeError <= allowed)) {
     throw new UserError(
-      `The written model gives other logits than the source without the removed sublayers: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
+      `The written model gives other logits than the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
       {
         file: path,
         remedy: 'The result was deleted, and the source is untouched. Please report this.',

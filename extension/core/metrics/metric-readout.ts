@@ -80,7 +80,7 @@ class LogitsReadout implements MetricReadout {
     const affordable = Math.floor(maxLogits / (vocabularySize * minTokensPerRun)) - 1;
     const batch = Math.max(1, Math.min(candidates.length, maxBatch, affordable));
     const fitting = Math.floor(cachedLogits / (vocabularySize * (batch + 1)));
-    const length = lengthOf(input);
+    const length = lengthOf(dense);
     const tokens = Math.min(length, Math.max(minTokensPerRun, fitting));
     const next = nextTokens(input, length);
     const sums = new Array<number>(candidates.length).fill(0);
@@ -102,8 +102,8 @@ class LogitsReadout implements MetricReadout {
     return sums.map((sum) => this.metric.sequenceTerm(sum));
   }
 
-  public rows(input: ModelInput): Promise<number> {
-    return Promise.resolve(lengthOf(input));
+  public rows(_input: ModelInput, dense: HiddenState): Promise<number> {
+    return Promise.resolve(lengthOf(dense));
   }
 }
 
@@ -174,8 +174,9 @@ function emitSums(graph: GraphBuilder, metric: Metric, inputs: MetricInputs): vo
   graph.output('sums', sums, DataType.FLOAT, ['batch']);
 }
 
-function lengthOf(input: ModelInput): number {
-  return input instanceof Int32Array ? input.length : 1;
+/** Tokens of one example. */
+function lengthOf({ values }: HiddenState): number {
+  return values[stream]?.dims[1] ?? 1;
 }
 
 /** The id behind each of `rows` tokens, −1 where none is known. */

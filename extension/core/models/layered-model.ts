@@ -28,8 +28,10 @@ export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
 export interface GraphPart {
   /** Unique among the parts of the model. */
   readonly key: string;
-  /** Bytes its weights take as float32. */
+  /** Bytes its weights take where it runs: as float32, or in the form that they have. */
   readonly bytes: number;
+  /** Whether its products are slow unless weights are repacked first, as those of few bits are. */
+  readonly needsPrepacking?: boolean;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly build: () => RunnableGraph;

@@ -49,8 +49,11 @@ export interface BlockQuantizedForm<T = LazyTensor> {
   readonly scales: T;
   /** uint8 [out, ceil(ceil(in / blockSize) · bits / 8)]; 2^(bits − 1) everywhere when absent. */
   readonly zeros?: T;
-  /** As com.microsoft MatMulNBits, or as the standard DequantizeLinear of opset 21. */
-  readonly run: 'matmul-nbits' | 'qdq';
+  /**
+   * As com.microsoft MatMulNBits, as the standard DequantizeLinear of opset 21, or dequantized by basic
+   * operators, which have gradients.
+   */
+  readonly run: 'matmul-nbits' | 'qdq' | 'basic';
 }
 
 /** int8 with a scale for each output; inputs are quantized as they come (DynamicQuantizeLinear, MatMulInteger). */
@@ -60,20 +63,24 @@ export interface Int8Form<T = LazyTensor> {
   readonly quants: T;
   /** float32 [out] */
   readonly scales: T;
+  /** Set where inputs are not quantized and the weights are dequantized by basic operators, which have gradients. */
+  readonly run?: 'basic';
 }
 
 /** What a linear layer is for in its sublayer. */
-export type LinearRole =
-  | 'query'
-  | 'key'
-  | 'value'
-  | 'query-key-value'
-  | 'output'
-  | 'gate'
-  | 'up'
-  | 'gate-up'
-  | 'down'
-  | 'other';
+export const linearRoles = [
+  'query',
+  'key',
+  'value',
+  'query-key-value',
+  'output',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'other',
+] as const;
+export type LinearRole = (typeof linearRoles)[number];
 
 /** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */
 export interface LinearLayer {
@@ -88,4 +95,6 @@ export interface LinearLayer {
   /** As stored: [out, in], or [in, out] where `transposed`. */
   readonly weight: LazyTensor;
   readonly transposed: boolean;
+  /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
+  readonly form?: MatrixForm;
 }

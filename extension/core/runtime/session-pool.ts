@@ -1,15 +1,10 @@
 import type { InferenceSession } from 'onnxruntime-node';
-import type { RunnableGraph } from '../models/layered-model';
+import type { GraphPart } from '../models/layered-model';
 import { createSession } from './session';
 import type { DeviceName } from './device';
 
 /** What a session is made from. */
-export interface SessionRecipe {
-  readonly key: string;
-  /** Bytes its weights take as float32. */
-  readonly bytes: number;
-  readonly build: () => RunnableGraph;
-}
+export type SessionRecipe = Pick<GraphPart, 'key' | 'bytes' | 'needsPrepacking' | 'build'>;
 
 /**
  * Keeps sessions up to a budget of bytes. Those that do not fit are made for one use and released:
@@ -37,12 +32,22 @@ export class SessionPool {
       return run(known);
     }
     const keep = this.keptBytes + recipe.bytes <= this.budgetBytes;
-    const session = await createSession(recipe.build(), { device: this.device, prepack: keep });
-    if (keep) {
-      this.kept.set(recipe.key, session);
-      this.keptBytes += recipe.bytes;
-      return run(session);
+    if (!keep) {
+      return this.once(recipe, run);
     }
+    const session = await createSession(recipe.build(), { device: this.device, prepack: true });
+    this.kept.set(recipe.key, session);
+    this.keptBytes += recipe.bytes;
+    return run(session);
+  }
+
+  /** Runs a session that is made for this use alone, whatever its key. */
+  public async once<T>(
+    recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking'>,
+    run: (session: InferenceSession) => Promise<T>,
+  ): Promise<T> {
+    const prepack = recipe.needsPrepacking === true;
+    const session = await createSession(recipe.build(), { device: this.device, prepack });
     try {
       return await run(session);
     } finally {

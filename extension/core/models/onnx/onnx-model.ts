@@ -39,6 +39,8 @@ export interface OnnxModel {
    */
   readonly other?: OnnxMode;
   readonly place?: PlaceInFile;
+  /** Bytes that weights take where they run, by name, where that is not as float32. */
+  readonly memory?: ReadonlyMap<string, number>;
 }
 
 /** One of two ways that a graph runs, which have the same sublayers in the same order, or of which this has none. */
@@ -58,14 +60,19 @@ export interface PlaceInFile {
  */
 export async function openOnnxModel(path: string): Promise<OnnxModel> {
   const file = await openOnnx(path);
-  const main = { file, ...findStream(file.graph, path) };
+  return findLayers(file, await fingerprintFile(file));
+}
+
+/** Finds the sublayers of a file that is open. */
+export function findLayers(file: OnnxFile, fingerprint: string): OnnxModel {
+  const main = { file, ...findStream(file.graph, file.path) };
   const found = main.branches.length > 0 ? undefined : findWrapped(file);
   if (found === undefined || 'problem' in found) {
     const warning = found?.problem ?? explainNoSublayers(file, main.index);
-    return { ...main, summary: await summarize(file, [main], warning) };
+    return { ...main, summary: summarize(file, [main], warning, fingerprint) };
   }
   const [first, other] = found.modes;
-  const summary = await summarize(file, found.modes, '');
+  const summary = summarize(file, found.modes, '', fingerprint);
   return { ...first, summary, ...(other === undefined ? {} : { other }) };
 }
 
@@ -135,11 +142,12 @@ function inputsRead({ index }: OnnxMode): number {
   return index.inputs.filter(({ name }) => index.consumersOf(name).length > 0).length;
 }
 
-async function summarize(
+function summarize(
   file: OnnxFile,
   modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
   warning: string,
-): Promise<OnnxSummary> {
+  fingerprint: string,
+): OnnxSummary {
   const initializers = [...file.initializers.values()];
   const dtypes: Record<string, number> = {};
   for (const initializer of initializers) {
@@ -172,7 +180,7 @@ async function summarize(
     inputs,
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
-    fingerprint: await fingerprint(file),
+    fingerprint,
     warnings: sublayers.length > 0 ? explainWholeMixtures(sublayers) : [warning],
   };
 }
@@ -287,7 +295,7 @@ export function port({ name, type }: ValueInfoProto): OnnxPort {
   };
 }
 
-async function fingerprint({ model, initializers, files }: OnnxFile): Promise<string> {
+async function fingerprintFile({ model, initializers, files }: OnnxFile): Promise<string> {
   const hash = createHash('sha256');
   hash.update(toBinary(ModelProtoSchema, model));
   for (const { name, offset, length } of initializers.values()) {

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { parseDocument } from '../jobs/parse-document';
 import { sublayerKinds } from '../models/model-summary';
+import { compressionChoiceSchema } from '../tensornet/compression-choice';
 import type { PrunePlan } from './prune-plan';
 
 const id = v.pipe(
@@ -17,6 +18,7 @@ const planSchema = v.strictObject({
   version: v.literal(1),
   model: v.strictObject({ path: v.string(), fingerprint: v.optional(v.string()) }),
   remove: v.array(id),
+  compress: v.optional(v.array(compressionChoiceSchema)),
   protect: v.optional(v.array(id)),
   profile: v.optional(v.string()),
   note: v.optional(v.string()),

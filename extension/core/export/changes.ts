@@ -1,10 +1,13 @@
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import type { CompressedForms } from '../models/forms/form-spec';
+import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
 import { expertIds, RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
 import { UserError } from '../user-error';
 
-/** What a removal leaves of a model, block by block. */
-export interface Removal {
+/** What a result has otherwise than its source, and what that leaves of the model, block by block. */
+export interface Changes {
   /** Ids of the source that go: sublayers in model order, then single experts of those that stay. */
   readonly removed: readonly string[];
   /** Sublayers of the source that stay, in model order. */
@@ -17,11 +20,29 @@ export interface Removal {
   readonly keptExperts: ReadonlyMap<string, readonly number[]>;
   /** Number of experts by block of the result, for every mixture in it. */
   readonly expertCounts: ReadonlyMap<number, number>;
+  /** Forms that linear layers of what stays take, by id. */
+  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  /** Every matrix of the result that is not dense, in its own numbering. */
+  readonly compressed: CompressedForms;
+}
+
+/** The model with the forms that its linear layers are to take. */
+export function withForms(
+  model: LayeredModel,
+  matrices: ReadonlyMap<string, MatrixForm>,
+): LayeredModel {
+  if (matrices.size === 0) {
+    return model;
+  }
+  if (model.withMatrices === undefined) {
+    throw new Error('matrices of a model without linear layers do not change');
+  }
+  return model.withMatrices(matrices);
 }
 
 /** Whether an ordinary model of the family cannot hold what is left. */
-export function needsModule({ absent, expertCounts }: Removal): boolean {
-  return absent.length > 0 || isUneven(expertCounts);
+export function needsModule({ absent, expertCounts, compressed }: Changes): boolean {
+  return absent.length > 0 || isUneven(expertCounts) || Object.keys(compressed).length > 0;
 }
 
 /** Whether mixtures have different numbers of experts, where config.json has one for all. */
@@ -38,8 +59,22 @@ export interface Refusal {
   readonly field?: string;
 }
 
+/** Forms that linear layers are to take. */
+export interface MatrixChanges {
+  /** By id of the layer. */
+  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  /** The same by place, without those that are dense. */
+  readonly compressed: CompressedForms;
+}
+
+const unchanged: MatrixChanges = { matrices: new Map(), compressed: {} };
+
 /** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
-export function layOutRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
+export function layOutChanges(
+  summary: ModelSummary,
+  removed: readonly string[],
+  { matrices, compressed }: MatrixChanges = unchanged,
+): Changes {
   const asked = new Set(removed);
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
@@ -69,42 +104,68 @@ export function layOutRemoval(summary: ModelSummary, removed: readonly string[])
     absent,
     keptExperts,
     expertCounts,
+    matrices,
+    compressed: renumber(mergeForms(summary.compressed ?? {}, compressed), kept, blocks),
   };
 }
 
+function mergeForms(before: CompressedForms, added: CompressedForms): CompressedForms {
+  const ids = [...new Set([...Object.keys(before), ...Object.keys(added)])];
+  return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
+}
+
+/** The forms of the sublayers that stay, by their ids in the result. */
+function renumber(
+  forms: CompressedForms,
+  kept: readonly SublayerSummary[],
+  blocks: readonly number[],
+): CompressedForms {
+  return Object.fromEntries(
+    kept.flatMap(({ id, block }) => {
+      const matrices = forms[id];
+      const renamed = id.replace(/^block\.\d+/, `block.${blocks.indexOf(block)}`);
+      return matrices === undefined ? [] : [[renamed, matrices]];
+    }),
+  );
+}
+
 /**
- * As {@link layOutRemoval}, for a removal that is to be carried out.
+ * As {@link layOutChanges}, for changes that are to be carried out.
  * @throws UserError for ids that the model lacks, and when nothing would be left.
  */
-export function checkRemoval(summary: ModelSummary, removed: readonly string[]): Removal {
+export function checkChanges(
+  summary: ModelSummary,
+  removed: readonly string[],
+  matrices?: MatrixChanges,
+): Changes {
   const known = summary.sublayers.flatMap((one) => [one.id, ...expertIds(one)]);
   for (const id of removed) {
     if (!known.includes(id)) {
       throw absentSublayer(summary, id, known);
     }
   }
-  const removal = layOutRemoval(summary, removed);
+  const changes = layOutChanges(summary, removed, matrices);
   const units = new RemovableUnits(summary);
-  requireExperts(summary, new Set(removal.removed.flatMap((id) => units.numberOf(id) ?? [])), {
+  requireExperts(summary, new Set(changes.removed.flatMap((id) => units.numberOf(id) ?? [])), {
     file: summary.path,
     field: 'remove',
   });
-  if (removal.kept.length === 0) {
+  if (changes.kept.length === 0) {
     throw new UserError(
-      `All ${removal.removed.length} sublayers are to be removed, which leaves no model.`,
+      `All ${changes.removed.length} sublayers are to be removed, which leaves no model.`,
       { file: summary.path, field: 'remove', remedy: 'Keep at least one sublayer.' },
     );
   }
-  return removal;
+  return changes;
 }
 
 /** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
 export function whyTorn(
   { architecture, sublayers }: ModelSummary,
-  removal: Removal,
+  changes: Changes,
 ): Refusal | undefined {
-  const left = new Set(removal.kept.map(({ block }) => block));
-  const torn = sublayers.find(({ id, block }) => removal.removed.includes(id) && left.has(block));
+  const left = new Set(changes.kept.map(({ block }) => block));
+  const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
   return torn === undefined
     ? undefined
     : {

@@ -1,4 +1,4 @@
-import type { PanelJob } from '../../extension/protocol/heatmap';
+import type { PanelJob } from '../extension/protocol/heatmap';
 
 export type Progress = NonNullable<Extract<PanelJob, { kind: 'running' }>['progress']>;
 

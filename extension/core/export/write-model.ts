@@ -5,14 +5,16 @@ import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
 import type { DialectName } from './dialects';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
-import { checkRemoval } from './removal';
-import type { Removal } from './removal';
+import { checkChanges, withForms } from './changes';
+import type { Changes } from './changes';
+import { matrixChanges } from './matrix-changes';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
 import { chooseForm } from './output-forms';
@@ -28,11 +30,13 @@ export interface WriteRequest {
   readonly modelPath: string;
   /** Sublayer ids of the source. */
   readonly removed: readonly string[];
+  /** Forms that linear layers of what stays take, by id; as they are when absent. */
+  readonly matrices?: ReadonlyMap<string, MatrixForm>;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  /** How the result says what is gone; see dialects. */
+  /** How the result says what is otherwise; see dialects. */
   readonly dialect?: DialectName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
@@ -48,34 +52,32 @@ export interface WriteRequest {
 const marginBytes = 1 << 16;
 
 /**
- * Writes the model without the removed sublayers to a new folder, opens it again and compares its
- * logits with the source's. The folder appears when all of that has succeeded, or not at all.
- * Removing nothing is allowed where the result has another form than the source.
+ * Writes the model with the changes to a new folder, opens it again and compares its logits with those
+ * of the source run with the same changes. The folder appears when all of that has succeeded, or not
+ * at all. Changing nothing is allowed where the result has another form than the source.
  * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
  */
-export async function writePrunedModel(
-  request: WriteRequest,
-  context: JobContext,
-): Promise<PruneResult> {
+export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
-  const removal = checkRemoval(summary, request.removed);
+  const { removed, matrices = new Map<string, MatrixForm>() } = request;
+  const changes = checkChanges(summary, removed, matrixChanges(source.model, matrices));
   const { format = source.forms[0]?.format, dialect } = request;
-  const form = await chooseForm(source, removal, {
+  const form = await chooseForm(source, changes, {
     ...(format === undefined ? {} : { format }),
     ...(dialect === undefined ? {} : { dialect }),
   });
   const converts = source.forms[0]?.format !== form.format;
-  if (!converts && removal.removed.length === 0) {
-    throw new UserError('Nothing is to be removed: the result would be a copy.', {
+  if (!converts && changes.removed.length === 0 && changes.matrices.size === 0) {
+    throw new UserError('Nothing is to be changed: the result would be a copy.', {
       file: summary.path,
       field: 'remove',
-      remedy: 'Choose at least one sublayer.',
+      remedy: 'Choose at least one sublayer to remove, or a layer to compress.',
     });
   }
   const output = await OutputFolder.create(request.out, source.path, request.overwrite);
   try {
-    const result = await writeChecked(request, source, form, removal, output, context);
+    const result = await writeChecked(request, source, form, changes, output, context);
     await checkpoint(context.cancellation);
     await output.commit(context.warn.bind(context));
     return result;
@@ -90,7 +92,7 @@ async function writeChecked(
   request: WriteRequest,
   source: PruneSource,
   { format, create }: OutputForm,
-  removal: Removal,
+  changes: Changes,
   output: OutputFolder,
   context: JobContext,
 ): Promise<PruneResult> {
@@ -101,15 +103,16 @@ async function writeChecked(
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
   };
-  const writer = await create(removal, options, context);
+  const writer = await create(changes, options, context);
   const sideFiles = await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
   const compared: { model: LayeredModel; input: ModelInput; expected: Float32Array }[] = [];
-  for (const model of [source.model, ...(source.model.otherModes ?? [])]) {
+  const changed = withForms(source.model, changes.matrices);
+  for (const model of [changed, ...(changed.otherModes ?? [])]) {
     const input = await verificationInput(model, source.folder, request.examples);
-    const expected = await sourceLogits(model, removal.removed, input, options, context);
+    const expected = await sourceLogits(model, changes.removed, input, options, context);
     compared.push({ model, input, expected });
   }
 
@@ -134,7 +137,7 @@ async function writeChecked(
     parametersAfter: parameters,
     verification,
   };
-  const manifest = await describeResult(summary, removal, written);
+  const manifest = await describeResult(summary, changes, written);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await sizesOf(output.partial, weights);
   const otherFiles = await sizesOf(output.partial, [
@@ -145,7 +148,7 @@ async function writeChecked(
   return {
     ...written,
     path: output.path,
-    removed: removal.removed,
+    removed: changes.removed,
     parametersBefore: summary.parameters,
     bytesBefore: totalBytes(await sizesOf('', source.files)),
     bytesAfter: totalBytes(weightFiles),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sublayerKinds } from '../../../extension/core/models/model-summary';
-import { parsePrunePlan } from '../../../extension/core/prune/prune-plan-schema';
+import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
 
 const schema = JSON.parse(
   readFileSync(join(import.meta.dirname, '../../../media/pruneplan.schema.json'), 'utf8'),

@@ -1,4 +1,6 @@
-/** The document `NAME.pruneplan.json`: what to remove from which model. Made to be edited by hand. */
+import type { CompressionChoice } from '../tensornet/compression-choice';
+
+/** The document `NAME.pruneplan.json`: what to change in which model. Made to be edited by hand. */
 export interface PrunePlan {
   readonly $schema?: string;
   readonly format: 'espalier.pruneplan';
@@ -11,6 +13,8 @@ export interface PrunePlan {
   };
   /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
   readonly remove: readonly string[];
+  /** How linear layers of what stays are compressed, each at most once. */
+  readonly compress?: readonly CompressionChoice[];
   /** Ids a later search must keep. */
   readonly protect?: readonly string[];
   /** The profile it came from, relative to the plan's folder. */
