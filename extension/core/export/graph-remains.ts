@@ -95,7 +95,7 @@ export function valuesRead(graph: GraphProto): Set<string> {
 }
 
 /** Inputs of a node and of all nodes nested in it. */
-function readBy(node: NodeProto): string[] {
+export function readBy(node: NodeProto): string[] {
   const nested = nestedGraphs(node).flatMap((graph) => [...valuesRead(graph)]);
   return [...node.input, ...nested];
 }

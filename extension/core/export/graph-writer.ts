@@ -17,8 +17,12 @@ export async function graphWriter(
 ): Promise<WeightWriter> {
   const { summary, source } = model;
   const gone = new Set(removal.removed);
-  const removed = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
-  const graph = await removeFromGraph(source, new Set(removed));
+  const branches = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
+  const keptExperts = summary.sublayers.flatMap(({ id }, index) => {
+    const kept = removal.keptExperts.get(id);
+    return kept === undefined ? [] : [[index, kept] as const];
+  });
+  const graph = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
   const name = basename(source.file.path);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
   const metadata = {

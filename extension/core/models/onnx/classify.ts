@@ -6,7 +6,8 @@ import type { GraphIndex, GraphNode } from './graph-index';
 
 const fusedAttention =
   /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;
-const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
+/** Nodes that choose and compute experts by themselves. */
+export const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
 const convolutions = /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|NhwcConv)$/;
 const weightProducts =
   /(?:^|:)(?:MatMul|Gemm|Einsum|MatMulNBits|MatMulBnb4|MatMulInteger|QLinearMatMul|MatMulIntegerToFloat|DynamicQuantizeMatMul|FusedMatMul|FusedGemm|TransposeMatMul|QGemm|GemmFastGelu|GemmFloat8)$/;

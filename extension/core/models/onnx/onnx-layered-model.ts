@@ -13,6 +13,7 @@ import type { GraphNode } from './graph-index';
 import { isPast } from './cache-ports';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
+import type { MaskedMixture } from './mixtures/mask-scores';
 import { restoreNestedTensors } from './node-edits';
 import { openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
@@ -32,7 +33,7 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly settings: Example;
   public readonly tableRows: Readonly<Record<string, number>>;
   public readonly isCached: boolean;
-  private readonly over: readonly GraphPart[];
+  private readonly over: readonly (Step & { readonly part: GraphPart })[];
   private readonly around: readonly Step[];
 
   private constructor(
@@ -49,9 +50,13 @@ export class OnnxLayeredModel implements LayeredModel {
     const computed = sides.filter((name) => !given.has(name));
     this.prologue = { part: parts.part('prologue', cut.prologue, computed), next: {} };
     this.epilogue = parts.part('epilogue', cut.epilogue, [logits.value]);
-    this.over = branches.map((_, i) =>
-      parts.part(this.idOf(i), cut.over[i] ?? lost(), this.madeBy(i)),
-    );
+    this.over = branches.map((_, i) => {
+      const masked = this.maskOf(i);
+      const made = this.madeBy(i);
+      const part = parts.part(this.idOf(i), cut.over[i] ?? lost(), made, new Map(), masked);
+      const next = this.nextOf(i);
+      return masked === undefined ? { part, next } : { part, next, mask: masked.mask };
+    });
     this.around = branches.map(({ start, end }, i) => {
       const left = this.madeBy(i).filter((name) => name !== end);
       const key = `${this.idOf(i)}.skipped`;
@@ -101,7 +106,7 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 
   public sublayer(index: number): Step & { readonly part: GraphPart } {
-    return { part: this.over[index] ?? lost(), next: this.nextOf(index) };
+    return this.over[index] ?? lost();
   }
 
   public skipped(index: number): Step {
@@ -131,6 +136,12 @@ export class OnnxLayeredModel implements LayeredModel {
 
   private idOf(index: number): string {
     return this.summary.sublayers[index]?.id ?? String(index);
+  }
+
+  private maskOf(index: number): MaskedMixture | undefined {
+    const mixture = this.source.mixtures.get(index);
+    const input = `${this.idOf(index)}/mask`;
+    return mixture && { mixture, mask: { input, count: mixture.router.count } };
   }
 
   /** What the part over branch `index` makes for those behind it. */

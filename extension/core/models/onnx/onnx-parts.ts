@@ -14,6 +14,8 @@ import type { GraphPart } from '../layered-model';
 import { operatorName } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
+import { maskPort, maskScores } from './mixtures/mask-scores';
+import type { MaskedMixture } from './mixtures/mask-scores';
 import { renameInputs } from './node-edits';
 import type { OnnxModel } from './onnx-model';
 import { StoredGraph } from './stored-graph';
@@ -36,6 +38,7 @@ export class OnnxParts {
     cut: Cut,
     outputs: readonly string[],
     aliases: ReadonlyMap<string, string> = new Map(),
+    masked?: MaskedMixture,
   ): GraphPart {
     const { initializers } = this.model.file;
     const weights = [...cut.weights].flatMap((name) => initializers.get(name) ?? []);
@@ -49,17 +52,26 @@ export class OnnxParts {
         (sum, { dims }) => sum + elementCount(dims) * Float32Array.BYTES_PER_ELEMENT,
         0,
       ),
-      inputs: inputs.map(portName),
+      inputs: [...inputs.map(portName), ...(masked === undefined ? [] : [masked.mask.input])],
       outputs: outputs.map(outputName),
       build: () => {
         const { model, path } = this.model.file;
         const graph = create(GraphProtoSchema, {
           name: key,
           node: [
-            ...cut.nodes.flatMap((node) => this.emit(node, aliases)),
+            ...cut.nodes
+              .flatMap((node) => this.emit(node, aliases))
+              .flatMap((node) =>
+                masked === undefined
+                  ? [node]
+                  : maskScores(node, masked, (value) => this.types.of(value)),
+              ),
             ...passed.map((name) => identity(portName(name), outputName(name))),
           ],
-          input: inputs.map((name) => this.declare(name)),
+          input: [
+            ...inputs.map((name) => this.declare(name)),
+            ...(masked === undefined ? [] : [maskPort(masked)]),
+          ],
           output: outputs.map((name) =>
             create(ValueInfoProtoSchema, { name: outputName(name), type: this.typeOf(name) }),
           ),
