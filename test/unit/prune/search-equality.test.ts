@@ -141,7 +141,6 @@ describe('exact search', () => {
       fixture('llama-gqa-untied'),
       /nothing that could be removed at this level/,
     ],
-    ['mixtral as ONNX', onnxFixture('mixtral-dynamo'), /Single experts cannot be taken out/],
   ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
     const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { level: 'expert' } });
     await expect(run).rejects.toThrow(reason);
