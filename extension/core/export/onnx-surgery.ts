@@ -57,11 +57,13 @@ function removeFromMain(
 /** Without the nodes that nothing reads, such as a constant in whose place another stands. */
 function onlyRead(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
   const wanted = new Set(outputs);
-  return nodes.reduceRight<NodeProto[]>((left, node) => {
-    if (node.output.some((name) => wanted.has(name))) {
-      readBy(node).forEach((name) => wanted.add(name));
-      left.push(node);
-    }
-    return left;
-  }, []).reverse();
+  return nodes
+    .reduceRight<NodeProto[]>((left, node) => {
+      if (node.output.some((name) => wanted.has(name))) {
+        readBy(node).forEach((name) => wanted.add(name));
+        left.push(node);
+      }
+      return left;
+    }, [])
+    .reverse();
 }

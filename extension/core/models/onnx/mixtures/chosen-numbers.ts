@@ -56,7 +56,10 @@ export function usesOfNumbers(
         fetched.push({ node, place: 0, constant });
       } else if (moving.has(op) && proto.input[0] === value) {
         outputs.forEach((output) => known.add(output));
-      } else if (op !== 'Shape' && !(op === 'GatherElements' && scores.includes(proto.input[0] ?? ''))) {
+      } else if (
+        op !== 'Shape' &&
+        !(op === 'GatherElements' && scores.includes(proto.input[0] ?? ''))
+      ) {
         compared ??= node;
       }
     }

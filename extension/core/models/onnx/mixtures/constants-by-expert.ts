@@ -62,9 +62,7 @@ export function constantByExpert(
 
 /** The weights that a constant is made of. */
 export function weightsOf({ source }: ConstantByExpert): OnnxInitializer[] {
-  return 'parts' in source
-    ? source.parts.flatMap(({ constant }) => weightsOf(constant))
-    : [source];
+  return 'parts' in source ? source.parts.flatMap(({ constant }) => weightsOf(constant)) : [source];
 }
 
 /** Whether what belongs to an expert takes whole bytes, one place or, in packed weights, several. */

@@ -106,7 +106,9 @@ function byTopK(
   if (numbers.some((number) => !known.has(number))) {
     return `of ${count} experts the graph computes ${known.size}`;
   }
-  const sums = separateExperts(selected, end, graph);
+  // A graph that lost experts still has places for them.
+  const own = new Map([...selected].filter(([, number]) => numbers.includes(number)));
+  const sums = separateExperts(own, end, graph);
   if (typeof sums === 'string') {
     return sums;
   }
@@ -131,7 +133,10 @@ function byFusedNode(
     return leak;
   }
   const places = [...proto.input.keys()].filter(
-    (place) => place > 1 && proto.input[place] !== '' && (graph.shapes.of(proto.input[place] ?? '')?.length ?? 0) > 0,
+    (place) =>
+      place > 1 &&
+      proto.input[place] !== '' &&
+      (graph.shapes.of(proto.input[place] ?? '')?.length ?? 0) > 0,
   );
   const reads = places.flatMap((place) => {
     const constant = constantByExpert(proto.input[place] ?? '', 0, router.count, graph);
@@ -165,7 +170,11 @@ function leakOf(
 /** A mixture whose experts share their nodes. */
 function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[]): Mixture {
   const reads = [...router.reads, ...fetched];
-  return { router, reads, summary: summarize(router.count, perToken, shareOf(reads, router.count)) };
+  return {
+    router,
+    reads,
+    summary: summarize(router.count, perToken, shareOf(reads, router.count)),
+  };
 }
 
 /** A mixture whose experts have nodes of their own. */
@@ -185,7 +194,9 @@ function separate(
       const branch = { start, end, nodes: new Set<GraphNode>() };
       nodesGone(index, live, branch).forEach((node) => gone.add(node));
     }
-    const names = new Set([...gone].flatMap(({ inputs }) => inputs));
+    const isUnread = (name: string): boolean =>
+      index.consumersOf(name).every((reader) => gone.has(reader) || !live.has(reader));
+    const names = new Set([...gone].flatMap(({ inputs }) => inputs).filter(isUnread));
     const weights = [...names].flatMap((name) => initializers.get(name) ?? []).filter(isWeight);
     return sizeOf([...shares, ...weights.map((weight) => ({ weight, experts: 1 }))]);
   });
