@@ -35,9 +35,7 @@ export function lostParts(
     weights: namesRead(gone)
       .flatMap((name) => file.initializers.get(name) ?? [])
       .filter(isWeight),
-    products: namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
-      .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
-      .filter(({ dims }) => dims.length > 1),
+    products: productWeights(gone, file, index),
     caches: inputs.filter(({ name }) => {
       const readers = index.consumersOf(name).filter((reader) => live.has(reader));
       const lost = readers.filter((reader) => found.has(reader));
@@ -46,6 +44,17 @@ export function lostParts(
     nodes: gone.filter(({ op, proto }) => op !== 'Add' || proto.opType === 'Add').map(nodeName),
     all,
   };
+}
+
+/** The weights by which nodes multiply. */
+export function productWeights(
+  nodes: readonly GraphNode[],
+  { initializers }: Pick<OnnxFile, 'initializers'>,
+  index: GraphIndex,
+): OnnxInitializer[] {
+  return namesRead(nodes.filter(({ op }) => hasWeightsByKind(op)))
+    .flatMap((name) => initializers.get(sourceOf(name, index)) ?? [])
+    .filter(({ dims }) => dims.length > 1);
 }
 
 /** What a sublayer costs that loses `all` these parts, in graphs that share their weights. */

@@ -163,8 +163,11 @@ async function summarize(
   const measured = measureAll(modes, inputs, model);
   const { mixtures, remarks } = findMixtures(measured, modes);
   const sublayers = measured.map((sublayer, i) => {
-    const experts = mixtures.get(i)?.summary;
-    return experts === undefined ? sublayer : { ...sublayer, experts };
+    const mixture = mixtures.get(i);
+    const flops = sublayer.flopsPerToken + (mixture?.flopsBeside ?? 0);
+    return mixture === undefined
+      ? sublayer
+      : { ...sublayer, flopsPerToken: flops, experts: mixture.summary };
   });
   const summary = {
     name: modelName(file.path),

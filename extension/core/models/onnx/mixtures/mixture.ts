@@ -3,7 +3,7 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { ExpertSummary } from '../../model-summary';
 import { fusedExperts } from '../classify';
 import type { GraphNode } from '../graph-index';
-import { isWeight, storedBytes } from '../measure-sublayer';
+import { isWeight, productWeights, storedBytes } from '../measure-sublayer';
 import { intAttribute } from '../node-attributes';
 import { nodesGone } from '../removal-nodes';
 import type { ResidualBranch } from '../residual-stream';
@@ -17,6 +17,11 @@ import type { ExpertSum } from './separate-experts';
 /** A mixture of a graph whose experts can be taken out one by one. */
 export interface Mixture {
   readonly summary: ExpertSummary;
+  /**
+   * Floating-point operations per token that a measure of the graph lacks, or has too many: a token
+   * passes through `perToken` experts.
+   */
+  readonly flopsBeside: number;
   readonly router: Router;
   /** Constants by expert, those of the router included. */
   readonly reads: readonly ReadByExpert[];
@@ -169,12 +174,17 @@ function leakOf(
 
 /** A mixture whose experts share their nodes. */
 function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[]): Mixture {
+  const { count } = router;
   const reads = [...router.reads, ...fetched];
-  return {
-    router,
-    reads,
-    summary: summarize(router.count, perToken, shareOf(reads, router.count)),
-  };
+  const summary = summarize(count, perToken, shareOf(reads, count));
+  const flopsBeside = fetched.map(({ node, constant }) => {
+    const flops = weightsOf(constant).reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0);
+    const rank = weightsOf(constant)[0]?.dims.length ?? 0;
+    // A measure counts what a fused node multiplies by in full, and nothing that is fetched.
+    const measured = fusedExperts.test(node.op) && rank > 1 ? 1 : 0;
+    return flops * ((rank > 2 ? perToken / count : 0) - measured);
+  });
+  return { router, reads, summary, flopsBeside: flopsBeside.reduce((a, b) => a + b, 0) };
 }
 
 /** A mixture whose experts have nodes of their own. */
@@ -198,12 +208,19 @@ function separate(
       index.consumersOf(name).every((reader) => gone.has(reader) || !live.has(reader));
     const names = new Set([...gone].flatMap(({ inputs }) => inputs).filter(isUnread));
     const weights = [...names].flatMap((name) => initializers.get(name) ?? []).filter(isWeight);
-    return sizeOf([...shares, ...weights.map((weight) => ({ weight, experts: 1 }))]);
+    const products = productWeights([...gone], { initializers }, index);
+    return {
+      ...sizeOf([...shares, ...weights.map((weight) => ({ weight, experts: 1 }))]),
+      flops: products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
+    };
   });
   const [first] = sizes;
-  return first === undefined || sizes.some(({ parameters }) => parameters !== first.parameters)
-    ? 'its experts differ in size'
-    : { router, reads, loop, summary: { ...summarize(router.count, perToken, []), ...first } };
+  if (first === undefined || sizes.some(({ parameters }) => parameters !== first.parameters)) {
+    return 'its experts differ in size';
+  }
+  const { flops, ...size } = first;
+  const summary = { ...summarize(router.count, perToken, []), ...size };
+  return { router, reads, loop, summary, flopsBeside: (perToken - router.count) * flops };
 }
 
 /** A weight, and how many experts have an equal part of it. */
