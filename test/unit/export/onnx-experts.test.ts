@@ -1,8 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
+import { DataType } from '../../../extension/core/onnx/graph-builder';
+import { TensorProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
 import type { TensorProto } from '../../../extension/core/onnx/proto/onnx_pb';
 import { intTensor, modelBytes, rawTensor } from '../onnx-bytes';
 import type { GraphText, NodeLine } from '../onnx-bytes';
@@ -119,6 +122,17 @@ const scattered = (expert: number): NodeLine[] => [
   ['Gather', ['spread', `is${expert}`], [`share${expert}`], { axis: 1 }],
 ];
 
+function byteTensor(name: string, dims: readonly number[]): TensorProto {
+  const length = dims.reduce((product, size) => product * size, 1);
+  const rawData = Uint8Array.from({ length }, (_, i) => (i * 37 + name.length) % 256);
+  return create(TensorProtoSchema, {
+    name,
+    dataType: DataType.UINT8,
+    dims: dims.map(BigInt),
+    rawData,
+  });
+}
+
 const forms: Readonly<Record<string, Form>> = {
   'weights fetched by Gather': { mixture: fetched, initializers: [lastAxes] },
   'a router whose weights are transposed and have a bias': {
@@ -142,6 +156,41 @@ const forms: Readonly<Record<string, Form>> = {
       rawTensor('first', [2, width]),
       rawTensor('second', [count - 2, width]),
       intTensor('shape of scores', [-1, count]),
+    ],
+  },
+  'a router packed in 4 bits': {
+    router: [
+      [
+        'com.microsoft:MatMulNBits',
+        ['h', 'packed', 'scales of blocks'],
+        ['scores'],
+        { K: width, N: count, bits: 4, block_size: 16 },
+      ],
+    ],
+    mixture: fetched,
+    initializers: [
+      lastAxes,
+      byteTensor('packed', [count, 2, 8]),
+      rawTensor('scales of blocks', [count * 2]),
+    ],
+  },
+  'a node MoE': {
+    mixture: [['com.microsoft:MoE', ['h', 'scores', 'up', 'biases', 'down'], ['mixed'], { k: 2 }]],
+    initializers: [rawTensor('biases', [count, width])],
+  },
+  'a node QMoE': {
+    mixture: [
+      [
+        'com.microsoft:QMoE',
+        ['h', 'scores', 'packed up', 'scales', '', 'packed down', 'scales'],
+        ['mixed'],
+        { k: 2, expert_weight_bits: 4 },
+      ],
+    ],
+    initializers: [
+      byteTensor('packed up', [count, width, width / 2]),
+      byteTensor('packed down', [count, width, width / 2]),
+      rawTensor('scales', [count, width]),
     ],
   },
   'experts that are compared with Equal': { mixture: dense(compared, tree) },
