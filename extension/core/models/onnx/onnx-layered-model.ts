@@ -57,11 +57,12 @@ export class OnnxLayeredModel implements LayeredModel {
       const next = this.nextOf(i);
       return masked === undefined ? { part, next } : { part, next, mask: masked.mask };
     });
-    this.around = branches.map(({ start, end }, i) => {
-      const left = this.madeBy(i).filter((name) => name !== end);
+    this.around = branches.map(({ start, end, rest }, i) => {
+      const others = this.madeBy(i).filter((name) => name !== end);
+      const left = rest === undefined ? others : [...others, rest];
       const key = `${this.idOf(i)}.skipped`;
-      const aliases = new Map([[end, start]]);
-      const next = { ...this.nextOf(i), [portName(end)]: portName(start) };
+      const aliases = new Map([[end, rest ?? start]]);
+      const next = { ...this.nextOf(i), [portName(end)]: portName(rest ?? start) };
       return left.length === 0
         ? { next }
         : { part: parts.part(key, cut.around[i] ?? lost(), left, aliases), next };

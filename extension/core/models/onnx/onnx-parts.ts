@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
+import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -11,7 +12,7 @@ import {
 } from '../../onnx/proto/onnx_pb';
 import type { NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import type { GraphPart } from '../layered-model';
-import { operatorName } from './graph-index';
+import { isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
 import { maskPort, maskScores } from './mixtures/mask-scores';
@@ -84,7 +85,12 @@ export class OnnxParts {
   private emit(node: GraphNode, aliases: ReadonlyMap<string, string>): NodeProto[] {
     const { proto, op } = node;
     const resolve = (name: string): string => portName(aliases.get(name) ?? name);
-    if (op === operatorName(proto)) {
+    if (op === requantized) {
+      const [term = ''] = node.inputs;
+      const [output = ''] = node.outputs;
+      return requantizationNodes(proto, proto.input.indexOf(term), resolve, portName(output));
+    }
+    if (op === operatorName(proto) || isQuantizedSum(proto)) {
       return [aliases.size === 0 ? proto : renameInputs(proto, resolve)];
     }
     // One half of a node that adds and normalizes: the boundary lies between them.

@@ -15,7 +15,7 @@ export interface RemainingGraph {
 }
 
 /** Values that go, in whose place others stand, and the nodes that make outputs beside them. */
-export type RemovedBranch = Pick<ResidualBranch, 'start' | 'end' | 'nodes'>;
+export type RemovedBranch = Pick<ResidualBranch, 'start' | 'end' | 'rest' | 'nodes'>;
 
 /** Outputs of the graph that some branches make beside the stream. */
 export function outputsBeside(
@@ -34,7 +34,7 @@ export function removeBranches(
   branches: readonly RemovedBranch[],
   beside: ReadonlySet<string> = outputsBeside(index, branches),
 ): RemainingGraph {
-  const aliases = new Map(branches.map(({ start, end }) => [end, start]));
+  const aliases = new Map(branches.map(({ start, end, rest }) => [end, rest ?? start]));
   const resolve = (value: string): string => {
     let name = value;
     for (let next = aliases.get(name); next !== undefined; next = aliases.get(name)) {
