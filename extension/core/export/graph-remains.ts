@@ -23,7 +23,8 @@ export function remainingNodes(
   const wanted = (node: GraphNode): boolean => remaining.live.has(node);
   const nameOf = (value: string): string => portName(remaining.resolve(value));
   const halves = new Map<NodeProto, GraphNode[]>();
-  for (const node of index.nodes) {
+  // What could be left of a quantized sum stands in front of it.
+  for (const node of index.nodes.filter((one) => one.op !== requantized || wanted(one))) {
     halves.set(node.proto, [...(halves.get(node.proto) ?? []), node]);
   }
   const opset = Number(file.model.opsetImport.find(({ domain }) => isOnnx(domain))?.version ?? 0n);
