@@ -76,8 +76,17 @@ describe('espalier', () => {
     const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
     expect(all.code).toBe(1);
     expect(all.stderr).toMatch(/search may come to what cannot be written.*--level attention/);
-    expect(all.stderr).toMatch(/The first (?:round|2 rounds) can be written: give .*pruneplan\.json/);
-    const planned = await runCli(['prune', source, '--plan', `${out}.pruneplan.json`, '--out', `${out}-planned`]);
+    expect(all.stderr).toMatch(
+      /The first (?:round|2 rounds) can be written: give .*pruneplan\.json/,
+    );
+    const planned = await runCli([
+      'prune',
+      source,
+      '--plan',
+      `${out}.pruneplan.json`,
+      '--out',
+      `${out}-planned`,
+    ]);
     expect(planned.code, planned.stderr).toBe(0);
     const { code, stdout, stderr } = await runCli([...args, '--level', 'block', '--json']);
     expect(code, stderr).toBe(0);
