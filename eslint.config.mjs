@@ -3,7 +3,7 @@ import { createNodeResolver, importX } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
 
 const BELOW_SYSTEMS = ['jobs', 'onnx', 'checkpoints', 'models', 'runtime'];
-const SYSTEMS = ['data', 'training', 'prune', 'tensornet', 'datadiet', 'symbolic'];
+const SYSTEMS = ['data', 'metrics', 'training', 'prune', 'tensornet', 'datadiet', 'symbolic'];
 
 /**
  * What every folder of the core may import besides itself and the files at the core's root.
@@ -17,11 +17,12 @@ const CORE_IMPORTS = {
   runtime: ['jobs', 'onnx', 'checkpoints', 'models'],
   inspect: BELOW_SYSTEMS,
   data: BELOW_SYSTEMS,
+  metrics: BELOW_SYSTEMS,
   training: [...BELOW_SYSTEMS, 'data'],
-  prune: [...BELOW_SYSTEMS, 'data', 'training'],
-  tensornet: [...BELOW_SYSTEMS, 'data', 'training'],
+  prune: [...BELOW_SYSTEMS, 'data', 'metrics', 'training'],
+  tensornet: [...BELOW_SYSTEMS, 'data', 'metrics', 'training'],
   datadiet: [...BELOW_SYSTEMS, 'data', 'training'],
-  symbolic: [...BELOW_SYSTEMS, 'data', 'training'],
+  symbolic: [...BELOW_SYSTEMS, 'data', 'metrics', 'training'],
   evaluate: [...BELOW_SYSTEMS, ...SYSTEMS],
   export: [...BELOW_SYSTEMS, ...SYSTEMS],
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],

@@ -32,6 +32,8 @@ import { ModelsView } from './views/models-view';
 
 /** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
 const graceMilliseconds = 750;
+/** The data reader blocks on nothing, and what it has written by then takes a while to clear away. */
+const readerGraceMilliseconds = 5000;
 
 /** What the extension gives to its own tests. */
 export type Espalier = Services & {
@@ -52,9 +54,13 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const worker = new WorkerClient(child('worker.js'));
   const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
-  const dataReader = new WorkerClient<DataRequests>(child('data-reader.js'));
+  const dataReader = new WorkerClient<DataRequests>({
+    ...child('data-reader.js'),
+    graceMilliseconds: readerGraceMilliseconds,
+  });
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
+  const exports = new Jobs(dataReader, log);
   const models = new OpenModels(worker);
   const folders = new ModelFolders();
   const sessions = new ModelSessions(models, new SessionStore(context.workspaceState), log);
@@ -80,6 +86,7 @@ export function activate(context: ExtensionContext): Espalier {
     heatmaps,
     explorers,
     dataReader,
+    exports,
     dataJobs,
     dataMaps,
     modelsView,
@@ -90,6 +97,7 @@ export function activate(context: ExtensionContext): Espalier {
     inspector,
     dataReader,
     jobs,
+    exports,
     folders,
     sessions,
     heatmaps,
@@ -105,7 +113,7 @@ export function activate(context: ExtensionContext): Espalier {
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     modelsView,
-    showJobStatus(jobs),
+    showJobStatus([jobs, exports]),
     watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
   );

@@ -1,6 +1,7 @@
 // Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests]
 import { existsSync } from 'node:fs';
-import { chmod, readdir } from 'node:fs/promises';
+import { chmod, copyFile, readdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -93,6 +94,9 @@ async function extensionTests() {
     .map((file) => `test/extension/${file}`);
 }
 
+/** The solver of plans under a budget, which its bundle looks for beside itself. */
+const solver = createRequire(import.meta.url).resolve('highs/runtime');
+
 const contexts = await Promise.all(bundles.map((options) => context(options)));
 if (flags.watch) {
   await Promise.all(contexts.map((bundle) => bundle.watch()));
@@ -101,6 +105,7 @@ if (flags.watch) {
   try {
     await Promise.all(contexts.map((bundle) => bundle.rebuild()));
     await chmod(join(root, 'dist', 'cli.js'), 0o755);
+    await copyFile(solver, join(root, 'dist', 'highs.wasm'));
   } catch (error) {
     if (!(error instanceof Error && 'errors' in error)) throw error;
     process.exitCode = 1; // esbuild has printed them

@@ -64,6 +64,7 @@ export const strings = {
   evaluate: 'Evaluate',
   savePlan: 'Save Plan',
   cancel: 'Cancel',
+  cancelling: 'Cancelling…',
   showLog: 'Show Log',
   openConfig: 'Open config.json',
   profileTitle: 'Measure the distance of every sublayer and search the order of removal',

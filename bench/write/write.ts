@@ -6,14 +6,14 @@ import { ByteCopier } from '../../extension/core/export/byte-copier';
 import { chooseForm } from '../../extension/core/export/output-forms';
 import type { OutputFormat } from '../../extension/core/export/prune-result';
 import { openSource } from '../../extension/core/export/prune-source';
-import { checkRemoval } from '../../extension/core/export/removal';
+import { checkChanges } from '../../extension/core/export/changes';
 import { unattended } from '../../extension/core/jobs/job';
 
 async function main([model = '', format = '', out = '', removed = '']: readonly string[]) {
   const source = await openSource(model);
-  const removal = checkRemoval(source.model.summary, removed.split(','));
-  const form = await chooseForm(source, removal, { format: format as OutputFormat });
-  const writer = await form.create(removal, { device: 'cpu', memoryBytes: 2 ** 30 }, unattended);
+  const changes = checkChanges(source.model.summary, removed.split(','));
+  const form = await chooseForm(source, changes, { format: format as OutputFormat });
+  const writer = await form.create(changes, { device: 'cpu', memoryBytes: 2 ** 30 }, unattended);
   await mkdir(out, { recursive: true });
   const copier = new ByteCopier(writer.bytes, unattended);
   const startMegabytes = await peakMegabytes();

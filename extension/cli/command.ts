@@ -1,5 +1,4 @@
 import type { JobContext } from '../core/jobs/job';
-import type { ProfileEvent } from '../core/prune/layer-profile';
 import type { Terminal } from './terminal';
 
 /** Options as `util.parseArgs` describes them. */
@@ -75,7 +74,7 @@ export class Arguments {
 /** What a command works with. */
 export interface CommandContext {
   readonly terminal: Terminal;
-  readonly job: JobContext<ProfileEvent>;
+  readonly job: JobContext<unknown>;
   /** Says what the user can do if the command is stopped. */
   readonly resumeHint: (text: string) => void;
   /** Folder of texts that come with Espalier. */

@@ -12,26 +12,44 @@ const stops = [
 const shades = ['·', '░', '▒', '▓', '█'] as const;
 const cellWidth = 4;
 
+/** A cell of a heatmap: its value, or null where nothing was measured, and what is written into it. */
+export interface HeatmapCell {
+  readonly value: number | null;
+  readonly text: string;
+}
+
 /** Prints blocks across and kinds down, coloured by the logarithm of the distance. */
 export function printHeatmap(terminal: Terminal, profile: LayerProfile): void {
-  const known = profile.candidates.flatMap(({ distance }) =>
-    distance !== null && distance > 0 ? [Math.log(distance)] : [],
-  );
-  const low = Math.min(...known);
-  const high = Math.max(...known);
   const order = new Map(profile.rounds.map(({ removed }, i) => [removed, String(i + 1)]));
-  const rows = new Map<string, Map<number, string>>();
+  const rows = new Map<string, Map<number, HeatmapCell>>();
   const blocks = [...new Set(profile.model.sublayers.map(({ block }) => block))];
   for (const { sublayer, distance } of profile.candidates) {
     const [, block = '0', ...names] = sublayer.split('.');
     const kind = names.join(' ') || 'block';
-    const share =
-      distance === null || distance <= 0 ? 0 : (Math.log(distance) - low) / (high - low || 1);
-    const cells = rows.get(kind) ?? new Map<number, string>();
-    cells.set(Number(block), paint(terminal, share, order.get(sublayer) ?? '', distance === null));
+    const cells = rows.get(kind) ?? new Map<number, HeatmapCell>();
+    cells.set(Number(block), { value: distance, text: order.get(sublayer) ?? '' });
     rows.set(kind, cells);
   }
-  const label = (text: string): string => text.padEnd(13);
+  const legend = 'distance if removed alone; numbers: order of removal';
+  printGrid(terminal, blocks, rows, legend);
+}
+
+/** Prints values by block across and row down, coloured by their logarithm. */
+export function printGrid(
+  terminal: Terminal,
+  blocks: readonly number[],
+  rows: ReadonlyMap<string, ReadonlyMap<number, HeatmapCell>>,
+  legend: string,
+): void {
+  const known = [...rows.values()]
+    .flatMap((cells) => [...cells.values()])
+    .flatMap(({ value }) => (value !== null && value > 0 ? [Math.log(value)] : []));
+  const low = Math.min(...known);
+  const high = Math.max(...known);
+  const shareOf = (value: number | null): number =>
+    value === null || value <= 0 ? 0 : (Math.log(value) - low) / (high - low || 1);
+  const width = Math.max(13, ...[...rows.keys()].map((row) => row.length + 1));
+  const label = (text: string): string => text.padEnd(width);
   terminal.print(
     label('block') +
       blocks
@@ -42,13 +60,18 @@ export function printHeatmap(terminal: Terminal, profile: LayerProfile): void {
         )
         .join(''),
   );
-  for (const [kind, cells] of rows) {
-    const blank = ' '.repeat(cellWidth);
-    terminal.print(label(kind) + blocks.map((block) => cells.get(block) ?? blank).join(''));
+  for (const [row, cells] of rows) {
+    const line = blocks.map((block) => {
+      const cell = cells.get(block);
+      return cell === undefined
+        ? ' '.repeat(cellWidth)
+        : paint(terminal, shareOf(cell.value), cell.text, cell.value === null);
+    });
+    terminal.print(label(row) + line.join(''));
   }
   const scale = Array.from({ length: 10 }, (_, i) => paint(terminal, i / 9, '', false)).join('');
   terminal.print(
-    `${label('')}${Math.exp(low).toPrecision(2)} ${scale} ${Math.exp(high).toPrecision(2)}  distance if removed alone; numbers: order of removal`,
+    `${label('')}${Math.exp(low).toPrecision(2)} ${scale} ${Math.exp(high).toPrecision(2)}  ${legend}`,
   );
 }
 

@@ -7,6 +7,7 @@ import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
 import { compare } from './commands/compare';
+import { compress } from './commands/compress';
 import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
 import { demo } from './commands/demo';
@@ -14,13 +15,16 @@ import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
 import { exportData } from './commands/export-data';
 import { generateCommand } from './commands/generate';
+import { heal } from './commands/heal';
 import { inspect } from './commands/inspect';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
 import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
+import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
+import { symbolic } from './commands/symbolic';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
 import { Terminal } from './terminal';
@@ -31,6 +35,9 @@ const commands: readonly Command[] = [
   compare,
   profile,
   prune,
+  compress,
+  sensitivity,
+  heal,
   evaluate,
   generateCommand,
   scoreTextCommand,
@@ -42,6 +49,7 @@ const commands: readonly Command[] = [
   convertScores,
   dataDiet,
   studyGroupsCommand,
+  symbolic,
   demo,
 ];
 

@@ -11,6 +11,11 @@ export function defaultProfilePath(model: ModelSummary): string {
   return join(dirname(model.path), `${model.name}.layerprofile.json`);
 }
 
+/** Where a sensitivity table goes when no `--out` is given. */
+export function defaultSensitivityPath(model: ModelSummary): string {
+  return join(dirname(model.path), `${model.name}.sensitivity.json`);
+}
+
 /** The journal of a search: beside its result, or in the user's cache when it has no file. */
 export async function journalPath(out: string | undefined, model: ModelSummary): Promise<string> {
   if (out !== undefined) {

@@ -1,23 +1,12 @@
-import {
-  baselineNames,
-  defaultCalibration,
-  defaultSettings,
-  levels,
-  metricNames,
-  searchModes,
-} from '../core/prune/options';
+import { baselineNames, defaultSettings, levels, searchModes } from '../core/prune/options';
 import type { Budget, SearchSettings } from '../core/prune/options';
-import type { CalibrationRequest } from '../core/data/calibration';
-import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
+import { metricNames } from '../core/metrics/metric-names';
+import { calibrationOptionTypes, calibrationUsage } from './calibration-options';
 import { UsageError } from './command';
 import type { Arguments, OptionTypes } from './command';
 
 export const searchOptionTypes: OptionTypes = {
-  calibration: { type: 'string' },
-  'calibration-scores': { type: 'string' },
-  'calibration-policy': { type: 'string' },
-  sequences: { type: 'string' },
-  length: { type: 'string' },
+  ...calibrationOptionTypes,
   metric: { type: 'string' },
   search: { type: 'string' },
   level: { type: 'string' },
@@ -33,8 +22,7 @@ export const searchOptionTypes: OptionTypes = {
 };
 
 export const searchUsage = [
-  '[--calibration FILE] [--sequences 10] [--length 256]',
-  `[--calibration-scores FILE [--calibration-policy ${textPolicies.join('|')}]]`,
+  calibrationUsage(),
   `[--metric ${metricNames.join('|')}]`,
   `[--search ${searchModes.join('|')}] [--level ${levels.join('|')}]`,
   '[--remove N | --ratio R | --parameters R | --all] [--exclude X] [--protect ID,…]',
@@ -75,29 +63,4 @@ export function readBudget(args: Arguments): Budget | undefined {
     throw new UsageError('Give only one of --remove, --ratio, --parameters and --all.');
   }
   return budgets[0];
-}
-
-/** Calibration as asked for; sequences no longer than the model can read unless a length is given. */
-export function readCalibration(
-  args: Arguments,
-  maxPositions = Number.POSITIVE_INFINITY,
-): CalibrationRequest {
-  const file = args.text('calibration');
-  const scores = args.text('calibration-scores');
-  const length = args.number('length');
-  if (scores !== undefined && length !== undefined) {
-    throw new UsageError(
-      '--length is that of the scored windows where --calibration-scores is given.',
-    );
-  }
-  if (scores === undefined && args.text('calibration-policy') !== undefined) {
-    throw new UsageError('--calibration-policy chooses by scores: give --calibration-scores too.');
-  }
-  const policy = args.choice('calibration-policy', textPolicies, defaultTextPolicy);
-  return {
-    ...(file === undefined ? {} : { file }),
-    ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
-    sequences: args.number('sequences') ?? defaultCalibration.sequences,
-    length: length ?? Math.min(defaultCalibration.length, maxPositions),
-  };
 }

@@ -1,11 +1,8 @@
-import { l10n, window } from 'vscode';
 import type { Services } from '../services/services';
+import { chooseJob } from './choose-job';
 
-/** Stops the running job within a second. */
-export function cancelJob(services: Services): void {
-  if (services.jobs.current === undefined) {
-    void window.showInformationMessage(l10n.t('No Espalier job is running.'));
-    return;
-  }
-  services.jobs.cancel();
+/** Stops a running job within a second; a panel or link says of which kind. */
+export async function cancelJob(services: Services, kind: unknown): Promise<void> {
+  const chosen = await chooseJob(services, kind);
+  chosen?.runner.cancel();
 }

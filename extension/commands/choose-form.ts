@@ -101,6 +101,10 @@ function describeForm({ format, dialect }: FormName): FormText {
       label: l10n.t('Hugging Face folder with a modelling file'),
       detail: l10n.t('For transformers with trust_remote_code=True: single sublayers are gone.'),
     },
+    dense: {
+      label: l10n.t('Hugging Face folder with dense matrices'),
+      detail: l10n.t('Loads everywhere, with the compressed values. Saves no bytes and no time.'),
+    },
     deci: {
       label: l10n.t('Hugging Face folder as nemotron-nas (DeciLM)'),
       detail: l10n.t('For vLLM, SGLang and mlx-lm: block_configs says what each block lacks.'),

@@ -1,13 +1,15 @@
 import { basename, dirname, join, resolve } from 'node:path';
-import { commands, l10n, ProgressLocation, Uri, window, workspace } from 'vscode';
+import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { DataExport, DataExportResult } from '../core/datadiet/scored-data';
+import { removeStale } from '../core/jobs/partial';
 import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
-import { DataMapSession } from '../services/data-map-session';
+import type { DataMapSession } from '../services/data-map-session';
 import type { Services } from '../services/services';
 import { whyDataBlocked } from '../services/trust';
-import { chooseScores } from './open-data-map';
+import { RequestCancelled } from '../services/worker-errors';
+import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './prune-layers';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -27,7 +29,7 @@ export async function exportSubset(
   argument: unknown,
   options: ExportSubsetOptions = {},
 ): Promise<DataExportResult | undefined> {
-  const session = await sessionOf(services, argument);
+  const session = await dataMapOf(services, argument);
   if (session === undefined) {
     return undefined;
   }
@@ -35,32 +37,48 @@ export async function exportSubset(
   if (blocked !== undefined) {
     throw new UserError(blocked);
   }
+  services.exports.assertFree();
   const request = options.request ?? (await chooseExport(services, session));
   const out = request && (options.out ?? (await choosePlace(session, request)));
   if (request === undefined || out === undefined) {
     return undefined;
   }
-  const result = await window.withProgress(
-    { location: ProgressLocation.Notification, title: l10n.t('Writing {0}', basename(out)) },
-    async () => services.dataReader.request('export', { ...session.source, request, out }),
-  );
+  const result = await runExport(services, session, request, out);
   void offerReveal(out, result);
   return result;
 }
 
-async function sessionOf(
+/** Writes, while the panel tells how far it is where there is one. */
+async function runExport(
   services: Services,
-  argument: unknown,
-): Promise<DataMapSession | undefined> {
-  if (argument instanceof DataMapSession) {
-    return argument;
+  session: DataMapSession,
+  request: DataExport,
+  out: string,
+): Promise<DataExportResult> {
+  const { source, map } = session;
+  services.exports.assertFree();
+  session.setExport({ kind: 'running', progress: undefined });
+  try {
+    const result = await services.exports.run(
+      'export',
+      { ...source, request, out },
+      {
+        name: map?.overview.name ?? basename(source.scores),
+        model: map?.data ?? source.scores,
+        shownInPanel: services.dataMaps.isShown(session),
+        onProgress: (progress) => {
+          session.setExport({ kind: 'running', progress });
+        },
+      },
+    );
+    session.setExport({ kind: 'idle' });
+    return result;
+  } catch (error) {
+    // A process that did not stop by itself was ended, and could not clean up.
+    await removeStale(out).catch(() => undefined);
+    session.setExport({ kind: error instanceof RequestCancelled ? 'cancelled' : 'idle' });
+    throw error;
   }
-  const active = argument === undefined ? services.dataMaps.active : undefined;
-  if (active !== undefined) {
-    return active;
-  }
-  const source = await chooseScores(argument);
-  return source === undefined ? undefined : services.dataMaps.session(source);
 }
 
 async function chooseExport(
@@ -125,6 +143,15 @@ async function chooseExport(
       description: '{indices, scores}',
       request: { what: 'scores', form: 'deepcore' },
     },
+    ...(map.overview.mapped === 0
+      ? []
+      : [
+          {
+            label: l10n.t('Statistics of dataset cartography'),
+            description: 'td_metrics.jsonl',
+            request: { what: 'scores', form: 'cartography' } as const,
+          },
+        ]),
     ...(map.overview.suspected === undefined
       ? []
       : [
@@ -165,6 +192,7 @@ async function choosePlace(
     npy: '.scores.npy',
     deepcore: '.deepcore.json',
     cleanlab: '.labels.csv',
+    cartography: '.td_metrics.jsonl',
     espalier: '.scores.json',
   } as const;
   const target = await window.showSaveDialog({

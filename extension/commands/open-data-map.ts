@@ -32,11 +32,24 @@ export async function openDataMap(
   return source === undefined ? undefined : services.dataMaps.show(source);
 }
 
-/** What was clicked, or a file of scores that the user picks. */
-export async function chooseScores(
+/** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */
+export async function dataMapOf(
+  services: Services,
   argument: unknown,
-  data?: string,
-): Promise<ScoredSource | undefined> {
+): Promise<DataMapSession | undefined> {
+  if (argument instanceof DataMapSession) {
+    return argument;
+  }
+  const active = argument === undefined ? services.dataMaps.active : undefined;
+  if (active !== undefined) {
+    return active;
+  }
+  const source = await chooseScores(argument);
+  return source === undefined ? undefined : services.dataMaps.session(source);
+}
+
+/** What was clicked, or a file of scores that the user picks. */
+async function chooseScores(argument: unknown, data?: string): Promise<ScoredSource | undefined> {
   const uri = uriOf(argument) ?? (await pickScores());
   if (uri === undefined) {
     return undefined;

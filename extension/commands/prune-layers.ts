@@ -3,7 +3,7 @@ import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { DialectName } from '../core/export/dialects';
 import type { FormName } from '../core/export/output-forms';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
-import type { PrunePlan } from '../core/prune/prune-plan';
+import type { PrunePlan } from '../core/export/prune-plan';
 import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
@@ -111,10 +111,17 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
 async function askForm(
   services: Services,
   session: ModelSession,
-  { remove }: PrunePlan,
+  { remove, compress = [] }: PrunePlan,
 ): Promise<FormName | undefined> {
   const { path: model, name } = session.model;
-  return chooseForm(name, await services.worker.request('forms', { model, remove }));
+  return chooseForm(
+    name,
+    await services.worker.request('forms', {
+      model,
+      remove,
+      compress: compress.map(({ tensor }) => tensor),
+    }),
+  );
 }
 
 async function chooseFolder(

@@ -5,6 +5,7 @@ import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { cancelJob } from './cancel-job';
 import { compareModels } from './compare-models';
+import { compareSubsets } from './compare-subsets';
 import { exportSubset } from './export-subset';
 import { evaluateModel } from './evaluate-model';
 import { inspectModel } from './inspect-model';
@@ -44,6 +45,7 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   scoreText,
   openDataMap,
   exportSubset,
+  compareSubsets,
   showInExplorer,
   copyName,
   refreshModels: (services) => services.folders.refresh(),

@@ -1,22 +1,28 @@
 import { l10n, window } from 'vscode';
 import { jobTitle } from '../services/jobs';
+import type { JobKind } from '../services/jobs';
 import type { Services } from '../services/services';
+import { chooseJob } from './choose-job';
+
+/** Jobs of which a heatmap tells, or which work for one. */
+const ofModel: readonly JobKind[] = ['profile', 'prune', 'evaluate', 'scoreText'];
 
 /** What the status bar item offers while a job runs. */
-export async function showJob(services: Services): Promise<void> {
-  const job = services.jobs.current;
-  if (job === undefined) {
-    void window.showInformationMessage(l10n.t('No Espalier job is running.'));
+export async function showJob(services: Services, kind: unknown): Promise<void> {
+  const shown = await chooseJob(services, kind);
+  if (shown === undefined) {
     return;
   }
+  const { job, runner } = shown;
   const heatmap = { label: `$(graph) ${l10n.t('Open Layer Heatmap')}` };
   const cancel = { label: `$(debug-stop) ${l10n.t('Cancel')}` };
   const log = { label: `$(output) ${l10n.t('Show Log')}` };
-  const chosen = await window.showQuickPick([heatmap, cancel, log], { title: jobTitle(job) });
+  const items = [...(ofModel.includes(job.kind) ? [heatmap] : []), cancel, log];
+  const chosen = await window.showQuickPick(items, { title: jobTitle(job) });
   if (chosen === heatmap) {
     services.heatmaps.show(await services.sessions.open(job.model));
   } else if (chosen === cancel) {
-    services.jobs.cancel();
+    runner.cancel();
   } else if (chosen === log) {
     services.log.show();
   }

@@ -1,6 +1,6 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
-import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { commandIds } from '../services/command-ids';
 import { modelPathOfPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
@@ -48,11 +48,18 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const model = await this.#models.summary(modelPathOfPlan(plan, path));
     const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
     const { parameters } = selectionCost(removed, model);
-    return l10n.t(
+    const compressed = plan.compress?.length ?? 0;
+    const removal = l10n.t(
       'Removes {0} of {1} sublayers ({2} of parameters)',
       removed.length,
       model.sublayers.length,
       formatPercent(parameters / model.parameters),
     );
+    return compressed === 0
+      ? removal
+      : [
+          ...(removed.length === 0 ? [] : [removal]),
+          l10n.t('Compresses {0} linear layers', compressed),
+        ].join(' · ');
   }
 }

@@ -9,7 +9,7 @@ import {
 } from 'vscode';
 import type { DiagnosticCollection, TextDocument } from 'vscode';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
-import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { UserError } from '../core/user-error';
 import { isPlan, modelPathOfPlan } from '../services/documents';
 import type { OpenModels } from '../services/open-models';
@@ -148,6 +148,8 @@ function describe(problem: PlanProblem['problem']): string {
           );
     case 'repeated-id':
       return l10n.t('"{0}" is already in this list.', problem.id);
+    case 'compressed-twice':
+      return l10n.t('"{0}" is compressed twice: keep one of its choices.', problem.tensor);
     case 'removed-and-protected':
       return l10n.t('"{0}" is to be removed and protected at once.', problem.id);
     case 'no-expert-left':

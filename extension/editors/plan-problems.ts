@@ -11,6 +11,7 @@ export interface PlanProblem {
   readonly problem:
     | { readonly kind: 'unknown-id'; readonly id: string; readonly nearest: string | undefined }
     | { readonly kind: 'repeated-id'; readonly id: string }
+    | { readonly kind: 'compressed-twice'; readonly tensor: string }
     | { readonly kind: 'removed-and-protected'; readonly id: string }
     | { readonly kind: 'no-expert-left'; readonly mixture: string }
     | { readonly kind: 'nothing-left' }
@@ -30,6 +31,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
     ...listProblems(remove, model),
     ...listProblems(protect, model),
     ...conflicts(remove, protect, model),
+    ...compressedTwice(findNodeAtLocation(root, ['compress'])),
     ...noExpertLeft(remove, model),
     ...nothingLeft(findNodeAtLocation(root, ['remove']), remove, model),
     ...otherModel(findNodeAtLocation(root, ['model', 'fingerprint']), model),
@@ -68,6 +70,21 @@ function listProblems(items: readonly Item[], model: ModelSummary): readonly Pla
       seen.add(sublayer);
     }
     return repeated ? [at(node, 'warning', { kind: 'repeated-id', id })] : [];
+  });
+}
+
+/** Each layer takes one form. */
+function compressedTwice(list: Node | undefined): readonly PlanProblem[] {
+  const seen = new Set<string>();
+  return (list?.children ?? []).flatMap((choice) => {
+    const node = findNodeAtLocation(choice, ['tensor']);
+    const tensor: unknown = node?.value;
+    if (node === undefined || typeof tensor !== 'string') {
+      return [];
+    }
+    const repeated = seen.has(tensor);
+    seen.add(tensor);
+    return repeated ? [at(node, 'error', { kind: 'compressed-twice', tensor })] : [];
   });
 }
 

@@ -63,6 +63,10 @@ export class DataMapPanel implements Disposable {
     return this.#panel.active;
   }
 
+  public get visible(): boolean {
+    return this.#panel.visible;
+  }
+
   public get ready(): boolean {
     return this.#ready;
   }
@@ -101,6 +105,12 @@ export class DataMapPanel implements Disposable {
         break;
       case 'export':
         await commands.executeCommand(commandIds.exportSubset, session);
+        break;
+      case 'compare':
+        await commands.executeCommand(commandIds.compareSubsets, session);
+        break;
+      case 'cancelExport':
+        await commands.executeCommand(commandIds.cancelJob, 'export');
         break;
       case 'chooseData':
         await commands.executeCommand(commandIds.openDataMap, session);

@@ -44,6 +44,10 @@ export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposab
     return this.panels.find((panel) => panel.active)?.session;
   }
 
+  public isShown(session: DataMapSession): boolean {
+    return this.panels.some((panel) => panel.visible && panel.session === session);
+  }
+
   public async show(source: ScoredSource): Promise<DataMapSession> {
     const known = this.#find(source);
     if (known !== undefined) {

@@ -157,9 +157,14 @@ export class HeatmapPanel implements Disposable {
       case 'evaluate':
         void commands.executeCommand(commandIds.evaluateModel, this.#session, { selection: true });
         break;
-      case 'cancel':
-        void commands.executeCommand(commandIds.cancelJob);
+      case 'cancel': {
+        const { job } = this.#session.snapshot();
+        void commands.executeCommand(
+          commandIds.cancelJob,
+          job.kind === 'running' ? job.what : undefined,
+        );
         break;
+      }
       case 'resume':
         void commands.executeCommand(commandIds.resumeProfile, this.#session);
         break;

@@ -1,4 +1,5 @@
 import type { DatasetOptions } from '../core/data/datasets/dataset';
+import type { DietRequest } from '../core/datadiet/diet-experiment';
 import type { ExampleQuery } from '../core/datadiet/find-examples';
 import type { ProxyRequest } from '../core/datadiet/proxy-model';
 import type {
@@ -33,6 +34,17 @@ export interface ScoreDataResult {
   /** Suspected label errors. */
   readonly suspected: number;
   readonly seconds: number;
+}
+
+/** What the worker is asked to train on parts of a data set. */
+export interface CompareSubsetsRequest extends Omit<DietRequest, 'folder'> {
+  /** Where the result is written (`*.datadiet.json`); finished trainings lie beside it until done. */
+  readonly out: string;
+}
+
+export interface CompareSubsetsResult {
+  /** Choices of examples that were trained on, with all of them and random ones. */
+  readonly choices: number;
 }
 
 export interface SummarizeRequest {

@@ -1,4 +1,5 @@
 import type { ExampleQuery } from '../core/datadiet/find-examples';
+import type { StageProgress } from '../core/jobs/job';
 import type {
   ChoiceCounts,
   DataMap,
@@ -9,6 +10,13 @@ import type { SelectionRequest } from '../core/datadiet/selection';
 
 /** What the user asks for in the gallery; the marked ones are known to the host. */
 export type GalleryQuery = Omit<ExampleQuery, 'among'> & { readonly marked: boolean };
+
+/** Writing what was chosen, as the panel tells of it. */
+export type ExportState =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'running'; readonly progress: StageProgress | undefined }
+  /** Nothing was written. */
+  | { readonly kind: 'cancelled' };
 
 /** What is to be kept. */
 export interface ChosenSubset {
@@ -34,6 +42,7 @@ export type ToDataMap =
   | { readonly type: 'pageFailed'; readonly message: string }
   | { readonly type: 'counts'; readonly counts: ChoiceCounts }
   | { readonly type: 'countsFailed'; readonly message: string }
+  | { readonly type: 'export'; readonly state: ExportState }
   /** The sentence that says why nothing can be written, if so. */
   | { readonly type: 'blocked'; readonly reason?: string };
 
@@ -45,6 +54,9 @@ export type FromDataMap =
   | { readonly type: 'mark'; readonly indices: readonly number[]; readonly marked: boolean }
   | { readonly type: 'subset'; readonly subset: ChosenSubset }
   | { readonly type: 'export' }
+  | { readonly type: 'cancelExport' }
+  /** Training on parts of the data set. */
+  | { readonly type: 'compare' }
   /** The user names the data set. */
   | { readonly type: 'chooseData' }
   | { readonly type: 'openText' };

@@ -12,9 +12,15 @@ import type { StageProgress } from '../core/jobs/job';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
-import type { PrunePlan } from '../core/prune/prune-plan';
+import type { CompressResult } from '../core/export/compression/compress-model';
+import type { PrunePlan } from '../core/export/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
-import type { ScoreDataRequest, ScoreDataResult } from './data';
+import type {
+  CompareSubsetsRequest,
+  CompareSubsetsResult,
+  ScoreDataRequest,
+  ScoreDataResult,
+} from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -47,13 +53,17 @@ export interface PruneRequest extends RunOptions {
   readonly overwrite: boolean;
   /** Calibration of the profile, on whose examples the result is checked where it holds such. */
   readonly examples?: string;
+  /** What compression is calibrated with; the bundled text where the model reads text and nothing is named. */
+  readonly calibration?: CalibrationRequest;
 }
 
-/** Asks which forms can express a removal. */
+/** Asks which forms can express a removal and a compression. */
 export interface FormsRequest {
   readonly model: string;
   /** Ids of sublayers, or of whole blocks. */
   readonly remove: readonly string[];
+  /** Names of the weights of linear layers; none when absent. */
+  readonly compress?: readonly string[];
 }
 
 export interface EvaluateRequest extends RunOptions {
@@ -114,9 +124,10 @@ export interface WorkerRequests {
   devices: [Record<string, never>, readonly DeviceReport[]];
   forms: [FormsRequest, readonly FormAnswer[]];
   profile: [ProfileRequest, LayerProfile];
-  prune: [PruneRequest, PruneResult];
+  prune: [PruneRequest, PruneResult | CompressResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
+  compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
 }
 

@@ -17,6 +17,7 @@ export const commandIds = {
   scoreText: 'espalier.scoreText',
   openDataMap: 'espalier.openDataMap',
   exportSubset: 'espalier.exportSubset',
+  compareSubsets: 'espalier.compareSubsets',
   refreshModels: 'espalier.refreshModels',
   showInExplorer: 'espalier.showInExplorer',
   copyName: 'espalier.copyName',

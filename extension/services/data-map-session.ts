@@ -1,4 +1,4 @@
-import type { ChosenSubset, GalleryQuery, ToDataMap } from '../protocol/datamap';
+import type { ChosenSubset, ExportState, GalleryQuery, ToDataMap } from '../protocol/datamap';
 import type { DataRequests } from '../protocol/data';
 import type { DataMap, ScoredSource } from '../core/datadiet/scored-data';
 import type { StoredMarks } from './data-marks';
@@ -38,6 +38,7 @@ export class DataMapSession {
   #opened: ToDataMap | undefined;
   #map: DataMap | undefined;
   #subset: ChosenSubset | undefined;
+  #export: ExportState = { kind: 'idle' };
   /** Answers to earlier questions come too late. */
   #asked = 0;
   /** What is counted: a slider asks faster than a large data set answers. */
@@ -91,11 +92,21 @@ export class DataMapSession {
 
   /** Everything that is known, for a webview that has just been made. */
   public snapshot(): ToDataMap[] {
-    return [this.#blockedMessage(), ...(this.#opened === undefined ? [] : [this.#opened])];
+    return [
+      this.#blockedMessage(),
+      ...(this.#opened === undefined ? [] : [this.#opened]),
+      { type: 'export', state: this.#export },
+    ];
   }
 
   public refreshBlocked(): void {
     this.messages.fire(this.#blockedMessage());
+  }
+
+  /** Tells how far the writing of what was chosen is. */
+  public setExport(state: ExportState): void {
+    this.#export = state;
+    this.messages.fire({ type: 'export', state });
   }
 
   public mark(indices: readonly number[], marked: boolean): void {

@@ -3,8 +3,8 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { writeDocument } from '../core/jobs/write-document';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { parseLayerProfile } from '../core/prune/layer-profile-schema';
-import type { PrunePlan } from '../core/prune/prune-plan';
-import { parsePrunePlan } from '../core/prune/prune-plan-schema';
+import type { PrunePlan } from '../core/export/prune-plan';
+import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { modelStem } from './model-file';
 
 /** `NAME.layerprofile.json` beside the model. */

@@ -1,16 +1,16 @@
 import { CancellationTokenSource, EventEmitter, l10n, ProgressLocation, window } from 'vscode';
-import type { CancellationToken, Disposable, LogOutputChannel } from 'vscode';
+import type { CancellationToken, Disposable, Event, LogOutputChannel } from 'vscode';
 import type { StageProgress } from '../core/jobs/job';
 import type { ProfileEvent } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
 import type { PanelJob } from '../protocol/heatmap';
-import type { WorkerRequests } from '../protocol/worker';
+import type { Requests, WorkerRequests } from '../protocol/worker';
 import { commandIds } from './command-ids';
 import type { WorkerClient } from './worker-client';
 
 /** Jobs of a model, which its heatmap tells of. */
 export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
-export type JobKind = ModelJobKind | 'scoreData' | 'scoreText';
+export type JobKind = ModelJobKind | 'scoreData' | 'scoreText' | 'compareSubsets' | 'export';
 
 /** What a job works on and who watches it. */
 export interface JobSubject {
@@ -31,18 +31,28 @@ export interface RunningJob {
   readonly progress: StageProgress | undefined;
 }
 
-/** Runs one job at a time on the worker: a second one would only take turns with the first. */
-export class Jobs implements Disposable {
+/** What shows and cancels a job has to know of where it runs. */
+export interface JobRunner {
+  readonly current: RunningJob | undefined;
+  /** Fires when a job starts, tells its progress, or ends. */
+  readonly onDidChange: Event<void>;
+  cancel(): void;
+}
+
+/**
+ * Runs one job at a time on a child process, the worker if none is named: a second one would only take
+ * turns with the first.
+ */
+export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, Disposable {
   readonly #changed = new EventEmitter<void>();
-  readonly #worker: WorkerClient;
+  readonly #client: WorkerClient<R>;
   readonly #log: LogOutputChannel;
   #current: { job: RunningJob; source: CancellationTokenSource } | undefined;
 
-  /** Fires when a job starts, tells its progress, or ends. */
   public readonly onDidChange = this.#changed.event;
 
-  public constructor(worker: WorkerClient, log: LogOutputChannel) {
-    this.#worker = worker;
+  public constructor(client: WorkerClient<R>, log: LogOutputChannel) {
+    this.#client = client;
     this.#log = log;
   }
 
@@ -50,11 +60,11 @@ export class Jobs implements Disposable {
     return this.#current?.job;
   }
 
-  public async run<M extends JobKind>(
+  public async run<M extends JobKind & keyof R>(
     kind: M,
-    request: WorkerRequests[M][0],
+    request: R[M][0],
     subject: JobSubject,
-  ): Promise<WorkerRequests[M][1]> {
+  ): Promise<R[M][1]> {
     this.assertFree();
     const source = new CancellationTokenSource();
     const { name, model } = subject;
@@ -64,7 +74,7 @@ export class Jobs implements Disposable {
     this.#log.info(`${kind} ${model}`, JSON.stringify(request));
     try {
       const result = await this.#shown(subject, source, (report) =>
-        this.#worker.request(kind, request, {
+        this.#client.request(kind, request, {
           token: source.token,
           onProgress: (progress) => {
             this.#current = { job: { kind, name, model, progress }, source };
@@ -158,6 +168,10 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Scoring {0}', name);
     case 'scoreText':
       return l10n.t('Scoring text: {0}', name);
+    case 'compareSubsets':
+      return l10n.t('Comparing subsets of {0}', name);
+    case 'export':
+      return l10n.t('Exporting from {0}', name);
   }
 }
 

@@ -1,5 +1,5 @@
 import { dirname, relative } from 'node:path';
-import type { PrunePlan } from '../core/prune/prune-plan';
+import type { PrunePlan } from '../core/export/prune-plan';
 import type { ModelSession } from './model-session';
 
 /** The session's choice as a plan that lies at `planPath`. */

@@ -11,6 +11,7 @@ import type { ModelSessions } from './model-sessions';
 import type { OpenModels } from './open-models';
 import type { Reports } from './reports';
 import type { Settings } from './settings';
+import type { DataRequests } from '../protocol/data';
 import type { InspectorRequests } from '../protocol/worker';
 import type { WorkerClient } from './worker-client';
 
@@ -31,6 +32,8 @@ export interface Services {
   readonly explorers: Explorers;
   /** Reads scores and data sets, while the worker is busy too. */
   readonly dataReader: DataReader;
+  /** Jobs of the data reader, which wait for none of the worker's. */
+  readonly exports: Jobs<DataRequests>;
   readonly dataJobs: DataJobs;
   readonly dataMaps: DataMaps;
 }
@@ -45,6 +48,8 @@ export interface DataMaps {
   session(source: ScoredSource): Promise<DataMapSession>;
   /** The session of the panel that has the focus. */
   readonly active: DataMapSession | undefined;
+  /** Whether a panel shows a session now. */
+  isShown(session: DataMapSession): boolean;
 }
 
 /** Shows sessions in heatmap panels. */

@@ -1,15 +1,9 @@
 import { resolve } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
-import {
-  baselineNames,
-  defaultCalibration,
-  defaultSettings,
-  levels,
-  metricNames,
-  randomInputs,
-  searchModes,
-} from '../core/prune/options';
+import { defaultCalibration, randomInputs } from '../core/data/calibration-defaults';
+import { metricNames } from '../core/metrics/metric-names';
+import { baselineNames, defaultSettings, levels, searchModes } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';

@@ -20,7 +20,7 @@ export class WorkerCrashed extends Error {
   ) {
     super(
       `The worker process ended during ${method} (${describeExit(exit)}). ` +
-        (['profile', 'scoreData', 'scoreText'].includes(method)
+        (['profile', 'scoreData', 'scoreText', 'compareSubsets'].includes(method)
           ? 'What is done is kept: run it again to resume.'
           : 'Nothing half-written is left: run it again.'),
     );

@@ -48,5 +48,6 @@ serve<DataRequests>({
   map: async (source) => (await scored(source, true)).map(),
   examples: async (request) => (await scored(request)).examples(request.query),
   count: async (request) => (await scored(request)).count(request.choice),
-  export: async ({ request, out, ...source }) => (await scored(source)).export(request, out),
+  export: async ({ request, out, ...source }, context) =>
+    (await scored(source)).export(request, out, context),
 });

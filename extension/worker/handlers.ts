@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import packageJson from '../../package.json';
+import { runDiet } from '../core/datadiet/diet-experiment';
 import { scoreDataset } from '../core/datadiet/score-dataset';
 import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
+import { usualCalibration } from '../core/export/compression/compress-model';
 import { listForms } from '../core/export/prune-source';
+import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
@@ -22,14 +25,20 @@ const heldOutText = join(samples, 'held-out.txt');
 export const handlers: Handlers<WorkerRequests> = {
   inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
-  forms: async ({ model, remove }) => listForms(model, remove),
+  forms: async ({ model, remove, compress }) => listForms(model, remove, compress),
   profile: async (request, context) =>
     profileModel(
       { ...request, journal: journalBeside(request.out) },
       { bundledText: calibrationText, version: packageJson.version },
       context,
     ),
-  prune: async (request, context) => applyPlan(request, context),
+  prune: async ({ calibration: asked, ...request }, context) => {
+    const usual = usualCalibration(await openModel(request.model), calibrationText);
+    const calibration =
+      asked === undefined ? usual : { request: asked, bundledText: calibrationText };
+    const compression = calibration === undefined ? {} : { calibration };
+    return applyPlan({ ...request, compression }, context);
+  },
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
   scoreText: async (request, context) => {
@@ -48,5 +57,10 @@ export const handlers: Handlers<WorkerRequests> = {
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };
+  },
+  compareSubsets: async ({ out, ...request }, context) => {
+    const result = await runDiet({ ...request, folder: `${out}.runs` }, context);
+    await writeDocument(out, result);
+    return { choices: result.rows.length };
   },
 };

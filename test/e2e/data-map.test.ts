@@ -1,7 +1,9 @@
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openDataset } from '../../extension/core/data/datasets/open-dataset';
+import { bareScores, writeScoreDocument } from '../../extension/core/datadiet/score-document';
 import { root } from '../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from './support/accessibility';
 import { THEMES } from './support/session';
@@ -10,9 +12,8 @@ import { useSession } from './support/use-session';
 describe('the data map', () => {
   const session = useSession({
     prepare: async (workspace) => {
-      await cp(join(root, 'test', 'fixtures', 'datasets', 'strokes'), join(workspace, 'strokes'), {
-        recursive: true,
-      });
+      await cp(strokes, join(workspace, 'strokes'), { recursive: true });
+      await writeMany(workspace);
     },
   });
 
@@ -81,6 +82,48 @@ describe('the data map', () => {
     await frame.getByRole('option', { name: 'Hardest first' }).click();
     await expect.poll(async () => (await indices(frame))[0]).toBe(19);
     await workbench.page.keyboard.press('Escape');
+  });
+
+  it('goes from a point of the map to its example, by mouse and by keyboard', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    const frame = await dataMap();
+    const map = frame.getByRole('application', { name: /Map of confidence against variability/ });
+    const found = frame.locator('.card[data-found]');
+    // The lowest point is the example that is labelled wrong; it is on the page that is shown.
+    const place = await map.evaluate(lowestPoint);
+    await map.click({ position: place });
+    await frame.getByText('Example 19 is number 1 of 40').waitFor();
+    expect(await found.getAttribute('data-index')).toBe('19');
+    expect(await found.getAttribute('aria-current')).toBe('true');
+    expect(await found.evaluate((card) => card === document.activeElement)).toBe(true);
+    await workbench.screenshot('datamap-found');
+    // Escape goes back to where the keyboard walks from: the next point above is another example.
+    await page.keyboard.press('Escape');
+    expect(await map.evaluate((canvas) => canvas === document.activeElement)).toBe(true);
+    await page.keyboard.press('ArrowUp');
+    const visited = frame.getByText(/Example \d+: .*, confidence [\d.]+, variability [\d.]+/);
+    const [index = ''] = /\d+/.exec((await visited.textContent()) ?? '') ?? [];
+    expect(index).not.toBe('19');
+    // What hides the example is cleared, and it is said so.
+    await frame.getByRole('checkbox', { name: 'Marked', exact: true }).click();
+    await frame.getByText('No example passes the filters.').waitFor();
+    await map.press('Enter');
+    await frame.getByText(/filters were cleared to show it/).waitFor();
+    expect(await found.getAttribute('data-index')).toBe(index);
+    expect(
+      await frame
+        .getByRole('checkbox', { name: 'Marked', exact: true })
+        .getAttribute('aria-checked'),
+    ).toBe('false');
+    await expect
+      .poll(async () => found.evaluate((card) => card === document.activeElement))
+      .toBe(true);
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await frame.evaluate(() => {
+      window.scrollTo(0, 0);
+    });
+    await workbench.page.mouse.move(0, 0);
   });
 
   it('marks with the keyboard, and leaves the marked out of the subset', async () => {
@@ -152,7 +195,101 @@ describe('the data map', () => {
     expect(kept).toHaveLength(15);
     await workbench.screenshot('datamap-exported');
   });
+
+  it('compares subsets where nothing was compared, beside random ones and the whole', async () => {
+    const { workbench, workspace } = session();
+    const frame = await dataMap();
+    const file = join(workspace, 'strokes.datadiet.json');
+    await rm(file);
+    await frame.getByRole('button', { name: 'Reload' }).click();
+    await frame.getByText('No experiment of this data set lies beside the scores.').waitFor();
+    await frame.getByRole('button', { name: 'Compare Subsets…' }).click();
+    await workbench.quickPick('mlp').click();
+    await workbench.quickPick('What is chosen in the map: 40\u00a0% by policy max').click();
+    await frame
+      .getByRole('img', {
+        name: 'Line chart of strokes.datadiet.json: all examples, random, el2n@12 max.',
+      })
+      .waitFor();
+    const numbers = frame.locator('details', { hasText: 'Numbers of the experiment' });
+    await numbers.locator('summary').click();
+    expect(await numbers.locator('tbody th').allTextContents()).toEqual([
+      'all examples',
+      'random',
+      'el2n@12 max',
+    ]);
+    await numbers.scrollIntoViewIfNeeded();
+    await workbench.screenshot('datamap-compared');
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    expect((await readdir(workspace)).filter((name) => name.includes('datadiet'))).toEqual([
+      'strokes.datadiet.json',
+    ]);
+  });
+
+  it('cancels an export in the panel and by command, which leaves nothing', async () => {
+    const { workbench, workspace } = session();
+    const outside = dirname(workspace);
+    await workbench.openFile('many.scores.json');
+    const frame = await dataMap();
+    await frame.getByRole('heading', { name: 'many', level: 1 }).waitFor();
+    const start = async (): Promise<void> => {
+      await frame.getByRole('button', { name: 'Export Subset…' }).click();
+      await workbench.quickPick('The chosen subset, as a data set').click();
+      await workbench.page.locator('.quick-input-widget', { hasText: 'new folder' }).waitFor();
+      await workbench.answer(join(outside, 'many-subset'));
+      await frame.getByText(/\d+ of 10,000 examples ·/).waitFor();
+    };
+    await frame.getByRole('slider', { name: 'Share kept' }).press('End');
+    await frame.getByText('10,000 of 10,000 examples are kept (100.0 %).').waitFor();
+    await start();
+    await workbench.screenshot('datamap-exporting');
+    await frame.getByRole('button', { name: 'Cancel' }).click();
+    await frame.getByText('The export was cancelled.').first().waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    const left = async (): Promise<string[]> =>
+      (await readdir(outside)).filter((name) => name.includes('many'));
+    expect(await left()).toEqual(['many']);
+    await start();
+    await workbench.statusBarItem('Exporting from many').waitFor();
+    await workbench.runCommand('Espalier: Cancel Job');
+    await frame.getByText('The export was cancelled.').first().waitFor();
+    await workbench.statusBarItem('Exporting from many').waitFor({ state: 'detached' });
+    expect(await left()).toEqual(['many']);
+  });
 });
+
+const strokes = join(root, 'test', 'fixtures', 'datasets', 'strokes');
+
+/** Enough pictures that copying them can be cancelled, beside the workspace, which would be told of each; with scores. */
+async function writeMany(workspace: string): Promise<void> {
+  const pictures = join(strokes, 'horizontal');
+  const [picture = ''] = await readdir(pictures);
+  const many = join(dirname(workspace), 'many');
+  const count = 10_000;
+  for (const label of ['a', 'b']) await mkdir(join(many, label), { recursive: true });
+  const copies = Array.from({ length: count }, (_, i) =>
+    cp(join(pictures, picture), join(many, i % 2 === 0 ? 'a' : 'b', `${i}.png`)),
+  );
+  await Promise.all(copies);
+  const { fingerprint } = await openDataset(many, {});
+  const scores = Array.from({ length: count }, (_, i) => i / count);
+  await writeScoreDocument(join(workspace, 'many.scores.json'), {
+    ...bareScores('el2n', scores),
+    dataset: { path: many, name: 'many', fingerprint },
+  });
+}
+
+/** Where the lowest point of a map is: the pointer tells when it is over one. */
+function lowestPoint(canvas: Element): { x: number; y: number } {
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  for (let y = height - 1; y > 0; y -= 4) {
+    for (let x = 0; x < width; x += 4) {
+      canvas.dispatchEvent(new MouseEvent('mousemove', { clientX: left + x, clientY: top + y }));
+      if (canvas.classList.contains('over-point')) return { x, y };
+    }
+  }
+  throw new Error('the map has no point');
+}
 
 /** A result of `espalier data-diet`, shortened. */
 function experimentOf(fingerprint: string): object {

@@ -3,7 +3,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { PruneResult } from '../../extension/core/export/prune-result';
-import type { PrunePlan } from '../../extension/core/prune/prune-plan';
+import type { PrunePlan } from '../../extension/core/export/prune-plan';
 import type { Espalier } from '../../extension/extension';
 import { itemsOf } from '../../extension/commands/choose-form';
 import { whyUnfit } from '../../extension/commands/prune-layers';

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
+import type { Example } from '../../extension/core/models/example';
 
 const root = join(import.meta.dirname, '../fixtures/onnx');
 
@@ -94,4 +95,17 @@ function tensor(name: string, { file, dtype, shape }: StoredArray): Tensor {
     default:
       return new Tensor('float32', new Float32Array(buffer), shape);
   }
+}
+
+const dtypes: Readonly<Record<string, string>> = { int64: 'I64', bool: 'BOOL' };
+
+/** The inputs of a fixture's golden run, of the first step where there is one, as an example. */
+export function graphExample(name: string): Example {
+  const { feeds, first } = readOnnxGolden(name);
+  return Object.fromEntries(
+    Object.entries({ ...feeds, ...first?.feeds }).map(([input, { type, dims, data }]) => [
+      input,
+      { dtype: dtypes[type] ?? 'F32', dims, data: data as Float32Array },
+    ]),
+  );
 }

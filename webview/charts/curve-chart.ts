@@ -18,6 +18,8 @@ export interface ChartPoint {
   readonly y: number;
   /** Number of rounds this point stands for. */
   readonly rounds: number;
+  /** Standard deviation of `y`, where it is known. */
+  readonly spread?: number;
 }
 
 export interface ChartSeries {
@@ -61,6 +63,9 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
           beforeDatasetsDraw: (chart: Chart) => {
             this.drawSelection(chart);
           },
+          afterDatasetsDraw: (chart: Chart) => {
+            this.drawSpreads(chart);
+          },
         },
       ],
     });
@@ -95,6 +100,33 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
       ctx.lineWidth = 2;
       ctx.arc(left, top, 8, 0, 2 * Math.PI);
       ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  /** A line with two ends through each point whose spread is known. */
+  private drawSpreads({ ctx, scales }: Chart): void {
+    const { x, y } = scales;
+    if (x === undefined || y === undefined) return;
+    ctx.save();
+    ctx.lineWidth = 1;
+    for (const { points, color } of this.content?.series ?? []) {
+      ctx.strokeStyle = this.colors.series[color];
+      for (const { x: at, y: mean, spread = 0 } of points.filter((one) => one.spread)) {
+        const left = x.getPixelForValue(at);
+        const [top, bottom] = [
+          y.getPixelForValue(mean + spread),
+          y.getPixelForValue(mean - spread),
+        ];
+        ctx.beginPath();
+        ctx.moveTo(left, top);
+        ctx.lineTo(left, bottom);
+        for (const end of [top, bottom]) {
+          ctx.moveTo(left - 4, end);
+          ctx.lineTo(left + 4, end);
+        }
+        ctx.stroke();
+      }
     }
     ctx.restore();
   }
@@ -164,6 +196,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       },
       y: {
         type: content.logarithmic ? 'logarithmic' : 'linear',
+        ...spreadRange(content),
         display: has('y'),
         title: title(content.titles.y),
         grid: { color: colors.grid, lineWidth: 0.5 },
@@ -204,6 +237,17 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       },
     },
   };
+}
+
+/** An axis holds the ends of the spreads, which the chart does not know of. */
+function spreadRange({ series }: ChartContent): { suggestedMin?: number; suggestedMax?: number } {
+  const points = series.filter(({ axis }) => axis === 'y').flatMap((one) => one.points);
+  const ends = points.flatMap(({ y, spread }) =>
+    spread === undefined ? [] : [y - spread, y + spread],
+  );
+  return ends.length === 0
+    ? {}
+    : { suggestedMin: Math.min(...ends), suggestedMax: Math.max(...ends) };
 }
 
 /** Whether the values of an axis span more than a decade; a linear axis shows less better. */

@@ -1,5 +1,7 @@
 import type { ChartDataset, ChartOptions, PointStyle } from 'chart.js';
 import { Chart, LinearScale, PointElement, ScatterController, Tooltip } from 'chart.js';
+import type { Direction, Place } from './point-walk';
+import { directions, nearestPlace, nextPlace } from './point-walk';
 import type { SeriesColor, ThemeColors } from './theme-colors';
 import { ThemedChart } from './themed-chart';
 
@@ -19,6 +21,17 @@ export interface ScatterSeries {
   readonly marker: Extract<PointStyle, string>;
 }
 
+/** What a user does with the points of a chart. */
+export interface ScatterActions {
+  /** The point that the keyboard has come to. */
+  readonly visit: (point: ScatterPoint) => void;
+  /** The point that was clicked, or that Enter was pressed at. */
+  readonly pick: (point: ScatterPoint) => void;
+}
+
+/** How near to a point a click must be, in pixels. */
+const reach = 10;
+
 export interface ScatterContent {
   readonly series: readonly ScatterSeries[];
   readonly titles: { readonly x: string; readonly y: string };
@@ -26,17 +39,98 @@ export interface ScatterContent {
   readonly pointTitle: (point: ScatterPoint) => string;
 }
 
-/** chart.js's scatter chart in the theme's colours. */
+/** chart.js's scatter chart in the theme's colours, whose points can be picked. */
 export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', ScatterPoint[]> {
   protected readonly chart: Chart<'scatter', ScatterPoint[]>;
+  /** Index of the example whose point has a ring. */
+  private ringed: number | undefined;
 
-  public constructor(canvas: HTMLCanvasElement) {
+  public constructor(
+    canvas: HTMLCanvasElement,
+    private readonly actions: ScatterActions,
+  ) {
     super();
     this.chart = new Chart<'scatter', ScatterPoint[]>(canvas, {
       type: 'scatter',
       data: { datasets: [] },
       options: {},
+      plugins: [
+        {
+          id: 'ring',
+          afterDatasetsDraw: () => {
+            this.drawRing();
+          },
+        },
+      ],
     });
+    canvas.addEventListener('click', ({ offsetX: x, offsetY: y }) => {
+      const points = this.points();
+      const near = nearestPlace(points.map(this.placeOf), { x, y }, reach);
+      this.pick(points[near ?? -1]);
+    });
+    canvas.addEventListener('mousemove', ({ offsetX: x, offsetY: y }) => {
+      const near = nearestPlace(this.points().map(this.placeOf), { x, y }, reach);
+      canvas.classList.toggle('over-point', near !== undefined);
+    });
+    canvas.addEventListener('keydown', (event) => {
+      if (this.press(event.key)) event.preventDefault();
+    });
+  }
+
+  /** Puts a ring around the point of an example, where it is drawn. */
+  public ring(index: number | undefined): void {
+    this.ringed = index;
+    this.chart.draw();
+  }
+
+  /** Whether the key means something here. */
+  private press(key: string): boolean {
+    const points = this.points();
+    const from = points.findIndex(({ index }) => index === this.ringed);
+    const direction = directions.find((one): one is Direction => one === key);
+    if (direction !== undefined) {
+      const next = points[nextPlace(points.map(this.placeOf), from, direction) ?? -1];
+      if (next !== undefined) {
+        this.ring(next.index);
+        this.actions.visit(next);
+      }
+      return true;
+    }
+    if (key !== 'Enter' && key !== ' ') return false;
+    this.pick(points[from]);
+    return true;
+  }
+
+  private pick(point: ScatterPoint | undefined): void {
+    if (point === undefined) return;
+    this.ring(point.index);
+    this.actions.pick(point);
+  }
+
+  private points(): readonly ScatterPoint[] {
+    return this.content?.series.flatMap(({ points }) => points) ?? [];
+  }
+
+  private readonly placeOf = ({ x, y }: ScatterPoint): Place => {
+    const { scales } = this.chart;
+    return {
+      x: scales['x']?.getPixelForValue(x) ?? 0,
+      y: scales['y']?.getPixelForValue(y) ?? 0,
+    };
+  };
+
+  private drawRing(): void {
+    const point = this.points().find(({ index }) => index === this.ringed);
+    if (point === undefined) return;
+    const { ctx } = this.chart;
+    const { x, y } = this.placeOf(point);
+    ctx.save();
+    ctx.strokeStyle = this.colors.foreground;
+    ctx.lineWidth = 2;
+    ctx.beginPath();
+    ctx.arc(x, y, 8, 0, 2 * Math.PI);
+    ctx.stroke();
+    ctx.restore();
   }
 
   protected fill(content: ScatterContent, colors: ThemeColors): void {
@@ -54,6 +148,8 @@ function dataset(
     data: [...points],
     parsing: false,
     normalized: true,
+    // Points on the edge are drawn whole.
+    clip: 8,
     backgroundColor: colors.series[color],
     borderColor: colors.series[color],
     pointStyle: marker,

@@ -111,6 +111,11 @@ export function createTextField(
   return element;
 }
 
+/** Changes a checkbox; the toolkit then tells of it as of a click. */
+export function setChecked(checkbox: HTMLElement, checked: boolean): void {
+  (checkbox as Checkable).checked = checked;
+}
+
 export function createCheckbox(
   label: string,
   checked: boolean,

@@ -67,16 +67,40 @@ export function createHistogramSection(): ChartSection {
   };
 }
 
-/** Dataset cartography: mean probability of the label against its deviation. */
-export function createMapSection(): ChartSection {
-  const canvas = h('canvas', { role: 'img' });
+export interface MapSection extends ChartSection {
+  /** Puts the keyboard where it was on the map. */
+  focus(): void;
+}
+
+/**
+ * Dataset cartography: mean probability of the label against its deviation.
+ * @param pick shows an example
+ */
+export function createMapSection(pick: (index: number) => void): MapSection {
+  // The arrow keys walk from point to point, so that screen readers have to pass them on.
+  const canvas = h('canvas', { role: 'application', tabindex: 0, 'aria-describedby': 'map-hint' });
   const box = h('div', { class: 'chart-box medium' }, canvas);
+  const visited = h('p', { class: 'visited', role: 'status' });
   const legend = h('ul', { class: 'legend', 'aria-hidden': 'true' });
-  const remark = h('p', { class: 'muted' });
+  const remark = h('p', { class: 'muted', id: 'map-hint' });
   const table = h('div');
-  const chart = new ScatterChart(canvas);
+  let groups: readonly MapGroup[] = [];
+  const chart = new ScatterChart(canvas, {
+    visit: ({ index, x, y }) => {
+      const group = groups.find(({ points }) => points.some((point) => point.index === index));
+      const [point, name] = [strings.point(formatCount(index)), group?.name ?? ''];
+      setText(visited, strings.visited(point, name, formatDistance(y), formatDistance(x)));
+    },
+    pick: ({ index }) => {
+      setText(visited, '');
+      pick(index);
+    },
+  });
   return {
-    element: section('map-title', strings.map, legend, box, remark, table),
+    element: section('map-title', strings.map, legend, box, visited, remark, table),
+    focus: () => {
+      canvas.focus();
+    },
     recolor: () => {
       chart.recolor();
     },
@@ -85,12 +109,14 @@ export function createMapSection(): ChartSection {
       box.hidden = !known;
       legend.hidden = !known;
       setText(remark, remarkOf(points.length, mapped, scoring));
-      remark.hidden = remark.textContent === '';
+      setText(visited, '');
+      visited.hidden = !known;
+      chart.ring(undefined);
       if (!known) {
         setChildren(table, []);
         return;
       }
-      const groups = groupsOf(points);
+      groups = groupsOf(points);
       setChildren(legend, groups.map(legendItem));
       const parts = groups.map(({ name, points: members }) =>
         strings.mapGroup(name, formatCount(members.length)),
@@ -120,8 +146,9 @@ function remarkOf(drawn: number, mapped: number, scoring: Overview['scoring']): 
   if (drawn === 0) return strings.mapNone;
   const looks = scoring === undefined ? Infinity : scoring.runs * Math.max(1, scoring.epoch);
   return [
-    ...(drawn < mapped ? [strings.mapSampled(formatCount(drawn), formatCount(mapped))] : []),
     ...(looks < 5 ? [strings.mapOneEpoch] : []),
+    ...(drawn < mapped ? [strings.mapSampled(formatCount(drawn), formatCount(mapped))] : []),
+    strings.mapHint,
   ].join(' ');
 }
 

@@ -8,6 +8,8 @@ export interface ExampleCard {
   readonly index: number;
   readonly element: HTMLElement;
   setMarked(marked: boolean): void;
+  /** Whether this is the example that was looked for. */
+  setFound(found: boolean): void;
 }
 
 /** One example: what it is, what it is labelled, what the models say, and a button that marks it. */
@@ -25,7 +27,7 @@ export function createCard(
   });
   const element = h(
     'li',
-    { class: 'card', 'data-index': index, 'data-suspected': suspected },
+    { class: 'card', 'data-index': index, 'data-suspected': suspected, tabindex: -1 },
     h('div', { class: 'content' }, contentOf(example)),
     h(
       'div',
@@ -36,8 +38,8 @@ export function createCard(
     h(
       'dl',
       { class: 'card-facts' },
-      ...fact(strings.given, label),
-      ...fact(strings.suggested, predicted === label ? undefined : predicted),
+      ...className(strings.given, label, ''),
+      ...className(strings.suggested, predicted === label ? undefined : predicted, 'differs'),
       ...fact(strings.score, scoreText(example)),
       ...fact(
         strings.labelScore,
@@ -60,6 +62,10 @@ export function createCard(
       setAttribute(button, 'aria-pressed', String(marked));
       setAttribute(element, 'data-marked', marked);
     },
+    setFound: (found) => {
+      setAttribute(element, 'data-found', found);
+      setAttribute(element, 'aria-current', found ? 'true' : undefined);
+    },
   };
 }
 
@@ -72,6 +78,12 @@ function scoreText({ score, deviation }: Example): string {
 
 function fact(name: string, value: string | undefined, title?: string): HTMLElement[] {
   return value === undefined ? [] : [h('div', { title }, h('dt', {}, name), h('dd', {}, value))];
+}
+
+/** Names may be long: what is cut off is in the tooltip. */
+function className(fact: string, name: string | undefined, kind: string): HTMLElement[] {
+  const shown = h('dd', { class: `class-name ${kind}`, title: name }, name);
+  return name === undefined ? [] : [h('div', {}, h('dt', {}, fact), shown)];
 }
 
 function contentOf({ content, index, label }: Example): HTMLElement {

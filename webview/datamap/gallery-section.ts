@@ -1,5 +1,6 @@
 import type { GalleryQuery } from '../../extension/protocol/datamap';
-import { createButton, createCheckbox, createDropdown } from '../components/toolkit';
+import { createButton, createCheckbox, createDropdown, setChecked } from '../components/toolkit';
+import type { Choices } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatCount } from '../format';
 import { createCard } from './example-card';
@@ -13,18 +14,30 @@ export interface GallerySection {
   show(overview: Overview): void;
   setPage(query: GalleryQuery, page: ExamplePage): void;
   setMarks(marks: readonly number[]): void;
+  /** Shows the page with an example and moves the focus to it; filters that hide it are cleared. */
+  goTo(index: number): void;
   fail(message: string): void;
 }
 
 const every = 'every';
 
+export interface GalleryActions {
+  readonly send: Send;
+  /** Something else is looked at. */
+  readonly changed: (query: GalleryQuery) => void;
+  /** Escape was pressed on the example that was gone to. */
+  readonly back: () => void;
+}
+
 /** The examples themselves, in pages: ordered, filtered, marked. */
 export function createGallerySection(
   initial: GalleryQuery,
-  send: Send,
-  changed: (query: GalleryQuery) => void,
+  { send, changed, back }: GalleryActions,
 ): GallerySection {
   let query = initial;
+  let found: number | undefined;
+  /** Filters were cleared to show what was looked for. */
+  let isCleared = false;
   let cards: readonly ExampleCard[] = [];
   let marks: ReadonlySet<number> = new Set();
   const status = h('p', { class: 'muted', role: 'status' });
@@ -33,18 +46,23 @@ export function createGallerySection(
 
   const ask = (change: Partial<GalleryQuery>) => {
     query = { ...query, page: 0, ...change };
+    found = undefined;
     changed(query);
+    send({ type: 'examples', query });
   };
   const mark = (indices: readonly number[], marked: boolean) => {
     send({ type: 'mark', indices, marked });
   };
+  grid.addEventListener('keydown', ({ key, target }) => {
+    if (key === 'Escape' && target instanceof Element && target.matches('[data-found]')) back();
+  });
   const order = h('span');
   const classes = h('span');
   const suspected = createCheckbox(strings.suspectedOnly, query.suspected, (checked) => {
-    ask({ suspected: checked });
+    if (checked !== query.suspected) ask({ suspected: checked });
   });
   const marked = createCheckbox(strings.markedOnly, query.marked, (checked) => {
-    ask({ marked: checked });
+    if (checked !== query.marked) ask({ marked: checked });
   });
   const markShown = createButton(strings.markShown, false, () => {
     const shown = cards.map(({ index }) => index);
@@ -57,8 +75,40 @@ export function createGallerySection(
     ask({ page: query.page + 1 });
   });
 
+  let classFilter: Choices<string> | undefined;
+  const clearFilters = () => {
+    query = { ...withClass(query, undefined), suspected: false, marked: false };
+    isCleared = true;
+    classFilter?.setValue(every);
+    setChecked(suspected, false);
+    setChecked(marked, false);
+  };
+  const isFiltered = () => query.label !== undefined || query.suspected || query.marked;
+
+  /** Where the example is that was looked for, or where it is not. */
+  const arrive = (index: number, { page, place, total }: ExamplePage) => {
+    if (place === undefined) {
+      if (!isFiltered()) return;
+      clearFilters();
+      send({ type: 'examples', query: { ...query, containing: index } });
+      return;
+    }
+    query = { ...query, page };
+    changed(query);
+    found = index;
+    const name = strings.point(formatCount(index));
+    const where = strings.place(name, formatCount(place + 1), formatCount(total));
+    setText(status, isCleared ? `${where} ${strings.filtersCleared}` : where);
+    const card = cards.find((one) => one.index === index)?.element;
+    card?.focus({ preventScroll: true });
+    card?.scrollIntoView({ block: 'center' });
+  };
+
   const drawMarks = () => {
-    for (const card of cards) card.setMarked(marks.has(card.index));
+    for (const card of cards) {
+      card.setMarked(marks.has(card.index));
+      card.setFound(card.index === found);
+    }
     const all = cards.length > 0 && cards.every(({ index }) => marks.has(index));
     markShown.setLabel(all ? strings.unmarkShown : strings.markShown);
     markShown.setState(cards.length === 0 ? strings.foundNone : undefined, strings.markTitle);
@@ -111,13 +161,18 @@ export function createGallerySection(
           ask({});
         },
       );
+      classFilter = filter;
       setChildren(classes, names.length === 0 ? [] : [filter.element]);
       suspected.hidden = overview.suspected === undefined;
-      changed(query);
+      ask({ page: query.page });
     },
-    setPage: (answered, { items, total }) => {
-      const { page, pageSize } = answered;
+    setPage: ({ pageSize, containing }, answer) => {
+      const { items, total, page, place } = answer;
       const last = Math.max(0, Math.ceil(total / pageSize) - 1);
+      if (containing !== undefined && place === undefined) {
+        arrive(containing, answer);
+        return;
+      }
       if (page > last) {
         ask({ page: last });
         return;
@@ -133,6 +188,7 @@ export function createGallerySection(
               formatCount(total),
             ),
       );
+      const focused = cards.findIndex(({ element }) => element.contains(document.activeElement));
       cards = items.map((example) =>
         createCard(example, (index, isMarked) => {
           mark([index], isMarked);
@@ -142,14 +198,24 @@ export function createGallerySection(
         grid,
         cards.map(({ element }) => element),
       );
+      if (focused >= 0) {
+        // A card that has gone, as one that is no longer marked, gives the focus to the next.
+        const next = cards[Math.min(focused, cards.length - 1)]?.element.querySelector('button');
+        (next ?? marked).focus();
+      }
       setAttribute(previous.element, 'disabled', page === 0);
       setAttribute(next.element, 'disabled', page >= last);
+      if (containing !== undefined) arrive(containing, answer);
       drawMarks();
     },
     setMarks: (known) => {
       marks = new Set(known);
       drawMarks();
-      if (query.marked) changed(query);
+      if (query.marked) send({ type: 'examples', query });
+    },
+    goTo: (index) => {
+      isCleared = false;
+      send({ type: 'examples', query: { ...query, containing: index } });
     },
     fail: (message) => {
       cards = [];

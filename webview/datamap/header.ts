@@ -9,6 +9,7 @@ export interface Header {
   readonly element: HTMLElement;
   update(message: MapMessage): void;
   setBlocked(reason: string | undefined): void;
+  setExporting(running: boolean): void;
 }
 
 interface Fact {
@@ -28,7 +29,13 @@ export function createHeader(send: Send): Header {
   const exporting = createButton(strings.exportSubset, true, () => {
     send({ type: 'export' });
   });
-  exporting.setState(undefined, strings.exportTitle);
+  let blockedBy: string | undefined;
+  let isExporting = false;
+  const setExportState = () => {
+    const reason = blockedBy ?? (isExporting ? strings.exportRunning : undefined);
+    exporting.setState(reason, strings.exportTitle);
+  };
+  setExportState();
   const button = (label: string, title: string, type: 'chooseData' | 'reload' | 'openText') => {
     const made = createButton(label, false, () => {
       send({ type });
@@ -78,8 +85,13 @@ export function createHeader(send: Send): Header {
       );
     },
     setBlocked: (reason) => {
-      exporting.setState(reason, strings.exportTitle);
+      blockedBy = reason;
       blocked.set(reason);
+      setExportState();
+    },
+    setExporting: (running) => {
+      isExporting = running;
+      setExportState();
     },
   };
 }

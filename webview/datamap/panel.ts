@@ -1,7 +1,8 @@
-import type { ToDataMap } from '../../extension/protocol/datamap';
+import type { ExportState, ToDataMap } from '../../extension/protocol/datamap';
 import { onThemeChange } from '../charts/theme-colors';
 import { createButton } from '../components/toolkit';
 import { h, setText } from '../dom';
+import { createProgressLine } from '../progress-line';
 import { createHistogramSection, createMapSection } from './chart-sections';
 import { createExperimentSection } from './experiment-section';
 import { createGallerySection } from './gallery-section';
@@ -26,24 +27,37 @@ export class DataMapPanel {
   private readonly body = h('div', { hidden: true });
   private readonly header;
   private readonly histogram = createHistogramSection();
-  private readonly map = createMapSection();
-  private readonly experiment = createExperimentSection();
+  private readonly map = createMapSection((index) => {
+    this.gallery.goTo(index);
+  });
+  private readonly experiment;
   private readonly subset;
   private readonly gallery;
+  private readonly exporting;
+  private readonly announcer = h('p', { class: 'sr-only', role: 'status' });
   private view: View;
   private isShown = false;
 
   public constructor(private readonly options: PanelOptions) {
     const { send, view } = options;
     this.view = view;
+    this.experiment = createExperimentSection(send);
     this.header = createHeader(send);
     this.subset = createSubsetSection(view.subset, (subset) => {
       this.setView({ subset });
       send({ type: 'subset', subset });
     });
-    this.gallery = createGallerySection(view.query, send, (query) => {
-      this.setView({ query });
-      send({ type: 'examples', query });
+    this.gallery = createGallerySection(view.query, {
+      send,
+      changed: (query) => {
+        this.setView({ query });
+      },
+      back: () => {
+        this.map.focus();
+      },
+    });
+    this.exporting = createProgressLine(strings.exportLine, () => {
+      send({ type: 'cancelExport' });
     });
     const again = createButton(strings.tryAgain, true, () => {
       send({ type: 'reload' });
@@ -60,11 +74,12 @@ export class DataMapPanel {
     );
     this.body.append(
       this.header.element,
+      this.exporting.element,
       h('div', { class: 'columns even' }, this.histogram.element, this.map.element),
       this.gallery.element,
       h('div', { class: 'columns even' }, this.subset.element, this.experiment.element),
     );
-    this.element = h('main', {}, this.loading, this.failure, this.body);
+    this.element = h('main', {}, this.loading, this.failure, this.body, this.announcer);
     onThemeChange(() => {
       this.histogram.recolor();
       this.map.recolor();
@@ -103,10 +118,34 @@ export class DataMapPanel {
       case 'countsFailed':
         this.subset.fail(message.message);
         break;
+      case 'export':
+        this.showExport(message.state);
+        break;
       case 'blocked':
         this.header.setBlocked(message.reason);
+        this.experiment.setBlocked(message.reason);
         break;
     }
+  }
+
+  private showExport(state: ExportState): void {
+    const running = state.kind === 'running';
+    this.header.setExporting(running);
+    switch (state.kind) {
+      case 'idle':
+        this.exporting.hide();
+        break;
+      case 'running':
+        this.exporting.run(state.progress, strings.exportProgress, strings.exportStarting);
+        break;
+      case 'cancelled':
+        this.exporting.stop(strings.exportCancelled, strings.nothingWritten, false);
+    }
+    const cancelled = `${strings.exportCancelled} ${strings.nothingWritten}`;
+    setText(
+      this.announcer,
+      running ? strings.exportStarting : state.kind === 'cancelled' ? cancelled : '',
+    );
   }
 
   private show(message: MapMessage): void {

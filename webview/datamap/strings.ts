@@ -60,6 +60,14 @@ export const strings = {
   notes: 'Notes',
   noteMax: 'Keeping the highest scores collects label errors together with rare examples.',
 
+  // Export
+  exportLine: 'Export',
+  exportProgress: 'Progress of the export',
+  exportStarting: 'The export is starting',
+  exportRunning: 'The export is running',
+  exportCancelled: 'The export was cancelled.',
+  nothingWritten: 'Nothing was written.',
+
   // Charts
   histogram: 'Scores',
   histogramLabel: (score: string, summary: string) => `${score} of all examples. ${summary}`,
@@ -91,14 +99,21 @@ export const strings = {
   },
   share: 'Share',
   point: (index: string) => `Example ${index}`,
+  mapHint:
+    'Click a point, or walk with the arrow keys and press Enter, to go to its example; Escape comes back.',
+  visited: (point: string, group: string, confidence: string, variability: string) =>
+    `${point}: ${group}, confidence ${confidence}, variability ${variability}`,
 
   // Experiments
   experiment: 'Accuracy against share kept',
   experimentNone:
-    'No experiment of this data set lies beside the scores. “espalier data-diet” trains on subsets and writes one: call it NAME.datadiet.json.',
+    'No experiment of this data set lies beside the scores. One trains a small model on parts of the data set, chosen by score and at random, and on the whole.',
+  compare: 'Compare Subsets…',
+  compareTitle: 'Train on parts of the data set and measure how accurate each makes a model',
   experimentIso: (iso: string, seeds: number, file: string) =>
     `${file}: every subset is trained for as many ${iso} as the whole, from ${seeds} seeds.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
+  seriesName: (name: string) => (name === 'full' ? 'all examples' : name),
   kept: 'Kept',
   accuracy: 'Test accuracy',
   trainedOn: 'Trained on',
@@ -136,8 +151,14 @@ export const strings = {
   everyClass: 'Every class',
   suspectedOnly: 'Suspected label errors',
   markedOnly: 'Marked',
-  found: (first: string, last: string, total: string) => `${first}–${last} of ${total} examples`,
+  found: (first: string, last: string, total: string) =>
+    total === '1'
+      ? '1 example'
+      : `${first === last ? first : `${first}–${last}`} of ${total} examples`,
   foundNone: 'No example passes the filters.',
+  place: (example: string, place: string, total: string) =>
+    `${example} is number ${place} of ${total}`,
+  filtersCleared: '(filters were cleared to show it)',
   previous: 'Previous',
   next: 'Next',
   pages: 'Pages',
@@ -162,5 +183,5 @@ export const strings = {
     label === undefined ? `Picture of example ${index}` : `Picture of example ${index}: ${label}`,
   moreText: (length: string) => `… (${length} characters)`,
   moreNumbers: (count: string) => `… (${count} numbers)`,
-  noContent: 'not available',
+  noContent: 'not shown',
 } as const;

@@ -123,7 +123,7 @@ function classTable(classes: readonly ClassCounts[], kept: ChoiceCounts['classes
       { title: strings.meanScore, isNumber: true },
     ],
     classes.map(({ name, examples, suspected = 0, meanScore }, i) => [
-      name,
+      h('span', { class: 'class-name', title: name }, name),
       share(examples, total),
       share(kept[i]?.kept ?? 0, examples),
       ...(hasSuspects ? [share(suspected, examples)] : []),

@@ -5,14 +5,19 @@ import type { TensorStatistics } from './types';
 
 export type Histogram = NonNullable<TensorStatistics['histogram']>;
 
-const short = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
-
 /** A number of a tensor: few digits, and powers of ten where it is very large or small. */
-export function formatNumber(value: number): string {
+export function formatNumber(value: number, digits = 3): string {
   const magnitude = Math.abs(value);
   return magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e6)
-    ? value.toExponential(2)
-    : short.format(value);
+    ? value.toExponential(digits - 1)
+    : value.toLocaleString('en', { maximumSignificantDigits: digits });
+}
+
+/** Formats numbers within the range so that the ends of a part differ: a narrow range takes more digits. */
+function edgeFormat({ low, high, counts }: Histogram): (value: number) => string {
+  const parts = (Math.max(Math.abs(low), Math.abs(high)) * counts.length) / (high - low);
+  const digits = Number.isFinite(parts) ? Math.ceil(Math.log10(parts)) + 1 : 3;
+  return (value) => formatNumber(value, Math.min(10, Math.max(3, digits)));
 }
 
 /** Lower end of part `index`, or the upper end of the last. */
@@ -22,16 +27,15 @@ function edge({ low, high, counts }: Histogram, index: number): number {
 
 /** The parts of the range that a bar stands for, as text. */
 function binText(histogram: Histogram, index: number): string {
-  return strings.bin(
-    formatNumber(edge(histogram, index)),
-    formatNumber(edge(histogram, index + 1)),
-  );
+  const format = edgeFormat(histogram);
+  return strings.bin(format(edge(histogram, index)), format(edge(histogram, index + 1)));
 }
 
 export function histogramBars(histogram: Histogram): Bar[] {
+  const format = edgeFormat(histogram);
   return histogram.counts.map((value, index) => ({
     // Labelled by the middle, so that a label stands for its whole bar.
-    label: formatNumber((edge(histogram, index) + edge(histogram, index + 1)) / 2),
+    label: format((edge(histogram, index) + edge(histogram, index + 1)) / 2),
     title: binText(histogram, index),
     value,
     color: 'blue',
@@ -41,27 +45,18 @@ export function histogramBars(histogram: Histogram): Bar[] {
 /** The chart in a sentence. */
 export function histogramSummary(histogram: Histogram): string {
   const { counts, low, high } = histogram;
+  const format = edgeFormat(histogram);
   const peak = counts.indexOf(Math.max(...counts));
   const middle = (edge(histogram, peak) + edge(histogram, peak + 1)) / 2;
-  return strings.histogramSummary(
-    counts.length,
-    formatNumber(low),
-    formatNumber(high),
-    formatNumber(middle),
-  );
+  return strings.histogramSummary(counts.length, format(low), format(high), format(middle));
 }
 
 /** The chart as rows of a table: from, to, how many; empty parts are left out. */
 export function histogramRows(histogram: Histogram): string[][] {
+  const format = edgeFormat(histogram);
   return histogram.counts.flatMap((count, index) =>
     count === 0
       ? []
-      : [
-          [
-            formatNumber(edge(histogram, index)),
-            formatNumber(edge(histogram, index + 1)),
-            formatCount(count),
-          ],
-        ],
+      : [[format(edge(histogram, index)), format(edge(histogram, index + 1)), formatCount(count)]],
   );
 }

@@ -16,7 +16,7 @@ export const exportData: Command = {
     out: { type: 'string' },
     json: { type: 'boolean' },
   },
-  run: async (args, { terminal }) => {
+  run: async (args, { terminal, job }) => {
     const data = resolve(required(args, 'data'));
     const out = resolve(required(args, 'out'));
     const file = resolve(required(args, 'selection'));
@@ -29,7 +29,7 @@ export const exportData: Command = {
         remedy: 'Name the data set that was scored, or score this one.',
       });
     }
-    const files = await exportPart(dataset, indices.sort(), out);
+    const files = await exportPart(dataset, indices.sort(), out, job);
     const result = { examples: indices.length, files };
     if (args.flag('json')) {
       terminal.print(JSON.stringify(result, undefined, 2));

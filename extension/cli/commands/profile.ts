@@ -5,15 +5,11 @@ import type { LayerProfile } from '../../core/prune/layer-profile';
 import { profileModel } from '../../core/prune/profile-model';
 import { join } from 'node:path';
 import type { Arguments, Command, CommandContext } from '../command';
+import { readCalibration } from '../calibration-options';
 import { printHeatmap } from '../heatmap';
 import { defaultProfilePath, journalPath } from '../paths';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
-import {
-  readCalibration,
-  readSearchSettings,
-  searchOptionTypes,
-  searchUsage,
-} from '../search-options';
+import { readSearchSettings, searchOptionTypes, searchUsage } from '../search-options';
 import { printTable } from '../table';
 
 export const profile: Command = {

@@ -1,5 +1,5 @@
 import { basename, extname, join } from 'node:path';
-import { defaultCalibration } from '../../core/prune/options';
+import { defaultCalibration } from '../../core/data/calibration-defaults';
 import { scoreText } from '../../core/datadiet/score-text';
 import { openModel } from '../../core/models/open-model';
 import { defaultTextPolicy, textPolicies } from '../../core/data/text-scores';

@@ -20,6 +20,8 @@ const descriptions: Readonly<Record<ArrayDType, string>> = {
 };
 /** Where the numbers start is a multiple of it. */
 const alignment = 64;
+/** Most bytes that are written at once. */
+const pieceBytes = 4 * 1024 * 1024;
 
 /** The bytes of a .npy file, format version 1.0 (numpy.lib.format documents it). */
 export function npyBytes({ dtype, dims, data }: NumericArray): Buffer {
@@ -33,10 +35,14 @@ export function npyBytes({ dtype, dims, data }: NumericArray): Buffer {
   return Buffer.concat([start, Buffer.from(text, 'latin1'), numbers]);
 }
 
-/** Writes arrays as numpy.savez does, whole or not at all. */
+/**
+ * Writes arrays as numpy.savez does, whole or not at all.
+ * @param written told of bytes after they were given away; what it throws ends the writing
+ */
 export async function writeNpz(
   path: string,
   arrays: Readonly<Record<string, NumericArray>>,
+  written: (bytes: number) => Promise<void> = async () => Promise.resolve(),
 ): Promise<void> {
   await replaceFile(path, async (partial) => {
     const zip = new ZipFile();
@@ -44,6 +50,15 @@ export async function writeNpz(
       zip.addBuffer(npyBytes(array), `${name}.npy`, { compress: false });
     }
     zip.end();
-    await pipeline(zip.outputStream, createWriteStream(partial));
+    const counted = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of zip.outputStream as AsyncIterable<Buffer>) {
+        for (let start = 0; start < chunk.length; start += pieceBytes) {
+          const piece = chunk.subarray(start, start + pieceBytes);
+          yield piece;
+          await written(piece.length);
+        }
+      }
+    };
+    await pipeline(counted, createWriteStream(partial));
   });
 }

@@ -90,6 +90,7 @@ export interface DietResult {
   readonly version: 1;
   readonly dataset: {
     readonly name: string;
+    /** Of the training data with those that were held out, as scores of them have it. */
     readonly fingerprint: string;
     readonly examples: number;
     readonly testExamples: number;
@@ -127,7 +128,7 @@ export async function runDiet(request: DietRequest, job: JobContext<unknown>): P
   splits.warnings.forEach((warning) => {
     job.warn(warning);
   });
-  const { train, test: testSet } = splits;
+  const { train, test: testSet, fingerprint } = splits;
   const noisy =
     noise === undefined
       ? { labels: train.labels, flipped: new Uint8Array(train.size) }
@@ -147,7 +148,7 @@ export async function runDiet(request: DietRequest, job: JobContext<unknown>): P
     (value) => v.parse(entrySchema, value),
   );
   const bench = new DietBench(
-    { request, train, testSet, noisy, proxy: await openProxy(model, train) },
+    { request, train, testSet, fingerprint, noisy, proxy: await openProxy(model, train) },
     runFolder,
     journal,
     job,
@@ -161,6 +162,7 @@ interface Material {
   readonly request: DietRequest;
   readonly train: Dataset;
   readonly testSet: Dataset;
+  readonly fingerprint: string;
   readonly noisy: NoisyLabels;
   readonly proxy: ProxyModel;
 }
@@ -186,7 +188,7 @@ class DietBench {
   }
 
   public async run(): Promise<DietResult> {
-    const { request, train, testSet, noisy } = this.material;
+    const { request, train, testSet, fingerprint, noisy } = this.material;
     const { scores, keep: shares, policies, balanced } = request;
     const scored: { name: string; document: ScoreDocument }[] = [];
     for (const choice of scores) {
@@ -212,7 +214,7 @@ class DietBench {
       version: 1,
       dataset: {
         name: train.name,
-        fingerprint: train.fingerprint,
+        fingerprint,
         examples: train.size,
         testExamples: testSet.size,
       },

@@ -16,6 +16,8 @@ export interface ExampleQuery {
   readonly among?: readonly number[];
   /** Counted from 0. */
   readonly page: number;
+  /** An example that is looked for: the page with it is shown if it passes. */
+  readonly containing?: number;
   readonly pageSize: number;
 }
 

@@ -9,6 +9,8 @@ import { membersOf } from './selection';
 interface Splits {
   readonly train: Dataset;
   readonly test: Dataset;
+  /** Of the training data as they are stored, with those that are held out. */
+  readonly fingerprint: string;
   readonly warnings: readonly string[];
 }
 
@@ -30,12 +32,14 @@ export async function openSplits(
   const other = await openDataset(test ?? path, { ...options, classNames, split: 'test' });
   const warnings = [...train.warnings, ...other.warnings];
   if (test !== undefined || other.fingerprint !== train.fingerprint) {
-    return { train, test: other, warnings: [...new Set(warnings)] };
+    const { fingerprint } = train;
+    return { train, test: other, fingerprint, warnings: [...new Set(warnings)] };
   }
   const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), heldOutShare, 0);
   return {
     train: partOf(train, kept),
     test: partOf(train, heldOut),
+    fingerprint: train.fingerprint,
     warnings: [
       ...new Set(warnings),
       `${path}: it has no test part, so ${heldOut.length} of ${train.size} examples are held out to test on.`,

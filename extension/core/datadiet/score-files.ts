@@ -8,6 +8,11 @@ import { npyBytes } from '../data/write-npy';
 import { parseDocument } from '../jobs/parse-document';
 import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
+import {
+  holdsCartographyMetrics,
+  readCartographyMetrics,
+  writeCartographyMetrics,
+} from './cartography-metrics';
 import { readDynamics } from './read-dynamics';
 import {
   bareScores,
@@ -19,11 +24,11 @@ import {
 import type { ScoreDocument } from './score-document';
 
 /** Forms that scores are written in. */
-export const scoreFormats = ['espalier', 'npy', 'deepcore', 'cleanlab'] as const;
+export const scoreFormats = ['espalier', 'npy', 'deepcore', 'cleanlab', 'cartography'] as const;
 export type ScoreFormat = (typeof scoreFormats)[number];
 
 const remedy =
-  'Scores are documents of espalier score-data, .npy arrays of one axis, DeepCore {indices, scores} as .json, training dynamics {guid, logits_epoch_0, …, gold} as .jsonl, or .csv with the columns of cleanlab.';
+  'Scores are documents of espalier score-data, .npy arrays of one axis, DeepCore {indices, scores} as .json, training dynamics {guid, logits_epoch_0, …, gold} or their statistics {guid, confidence, variability, correctness} as .jsonl, or .csv with the columns of cleanlab.';
 
 /**
  * Reads scores of Espalier or of another tool; which form it is follows from name and content.
@@ -40,7 +45,9 @@ export async function readScores(path: string): Promise<ScoreDocument> {
     case '.npy':
       return readArray(path);
     case '.jsonl':
-      return readDynamics(path);
+      return (await holdsCartographyMetrics(path))
+        ? readCartographyMetrics(path)
+        : readDynamics(path);
     case '.csv':
       return parseCleanlab(await readText(path), path);
     case '.json': {
@@ -56,8 +63,16 @@ export async function readScores(path: string): Promise<ScoreDocument> {
 
 /** The form that the end of a name asks for. */
 export function formatOf(path: string): ScoreFormat {
-  const extension = extname(path).toLowerCase();
-  return extension === '.npy' ? 'npy' : extension === '.csv' ? 'cleanlab' : 'espalier';
+  switch (extname(path).toLowerCase()) {
+    case '.npy':
+      return 'npy';
+    case '.csv':
+      return 'cleanlab';
+    case '.jsonl':
+      return 'cartography';
+    default:
+      return 'espalier';
+  }
 }
 
 /**
@@ -84,6 +99,9 @@ export async function writeScores(
       await writeText(path, `${JSON.stringify({ indices, scores })}\n`);
       return;
     }
+    case 'cartography':
+      await writeCartographyMetrics(path, document);
+      return;
     case 'cleanlab':
       await writeText(path, cleanlabTable(document, path));
   }

@@ -6,6 +6,7 @@ import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
 import { exportPart } from '../data/datasets/export-part';
 import { openDataset } from '../data/datasets/open-dataset';
 import { npyBytes } from '../data/write-npy';
+import type { PartContext } from '../data/datasets/write-part';
 import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
 import { overviewOf } from './data-map';
@@ -46,6 +47,10 @@ export interface DataMap {
 export interface ExamplePage {
   /** Examples that pass the query. */
   readonly total: number;
+  /** Counted from 0; the one with the example that is looked for, where there is one. */
+  readonly page: number;
+  /** Place among those that pass of the example that is looked for, from 0; absent if it does not. */
+  readonly place?: number;
   readonly items: readonly (ScoredExample & { readonly content?: ExampleContent })[];
 }
 
@@ -133,10 +138,15 @@ export class ScoredData {
   public examples(query: ExampleQuery): ExamplePage {
     const { document, dataset } = this;
     const found = findExamples(document, query);
-    const start = query.page * query.pageSize;
+    const { containing, pageSize } = query;
+    const place = containing === undefined ? -1 : found.indexOf(containing);
+    const page = place < 0 ? query.page : Math.floor(place / pageSize);
+    const start = page * pageSize;
     return {
       total: found.length,
-      items: found.slice(start, start + query.pageSize).map((index) => ({
+      page,
+      ...(place < 0 ? {} : { place }),
+      items: found.slice(start, start + pageSize).map((index) => ({
         ...scoredExample(document, index),
         ...(dataset === undefined ? {} : { content: exampleContent(dataset, index) }),
       })),
@@ -151,8 +161,13 @@ export class ScoredData {
   /**
    * Writes a choice, some examples, or the scores.
    * @param out a new folder for the data set's own form, with the choice beside it; else a file
+   * @throws CancelledError, with nothing written.
    */
-  public async export(request: DataExport, out: string): Promise<DataExportResult> {
+  public async export(
+    request: DataExport,
+    out: string,
+    context: PartContext,
+  ): Promise<DataExportResult> {
     const { document, dataset } = this;
     if (request.what === 'scores') {
       await writeScores(out, document, request.form);
@@ -176,7 +191,7 @@ export class ScoredData {
         remedy: 'Choose the data set that was scored.',
       });
     }
-    const files = await exportPart(dataset, indices, out);
+    const files = await exportPart(dataset, indices, out, context);
     if (chosen === undefined) {
       return { examples: indices.length, files };
     }

@@ -7,33 +7,40 @@ import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
 import { readText } from './score-document';
 import type { ScoreDocument } from './score-document';
-import { policies } from './selection';
-import type { SelectionRequest } from './selection';
+import type { Policy, SelectionRequest } from './selection';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-const schema = v.object({
-  format: v.literal('espalier.selection'),
-  version: v.literal(1),
-  dataset: v.optional(v.object({ path: v.string(), name: v.string(), fingerprint: v.string() })),
-  /** What the examples were scored by. */
-  score: v.string(),
-  policy: v.picklist(policies),
-  keep: v.number(),
-  offset: v.optional(v.number()),
-  balanced: v.boolean(),
-  seed: v.number(),
-  /** Examples of the data set. */
-  examples: count,
-  kept: count,
-  /** Of each class by name, where classes are known: all, and those kept. */
-  classes: v.array(v.object({ name: v.string(), examples: count, kept: count })),
-  /** In the data set's own order, ascending. */
+/** What is read of a selection: one of another tool has indices alone. */
+const readSchema = v.object({
+  dataset: v.optional(v.object({ fingerprint: v.string() })),
   indices: v.array(count),
 });
 
 /** Which examples of a data set are kept. */
-export type SelectionDocument = v.InferOutput<typeof schema>;
+export interface SelectionDocument {
+  readonly format: 'espalier.selection';
+  readonly version: 1;
+  readonly dataset?: { readonly path: string; readonly name: string; readonly fingerprint: string };
+  /** What the examples were scored by. */
+  readonly score: string;
+  readonly policy: Policy;
+  readonly keep: number;
+  readonly offset?: number;
+  readonly balanced: boolean;
+  readonly seed: number;
+  /** Examples of the data set. */
+  readonly examples: number;
+  readonly kept: number;
+  /** Of each class by name, where classes are known: all, and those kept. */
+  readonly classes: readonly {
+    readonly name: string;
+    readonly examples: number;
+    readonly kept: number;
+  }[];
+  /** In the data set's own order, ascending. */
+  readonly indices: readonly number[];
+}
 
 /** A document of a choice by the scores of `document`. */
 export function selectionDocument(
@@ -89,7 +96,7 @@ export async function writeSelection(path: string, document: SelectionDocument):
 }
 
 /**
- * Reads the indices of a selection: a document, or a .npy file of whole numbers.
+ * Reads the indices of a selection: a document, `{indices}` alone, or a .npy file of whole numbers.
  * @param size examples of the data set
  * @throws UserError naming the file and an index that is not in the data set.
  */
@@ -115,7 +122,7 @@ async function readIndices(path: string): Promise<{ values: number[]; fingerprin
     const array = await readNpy(path);
     return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
   }
-  const document = parseDocument(schema, await readText(path), path, 'a selection of examples');
+  const document = parseDocument(readSchema, await readText(path), path, 'a selection of examples');
   const fingerprint = document.dataset?.fingerprint;
   return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }

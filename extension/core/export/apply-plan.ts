@@ -2,13 +2,15 @@ import type { JobContext } from '../jobs/job';
 import { openModel } from '../models/open-model';
 import { RemovableUnits } from '../models/units';
 import { resolveIds } from '../prune/candidates';
-import type { PrunePlan } from '../prune/prune-plan';
+import type { PrunePlan } from './prune-plan';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
+import { compressModel } from './compression/compress-model';
+import type { CompressionSettings, CompressResult } from './compression/compress-model';
 import type { DialectName } from './dialects';
 import type { OutputFormat, PruneResult } from './prune-result';
-import { writePrunedModel } from './write-pruned-model';
+import { writeModel } from './write-model';
 
 /** A plan to carry out, and where. */
 export interface PlanApplication {
@@ -23,6 +25,8 @@ export interface PlanApplication {
   readonly memoryBytes: number;
   /** Calibration of the profile, on whose examples the result is checked where it holds such. */
   readonly examples?: string;
+  /** How what the plan compresses is compressed, where it leaves that open. */
+  readonly compression?: CompressionSettings;
 }
 
 /**
@@ -32,7 +36,7 @@ export interface PlanApplication {
 export async function applyPlan(
   application: PlanApplication,
   context: JobContext,
-): Promise<PruneResult> {
+): Promise<PruneResult | CompressResult> {
   const { model: modelPath, plan, out, format, overwrite, memoryBytes } = application;
   const { summary } = await openModel(modelPath);
   if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== summary.fingerprint) {
@@ -45,21 +49,27 @@ export async function applyPlan(
   const removed = resolveIds(summary, plan.remove, { field: 'remove' }).map((unit) =>
     units.idOf(unit),
   );
-  const device = await resolveDevice(application.device, (message) => {
-    context.warn(message);
-  });
-  return writePrunedModel(
-    {
-      modelPath,
-      removed,
-      out,
-      ...(format === undefined ? {} : { format }),
-      ...(application.dialect === undefined ? {} : { dialect: application.dialect }),
-      overwrite,
-      device,
-      memoryBytes,
-      ...(application.examples === undefined ? {} : { examples: application.examples }),
-    },
-    context,
-  );
+  const how = {
+    modelPath,
+    removed,
+    out,
+    ...(format === undefined ? {} : { format }),
+    ...(application.dialect === undefined ? {} : { dialect: application.dialect }),
+    overwrite,
+    memoryBytes,
+  };
+  const { device, compression, examples } = application;
+  const choices = plan.compress ?? [];
+  return choices.length > 0
+    ? compressModel({ ...how, choices, device, ...compression }, context)
+    : writeModel(
+        {
+          ...how,
+          device: await resolveDevice(device, (message) => {
+            context.warn(message);
+          }),
+          ...(examples === undefined ? {} : { examples }),
+        },
+        context,
+      );
 }

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../models/model-config';
 import { readArchitecture } from '../models/open-model';
-import type { Refusal, Removal } from './removal';
+import type { Refusal, Changes } from './changes';
 import { rewriteConfig } from './pruned-config';
 import type { CheckpointSource } from './weight-writers';
 
@@ -13,10 +13,13 @@ const sizeStep = 256;
  */
 export function whyNotDeci(
   { model, configText }: CheckpointSource,
-  removal: Removal,
+  changes: Changes,
 ): Refusal | undefined {
   const { architecture, quantization } = model.summary;
   const remedy = 'Choose auto-map.';
+  if (Object.keys(changes.compressed).length > 0) {
+    return { problem: 'The matrices of nemotron-nas models are dense.', remedy };
+  }
   if (!/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {
     return { problem: `nemotron-nas models are shaped like llama, not ${architecture}.`, remedy };
   }
@@ -44,7 +47,7 @@ export function whyNotDeci(
       remedy,
     };
   }
-  if (removal.absent.includes('block.0.attention')) {
+  if (changes.absent.includes('block.0.attention')) {
     return {
       problem: 'vLLM and SGLang fail on nemotron-nas models whose first block has no attention.',
       remedy: 'Keep block.0.attention (--protect), remove all of block 0, or choose auto-map.',
@@ -54,11 +57,11 @@ export function whyNotDeci(
 }
 
 /** The config.json of the pruned model as a nemotron-nas model. */
-export function deciConfig(text: string, removal: Removal, { model }: CheckpointSource): string {
-  const plain = JSON.parse(rewriteConfig(text, { ...removal, absent: [] })) as Json;
+export function deciConfig(text: string, changes: Changes, { model }: CheckpointSource): string {
+  const plain = JSON.parse(rewriteConfig(text, { ...changes, absent: [], compressed: {} })) as Json;
   const { config } = readArchitecture(text, model.summary.path);
-  const absent = new Set(removal.absent);
-  const block_configs = removal.blocks.map((_, block) => ({
+  const absent = new Set(changes.absent);
+  const block_configs = changes.blocks.map((_, block) => ({
     attention: attentionConfig(config, absent.has(`block.${block}.attention`)),
     ffn: feedforwardConfig(config, absent.has(`block.${block}.feedforward`)),
   }));

@@ -1,41 +1,52 @@
+import { formTensors } from '../models/forms/form-facts';
+import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
 import { deciConfig, whyNotDeci } from './deci-config';
+import { matrixChanges } from './matrix-changes';
 import { describeLoading, rewriteConfig } from './pruned-config';
-import { isUneven, needsModule } from './removal';
-import type { Refusal, Removal } from './removal';
+import { isUneven, layOutChanges, needsModule } from './changes';
+import type { Refusal, Changes } from './changes';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
 import type { CheckpointSource } from './weight-writers';
 
-/** Ways in which a result can say which sublayers it lacks. */
-export const dialectNames = ['blocks', 'auto-map', 'deci', 'per-layer-config', 'zeroed'] as const;
+/** Ways in which a result can say what it has otherwise than an ordinary model. */
+export const dialectNames = [
+  'blocks',
+  'auto-map',
+  'dense',
+  'deci',
+  'per-layer-config',
+  'zeroed',
+] as const;
 export type DialectName = (typeof dialectNames)[number];
 
-/** How a Hugging Face folder writes a removal down. */
+/** How a Hugging Face folder writes changes down. */
 export interface Dialect {
   readonly name: DialectName;
   /** Whether the removed weights stay in the files, with zeros where they lead out. */
   readonly keepsWeights: boolean;
-  /** Why the removal cannot be said; undefined where it can. */
-  readonly refuse: (source: CheckpointSource, removal: Removal) => Refusal | undefined;
-  readonly config: (configText: string, removal: Removal, source: CheckpointSource) => string;
+  /** Why the changes cannot be said; undefined where it can. */
+  readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
+  readonly config: (configText: string, changes: Changes, source: CheckpointSource) => string;
   /** Whether a Python module goes with the weights. */
   readonly modellingFile: boolean;
-  readonly plan: (source: CheckpointSource, removal: Removal) => PlannedTensor[];
+  readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: (configText: string) => string;
 }
 
-const renumbered = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
-  planTensors(model, checkpoint, removal);
-const zeroed = ({ model, checkpoint }: CheckpointSource, removal: Removal): PlannedTensor[] =>
-  planZeroed(model, checkpoint, removal);
+const renumbered = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
+  planTensors(model, checkpoint, changes);
+const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
+  planZeroed(model, checkpoint, changes);
 
 export const dialects: Readonly<Record<DialectName, Dialect>> = {
   blocks: {
     name: 'blocks',
     keepsWeights: false,
-    refuse: (_, removal) => whyNotPlain(removal),
-    config: (text, removal) => rewriteConfig(text, removal),
+    refuse: (_, changes) => whyNotPlain(changes),
+    config: (text, changes) => rewriteConfig(text, changes),
     modellingFile: false,
     plan: renumbered,
     loadsWith: (text) => describeLoading(text, false),
@@ -43,18 +54,34 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
   'auto-map': {
     name: 'auto-map',
     keepsWeights: false,
-    refuse: (_, removal) =>
-      needsModule(removal)
-        ? undefined
+    refuse: (_, changes) =>
+      needsModule(changes)
+        ? whyNotInModule(changes)
         : {
             problem:
               'The result is an ordinary model, so that no module of our own is needed to load it.',
             remedy: 'Choose blocks.',
           },
-    config: (text, removal) => rewriteConfig(text, removal),
+    config: (text, changes) => rewriteConfig(text, changes),
     modellingFile: true,
     plan: renumbered,
     loadsWith: (text) => describeLoading(text, true),
+  },
+  dense: {
+    name: 'dense',
+    keepsWeights: false,
+    refuse: ({ model }, changes) =>
+      changes.matrices.size === 0
+        ? {
+            problem: 'No matrix is compressed, so that none has to be made dense again.',
+            remedy: 'Choose blocks or auto-map.',
+          }
+        : whyNotPlain(asDense(model, changes)),
+    config: (text, changes) => rewriteConfig(text, changes),
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: (text) =>
+      `${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but is no smaller and no faster.`,
   },
   deci: {
     name: 'deci',
@@ -70,7 +97,7 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
     name: 'per-layer-config',
     keepsWeights: true,
     refuse: whyNotZeroed,
-    config: (text, removal) => perLayerConfig(text, removal),
+    config: (text, changes) => perLayerConfig(text, changes),
     modellingFile: false,
     plan: zeroed,
     loadsWith: (text) =>
@@ -88,7 +115,41 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
   },
 };
 
-function whyNotPlain({ absent, expertCounts }: Removal): Refusal | undefined {
+/** Matrices of experts lie in one tensor, whatever their names in the files. */
+function whyNotInModule({ compressed }: Changes): Refusal | undefined {
+  const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+  const expert = places.find((place) => /\bexperts\b/.test(place));
+  return expert === undefined
+    ? undefined
+    : {
+        problem: `transformers holds all experts of a mixture in one tensor, so that none (such as ${expert}) can take a form of its own.`,
+        remedy: 'Write ONNX, choose dense, or leave the experts out.',
+      };
+}
+
+/** The changes if every matrix that they compress were stored dense. */
+function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
+  const dense = [...matrices].flatMap(([id, form]): [string, MatrixForm][] => {
+    const [weight] = formTensors(form);
+    return weight === undefined ? [] : [[id, { kind: 'dense', weight }]];
+  });
+  return layOutChanges(model.summary, removed, matrixChanges(model, new Map(dense)));
+}
+
+function whyNotPlain({ absent, expertCounts, compressed }: Changes): Refusal | undefined {
+  const forms = Object.values(compressed).flatMap((matrices) => Object.values(matrices));
+  if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
+    return {
+      problem: 'An ordinary model of this family stores its matrices turned by 90 degrees.',
+      remedy: 'Choose auto-map, or write ONNX.',
+    };
+  }
+  if (forms.length > 0) {
+    return {
+      problem: `The matrices of a plain model are dense, but ${forms.length} of the result would not be.`,
+      remedy: 'Choose auto-map, or dense where nothing has to be smaller.',
+    };
+  }
   if (absent.length > 0) {
     return {
       problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
@@ -105,9 +166,15 @@ function whyNotPlain({ absent, expertCounts }: Removal): Refusal | undefined {
 
 function whyNotZeroed(
   { model }: CheckpointSource,
-  { keptExperts, expertCounts, removed }: Removal,
+  { keptExperts, expertCounts, removed, matrices, compressed }: Changes,
 ): Refusal | undefined {
   const { summary } = model;
+  if (matrices.size > 0 || Object.keys(compressed).length > 0) {
+    return {
+      problem: 'This way to say what is removed says nothing of matrices in other forms.',
+      remedy: 'Choose auto-map.',
+    };
+  }
   if (summary.quantization !== undefined) {
     return {
       problem: 'Quantized weights have no zeros of their own.',
@@ -137,7 +204,7 @@ function whyNotZeroed(
 }
 
 /** `per_layer_config` names modules by block: {"23": {"skip": ["mlp"]}}. */
-function perLayerConfig(text: string, { removed }: Removal): string {
+function perLayerConfig(text: string, { removed }: Changes): string {
   const skips = new Map<string, string[]>();
   for (const id of removed) {
     const [, block = '', kind = ''] = id.split('.');

@@ -1,10 +1,16 @@
 import { substituteClasses } from '../models/encoders/encoder-architecture';
 import type { EncoderArchitecture, Substitutes } from '../models/encoders/encoder-architecture';
+import { compressedParts } from './compressed-modules';
+import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses, pythonLines, registration } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
 
-/** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out. */
-export function encoderModellingFile(family: EncoderArchitecture, named: NamedClasses): string {
+/** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
+export function encoderModellingFile(
+  family: EncoderArchitecture,
+  named: NamedClasses,
+  needs: ModuleNeeds,
+): string {
   const { modelType, modules, prefix, classes } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses(named);
   const layers = `self.${stockModel === classes.model ? '' : prefix}${modules.layers}`;
@@ -18,8 +24,10 @@ export function encoderModellingFile(family: EncoderArchitecture, named: NamedCl
     ...Object.values(modules.feedforward),
   ]);
   const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
-  return `# Written by Espalier, which has removed single sublayers of this model. SPDX-License-Identifier: MIT
-"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists."""
+  const forms = compressedParts(needs, modules.linears);
+  return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
+"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
 import torch
 from torch import nn
@@ -32,10 +40,10 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-
+${forms.method}
 
 ${stands.join('\n\n')}
-
+${forms.classes}
 ${registration(modelType, stockModel, model)}
 
 
@@ -49,7 +57,7 @@ class ${model}(${stockModel}):
             layers = ${layers}
         except AttributeError:
             raise ImportError("this file needs transformers 5 or later") from None
-        for block, layer in enumerate(layers):
+        for block, layer in enumerate(layers):${forms.call}
             if config.lacks(block, "attention"):
                 ${withoutBranch(modules.attention)}
             if config.lacks(block, "feedforward"):

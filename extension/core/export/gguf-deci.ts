@@ -3,7 +3,7 @@ import { readDeciBlocks, readSameBlocks } from '../models/gguf-blocks';
 import { GgufKeys } from '../models/gguf-keys';
 import type { ModelSummary } from '../models/model-summary';
 import type { GgufLayout } from './gguf-writer';
-import type { Refusal, Removal } from './removal';
+import type { Refusal, Changes } from './changes';
 
 /** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
 export const deciArchitecture = 'deci';
@@ -14,7 +14,7 @@ export const deciArchitecture = 'deci';
  */
 export function whyNotGgufDeci(
   { architecture }: ModelSummary,
-  { blocks, absent }: Removal,
+  { blocks, absent }: Changes,
 ): Refusal | undefined {
   if (architecture !== 'llama') {
     return {
@@ -41,17 +41,17 @@ export function whyNotGgufDeci(
 }
 
 /** The header's sizes as lists, 0 where a block lacks a sublayer. */
-export async function deciLayout(header: GgufHeader, removal: Removal): Promise<GgufLayout> {
+export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
   const keys = new GgufKeys(header, header.file);
   const { heads, keyValueHeads, innerSize } =
     keys.architecture === deciArchitecture
       ? await readDeciBlocks(keys, keys.number('block_count'))
       : readSameBlocks(keys);
-  const absent = new Set(removal.absent);
+  const absent = new Set(changes.absent);
   const list = (size: number, kind: string): number[] =>
-    removal.blocks.map((_, block) => (absent.has(`block.${block}.${kind}`) ? 0 : size));
+    changes.blocks.map((_, block) => (absent.has(`block.${block}.${kind}`) ? 0 : size));
   return {
-    blocks: removal.blocks,
+    blocks: changes.blocks,
     architecture: deciArchitecture,
     lists: new Map([
       ['attention.head_count', list(heads, 'attention')],

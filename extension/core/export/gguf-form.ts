@@ -8,8 +8,8 @@ import { deciArchitecture, deciLayout, whyNotGgufDeci } from './gguf-deci';
 import { planGguf, writeGguf } from './gguf-writer';
 import type { OutputForm } from './output-forms';
 import { describeGgufLoading } from './preview-file';
-import { whyTorn } from './removal';
-import type { Removal } from './removal';
+import { whyTorn } from './changes';
+import type { Changes, Refusal } from './changes';
 import { writtenLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { parametersAfter, planTensors } from './weight-plan';
@@ -19,39 +19,51 @@ import type { WeightWriter } from './weight-writers';
 export function ggufForms(model: LayeredModel, header: GgufHeader): OutputForm[] {
   const { summary } = model;
   const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
-  const takesDeci = (removal: Removal): boolean =>
-    isDeci || (summary.architecture === 'llama' && removal.absent.length > 0);
+  const takesDeci = (changes: Changes): boolean =>
+    isDeci || (summary.architecture === 'llama' && changes.absent.length > 0);
   return [
     {
       format: 'gguf',
       dialect: 'blocks',
-      isUsual: (removal) => !takesDeci(removal),
-      refuse: async (removal) => {
+      isUsual: (changes) => !takesDeci(changes),
+      refuse: async (changes) => {
         if (isDeci) {
           return { problem: 'A deci model is written as one again.', remedy: 'Choose deci.' };
         }
-        return whyTorn(summary, removal) ?? (await whyOtherTurns(header, removal));
+        return (
+          whyNoForms(changes) ?? whyTorn(summary, changes) ?? (await whyOtherTurns(header, changes))
+        );
       },
-      create: async (removal, options, context) =>
-        ggufWriter(model, header, { removal, isDeci: false }, options, context),
+      create: async (changes, options, context) =>
+        ggufWriter(model, header, { changes, isDeci: false }, options, context),
     },
     {
       format: 'gguf',
       dialect: 'deci',
       isUsual: takesDeci,
-      refuse: (removal) => Promise.resolve(whyNotGgufDeci(summary, removal)),
-      create: async (removal, options, context) =>
-        ggufWriter(model, header, { removal, isDeci: true }, options, context),
+      refuse: (changes) => Promise.resolve(whyNoForms(changes) ?? whyNotGgufDeci(summary, changes)),
+      create: async (changes, options, context) =>
+        ggufWriter(model, header, { changes, isDeci: true }, options, context),
     },
   ];
 }
 
+function whyNoForms({ matrices }: Changes): Refusal | undefined {
+  return matrices.size === 0
+    ? undefined
+    : {
+        problem: 'llama.cpp has no matrices in forms that Espalier compresses them into.',
+        remedy:
+          'Compress the Hugging Face folder of the model: as auto-map, dense or ONNX. convert_hf_to_gguf.py of llama.cpp turns a dense one into GGUF.',
+      };
+}
+
 async function whyOtherTurns(
   header: GgufHeader,
-  removal: Removal,
+  changes: Changes,
 ): Promise<ReturnType<typeof whyTorn>> {
   try {
-    await requireGgufBlocks(header, removal.blocks);
+    await requireGgufBlocks(header, changes.blocks);
     return undefined;
   } catch (error) {
     if (error instanceof UserError) {
@@ -66,21 +78,21 @@ async function whyOtherTurns(
 async function ggufWriter(
   model: LayeredModel,
   header: GgufHeader,
-  { removal, isDeci }: { readonly removal: Removal; readonly isDeci: boolean },
+  { changes, isDeci }: { readonly changes: Changes; readonly isDeci: boolean },
   options: VerificationOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const checkpoint = { tensors, files: [header.file], entry: header.file, metadata: {} };
-  const kept = planTensors(model, checkpoint, removal);
-  const layout = isDeci ? await deciLayout(header, removal) : { blocks: removal.blocks };
+  const kept = planTensors(model, checkpoint, changes);
+  const layout = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
   const plan = await planGguf(header, layout, kept);
   const name = basename(header.file);
   return {
     bytes: plan.bytes,
-    parameters: parametersAfter(model, removal),
+    parameters: parametersAfter(model, changes),
     dialect: isDeci ? 'deci' : 'blocks',
-    loadsWith: describeGgufLoading(name, removal, isDeci),
+    loadsWith: describeGgufLoading(name, changes, isDeci),
     texts: {},
     write: async (folder, copier) => {
       await writeGguf(join(folder, name), plan, copier);

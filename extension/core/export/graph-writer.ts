@@ -6,29 +6,28 @@ import { countParameters } from '../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from './preview-file';
-import type { Removal } from './removal';
+import type { Changes } from './changes';
+import { describeInGraph } from './weight-writers';
 import type { WeightWriter } from './weight-writers';
 
-/** The graph of an .onnx file without some of its branches, under its own name. */
+/** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
 export async function graphWriter(
   model: OnnxLayeredModel,
-  removal: Removal,
+  changes: Changes,
   context: JobContext,
 ): Promise<WeightWriter> {
-  const { summary, source } = model;
-  const gone = new Set(removal.removed);
+  const { summary } = model;
+  const { source } = withGraphForms(model, changes);
+  const gone = new Set(changes.removed);
   const branches = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
   const keptExperts = summary.sublayers.flatMap(({ id }, index) => {
-    const kept = removal.keptExperts.get(id);
+    const kept = changes.keptExperts.get(id);
     return kept === undefined ? [] : [[index, kept] as const];
   });
   const graph = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
   const name = basename(source.file.path);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
-  const metadata = {
-    'espalier.source': summary.name,
-    'espalier.removed': removal.removed.join(','),
-  };
+  const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: countParameters(graph.initializers),
@@ -40,4 +39,8 @@ export async function graphWriter(
       return runWholeGraph(join(folder, names.graph), mode, input);
     },
   };
+}
+
+function withGraphForms(model: OnnxLayeredModel, { matrices }: Changes): OnnxLayeredModel {
+  return matrices.size === 0 ? model : model.withMatrices(matrices);
 }

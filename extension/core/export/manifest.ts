@@ -1,14 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { version } from '../../../package.json';
+import { describeForms } from '../models/forms/form-spec';
+import type { FormSpec } from '../models/forms/form-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import { onnxRuntimeVersion } from '../runtime/version';
 import type { OutputFormat, PruneResult } from './prune-result';
-import type { Removal } from './removal';
+import type { Changes } from './changes';
 
 export const manifestName = 'espalier.json';
 
-/** The document `espalier.json` beside a pruned model: where it comes from and what it lacks. */
+/** The document `espalier.json` beside a model that Espalier wrote: where it comes from and what is otherwise. */
 export interface Manifest {
   readonly format: 'espalier.manifest';
   readonly version: 1;
@@ -23,6 +25,8 @@ export interface Manifest {
   };
   /** Ids of sublayers and single experts in the source's numbering. */
   readonly removed: readonly string[];
+  /** Forms that matrices have taken, by the names of their weights in the source. */
+  readonly compressed?: Readonly<Record<string, FormSpec>>;
   readonly result: {
     readonly format: OutputFormat;
     /** How config.json says what is gone. */
@@ -53,7 +57,7 @@ export interface Manifest {
 /** Everything that the manifest of a new folder says. */
 export async function describeResult(
   source: ModelSummary,
-  removal: Removal,
+  changes: Changes,
   result: Pick<
     PruneResult,
     'format' | 'dialect' | 'loadsWith' | 'parametersAfter' | 'verification'
@@ -72,18 +76,19 @@ export async function describeResult(
       parameters: source.parameters,
       ...(earlier === undefined ? {} : { manifest: earlier }),
     },
-    removed: removal.removed,
+    removed: changes.removed,
+    ...(changes.matrices.size === 0 ? {} : { compressed: describeForms(changes.matrices) }),
     result: {
       format,
       ...(dialect === undefined ? {} : { dialect }),
       loadsWith,
       parameters: parametersAfter,
-      sourceBlocks: removal.blocks,
-      absent: removal.absent,
-      ...(removal.keptExperts.size === 0
+      sourceBlocks: changes.blocks,
+      absent: changes.absent,
+      ...(changes.keptExperts.size === 0
         ? {}
-        : { sourceExperts: Object.fromEntries(removal.keptExperts) }),
-      keyValueCaches: removal.kept.flatMap((sublayer) =>
+        : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
+      keyValueCaches: changes.kept.flatMap((sublayer) =>
         keepsCache(sublayer) ? [sublayer.id] : [],
       ),
       ...(format === 'onnx' && source.sublayers.some(keepsCache)

@@ -3,8 +3,10 @@ import type { Architecture } from '../models/architecture';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../models/encoders/encoder-layout';
 import { baseModelType } from '../models/model-config';
+import { compressedParts } from './compressed-modules';
+import type { ModuleNeeds } from './compressed-modules';
 
-/** Name of the Python module that is written beside models of which single sublayers are gone. */
+/** Name of the Python module that is written beside models that are no ordinary ones of their family. */
 export const modellingModule = 'modeling_espalier';
 
 /** Python classes for one model. */
@@ -114,10 +116,10 @@ except ImportError:
 
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
- * out. Key/value caches are counted over the attention sublayers that remain, since transformers
+ * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
-export function modellingFile(family: Architecture): string {
+export function modellingFile(family: Architecture, needs: ModuleNeeds): string {
   const { modelType } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const { attention, feedforward } = modulesOf(family);
@@ -147,6 +149,7 @@ export function modellingFile(family: Architecture): string {
         experts = (getattr(self, "espalier", None) or {}).get("experts") or {}
         return experts.get(str(block))
 `;
+  const forms = compressedParts(needs);
   const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
     .map((kind) => `config.lacks(block, "${kind}")`)
     .join(' or ');
@@ -158,8 +161,9 @@ export function modellingFile(family: Architecture): string {
       ],
       16,
     );
-  return `# Written by Espalier, which has removed single sublayers of this model. SPDX-License-Identifier: MIT
-"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists."""
+  return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
+"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
 import copy
 
@@ -174,7 +178,7 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-${experts}
+${experts}${forms.method}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
@@ -198,7 +202,7 @@ class NoAttention(nn.Module):
 class NoFeedforward(nn.Module):
     def forward(self, hidden_states):
         return torch.zeros_like(hidden_states)
-
+${forms.classes}
 
 ${registration(modelType, stockModel, model)}
 
@@ -215,7 +219,7 @@ class ${model}(${stockModel}):
                 ${withoutBranch(attention, 'NoAttention')}
             else:
                 layer.${attentionModule}.layer_idx = caches
-                caches += 1${fewer}
+                caches += 1${forms.call}${fewer}
             if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}
 `;

@@ -6,7 +6,7 @@ import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { ExternalLocation, Value } from '../onnx/graph-builder';
 import type { ByteCopier, ByteRange } from './byte-copier';
 import { writeAll, writeFlushed } from './byte-copier';
-import type { Removal } from './removal';
+import type { Changes } from './changes';
 
 export const onnxName = 'model.onnx';
 const usualNames = { graph: onnxName, data: 'model.onnx_data' };
@@ -49,7 +49,7 @@ const sizes = {
 export function buildOnnxGraph(
   model: LayeredModel,
   emitter: ModelEmitter,
-  removal: Removal,
+  changes: Changes,
 ): GraphBuilder {
   const graph = new GraphBuilder(model.summary.name);
   const inputs: ModelInputs = {
@@ -58,7 +58,7 @@ export function buildOnnxGraph(
     positionIds: graph.input('position_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
   };
   const prologue = emitter.emitPrologue(graph, inputs);
-  const kept = new Set(removal.kept.map(({ id }) => id));
+  const kept = new Set(changes.kept.map(({ id }) => id));
   const presents: { value: Value; name: string; shape: (number | string)[] }[] = [];
   let state: Values = prologue.state;
   let caches = 0;
@@ -70,7 +70,7 @@ export function buildOnnxGraph(
     const shape = emitter.cacheShape(index);
     if (shape === undefined) {
       ({ state } = emitter.emitSublayer(graph, index, state, prologue.side, {
-        keptExperts: removal.keptExperts.get(id),
+        keptExperts: changes.keptExperts.get(id),
       }));
       continue;
     }

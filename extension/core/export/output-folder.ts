@@ -1,5 +1,6 @@
-import { mkdir, open, readdir, realpath, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
 import { UserError } from '../user-error';
 import { manifestName } from './manifest';
 import { onPath } from './write-errors';
@@ -33,8 +34,8 @@ export class OutputFolder {
     const parent = dirname(path);
     const madeParent = await onPath(parent, async () => mkdir(parent, { recursive: true }));
     try {
-      await removeStale(parent, partialPrefix(path));
-      const partial = join(parent, `${partialPrefix(path)}${process.pid}`);
+      await onPath(parent, async () => removeStale(path));
+      const partial = partialOf(path);
       await onPath(path, async () => mkdir(partial));
       return new OutputFolder(path, partial, madeParent);
     } catch (error) {
@@ -90,10 +91,6 @@ export class OutputFolder {
     await rm(this.partial, { recursive: true, force: true });
     await removeEmptyParents(dirname(this.path), this.madeParent);
   }
-}
-
-function partialPrefix(path: string): string {
-  return `.${basename(path)}.espalier-partial-`;
 }
 
 /** The real path, of which the last parts need not exist yet. */
@@ -159,37 +156,6 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
       file: path,
       remedy: 'Choose another output folder, or delete this one yourself.',
     });
-  }
-}
-
-/** Removes what a killed job of this output has left; a running job's folder is kept. */
-async function removeStale(parent: string, prefix: string): Promise<void> {
-  for (const name of await onPath(parent, async () => readdir(parent))) {
-    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN;
-    if (Number.isInteger(pid) && !isRunning(pid)) {
-      await onPath(parent, async () => rm(join(parent, name), { recursive: true }));
-    }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
-}
-
-async function removeEmptyParents(parent: string, outermost: string | undefined): Promise<void> {
-  for (let folder = parent; outermost !== undefined; folder = dirname(folder)) {
-    const removed = await rmdir(folder).then(
-      () => true,
-      () => false,
-    );
-    if (!removed || folder === outermost) {
-      return;
-    }
   }
 }
 

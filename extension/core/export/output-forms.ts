@@ -2,7 +2,7 @@ import type { JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
 import type { DialectName } from './dialects';
 import type { OutputFormat } from './prune-result';
-import type { Refusal, Removal } from './removal';
+import type { Refusal, Changes } from './changes';
 import type { WeightWriter, WriteOptions } from './weight-writers';
 
 /** One way to write a pruned model: a file format and, where it has several, the dialect of it. */
@@ -14,11 +14,11 @@ export interface FormName {
 /** A form that a source can take in principle, and whether it can express a removal. */
 export interface OutputForm extends FormName {
   /** Whether it is what the format means for this removal where no dialect is asked for. */
-  readonly isUsual: (removal: Removal) => boolean;
+  readonly isUsual: (changes: Changes) => boolean;
   /** Why the removal cannot be written so; undefined where it can. Asked before any work. */
-  readonly refuse: (removal: Removal) => Promise<Refusal | undefined>;
+  readonly refuse: (changes: Changes) => Promise<Refusal | undefined>;
   readonly create: (
-    removal: Removal,
+    changes: Changes,
     options: WriteOptions,
     context: JobContext,
   ) => Promise<WeightWriter>;
@@ -33,7 +33,7 @@ export interface SourceForms {
   readonly impossible: Readonly<Partial<Record<OutputFormat, string>>>;
 }
 
-/** A form, and why it cannot express a removal, if so. */
+/** A form, and why it cannot express a changes, if so. */
 export interface FormAnswer extends FormName {
   /** Whether it is taken where nothing is asked for. */
   readonly usual: boolean;
@@ -43,15 +43,15 @@ export interface FormAnswer extends FormName {
 /** Every form with its answer for a removal; those of formats that the model cannot take come last. */
 export async function explainForms(
   { forms, impossible }: SourceForms,
-  removal: Removal,
+  changes: Changes,
 ): Promise<FormAnswer[]> {
   const known = await Promise.all(
     forms.map(async ({ format, dialect, isUsual, refuse }): Promise<FormAnswer> => {
-      const refusal = await refuse(removal);
+      const refusal = await refuse(changes);
       return {
         format,
         ...(dialect === undefined ? {} : { dialect }),
-        usual: format === forms[0]?.format && isUsual(removal),
+        usual: format === forms[0]?.format && isUsual(changes),
         ...(refusal === undefined ? {} : { refusal }),
       };
     }),
@@ -71,11 +71,11 @@ export async function explainForms(
  */
 export async function chooseForm(
   source: SourceForms,
-  removal: Removal,
+  changes: Changes,
   asked: Partial<FormName>,
 ): Promise<OutputForm> {
-  const found = findForm(source, removal, asked);
-  const refusal = await found.refuse(removal);
+  const found = findForm(source, changes, asked);
+  const refusal = await found.refuse(changes);
   if (refusal !== undefined) {
     throw new UserError(refusal.problem, {
       file: refusal.file ?? source.path,
@@ -89,7 +89,7 @@ export async function chooseForm(
 /** @throws UserError where there is no such form. */
 export function findForm(
   { forms, impossible, path }: SourceForms,
-  removal: Removal,
+  changes: Changes,
   { format, dialect }: Partial<FormName>,
 ): OutputForm {
   const ofFormat = forms.filter((form) => form.format === (format ?? form.format));
@@ -102,7 +102,7 @@ export function findForm(
   }
   const found =
     dialect === undefined
-      ? ofFormat.find(({ isUsual }) => isUsual(removal))
+      ? ofFormat.find(({ isUsual }) => isUsual(changes))
       : ofFormat.find((form) => form.dialect === dialect);
   if (found !== undefined) {
     return found;

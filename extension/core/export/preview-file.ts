@@ -4,13 +4,13 @@ import type { ModelSummary } from '../models/model-summary';
 import type { ConfigPreview } from './pruned-config';
 import { UserError } from '../user-error';
 import { deciArchitecture, whyNotGgufDeci } from './gguf-deci';
-import { checkRemoval, whyTorn } from './removal';
-import type { Removal } from './removal';
+import { checkChanges, whyTorn } from './changes';
+import type { Changes } from './changes';
 
 /** How other tools load a pruned GGUF file, as a sentence. */
 export function describeGgufLoading(
   name: string,
-  { blocks, absent }: Removal,
+  { blocks, absent }: Changes,
   isDeci: boolean,
 ): string {
   return isDeci
@@ -31,14 +31,14 @@ export function previewPrunedFile(
   removed: readonly string[],
   summary: ModelSummary,
 ): ConfigPreview {
-  const removal = checkRemoval(summary, removed);
+  const changes = checkChanges(summary, removed);
   const name = basename(summary.path);
   if (!isGguf(name)) {
     const loadsWith = describeGraphLoading(name, name.replace(/\.onnx$/i, '.onnx_data'));
     return { before: '', after: '', loadsWith };
   }
-  const isDeci = summary.architecture === 'llama' && removal.absent.length > 0;
-  const refusal = isDeci ? whyNotGgufDeci(summary, removal) : whyTorn(summary, removal);
+  const isDeci = summary.architecture === 'llama' && changes.absent.length > 0;
+  const refusal = isDeci ? whyNotGgufDeci(summary, changes) : whyTorn(summary, changes);
   if (refusal !== undefined) {
     throw new UserError(refusal.problem, { file: summary.path, remedy: refusal.remedy });
   }
@@ -47,7 +47,7 @@ export function previewPrunedFile(
     `general.architecture = ${architecture}\nblock_count = ${blocks}\n`;
   return {
     before: header(summary.blocks, lacksSome ? deciArchitecture : summary.architecture),
-    after: header(removal.blocks.length, isDeci ? deciArchitecture : summary.architecture),
-    loadsWith: describeGgufLoading(name, removal, isDeci),
+    after: header(changes.blocks.length, isDeci ? deciArchitecture : summary.architecture),
+    loadsWith: describeGgufLoading(name, changes, isDeci),
   };
 }

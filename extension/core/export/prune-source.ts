@@ -17,11 +17,12 @@ import { dialectNames, dialects } from './dialects';
 import type { DialectName } from './dialects';
 import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
+import { matrixChanges, standIn } from './matrix-changes';
 import { chooseForm, explainForms, findForm } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
-import { checkRemoval, layOutRemoval, needsModule } from './removal';
-import type { Refusal, Removal } from './removal';
+import { checkChanges, layOutChanges, needsModule, withForms } from './changes';
+import type { Refusal, Changes } from './changes';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
@@ -58,7 +59,7 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
           format: 'onnx',
           isUsual: () => true,
           refuse: () => Promise.resolve(undefined),
-          create: async (removal, _, context) => graphWriter(model, removal, context),
+          create: async (changes, _, context) => graphWriter(model, changes, context),
         },
       ],
       impossible: { safetensors: others, gguf: others },
@@ -96,60 +97,68 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
 /** The dialects of a Hugging Face folder, and ONNX. */
 function folderForms(source: CheckpointSource, configFile: string): OutputForm[] {
   const { model, configText } = source;
-  const whyNotConfig = ({ blocks }: Removal): Refusal | undefined => {
+  const whyNotConfig = ({ blocks }: Changes): Refusal | undefined => {
     const refusal = whyNotRewritable(configText, blocks);
     return refusal === undefined ? undefined : { ...refusal, file: configFile };
   };
   const isDeci = model.summary.architecture === 'nemotron-nas';
-  const usual = (removal: Removal): DialectName =>
-    isDeci ? 'deci' : needsModule(removal) ? 'auto-map' : 'blocks';
+  const usual = (changes: Changes): DialectName =>
+    isDeci ? 'deci' : needsModule(changes) ? 'auto-map' : 'blocks';
   return [
     ...dialectNames.map((name): OutputForm => ({
       format: 'safetensors',
       dialect: name,
-      isUsual: (removal) => usual(removal) === name,
-      refuse: (removal) =>
+      isUsual: (changes) => usual(changes) === name,
+      refuse: (changes) =>
         Promise.resolve(
           isDeci && name !== 'deci'
             ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-            : (dialects[name].refuse(source, removal) ?? whyNotConfig(removal)),
+            : (dialects[name].refuse(source, changes) ?? whyNotConfig(changes)),
         ),
-      create: (removal, options, context) =>
-        Promise.resolve(safetensorsWriter(source, dialects[name], removal, options, context)),
+      create: (changes, options, context) =>
+        Promise.resolve(safetensorsWriter(source, dialects[name], changes, options, context)),
     })),
     {
       format: 'onnx',
       isUsual: () => true,
-      refuse: (removal) => Promise.resolve(whyNotConfig(removal)),
-      create: (removal, _, context) => Promise.resolve(toOnnx(source, removal, context)),
+      refuse: (changes) => Promise.resolve(whyNotConfig(changes)),
+      create: (changes, _, context) => Promise.resolve(toOnnx(source, changes, context)),
     },
   ];
 }
 
-function toOnnx(source: CheckpointSource, removal: Removal, context: JobContext): WeightWriter {
+function toOnnx(source: CheckpointSource, changes: Changes, context: JobContext): WeightWriter {
   const { model } = source;
-  if (model instanceof EncoderModel) {
-    return encoderOnnxWriter({ ...source, model }, removal, context);
+  const changed = withForms(model, changes.matrices);
+  if (changed instanceof EncoderModel) {
+    return encoderOnnxWriter(source, changed, changes, context);
   }
-  if (model.emitter === undefined) {
+  if (changed.emitter === undefined) {
     throw new Error('a decoder in safetensors emits itself');
   }
-  return onnxWriter(source, model.emitter, removal, context);
+  return onnxWriter(source, changed.emitter, changes, context);
 }
 
 /**
- * Every form that a model can be written in without `remove`, and why it cannot where it cannot.
+ * Every form that a model can be written in without `remove` and with the linear layers `compress` in
+ * other forms, and why it cannot where it cannot.
  * @throws UserError where the model cannot be opened, or lacks one of the sublayers.
  */
 export async function listForms(
   modelPath: string,
   remove: readonly string[],
+  compress: readonly string[] = [],
 ): Promise<FormAnswer[]> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
-  return explainForms(source, checkRemoval(summary, ids));
+  const layers = summary.sublayers.flatMap((_, index) => source.model.linearLayers?.(index) ?? []);
+  const stands = layers
+    .filter(({ id }) => compress.includes(id))
+    .map((layer) => [layer.id, standIn(layer)] as const);
+  const matrices = matrixChanges(source.model, new Map(stands));
+  return explainForms(source, checkChanges(summary, ids, matrices));
 }
 
 /**
@@ -170,8 +179,8 @@ export async function requireWritable(
     ({ id }) => level === 'sublayer' && id.endsWith('.attention'),
   );
   const example = attention.at(-1) ?? candidates.at(-1);
-  const removal = layOutRemoval(summary, example === undefined ? [] : idsOf(summary, example));
-  await chooseForm(source, removal, asked);
+  const changes = layOutChanges(summary, example === undefined ? [] : idsOf(summary, example));
+  await chooseForm(source, changes, asked);
 }
 
 /**
@@ -225,12 +234,11 @@ async function refusalOf(
   ids: readonly string[],
 ): Promise<Refusal | undefined> {
   const { summary } = source.model;
-  const removal = layOutRemoval(
+  const changes = layOutChanges(
     summary,
     ids.flatMap((id) => unitsMeant(id, summary)),
   );
-  const found = findForm(source, removal, asked);
-  return found.refuse(removal);
+  return findForm(source, changes, asked).refuse(changes);
 }
 
 function idsOf(summary: ModelSummary, { members }: Candidate): string[] {

@@ -2,11 +2,12 @@ import { applyEdits, format, modify } from 'jsonc-parser';
 import type { FormattingOptions, JSONPath } from 'jsonc-parser';
 import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
+import type { CompressedForms } from '../models/forms/form-spec';
 import type { ModelSummary } from '../models/model-summary';
 import { baseModelType, configEntries, prunedTypePrefix } from '../models/model-config';
 import { modellingClasses, modellingModule } from './modelling-file';
-import { isUneven, layOutRemoval, needsModule } from './removal';
-import type { Refusal } from './removal';
+import { isUneven, layOutChanges, needsModule } from './changes';
+import type { Refusal } from './changes';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -25,6 +26,8 @@ export interface BlockSelection {
   readonly absent: readonly string[];
   /** Number of experts by block, in the new numbering, for every mixture; as they were when absent. */
   readonly expertCounts?: ReadonlyMap<number, number>;
+  /** Matrices that are not stored dense, in the new numbering. */
+  readonly compressed?: CompressedForms;
 }
 
 type Json = Record<string, unknown>;
@@ -42,11 +45,11 @@ export function previewPrunedConfig(
   const before = oneLine
     ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
     : configText;
-  const removal = layOutRemoval(summary, removed);
+  const changes = layOutChanges(summary, removed);
   return {
     before,
-    after: rewriteConfig(before, removal),
-    loadsWith: describeLoading(configText, needsModule(removal)),
+    after: rewriteConfig(before, changes),
+    loadsWith: describeLoading(configText, needsModule(changes)),
   };
 }
 
@@ -81,9 +84,10 @@ function formattingOf(text: string): FormattingOptions {
 
 /** Fields to set, or to take out where the value is undefined. */
 function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
-  const { blocks, absent, expertCounts = new Map<number, number>() } = selection;
+  const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
   const uneven = isUneven(expertCounts);
-  const lacks = absent.length > 0 || uneven;
+  const isCompressed = Object.keys(compressed).length > 0;
+  const differs = absent.length > 0 || uneven || isCompressed;
   const wanted: Json = {
     [blockCountField(config)]: blocks.length,
     ...perLayerLists(config, blocks),
@@ -92,12 +96,13 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
     ...(uneven ? {} : evenExperts(config, expertCounts)),
-    ...loading(config, lacks),
-    espalier: lacks
+    ...loading(config, differs),
+    espalier: differs
       ? {
           version: 1,
           removed: absent,
           ...(uneven ? { experts: otherCounts(config, expertCounts) } : {}),
+          ...(isCompressed ? { compressed } : {}),
         }
       : undefined,
   };

@@ -8,7 +8,7 @@ import type { ModelInput } from '../models/example';
 import type { LayeredModel, ModelOutput } from '../models/layered-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';
-import { holdsExamples } from '../prune/model-inputs';
+import { holdsExamples } from '../data/model-inputs';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -208,7 +208,7 @@ export function compareLogits(
   const relativeError = largestDifference(expected, actual, smallest);
   if (!(relativeError <= allowed)) {
     throw new UserError(
-      `The written model gives other logits than the source without the removed sublayers: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
+      `The written model gives other logits than the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
       {
         file: path,
         remedy: 'The result was deleted, and the source is untouched. Please report this.',

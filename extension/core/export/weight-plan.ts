@@ -1,14 +1,19 @@
 import { elementCount, rowsOfTensor } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
+import { formParameters } from '../models/forms/form-facts';
+import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
+import type { LinearLayer, MatrixForm } from '../models/matrix-form';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
-import type { Removal } from './removal';
+import type { Changes } from './changes';
 
 /** A tensor of the source under its name in the result. */
 export interface PlannedTensor {
   readonly name: string;
   readonly tensor: LazyTensor;
+  /** The source's file in which what it stands for lies; the tensor's own when absent. */
+  readonly home?: string;
   /** Whether zeros are written in its place. */
   readonly zeros?: boolean;
   /** Where its bytes lie, one after the other, where some rows of the source's are left out. */
@@ -23,17 +28,18 @@ export interface Shard {
 
 /**
  * The tensors that stay, in the order of the source's files and offsets, with their blocks numbered
- * anew. Tensors that the architecture does not use stay as well, unless they belong to a removed
- * module or block.
+ * anew and other forms of matrices in their places. Tensors that the architecture does not use stay
+ * as well, unless they belong to a removed module or block.
  */
 export function planTensors(
   model: LayeredModel,
   checkpoint: Checkpoint,
-  removal: Removal,
+  changes: Changes,
 ): PlannedTensor[] {
-  const newBlocks = new Map(removal.blocks.map((source, block) => [source, block]));
-  const modules = removedModules(model, removal);
-  const mixtures = lessExperts(model, removal);
+  const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
+  const modules = removedModules(model, changes);
+  const mixtures = lessExperts(model, changes);
+  const replaced = replacedTensors(model, changes);
   return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
@@ -44,14 +50,62 @@ export function planTensors(
     if (block === undefined || modules.has(`${place.block}.${place.module}`)) {
       return [];
     }
-    const named = (rest: string): string => `${place.prefix}${block}.${rest}`;
-    return experts === undefined
-      ? [{ name: named(place.rest), tensor }]
-      : withExperts(experts, tensor, place.rest).map((planned) => ({
-          ...planned,
-          name: named(planned.name),
-        }));
+    const kept =
+      experts === undefined
+        ? [{ name: place.rest, tensor }]
+        : withExperts(experts, tensor, place.rest);
+    return kept
+      .flatMap((planned) => inNewForm(planned, replaced))
+      .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
   });
+}
+
+/** What is written in the place of a tensor. */
+interface Replacement {
+  /** Name of the matrix in its block, where the tensor is not stored under it. */
+  readonly name: string | undefined;
+  readonly form: MatrixForm;
+}
+
+/**
+ * For each tensor of the source that stands for a matrix which takes another form: what is written
+ * instead, or undefined where that is done in the place of another one.
+ */
+function replacedTensors(
+  model: LayeredModel,
+  { matrices }: Changes,
+): Map<string, Replacement | undefined> {
+  const replaced = new Map<string, Replacement | undefined>();
+  for (const { id, form: before } of allLayers(model)) {
+    const form = matrices.get(id);
+    if (form !== undefined) {
+      const names = before === undefined ? [id] : storedTensors(id, before).map(([name]) => name);
+      const name = before === undefined ? undefined : placeInBlock(model, id)?.rest;
+      names.forEach((one, i) => replaced.set(one, i === 0 ? { name, form } : undefined));
+    }
+  }
+  return replaced;
+}
+
+function inNewForm(
+  planned: PlannedTensor,
+  replaced: ReadonlyMap<string, Replacement | undefined>,
+): PlannedTensor[] {
+  const { tensor } = planned;
+  const replacement = replaced.get(tensor.name);
+  if (replacement === undefined) {
+    return replaced.has(tensor.name) ? [] : [planned];
+  }
+  const { name = planned.name, form } = replacement;
+  return storedTensors(name, form).map(([part, stored]) => ({
+    name: part,
+    tensor: stored,
+    home: tensor.file,
+  }));
+}
+
+function allLayers(model: LayeredModel): LinearLayer[] {
+  return model.summary.sublayers.flatMap((_, index) => [...(model.linearLayers?.(index) ?? [])]);
 }
 
 /** A mixture that loses experts. */
@@ -62,10 +116,10 @@ interface LessExperts {
 }
 
 /** The mixtures that lose experts, by block of the source. */
-function lessExperts(model: LayeredModel, removal: Removal): Map<number, LessExperts> {
+function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExperts> {
   const found = new Map<number, LessExperts>();
   for (const [index, { id, block }] of model.summary.sublayers.entries()) {
-    const kept = removal.keptExperts.get(id);
+    const kept = changes.keptExperts.get(id);
     const tensors = model.expertTensors?.(index);
     if (kept !== undefined && tensors !== undefined) {
       const joined = tensors.experts.flat().flatMap(({ sliceOf }) => sliceOf ?? []);
@@ -101,9 +155,9 @@ function withExperts(
 export function planZeroed(
   model: LayeredModel,
   checkpoint: Checkpoint,
-  removal: Removal,
+  changes: Changes,
 ): PlannedTensor[] {
-  const gone = new Set(removal.removed);
+  const gone = new Set(changes.removed);
   const zeroed = new Set(
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id)
@@ -140,16 +194,16 @@ function placeInBlock(
 }
 
 /** Modules such as `3.self_attn`, whose tensors all go. */
-function removedModules(model: LayeredModel, removal: Removal): Set<string> {
-  const places = removedTensors(model, removal).map(({ name }) => placeInBlock(model, name));
+function removedModules(model: LayeredModel, changes: Changes): Set<string> {
+  const places = removedTensors(model, changes).map(({ name }) => placeInBlock(model, name));
   return new Set(
     places.flatMap((place) => (place === undefined ? [] : [`${place.block}.${place.module}`])),
   );
 }
 
 /** Tensors of the removed sublayers that none of the others uses. */
-function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
-  const gone = new Set(removal.removed);
+function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
+  const gone = new Set(changes.removed);
   const tensorsOf = (goes: boolean): LazyTensor[] =>
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id) === goes ? model.sublayerTensors(index) : [],
@@ -159,16 +213,26 @@ function removedTensors(model: LayeredModel, removal: Removal): LazyTensor[] {
 }
 
 /** Weights left: what a removed sublayer shares with another stays. */
-export function parametersAfter(model: LayeredModel, removal: Removal): number {
+export function parametersAfter(model: LayeredModel, changes: Changes): number {
   const units = new RemovableUnits(model.summary);
-  const experts = removal.removed
+  const experts = changes.removed
     .flatMap((id) => units.numberOf(id) ?? [])
     .filter((unit) => units.isExpert(unit));
   return (
     model.summary.parameters -
-    removedTensors(model, removal).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
-    experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0)
+    removedTensors(model, changes).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
+    experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0) +
+    addedByForms(model, changes)
   );
+}
+
+/** How many weights more the new forms have than the matrices in whose places they stand. */
+function addedByForms(model: LayeredModel, { matrices }: Changes): number {
+  return allLayers(model).reduce((sum, { id, out, in: input, form: before }) => {
+    const form = matrices.get(id);
+    const weights = before === undefined ? out * input : formParameters(before);
+    return sum + (form === undefined ? 0 : formParameters(form) - weights);
+  }, 0);
 }
 
 /** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */
@@ -180,10 +244,10 @@ export function planShards(
   let bytes = 0;
   let file: string | undefined;
   for (const planned of tensors) {
-    const { tensor } = planned;
+    const { tensor, home = tensor.file } = planned;
     const group = groups.at(-1);
     const starts =
-      maxShardBytes === undefined ? tensor.file !== file : bytes + tensor.length > maxShardBytes;
+      maxShardBytes === undefined ? home !== file : bytes + tensor.length > maxShardBytes;
     if (group === undefined || starts) {
       groups.push([planned]);
       bytes = tensor.length;
@@ -191,7 +255,7 @@ export function planShards(
       group.push(planned);
       bytes += tensor.length;
     }
-    file = tensor.file;
+    file = home;
   }
   const number = (value: number): string => String(value).padStart(5, '0');
   return groups.map((group, index) => ({

@@ -7,7 +7,9 @@ import { idsOf } from '../models/example';
 import type { ModelInput } from '../models/example';
 import { readArchitecture } from '../models/open-model';
 import type { LayeredModel } from '../models/layered-model';
+import { describeForms } from '../models/forms/form-spec';
 import { baseModelType } from '../models/model-config';
+import type { ModelSummary } from '../models/model-summary';
 import type { ModelEmitter } from '../models/model-emitter';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
@@ -18,15 +20,15 @@ import type { NamedClasses } from './modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx-writer';
 import type { Dialect, DialectName } from './dialects';
 import { rewriteConfig } from './pruned-config';
-import type { Removal } from './removal';
+import type { Changes } from './changes';
 import { writeSafetensors } from './safetensors-writer';
 import { writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { parametersAfter, planShards } from './weight-plan';
 
 /** A model in safetensors, and what its writers need of it. */
-export interface CheckpointSource<T extends LayeredModel = LayeredModel> {
-  readonly model: T;
+export interface CheckpointSource {
+  readonly model: LayeredModel;
   readonly checkpoint: Checkpoint;
   /** Text of config.json. */
   readonly configText: string;
@@ -63,24 +65,24 @@ export interface WeightWriter {
 export function safetensorsWriter(
   source: CheckpointSource,
   dialect: Dialect,
-  removal: Removal,
+  changes: Changes,
   options: WriteOptions,
   context: JobContext,
 ): WeightWriter {
   const { model, checkpoint, configText } = source;
-  const planned = dialect.plan(source, removal);
+  const planned = dialect.plan(source, changes);
   const shards = planShards(planned, options.maxShardBytes);
   return {
     bytes: shards
       .flatMap(({ tensors }) => tensors)
       .reduce((sum, { tensor }) => sum + tensor.length, 0),
-    parameters: dialect.keepsWeights ? model.summary.parameters : parametersAfter(model, removal),
+    parameters: dialect.keepsWeights ? model.summary.parameters : parametersAfter(model, changes),
     dialect: dialect.name,
     loadsWith: dialect.loadsWith(configText),
     texts: {
-      'config.json': dialect.config(configText, removal, source),
+      'config.json': dialect.config(configText, changes, source),
       ...(dialect.modellingFile
-        ? { [`${modellingModule}.py`]: modellingText(configText, model.summary.path) }
+        ? { [`${modellingModule}.py`]: modellingText(configText, changes, model.summary.path) }
         : {}),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
@@ -88,34 +90,45 @@ export function safetensorsWriter(
   };
 }
 
-/** The Python module that loads the model without single sublayers. */
-function modellingText(configText: string, file: string): string {
+/** The Python module that loads what an ordinary model cannot hold. */
+function modellingText(configText: string, changes: Changes, file: string): string {
   const named = JSON.parse(configText) as NamedClasses;
   const encoder = knownEncoder(baseModelType(String(named.model_type)));
   return encoder === undefined
-    ? modellingFile(readArchitecture(configText, file).architecture)
-    : encoderModellingFile(encoder, named);
+    ? modellingFile(readArchitecture(configText, file).architecture, changes)
+    : encoderModellingFile(encoder, named, changes);
+}
+
+/** What the metadata of an ONNX file say of where it comes from. */
+export function describeInGraph(
+  { name }: ModelSummary,
+  { removed, matrices }: Changes,
+): Readonly<Record<string, string>> {
+  return {
+    'espalier.source': name,
+    'espalier.removed': removed.join(','),
+    ...(matrices.size === 0
+      ? {}
+      : { 'espalier.compressed': JSON.stringify(describeForms(matrices)) }),
+  };
 }
 
 /** One ONNX graph with its weights in a file beside it. */
 export function onnxWriter(
   source: CheckpointSource,
   emitter: ModelEmitter,
-  removal: Removal,
+  changes: Changes,
   context: JobContext,
 ): WeightWriter {
   const { summary } = source.model;
-  const graph = buildOnnxGraph(source.model, emitter, removal);
-  const cachedBlocks = removal.kept.flatMap(({ kind, block }) =>
+  const graph = buildOnnxGraph(source.model, emitter, changes);
+  const cachedBlocks = changes.kept.flatMap(({ kind, block }) =>
     kind === 'attention' ? [block] : [],
   );
-  const metadata = {
-    'espalier.source': summary.name,
-    'espalier.removed': removal.removed.join(','),
-  };
+  const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,
-    parameters: parametersAfter(source.model, removal),
+    parameters: parametersAfter(source.model, changes),
     loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${cachedBlocks.length} key/value caches named as optimum does.`,
     texts: {
       'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),
@@ -128,27 +141,25 @@ export function onnxWriter(
 
 /** One ONNX graph of an encoder with its weights in a file beside it. */
 export function encoderOnnxWriter(
-  { model, configText }: CheckpointSource<EncoderModel>,
-  removal: Removal,
+  source: CheckpointSource,
+  model: EncoderModel,
+  changes: Changes,
   context: JobContext,
 ): WeightWriter {
   const { summary, inputs, output } = model;
-  const gone = new Set(removal.removed);
+  const gone = new Set(changes.removed);
   const graph = new GraphBuilder(summary.name);
   model.emitWhole(
     graph,
     new Set(summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []))),
   );
-  const metadata = {
-    'espalier.source': summary.name,
-    'espalier.removed': removal.removed.join(','),
-  };
+  const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,
-    parameters: parametersAfter(model, removal),
+    parameters: parametersAfter(source.model, changes),
     loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${inputs.map(({ name }) => name).join(', ')} → ${output.name}.`,
     texts: {
-      'config.json': rewriteConfig(configText, { blocks: removal.blocks, absent: [] }),
+      'config.json': rewriteConfig(source.configText, { blocks: changes.blocks, absent: [] }),
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) => {

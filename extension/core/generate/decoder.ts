@@ -1,5 +1,5 @@
 import { buildOnnxGraph } from '../export/onnx-writer';
-import { layOutRemoval } from '../export/removal';
+import { layOutChanges } from '../export/changes';
 import type { LayeredModel } from '../models/layered-model';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { CausalCache } from '../runtime/causal-onnx-model';
@@ -32,7 +32,7 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
       ...options.removed,
     ]);
   }
-  const graph = buildOnnxGraph(model, emitter, layOutRemoval(model.summary, options.removed));
+  const graph = buildOnnxGraph(model, emitter, layOutChanges(model.summary, options.removed));
   return new CachedDecoder(
     await CausalOnnxModel.build(graph, options.device),
     emitter.vocabularySize,

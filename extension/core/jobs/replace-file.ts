@@ -1,5 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { partialOf } from './partial';
 
 /**
  * Writes a file so that a reader sees the old one or the new one, never a part.
@@ -9,7 +9,7 @@ export async function replaceFile(
   path: string,
   write: (partial: string) => Promise<void>,
 ): Promise<void> {
-  const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  const partial = partialOf(path);
   try {
     await write(partial);
     await rename(partial, path);

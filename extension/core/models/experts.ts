@@ -3,9 +3,10 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitInner } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
-import { emitLinear, emitWeight } from './linear';
+import { emitLinear } from './linear';
 import { emitBranchInput, emitResidual } from './norm';
 import type { Branch } from './norm';
+import { emitWeight } from './weight';
 
 /** Sizes shared by every mixture of experts of a model. */
 export interface ExpertShape extends FeedforwardShape {

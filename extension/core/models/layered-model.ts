@@ -3,6 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './example';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
+import type { LinearLayer, MatrixForm } from './matrix-form';
 import type { ExpertTensors } from './sublayer-tensors';
 
 /** An input of a model, as its file declares it. */
@@ -27,7 +28,7 @@ export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
 export interface GraphPart {
   /** Unique among the parts of the model. */
   readonly key: string;
-  /** Bytes its weights take as float32. */
+  /** Bytes its weights take where it runs: as float32, or in the form that they have. */
   readonly bytes: number;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -53,6 +54,13 @@ export interface Step {
    */
   readonly next: Readonly<Record<string, string>>;
 }
+
+/** A step that gives the inputs of linear layers as further outputs, float32 [rows, in]. */
+export type TappedStep = Step & {
+  readonly part: GraphPart;
+  /** Names of those outputs by the layers' ids. */
+  readonly taps: ReadonlyMap<string, string>;
+};
 
 /** What a model gives. */
 export interface ModelOutput {
@@ -101,6 +109,12 @@ export interface LayeredModel {
    * undefined where a norm behind the sum changes the stream all the same.
    */
   outputTensors?(index: number): readonly LazyTensor[] | undefined;
+  /** The linear layers of sublayer `index` that can take another form; none where the model tells none. */
+  linearLayers?(index: number): readonly LinearLayer[];
+  /** Sublayer `index`, whose part gives what goes into its linear layers as well. */
+  tapped?(index: number): TappedStep;
+  /** This model with other forms of some linear layers, by id; forms are those of y = x·Wᵀ. */
+  withMatrices?(forms: ReadonlyMap<string, MatrixForm>): LayeredModel;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */

@@ -1,82 +1,32 @@
-import { DataType } from '../onnx/graph-builder';
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { isDequantized } from '../checkpoints/ggml-types';
-import type { DType, LazyTensor } from '../checkpoints/lazy-tensor';
-import { emitDequantized, emitDequantizedRows } from './dequantize';
+import { emitForm } from './forms/emit-form';
+import type { MatrixForm } from './matrix-form';
 import { emitUnpacked } from './unpack';
+import { emitWeight } from './weight';
 
 /** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
 export interface Linear {
   readonly weight: LazyTensor;
   readonly bias?: LazyTensor;
   readonly transposed?: boolean;
+  /** What has taken the place of the weight, which then only gives its name. */
+  readonly form?: MatrixForm;
 }
 
-const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
-  F32: DataType.FLOAT,
-  F16: DataType.FLOAT16,
-  BF16: DataType.BFLOAT16,
-};
-
-/** The tensor in its own dtype. */
-function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
-  const dataType = onnxDataTypes[tensor.dtype];
-  if (dataType === undefined) {
-    throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
-  }
-  const { name, shape, file, offset, length } = tensor;
-  return graph.weight({ name, dataType, shape, file, offset, length });
-}
-
-/** The tensor as float32; ONNX Runtime folds the cast when the session is made. */
-export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
-  const floats = emitFloats(graph, tensor);
-  const heads = tensor.interleavedHeads;
-  if (heads === undefined) {
-    return floats;
-  }
-  // [heads, half, 2, in] → [heads, 2, half, in]
-  const split = graph.op('Reshape', [
-    floats,
-    graph.ints([heads, -1, 2, tensor.shape.length === 2 ? (tensor.shape[1] ?? 1) : 1]),
-  ]);
-  const ordered = graph.op('Transpose', [split], { perm: [0, 2, 1, 3] });
-  return graph.op('Reshape', [ordered, graph.ints(tensor.shape)]);
-}
-
-function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
-  if (tensor.packed !== undefined) {
-    return graph.op('Transpose', [emitUnpacked(graph, tensor.packed)], { perm: [1, 0] });
-  }
-  if (isDequantized(tensor.dtype)) {
-    return emitDequantized(graph, tensor, tensor.dtype);
-  }
-  const stored = emitStored(graph, tensor);
-  return tensor.dtype === 'F32' ? stored : graph.op('Cast', [stored], { to: DataType.FLOAT });
-}
-
-/** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
-export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
-  if (tensor.packed !== undefined) {
-    return graph.op('Gather', [emitFloats(graph, tensor), ids]);
-  }
-  return isDequantized(tensor.dtype)
-    ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)
-    : graph.op('Cast', [graph.op('Gather', [emitStored(graph, tensor), ids])], {
-        to: DataType.FLOAT,
-      });
-}
-
-/** Applies `linear` to `rows` [rows, in], giving [rows, out]. Gemm takes W as it is stored. */
+/**
+ * Applies `linear` to `rows` [rows, in], giving [rows, out], and marks the rows by the weight's name.
+ * Gemm takes W as it is stored.
+ */
 export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
-  const { weight } = linear;
-  const transposed = weight.packed !== undefined || linear.transposed === true;
-  const inputs = [
-    rows,
-    weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed),
-  ];
-  if (linear.bias !== undefined) {
-    inputs.push(emitWeight(graph, linear.bias));
+  const { weight, form } = linear;
+  graph.mark(weight.name, rows);
+  const bias = linear.bias === undefined ? [] : [emitWeight(graph, linear.bias)];
+  if (form !== undefined) {
+    return emitForm(graph, form, rows, bias[0]);
   }
-  return graph.op('Gemm', inputs, { transB: transposed ? 0 : 1 });
+  const transposed = weight.packed !== undefined || linear.transposed === true;
+  const matrix =
+    weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed);
+  return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed ? 0 : 1 });
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
 import type { ConfigDialect, ConfigFields } from './architecture';
+import { compressedForms } from './forms/form-spec';
 
 export const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const optionalSize = v.nullish(size);
@@ -82,12 +83,13 @@ export const configEntries = {
   quantization_config: v.nullish(v.looseObject({})),
   /**
    * Written by Espalier: sublayers that this checkpoint lacks, and the number of experts in blocks
-   * that have another than the model.
+   * that have another than the model, and the forms of matrices that are not dense.
    */
   espalier: v.optional(
     v.looseObject({
       removed: v.array(v.string()),
       experts: v.optional(v.record(v.string(), size)),
+      compressed: v.optional(compressedForms),
     }),
   ),
 };

@@ -1,3 +1,5 @@
+import type { CompressedForms } from './forms/form-spec';
+
 /** What a removable unit of the residual stream computes. */
 export const sublayerKinds = [
   'attention',
@@ -10,7 +12,7 @@ export const sublayerKinds = [
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
 
-/** The experts of a mixture, any of which can be removed by itself; all are of one size. */
+/** The experts of a mixture, any of which can be removed by itself; sizes are the mean where they were compressed each in its way. */
 export interface ExpertSummary {
   readonly count: number;
   /** How many of them a token is sent to. */
@@ -79,6 +81,8 @@ export interface ModelSummary {
   readonly sublayers: readonly SublayerSummary[];
   /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
   readonly absent?: readonly string[];
+  /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */
+  readonly compressed?: CompressedForms;
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;
   /** Remarks, such as tensors of the checkpoint that the architecture does not use. */

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { float } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitWeight } from './linear';
+import { emitWeight } from './weight';
 
 /**
  * `rms`: x / √(mean(x²) + ε) · g (arXiv 1910.07467); `rms-offset`: the same with 1 + g; `layer`:

@@ -1,18 +1,33 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Expert } from './experts';
+import { formMemory, formTensors } from './forms/form-facts';
 import type { Linear } from './linear';
+import type { MatrixForm } from './matrix-form';
 import type { Norm } from './norm';
 import type { TransformerSublayer } from './transformer-layout';
 
-/** Every tensor of a sublayer, norms and biases included. */
-export function sublayerTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
+/** Every tensor of a sublayer, norms and biases included, or what `tensorsOf` tells of its parts. */
+export function sublayerTensors(
+  sublayer: TransformerSublayer,
+  tensorsOf = partTensors,
+): readonly LazyTensor[] {
   const { norm, postNorm, sumNorm } = sublayer.weights;
   const queryKeyNorms =
     sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
       ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
-  return [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm, sumNorm].flatMap(
-    partTensors,
+  const parts = [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm, sumNorm];
+  return parts.flatMap((part) => tensorsOf(part));
+}
+
+/** Bytes that the tensors of a sublayer take where they run, floats being widened to float32. */
+export function sublayerMemory(sublayer: TransformerSublayer): number {
+  const stored = sublayerTensors(sublayer, storedTensors);
+  const elements = stored.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return sublayerLinears(sublayer).reduce(
+    (sum, { form }) => sum + (form === undefined ? 0 : formMemory(form)),
+    elements * Float32Array.BYTES_PER_ELEMENT,
   );
 }
 
@@ -49,7 +64,7 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
     : {
         router,
         experts: sublayer.weights.experts.map((expert) =>
-          expertLinears(expert).flatMap(partTensors),
+          expertLinears(expert).flatMap((linear) => partTensors(linear)),
         ),
       };
 }
@@ -79,7 +94,18 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
   }
 }
 
-/** Weight and bias of a norm or a linear layer, as far as there are any. */
-export function partTensors(part: Norm | undefined): LazyTensor[] {
-  return [part?.weight, part?.bias].filter((tensor) => tensor !== undefined);
+/** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
+export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
+  const form = formOf(part);
+  return form === undefined ? storedTensors(part) : [...formTensors(form), ...storedTensors(part)];
+}
+
+/** The same without the tensors of forms. */
+export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
+  const weight = formOf(part) === undefined ? part?.weight : undefined;
+  return [weight, part?.bias].filter((tensor) => tensor !== undefined);
+}
+
+function formOf(part: Norm | Linear | undefined): MatrixForm | undefined {
+  return part !== undefined && 'form' in part ? part.form : undefined;
 }

@@ -2,6 +2,8 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import type { AttentionShape } from './attention';
+import { formFlops, formWeights } from './forms/form-facts';
+import type { CompressedForms } from './forms/form-spec';
 import type { Linear } from './linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
@@ -14,6 +16,7 @@ interface FoundModel {
     readonly model_type: string;
     readonly num_hidden_layers: number;
     readonly hidden_size: number;
+    readonly espalier?: { readonly compressed?: CompressedForms | undefined } | undefined;
   };
   readonly checkpoint: Checkpoint;
   readonly layout: FoundLayout;
@@ -22,11 +25,15 @@ interface FoundModel {
   readonly sizes: Pick<ModelSummary, 'vocabularySize' | 'maxPositions' | 'tiedHead'>;
 }
 
-interface FoundLayout {
+/** What the sublayers of a model are summarized from. */
+export interface SummarizedLayout {
   readonly sublayers: readonly TransformerSublayer[];
   readonly attention: AttentionShape;
   /** Whether attention keeps keys and values for the tokens to come. */
   readonly keepsCache: boolean;
+}
+
+interface FoundLayout extends SummarizedLayout {
   readonly absent: readonly string[];
   readonly unused: readonly string[];
   readonly computed: readonly string[];
@@ -39,11 +46,12 @@ export function summarizeModel(found: FoundModel): ModelSummary {
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
   const [firstUnused] = layout.unused;
+  const compressed = config.espalier?.compressed;
   return {
     name: folder.name,
     path: folder.path,
     architecture: config.model_type,
-    parameters: sum(used, (tensor) => elementCount(tensor.shape)),
+    parameters: sum(used, weightCounter(layout.sublayers)),
     bytes: sum(tensors, (tensor) => tensor.length),
     dtypes: bytesByDType(checkpoint),
     blocks: config.num_hidden_layers,
@@ -51,6 +59,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     ...sizes,
     sublayers: summarizeSublayers(layout),
     ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
+    ...(compressed === undefined ? {} : { compressed }),
     fingerprint,
     warnings:
       firstUnused === undefined
@@ -70,9 +79,9 @@ export function bytesByDType({ tensors }: Checkpoint): Record<string, number> {
   return bytes;
 }
 
-function summarizeSublayers(layout: FoundLayout): SublayerSummary[] {
+export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] {
   const users = new Map<LazyTensor, number>();
-  for (const tensor of layout.sublayers.flatMap(sublayerTensors)) {
+  for (const tensor of layout.sublayers.flatMap((sublayer) => sublayerTensors(sublayer))) {
     users.set(tensor, (users.get(tensor) ?? 0) + 1);
   }
   return layout.sublayers.map((sublayer) => {
@@ -84,7 +93,7 @@ function summarizeSublayers(layout: FoundLayout): SublayerSummary[] {
 function summarizeSublayer(
   sublayer: TransformerSublayer,
   own: readonly LazyTensor[],
-  layout: FoundLayout,
+  layout: SummarizedLayout,
 ): SublayerSummary {
   const { numKeyValueHeads, headDim } = layout.attention;
   const keeps = sublayer.kind === 'attention' && layout.keepsCache;
@@ -94,7 +103,7 @@ function summarizeSublayer(
     id: `block.${sublayer.block}.${sublayer.kind}`,
     block: sublayer.block,
     kind: sublayer.kind,
-    parameters: sum(own, (tensor) => elementCount(tensor.shape)),
+    parameters: sum(own, weightCounter([sublayer])),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
@@ -109,22 +118,33 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
   }
   const { router, experts } = tensors;
   const { count, perToken } = sublayer.shape;
-  const [first = []] = experts;
+  const all = [router, ...experts.flat()];
   return {
     experts: {
       count,
       perToken,
-      parameters:
-        sum([...first], ({ shape }) => elementCount(shape)) + elementCount(router.shape) / count,
-      bytes: sum([...first], ({ length }) => length) + router.length / count,
+      parameters: Math.round(sum(all, weightCounter([sublayer])) / count),
+      bytes: Math.round(sum(all, ({ length }) => length) / count),
     },
   };
+}
+
+/** How many weights a tensor of the sublayers stands for. */
+function weightCounter(sublayers: readonly TransformerSublayer[]): (tensor: LazyTensor) => number {
+  const inForms = new Map(
+    sublayers
+      .flatMap(sublayerLinears)
+      .flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
+  );
+  return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }
 
 /** Of a mixture of experts the router and the experts that a token is sent to. */
 function flopsPerToken(sublayer: TransformerSublayer): number {
   const flops = (linears: readonly Linear[]): number =>
-    sum(linears, ({ weight }) => 2 * elementCount(weight.shape));
+    sum(linears, ({ weight, form }) =>
+      form === undefined ? 2 * elementCount(weight.shape) : formFlops(form),
+    );
   if (sublayer.kind !== 'expert') {
     return flops(sublayerLinears(sublayer));
   }

@@ -1,18 +1,53 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { Architecture, BranchNorms, Projection } from './architecture';
+import { checkForm } from './forms/check-form';
+import { formTensors } from './forms/form-facts';
+import type { CompressedForms, FormSpec } from './forms/form-spec';
+import { findForm } from './forms/stored-forms';
 import type { Linear } from './linear';
 import type { Branch, Norm } from './norm';
+
+const mismatch = 'Weights and configuration do not belong together: download the model again.';
+
+/** What a configuration says of matrices that are not stored dense. */
+export interface DescribedForms {
+  /** The configuration, for errors. */
+  readonly file: string;
+  /** By the names that their weights would have. */
+  readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: FormSpec }>;
+}
+
+const noForms: DescribedForms = { file: '', byWeight: new Map() };
+
+/** The forms of `espalier.compressed`, where the names of tensors of block N begin with `${blocksPrefix}N.`. */
+export function describedForms(
+  compressed: CompressedForms = {},
+  blocksPrefix: string,
+  file: string,
+): DescribedForms {
+  const entries = Object.entries(compressed).flatMap(([sublayer, forms]) =>
+    Object.entries(forms).map(([place, spec]) => {
+      const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
+      const field = `espalier.compressed.${sublayer}.${place}`;
+      return [`${blocksPrefix}${block}.${place}.weight`, { field, spec }] as const;
+    }),
+  );
+  return { file, byWeight: new Map(entries) };
+}
 
 /** Looks tensors up, checks them, and remembers which were never asked for. */
 export class TensorFinder {
   private readonly left: Set<string>;
+  private readonly formsLeft: Set<string>;
 
   public constructor(
     private readonly checkpoint: Checkpoint,
     private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
+    private readonly forms: DescribedForms = noForms,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
+    this.formsLeft = new Set(forms.byWeight.keys());
   }
 
   public has(name: string): boolean {
@@ -25,15 +60,7 @@ export class TensorFinder {
   }
 
   public take(name: string, shape: readonly number[]): LazyTensor {
-    const found = this.takeIfPresent(name, shape);
-    if (found === undefined) {
-      throw new UserError('The checkpoint lacks this tensor.', {
-        file: this.checkpoint.entry,
-        field: name,
-        remedy: 'Weights and configuration do not belong together: download the model again.',
-      });
-    }
-    return found;
+    return this.takeIfPresent(name, shape) ?? this.lacks(name);
   }
 
   public takeIfPresent(name: string, shape: readonly number[]): LazyTensor | undefined {
@@ -48,7 +75,7 @@ export class TensorFinder {
         {
           file: tensor.file,
           field: name,
-          remedy: 'Weights and configuration do not belong together: download the model again.',
+          remedy: mismatch,
         },
       );
     }
@@ -72,9 +99,12 @@ export class TensorFinder {
 
   public linear(name: string, out: number, input: number, bias: boolean): Linear {
     const transposed = this.architecture.transposed ?? false;
-    const weight = this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
+    const compressed = this.compressed(`${name}.weight`, out, input);
+    const weight =
+      compressed?.weight ?? this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
     return {
       weight,
+      ...compressed,
       ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
       ...(transposed ? { transposed } : {}),
     };
@@ -116,5 +146,48 @@ export class TensorFinder {
 
   public unused(): string[] {
     return [...this.left];
+  }
+
+  /** @throws UserError where a form is described of a layer that nobody asked for. */
+  public requireAllForms(): void {
+    const [weight] = this.formsLeft;
+    if (weight !== undefined) {
+      throw new UserError('The model has no linear layer here.', {
+        file: this.forms.file,
+        field: this.forms.byWeight.get(weight)?.field ?? weight,
+        remedy: mismatch,
+      });
+    }
+  }
+
+  /** What stands for the matrix `name` [out, in], which is then the name of no tensor. */
+  private compressed(
+    name: string,
+    out: number,
+    input: number,
+  ): Required<Pick<Linear, 'weight' | 'form'>> | undefined {
+    const described = this.forms.byWeight.get(name);
+    if (described === undefined) {
+      return undefined;
+    }
+    const { field, spec } = described;
+    this.formsLeft.delete(name);
+    const form = findForm(name, spec, { out, in: input }, (part) => {
+      const tensor = this.checkpoint.tensors.get(part) ?? this.lacks(part);
+      this.left.delete(part);
+      return tensor;
+    });
+    checkForm(form, { id: field, out, in: input }, this.forms.file);
+    const file = formTensors(form)[0]?.file ?? this.checkpoint.entry;
+    const shape = this.architecture.transposed === true ? [input, out] : [out, input];
+    return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, form };
+  }
+
+  private lacks(name: string): never {
+    throw new UserError('The checkpoint lacks this tensor.', {
+      file: this.checkpoint.entry,
+      field: name,
+      remedy: mismatch,
+    });
   }
 }

@@ -11,7 +11,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import type { Norm } from './norm';
 import { configOfLayerType, readRotary } from './rotary';
 import type { Rotary } from './rotary';
-import { TensorFinder } from './tensor-finder';
+import { describedForms, TensorFinder } from './tensor-finder';
 
 /** One sublayer with its weights found and checked. */
 export type TransformerSublayer =
@@ -81,13 +81,17 @@ export function layOutTransformer(
     outer.prefixes.find((one) => checkpoint.tensors.has(`${one}${outer.embedding}.weight`)) ??
     outer.prefixes[0] ??
     '';
-  const tensors = new TensorFinder(checkpoint, architecture);
+  const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const tensors = new TensorFinder(
+    checkpoint,
+    architecture,
+    describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+  );
   const embedding = tensors.take(`${prefix}${outer.embedding}.weight`, [
     config.vocab_size,
     hiddenSize,
   ]);
   const head = findHead(architecture, config, tensors, embedding);
-  const blocksPrefix = `${prefix}${outer.blocks}.`;
   const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
   const interleaved = architecture.interleavedRotary ?? false;
@@ -139,6 +143,7 @@ export function layOutTransformer(
       }));
     }
   }
+  tensors.requireAllForms();
   return {
     attention,
     feedforward,

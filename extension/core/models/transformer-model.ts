@@ -4,7 +4,16 @@ import { emitAttention } from './attention';
 import { emitExperts, keepExperts } from './experts';
 import { emitFeedforward } from './feedforward';
 import { emitCausalMask } from './causal-mask';
-import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from './layered-model';
+import type {
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelOutput,
+  Step,
+  TappedStep,
+} from './layered-model';
+import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
+import type { LinearLayer, MatrixForm } from './matrix-form';
 import { stream } from './model-emitter';
 import type {
   CacheShape,
@@ -15,14 +24,23 @@ import type {
   SideValue,
   Values,
 } from './model-emitter';
-import { emitLinear, emitRows } from './linear';
+import { emitLinear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import { requireRunnableTensors } from './runnable';
-import { expertTensors, outputTensors, partTensors, sublayerTensors } from './sublayer-tensors';
+import {
+  expertTensors,
+  outputTensors,
+  partTensors,
+  storedTensors,
+  sublayerMemory,
+  sublayerTensors,
+} from './sublayer-tensors';
 import type { ExpertTensors } from './sublayer-tensors';
+import { tappedPart } from './tapped-part';
+import type { BuilderPart } from './tapped-part';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -32,6 +50,7 @@ import {
   sublayerPart,
   tokenInputs,
 } from './transformer-parts';
+import { emitRows } from './weight';
 
 /** The block's input, which the feed-forward reads where branches run in parallel. */
 const blockInput = 'input';
@@ -49,7 +68,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   ) {}
 
   /** By sublayer: asked for in every run of one. */
-  private readonly steps = new Map<number, Step & { part: GraphPart }>();
+  private readonly steps = new Map<number, Step & { part: BuilderPart }>();
 
   public get emitter(): ModelEmitter {
     return this;
@@ -75,7 +94,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.readsBlockInput(index) ? [stream, blockInput] : [stream];
   }
 
-  public sublayer(index: number): Step & { part: GraphPart } {
+  public sublayer(index: number): Step & { part: BuilderPart } {
     const known = this.steps.get(index);
     if (known !== undefined) {
       return known;
@@ -83,7 +102,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const next = { ...this.skipped(index).next, [stream]: nextStream };
     const count = this.summary.sublayers[index]?.experts?.count;
     const mask = count === undefined ? {} : { mask: { input: expertMask, count } };
-    const step = { part: sublayerPart(this, index, mask.mask), next, ...mask };
+    const bytes = sublayerMemory(this.at(index));
+    const step = { part: sublayerPart(this, index, mask.mask, bytes), next, ...mask };
     this.steps.set(index, step);
     return step;
   }
@@ -218,6 +238,28 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return sublayerTensors(this.at(index));
   }
 
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.layout.sublayers);
+  }
+
+  public linearLayers(index: number): readonly LinearLayer[] {
+    return linearLayersOf(this.at(index), index, this.layout.feedforward.gated);
+  }
+
+  public tapped(index: number): TappedStep {
+    const step = this.sublayer(index);
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
+  }
+
+  public withMatrices(forms: ReadonlyMap<string, MatrixForm>): TransformerModel {
+    const { layout } = this;
+    const { summary, sublayers } = withForms(this.summary, { ...layout, keepsCache: true }, forms);
+    return new TransformerModel(summary, withFormFiles(this.files, forms), {
+      ...layout,
+      sublayers,
+    });
+  }
+
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
     const { embedding, positions, finalNorm, head, sublayers } = this.layout;
@@ -226,7 +268,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       ...(positions === undefined ? [] : [positions.weight]),
       ...partTensors(finalNorm),
       ...partTensors(head),
-      ...sublayers.flatMap(sublayerTensors),
+      ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
     ];
     requireRunnableTensors(used);
   }

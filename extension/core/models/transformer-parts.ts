@@ -1,6 +1,6 @@
-import { elementCount } from '../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { ExpertMask, GraphPart, InputPort, LayeredModel } from './layered-model';
+import type { BuilderPart } from './tapped-part';
 import { stream } from './model-emitter';
 import type { ModelEmitter, Values } from './model-emitter';
 
@@ -44,21 +44,19 @@ export function prologuePart(model: EmittedModel): GraphPart {
   };
 }
 
-/** One sublayer: the stream behind it. */
+/** One sublayer, whose weights take `bytes` where they run: the stream behind it. */
 export function sublayerPart(
   model: EmittedModel,
   index: number,
   mask: ExpertMask | undefined,
-): GraphPart {
+  bytes: number,
+): BuilderPart {
   const id = model.summary.sublayers[index]?.id ?? String(index);
   const stateNames = model.stateNames(index);
   const sides = model.sidesOf(index);
-  const elements = model
-    .sublayerTensors(index)
-    .reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
   return {
     key: id,
-    bytes: elements * bytesPerFloat,
+    bytes,
     inputs: [...stateNames, ...sides, ...(mask === undefined ? [] : [mask.input])],
     outputs: [nextStream],
     build: () => {

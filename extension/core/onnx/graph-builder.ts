@@ -15,6 +15,7 @@ import type {
   ExternalLocation,
   FloatAttribute,
 } from './messages';
+import { rewriteForOpset18 } from './opset-changes';
 import type {
   GraphProto,
   NodeProto,
@@ -32,8 +33,11 @@ export type Value = string;
 /** Opset with LayerNormalization and without inputs-as-axes reductions; read by every ONNX Runtime since 1.12. */
 const opsetVersion = 17;
 const irVersion = 8n;
-/** From this opset on, every reduction takes its axes as an input; before, only ReduceSum does. */
-const axesAsInput = 18;
+/** From this opset on there are numbers of four bits, which need the newer format of files. */
+const fourBitOpset = 21;
+const fourBitIrVersion = 10n;
+/** From this opset on, nodes are written as {@link rewriteForOpset18} does. */
+const rewrittenFrom = 18;
 
 /** A graph that exists already, to be built upon. */
 export interface GraphBase {
@@ -44,6 +48,8 @@ export interface GraphBase {
   readonly constants: readonly TensorProto[];
   readonly weights: readonly ExternalData[];
   readonly opsets: readonly OperatorSetIdProto[];
+  /** Further names that nothing may be given. */
+  readonly reserved?: Iterable<string>;
 }
 
 /** How numbers are stored, by the element types that {@link GraphBuilder.numbers} makes constants of. */
@@ -66,6 +72,8 @@ export class GraphBuilder {
   private opsets = [
     create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opsetVersion) }),
   ];
+  /** Values by the name under which somebody may look for them. */
+  private readonly marked = new Map<string, Value>();
   private scope = '';
   private counter = 0;
 
@@ -84,7 +92,9 @@ export class GraphBuilder {
       ...builder.nodes.flatMap((node) => [node.name, ...node.output]),
       ...[...base.inputs, ...base.constants, ...base.weights].map((value) => value.name),
     ];
-    names.forEach((value) => builder.taken.add(value));
+    for (const value of [...names, ...(base.reserved ?? [])]) {
+      builder.taken.add(value);
+    }
     return builder;
   }
 
@@ -95,6 +105,11 @@ export class GraphBuilder {
   /** Version of ONNX's own operators. */
   public get opset(): number {
     return Number(this.opsets.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version);
+  }
+
+  /** What {@link mark} was told. */
+  public get marks(): ReadonlyMap<string, Value> {
+    return this.marked;
   }
 
   /** The graph as it stands; nodes are not copied, initializers in files have no place yet. */
@@ -127,6 +142,13 @@ export class GraphBuilder {
     } finally {
       this.scope = outer;
     }
+  }
+
+  /** What `emit` gives, and the nodes that it adds, which are not copied. */
+  public recorded<T>(emit: () => T): { readonly result: T; readonly nodes: readonly NodeProto[] } {
+    const before = this.nodes.length;
+    const result = emit();
+    return { result, nodes: this.nodes.slice(before) };
   }
 
   public input(name: string, type: DataType, shape: readonly Dimension[]): Value {
@@ -217,6 +239,34 @@ export class GraphBuilder {
     return this.floats([value], []);
   }
 
+  /** Remembers `value` under a name, such as what goes into a layer under the layer's. */
+  public mark(name: string, value: Value): void {
+    this.marked.set(name, value);
+  }
+
+  /**
+   * Raises ONNX's own operator set to at least `version`, from 17 to at most 21; nodes that are written
+   * otherwise there are rewritten.
+   */
+  public requireOpset(version: number): void {
+    const { opset } = this;
+    if (opset >= version) {
+      return;
+    }
+    if (opset < opsetVersion) {
+      throw new Error(`nodes of opset ${opset} are not rewritten`);
+    }
+    this.opsets = [
+      create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(version) }),
+      ...this.opsets.filter(({ domain }) => domain !== '' && domain !== 'ai.onnx'),
+    ];
+    if (opset < rewrittenFrom) {
+      this.nodes.forEach((node) => {
+        this.rewrite(node);
+      });
+    }
+  }
+
   /** Adds a node with one output. */
   public op(
     type: string,
@@ -227,30 +277,48 @@ export class GraphBuilder {
     return output;
   }
 
+  /** Adds a node with one output of an operator that is not ONNX's own, and imports version 1 of its set. */
+  public foreignOp(
+    domain: string,
+    type: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): Value {
+    if (!this.opsets.some((known) => known.domain === domain)) {
+      this.opsets.push(create(OperatorSetIdProtoSchema, { domain, version: 1n }));
+    }
+    const [output = ''] = this.ops(type, inputs, 1, attributes, domain);
+    return output;
+  }
+
   /** Adds a node with `count` outputs. */
   public ops(
     type: string,
     inputs: readonly Value[],
     count: number,
     attributes: Readonly<Record<string, Attribute>> = {},
+    domain = '',
   ): Value[] {
     const name = this.freeName(() => `${this.scope}/${type}_${this.counter++}`);
     const outputs = Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`));
-    this.nodes.push(
-      create(NodeProtoSchema, {
-        name,
-        opType: type,
-        input: [...inputs],
-        output: outputs,
-        attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
-      }),
-    );
+    const node = create(NodeProtoSchema, {
+      name,
+      domain,
+      opType: type,
+      input: [...inputs],
+      output: outputs,
+      attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+    });
+    if (this.opset >= rewrittenFrom) {
+      this.rewrite(node);
+    }
+    this.nodes.push(node);
     return outputs;
   }
 
   /** A reduction such as ReduceMean over fixed axes, whatever the opset. */
   public reduce(type: string, x: Value, axes: readonly number[], keepdims: 0 | 1): Value {
-    return type === 'ReduceSum' || this.opset >= axesAsInput
+    return type === 'ReduceSum'
       ? this.op(type, [x, this.ints(axes)], { keepdims })
       : this.op(type, [x], { axes, keepdims });
   }
@@ -267,7 +335,7 @@ export class GraphBuilder {
     return toBinary(
       ModelProtoSchema,
       create(ModelProtoSchema, {
-        irVersion,
+        irVersion: this.opset >= fourBitOpset ? fourBitIrVersion : irVersion,
         producerName: 'espalier',
         opsetImport: this.opsets,
         metadataProps: Object.entries(metadata).map(([key, value]) => entry(key, value)),
@@ -280,6 +348,10 @@ export class GraphBuilder {
         }),
       }),
     );
+  }
+
+  private rewrite(node: NodeProto): void {
+    rewriteForOpset18(node, (axes) => this.ints(axes));
   }
 
   private constant(

@@ -1,9 +1,11 @@
 import * as v from 'valibot';
-import { textPolicies } from '../data/text-scores';
+import { calibrationSchema } from '../data/calibration-schema';
 import { parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
-import { sublayerKinds } from '../models/model-summary';
-import { baselineNames, levels, metricNames, searchModes } from './options';
+import { modelSummarySchema } from '../models/model-summary-schema';
+import { originEntries } from '../runtime/origin-schema';
+import { metricNames } from '../metrics/metric-names';
+import { baselineNames, levels, searchModes } from './options';
 
 const ratio = v.number();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -17,50 +19,6 @@ const round = v.object({
   removed: v.string(),
   distance: v.number(),
   candidates: v.optional(v.array(distance)),
-});
-
-const sublayer = v.object({
-  id: v.string(),
-  block: count,
-  kind: v.picklist(sublayerKinds),
-  parameters: count,
-  bytes: count,
-  flopsPerToken: count,
-  kvBytesPerToken: count,
-  experts: v.optional(
-    v.object({
-      count,
-      perToken: count,
-      least: v.optional(count),
-      parameters: count,
-      bytes: count,
-    }),
-  ),
-});
-const quantization = v.object({
-  method: v.string(),
-  form: v.optional(v.string()),
-  bits: v.optional(v.number()),
-  groupSize: v.optional(v.number()),
-  refusal: v.optional(v.string()),
-});
-const model = v.object({
-  name: v.string(),
-  path: v.string(),
-  architecture: v.string(),
-  quantization: v.optional(quantization),
-  parameters: count,
-  bytes: count,
-  dtypes: v.record(v.string(), count),
-  blocks: count,
-  hiddenSize: v.optional(count),
-  vocabularySize: v.optional(count),
-  maxPositions: v.optional(count),
-  tiedHead: v.optional(v.boolean()),
-  sublayers: v.array(sublayer),
-  absent: v.optional(v.array(v.string())),
-  fingerprint: v.string(),
-  warnings: v.array(v.string()),
 });
 
 const settings = v.object({
@@ -83,22 +41,8 @@ const settings = v.object({
 const profileSchema = v.object({
   format: v.literal('espalier.layerprofile'),
   version: v.literal(1),
-  model,
-  calibration: v.object({
-    source: v.string(),
-    sequences: count,
-    length: count,
-    tokens: count,
-    fingerprint: v.string(),
-    choice: v.optional(
-      v.object({
-        scores: v.string(),
-        score: v.string(),
-        policy: v.picklist(textPolicies),
-        windows: count,
-      }),
-    ),
-  }),
+  model: modelSummarySchema,
+  calibration: calibrationSchema,
   metric: v.picklist(metricNames),
   metricDefinition: v.string(),
   settings,
@@ -122,9 +66,7 @@ const profileSchema = v.object({
       tokensPerSecond: v.number(),
     }),
   ),
-  created: v.string(),
-  versions: v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
-  machine: v.object({ platform: v.string(), processor: v.string(), cores: count }),
+  ...originEntries,
 });
 
 /**

@@ -1,5 +1,6 @@
 import type { CalibrationSummary } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
+import type { Origin } from '../runtime/origin';
 import type { BaselineName, SearchMode, SearchSettings } from './options';
 
 /** A candidate's distance to the dense model; `null` where early stopping made it needless. */
@@ -38,7 +39,7 @@ export interface ProfileEvaluation {
 }
 
 /** The document `NAME.layerprofile.json`: everything a search found, and how. */
-export interface LayerProfile {
+export interface LayerProfile extends Origin {
   readonly format: 'espalier.layerprofile';
   readonly version: 1;
   readonly model: ModelSummary;
@@ -55,18 +56,6 @@ export interface LayerProfile {
   /** 1 − cos(x, x + f(x)) of each sublayer: a cheap local preview, not a distance of logits. */
   readonly cosineLocal: readonly CandidateDistance[];
   readonly evaluations: readonly ProfileEvaluation[];
-  /** ISO 8601. */
-  readonly created: string;
-  readonly versions: {
-    readonly espalier: string;
-    readonly onnxruntime: string;
-    readonly node: string;
-  };
-  readonly machine: {
-    readonly platform: string;
-    readonly processor: string;
-    readonly cores: number;
-  };
 }
 
 /** Partial results of a running search, in the order they become known. */

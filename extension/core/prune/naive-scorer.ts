@@ -4,8 +4,8 @@ import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { meanRows, sequenceOf } from './scorer';
 import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
-import { createReadout } from './metric-readout';
-import type { MetricReadout } from './metric-readout';
+import { createReadout } from '../metrics/metric-readout';
+import type { MetricReadout } from '../metrics/metric-readout';
 
 /**
  * The reference: runs the whole model, from the embedding on, for every candidate and sequence.

@@ -1,8 +1,5 @@
-import type { CalibrationRequest } from '../data/calibration';
-
-/** Distances between the logits of the dense and of a pruned model (spec/finercut, "Distances"). */
-export const metricNames = ['js', 'js-reference', 'kl', 'norm', 'angular', 'perplexity'] as const;
-export type MetricName = (typeof metricNames)[number];
+import { defaultMetric } from '../metrics/metric-names';
+import type { MetricName } from '../metrics/metric-names';
 
 /**
  * How the removal order is found. `exact` gives the order and distances of `naive` for less work;
@@ -46,7 +43,7 @@ export const baselineNames = ['one-shot', 'reverse', 'random'] as const;
 export type BaselineName = (typeof baselineNames)[number];
 
 export const defaultSettings: SearchSettings = {
-  metric: 'js',
+  metric: defaultMetric,
   mode: 'exact',
   level: 'sublayer',
   budget: { kind: 'ratio', ratio: 0.25 },
@@ -56,8 +53,3 @@ export const defaultSettings: SearchSettings = {
   baselines: [...baselineNames],
   seed: 0,
 };
-
-/** Asks for random numbers in place of a calibration file. */
-export const randomInputs = 'random';
-
-export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };

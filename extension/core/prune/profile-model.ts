@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
-import { cpus } from 'node:os';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../data/calibration';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
+import { spentOf, spentSchema } from '../jobs/spent';
 import { writeDocument } from '../jobs/write-document';
 import { openModel } from '../models/open-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
-import { onnxRuntimeVersion } from '../runtime/version';
+import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
-import { fittingMetric, metrics } from './metrics';
-import { loadModelInputs } from './model-inputs';
+import { fittingMetric, metrics } from '../metrics/metrics';
+import { loadModelInputs } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
@@ -54,13 +54,7 @@ const entrySchema = v.variant('kind', [
     sequence: v.number(),
     term: v.number(),
   }),
-  /** What a run had spent when it last wrote; runs add up. */
-  v.object({
-    kind: v.literal('spent'),
-    seconds: v.number(),
-    evaluations: v.number(),
-    run: v.number(),
-  }),
+  spentSchema,
 ]);
 type Entry = v.InferOutput<typeof entrySchema>;
 
@@ -156,17 +150,7 @@ export async function profileModel(
       baselines: found.baselines,
       cosineLocal: found.cosineLocal,
       evaluations: [],
-      created: new Date().toISOString(),
-      versions: {
-        espalier: environment.version,
-        onnxruntime: onnxRuntimeVersion(),
-        node: process.versions.node,
-      },
-      machine: {
-        platform: `${process.platform} ${process.arch}`,
-        processor: cpus()[0]?.model ?? 'unknown',
-        cores: cpus().length,
-      },
+      ...describeOrigin(environment.version),
     };
     if (job.out !== undefined) {
       await writeDocument(job.out, profile);
@@ -197,24 +181,4 @@ function parseEntry(value: unknown): Entry | undefined {
 
 function termsOf(entries: readonly Entry[]): TermRecord[] {
   return entries.filter((entry) => entry.kind === 'term');
-}
-
-/** What earlier runs of the job have spent, and how many there were. */
-function spentOf(entries: readonly Entry[]): {
-  seconds: number;
-  evaluations: number;
-  runs: number;
-} {
-  const last = new Map<number, { seconds: number; evaluations: number }>();
-  for (const entry of entries) {
-    if (entry.kind === 'spent') {
-      last.set(entry.run, entry);
-    }
-  }
-  const runs = [...last.values()];
-  return {
-    seconds: runs.reduce((sum, { seconds }) => sum + seconds, 0),
-    evaluations: runs.reduce((sum, { evaluations }) => sum + evaluations, 0),
-    runs: runs.length,
-  };
 }

@@ -1,6 +1,6 @@
 import type { Candidate } from './candidates';
 import type { CandidateDistance } from './layer-profile';
-import type { Metric } from './metrics';
+import type { Metric } from '../metrics/metrics';
 import type { Scorer } from './scorer';
 
 /** What a round has to decide, and with what. */

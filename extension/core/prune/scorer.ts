@@ -3,9 +3,9 @@ import type { ModelInput } from '../models/example';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
-import type { MetricReadout } from './metric-readout';
-import type { Metric } from './metrics';
-import type { MetricName } from './options';
+import type { MetricName } from '../metrics/metric-names';
+import type { MetricReadout } from '../metrics/metric-readout';
+import type { Metric } from '../metrics/metrics';
 import type { TermMemo } from './term-memo';
 
 /** What a scorer works with. */

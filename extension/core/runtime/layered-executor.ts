@@ -2,7 +2,13 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { tokenExample } from '../models/example';
 import type { ModelInput } from '../models/example';
-import type { ExpertMask, LayeredModel, Step } from '../models/layered-model';
+import type {
+  ExpertMask,
+  GraphPart,
+  LayeredModel,
+  Step,
+  TappedStep,
+} from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
@@ -24,6 +30,20 @@ export interface OwnGraph {
   /** Bytes its weights take. */
   readonly bytes: number;
   readonly build: (graph: GraphBuilder) => void;
+}
+
+/** Sees what goes into linear layers, float32 [rows, in], by their ids. */
+export type TapObserver = (inputs: ReadonlyMap<string, Tensor>) => Promise<void>;
+
+/** What a walk through one step does beside taking states along. */
+interface StepOptions {
+  /** Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop. */
+  readonly afterRun?: (() => Promise<void>) | undefined;
+  /** The experts that are left out, state by state. */
+  readonly without?: readonly (readonly number[])[];
+  /** Whether the session is made for this walk alone. */
+  readonly once?: boolean;
+  readonly observe?: TapObserver;
 }
 
 /** Hidden-state elements sent through a sublayer in one run: larger batches gain nothing. */
@@ -88,20 +108,41 @@ export class LayeredExecutor {
     return { values: valuesAfter(prologue, tensorsOf(outputs, part.outputs), {}, side), side };
   }
 
-  /**
-   * Takes several examples through sublayer `index`. `afterRun` is awaited after each run of ONNX
-   * Runtime, which blocks the thread, and may throw to stop. `without` lists the experts that are
-   * left out, state by state.
-   */
+  /** Takes several examples through sublayer `index`; see {@link StepOptions}. */
   public async run(
     index: number,
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
     without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
-    const results = await this.take(this.model.sublayer(index), states, afterRun, without);
+    const results = await this.take(this.model.sublayer(index), states, { afterRun, without });
     this.evaluationCount += states.length;
     return results;
+  }
+
+  /**
+   * Takes several examples through a step that stands in the place of one of the model's, such as a
+   * sublayer with other matrices; its session is not kept.
+   */
+  public async through(
+    step: Step & { readonly part: GraphPart },
+    states: readonly HiddenState[],
+    afterRun?: () => Promise<void>,
+  ): Promise<HiddenState[]> {
+    const results = await this.take(step, states, { afterRun, once: true });
+    this.evaluationCount += states.length;
+    return results;
+  }
+
+  /** Shows `observe` what goes into the linear layers of a sublayer; its session is not kept. */
+  public async tap(
+    step: TappedStep,
+    states: readonly HiddenState[],
+    observe: TapObserver,
+    afterRun?: () => Promise<void>,
+  ): Promise<void> {
+    await this.take(step, states, { afterRun, once: true, observe });
+    this.evaluationCount += states.length;
   }
 
   /** Takes several examples around sublayer `index`. */
@@ -110,7 +151,7 @@ export class LayeredExecutor {
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
   ): Promise<HiddenState[]> {
-    return this.take(this.model.skipped(index), states, afterRun);
+    return this.take(this.model.skipped(index), states, { afterRun });
   }
 
   /** Takes several examples through sublayer `index` of a model that lacks the units `removed`. */
@@ -197,16 +238,17 @@ export class LayeredExecutor {
   }
 
   private async take(
-    step: Step,
+    step: Step | TappedStep,
     states: readonly HiddenState[],
-    afterRun?: () => Promise<void>,
-    without: readonly (readonly number[])[] = [],
+    { afterRun, without = [], once = false, observe }: StepOptions,
   ): Promise<HiddenState[]> {
     const { part, mask } = step;
     if (part === undefined || states.length === 0) {
       return states.map((state) => follow(step, state));
     }
-    return this.pool.use(part, async (session) => {
+    const taken = new Set(Object.values(step.next));
+    const wanted = part.outputs.filter((name) => taken.has(name));
+    const walk = async (session: InferenceSession): Promise<HiddenState[]> => {
       const results: HiddenState[] = [];
       for (const batch of this.batches(states)) {
         const done = results.length;
@@ -224,7 +266,8 @@ export class LayeredExecutor {
               ? (first?.side[name] ?? missing(name))
               : join(batch.map(({ values }) => values[name] ?? missing(name)));
         }
-        const outputs = tensorsOf(await this.started(session, feeds), part.outputs);
+        const given = await this.started(session, feeds);
+        const outputs = tensorsOf(given, wanted);
         const parts = Object.entries(outputs).map(
           ([name, tensor]) => [name, divide(tensor, batch.length)] as const,
         );
@@ -234,10 +277,16 @@ export class LayeredExecutor {
           );
           results.push({ values: valuesAfter(step, own, values, side), side });
         });
+        if (observe !== undefined && 'taps' in step) {
+          await observe(
+            new Map([...step.taps].map(([id, name]) => [id, tensorOf(given, name)] as const)),
+          );
+        }
         await afterRun?.();
       }
       return results;
-    });
+    };
+    return once ? this.pool.once(part, walk) : this.pool.use(part, walk);
   }
 
   /** @throws UserError when a graph of someone else's cannot be computed on these inputs. */

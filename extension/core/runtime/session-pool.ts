@@ -37,12 +37,21 @@ export class SessionPool {
       return run(known);
     }
     const keep = this.keptBytes + recipe.bytes <= this.budgetBytes;
-    const session = await createSession(recipe.build(), { device: this.device, prepack: keep });
-    if (keep) {
-      this.kept.set(recipe.key, session);
-      this.keptBytes += recipe.bytes;
-      return run(session);
+    if (!keep) {
+      return this.once(recipe, run);
     }
+    const session = await createSession(recipe.build(), { device: this.device, prepack: true });
+    this.kept.set(recipe.key, session);
+    this.keptBytes += recipe.bytes;
+    return run(session);
+  }
+
+  /** Runs a session that is made for this use alone, whatever its key. */
+  public async once<T>(
+    recipe: Pick<SessionRecipe, 'build'>,
+    run: (session: InferenceSession) => Promise<T>,
+  ): Promise<T> {
+    const session = await createSession(recipe.build(), { device: this.device, prepack: false });
     try {
       return await run(session);
     } finally {

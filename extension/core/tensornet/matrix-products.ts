@@ -1,10 +1,10 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { emitWeight } from '../models/linear';
+import { emitWeight } from '../models/weight';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
 import type { DeviceName } from '../runtime/device';
 import { SessionPool } from '../runtime/session-pool';
-import { doublesOf, doubleTensor, floatTensor, floatsOf } from '../runtime/tensors';
+import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import type { SquareMatrix } from './small-matrix';
@@ -18,8 +18,16 @@ export interface Rows {
 
 /** A matrix [rows, columns] in float32, from a file or from memory. */
 export type MatrixSource =
-  | { readonly kind: 'stored'; readonly tensor: LazyTensor }
+  | {
+      readonly kind: 'stored';
+      readonly tensor: LazyTensor;
+      /** Whether the file holds [columns, rows]. */
+      readonly transposed?: boolean;
+    }
   | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
+
+/** Numbers that are weighed in one run. */
+const numbersPerRun = 1 << 22;
 
 /**
  * The large products of matrix algorithms, run by ONNX Runtime; matrices in files are mapped from
@@ -63,6 +71,160 @@ export class MatrixProducts {
     return { size: count, numbers: doublesOf(outputs, 'gram') };
   }
 
+  /** Σ xᵀ·x over all rows x, [length, length] in float64. */
+  public async crossProducts({ count, length, numbers }: Rows): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'crossProducts',
+      (graph) => {
+        const rows = graph.input('rows', DataType.FLOAT, ['count', 'length']);
+        const exact = graph.op('Cast', [rows], { to: DataType.DOUBLE });
+        const sum = graph.op('Gemm', [exact, exact], { transA: 1 });
+        graph.output('sum', sum, DataType.DOUBLE, ['length', 'length']);
+      },
+      { rows: floatTensor(numbers, [count, length]) },
+    );
+    return doublesOf(outputs, 'sum');
+  }
+
+  /** Inner products of the rows of `a` with those of `b`, [a.count, b.count] in float64. */
+  public async inner(a: Rows, b: Rows): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'inner',
+      (graph) => {
+        const [left, right] = ['a', 'b'].map((name) =>
+          graph.op('Cast', [graph.input(name, DataType.FLOAT, [`${name}.count`, 'length'])], {
+            to: DataType.DOUBLE,
+          }),
+        );
+        const product = graph.op('Gemm', [left ?? '', right ?? ''], { transB: 1 });
+        graph.output('inner', product, DataType.DOUBLE, ['a.count', 'b.count']);
+      },
+      {
+        a: floatTensor(a.numbers, [a.count, a.length]),
+        b: floatTensor(b.numbers, [b.count, b.length]),
+      },
+    );
+    return doublesOf(outputs, 'inner');
+  }
+
+  /** y·G for each row y, with a symmetric G in float64. */
+  public async weigh(rows: Rows, { size, numbers }: SquareMatrix): Promise<Rows> {
+    const outputs = await this.run(
+      this.exact,
+      'weigh',
+      (graph) => {
+        const inputs = graph.input('rows', DataType.FLOAT, ['count', 'size']);
+        const weights = graph.input('weights', DataType.DOUBLE, ['size', 'size']);
+        const exact = graph.op('Cast', [inputs], { to: DataType.DOUBLE });
+        const product = graph.op('Cast', [graph.op('MatMul', [exact, weights])], {
+          to: DataType.FLOAT,
+        });
+        graph.output('weighed', product, DataType.FLOAT, ['count', 'size']);
+      },
+      {
+        rows: floatTensor(rows.numbers, [rows.count, rows.length]),
+        weights: doubleTensor(numbers, [size, size]),
+      },
+    );
+    return { ...rows, numbers: floatsOf(outputs, 'weighed') };
+  }
+
+  /**
+   * Inner products of all rows of a matrix [count, size] with its first `width` rows, over the first
+   * `length` columns: [count, width].
+   */
+  public async leadingInner(
+    numbers: Float64Array,
+    size: number,
+    width: number,
+    length: number,
+  ): Promise<Float64Array> {
+    const count = numbers.length / size;
+    const outputs = await this.run(
+      this.exact,
+      'leadingInner',
+      (graph) => {
+        const matrix = graph.input('matrix', DataType.DOUBLE, ['count', 'size']);
+        const [starts, columns] = [graph.ints([0]), graph.ints([1])];
+        const inputs = ['length', 'width'].map((name) => graph.input(name, DataType.INT64, [1]));
+        const [length = '', width = ''] = inputs;
+        const known = graph.op('Slice', [matrix, starts, length, columns]);
+        const first = graph.op('Slice', [known, starts, width, starts]);
+        const product = graph.op('Gemm', [known, first], { transB: 1 });
+        graph.output('inner', product, DataType.DOUBLE, ['count', 'width']);
+      },
+      {
+        matrix: doubleTensor(numbers, [count, size]),
+        length: int64Tensor([length], [1]),
+        width: int64Tensor([width], [1]),
+      },
+    );
+    return doublesOf(outputs, 'inner');
+  }
+
+  /** A·Bᵀ with A [count, size] and B [size, size]. */
+  public async multiplyTransposed(
+    a: Float64Array,
+    { size, numbers }: SquareMatrix,
+  ): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'multiplyTransposed',
+      (graph) => {
+        const left = graph.input('a', DataType.DOUBLE, ['count', 'size']);
+        const right = graph.input('b', DataType.DOUBLE, ['size', 'size']);
+        const product = graph.op('Gemm', [left, right], { transB: 1 });
+        graph.output('product', product, DataType.DOUBLE, ['count', 'size']);
+      },
+      { a: doubleTensor(a, [a.length / size, size]), b: doubleTensor(numbers, [size, size]) },
+    );
+    return doublesOf(outputs, 'product');
+  }
+
+  /** Σ y·G·yᵀ over all rows y. */
+  public async weighedSquares(rows: Rows, weights: SquareMatrix): Promise<number> {
+    const { count, length, numbers } = rows;
+    const perRun = Math.max(1, Math.floor(numbersPerRun / length));
+    let sum = 0;
+    for (let start = 0; start < count; start += perRun) {
+      const end = Math.min(count, start + perRun);
+      const some = {
+        count: end - start,
+        length,
+        numbers: numbers.subarray(start * length, end * length),
+      };
+      const weighed = await this.weigh(some, weights);
+      for (let i = 0; i < some.numbers.length; i++) {
+        sum += (some.numbers[i] ?? 0) * (weighed.numbers[i] ?? 0);
+      }
+    }
+    return sum;
+  }
+
+  /** The whole matrix, row by row. */
+  public async read(matrix: MatrixSource): Promise<Rows> {
+    if (matrix.kind === 'numbers') {
+      return matrix.rows;
+    }
+    const { rows, columns } = sizesOf(matrix);
+    const outputs = await this.run(
+      this.exact,
+      `read.${keyOf(matrix)}`,
+      (graph) => {
+        const weight = emitWeight(graph, matrix.tensor);
+        const turned =
+          matrix.transposed === true ? graph.op('Transpose', [weight], { perm: [1, 0] }) : weight;
+        graph.output('matrix', turned, DataType.FLOAT, [rows, columns]);
+      },
+      {},
+      // Used once: never kept.
+      Number.POSITIVE_INFINITY,
+    );
+    return { count: rows, length: columns, numbers: floatsOf(outputs, 'matrix') };
+  }
+
   /** Rows that are combinations of `rows`: C·rows with C [count', count] in float64. */
   public async combine(combinations: Float64Array, rows: Rows): Promise<Rows> {
     const { count, length, numbers } = rows;
@@ -101,14 +263,7 @@ export class MatrixProducts {
       bytesOf(matrix),
     );
     const [sum = Number.NaN] = doublesOf(outputs, 'sum');
-    if (!Number.isFinite(sum)) {
-      const stored = matrix.kind === 'stored' ? { file: matrix.tensor.file } : {};
-      throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be decomposed.', {
-        ...stored,
-        field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
-        remedy: 'Download the model again, or leave this layer as it is.',
-      });
-    }
+    requireFinite(matrix, sum);
     return sum;
   }
 
@@ -129,7 +284,8 @@ export class MatrixProducts {
       (graph) => {
         const vectors = graph.input('vectors', DataType.FLOAT, ['count', 'length']);
         const inputs = [vectors, emitMatrix(graph, matrix)];
-        const product = graph.op('Gemm', inputs, { transB: way === 'apply' ? 1 : 0 });
+        const isTurned = (way === 'apply') !== isTransposed(matrix);
+        const product = graph.op('Gemm', inputs, { transB: isTurned ? 1 : 0 });
         graph.output('product', product, DataType.FLOAT, ['count', 'size']);
       },
       { vectors: floatTensor(numbers, [count, length]), ...feedOf(matrix) },
@@ -154,17 +310,34 @@ export class MatrixProducts {
   }
 }
 
+/** @throws UserError naming the matrix where the sum of its squares is not finite. */
+export function requireFinite(matrix: MatrixSource, squares: number): void {
+  if (!Number.isFinite(squares)) {
+    throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be compressed.', {
+      ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
+      field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
+      remedy: 'Download the model again, or leave this layer as it is.',
+    });
+  }
+}
+
 export function sizesOf(matrix: MatrixSource): { readonly rows: number; readonly columns: number } {
   if (matrix.kind === 'numbers') {
     return { rows: matrix.rows.count, columns: matrix.rows.length };
   }
-  const [rows = 1, columns = 1] = matrix.tensor.shape;
-  return { rows, columns };
+  const [first = 1, second = 1] = matrix.tensor.shape;
+  return isTransposed(matrix) ? { rows: second, columns: first } : { rows: first, columns: second };
+}
+
+function isTransposed(matrix: MatrixSource): boolean {
+  return matrix.kind === 'stored' && matrix.transposed === true;
 }
 
 /** Sessions are kept by it: graphs of matrices in memory take the matrix as an input. */
 function keyOf(matrix: MatrixSource): string {
-  return matrix.kind === 'numbers' ? 'input' : `${matrix.tensor.file}:${matrix.tensor.name}`;
+  return matrix.kind === 'numbers'
+    ? 'input'
+    : `${isTransposed(matrix) ? 'transposed.' : ''}${matrix.tensor.file}:${matrix.tensor.name}`;
 }
 
 function bytesOf(matrix: MatrixSource): number {

@@ -1,6 +1,7 @@
 import { UserError } from '../user-error';
 import type { MatrixProducts, Rows } from './matrix-products';
 import { randomizedSvd } from './randomized-svd';
+import { transpose } from './tensor-values';
 
 /** How a matrix [Π out, Π in] is laid out on sites. */
 export interface SiteSizes {
@@ -151,7 +152,10 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
 }
 
 /** Contracts the cores back to the matrix [out, in]. */
-export async function contract(products: MatrixProducts, { sites, cores }: Mpo): Promise<Rows> {
+export async function contract(
+  products: MatrixProducts,
+  { sites, cores }: Pick<Mpo, 'sites' | 'cores'>,
+): Promise<Rows> {
   const [first, ...others] = cores;
   let whole = first?.numbers ?? new Float32Array();
   let bond = first?.shape[3] ?? 1;
@@ -170,25 +174,31 @@ export async function contract(products: MatrixProducts, { sites, cores }: Mpo):
 
 /** [o₁ … o_N, i₁ … i_N] → [o₁, i₁, o₂, i₂, …]. */
 function interleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
-  const places = interleavedPlaces(sites);
-  return Float32Array.from(places, (place) => numbers[place] ?? 0);
-}
-
-function deinterleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
+  const { places, run } = interleavedRuns(sites);
   const result = new Float32Array(numbers.length);
-  interleavedPlaces(sites).forEach((place, i) => {
-    result[place] = numbers[i] ?? 0;
+  places.forEach((place, i) => {
+    result.set(numbers.subarray(place, place + run), i * run);
   });
   return result;
 }
 
-/** Where each number of the interleaved form lies in the matrix. */
-function interleavedPlaces({ out, in: inputs }: SiteSizes): Uint32Array {
+function deinterleave(numbers: Float32Array, sites: SiteSizes): Float32Array {
+  const { places, run } = interleavedRuns(sites);
+  const result = new Float32Array(numbers.length);
+  places.forEach((place, i) => {
+    result.set(numbers.subarray(i * run, (i + 1) * run), place);
+  });
+  return result;
+}
+
+/** Where each run of i_N numbers, which stay together, begins in the matrix. */
+function interleavedRuns({ out, in: inputs }: SiteSizes): { places: Uint32Array; run: number } {
   const columns = inputs.reduce((all, size) => all * size, 1);
+  const last = out.length - 1;
   let places = Uint32Array.of(0);
   let [rowStep, columnStep] = [out.reduce((all, size) => all * size, 1) * columns, columns];
   out.forEach((size, k) => {
-    const width = inputs[k] ?? 1;
+    const width = k === last ? 1 : (inputs[k] ?? 1);
     rowStep /= size;
     columnStep /= width;
     const next = new Uint32Array(places.length * size * width);
@@ -202,16 +212,5 @@ function interleavedPlaces({ out, in: inputs }: SiteSizes): Uint32Array {
     }
     places = next;
   });
-  return places;
-}
-
-/** Rows as columns: [length, count]. */
-function transpose({ count, length, numbers }: Rows): Float32Array {
-  const result = new Float32Array(numbers.length);
-  for (let row = 0; row < count; row++) {
-    for (let column = 0; column < length; column++) {
-      result[column * count + row] = numbers[row * length + column] ?? 0;
-    }
-  }
-  return result;
+  return { places, run: inputs[last] ?? 1 };
 }

@@ -1,5 +1,3 @@
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-
 /** A square matrix in float64, row by row. */
 export interface SquareMatrix {
   readonly size: number;
@@ -55,25 +53,6 @@ export function invertLower({ size, numbers }: SquareMatrix): SquareMatrix {
     }
   }
   return { size, numbers: inverse };
-}
-
-/** Eigenvalues of a symmetric matrix, largest first, and their vectors as rows. */
-export function symmetricEigen({ size, numbers }: SquareMatrix): {
-  readonly values: Float64Array;
-  readonly vectors: Float64Array;
-} {
-  const matrix = Matrix.from1DArray(size, size, numbers);
-  const decomposition = new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
-  const found = decomposition.realEigenvalues;
-  const order = found.map((_, i) => i).sort((a, b) => (found[b] ?? 0) - (found[a] ?? 0));
-  const columns = decomposition.eigenvectorMatrix;
-  const vectors = new Float64Array(size * size);
-  order.forEach((column, row) => {
-    for (let i = 0; i < size; i++) {
-      vectors[row * size + i] = columns.get(i, column);
-    }
-  });
-  return { values: Float64Array.from(order, (i) => found[i] ?? 0), vectors };
 }
 
 /** G + share·tr(G)·I, which is positive definite where G is positive semidefinite up to rounding. */

@@ -4,8 +4,8 @@ import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { GraphModel } from './graph-model';
 
-/** Quantized blocks are stored as bytes. */
-const bytes: number = DataType.UINT8;
+/** Quantized weights are stored as bytes or parts of them. */
+const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
 
 const sizes = ['batch', 'sequence'] as const;
 
@@ -13,9 +13,13 @@ const sizes = ['batch', 'sequence'] as const;
  * A language model of a checkpoint as a model that can be trained: inputs input_ids, attention_mask and
  * position_ids, int64 [batch, sequence]; its output are logits [batch, sequence, vocabulary]. Parameters
  * have the names of the checkpoint; a matrix that is used twice is one parameter.
+ * @param trained names of the tensors that are parameters; all when absent
  * @throws UserError when the model is a graph already, or its weights are quantized.
  */
-export function trainableTransformer(model: LayeredModel): GraphModel {
+export function trainableTransformer(
+  model: LayeredModel,
+  trained?: ReadonlySet<string>,
+): GraphModel {
   const { emitter, summary } = model;
   if (emitter === undefined) {
     throw new UserError('The model is an ONNX graph already.', {
@@ -37,7 +41,8 @@ export function trainableTransformer(model: LayeredModel): GraphModel {
   );
   const logits = emitter.emitEpilogue(graph, state[stream] ?? '');
   const external = graph.externalData;
-  const quantized = external.find(({ dataType }) => dataType === bytes);
+  const parameters = external.filter(({ name }) => trained === undefined || trained.has(name));
+  const quantized = parameters.find(({ dataType }) => !floats.includes(dataType));
   if (quantized !== undefined) {
     throw new UserError('Quantized weights cannot be trained.', {
       file: summary.path,
@@ -55,7 +60,7 @@ export function trainableTransformer(model: LayeredModel): GraphModel {
     weights: external,
     opsets: graph.opsetImports,
   };
-  const weights = external.map(({ name, shape }) => ({ name, shape, isBuffer: false }));
+  const weights = parameters.map(({ name, shape }) => ({ name, shape, isBuffer: false }));
   return new GraphModel(base, weights, {
     value: logits,
     shape: [...sizes, emitter.vocabularySize],

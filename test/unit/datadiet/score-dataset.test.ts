@@ -156,7 +156,8 @@ describe('the experiment', () => {
 
   it('has everything and random choices beside, and finds the window behind the noise', async () => {
     const { rows, scorings, sweeps, dataset } = await runDiet(diet, unattended);
-    expect(dataset).toMatchObject({ examples: 240, testExamples: 60 });
+    const { fingerprint } = await openDataset(diet.data, diet.options);
+    expect(dataset).toMatchObject({ fingerprint, examples: 240, testExamples: 60 });
     expect(
       rows.map(({ choice, policy, steps, examples }) => ({ choice, policy, steps, examples })),
     ).toEqual([

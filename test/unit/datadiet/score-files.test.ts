@@ -83,6 +83,41 @@ describe('scores are written and read', () => {
     );
   });
 
+  it('as statistics of cartography, with shares or counts of right predictions', async () => {
+    const known = {
+      ...scored,
+      confidence: [0.75, 0.125, 0.5],
+      variability: [0.1, 0.2, 0.3],
+      correctness: [1, 0, 0.5],
+    };
+    await writeScores(place('td_metrics.jsonl'), known, 'cartography');
+    expect(readFileSync(place('td_metrics.jsonl'), 'utf8').split('\n')[1]).toBe(
+      '{"guid":1,"index":1,"threshold_closeness":0.109375,"confidence":0.125,"variability":0.2,"correctness":0,"gold":1}',
+    );
+    const read = await readScores(place('td_metrics.jsonl'));
+    const { scores, confidence, variability, correctness, labels } = read;
+    expect({ scores, confidence, variability, correctness, labels }).toEqual({
+      scores: [0.25, 0.875, 0.5],
+      confidence: known.confidence,
+      variability: known.variability,
+      correctness: known.correctness,
+      labels: scored.labels,
+    });
+    const line = (guid: string, correctness: number): string =>
+      JSON.stringify({ guid, confidence: 0.5, variability: 0.5, correctness });
+    const counted = await readScores(file('counts.jsonl', `${line('a', 6)}\n\n${line('b', 3)}\n`));
+    expect(counted).toMatchObject({ correctness: [1, 0.5], labels: [], classNames: [] });
+    await expect(
+      readScores(file('twice.jsonl', `${line('a', 1)}\n${line('a', 1)}\n`)),
+    ).rejects.toThrow(/twice\.jsonl.*example 2.*two examples a/);
+    await expect(
+      readScores(file('high.jsonl', '{"guid": 0, "confidence": 1.5, "variability": 0}\n')),
+    ).rejects.toThrow(/high\.jsonl.*example 1: confidence/);
+    await expect(
+      writeScores(place('none.jsonl'), bareScores('x', [1]), 'cartography'),
+    ).rejects.toThrow(/from epoch to epoch/);
+  });
+
   it('as training dynamics of cartography: a file for each epoch, or one for all', async () => {
     const epochs = [
       [2, 0, 0, 1, 1, 0.5],

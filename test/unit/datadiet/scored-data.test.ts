@@ -8,6 +8,7 @@ import type { ExampleQuery } from '../../../extension/core/datadiet/find-example
 import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
 import type { ScoreDocument } from '../../../extension/core/datadiet/score-document';
 import { ScoredData } from '../../../extension/core/datadiet/scored-data';
+import { unattended } from '../../../extension/core/jobs/job';
 import { readSelection } from '../../../extension/core/datadiet/selection-document';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -106,6 +107,11 @@ describe('scores with their data set', () => {
     expect(map).toMatchObject({ data, experiments: [], warnings: [] });
     expect(map.problem).toBeUndefined();
     const { total, items } = scored.examples({ ...query, page: 1, pageSize: 3 });
+    // The page with an example that is looked for, wherever it is.
+    const sought = { ...query, page: 7, pageSize: 3, containing: items[1]?.index ?? -1 };
+    expect(scored.examples(sought)).toEqual({ total, page: 1, place: 4, items });
+    const hidden = scored.examples({ ...sought, label: 1, containing: 0 });
+    expect(hidden).not.toHaveProperty('place');
     expect([total, items.map(({ index }) => index)]).toEqual([40, [36, 35, 34]]);
     expect(items[0]).toMatchObject({
       label: 'vertical',
@@ -187,26 +193,31 @@ describe('scores with their data set', () => {
       ],
     });
     const out = join(folder, 'subset');
-    const written = await scored.export({ what: 'choice', choice, form: 'dataset' }, out);
+    const written = await scored.export(
+      { what: 'choice', choice, form: 'dataset' },
+      out,
+      unattended,
+    );
     expect(written.examples).toBe(4);
     expect(readdirSync(join(out, 'horizontal')).sort()).toEqual(['17.png', '18.png']);
     expect(readdirSync(join(out, 'vertical')).sort()).toEqual(['17.png', '18.png']);
     const { indices } = await readSelection(`${out}.selection.json`, 40);
     expect([...indices]).toEqual([17, 18, 37, 38]);
-    await expect(scored.export({ what: 'choice', choice, form: 'dataset' }, out)).rejects.toThrow(
-      /not empty/,
-    );
+    await expect(
+      scored.export({ what: 'choice', choice, form: 'dataset' }, out, unattended),
+    ).rejects.toThrow(/not empty/);
   });
 
   it('write the marked ones, and the scores for other tools', async () => {
     const scored = await ScoredData.open({ scores: await file('f.scores.json') });
     const path = join(folder, 'marked.json');
-    await scored.export({ what: 'examples', indices: [9, 3], form: 'indices' }, path);
+    await scored.export({ what: 'examples', indices: [9, 3], form: 'indices' }, path, unattended);
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ indices: [3, 9] });
+    expect([...(await readSelection(path, 40)).indices]).toEqual([3, 9]);
     const none = { what: 'examples', indices: [], form: 'indices' } as const;
-    await expect(scored.export(none, path)).rejects.toThrow(/No example is chosen/);
+    await expect(scored.export(none, path, unattended)).rejects.toThrow(/No example is chosen/);
     const npy = join(folder, 'scores.npy');
-    await scored.export({ what: 'scores', form: 'npy' }, npy);
+    await scored.export({ what: 'scores', form: 'npy' }, npy, unattended);
     expect(existsSync(npy)).toBe(true);
     mkdirSync(join(folder, 'gone'), { recursive: true });
     const lost = await file('gone/g.scores.json', {
@@ -214,7 +225,11 @@ describe('scores with their data set', () => {
     });
     const alone = await ScoredData.open({ scores: lost });
     await expect(
-      alone.export({ what: 'examples', indices: [0], form: 'dataset' }, join(folder, 'no')),
+      alone.export(
+        { what: 'examples', indices: [0], form: 'dataset' },
+        join(folder, 'no'),
+        unattended,
+      ),
     ).rejects.toThrow(/There is no such file/);
   });
 });

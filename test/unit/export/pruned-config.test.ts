@@ -5,7 +5,7 @@ import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modellingClasses, modellingFile } from '../../../extension/core/export/modelling-file';
 import { previewPrunedConfig, rewriteConfig } from '../../../extension/core/export/pruned-config';
-import { checkRemoval } from '../../../extension/core/export/removal';
+import { checkChanges } from '../../../extension/core/export/changes';
 import { caseNames, fixture } from '../fixtures';
 
 const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
@@ -213,7 +213,7 @@ describe('the modelling file', () => {
       .find((config) => config.model_type === modelType);
     const { stockModel, model, config } = modellingClasses({ model_type: modelType });
     expect(known?.architectures).toEqual([stockModel]);
-    const text = modellingFile(family);
+    const text = modellingFile(family, { compressed: {} });
     expect(text).toContain(`class ${model}(${stockModel}):`);
     expect(text).toContain(`class ${config}(`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
@@ -248,7 +248,9 @@ describe('the modelling file', () => {
       'self_attention',
     ],
   ])('replaces the modules of %s', (name, layers, modules, attention) => {
-    const text = modellingFile(readArchitecture(configText(name), name).architecture);
+    const text = modellingFile(readArchitecture(configText(name), name).architecture, {
+      compressed: {},
+    });
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);
@@ -258,10 +260,10 @@ describe('the modelling file', () => {
 
 describe('a removal', () => {
   it('says which ids are close to one that is not known', () => {
-    expect(() => checkRemoval(summaryOf(4), ['block.1.atention'])).toThrow(
+    expect(() => checkChanges(summaryOf(4), ['block.1.atention'])).toThrow(
       /no sublayer "block\.1\.atention".*block\.1\.attention/,
     );
-    expect(() => checkRemoval(summaryOf(4), ['block.9.attention'])).toThrow(/from 0 to 3/);
+    expect(() => checkChanges(summaryOf(4), ['block.9.attention'])).toThrow(/from 0 to 3/);
   });
 
   it('says when a sublayer is gone already', () => {
@@ -271,13 +273,13 @@ describe('a removal', () => {
       sublayers: summary.sublayers.slice(1),
       absent: ['block.0.attention'],
     };
-    expect(() => checkRemoval(pruned, ['block.0.attention'])).toThrow(/already absent from model/);
+    expect(() => checkChanges(pruned, ['block.0.attention'])).toThrow(/already absent from model/);
   });
 
   it('refuses to take everything', () => {
     const summary = summaryOf(2);
     const everything = summary.sublayers.map(({ id }) => id);
-    expect(() => checkRemoval(summary, everything)).toThrow(/All 4 sublayers/);
+    expect(() => checkChanges(summary, everything)).toThrow(/All 4 sublayers/);
   });
 
   it('keeps to the kinds that the blocks have, what was absent before included', () => {
@@ -287,14 +289,14 @@ describe('a removal', () => {
       absent: ['block.2.expert'],
       sublayers: summary.sublayers.slice(0, -1),
     };
-    const { absent, blocks } = checkRemoval(mixed, ['block.0.attention', 'block.0.feedforward']);
+    const { absent, blocks } = checkChanges(mixed, ['block.0.attention', 'block.0.feedforward']);
     expect(blocks).toEqual([1, 2]);
     expect(absent).toEqual(['block.1.expert']);
   });
 
   it('counts an id once and gives the model its order', () => {
     const asked = ['block.1.attention', 'block.0.feedforward', 'block.1.attention'];
-    const { removed, absent, blocks } = checkRemoval(summaryOf(2), asked);
+    const { removed, absent, blocks } = checkChanges(summaryOf(2), asked);
     expect(removed).toEqual(['block.0.feedforward', 'block.1.attention']);
     expect(absent).toEqual(removed);
     expect(blocks).toEqual([0, 1]);

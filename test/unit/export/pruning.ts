@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OutputFormat, PruneResult } from '../../../extension/core/export/prune-result';
-import { writePrunedModel } from '../../../extension/core/export/write-pruned-model';
-import type { WriteRequest } from '../../../extension/core/export/write-pruned-model';
+import { writeModel } from '../../../extension/core/export/write-model';
+import type { WriteRequest } from '../../../extension/core/export/write-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { JobContext, StageProgress } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -44,7 +44,7 @@ export async function prune(
   context: JobContext = unattended,
 ): Promise<PruneResult> {
   const format: OutputFormat = 'safetensors';
-  return writePrunedModel(
+  return writeModel(
     { modelPath, removed, out, format, overwrite: false, device: 'cpu', memoryBytes, ...more },
     context,
   );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { metricNames } from '../../../extension/core/prune/options';
-import type { MetricName } from '../../../extension/core/prune/options';
+import { metricNames } from '../../../extension/core/metrics/metric-names';
+import type { MetricName } from '../../../extension/core/metrics/metric-names';
 import { casesWith, fixture, readJson } from '../fixtures';
 import { runSearch } from './run-search';
 

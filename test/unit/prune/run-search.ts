@@ -1,6 +1,6 @@
 import type { Example } from '../../../extension/core/models/example';
 import { openModel } from '../../../extension/core/models/open-model';
-import { metrics } from '../../../extension/core/prune/metrics';
+import { metrics } from '../../../extension/core/metrics/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { ScorerSetup } from '../../../extension/core/prune/scorer';

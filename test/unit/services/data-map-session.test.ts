@@ -75,6 +75,7 @@ describe('a session of the data map', () => {
     expect(session.snapshot()).toMatchObject([
       { type: 'blocked' },
       { type: 'map', marks: [2], map: { overview: { examples: 10 } } },
+      { type: 'export', state: { kind: 'idle' } },
     ]);
   });
 
@@ -139,6 +140,7 @@ describe('a session of the data map', () => {
     expect(lost.snapshot()).toMatchObject([
       { type: 'blocked', reason: 'no' },
       { type: 'failed', message: expect.stringContaining('none.scores.json') as string },
+      { type: 'export', state: { kind: 'idle' } },
     ]);
   });
 });

@@ -7,12 +7,8 @@ import { MatrixProducts } from '../../../extension/core/tensornet/matrix-product
 import type { MatrixSource } from '../../../extension/core/tensornet/matrix-products';
 import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
 import type { LowRank } from '../../../extension/core/tensornet/randomized-svd';
-import {
-  cholesky,
-  invertLower,
-  shifted,
-  symmetricEigen,
-} from '../../../extension/core/tensornet/small-matrix';
+import { cholesky, invertLower, shifted } from '../../../extension/core/tensornet/small-matrix';
+import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
 import { fixture } from '../fixtures';
 
 const products = new MatrixProducts('cpu', 0);

@@ -1,19 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { DataType } from '../../../extension/core/onnx/graph-builder';
 import { openModel } from '../../../extension/core/models/open-model';
-import { createSession } from '../../../extension/core/runtime/session';
-import { int64Tensor, tensorOf } from '../../../extension/core/runtime/tensors';
+import { int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
-import { backward } from '../../../extension/core/training/backward';
 import { crossEntropy } from '../../../extension/core/training/losses';
 import { openTrainableOnnx } from '../../../extension/core/training/onnx-trainable';
 import type { OptimizerOptions } from '../../../extension/core/training/optimizers';
 import { trainableTransformer } from '../../../extension/core/training/trainable-transformer';
-import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 import { Trainer } from '../../../extension/core/training/trainer';
 import { fixture } from '../fixtures';
 import { below, difference, largestOf, readGolden, startingFrom, trainingFixture } from './golden';
 import { goldenModels } from './golden-models';
+import { gradientsOf } from './gradients-of';
 
 /** Of the largest number of a tensor: PyTorch's are of float64, so that this is our rounding alone. */
 const tolerance = 1e-5;
@@ -22,31 +19,6 @@ const tolerance = 1e-5;
  * against this share of the largest number of all.
  */
 const floor = 0.01;
-
-/** Loss and gradients of all parameters, trained as the model stands. */
-async function gradientsOf(model: TrainableModel, inputs: Tensors): Promise<Tensors> {
-  const { graph, output } = model.forward('train');
-  const loss = crossEntropy()(graph, output);
-  const parameters = model.parameters.map(({ name }) => name);
-  const gradients = backward(graph, loss, parameters);
-  graph.output('loss', loss, DataType.FLOAT, []);
-  graph.output('output', output.value, DataType.FLOAT, output.shape);
-  for (const { name, shape } of model.parameters) {
-    graph.output(`gradient/${name}`, gradients.get(name) ?? '', DataType.FLOAT, shape);
-  }
-  const session = await createSession(graph, { device: 'cpu', prepack: true });
-  try {
-    const values: Tensors = { ...(await model.initial()), ...inputs };
-    const feeds = session.inputNames.flatMap((name) => {
-      const value = values[name];
-      return value === undefined ? [] : [[name, value] as const];
-    });
-    const outputs = await session.run(Object.fromEntries(feeds));
-    return Object.fromEntries(session.outputNames.map((name) => [name, tensorOf(outputs, name)]));
-  } finally {
-    await session.release();
-  }
-}
 
 function expectClose(
   actual: Tensors,

@@ -10,7 +10,7 @@ import {
 } from '../../../webview/format';
 import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
 import { changedLines, hunksOf } from '../../../webview/heatmap/config-hunks';
-import { TimeLeft } from '../../../webview/heatmap/eta';
+import { TimeLeft } from '../../../webview/eta';
 import { perplexitiesOf } from '../../../webview/heatmap/perplexities';
 import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
 

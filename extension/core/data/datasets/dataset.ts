@@ -131,10 +131,11 @@ export function partOf(dataset: Dataset, indices: Int32Array): Dataset {
     ...(dataset.text === undefined
       ? {}
       : { text: (index: number) => dataset.text?.(indices[index] ?? 0) ?? '' }),
-    writePart: async (chosen, folder) =>
+    writePart: async (chosen, folder, context) =>
       dataset.writePart(
         chosen.map((index) => indices[index] ?? 0),
         folder,
+        context,
       ),
     warnings: dataset.warnings,
   };

@@ -1,19 +1,22 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
-import process from 'node:process';
+import { dirname, join, relative } from 'node:path';
+import { CancelledError, checkpoint } from '../../jobs/job';
+import { partialOf, removeEmptyParents, removeStale } from '../../jobs/partial';
 import { UserError } from '../../user-error';
 import type { Dataset } from './dataset';
+import type { PartContext } from './write-part';
 
 /**
  * Writes some examples of a data set into a new folder, in the data set's own form. The folder appears
  * whole or not at all.
  * @returns the files written
- * @throws UserError when the folder has content already, or cannot be written to.
+ * @throws UserError when the folder has content already, or cannot be written to; CancelledError.
  */
 export async function exportPart(
   dataset: Dataset,
   indices: Int32Array,
   folder: string,
+  context: PartContext,
 ): Promise<string[]> {
   const found = await readdir(folder).catch((): string[] => []);
   if (found.length > 0) {
@@ -22,16 +25,22 @@ export async function exportPart(
       remedy: 'Choose a new folder.',
     });
   }
-  const partial = join(dirname(folder), `.${basename(folder)}.${process.pid}.partial`);
+  const parent = dirname(folder);
+  const partial = partialOf(folder);
+  let madeParent: string | undefined;
   try {
-    await mkdir(partial, { recursive: true });
-    const files = await dataset.writePart(indices, partial);
+    madeParent = await mkdir(parent, { recursive: true });
+    await removeStale(folder);
+    await mkdir(partial);
+    const files = await dataset.writePart(indices, partial, context);
+    await checkpoint(context.cancellation);
     await rm(folder, { recursive: true, force: true });
     await rename(partial, folder);
     return files.map((file) => join(folder, relative(partial, file)));
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
-    throw error instanceof UserError
+    await removeEmptyParents(parent, madeParent);
+    throw error instanceof UserError || error instanceof CancelledError
       ? error
       : new UserError(`The examples cannot be written: ${(error as Error).message}.`, {
           file: folder,

@@ -4,14 +4,15 @@ import { parquetReadObjects } from 'hyparquet';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
 import { replaceFile } from '../../jobs/replace-file';
 import { compressors, rowsAtOnce, withParquet } from './parquet-file';
-import type { PartWriter } from './write-part';
+import { partProgress } from './write-part';
+import type { PartContext, PartWriter } from './write-part';
 
 type Row = Record<string, unknown>;
 
 /** Rows of Parquet files as one file, with the columns, types and metadata of the first. */
 export const parquetWriter =
   (files: readonly string[], counts: readonly number[]): PartWriter =>
-  async (indices, folder) => {
+  async (indices, folder, context) => {
     await mkdir(folder, { recursive: true });
     const [first = ''] = files;
     const path = join(folder, basename(first));
@@ -20,7 +21,7 @@ export const parquetWriter =
     await replaceFile(path, async (partial) => {
       await parquetWriteRows({
         writer: fileWriter(partial),
-        rows: chosenRows(files, counts, indices),
+        rows: chosenRows(files, counts, indices, context),
         columns: names.map((name) => ({ name })),
         schema: metadata.schema,
         rowGroupSize: rowsAtOnce,
@@ -53,8 +54,10 @@ async function* chosenRows(
   files: readonly string[],
   counts: readonly number[],
   indices: Int32Array,
+  context: PartContext,
 ): AsyncGenerator<Row> {
   const ordered = [...indices];
+  const taken = partProgress(context, indices.length, 'examples');
   let [next, before] = [0, 0];
   for (const [i, path] of files.entries()) {
     const count = counts[i] ?? 0;
@@ -76,6 +79,7 @@ async function* chosenRows(
       for (const index of ordered.slice(from, next)) {
         yield rows[index - before - rowStart] ?? {};
       }
+      await taken(next - from);
     }
     before += count;
   }

@@ -91,5 +91,7 @@ export interface EncoderArchitecture {
     readonly layers: string;
     readonly attention: Substitutes;
     readonly feedforward: Substitutes;
+    /** Where transformers has linear layers that are named otherwise in files, by those names. */
+    readonly linears?: Readonly<Record<string, string>>;
   };
 }

@@ -171,6 +171,14 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
       layers: 'layers',
       attention: { layernorm_before: 'nn.Identity', attention: 'NoAttention' },
       feedforward: { layernorm_after: 'nn.Identity', mlp: 'NoFeedforward' },
+      linears: {
+        'attention.attention.query': 'attention.q_proj',
+        'attention.attention.key': 'attention.k_proj',
+        'attention.attention.value': 'attention.v_proj',
+        'attention.output.dense': 'attention.o_proj',
+        'intermediate.dense': 'mlp.fc1',
+        'output.dense': 'mlp.fc2',
+      },
     },
   },
 ];

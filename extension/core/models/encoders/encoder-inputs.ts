@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitWeight } from '../linear';
+import { emitWeight } from '../weight';
 import { maskedScore } from '../causal-mask';
 import type { EncoderEmbedding } from './encoder-layout';
 

@@ -5,7 +5,7 @@ import type { AttentionShape } from '../attention';
 import type { FeedforwardShape } from '../feedforward';
 import type { Linear } from '../linear';
 import type { Norm, NormStyle } from '../norm';
-import { TensorFinder } from '../tensor-finder';
+import { describedForms, TensorFinder } from '../tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../branches';
 import type { TransformerSublayer } from '../transformer-layout';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
@@ -81,14 +81,18 @@ export function layOutEncoder(
     {},
   );
   const { hiddenSize: hidden, norm } = attention;
-  const tensors = new TensorFinder(checkpoint, { norm: 'layer' });
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
     name.startsWith(architecture.prefix),
   );
   const prefix = hasPrefix ? architecture.prefix : '';
+  const blocksPrefix = `${prefix}${architecture.blocks}.`;
+  const tensors = new TensorFinder(
+    checkpoint,
+    { norm: 'layer' },
+    describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+  );
   const embedding = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
-  const blocksPrefix = `${prefix}${architecture.blocks}.`;
   const removed = new Set(config.espalier?.removed ?? []);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
@@ -118,6 +122,7 @@ export function layOutEncoder(
       }),
     }));
   }
+  tensors.requireAllForms();
   const form = headForm(architecture, config);
   const { finalNorm } = architecture;
   return {

@@ -4,12 +4,29 @@ import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { Dimension, Value } from '../../onnx/graph-builder';
 import { emitAttention } from '../attention';
 import { activations, emitFeedforward } from '../feedforward';
-import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from '../layered-model';
-import { emitRows, emitWeight } from '../linear';
+import type {
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelOutput,
+  Step,
+  TappedStep,
+} from '../layered-model';
+import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from '../linear-layers';
+import type { LinearLayer, MatrixForm } from '../matrix-form';
+import { emitRows, emitWeight } from '../weight';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm } from '../norm';
 import { requireRunnableTensors } from '../runnable';
-import { outputTensors, partTensors, sublayerTensors } from '../sublayer-tensors';
+import {
+  outputTensors,
+  partTensors,
+  storedTensors,
+  sublayerMemory,
+  sublayerTensors,
+} from '../sublayer-tensors';
+import { tappedPart } from '../tapped-part';
+import type { BuilderPart } from '../tapped-part';
 import type { TransformerSublayer } from '../transformer-layout';
 import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
@@ -57,7 +74,7 @@ export class EncoderModel implements LayeredModel {
   public get prologue(): Step & { part: GraphPart } {
     const part = this.part(
       'prologue',
-      this.embeddingTensors(),
+      bytesOf(this.embeddingTensors()),
       this.inputs.map(({ name }) => name),
       [stream, ...this.sideNames],
       (graph) => {
@@ -72,11 +89,11 @@ export class EncoderModel implements LayeredModel {
     return { part, next: { [stream]: stream } };
   }
 
-  public sublayer(index: number): Step & { part: GraphPart } {
+  public sublayer(index: number): Step & { part: BuilderPart } {
     const sides = this.at(index).kind === 'attention' ? this.sideNames : [];
     const part = this.part(
       this.summary.sublayers[index]?.id ?? String(index),
-      this.sublayerTensors(index),
+      sublayerMemory(this.at(index)),
       [stream, ...sides],
       [nextStream],
       (graph) => {
@@ -101,7 +118,7 @@ export class EncoderModel implements LayeredModel {
 
   public get epilogue(): GraphPart {
     const { name } = this.output;
-    return this.part('epilogue', this.headTensors(), [stream], [name], (graph) => {
+    return this.part('epilogue', bytesOf(this.headTensors()), [stream], [name], (graph) => {
       const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
       graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
     });
@@ -115,11 +132,30 @@ export class EncoderModel implements LayeredModel {
     return sublayerTensors(this.at(index));
   }
 
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.layout.sublayers);
+  }
+
+  public linearLayers(index: number): readonly LinearLayer[] {
+    return linearLayersOf(this.at(index), index, this.layout.feedforward.gated);
+  }
+
+  public tapped(index: number): TappedStep {
+    const step = this.sublayer(index);
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
+  }
+
+  public withMatrices(forms: ReadonlyMap<string, MatrixForm>): EncoderModel {
+    const { layout } = this;
+    const { summary, sublayers } = withForms(this.summary, { ...layout, keepsCache: false }, forms);
+    return new EncoderModel(summary, withFormFiles(this.files, forms), { ...layout, sublayers });
+  }
+
   public requireRunnable(): void {
     requireRunnableTensors([
       ...this.embeddingTensors(),
       ...this.headTensors(),
-      ...this.layout.sublayers.flatMap(sublayerTensors),
+      ...this.layout.sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
     ]);
   }
 
@@ -138,15 +174,14 @@ export class EncoderModel implements LayeredModel {
 
   private part(
     key: string,
-    tensors: readonly LazyTensor[],
+    bytes: number,
     inputs: readonly string[],
     outputs: readonly string[],
     emit: (graph: GraphBuilder) => void,
-  ): GraphPart {
-    const elements = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  ): BuilderPart {
     return {
       key,
-      bytes: elements * bytesPerFloat,
+      bytes,
       inputs,
       outputs,
       build: () => {
@@ -256,4 +291,8 @@ export class EncoderModel implements LayeredModel {
     }
     return sublayer;
   }
+}
+
+function bytesOf(tensors: readonly LazyTensor[]): number {
+  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0) * bytesPerFloat;
 }

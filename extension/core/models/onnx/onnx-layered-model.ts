@@ -1,23 +1,35 @@
 import { dirname, join } from 'node:path';
-import { elementCount, runnableDTypes } from '../../checkpoints/lazy-tensor';
+import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { OnnxInitializer } from '../../checkpoints/onnx-file';
 import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { readSmallText } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { fixedSize, idsPort } from '../example';
 import type { Example } from '../example';
-import type { GraphPart, InputPort, LayeredModel, ModelOutput, Step } from '../layered-model';
+import type {
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelOutput,
+  Step,
+  TappedStep,
+} from '../layered-model';
+import { fingerprintForms, requireLayers } from '../linear-layers';
+import type { MatrixForm } from '../matrix-form';
 import type { ModelSummary } from '../model-summary';
 import type { GraphNode } from './graph-index';
 import { isPast } from './cache-ports';
+import { findGraphLinears, lazyTensor } from './graph-linears';
+import type { GraphLinear, GraphLinears, UnusableMatrix } from './graph-linears';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
 import type { MaskedMixture } from './mixtures/mask-scores';
 import { restoreNestedTensors } from './node-edits';
-import { openOnnxModel } from './onnx-model';
+import { editMatrices } from './matrix-edits';
+import { findLayers, openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
 import { OnnxParts, portName } from './onnx-parts';
+import type { Tap } from './onnx-parts';
 import { roundingError } from './rounding';
 import { removeBranches } from './removal-nodes';
 
@@ -33,17 +45,21 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly settings: Example;
   public readonly tableRows: Readonly<Record<string, number>>;
   public readonly isCached: boolean;
+  private readonly parts: OnnxParts;
   private readonly over: readonly (Step & { readonly part: GraphPart })[];
   private readonly around: readonly Step[];
+  private linears: GraphLinears | undefined;
 
   private constructor(
     public readonly source: OnnxModel,
     public readonly summary: ModelSummary,
     logits: MainOutput,
     private readonly cut: CutGraph,
-    public readonly otherModes: readonly LayeredModel[] = [],
+    private readonly config: Config,
+    public readonly otherModes: readonly OnnxLayeredModel[],
   ) {
     const parts = new OnnxParts(source);
+    this.parts = parts;
     const { branches } = source;
     const sides = [...cut.side];
     const given = new Set(source.summary.inputs.map(({ name }) => name));
@@ -53,7 +69,7 @@ export class OnnxLayeredModel implements LayeredModel {
     this.over = branches.map((_, i) => {
       const masked = this.maskOf(i);
       const made = this.madeBy(i);
-      const part = parts.part(this.idOf(i), cut.over[i] ?? lost(), made, new Map(), masked);
+      const part = parts.part(this.idOf(i), cut.over[i] ?? lost(), made, { masked });
       const next = this.nextOf(i);
       return masked === undefined ? { part, next } : { part, next, mask: masked.mask };
     });
@@ -65,7 +81,7 @@ export class OnnxLayeredModel implements LayeredModel {
       const next = { ...this.nextOf(i), [portName(end)]: portName(rest ?? start) };
       return left.length === 0
         ? { next }
-        : { part: parts.part(key, cut.around[i] ?? lost(), left, aliases), next };
+        : { part: parts.part(key, cut.around[i] ?? lost(), left, { aliases }), next };
     });
     this.sideNames = sides.map(portName);
     this.settings = settingsOf(source);
@@ -79,27 +95,35 @@ export class OnnxLayeredModel implements LayeredModel {
   /** @throws UserError when the file is damaged, or holds nothing that could be run. */
   public static async open(path: string): Promise<OnnxLayeredModel> {
     const source = await openOnnxModel(path);
+    const modes = [source, ...(source.other === undefined ? [] : [source.other])];
+    for (const { file } of modes) {
+      await restoreNestedTensors(
+        file.graph.node.filter(({ attribute }) => attribute.length > 0),
+        file,
+      );
+    }
+    return OnnxLayeredModel.cutAll(source, await readConfig(dirname(source.summary.path)));
+  }
+
+  /** With the other ways that the graph runs. */
+  private static cutAll(source: OnnxModel, config: Config): OnnxLayeredModel {
     const { other, ...first } = source;
     const others =
       other === undefined || other.branches.length === 0
         ? []
-        : [await OnnxLayeredModel.cut({ ...first, ...other }, [])];
-    return OnnxLayeredModel.cut(source, others);
+        : [OnnxLayeredModel.cut({ ...first, ...other }, config)];
+    return OnnxLayeredModel.cut(source, config, others);
   }
 
-  private static async cut(
+  private static cut(
     source: OnnxModel,
-    others: readonly LayeredModel[],
-  ): Promise<OnnxLayeredModel> {
-    const { file, index, branches } = source;
-    await restoreNestedTensors(
-      file.graph.node.filter(({ attribute }) => attribute.length > 0),
-      file,
-    );
+    config: Config,
+    others: readonly OnnxLayeredModel[] = [],
+  ): OnnxLayeredModel {
     const output = mainOutput(source);
-    const cut = cutGraph(index, branches, output.value);
-    const summary = await describe(source, output.name);
-    return new OnnxLayeredModel(source, summary, output, cut, others);
+    const cut = cutGraph(source.index, source.branches, output.value);
+    const summary = describe(source, output.name, config);
+    return new OnnxLayeredModel(source, summary, output, cut, config, others);
   }
 
   public get files(): readonly string[] {
@@ -126,6 +150,47 @@ export class OnnxLayeredModel implements LayeredModel {
       .flatMap(lazyTensor);
   }
 
+  public linearLayers(index: number): readonly GraphLinear[] {
+    return this.findLinears().layers.filter(({ sublayer }) => sublayer === index);
+  }
+
+  /** Matrices of sublayers that cannot take another form. */
+  public get unusableMatrices(): readonly UnusableMatrix[] {
+    return this.findLinears().unusable;
+  }
+
+  public tapped(index: number): TappedStep {
+    const outputs = new Map<string, Tap>();
+    const taps = new Map<string, string>();
+    for (const { id, products, in: width } of this.linearLayers(index)) {
+      const values = products.map(({ proto }) => proto.input[0] ?? '');
+      const key = values.join('\0');
+      const tap = outputs.get(key) ?? { output: `tap.${outputs.size}`, values, width };
+      outputs.set(key, tap);
+      taps.set(id, tap.output);
+    }
+    const key = `${this.idOf(index)}.tapped`;
+    const cut = this.cut.over[index] ?? lost();
+    const options = { masked: this.maskOf(index), taps: [...outputs.values()] };
+    const part = this.parts.part(key, cut, this.madeBy(index), options);
+    return { ...this.sublayer(index), part, taps };
+  }
+
+  public withMatrices(forms: ReadonlyMap<string, MatrixForm>): OnnxLayeredModel {
+    const { file, place } = this.source;
+    const { layers } = this.findLinears();
+    requireLayers(layers, forms, file.path);
+    const edited = editMatrices(file, place?.wrapping.outer ?? file.graph, layers, forms);
+    const source = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
+    const model = OnnxLayeredModel.cutAll(source, this.config);
+    const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
+    const ids = ({ summary }: LayeredModel): string => summary.sublayers.map(({ id }) => id).join();
+    if (mode === undefined || ids(mode) !== ids(this)) {
+      throw new Error(`other sublayers are found in ${file.path} with these forms`);
+    }
+    return mode;
+  }
+
   public requireRunnable(): void {
     if (this.source.branches.length === 0) {
       throw new UserError(this.summary.warnings[0] ?? 'The graph has no sublayer.', {
@@ -133,6 +198,11 @@ export class OnnxLayeredModel implements LayeredModel {
         remedy: 'Inspect it, or choose a model with residual connections.',
       });
     }
+  }
+
+  private findLinears(): GraphLinears {
+    this.linears ??= findGraphLinears(this.source, this.cut);
+    return this.linears;
   }
 
   private idOf(index: number): string {
@@ -191,6 +261,9 @@ function settingsOf({ place, summary }: OnnxModel): Example {
   return { [port.name]: { dtype: port.dtype, dims, data } };
 }
 
+/** Fields of a config.json. */
+type Config = Readonly<Record<string, unknown>>;
+
 interface MainOutput extends ModelOutput {
   /** What is computed: in front of a last softmax, which distances take for themselves. */
   readonly value: string;
@@ -246,8 +319,7 @@ function lastActivation(
 }
 
 /** The summary, with what the files beside the graph say of a language model. */
-async function describe({ summary }: OnnxModel, output: string): Promise<ModelSummary> {
-  const config = await readConfig(dirname(summary.path));
+function describe({ summary }: OnnxModel, output: string, config: Config): ModelSummary {
   const ids = idsPort(summary.inputs);
   if (ids === undefined) {
     return summary;
@@ -269,22 +341,13 @@ async function describe({ summary }: OnnxModel, output: string): Promise<ModelSu
 }
 
 /** Fields of the config.json beside a graph; what cannot be read tells nothing. */
-async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {
+async function readConfig(folder: string): Promise<Config> {
   try {
     const config: unknown = JSON.parse(await readSmallText(join(folder, 'config.json')));
     return typeof config === 'object' && config !== null ? { ...config } : {};
   } catch {
     return {};
   }
-}
-
-/** The initializer as a tensor whose numbers can be looked at, if it is one. */
-function lazyTensor(data: OnnxInitializer): LazyTensor[] {
-  const { name, dtype, dims: shape, file, offset, length, mappable } = data;
-  const known = [...runnableDTypes].find((one) => one === dtype);
-  return mappable && known !== undefined
-    ? [{ name, dtype: known, shape, file, offset, length }]
-    : [];
 }
 
 function lost(): never {

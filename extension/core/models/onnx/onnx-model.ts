@@ -62,14 +62,19 @@ export interface PlaceInFile {
  */
 export async function openOnnxModel(path: string): Promise<OnnxModel> {
   const file = await openOnnx(path);
-  const main = { file, ...findStream(file.graph, path) };
+  return findLayers(file, await fingerprintFile(file));
+}
+
+/** Finds the sublayers of a file that is open. */
+export function findLayers(file: OnnxFile, fingerprint: string): OnnxModel {
+  const main = { file, ...findStream(file.graph, file.path) };
   const found = main.branches.length > 0 ? undefined : findWrapped(file);
   if (found === undefined || 'problem' in found) {
     const warning = found?.problem ?? explainNoSublayers(file, main.index);
-    return { ...main, ...(await summarize(file, [main], warning)) };
+    return { ...main, ...summarize(file, [main], warning, fingerprint) };
   }
   const [first, other] = found.modes;
-  const summarized = await summarize(file, found.modes, '');
+  const summarized = summarize(file, found.modes, '', fingerprint);
   return { ...first, ...summarized, ...(other === undefined ? {} : { other }) };
 }
 
@@ -139,11 +144,12 @@ function inputsRead({ index }: OnnxMode): number {
   return index.inputs.filter(({ name }) => index.consumersOf(name).length > 0).length;
 }
 
-async function summarize(
+function summarize(
   file: OnnxFile,
   modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
   warning: string,
-): Promise<Pick<OnnxModel, 'summary' | 'mixtures'>> {
+  fingerprint: string,
+): Pick<OnnxModel, 'summary' | 'mixtures'> {
   const initializers = [...file.initializers.values()];
   const dtypes: Record<string, number> = {};
   for (const initializer of initializers) {
@@ -184,7 +190,7 @@ async function summarize(
     inputs,
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
-    fingerprint: await fingerprint(file),
+    fingerprint,
     warnings: sublayers.length > 0 ? remarks : [warning],
   };
   return { summary, mixtures };
@@ -291,7 +297,7 @@ export function port({ name, type }: ValueInfoProto): OnnxPort {
   };
 }
 
-async function fingerprint({ model, initializers, files }: OnnxFile): Promise<string> {
+async function fingerprintFile({ model, initializers, files }: OnnxFile): Promise<string> {
   const hash = createHash('sha256');
   hash.update(toBinary(ModelProtoSchema, model));
   for (const { name, offset, length } of initializers.values()) {

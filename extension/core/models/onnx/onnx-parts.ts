@@ -1,16 +1,19 @@
 import { create } from '@bufbuild/protobuf';
 import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { OnnxInitializer } from '../../checkpoints/onnx-file';
+import { attribute, valueInfo } from '../../onnx/messages';
 import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
 import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
   TensorProto_DataType as DataType,
+  TensorProtoSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from '../../onnx/proto/onnx_pb';
-import type { NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
+import type { AttributeProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import type { GraphPart } from '../layered-model';
 import { isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
@@ -21,6 +24,21 @@ import { renameInputs } from './node-edits';
 import type { OnnxModel } from './onnx-model';
 import { StoredGraph } from './stored-graph';
 import { ValueTypes } from './value-types';
+
+/** What goes into a product, as an output float32 [rows, width]: the rows of all `values`, one after the other. */
+export interface Tap {
+  readonly output: string;
+  readonly values: readonly string[];
+  readonly width: number;
+}
+
+interface PartOptions {
+  /** What stands for a value that is skipped. */
+  readonly aliases?: ReadonlyMap<string, string>;
+  readonly masked?: MaskedMixture | undefined;
+  /** What is given besides. */
+  readonly taps?: readonly Tap[];
+}
 
 /** Makes the parts of a cut graph into graphs of their own. */
 export class OnnxParts {
@@ -33,13 +51,12 @@ export class OnnxParts {
     this.declared = new Map([...valueInfo, ...input].map((info) => [info.name, info]));
   }
 
-  /** The part that makes `outputs`; `aliases` says what stands for a value that is skipped. */
+  /** The part that makes `outputs`. */
   public part(
     key: string,
     cut: Cut,
     outputs: readonly string[],
-    aliases: ReadonlyMap<string, string> = new Map(),
-    masked?: MaskedMixture,
+    { aliases = new Map(), masked, taps = [] }: PartOptions = {},
   ): GraphPart {
     const { initializers } = this.model.file;
     const weights = [...cut.weights].flatMap((name) => initializers.get(name) ?? []);
@@ -54,7 +71,7 @@ export class OnnxParts {
         0,
       ),
       inputs: [...inputs.map(portName), ...(masked === undefined ? [] : [masked.mask.input])],
-      outputs: outputs.map(outputName),
+      outputs: [...outputs.map(outputName), ...taps.map((tap) => tap.output)],
       build: () => {
         const { model, path } = this.model.file;
         const graph = create(GraphProtoSchema, {
@@ -68,16 +85,20 @@ export class OnnxParts {
                   : maskScores(node, masked, (value) => this.types.of(value)),
               ),
             ...passed.map((name) => identity(portName(name), outputName(name))),
+            ...taps.flatMap(emitTap),
           ],
           input: [
             ...inputs.map((name) => this.declare(name)),
             ...(masked === undefined ? [] : [maskPort(masked)]),
           ],
-          output: outputs.map((name) =>
-            create(ValueInfoProtoSchema, { name: outputName(name), type: this.typeOf(name) }),
-          ),
+          output: [
+            ...outputs.map((name) =>
+              create(ValueInfoProtoSchema, { name: outputName(name), type: this.typeOf(name) }),
+            ),
+            ...taps.map(({ output, width }) => valueInfo(output, DataType.FLOAT, ['rows', width])),
+          ],
         });
-        return new StoredGraph(model, graph, weights, path);
+        return new StoredGraph(model, graph, [...weights, ...taps.map(tapShape)], path);
       },
     };
   }
@@ -119,6 +140,53 @@ export class OnnxParts {
       },
     });
   }
+}
+
+/** Nodes that give the rows of all values of a tap. */
+function emitTap({ output, values }: Tap): NodeProto[] {
+  const rows = values.map((_, i) => `${output}/rows.${i}`);
+  const node = (
+    opType: string,
+    input: readonly string[],
+    made: string,
+    ...attributes: AttributeProto[]
+  ) =>
+    create(NodeProtoSchema, {
+      name: made,
+      opType,
+      input: [...input],
+      output: [made],
+      attribute: attributes,
+    });
+  return [
+    ...values.flatMap((value, i) => [
+      node('Reshape', [portName(value), shapeName(output)], `${rows[i]}/narrow`),
+      node('Cast', [`${rows[i]}/narrow`], rows[i] ?? '', attribute('to', DataType.FLOAT)),
+    ]),
+    node('Concat', rows, output, attribute('axis', 0)),
+  ];
+}
+
+function shapeName(output: string): string {
+  return `${output}/shape`;
+}
+
+/** The shape [rows, width] as a constant. */
+function tapShape({ output, width }: Tap): OnnxInitializer {
+  const rawData = new Uint8Array(BigInt64Array.of(-1n, BigInt(width)).buffer);
+  const name = shapeName(output);
+  const dataType = DataType.INT64;
+  return {
+    name,
+    dataType,
+    dtype: 'I64',
+    dims: [2],
+    file: '',
+    offset: 0,
+    length: rawData.length,
+    inline: create(TensorProtoSchema, { name, dataType, dims: [2n], rawData }),
+    mappable: false,
+  };
 }
 
 /** Names that a fused node does not give hold a zero byte, so as not to be names of the graph. */

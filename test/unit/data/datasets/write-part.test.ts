@@ -1,8 +1,19 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import process from 'node:process';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { partOf } from '../../../../extension/core/data/datasets/dataset';
+import { CancelledError, unattended } from '../../../../extension/core/jobs/job';
+import type { StageProgress } from '../../../../extension/core/jobs/job';
 import { exportPart } from '../../../../extension/core/data/datasets/export-part';
 import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
 import { readNpz } from '../../../../extension/core/data/npz';
@@ -74,7 +85,7 @@ const forms: Record<string, () => string> = {
   'Parquet of texts': () => join(examples, 'tables/texts.parquet'),
   'Parquet of lists': () => join(examples, 'tables/lists.parquet'),
   'Parquet in two files': () => {
-    mkdirSync(join(folder, 'parts'));
+    mkdirSync(join(folder, 'parts'), { recursive: true });
     for (const [i, name] of ['zstd', 'gzip'].entries()) {
       copyFileSync(
         join(examples, `tables/${name}.parquet`),
@@ -105,7 +116,7 @@ describe('a part of a data set in its own form', () => {
     expect(test.fingerprint).toBe(set.fingerprint);
     const chosen = Int32Array.from([0, 2, set.size - 1]);
     const out = join(folder, `out-${name}`);
-    const written = await exportPart(set, chosen, out);
+    const written = await exportPart(set, chosen, out, unattended);
     expect(written.length).toBeGreaterThan(0);
     const target = written.length === 1 ? (written[0] ?? '') : out;
     const part = await openDataset(target, { ...options, classNames: set.classNames });
@@ -116,7 +127,7 @@ describe('a part of a data set in its own form', () => {
     expect([0, 1, 2].map((i) => part.text?.(i))).toEqual([0, 1, 2].map((i) => expected.text?.(i)));
     // A part of a part is written with the indices of the whole.
     const again = join(folder, `again-${name}`);
-    const [only = ''] = await exportPart(expected, Int32Array.of(1), again);
+    const [only = ''] = await exportPart(expected, Int32Array.of(1), again, unattended);
     const one = await openDataset(
       name.includes('IDX') || name === 'CIFAR' || name.includes('folder') ? again : only,
       {
@@ -132,7 +143,12 @@ describe('a part of a data set in its own form', () => {
     const archive = { x_train: x, y_train: label, weight: label, x_test: x, y_test: label };
     const entries = Object.entries(archive).map(([name, data]) => ({ name: `${name}.npy`, data }));
     const set = await openDataset(file('all.npz', zipBytes(entries)));
-    const [written = ''] = await exportPart(set, Int32Array.of(1, 4), join(folder, 'all'));
+    const [written = ''] = await exportPart(
+      set,
+      Int32Array.of(1, 4),
+      join(folder, 'all'),
+      unattended,
+    );
     expect(basename(written)).toBe('all.npz');
     const arrays = await readNpz(written);
     expect([...arrays].map(([name, { dims }]) => [name, dims[0]])).toEqual([
@@ -145,11 +161,47 @@ describe('a part of a data set in its own form', () => {
     expect([...(arrays.get('weight')?.data ?? [])]).toEqual([1, 1]);
   });
 
+  it.each(Object.keys(forms))('leaves nothing when it is cancelled: %s', async (name) => {
+    const options = name === 'a folder of images' ? { imageSize: { height: 4, width: 4 } } : {};
+    const set = await openDataset(forms[name]?.() ?? '', options);
+    const out = join(folder, 'new', 'deeper', 'cancelled');
+    // Cancelled as soon as anything has been written.
+    const told: number[] = [];
+    const cancellation = {
+      get isCancellationRequested() {
+        return told.length > 0;
+      },
+    };
+    const progress = ({ done, total }: StageProgress): void => {
+      expect(done).toBeGreaterThan(0);
+      expect(done).toBeLessThanOrEqual(total);
+      told.push(done);
+    };
+    const writing = exportPart(set, Int32Array.of(0, 1, 2), out, { cancellation, progress });
+    await expect(writing).rejects.toThrow(CancelledError);
+    expect(told).toHaveLength(1);
+    expect(existsSync(join(folder, 'new'))).toBe(false);
+  });
+
+  it('clears away what a process that was killed has left', async () => {
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    const stale = join(folder, `.whole.espalier-partial-${pid}`);
+    const running = join(folder, `.whole.espalier-partial-${process.ppid}`);
+    mkdirSync(join(stale, 'inner'), { recursive: true });
+    mkdirSync(running);
+    const set = await openDataset(file('k.csv', 'p,label\n1,a\n2,b\n'));
+    await exportPart(set, Int32Array.of(0), join(folder, 'whole'), unattended);
+    expect(existsSync(stale)).toBe(false);
+    expect(existsSync(running)).toBe(true);
+  });
+
   it('is not written over anything', async () => {
     const set = await openDataset(file('b.csv', 'p,label\n1,a\n2,b\n'));
-    await expect(exportPart(set, Int32Array.of(0), folder)).rejects.toThrow(/not empty/);
-    await expect(exportPart(set, Int32Array.of(0), join(folder, 'b.csv/x'))).rejects.toThrow(
-      /cannot be written/,
+    await expect(exportPart(set, Int32Array.of(0), folder, unattended)).rejects.toThrow(
+      /not empty/,
     );
+    await expect(
+      exportPart(set, Int32Array.of(0), join(folder, 'b.csv/x'), unattended),
+    ).rejects.toThrow(/cannot be written/);
   });
 });

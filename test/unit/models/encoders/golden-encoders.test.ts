@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { evaluatePerplexity } from '../../../../extension/core/evaluate/perplexity';
 import { unattended } from '../../../../extension/core/jobs/job';
 import { openModel } from '../../../../extension/core/models/open-model';
-import { fittingMetric } from '../../../../extension/core/prune/metrics';
+import { fittingMetric } from '../../../../extension/core/metrics/metrics';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { encoderFixture, encoderGolden, encoderNames, encoderOutput } from '../../encoder-fixtures';
 import { relativeError } from '../../fixtures';

@@ -1,0 +1,271 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import { applyPlan } from '../../core/export/apply-plan';
+import { scratchFolder } from '../../core/export/compression/compress-model';
+import type { CompressionSettings } from '../../core/export/compression/compress-model';
+import { chooseForAll } from '../../core/export/compression/layer-choices';
+import type { LayerSelection } from '../../core/export/compression/layer-choices';
+import type { LayerRecord } from '../../core/export/compression/form-store';
+import { dialectNames } from '../../core/export/dialects';
+import type { PrunePlan } from '../../core/export/prune-plan';
+import { parsePrunePlan } from '../../core/export/prune-plan-schema';
+import { describeCompared, outputFormats } from '../../core/export/prune-result';
+import type { PruneResult } from '../../core/export/prune-result';
+import { writeDocument } from '../../core/jobs/write-document';
+import type { LayeredModel } from '../../core/models/layered-model';
+import { linearRoles } from '../../core/models/matrix-form';
+import { openModel } from '../../core/models/open-model';
+import { idsPort } from '../../core/models/example';
+import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for-budget';
+import { budgetUnits } from '../../core/tensornet/budget/plan-under-budget';
+import { parseCompression, quantizerNames } from '../../core/tensornet/compression-choice';
+import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+import { parseSensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table-schema';
+import { UserError } from '../../core/user-error';
+import { calibrationUsage, readCalibration } from '../calibration-options';
+import { UsageError } from '../command';
+import type { Arguments, Command, CommandContext } from '../command';
+import { readBlocks, readRoles } from '../layer-options';
+import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
+import { runSensitivity, sensitivityOptionTypes, usualCalibration } from '../sensitivity-options';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+
+export const compress: Command = {
+  name: 'compress',
+  usage: `MODEL (--method METHOD [--level L|P%] | --budget RATIO | --plan FILE) --out DIR [--json]
+    METHOD: mpo, lowrank, int8, int4, or in one word as lowrank:50%:covariance+int4
+    [--variant V] [--then ${quantizerNames.join('|')}] [--roles ${linearRoles.join(',')}] [--skip ROLES] [--blocks 0-3,7]
+    a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${usualRounds}]
+    [--no-calibration] ${calibrationUsage()}
+    [--format ${outputFormats.join('|')}] [--dialect ${dialectNames.join('|')}] [--overwrite]
+    [--qdq] [--chained] [--dtype F32|F16] [--seed N] ${runUsage}`,
+  summary: 'Write a model whose matrices take fewer bytes, and check it.',
+  options: {
+    ...sensitivityOptionTypes,
+    ...runOptionTypes,
+    budget: { type: 'string' },
+    unit: { type: 'string' },
+    sensitivity: { type: 'string' },
+    rounds: { type: 'string' },
+    method: { type: 'string' },
+    level: { type: 'string' },
+    variant: { type: 'string' },
+    then: { type: 'string' },
+    skip: { type: 'string' },
+    plan: { type: 'string' },
+    'no-calibration': { type: 'boolean' },
+    out: { type: 'string' },
+    format: { type: 'string' },
+    dialect: { type: 'string' },
+    overwrite: { type: 'boolean' },
+    qdq: { type: 'boolean' },
+    chained: { type: 'boolean' },
+    dtype: { type: 'string' },
+    json: { type: 'boolean' },
+  },
+  run: async (args, context) => {
+    const out = args.text('out');
+    if (out === undefined) {
+      throw new UsageError('Say with --out where the new folder is to be.');
+    }
+    const format = args.choice('format', outputFormats, undefined);
+    const dialect = args.choice('dialect', dialectNames, undefined);
+    const { plan, model, isNew } = await planFor(args, context);
+    context.resumeHint(
+      `Run the same command again to go on: layers that are done are kept in ${scratchFolder(out)}.`,
+    );
+    const result = await applyPlan(
+      {
+        model,
+        plan,
+        out,
+        ...(format === undefined ? {} : { format }),
+        ...(dialect === undefined ? {} : { dialect }),
+        overwrite: args.flag('overwrite'),
+        ...readRunOptions(args),
+        compression: readSettings(args, await openModel(model), context),
+      },
+      context.job,
+    );
+    if (isNew) {
+      await writeDocument(`${resolve(out)}.pruneplan.json`, plan);
+    }
+    if (args.flag('json')) {
+      context.terminal.print(JSON.stringify(result, undefined, 2));
+    } else {
+      printResult(context.terminal, result, 'layers' in result ? result.layers : []);
+    }
+  },
+};
+
+async function planFor(
+  args: Arguments,
+  context: CommandContext,
+): Promise<{ plan: PrunePlan; model: string; isNew: boolean }> {
+  const file = args.text('plan');
+  const ways = [file, args.text('method'), args.text('budget')];
+  if (ways.filter((way) => way !== undefined).length !== 1) {
+    throw new UsageError(
+      'Say what to compress: either --method METHOD, or --budget RATIO, or --plan FILE.',
+    );
+  }
+  if (file !== undefined) {
+    const text = await readFile(file, 'utf8').catch(() => {
+      throw new UserError('There is no such plan.', { file });
+    });
+    const plan = parsePrunePlan(text, file);
+    const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
+    return { plan, model, isNew: false };
+  }
+  const model = await openModel(args.model());
+  const changes =
+    args.text('budget') === undefined
+      ? chooseByMethod(args, model, context)
+      : await chooseByBudget(args, model, context);
+  const plan: PrunePlan = {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: resolve(args.model()), fingerprint: model.summary.fingerprint },
+    ...changes,
+  };
+  return { plan, model: args.model(), isNew: true };
+}
+
+type PlannedChanges = Pick<PrunePlan, 'remove' | 'compress' | 'note'>;
+
+function chooseByMethod(
+  args: Arguments,
+  model: LayeredModel,
+  { job }: CommandContext,
+): PlannedChanges {
+  const request = readRequest(args, args.text('method') ?? '');
+  const { choices, unfit } = chooseForAll(model, request, readSelection(args));
+  if (unfit.length > 0) {
+    job.warn(
+      `${unfit.length} layers (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${request.then === undefined ? ' and stay as they are' : ''}.`,
+    );
+  }
+  return { remove: [], compress: choices };
+}
+
+/** By a table of what each layer's compression costs, which is made first where none is given. */
+async function chooseByBudget(
+  args: Arguments,
+  { summary }: LayeredModel,
+  context: CommandContext,
+): Promise<PlannedChanges> {
+  const ratio = args.number('budget') ?? 0;
+  const unit = args.choice('unit', budgetUnits, 'bytes');
+  const file = args.text('sensitivity');
+  const table =
+    file === undefined
+      ? await runSensitivity(args, summary, context, undefined)
+      : parseSensitivityTable(
+          await readFile(file, 'utf8').catch(() => {
+            throw new UserError('There is no such table.', { file });
+          }),
+          file,
+        );
+  const plan = await planForBudget(
+    {
+      model: args.model(),
+      table,
+      budget: { unit, ratio },
+      rounds: args.number('rounds') ?? usualRounds,
+      calibration: readCalibration(args, summary.maxPositions, usualCalibration),
+      bundledText: join(context.samples, 'calibration.txt'),
+      folder: `${scratchFolder(args.text('out') ?? '')}-plan`,
+      ...readRunOptions(args),
+    },
+    context.job,
+  );
+  const { compress: choices, remove, distance, tried } = plan;
+  return {
+    remove,
+    compress: choices,
+    note: `budget ${ratio} of ${unit}, ${table.metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`,
+  };
+}
+
+/** The compression that options describe: METHOD, --level, --variant and --then, or all in one word. */
+function readRequest(args: Arguments, method: string): CompressionRequest {
+  const level = args.text('level');
+  const variant = args.text('variant');
+  const then = args.text('then');
+  const parts = [method, level, variant].filter((part) => part !== undefined).join(':');
+  return parseCompression(then === undefined ? parts : `${parts}+${then}`);
+}
+
+function readSelection(args: Arguments): LayerSelection {
+  const roles = readRoles(args, 'roles');
+  const skip = readRoles(args, 'skip');
+  const blocks = args.text('blocks');
+  return {
+    ...(roles === undefined ? {} : { roles }),
+    ...(skip === undefined ? {} : { skip }),
+    ...(blocks === undefined ? {} : { blocks: readBlocks(blocks) }),
+  };
+}
+
+/** Models that read text are calibrated on the text that comes with Espalier where none is given. */
+function readSettings(
+  args: Arguments,
+  { summary, inputs }: LayeredModel,
+  { samples }: CommandContext,
+): CompressionSettings {
+  const given = args.text('calibration') ?? args.text('calibration-scores');
+  const calibrates =
+    !args.flag('no-calibration') && (given !== undefined || idsPort(inputs) !== undefined);
+  const dtype = args.choice('dtype', ['F32', 'F16'], undefined);
+  const seed = args.number('seed');
+  return {
+    ...(calibrates
+      ? {
+          calibration: {
+            request: readCalibration(args, summary.maxPositions),
+            bundledText: join(samples, 'calibration.txt'),
+          },
+        }
+      : {}),
+    ...(args.flag('qdq') ? { run: 'qdq' as const } : {}),
+    ...(args.flag('chained') ? { mpoRun: 'chained' as const } : {}),
+    ...(dtype === undefined ? {} : { dtype }),
+    ...(seed === undefined ? {} : { seed }),
+  };
+}
+
+function printResult(
+  terminal: Terminal,
+  result: PruneResult,
+  layers: readonly LayerRecord[],
+): void {
+  printTable(
+    terminal,
+    ['layer', 'method', 'level', 'parameters', 'bytes', 'error', 'of outputs'],
+    layers.map(
+      ({ tensor, method, level, variant, then, parameters, bytes, error, outputError }) => [
+        tensor,
+        `${method} ${variant}${then === undefined ? '' : ` + ${then}`}`,
+        String(level),
+        formatCount(parameters),
+        formatBytes(bytes),
+        formatPercent(error),
+        outputError === undefined ? '' : formatPercent(outputError),
+      ],
+    ),
+  );
+  const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
+  const share = (before: number, after: number): string => formatPercent(after / before);
+  terminal.print();
+  terminal.print(
+    `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${share(parametersBefore, parametersAfter)}), ` +
+      `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${share(bytesBefore, bytesAfter)})`,
+  );
+  terminal.print(
+    `Checked: the output of the written model differs by ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
+  );
+  terminal.print(result.loadsWith);
+  terminal.print(result.path);
+}

@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import { formatBytes, formatPercent } from '../../core/format';
+import { healingFolder, healModel, trainedLayers } from '../../core/export/compression/heal-model';
+import type { HealResult } from '../../core/export/compression/heal-model';
+import { openModel } from '../../core/models/open-model';
+import { usualHealing } from '../../core/tensornet/healing/heal-slice';
+import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
+import { UsageError } from '../command';
+import type { Command } from '../command';
+import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+
+/** Training takes more text than measuring. */
+const usualText = { sequences: 64, length: 128 };
+
+export const heal: Command = {
+  name: 'heal',
+  usage: `MODEL --teacher MODEL2 [--text FILE] --out DIR [--json]
+    ${calibrationUsage(usualText)}
+    [--train ${trainedLayers.join('|')}] [--end-to-end]
+    [--epochs ${usualHealing.epochs}] [--batch ${usualHealing.batch}] [--rate ${usualHealing.rate}] [--seed N]
+    [--overwrite] ${runUsage}`,
+  summary: 'Teach a compressed or pruned model what the original does, and keep what is better.',
+  options: {
+    ...calibrationOptionTypes,
+    ...runOptionTypes,
+    teacher: { type: 'string' },
+    text: { type: 'string' },
+    train: { type: 'string' },
+    'end-to-end': { type: 'boolean' },
+    epochs: { type: 'string' },
+    batch: { type: 'string' },
+    rate: { type: 'string' },
+    seed: { type: 'string' },
+    out: { type: 'string' },
+    overwrite: { type: 'boolean' },
+    json: { type: 'boolean' },
+  },
+  run: async (args, { terminal, job, samples, resumeHint }) => {
+    const out = args.text('out');
+    const teacher = args.text('teacher');
+    if (out === undefined || teacher === undefined) {
+      throw new UsageError(
+        'Say with --teacher which model is the original, and with --out where the new folder is to be.',
+      );
+    }
+    const text = args.text('text');
+    if (text !== undefined && args.text('calibration') !== undefined) {
+      throw new UsageError('Give the text to learn from once: --text or --calibration.');
+    }
+    const { summary } = await openModel(args.model());
+    resumeHint(
+      `Run the same command again to go on: sublayers that are done are kept in ${healingFolder(out)}.`,
+    );
+    const result = await healModel(
+      {
+        model: args.model(),
+        teacher,
+        text: {
+          ...readCalibration(args, summary.maxPositions, usualText),
+          ...(text === undefined ? {} : { file: text }),
+        },
+        bundledText: join(samples, 'calibration.txt'),
+        trains: args.choice('train', trainedLayers, 'compressed'),
+        settings: {
+          ...usualHealing,
+          epochs: args.number('epochs') ?? usualHealing.epochs,
+          batch: args.number('batch') ?? usualHealing.batch,
+          rate: args.number('rate') ?? usualHealing.rate,
+          seed: args.number('seed') ?? usualHealing.seed,
+        },
+        endToEnd: args.flag('end-to-end'),
+        out,
+        overwrite: args.flag('overwrite'),
+        ...readRunOptions(args),
+      },
+      job,
+    );
+    if (args.flag('json')) {
+      terminal.print(JSON.stringify(result, undefined, 2));
+    } else {
+      printResult(terminal, result);
+    }
+  },
+};
+
+function printResult(terminal: Terminal, result: HealResult): void {
+  const { slices, lossBefore, lossAfter, path, bytesAfter } = result;
+  printTable(
+    terminal,
+    ['sublayer', 'error before', 'after', 'epochs', ''],
+    slices.map(({ sublayer, healed, errorBefore, errorAfter, epochs }) => [
+      sublayer,
+      errorBefore.toExponential(2),
+      errorAfter.toExponential(2),
+      String(epochs),
+      healed ? 'healed' : 'as before',
+    ]),
+  );
+  const gone = 1 - lossAfter / lossBefore;
+  terminal.print(
+    `Held-out KL to the teacher: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)} nats per token (${formatPercent(gone)} less)`,
+  );
+  terminal.print(`${path} (${formatBytes(bytesAfter)})`);
+}

@@ -1,0 +1,134 @@
+import { basename } from 'node:path';
+import { commands, l10n, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import { scoreKinds } from '../core/datadiet/score-document';
+import { defaultTraining } from '../core/datadiet/training-settings';
+import { formatPercent } from '../core/format';
+import { UserError } from '../core/user-error';
+import type { CompareSubsetsRequest, CompareSubsetsResult } from '../protocol/data';
+import { commandIds } from '../services/command-ids';
+import type { DataMapSession } from '../services/data-map-session';
+import { fileExists } from '../services/documents';
+import type { Services } from '../services/services';
+import { whyDataBlocked } from '../services/trust';
+import { RequestCancelled } from '../services/worker-errors';
+import { chooseProxy } from './ask-scoring';
+import { confirmAnew } from './confirm-replace';
+import { dataMapOf } from './open-data-map';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface CompareSubsetsOptions {
+  readonly request?: CompareSubsetsRequest;
+}
+
+type Choices = Pick<CompareSubsetsRequest, 'keep' | 'policies' | 'offsets'>;
+
+/** Trainings of each choice: fewer say nothing of the spread. */
+const seeds = 3;
+
+/** Trains on parts of a data set, chosen by score and at random, and shows how accurate each makes a model. */
+export async function compareSubsets(
+  services: Services,
+  argument: unknown,
+  options: CompareSubsetsOptions = {},
+): Promise<CompareSubsetsResult | undefined> {
+  const session = await dataMapOf(services, argument);
+  if (session === undefined) {
+    return undefined;
+  }
+  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
+  if (blocked !== undefined) {
+    throw new UserError(blocked);
+  }
+  services.jobs.assertFree();
+  const request = options.request ?? (await askRequest(services, session));
+  if (request === undefined) {
+    return undefined;
+  }
+  try {
+    const result = await services.jobs.run('compareSubsets', request, {
+      name: basename(request.data),
+      model: request.data,
+      shownInPanel: false,
+    });
+    await services.dataMaps.reload(session.source.scores);
+    return result;
+  } catch (error) {
+    if (error instanceof RequestCancelled) {
+      void offerResume(session, request);
+    }
+    throw error;
+  }
+}
+
+async function askRequest(
+  services: Services,
+  session: DataMapSession,
+): Promise<CompareSubsetsRequest | undefined> {
+  const { map, source } = session;
+  const data = map?.data;
+  if (map === undefined || data === undefined || map.problem !== undefined) {
+    throw new UserError(map?.problem ?? l10n.t('These scores cannot be read.'), {
+      file: source.scores,
+      remedy: l10n.t('Choose the data set that was scored.'),
+    });
+  }
+  const { score, scoring, dataset, name } = map.overview;
+  const options = dataset?.options ?? {};
+  const title = l10n.t('Compare subsets of {0}', name);
+  const summary = await services.dataReader.request('summarize', { data, options });
+  const proxy = await chooseProxy(services, title, summary);
+  const choices = proxy && (await chooseChoices(session, title));
+  if (proxy === undefined || choices === undefined) {
+    return undefined;
+  }
+  const out = `${source.scores.replace(/(\.scores)?\.\w+$/, '')}.datadiet.json`;
+  if ((await fileExists(out)) && !(await confirmAnew(out, l10n.t('Compare Again')))) {
+    return undefined;
+  }
+  const epoch = scoring?.epoch ?? 3;
+  return {
+    ...{ data, options, proxy, out, seeds, training: defaultTraining, iso: 'steps' },
+    scores: [{ kind: scoreKinds.find((kind) => kind === score) ?? 'el2n', epoch }],
+    runs: scoring?.runs ?? 10,
+    epochs: Math.max(3, epoch),
+    balanced: session.subset.request.balanced,
+    ...choices,
+  };
+}
+
+async function chooseChoices(session: DataMapSession, title: string): Promise<Choices | undefined> {
+  const { keep, policy, offset = 0 } = session.subset.request;
+  const items: readonly (QuickPickItem & { choices: Choices })[] = [
+    {
+      label: l10n.t('50 % and 20 %, the hardest with and without a window'),
+      detail: l10n.t('Validation data choose how many of the hardest the window drops.'),
+      choices: {
+        keep: [0.5, 0.2],
+        policies: ['max', 'window'],
+        offsets: [0, 0.05, 0.1, 0.2, 0.3],
+      },
+    },
+    {
+      label: l10n.t('What is chosen in the map: {0} by policy {1}', formatPercent(keep), policy),
+      detail: l10n.t('Marked examples are trained on too.'),
+      choices: { keep: [keep], policies: policy === 'random' ? [] : [policy], offsets: [offset] },
+    },
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('Which parts are trained on, beside random ones and the whole?'),
+  });
+  return chosen?.choices;
+}
+
+async function offerResume(session: DataMapSession, request: CompareSubsetsRequest): Promise<void> {
+  const resume = l10n.t('Resume');
+  const chosen = await window.showInformationMessage(
+    l10n.t('Comparing subsets of {0} was cancelled. What is done is kept.', basename(request.data)),
+    resume,
+  );
+  if (chosen === resume) {
+    await commands.executeCommand(commandIds.compareSubsets, session, { request });
+  }
+}

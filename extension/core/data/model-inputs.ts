@@ -1,0 +1,67 @@
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isOnnx } from '../checkpoints/model-folder';
+import { loadCalibration } from './calibration';
+import { randomInputs } from './calibration-defaults';
+import type { CalibrationRequest, CalibrationSummary } from './calibration';
+import { loadExamples } from './examples/load-examples';
+import { idsPort, vocabularyBounds } from '../models/example';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+
+/** What a model is run on, and what to say of it. */
+export interface ModelInputs {
+  readonly inputs: readonly ModelInput[];
+  readonly summary: CalibrationSummary;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Token ids of a text for a model that reads text; examples of its inputs for every other, or where
+ * the file holds arrays or images.
+ * @throws UserError when they cannot be read, or do not fit the model.
+ */
+export async function loadModelInputs(
+  request: CalibrationRequest,
+  model: LayeredModel,
+  bundledText: string,
+  seed: number,
+): Promise<ModelInputs> {
+  const { file, sequences, length } = request;
+  const isRandom = file === randomInputs;
+  if (idsPort(model.inputs) !== undefined && !isRandom && !(await holdsExamples(file))) {
+    const calibration = await loadCalibration(request, model, bundledText, seed);
+    return { inputs: calibration.sequences, summary: calibration.summary, warnings: [] };
+  }
+  const { examples, summary, warnings } = await loadExamples(
+    {
+      count: sequences,
+      seed,
+      length: Math.min(length, model.summary.maxPositions ?? length),
+      bounds: vocabularyBounds(model),
+      ...(file === undefined || isRandom ? {} : { file }),
+    },
+    model.inputs,
+    folderOf(model),
+  );
+  return { inputs: examples, summary, warnings };
+}
+
+/** Where the model's side files lie. */
+function folderOf({ summary }: LayeredModel): string {
+  return isOnnx(summary.path) ? dirname(summary.path) : summary.path;
+}
+
+/** Whether a file is there and holds arrays or images, and no text. */
+export async function holdsExamples(file: string | undefined): Promise<boolean> {
+  if (file === undefined) {
+    return false;
+  }
+  return (
+    /\.np[yz]$/i.test(file) ||
+    (await stat(file).then(
+      (found) => found.isDirectory(),
+      () => false,
+    ))
+  );
+}

@@ -1,0 +1,215 @@
+import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import type { CompressedForms } from '../models/forms/form-spec';
+import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
+import { expertIds, RemovableUnits } from '../models/units';
+import { requireExperts } from '../prune/candidates';
+import { UserError } from '../user-error';
+
+/** What a result has otherwise than its source, and what that leaves of the model, block by block. */
+export interface Changes {
+  /** Ids of the source that go: sublayers in model order, then single experts of those that stay. */
+  readonly removed: readonly string[];
+  /** Sublayers of the source that stay, in model order. */
+  readonly kept: readonly SublayerSummary[];
+  /** Source block of each block of the result: blocks without any sublayer are dropped. */
+  readonly blocks: readonly number[];
+  /** Sublayer ids that the result's blocks lack, in its own numbering. */
+  readonly absent: readonly string[];
+  /** Which experts stay, for the source's mixtures that lose some. */
+  readonly keptExperts: ReadonlyMap<string, readonly number[]>;
+  /** Number of experts by block of the result, for every mixture in it. */
+  readonly expertCounts: ReadonlyMap<number, number>;
+  /** Forms that linear layers of what stays take, by id. */
+  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  /** Every matrix of the result that is not dense, in its own numbering. */
+  readonly compressed: CompressedForms;
+}
+
+/** The model with the forms that its linear layers are to take. */
+export function withForms(
+  model: LayeredModel,
+  matrices: ReadonlyMap<string, MatrixForm>,
+): LayeredModel {
+  if (matrices.size === 0) {
+    return model;
+  }
+  if (model.withMatrices === undefined) {
+    throw new Error('matrices of a model without linear layers do not change');
+  }
+  return model.withMatrices(matrices);
+}
+
+/** Whether an ordinary model of the family cannot hold what is left. */
+export function needsModule({ absent, expertCounts, compressed }: Changes): boolean {
+  return absent.length > 0 || isUneven(expertCounts) || Object.keys(compressed).length > 0;
+}
+
+/** Whether mixtures have different numbers of experts, where config.json has one for all. */
+export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
+  return new Set(expertCounts.values()).size > 1;
+}
+
+/** Why something cannot be written, as a sentence, and what can be done. */
+export interface Refusal {
+  readonly problem: string;
+  readonly remedy: string;
+  /** The file at fault, where it is not the model as a whole, and the key or field in it. */
+  readonly file?: string;
+  readonly field?: string;
+}
+
+/** Forms that linear layers are to take. */
+export interface MatrixChanges {
+  /** By id of the layer. */
+  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  /** The same by place, without those that are dense. */
+  readonly compressed: CompressedForms;
+}
+
+const unchanged: MatrixChanges = { matrices: new Map(), compressed: {} };
+
+/** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
+export function layOutChanges(
+  summary: ModelSummary,
+  removed: readonly string[],
+  { matrices, compressed }: MatrixChanges = unchanged,
+): Changes {
+  const asked = new Set(removed);
+  const gone = summary.sublayers.filter(({ id }) => asked.has(id));
+  const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
+  const blocks = [...new Set(kept.map(({ block }) => block))];
+  const lacking = [...gone.map(({ id }) => id), ...(summary.absent ?? [])];
+  const absent = blocks.flatMap((source, block) =>
+    lacking
+      .filter((id) => id.startsWith(`block.${source}.`))
+      .map((id) => id.replace(/^block\.\d+/, `block.${block}`))
+      .sort(),
+  );
+  const keptExperts = new Map<string, readonly number[]>();
+  const expertCounts = new Map<number, number>();
+  for (const sublayer of kept.filter(({ experts }) => experts !== undefined)) {
+    const ids = expertIds(sublayer);
+    const staying = [...ids.keys()].filter((expert) => !asked.has(ids[expert] ?? ''));
+    expertCounts.set(blocks.indexOf(sublayer.block), staying.length);
+    if (staying.length < ids.length) {
+      keptExperts.set(sublayer.id, staying);
+    }
+  }
+  const experts = kept.flatMap(expertIds).filter((id) => asked.has(id));
+  return {
+    removed: [...gone.map(({ id }) => id), ...experts],
+    kept,
+    blocks,
+    absent,
+    keptExperts,
+    expertCounts,
+    matrices,
+    compressed: renumber(mergeForms(summary.compressed ?? {}, compressed), kept, blocks),
+  };
+}
+
+function mergeForms(before: CompressedForms, added: CompressedForms): CompressedForms {
+  const ids = [...new Set([...Object.keys(before), ...Object.keys(added)])];
+  return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
+}
+
+/** The forms of the sublayers that stay, by their ids in the result. */
+function renumber(
+  forms: CompressedForms,
+  kept: readonly SublayerSummary[],
+  blocks: readonly number[],
+): CompressedForms {
+  return Object.fromEntries(
+    kept.flatMap(({ id, block }) => {
+      const matrices = forms[id];
+      const renamed = id.replace(/^block\.\d+/, `block.${blocks.indexOf(block)}`);
+      return matrices === undefined ? [] : [[renamed, matrices]];
+    }),
+  );
+}
+
+/**
+ * As {@link layOutChanges}, for changes that are to be carried out.
+ * @throws UserError for ids that the model lacks, and when nothing would be left.
+ */
+export function checkChanges(
+  summary: ModelSummary,
+  removed: readonly string[],
+  matrices?: MatrixChanges,
+): Changes {
+  const known = summary.sublayers.flatMap((one) => [one.id, ...expertIds(one)]);
+  for (const id of removed) {
+    if (!known.includes(id)) {
+      throw absentSublayer(summary, id, known);
+    }
+  }
+  const changes = layOutChanges(summary, removed, matrices);
+  const units = new RemovableUnits(summary);
+  requireExperts(summary, new Set(changes.removed.flatMap((id) => units.numberOf(id) ?? [])), {
+    file: summary.path,
+    field: 'remove',
+  });
+  if (changes.kept.length === 0) {
+    throw new UserError(
+      `All ${changes.removed.length} sublayers are to be removed, which leaves no model.`,
+      { file: summary.path, field: 'remove', remedy: 'Keep at least one sublayer.' },
+    );
+  }
+  return changes;
+}
+
+/** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
+export function whyTorn(
+  { architecture, sublayers }: ModelSummary,
+  changes: Changes,
+): Refusal | undefined {
+  const left = new Set(changes.kept.map(({ block }) => block));
+  const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
+  return torn === undefined
+    ? undefined
+    : {
+        problem: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        remedy:
+          'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+      };
+}
+
+function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {
+  if (summary.absent?.includes(id) === true) {
+    return new UserError(`${id} is already absent from ${summary.name}.`, {
+      file: summary.path,
+      field: id,
+      remedy:
+        'The plan was made for another model: make a new one for this folder, whose blocks may be numbered anew.',
+    });
+  }
+  return new UserError(`${summary.name} has no sublayer "${id}".`, {
+    file: summary.path,
+    field: id,
+    remedy: `Close to it are ${closest(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
+  });
+}
+
+/** The three names that differ least from `name`. */
+function closest(name: string, known: readonly string[]): string[] {
+  return known
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ candidate }) => candidate);
+}
+
+/** Number of insertions, deletions and replacements from `a` to `b` (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, letter] of Array.from(a).entries()) {
+    const next = [i + 1];
+    for (const [j, other] of Array.from(b).entries()) {
+      const replaced = (row[j] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

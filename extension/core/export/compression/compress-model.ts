@@ -1,0 +1,303 @@
+import { basename, dirname, join, resolve } from 'node:path';
+import { version } from '../../../../package.json';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import type { CalibrationRequest } from '../../data/calibration';
+import { defaultCalibration } from '../../data/calibration-defaults';
+import { loadModelInputs } from '../../data/model-inputs';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { idsPort } from '../../models/example';
+import { formParameters, formTensors } from '../../models/forms/form-facts';
+import type { GraphPart, LayeredModel, Step } from '../../models/layered-model';
+import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import type { DeviceChoice, DeviceName } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { compressMatrix } from '../../tensornet/compress-matrix';
+import type { CompressedMatrix } from '../../tensornet/compress-matrix';
+import type { CompressionChoice } from '../../tensornet/compression-choice';
+import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
+import { MatrixProducts } from '../../tensornet/matrix-products';
+import { reconstruct } from '../../tensornet/reconstruct';
+import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
+import { storageDtype } from '../../tensornet/storage-dtype';
+import { floatData } from '../../tensornet/tensor-values';
+import { checkChanges, withForms } from '../changes';
+import { matrixChanges, standIn } from '../matrix-changes';
+import type { DialectName } from '../dialects';
+import { chooseForm } from '../output-forms';
+import type { OutputFormat, PruneResult } from '../prune-result';
+import { openSource } from '../prune-source';
+import { writeModel } from '../write-model';
+import { FormStore } from './form-store';
+import type { CompressedLayer, LayerRecord } from './form-store';
+import { layersOfChoices } from './layer-choices';
+
+/** A text or examples, and the text that comes with Espalier for where no file is named. */
+export interface CompressCalibration {
+  readonly request: CalibrationRequest;
+  /** Path of that text. */
+  readonly bundledText: string;
+}
+
+/** What choices of methods and levels leave open. */
+export interface CompressionSettings {
+  /** What variants that look at inputs are calibrated with; they are the usual ones where it is given. */
+  readonly calibration?: CompressCalibration;
+  /** How whole numbers in blocks are run; MatMulNBits when absent. */
+  readonly run?: 'matmul-nbits' | 'qdq';
+  /** How matrix product operators are run; contracted when absent. */
+  readonly mpoRun?: 'contracted' | 'chained';
+  /** How factors and cores are stored; in 16 bits where the source's weights are when absent. */
+  readonly dtype?: 'F32' | 'F16';
+  readonly seed?: number;
+}
+
+/** What is to be compressed how, and where the result goes. */
+export interface CompressRequest extends CompressionSettings {
+  readonly modelPath: string;
+  readonly choices: readonly CompressionChoice[];
+  /** Ids of sublayers and experts that are removed as well. */
+  readonly removed?: readonly string[];
+  /** The new folder. */
+  readonly out: string;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  readonly dialect?: DialectName;
+  readonly overwrite: boolean;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** What compressing a model did. */
+export interface CompressResult extends PruneResult {
+  readonly layers: readonly LayerRecord[];
+}
+
+/**
+ * Compresses linear layers of a model, removes sublayers where asked, and writes the result to a new
+ * folder, checked as {@link writeModel} says. A job that was stopped goes on behind the last layer.
+ * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ */
+export async function compressModel(
+  request: CompressRequest,
+  context: JobContext,
+): Promise<CompressResult> {
+  const { modelPath, removed = [], choices, out } = request;
+  const source = await openSource(modelPath);
+  const { model } = source;
+  const chosen = layersOfChoices(model, choices, removed);
+  const isCalibrated = request.calibration !== undefined;
+  for (const { layer, choice } of chosen.values()) {
+    requireFit(layer, choice, isCalibrated);
+  }
+  // Asked before any work; how a matrix is compressed makes no difference here.
+  const stands = [...chosen.values()].map(({ layer }) => [layer.id, standIn(layer)] as const);
+  const changes = checkChanges(model.summary, removed, matrixChanges(model, new Map(stands)));
+  const { format = source.forms[0]?.format, dialect } = request;
+  await chooseForm(source, changes, {
+    ...(format === undefined ? {} : { format }),
+    ...(dialect === undefined ? {} : { dialect }),
+  });
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  const store = await FormStore.open(scratchFolder(out), identify(request, model));
+  try {
+    await compressLayers(request, model, chosen, store, device, context);
+    const examples = request.calibration?.request.file;
+    const layers: CompressedLayer[] = [];
+    for (const { layer } of chosen.values()) {
+      layers.push(await store.read(layer));
+    }
+    const result = await writeModel(
+      {
+        modelPath,
+        removed,
+        matrices: new Map(layers.map(({ record, form }) => [record.tensor, form])),
+        out,
+        ...(format === undefined ? {} : { format }),
+        ...(dialect === undefined ? {} : { dialect }),
+        overwrite: request.overwrite,
+        device,
+        memoryBytes: request.memoryBytes,
+        ...(examples === undefined ? {} : { examples }),
+      },
+      context,
+    );
+    await store.remove();
+    return { ...result, layers: layers.map(({ record }) => record) };
+  } finally {
+    await store.removeIfEmpty();
+  }
+}
+
+/** Where forms are kept until the result has been written. */
+export function scratchFolder(out: string): string {
+  const path = resolve(out);
+  return join(dirname(path), `.${basename(path)}.espalier-forms`);
+}
+
+/** For a model that reads text: the text that comes with Espalier, where nobody names another. */
+export function usualCalibration(
+  { inputs, summary }: LayeredModel,
+  bundledText: string,
+): CompressCalibration | undefined {
+  const { sequences, length } = defaultCalibration;
+  return idsPort(inputs) === undefined
+    ? undefined
+    : {
+        request: { sequences, length: Math.min(length, summary.maxPositions ?? length) },
+        bundledText,
+      };
+}
+
+/** All that the forms depend on. */
+function identify(request: CompressRequest, model: LayeredModel): string {
+  const { choices, calibration, run, mpoRun, seed, dialect } = request;
+  return JSON.stringify({
+    compress: choices,
+    model: model.summary.fingerprint,
+    calibration: calibration?.request,
+    run,
+    mpoRun,
+    dtype: request.dtype ?? storageDtype(model.summary),
+    dense: dialect === 'dense',
+    seed,
+    version,
+  });
+}
+
+type Chosen = ReadonlyMap<
+  string,
+  { readonly layer: LinearLayer; readonly choice: CompressionChoice }
+>;
+
+/** Puts the form of every chosen layer into the store, sublayer by sublayer. */
+async function compressLayers(
+  request: CompressRequest,
+  model: LayeredModel,
+  chosen: Chosen,
+  store: FormStore,
+  device: DeviceName,
+  context: JobContext,
+): Promise<void> {
+  const isCalibrated = request.calibration !== undefined;
+  const todo = new Set([...chosen.keys()].filter((id) => !store.has(id)));
+  const needsInputs = (choice: CompressionChoice): boolean =>
+    compressionMethods[choice.method].needsCalibration(variantOf(choice, isCalibrated));
+  const needy = [...chosen.values()].filter(({ choice }) => needsInputs(choice));
+  const open = needy.filter(({ layer }) => todo.has(layer.id));
+  const calibrated = new Set(open.map(({ layer }) => layer.sublayer));
+  const last = Math.max(-1, ...calibrated);
+  const products = new MatrixProducts(device, request.memoryBytes);
+  const settings = {
+    products,
+    dtype: request.dtype ?? storageDtype(model.summary),
+    ...(request.run === undefined ? {} : { run: request.run }),
+    ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
+    ...(request.seed === undefined ? {} : { seed: request.seed }),
+  };
+  const executor = new LayeredExecutor(model, device, request.memoryBytes);
+  const pass =
+    open.length === 0 || request.calibration === undefined
+      ? undefined
+      : await startPass(request, request.calibration, executor, products, context);
+  const report = (stage: string): void => {
+    const done = chosen.size - todo.size;
+    context.progress({ stage, done, total: chosen.size, unit: 'steps' });
+  };
+  try {
+    for (const index of model.summary.sublayers.keys()) {
+      const here = [...chosen.values()].filter(({ layer }) => layer.sublayer === index);
+      const statistics = calibrated.has(index) ? await pass?.statistics(index) : undefined;
+      for (const { layer, choice } of here.filter((one) => todo.has(one.layer.id))) {
+        await checkpoint(context.cancellation);
+        report(`Compressing ${layer.id}`);
+        const seen = needsInputs(choice) ? statistics?.get(layer.id) : undefined;
+        const variant = variantOf(choice, isCalibrated);
+        const compressed = await compressMatrix(
+          seen === undefined ? settings : { ...settings, statistics: seen },
+          layer,
+          { ...choice, variant },
+        );
+        const isDense = request.dialect === 'dense';
+        const form = isDense
+          ? await densified(products, compressed.form, settings.dtype)
+          : compressed.form;
+        await store.add(describe({ ...choice, variant }, compressed, form), form);
+        todo.delete(layer.id);
+      }
+      if (index < last && here.length > 0) {
+        await pass?.replace(index, await changedSublayer(model, index, here, store));
+      }
+    }
+    report('Compressing layers');
+  } finally {
+    await products.dispose();
+    await executor.dispose();
+  }
+}
+
+/** What is told of a layer. */
+function describe(
+  { tensor, method, level, variant = '', then }: CompressionChoice,
+  { error, outputError }: CompressedMatrix,
+  form: MatrixForm<TensorData>,
+): LayerRecord {
+  return {
+    tensor,
+    method,
+    level,
+    variant,
+    ...(then === undefined ? {} : { then }),
+    parameters: formParameters(form),
+    bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
+    error,
+    ...(outputError === undefined ? {} : { outputError }),
+  };
+}
+
+/** A sublayer with the forms of its layers, which those behind it are calibrated on. */
+async function changedSublayer(
+  model: LayeredModel,
+  index: number,
+  here: readonly { readonly layer: LinearLayer }[],
+  store: FormStore,
+): Promise<Step & { readonly part: GraphPart }> {
+  const forms = new Map<string, MatrixForm>();
+  for (const { layer } of here) {
+    forms.set(layer.id, (await store.read(layer)).form);
+  }
+  return withForms(model, forms).sublayer(index);
+}
+
+async function startPass(
+  { seed = 0, removed = [] }: CompressRequest,
+  { request, bundledText }: CompressCalibration,
+  executor: LayeredExecutor,
+  products: MatrixProducts,
+  context: JobContext,
+): Promise<CalibrationPass> {
+  const { inputs, warnings } = await loadModelInputs(request, executor.model, bundledText, seed);
+  for (const warning of warnings) {
+    context.warn(warning);
+  }
+  return new CalibrationPass({
+    executor,
+    products,
+    inputs,
+    removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
+    afterRun: async () => checkpoint(context.cancellation),
+  });
+}
+
+/** The values of a form as a dense matrix. */
+async function densified(
+  products: MatrixProducts,
+  form: MatrixForm<TensorData>,
+  dtype: 'F32' | 'F16',
+): Promise<MatrixForm<TensorData>> {
+  const { count, length, numbers } = await reconstruct(products, form);
+  return { kind: 'dense', weight: floatData([count, length], numbers, dtype) };
+}

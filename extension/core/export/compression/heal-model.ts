@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { CalibrationRequest } from '../../data/calibration';
+import { loadModelInputs } from '../../data/model-inputs';
+import type { JobContext } from '../../jobs/job';
+import type { ModelInput } from '../../models/example';
+import { storeForms } from '../../models/forms/store-forms';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm } from '../../models/matrix-form';
+import { openModel } from '../../models/open-model';
+import type { DeviceChoice } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { healEndToEnd } from '../../tensornet/healing/heal-end-to-end';
+import type { HealingSettings } from '../../tensornet/healing/heal-slice';
+import { healSlices, measureLoss } from '../../tensornet/healing/heal-slices';
+import { HealingStore } from '../../tensornet/healing/healing-store';
+import type { SliceRecord } from '../../tensornet/healing/healing-store';
+import { trainedTensors, withNumbers } from '../../tensornet/healing/trainable-form';
+import { UserError } from '../../user-error';
+import type { PruneResult } from '../prune-result';
+import { writeModel } from '../write-model';
+import { teacherPlaces } from './teacher-places';
+
+/** Which linear layers are trained: those in another form than dense, or all. */
+export const trainedLayers = ['compressed', 'all'] as const;
+export type TrainedLayers = (typeof trainedLayers)[number];
+
+/** What to heal, on what, and where the result goes. */
+export interface HealRequest {
+  /** A folder that Espalier has compressed or pruned. */
+  readonly model: string;
+  /** The model that it was made from. */
+  readonly teacher: string;
+  /** Text to learn from; its last part is held out. */
+  readonly text: CalibrationRequest;
+  readonly bundledText: string;
+  readonly trains: TrainedLayers;
+  readonly settings: HealingSettings;
+  /** Whether the whole model is trained at once afterwards. */
+  readonly endToEnd: boolean;
+  readonly out: string;
+  readonly overwrite: boolean;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** What healing did; losses are KL(teacher‖student) in nats per token on held-out text. */
+export interface HealResult extends PruneResult {
+  readonly lossBefore: number;
+  readonly lossAfter: number;
+  readonly slices: readonly SliceRecord[];
+}
+
+/** Share of the text that nothing is trained on. */
+const heldOutShare = 0.2;
+
+/**
+ * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
+ * what is better to a new folder. Goes on where an earlier run of the same job stopped.
+ * @throws UserError where there is nothing to train, or the result would not be better: nothing is
+ * written then.
+ */
+export async function healModel(request: HealRequest, context: JobContext): Promise<HealResult> {
+  const student = await openModel(request.model);
+  const teacher = await openModel(request.teacher);
+  if (student.emitter === undefined) {
+    throw new UserError('An ONNX graph is not healed.', {
+      file: student.summary.path,
+      remedy: 'Heal the Hugging Face folder, then write it as ONNX.',
+    });
+  }
+  const places = await teacherPlaces(student.summary, teacher.summary);
+  const forms = formsToTrain(student, request.trains);
+  const warn = (message: string): void => {
+    context.warn(message);
+  };
+  const device = await resolveDevice(request.device, warn);
+  const { text, bundledText, settings, memoryBytes, out, trains, endToEnd } = request;
+  const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
+  loaded.warnings.forEach(warn);
+  const { train, heldOut } = divide(loaded.inputs);
+  const folder = healingFolder(out);
+  const identity = { settings, trains, text: loaded.summary.fingerprint };
+  const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
+  const hash = createHash('sha256').update(JSON.stringify({ identity, fingerprints }));
+  const store = await HealingStore.open(folder, hash.digest('hex'));
+  const setup = { student, teacher, places, train, heldOut, settings, device, memoryBytes };
+  try {
+    const sliced = await healSlices({ ...setup, forms }, store, context);
+    const healed = endToEnd ? await together({ ...setup, folder }, forms, sliced, context) : sliced;
+    if (!(healed.lossAfter < healed.lossBefore)) {
+      await store.remove();
+      throw new UserError(
+        `Healing did not lower the loss on held-out text (${format(healed.lossBefore)} before, ${format(healed.lossAfter)} after), so nothing is written.`,
+        {
+          file: student.summary.path,
+          remedy: 'Give more text (--sequences), or train more layers (--train all).',
+        },
+      );
+    }
+    const written = await writeModel(
+      {
+        modelPath: request.model,
+        removed: [],
+        matrices: healed.forms,
+        out,
+        overwrite: request.overwrite,
+        device,
+        memoryBytes,
+      },
+      context,
+    );
+    await store.remove();
+    const { lossBefore, lossAfter } = healed;
+    return { ...written, lossBefore, lossAfter, slices: sliced.slices };
+  } finally {
+    await store.removeIfEmpty();
+  }
+}
+
+/** Where what is done is kept until the result has been written. */
+export function healingFolder(out: string): string {
+  const path = resolve(out);
+  return join(dirname(path), `.${basename(path)}.espalier-healing`);
+}
+
+type Setup = Omit<Parameters<typeof healEndToEnd>[0], 'forms'> & {
+  readonly places: readonly number[];
+};
+
+/** Trains all healed forms at once, and takes the result where it is better still. */
+async function together(
+  setup: Setup,
+  forms: ReadonlyMap<string, MatrixForm>,
+  sliced: Awaited<ReturnType<typeof healSlices>>,
+  context: JobContext,
+): Promise<Pick<typeof sliced, 'forms' | 'lossBefore' | 'lossAfter'>> {
+  const current = new Map([...forms, ...sliced.forms]);
+  const student = setup.student.withMatrices?.(sliced.forms) ?? setup.student;
+  const numbers = await healEndToEnd({ ...setup, student, forms: current }, context);
+  if (numbers === undefined) {
+    return sliced;
+  }
+  const data = new Map<string, Awaited<ReturnType<typeof withNumbers>>>();
+  for (const [id, form] of current) {
+    data.set(id, await withNumbers(form, numbers));
+  }
+  const trained = await storeForms(join(setup.folder, 'together.safetensors'), data);
+  const lossAfter = await measureLoss({ ...setup, forms: trained }, trained, context);
+  return lossAfter < sliced.lossAfter
+    ? { forms: trained, lossBefore: sliced.lossBefore, lossAfter }
+    : sliced;
+}
+
+/**
+ * Forms by the ids of their layers; a dense one stands for a weight as it is stored.
+ * @throws UserError where there are none.
+ */
+function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string, MatrixForm> {
+  const { summary } = student;
+  const layers = summary.sublayers.flatMap((_, index) => student.linearLayers?.(index) ?? []);
+  const forms = layers.flatMap((layer): [string, MatrixForm][] => {
+    const { id, form, weight, transposed } = layer;
+    const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
+    const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
+    const found = form ?? dense;
+    return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];
+  });
+  if (forms.length === 0) {
+    throw new UserError('The model has no linear layer that could be trained.', {
+      file: summary.path,
+      remedy:
+        trains === 'all'
+          ? 'Heal a folder whose weights are float32, float16 or bfloat16.'
+          : 'Train all layers (--train all), or compress the model first.',
+    });
+  }
+  return new Map(forms);
+}
+
+/** The last sequences are held out. */
+function divide(inputs: readonly ModelInput[]): {
+  train: readonly ModelInput[];
+  heldOut: readonly ModelInput[];
+} {
+  const count = Math.max(1, Math.round(heldOutShare * inputs.length));
+  if (inputs.length < 2) {
+    throw new UserError('Healing needs two sequences at least: one is held out.', {
+      field: 'sequences',
+      remedy: 'Give more text.',
+    });
+  }
+  return { train: inputs.slice(0, -count), heldOut: inputs.slice(-count) };
+}
+
+function format(loss: number): string {
+  return loss.toPrecision(4);
+}

@@ -1,0 +1,161 @@
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, LinearRole } from '../../models/matrix-form';
+import type {
+  Compression,
+  CompressionChoice,
+  CompressionRequest,
+} from '../../tensornet/compression-choice';
+import { compressionMethods } from '../../tensornet/compression-methods';
+import { countParameters } from '../../tensornet/mpo';
+import { sitesOf } from '../../tensornet/mpo-sites';
+import { UserError } from '../../user-error';
+
+/** Which linear layers of a model are meant; all when nothing is said. */
+export interface LayerSelection {
+  /** Roles of the layers. */
+  readonly roles?: readonly LinearRole[];
+  /** Roles that are left as they are. */
+  readonly skip?: readonly LinearRole[];
+  /** Numbers of blocks, from 0. */
+  readonly blocks?: readonly number[];
+}
+
+/** The linear layers of the sublayers that stay, in model order. */
+export function layersOf(model: LayeredModel, removed: readonly string[] = []): LinearLayer[] {
+  return model.summary.sublayers.flatMap(({ id }, index) =>
+    removed.includes(id) ? [] : [...(model.linearLayers?.(index) ?? [])],
+  );
+}
+
+/**
+ * One choice for each selected layer whose form would have fewer weights than the dense matrix, and
+ * what `then` names for all other layers.
+ * @throws UserError when no layer is left to compress.
+ */
+export function chooseForAll(
+  model: LayeredModel,
+  request: CompressionRequest,
+  selection: LayerSelection,
+): { readonly choices: CompressionChoice[]; readonly unfit: readonly LinearLayer[] } {
+  const choices: CompressionChoice[] = [];
+  const unfit: LinearLayer[] = [];
+  const { then } = request;
+  for (const layer of layersOf(model).filter(({ form }) => form === undefined)) {
+    const compression = isSelected(model, layer, selection)
+      ? compressionFor(layer, request)
+      : undefined;
+    if (compression !== undefined && pays(layer, compression)) {
+      choices.push({ tensor: layer.id, ...compression });
+      continue;
+    }
+    if (compression !== undefined) {
+      unfit.push(layer);
+    }
+    if (then !== undefined) {
+      const { usualLevel } = compressionMethods[then];
+      choices.push({ tensor: layer.id, method: then, level: usualLevel(layer) });
+    }
+  }
+  if (choices.length === 0) {
+    throw new UserError(
+      unfit.length === 0
+        ? 'The model has no linear layer of these roles in these blocks that is stored dense.'
+        : `At this level the form of none of ${unfit.length} layers would be smaller than the dense matrix.`,
+      {
+        file: model.summary.path,
+        remedy:
+          unfit.length === 0
+            ? 'Choose others: espalier tensors lists what there is.'
+            : 'Choose a smaller level.',
+      },
+    );
+  }
+  return { choices, unfit };
+}
+
+function isSelected(
+  { summary }: LayeredModel,
+  { role, sublayer }: LinearLayer,
+  { roles, skip = [], blocks }: LayerSelection,
+): boolean {
+  const block = summary.sublayers[sublayer]?.block ?? 0;
+  return (
+    (roles === undefined || roles.includes(role)) &&
+    !skip.includes(role) &&
+    (blocks === undefined || blocks.includes(block))
+  );
+}
+
+/** The request at a level of its own for the layer. `then` of mpo is about other layers alone. */
+function compressionFor(layer: LinearLayer, request: CompressionRequest): Compression {
+  const { method, variant, then, sites } = request;
+  const { levelForRatio, usualLevel } = compressionMethods[method];
+  const level =
+    'level' in request && request.level !== undefined
+      ? request.level
+      : 'ratio' in request && request.ratio !== undefined
+        ? levelForRatio?.(layer, request.ratio, request)
+        : undefined;
+  return {
+    method,
+    level: level ?? usualLevel(layer),
+    ...(variant === undefined ? {} : { variant }),
+    ...(then === undefined || method !== 'lowrank' ? {} : { then }),
+    ...(sites === undefined ? {} : { sites }),
+  };
+}
+
+/** Whether the form has fewer weights than the matrix; numbers of few bits always pay. */
+function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compression): boolean {
+  const counts: Readonly<Record<Compression['method'], () => number>> = {
+    lowrank: () => level * (out + input),
+    mpo: () => countParameters(sitesOf(out, input, sites), level),
+    int8: () => 0,
+    int4: () => 0,
+  };
+  return counts[method]() < out * input;
+}
+
+/**
+ * The layer of each choice.
+ * @throws UserError for layers that there are not, that are removed, that have another form already, or that occur twice.
+ */
+export function layersOfChoices(
+  model: LayeredModel,
+  choices: readonly CompressionChoice[],
+  removed: readonly string[],
+): Map<string, { readonly layer: LinearLayer; readonly choice: CompressionChoice }> {
+  const all = new Map(layersOf(model).map((layer) => [layer.id, layer]));
+  const staying = new Set(layersOf(model, removed).map(({ id }) => id));
+  const found = new Map<string, { layer: LinearLayer; choice: CompressionChoice }>();
+  for (const [index, choice] of choices.entries()) {
+    const { tensor } = choice;
+    const refuse = (problem: string, remedy: string): never => {
+      throw new UserError(problem, {
+        file: model.summary.path,
+        field: `compress[${index}].tensor`,
+        remedy,
+      });
+    };
+    const layer =
+      all.get(tensor) ??
+      refuse(
+        `${model.summary.name} has no linear layer "${tensor}".`,
+        `Its linear layers are named like ${[...all.keys()][0] ?? 'none'}.`,
+      );
+    if (!staying.has(tensor)) {
+      refuse(`${tensor} belongs to a sublayer that is removed.`, 'Leave one of the two out.');
+    }
+    if (layer.form !== undefined) {
+      refuse(
+        `${tensor} is ${layer.form.kind} already.`,
+        'Compress the model that it was made from.',
+      );
+    }
+    if (found.has(tensor)) {
+      refuse(`${tensor} is compressed twice.`, 'Keep one of its choices.');
+    }
+    found.set(tensor, { layer, choice });
+  }
+  return found;
+}

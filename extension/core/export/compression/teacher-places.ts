@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { ModelSummary } from '../../models/model-summary';
+import { UserError } from '../../user-error';
+import { manifestName } from '../manifest';
+
+/** What a manifest says of the way from its source to the model. */
+interface Step {
+  readonly fingerprint: string;
+  readonly removed: readonly string[];
+  readonly sourceBlocks: readonly number[];
+}
+
+const manifestSchema = v.object({
+  source: v.object({ fingerprint: v.string(), manifest: v.optional(v.unknown()) }),
+  removed: v.array(v.string()),
+  result: v.object({ sourceBlocks: v.array(v.number()) }),
+});
+
+/**
+ * Index among the teacher's sublayers of each of the student's, by the manifests of the way on which
+ * the student was made; one by one where it has none and both are of one shape.
+ * @throws UserError where the student was not made from the teacher.
+ */
+export async function teacherPlaces(
+  student: ModelSummary,
+  teacher: ModelSummary,
+): Promise<number[]> {
+  const steps = stepsFrom(teacher.fingerprint, await readJson(join(student.path, manifestName)));
+  let ids = teacher.sublayers.map(({ id }, place) => ({ id, place }));
+  for (const { removed, sourceBlocks } of steps ?? []) {
+    const gone = new Set(removed);
+    ids = ids
+      .filter(({ id }) => !gone.has(id))
+      .map(({ id, place }) => ({
+        id: id.replace(
+          /^block\.(\d+)/,
+          (_, block) => `block.${sourceBlocks.indexOf(Number(block))}`,
+        ),
+        place,
+      }));
+  }
+  const fits =
+    ids.length === student.sublayers.length &&
+    ids.every(({ id }, i) => id === student.sublayers[i]?.id) &&
+    student.hiddenSize === teacher.hiddenSize;
+  if (!fits) {
+    throw new UserError(`${student.name} was not made from ${teacher.name}.`, {
+      file: student.path,
+      field: manifestName,
+      remedy: 'Name as teacher the model that it was compressed or pruned from.',
+    });
+  }
+  return ids.map(({ place }) => place);
+}
+
+/** The steps from the model of a fingerprint on, earliest first; undefined where it is not on the way. */
+function stepsFrom(fingerprint: string, manifest: unknown): Step[] | undefined {
+  const result = v.safeParse(manifestSchema, manifest);
+  if (!result.success) {
+    return undefined;
+  }
+  const { source, removed, result: written } = result.output;
+  const step = {
+    fingerprint: source.fingerprint,
+    removed,
+    sourceBlocks: written.sourceBlocks,
+  };
+  if (source.fingerprint === fingerprint) {
+    return [step];
+  }
+  const earlier = stepsFrom(fingerprint, source.manifest);
+  return earlier === undefined ? undefined : [...earlier, step];
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,33 @@
+import * as v from 'valibot';
+import { parseDocument } from '../jobs/parse-document';
+import { sublayerKinds } from '../models/model-summary';
+import { compressionChoiceSchema } from '../tensornet/compression-choice';
+import type { PrunePlan } from './prune-plan';
+
+const id = v.pipe(
+  v.string(),
+  v.regex(
+    new RegExp(`^block\\.\\d+(\\.(${sublayerKinds.join('|')}|expert\\.\\d+))?$`),
+    (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
+  ),
+);
+
+const planSchema = v.strictObject({
+  $schema: v.optional(v.string()),
+  format: v.literal('espalier.pruneplan'),
+  version: v.literal(1),
+  model: v.strictObject({ path: v.string(), fingerprint: v.optional(v.string()) }),
+  remove: v.array(id),
+  compress: v.optional(v.array(compressionChoiceSchema)),
+  protect: v.optional(v.array(id)),
+  profile: v.optional(v.string()),
+  note: v.optional(v.string()),
+});
+
+/**
+ * Parses the text of a `*.pruneplan.json`.
+ * @throws UserError naming the file and the field.
+ */
+export function parsePrunePlan(text: string, file: string): PrunePlan {
+  return parseDocument(planSchema, text, file, 'a prune plan') as PrunePlan;
+}

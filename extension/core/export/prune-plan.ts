@@ -1,0 +1,23 @@
+import type { CompressionChoice } from '../tensornet/compression-choice';
+
+/** The document `NAME.pruneplan.json`: what to change in which model. Made to be edited by hand. */
+export interface PrunePlan {
+  readonly $schema?: string;
+  readonly format: 'espalier.pruneplan';
+  readonly version: 1;
+  readonly model: {
+    /** Path of the model folder, relative to the plan's own folder or absolute. */
+    readonly path: string;
+    /** Fingerprint of the model the plan was made for; absent in plans written by hand. */
+    readonly fingerprint?: string;
+  };
+  /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
+  readonly remove: readonly string[];
+  /** How linear layers of what stays are compressed, each at most once. */
+  readonly compress?: readonly CompressionChoice[];
+  /** Ids a later search must keep. */
+  readonly protect?: readonly string[];
+  /** The profile it came from, relative to the plan's folder. */
+  readonly profile?: string;
+  readonly note?: string;
+}

@@ -1,0 +1,195 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { DeviceName } from '../runtime/device';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+import type { MatrixForm } from '../models/matrix-form';
+import { UserError } from '../user-error';
+import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
+import { describeResult, manifestName } from './manifest';
+import type { DialectName } from './dialects';
+import { OutputFolder } from './output-folder';
+import type { OutputFormat, PruneResult } from './prune-result';
+import { checkChanges, withForms } from './changes';
+import type { Changes } from './changes';
+import { matrixChanges } from './matrix-changes';
+import { copySideFile } from './side-files';
+import type { SideFiles } from './side-files';
+import { chooseForm } from './output-forms';
+import type { OutputForm } from './output-forms';
+import { openSource } from './prune-source';
+import type { PruneSource } from './prune-source';
+import { compareLogits, sourceLogits, verificationInput } from './verify';
+import { onPath } from './write-errors';
+
+/** What is to be written where. */
+export interface WriteRequest {
+  /** The source: a model folder or any of its files. */
+  readonly modelPath: string;
+  /** Sublayer ids of the source. */
+  readonly removed: readonly string[];
+  /** Forms that linear layers of what stays take, by id; as they are when absent. */
+  readonly matrices?: ReadonlyMap<string, MatrixForm>;
+  /** The new folder. */
+  readonly out: string;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  /** How the result says what is otherwise; see dialects. */
+  readonly dialect?: DialectName;
+  /** Replace a model that stands at `out`. */
+  readonly overwrite: boolean;
+  /** Largest safetensors file in bytes of data; sharded as the source when absent. */
+  readonly maxShardBytes?: number;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
+  readonly examples?: string;
+}
+
+/** Room for headers, config, manifest and the file system's own bookkeeping. */
+const marginBytes = 1 << 16;
+
+/**
+ * Writes the model with the changes to a new folder, opens it again and compares its logits with those
+ * of the source run with the same changes. The folder appears when all of that has succeeded, or not
+ * at all. Changing nothing is allowed where the result has another form than the source.
+ * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ */
+export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
+  const source = await openSource(request.modelPath);
+  const { summary } = source.model;
+  const { removed, matrices = new Map<string, MatrixForm>() } = request;
+  const changes = checkChanges(summary, removed, matrixChanges(source.model, matrices));
+  const { format = source.forms[0]?.format, dialect } = request;
+  const form = await chooseForm(source, changes, {
+    ...(format === undefined ? {} : { format }),
+    ...(dialect === undefined ? {} : { dialect }),
+  });
+  const converts = source.forms[0]?.format !== form.format;
+  if (!converts && changes.removed.length === 0 && changes.matrices.size === 0) {
+    throw new UserError('Nothing is to be changed: the result would be a copy.', {
+      file: summary.path,
+      field: 'remove',
+      remedy: 'Choose at least one sublayer to remove, or a layer to compress.',
+    });
+  }
+  const output = await OutputFolder.create(request.out, source.path, request.overwrite);
+  try {
+    const result = await writeChecked(request, source, form, changes, output, context);
+    await checkpoint(context.cancellation);
+    await output.commit(context.warn.bind(context));
+    return result;
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+}
+
+/** Fills the partial folder and checks it. */
+async function writeChecked(
+  request: WriteRequest,
+  source: PruneSource,
+  { format, create }: OutputForm,
+  changes: Changes,
+  output: OutputFolder,
+  context: JobContext,
+): Promise<PruneResult> {
+  const { summary } = source.model;
+  // ONNX files are checked on the CPU, where sums hardly depend on the form of the graph.
+  const options = {
+    device: format === 'onnx' ? ('cpu' as const) : request.device,
+    memoryBytes: request.memoryBytes,
+    ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
+  };
+  const writer = await create(changes, options, context);
+  const sideFiles = await source.sideFiles();
+  const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  await output.requireSpace(writer.bytes + sideBytes + marginBytes);
+
+  const compared: { model: LayeredModel; input: ModelInput; expected: Float32Array }[] = [];
+  const changed = withForms(source.model, changes.matrices);
+  for (const model of [changed, ...(changed.otherModes ?? [])]) {
+    const input = await verificationInput(model, source.folder, request.examples);
+    const expected = await sourceLogits(model, changes.removed, input, options, context);
+    compared.push({ model, input, expected });
+  }
+
+  const copier = new ByteCopier(writer.bytes, context);
+  const weights = await writer.write(output.partial, copier).finally(async () => copier.close());
+  await copySideFiles(sideFiles, source.folder, output.partial, context);
+  for (const [name, text] of Object.entries(writer.texts)) {
+    await writeText(output.partial, name, text);
+  }
+  const checked: PruneResult['verification'][] = [];
+  for (const { expected, ...how } of compared) {
+    const actual = await writer.output(output.partial, how.input, how.model);
+    checked.push(compareLogits(expected, actual, how, output.path));
+  }
+  const verification = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
+
+  const { loadsWith, parameters, dialect } = writer;
+  const written = {
+    format,
+    ...(dialect === undefined ? {} : { dialect }),
+    loadsWith,
+    parametersAfter: parameters,
+    verification,
+  };
+  const manifest = await describeResult(summary, changes, written);
+  await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
+  const weightFiles = await sizesOf(output.partial, weights);
+  const otherFiles = await sizesOf(output.partial, [
+    ...Object.keys(writer.texts),
+    manifestName,
+    ...sideFiles.files.map(({ name }) => name),
+  ]);
+  return {
+    ...written,
+    path: output.path,
+    removed: changes.removed,
+    parametersBefore: summary.parameters,
+    bytesBefore: totalBytes(await sizesOf('', source.files)),
+    bytesAfter: totalBytes(weightFiles),
+    files: [...weightFiles, ...otherFiles],
+  };
+}
+
+async function copySideFiles(
+  sideFiles: SideFiles,
+  from: string,
+  to: string,
+  context: JobContext,
+): Promise<void> {
+  for (const folder of sideFiles.folders) {
+    await onPath(join(to, folder), async () => mkdir(join(to, folder)));
+  }
+  for (const { name } of sideFiles.files) {
+    await checkpoint(context.cancellation);
+    await copySideFile(join(from, name), join(to, name));
+  }
+  if (sideFiles.leftBehind.length > 0) {
+    context.warn(
+      `Not copied, since they may hold the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
+    );
+  }
+}
+
+async function writeText(folder: string, name: string, text: string): Promise<void> {
+  const path = join(folder, name);
+  await writeFlushed(path, async (handle) => writeAll(handle, path, Buffer.from(text), 0));
+}
+
+async function sizesOf(
+  folder: string,
+  names: readonly string[],
+): Promise<{ name: string; bytes: number }[]> {
+  return Promise.all(
+    names.map(async (name) => ({ name, bytes: (await stat(join(folder, name))).size })),
+  );
+}
+
+function totalBytes(files: readonly { readonly bytes: number }[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+}

@@ -1,0 +1,6 @@
+/** Distances between the logits of the dense and of a changed model (spec/finercut, "Distances"). */
+export const metricNames = ['js', 'js-reference', 'kl', 'norm', 'angular', 'perplexity'] as const;
+export type MetricName = (typeof metricNames)[number];
+
+/** The distance where none is asked for. */
+export const defaultMetric: MetricName = 'js';

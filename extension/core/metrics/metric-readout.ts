@@ -1,0 +1,186 @@
+import type { ModelInput } from '../models/example';
+import { stream } from '../models/model-emitter';
+import type { ModelEmitter } from '../models/model-emitter';
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder } from '../onnx/graph-builder';
+import type { LayeredExecutor, Readout } from '../runtime/layered-executor';
+import { asRows, floatsOf, int64Tensor, join, rowsOf } from '../runtime/tensors';
+import type { HiddenState, Tensor } from '../runtime/tensors';
+import type { Metric, MetricInputs } from './metrics';
+import type { MetricName } from './metric-names';
+
+/** Measures candidates' final states against the dense model's. */
+export interface MetricReadout {
+  /** Each candidate's term for one example. */
+  terms(
+    input: ModelInput,
+    dense: HiddenState,
+    candidates: readonly HiddenState[],
+  ): Promise<number[]>;
+  /** Rows of the output that an example's terms are summed over: tokens of a language model. */
+  rows(input: ModelInput, dense: HiddenState): Promise<number>;
+}
+
+export function createReadout(
+  executor: LayeredExecutor,
+  name: MetricName,
+  metric: Metric,
+): MetricReadout {
+  const { emitter } = executor.model;
+  return emitter === undefined
+    ? new OutputReadout(executor, name, metric)
+    : new LogitsReadout(executor, emitter, name, metric);
+}
+
+/** Logits in one run, at about the size of a processor's cache; a graph holds a handful of such arrays. */
+const cachedLogits = 1 << 20;
+/** 64 MiB an array, where a large vocabulary leaves the cache behind anyway. */
+const maxLogits = 1 << 24;
+/** The dense model's logits are computed once per run, so several candidates share them. */
+const maxBatch = 16;
+/** Fewer rows than this leave the head's matrix product waiting for memory. */
+const minTokensPerRun = 16;
+
+/** Head and metric in one graph, some tokens at a time: logits stay inside ONNX Runtime. */
+class LogitsReadout implements MetricReadout {
+  private readonly readout: Readout;
+
+  public constructor(
+    private readonly executor: LayeredExecutor,
+    private readonly emitter: ModelEmitter,
+    name: MetricName,
+    private readonly metric: Metric,
+  ) {
+    this.readout = {
+      key: `metric.${name}`,
+      build: (graph) => {
+        const { hiddenSize } = emitter;
+        const dense = graph.input('dense', DataType.FLOAT, [1, 'sequence', hiddenSize]);
+        const candidate = graph.input('candidate', DataType.FLOAT, [
+          'batch',
+          'sequence',
+          hiddenSize,
+        ]);
+        const targets = graph.input('targets', DataType.INT64, [1, 'sequence']);
+        emitSums(graph, metric, {
+          dense: emitter.emitEpilogue(graph, dense),
+          candidate: emitter.emitEpilogue(graph, candidate),
+          targets,
+        });
+      },
+    };
+  }
+
+  public async terms(
+    input: ModelInput,
+    dense: HiddenState,
+    candidates: readonly HiddenState[],
+  ): Promise<number[]> {
+    const { vocabularySize } = this.emitter;
+    const affordable = Math.floor(maxLogits / (vocabularySize * minTokensPerRun)) - 1;
+    const batch = Math.max(1, Math.min(candidates.length, maxBatch, affordable));
+    const fitting = Math.floor(cachedLogits / (vocabularySize * (batch + 1)));
+    const length = lengthOf(dense);
+    const tokens = Math.min(length, Math.max(minTokensPerRun, fitting));
+    const next = nextTokens(input, length);
+    const sums = new Array<number>(candidates.length).fill(0);
+    for (let first = 0; first < candidates.length; first += batch) {
+      const group = candidates.slice(first, first + batch);
+      for (let start = 0; start < length; start += tokens) {
+        const end = Math.min(start + tokens, length);
+        const part = ({ values }: HiddenState): Tensor => rowsOf(values, stream, start, end);
+        const outputs = await this.executor.read(this.readout, {
+          dense: part(dense),
+          candidate: join(group.map(part)),
+          targets: int64Tensor(next.subarray(start, end), [1, end - start]),
+        });
+        floatsOf(outputs, 'sums').forEach((sum, i) => {
+          sums[first + i] = (sums[first + i] ?? 0) + sum;
+        });
+      }
+    }
+    return sums.map((sum) => this.metric.sequenceTerm(sum));
+  }
+
+  public rows(_input: ModelInput, dense: HiddenState): Promise<number> {
+    return Promise.resolve(lengthOf(dense));
+  }
+}
+
+/**
+ * For a model that is a graph already, whose head may do anything and whose operators may be of
+ * another version: its output, then the metric.
+ */
+class OutputReadout implements MetricReadout {
+  private known: { readonly state: HiddenState; readonly output: Tensor } | undefined;
+
+  public constructor(
+    private readonly executor: LayeredExecutor,
+    private readonly name: MetricName,
+    private readonly metric: Metric,
+  ) {}
+
+  public async terms(
+    input: ModelInput,
+    dense: HiddenState,
+    candidates: readonly HiddenState[],
+  ): Promise<number[]> {
+    const reference = await this.denseOutput(dense);
+    const [, rows = 1, width = 1] = reference.dims;
+    const graph = {
+      key: `metric.${this.name}.${width}`,
+      bytes: 0,
+      build: (builder: GraphBuilder) => {
+        const port = (name: string): string =>
+          builder.input(name, DataType.FLOAT, [1, 'rows', width]);
+        emitSums(builder, this.metric, {
+          dense: port('dense'),
+          candidate: port('candidate'),
+          targets: builder.input('targets', DataType.INT64, [1, 'rows']),
+        });
+      },
+    };
+    const targets = int64Tensor(nextTokens(input, rows), [1, rows]);
+    const terms: number[] = [];
+    for (const candidate of candidates) {
+      const feeds = {
+        dense: reference,
+        candidate: asRows(await this.executor.output(candidate)),
+        targets,
+      };
+      const [sum = Number.NaN] = floatsOf(await this.executor.compute(graph, feeds), 'sums');
+      terms.push(this.metric.sequenceTerm(sum));
+    }
+    return terms;
+  }
+
+  public async rows(_input: ModelInput, dense: HiddenState): Promise<number> {
+    const [, rows = 1] = (await this.denseOutput(dense)).dims;
+    return rows;
+  }
+
+  private async denseOutput(state: HiddenState): Promise<Tensor> {
+    if (this.known?.state !== state) {
+      this.known = { state, output: asRows(await this.executor.output(state)) };
+    }
+    return this.known.output;
+  }
+}
+
+/** Emits each candidate's sum of terms: `sums` [batch]. */
+function emitSums(graph: GraphBuilder, metric: Metric, inputs: MetricInputs): void {
+  const terms = metric.emitTerms(graph, inputs);
+  const sums = graph.op('ReduceSum', [terms, graph.ints([1])], { keepdims: 0 });
+  graph.output('sums', sums, DataType.FLOAT, ['batch']);
+}
+
+/** Tokens of one example. */
+function lengthOf({ values }: HiddenState): number {
+  return values[stream]?.dims[1] ?? 1;
+}
+
+/** The id behind each of `rows` tokens, −1 where none is known. */
+function nextTokens(input: ModelInput, rows: number): Int32Array {
+  const ids = input instanceof Int32Array && input.length === rows ? input : new Int32Array();
+  return Int32Array.from({ length: rows }, (_, i) => ids[i + 1] ?? -1);
+}

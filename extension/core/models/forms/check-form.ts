@@ -1,0 +1,104 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import type { ErrorSubject } from '../../user-error';
+import type { BlockQuantizedForm, LinearLayer, MatrixForm, MpoForm } from '../matrix-form';
+import { formSizes } from './form-facts';
+
+const floats: readonly string[] = ['F32', 'F16', 'BF16'];
+const smallestBlock = 16;
+
+/** What errors name. */
+type Place = Pick<ErrorSubject, 'file' | 'field'>;
+
+/**
+ * @param file where the form is described, for errors.
+ * @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place.
+ */
+export function checkForm(
+  form: MatrixForm,
+  layer: Pick<LinearLayer, 'id' | 'out' | 'in'>,
+  file?: string,
+): void {
+  const { out, in: input } = layer;
+  const id = { field: layer.id, ...(file === undefined ? {} : { file }) };
+  checkTensors(form, id);
+  const sizes = formSizes(form);
+  if (sizes.out !== out || sizes.in !== input) {
+    throw new UserError(
+      `A matrix of ${sizes.out} × ${sizes.in} cannot stand for one of ${out} × ${input}.`,
+      { ...id, remedy: 'Compress the layer again.' },
+    );
+  }
+}
+
+function checkTensors(form: MatrixForm, id: Place): void {
+  switch (form.kind) {
+    case 'dense': {
+      const { shape } = form.weight;
+      expect(form.weight, floats, shape.length === 2 ? shape : [0, 0]);
+      break;
+    }
+    case 'low-rank':
+      checkTensors(form.left, id);
+      checkTensors(form.right, id);
+      if (formSizes(form.left).in !== form.rank || formSizes(form.right).out !== form.rank) {
+        throw new UserError(`The factors of the matrix do not meet in rank ${form.rank}.`, {
+          ...id,
+          remedy: 'Compress the layer again.',
+        });
+      }
+      break;
+    case 'mpo':
+      checkCores(form, id);
+      break;
+    case 'block-quantized':
+      checkBlocks(form, id);
+      break;
+    case 'int8':
+      expect(form.quants, ['I8'], form.quants.shape.length === 2 ? form.quants.shape : [0, 0]);
+      expect(form.scales, floats, [formSizes(form).out]);
+      break;
+  }
+}
+
+function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): void {
+  const count = cores.length;
+  if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
+    throw new UserError(
+      `${count} cores do not go with ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds between them.`,
+      { ...id, remedy: 'Compress the layer again.' },
+    );
+  }
+  cores.forEach((core, k) => {
+    const shape = [bonds[k - 1] ?? 1, sites.out[k] ?? 0, sites.in[k] ?? 0, bonds[k] ?? 1];
+    expect(core, floats, shape);
+  });
+  if (inputScale !== undefined) {
+    expect(inputScale, floats, [elementCount(sites.in)]);
+  }
+}
+
+function checkBlocks(form: BlockQuantizedForm, id: Place): void {
+  const { bits, blockSize, out, quants, scales, zeros } = form;
+  if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
+    throw new UserError(`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`, {
+      ...id,
+    });
+  }
+  const blocks = Math.ceil(form.in / blockSize);
+  expect(quants, ['U8'], [out, blocks, (blockSize * bits) / 8]);
+  expect(scales, floats, [out, blocks]);
+  if (zeros !== undefined) {
+    expect(zeros, ['U8'], [out, Math.ceil((blocks * bits) / 8)]);
+  }
+}
+
+function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly number[]): void {
+  if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
+    throw new UserError(
+      `It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
+      { file: tensor.file, field: tensor.name, remedy: 'Compress the layer again.' },
+    );
+  }
+}

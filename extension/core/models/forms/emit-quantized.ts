@@ -1,0 +1,123 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { BlockQuantizedForm, Int8Form } from '../matrix-form';
+import { emitStored, emitWeight } from '../weight';
+
+/** Domain of the operators that ONNX Runtime adds to ONNX's own. */
+const runtimeDomain = 'com.microsoft';
+/** Activations are quantized to int8 by block, so that sums are of whole numbers. */
+const int8Accumulation = 4;
+/** From this opset on, DequantizeLinear takes a scale for each block, and numbers of four bits. */
+const blockwiseOpset = 21;
+
+/** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. */
+export function emitBlockQuantized(
+  graph: GraphBuilder,
+  form: BlockQuantizedForm,
+  rows: Value,
+): Value {
+  if (form.run === 'qdq') {
+    return graph.op('MatMul', [rows, emitDequantizedBlocks(graph, form)]);
+  }
+  const { quants, scales, zeros, bits, blockSize } = form;
+  const inputs = [
+    rows,
+    emitStored(graph, quants),
+    emitWeight(graph, scales),
+    ...(zeros === undefined ? [] : [emitStored(graph, zeros)]),
+  ];
+  return graph.foreignOp(runtimeDomain, 'MatMulNBits', inputs, {
+    K: form.in,
+    N: form.out,
+    bits,
+    block_size: blockSize,
+    accuracy_level: int8Accumulation,
+  });
+}
+
+/**
+ * Emits Wᵀ [in, out] in standard operators, which ONNX Runtime joins with the product behind it into a
+ * MatMulNBits of its own where it can. What is in front of DequantizeLinear is computed once, when the
+ * session is made.
+ */
+function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
+  graph.requireOpset(blockwiseOpset);
+  const { quants, scales, bits, blockSize, out } = form;
+  const blocks = Math.ceil(form.in / blockSize);
+  const whole = graph.op(
+    'DequantizeLinear',
+    [
+      emitTurned(graph, emitBytes(graph, quants, bits, [out, blocks * blockSize]), bits),
+      graph.op('Transpose', [emitWeight(graph, scales)], { perm: [1, 0] }),
+      emitTurned(graph, emitZeros(graph, form, blocks), bits),
+    ],
+    { axis: 0, block_size: blockSize },
+  );
+  return blocks * blockSize === form.in
+    ? whole
+    : graph.op('Slice', [whole, graph.ints([0]), graph.ints([form.in]), graph.ints([0])]);
+}
+
+/** uint8 [out, blocks] */
+function emitZeros(
+  graph: GraphBuilder,
+  { zeros, bits, out }: BlockQuantizedForm,
+  blocks: number,
+): Value {
+  if (zeros === undefined) {
+    const middle = graph.bytes([2 ** (bits - 1)], [1, 1]);
+    return graph.op('Expand', [middle, graph.ints([out, blocks])]);
+  }
+  const stored = Math.ceil((blocks * bits) / 8) * (8 / bits);
+  const all = emitBytes(graph, zeros, bits, [out, stored]);
+  return stored === blocks
+    ? all
+    : graph.op('Slice', [all, graph.ints([0]), graph.ints([blocks]), graph.ints([1])]);
+}
+
+/** The numbers of a tensor, two of four bits in a byte, as uint8. */
+function emitBytes(
+  graph: GraphBuilder,
+  { name, file, offset, length }: LazyTensor,
+  bits: 4 | 8,
+  shape: readonly number[],
+): Value {
+  const place = { name, shape, file, offset, length };
+  return bits === 8
+    ? graph.weight({ ...place, dataType: DataType.UINT8 })
+    : graph.op('Cast', [graph.weight({ ...place, dataType: DataType.UINT4 })], {
+        to: DataType.UINT8,
+      });
+}
+
+/**
+ * uint8 [out, n] as numbers of `bits` [n, out]. ONNX Runtime 1.30 transposes numbers of four bits wrongly
+ * where it does not do so when the session is made, hence bytes.
+ */
+function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
+  const turned = graph.op('Transpose', [x], { perm: [1, 0] });
+  return bits === 8 ? turned : graph.op('Cast', [turned], { to: DataType.UINT4 });
+}
+
+/**
+ * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]: x is quantized to uint8 with one scale and zero for
+ * all rows, multiplied in whole numbers, and scaled back. ONNX Runtime joins all of it into one operator,
+ * DynamicQuantizeMatMul.
+ */
+export function emitInt8(
+  graph: GraphBuilder,
+  { quants, scales, run }: Int8Form,
+  rows: Value,
+): Value {
+  if (run === 'basic') {
+    const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
+    return graph.op('MatMul', [rows, graph.op('Mul', [numbers, emitWeight(graph, scales)])]);
+  }
+  const [whole = '', scale = '', zero = ''] = graph.ops('DynamicQuantizeLinear', [rows], 3);
+  const sums = graph.op('MatMulInteger', [whole, emitStored(graph, quants), zero]);
+  return graph.op('Mul', [
+    graph.op('Cast', [sums], { to: DataType.FLOAT }),
+    graph.op('Mul', [scale, emitWeight(graph, scales)]),
+  ]);
+}

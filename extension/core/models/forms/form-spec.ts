@@ -1,0 +1,102 @@
+import * as v from 'valibot';
+import type { MatrixForm } from '../matrix-form';
+
+/** A chain of more sites than this would have sites of size 1. */
+const maxSites = 16;
+const smallestBlock = 16;
+
+const size = v.pipe(v.number(), v.integer(), v.minValue(1));
+const sizes = v.pipe(v.array(size), v.minLength(1), v.maxLength(maxSites));
+const blockSize = v.pipe(
+  size,
+  v.check(
+    (value) => value >= smallestBlock && Number.isInteger(Math.log2(value)),
+    'A block has 16, 32, 64 or another power of 2 of inputs',
+  ),
+);
+
+/** Forms without parts that are matrices again. */
+const plainSpecs = [
+  v.strictObject({ kind: v.literal('dense') }),
+  v.strictObject({
+    kind: v.literal('block-quantized'),
+    bits: v.picklist([4, 8]),
+    blockSize,
+    /** Whether blocks have zeros of their own. */
+    zeros: v.boolean(),
+    run: v.picklist(['matmul-nbits', 'qdq', 'basic']),
+  }),
+  v.strictObject({ kind: v.literal('int8') }),
+] as const;
+const plainSpec = v.variant('kind', [...plainSpecs]);
+
+/** What config.json says of the form of a matrix; how its tensors are named see stored-forms. */
+export const formSpec = v.variant('kind', [
+  ...plainSpecs,
+  v.strictObject({
+    kind: v.literal('low-rank'),
+    rank: size,
+    left: plainSpec,
+    right: plainSpec,
+  }),
+  v.strictObject({
+    kind: v.literal('mpo'),
+    sites: v.strictObject({ out: sizes, in: sizes }),
+    bonds: v.pipe(v.array(size), v.maxLength(maxSites - 1)),
+    run: v.picklist(['contracted', 'chained']),
+    /** Whether the input is scaled first. */
+    inputScale: v.boolean(),
+  }),
+]);
+export type FormSpec = v.InferOutput<typeof formSpec>;
+type PlainSpec = v.InferOutput<typeof plainSpec>;
+
+/** Ids of sublayers → places of linear layers in their block, such as `mlp.up_proj` → forms. */
+export const compressedForms = v.record(v.string(), v.record(v.string(), formSpec));
+export type CompressedForms = Readonly<Record<string, Readonly<Record<string, FormSpec>>>>;
+
+/** What has to be said of a form besides its tensors. */
+export function describeForm(form: MatrixForm<unknown>): FormSpec {
+  switch (form.kind) {
+    case 'low-rank': {
+      const { kind, rank, left, right } = form;
+      return { kind, rank, left: describeFactor(left), right: describeFactor(right) };
+    }
+    case 'mpo': {
+      const { kind, sites, bonds, run, inputScale } = form;
+      return {
+        kind,
+        sites: { out: [...sites.out], in: [...sites.in] },
+        bonds: [...bonds],
+        run,
+        inputScale: inputScale !== undefined,
+      };
+    }
+    default:
+      return describePlain(form);
+  }
+}
+
+/** The same of several, by the names of their weights. */
+export function describeForms(
+  forms: ReadonlyMap<string, MatrixForm<unknown>>,
+): Record<string, FormSpec> {
+  return Object.fromEntries([...forms].map(([name, form]) => [name, describeForm(form)]));
+}
+
+type PlainForm = Exclude<MatrixForm<unknown>, { kind: 'low-rank' | 'mpo' }>;
+
+function describePlain(form: PlainForm): PlainSpec {
+  if (form.kind !== 'block-quantized') {
+    return { kind: form.kind };
+  }
+  const { kind, bits, blockSize: block, zeros, run } = form;
+  return { kind, bits, blockSize: block, zeros: zeros !== undefined, run };
+}
+
+function describeFactor(form: MatrixForm<unknown>): PlainSpec {
+  if (form.kind === 'low-rank' || form.kind === 'mpo') {
+    throw new Error(`a factor of a low rank is not stored as ${form.kind}`);
+  }
+  return describePlain(form);
+}

@@ -1,0 +1,69 @@
+import { open, realpath } from 'node:fs/promises';
+import { dirname, join, basename } from 'node:path';
+import { encodeHeader } from '../../checkpoints/safetensors-header';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import { replaceFile } from '../../jobs/replace-file';
+import type { MatrixForm } from '../matrix-form';
+import { mapTensors } from './form-facts';
+
+/**
+ * Writes forms that have just been computed, by the ids of their layers, into a safetensors file, and
+ * gives them back as they lie there. Names are `<id>.<part>`.
+ */
+export async function storeForms(
+  path: string,
+  forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+): Promise<Map<string, MatrixForm>> {
+  const tensors: { name: string; data: TensorData }[] = [];
+  for (const [id, form] of forms) {
+    mapTensors(form, (data, part) => tensors.push({ name: `${id}.${part}`, data }));
+  }
+  // Numbers of several bytes first, so that each begins at a multiple of its size.
+  tensors.sort((a, b) => elementBytes(b.data) - elementBytes(a.data));
+  const named = tensors.map(({ name, data }) => ({
+    name,
+    tensor: { dtype: data.dtype, shape: data.shape, length: data.bytes.length },
+  }));
+  const header = encodeHeader(named, { format: 'pt' });
+  await replaceFile(path, async (partial) => {
+    const handle = await open(partial, 'w');
+    try {
+      await handle.writeFile(header);
+      for (const { data } of tensors) {
+        await handle.writeFile(data.bytes);
+      }
+    } finally {
+      await handle.close();
+    }
+  });
+  const file = join(await realpath(dirname(path)), basename(path));
+  const stored = new Map<string, LazyTensor>();
+  let offset = header.length;
+  for (const { name, tensor } of named) {
+    stored.set(name, { name, ...tensor, file, offset });
+    offset += tensor.length;
+  }
+  return new Map(
+    [...forms].map(([id, form]) => [
+      id,
+      mapTensors(form, (_, part) => {
+        const tensor = stored.get(`${id}.${part}`);
+        if (tensor === undefined) {
+          throw new Error(`${id}.${part} has not been written`);
+        }
+        return tensor;
+      }),
+    ]),
+  );
+}
+
+function elementBytes({ shape, bytes }: TensorData): number {
+  return (
+    bytes.length /
+    Math.max(
+      1,
+      shape.reduce((product, size) => product * size, 1),
+    )
+  );
+}

@@ -1,0 +1,100 @@
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
+
+/**
+ * A matrix [out, in] in one of the forms that it is stored and run in: what compression puts in the
+ * place of a dense weight. `T` stands for its tensors: in files (the usual case), or in memory where
+ * they have just been computed.
+ */
+export type MatrixForm<T = LazyTensor> =
+  DenseForm<T> | LowRankForm<T> | MpoForm<T> | BlockQuantizedForm<T> | Int8Form<T>;
+
+/** float32 or float16 [out, in]. */
+export interface DenseForm<T = LazyTensor> {
+  readonly kind: 'dense';
+  readonly weight: T;
+}
+
+/** W = left · right with left [out, rank] and right [rank, in], each again in any form. */
+export interface LowRankForm<T = LazyTensor> {
+  readonly kind: 'low-rank';
+  readonly rank: number;
+  readonly left: MatrixForm<T>;
+  readonly right: MatrixForm<T>;
+}
+
+/** A matrix product operator (CompactifAI, arXiv 2401.14109, § 2), see core/tensornet/mpo.ts. */
+export interface MpoForm<T = LazyTensor> {
+  readonly kind: 'mpo';
+  /** o₁ … o_N, i₁ … i_N and the bonds χ₁ … χ_{N−1} between the sites. */
+  readonly sites: { readonly out: readonly number[]; readonly in: readonly number[] };
+  readonly bonds: readonly number[];
+  /** [left bond, out, in, right bond] of each site. */
+  readonly cores: readonly T[];
+  /** Whether the cores are multiplied out when a session is made, or the input goes through them one by one. */
+  readonly run: 'contracted' | 'chained';
+  /** [in]: factors on the input, where the matrix was scaled by activations before it was tensorized. */
+  readonly inputScale?: T;
+}
+
+/** Whole numbers of few bits with a scale, and a zero where asymmetric, for each run of `blockSize` inputs. */
+export interface BlockQuantizedForm<T = LazyTensor> {
+  readonly kind: 'block-quantized';
+  readonly bits: 4 | 8;
+  readonly blockSize: number;
+  readonly out: number;
+  readonly in: number;
+  /** uint8 [out, ceil(in / blockSize), blockSize · bits / 8], the low nibble first along `in`. */
+  readonly quants: T;
+  /** float32 [out, ceil(in / blockSize)] */
+  readonly scales: T;
+  /** uint8 [out, ceil(ceil(in / blockSize) · bits / 8)]; 2^(bits − 1) everywhere when absent. */
+  readonly zeros?: T;
+  /**
+   * As com.microsoft MatMulNBits, as the standard DequantizeLinear of opset 21, or dequantized by basic
+   * operators, which have gradients.
+   */
+  readonly run: 'matmul-nbits' | 'qdq' | 'basic';
+}
+
+/** int8 with a scale for each output; inputs are quantized as they come (DynamicQuantizeLinear, MatMulInteger). */
+export interface Int8Form<T = LazyTensor> {
+  readonly kind: 'int8';
+  /** int8 [in, out] */
+  readonly quants: T;
+  /** float32 [out] */
+  readonly scales: T;
+  /** Set where inputs are not quantized and the weights are dequantized by basic operators, which have gradients. */
+  readonly run?: 'basic';
+}
+
+/** What a linear layer is for in its sublayer. */
+export const linearRoles = [
+  'query',
+  'key',
+  'value',
+  'query-key-value',
+  'output',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'other',
+] as const;
+export type LinearRole = (typeof linearRoles)[number];
+
+/** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */
+export interface LinearLayer {
+  /** Name of the weight, which no other linear layer of the model has. */
+  readonly id: string;
+  /** Index of its sublayer in the model's summary. */
+  readonly sublayer: number;
+  readonly role: LinearRole;
+  /** Sizes of y and of x. */
+  readonly out: number;
+  readonly in: number;
+  /** As stored: [out, in], or [in, out] where `transposed`. */
+  readonly weight: LazyTensor;
+  readonly transposed: boolean;
+  /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
+  readonly form?: MatrixForm;
+}

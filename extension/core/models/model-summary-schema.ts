@@ -1,0 +1,49 @@
+import * as v from 'valibot';
+import { sublayerKinds } from './model-summary';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const sublayer = v.object({
+  id: v.string(),
+  block: count,
+  kind: v.picklist(sublayerKinds),
+  parameters: count,
+  bytes: count,
+  flopsPerToken: count,
+  kvBytesPerToken: count,
+  experts: v.optional(
+    v.object({
+      count,
+      perToken: count,
+      least: v.optional(count),
+      parameters: count,
+      bytes: count,
+    }),
+  ),
+});
+const quantization = v.object({
+  method: v.string(),
+  form: v.optional(v.string()),
+  bits: v.optional(v.number()),
+  groupSize: v.optional(v.number()),
+  refusal: v.optional(v.string()),
+});
+/** A model's summary as documents hold it. */
+export const modelSummarySchema = v.object({
+  name: v.string(),
+  path: v.string(),
+  architecture: v.string(),
+  quantization: v.optional(quantization),
+  parameters: count,
+  bytes: count,
+  dtypes: v.record(v.string(), count),
+  blocks: count,
+  hiddenSize: v.optional(count),
+  vocabularySize: v.optional(count),
+  maxPositions: v.optional(count),
+  tiedHead: v.optional(v.boolean()),
+  sublayers: v.array(sublayer),
+  absent: v.optional(v.array(v.string())),
+  fingerprint: v.string(),
+  warnings: v.array(v.string()),
+});

@@ -1,0 +1,211 @@
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import type { Term } from '../language/term';
+import { symbol } from '../language/term';
+import { functionType } from '../language/type';
+import type { Type } from '../language/type';
+import { CostQueue } from '../search/cost-queue';
+import { applicationCost, symbolCost } from './corpus';
+import type { Corpus } from './corpus';
+import { cheapestRewriting, savedBy } from './rewriting';
+import type { Matches, Rewriting } from './rewriting';
+
+/** A term with holes that programs share. */
+export interface Abstraction {
+  /** Closed: a lambda for every hole. */
+  readonly term: Term;
+  readonly type: Type;
+  /** Cost that it takes off the programs, less what its body costs. */
+  readonly utility: number;
+  readonly matches: Matches;
+  readonly rewriting: Rewriting;
+}
+
+/** What stands at the next place of a pattern, in the order of its text. */
+type Token =
+  | { readonly kind: 'symbol'; readonly name: string }
+  | { readonly kind: 'application' }
+  | { readonly kind: 'hole'; readonly index: number };
+
+/**
+ * A pattern of which only the beginning is known, and where it matches. A column holds a node for every match.
+ */
+interface Pattern {
+  readonly tokens: readonly Token[];
+  /** Where it matches. */
+  readonly matches: readonly number[];
+  /** Columns of what stands at the places that are still open, the next one last. */
+  readonly open: readonly (readonly number[])[];
+  /** Columns of the arguments. */
+  readonly holes: readonly (readonly number[])[];
+  /** Cost of the tokens, holes being free. */
+  readonly bodyCost: number;
+  /** The negative of a bound on the utility of every pattern that begins so. */
+  readonly cost: number;
+}
+
+/** Patterns looked at between two looks at the cancellation. */
+const batchSize = 2000;
+
+/**
+ * The abstraction of highest utility with at most `arity` holes, which may stand where a function does and more than
+ * once; undefined where none has a utility above 0. Top-down, best first, with an upper bound (Bowers et al. 2023,
+ * arXiv 2211.16605): a pattern begun so saves, wherever it matches, no more than what stands there costs, less the use
+ * of the abstraction and its arguments.
+ * @throws CancelledError
+ */
+export async function bestAbstraction(
+  corpus: Corpus,
+  arity: number,
+  cancellation: Cancellation,
+): Promise<Abstraction | undefined> {
+  const queue = new CostQueue<Pattern>();
+  const all = corpus.nodes.map((_, id) => id);
+  queue.push({ tokens: [], matches: all, open: [all], holes: [], bodyCost: 0, cost: -Infinity });
+  let best: Abstraction | undefined;
+  for (let looked = 1; -queue.lowest > (best?.utility ?? 0); looked++) {
+    const pattern = queue.pop();
+    if (pattern === undefined) {
+      break;
+    }
+    if (looked % batchSize === 0) {
+      await checkpoint(cancellation);
+    }
+    for (const next of expand(corpus, pattern, arity)) {
+      if (-next.cost <= (best?.utility ?? 0)) {
+        continue;
+      }
+      if (next.open.length > 0) {
+        queue.push(next);
+        continue;
+      }
+      for (const abstraction of finish(corpus, next)) {
+        if (abstraction.utility > (best?.utility ?? 0)) {
+          best = abstraction;
+        }
+      }
+    }
+  }
+  return best;
+}
+
+/** The patterns with one more token that match in two programs at least. */
+function expand(corpus: Corpus, pattern: Pattern, arity: number): Pattern[] {
+  const open = pattern.open.slice(0, -1);
+  const column = pattern.open.at(-1) ?? [];
+  const { tokens, holes, bodyCost } = pattern;
+  const rowsOf = new Map<string, number[]>();
+  column.forEach((id, row) => {
+    const node = corpus.node(id);
+    const key = node.kind === 'symbol' ? node.name : '';
+    const rows = rowsOf.get(key) ?? [];
+    rows.push(row);
+    rowsOf.set(key, rows);
+  });
+  const expanded: Pattern[] = [];
+  const add = (rows: readonly number[], next: Omit<Pattern, 'matches' | 'cost'>): void => {
+    const pick = (values: readonly number[]): readonly number[] =>
+      rows.map((row) => values[row] ?? 0);
+    const matches = pick(pattern.matches);
+    if (corpus.isShared(matches)) {
+      const picked = { ...next, matches, open: next.open.map(pick), holes: next.holes.map(pick) };
+      expanded.push({ ...picked, cost: -boundOf(corpus, picked) });
+    }
+  };
+  for (const [name, rows] of rowsOf) {
+    if (name === '') {
+      const parts = column.map((id) => {
+        const node = corpus.node(id);
+        return node.kind === 'application' ? node : { head: id, argument: id };
+      });
+      add(rows, {
+        tokens: [...tokens, { kind: 'application' }],
+        open: [...open, parts.map(({ argument }) => argument), parts.map(({ head }) => head)],
+        holes,
+        bodyCost: bodyCost + applicationCost,
+      });
+    } else {
+      const token = { kind: 'symbol', name } as const;
+      add(rows, { tokens: [...tokens, token], open, holes, bodyCost: bodyCost + symbolCost });
+    }
+  }
+  const rows = column.map((_, row) => row);
+  holes.forEach((hole, index) => {
+    const same = rows.filter((row) => hole[row] === column[row]);
+    add(same, { tokens: [...tokens, { kind: 'hole', index }], open, holes, bodyCost });
+  });
+  if (holes.length < arity && tokens.length > 0) {
+    const token = { kind: 'hole', index: holes.length } as const;
+    add(rows, { tokens: [...tokens, token], open, holes: [...holes, column], bodyCost });
+  }
+  return expanded;
+}
+
+function boundOf(corpus: Corpus, { matches, holes, bodyCost }: Omit<Pattern, 'cost'>): number {
+  let bound = -bodyCost;
+  matches.forEach((id, row) => {
+    let saved = corpus.node(id).cost - symbolCost;
+    for (const hole of holes) {
+      saved -= applicationCost + corpus.node(hole[row] ?? 0).cost;
+    }
+    bound += Math.max(0, saved) * (corpus.uses[id] ?? 0);
+  });
+  return bound;
+}
+
+/**
+ * The abstractions of a whole pattern: one for every choice of types that its matches have, as an invention has one
+ * type.
+ */
+function finish(corpus: Corpus, { tokens, matches, holes, bodyCost }: Pattern): Abstraction[] {
+  const byType = new Map<string, Map<number, readonly number[]>>();
+  matches.forEach((id, row) => {
+    const args = holes.map((hole) => hole[row] ?? 0);
+    const types = [id, ...args].map((node) => corpus.node(node).typeName).join(', ');
+    const typed = byType.get(types) ?? new Map<number, readonly number[]>();
+    typed.set(id, args);
+    byType.set(types, typed);
+  });
+  return [...byType.values()].flatMap((typed) => {
+    const [[result, args] = [0, []]] = typed;
+    if (!corpus.isShared(typed.keys())) {
+      return [];
+    }
+    const rewriting = cheapestRewriting(corpus, typed);
+    return {
+      term: termOf(tokens, holes.length),
+      type: functionType(
+        args.map((id) => corpus.node(id).type),
+        corpus.node(result).type,
+      ),
+      utility: savedBy(corpus, rewriting) - bodyCost,
+      matches: typed,
+      rewriting,
+    };
+  });
+}
+
+/** The closed term of a pattern: its first hole is the first argument. */
+function termOf(tokens: readonly Token[], arity: number): Term {
+  let next = 0;
+  const read = (): Term => {
+    const token = tokens[next++];
+    switch (token?.kind) {
+      case 'symbol':
+        return symbol(token.name);
+      case 'hole':
+        return { kind: 'variable', index: arity - 1 - token.index };
+      case 'application': {
+        const head = read();
+        return { kind: 'application', function: head, argument: read() };
+      }
+      case undefined:
+        throw new Error('The pattern is not whole.');
+    }
+  };
+  let term = read();
+  for (let i = 0; i < arity; i++) {
+    term = { kind: 'lambda', body: term };
+  }
+  return term;
+}

@@ -1,0 +1,75 @@
+import type { JobContext } from '../../jobs/job';
+import { typesOf, withInvention } from '../language/library';
+import type { Library } from '../language/library';
+import type { Term } from '../language/term';
+import { bestAbstraction } from './abstraction';
+import { Corpus } from './corpus';
+import { rewrite } from './rewriting';
+
+export interface CompressOptions {
+  /** Abstractions at most. */
+  readonly iterations?: number;
+  /** Holes of an abstraction at most. */
+  readonly arity?: number;
+}
+
+export interface Compression {
+  /** The new inventions before the old entries, all weights uniform; the same library where there are none. */
+  readonly library: Library;
+  /** The programs with the inventions in them, in their order. */
+  readonly programs: readonly Term[];
+  /** The latest last. */
+  readonly inventions: readonly LearnedInvention[];
+}
+
+export interface LearnedInvention {
+  readonly name: string;
+  readonly term: Term;
+  /** Cost taken off the programs, less what the invention's body costs. */
+  readonly utility: number;
+}
+
+const usualIterations = 3;
+const usualArity = 2;
+
+/**
+ * Learns inventions from programs, each one the abstraction of highest utility that two programs at least share, and
+ * writes the programs with them. Every program keeps its graph.
+ * @throws CancelledError
+ */
+export async function compress(
+  library: Library,
+  programs: readonly Term[],
+  { iterations = usualIterations, arity = usualArity }: CompressOptions,
+  context: JobContext,
+): Promise<Compression> {
+  const inventions: LearnedInvention[] = [];
+  let state = { library, programs };
+  for (let iteration = 0; iteration < iterations; iteration++) {
+    context.progress({
+      stage: 'Learning inventions',
+      done: iteration,
+      total: iterations,
+      unit: 'steps',
+    });
+    const corpus = new Corpus(state.programs, typesOf(state.library));
+    const best = await bestAbstraction(corpus, arity, context.cancellation);
+    if (best === undefined) {
+      break;
+    }
+    const { term, type, utility, matches, rewriting } = best;
+    const name = freeName(state.library);
+    inventions.push({ name, term, utility });
+    state = {
+      library: withInvention(state.library, name, term, type),
+      programs: rewrite(corpus, matches, rewriting, name),
+    };
+  }
+  return { ...state, inventions };
+}
+
+/** `fn_` and the number after the largest there is. */
+function freeName({ entries }: Library): string {
+  const numbers = entries.flatMap(({ name }) => /^fn_(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  return `fn_${Math.max(-1, ...numbers) + 1}`;
+}

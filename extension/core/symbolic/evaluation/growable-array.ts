@@ -1,0 +1,25 @@
+/** Whole numbers of 32 bits in a row that grows at its end; the room doubles when it runs out. */
+export class GrowableArray {
+  public values = new Int32Array(1024);
+  public length = 0;
+
+  public push(value: number): void {
+    if (this.length === this.values.length) {
+      this.reserve(1);
+    }
+    this.values[this.length++] = value;
+  }
+
+  public at(index: number): number {
+    return this.values[index] ?? 0;
+  }
+
+  /** Makes room for `count` more. */
+  public reserve(count: number): void {
+    if (this.length + count > this.values.length) {
+      const grown = new Int32Array(Math.max(2 * this.values.length, this.length + count));
+      grown.set(this.values);
+      this.values = grown;
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import type { SymbolicGraph } from '../graph';
+
+/** Rounds of colour refinement; more of them tell larger graphs apart before they are matched. */
+const rounds = 8;
+
+/** A simple undirected graph: ports, ids and the number of edges between two nodes are forgotten. */
+export class SimpleGraph {
+  /** [node, node]: 1 where they are neighbours. */
+  private readonly adjacency: Uint8Array;
+  /** A number for each node that isomorphic graphs give the same nodes (Weisfeiler and Leman). */
+  private readonly colours: Int32Array;
+  /** The same for isomorphic graphs: nodes, and their colours in order, which tell the degrees. */
+  public readonly key: string;
+
+  public constructor(
+    public readonly nodeCount: number,
+    edges: Iterable<readonly [number, number]>,
+  ) {
+    this.adjacency = new Uint8Array(nodeCount * nodeCount);
+    for (const [a, b] of edges) {
+      this.adjacency[a * nodeCount + b] = 1;
+      this.adjacency[b * nodeCount + a] = 1;
+    }
+    this.colours = this.refinedColours();
+    this.key = `${nodeCount}:${this.colours.slice().sort().join(',')}`;
+  }
+
+  public static of({ nodes, edges }: SymbolicGraph): SimpleGraph {
+    const indices = new Map(nodes.map((id, index) => [id, index]));
+    const index = (id: number): number => indices.get(id) ?? 0;
+    return new SimpleGraph(
+      nodes.length,
+      edges.map(({ ends: [a, b] }) => [index(a), index(b)] as const),
+    );
+  }
+
+  public isNeighbour(a: number, b: number): boolean {
+    return this.adjacency[a * this.nodeCount + b] === 1;
+  }
+
+  /** Whether the nodes can be paired so that neighbours are paired with neighbours: exact, by backtracking. */
+  public isIsomorphic(other: SimpleGraph): boolean {
+    if (this.key !== other.key) {
+      return false;
+    }
+    const order = this.connectedOrder();
+    const image = new Int32Array(this.nodeCount).fill(-1);
+    const used = new Uint8Array(this.nodeCount);
+    const place = (depth: number): boolean => {
+      if (depth === order.length) {
+        return true;
+      }
+      const node = order[depth] ?? 0;
+      for (let candidate = 0; candidate < this.nodeCount; candidate++) {
+        if (
+          used[candidate] === 0 &&
+          this.colours[node] === other.colours[candidate] &&
+          this.agrees(other, order, depth, image, candidate)
+        ) {
+          used[candidate] = 1;
+          image[node] = candidate;
+          if (place(depth + 1)) {
+            return true;
+          }
+          used[candidate] = 0;
+        }
+      }
+      return false;
+    };
+    return place(0);
+  }
+
+  /** Whether `candidate` may be the image of the node at `depth`, given the images of those before. */
+  private agrees(
+    other: SimpleGraph,
+    order: readonly number[],
+    depth: number,
+    image: Int32Array,
+    candidate: number,
+  ): boolean {
+    const node = order[depth] ?? 0;
+    for (let i = 0; i < depth; i++) {
+      const before = order[i] ?? 0;
+      if (this.isNeighbour(node, before) !== other.isNeighbour(candidate, image[before] ?? 0)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Nodes so that each has a neighbour before it where it can: a wrong pairing shows early. */
+  private connectedOrder(): number[] {
+    const order: number[] = [];
+    const seen = new Uint8Array(this.nodeCount);
+    for (let root = 0; root < this.nodeCount; root++) {
+      if (seen[root] === 0) {
+        seen[root] = 1;
+        order.push(root);
+      }
+      for (let next = order.indexOf(root); next >= 0 && next < order.length; next++) {
+        for (let node = 0; node < this.nodeCount; node++) {
+          if (seen[node] === 0 && this.isNeighbour(order[next] ?? 0, node)) {
+            seen[node] = 1;
+            order.push(node);
+          }
+        }
+      }
+    }
+    return order;
+  }
+
+  private refinedColours(): Int32Array {
+    let colours = new Int32Array(this.nodeCount).fill(1);
+    for (let round = 0; round < Math.min(rounds, this.nodeCount); round++) {
+      const refined = new Int32Array(this.nodeCount);
+      for (let node = 0; node < this.nodeCount; node++) {
+        let sum = 0;
+        for (let other = 0; other < this.nodeCount; other++) {
+          if (this.isNeighbour(node, other)) {
+            sum = (sum + mix(colours[other] ?? 0)) | 0;
+          }
+        }
+        refined[node] = mix(Math.imul(colours[node] ?? 0, 0x9e3779b1) + sum);
+      }
+      colours = refined;
+    }
+    return colours;
+  }
+}
+
+function mix(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return mixed ^ (mixed >>> 16);
+}
+
+/** Numbers for graphs, from 0: the same for two graphs exactly where they are isomorphic. */
+export class GraphClasses {
+  private readonly buckets = new Map<
+    string,
+    { readonly graph: SimpleGraph; readonly id: number }[]
+  >();
+  private count = 0;
+
+  public get size(): number {
+    return this.count;
+  }
+
+  public classOf(graph: SimpleGraph): number {
+    const bucket = this.buckets.get(graph.key) ?? [];
+    const known = bucket.find((entry) => entry.graph.isIsomorphic(graph));
+    if (known !== undefined) {
+      return known.id;
+    }
+    const id = this.count++;
+    bucket.push({ graph, id });
+    this.buckets.set(graph.key, bucket);
+    return id;
+  }
+}

@@ -1,0 +1,310 @@
+import { inventionsInOrder } from '../language/library';
+import type { Invention, Library } from '../language/library';
+import { primitiveNames } from '../language/primitives';
+import type { PrimitiveName } from '../language/primitives';
+import { applied, forEachSymbol, spineOf, symbol } from '../language/term';
+import type { Term } from '../language/term';
+import { parametersOf } from '../language/type';
+import { applyOperation, Code, firstVariableOperation, lambdaOperation } from './code';
+import { GrowableArray } from './growable-array';
+import { endsInVariable } from './state-function';
+import { StateSpace } from './state-space';
+
+/** Steps of an evaluation before it is given up: stands for the 0.1 s of the released code, but repeats. */
+const stepLimit = 100_000;
+/** Evaluations inside one another (`func`, `if_positions_equal`) before one is given up. */
+const depthLimit = 150;
+/**
+ * Inventions whose terms use inventions of one another, so many deep, are remembered as functions of the state. Each
+ * may go to its own limit of depth, and JavaScript's stack bears so many.
+ */
+const rememberedLevels = 6;
+
+/** What {@link Machine.run} answers where a limit was passed. */
+export const overrun = -1;
+const unknown = -2;
+
+/** How a symbol acts, once it has its arguments. */
+const enum Kind {
+  /** Ends: a type `T` whose effect depends on the state alone. */
+  Constant,
+  /** A function of the state, then the continuation. */
+  Step,
+  Func,
+  IfPositionsEqual,
+  /** Its term is run with the arguments bound. */
+  Call,
+}
+
+/**
+ * A list of terms not yet run, each with the values of its variables: an environment, or arguments to come. The empty
+ * list is its own rest.
+ */
+class Cell {
+  public readonly environment: Cell;
+  public readonly next: Cell;
+
+  public constructor(
+    public readonly code: number,
+    environment?: Cell,
+    next?: Cell,
+  ) {
+    this.environment = environment ?? this;
+    this.next = next ?? this;
+  }
+}
+
+const end = new Cell(0);
+
+/**
+ * Runs programs on states: Krivine's machine, call by name. What a symbol does to a state is remembered wherever it
+ * depends on the state alone (steps, and inventions that end in their only variable), so that a program of such
+ * symbols costs a look-up for each.
+ */
+export class Machine {
+  public readonly code = new Code();
+  public readonly space = new StateSpace();
+  private readonly symbols = new Map<string, number>();
+  private readonly names: string[] = [];
+  private readonly kinds: Kind[] = [];
+  /** Code of an invention's term, by symbol; of a primitive none. */
+  private readonly bodies: (number | undefined)[] = [];
+  /** How deep inventions' terms use inventions, by symbol. */
+  private readonly levels: number[] = [];
+  /** [state, symbol]: the state after it. */
+  private readonly transitions = new GrowableArray();
+  private readonly identity: Cell;
+  private steps = 0;
+  private depth = 0;
+
+  public constructor(library: Library) {
+    for (const name of primitiveNames) {
+      this.define(name, kindOfPrimitive(name));
+    }
+    this.identity = new Cell(this.compile({ kind: 'symbol', name: 'identity' }), end, end);
+    for (const invention of inventionsInOrder(library)) {
+      this.defineInvention(invention);
+    }
+  }
+
+  /** The number of a symbol, as codes hold it. */
+  public symbolOf(name: string): number {
+    const symbol = this.symbols.get(name);
+    if (symbol === undefined) {
+      throw new Error(`The machine has no symbol "${name}".`);
+    }
+    return symbol;
+  }
+
+  /** Code of a term, for {@link run}. */
+  public compile(term: Term): number {
+    const { head, args } = spineOf(term);
+    const codes = args.map((argument) => this.compile(argument));
+    switch (head.kind) {
+      case 'symbol':
+        return this.code.add(this.symbolOf(head.name), codes);
+      case 'variable':
+        return this.code.add(firstVariableOperation - head.index, codes);
+      case 'lambda': {
+        const lambda = this.code.add(lambdaOperation, [this.compile(head.body)]);
+        return codes.length === 0 ? lambda : this.code.add(applyOperation, [lambda, ...codes]);
+      }
+    }
+  }
+
+  /** The program of a code without variables and lambdas. */
+  public termOf(code: number): Term {
+    const args = Array.from({ length: this.code.argumentCount(code) }, (_, index) =>
+      this.termOf(this.code.argument(code, index)),
+    );
+    return applied(symbol(this.names[this.code.operation(code)] ?? ''), args);
+  }
+
+  /** The state a program of type `T` makes of the initial one; {@link overrun} beyond a limit. */
+  public evaluate(code: number): number {
+    this.steps = 0;
+    this.depth = 0;
+    return this.run(code, end, end, this.space.initial);
+  }
+
+  private define(name: string, kind: Kind, body?: number, level = 0): void {
+    this.symbols.set(name, this.kinds.length);
+    this.names.push(name);
+    this.kinds.push(kind);
+    this.bodies.push(body);
+    this.levels.push(level);
+  }
+
+  private defineInvention({ name, term, type }: Invention): void {
+    const remembered = (symbol: string): boolean => {
+      const kind = this.kinds[this.symbolOf(symbol)];
+      return kind === Kind.Constant || kind === Kind.Step;
+    };
+    let level = 1;
+    forEachSymbol(term, (used) => {
+      level = Math.max(level, 1 + (this.levels[this.symbolOf(used)] ?? 0));
+    });
+    const { length } = parametersOf(type);
+    const isStep = length === 1 && endsInVariable(term, remembered);
+    const kind =
+      level > rememberedLevels || !(length === 0 || isStep)
+        ? Kind.Call
+        : isStep
+          ? Kind.Step
+          : Kind.Constant;
+    this.define(name, kind, this.compile(term), level);
+  }
+
+  private run(start: number, startEnvironment: Cell, startStack: Cell, startState: number): number {
+    if (this.depth >= depthLimit) {
+      return overrun;
+    }
+    this.depth++;
+    const state = this.runLoop(start, startEnvironment, startStack, startState);
+    this.depth--;
+    return state;
+  }
+
+  private runLoop(
+    start: number,
+    startEnvironment: Cell,
+    startStack: Cell,
+    startState: number,
+  ): number {
+    const { code, kinds, space } = this;
+    let [at, environment, stack, state] = [start, startEnvironment, startStack, startState];
+    for (;;) {
+      if (++this.steps > stepLimit) {
+        return overrun;
+      }
+      const operation = code.operation(at);
+      if (operation < 0) {
+        if (operation === lambdaOperation) {
+          const argument = stack;
+          environment = new Cell(argument.code, argument.environment, environment);
+          stack = argument.next;
+          at = code.argument(at, 0);
+        } else if (operation === applyOperation) {
+          stack = this.pushArguments(at, 1, environment, stack);
+          at = code.argument(at, 0);
+        } else {
+          stack = this.pushArguments(at, 0, environment, stack);
+          let value = environment;
+          for (let index = firstVariableOperation - operation; index > 0; index--) {
+            value = value.next;
+          }
+          at = value.code;
+          environment = value.environment;
+        }
+        continue;
+      }
+      const kind = kinds[operation];
+      if (kind === Kind.Constant) {
+        return this.transition(state, operation);
+      }
+      if (kind === Kind.Step) {
+        state = this.transition(state, operation);
+        if (state === overrun) {
+          return overrun;
+        }
+        if (code.argumentCount(at) === 1) {
+          at = code.argument(at, 0);
+        } else {
+          const continuation = stack;
+          at = continuation.code;
+          environment = continuation.environment;
+          stack = continuation.next;
+        }
+        continue;
+      }
+      stack = this.pushArguments(at, 0, environment, stack);
+      if (kind === Kind.Call) {
+        at = this.bodies[operation] ?? 0;
+        environment = end;
+        continue;
+      }
+      let continuation: Cell;
+      if (kind === Kind.Func) {
+        const body = stack;
+        const after = this.run(body.code, body.environment, end, state);
+        if (after === overrun) {
+          return overrun;
+        }
+        state = space.withGraphOf(state, after);
+        continuation = body.next;
+      } else {
+        const left = stack;
+        const right = left.next;
+        const equal = right.next;
+        const different = equal.next;
+        const a = this.run(left.code, left.environment, end, state);
+        const b = this.run(right.code, right.environment, end, state);
+        if (a === overrun || b === overrun) {
+          return overrun;
+        }
+        const branch = space.positionOf(a) === space.positionOf(b) ? equal : different;
+        state = this.run(branch.code, branch.environment, end, state);
+        if (state === overrun) {
+          return overrun;
+        }
+        continuation = different.next;
+      }
+      at = continuation.code;
+      environment = continuation.environment;
+      stack = continuation.next;
+    }
+  }
+
+  /** The state after a symbol whose effect depends on the state alone. */
+  private transition(state: number, symbol: number): number {
+    const columns = this.kinds.length;
+    const at = state * columns + symbol;
+    while (this.transitions.length <= at) {
+      this.transitions.push(unknown);
+    }
+    let next = this.transitions.at(at);
+    if (next === unknown) {
+      next = this.computeTransition(state, symbol);
+      this.transitions.values[at] = next;
+    }
+    return next;
+  }
+
+  private computeTransition(state: number, symbol: number): number {
+    const body = this.bodies[symbol];
+    if (body === undefined) {
+      return this.space.step(state, primitiveNames[symbol] ?? 'identity');
+    }
+    // Counts of its own, so that what is remembered does not depend on who asked first.
+    const { steps, depth } = this;
+    this.steps = 0;
+    this.depth = 0;
+    const stack = this.kinds[symbol] === Kind.Step ? this.identity : end;
+    const next = this.run(body, end, stack, state);
+    this.steps = steps;
+    this.depth = depth;
+    return next;
+  }
+
+  /** The arguments of a code from `first` on, in front of the list. */
+  private pushArguments(code: number, first: number, environment: Cell, list: Cell): Cell {
+    let stack = list;
+    for (let i = this.code.argumentCount(code) - 1; i >= first; i--) {
+      stack = new Cell(this.code.argument(code, i), environment, stack);
+    }
+    return stack;
+  }
+}
+
+function kindOfPrimitive(name: PrimitiveName): Kind {
+  switch (name) {
+    case 'identity':
+      return Kind.Constant;
+    case 'func':
+      return Kind.Func;
+    case 'if_positions_equal':
+      return Kind.IfPositionsEqual;
+    default:
+      return Kind.Step;
+  }
+}

@@ -1,0 +1,194 @@
+import type { SymbolicEdge, SymbolicGraph } from '../graph';
+import type { PrimitiveName } from '../language/primitives';
+import { GrowableArray } from './growable-array';
+import { TupleTable } from './tuple-table';
+
+/** Ports of a node; `max_conn` of the released code. */
+export const portCount = 10;
+
+/** The third field of a graph that added a node, where one that added an edge has an end. */
+const nodeAdded = -1;
+
+/**
+ * The states that programs reach: a graph, a position, a port and a stack of positions (spec of arXiv 2303.03340's
+ * released code). Every distinct state has one id, and so has every graph. A graph is its history, the graph before
+ * and what was added, because ids of nodes and edges tell the order in which they came: so two graphs with the same
+ * edges have the same history.
+ */
+export class StateSpace {
+  /** (graph before, end, other end or {@link nodeAdded}, port), ends ascending. */
+  private readonly graphs = new TupleTable();
+  private readonly nodeCounts = new GrowableArray();
+  private readonly nextIds = new GrowableArray();
+  private readonly componentCounts = new GrowableArray();
+  /** (the rest of the stack, its top, 0, 0); stack 0 is empty. */
+  private readonly stacks = new TupleTable();
+  /** (graph, position, port, stack). */
+  private readonly states = new TupleTable();
+  /** The state programs start in: node 0, no edge, position 0, port 0, empty stack. */
+  public readonly initial: number;
+
+  public constructor() {
+    this.graphs.intern(-1, 0, nodeAdded, 0);
+    this.describeGraph(1, 1, 1);
+    this.stacks.intern(-1, -1, 0, 0);
+    this.initial = this.states.intern(0, 0, 0, 0);
+  }
+
+  public get stateCount(): number {
+    return this.states.size;
+  }
+
+  public get graphCount(): number {
+    return this.graphs.size;
+  }
+
+  public graphOf(state: number): number {
+    return this.states.field(state, 0);
+  }
+
+  public positionOf(state: number): number {
+    return this.states.field(state, 1);
+  }
+
+  public nodeCount(graph: number): number {
+    return this.nodeCounts.at(graph);
+  }
+
+  /** 2 between adding a node and connecting it, else 1. */
+  public componentCount(graph: number): number {
+    return this.componentCounts.at(graph);
+  }
+
+  /** Whether a graph is a result: more than one node, all of them connected. */
+  public isKept(graph: number): boolean {
+    return this.nodeCount(graph) > 1 && this.componentCount(graph) === 1;
+  }
+
+  /** The state after a primitive that takes at most its continuation; the same one where it has no effect there. */
+  public step(state: number, step: PrimitiveName): number {
+    const graph = this.states.field(state, 0);
+    const position = this.states.field(state, 1);
+    const port = this.states.field(state, 2);
+    const stack = this.states.field(state, 3);
+    switch (step) {
+      case 'next_port':
+        return this.states.intern(graph, position, (port + 1) % portCount, stack);
+      case 'prev_port':
+        return this.states.intern(graph, position, (port + portCount - 1) % portCount, stack);
+      case 'push':
+        return this.states.intern(graph, position, port, this.stacks.intern(stack, position, 0, 0));
+      case 'move':
+        return this.states.intern(graph, this.neighbour(graph, position, port), port, stack);
+      case 'add': {
+        if (stack === 0 || this.componentCount(graph) !== 1) {
+          return state;
+        }
+        const grown = this.withNode(graph);
+        return this.states.intern(grown, this.nextIds.at(graph), port, stack);
+      }
+      case 'connect':
+        return this.states.intern(
+          this.connected(graph, position, port, stack),
+          position,
+          port,
+          stack,
+        );
+      case 'pop':
+        return stack === 0 || !this.mayPop(graph, position, stack)
+          ? state
+          : this.states.intern(graph, position, port, this.stacks.field(stack, 0));
+      default:
+        return state;
+    }
+  }
+
+  /** `func`: the state with the graph of another one, unless that has a node left unconnected. */
+  public withGraphOf(state: number, other: number): number {
+    const graph = this.graphOf(other);
+    return this.componentCount(graph) > 1
+      ? state
+      : this.states.intern(
+          graph,
+          this.states.field(state, 1),
+          this.states.field(state, 2),
+          this.states.field(state, 3),
+        );
+  }
+
+  public describe(graph: number): SymbolicGraph {
+    const nodes: number[] = [];
+    const edges: SymbolicEdge[] = [];
+    for (let rest = graph; rest >= 0; rest = this.graphs.field(rest, 0)) {
+      const end = this.graphs.field(rest, 1);
+      const other = this.graphs.field(rest, 2);
+      if (other === nodeAdded) {
+        nodes.push(end);
+      } else {
+        const id = this.nextIds.at(rest) - 1;
+        edges.push({ id, port: this.graphs.field(rest, 3), ends: [end, other] });
+      }
+    }
+    return { nodes: nodes.reverse(), edges: edges.reverse(), nextId: this.nextIds.at(graph) };
+  }
+
+  private withNode(graph: number): number {
+    const node = this.nextIds.at(graph);
+    const grown = this.graphs.intern(graph, node, nodeAdded, 0);
+    this.describeGraph(this.graphs.size, this.nodeCount(graph) + 1, node + 1, 2);
+    return grown;
+  }
+
+  private connected(graph: number, position: number, port: number, stack: number): number {
+    if (stack === 0) {
+      return graph;
+    }
+    const top = this.stacks.field(stack, 1);
+    const isFree =
+      top !== position &&
+      this.neighbour(graph, position, port) === position &&
+      this.neighbour(graph, top, port) === top;
+    if (!isFree) {
+      return graph;
+    }
+    const grown = this.graphs.intern(graph, Math.min(position, top), Math.max(position, top), port);
+    this.describeGraph(this.graphs.size, this.nodeCount(graph), this.nextIds.at(graph) + 1);
+    return grown;
+  }
+
+  /** Keeps what is known of the last graph of `count`, if it is new. */
+  private describeGraph(count: number, nodes: number, nextId: number, components = 1): void {
+    if (this.nodeCounts.length < count) {
+      this.nodeCounts.push(nodes);
+      this.nextIds.push(nextId);
+      this.componentCounts.push(components);
+    }
+  }
+
+  /** With a node left unconnected, its only way back to the others must stay on the stack. */
+  private mayPop(graph: number, position: number, stack: number): boolean {
+    if (this.componentCount(graph) === 1) {
+      return true;
+    }
+    for (let rest = this.stacks.field(stack, 0); rest > 0; rest = this.stacks.field(rest, 0)) {
+      if (this.stacks.field(rest, 1) !== position) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** The node across the port, or the node itself where the port is free. */
+  private neighbour(graph: number, node: number, port: number): number {
+    for (let rest = graph; rest >= 0; rest = this.graphs.field(rest, 0)) {
+      const other = this.graphs.field(rest, 2);
+      if (other !== nodeAdded && this.graphs.field(rest, 3) === port) {
+        const end = this.graphs.field(rest, 1);
+        if (end === node || other === node) {
+          return end === node ? other : end;
+        }
+      }
+    }
+    return node;
+  }
+}

@@ -1,0 +1,18 @@
+/** An edge: it stands under both of its ends at the same port (arXiv 2303.03340, released code). */
+export interface SymbolicEdge {
+  /** Nodes and edges share one counter of ids. */
+  readonly id: number;
+  readonly port: number;
+  /** Ids of the nodes it joins. */
+  readonly ends: readonly [number, number];
+}
+
+/** What a program builds: an undirected multigraph with ports, which becomes a neural module. */
+export interface SymbolicGraph {
+  /** Ids, ascending. */
+  readonly nodes: readonly number[];
+  /** By id, ascending. */
+  readonly edges: readonly SymbolicEdge[];
+  /** The first id that neither a node nor an edge has. */
+  readonly nextId: number;
+}

@@ -1,0 +1,156 @@
+import * as v from 'valibot';
+import { readText } from '../../data/text-file';
+import { parseDocument } from '../../jobs/parse-document';
+import { UserError } from '../../user-error';
+import { groundType, inferType, isInstance } from './infer-type';
+import type { Library } from './library';
+import { parseTerm } from './parse-term';
+import { parseType } from './parse-type';
+import { isPrimitive, primitiveType } from './primitives';
+import { Rejection } from './rejection';
+import { printTerm } from './term';
+import { printType, programType } from './type';
+import type { Type } from './type';
+
+const entrySchema = v.pipe(
+  v.object({
+    name: v.pipe(
+      v.string(),
+      v.regex(
+        /^[^\s()$#][^\s()]*$/,
+        'A name has no spaces or parentheses and starts with no $ or #',
+      ),
+      v.check((name) => name !== 'lam', '"lam" is no name'),
+    ),
+    /** Of an invention: a closed term. */
+    term: v.optional(v.string()),
+    /** `T -> T`; by default the term's most general type, in which every variable is T. */
+    type: v.optional(v.string()),
+    /** By default that of a uniform distribution. */
+    logWeight: v.optional(v.pipe(v.number(), v.maxValue(0, 'A log-weight is 0 at most'))),
+  }),
+  v.check(
+    ({ name, term }) => isPrimitive(name) === (term === undefined),
+    'An entry that is no primitive has a term, and a primitive has none',
+  ),
+);
+
+const schema = v.object({
+  format: v.literal('espalier.symboliclibrary'),
+  version: v.literal(1),
+  /** In the order in which the search takes up programs of equal likelihood. */
+  entries: v.pipe(
+    v.array(entrySchema),
+    v.minLength(1, 'A library has an entry'),
+    v.check(
+      (entries) => new Set(entries.map(({ name }) => name)).size === entries.length,
+      'Two entries have one name',
+    ),
+  ),
+});
+
+/** A library as its file holds it. */
+export type LibraryDocument = v.InferOutput<typeof schema>;
+
+/** @throws UserError naming file and field where the text is no library. */
+export function parseLibrary(text: string, file: string): Library {
+  const { entries } = parseDocument(schema, text, file, 'a library of symbolic programs');
+  const names = new Set(entries.map(({ name }) => name));
+
+  /** Blames a field of an entry for what is rejected. */
+  const inField = <Result>(name: string, field: string, action: () => Result): Result => {
+    try {
+      return action();
+    } catch (error) {
+      if (!(error instanceof Rejection)) {
+        throw error;
+      }
+      const index = entries.findIndex((entry) => entry.name === name);
+      throw new UserError(error.message, {
+        file,
+        field: `entries.${index}.${field}`,
+        remedy: 'Mend the field.',
+      });
+    }
+  };
+
+  const terms = new Map(
+    entries.map(({ name, term }) => [
+      name,
+      term === undefined
+        ? undefined
+        : inField(name, 'term', () =>
+            parseTerm(term, (other) => isPrimitive(other) || names.has(other)),
+          ),
+    ]),
+  );
+  const declared = new Map(entries.map(({ name, type }) => [name, type]));
+  const types = new Map<string, Type>();
+  const open = new Set<string>();
+  const typeOf = (name: string): Type => {
+    const known = types.get(name);
+    if (known !== undefined) {
+      return known;
+    }
+    if (open.has(name)) {
+      throw new Rejection('type-error', `${name} uses itself.`);
+    }
+    open.add(name);
+    const term = terms.get(name);
+    const general =
+      term === undefined || isPrimitive(name)
+        ? primitiveTypeOf(name)
+        : inField(name, 'term', () => inferType(term, typeOf));
+    const type = inField(name, 'type', () => chosenType(general, declared.get(name)));
+    types.set(name, type);
+    return type;
+  };
+
+  return {
+    entries: entries.map(({ name, logWeight = -Math.log(entries.length) }) => {
+      const term = terms.get(name);
+      return { name, ...(term === undefined ? {} : { term }), type: typeOf(name), logWeight };
+    }),
+  };
+}
+
+function primitiveTypeOf(name: string): Type {
+  return isPrimitive(name) ? primitiveType(name) : programType;
+}
+
+/** The instance of the general type that is declared. */
+function chosenType(general: Type, declared: string | undefined): Type {
+  if (declared === undefined) {
+    return groundType(general);
+  }
+  const type = parseType(declared);
+  if (type === undefined) {
+    throw new Rejection(
+      'type-error',
+      `"${declared}" is no type; one is written T, T -> T or (T -> T) -> T.`,
+    );
+  }
+  if (!isInstance(general, type)) {
+    throw new Rejection('type-error', `The term's type is ${printType(general)}, not ${declared}.`);
+  }
+  return type;
+}
+
+/** @throws UserError where the file cannot be read or is no library. */
+export async function readLibrary(file: string): Promise<Library> {
+  return parseLibrary(await readText(file), file);
+}
+
+/** The library as a document to write. */
+export function libraryDocument({ entries }: Library): LibraryDocument {
+  return {
+    format: 'espalier.symboliclibrary',
+    version: 1,
+    entries: entries.map(({ name, term, type, logWeight }) => ({
+      name,
+      ...(term === undefined ? {} : { term: printTerm(term) }),
+      type: printType(type),
+      logWeight,
+    })),
+  };
+}

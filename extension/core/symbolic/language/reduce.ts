@@ -1,0 +1,84 @@
+import type { Library } from './library';
+import { Rejection } from './rejection';
+import { applied } from './term';
+import type { Term } from './term';
+
+/** Reductions before a term is given up as too big. */
+const reductionLimit = 20_000;
+/** Reductions inside one another; JavaScript's own stack bears more. */
+const nestingLimit = 1000;
+
+/** What a term stands for during reduction: a function, or a head that nothing reduces. */
+type Value =
+  | { readonly kind: 'function'; readonly apply: (argument: Value) => Value }
+  | { readonly kind: 'stuck'; readonly head: Term; readonly args: readonly Value[] };
+
+/**
+ * The term with every invention replaced by its term and every application of a lambda carried out (full
+ * beta-reduction, by evaluation).
+ * @throws Rejection where the result is too big.
+ */
+export function reduceTerm(term: Term, library: Library): Term {
+  const terms = new Map(library.entries.map((entry) => [entry.name, entry.term]));
+  let reductions = 0;
+  let nesting = 0;
+
+  const guarded = <T>(action: () => T): T => {
+    if (++reductions > reductionLimit || nesting > nestingLimit) {
+      throw new Rejection('too-big', 'The program is too big once its inventions are replaced.');
+    }
+    nesting++;
+    const result = action();
+    nesting--;
+    return result;
+  };
+
+  const evaluate = (part: Term, variables: readonly Value[]): Value =>
+    guarded(() => {
+      switch (part.kind) {
+        case 'symbol': {
+          const body = terms.get(part.name);
+          return body === undefined ? { kind: 'stuck', head: part, args: [] } : evaluate(body, []);
+        }
+        case 'variable': {
+          const value = variables[part.index];
+          if (value === undefined) {
+            throw new Rejection('type-error', `$${part.index} is bound by no lambda.`);
+          }
+          return value;
+        }
+        case 'lambda':
+          return {
+            kind: 'function',
+            apply: (argument) => evaluate(part.body, [argument, ...variables]),
+          };
+        case 'application': {
+          const head = evaluate(part.function, variables);
+          const argument = evaluate(part.argument, variables);
+          return head.kind === 'function'
+            ? head.apply(argument)
+            : { ...head, args: [...head.args, argument] };
+        }
+      }
+    });
+
+  /** `lambdas` is how many are around: a variable is known by its level until its index is. */
+  const readBack = (value: Value, lambdas: number): Term =>
+    guarded(() => {
+      if (value.kind === 'function') {
+        const variable: Value = {
+          kind: 'stuck',
+          head: { kind: 'variable', index: lambdas },
+          args: [],
+        };
+        return { kind: 'lambda', body: readBack(value.apply(variable), lambdas + 1) };
+      }
+      const { head, args } = value;
+      return applied(
+        head.kind === 'variable' ? { kind: 'variable', index: lambdas - 1 - head.index } : head,
+        args.map((argument) => readBack(argument, lambdas)),
+      );
+    });
+
+  return readBack(evaluate(term, []), 0);
+}

@@ -1,0 +1,72 @@
+/** A term of the language: symbols are primitives and inventions, variables are de Bruijn indices. */
+export type Term =
+  | { readonly kind: 'symbol'; readonly name: string }
+  | { readonly kind: 'variable'; readonly index: number }
+  | { readonly kind: 'lambda'; readonly body: Term }
+  | { readonly kind: 'application'; readonly function: Term; readonly argument: Term };
+
+export const symbol = (name: string): Term => ({ kind: 'symbol', name });
+
+/** The function applied to the arguments, one after the other. */
+export function applied(head: Term, args: readonly Term[]): Term {
+  return args.reduce<Term>(
+    (result, argument) => ({ kind: 'application', function: result, argument }),
+    head,
+  );
+}
+
+/** A term as the head that is applied and its arguments. */
+export interface Spine {
+  readonly head: Exclude<Term, { kind: 'application' }>;
+  readonly args: readonly Term[];
+}
+
+export function spineOf(term: Term): Spine {
+  const args: Term[] = [];
+  let head = term;
+  for (; head.kind === 'application'; head = head.function) {
+    args.push(head.argument);
+  }
+  return { head, args: args.reverse() };
+}
+
+/** The text of a term, as {@link parseTerm} reads it: `(push (add (connect identity)))`. */
+export function printTerm(term: Term): string {
+  switch (term.kind) {
+    case 'symbol':
+      return term.name;
+    case 'variable':
+      return `$${term.index}`;
+    case 'lambda':
+      return `(lam ${printTerm(term.body)})`;
+    case 'application': {
+      const { head, args } = spineOf(term);
+      return `(${[head, ...args].map(printTerm).join(' ')})`;
+    }
+  }
+}
+
+/** Symbols and variables of a term; an invention counts 1. */
+export function sizeOf(term: Term): number {
+  switch (term.kind) {
+    case 'symbol':
+    case 'variable':
+      return 1;
+    case 'lambda':
+      return sizeOf(term.body);
+    case 'application':
+      return sizeOf(term.function) + sizeOf(term.argument);
+  }
+}
+
+/** Calls `visit` for every symbol of the term. */
+export function forEachSymbol(term: Term, visit: (name: string) => void): void {
+  if (term.kind === 'symbol') {
+    visit(term.name);
+  } else if (term.kind === 'lambda') {
+    forEachSymbol(term.body, visit);
+  } else if (term.kind === 'application') {
+    forEachSymbol(term.function, visit);
+    forEachSymbol(term.argument, visit);
+  }
+}

@@ -1,0 +1,62 @@
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { Machine } from '../evaluation/machine';
+import { withUniformWeights } from '../language/library';
+import type { Library } from '../language/library';
+import { UserError } from '../../user-error';
+import { countPrograms } from './count-programs';
+import { Enumeration, maxPrograms } from './enumeration';
+import { ProgramGraphs } from './program-graphs';
+
+/** Of programs of size 1, 2, …: an item each. */
+export interface SizeTable {
+  readonly programs: readonly number[];
+  /** Programs whose graph is kept: more than one node, connected. */
+  readonly kept: readonly number[];
+  /** Graphs that are not isomorphic, of this size and those below. */
+  readonly distinctGraphs: readonly number[];
+}
+
+/**
+ * Enumerates and evaluates all programs of a library up to a size, whatever its weights.
+ * @throws UserError where there are too many; CancelledError
+ */
+export async function enumerateBySize(
+  library: Library,
+  maxSize: number,
+  context: JobContext,
+): Promise<SizeTable> {
+  let total = 0;
+  for (const [index, count] of countPrograms(library, maxSize).entries()) {
+    total += count;
+    if (total > maxPrograms) {
+      throw new UserError(
+        `There are ${total} programs of size ${index + 1} or less; memory holds ${maxPrograms}.`,
+        { remedy: `Choose a size of ${index} at most.` },
+      );
+    }
+  }
+  const uniform = withUniformWeights(library.entries);
+  const machine = new Machine(uniform);
+  const graphs = new ProgramGraphs(machine);
+  const enumeration = new Enumeration(uniform, machine);
+  const empty = (): number[] => Array<number>(maxSize).fill(0);
+  const [programs, kept, distinctGraphs] = [empty(), empty(), empty()];
+  let looked = 0;
+  for (const { count } of enumeration.run()) {
+    for (const until = Math.min(count, total); looked < until; looked++) {
+      const index = enumeration.sizeOf(looked) - 1;
+      programs[index] = (programs[index] ?? 0) + 1;
+      if (graphs.classOf(enumeration.programs.at(looked)) !== undefined) {
+        kept[index] = (kept[index] ?? 0) + 1;
+      }
+      distinctGraphs.fill(graphs.size, index);
+    }
+    context.progress({ stage: 'Enumerating programs', done: looked, total, unit: 'programs' });
+    await checkpoint(context.cancellation);
+    if (looked === total) {
+      break;
+    }
+  }
+  return { programs, kept, distinctGraphs };
+}

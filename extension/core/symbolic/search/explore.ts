@@ -1,0 +1,109 @@
+import { evaluateProgram } from '../evaluation/evaluate-program';
+import { Machine } from '../evaluation/machine';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { UserError } from '../../user-error';
+import type { Library } from '../language/library';
+import { massesOf } from '../language/mass';
+import { symbol } from '../language/term';
+import { Enumeration, maxPrograms } from './enumeration';
+import type { PopulationMember } from './population';
+import { ProgramGraphs } from './program-graphs';
+
+export interface ExploreOptions {
+  /** Members of the population at most; the preserved count. */
+  readonly quota: number;
+  /** Programs to enumerate: stands for the 15 s of the released code, but repeats. */
+  readonly programLimit: number;
+  /** Members that stay, their programs being of the library. Lighter programs may replace theirs. */
+  readonly preserved?: readonly PopulationMember[];
+}
+
+export interface Exploration {
+  /** The preserved in their order, then the new in the order they were found. */
+  readonly population: readonly PopulationMember[];
+  /** Programs looked at. */
+  readonly enumerated: number;
+  /** Members that were not preserved. */
+  readonly added: number;
+  /** Preserved members whose program gave way to one of lower mass. */
+  readonly replaced: number;
+}
+
+/**
+ * Enumerates programs in order of likelihood and keeps one of lowest unreduced mass for every graph (up to
+ * isomorphism), until the population has `quota` members; from then on programs are only replaced.
+ * @throws UserError where the limit is too high; CancelledError
+ */
+export async function explore(
+  library: Library,
+  { quota, programLimit, preserved = [] }: ExploreOptions,
+  context: JobContext,
+): Promise<Exploration> {
+  if (programLimit > maxPrograms) {
+    throw new UserError(`Memory holds ${maxPrograms} programs, not ${programLimit}.`, {
+      remedy: 'Choose a lower limit of programs.',
+    });
+  }
+  const machine = new Machine(library);
+  const massOf = massesOf(library);
+  const symbolMasses: number[] = [];
+  for (const { name } of library.entries) {
+    symbolMasses[machine.symbolOf(name)] = massOf(symbol(name));
+  }
+  const graphs = new ProgramGraphs(machine);
+  /** By the class of their graph. */
+  const members = new Map<number, PopulationMember>();
+  for (const member of preserved) {
+    const mass = massOf(member.program);
+    members.set(graphs.classOfKept(member.graph), { ...member, mass });
+  }
+  const kept = [...members.values()];
+
+  const massOfCode = (code: number): number => {
+    let mass = symbolMasses[machine.code.operation(code)] ?? 1;
+    for (let i = machine.code.argumentCount(code) - 1; i >= 0; i--) {
+      mass += massOfCode(machine.code.argument(code, i));
+    }
+    return mass;
+  };
+
+  const consider = (code: number): void => {
+    const found = graphs.classOf(code);
+    const member = found === undefined ? undefined : members.get(found);
+    if (found === undefined || (member === undefined && members.size >= quota)) {
+      return;
+    }
+    const mass = massOfCode(code);
+    if (member === undefined || mass < member.mass) {
+      const program = machine.termOf(code);
+      members.set(found, { graph: evaluateProgram(program, machine), program, mass });
+    }
+  };
+
+  let enumerated = 0;
+  const enumeration = new Enumeration(library, machine);
+  for (const { count } of enumeration.run()) {
+    const until = Math.min(count, programLimit);
+    for (; enumerated < until; enumerated++) {
+      consider(enumeration.programs.at(enumerated));
+    }
+    context.progress({
+      stage: 'Enumerating programs',
+      done: enumerated,
+      total: programLimit,
+      unit: 'programs',
+    });
+    await checkpoint(context.cancellation);
+    if (enumerated === programLimit) {
+      break;
+    }
+  }
+  const population = [...members.values()];
+  return {
+    population,
+    enumerated,
+    added: population.length - kept.length,
+    replaced: kept.filter((member) => !population.includes(member)).length,
+  };
+}

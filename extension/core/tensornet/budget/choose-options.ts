@@ -1,0 +1,169 @@
+import loadHighs from 'highs';
+import { UserError } from '../../user-error';
+
+/** What one way to store and run a linear layer costs, and what it does to the model's output. */
+export interface LayerOption {
+  /** In the unit of the budget: bytes, parameters, FLOPs or milliseconds. */
+  readonly cost: number;
+  /** Distance to the dense model's output where this layer alone is changed. */
+  readonly loss: number;
+}
+
+/** A linear layer and what may become of it; exactly one option is taken unless its sublayer goes. */
+export interface LayerChoice {
+  readonly options: readonly LayerOption[];
+  /** Index among the sublayers that may be removed, if its own may. */
+  readonly sublayer?: number;
+}
+
+/** A sublayer that may be removed as a whole, its linear layers with it. */
+export interface RemovableSublayer {
+  /** What goes besides its linear layers, such as norms and biases. */
+  readonly cost: number;
+  readonly loss: number;
+}
+
+/** A choice under a budget: options and sublayers are independent of each other, losses add up. */
+export interface BudgetProblem {
+  readonly layers: readonly LayerChoice[];
+  readonly sublayers: readonly RemovableSublayer[];
+  /** For the layers and sublayers listed; what else the model costs is taken off before. */
+  readonly budget: number;
+}
+
+export interface BudgetSolution {
+  /** Index of each layer's option, or undefined where it goes with its sublayer. */
+  readonly options: readonly (number | undefined)[];
+  /** Indexes of the sublayers that go, ascending. */
+  readonly removed: readonly number[];
+  readonly cost: number;
+  /** Sum of the losses: what a real measurement is held against. */
+  readonly loss: number;
+}
+
+/** Relative gap between the solution and the best bound, and the seconds after which the best known is taken. */
+const solverOptions = { output_flag: false, mip_rel_gap: 1e-6, time_limit: 60 } as const;
+/** Loaded with the first problem. */
+let solver: ReturnType<typeof loadHighs> | undefined;
+/** Numbers are scaled to at most this, so that the solver's absolute tolerances suit them. */
+const scale = 1000;
+
+/**
+ * Takes the options with the smallest sum of losses whose costs stay within the budget: a
+ * multiple-choice knapsack, as a mixed-integer program (HiGHS).
+ * @throws UserError where even the cheapest options cost more than the budget.
+ */
+export async function chooseOptions(problem: BudgetProblem): Promise<BudgetSolution> {
+  const { layers, sublayers, budget } = problem;
+  const least = cheapest(problem);
+  if (least > budget) {
+    throw new UserError(
+      `The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${budget.toPrecision(4)}.`,
+      {
+        field: 'budget',
+        remedy:
+          'Ask for less, measure smaller levels or more methods, or let sublayers be removed.',
+      },
+    );
+  }
+  const choices = layers.map(({ options }) => undominated(options));
+  const losses = [...choices.flat(), ...sublayers].map(({ loss }) => loss);
+  const lossUnit = Math.max(...losses.map(Math.abs), Number.MIN_VALUE) / scale;
+  const costUnit = Math.max(budget, Number.MIN_VALUE) / scale;
+  const names: string[] = [];
+  const objective: string[] = [];
+  const costs: string[] = [];
+  const add = (name: string, loss: number, cost: number): string => {
+    names.push(name);
+    objective.push(term(loss / lossUnit, name));
+    costs.push(term(cost / costUnit, name));
+    return name;
+  };
+  const removals = sublayers.map(({ loss, cost }, i) => add(`r${i}`, loss, -cost));
+  const rows = layers.map(({ sublayer }, i) => {
+    const taken = (choices[i] ?? []).map(({ index, loss, cost }) =>
+      add(`x${i}_${index}`, loss, cost),
+    );
+    const gone = sublayer === undefined ? [] : [removals[sublayer] ?? ''];
+    return ` c${i}: ${[...taken, ...gone].join(' + ')} = 1`;
+  });
+  const fixed = sublayers.reduce((sum, { cost }) => sum + cost, 0);
+  const program = [
+    'Minimize',
+    ` loss: ${objective.join(' ')}`,
+    'Subject To',
+    ` budget: ${costs.join(' ')} <= ${(budget - fixed) / costUnit}`,
+    ...rows,
+    'Binary',
+    ...names.map((name) => ` ${name}`),
+    'End',
+  ].join('\n');
+  solver ??= loadHighs();
+  const highs = await solver;
+  const { Status, Columns } = highs.solve(program, solverOptions);
+  const isTaken = (name: string): boolean => {
+    const column = Columns[name];
+    return column !== undefined && 'Primal' in column && column.Primal > 0.5;
+  };
+  const removed = sublayers.flatMap((_, i) => (isTaken(`r${i}`) ? [i] : []));
+  const options = layers.map(
+    (_, i) => choices[i]?.find(({ index }) => isTaken(`x${i}_${index}`))?.index,
+  );
+  const isWhole = layers.every(
+    ({ sublayer }, i) =>
+      options[i] !== undefined || (sublayer !== undefined && removed.includes(sublayer)),
+  );
+  if (!isWhole) {
+    throw new Error(`the solver ended with status ${Status} and no solution`);
+  }
+  return { options, removed, ...totals(problem, options, removed) };
+}
+
+/** Sums over a solution; sublayers that stay cost what they have besides their linear layers. */
+export function totals(
+  { layers, sublayers }: BudgetProblem,
+  options: readonly (number | undefined)[],
+  removed: readonly number[],
+): { readonly cost: number; readonly loss: number } {
+  let [cost, loss] = [0, 0];
+  layers.forEach((layer, i) => {
+    const option = layer.options[options[i] ?? -1];
+    cost += option?.cost ?? 0;
+    loss += option?.loss ?? 0;
+  });
+  sublayers.forEach((sublayer, i) => {
+    if (removed.includes(i)) {
+      loss += sublayer.loss;
+    } else {
+      cost += sublayer.cost;
+    }
+  });
+  return { cost, loss };
+}
+
+/** The least that any choice costs: what may be removed costs nothing. */
+function cheapest({ layers }: BudgetProblem): number {
+  return layers
+    .filter(({ sublayer }) => sublayer === undefined)
+    .reduce((sum, { options }) => sum + Math.min(...options.map(({ cost }) => cost)), 0);
+}
+
+/** Options of which no other costs less or as much and loses less. */
+function undominated(
+  options: readonly LayerOption[],
+): (LayerOption & { readonly index: number })[] {
+  const sorted = options
+    .map((option, index) => ({ ...option, index }))
+    .sort((a, b) => a.cost - b.cost || a.loss - b.loss);
+  let best = Number.POSITIVE_INFINITY;
+  return sorted.filter(({ loss }) => {
+    const isBetter = loss < best;
+    best = Math.min(best, loss);
+    return isBetter;
+  });
+}
+
+/** A signed term of a linear expression in CPLEX LP form. */
+function term(factor: number, name: string): string {
+  return `${factor < 0 ? '-' : '+'} ${Math.abs(factor)} ${name}`;
+}

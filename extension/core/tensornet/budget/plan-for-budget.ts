@@ -1,0 +1,84 @@
+import { mkdir, rm } from 'node:fs/promises';
+import type { CalibrationRequest } from '../../data/calibration';
+import { loadModelInputs } from '../../data/model-inputs';
+import type { JobContext } from '../../jobs/job';
+import { openModel } from '../../models/open-model';
+import type { DeviceChoice } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { UserError } from '../../user-error';
+import type { SensitivityTable } from '../sensitivity/sensitivity-table';
+import { PlanMeasurer } from './plan-measurer';
+import { planProblem } from './plan-under-budget';
+import type { CompressionBudget, RemovalCost } from './plan-under-budget';
+import { refinePlan } from './refine-plan';
+import type { RefinedPlan } from './refine-plan';
+
+/** What to plan for, and what it is measured on. */
+export interface BudgetRequest {
+  readonly model: string;
+  /** A table of this model. */
+  readonly table: SensitivityTable;
+  readonly budget: CompressionBudget;
+  /** Sublayers that may go, measured by the table's metric. */
+  readonly removable?: readonly RemovalCost[];
+  /** Times that the choice is made anew by what the whole plan showed. */
+  readonly rounds: number;
+  readonly calibration: CalibrationRequest;
+  readonly bundledText: string;
+  /** A folder for forms in work, which is removed at the end. */
+  readonly folder: string;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** Rounds where nothing is said: most of what they gain is gained by then. */
+export const usualRounds = 3;
+
+/**
+ * Plans what becomes of every linear layer and sublayer under a budget, by a table of single changes
+ * and by real measurements of the whole.
+ * @throws UserError where the table is of another model, or the budget cannot be kept.
+ */
+export async function planForBudget(
+  request: BudgetRequest,
+  context: JobContext,
+): Promise<RefinedPlan> {
+  const { table, folder, memoryBytes } = request;
+  const model = await openModel(request.model);
+  if (model.summary.fingerprint !== table.model.fingerprint) {
+    throw new UserError(
+      `The sensitivity table was made for another model than ${model.summary.path}.`,
+      {
+        field: 'model.fingerprint',
+        remedy: 'Profile the sensitivity of this model again.',
+      },
+    );
+  }
+  const problem = planProblem(table, request.budget, request.removable);
+  const { inputs } = await loadModelInputs(
+    request.calibration,
+    model,
+    request.bundledText,
+    table.settings.seed,
+  );
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  await mkdir(folder, { recursive: true });
+  const { metric, settings } = table;
+  const measurer = new PlanMeasurer(
+    { model, inputs, metric, seed: settings.seed, device, memoryBytes, folder },
+    context,
+  );
+  try {
+    return await refinePlan(
+      problem,
+      async (plan, inTurn) => measurer.measure(plan, inTurn),
+      request.rounds,
+      context,
+    );
+  } finally {
+    await measurer.dispose();
+    await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,183 @@
+import { UserError } from '../../user-error';
+import type { CompressionChoice } from '../compression-choice';
+import type {
+  LayerSensitivity,
+  SensitivityEntry,
+  SensitivityTable,
+} from '../sensitivity/sensitivity-table';
+import { chooseOptions } from './choose-options';
+import type { BudgetProblem, BudgetSolution } from './choose-options';
+
+/** What a budget counts; milliseconds are those of one token in the linear layers. */
+export const budgetUnits = ['bytes', 'parameters', 'flops', 'milliseconds'] as const;
+export type BudgetUnit = (typeof budgetUnits)[number];
+
+export interface CompressionBudget {
+  readonly unit: BudgetUnit;
+  /** Share of the whole model that may be left, in (0, 1). */
+  readonly ratio: number;
+}
+
+/** A sublayer that may be removed, with the distance of the model that lacks it alone. */
+export interface RemovalCost {
+  readonly sublayer: string;
+  readonly distance: number;
+}
+
+/** What to do with a model to keep to a budget. */
+export interface CompressionPlan {
+  readonly compress: readonly CompressionChoice[];
+  /** Ids of sublayers. */
+  readonly remove: readonly string[];
+  /** Of the whole model, in the unit of the budget. */
+  readonly cost: number;
+  readonly costBefore: number;
+  /** Sum of the measured distances of every change alone. */
+  readonly sumOfDistances: number;
+}
+
+/** A plan's problem, its layers and sublayers in the order of the problem's. */
+export interface PlannedProblem extends BudgetProblem {
+  readonly table: SensitivityTable;
+  readonly removable: readonly RemovalCost[];
+  /** Of what is not listed, in the unit of the budget. */
+  readonly fixedCost: number;
+  readonly costBefore: number;
+}
+
+/**
+ * States the choice among a table's measured options as a {@link BudgetProblem}: the first option of
+ * every layer is to keep it.
+ * @throws UserError where the budget is no ratio, or the removals were measured by another metric.
+ */
+export function planProblem(
+  table: SensitivityTable,
+  { unit, ratio }: CompressionBudget,
+  removable: readonly RemovalCost[] = [],
+): PlannedProblem {
+  if (!(ratio > 0 && ratio < 1)) {
+    throw new UserError(`${ratio} is not a share of the model above 0 and below 1.`, {
+      field: 'budget',
+      remedy: 'Write 0.5 for half of it.',
+    });
+  }
+  const { model, layers, dense } = table;
+  const known = removable.filter(({ sublayer }) =>
+    model.sublayers.some(({ id }) => id === sublayer),
+  );
+  const choices = layers.map((layer) => {
+    const sublayer = known.findIndex((one) => one.sublayer === layer.sublayer);
+    const options = [
+      { cost: costOf[unit](layer), loss: 0 },
+      // Distances by perplexity begin at the dense model's.
+      ...layer.entries.map((entry) => ({
+        cost: costOf[unit](entry),
+        loss: Math.max(0, entry.distance - dense),
+      })),
+    ];
+    return { options, ...(sublayer < 0 ? {} : { sublayer }) };
+  });
+  const linearCost = (ids?: string): number =>
+    layers
+      .filter(({ sublayer }) => ids === undefined || sublayer === ids)
+      .reduce((sum, layer) => sum + costOf[unit](layer), 0);
+  const sublayers = known.map(({ sublayer, distance }) => ({
+    cost: Math.max(0, sublayerCost(table, unit, sublayer) - linearCost(sublayer)),
+    loss: Math.max(0, distance - dense),
+  }));
+  const costBefore = wholeCost(table, unit);
+  const listed = linearCost() + sublayers.reduce((sum, { cost }) => sum + cost, 0);
+  const fixedCost = costBefore - listed;
+  return {
+    table,
+    removable: known,
+    layers: choices,
+    sublayers,
+    fixedCost,
+    costBefore,
+    budget: ratio * costBefore - fixedCost,
+  };
+}
+
+/**
+ * The changes with the smallest sum of measured distances that keep to a budget.
+ * @throws UserError where the measured options cannot.
+ */
+export async function planUnderBudget(
+  table: SensitivityTable,
+  budget: CompressionBudget,
+  removable: readonly RemovalCost[] = [],
+): Promise<CompressionPlan> {
+  const problem = planProblem(table, budget, removable);
+  return planOf(problem, await chooseOptions(problem));
+}
+
+/** A solution in the words of plans. */
+export function planOf(
+  { table, removable, fixedCost, costBefore }: PlannedProblem,
+  solution: BudgetSolution,
+): CompressionPlan {
+  const compress = table.layers.flatMap((layer, i): CompressionChoice[] => {
+    const entry = entryOf(layer, solution.options[i]);
+    return entry === undefined ? [] : [{ tensor: layer.tensor, ...compressionOf(entry) }];
+  });
+  return {
+    compress,
+    remove: solution.removed.flatMap((i) => removable[i]?.sublayer ?? []),
+    cost: fixedCost + solution.cost,
+    costBefore,
+    sumOfDistances: solution.loss,
+  };
+}
+
+/** The entry that an option of a layer stands for; undefined where it is kept or goes. */
+export function entryOf(
+  layer: LayerSensitivity,
+  option: number | undefined,
+): SensitivityEntry | undefined {
+  return option === undefined ? undefined : layer.entries[option - 1];
+}
+
+function compressionOf({
+  method,
+  level,
+  variant,
+  then,
+  sites,
+}: SensitivityEntry): Omit<CompressionChoice, 'tensor'> {
+  return {
+    method,
+    level,
+    ...(variant === undefined ? {} : { variant }),
+    ...(then === undefined ? {} : { then }),
+    ...(sites === undefined ? {} : { sites }),
+  };
+}
+
+type Costs = Pick<LayerSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
+
+const costOf: Readonly<Record<BudgetUnit, (costs: Costs) => number>> = {
+  bytes: ({ bytes }) => bytes,
+  parameters: ({ parameters }) => parameters,
+  flops: ({ flopsPerToken }) => flopsPerToken,
+  milliseconds: ({ milliseconds }) => milliseconds,
+};
+
+function sublayerCost({ model, layers }: SensitivityTable, unit: BudgetUnit, id: string): number {
+  const sublayer = model.sublayers.find((one) => one.id === id);
+  if (unit === 'milliseconds') {
+    return layers
+      .filter((layer) => layer.sublayer === id)
+      .reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  }
+  return sublayer === undefined ? 0 : costOf[unit]({ ...sublayer, milliseconds: 0 });
+}
+
+/** Of the whole model; of FLOPs and milliseconds what its sublayers take. */
+function wholeCost(table: SensitivityTable, unit: BudgetUnit): number {
+  const { model } = table;
+  if (unit === 'bytes' || unit === 'parameters') {
+    return model[unit];
+  }
+  return model.sublayers.reduce((sum, { id }) => sum + sublayerCost(table, unit, id), 0);
+}

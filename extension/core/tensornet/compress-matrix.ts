@@ -1,0 +1,123 @@
+import type { TensorData } from '../checkpoints/tensor-data';
+import { formParameters, formTensors } from '../models/forms/form-facts';
+import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import type { Compression } from './compression-choice';
+import type { CompressionContext } from './compression-context';
+import { compressionMethods, requireFit, variantOf } from './compression-methods';
+import type { Compress } from './compression-methods';
+import { requireFinite } from './matrix-products';
+import type { Rows } from './matrix-products';
+import { reconstruct } from './reconstruct';
+import { sumOfSquares } from './tensor-values';
+
+/** What became of a matrix. */
+export interface CompressedMatrix {
+  readonly form: MatrixForm<TensorData>;
+  /** ‖W − W′‖ / ‖W‖ (Frobenius); 0 for a matrix of zeros. */
+  readonly error: number;
+  /**
+   * √(tr(Δ·G·Δᵀ) / tr(W·G·Wᵀ)) with Δ = W − W′: the error of the outputs on calibration, where there
+   * are statistics.
+   */
+  readonly outputError?: number;
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
+/**
+ * Compresses the matrix of a linear layer; the model's files are only read.
+ * @throws UserError where the choice does not fit the layer, a variant lacks the statistics it needs,
+ * or the matrix holds NaN or infinity.
+ */
+export async function compressMatrix(
+  context: CompressionContext,
+  layer: LinearLayer,
+  compression: Compression,
+): Promise<CompressedMatrix> {
+  const { value } = await compressInWays(context, layer, [compression]).next();
+  if (value === undefined) {
+    throw new Error(`${layer.id} has not been compressed`);
+  }
+  return value;
+}
+
+/**
+ * Compresses one matrix in several ways, one after the other. What these share is done once: the
+ * matrix is read, and decomposed for the highest rank of a variant.
+ * @throws UserError as {@link compressMatrix}, before the first result.
+ */
+export async function* compressInWays(
+  context: CompressionContext,
+  layer: LinearLayer,
+  compressions: readonly Compression[],
+): AsyncGenerator<CompressedMatrix, undefined> {
+  const { products, statistics } = context;
+  const isCalibrated = statistics !== undefined;
+  for (const compression of compressions) {
+    requireFit(layer, compression, isCalibrated);
+  }
+  const source = {
+    kind: 'stored',
+    tensor: layer.weight,
+    transposed: layer.transposed,
+  } as const;
+  const matrix = await products.read(source);
+  const squares = sumOfSquares(matrix.numbers);
+  requireFinite(source, squares);
+  const outputSquares =
+    statistics === undefined ? 0 : await products.weighedSquares(matrix, statistics.gram);
+  const ways = new Map<string, Compress>();
+  for (const compression of compressions) {
+    const { method } = compression;
+    const variant = variantOf(compression, isCalibrated);
+    const key = `${method}:${variant}`;
+    let way = ways.get(key);
+    if (way === undefined) {
+      const levels = compressions
+        .filter((other) => other.method === method && variantOf(other, isCalibrated) === variant)
+        .map(({ level }) => level);
+      const { prepare } = compressionMethods[method];
+      way = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
+      ways.set(key, way);
+    }
+    const form = await way(compression);
+    yield measured(context, matrix, form, squares, outputSquares);
+  }
+  return undefined;
+}
+
+/** The form with its errors and sizes. */
+async function measured(
+  { products, statistics }: CompressionContext,
+  matrix: Rows,
+  form: MatrixForm<TensorData>,
+  squares: number,
+  outputSquares: number,
+): Promise<CompressedMatrix> {
+  const { numbers } = await reconstruct(products, form);
+  const difference = new Float32Array(numbers.length);
+  let lost = 0;
+  for (let i = 0; i < difference.length; i++) {
+    const delta = (matrix.numbers[i] ?? 0) - (numbers[i] ?? 0);
+    difference[i] = delta;
+    lost += delta * delta;
+  }
+  const outputError =
+    statistics === undefined
+      ? undefined
+      : ratio(
+          await products.weighedSquares({ ...matrix, numbers: difference }, statistics.gram),
+          outputSquares,
+        );
+  return {
+    form,
+    error: ratio(lost, squares),
+    ...(outputError === undefined ? {} : { outputError }),
+    parameters: formParameters(form),
+    bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
+  };
+}
+
+function ratio(part: number, whole: number): number {
+  return whole > 0 ? Math.sqrt(Math.max(0, part) / whole) : 0;
+}

@@ -1,0 +1,151 @@
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import { UserError } from '../user-error';
+import type { MatrixWork } from './compression-context';
+import { isLevel, levelWords } from './compression-choice';
+import type { Compression, MethodName } from './compression-choice';
+import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
+import { bondForRatio, sitesOf } from './mpo-sites';
+import { compressMpo, mpoVariants } from './mpo-form';
+import {
+  blockVariants,
+  compensates,
+  compressInt4,
+  compressInt8,
+  usualBlockSize,
+} from './quantize/quantizers';
+
+/** Sizes of a matrix. */
+export type MatrixSizes = Pick<LinearLayer, 'out' | 'in'>;
+
+/** A way to compress matrices. Everything in which methods differ stands here. */
+export interface CompressionMethod {
+  /** Ways to go about it, the usual one without calibration first. */
+  readonly variants: readonly string[];
+  /** The usual one with calibration. */
+  readonly calibratedVariant: string;
+  readonly needsCalibration: (variant: string) => boolean;
+  /** Levels worth trying on a matrix, the mildest first. */
+  readonly levels: (layer: MatrixSizes) => number[];
+  /**
+   * The mildest level that leaves at most `ratio` of the parameters; undefined where levels do not
+   * change their number.
+   */
+  readonly levelForRatio?: (
+    layer: MatrixSizes,
+    ratio: number,
+    compression?: Partial<Compression>,
+  ) => number;
+  readonly usualLevel: (layer: MatrixSizes) => number;
+  /**
+   * Does what all levels of a variant share, up to the highest one that will be asked for.
+   * @throws UserError where the matrix cannot be taken.
+   */
+  readonly prepare: (
+    work: MatrixWork,
+    variant: string,
+    highestLevel: number,
+  ) => Compress | Promise<Compress>;
+}
+
+/** Gives the form of a matrix at a level. */
+export type Compress = (compression: Compression) => Promise<MatrixForm<TensorData>>;
+
+/** Shares of the parameters that are tried. */
+const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
+
+export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>> = {
+  mpo: {
+    variants: mpoVariants,
+    calibratedVariant: 'scaled',
+    needsCalibration: (variant) => variant === 'scaled',
+    levels: ({ out, in: inputs }) =>
+      distinct(ratios.map((ratio) => bondForRatio(sitesOf(out, inputs), ratio))),
+    levelForRatio: ({ out, in: inputs }, ratio, compression) =>
+      bondForRatio(sitesOf(out, inputs, compression?.sites), ratio),
+    usualLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), 0.3),
+    prepare: (work, variant) => async (compression) => compressMpo(work, compression, variant),
+  },
+  lowrank: {
+    variants: lowRankVariants,
+    calibratedVariant: 'covariance',
+    needsCalibration: (variant) => variant !== 'plain',
+    levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
+    levelForRatio: rankForRatio,
+    usualLevel: (layer) => rankForRatio(layer, 0.4),
+    prepare: async (work, variant, highestRank) => {
+      const found = await decompose(work, highestRank, variant);
+      return async ({ level, then }) => lowRankForm(work.context, found, level, then);
+    },
+  },
+  int8: {
+    variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn')],
+    calibratedVariant: 'rtn',
+    needsCalibration: compensates,
+    levels: () => [0],
+    usualLevel: () => 0,
+    prepare:
+      ({ context, matrix }, variant) =>
+      async ({ level }) =>
+        compressInt8(context, matrix, level, variant),
+  },
+  int4: {
+    variants: blockVariants,
+    calibratedVariant: 'gptq',
+    needsCalibration: compensates,
+    levels: () => [usualBlockSize, 128],
+    usualLevel: () => usualBlockSize,
+    prepare:
+      ({ context, matrix }, variant) =>
+      async ({ level }) =>
+        compressInt4(context, matrix, level, variant),
+  },
+};
+
+function distinct(levels: readonly number[]): number[] {
+  return [...new Set(levels)];
+}
+
+/** The variant that a compression takes. */
+export function variantOf(
+  { method, variant }: Pick<Compression, 'method' | 'variant'>,
+  isCalibrated: boolean,
+): string {
+  const { variants, calibratedVariant } = compressionMethods[method];
+  return variant ?? (isCalibrated ? calibratedVariant : (variants[0] ?? ''));
+}
+
+/** @throws UserError naming the layer where a compression cannot be had of it. */
+export function requireFit(
+  layer: LinearLayer,
+  compression: Compression,
+  isCalibrated: boolean,
+): void {
+  const { method, level, then } = compression;
+  const { variants, needsCalibration } = compressionMethods[method];
+  const refuse = (problem: string, remedy: string): never => {
+    throw new UserError(problem, { file: layer.weight.file, field: layer.id, remedy });
+  };
+  if (!isLevel(method, level)) {
+    refuse(`${level} is no level of ${method}.`, `Give ${levelWords[method]}.`);
+  }
+  const variant = variantOf(compression, isCalibrated);
+  if (!variants.includes(variant)) {
+    refuse(`${method} has no variant "${variant}".`, `Take one of ${variants.join(', ')}.`);
+  }
+  if (method === 'int8' && level === 0 && variant !== 'rtn') {
+    refuse(
+      `int8 with a scale per output has no variant "${variant}".`,
+      'Give a block size as well.',
+    );
+  }
+  if (needsCalibration(variant) && !isCalibrated) {
+    refuse(`The variant "${variant}" of ${method} needs calibration.`, 'Give a calibration text.');
+  }
+  if (then !== undefined && method !== 'lowrank') {
+    refuse(
+      `What ${method} leaves is not quantized by ${then}.`,
+      'Only the factors of lowrank are: leave "then" out.',
+    );
+  }
+}

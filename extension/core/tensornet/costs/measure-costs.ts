@@ -1,0 +1,194 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import { seededRandom, standardNormal } from '../../data/random';
+import type { Random } from '../../data/random';
+import { emitForm } from '../../models/forms/emit-form';
+import { mapTensors } from '../../models/forms/form-facts';
+import { storeForms } from '../../models/forms/store-forms';
+import type { MatrixForm } from '../../models/matrix-form';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type { DeviceName } from '../../runtime/device';
+import { createSession } from '../../runtime/session';
+import { floatTensor } from '../../runtime/tensors';
+import { bondSizes, factorize } from '../mpo';
+import { float32Data, int8Data, uint8Data } from '../tensor-values';
+import type { Sample } from './fit-rates';
+import { worksOf } from './kernels';
+
+/** What is timed. */
+export interface CostSizes {
+  /** Inputs and outputs of the matrices. */
+  readonly widths: readonly number[];
+  readonly rowCounts: readonly number[];
+}
+
+const usualSizes: CostSizes = { widths: [256, 768, 2048], rowCounts: [1, 16, 128] };
+const bonds = [8, 32];
+const sites = 3;
+const blockSize = 32;
+/** Weights that a timed graph reads: more than caches hold, as in a model. */
+const bytesPerGraph = 1 << 26;
+const mostCopies = 16;
+/** Work of one run: where it is short, what else the machine does seldom falls into it. */
+const macsPerGraph = 1 << 27;
+/** Larger works are not timed. */
+const mostMacs = 1 << 30;
+/** The fastest run counts: others were held up by what else the machine does. */
+const fewestRuns = 4;
+const mostRuns = 20;
+const enoughMilliseconds = 120;
+
+/**
+ * Times every kind of product on this machine, some seconds long. Each graph sends its inputs through
+ * several matrices one after the other, whose weights are as many as a model's.
+ * @param afterGraph is awaited after each graph with the share that is done; may throw to stop
+ */
+export async function measureCosts(
+  device: DeviceName,
+  afterGraph?: (done: number, total: number) => Promise<void>,
+  { widths, rowCounts } = usualSizes,
+): Promise<Sample[]> {
+  const forms = widths.flatMap((width) => formsOf(width, seededRandom(width)));
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-costs-'));
+  try {
+    const samples: Sample[] = [];
+    for (const [i, { width, form }] of forms.entries()) {
+      const path = join(folder, `${i}.safetensors`);
+      const [stored] = (await storeForms(path, new Map([['matrix', form]]))).values();
+      if (stored !== undefined) {
+        samples.push(...(await timeForm(device, width, stored, rowCounts)));
+      }
+      await afterGraph?.(i + 1, forms.length);
+    }
+    return samples;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function timeForm(
+  device: DeviceName,
+  width: number,
+  form: MatrixForm,
+  rowCounts: readonly number[],
+): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for (const count of rowCounts) {
+    const [work] = worksOf(form, count);
+    if (work !== undefined && work.macs <= mostMacs) {
+      const most = Math.min(bytesPerGraph / work.bytes, macsPerGraph / work.macs, mostCopies);
+      const copies = Math.max(1, Math.floor(most));
+      const milliseconds = await timeRows(device, width, count, form, copies);
+      samples.push({ ...work, milliseconds: milliseconds / copies });
+    }
+  }
+  return samples;
+}
+
+/** Milliseconds of the fastest run of `count` rows through `copies` matrices. */
+async function timeRows(
+  device: DeviceName,
+  width: number,
+  count: number,
+  form: MatrixForm,
+  copies: number,
+): Promise<number> {
+  const graph = new GraphBuilder('costs');
+  let rows = graph.input('rows', DataType.FLOAT, [count, width]);
+  for (let copy = 0; copy < copies; copy++) {
+    // Names of their own keep ONNX Runtime from packing the weights once for all.
+    const renamed = mapTensors(form, (tensor) => ({ ...tensor, name: `${tensor.name}.${copy}` }));
+    rows = emitForm(graph, renamed, rows);
+  }
+  graph.output('result', rows, DataType.FLOAT, [count, width]);
+  const session = await createSession(graph, { device, prepack: true });
+  try {
+    const numbers = normals(count * width, 1, seededRandom(count));
+    const feeds = { rows: floatTensor(numbers, [count, width]) };
+    let fastest = Number.POSITIVE_INFINITY;
+    let spent = 0;
+    for (let run = 0; run < fewestRuns || (run < mostRuns && spent < enoughMilliseconds); run++) {
+      const started = performance.now();
+      await session.run(feeds);
+      const time = performance.now() - started;
+      spent += time;
+      fastest = Math.min(fastest, time);
+    }
+    return fastest;
+  } finally {
+    await session.release();
+  }
+}
+
+/** A square matrix in every form, of such numbers that products keep the size of their inputs. */
+function formsOf(
+  width: number,
+  random: Random,
+): { readonly width: number; readonly form: MatrixForm<TensorData> }[] {
+  const deviation = 1 / Math.sqrt(width);
+  const weight = float32Data([width, width], normals(width * width, deviation, random));
+  const blocks = Math.ceil(width / blockSize);
+  const blockForm = (bits: 4 | 8): MatrixForm<TensorData> => ({
+    kind: 'block-quantized',
+    bits,
+    blockSize,
+    out: width,
+    in: width,
+    quants: uint8Data(
+      [width, blocks, (blockSize * bits) / 8],
+      bytes((width * blocks * blockSize * bits) / 8, random),
+    ),
+    scales: float32Data(
+      [width, blocks],
+      new Float32Array(width * blocks).fill(deviation * uniformScale(bits)),
+    ),
+    run: 'matmul-nbits',
+  });
+  const int8: MatrixForm<TensorData> = {
+    kind: 'int8',
+    quants: int8Data([width, width], new Int8Array(bytes(width * width, random).buffer)),
+    scales: float32Data([width], new Float32Array(width).fill(deviation * uniformScale(8))),
+  };
+  const chains = bonds.map((bond): MatrixForm<TensorData> => {
+    const factors = factorize(width, sites);
+    const layout = { out: factors, in: factors };
+    const inner = bondSizes(layout, bond);
+    return {
+      kind: 'mpo',
+      sites: layout,
+      bonds: inner,
+      cores: factors.map((factor, k) => {
+        const [left, right] = [inner[k - 1] ?? 1, inner[k] ?? 1];
+        const core = normals(left * factor ** 2 * right, 1 / Math.sqrt(left * factor), random);
+        return float32Data([left, factor, factor, right], core);
+      }),
+      run: 'chained',
+    };
+  });
+  return [{ kind: 'dense' as const, weight }, int8, blockForm(8), blockForm(4), ...chains].map(
+    (form) => ({ width, form }),
+  );
+}
+
+/** What makes whole numbers spread evenly over `bits` have a deviation of 1. */
+function uniformScale(bits: 4 | 8): number {
+  return Math.sqrt(12) / 2 ** bits;
+}
+
+function normals(count: number, deviation: number, random: Random): Float32Array {
+  const numbers = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    numbers[i] = deviation * standardNormal(random);
+  }
+  return numbers;
+}
+
+function bytes(count: number, random: Random): Uint8Array {
+  const numbers = new Uint8Array(count);
+  for (let i = 0; i < count; i++) {
+    numbers[i] = random() * 256;
+  }
+  return numbers;
+}

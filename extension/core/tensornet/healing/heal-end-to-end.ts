@@ -1,0 +1,232 @@
+import { existsSync } from 'node:fs';
+import { join as joinPath } from 'node:path';
+import { seededRandom, shuffle } from '../../data/random';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import type { ModelInput } from '../../models/example';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm } from '../../models/matrix-form';
+import type { DeviceName } from '../../runtime/device';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
+import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
+import { distillation, lossInputs } from '../../training/losses';
+import { trainableTransformer } from '../../training/trainable-transformer';
+import { Trainer } from '../../training/trainer';
+import { UserError } from '../../user-error';
+import type { HealingSettings } from './heal-slice';
+import { differentiable, trainedTensors } from './trainable-form';
+
+/** A whole model to train against another. */
+export interface EndToEndSetup {
+  readonly student: LayeredModel;
+  readonly teacher: LayeredModel;
+  readonly forms: ReadonlyMap<string, MatrixForm>;
+  readonly train: readonly ModelInput[];
+  readonly heldOut: readonly ModelInput[];
+  readonly settings: HealingSettings;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  /** Where training is kept from epoch to epoch. */
+  readonly folder: string;
+}
+
+/** Weights, what their gradients pass through and the optimiser's state, in copies of the model. */
+const copiesInTraining = 4;
+
+/**
+ * Trains the forms of all sublayers at once on KL(teacher‖student), everything else frozen: for models
+ * that fit into memory several times.
+ * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
+ * @throws UserError where the model is too large, or reads no text.
+ */
+export async function healEndToEnd(
+  setup: EndToEndSetup,
+  context: JobContext,
+): Promise<ReadonlyMap<string, Float32Array> | undefined> {
+  const { student, forms, settings, memoryBytes, folder } = setup;
+  const bytes = student.summary.parameters * Float32Array.BYTES_PER_ELEMENT * copiesInTraining;
+  if (bytes > memoryBytes) {
+    throw new UserError('The model is too large to be trained as a whole in the memory allowed.', {
+      file: student.summary.path,
+      remedy: 'Allow more with --memory, or heal slice by slice alone.',
+    });
+  }
+  const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
+  const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
+  const model = trainableTransformer(student.withMatrices?.(changed) ?? student, trained);
+  const smallest = Math.min(
+    ...Object.values(await model.initial()).map((tensor) => {
+      const numbers = floatsIn(tensor);
+      return Math.sqrt(numbers.reduce((sum, x) => sum + x * x, 0) / Math.max(1, numbers.length));
+    }),
+  );
+  const stepsPerEpoch = Math.ceil(setup.train.length / settings.batch);
+  const trainer = await Trainer.create(model, {
+    loss: distillation(1),
+    optimizer: { kind: 'adam' },
+    learningRate: {
+      rate: 0.3 * settings.rate * smallest,
+      schedule: { kind: 'cosine', steps: settings.epochs * stepsPerEpoch },
+    },
+    clipNorm: 1,
+    seed: settings.seed,
+  });
+  const teacher = new Teacher(setup, context);
+  const saved = joinPath(folder, 'end-to-end.safetensors');
+  try {
+    await teacher.start();
+    const before = await heldOutLoss(trainer, teacher, setup, context);
+    if (existsSync(saved)) {
+      await trainer.resume(saved);
+    }
+    let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = { loss: before };
+    const random = seededRandom(settings.seed);
+    let bad = 0;
+    for (let epoch = 0; epoch < settings.epochs && bad < settings.patience; epoch++) {
+      const order = shuffle([...setup.train.keys()], random);
+      if ((epoch + 1) * stepsPerEpoch <= trainer.steps) {
+        continue;
+      }
+      for (let start = 0; start < order.length; start += settings.batch) {
+        context.progress({
+          stage: 'Healing the whole model',
+          done: trainer.steps,
+          total: settings.epochs * stepsPerEpoch,
+          unit: 'steps',
+        });
+        await checkpoint(context.cancellation);
+        await trainer.train(await teacher.batch(order.slice(start, start + settings.batch)));
+      }
+      const loss = await heldOutLoss(trainer, teacher, setup, context);
+      bad = loss < best.loss ? 0 : bad + 1;
+      if (loss < best.loss) {
+        const numbers = new Map(
+          model.parameters.map(
+            ({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const,
+          ),
+        );
+        best = { loss, numbers };
+      }
+      await trainer.save(saved);
+    }
+    return best.numbers;
+  } finally {
+    await teacher.dispose();
+    await trainer.dispose();
+  }
+}
+
+/** The teacher's final states, from which its logits are computed batch by batch. */
+class Teacher {
+  private readonly executor: LayeredExecutor;
+  private readonly inputs: readonly Int32Array[];
+  private readonly states: HiddenState[] = [];
+
+  public constructor(
+    { teacher, train, heldOut, device, memoryBytes }: EndToEndSetup,
+    private readonly context: JobContext,
+  ) {
+    this.executor = new LayeredExecutor(teacher, device, memoryBytes / copiesInTraining);
+    this.inputs = [...train, ...heldOut].map((input) => idsOf(input) ?? noText(teacher));
+  }
+
+  public async start(): Promise<void> {
+    const { executor, context } = this;
+    const count = executor.model.summary.sublayers.length;
+    for (const input of this.inputs) {
+      let states = [await executor.embed(input)];
+      for (let index = 0; index < count; index++) {
+        states = await executor.run(index, states);
+        await checkpoint(context.cancellation);
+      }
+      this.states.push(...states);
+    }
+  }
+
+  /** Token ids and logits of some texts of one length. */
+  public async batch(indexes: readonly number[]): Promise<Tensors> {
+    const texts = indexes.flatMap((index) => this.inputs[index] ?? []);
+    const length = texts[0]?.length ?? 0;
+    const logits: Tensor[] = [];
+    for (const index of indexes) {
+      const state = this.states[index];
+      logits.push(...(state === undefined ? [] : [await this.executor.output(state)]));
+    }
+    const ids = Int32Array.from(texts.flatMap((text) => [...text]));
+    const shape = [texts.length, length];
+    const size = texts.length * length;
+    const vocabulary = logits[0]?.dims.at(-1) ?? 0;
+    const joined = new Float32Array(size * vocabulary);
+    logits.forEach((tensor, i) => {
+      joined.set(floatsIn(tensor), i * length * vocabulary);
+    });
+    return {
+      input_ids: int64Tensor(ids, shape),
+      attention_mask: int64Tensor(new Int32Array(size).fill(1), shape),
+      position_ids: int64Tensor(
+        Int32Array.from({ length: size }, (_, i) => i % length),
+        shape,
+      ),
+      [lossInputs.teacher]: floatTensor(joined, [texts.length, length, vocabulary]),
+    };
+  }
+
+  public async dispose(): Promise<void> {
+    await this.executor.dispose();
+  }
+}
+
+/** Mean KL(teacher‖student) of the held-out texts, in nats per token. */
+async function heldOutLoss(
+  trainer: Trainer,
+  teacher: Teacher,
+  { train, heldOut }: EndToEndSetup,
+  { cancellation }: JobContext,
+): Promise<number> {
+  let sum = 0;
+  for (const i of heldOut.keys()) {
+    const batch = await teacher.batch([train.length + i]);
+    const student = floatsIn(await trainer.evaluate(batch));
+    const known = batch[lossInputs.teacher];
+    sum += known === undefined ? 0 : divergence(floatsIn(known), student, known.dims.at(-1) ?? 1);
+    await checkpoint(cancellation);
+  }
+  return sum / Math.max(1, heldOut.length);
+}
+
+/** Mean over rows of KL(softmax(a)‖softmax(b)), of rows of `width` logits. */
+function divergence(a: Float32Array, b: Float32Array, width: number): number {
+  let sum = 0;
+  for (let start = 0; start < a.length; start += width) {
+    const [p, q] = [a.subarray(start, start + width), b.subarray(start, start + width)];
+    const [logP, logQ] = [logSum(p), logSum(q)];
+    for (let i = 0; i < width; i++) {
+      const known = (p[i] ?? 0) - logP;
+      sum += Math.exp(known) * (known - ((q[i] ?? 0) - logQ));
+    }
+  }
+  return (sum * width) / Math.max(1, a.length);
+}
+
+/** log Σ exp(x), which does not overflow. */
+function logSum(numbers: Float32Array): number {
+  const most = numbers.reduce((largest, x) => Math.max(largest, x), Number.NEGATIVE_INFINITY);
+  return most + Math.log(numbers.reduce((sum, x) => sum + Math.exp(x - most), 0));
+}
+
+/** Token ids of a text, or of an example that has them. */
+function idsOf(input: ModelInput): Int32Array | undefined {
+  if (input instanceof Int32Array) {
+    return input;
+  }
+  const { input_ids: ids } = input;
+  return ids === undefined ? undefined : Int32Array.from(ids.data, Number);
+}
+
+function noText({ summary }: LayeredModel): never {
+  throw new UserError('Only models that read text are healed as a whole.', {
+    file: summary.path,
+    remedy: 'Heal slice by slice alone.',
+  });
+}

@@ -1,0 +1,248 @@
+import { seededRandom, shuffle } from '../../data/random';
+import type { Random } from '../../data/random';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm } from '../../models/matrix-form';
+import { stream } from '../../models/model-emitter';
+import type { ModelEmitter, Values } from '../../models/model-emitter';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import { floatsIn, join } from '../../runtime/tensors';
+import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
+import { GraphModel } from '../../training/graph-model';
+import { lossInputs, meanSquaredError } from '../../training/losses';
+import { Trainer } from '../../training/trainer';
+import { UserError } from '../../user-error';
+import { differentiable, trainedTensors } from './trainable-form';
+
+/** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
+export interface SliceData {
+  readonly inputs: readonly HiddenState[];
+  readonly targets: readonly Tensor[];
+}
+
+export interface HealingSettings {
+  /** Passes over the training data at most. */
+  readonly epochs: number;
+  /** Sequences of one step. */
+  readonly batch: number;
+  /** Learning rate of Adam, in units of the root mean square of the smallest tensor that is trained. */
+  readonly rate: number;
+  /** Epochs without a lower held-out error after which training stops. */
+  readonly patience: number;
+  readonly seed: number;
+}
+
+export const usualHealing: HealingSettings = {
+  epochs: 12,
+  batch: 4,
+  rate: 0.03,
+  patience: 3,
+  seed: 0,
+};
+
+/** What training a slice has found. */
+export interface HealedSlice {
+  /** New numbers of the tensors that were trained, by name; undefined where none were better. */
+  readonly numbers: ReadonlyMap<string, Float32Array> | undefined;
+  /** ‖ŷ − y‖² / ‖y‖² on held-out states. */
+  readonly errorBefore: number;
+  readonly errorAfter: number;
+  readonly epochs: number;
+}
+
+/**
+ * Trains the forms of one sublayer so that the stream behind it becomes the teacher's: slice-wise
+ * distillation, everything else frozen. The numbers with the lowest held-out error are kept.
+ * @throws UserError where an operator has no gradient.
+ */
+export async function healSlice(
+  model: LayeredModel,
+  index: number,
+  forms: ReadonlyMap<string, MatrixForm>,
+  data: { readonly train: SliceData; readonly heldOut: SliceData },
+  settings: HealingSettings,
+  cancellation: Cancellation,
+): Promise<HealedSlice> {
+  const trainable = sliceModel(model, index, forms);
+  const names = trainable.parameters.map(({ name }) => name);
+  const smallest = Math.min(
+    ...Object.values(await trainable.initial()).map((tensor) => rootMeanSquare(tensor)),
+  );
+  const stepsPerEpoch = Math.ceil(data.train.inputs.length / settings.batch);
+  const trainer = await Trainer.create(trainable, {
+    loss: meanSquaredError,
+    optimizer: { kind: 'adam' },
+    learningRate: {
+      rate: settings.rate * smallest,
+      schedule: { kind: 'cosine', steps: settings.epochs * stepsPerEpoch },
+    },
+    clipNorm: 1,
+    seed: settings.seed,
+  });
+  try {
+    const errorBefore = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
+    let best: { error: number; numbers?: ReadonlyMap<string, Float32Array> } = {
+      error: errorBefore,
+    };
+    const random = seededRandom(settings.seed);
+    let epochs = 0;
+    for (let bad = 0; epochs < settings.epochs && bad < settings.patience; epochs++) {
+      if (!(await trainOnce(trainer, shuffled(data.train, random), settings.batch, cancellation))) {
+        break;
+      }
+      const error = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
+      if (error < best.error) {
+        const numbers = new Map(
+          names.map((name) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const),
+        );
+        best = { error, numbers };
+        bad = 0;
+      } else {
+        bad++;
+      }
+    }
+    return { numbers: best.numbers, errorBefore, errorAfter: best.error, epochs };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/** One pass over the data; false where the loss left the finite numbers, after which nothing is gained. */
+async function trainOnce(
+  trainer: Trainer,
+  data: SliceData,
+  size: number,
+  cancellation: Cancellation,
+): Promise<boolean> {
+  for (const batch of batches(data, size)) {
+    try {
+      await trainer.train(feedsOf(batch));
+    } catch (error) {
+      if (error instanceof UserError) {
+        return false;
+      }
+      throw error;
+    }
+    await checkpoint(cancellation);
+  }
+  return true;
+}
+
+/** One sublayer as a model whose parameters are the tensors of its forms. */
+function sliceModel(
+  model: LayeredModel,
+  index: number,
+  forms: ReadonlyMap<string, MatrixForm>,
+): GraphModel {
+  const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
+  const emitter = (model.withMatrices?.(changed) ?? model).emitter ?? notEmitted();
+  const graph = new GraphBuilder(`slice.${index}`);
+  const shape = ['batch', 'sequence', emitter.hiddenSize];
+  const state = inputsOf(emitter.stateNames(index), (name) =>
+    graph.input(name, DataType.FLOAT, shape),
+  );
+  const { [stream]: next = '' } = emitter.emitSublayer(
+    graph,
+    index,
+    state,
+    sidesOf(graph, emitter, index),
+  ).state;
+  const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
+  const { node, input, initializer } = graph.graph;
+  const external = graph.externalData;
+  const inFiles = new Set(external.map(({ name }) => name));
+  return new GraphModel(
+    {
+      nodes: node,
+      inputs: input,
+      outputs: [],
+      constants: initializer.filter(({ name }) => !inFiles.has(name)),
+      weights: external,
+      opsets: graph.opsetImports,
+    },
+    external
+      .filter(({ name }) => trained.has(name))
+      .map(({ name, shape: size }) => ({ name, shape: size, isBuffer: false })),
+    { value: next, shape },
+  );
+}
+
+function sidesOf(graph: GraphBuilder, emitter: ModelEmitter, index: number): Values {
+  return inputsOf(emitter.sidesOf(index), (name) =>
+    graph.input(
+      name,
+      DataType.FLOAT,
+      emitter.sideValues.find((side) => side.name === name)?.shape ?? [],
+    ),
+  );
+}
+
+function inputsOf(names: readonly string[], make: (name: string) => string): Values {
+  return Object.fromEntries(names.map((name) => [name, make(name)]));
+}
+
+/** ‖ŷ − y‖² / ‖y‖² over all of the data. */
+async function errorOf(
+  trainer: Trainer,
+  data: SliceData,
+  size: number,
+  cancellation: Cancellation,
+): Promise<number> {
+  let [difference, whole] = [0, 0];
+  for (const batch of batches(data, size)) {
+    const feeds = feedsOf(batch);
+    const found = floatsIn(await trainer.evaluate(feeds));
+    const wanted = floatsIn(feeds[lossInputs.targets] ?? notEmitted());
+    for (let i = 0; i < wanted.length; i++) {
+      const y = wanted[i] ?? 0;
+      difference += ((found[i] ?? 0) - y) ** 2;
+      whole += y * y;
+    }
+    await checkpoint(cancellation);
+  }
+  return whole > 0 ? difference / whole : difference;
+}
+
+/** Pieces of up to `size` sequences of one length. */
+function* batches({ inputs, targets }: SliceData, size: number): Generator<SliceData> {
+  let start = 0;
+  while (start < inputs.length) {
+    let end = start + 1;
+    while (end < inputs.length && end < start + size && inputs[end]?.side === inputs[start]?.side) {
+      end++;
+    }
+    yield { inputs: inputs.slice(start, end), targets: targets.slice(start, end) };
+    start = end;
+  }
+}
+
+function feedsOf({ inputs, targets }: SliceData): Tensors {
+  const [first] = inputs;
+  const values = Object.keys(first?.values ?? {}).map(
+    (name) => [name, join(inputs.flatMap(({ values: own }) => own[name] ?? []))] as const,
+  );
+  return {
+    ...first?.side,
+    ...Object.fromEntries(values),
+    [lossInputs.targets]: join(targets),
+  };
+}
+
+function shuffled({ inputs, targets }: SliceData, random: Random): SliceData {
+  const order = shuffle([...inputs.keys()], random);
+  return {
+    inputs: order.flatMap((i) => inputs[i] ?? []),
+    targets: order.flatMap((i) => targets[i] ?? []),
+  };
+}
+
+function rootMeanSquare(tensor: Tensor): number {
+  const numbers = floatsIn(tensor);
+  const squares = numbers.reduce((sum, x) => sum + x * x, 0);
+  return Math.sqrt(squares / Math.max(1, numbers.length));
+}
+
+function notEmitted(): never {
+  throw new Error('only models that emit themselves are healed');
+}

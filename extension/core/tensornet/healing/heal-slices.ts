@@ -1,0 +1,232 @@
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import type { ModelInput } from '../../models/example';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm } from '../../models/matrix-form';
+import type { DeviceName } from '../../runtime/device';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
+import { healSlice } from './heal-slice';
+import type { HealingSettings, SliceData } from './heal-slice';
+import type { HealingStore, SliceRecord } from './healing-store';
+import { outputDistance } from './output-distance';
+import { withNumbers } from './trainable-form';
+
+/** A model to heal, and the one that it learns from. */
+export interface HealingSetup {
+  readonly student: LayeredModel;
+  readonly teacher: LayeredModel;
+  /** Index among the teacher's sublayers of each of the student's. */
+  readonly places: readonly number[];
+  /** What is trained: forms of linear layers of the student, by id. */
+  readonly forms: ReadonlyMap<string, MatrixForm>;
+  readonly train: readonly ModelInput[];
+  readonly heldOut: readonly ModelInput[];
+  readonly settings: HealingSettings;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+}
+
+export interface HealingResult {
+  readonly forms: ReadonlyMap<string, MatrixForm>;
+  readonly slices: readonly SliceRecord[];
+  /** KL(teacher‖student) in nats per token on held-out text. */
+  readonly lossBefore: number;
+  readonly lossAfter: number;
+}
+
+/** Runs both models side by side, sublayer by sublayer, holding the states of one boundary. */
+class Walk {
+  private readonly teacher: LayeredExecutor;
+  private readonly student: LayeredExecutor;
+  private teacherStates: readonly HiddenState[] = [];
+  private studentStates: readonly HiddenState[] = [];
+  private teacherIndex = 0;
+
+  public constructor(
+    private readonly setup: HealingSetup,
+    private readonly pause: () => Promise<void>,
+  ) {
+    const { student, teacher, device, memoryBytes } = setup;
+    this.teacher = new LayeredExecutor(teacher, device, memoryBytes / 2);
+    this.student = new LayeredExecutor(student, device, memoryBytes / 2);
+  }
+
+  public async start(): Promise<void> {
+    const inputs = [...this.setup.train, ...this.setup.heldOut];
+    const embed = async (executor: LayeredExecutor): Promise<HiddenState[]> => {
+      const states: HiddenState[] = [];
+      for (const input of inputs) {
+        states.push(await executor.embed(input));
+        await this.pause();
+      }
+      return states;
+    };
+    this.teacherStates = await embed(this.teacher);
+    this.studentStates = await embed(this.student);
+    this.teacherIndex = 0;
+  }
+
+  /**
+   * What the student has in front of its sublayer `index`, and what the teacher has where the student
+   * goes on behind it: what the teacher alone has in between is to be learned too.
+   */
+  public async slice(index: number): Promise<{ train: SliceData; heldOut: SliceData }> {
+    const { places, teacher, train } = this.setup;
+    const next = places[index + 1] ?? teacher.summary.sublayers.length;
+    for (; this.teacherIndex < next; this.teacherIndex++) {
+      this.teacherStates = await this.teacher.run(
+        this.teacherIndex,
+        this.teacherStates,
+        this.pause,
+      );
+    }
+    const { after } = teacher.streamNames(next - 1);
+    const targets = this.teacherStates.map(({ values }): Tensor => values[after] ?? lost(after));
+    const part = (from: number, to?: number): SliceData => ({
+      inputs: this.studentStates.slice(from, to),
+      targets: targets.slice(from, to),
+    });
+    return { train: part(0, train.length), heldOut: part(train.length) };
+  }
+
+  /** Takes the student behind sublayer `index`, by the weights that `model` has for it. */
+  public async advance(index: number, model: LayeredModel): Promise<void> {
+    const { student } = this.setup;
+    this.studentStates =
+      model === student
+        ? await this.student.run(index, this.studentStates, this.pause)
+        : await this.student.through(model.sublayer(index), this.studentStates, this.pause);
+  }
+
+  /** Takes both through all sublayers, the student by the weights of `model`: the distance of their outputs. */
+  public async whole(model: LayeredModel, onSublayer: (index: number) => void): Promise<number> {
+    await this.start();
+    for (const index of this.setup.student.summary.sublayers.keys()) {
+      onSublayer(index);
+      await this.slice(index);
+      await this.advance(index, model);
+    }
+    return this.loss();
+  }
+
+  /** At the end of both: the distance of their outputs on held-out text. */
+  public async loss(): Promise<number> {
+    const from = this.setup.train.length;
+    const pairs = this.teacherStates.slice(from).flatMap((teacher, i) => {
+      const student = this.studentStates[from + i];
+      return student === undefined ? [] : [{ teacher, student }];
+    });
+    return outputDistance(this.teacher, this.student, pairs, this.pause);
+  }
+
+  public async dispose(): Promise<void> {
+    await this.teacher.dispose();
+    await this.student.dispose();
+  }
+}
+
+/**
+ * Heals a model slice by slice: every sublayer with trained forms learns to bring the student's stream,
+ * as the sublayers healed before it leave it, to the teacher's. States of one boundary are held, so a
+ * model of any size can be healed.
+ * @param store what an earlier run has finished is taken from there
+ */
+export async function healSlices(
+  setup: HealingSetup,
+  store: HealingStore,
+  context: JobContext,
+): Promise<HealingResult> {
+  const { student, forms } = setup;
+  const { sublayers } = student.summary;
+  const pause = async (): Promise<void> => checkpoint(context.cancellation);
+  const walk = new Walk(setup, pause);
+  const report = (stage: string, done: number): void => {
+    context.progress({ stage, done, total: sublayers.length, unit: 'steps' });
+  };
+  try {
+    const lossBefore = await walk.whole(student, (index) => {
+      report('Measuring the loss before', index);
+    });
+    await walk.start();
+    const healed = new Map<string, MatrixForm>();
+    const slices: SliceRecord[] = [];
+    for (const [index, { id }] of sublayers.entries()) {
+      report(`Healing ${id}`, index);
+      const slice = await walk.slice(index);
+      const own = formsOf(student, index, forms);
+      const record =
+        own.size === 0
+          ? undefined
+          : (store.recordOf(id) ?? (await healOne(setup, index, own, slice, store, context)));
+      const better =
+        record?.healed === true ? await store.formsOf(id, own) : new Map<string, MatrixForm>();
+      better.forEach((form, layer) => healed.set(layer, form));
+      await walk.advance(
+        index,
+        better.size === 0 ? student : (student.withMatrices?.(better) ?? student),
+      );
+      slices.push(...(record === undefined ? [] : [record]));
+    }
+    return { forms: healed, slices, lossBefore, lossAfter: await walk.loss() };
+  } finally {
+    await walk.dispose();
+  }
+}
+
+/** KL(teacher‖student) in nats per token on held-out text, with other forms of the student. */
+export async function measureLoss(
+  setup: HealingSetup,
+  forms: ReadonlyMap<string, MatrixForm>,
+  context: JobContext,
+): Promise<number> {
+  const { student } = setup;
+  const walk = new Walk(setup, async () => checkpoint(context.cancellation));
+  const total = student.summary.sublayers.length;
+  try {
+    return await walk.whole(student.withMatrices?.(forms) ?? student, (done) => {
+      context.progress({ stage: 'Measuring the loss after', done, total, unit: 'steps' });
+    });
+  } finally {
+    await walk.dispose();
+  }
+}
+
+/** Heals one sublayer and keeps what is better. */
+async function healOne(
+  { student, settings }: HealingSetup,
+  index: number,
+  forms: ReadonlyMap<string, MatrixForm>,
+  slice: { readonly train: SliceData; readonly heldOut: SliceData },
+  store: HealingStore,
+  { cancellation }: JobContext,
+): Promise<SliceRecord> {
+  const found = await healSlice(student, index, forms, slice, settings, cancellation);
+  const { numbers, ...errors } = found;
+  const sublayer = student.summary.sublayers[index]?.id ?? '';
+  const record = { sublayer, healed: numbers !== undefined, ...errors };
+  const stored = new Map<string, MatrixForm<TensorData>>();
+  for (const [id, form] of numbers === undefined ? [] : forms) {
+    stored.set(id, await withNumbers(form, numbers ?? new Map()));
+  }
+  await store.add(record, stored);
+  return record;
+}
+
+function formsOf(
+  model: LayeredModel,
+  index: number,
+  forms: ReadonlyMap<string, MatrixForm>,
+): Map<string, MatrixForm> {
+  return new Map(
+    (model.linearLayers?.(index) ?? []).flatMap(({ id }) => {
+      const form = forms.get(id);
+      return form === undefined ? [] : [[id, form] as const];
+    }),
+  );
+}
+
+function lost(name: string): never {
+  throw new Error(`the state has no value named ${name}`);
+}

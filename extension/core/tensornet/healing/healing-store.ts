@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { openSafetensors } from '../../checkpoints/safetensors';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import { Journal } from '../../jobs/journal';
+import { mapTensors } from '../../models/forms/form-facts';
+import { storeForms } from '../../models/forms/store-forms';
+import type { MatrixForm } from '../../models/matrix-form';
+import { UserError } from '../../user-error';
+
+/** What became of one sublayer. */
+export interface SliceRecord {
+  /** Id of the student's sublayer. */
+  readonly sublayer: string;
+  /** Whether its new numbers were better and are kept. */
+  readonly healed: boolean;
+  /** ‖ŷ − y‖² / ‖y‖² of the stream behind it, on held-out text. */
+  readonly errorBefore: number;
+  readonly errorAfter: number;
+  readonly epochs: number;
+}
+
+const recordSchema = v.object({
+  sublayer: v.string(),
+  healed: v.boolean(),
+  errorBefore: v.number(),
+  errorAfter: v.number(),
+  epochs: v.number(),
+});
+
+/**
+ * Sublayers that are done: their records in a journal, their healed forms in files beside it, so that a
+ * job that was stopped goes on behind the last of them.
+ */
+export class HealingStore {
+  private readonly records = new Map<string, SliceRecord>();
+
+  private constructor(
+    private readonly folder: string,
+    private readonly journal: Journal<SliceRecord>,
+  ) {
+    for (const record of journal.replayed) {
+      if (!record.healed || existsSync(this.fileOf(record.sublayer))) {
+        this.records.set(record.sublayer, record);
+      }
+    }
+  }
+
+  /**
+   * Opens the store of the job that `identity` describes.
+   * @throws UserError when the folder cannot be written to.
+   */
+  public static async open(folder: string, identity: string): Promise<HealingStore> {
+    try {
+      await mkdir(folder, { recursive: true });
+    } catch (error) {
+      throw new UserError(`The folder cannot be made: ${(error as Error).message}.`, {
+        file: folder,
+        remedy: 'Choose an output in a folder that can be written to, with space left.',
+      });
+    }
+    const journal = await Journal.open(join(folder, 'journal.jsonl'), identity, (value) => {
+      const result = v.safeParse(recordSchema, value);
+      return result.success ? result.output : undefined;
+    });
+    return new HealingStore(folder, journal);
+  }
+
+  public recordOf(sublayer: string): SliceRecord | undefined {
+    return this.records.get(sublayer);
+  }
+
+  /** Keeps a record and, where it was healed, its forms. */
+  public async add(
+    record: SliceRecord,
+    forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+  ): Promise<void> {
+    if (record.healed) {
+      await storeForms(this.fileOf(record.sublayer), forms);
+    }
+    await this.journal.append([record]);
+    this.records.set(record.sublayer, record);
+  }
+
+  /** The healed forms of a sublayer, laid out as those that they take the place of. */
+  public async formsOf(
+    sublayer: string,
+    before: ReadonlyMap<string, MatrixForm>,
+  ): Promise<Map<string, MatrixForm>> {
+    const file = this.fileOf(sublayer);
+    const { tensors } = await openSafetensors(file);
+    return new Map(
+      [...before].map(([id, form]) => [
+        id,
+        mapTensors(form, (_, part) => {
+          const tensor = tensors.get(`${id}.${part}`);
+          if (tensor === undefined) {
+            throw new Error(`${file} lacks ${id}.${part}`);
+          }
+          return tensor;
+        }),
+      ]),
+    );
+  }
+
+  /** Deletes everything: the result has been written. */
+  public async remove(): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Deletes the folder if nothing in it can be gone on with. */
+  public async removeIfEmpty(): Promise<void> {
+    if (this.records.size === 0) {
+      await this.remove();
+    }
+  }
+
+  private fileOf(sublayer: string): string {
+    return join(this.folder, `${sublayer}.safetensors`);
+  }
+}

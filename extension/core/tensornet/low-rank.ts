@@ -1,0 +1,103 @@
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { LinearLayer, LowRankForm, MatrixForm } from '../models/matrix-form';
+import type { QuantizerName } from './compression-choice';
+import type { CompressionContext, MatrixWork } from './compression-context';
+import { covarianceWeights, scaledWeights } from './statistics/input-weights';
+import type { Rows } from './matrix-products';
+import { quantizeFactor } from './quantize/quantizers';
+import { randomizedSvd } from './randomized-svd';
+import type { InputWeights, LowRank } from './randomized-svd';
+import { reconstruct } from './reconstruct';
+import { floatData, transpose } from './tensor-values';
+
+/**
+ * What is least: the error of the weights (`plain`), of the weights scaled by mean |x|^½ (`scaled`;
+ * ASVD, arXiv 2312.05821), or of the outputs (`covariance`): W′ = U·Uᵀ·W with U the top eigenvectors of
+ * the outputs' covariance W·G·Wᵀ (as SVD-LLM, arXiv 2403.07378, which roots and inverts G for it).
+ */
+export const lowRankVariants = ['plain', 'scaled', 'covariance'] as const;
+
+/** The largest rank whose factors have at most `ratio` of the matrix's numbers; at least 1. */
+export function rankForRatio(
+  { out, in: inputs }: Pick<LinearLayer, 'out' | 'in'>,
+  ratio: number,
+): number {
+  const rank = Math.floor((ratio * out * inputs) / (out + inputs));
+  return Math.min(Math.max(1, rank), out, inputs);
+}
+
+/** The leading directions of a matrix by a variant: those of a lower rank are the first of them. */
+export async function decompose(
+  { context, name, matrix }: MatrixWork,
+  rank: number,
+  variant: string,
+): Promise<LowRank> {
+  const { products, statistics, seed = 0 } = context;
+  const source = { kind: 'numbers', name, rows: matrix } as const;
+  const weights = weightsOf(variant, statistics);
+  return randomizedSvd(products, source, {
+    rank,
+    seed,
+    ...(weights === undefined ? {} : { weights }),
+  });
+}
+
+function weightsOf(
+  variant: string,
+  statistics: CompressionContext['statistics'],
+): InputWeights | undefined {
+  if (variant === 'plain') {
+    return undefined;
+  }
+  if (statistics === undefined) {
+    throw new Error(`${variant} needs statistics of the inputs`);
+  }
+  return variant === 'scaled' ? scaledWeights(statistics) : covarianceWeights(statistics);
+}
+
+/** The first `rank` directions as factors, quantized where that is asked for. */
+export async function lowRankForm(
+  context: CompressionContext,
+  found: LowRank,
+  rank: number,
+  then: QuantizerName | undefined,
+): Promise<LowRankForm<TensorData>> {
+  const count = Math.min(rank, found.left.count);
+  const rightRows = firstRows(found.right, count);
+  const leftRows = firstRows(found.left, count);
+  const left = { count: leftRows.length, length: count, numbers: transpose(leftRows) };
+  if (then === undefined) {
+    const dense = (rows: Rows): MatrixForm<TensorData> => ({
+      kind: 'dense',
+      weight: floatData([rows.count, rows.length], rows.numbers, context.dtype ?? 'F32'),
+    });
+    return { kind: 'low-rank', rank: count, left: dense(left), right: dense(rightRows) };
+  }
+  const { products, statistics } = context;
+  const right = await quantizeFactor(context, rightRows, then, statistics?.gram);
+  // The left factor meets what the quantized right one gives.
+  const gram =
+    statistics === undefined
+      ? undefined
+      : await middleGram(context, await reconstruct(products, right), statistics);
+  return {
+    kind: 'low-rank',
+    rank: count,
+    left: await quantizeFactor(context, left, then, gram),
+    right,
+  };
+}
+
+/** Gram matrix R·G·Rᵀ of what a right factor R gives. */
+async function middleGram(
+  { products }: CompressionContext,
+  right: Rows,
+  { gram }: NonNullable<CompressionContext['statistics']>,
+): Promise<{ size: number; numbers: Float64Array }> {
+  const weighed = await products.weigh(right, gram);
+  return { size: right.count, numbers: await products.inner(right, weighed) };
+}
+
+function firstRows({ length, numbers }: Rows, count: number): Rows {
+  return { count, length, numbers: numbers.subarray(0, count * length) };
+}

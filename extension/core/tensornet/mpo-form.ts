@@ -1,0 +1,51 @@
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { MatrixForm, MpoForm } from '../models/matrix-form';
+import type { Compression } from './compression-choice';
+import type { CompressionContext, MatrixWork } from './compression-context';
+import { chooseMpoRun } from './costs/machine-costs';
+import { inputScales } from './statistics/input-weights';
+import { tensorize } from './mpo';
+import { sitesOf } from './mpo-sites';
+import { scaleColumns } from './reconstruct';
+import { float32Data, floatData } from './tensor-values';
+
+/** What is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
+export const mpoVariants = ['plain', 'scaled'] as const;
+
+/** An MPO whose truncations are least in the metric of its variant. */
+export async function compressMpo(
+  { context, name, matrix }: MatrixWork,
+  { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
+  variant: string,
+): Promise<MatrixForm<TensorData>> {
+  const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
+  const sites = sitesOf(matrix.count, matrix.length, choice);
+  const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
+  const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
+  const { cores } = await tensorize(products, name, scaled, sites, level, seed);
+  const form: MpoForm<TensorData> = {
+    kind: 'mpo',
+    sites,
+    bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),
+    cores: cores.map(({ shape, numbers }) => floatData(shape, numbers, dtype)),
+    run: mpoRun ?? 'contracted',
+    ...(scales === undefined
+      ? {}
+      : {
+          inputScale: float32Data(
+            [matrix.length],
+            Float32Array.from(scales, (scale) => 1 / scale),
+          ),
+        }),
+  };
+  return mpoRun === undefined && costs !== undefined
+    ? { ...form, run: chooseMpoRun(costs.machine, form, costs.rows).run }
+    : form;
+}
+
+function scalesOf(statistics: CompressionContext['statistics']): Float64Array {
+  if (statistics === undefined) {
+    throw new Error('scaled needs statistics of the inputs');
+  }
+  return inputScales(statistics);
+}

@@ -1,0 +1,158 @@
+import type { TensorData } from '../../checkpoints/tensor-data';
+import type { BlockQuantizedForm } from '../../models/matrix-form';
+import type { MatrixProducts, Rows } from '../matrix-products';
+import { transpose } from '../tensor-values';
+import { fitScale, quantize } from './block-grid';
+import type { BlockGrid } from './block-grid';
+import { BlockWriter } from './block-quantized';
+import type { HessianFactor } from './hessian';
+
+/** How far apart neighbours of a row and of a column lie. */
+interface Steps {
+  readonly row: number;
+  readonly column: number;
+}
+
+/** Inputs that are quantized between two products with what came before, where scales are fixed. */
+const inputsPerStep = 128;
+
+/**
+ * Quantizes input after input so that errors are made up for by those that follow: the least
+ * ‖(W − W′)·L‖ with L·Lᵀ = H is sought one column at a time, from the last one to the first, as in
+ * GPTQ (arXiv 2210.17323, algorithm 1), of which this is the form without an inverse (Babai's nearest
+ * plane; Chen et al. 2025, arXiv 2507.18553). Column k is rounded at
+ * w_k + Σ_{i>k} (w_i − w′_i)·L_ik / L_kk.
+ *
+ * In the order of the matrix a block's scale is fitted when its turn comes; in another order, in
+ * which blocks take turns, all are fitted beforehand.
+ */
+export async function quantizeCompensating(
+  products: MatrixProducts,
+  matrix: Rows,
+  grid: BlockGrid,
+  { order, lower }: HessianFactor,
+  run: BlockQuantizedForm['run'],
+): Promise<BlockQuantizedForm<TensorData>> {
+  const { count: out, length: inputs } = matrix;
+  const { blockSize } = grid;
+  const writer = new BlockWriter(grid, out, inputs);
+  /** [in, out] in the order of L. */
+  const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
+  const errors = new Float32Array(inputs * out);
+  const isOrdered = order.some((input, i) => input !== i);
+  // What the error of an input costs once those behind it have made up for it.
+  const importance = new Float64Array(inputs);
+  order.forEach((input, i) => {
+    importance[input] = (lower.numbers[i * inputs + i] ?? 0) ** 2;
+  });
+  const scales = new Float32Array(writer.blocks * out);
+  const zeros = new Uint8Array(writer.blocks * out);
+  const fit = (block: number, from: Float32Array, start: number, steps: Steps): void => {
+    const size = Math.min(blockSize, inputs - block * blockSize);
+    const weighing = importance.subarray(block * blockSize, block * blockSize + size);
+    for (let row = 0; row < out; row++) {
+      const first = start + row * steps.row;
+      const { scale, zero } = fitScale(grid, from, first, size, steps.column, weighing);
+      scales[block * out + row] = scale;
+      zeros[block * out + row] = zero;
+      writer.setScale(row, block, { scale, zero });
+    }
+  };
+  if (isOrdered) {
+    for (let block = 0; block < writer.blocks; block++) {
+      fit(block, matrix.numbers, block * blockSize, { row: inputs, column: 1 });
+    }
+  }
+  const step = isOrdered ? inputsPerStep : blockSize;
+  for (let end = inputs, start; end > 0; end = start) {
+    start = Math.floor((end - 1) / step) * step;
+    const targets = await targetsOf(
+      products,
+      weights,
+      errors,
+      lower.numbers,
+      inputs,
+      out,
+      start,
+      end,
+    );
+    if (!isOrdered) {
+      fit(start / blockSize, targets, 0, { row: 1, column: out });
+    }
+    for (let k = end - 1; k >= start; k--) {
+      const input = order[k] ?? 0;
+      const block = Math.floor(input / blockSize);
+      const target = targets.subarray((k - start) * out, (k - start + 1) * out);
+      const error = errors.subarray(k * out, (k + 1) * out);
+      for (let row = 0; row < out; row++) {
+        const scale = scales[block * out + row] ?? 0;
+        const zero = zeros[block * out + row] ?? 0;
+        const q = quantize(grid.bits, target[row] ?? 0, scale, zero);
+        writer.setNumber(row, input, q);
+        error[row] = (weights[k * out + row] ?? 0) - (q - zero) * scale;
+      }
+      passOn(error, targets, lower.numbers, inputs, k, start);
+    }
+  }
+  return writer.form(run);
+}
+
+/** Where columns `start` to `end` are to be rounded, as far as the columns from `end` on tell: [end − start, out]. */
+async function targetsOf(
+  products: MatrixProducts,
+  weights: Float32Array,
+  errors: Float32Array,
+  lower: Float64Array,
+  inputs: number,
+  out: number,
+  start: number,
+  end: number,
+): Promise<Float32Array> {
+  const targets = weights.slice(start * out, end * out);
+  const count = inputs - end;
+  if (count === 0) {
+    return targets;
+  }
+  const factors = new Float64Array((end - start) * count);
+  for (let k = start; k < end; k++) {
+    const diagonal = lower[k * inputs + k] ?? 1;
+    for (let i = 0; i < count; i++) {
+      factors[(k - start) * count + i] = (lower[(end + i) * inputs + k] ?? 0) / diagonal;
+    }
+  }
+  const known = { count, length: out, numbers: errors.subarray(end * out) };
+  const { numbers } = await products.combine(factors, known);
+  for (let i = 0; i < targets.length; i++) {
+    targets[i] = (targets[i] ?? 0) + (numbers[i] ?? 0);
+  }
+  return targets;
+}
+
+/** Moves the columns from `start` to `k` by the error of column k. */
+function passOn(
+  error: Float32Array,
+  targets: Float32Array,
+  lower: Float64Array,
+  inputs: number,
+  k: number,
+  start: number,
+): void {
+  const out = error.length;
+  for (let j = start; j < k; j++) {
+    const factor = (lower[k * inputs + j] ?? 0) / (lower[j * inputs + j] ?? 1);
+    if (factor !== 0) {
+      const target = targets.subarray((j - start) * out, (j - start + 1) * out);
+      for (let row = 0; row < out; row++) {
+        target[row] = (target[row] ?? 0) + factor * (error[row] ?? 0);
+      }
+    }
+  }
+}
+
+function inOrder({ count, length, numbers }: Rows, order: Uint32Array): Float32Array {
+  const result = new Float32Array(count * length);
+  order.forEach((from, to) => {
+    result.set(numbers.subarray(from * length, (from + 1) * length), to * length);
+  });
+  return result;
+}

@@ -1,0 +1,114 @@
+import type { TensorData } from '../../checkpoints/tensor-data';
+import type { MatrixForm } from '../../models/matrix-form';
+import type { QuantizerName } from '../compression-choice';
+import type { CompressionContext } from '../compression-context';
+import type { MatrixProducts, Rows } from '../matrix-products';
+import type { SquareMatrix } from '../small-matrix';
+import { roundToNearest } from './block-quantized';
+import { quantizeCompensating } from './gptq';
+import { factorHessian } from './hessian';
+import type { HessianFactor } from './hessian';
+import { quantizePerOutput } from './int8';
+
+/**
+ * How the numbers of blocks are found: scales that span the block (`rtn`) or are searched for the
+ * least error (`clip`), each weight becoming the number nearest to it; or with errors made up for by
+ * the inputs that follow (`gptq`), those that matter most first (`gptq-ordered`). Each with a zero in
+ * the middle or, asymmetric, with one for each block.
+ */
+const roundings = ['clip', 'rtn', 'gptq', 'gptq-ordered'] as const;
+const asymmetric = '-asymmetric';
+
+export const blockVariants: readonly string[] = roundings.flatMap((rounding) => [
+  rounding,
+  `${rounding}${asymmetric}`,
+]);
+
+/** Loses little and costs half a bit per weight. */
+export const usualBlockSize = 32;
+
+export function compensates(variant: string): boolean {
+  return variant.startsWith('gptq');
+}
+
+/** Symmetric int8 with a scale per output at level 0, else numbers of 8 bits in blocks. */
+export async function compressInt8(
+  context: CompressionContext,
+  matrix: Rows,
+  level: number,
+  variant: string,
+): Promise<MatrixForm<TensorData>> {
+  return level === 0
+    ? quantizePerOutput(matrix)
+    : quantizeBlocks(context, matrix, 8, level, variant);
+}
+
+/** Numbers of 4 bits in blocks. */
+export async function compressInt4(
+  context: CompressionContext,
+  matrix: Rows,
+  level: number,
+  variant: string,
+): Promise<MatrixForm<TensorData>> {
+  return quantizeBlocks(context, matrix, 4, level, variant);
+}
+
+/** Quantizes a factor of another form, with the Gram matrix of its own inputs where that is known. */
+export async function quantizeFactor(
+  context: CompressionContext,
+  matrix: Rows,
+  quantizer: QuantizerName,
+  gram: SquareMatrix | undefined,
+): Promise<MatrixForm<TensorData>> {
+  return quantizer === 'int8'
+    ? quantizePerOutput(matrix)
+    : quantizeBlocks(
+        context,
+        matrix,
+        4,
+        usualBlockSize,
+        gram === undefined ? 'clip' : 'gptq',
+        gram,
+      );
+}
+
+async function quantizeBlocks(
+  { products, run = 'matmul-nbits', statistics }: CompressionContext,
+  matrix: Rows,
+  bits: 4 | 8,
+  blockSize: number,
+  variant: string,
+  gram = statistics?.gram,
+): Promise<MatrixForm<TensorData>> {
+  const isAsymmetric = variant.endsWith(asymmetric);
+  const rounding = isAsymmetric ? variant.slice(0, -asymmetric.length) : variant;
+  const grid = { bits, blockSize, isAsymmetric, searches: rounding !== 'rtn' };
+  if (!compensates(rounding)) {
+    return roundToNearest(matrix, grid, run);
+  }
+  if (gram === undefined) {
+    throw new Error(`${variant} needs statistics of the inputs`);
+  }
+  const factor = await factorOnce(products, gram, rounding === 'gptq-ordered');
+  return quantizeCompensating(products, matrix, grid, factor, run);
+}
+
+/** Layers that share their inputs share the factor; one is kept for each Gram matrix. */
+const factors = new WeakMap<
+  SquareMatrix,
+  { readonly orders: boolean; readonly factor: Promise<HessianFactor> }
+>();
+
+async function factorOnce(
+  products: MatrixProducts,
+  gram: SquareMatrix,
+  orders: boolean,
+): Promise<HessianFactor> {
+  const known = factors.get(gram);
+  if (known?.orders === orders) {
+    return known.factor;
+  }
+  const factor = factorHessian(products, gram, orders);
+  factors.set(gram, { orders, factor });
+  return factor;
+}

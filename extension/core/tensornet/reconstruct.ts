@@ -1,0 +1,98 @@
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { BlockQuantizedForm, Int8Form, MatrixForm, MpoForm } from '../models/matrix-form';
+import type { MatrixProducts, Rows } from './matrix-products';
+import { contract } from './mpo';
+import { floatsOfData, transpose } from './tensor-values';
+
+/** The dense matrix [out, in] that a form stands for, in float32. */
+export async function reconstruct(
+  products: MatrixProducts,
+  form: MatrixForm<TensorData>,
+): Promise<Rows> {
+  switch (form.kind) {
+    case 'dense': {
+      const [count = 1, length = 1] = form.weight.shape;
+      return { count, length, numbers: floatsOfData(form.weight) };
+    }
+    case 'low-rank': {
+      const left = await reconstruct(products, form.left);
+      const right = await reconstruct(products, form.right);
+      return products.combine(Float64Array.from(left.numbers), right);
+    }
+    case 'mpo':
+      return reconstructMpo(products, form);
+    case 'block-quantized':
+      return dequantizeBlocks(form);
+    case 'int8':
+      return dequantizeOutputs(form);
+  }
+}
+
+async function reconstructMpo(
+  products: MatrixProducts,
+  { sites, cores, inputScale }: MpoForm<TensorData>,
+): Promise<Rows> {
+  const matrix = await contract(products, {
+    sites,
+    cores: cores.map((core) => {
+      const [left = 1, out = 1, input = 1, right = 1] = core.shape;
+      return { shape: [left, out, input, right], numbers: floatsOfData(core) };
+    }),
+  });
+  return inputScale === undefined ? matrix : scaleColumns(matrix, floatsOfData(inputScale));
+}
+
+/** Column j times factor j. */
+export function scaleColumns({ count, length, numbers }: Rows, factors: ArrayLike<number>): Rows {
+  const result = new Float32Array(numbers.length);
+  for (let start = 0; start < numbers.length; start += length) {
+    for (let i = 0; i < length; i++) {
+      result[start + i] = (numbers[start + i] ?? 0) * (factors[i] ?? 0);
+    }
+  }
+  return { count, length, numbers: result };
+}
+
+/** (q − zero) · scale, block by block. */
+function dequantizeBlocks(form: BlockQuantizedForm<TensorData>): Rows {
+  const { bits, blockSize, out, in: inputs, quants, zeros } = form;
+  const scales = floatsOfData(form.scales);
+  const blocks = Math.ceil(inputs / blockSize);
+  const numbers = new Float32Array(out * inputs);
+  const rowBytes = (blocks * blockSize * bits) / 8;
+  const zeroBytes = Math.ceil((blocks * bits) / 8);
+  for (let row = 0; row < out; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const scale = scales[row * blocks + block] ?? 0;
+      const zero =
+        zeros === undefined ? 2 ** (bits - 1) : get(zeros.bytes, row * zeroBytes, bits, block);
+      const end = Math.min(inputs, (block + 1) * blockSize);
+      for (let column = block * blockSize; column < end; column++) {
+        const q = get(quants.bytes, row * rowBytes, bits, column);
+        numbers[row * inputs + column] = (q - zero) * scale;
+      }
+    }
+  }
+  return { count: out, length: inputs, numbers };
+}
+
+/** Number `i` of those that begin at byte `start`. */
+function get(bytes: Uint8Array, start: number, bits: 4 | 8, i: number): number {
+  return bits === 8
+    ? (bytes[start + i] ?? 0)
+    : ((bytes[start + (i >> 1)] ?? 0) >> ((i & 1) * 4)) & 0xf;
+}
+
+function dequantizeOutputs({ quants, scales }: Int8Form<TensorData>): Rows {
+  const [inputs = 1, out = 1] = quants.shape;
+  const { buffer, byteOffset, byteLength } = quants.bytes;
+  const numbers = Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
+  const turned = transpose({ count: inputs, length: out, numbers });
+  const factors = floatsOfData(scales);
+  for (let row = 0; row < out; row++) {
+    for (let i = row * inputs; i < (row + 1) * inputs; i++) {
+      turned[i] = (turned[i] ?? 0) * (factors[row] ?? 0);
+    }
+  }
+  return { count: out, length: inputs, numbers: turned };
+}

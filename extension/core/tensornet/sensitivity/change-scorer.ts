@@ -1,0 +1,173 @@
+import type { Cancellation } from '../../jobs/job';
+import { checkpoint } from '../../jobs/job';
+import type { MetricName } from '../../metrics/metric-names';
+import { createReadout } from '../../metrics/metric-readout';
+import type { MetricReadout } from '../../metrics/metric-readout';
+import { metrics } from '../../metrics/metrics';
+import type { ModelInput } from '../../models/example';
+import type { GraphPart, Step } from '../../models/layered-model';
+import type { LayeredExecutor } from '../../runtime/layered-executor';
+import { explainNonFinite } from '../../runtime/non-finite';
+import { isFiniteState, stateBytes } from '../../runtime/tensors';
+import type { HiddenState } from '../../runtime/tensors';
+
+/** What changes are measured with. */
+export interface ChangeSetup {
+  /** Runs the model that is changed. */
+  readonly executor: LayeredExecutor;
+  readonly inputs: readonly ModelInput[];
+  readonly metric: MetricName;
+  readonly cancellation: Cancellation;
+  /** Sublayers that the model lacks. */
+  readonly removed?: ReadonlySet<number>;
+  /** Called after every run of ONNX Runtime. */
+  readonly onWork: () => void;
+}
+
+/** A step that stands in the place of one sublayer. */
+export type StandIn = Step & { readonly part: GraphPart };
+
+/** Share of the memory for states that the changed ones may take while they go through the rest. */
+const inFlightShare = 0.5;
+
+/**
+ * Measures what a model's output becomes when single sublayers are changed. What lies in front of a
+ * sublayer is run once for all changes of it, and only what lies behind is run for each.
+ */
+export class ChangeScorer {
+  private readonly readout: MetricReadout;
+  private readonly count: number;
+  /** The model's states in front of the sublayer that is next. */
+  private states: readonly HiddenState[] = [];
+  private index = 0;
+  /** The final states that outputs are compared with, and the rows of an output. */
+  private reference: readonly HiddenState[] = [];
+  private rows = 0;
+
+  public constructor(private readonly setup: ChangeSetup) {
+    const { executor, metric } = setup;
+    this.readout = createReadout(executor, metric, metrics[metric]);
+    this.count = executor.model.summary.sublayers.length;
+  }
+
+  /**
+   * Runs the whole model once and goes back to its first sublayer. Distances are to `reference`, the
+   * final states of another model on the same inputs, or to this model's own.
+   * @returns the final states
+   * @throws UserError where numbers are not finite.
+   */
+  public async start(reference?: readonly HiddenState[]): Promise<readonly HiddenState[]> {
+    const { executor, inputs } = this.setup;
+    const first: HiddenState[] = [];
+    for (const input of inputs) {
+      first.push(await executor.embed(input));
+      await this.pause();
+    }
+    const final = await this.follow(0, first);
+    const faulty = final.findIndex((state) => !isFiniteState(state));
+    const input = inputs[faulty];
+    if (input !== undefined) {
+      throw await explainNonFinite(executor, input);
+    }
+    this.reference = reference ?? final;
+    this.rows = await this.meanRows();
+    this.states = first;
+    this.index = 0;
+    return final;
+  }
+
+  /** Goes on to sublayer `index`, which is not in front of the one it stands at. */
+  public async advance(index: number): Promise<readonly HiddenState[]> {
+    for (; this.index < index; this.index++) {
+      this.states = await this.step(this.index, this.states);
+    }
+    return this.states;
+  }
+
+  /** The distance of the model as it is, by its final states. */
+  public async distance(final: readonly HiddenState[]): Promise<number> {
+    const terms: number[] = [];
+    for (const [i, state] of final.entries()) {
+      const [term = Number.NaN] = await this.terms(i, [state]);
+      terms.push(term);
+    }
+    return this.total(terms);
+  }
+
+  /** The distance with each of the steps in the place of the sublayer it stands at. */
+  public async distances(steps: readonly StandIn[]): Promise<number[]> {
+    const perGroup = this.stepsInFlight();
+    const distances: number[] = [];
+    for (let start = 0; start < steps.length; start += perGroup) {
+      const group = steps.slice(start, start + perGroup);
+      const changed: HiddenState[] = [];
+      for (const step of group) {
+        changed.push(...(await this.setup.executor.through(step, this.states, this.pause)));
+      }
+      const final = await this.follow(this.index + 1, changed);
+      const sums = group.map((): number[] => []);
+      for (const [i] of this.setup.inputs.entries()) {
+        const own = group.map((_, j) => final[j * this.setup.inputs.length + i] ?? lost());
+        const terms = await this.terms(i, own);
+        terms.forEach((term, j) => sums[j]?.push(term));
+        await this.pause();
+      }
+      distances.push(...sums.map((terms) => this.total(terms)));
+    }
+    return distances;
+  }
+
+  private readonly pause = async (): Promise<void> => {
+    this.setup.onWork();
+    await checkpoint(this.setup.cancellation);
+  };
+
+  private async step(index: number, states: readonly HiddenState[]): Promise<HiddenState[]> {
+    const { executor, removed = new Set() } = this.setup;
+    return executor.pass(index, states, removed, this.pause);
+  }
+
+  /** From in front of sublayer `from` to the end. */
+  private async follow(
+    from: number,
+    states: readonly HiddenState[],
+  ): Promise<readonly HiddenState[]> {
+    let current = states;
+    for (let index = from; index < this.count; index++) {
+      current = await this.step(index, current);
+    }
+    return current;
+  }
+
+  private async terms(input: number, states: readonly HiddenState[]): Promise<number[]> {
+    return this.readout.terms(
+      this.setup.inputs[input] ?? lost(),
+      this.reference[input] ?? lost(),
+      states,
+    );
+  }
+
+  private total(terms: readonly number[]): number {
+    const sum = terms.reduce((total, term) => total + term, 0);
+    return metrics[this.setup.metric].distance(sum, terms.length, this.rows);
+  }
+
+  private async meanRows(): Promise<number> {
+    let rows = 0;
+    for (const [i, input] of this.setup.inputs.entries()) {
+      rows += await this.readout.rows(input, this.reference[i] ?? lost());
+    }
+    return rows / Math.max(1, this.setup.inputs.length);
+  }
+
+  /** How many changes go through the rest of the model together. */
+  private stepsInFlight(): number {
+    const bytes = this.states.reduce((sum, state) => sum + stateBytes(state), 0);
+    const room = this.setup.executor.stateBytes * inFlightShare;
+    return Math.max(1, Math.floor(room / Math.max(1, bytes)));
+  }
+}
+
+function lost(): never {
+  throw new Error('there are no states to measure: the scorer was not started');
+}

@@ -1,0 +1,27 @@
+import type { LinearLayer } from '../../models/matrix-form';
+import type { Compression, CompressionRequest } from '../compression-choice';
+import { compressionMethods } from '../compression-methods';
+
+/** The compressions of a layer that requests stand for: a method alone stands for all its usual levels. */
+export function compressionsOf(
+  layer: Pick<LinearLayer, 'out' | 'in'>,
+  requests: readonly CompressionRequest[],
+): Compression[] {
+  const found = requests.flatMap(({ ...request }): Compression[] => {
+    const { levels, levelForRatio } = compressionMethods[request.method];
+    const { ratio, level, ...rest } = { ratio: undefined, level: undefined, ...request };
+    if (level !== undefined) {
+      return [{ ...rest, level }];
+    }
+    if (ratio !== undefined && levelForRatio !== undefined) {
+      return [{ ...rest, level: levelForRatio(layer, ratio, rest) }];
+    }
+    return levels(layer).map((one) => ({ ...rest, level: one }));
+  });
+  return [...new Map(found.map((one) => [compressionKey(one), one])).values()];
+}
+
+/** Tells compressions of one layer apart. */
+export function compressionKey({ method, level, variant, then, sites }: Compression): string {
+  return JSON.stringify([method, level, variant ?? null, then ?? null, sites ?? null]);
+}

@@ -1,0 +1,345 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { CalibrationRequest } from '../../data/calibration';
+import { loadModelInputs } from '../../data/model-inputs';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { Journal } from '../../jobs/journal';
+import { spentOf, spentSchema } from '../../jobs/spent';
+import type { Spent } from '../../jobs/spent';
+import { writeDocument } from '../../jobs/write-document';
+import { fittingMetric, metrics } from '../../metrics/metrics';
+import { formFlops } from '../../models/forms/form-facts';
+import { storeForms } from '../../models/forms/store-forms';
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer } from '../../models/matrix-form';
+import { openModel } from '../../models/open-model';
+import type { DeviceChoice } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { describeOrigin } from '../../runtime/origin';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
+import { UserError } from '../../user-error';
+import { compressMatrix } from '../compress-matrix';
+import type { CompressedMatrix } from '../compress-matrix';
+import type { Compression } from '../compression-choice';
+import { MatrixProducts } from '../matrix-products';
+import { storageDtype } from '../storage-dtype';
+import type { InputStatistics } from '../statistics/input-statistics';
+import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
+import { ChangeScorer } from './change-scorer';
+import type { StandIn } from './change-scorer';
+import { compressionKey, compressionsOf } from './compressions-of';
+import { sensitivityEntrySchema } from './sensitivity-table-schema';
+import type {
+  LayerSensitivity,
+  SensitivityEntry,
+  SensitivityEvent,
+  SensitivitySettings,
+  SensitivityTable,
+} from './sensitivity-table';
+
+/** What to profile, how, and where the result goes. */
+export interface SensitivityJob {
+  readonly model: string;
+  readonly calibration: CalibrationRequest;
+  readonly settings: SensitivitySettings;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+  /** Where the table is written, or undefined to only return it. */
+  readonly out: string | undefined;
+  /** The journal that lets a stopped run go on; forms in work lie in a folder beside it. */
+  readonly journal: string;
+}
+
+export interface SensitivityEnvironment {
+  /** Path of the calibration text that comes with Espalier. */
+  readonly bundledText: string;
+  readonly version: string;
+}
+
+const entrySchema = v.variant('kind', [
+  v.object({ kind: v.literal('layer'), tensor: v.string(), entry: sensitivityEntrySchema }),
+  spentSchema,
+]);
+/** What the journal holds. */
+type Entry =
+  { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry } | Spent;
+
+/** Changes of one sublayer that are compressed, then measured together. */
+const changesPerGroup = 16;
+
+/**
+ * Measures, for every linear layer, what compressing it alone does to the model's output (CompactifAI,
+ * arXiv 2401.14109, § 3): only what lies behind the layer is run again. Goes on where an earlier run
+ * of the same job stopped.
+ * @throws UserError where the model has no linear layers to compress.
+ */
+export async function profileSensitivity(
+  job: SensitivityJob,
+  environment: SensitivityEnvironment,
+  context: JobContext<SensitivityEvent>,
+): Promise<SensitivityTable> {
+  const model = await openModel(job.model);
+  const layers = chosenLayers(model, job.settings);
+  const calibration = await loadModelInputs(
+    job.calibration,
+    model,
+    environment.bundledText,
+    job.settings.seed,
+  );
+  for (const warning of calibration.warnings) {
+    context.warn(warning);
+  }
+  const warn = (message: string): void => {
+    context.warn(message);
+  };
+  const device = await resolveDevice(job.device, warn);
+  const settings = { ...job.settings, metric: fittingMetric(model, job.settings.metric, warn) };
+  const journal = await Journal.open(
+    job.journal,
+    identify(settings, [
+      model.summary.fingerprint,
+      calibration.summary.fingerprint,
+      environment.version,
+    ]),
+    parseEntry,
+  );
+  const known = new Map<string, SensitivityEntry>();
+  for (const entry of journal.replayed) {
+    if (entry.kind === 'layer') {
+      known.set(keyOf(entry.tensor, entry.entry), entry.entry);
+    }
+  }
+  const spentBefore = spentOf(journal.replayed);
+  const forms = `${job.journal}.forms`;
+  const dtype = storageDtype(model.summary);
+  const executor = new LayeredExecutor(model, device, job.memoryBytes);
+  const products = new MatrixProducts(device, job.memoryBytes);
+  const started = performance.now();
+  const seconds = (): number => (performance.now() - started) / 1000;
+  const wanted = layers.map((layer) => ({
+    layer,
+    compressions: compressionsOf(layer, settings.compressions),
+  }));
+  const total = wanted.reduce((sum, { compressions }) => sum + compressions.length, 0);
+  const report = (stage: string): void => {
+    context.progress({ stage, done: known.size, total, unit: 'steps' });
+  };
+  const scorer = new ChangeScorer({
+    executor,
+    inputs: calibration.inputs,
+    metric: settings.metric,
+    cancellation: context.cancellation,
+    onWork: () => {
+      report('Measuring linear layers');
+    },
+  });
+  try {
+    const dense = await scorer.distance(await scorer.start());
+    const table = (): Omit<SensitivityTable, 'created' | 'versions' | 'machine'> => ({
+      format: 'espalier.sensitivity',
+      version: 1,
+      model: model.summary,
+      calibration: calibration.summary,
+      metric: settings.metric,
+      metricDefinition: metrics[settings.metric].definition,
+      dense,
+      settings,
+      device,
+      seconds: spentBefore.seconds + seconds(),
+      sublayerEvaluations: spentBefore.evaluations + executor.evaluations,
+      layers: wanted.map(({ layer, compressions }) =>
+        describeLayer(model, layer, compressions, known),
+      ),
+    });
+    context.emit({ kind: 'sensitivity-started', table: table() });
+    await mkdir(forms, { recursive: true });
+    for (const index of new Set(layers.map(({ sublayer }) => sublayer))) {
+      const open = wanted
+        .filter(({ layer }) => layer.sublayer === index)
+        .flatMap(({ layer, compressions }) =>
+          compressions
+            .filter((compression) => !known.has(keyOf(layer.id, compression)))
+            .map((compression) => ({ layer, compression })),
+        );
+      if (open.length > 0) {
+        const states = await scorer.advance(index);
+        report('Reading inputs of linear layers');
+        const statistics = await statisticsOf(executor, products, index, states, context);
+        for (let start = 0; start < open.length; start += changesPerGroup) {
+          const group = open.slice(start, start + changesPerGroup);
+          const changes: Change[] = [];
+          for (const [i, { layer, compression }] of group.entries()) {
+            report('Compressing linear layers');
+            await checkpoint(context.cancellation);
+            const own = statistics.get(layer.id);
+            const compressed = await compressMatrix(
+              {
+                products,
+                dtype,
+                seed: settings.seed,
+                ...(own === undefined ? {} : { statistics: own }),
+              },
+              layer,
+              compression,
+            );
+            const path = join(forms, `${index}.${start + i}.safetensors`);
+            changes.push({
+              layer,
+              compression,
+              ...(await standIn(model, layer, compressed, path)),
+            });
+          }
+          const distances = await scorer.distances(changes.map(({ step }) => step));
+          const entries = changes.map(({ layer, compression, costs }, i) => ({
+            tensor: layer.id,
+            entry: { ...compression, distance: distances[i] ?? Number.NaN, ...costs },
+          }));
+          for (const { tensor, entry } of entries) {
+            known.set(keyOf(tensor, entry), entry);
+            context.emit({ kind: 'sensitivity-entry', tensor, entry });
+          }
+          await journal.append([
+            ...entries.map((entry): Entry => ({ kind: 'layer', ...entry })),
+            {
+              kind: 'spent',
+              run: spentBefore.runs,
+              seconds: seconds(),
+              evaluations: executor.evaluations,
+            },
+          ]);
+          await Promise.all(changes.map(async ({ path }) => rm(path, { force: true })));
+        }
+      }
+    }
+    const result: SensitivityTable = { ...table(), ...describeOrigin(environment.version) };
+    if (job.out !== undefined) {
+      await writeDocument(job.out, result);
+    }
+    await journal.remove();
+    return result;
+  } finally {
+    await journal.removeIfEmpty();
+    await rm(forms, { recursive: true, force: true });
+    await products.dispose();
+    await executor.dispose();
+  }
+}
+
+/** What goes into the linear layers of sublayer `index` when states are taken through. */
+async function statisticsOf(
+  executor: LayeredExecutor,
+  products: MatrixProducts,
+  index: number,
+  states: readonly HiddenState[],
+  { cancellation }: Pick<JobContext, 'cancellation'>,
+): Promise<ReadonlyMap<string, InputStatistics>> {
+  const step = executor.model.tapped?.(index) ?? noLayers(executor.model);
+  const accumulator = new StatisticsAccumulator(products);
+  const add = async (taps: ReadonlyMap<string, Tensor>): Promise<void> => accumulator.add(taps);
+  await executor.tap(step, states, add, async () => checkpoint(cancellation));
+  return accumulator.finish();
+}
+
+/** A compression of one layer, ready to be measured. */
+interface Change {
+  readonly layer: LinearLayer;
+  readonly compression: Compression;
+  readonly step: StandIn;
+  readonly costs: Omit<SensitivityEntry, keyof Compression | 'distance'>;
+  /** Where its form lies until it has been measured. */
+  readonly path: string;
+}
+
+async function standIn(
+  model: LayeredModel,
+  { id, sublayer }: LinearLayer,
+  { form, error, outputError, parameters, bytes }: CompressedMatrix,
+  path: string,
+): Promise<Pick<Change, 'step' | 'costs' | 'path'>> {
+  const stored = await storeForms(path, new Map([[id, form]]));
+  const changed = model.withMatrices?.(stored) ?? noLayers(model);
+  return {
+    path,
+    step: changed.sublayer(sublayer),
+    costs: {
+      error,
+      ...(outputError === undefined ? {} : { outputError }),
+      parameters,
+      bytes,
+      flopsPerToken: formFlops(form),
+      milliseconds: 0,
+    },
+  };
+}
+
+/**
+ * The linear layers that are asked for.
+ * @throws UserError where there are none.
+ */
+function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySettings): LinearLayer[] {
+  const { sublayers } = model.summary;
+  const all = sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+  if (all.length === 0) {
+    noLayers(model);
+  }
+  const found = all.filter(
+    ({ role, sublayer }) =>
+      (roles.length === 0 || roles.includes(role)) &&
+      (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
+  );
+  if (found.length === 0) {
+    throw new UserError('No linear layer is of the roles and blocks that are asked for.', {
+      file: model.summary.path,
+      field: 'roles, blocks',
+      remedy: `It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${model.summary.blocks} blocks.`,
+    });
+  }
+  return found;
+}
+
+function noLayers({ summary }: LayeredModel): never {
+  throw new UserError('The model has no linear layers in its sublayers that can be compressed.', {
+    file: summary.path,
+    remedy: 'Open the model in the explorer to see what it consists of.',
+  });
+}
+
+function describeLayer(
+  { summary }: LayeredModel,
+  layer: LinearLayer,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+): LayerSensitivity {
+  const { id, sublayer, role, out, weight } = layer;
+  const { id: sublayerId = '', block = 0 } = summary.sublayers[sublayer] ?? {};
+  return {
+    tensor: id,
+    sublayer: sublayerId,
+    block,
+    role,
+    out,
+    in: layer.in,
+    parameters: out * layer.in,
+    bytes: weight.length,
+    flopsPerToken: 2 * out * layer.in,
+    milliseconds: 0,
+    entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
+  };
+}
+
+function keyOf(tensor: string, compression: Compression): string {
+  return `${tensor} ${compressionKey(compression)}`;
+}
+
+function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify({ settings, fingerprints })).digest('hex');
+}
+
+function parseEntry(value: unknown): Entry | undefined {
+  const result = v.safeParse(entrySchema, value);
+  return result.success ? (result.output as Entry) : undefined;
+}

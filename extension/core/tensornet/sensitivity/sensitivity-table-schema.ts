@@ -1,0 +1,67 @@
+import * as v from 'valibot';
+import { calibrationSchema } from '../../data/calibration-schema';
+import { parseDocument } from '../../jobs/parse-document';
+import { metricNames } from '../../metrics/metric-names';
+import { linearRoles } from '../../models/matrix-form';
+import { modelSummarySchema } from '../../models/model-summary-schema';
+import { originEntries } from '../../runtime/origin-schema';
+import { compressionEntries, compressionRequestSchema } from '../compression-choice';
+import type { SensitivityTable } from './sensitivity-table';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const costs = {
+  parameters: count,
+  bytes: count,
+  flopsPerToken: v.number(),
+  milliseconds: v.number(),
+};
+
+/** What has been measured of one compression of one layer. */
+export const sensitivityEntrySchema = v.object({
+  ...compressionEntries,
+  distance: v.number(),
+  error: v.number(),
+  outputError: v.optional(v.number()),
+  ...costs,
+});
+
+const layer = v.object({
+  tensor: v.string(),
+  sublayer: v.string(),
+  block: count,
+  role: v.picklist(linearRoles),
+  out: count,
+  in: count,
+  ...costs,
+  entries: v.array(sensitivityEntrySchema),
+});
+
+const tableSchema = v.object({
+  format: v.literal('espalier.sensitivity'),
+  version: v.literal(1),
+  model: modelSummarySchema,
+  calibration: calibrationSchema,
+  metric: v.picklist(metricNames),
+  metricDefinition: v.string(),
+  dense: v.number(),
+  settings: v.object({
+    compressions: v.array(compressionRequestSchema),
+    metric: v.picklist(metricNames),
+    roles: v.array(v.picklist(linearRoles)),
+    blocks: v.array(count),
+    seed: v.number(),
+  }),
+  device: v.string(),
+  seconds: v.number(),
+  sublayerEvaluations: count,
+  layers: v.array(layer),
+  ...originEntries,
+});
+
+/**
+ * Parses the text of a `*.sensitivity.json`.
+ * @throws UserError naming the file and the field.
+ */
+export function parseSensitivityTable(text: string, file: string): SensitivityTable {
+  return parseDocument(tableSchema, text, file, 'a sensitivity table') as SensitivityTable;
+}

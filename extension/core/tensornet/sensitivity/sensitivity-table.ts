@@ -1,0 +1,78 @@
+import type { CalibrationSummary } from '../../data/calibration';
+import type { MetricName } from '../../metrics/metric-names';
+import type { LinearRole } from '../../models/matrix-form';
+import type { ModelSummary } from '../../models/model-summary';
+import type { Origin } from '../../runtime/origin';
+import type { Compression, CompressionRequest } from '../compression-choice';
+
+/** What is compressed to find how much it matters. */
+export interface SensitivitySettings {
+  /** The compressions to try on every layer; one without level or ratio stands for all usual levels of its method. */
+  readonly compressions: readonly CompressionRequest[];
+  readonly metric: MetricName;
+  /** Which layers; all when empty. */
+  readonly roles: readonly LinearRole[];
+  readonly blocks: readonly number[];
+  readonly seed: number;
+}
+
+/** What becomes of the model when one layer alone is compressed in one way. */
+export interface SensitivityEntry extends Compression {
+  /** Distance of the model's output to the dense model's, by the table's metric. */
+  readonly distance: number;
+  /** ‖W − W′‖ / ‖W‖ (Frobenius). */
+  readonly error: number;
+  /** The same of the layer's outputs on the calibration, where the compression looked at it. */
+  readonly outputError?: number;
+  readonly parameters: number;
+  readonly bytes: number;
+  /** Multiply-adds of one token, counted as two. */
+  readonly flopsPerToken: number;
+  /** Of one token on this machine, as its cost model has measured forms of such sizes. */
+  readonly milliseconds: number;
+}
+
+/** One linear layer, dense, and what compressing it alone costs the model. */
+export interface LayerSensitivity {
+  /** Id of the linear layer: the name of its weight. */
+  readonly tensor: string;
+  /** Id of its sublayer. */
+  readonly sublayer: string;
+  readonly block: number;
+  readonly role: LinearRole;
+  readonly out: number;
+  readonly in: number;
+  readonly parameters: number;
+  /** As stored in the source. */
+  readonly bytes: number;
+  readonly flopsPerToken: number;
+  readonly milliseconds: number;
+  /** In the order of the settings' compressions, each from the mildest level to the strongest. */
+  readonly entries: readonly SensitivityEntry[];
+}
+
+/** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
+export interface SensitivityTable extends Origin {
+  readonly format: 'espalier.sensitivity';
+  readonly version: 1;
+  readonly model: ModelSummary;
+  readonly calibration: CalibrationSummary;
+  readonly metric: MetricName;
+  readonly metricDefinition: string;
+  /** The dense model's own value of the metric: 0, or its perplexity. */
+  readonly dense: number;
+  readonly settings: SensitivitySettings;
+  readonly device: string;
+  readonly seconds: number;
+  readonly sublayerEvaluations: number;
+  readonly layers: readonly LayerSensitivity[];
+}
+
+/** Partial results of a running profile. */
+export type SensitivityEvent =
+  | { readonly kind: 'sensitivity-started'; readonly table: Omit<SensitivityTable, keyof Origin> }
+  | {
+      readonly kind: 'sensitivity-entry';
+      readonly tensor: string;
+      readonly entry: SensitivityEntry;
+    };

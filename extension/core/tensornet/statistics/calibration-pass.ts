@@ -1,0 +1,85 @@
+import type { ModelInput } from '../../models/example';
+import type { GraphPart, Step } from '../../models/layered-model';
+import type { LayeredExecutor } from '../../runtime/layered-executor';
+import type { HiddenState } from '../../runtime/tensors';
+import type { MatrixProducts } from '../matrix-products';
+import type { InputStatistics } from './input-statistics';
+import { StatisticsAccumulator } from './statistics-accumulator';
+import type { StatisticsFolder } from './statistics-folder';
+
+/** What a calibration pass runs. */
+export interface CalibrationSetup {
+  readonly executor: LayeredExecutor;
+  readonly products: MatrixProducts;
+  readonly inputs: readonly ModelInput[];
+  /** Sublayers that the model lacks. */
+  readonly removed?: ReadonlySet<number>;
+  /** Keeps what was found, so that a job that was stopped need not run the model again. */
+  readonly folder?: StatisticsFolder;
+  /** Awaited after each run of ONNX Runtime; may throw to stop. */
+  readonly afterRun?: () => Promise<void>;
+}
+
+/**
+ * Takes calibration through a model sublayer by sublayer and tells what went into linear layers on the
+ * way. Only the states at one boundary are held, and the statistics of one sublayer.
+ */
+export class CalibrationPass {
+  private states: readonly HiddenState[] | undefined;
+  private next = 0;
+
+  public constructor(private readonly setup: CalibrationSetup) {}
+
+  /**
+   * Statistics of what goes into the linear layers of sublayer `index`, by their ids; those that share
+   * their inputs share them. Sublayers are asked for in ascending order.
+   * @throws UserError where what goes in is not finite.
+   */
+  public async statistics(index: number): Promise<ReadonlyMap<string, InputStatistics>> {
+    const { executor, products, folder, afterRun } = this.setup;
+    const kept = await folder?.read(index);
+    if (kept !== undefined) {
+      return kept;
+    }
+    const step = executor.model.tapped?.(index);
+    if (step === undefined) {
+      return new Map();
+    }
+    const accumulator = new StatisticsAccumulator(products);
+    await executor.tap(
+      step,
+      await this.statesAt(index),
+      async (taps) => accumulator.add(taps),
+      afterRun,
+    );
+    const found = await accumulator.finish();
+    await folder?.write(index, found);
+    return found;
+  }
+
+  /** Lets calibration go on through `standIn` in the place of sublayer `index`, as what was compressed in it. */
+  public async replace(index: number, standIn: Step & { readonly part: GraphPart }): Promise<void> {
+    const { executor, afterRun } = this.setup;
+    this.states = await executor.through(standIn, await this.statesAt(index), afterRun);
+    this.next = index + 1;
+  }
+
+  private async statesAt(index: number): Promise<readonly HiddenState[]> {
+    const { executor, inputs, removed = new Set(), afterRun } = this.setup;
+    if (index < this.next) {
+      throw new Error(`calibration is behind sublayer ${index} already`);
+    }
+    if (this.states === undefined) {
+      const states: HiddenState[] = [];
+      for (const input of inputs) {
+        states.push(await executor.embed(input));
+        await afterRun?.();
+      }
+      this.states = states;
+    }
+    for (; this.next < index; this.next++) {
+      this.states = await executor.pass(this.next, this.states, removed, afterRun);
+    }
+    return this.states;
+  }
+}

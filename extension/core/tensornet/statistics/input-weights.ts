@@ -1,0 +1,33 @@
+import type { InputStatistics } from './input-statistics';
+import type { InputWeights } from '../randomized-svd';
+
+/** Exponent of mean |x| by which inputs are scaled (ASVD, arXiv 2312.05821, § 3.2). */
+const scaleExponent = 0.5;
+/** Least scale of an input, as a share of the mean: an input that calibration never saw is kept too. */
+const leastScale = 1e-3;
+/** Share of the mean variance of inputs that is added to each: decides what no token has seen. */
+const dampingShare = 1e-5;
+
+/** mean |x|^α for each input, of mean 1; ones where all inputs were zero. */
+export function inputScales({
+  meanMagnitudes,
+}: Pick<InputStatistics, 'meanMagnitudes'>): Float64Array {
+  const scales = meanMagnitudes.map((magnitude) => magnitude ** scaleExponent);
+  const mean = scales.reduce((sum, scale) => sum + scale, 0) / scales.length;
+  return mean > 0 ? scales.map((scale) => Math.max(leastScale, scale / mean)) : scales.map(() => 1);
+}
+
+/** Weights by which the least error is that of W·diag(s), s being the {@link inputScales}. */
+export function scaledWeights(statistics: Pick<InputStatistics, 'meanMagnitudes'>): InputWeights {
+  return { gram: inputScales(statistics).map((scale) => scale ** 2), damping: 0 };
+}
+
+/** Weights by which the least error is that of the outputs on calibration. */
+export function covarianceWeights({ gram }: Pick<InputStatistics, 'gram'>): InputWeights {
+  const { size, numbers } = gram;
+  let trace = 0;
+  for (let i = 0; i < size; i++) {
+    trace += numbers[i * size + i] ?? 0;
+  }
+  return { gram, damping: trace > 0 ? (dampingShare * trace) / size : 1 };
+}

@@ -1,0 +1,127 @@
+import type { Tensor } from '../../runtime/tensors';
+import { floatsIn } from '../../runtime/tensors';
+import { UserError } from '../../user-error';
+import type { MatrixProducts, Rows } from '../matrix-products';
+import type { InputStatistics } from './input-statistics';
+
+/** Rows that are multiplied at once, where they come in smaller pieces. */
+const rowsPerProduct = 1024;
+
+/** Adds up what goes into one or more linear layers that share their inputs. */
+class SharedInputs {
+  private count = 0;
+  private waiting: Float32Array[] = [];
+  private waitingRows = 0;
+  private readonly gram: Float64Array;
+  private readonly magnitudes: Float64Array;
+
+  public constructor(
+    private readonly products: MatrixProducts,
+    private readonly name: string,
+    private readonly size: number,
+  ) {
+    this.gram = new Float64Array(size * size);
+    this.magnitudes = new Float64Array(size);
+  }
+
+  public async add(rows: Float32Array): Promise<void> {
+    this.waiting.push(rows);
+    this.waitingRows += rows.length / this.size;
+    if (this.waitingRows >= rowsPerProduct) {
+      await this.multiply();
+    }
+  }
+
+  public async finish(): Promise<InputStatistics> {
+    await this.multiply();
+    const { count, size, gram } = this;
+    return {
+      count,
+      gram: { size, numbers: gram },
+      meanMagnitudes: this.magnitudes.map((sum) => sum / Math.max(1, count)),
+    };
+  }
+
+  private async multiply(): Promise<void> {
+    if (this.waitingRows === 0) {
+      return;
+    }
+    const rows = this.joined();
+    this.addMagnitudes(rows);
+    const squares = await this.products.crossProducts(rows);
+    for (let i = 0; i < squares.length; i++) {
+      this.gram[i] = (this.gram[i] ?? 0) + (squares[i] ?? 0);
+    }
+    this.count += rows.count;
+  }
+
+  private joined(): Rows {
+    const { waitingRows: count, size: length } = this;
+    const numbers = new Float32Array(count * length);
+    let at = 0;
+    for (const part of this.waiting) {
+      numbers.set(part, at);
+      at += part.length;
+    }
+    this.waiting = [];
+    this.waitingRows = 0;
+    return { count, length, numbers };
+  }
+
+  private addMagnitudes({ length, numbers }: Rows): void {
+    for (let start = 0; start < numbers.length; start += length) {
+      for (let i = 0; i < length; i++) {
+        this.magnitudes[i] = (this.magnitudes[i] ?? 0) + Math.abs(numbers[start + i] ?? 0);
+      }
+    }
+    if (!this.magnitudes.every(Number.isFinite)) {
+      throw new UserError('What goes into it on calibration is NaN or infinite.', {
+        field: this.name,
+        remedy:
+          'Calibrate on the CPU, or with another text; or take a variant without calibration.',
+      });
+    }
+  }
+}
+
+/** Adds up what goes into linear layers, as taps give it run by run. */
+export class StatisticsAccumulator {
+  private readonly inputs = new Map<string, SharedInputs>();
+
+  public constructor(private readonly products: MatrixProducts) {}
+
+  /**
+   * Takes the inputs [rows, in] of layers by their ids, in every run of the same ones; layers that are
+   * given one and the same tensor in the first run share their statistics.
+   * @throws UserError naming the layer whose inputs are not finite.
+   */
+  public async add(taps: ReadonlyMap<string, Tensor>): Promise<void> {
+    const seen = new Map<Tensor, SharedInputs>();
+    for (const [id, tensor] of taps) {
+      const known = seen.get(tensor);
+      const shared =
+        this.inputs.get(id) ??
+        known ??
+        new SharedInputs(this.products, id, tensor.dims.at(-1) ?? 1);
+      this.inputs.set(id, shared);
+      if (known === undefined) {
+        seen.set(tensor, shared);
+        await shared.add(floatsIn(tensor));
+      }
+    }
+  }
+
+  /** Statistics by the layers' ids. */
+  public async finish(): Promise<Map<string, InputStatistics>> {
+    const finished = new Map<SharedInputs, InputStatistics>();
+    for (const shared of new Set(this.inputs.values())) {
+      finished.set(shared, await shared.finish());
+    }
+    return new Map(
+      [...this.inputs].flatMap(([id, shared]) => {
+        const statistics = finished.get(shared);
+        return statistics === undefined ? [] : [[id, statistics] as const];
+      }),
+    );
+  }
+}

@@ -1,0 +1,226 @@
+import type { SquareMatrix } from './small-matrix';
+
+/** Eigenvalues, largest first, and their orthonormal vectors as rows. */
+export interface Eigen {
+  readonly values: Float64Array;
+  readonly vectors: Float64Array;
+}
+
+/** A tridiagonal matrix T, and rows of P with P·A·Pᵀ = T. */
+interface Tridiagonal {
+  readonly diagonal: Float64Array;
+  /** Element i lies between rows i and i + 1; the last is 0. */
+  readonly off: Float64Array;
+  readonly basis: Float64Array;
+}
+
+/** Sweeps that one eigenvalue may take; 2 are usual. */
+const maxSweeps = 60;
+
+/**
+ * Eigenvalues and vectors of a symmetric matrix, of which the lower triangle is read: Householder
+ * reduction and implicit QL (Golub and Van Loan, 4th edition, § 8.3). All inner loops run along rows.
+ * @throws Error where the matrix holds NaN or infinity.
+ */
+export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
+  const tridiagonal = tridiagonalize(Float64Array.from(numbers), size);
+  diagonalize(tridiagonal, size);
+  const { diagonal, basis } = tridiagonal;
+  const order = Array.from(diagonal.keys()).sort((a, b) => (diagonal[b] ?? 0) - (diagonal[a] ?? 0));
+  const vectors = new Float64Array(size * size);
+  order.forEach((from, to) => {
+    vectors.set(basis.subarray(from * size, (from + 1) * size), to * size);
+  });
+  return { values: Float64Array.from(order, (i) => diagonal[i] ?? 0), vectors };
+}
+
+/** Overwrites the lower triangle of `a` with the reflections' vectors. */
+function tridiagonalize(a: Float64Array, size: number): Tridiagonal {
+  const diagonal = new Float64Array(size);
+  const off = new Float64Array(size);
+  const factors = new Float64Array(size);
+  const v = new Float64Array(size);
+  const w = new Float64Array(size);
+  const reflections: Float64Array[] = [];
+  for (let k = 0; k < size - 2; k++) {
+    let square = 0;
+    for (let i = k + 1; i < size; i++) {
+      const x = a[i * size + k] ?? 0;
+      v[i] = x;
+      square += x * x;
+    }
+    const first = v[k + 1] ?? 0;
+    const norm = first > 0 ? -Math.sqrt(square) : Math.sqrt(square);
+    off[k] = norm;
+    v[k + 1] = first - norm;
+    // ‖v‖² = 2·norm·(norm − first), and H = I − factor·v·vᵀ.
+    const factor = norm === 0 ? 0 : 1 / (norm * (norm - first));
+    factors[k] = factor;
+    reflections.push(v.slice(k + 1));
+    if (factor !== 0) {
+      reflect(a, size, k + 1, factor, v, w);
+    }
+  }
+  for (let i = 0; i < size; i++) {
+    diagonal[i] = a[i * size + i] ?? 0;
+  }
+  if (size > 1) {
+    off[size - 2] = a[(size - 1) * size + size - 2] ?? 0;
+  }
+  return { diagonal, off, basis: accumulate(reflections, factors, size) };
+}
+
+/** A ← H·A·H on the rows and columns from `start`, of which the lower triangle is kept. */
+function reflect(
+  a: Float64Array,
+  size: number,
+  start: number,
+  factor: number,
+  v: Float64Array,
+  w: Float64Array,
+): void {
+  w.fill(0, start);
+  for (let i = start; i < size; i++) {
+    const row = i * size;
+    const vi = v[i] ?? 0;
+    let sum = 0;
+    for (let j = start; j < i; j++) {
+      const x = a[row + j] ?? 0;
+      sum += x * (v[j] ?? 0);
+      w[j] = (w[j] ?? 0) + x * vi;
+    }
+    w[i] = (w[i] ?? 0) + sum + (a[row + i] ?? 0) * vi;
+  }
+  let product = 0;
+  for (let i = start; i < size; i++) {
+    w[i] = (w[i] ?? 0) * factor;
+    product += (w[i] ?? 0) * (v[i] ?? 0);
+  }
+  const half = (product * factor) / 2;
+  for (let i = start; i < size; i++) {
+    w[i] = (w[i] ?? 0) - half * (v[i] ?? 0);
+  }
+  for (let i = start; i < size; i++) {
+    const row = i * size;
+    const vi = v[i] ?? 0;
+    const wi = w[i] ?? 0;
+    for (let j = start; j <= i; j++) {
+      a[row + j] = (a[row + j] ?? 0) - vi * (w[j] ?? 0) - wi * (v[j] ?? 0);
+    }
+  }
+}
+
+/** Rows of the product of all reflections, the last one first. */
+function accumulate(
+  reflections: readonly Float64Array[],
+  factors: Float64Array,
+  size: number,
+): Float64Array {
+  const basis = new Float64Array(size * size);
+  for (let i = 0; i < size; i++) {
+    basis[i * size + i] = 1;
+  }
+  for (let k = reflections.length - 1; k >= 0; k--) {
+    const v = reflections[k] ?? new Float64Array();
+    const factor = factors[k] ?? 0;
+    const start = k + 1;
+    for (let i = start; factor !== 0 && i < size; i++) {
+      const row = basis.subarray(i * size + start, (i + 1) * size);
+      let product = 0;
+      for (let j = 0; j < row.length; j++) {
+        product += (row[j] ?? 0) * (v[j] ?? 0);
+      }
+      product *= factor;
+      for (let j = 0; j < row.length; j++) {
+        row[j] = (row[j] ?? 0) - product * (v[j] ?? 0);
+      }
+    }
+  }
+  return basis;
+}
+
+/** Rotates T to a diagonal matrix, and the rows of its basis with it. */
+function diagonalize({ diagonal: d, off: e, basis }: Tridiagonal, size: number): void {
+  for (let low = 0; low < size; low++) {
+    for (let sweep = 0; ; sweep++) {
+      const high = endOfBlock(d, e, low, size);
+      if (high === low) {
+        break;
+      }
+      if (sweep === maxSweeps || Number.isNaN(d[low])) {
+        throw new Error('the eigenvalues of a matrix could not be found');
+      }
+      sweepBlock(d, e, basis, size, low, high);
+    }
+  }
+}
+
+/** The first row from `low` on whose element to the next one is negligible. */
+function endOfBlock(d: Float64Array, e: Float64Array, low: number, size: number): number {
+  let high = low;
+  while (high < size - 1) {
+    const around = Math.abs(d[high] ?? 0) + Math.abs(d[high + 1] ?? 0);
+    if (Math.abs(e[high] ?? 0) <= Number.EPSILON * around) {
+      break;
+    }
+    high++;
+  }
+  return high;
+}
+
+/** One implicit QL step with Wilkinson's shift on rows `low` to `high`. */
+function sweepBlock(
+  d: Float64Array,
+  e: Float64Array,
+  basis: Float64Array,
+  size: number,
+  low: number,
+  high: number,
+): void {
+  const next = e[low] ?? 0;
+  let g = ((d[low + 1] ?? 0) - (d[low] ?? 0)) / (2 * next);
+  const root = Math.hypot(g, 1);
+  g = (d[high] ?? 0) - (d[low] ?? 0) + next / (g + (g >= 0 ? root : -root));
+  let [sine, cosine, moved] = [1, 1, 0];
+  for (let i = high - 1; i >= low; i--) {
+    const f = sine * (e[i] ?? 0);
+    const b = cosine * (e[i] ?? 0);
+    const radius = Math.hypot(f, g);
+    e[i + 1] = radius;
+    if (radius === 0) {
+      // The matrix splits here by underflow: the rest is for the next step.
+      d[i + 1] = (d[i + 1] ?? 0) - moved;
+      e[high] = 0;
+      return;
+    }
+    sine = f / radius;
+    cosine = g / radius;
+    g = (d[i + 1] ?? 0) - moved;
+    const turned = ((d[i] ?? 0) - g) * sine + 2 * cosine * b;
+    moved = sine * turned;
+    d[i + 1] = g + moved;
+    g = cosine * turned - b;
+    rotate(basis, i * size, size, cosine, sine);
+  }
+  d[low] = (d[low] ?? 0) - moved;
+  e[low] = g;
+  e[high] = 0;
+}
+
+/** Rotates the row at `start` and the one behind it. */
+function rotate(
+  basis: Float64Array,
+  start: number,
+  size: number,
+  cosine: number,
+  sine: number,
+): void {
+  const upper = basis.subarray(start, start + size);
+  const lower = basis.subarray(start + size, start + 2 * size);
+  for (let k = 0; k < size; k++) {
+    const a = upper[k] ?? 0;
+    const b = lower[k] ?? 0;
+    upper[k] = cosine * a - sine * b;
+    lower[k] = sine * a + cosine * b;
+  }
+}

@@ -1,0 +1,72 @@
+import { halfToNumber, numberToHalf } from '../checkpoints/half';
+import type { TensorData } from '../checkpoints/tensor-data';
+import type { Rows } from './matrix-products';
+
+/** Numbers as a tensor that shares their memory. */
+export function float32Data(shape: readonly number[], numbers: Float32Array): TensorData {
+  return { dtype: 'F32', shape, bytes: bytesOf(numbers) };
+}
+
+/** Numbers as a tensor in the dtype asked for. */
+export function floatData(
+  shape: readonly number[],
+  numbers: Float32Array,
+  dtype: 'F32' | 'F16',
+): TensorData {
+  return dtype === 'F32'
+    ? float32Data(shape, numbers)
+    : { dtype, shape, bytes: bytesOf(Uint16Array.from(numbers, numberToHalf)) };
+}
+
+export function uint8Data(shape: readonly number[], bytes: Uint8Array): TensorData {
+  return { dtype: 'U8', shape, bytes };
+}
+
+export function int8Data(shape: readonly number[], numbers: Int8Array): TensorData {
+  return { dtype: 'I8', shape, bytes: bytesOf(numbers) };
+}
+
+/** The numbers of a float32 or float16 tensor; those of float32 are not copied. */
+export function floatsOfData({ dtype, bytes }: TensorData): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === 'F32') {
+    return new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
+  }
+  if (dtype === 'F16') {
+    const halves = new Uint16Array(buffer, byteOffset, byteLength / Uint16Array.BYTES_PER_ELEMENT);
+    return Float32Array.from(halves, halfToNumber);
+  }
+  throw new Error(`a tensor of ${dtype} holds no floating-point numbers`);
+}
+
+function bytesOf(numbers: Float32Array | Uint16Array | Int8Array): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+}
+
+export function sumOfSquares(numbers: Float32Array): number {
+  let sum = 0;
+  for (const x of numbers) {
+    sum += x * x;
+  }
+  return sum;
+}
+
+/** Side of the squares that are turned one by one, so that what is read stays in the cache. */
+const tile = 32;
+
+/** A matrix [count, length] as [length, count]. */
+export function transpose({ count, length, numbers }: Rows): Float32Array {
+  const result = new Float32Array(numbers.length);
+  for (let top = 0; top < count; top += tile) {
+    const bottom = Math.min(count, top + tile);
+    for (let first = 0; first < length; first += tile) {
+      const end = Math.min(length, first + tile);
+      for (let row = top; row < bottom; row++) {
+        for (let column = first; column < end; column++) {
+          result[column * count + row] = numbers[row * length + column] ?? 0;
+        }
+      }
+    }
+  }
+  return result;
+}

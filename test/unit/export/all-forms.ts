@@ -1,0 +1,77 @@
+import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import { factorize } from '../../../extension/core/tensornet/mpo';
+import { contracted, FormMaker } from '../models/forms/made-forms';
+
+type Maker = (maker: FormMaker, out: number, input: number) => MatrixForm<TensorData>;
+
+const blocks =
+  (bits: 4 | 8, asymmetric: boolean, run: 'matmul-nbits' | 'qdq'): Maker =>
+  (maker, out, input) =>
+    maker.blocks(out, input, { bits, blockSize: 16, run, asymmetric });
+
+const mpo =
+  (sites: number, run: 'contracted' | 'chained', scaled: boolean): Maker =>
+  (maker, out, input) =>
+    maker.mpo({ out: factorize(out, sites), in: factorize(input, sites) }, 4, run, scaled);
+
+/** Every form that is stored, by a name of its own. */
+export const formMakers = {
+  'low rank': (maker, out, input) => maker.lowRank(out, input, 6),
+  'mpo, contracted': mpo(2, 'contracted', true),
+  'mpo, chained': mpo(3, 'chained', true),
+  int4: blocks(4, false, 'matmul-nbits'),
+  'int4, asymmetric': blocks(4, true, 'matmul-nbits'),
+  'int4, portable': blocks(4, true, 'qdq'),
+  'int8 in blocks': blocks(8, true, 'matmul-nbits'),
+  int8: (maker, out, input) => maker.int8(out, input),
+  'low rank of whole numbers': (maker, out, input) => ({
+    kind: 'low-rank',
+    rank: 16,
+    left: maker.blocks(out, 16, { bits: 4, blockSize: 16, run: 'matmul-nbits' }),
+    right: maker.int8(16, input),
+  }),
+} satisfies Readonly<Record<string, Maker>>;
+export type FormName = keyof typeof formMakers;
+export const formNames = Object.keys(formMakers) as FormName[];
+
+/** A form for each layer, the kinds taken in turn; the same in every run. */
+export function formsInTurn(
+  layers: readonly LinearLayer[],
+  names: readonly FormName[] = formNames,
+): Map<string, MatrixForm<TensorData>> {
+  return new Map(
+    layers.map(({ id, out, in: input }, i) => [
+      id,
+      formMakers[names[i % names.length] ?? 'int8'](new FormMaker(i + 1, 0.15), out, input),
+    ]),
+  );
+}
+
+/** The dense matrices that forms stand for. */
+export function denseValues(
+  forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+  layers: readonly LinearLayer[],
+): Map<string, MatrixForm<TensorData>> {
+  return new Map(
+    layers.flatMap(({ id, out, in: input }) => {
+      const form = forms.get(id);
+      const numbers = form && contracted(form);
+      return numbers === undefined
+        ? []
+        : [
+            [
+              id,
+              {
+                kind: 'dense',
+                weight: {
+                  dtype: 'F32',
+                  shape: [out, input],
+                  bytes: new Uint8Array(numbers.buffer),
+                },
+              },
+            ],
+          ];
+    }),
+  );
+}

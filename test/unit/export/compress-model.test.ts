@@ -1,0 +1,204 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  compressModel,
+  scratchFolder,
+} from '../../../extension/core/export/compression/compress-model';
+import type { CompressRequest } from '../../../extension/core/export/compression/compress-model';
+import { chooseForAll, layersOf } from '../../../extension/core/export/compression/layer-choices';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
+import { openModel } from '../../../extension/core/models/open-model';
+import { parseCompression } from '../../../extension/core/tensornet/compression-choice';
+import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
+import { onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { hashes, logitsOf, readConfig, RecordedContext, rejection } from './pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+
+const text = join(import.meta.dirname, '../../../samples/calibration.txt');
+const source = fixture('llama-gqa-untied');
+const { inputIds } = readJson<{ inputIds: number[][] }>('llama-gqa-untied', 'golden.json');
+
+async function choicesFor(path: string, method: string): Promise<CompressionChoice[]> {
+  return chooseForAll(await openModel(path), parseCompression(method), {}).choices;
+}
+
+async function request(
+  method: string,
+  more: Partial<CompressRequest> = {},
+): Promise<CompressRequest> {
+  const { modelPath = source } = more;
+  return {
+    modelPath,
+    choices: await choicesFor(modelPath, method),
+    out: fresh(),
+    overwrite: false,
+    device: 'cpu',
+    memoryBytes: 1 << 28,
+    ...more,
+  };
+}
+
+const calibration = { request: { sequences: 2, length: 16 }, bundledText: text };
+
+describe('compressing a model', () => {
+  it.each([
+    'lowrank:50%',
+    'lowrank:60%:covariance+int4',
+    'mpo:50%',
+    'int8',
+    'int4:16',
+    'int4:16:gptq',
+  ])('by %s writes one that opens with fewer bytes', async (method) => {
+    const before = hashes(source);
+    const given = await request(method, { calibration });
+    const result = await compressModel(given, unattended);
+    expect(result.layers.map(({ tensor }) => tensor)).toEqual(
+      given.choices.map(({ tensor }) => tensor),
+    );
+    const { summary } = await openModel(result.path);
+    expect(summary.parameters).toBe(result.parametersAfter);
+    const saved = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+    const layers = layersOf(await openModel(source));
+    const dense = layers.reduce((sum, { weight }) => sum + weight.length, 0);
+    expect(summary.bytes).toBe((await openModel(source)).summary.bytes - dense + saved);
+    expect(saved).toBeLessThan(dense);
+    for (const { error } of result.layers) {
+      expect(error).toBeGreaterThan(0);
+      expect(error).toBeLessThan(1);
+    }
+    expect(hashes(source)).toEqual(before);
+    expect(existsSync(scratchFolder(given.out))).toBe(false);
+  });
+
+  it('as dense matrices computes the same as the forms do', async () => {
+    const forms = await compressModel(await request('mpo:40%'), unattended);
+    const dense = await compressModel(await request('mpo:40%', { dialect: 'dense' }), unattended);
+    expect(readConfig(dense.path)).toEqual(readConfig(source));
+    expect(dense.bytesAfter).toBe(dense.bytesBefore);
+    expect(dense.loadsWith).toMatch(/no smaller and no faster/);
+    expect(
+      relativeError(await logitsOf(dense.path, inputIds), await logitsOf(forms.path, inputIds)),
+    ).toBeLessThan(1e-5);
+  });
+
+  it('removes sublayers as well', async () => {
+    const removed = ['block.1.attention', 'block.2.attention', 'block.2.feedforward'];
+    const model = await openModel(source);
+    const staying = new Set(layersOf(model, removed).map(({ id }) => id));
+    const choices = (await choicesFor(source, 'lowrank:50%')).filter(({ tensor }) =>
+      staying.has(tensor),
+    );
+    const result = await compressModel(await request('int8', { choices, removed }), unattended);
+    const { summary } = await openModel(result.path);
+    expect(summary.absent).toEqual(['block.1.attention']);
+    expect(Object.keys(summary.compressed ?? {})).toHaveLength(5);
+    expect(summary.parameters).toBe(result.parametersAfter);
+    const kept = await rejection(compressModel(await request('int8', { removed }), unattended));
+    expect(kept.message).toMatch(
+      /compress\[\d+\]\.tensor: .* belongs to a sublayer that is removed/,
+    );
+  });
+
+  it('goes on behind the last layer when it was stopped', async () => {
+    const given = await request('lowrank:50%:covariance', { calibration });
+    const whole = await compressModel({ ...given, out: fresh() }, unattended);
+    const stopped: JobContext & { cancellation: { isCancellationRequested: boolean } } =
+      new RecordedContext(({ stage, done }) => {
+        stopped.cancellation.isCancellationRequested = stage.startsWith('Compressing') && done >= 9;
+      });
+    await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
+    expect(existsSync(given.out)).toBe(false);
+    const left = readdirSync(scratchFolder(given.out)).filter((name) => /\d/.test(name));
+    // The step that was begun is finished.
+    expect(left).toHaveLength(10);
+    const context = new RecordedContext();
+    const result = await compressModel(given, context);
+    const first = context.stages.find(({ stage }) => stage.startsWith('Compressing'));
+    expect(first?.done).toBe(10);
+    expect(result.layers).toEqual(whole.layers);
+    const weights = (path: string): Buffer => readFileSync(join(path, 'model.safetensors'));
+    expect(weights(result.path).equals(weights(whole.path))).toBe(true);
+  });
+
+  it('begins anew where the journal is of another job', async () => {
+    const given = await request('int8');
+    const stopped: RecordedContext = new RecordedContext(({ stage, done }) => {
+      stopped.cancellation.isCancellationRequested = stage.startsWith('Compressing') && done >= 3;
+    });
+    await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
+    const context = new RecordedContext();
+    const choices = await choicesFor(source, 'int4:16');
+    const result = await compressModel({ ...given, choices }, context);
+    expect(context.stages[0]?.done).toBe(0);
+    expect(new Set(result.layers.map(({ method }) => method))).toEqual(new Set(['int4']));
+  });
+
+  it.each<[string, Partial<CompressRequest>, RegExp]>([
+    ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
+    ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
+    ['blocks, which hold dense matrices alone', { dialect: 'blocks' }, /would not be.*auto-map/],
+    ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
+    [
+      'matrices that lie turned as dense ones',
+      { modelPath: fixture('gpt2'), dialect: 'dense' },
+      /turned/,
+    ],
+  ])('refuses %s before any work', async (_, more, problem) => {
+    const given = await request('int4:16', more);
+    const context = new RecordedContext();
+    expect((await rejection(compressModel(given, context))).message).toMatch(problem);
+    expect(context.stages).toEqual([]);
+    expect(readdirSync(dirname(given.out))).not.toContain(scratchFolder(given.out));
+  });
+
+  it.each<[string, CompressionChoice, RegExp]>([
+    [
+      'a layer that there is not',
+      { tensor: 'model.layers.9.mlp.up_proj.weight', method: 'int8', level: 0 },
+      /no linear layer/,
+    ],
+    [
+      'a level that the method does not have',
+      { tensor: 'model.layers.0.mlp.up_proj.weight', method: 'int4', level: 24 },
+      /24 is no level of int4/,
+    ],
+    [
+      'a variant without its calibration',
+      {
+        tensor: 'model.layers.0.mlp.up_proj.weight',
+        method: 'lowrank',
+        level: 8,
+        variant: 'covariance',
+      },
+      /calibration/,
+    ],
+  ])('refuses %s', async (_, choice, problem) => {
+    const given = await request('int8', { choices: [choice] });
+    expect((await rejection(compressModel(given, unattended))).message).toMatch(problem);
+  });
+
+  it.each(['gpt2-merged', 'llama-dynamo', 'bert-legacy'])(
+    'of the graph %s writes a graph that Espalier opens again',
+    async (name) => {
+      const modelPath = onnxFixture(name);
+      const result = await compressModel(await request('lowrank:50%', { modelPath }), unattended);
+      const before = (await openModel(modelPath)).summary;
+      const after = await openModel(join(result.path, 'model.onnx'));
+      expect(after).toBeInstanceOf(OnnxLayeredModel);
+      expect(after.summary.sublayers.map(({ id }) => id)).toEqual(
+        before.sublayers.map(({ id }) => id),
+      );
+      expect(result.parametersAfter).toBe(after.summary.parameters);
+      expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+    },
+  );
+});

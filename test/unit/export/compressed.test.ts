@@ -1,0 +1,232 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import { openModel } from '../../../extension/core/models/open-model';
+import { openDecoder } from '../../../extension/core/generate/decoder';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { denseValues, formNames, formsInTurn } from './all-forms';
+import type { FormName } from './all-forms';
+import { logitsOf, prune, readConfig, rejection } from './pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+
+const goldens = join(import.meta.dirname, '../../fixtures/compressed');
+
+interface Golden {
+  readonly name: string;
+  readonly forms: FormName[];
+  readonly removed: string[];
+  readonly inputIds: number[][];
+  /** Of the last token of each text, as transformers computed them. */
+  readonly lastLogits: number[][];
+}
+
+const layersOf = (model: LayeredModel, removed: readonly string[] = []): LinearLayer[] =>
+  model.summary.sublayers.flatMap(({ id }, index) =>
+    removed.includes(id) ? [] : [...(model.linearLayers?.(index) ?? [])],
+  );
+
+interface Written {
+  readonly path: string;
+  readonly matrices: ReadonlyMap<string, MatrixForm>;
+}
+
+/** A folder whose linear layers have these forms in turn, or the dense matrices of them. */
+async function compressed(
+  source: string,
+  forms: readonly FormName[],
+  { removed = [], dense = false }: { removed?: readonly string[]; dense?: boolean } = {},
+): Promise<Written> {
+  const layers = layersOf(await openModel(source), removed);
+  const made = formsInTurn(layers, forms);
+  const matrices = await storeForms(
+    `${fresh()}.safetensors`,
+    dense ? denseValues(made, layers) : made,
+  );
+  const path = fresh();
+  const result = await prune(source, removed, path, { matrices });
+  const written = (await openModel(path)).summary;
+  expect(written.parameters).toBe(result.parametersAfter);
+  expect(written.warnings).toEqual([]);
+  return { path, matrices };
+}
+
+const lastOf = (logits: Float32Array, rows: readonly (readonly number[])[]): Float32Array => {
+  const tokens = rows.reduce((sum, row) => sum + row.length, 0);
+  const width = logits.length / tokens;
+  let end = 0;
+  return Float32Array.from(
+    rows.flatMap((row) => {
+      end += row.length * width;
+      return [...logits.subarray(end - width, end)];
+    }),
+  );
+};
+
+describe('a compressed Hugging Face folder', () => {
+  const cases = readdirSync(goldens).map(
+    (file) => JSON.parse(readFileSync(join(goldens, file), 'utf8')) as Golden,
+  );
+
+  it.each(cases)(
+    'of $name with $forms gives the logits that transformers gives',
+    async (golden) => {
+      const { name, forms, removed, inputIds, lastLogits } = golden;
+      const expected = Float32Array.from(lastLogits.flat());
+      const last = async (path: string): Promise<Float32Array> =>
+        lastOf(await logitsOf(path, inputIds), inputIds);
+      const rounds = forms.some((form) => /int|whole/.test(form));
+      const { path } = await compressed(fixture(name), forms, { removed });
+      expect(relativeError(await last(path), expected)).toBeLessThan(rounds ? 5e-2 : 1e-5);
+      const dense = await compressed(fixture(name), forms, { removed, dense: true });
+      expect(relativeError(await last(dense.path), expected)).toBeLessThan(1e-5);
+    },
+  );
+
+  it('holds no dense matrix, and tells the form of each', async () => {
+    const { path, matrices } = await compressed(fixture('llama-gqa-untied'), formNames);
+    const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+    for (const id of matrices.keys()) {
+      expect(tensors.has(id)).toBe(false);
+      expect([...tensors.keys()].some((key) => key.startsWith(id.replace(/weight$/, '')))).toBe(
+        true,
+      );
+    }
+    const { compressed: told = {} } = (await openModel(path)).summary;
+    expect(Object.values(told).flatMap((one) => Object.keys(one))).toHaveLength(matrices.size);
+    expect(readConfig(path)).toMatchObject({
+      model_type: 'espalier-llama',
+      espalier: { removed: [], compressed: told },
+    });
+  });
+
+  it('is pruned and compressed again, and generates as the graph of it does', async () => {
+    const first = await compressed(fixture('qwen3'), ['low rank', 'mpo, chained']);
+    const removed = ['block.1.attention', 'block.2.attention', 'block.2.feedforward'];
+    const second = fresh();
+    await prune(first.path, removed, second);
+    const { inputIds } = readJson<{ inputIds: number[][] }>('qwen3', 'golden.json');
+    const expected = await logitsOf(first.path, inputIds, removed);
+    expect(relativeError(await logitsOf(second, inputIds), expected)).toBeLessThan(1e-6);
+    const { compressed: told = {} } = (await openModel(second)).summary;
+    expect(Object.keys(told)).toEqual([
+      'block.0.attention',
+      'block.0.feedforward',
+      'block.1.feedforward',
+      'block.2.attention',
+      'block.2.feedforward',
+    ]);
+
+    const third = await compressed(second, ['low rank']);
+    expect(relativeError(await logitsOf(third.path, inputIds), expected)).toBeGreaterThan(1e-3);
+    const { tensors } = await openSafetensors(join(third.path, 'model.safetensors'));
+    expect([...tensors.keys()].filter((name) => name.includes('.core.'))).toEqual([]);
+
+    const [ids = []] = inputIds;
+    const model = await openModel(third.path);
+    const decoder = await openDecoder(model, { device: 'cpu', memoryBytes: 1 << 28, removed: [] });
+    const vocabulary = model.summary.vocabularySize ?? 0;
+    const next = await decoder.read(Int32Array.from(ids));
+    await decoder.dispose();
+    const all = await logitsOf(third.path, [ids]);
+    expect(relativeError(next, all.subarray(-vocabulary))).toBeLessThan(1e-5);
+  });
+
+  it('becomes ONNX', async () => {
+    const { path } = await compressed(fixture('phi3'), ['low rank', 'mpo, contracted']);
+    const result = await prune(path, [], fresh(), { format: 'onnx' });
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+  });
+
+  it('is an ordinary model where matrices have other values only', async () => {
+    const { path } = await compressed(fixture('llama-sharded'), ['int4'], { dense: true });
+    expect(readConfig(path)).toEqual(readConfig(fixture('llama-sharded')));
+  });
+
+  const spoil = async (
+    change: (compressedForms: Record<string, Record<string, unknown>>) => void,
+    files: (path: string) => void = () => undefined,
+  ): Promise<string> => {
+    const { path } = await compressed(fixture('qwen2'), ['low rank', 'mpo, chained', 'int4']);
+    const config = readConfig(path) as {
+      espalier: { compressed: Record<string, Record<string, unknown>> };
+    };
+    change(config.espalier.compressed);
+    writeFileSync(join(path, 'config.json'), JSON.stringify(config));
+    files(path);
+    return (await rejection(openModel(path))).message;
+  };
+
+  it.each<[string, unknown, RegExp]>([
+    [
+      'another rank',
+      { kind: 'low-rank', rank: 5, left: { kind: 'dense' }, right: { kind: 'dense' } },
+      /do not meet in rank 5/,
+    ],
+    [
+      'a rank beyond all numbers',
+      { kind: 'low-rank', rank: 1e300, left: { kind: 'dense' }, right: { kind: 'dense' } },
+      /rank/,
+    ],
+    [
+      'sites of another size',
+      {
+        kind: 'mpo',
+        sites: { out: [2, 2], in: [2, 2] },
+        bonds: [1],
+        run: 'chained',
+        inputScale: false,
+      },
+      /lacks this tensor|cannot stand|is needed/,
+    ],
+    [
+      'too many sites',
+      {
+        kind: 'mpo',
+        sites: { out: new Array(17).fill(1), in: new Array(17).fill(1) },
+        bonds: new Array(16).fill(1),
+        run: 'chained',
+        inputScale: false,
+      },
+      /sites/,
+    ],
+    ['another kind', { kind: 'int8' }, /lacks this tensor/],
+    ['no kind that there is', { kind: 'int2' }, /kind/],
+    [
+      'a block of no size',
+      { kind: 'block-quantized', bits: 4, blockSize: 24, zeros: false, run: 'qdq' },
+      /power of 2/,
+    ],
+  ])('is refused where config.json tells %s', async (_, spec, problem) => {
+    const message = await spoil((forms) => {
+      const attention = forms['block.0.attention'] ?? {};
+      attention['self_attn.q_proj'] = spec;
+    });
+    expect(message).toMatch(/config\.json|model\.safetensors/);
+    expect(message).toMatch(/self_attn\.q_proj/);
+    expect(message).toMatch(problem);
+  });
+
+  it('is refused where a form is of no layer, or is not told at all', async () => {
+    const spare = await spoil((forms) => {
+      forms['block.0.attention'] = {
+        ...forms['block.0.attention'],
+        'self_attn.x': { kind: 'int8' },
+      };
+    });
+    expect(spare).toMatch(
+      /espalier\.compressed\.block\.0\.attention\.self_attn\.x.*no linear layer/,
+    );
+    const untold = await spoil((forms) => {
+      delete forms['block.1.feedforward'];
+    });
+    expect(untold).toMatch(/model\.layers\.1\.mlp\..*weight: The checkpoint lacks this tensor/);
+  });
+});

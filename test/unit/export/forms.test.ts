@@ -1,0 +1,148 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import { ByteCopier } from '../../../extension/core/export/byte-copier';
+import { removeFromGraph } from '../../../extension/core/export/onnx-surgery';
+import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx-writer';
+import { layOutChanges } from '../../../extension/core/export/changes';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
+import { openModel } from '../../../extension/core/models/open-model';
+import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
+import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
+import { fixture, readJson, relativeError } from '../fixtures';
+import {
+  denseForm,
+  floatForms,
+  layersOf,
+  outputsOf,
+  quantizedForms,
+  withForms,
+} from '../models/forms/layered';
+import { contracted } from '../models/forms/made-forms';
+import { graphExample, onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = temporaryFolder();
+let count = 0;
+
+function freshFolder(): string {
+  const folder = join(root, String(count++));
+  mkdirSync(folder);
+  return folder;
+}
+
+type Forms = (layers: readonly LinearLayer[]) => Map<string, MatrixForm<TensorData>>;
+
+const kinds: readonly (readonly [name: string, forms: Forms, tolerance: number])[] = [
+  ['factors and cores', floatForms, 1e-5],
+  // Inputs of products are rounded to eight bits, and norms behind them stretch what that changes.
+  ['few bits', quantizedForms, 0.06],
+  ['few bits in standard operators', (layers) => quantizedForms(layers, true), 0.06],
+];
+
+/** A model with these forms, and with the matrices that they stand for. */
+async function formed(
+  path: string,
+  makeForms: Forms,
+): Promise<{ model: LayeredModel; plain: LayeredModel }> {
+  const source = await openModel(path);
+  const layers = layersOf(source);
+  const forms = makeForms(layers);
+  const dense = layers.flatMap((layer): [string, MatrixForm<TensorData>][] => {
+    const form = forms.get(layer.id);
+    return form === undefined ? [] : [[layer.id, denseForm(contracted(form), layer)]];
+  });
+  const file = (): string => join(freshFolder(), 'forms.safetensors');
+  return {
+    model: await withForms(source, file(), forms),
+    plain: await withForms(source, file(), new Map(dense)),
+  };
+}
+
+async function writeEmitted(model: LayeredModel): Promise<string> {
+  const folder = freshFolder();
+  if (model.emitter === undefined) {
+    throw new Error('the model does not emit itself');
+  }
+  const graph = buildOnnxGraph(model, model.emitter, layOutChanges(model.summary, []));
+  await writeOnnx(folder, graph, {}, new ByteCopier(0, unattended));
+  return join(folder, 'model.onnx');
+}
+
+const positions = (from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);
+const ones = (length: number): number[] => Array.from({ length }, () => 1);
+
+const families = [
+  'llama-gqa-untied',
+  'phi3',
+  'gemma2',
+  'gpt2',
+  'gpt-neox',
+  'falcon-new',
+  'mixtral',
+];
+
+describe.each(kinds)('a model with %s, written as ONNX', (_, forms, tolerance) => {
+  it.each(families)('gives the logits of %s, also from its cache', async (name) => {
+    const { model, plain } = await formed(fixture(name), forms);
+    const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
+    const [ids = []] = inputIds;
+    const whole = await CausalOnnxModel.open(await writeEmitted(model));
+    const run = async (from: number, to: number, cache: Parameters<typeof whole.run>[1]) =>
+      whole.run(
+        {
+          inputIds: [ids.slice(from, to)],
+          attentionMask: [ones(to)],
+          positionIds: [positions(from, to)],
+        },
+        cache,
+      );
+    const expected = await outputsOf(plain, [Int32Array.from(ids)]);
+    const all = await run(0, ids.length, whole.emptyCache(1));
+    expect(relativeError(all.logits, expected)).toBeLessThan(tolerance);
+    const first = await run(0, ids.length - 1, whole.emptyCache(1));
+    const last = await run(ids.length - 1, ids.length, first.cache);
+    await whole.dispose();
+    const row = expected.slice(-expected.length / ids.length);
+    expect(relativeError(last.logits, row)).toBeLessThan(tolerance);
+  });
+});
+
+async function writeGraph(model: LayeredModel): Promise<string> {
+  const folder = freshFolder();
+  if (!(model instanceof OnnxLayeredModel)) {
+    throw new Error('the model is no graph');
+  }
+  const graph = await removeFromGraph(model.source, new Set());
+  await writeOnnx(folder, graph, {}, new ByteCopier(0, unattended));
+  return join(folder, 'model.onnx');
+}
+
+const graphs = ['llama-legacy', 'llama-dynamo', 'gpt2-merged', 'bert-fused', 'vit-legacy'];
+
+describe.each(kinds.slice(0, 2))('an ONNX graph with %s', (_, forms, tolerance) => {
+  it.each(graphs)('%s is written without the matrices that it had', async (name) => {
+    const source = await OnnxLayeredModel.open(onnxFixture(name));
+    const { model, plain } = await formed(onnxFixture(name), forms);
+    const example = graphExample(name);
+    const path = await writeGraph(model);
+    const opened = await OnnxLayeredModel.open(path);
+    const ids = ({ summary }: LayeredModel): string[] => summary.sublayers.map(({ id }) => id);
+    expect(ids(opened)).toEqual(ids(source));
+    for (const { id } of layersOf(source)) {
+      expect(opened.source.file.initializers.has(id)).toBe(false);
+    }
+    const expected = await outputsOf(plain, [example]);
+    expect(relativeError(await outputsOf(opened, [example]), expected)).toBeLessThan(tolerance);
+    const whole = await runWholeGraph(path, opened, example);
+    expect(relativeError(whole, expected)).toBeLessThan(tolerance);
+    const written = statSync(join(dirname(path), 'model.onnx_data')).size;
+    expect(model.summary.bytes).toBeLessThan(source.summary.bytes);
+    expect(written).toBeLessThan(source.summary.bytes);
+  });
+});

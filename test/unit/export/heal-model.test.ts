@@ -1,0 +1,152 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { compressModel } from '../../../extension/core/export/compression/compress-model';
+import { healingFolder, healModel } from '../../../extension/core/export/compression/heal-model';
+import type {
+  HealRequest,
+  HealResult,
+} from '../../../extension/core/export/compression/heal-model';
+import { writeModel } from '../../../extension/core/export/write-model';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import type { Compression } from '../../../extension/core/tensornet/compression-choice';
+import { usualHealing } from '../../../extension/core/tensornet/healing/heal-slice';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
+const text = { file: 'random', sequences: 40, length: 16 };
+
+describe('healing', () => {
+  let teacher: string;
+  beforeAll(async () => {
+    teacher = await makeRandomModel({ seed: 21, blocks: 2 });
+  });
+
+  /** The teacher with every linear layer compressed. */
+  const compressed = async (name: string, compression: Compression): Promise<string> => {
+    const model = await openModel(teacher);
+    const { sublayers } = model.summary;
+    const layers = sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+    const out = join(folder, name);
+    await compressModel(
+      {
+        ...where,
+        modelPath: teacher,
+        choices: layers.map(({ id }) => ({ tensor: id, ...compression })),
+        out,
+      },
+      unattended,
+    );
+    return out;
+  };
+
+  const heal = async (
+    model: string,
+    name: string,
+    more: Partial<HealRequest> = {},
+    context: JobContext = unattended,
+  ): Promise<HealResult> =>
+    healModel(
+      {
+        ...where,
+        model,
+        teacher,
+        text,
+        bundledText: '',
+        trains: 'compressed',
+        settings: { ...usualHealing, epochs: 4 },
+        endToEnd: false,
+        out: join(folder, name),
+        ...more,
+      },
+      context,
+    );
+
+  it.each([
+    { method: 'lowrank', level: 4 },
+    { method: 'mpo', level: 6 },
+    { method: 'int4', level: 16 },
+    { method: 'lowrank', level: 5, then: 'int8' },
+  ] as const)('lowers the held-out loss of $method:$level', async (compression) => {
+    const name = `${compression.method}-${compression.level}`;
+    const model = await compressed(name, compression);
+    const { lossBefore, lossAfter, slices, path } = await heal(model, `${name}-healed`);
+    expect(lossAfter).toBeLessThan(lossBefore);
+    expect(lossAfter).toBeGreaterThan(0);
+    expect(slices.map(({ sublayer }) => sublayer)).toEqual([
+      'block.0.attention',
+      'block.0.feedforward',
+      'block.1.attention',
+      'block.1.feedforward',
+    ]);
+    for (const { healed, errorBefore, errorAfter } of slices) {
+      expect(healed).toBe(errorAfter < errorBefore);
+    }
+    const [before, after] = [await openModel(model), await openModel(path)];
+    expect(after.summary.parameters).toBe(before.summary.parameters);
+    expect(after.summary.fingerprint).not.toBe(before.summary.fingerprint);
+    expect(existsSync(healingFolder(path))).toBe(false);
+  });
+
+  it('goes on where it was stopped, and finds the same', async () => {
+    const model = await compressed('stopped', { method: 'lowrank', level: 3 });
+    const whole = await heal(model, 'whole');
+    const cancellation = { isCancellationRequested: false };
+    const stopping: JobContext = {
+      ...unattended,
+      cancellation,
+      progress: ({ stage }) => {
+        cancellation.isCancellationRequested = stage === 'Healing block.1.attention';
+      },
+    };
+    await expect(heal(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
+    const kept = healingFolder(join(folder, 'resumed'));
+    expect(existsSync(join(kept, 'block.0.feedforward.safetensors'))).toBe(true);
+    const resumed = await heal(model, 'resumed');
+    expect(resumed.slices).toEqual(whole.slices);
+    expect(resumed.lossAfter).toBe(whole.lossAfter);
+    expect(existsSync(kept)).toBe(false);
+  });
+
+  it('heals a pruned model through the layers that stay, and as a whole', async () => {
+    const model = join(folder, 'pruned');
+    await writeModel(
+      { ...where, modelPath: teacher, removed: ['block.0.feedforward'], out: model },
+      unattended,
+    );
+    await expect(heal(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
+    const sliced = await heal(model, 'pruned-healed', { trains: 'all' });
+    expect(sliced.lossAfter).toBeLessThan(sliced.lossBefore);
+    const together = await heal(model, 'pruned-together', { trains: 'all', endToEnd: true });
+    expect(together.lossBefore).toBe(sliced.lossBefore);
+    expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
+  });
+
+  it('keeps what it had where training diverges', async () => {
+    const model = await compressed('diverging', { method: 'lowrank', level: 4 });
+    const settings = { ...usualHealing, epochs: 2, rate: 1e6 };
+    await expect(heal(model, 'diverged', { settings })).rejects.toThrow('nothing is written');
+  });
+
+  it('writes nothing where nothing is better', async () => {
+    const model = await compressed('kept', { method: 'lowrank', level: 6 });
+    const settings = { ...usualHealing, epochs: 0 };
+    await expect(heal(model, 'worse', { settings })).rejects.toThrow(
+      'Healing did not lower the loss on held-out text',
+    );
+    expect(existsSync(join(folder, 'worse'))).toBe(false);
+    expect(existsSync(healingFolder(join(folder, 'worse')))).toBe(false);
+  });
+
+  it('refuses another teacher, and too little text', async () => {
+    const model = await compressed('other', { method: 'lowrank', level: 6 });
+    const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
+    await expect(heal(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
+    const short = { ...text, sequences: 1 };
+    await expect(heal(model, 'no', { text: short })).rejects.toThrow('two sequences at least');
+  });
+});

@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { sublayerKinds } from '../../../extension/core/models/model-summary';
+import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
+
+const schema = JSON.parse(
+  readFileSync(join(import.meta.dirname, '../../../media/pruneplan.schema.json'), 'utf8'),
+) as { definitions: { id: { pattern: string } } };
+const pattern = new RegExp(schema.definitions.id.pattern);
+
+const planWith = (id: string): string =>
+  JSON.stringify({
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: 'model' },
+    remove: [id],
+  });
+
+describe('ids of a prune plan', () => {
+  it.each(['block.12', 'block.3.expert.15', ...sublayerKinds.map((kind) => `block.0.${kind}`)])(
+    '%s is one, for the editor as well',
+    (id) => {
+      expect(parsePrunePlan(planWith(id), 'plan').remove).toEqual([id]);
+      expect(pattern.test(id)).toBe(true);
+    },
+  );
+
+  it.each([
+    'block',
+    'block.1.',
+    'block.1.attention.2',
+    'block.1.expert.',
+    'block.x.attention',
+    'block.1.mlp',
+  ])('%s is none', (id) => {
+    expect(() => parsePrunePlan(planWith(id), 'plan')).toThrow(/is not an id/);
+    expect(pattern.test(id)).toBe(false);
+  });
+});

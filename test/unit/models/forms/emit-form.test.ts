@@ -1,0 +1,238 @@
+import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { fromBinary } from '@bufbuild/protobuf';
+import { InferenceSession } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import { emitForm } from '../../../../extension/core/models/forms/emit-form';
+import { formSizes } from '../../../../extension/core/models/forms/form-facts';
+import { storeForms } from '../../../../extension/core/models/forms/store-forms';
+import type { MatrixForm } from '../../../../extension/core/models/matrix-form';
+import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
+import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
+import { createSession } from '../../../../extension/core/runtime/session';
+import { floatTensor, floatsOf } from '../../../../extension/core/runtime/tensors';
+import { relativeError } from '../../fixtures';
+import { temporaryFolder } from '../../temporary-folder';
+import { contracted, FormMaker } from './made-forms';
+
+const folder = temporaryFolder();
+let count = 0;
+
+async function graphOf(form: MatrixForm<TensorData>, withBias: boolean): Promise<GraphBuilder> {
+  const stored = await storeForms(join(folder, `${count++}.safetensors`), new Map([['w', form]]));
+  const placed = stored.get('w');
+  if (placed === undefined) {
+    throw new Error('the form has been lost');
+  }
+  const { out, in: input } = formSizes(form);
+  const graph = new GraphBuilder('form');
+  const rows = graph.input('rows', DataType.FLOAT, ['count', input]);
+  const bias = withBias ? graph.floats(biasOf(out), [out]) : undefined;
+  graph.output('y', emitForm(graph, placed, rows, bias), DataType.FLOAT, ['count', out]);
+  return graph;
+}
+
+function biasOf(out: number): Float32Array {
+  return Float32Array.from({ length: out }, (_, o) => o / out - 0.5);
+}
+
+const rowCount = 5;
+
+function rowsOf(input: number): Float32Array {
+  const { bytes } = new FormMaker(99).floats([rowCount, input], 1);
+  return new Float32Array(bytes.buffer);
+}
+
+/** Of ONNX Runtime. */
+async function applied(
+  form: MatrixForm<TensorData>,
+  rows: Float32Array,
+  withBias = false,
+): Promise<Float32Array> {
+  const session = await createSession(await graphOf(form, withBias), {
+    device: 'cpu',
+    prepack: true,
+  });
+  try {
+    const { in: input } = formSizes(form);
+    const outputs = await session.run({ rows: floatTensor(rows, [rows.length / input, input]) });
+    return floatsOf(outputs, 'y');
+  } finally {
+    await session.release();
+  }
+}
+
+/** Σᵢ f(x, W[o, i]) for each row x and output o. */
+function sums(
+  form: MatrixForm<TensorData>,
+  rows: Float32Array,
+  term: (x: number, w: number) => number,
+): Float32Array {
+  const { out, in: input } = formSizes(form);
+  const matrix = contracted(form);
+  return Float32Array.from({ length: (rows.length / input) * out }, (_, place) => {
+    const [row, o] = [Math.floor(place / out), place % out];
+    let sum = 0;
+    for (let i = 0; i < input; i++) {
+      sum += term(rows[row * input + i] ?? 0, matrix[o * input + i] ?? 0);
+    }
+    return sum;
+  });
+}
+
+function product(form: MatrixForm<TensorData>, rows: Float32Array): Float32Array {
+  return sums(form, rows, (x, w) => x * w);
+}
+
+function expectWithin(actual: Float32Array, expected: Float32Array, most: Float32Array): void {
+  const errors = expected.map((y, place) => Math.abs(y - (actual[place] ?? Number.NaN)));
+  expect(errors.every((error, place) => error <= (most[place] ?? 0))).toBe(true);
+}
+
+const make = new FormMaker(1);
+const sites = { out: [4, 6], in: [8, 6] };
+const threeSites = { out: [2, 4, 3], in: [4, 2, 6] };
+const fourSites = { out: [2, 2, 3, 2], in: [2, 4, 3, 2] };
+const qdq = { blockSize: 16, run: 'qdq' } as const;
+
+/** Forms whose products are of floats. */
+const exact: Readonly<Record<string, MatrixForm<TensorData>>> = {
+  float32: make.dense(24, 48),
+  float16: make.half(24, 48),
+  'low rank': make.lowRank(24, 48, 6),
+  'low rank of a low rank and cores': {
+    kind: 'low-rank',
+    rank: 12,
+    left: make.lowRank(24, 12, 3),
+    right: make.mpo({ out: [3, 4], in: [8, 6] }, 3, 'chained'),
+  },
+  'two sites, contracted': make.mpo(sites, 5, 'contracted'),
+  'two sites, chained': make.mpo(sites, 5, 'chained'),
+  'three sites, contracted': make.mpo(threeSites, 3, 'contracted'),
+  'three sites, contracted, scaled': make.mpo(threeSites, 3, 'contracted', true),
+  'three sites, chained': make.mpo(threeSites, 3, 'chained'),
+  'three sites, chained, scaled': make.mpo(threeSites, 3, 'chained', true),
+  'four sites, contracted': make.mpo(fourSites, 2, 'contracted'),
+  'four sites, chained': make.mpo(fourSites, 2, 'chained'),
+  'one site, chained': make.mpo({ out: [24], in: [48] }, 1, 'chained'),
+};
+
+/** Forms whose inputs are quantized where the runtime finds it faster. */
+const blocks: Readonly<Record<string, MatrixForm<TensorData>>> = {
+  'int4, symmetric, as standard operators': make.blocks(24, 64, { bits: 4, ...qdq }),
+  'int4, asymmetric, as standard operators': make.blocks(24, 64, {
+    bits: 4,
+    ...qdq,
+    asymmetric: true,
+  }),
+  'int4, an odd number of blocks, as standard operators': make.blocks(24, 48, {
+    bits: 4,
+    ...qdq,
+    asymmetric: true,
+  }),
+  'int4, the last block not full, as standard operators': make.blocks(24, 40, { bits: 4, ...qdq }),
+  'int8, asymmetric, as standard operators': make.blocks(24, 48, {
+    bits: 8,
+    ...qdq,
+    asymmetric: true,
+  }),
+  'int4, symmetric': make.blocks(24, 64, { bits: 4, blockSize: 32, run: 'matmul-nbits' }),
+  'int4, asymmetric': make.blocks(24, 96, {
+    bits: 4,
+    blockSize: 32,
+    run: 'matmul-nbits',
+    asymmetric: true,
+  }),
+  'int4, the last block not full': make.blocks(24, 40, {
+    bits: 4,
+    blockSize: 16,
+    run: 'matmul-nbits',
+  }),
+  'int8 by blocks, symmetric': make.blocks(24, 64, { bits: 8, blockSize: 32, run: 'matmul-nbits' }),
+  'int8 by blocks, asymmetric': make.blocks(24, 64, {
+    bits: 8,
+    blockSize: 64,
+    run: 'matmul-nbits',
+    asymmetric: true,
+  }),
+};
+
+const all = { ...exact, ...blocks, int8: make.int8(24, 48) };
+
+describe('a form in a graph', () => {
+  it.each(Object.entries(exact))('%s equals the matrix that it stands for', async (_, form) => {
+    const rows = rowsOf(formSizes(form).in);
+    expect(relativeError(await applied(form, rows), product(form, rows))).toBeLessThan(3e-6);
+  });
+
+  it.each(Object.entries(blocks))('%s is near to it', async (_, form) => {
+    const rows = rowsOf(formSizes(form).in);
+    const actual = await applied(form, rows);
+    const expected = product(form, rows);
+    const reach = Math.max(...rows.map(Math.abs)) / 127;
+    const most = sums(form, rows, (_x, w) => Math.abs(w) * reach);
+    expectWithin(actual, expected, most);
+  });
+
+  it('int8 is as near as inputs of 255 steps allow', async () => {
+    const form = make.int8(24, 48);
+    const rows = rowsOf(48);
+    const actual = await applied(form, rows);
+    const expected = product(form, rows);
+    const step = (Math.max(...rows) - Math.min(...rows)) / 255;
+    const most = sums(form, rows, (_x, w) => Math.abs(w) * step);
+    expectWithin(actual, expected, most);
+  });
+
+  it.each(Object.entries(all))('%s takes a bias', async (_, form) => {
+    const rows = rowsOf(formSizes(form).in);
+    const plain = await applied(form, rows);
+    const bias = biasOf(24);
+    const expected = plain.map((y, place) => y + (bias[place % 24] ?? 0));
+    expect(relativeError(await applied(form, rows, true), expected)).toBeLessThan(1e-5);
+  });
+
+  it.each(Object.entries(all))('%s takes no rows at all', async (_, form) => {
+    expect(await applied(form, new Float32Array())).toHaveLength(0);
+  });
+});
+
+/** Operators that are left when ONNX Runtime has made a session. */
+async function operatorsLeft(form: MatrixForm<TensorData>): Promise<string[]> {
+  const path = join(folder, `${count++}.optimized.onnx`);
+  const graph = await graphOf(form, false);
+  const model = graph.toBytes(({ file, offset }) => ({ location: file.slice(1), offset }));
+  const session = await InferenceSession.create(model, {
+    graphOptimizationLevel: 'all',
+    optimizedModelFilePath: path,
+    logSeverityLevel: 3,
+    extra: { session: { model_external_initializers_file_folder_path: '/' } },
+  });
+  await session.release();
+  const { graph: optimized } = fromBinary(ModelProtoSchema, readFileSync(path));
+  return optimized?.node.map(({ opType }) => opType) ?? [];
+}
+
+describe('a session', () => {
+  it('multiplies contracted cores together once', async () => {
+    expect(await operatorsLeft(make.mpo(threeSites, 3, 'contracted', true))).toEqual(['Gemm']);
+  });
+
+  it.each([
+    'int4, symmetric, as standard operators',
+    'int4, an odd number of blocks, as standard operators',
+  ])('joins %s into one operator', async (name) => {
+    expect(await operatorsLeft(blocks[name] ?? make.dense(1, 1))).toEqual(['MatMulNBits']);
+  });
+
+  it('joins the quantization of inputs with the product in int8', async () => {
+    expect(await operatorsLeft(make.int8(24, 48))).toEqual(['DynamicQuantizeMatMul']);
+  });
+
+  it('leaves of a chain its products and what puts axes in order', async () => {
+    const left = await operatorsLeft(make.mpo(threeSites, 3, 'chained'));
+    expect(left.filter((op) => op === 'MatMul')).toHaveLength(3);
+    expect(new Set(left)).toEqual(new Set(['MatMul', 'Reshape', 'Transpose']));
+  });
+});

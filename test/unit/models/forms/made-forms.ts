@@ -1,0 +1,224 @@
+import { halfToNumber, numberToHalf } from '../../../../extension/core/checkpoints/half';
+import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import { seededRandom, standardNormal } from '../../../../extension/core/data/random';
+import { formSizes } from '../../../../extension/core/models/forms/form-facts';
+import type {
+  BlockQuantizedForm,
+  Int8Form,
+  LowRankForm,
+  MatrixForm,
+  MpoForm,
+} from '../../../../extension/core/models/matrix-form';
+
+type Made = MatrixForm<TensorData>;
+
+/** Makes random forms of a matrix [out, in], from a seed. */
+export class FormMaker {
+  private readonly random: () => number;
+
+  public constructor(
+    seed: number,
+    /** Spread of the numbers of the matrix. */
+    private readonly spread = 0.25,
+  ) {
+    this.random = seededRandom(seed);
+  }
+
+  public floats(shape: readonly number[], spread = this.spread, mean = 0): TensorData {
+    const length = shape.reduce((product, size) => product * size, 1);
+    return floatData(
+      Float32Array.from({ length }, () => mean + spread * standardNormal(this.random)),
+      shape,
+    );
+  }
+
+  public dense(out: number, input: number): Made {
+    return { kind: 'dense', weight: this.floats([out, input]) };
+  }
+
+  public half(out: number, input: number): Made {
+    const halves = Uint16Array.from(numbersOf(this.floats([out, input])), numberToHalf);
+    return {
+      kind: 'dense',
+      weight: { dtype: 'F16', shape: [out, input], bytes: new Uint8Array(halves.buffer) },
+    };
+  }
+
+  public lowRank(out: number, input: number, rank: number): LowRankForm<TensorData> {
+    const right = this.floats([rank, input], rank ** -0.5);
+    return {
+      kind: 'low-rank',
+      rank,
+      left: this.dense(out, rank),
+      right: { kind: 'dense', weight: right },
+    };
+  }
+
+  public mpo(
+    sites: MpoForm['sites'],
+    bond: number,
+    run: MpoForm['run'],
+    scaled = false,
+  ): MpoForm<TensorData> {
+    const bonds = sites.out.slice(1).map((_, k) => bond + k);
+    const cores = sites.out.map((out, k) => {
+      const shape = [bonds[k - 1] ?? 1, out, sites.in[k] ?? 1, bonds[k] ?? 1];
+      return this.floats(shape, k === 0 ? this.spread : (bonds[k - 1] ?? 1) ** -0.5);
+    });
+    const input = sites.in.reduce((product, size) => product * size, 1);
+    return {
+      kind: 'mpo',
+      sites,
+      bonds,
+      cores,
+      run,
+      ...(scaled ? { inputScale: this.floats([input], 0.2, 1) } : {}),
+    };
+  }
+
+  public blocks(
+    out: number,
+    input: number,
+    more: Pick<BlockQuantizedForm, 'bits' | 'blockSize' | 'run'> & {
+      readonly asymmetric?: boolean;
+    },
+  ): BlockQuantizedForm<TensorData> {
+    const { asymmetric = false, ...settings } = more;
+    const count = Math.ceil(input / settings.blockSize);
+    const step = this.spread / 2 ** (settings.bits - 2);
+    return {
+      kind: 'block-quantized',
+      ...settings,
+      out,
+      in: input,
+      quants: this.bytes([out, count, (settings.blockSize * settings.bits) / 8]),
+      scales: this.floats([out, count], step / 8, step),
+      ...(asymmetric ? { zeros: this.bytes([out, Math.ceil((count * settings.bits) / 8)]) } : {}),
+    };
+  }
+
+  /** Numbers from −63 to 63, whose sums of two products no processor cuts off. */
+  public int8(out: number, input: number): Int8Form<TensorData> {
+    const numbers = Int8Array.from(
+      { length: out * input },
+      () => Math.floor(this.random() * 127) - 63,
+    );
+    return {
+      kind: 'int8',
+      quants: { dtype: 'I8', shape: [input, out], bytes: new Uint8Array(numbers.buffer) },
+      scales: this.floats([out], this.spread / 500, this.spread / 63),
+    };
+  }
+
+  private bytes(shape: readonly number[]): TensorData {
+    const length = shape.reduce((product, size) => product * size, 1);
+    return { dtype: 'U8', shape, bytes: Uint8Array.from({ length }, () => this.random() * 256) };
+  }
+}
+
+function floatData(numbers: Float32Array, shape: readonly number[]): TensorData {
+  return { dtype: 'F32', shape, bytes: new Uint8Array(numbers.buffer) };
+}
+
+/** The numbers of a float tensor. */
+export function numbersOf({ dtype, bytes }: TensorData): Float32Array {
+  const { buffer, byteOffset, length } = bytes;
+  return dtype === 'F16'
+    ? Float32Array.from(new Uint16Array(buffer, byteOffset, length / 2), halfToNumber)
+    : new Float32Array(buffer, byteOffset, length / 4);
+}
+
+/** The matrix [out, in] that a form stands for, written out plainly. */
+export function contracted(form: Made): Float32Array {
+  const { out, in: input } = formSizes(form);
+  switch (form.kind) {
+    case 'dense':
+      return numbersOf(form.weight);
+    case 'low-rank': {
+      const [left, right] = [contracted(form.left), contracted(form.right)];
+      return matrix(out, input, (o, i) =>
+        sum(form.rank, (r) => (left[o * form.rank + r] ?? 0) * (right[r * input + i] ?? 0)),
+      );
+    }
+    case 'mpo':
+      return contractCores(form, out, input);
+    case 'block-quantized':
+      return matrix(out, input, (o, i) => blockNumber(form, o, i));
+    case 'int8': {
+      const scales = numbersOf(form.scales);
+      const quants = new Int8Array(form.quants.bytes.buffer, form.quants.bytes.byteOffset);
+      return matrix(out, input, (o, i) => (quants[i * out + o] ?? 0) * (scales[o] ?? 0));
+    }
+  }
+}
+
+function blockNumber(
+  { bits, blockSize, in: input, quants, scales, zeros }: BlockQuantizedForm<TensorData>,
+  o: number,
+  i: number,
+): number {
+  const count = Math.ceil(input / blockSize);
+  const block = Math.floor(i / blockSize);
+  const field = ({ bytes }: TensorData, rowBytes: number, place: number): number => {
+    const byte = bytes[o * rowBytes + Math.floor((place * bits) / 8)] ?? 0;
+    return bits === 8 ? byte : (byte >> (4 * (place % 2))) & 15;
+  };
+  const zero =
+    zeros === undefined ? 2 ** (bits - 1) : field(zeros, Math.ceil((count * bits) / 8), block);
+  const number = field(quants, (count * blockSize * bits) / 8, i);
+  return (number - zero) * (numbersOf(scales)[o * count + block] ?? 0);
+}
+
+/** W[o, i] = Σ over the bonds of the products of core_k[·, o_k, i_k, ·], each row of bonds carried on. */
+function contractCores(
+  { sites, bonds, cores, inputScale }: MpoForm<TensorData>,
+  out: number,
+  input: number,
+): Float32Array {
+  const numbers = cores.map(numbersOf);
+  const scales = inputScale && numbersOf(inputScale);
+  return matrix(out, input, (o, i) => {
+    const [os, is] = [digits(o, sites.out), digits(i, sites.in)];
+    const row = numbers.reduce(
+      (carried, core, k) => {
+        const next = bonds[k] ?? 1;
+        return Array.from({ length: next }, (_, b) =>
+          sum(carried.length, (a) => {
+            const place =
+              (a * (sites.out[k] ?? 1) + (os[k] ?? 0)) * (sites.in[k] ?? 1) + (is[k] ?? 0);
+            return (carried[a] ?? 0) * (core[place * next + b] ?? 0);
+          }),
+        );
+      },
+      [1],
+    );
+    return (row[0] ?? 0) * (scales?.[i] ?? 1);
+  });
+}
+
+/** The digits of a number where each place has a size of its own, the last place the lowest. */
+function digits(number: number, sizes: readonly number[]): number[] {
+  let rest = number;
+  return sizes
+    .toReversed()
+    .map((size) => {
+      const digit = rest % size;
+      rest = Math.floor(rest / size);
+      return digit;
+    })
+    .toReversed();
+}
+
+function matrix(out: number, input: number, at: (o: number, i: number) => number): Float32Array {
+  return Float32Array.from({ length: out * input }, (_, place) =>
+    at(Math.floor(place / input), place % input),
+  );
+}
+
+function sum(count: number, at: (index: number) => number): number {
+  let total = 0;
+  for (let index = 0; index < count; index++) {
+    total += at(index);
+  }
+  return total;
+}

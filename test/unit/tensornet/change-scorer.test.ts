@@ -1,0 +1,103 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import { seededRandom, standardNormal } from '../../../extension/core/data/random';
+import type { MetricName } from '../../../extension/core/metrics/metric-names';
+import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
+import { makeRandomModel, randomModelVocabulary } from '../random-model';
+
+const inputs = [3, 4].map((seed) => {
+  const random = seededRandom(seed);
+  return Int32Array.from({ length: 9 }, () => Math.floor(random() * randomModelVocabulary));
+});
+
+function tensor(seed: number, shape: readonly number[]): TensorData {
+  const random = seededRandom(seed);
+  const length = shape.reduce((all, size) => all * size, 1);
+  const numbers = Float32Array.from({ length }, () => 0.2 * standardNormal(random));
+  return { dtype: 'F32', shape, bytes: new Uint8Array(numbers.buffer) };
+}
+
+/** A random matrix of rank 2 in the place of a layer. */
+function changed({ out, in: size }: LinearLayer, seed: number): MatrixForm<TensorData> {
+  return {
+    kind: 'low-rank',
+    rank: 2,
+    left: { kind: 'dense', weight: tensor(seed, [out, 2]) },
+    right: { kind: 'dense', weight: tensor(seed + 1, [2, size]) },
+  };
+}
+
+describe('ChangeScorer', () => {
+  let model: LayeredModel;
+  let folder: string;
+  beforeAll(async () => {
+    model = await openModel(await makeRandomModel({ seed: 11, blocks: 3 }));
+    folder = await mkdtemp(join(tmpdir(), 'espalier-forms-'));
+  });
+
+  const scorerOf = (
+    executor: LayeredExecutor,
+    metric: MetricName,
+    removed = new Set<number>(),
+  ): ChangeScorer =>
+    new ChangeScorer({
+      executor,
+      inputs,
+      metric,
+      removed,
+      cancellation: { isCancellationRequested: false },
+      onWork: () => undefined,
+    });
+
+  it.each(['js', 'norm', 'perplexity'] as const)(
+    'measures %s as a run of the whole changed model does',
+    async (metric) => {
+      const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+      const scorer = scorerOf(executor, metric);
+      const dense = await scorer.start();
+      const unchanged = await scorer.distance(dense);
+      for (const index of [0, 3, 5]) {
+        await scorer.advance(index);
+        const layers = model.linearLayers?.(index) ?? [];
+        expect(layers.length).toBeGreaterThan(2);
+        const models = await Promise.all(
+          layers.map(async (layer, i) => {
+            const forms = new Map([[layer.id, changed(layer, 10 * index + i)]]);
+            const stored = await storeForms(join(folder, `${metric}.${index}.${i}`), forms);
+            return model.withMatrices?.(stored) ?? model;
+          }),
+        );
+        const distances = await scorer.distances(models.map((one) => one.sublayer(index)));
+        for (const [i, other] of models.entries()) {
+          const whole = new LayeredExecutor(other, 'cpu', 1 << 28);
+          const direct = scorerOf(whole, metric);
+          const expected = await direct.distance(await direct.start(dense));
+          expect(Math.abs((distances[i] ?? Number.NaN) / expected - 1)).toBeLessThan(1e-5);
+          expect(Math.abs(expected - unchanged)).toBeGreaterThan(1e-4);
+          await whole.dispose();
+        }
+      }
+      await executor.dispose();
+    },
+  );
+
+  it('measures on top of removed sublayers', async () => {
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    const dense = await scorerOf(executor, 'js').start();
+    const scorer = scorerOf(executor, 'js', new Set([2]));
+    const removed = await scorer.distance(await scorer.start(dense));
+    expect(removed).toBeGreaterThan(1e-4);
+    await scorer.advance(2);
+    const [back = Number.NaN] = await scorer.distances([model.sublayer(2)]);
+    expect(back).toBeCloseTo(0, 6);
+    await executor.dispose();
+  });
+});

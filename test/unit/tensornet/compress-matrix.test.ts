@@ -1,0 +1,214 @@
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { compressInWays, compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
+import type { CompressedMatrix } from '../../../extension/core/tensornet/compress-matrix';
+import type { Compression } from '../../../extension/core/tensornet/compression-choice';
+import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
+import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
+import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import type { Rows } from '../../../extension/core/tensornet/matrix-products';
+import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
+import { correlatedRows, outputDistance, randomRows, statisticsOf, withLayer } from './matrices';
+
+const products = new MatrixProducts('cpu', 0);
+afterAll(async () => products.dispose());
+
+async function compressed(
+  matrix: Rows,
+  compression: Compression,
+  context: Partial<CompressionContext> = {},
+  transposed = false,
+): Promise<CompressedMatrix> {
+  return withLayer(
+    matrix,
+    async (layer) => compressMatrix({ products, ...context }, layer, compression),
+    transposed,
+  );
+}
+
+function relativeDistance(a: Rows, b: Rows): number {
+  const difference = a.numbers.map((x, i) => x - (b.numbers[i] ?? 0));
+  const norm = Math.hypot(...a.numbers);
+  return norm === 0 ? 0 : Math.hypot(...difference) / norm;
+}
+
+/** A compression of every method and variant. */
+const all: Compression[] = [
+  ...['plain', 'scaled'].map((variant) => ({ method: 'mpo' as const, level: 6, variant })),
+  ...['plain', 'scaled', 'covariance'].map((variant) => ({
+    method: 'lowrank' as const,
+    level: 5,
+    variant,
+  })),
+  { method: 'lowrank', level: 5, then: 'int4' },
+  { method: 'lowrank', level: 5, then: 'int8' },
+  { method: 'int8', level: 0 },
+  { method: 'int8', level: 16, variant: 'clip' },
+  ...compressionMethods.int4.variants.map((variant) => ({
+    method: 'int4' as const,
+    level: 16,
+    variant,
+  })),
+];
+
+describe('a compressed matrix', () => {
+  it.each(all)(
+    'of $method $variant $then tells its errors and sizes truly',
+    async (compression) => {
+      const [matrix, inputs] = [randomRows(24, 40, 1), correlatedRows(60, 40, 20, 2)];
+      const statistics = statisticsOf(inputs);
+      const found = await compressed(matrix, compression, { statistics });
+      const back = await reconstruct(products, found.form);
+      expect([back.count, back.length]).toEqual([24, 40]);
+      expect(found.error).toBeCloseTo(relativeDistance(matrix, back), 5);
+      const zeros = { ...matrix, numbers: new Float32Array(matrix.numbers.length) };
+      const expected = outputDistance(inputs, matrix, back) / outputDistance(inputs, matrix, zeros);
+      expect(found.outputError).toBeCloseTo(expected, 4);
+      expect(found.error).toBeGreaterThan(0);
+      expect(found.error).toBeLessThan(1);
+    },
+  );
+
+  it.each(all)(
+    'of $method $variant $then is the same from a transposed weight',
+    async (compression) => {
+      const statistics = statisticsOf(correlatedRows(50, 33, 30, 4));
+      const matrix = randomRows(18, 33, 3);
+      const plain = await compressed(matrix, compression, { statistics });
+      const turned = await compressed(matrix, compression, { statistics }, true);
+      expect(turned).toEqual(plain);
+    },
+  );
+
+  it.each(all)(
+    'of $method $variant $then can be of zeros, of one row, of inputs never seen',
+    async (compression) => {
+      const nothing = statisticsOf({ count: 3, length: 20, numbers: new Float32Array(60) });
+      for (const matrix of [
+        { count: 4, length: 20, numbers: new Float32Array(80) },
+        randomRows(1, 20, 5),
+        randomRows(12, 20, 6),
+      ]) {
+        const found = await compressed(matrix, compression, { statistics: nothing });
+        const back = await reconstruct(products, found.form);
+        expect(back.numbers.every(Number.isFinite)).toBe(true);
+        expect(found.error).toBeCloseTo(relativeDistance(matrix, back), 5);
+        expect(found.outputError).toBe(0);
+      }
+    },
+  );
+
+  it.each(all)('of $method $variant $then refuses NaN, naming the tensor', async (compression) => {
+    const matrix = randomRows(6, 20, 7);
+    matrix.numbers[11] = Number.NaN;
+    const statistics = statisticsOf(randomRows(30, 20, 8));
+    await expect(compressed(matrix, compression, { statistics })).rejects.toMatchObject({
+      subject: { field: 'layer.weight' },
+    });
+  });
+
+  it('is the same one by one and in several ways at once, but for rounding of the ranks', async () => {
+    const matrix = randomRows(30, 44, 11);
+    const statistics = statisticsOf(correlatedRows(90, 44, 40, 12));
+    const compressions: Compression[] = [
+      { method: 'lowrank', level: 3 },
+      { method: 'int4', level: 16 },
+      { method: 'lowrank', level: 12 },
+      { method: 'mpo', level: 5 },
+      { method: 'lowrank', level: 12, variant: 'plain', then: 'int8' },
+    ];
+    const context = { products, statistics };
+    const together = await withLayer(matrix, async (layer) => {
+      const found: CompressedMatrix[] = [];
+      for await (const one of compressInWays(context, layer, compressions)) {
+        found.push(one);
+      }
+      return found;
+    });
+    expect(together).toHaveLength(compressions.length);
+    for (const [i, compression] of compressions.entries()) {
+      const alone = await compressed(matrix, compression, { statistics });
+      expect(together[i]?.parameters).toBe(alone.parameters);
+      expect(together[i]?.bytes).toBe(alone.bytes);
+      expect(together[i]?.error).toBeCloseTo(alone.error, 3);
+      expect(together[i]?.outputError).toBeCloseTo(alone.outputError ?? 0, 3);
+    }
+  });
+
+  it('counts parameters and bytes exactly', async () => {
+    const matrix = randomRows(24, 40, 9);
+    const sizes = async (
+      compression: Compression,
+      context: Partial<CompressionContext> = {},
+    ): Promise<number[]> => {
+      const { parameters, bytes } = await compressed(matrix, compression, context);
+      return [parameters, bytes];
+    };
+    expect(await sizes({ method: 'lowrank', level: 5 })).toEqual([5 * 64, 5 * 64 * 4]);
+    expect(await sizes({ method: 'lowrank', level: 5 }, { dtype: 'F16' })).toEqual([320, 640]);
+    // Sites 2·3·4 and 2·4·5: 2·2·4 + 4·3·4·4 + 4·4·5.
+    expect(await sizes({ method: 'mpo', level: 4 })).toEqual([288, 288 * 4]);
+    expect(await sizes({ method: 'int8', level: 0 })).toEqual([960, 960 + 24 * 4]);
+    // Three blocks of 16 for 40 inputs.
+    expect(await sizes({ method: 'int4', level: 16 })).toEqual([960, 24 * 3 * (8 + 4)]);
+    expect(await sizes({ method: 'int4', level: 16, variant: 'rtn-asymmetric' })).toEqual([
+      960,
+      24 * 3 * (8 + 4) + 24 * 2,
+    ]);
+    expect(await sizes({ method: 'int8', level: 16, variant: 'rtn' })).toEqual([
+      960,
+      24 * 3 * (16 + 4),
+    ]);
+  });
+
+  it('says what cannot be had, and what to do', async () => {
+    const matrix = randomRows(6, 20, 7);
+    const bad: [Compression, RegExp][] = [
+      [{ method: 'int4', level: 24 }, /power of two/],
+      [{ method: 'int4', level: 32, variant: 'best' }, /no variant "best"/],
+      [{ method: 'int4', level: 32, variant: 'gptq' }, /needs calibration/],
+      [{ method: 'int8', level: 0, variant: 'clip' }, /block size/],
+      [{ method: 'mpo', level: 4, then: 'int4' }, /not quantized/],
+      [{ method: 'mpo', level: 4, sites: { out: [2, 2], in: [4, 5] } }, /Sites/],
+    ];
+    for (const [compression, message] of bad) {
+      await expect(compressed(matrix, compression)).rejects.toMatchObject({
+        name: 'UserError',
+        message: expect.stringMatching(message) as unknown,
+        subject: { field: 'layer' },
+      });
+    }
+  });
+});
+
+describe('low rank', () => {
+  it('by covariance has the least error of outputs, by plain that of weights', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(1000), async (level, seed) => {
+        const matrix = randomRows(16, 24, seed);
+        const statistics = statisticsOf(correlatedRows(100, 24, 24, seed + 1));
+        const of = async (variant: string): Promise<CompressedMatrix> =>
+          compressed(matrix, { method: 'lowrank', level, variant }, { statistics });
+        const [plain, scaled, covariance] = [
+          await of('plain'),
+          await of('scaled'),
+          await of('covariance'),
+        ];
+        expect(covariance.outputError).toBeLessThanOrEqual((scaled.outputError ?? 0) + 1e-4);
+        expect(covariance.outputError).toBeLessThanOrEqual((plain.outputError ?? 0) + 1e-4);
+        expect(plain.error).toBeLessThanOrEqual(covariance.error + 1e-4);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it('by covariance loses nothing at the rank of the inputs, from fewer rows than inputs', async () => {
+    const statistics = statisticsOf(randomRows(7, 30, 1));
+    const { outputError } = await compressed(
+      randomRows(20, 30, 2),
+      { method: 'lowrank', level: 7, variant: 'covariance' },
+      { statistics },
+    );
+    expect(outputError).toBeLessThan(1e-3);
+  });
+});

@@ -1,0 +1,65 @@
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import {
+  compressionChoiceSchema,
+  parseCompression,
+} from '../../../extension/core/tensornet/compression-choice';
+
+describe('a compression as people write it', () => {
+  it.each([
+    ['lowrank:512', { method: 'lowrank', level: 512 }],
+    ['mpo', { method: 'mpo' }],
+    ['mpo:10%', { method: 'mpo', ratio: 0.1 }],
+    ['mpo:12.5%:scaled', { method: 'mpo', ratio: 0.125, variant: 'scaled' }],
+    ['int8', { method: 'int8' }],
+    ['int8:0', { method: 'int8', level: 0 }],
+    ['int4:gptq-asymmetric', { method: 'int4', variant: 'gptq-asymmetric' }],
+    [' int4:128:rtn ', { method: 'int4', level: 128, variant: 'rtn' }],
+    [
+      'lowrank:50%:covariance+int4',
+      { method: 'lowrank', ratio: 0.5, variant: 'covariance', then: 'int4' },
+    ],
+    ['lowrank:32+int8', { method: 'lowrank', level: 32, then: 'int8' }],
+  ])('%s is read', (text, expected) => {
+    expect(parseCompression(text)).toEqual(expected);
+  });
+
+  it.each([
+    ['int5:32', /begin with one of mpo, lowrank, int8, int4/],
+    ['', /begin with one of/],
+    ['lowrank:', /begin with one of/],
+    ['lowrank:0', /0 is no level of lowrank: a rank from 1/],
+    ['int4:24', /24 is no level of int4: a block size, a power of two from 16 to 256/],
+    ['int4:0', /no level of int4/],
+    ['int8:8', /no level of int8/],
+    ['mpo:0%', /more than 0 %/],
+    ['mpo:120%', /at most 100 %/],
+    ['lowrank:8+mpo', /After the \+/],
+  ])('%s is refused, with what to write', (text, message) => {
+    expect(() => parseCompression(text)).toThrow(message);
+    expect(() => parseCompression(text)).toThrow(/Write METHOD/);
+  });
+});
+
+describe('an entry of a plan', () => {
+  const parse = (entry: unknown): boolean => v.safeParse(compressionChoiceSchema, entry).success;
+
+  it('is read with all that it can say', () => {
+    expect(parse({ tensor: 'w', method: 'mpo', level: 8, sites: 2, variant: 'scaled' })).toBe(true);
+    const sites = { out: [2, 3], in: [3, 5] };
+    expect(parse({ tensor: 'w', method: 'mpo', level: 8, sites })).toBe(true);
+    expect(parse({ tensor: 'w', method: 'lowrank', level: 8, then: 'int4' })).toBe(true);
+    expect(parse({ tensor: 'w', method: 'int8', level: 0 })).toBe(true);
+  });
+
+  it('is refused with an unknown method, level or field', () => {
+    expect(parse({ tensor: 'w', method: 'svd', level: 8 })).toBe(false);
+    expect(parse({ tensor: 'w', method: 'int4', level: 48 })).toBe(false);
+    expect(parse({ tensor: 'w', method: 'lowrank', level: 1.5 })).toBe(false);
+    expect(parse({ tensor: 'w', method: 'lowrank', level: 4, rank: 4 })).toBe(false);
+    expect(parse({ method: 'lowrank', level: 4 })).toBe(false);
+    expect(parse({ tensor: 'w', method: 'mpo', level: 4, sites: { out: [6], in: [6] } })).toBe(
+      false,
+    );
+  });
+});

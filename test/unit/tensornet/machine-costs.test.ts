@@ -1,0 +1,170 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { formFlops } from '../../../extension/core/models/forms/form-facts';
+import type { MatrixForm, MpoForm } from '../../../extension/core/models/matrix-form';
+import { fitRates, millisecondsOf } from '../../../extension/core/tensornet/costs/fit-rates';
+import { kernelNames, worksOf } from '../../../extension/core/tensornet/costs/kernels';
+import {
+  chooseMpoRun,
+  costsOf,
+  explainMpoRun,
+  machineCosts,
+  predictMilliseconds,
+} from '../../../extension/core/tensornet/costs/machine-costs';
+import type { MachineCosts } from '../../../extension/core/tensornet/costs/machine-costs';
+import { measureCosts } from '../../../extension/core/tensornet/costs/measure-costs';
+
+const tensor = (...shape: number[]): { shape: number[] } => ({ shape });
+type Form = MatrixForm<{ shape: readonly number[] }>;
+
+function mpo(bond: number, factors = [16, 16, 16]): MpoForm<{ shape: readonly number[] }> {
+  const bonds = [bond, bond];
+  return {
+    kind: 'mpo',
+    sites: { out: factors, in: factors },
+    bonds,
+    cores: factors.map((factor, k) => tensor(bonds[k - 1] ?? 1, factor, factor, bonds[k] ?? 1)),
+    run: 'chained',
+  };
+}
+
+const forms: Form[] = [
+  { kind: 'dense', weight: tensor(40, 64) },
+  {
+    kind: 'low-rank',
+    rank: 8,
+    left: { kind: 'dense', weight: tensor(40, 8) },
+    right: { kind: 'int8', quants: tensor(64, 8), scales: tensor(8) },
+  },
+  mpo(5, [4, 4, 4]),
+  { ...mpo(5, [4, 4, 4]), run: 'contracted' },
+  {
+    kind: 'block-quantized',
+    bits: 4,
+    blockSize: 32,
+    out: 40,
+    in: 64,
+    quants: tensor(40, 2, 16),
+    scales: tensor(40, 2),
+    run: 'qdq',
+  },
+  { kind: 'int8', quants: tensor(64, 40), scales: tensor(40) },
+];
+
+/** A machine on which only multiplications take time, those of chains `slower` times as long. */
+function machine(slower: number): MachineCosts {
+  const rates = { perCall: 0, perByte: 0, perMac: 1e-6, perMoved: 0 };
+  return {
+    ...costsOf('cpu', []),
+    rates: {
+      dense: rates,
+      int8: rates,
+      'blocks-8': rates,
+      'blocks-4': rates,
+      chain: { ...rates, perMac: slower * 1e-6 },
+    },
+  };
+}
+
+describe('the work of forms', () => {
+  it('has the multiplications that the forms tell', () => {
+    for (const form of forms) {
+      const macs = worksOf(form, 3).reduce((sum, work) => sum + work.macs, 0);
+      expect(2 * macs).toBe(3 * formFlops(form));
+    }
+  });
+
+  it('of a chain of d³ × d³ is d⁴(χ² + 2χ)', () => {
+    expect(worksOf(mpo(80), 1)[0]?.macs).toBe(16 ** 4 * (80 ** 2 + 2 * 80));
+  });
+});
+
+describe('costs of a machine', () => {
+  it('are found from what kernels took', () => {
+    const positive = fc.double({ min: 0.01, max: 10, noNaN: true });
+    fc.assert(
+      fc.property(positive, positive, positive, positive, (call, byte, mac, moved) => {
+        const rates = {
+          perCall: call * 1e-3,
+          perByte: byte * 1e-8,
+          perMac: mac * 1e-8,
+          perMoved: moved * 1e-6,
+        };
+        const samples = [64, 256, 1024].flatMap((width) =>
+          [1, 16, 128].flatMap((rows) =>
+            worksOf({ kind: 'dense', weight: tensor(width, width) }, rows).map((work) => ({
+              ...work,
+              milliseconds: millisecondsOf(rates, work),
+            })),
+          ),
+        );
+        const found = fitRates(samples);
+        for (const sample of samples) {
+          expect(millisecondsOf(found, sample) / sample.milliseconds).toBeCloseTo(1, 1);
+        }
+        expect(
+          [found.perCall, found.perByte, found.perMac, found.perMoved].every((x) => x >= 0),
+        ).toBe(true);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('add up over the factors of a low rank, and grow with the rows', () => {
+    const [dense, lowRank] = forms;
+    if (dense?.kind === 'dense' && lowRank?.kind === 'low-rank') {
+      const costs = machine(1);
+      expect(predictMilliseconds(costs, dense, 10)).toBeCloseTo(10 * 40 * 64 * 1e-6, 12);
+      expect(predictMilliseconds(costs, lowRank, 10)).toBeCloseTo(10 * 8 * (40 + 64) * 1e-6, 12);
+    }
+  });
+
+  it('say whether an MPO is to be chained, and why', () => {
+    // 16⁴(χ² + 2χ) against 16⁶: even near χ = 15.
+    expect(chooseMpoRun(machine(1), mpo(14), 1).run).toBe('chained');
+    expect(chooseMpoRun(machine(1), mpo(16), 1).run).toBe('contracted');
+    const slow = chooseMpoRun(machine(2), mpo(14), 16);
+    expect(slow.run).toBe('contracted');
+    expect(explainMpoRun(slow)).toMatch(/^Contracted when loaded: \S+ ms for 16 rows/);
+    expect(explainMpoRun(chooseMpoRun(machine(1), mpo(4), 1))).toMatch(/^Chained: .* 1 row /);
+  });
+
+  it('are measured for every kernel, on whatever sizes', async () => {
+    const seen: number[] = [];
+    const samples = await measureCosts(
+      'cpu',
+      async (done, total) => {
+        seen.push(done / total);
+        return Promise.resolve();
+      },
+      { widths: [32], rowCounts: [1, 4] },
+    );
+    expect(new Set(samples.map(({ kernel }) => kernel))).toEqual(new Set(kernelNames));
+    expect(samples.every(({ milliseconds }) => milliseconds > 0)).toBe(true);
+    expect(seen.at(-1)).toBe(1);
+  });
+
+  it('are read from their file, unless that is of another machine or no such document', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'espalier-costs-'));
+    try {
+      const file = join(folder, 'costs.json');
+      const stop = async (): Promise<void> => Promise.reject(new Error('measuring'));
+      const request = { device: 'cpu', file, afterGraph: stop } as const;
+      await expect(machineCosts(request)).rejects.toThrow('measuring');
+      const known = machine(3);
+      await writeFile(file, JSON.stringify(known));
+      expect(await machineCosts(request)).toEqual(known);
+      await expect(machineCosts({ ...request, again: true })).rejects.toThrow('measuring');
+      await writeFile(file, JSON.stringify({ ...known, machine: 'another' }));
+      await expect(machineCosts(request)).rejects.toThrow('measuring');
+      await writeFile(file, JSON.stringify({ ...known, version: 2 }));
+      await expect(machineCosts(request)).rejects.toThrow('measuring');
+      expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ version: 2 });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});

@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { allocateRanks } from '../../../extension/core/tensornet/rank-allocation';
+
+const layers = fc
+  .array(
+    fc.record({
+      out: fc.integer({ min: 4, max: 500 }),
+      in: fc.integer({ min: 4, max: 500 }),
+      importance: fc.double({ min: 0, max: 10, noNaN: true }),
+    }),
+    { minLength: 1, maxLength: 8 },
+  )
+  .map((all) => all.map((layer, i) => ({ ...layer, id: `layer ${i}` })));
+
+describe('ranks under a budget', () => {
+  it('keep to it, to their floors, and leave less than one rank over', () => {
+    fc.assert(
+      fc.property(layers, fc.double({ min: 0.3, max: 1, noNaN: true }), (all, ratio) => {
+        const total = all.reduce((sum, layer) => sum + layer.out * layer.in, 0);
+        const least = all.reduce((sum, layer) => sum + layer.out + layer.in, 0);
+        const budget = Math.max(least, ratio * total);
+        const ranks = allocateRanks(all, budget);
+        let spent = 0;
+        for (const { id, out, in: inputs } of all) {
+          const rank = ranks.get(id) ?? 0;
+          const equal = (Math.min(1, budget / total) * out * inputs) / (out + inputs);
+          const most = Math.max(1, Math.floor((out * inputs) / (out + inputs)));
+          expect(rank).toBeGreaterThanOrEqual(Math.max(1, Math.floor(0.5 * equal)));
+          expect(rank).toBeLessThanOrEqual(most);
+          spent += rank * (out + inputs);
+        }
+        expect(spent).toBeLessThanOrEqual(budget);
+        for (const { id, out, in: inputs } of all) {
+          const isFull =
+            (ranks.get(id) ?? 0) === Math.max(1, Math.floor((out * inputs) / (out + inputs)));
+          expect(isFull || budget - spent < out + inputs).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it('follow importance among matrices of one size, and are equal where that is', () => {
+    const of = (importances: number[]): number[] => [
+      ...allocateRanks(
+        importances.map((importance, i) => ({ id: `${i}`, out: 100, in: 300, importance })),
+        0.4 * importances.length * 30_000,
+      ).values(),
+    ];
+    expect(of([1, 1, 1])).toEqual([30, 30, 30]);
+    const [low = 0, middle = 0, high = 0] = of([0, 1, 3]);
+    expect([low, middle, high]).toEqual([15, 26, 49]);
+  });
+
+  it('refuse a budget that has no rank 1 for each, saying so', () => {
+    const two = ['a', 'b'].map((id) => ({ id, out: 10, in: 10, importance: 1 }));
+    expect(() => allocateRanks(two, 39)).toThrow(/too few for 2 matrices/);
+    expect([...allocateRanks(two, 40).values()]).toEqual([1, 1]);
+  });
+});

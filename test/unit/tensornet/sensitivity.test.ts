@@ -1,0 +1,189 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
+import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { findingsOf } from '../../../extension/core/tensornet/sensitivity/findings';
+import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
+import { parseSensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table-schema';
+import type {
+  SensitivityEvent,
+  SensitivityTable,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+import { makeRandomModel } from '../random-model';
+
+const calibration = { file: 'random', sequences: 3, length: 12 };
+const environment = { bundledText: '', version: 'test' };
+
+describe('the sensitivity profile', () => {
+  let model: string;
+  let folder: string;
+  let table: SensitivityTable;
+
+  const run = async (
+    name: string,
+    context: JobContext<SensitivityEvent> = unattended,
+  ): Promise<SensitivityTable> =>
+    profileSensitivity(
+      {
+        model,
+        calibration,
+        settings: {
+          compressions: [
+            { method: 'lowrank', ratio: 0.5 },
+            { method: 'lowrank', level: 1 },
+            { method: 'int4', level: 16 },
+          ],
+          metric: 'js',
+          roles: [],
+          blocks: [],
+          seed: 1,
+        },
+        device: 'cpu',
+        memoryBytes: 1 << 28,
+        out: join(folder, `${name}.sensitivity.json`),
+        journal: join(folder, `${name}.journal.jsonl`),
+      },
+      environment,
+      context,
+    );
+
+  beforeAll(async () => {
+    model = await makeRandomModel({ seed: 5, blocks: 3 });
+    folder = await mkdtemp(join(tmpdir(), 'espalier-sensitivity-'));
+    table = await run('whole');
+  }, 60_000);
+
+  it('measures every layer by every method and level', () => {
+    expect(table.layers).toHaveLength(3 * 7);
+    for (const { entries, out, in: input } of table.layers) {
+      expect(entries.map(({ method, level }) => `${method}:${level}`)).toEqual([
+        expect.stringMatching(/^lowrank:\d+$/),
+        'lowrank:1',
+        'int4:16',
+      ]);
+      const [half, one, four] = entries;
+      expect(half?.parameters).toBeLessThanOrEqual(0.5 * out * input);
+      expect(one?.distance).toBeGreaterThan(0);
+      expect(one?.error).toBeGreaterThan(four?.error ?? Number.NaN);
+      expect(one?.distance).toBeGreaterThan(four?.distance ?? Number.NaN);
+      expect(one?.outputError).toBeLessThan(1);
+    }
+    expect(table.dense).toBe(0);
+  });
+
+  it('is written as a document that can be read again', async () => {
+    const file = join(folder, 'whole.sensitivity.json');
+    expect(parseSensitivityTable(await readFile(file, 'utf8'), file)).toEqual(table);
+    expect(() => parseSensitivityTable('{"format":"espalier.sensitivity"}', file)).toThrow(file);
+  });
+
+  it('goes on where it was stopped, and finds the same', async () => {
+    const cancellation = { isCancellationRequested: false };
+    let seen = 0;
+    const stopping: JobContext<SensitivityEvent> = {
+      ...unattended,
+      cancellation,
+      emit: ({ kind }) => {
+        seen += kind === 'sensitivity-entry' ? 1 : 0;
+        cancellation.isCancellationRequested = seen > 20;
+      },
+    };
+    await expect(run('stopped', stopping)).rejects.toThrow(CancelledError);
+    expect((await readdir(folder)).filter((name) => name.endsWith('.forms'))).toEqual([]);
+    const journal = join(folder, 'stopped.journal.jsonl');
+    expect(existsSync(journal)).toBe(true);
+    let measured = 0;
+    const resumed = await run('stopped', {
+      ...unattended,
+      emit: ({ kind }) => {
+        measured += kind === 'sensitivity-entry' ? 1 : 0;
+      },
+    });
+    expect(measured).toBeGreaterThan(0);
+    expect(measured).toBeLessThanOrEqual(3 * 21 - seen);
+    expect(resumed.layers).toEqual(table.layers);
+    expect(existsSync(journal)).toBe(false);
+  });
+
+  it('refuses roles that the model lacks', async () => {
+    const settings = { ...table.settings, roles: ['query-key-value' as const] };
+    const job = {
+      model,
+      calibration,
+      settings,
+      device: 'cpu' as const,
+      memoryBytes: 1 << 28,
+      out: undefined,
+      journal: join(folder, 'none.journal.jsonl'),
+    };
+    await expect(profileSensitivity(job, environment, unattended)).rejects.toThrow(
+      'It has query, key, value, output, gate, up, down in 3 blocks.',
+    );
+  });
+
+  it('compares depths and roles at about half of the bytes', () => {
+    const [lowRank] = findingsOf(table);
+    expect(lowRank?.method).toBe('lowrank');
+    expect(lowRank?.byDepth.map(({ group, layers }) => [group, layers])).toEqual([
+      ['early', 7],
+      ['middle', 7],
+      ['late', 7],
+    ]);
+    const most = Math.max(...(lowRank?.byDepth.map(({ distance }) => distance) ?? []));
+    expect(lowRank?.earlyIsMostSensitive).toBe(lowRank?.byDepth[0]?.distance === most);
+  });
+
+  it('plans within a budget, at a higher loss for a smaller one', async () => {
+    const sums: number[] = [];
+    for (const ratio of [0.9, 0.7, 0.5]) {
+      const plan = await planUnderBudget(table, { unit: 'bytes', ratio });
+      expect(plan.cost).toBeLessThanOrEqual(ratio * plan.costBefore * (1 + 1e-6));
+      expect(plan.costBefore).toBe(table.model.bytes);
+      expect(plan.remove).toEqual([]);
+      sums.push(plan.sumOfDistances);
+    }
+    expect([...sums].sort((a, b) => a - b)).toEqual(sums);
+    await expect(planUnderBudget(table, { unit: 'bytes', ratio: 0.01 })).rejects.toThrow(
+      'above the budget',
+    );
+    await expect(planUnderBudget(table, { unit: 'bytes', ratio: 1.5 })).rejects.toThrow(
+      '1.5 is not a share',
+    );
+  });
+
+  it('removes a sublayer where that costs least', async () => {
+    const removable = [{ sublayer: 'block.1.attention', distance: 0 }];
+    const budget = { unit: 'parameters', ratio: 0.95 } as const;
+    const { compress, remove } = await planUnderBudget(table, budget, removable);
+    expect(remove).toEqual(['block.1.attention']);
+    expect(compress.filter(({ tensor }) => tensor.includes('layers.1.self_attn'))).toEqual([]);
+  });
+
+  it('keeps the best plan by real measurement', async () => {
+    const forms = join(folder, 'plan-forms');
+    const plan = await planForBudget(
+      {
+        model,
+        table,
+        budget: { unit: 'bytes', ratio: 0.6 },
+        removable: [{ sublayer: 'block.1.feedforward', distance: 0.05 }],
+        rounds: 3,
+        calibration,
+        bundledText: '',
+        folder: forms,
+        device: 'cpu',
+        memoryBytes: 1 << 28,
+      },
+      unattended,
+    );
+    expect(plan.distance).toBe(Math.min(...plan.tried));
+    expect(plan.distance).toBeGreaterThan(0);
+    expect(plan.cost).toBeLessThanOrEqual(0.6 * plan.costBefore * (1 + 1e-6));
+    expect(existsSync(forms)).toBe(false);
+  });
+});

@@ -1,0 +1,150 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { floatTensor } from '../../../extension/core/runtime/tensors';
+import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
+import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
+import { StatisticsAccumulator } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
+import { StatisticsFolder } from '../../../extension/core/tensornet/statistics/statistics-folder';
+import { fixture } from '../fixtures';
+import { correlatedRows, randomRows, statisticsOf } from './matrices';
+
+const products = new MatrixProducts('cpu', 0);
+const made: string[] = [];
+afterAll(async () => {
+  await products.dispose();
+  await Promise.all(made.map(async (path) => rm(path, { recursive: true, force: true })));
+});
+
+async function scratch(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'espalier-statistics-'));
+  made.push(path);
+  return path;
+}
+
+function expectClose(actual: InputStatistics | undefined, expected: InputStatistics): void {
+  expect(actual?.count).toBe(expected.count);
+  const largest = Math.max(...expected.gram.numbers);
+  expected.gram.numbers.forEach((x, i) => {
+    expect(Math.abs((actual?.gram.numbers[i] ?? Number.NaN) - x)).toBeLessThan(1e-12 * largest);
+  });
+  expected.meanMagnitudes.forEach((x, i) => {
+    expect(actual?.meanMagnitudes[i]).toBeCloseTo(x, 12);
+  });
+}
+
+describe('statistics of inputs', () => {
+  it('are those of all rows, however these come, and shared where inputs are', async () => {
+    const [attention, output] = [correlatedRows(2500, 9, 5, 1), randomRows(2500, 4, 2)];
+    const accumulator = new StatisticsAccumulator(products);
+    for (let start = 0; start < 2500; start += 500) {
+      const part = ({ length, numbers }: typeof attention): ReturnType<typeof floatTensor> =>
+        floatTensor(numbers.slice(start * length, (start + 500) * length), [500, length]);
+      const shared = part(attention);
+      await accumulator.add(
+        new Map([
+          ['q', shared],
+          ['k', shared],
+          ['o', part(output)],
+        ]),
+      );
+    }
+    const found = await accumulator.finish();
+    expect([...found.keys()]).toEqual(['q', 'k', 'o']);
+    expect(found.get('q')).toBe(found.get('k'));
+    expectClose(found.get('q'), statisticsOf(attention));
+    expectClose(found.get('o'), statisticsOf(output));
+  });
+
+  it('of a layer that nothing went into are zeros', async () => {
+    const accumulator = new StatisticsAccumulator(products);
+    await accumulator.add(new Map([['expert', floatTensor(new Float32Array(), [0, 6])]]));
+    const statistics = (await accumulator.finish()).get('expert');
+    expect(statistics?.count).toBe(0);
+    expect(statistics?.gram.numbers.every((x) => x === 0)).toBe(true);
+    expect([...(statistics?.meanMagnitudes ?? [])]).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+
+  it('that are not finite are refused, naming the layer', async () => {
+    const accumulator = new StatisticsAccumulator(products);
+    await accumulator.add(new Map([['up', floatTensor(Float32Array.of(1, Number.NaN), [1, 2])]]));
+    await expect(accumulator.finish()).rejects.toMatchObject({ subject: { field: 'up' } });
+  });
+
+  it('come back from their files as they were, and only for the same model and calibration', async () => {
+    const path = join(await scratch(), 'statistics');
+    const [shared, other] = [
+      statisticsOf(correlatedRows(40, 7, 4, 1)),
+      statisticsOf(randomRows(30, 5, 2)),
+    ];
+    const all = new Map([
+      ['q', shared],
+      ['k', shared],
+      ['o', other],
+    ]);
+    const folder = new StatisticsFolder(path, 'this');
+    expect(await folder.read(3)).toBeUndefined();
+    await folder.write(3, all);
+    const back = await folder.read(3);
+    expect(back).toEqual(all);
+    expect(back?.get('q')).toBe(back?.get('k'));
+    expect(await folder.read(4)).toBeUndefined();
+    expect(await new StatisticsFolder(path, 'another').read(3)).toBeUndefined();
+    const file = join(path, '3.safetensors');
+    await writeFile(file, (await readFile(file)).subarray(0, -9));
+    expect(await folder.read(3)).toBeUndefined();
+    await folder.remove();
+    expect(await folder.read(3)).toBeUndefined();
+  });
+});
+
+describe('a calibration pass', () => {
+  it('sees what goes into the linear layers of each sublayer, and goes on from a folder', async () => {
+    const model = await openModel(fixture('llama-gqa-untied'));
+    const folder = new StatisticsFolder(join(await scratch(), 'kept'), 'llama');
+    const inputs = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(9, 8, 7, 6, 5)];
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    try {
+      const whole = new CalibrationPass({ executor, products, inputs });
+      const first = await whole.statistics(1);
+      const last = await whole.statistics(3);
+      const ids = (index: number): string[] =>
+        (model.linearLayers?.(index) ?? []).map(({ id }) => id);
+      expect([...first.keys()]).toEqual(ids(1));
+      expect([...last.keys()]).toEqual(ids(3));
+      for (const statistics of [...first.values(), ...last.values()]) {
+        expect(statistics.count).toBe(10);
+        expect(Math.max(...statistics.meanMagnitudes)).toBeGreaterThan(0);
+      }
+      const keeping = new CalibrationPass({ executor, products, inputs, folder });
+      expect(await keeping.statistics(3)).toEqual(last);
+      const evaluations = executor.evaluations;
+      const again = new CalibrationPass({ executor, products, inputs, folder });
+      expect(await again.statistics(3)).toEqual(last);
+      expect(executor.evaluations).toBe(evaluations);
+    } finally {
+      await executor.dispose();
+    }
+  });
+
+  it('feels what stands in the place of an earlier sublayer', async () => {
+    const model = await openModel(fixture('llama-gqa-untied'));
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    try {
+      const inputs = [Int32Array.of(3, 1, 4, 1, 5)];
+      const dense = new CalibrationPass({ executor, products, inputs });
+      const replaced = new CalibrationPass({ executor, products, inputs });
+      await replaced.replace(0, model.sublayer(0));
+      expect(await replaced.statistics(1)).toEqual(await dense.statistics(1));
+      const without = new CalibrationPass({ executor, products, inputs, removed: new Set([0]) });
+      expect(await without.statistics(1)).not.toEqual(await dense.statistics(1));
+      await expect(replaced.statistics(0)).rejects.toThrow('behind sublayer 0');
+    } finally {
+      await executor.dispose();
+    }
+  });
+});

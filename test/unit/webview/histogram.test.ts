@@ -1,0 +1,22 @@
+import { describe, expect, it } from 'vitest';
+import { histogramBars, histogramRows } from '../../../webview/explorer/histogram';
+
+describe('the parts of a histogram', () => {
+  it('are told apart however narrow the range is', () => {
+    for (const [low, high] of [
+      [0.9931, 0.9969],
+      [1000, 1000.004],
+      [-2e-5, -1.9e-5],
+    ] as const) {
+      const counts = new Array<number>(40).fill(1);
+      const labels = histogramBars({ low, high, counts }).map(({ label }) => label);
+      expect(new Set(labels).size).toBe(40);
+    }
+  });
+
+  it('have no more digits than they need', () => {
+    const bars = histogramBars({ low: 0, high: 1, counts: [1, 0, 2, 4] });
+    expect(bars.map(({ label }) => label)).toEqual(['0.125', '0.375', '0.625', '0.875']);
+    expect(histogramRows({ low: 2, high: 2, counts: [3] })).toEqual([['2', '2', '3']]);
+  });
+});
