@@ -32,6 +32,9 @@ export interface Constants {
   readonly initializers: ReadonlyMap<string, OnnxInitializer>;
 }
 
+/** Longer ways from weights to what is made of them are not followed. */
+const maxSteps = 8;
+
 /**
  * The constant `value` with places for `count` experts along `axis`; undefined where it is not made of
  * weights in a way that can be divided.
@@ -41,18 +44,25 @@ export function constantByExpert(
   axis: number,
   count: number,
   constants: Constants,
+  steps = 0,
 ): ConstantByExpert | undefined {
   const stored = constants.initializers.get(value);
   if (stored !== undefined) {
     return isDivisible(stored, axis, count) ? { value, axis, count, source: stored } : undefined;
   }
   const node = constants.index.producers.get(value);
-  if (node === undefined || !constants.index.constants.has(value)) {
+  if (node === undefined || !constants.index.constants.has(value) || steps === maxSteps) {
     return undefined;
   }
   const wanted = partsOf(node, axis, count, constants);
   const parts = wanted?.flatMap(({ place, first, axis: own, count: share }) => {
-    const constant = constantByExpert(node.proto.input[place] ?? '', own, share, constants);
+    const constant = constantByExpert(
+      node.proto.input[place] ?? '',
+      own,
+      share,
+      constants,
+      steps + 1,
+    );
     return constant === undefined ? [] : [{ place, first, constant }];
   });
   return parts === undefined || parts.length < (wanted?.length ?? 0)

@@ -39,6 +39,9 @@ export interface MixtureGraph extends Constants {
   readonly live: ReadonlySet<GraphNode>;
 }
 
+/** More are no experts. */
+const mostExperts = 4096;
+
 /** Operators that keep the order of scores along the last axis, and −∞ below all others. */
 const passing = new Set(['Cast', 'Identity', 'Softmax', 'LogSoftmax', 'Sigmoid', 'Reshape']);
 
@@ -161,15 +164,17 @@ function complete(
     node: reshape,
     sizes: graph.shapes.contents(reshape.proto.input[1] ?? '')?.map(Number) ?? [],
   }));
-  return all.length < wanted.length
-    ? 'the weights of its scores are stored in a form that cannot be divided'
-    : fixed.some(({ sizes }) => sizes.at(-1) !== count && sizes.at(-1) !== -1)
-      ? 'its scores are put into groups'
-      : {
-          count,
-          scores,
-          reads: all,
-          shapes: fixed.filter(({ sizes }) => sizes.at(-1) === count),
-          counted: isCounted ? [node] : [],
-        };
+  return count > mostExperts
+    ? `it has ${count} experts`
+    : all.length < wanted.length
+      ? 'the weights of its scores are stored in a form that cannot be divided'
+      : fixed.some(({ sizes }) => sizes.at(-1) !== count && sizes.at(-1) !== -1)
+        ? 'its scores are put into groups'
+        : {
+            count,
+            scores,
+            reads: all,
+            shapes: fixed.filter(({ sizes }) => sizes.at(-1) === count),
+            counted: isCounted ? [node] : [],
+          };
 }
