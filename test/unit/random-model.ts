@@ -9,19 +9,20 @@ export interface RandomModelShape {
   readonly blocks: number;
   /** Size of the feed-forwards. */
   readonly inner?: number;
+  readonly vocabulary?: number;
   /** `cohere` has parallel branches and one norm for both, `mixtral` mixtures of three experts. */
   readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere' | 'mixtral';
 }
 
 const hidden = 16;
 const usualInner = 24;
-const vocabulary = 40;
+const usualVocabulary = 40;
 const heads = 4;
 const keyValueHeads = 2;
 const experts = 3;
 const headDim = hidden / heads;
 
-export const randomModelVocabulary = vocabulary;
+export const randomModelVocabulary = usualVocabulary;
 
 /** Numbers of roughly normal distribution, from a seed. */
 function normals(seed: number): () => number {
@@ -56,6 +57,7 @@ function writeSafetensors(
 /** Makes a model folder of random weights in a new temporary folder and returns its path. */
 export async function makeRandomModel(shape: RandomModelShape): Promise<string> {
   const { seed, blocks, inner = usualInner, modelType = 'llama' } = shape;
+  const { vocabulary = usualVocabulary } = shape;
   const folder = await mkdtemp(join(tmpdir(), 'espalier-random-model-'));
   const normal = normals(seed);
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();

@@ -7,6 +7,8 @@ export interface GridLayout {
   readonly labelEvery: number;
   /** Whether cells are so small that gaps and numbers shrink. */
   readonly dense: boolean;
+  /** Whether there are so many lines, one for each expert, that they are low. */
+  readonly low: boolean;
   /** Whether cells are wide enough to show their distance. */
   readonly showValues: boolean;
 }
@@ -21,19 +23,25 @@ export const MOST_CELL_WIDTH = 112;
 const NARROW_PANEL = 640;
 const VALUE_WIDTH = 46;
 const BLOCK_NUMBER_WIDTH = 24;
+const MANY_LINES = 24;
 
-/** How to lay out `blocks` in `width` CSS pixels. Blocks run down where a narrow panel cannot hold them. */
-export function gridLayout(width: number, blocks: number): GridLayout {
+/**
+ * How to lay out `blocks` of `lines` cells in `width` CSS pixels. Blocks run down where a narrow panel
+ * cannot hold them, unless the lines are more than fit beside each other.
+ */
+export function gridLayout(width: number, blocks: number, lines: number): GridLayout {
+  const low = lines > MANY_LINES;
   const share = (width - LABEL_WIDTH) / Math.max(blocks, 1);
   const dense = share - GAP < DENSE_CELL_WIDTH;
   const fitting = share - (dense ? DENSE_GAP : GAP);
-  if (fitting < LEAST_CELL_WIDTH && width < NARROW_PANEL) {
-    return { orientation: 'down', labelEvery: 1, dense: false, showValues: true };
+  if (fitting < LEAST_CELL_WIDTH && width < NARROW_PANEL && !low) {
+    return { orientation: 'down', labelEvery: 1, dense: false, low, showValues: true };
   }
   const cell = Math.min(Math.max(fitting, LEAST_CELL_WIDTH), MOST_CELL_WIDTH);
   return {
     orientation: 'across',
     dense,
+    low,
     labelEvery: cell >= BLOCK_NUMBER_WIDTH ? 1 : 5,
     showValues: cell >= VALUE_WIDTH,
   };

@@ -65,15 +65,18 @@ export class LayerGrid {
   private draw(): void {
     if (this.cells === undefined) return;
     const blocks = [...new Set(this.cells.cells.map((cell) => cell.sublayer.block))];
-    const layout = gridLayout(this.element.clientWidth, blocks.length);
+    const lines = linesOf(this.cells.cells.map(({ sublayer }) => sublayer));
+    const layout = gridLayout(this.element.clientWidth, blocks.length, lines.length);
     const shape = `${layout.orientation} ${this.cells.cells.map((c) => c.sublayer.id).join()}`;
     if (shape !== this.built) {
       this.built = shape;
+      this.lines = lines;
       this.build(blocks, layout);
     }
     this.layout = layout;
     this.grid.dataset['labelEvery'] = String(layout.labelEvery);
     this.grid.classList.toggle('dense', layout.dense);
+    this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);
     for (const cell of this.cells.cells) this.drawCell(cell, this.cells);
   }
@@ -82,7 +85,6 @@ export class LayerGrid {
     const cells = this.cells;
     if (cells === undefined) return;
     this.blocks = blocks;
-    this.lines = linesOf(cells.cells.map(({ sublayer }) => sublayer));
     const { lines } = this;
     this.cellElements.clear();
     const slots = new Map(

@@ -2,6 +2,7 @@ import { formatBytes, formatCount } from '../../core/format';
 import { locateOnnx } from '../../core/checkpoints/model-folder';
 import { countForms } from '../../core/models/forms/form-spec';
 import { openOnnxModel } from '../../core/models/onnx/onnx-model';
+import type { SublayerSummary } from '../../core/models/model-summary';
 import { openModel } from '../../core/models/open-model';
 import { describeQuantization } from '../../core/models/quantization';
 import type { Command } from '../command';
@@ -32,15 +33,24 @@ export const inspect: Command = {
       terminal.print(`compressed: ${countForms(summary.compressed)}`);
     }
     terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);
+    const hasExperts = sublayers.some(({ experts }) => experts !== undefined);
     printTable(
       terminal,
-      ['sublayer', 'parameters', 'bytes', 'FLOPs/token', 'KV bytes/token'],
+      [
+        'sublayer',
+        'parameters',
+        'bytes',
+        'FLOPs/token',
+        'KV bytes/token',
+        ...(hasExperts ? ['experts'] : []),
+      ],
       sublayers.map((sublayer) => [
         sublayer.id,
         formatCount(sublayer.parameters),
         formatBytes(sublayer.bytes),
         formatCount(sublayer.flopsPerToken),
         String(sublayer.kvBytesPerToken),
+        ...(hasExperts ? [describeExperts(sublayer)] : []),
       ]),
     );
     for (const warning of summary.warnings) {
@@ -48,6 +58,11 @@ export const inspect: Command = {
     }
   },
 };
+
+/** `8, 2 per token` for a mixture whose experts can be removed one by one. */
+function describeExperts({ experts }: SublayerSummary): string {
+  return experts === undefined ? '' : `${experts.count}, ${experts.perToken} per token`;
+}
 
 function describeDTypes(dtypes: Readonly<Record<string, number>>): string {
   return Object.entries(dtypes)

@@ -1,3 +1,4 @@
+import { foreseeRefusals } from '../../core/export/prune-source';
 import { formatPercent } from '../../core/format';
 import { openModel } from '../../core/models/open-model';
 import type { LayerProfile } from '../../core/prune/layer-profile';
@@ -25,6 +26,10 @@ export const profile: Command = {
     const { summary } = await openModel(args.model());
     const json = args.flag('json');
     const out = args.text('out') ?? (json ? undefined : defaultProfilePath(summary));
+    const remark = await foreseeRefusals(args.model(), {}, readSearchSettings(args));
+    if (remark !== undefined) {
+      context.terminal.note(remark);
+    }
     const result = await runProfile(args, context, out);
     if (json) {
       context.terminal.print(JSON.stringify(result, undefined, 2));

@@ -6,7 +6,7 @@ import type { FormName } from '../../core/export/output-forms';
 import { dialectNames } from '../../core/export/dialects';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
-import { requireWritable } from '../../core/export/prune-source';
+import { foreseeRefusals, requireWritable, writablePrefix } from '../../core/export/prune-source';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import type { PrunePlan } from '../../core/export/prune-plan';
@@ -49,6 +49,9 @@ export const prune: Command = {
       ...(dialect === undefined ? {} : { dialect }),
     };
     const { plan, model, profile } = await planFor(args, form, context);
+    if (profile !== undefined) {
+      await keepWritable(model, form, plan, planPath(out));
+    }
     const result = await applyPlan(
       {
         model,
@@ -62,7 +65,7 @@ export const prune: Command = {
       context.job,
     );
     if (profile !== undefined) {
-      await writeDocument(`${resolve(out)}.pruneplan.json`, plan);
+      await writeDocument(planPath(out), plan);
     }
     if (args.flag('json')) {
       context.terminal.print(JSON.stringify(result, undefined, 2));
@@ -90,10 +93,44 @@ async function planFor(
     const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
     return { plan, model };
   }
-  const { level } = readSearchSettings(args);
-  await requireWritable(args.model(), form, level);
+  const settings = readSearchSettings(args);
+  await requireWritable(args.model(), form, settings.level);
+  const remark = await foreseeRefusals(args.model(), form, settings);
+  if (remark !== undefined) {
+    context.terminal.note(remark);
+  }
   const profile = await runProfile(args, context, undefined);
   return { plan: planOf(profile, args.model()), model: args.model(), profile };
+}
+
+function planPath(out: string): string {
+  return `${resolve(out)}.pruneplan.json`;
+}
+
+/**
+ * Refuses what a search has found where it cannot be written, and keeps the rounds that can as a plan.
+ * @throws UserError naming the plan.
+ */
+async function keepWritable(
+  model: string,
+  form: Partial<FormName>,
+  plan: PrunePlan,
+  file: string,
+): Promise<void> {
+  const { count, refusal } = await writablePrefix(model, form, plan.remove);
+  if (refusal === undefined) {
+    return;
+  }
+  const rounds = count === 1 ? 'The first round' : `The first ${count} rounds`;
+  const kept = `${rounds} can be written: give ${file} with --plan.`;
+  if (count > 0) {
+    await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
+  }
+  throw new UserError(refusal.problem, {
+    file: refusal.file ?? model,
+    ...(refusal.field === undefined ? {} : { field: refusal.field }),
+    remedy: count === 0 ? refusal.remedy : `${refusal.remedy} ${kept}`,
+  });
 }
 
 /** The plan that removes all rounds of a profile. */

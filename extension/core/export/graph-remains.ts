@@ -1,10 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import { nestedGraphs } from '../checkpoints/nested-weights';
+import { isQuantizedSum, requantized } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
 import { renameInputs } from '../models/onnx/node-edits';
 import type { OnnxModel } from '../models/onnx/onnx-model';
+import { portName } from '../models/onnx/onnx-parts';
 import type { RemainingGraph } from '../models/onnx/removal-nodes';
 import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
+import { requantizationNodes } from '../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -18,21 +21,32 @@ export function remainingNodes(
   remaining: RemainingGraph,
 ): ReadonlyMap<NodeProto, readonly NodeProto[]> {
   const wanted = (node: GraphNode): boolean => remaining.live.has(node);
+  const nameOf = (value: string): string => portName(remaining.resolve(value));
   const halves = new Map<NodeProto, GraphNode[]>();
-  for (const node of index.nodes) {
+  // What could be left of a quantized sum stands in front of it.
+  for (const node of index.nodes.filter((one) => one.op !== requantized || wanted(one))) {
     halves.set(node.proto, [...(halves.get(node.proto) ?? []), node]);
   }
   const opset = Number(file.model.opsetImport.find(({ domain }) => isOnnx(domain))?.version ?? 0n);
   const replace = (proto: NodeProto, parts: readonly GraphNode[]): NodeProto[] => {
+    if (isQuantizedSum(proto)) {
+      return parts
+        .filter(wanted)
+        .flatMap(({ op, inputs: [term = ''], outputs: [output = ''] }) =>
+          op === requantized
+            ? requantizationNodes(proto, proto.input.indexOf(term), nameOf, nameOf(output))
+            : [renameInputs(proto, nameOf)],
+        );
+    }
     const [add, norm] = parts;
     if (norm !== undefined && add !== undefined && !wanted(norm)) {
-      return sumNodes(add.inputs.map(remaining.resolve), add.outputs[0] ?? '');
+      return sumNodes(add.inputs.map(nameOf), add.outputs[0] ?? '');
     }
-    const copy = renameInputs(proto, remaining.resolve);
+    const copy = renameInputs(proto, nameOf);
     const sumIsGone = norm !== undefined && add !== undefined && removedSum(add, remaining);
     const gamma = file.initializers.get(proto.input[2] ?? '')?.dataType ?? DataType.FLOAT;
     return sumIsGone
-      ? normalizationNodes(copy, remaining.resolve(add.outputs[0] ?? ''), opset, gamma)
+      ? normalizationNodes(copy, nameOf(add.outputs[0] ?? ''), opset, gamma)
       : [copy];
   };
   return new Map(
@@ -59,7 +73,7 @@ export function keepPorts(
 ): GraphProto {
   const output = original.output.filter(({ name }) => !droppedOutputs.has(name));
   const bridges = output.flatMap(({ name }) => {
-    const source = resolve(name);
+    const source = portName(resolve(name));
     return source === name
       ? []
       : [
@@ -95,7 +109,7 @@ export function valuesRead(graph: GraphProto): Set<string> {
 }
 
 /** Inputs of a node and of all nodes nested in it. */
-function readBy(node: NodeProto): string[] {
+export function readBy(node: NodeProto): string[] {
   const nested = nestedGraphs(node).flatMap((graph) => [...valuesRead(graph)]);
   return [...node.input, ...nested];
 }

@@ -19,8 +19,12 @@ export async function graphWriter(
   const { summary } = model;
   const { source } = withGraphForms(model, changes);
   const gone = new Set(changes.removed);
-  const removed = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
-  const graph = await removeFromGraph(source, new Set(removed));
+  const branches = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
+  const keptExperts = summary.sublayers.flatMap(({ id }, index) => {
+    const kept = changes.keptExperts.get(id);
+    return kept === undefined ? [] : [[index, kept] as const];
+  });
+  const graph = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
   const name = basename(source.file.path);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
   const metadata = describeInGraph(summary, changes);

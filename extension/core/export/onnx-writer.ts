@@ -18,6 +18,8 @@ const smallAlignment = 64;
 /** A weight whose bytes are copied into the data file. */
 export interface OnnxData extends ByteRange {
   readonly name: string;
+  /** Where its bytes lie, one after the other, where parts of it are left out. */
+  readonly ranges?: readonly ByteRange[];
 }
 
 /** A graph that can be written, and the weights that go with it. */
@@ -142,7 +144,7 @@ export async function writeOnnx(
   if (hasData) {
     await writeFlushed(dataPath, async (handle) => {
       for (const data of graph.externalData) {
-        await copier.copy([data], handle, dataPath, offsetOf(data));
+        await copier.copy(data.ranges ?? [data], handle, dataPath, offsetOf(data));
       }
     });
   }

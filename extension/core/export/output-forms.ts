@@ -86,7 +86,8 @@ export async function chooseForm(
   return found;
 }
 
-function findForm(
+/** @throws UserError where there is no such form. */
+export function findForm(
   { forms, impossible, path }: SourceForms,
   changes: Changes,
   { format, dialect }: Partial<FormName>,

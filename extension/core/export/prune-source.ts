@@ -7,16 +7,18 @@ import type { JobContext } from '../jobs/job';
 import { EncoderModel } from '../models/encoders/encoder-model';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
-import { RemovableUnits } from '../models/units';
+import type { ModelSummary } from '../models/model-summary';
+import { RemovableUnits, unitsMeant } from '../models/units';
 import { openModel } from '../models/open-model';
 import { listCandidates, resolveIds } from '../prune/candidates';
+import type { Candidate } from '../prune/candidates';
 import type { SearchSettings } from '../prune/options';
 import { dialectNames, dialects } from './dialects';
 import type { DialectName } from './dialects';
 import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
 import { matrixChanges, standIn, whyNotStored } from './matrix-changes';
-import { chooseForm, explainForms } from './output-forms';
+import { chooseForm, explainForms, findForm } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
 import { checkChanges, layOutChanges, needsModule, withForms } from './changes';
@@ -178,11 +180,70 @@ export async function requireWritable(
   const attention = candidates.filter(
     ({ id }) => level === 'sublayer' && id.endsWith('.attention'),
   );
-  const example = (attention.at(-1) ?? candidates.at(-1))?.members ?? [];
-  const units = new RemovableUnits(summary);
+  const example = attention.at(-1) ?? candidates.at(-1);
+  const changes = layOutChanges(summary, example === undefined ? [] : idsOf(summary, example));
+  await chooseForm(source, changes, asked);
+}
+
+/**
+ * A remark on what a search may come to that cannot be written, with the remedy: candidates that the
+ * form refuses to lose alone. Undefined where all can go.
+ */
+export async function foreseeRefusals(
+  modelPath: string,
+  asked: Partial<FormName>,
+  { level, protect }: Pick<SearchSettings, 'level' | 'protect'>,
+): Promise<string | undefined> {
+  const source = await openSource(modelPath);
+  const { summary } = source.model;
+  const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
+  const candidates = listCandidates(summary, level).filter(
+    ({ members }) => !members.some((unit) => kept.has(unit)),
+  );
+  const remarks: string[] = [];
+  for (const candidate of candidates) {
+    const refusal = await refusalOf(source, asked, idsOf(summary, candidate));
+    if (refusal !== undefined) {
+      remarks.push(`${refusal.problem} ${refusal.remedy}`);
+    }
+  }
+  // The first and the last are of different kinds where there are several.
+  const found = new Set([...remarks.slice(0, 1), ...remarks.slice(-1)]);
+  return remarks.length === 0
+    ? undefined
+    : `The search may come to what cannot be written (${remarks.length} of ${candidates.length} candidates, alone): ${[...found].join(' ')}`;
+}
+
+/** How many of the ids, from the first on, can go together, and why not all of them. */
+export async function writablePrefix(
+  modelPath: string,
+  asked: Partial<FormName>,
+  ids: readonly string[],
+): Promise<{ readonly count: number; readonly refusal: Refusal | undefined }> {
+  const source = await openSource(modelPath);
+  const refusal = await refusalOf(source, asked, ids);
+  for (let count = refusal === undefined ? ids.length : ids.length - 1; count > 0; count--) {
+    if ((await refusalOf(source, asked, ids.slice(0, count))) === undefined) {
+      return { count, refusal };
+    }
+  }
+  return { count: 0, refusal };
+}
+
+async function refusalOf(
+  source: PruneSource,
+  asked: Partial<FormName>,
+  ids: readonly string[],
+): Promise<Refusal | undefined> {
+  const { summary } = source.model;
   const changes = layOutChanges(
     summary,
-    example.map((unit) => units.idOf(unit)),
+    ids.flatMap((id) => unitsMeant(id, summary)),
   );
-  await chooseForm(source, changes, asked);
+  return findForm(source, changes, asked).refuse(changes);
+}
+
+function idsOf(summary: ModelSummary, { members }: Candidate): string[] {
+  const units = new RemovableUnits(summary);
+  return members.map((unit) => units.idOf(unit));
 }

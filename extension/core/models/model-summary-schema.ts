@@ -11,7 +11,15 @@ const sublayer = v.object({
   bytes: count,
   flopsPerToken: count,
   kvBytesPerToken: count,
-  experts: v.optional(v.object({ count, perToken: count, parameters: count, bytes: count })),
+  experts: v.optional(
+    v.object({
+      count,
+      perToken: count,
+      least: v.optional(count),
+      parameters: count,
+      bytes: count,
+    }),
+  ),
 });
 const quantization = v.object({
   method: v.string(),

@@ -17,6 +17,8 @@ export interface ExpertSummary {
   readonly count: number;
   /** How many of them a token is sent to. */
   readonly perToken: number;
+  /** How many have to stay, where one is not enough. */
+  readonly least?: number | undefined;
   /** Number of weights of one, its row of the router included. */
   readonly parameters: number;
   /** Bytes of those weights as stored. */

@@ -75,14 +75,12 @@ export class RemovableUnits {
     return this.expertsOf(index).flatMap((unit, expert) => (removed.has(unit) ? [expert] : []));
   }
 
-  /** The first mixture that would stay without any expert. */
+  /** The first mixture that would stay with fewer experts than it needs. */
   public emptied(removed: ReadonlySet<number>): SublayerSummary | undefined {
-    return this.model.sublayers.find(
-      (_, index) =>
-        !removed.has(index) &&
-        this.expertsOf(index).length > 0 &&
-        this.expertsOf(index).every((unit) => removed.has(unit)),
-    );
+    return this.model.sublayers.find(({ experts }, index) => {
+      const staying = this.expertsOf(index).filter((unit) => !removed.has(unit)).length;
+      return !removed.has(index) && experts !== undefined && staying < (experts.least ?? 1);
+    });
   }
 
   private at(unit: number): Unit {

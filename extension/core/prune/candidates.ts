@@ -31,7 +31,7 @@ export function listCandidates(model: ModelSummary, level: Level): readonly Cand
     return sublayers.flatMap((_, first) => {
       const experts = units.expertsOf(first);
       // The only expert of a mixture is the mixture.
-      return experts.length < 2
+      return experts.length <= (sublayers[first]?.experts?.least ?? 1)
         ? []
         : experts.map((unit) => ({ id: units.idOf(unit), members: [unit], first }));
     });
@@ -80,7 +80,7 @@ function expertRemedy({ sublayers }: ModelSummary): string {
     : `, ${mixture.id}.0 to ${mixture.id}.${mixture.experts.count - 1} for single experts`;
 }
 
-/** @throws UserError where all experts of a mixture would go, and not the mixture itself. */
+/** @throws UserError where a mixture would stay with fewer experts than it needs. */
 export function requireExperts(
   model: ModelSummary,
   removed: ReadonlySet<number>,
@@ -88,10 +88,16 @@ export function requireExperts(
 ): void {
   const emptied = new RemovableUnits(model).emptied(removed);
   if (emptied !== undefined) {
-    throw new UserError(`All experts of ${emptied.id} are to be removed.`, {
-      ...subject,
-      remedy: `Write ${emptied.id} to remove the whole mixture, or keep one of its experts.`,
-    });
+    const { id, experts: { count = 0, least = 1 } = {} } = emptied;
+    throw new UserError(
+      least === 1
+        ? `All experts of ${id} are to be removed.`
+        : `Too many of the ${count} experts of ${id} are to be removed: the graph sends each token to ${least}.`,
+      {
+        ...subject,
+        remedy: `Write ${id} to remove the whole mixture, or keep ${least === 1 ? 'one' : least} of its experts.`,
+      },
+    );
   }
 }
 

@@ -60,7 +60,9 @@ function numbersOf(
   name: string,
 ): { numbers: Float32Array; dims: readonly number[] } {
   const tensor = values[name] ?? side[name];
-  return tensor === undefined
+  // Quantized numbers mean nothing without their scale.
+  const isQuantized = tensor?.type === 'uint8' || tensor?.type === 'int8';
+  return tensor === undefined || isQuantized
     ? { numbers: new Float32Array(), dims: [] }
     : { numbers: floatsIn(tensor), dims: tensor.dims };
 }

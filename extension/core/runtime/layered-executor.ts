@@ -93,9 +93,13 @@ export class LayeredExecutor {
       Object.entries(example).map(([name, value]) => [name, exampleTensor(value)]),
     );
     const { part } = prologue;
-    const outputs = await this.pool.use(part, async (session) =>
-      this.started(session, pick(part.inputs, given)),
-    );
+    // The stream of a graph may begin with an input.
+    const outputs =
+      part.outputs.length === 0
+        ? {}
+        : await this.pool.use(part, async (session) =>
+            this.started(session, pick(part.inputs, given)),
+          );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
     const side = known ?? pick(sideNames, { ...given, ...tensorsOf(outputs, part.outputs) });
     if (joinsExamples && input instanceof Int32Array) {

@@ -1,4 +1,4 @@
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, copyFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -12,6 +12,7 @@ import type { DeviceReport } from '../../../extension/core/runtime/device';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
+import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { quantizedFixture } from '../quantized-fixtures';
 import { runCli } from './run-cli';
@@ -25,6 +26,22 @@ const env = { XDG_CACHE_HOME: join(folder, 'cache') };
 beforeAll(async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
 });
+
+/** A random mixture of experts that reads text. */
+async function mixtureFolder(): Promise<string> {
+  const made = await makeRandomModel({
+    seed: 5,
+    blocks: 2,
+    modelType: 'mixtral',
+    vocabulary: 112,
+  });
+  const path = join(folder, 'mixture');
+  await rename(made, path);
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
+    await copyFile(join(model, file), join(path, file));
+  }
+  return path;
+}
 
 describe('espalier', () => {
   it('inspects a model', async () => {
@@ -57,6 +74,21 @@ describe('espalier', () => {
     expect(torn.stderr).toMatch(/block\.1\.feedforward would go alone/);
     const unknown = await runCli([...args, '--dialect', 'zeroed']);
     expect(unknown.stderr).toMatch(/gguf has no dialect zeroed.*Choose blocks or deci/s);
+    const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
+    expect(all.code).toBe(1);
+    expect(all.stderr).toMatch(/search may come to what cannot be written.*--level attention/);
+    expect(all.stderr).toMatch(
+      /The first (?:round|2 rounds) can be written: give .*pruneplan\.json/,
+    );
+    const planned = await runCli([
+      'prune',
+      source,
+      '--plan',
+      `${out}.pruneplan.json`,
+      '--out',
+      `${out}-planned`,
+    ]);
+    expect(planned.code, planned.stderr).toBe(0);
     const { code, stdout, stderr } = await runCli([...args, '--level', 'block', '--json']);
     expect(code, stderr).toBe(0);
     expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
@@ -143,44 +175,59 @@ describe('espalier', () => {
     }
   });
 
-  it('profiles, prunes and evaluates an ONNX model as the folder it came from', async () => {
-    const graph = join(folder, 'whole-onnx');
-    const plan = join(folder, 'whole.pruneplan.json');
-    const document = {
-      format: 'espalier.pruneplan',
-      version: 1,
-      model: { path: model },
-      remove: [],
-    };
-    await writeFile(plan, JSON.stringify(document));
-    const convert = ['prune', model, '--plan', plan, '--out', graph, '--format', 'onnx'];
-    expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
+  it.each([
+    ['sublayers', async () => Promise.resolve(model), ['--remove', '2']],
+    ['experts', mixtureFolder, ['--remove', '1', '--level', 'expert']],
+  ] as const)(
+    'profiles an ONNX model as the folder it came from, prunes and evaluates it: %s',
+    async (name, source, how) => {
+      const path = await source();
+      const graph = join(folder, `${name}-onnx`);
+      const plan = join(folder, `${name}.pruneplan.json`);
+      const document = { format: 'espalier.pruneplan', version: 1, model: { path }, remove: [] };
+      await writeFile(plan, JSON.stringify(document));
+      const convert = ['prune', path, '--plan', plan, '--out', graph, '--format', 'onnx'];
+      expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
 
-    const options = ['--calibration', text, ...small, '--remove', '2', '--no-baselines', '--json'];
-    const profileOf = async (path: string): Promise<LayerProfile> =>
-      JSON.parse((await runCli(['profile', path, ...options], { env })).stdout) as LayerProfile;
-    const [ofFolder, ofGraph] = [await profileOf(model), await profileOf(graph)];
-    expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
-      ofFolder.rounds.map(({ removed }) => removed),
-    );
-    for (const [i, { distance }] of ofGraph.candidates.entries()) {
-      expect(distance).toBeCloseTo(ofFolder.candidates[i]?.distance ?? Number.NaN, 4);
-    }
+      const options = ['--calibration', text, ...small, ...how, '--no-baselines', '--json'];
+      const profileOf = async (path: string): Promise<LayerProfile> =>
+        JSON.parse((await runCli(['profile', path, ...options], { env })).stdout) as LayerProfile;
+      const [ofFolder, ofGraph] = [await profileOf(path), await profileOf(graph)];
+      expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
+        ofFolder.rounds.map(({ removed }) => removed),
+      );
+      for (const [i, { distance }] of ofGraph.candidates.entries()) {
+        expect(distance).toBeCloseTo(ofFolder.candidates[i]?.distance ?? Number.NaN, 4);
+      }
 
-    const out = join(folder, 'smaller-onnx');
-    const written = await runCli(['prune', graph, ...options, '--out', out], { env });
-    expect(written.code, written.stderr).toBe(0);
-    const result = JSON.parse(written.stdout) as PruneResult;
-    expect(result.format).toBe('onnx');
-    expect(result.verification.relativeError).toBeLessThan(1e-5);
-    expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+      const out = join(folder, `${name}-smaller`);
+      const written = await runCli(['prune', graph, ...options, '--out', out], { env });
+      expect(written.code, written.stderr).toBe(0);
+      const result = JSON.parse(written.stdout) as PruneResult;
+      expect(result.format).toBe('onnx');
+      expect(result.verification.relativeError).toBeLessThan(1e-5);
+      expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
 
-    const evaluated = await runCli(['evaluate', graph, '--against', out, '--text', text, '--json']);
-    const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
-    const reference = await runCli(['evaluate', model, '--text', text, '--json']);
-    expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
-    expect(against?.perplexity).toBeGreaterThan(1);
-  });
+      const evaluated = await runCli([
+        'evaluate',
+        graph,
+        '--against',
+        out,
+        '--text',
+        text,
+        '--json',
+      ]);
+      const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
+      const reference = await runCli(['evaluate', path, '--text', text, '--json']);
+      expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
+      expect(against?.perplexity).toBeGreaterThan(1);
+
+      const inspected = await runCli(['inspect', out, '--json']);
+      const { sublayers } = JSON.parse(inspected.stdout) as OnnxSummary;
+      const experts = sublayers.flatMap((sublayer) => sublayer.experts?.count ?? []);
+      expect(experts.sort()).toEqual(name === 'experts' ? [2, 3] : []);
+    },
+  );
 
   it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {
     const run = async (search: string): Promise<LayerProfile> => {

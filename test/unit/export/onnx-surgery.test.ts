@@ -39,7 +39,10 @@ describe('an ONNX graph written from its scanned structure', () => {
 });
 
 describe('an ONNX graph without sublayers', () => {
-  const cases = onnxCases.filter((name) => readOnnxGolden(name).removed !== undefined);
+  // Weights that lose experts have to be copied: see graph-writer.test.ts.
+  const cases = onnxCases.filter(
+    (name) => readOnnxGolden(name).removed?.ids.every((id) => !/\.expert\.\d+$/.test(id)) === true,
+  );
 
   it.each(cases)('of %s gives the logits of torch without them', async (name) => {
     const { removed, logits: dense, tolerance } = readOnnxGolden(name);

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { metricNames } from '../../../extension/core/metrics/metric-names';
@@ -6,6 +7,7 @@ import { levels } from '../../../extension/core/prune/options';
 import type { Level, SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import { prune } from '../export/pruning';
 import { encoderFixture, encoderGolden, encoderNames } from '../encoder-fixtures';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
@@ -127,6 +129,50 @@ describe('exact search', () => {
     expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
   });
 
+  it.each(['qwen3-moe-dynamo', 'qwen3-moe-legacy', 'qwen3-moe-past', 'gptoss-genai'])(
+    'does so for the single experts of %s',
+    async (name) => {
+      const run = { folder: onnxFixture(name), sequences: [[3, 14, 15, 9, 26, 5, 35, 8]] };
+      const settings: Partial<SearchSettings> = {
+        level: 'expert',
+        budget: { kind: 'all' },
+        exclude: 0,
+        everyDistance: true,
+      };
+      const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+      const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
+      expectSame(exact, naive);
+      expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
+      // Two blocks of four experts, of which a token is sent to two.
+      expect(exact.rounds).toHaveLength(4);
+    },
+  );
+
+  it('does so for the single experts of random models written as ONNX', async () => {
+    await fc.assert(
+      fc.asyncProperty(scenarioOf(['mixtral'], ['expert', 'sublayer']), async (given) => {
+        const folder = await makeRandomModel(given);
+        const out = `${folder}-onnx`;
+        try {
+          await prune(folder, [], out, { format: 'onnx' });
+          const settings: Partial<SearchSettings> = { ...given, budget: { kind: 'all' } };
+          const run = { folder: join(out, 'model.onnx'), sequences: given.sequences };
+          const naive = await runSearch({ ...run, settings: { ...settings, mode: 'naive' } });
+          const exact = await runSearch({
+            ...run,
+            memoryBytes: given.memoryBytes,
+            settings: { ...settings, mode: 'exact' },
+          });
+          expectSame(exact, naive);
+        } finally {
+          await rm(folder, { recursive: true });
+          await rm(out, { recursive: true, force: true });
+        }
+      }),
+      { numRuns: 6 },
+    );
+  }, 300_000);
+
   it.each(encoderNames)('does so for %s, on examples with all their inputs', async (name) => {
     const run = { folder: encoderFixture(name), sequences: encoderGolden(name).examples };
     const metric = name.endsWith('plain') ? 'norm' : 'js';
@@ -142,7 +188,6 @@ describe('exact search', () => {
       fixture('llama-gqa-untied'),
       /nothing that could be removed at this level/,
     ],
-    ['mixtral as ONNX', onnxFixture('mixtral-dynamo'), /Single experts cannot be taken out/],
   ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
     const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { level: 'expert' } });
     await expect(run).rejects.toThrow(reason);

@@ -4,27 +4,35 @@ import type { Place } from '../../../webview/heatmap/grid-layout';
 
 describe('layout', () => {
   it('shows distances in the cells where there is room', () => {
-    expect(gridLayout(1360, 12)).toEqual({
+    expect(gridLayout(1360, 12, 2)).toEqual({
       orientation: 'across',
       dense: false,
+      low: false,
       labelEvery: 1,
       showValues: true,
     });
-    expect(gridLayout(440, 12)).toMatchObject({ orientation: 'across', showValues: false });
+    expect(gridLayout(440, 12, 2)).toMatchObject({ orientation: 'across', showValues: false });
   });
 
   it('shrinks eighty blocks into a wide panel', () => {
-    expect(gridLayout(1360, 80)).toEqual({
+    expect(gridLayout(1360, 80, 2)).toEqual({
       orientation: 'across',
       dense: true,
+      low: false,
       labelEvery: 5,
       showValues: false,
     });
   });
 
   it('runs down in a narrow panel that cannot hold the blocks', () => {
-    expect(gridLayout(440, 80)).toMatchObject({ orientation: 'down', showValues: true });
-    expect(gridLayout(800, 80)).toMatchObject({ orientation: 'across' });
+    expect(gridLayout(440, 80, 2)).toMatchObject({ orientation: 'down', showValues: true });
+    expect(gridLayout(800, 80, 2)).toMatchObject({ orientation: 'across' });
+  });
+
+  it('has low lines where each of many experts has one, below each other in any panel', () => {
+    expect(gridLayout(1360, 48, 131)).toMatchObject({ orientation: 'across', low: true });
+    expect(gridLayout(440, 80, 131)).toMatchObject({ orientation: 'across', low: true });
+    expect(gridLayout(1360, 48, 11)).toMatchObject({ low: false });
   });
 });
 

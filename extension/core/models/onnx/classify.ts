@@ -6,12 +6,14 @@ import type { GraphIndex, GraphNode } from './graph-index';
 
 const fusedAttention =
   /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;
-const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
+/** Nodes that choose and compute experts by themselves. */
+export const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
 const convolutions = /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|NhwcConv)$/;
 const weightProducts =
   /(?:^|:)(?:MatMul|Gemm|Einsum|MatMulNBits|MatMulBnb4|MatMulInteger|QLinearMatMul|MatMulIntegerToFloat|DynamicQuantizeMatMul|FusedMatMul|FusedGemm|TransposeMatMul|QGemm|GemmFastGelu|GemmFloat8)$/;
+const softmax = /(?:^|:)(?:QLinear)?Softmax$/;
 const activations =
-  /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|GemmFastGelu|BiasSplitGelu)$/;
+  /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|QLinearSigmoid|QLinearLeakyRelu|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|GemmFastGelu|BiasSplitGelu)$/;
 
 /** Whether an operator multiplies by weights, by its name. */
 export function hasWeightsByKind(op: string): boolean {
@@ -33,7 +35,7 @@ export function classifyBranch(
   const some = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
   const products = [...nodes].filter((node) => isProductOfValues(node, index));
   const scores = [...nodes].flatMap((node) =>
-    node.op === 'Softmax' ? productsBehind(node, nodes, index) : [],
+    softmax.test(node.op) ? productsBehind(node, nodes, index) : [],
   );
   const fused = [...nodes].filter(({ op }) => fusedAttention.test(op));
   if (fused.length > 0 || scores.some((node) => isProductOfValues(node, index))) {

@@ -1,7 +1,7 @@
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 
-/** A node of the main graph, or one half of a node that adds and normalizes in one. */
+/** A node of the main graph, or one half of a node that adds and normalizes in one, or what is left of a quantized sum. */
 export interface GraphNode {
   /** Place in topological order. */
   readonly order: number;
@@ -18,6 +18,28 @@ const skipNorms: Readonly<Record<string, string>> = {
   'com.microsoft:SkipLayerNormalization': 'LayerNormalization',
   'com.microsoft:SkipSimplifiedLayerNormalization': 'SimplifiedLayerNormalization',
 };
+
+/** An add of quantized numbers, each of its terms and the sum in a scale of its own. */
+const quantizedSum = 'com.microsoft:QLinearAdd';
+/** Places of its two terms. */
+const quantizedTerms = [0, 3];
+
+/** A term of a quantized sum in the scale of the sum, which nothing reads as long as the sum is there. */
+export const requantized = 'requantized';
+
+/** The name of the value that stands for a quantized sum of which only `term` is left; undefined for other nodes. */
+export function quantizedRest({ proto }: GraphNode, term: string): string | undefined {
+  const place = isQuantizedSum(proto) ? proto.input.indexOf(term) : -1;
+  return quantizedTerms.includes(place) ? restName(proto, place) : undefined;
+}
+
+export function isQuantizedSum(proto: NodeProto): boolean {
+  return operatorName(proto) === quantizedSum;
+}
+
+function restName({ output: [sum = ''] }: NodeProto, place: number): string {
+  return `${sum}\0${place}`;
+}
 
 /** What {@link GraphIndex.between} may do in all; 64 blocks of 228 nodes each take 7e7. */
 const maxSteps = 2e9;
@@ -166,6 +188,19 @@ function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
   const op = operatorName(proto);
   const outputs = proto.output.filter((name) => name !== '');
   const norm = skipNorms[op];
+  if (op === quantizedSum) {
+    const present = (from: number, to: number): string[] =>
+      proto.input.slice(from, to).filter((name) => name !== '');
+    return [
+      { proto, op: 'Add', inputs: present(0, proto.input.length), outputs },
+      ...quantizedTerms.map((place) => ({
+        proto,
+        op: requantized,
+        inputs: [...present(place, place + 3), ...present(6, 8)],
+        outputs: [restName(proto, place)],
+      })),
+    ];
+  }
   if (norm === undefined) {
     const inputs = [...proto.input, ...captures(proto)].filter((name) => name !== '');
     return [{ proto, op, inputs, outputs }];

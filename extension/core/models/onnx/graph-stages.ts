@@ -45,16 +45,13 @@ export function cutGraph(
   const over: Cut[] = [];
   const around: Cut[] = [];
   const states: Set<string>[] = [new Set(epilogue.state)];
-  for (const [i, { start, end }] of [...branches.entries()].reverse()) {
+  for (const [i, { start, end, rest }] of [...branches.entries()].reverse()) {
     const wanted = [...(states[0] ?? [])];
     const made = wanted.filter((value) => stages.of(value) > 2 * i);
-    const aliases = new Map([[end, start]]);
+    const aliases = new Map([[end, rest ?? start]]);
     const run = stages.collect(made, 2 * i);
-    const skip = stages.collect(
-      made.filter((value) => value !== end),
-      2 * i,
-      aliases,
-    );
+    const left = made.filter((value) => value !== end);
+    const skip = stages.collect(rest === undefined ? left : [...left, rest], 2 * i, aliases);
     const passed = wanted.filter((value) => stages.of(value) <= 2 * i);
     over.unshift(run);
     around.unshift(skip);
@@ -77,8 +74,10 @@ export class GraphStages {
     branches: readonly ResidualBranch[],
   ) {
     const inside = new Map<GraphNode, number>();
-    branches.forEach(({ start, end, nodes }, i) => {
-      for (const node of [...nodes, ...index.between(start, end)]) {
+    branches.forEach(({ start, end, rest, nodes }, i) => {
+      const requantizing = index.producers.get(rest ?? '');
+      const own = requantizing === undefined ? [] : [requantizing];
+      for (const node of [...nodes, ...index.between(start, end), ...own]) {
         // What parallel branches share is computed by the first.
         inside.set(node, inside.get(node) ?? 2 * i + 1);
       }

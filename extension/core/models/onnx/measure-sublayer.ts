@@ -2,7 +2,7 @@ import { dataTypeBits } from '../../checkpoints/onnx-data-types';
 import { dtypeBits, elementCount } from '../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
 import { hasWeightsByKind } from './classify';
-import { isShape, operatorName } from './graph-index';
+import { isQuantizedSum, isShape, operatorName } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
 import type { OnnxPort, OnnxSublayer } from './onnx-summary';
 import { nodesGone } from './removal-nodes';
@@ -35,17 +35,31 @@ export function lostParts(
     weights: namesRead(gone)
       .flatMap((name) => file.initializers.get(name) ?? [])
       .filter(isWeight),
-    products: namesRead(gone.filter(({ op }) => hasWeightsByKind(op)))
-      .flatMap((name) => file.initializers.get(sourceOf(name, index)) ?? [])
-      .filter(({ dims }) => dims.length > 1),
+    products: productWeights(gone, file, index),
     caches: inputs.filter(({ name }) => {
       const readers = index.consumersOf(name).filter((reader) => live.has(reader));
       const lost = readers.filter((reader) => found.has(reader));
       return lost.length > 0 && readers.every((reader) => found.has(reader) || isShape(reader));
     }),
-    nodes: gone.filter(({ op, proto }) => op !== 'Add' || proto.opType === 'Add').map(nodeName),
+    nodes: gone.filter(isWhole).map(nodeName),
     all,
   };
+}
+
+/** Whether nothing of a node is left when the sum goes that it makes. */
+function isWhole({ op, proto }: GraphNode): boolean {
+  return op !== 'Add' || proto.opType === 'Add' || isQuantizedSum(proto);
+}
+
+/** The weights by which nodes multiply. */
+export function productWeights(
+  nodes: readonly GraphNode[],
+  { initializers }: Pick<OnnxFile, 'initializers'>,
+  index: GraphIndex,
+): OnnxInitializer[] {
+  return namesRead(nodes.filter(({ op }) => hasWeightsByKind(op)))
+    .flatMap((name) => initializers.get(sourceOf(name, index)) ?? [])
+    .filter(({ dims }) => dims.length > 1);
 }
 
 /** What a sublayer costs that loses `all` these parts, in graphs that share their weights. */

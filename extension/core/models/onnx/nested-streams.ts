@@ -11,10 +11,6 @@ export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex)
   if (found.length > 0) {
     return `The residual stream lies inside of ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and If inside of If.`;
   }
-  const quantized = index.nodes.filter(({ op }) => op === 'com.microsoft:QLinearAdd').length;
-  if (quantized > 0) {
-    return `The sums of the residual stream are of quantized numbers (${quantized} × QLinearAdd), each with a scale of its own, so that no branch can be removed. Quantize the model with quant_format=QuantFormat.QDQ instead.`;
-  }
   const folded = index.nodes.filter(isFolded).length;
   if (folded > 0) {
     return `ONNX Runtime's optimizer has put the sums of the residual stream into ${folded} convolutions. Take the model as it was before the optimizer.`;

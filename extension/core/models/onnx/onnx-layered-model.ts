@@ -23,6 +23,7 @@ import { findGraphLinears, lazyTensor } from './graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './graph-linears';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
+import type { MaskedMixture } from './mixtures/mask-scores';
 import { restoreNestedTensors } from './node-edits';
 import { editMatrices } from './matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
@@ -45,7 +46,7 @@ export class OnnxLayeredModel implements LayeredModel {
   public readonly tableRows: Readonly<Record<string, number>>;
   public readonly isCached: boolean;
   private readonly parts: OnnxParts;
-  private readonly over: readonly GraphPart[];
+  private readonly over: readonly (Step & { readonly part: GraphPart })[];
   private readonly around: readonly Step[];
   private linears: GraphLinears | undefined;
 
@@ -65,17 +66,22 @@ export class OnnxLayeredModel implements LayeredModel {
     const computed = sides.filter((name) => !given.has(name));
     this.prologue = { part: parts.part('prologue', cut.prologue, computed), next: {} };
     this.epilogue = parts.part('epilogue', cut.epilogue, [logits.value]);
-    this.over = branches.map((_, i) =>
-      parts.part(this.idOf(i), cut.over[i] ?? lost(), this.madeBy(i)),
-    );
-    this.around = branches.map(({ start, end }, i) => {
-      const left = this.madeBy(i).filter((name) => name !== end);
+    this.over = branches.map((_, i) => {
+      const masked = this.maskOf(i);
+      const made = this.madeBy(i);
+      const part = parts.part(this.idOf(i), cut.over[i] ?? lost(), made, { masked });
+      const next = this.nextOf(i);
+      return masked === undefined ? { part, next } : { part, next, mask: masked.mask };
+    });
+    this.around = branches.map(({ start, end, rest }, i) => {
+      const others = this.madeBy(i).filter((name) => name !== end);
+      const left = rest === undefined ? others : [...others, rest];
       const key = `${this.idOf(i)}.skipped`;
-      const aliases = new Map([[end, start]]);
-      const next = { ...this.nextOf(i), [portName(end)]: portName(start) };
+      const aliases = new Map([[end, rest ?? start]]);
+      const next = { ...this.nextOf(i), [portName(end)]: portName(rest ?? start) };
       return left.length === 0
         ? { next }
-        : { part: parts.part(key, cut.around[i] ?? lost(), left, aliases), next };
+        : { part: parts.part(key, cut.around[i] ?? lost(), left, { aliases }), next };
     });
     this.sideNames = sides.map(portName);
     this.settings = settingsOf(source);
@@ -125,7 +131,7 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 
   public sublayer(index: number): Step & { readonly part: GraphPart } {
-    return { part: this.over[index] ?? lost(), next: this.nextOf(index) };
+    return this.over[index] ?? lost();
   }
 
   public skipped(index: number): Step {
@@ -165,8 +171,9 @@ export class OnnxLayeredModel implements LayeredModel {
     }
     const key = `${this.idOf(index)}.tapped`;
     const cut = this.cut.over[index] ?? lost();
-    const part = this.parts.part(key, cut, this.madeBy(index), new Map(), [...outputs.values()]);
-    return { part, next: this.nextOf(index), taps };
+    const options = { masked: this.maskOf(index), taps: [...outputs.values()] };
+    const part = this.parts.part(key, cut, this.madeBy(index), options);
+    return { ...this.sublayer(index), part, taps };
   }
 
   public withMatrices(forms: ReadonlyMap<string, MatrixForm>): OnnxLayeredModel {
@@ -205,6 +212,12 @@ export class OnnxLayeredModel implements LayeredModel {
 
   private idOf(index: number): string {
     return this.summary.sublayers[index]?.id ?? String(index);
+  }
+
+  private maskOf(index: number): MaskedMixture | undefined {
+    const mixture = this.source.mixtures.get(index);
+    const input = `${this.idOf(index)}/mask`;
+    return mixture && { mixture, mask: { input, count: mixture.router.count } };
   }
 
   /** What the part over branch `index` makes for those behind it. */

@@ -16,6 +16,8 @@ import { isWeight, lostParts, measure, nodeName, storedBytes } from './measure-s
 import type { LostParts } from './measure-sublayer';
 import type { SublayerKind } from '../model-summary';
 import type { OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
+import { findMixtures } from './mixtures/find-mixtures';
+import type { Mixture } from './mixtures/mixture';
 import { explainNoSublayers } from './nested-streams';
 import { separateTerms } from './parallel-terms';
 import { removeBranches } from './removal-nodes';
@@ -33,6 +35,8 @@ export interface OnnxModel {
   readonly index: GraphIndex;
   readonly branches: readonly ResidualBranch[];
   readonly summary: OnnxSummary;
+  /** The mixtures whose experts can be taken out one by one, by branch. */
+  readonly mixtures: ReadonlyMap<number, Mixture>;
   /**
    * Where the layers lie inside of an If: the graph is then that of one branch, put in the place of the
    * If, and this is the graph of the other. The branch that needs less, such as no cache, comes first.
@@ -46,7 +50,7 @@ export interface OnnxModel {
 /** One of two ways that a graph runs, which have the same sublayers in the same order, or of which this has none. */
 export type OnnxMode = StreamOfGraph & { readonly place: PlaceInFile };
 
-type StreamOfGraph = Pick<OnnxModel, 'file' | 'index' | 'branches'>;
+export type StreamOfGraph = Pick<OnnxModel, 'file' | 'index' | 'branches'>;
 
 /** Where the nodes of a flat graph stand in the file. */
 export interface PlaceInFile {
@@ -69,11 +73,11 @@ export function findLayers(file: OnnxFile, fingerprint: string): OnnxModel {
   const found = main.branches.length > 0 ? undefined : findWrapped(file);
   if (found === undefined || 'problem' in found) {
     const warning = found?.problem ?? explainNoSublayers(file, main.index);
-    return { ...main, summary: summarize(file, [main], warning, fingerprint) };
+    return { ...main, ...summarize(file, [main], warning, fingerprint) };
   }
   const [first, other] = found.modes;
-  const summary = summarize(file, found.modes, '', fingerprint);
-  return { ...first, summary, ...(other === undefined ? {} : { other }) };
+  const summarized = summarize(file, found.modes, '', fingerprint);
+  return { ...first, ...summarized, ...(other === undefined ? {} : { other }) };
 }
 
 function findStream(
@@ -147,7 +151,7 @@ function summarize(
   modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
   warning: string,
   fingerprint: string,
-): OnnxSummary {
+): Pick<OnnxModel, 'summary' | 'mixtures'> {
   const initializers = [...file.initializers.values()];
   const dtypes: Record<string, number> = {};
   for (const initializer of initializers) {
@@ -164,11 +168,19 @@ function summarize(
   const ops = countOperators(model, file.liftedConstants);
   const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
   const inputs = modes.reduce((ports, { index }) => fillCacheWidths(ports, index, file), given);
-  const sublayers = measureAll(modes, inputs, model);
-  return {
+  const measured = measureAll(modes, inputs, model);
+  const { mixtures, remarks } = findMixtures(measured, modes);
+  const sublayers = measured.map((sublayer, i) => {
+    const mixture = mixtures.get(i);
+    const flops = sublayer.flopsPerToken + (mixture?.flopsBeside ?? 0);
+    return mixture === undefined
+      ? sublayer
+      : { ...sublayer, flopsPerToken: flops, experts: mixture.summary };
+  });
+  const summary = {
     name: modelName(file.path),
     path: file.path,
-    architecture: 'onnx',
+    architecture: 'onnx' as const,
     parameters: countParameters(initializers),
     bytes: Object.values(dtypes).reduce((sum, bytes) => sum + bytes, 0),
     dtypes,
@@ -181,17 +193,9 @@ function summarize(
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint,
-    warnings: sublayers.length > 0 ? explainWholeMixtures(sublayers) : [warning],
+    warnings: sublayers.length > 0 ? remarks : [warning],
   };
-}
-
-/** Why the experts of mixtures are not offered one by one, if there are any. */
-function explainWholeMixtures(sublayers: readonly { readonly kind: SublayerKind }[]): string[] {
-  return sublayers.some(({ kind }) => kind === 'expert')
-    ? [
-        'Single experts cannot be taken out of an ONNX graph, only whole mixtures: each exporter writes routing and the weights of all experts in a way of its own. Prune the Hugging Face folder, and write it as ONNX.',
-      ]
-    : [];
+  return { summary, mixtures };
 }
 
 /** The sublayers with what they cost in all modes, of which those with caches tell which outputs go along. */

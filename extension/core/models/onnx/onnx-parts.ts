@@ -3,6 +3,7 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
 import { attribute, valueInfo } from '../../onnx/messages';
 import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
+import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -14,9 +15,11 @@ import {
 } from '../../onnx/proto/onnx_pb';
 import type { AttributeProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import type { GraphPart } from '../layered-model';
-import { operatorName } from './graph-index';
+import { isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
+import { maskPort, maskScores } from './mixtures/mask-scores';
+import type { MaskedMixture } from './mixtures/mask-scores';
 import { renameInputs } from './node-edits';
 import type { OnnxModel } from './onnx-model';
 import { StoredGraph } from './stored-graph';
@@ -33,6 +36,14 @@ export interface Tap {
 const fewBits =
   /(?:^|:)(?:MatMulNBits|MatMulInteger|DynamicQuantizeMatMul|MatMulIntegerToFloat|DequantizeLinear)$/;
 
+interface PartOptions {
+  /** What stands for a value that is skipped. */
+  readonly aliases?: ReadonlyMap<string, string>;
+  readonly masked?: MaskedMixture | undefined;
+  /** What is given besides. */
+  readonly taps?: readonly Tap[];
+}
+
 /** Makes the parts of a cut graph into graphs of their own. */
 export class OnnxParts {
   private readonly types: ValueTypes;
@@ -44,16 +55,12 @@ export class OnnxParts {
     this.declared = new Map([...valueInfo, ...input].map((info) => [info.name, info]));
   }
 
-  /**
-   * The part that makes `outputs`; `aliases` says what stands for a value that is skipped, `taps` what is
-   * given besides.
-   */
+  /** The part that makes `outputs`. */
   public part(
     key: string,
     cut: Cut,
     outputs: readonly string[],
-    aliases: ReadonlyMap<string, string> = new Map(),
-    taps: readonly Tap[] = [],
+    { aliases = new Map(), masked, taps = [] }: PartOptions = {},
   ): GraphPart {
     const { initializers } = this.model.file;
     const weights = [...cut.weights].flatMap((name) => initializers.get(name) ?? []);
@@ -68,18 +75,27 @@ export class OnnxParts {
         return sum + (this.model.memory?.get(name) ?? asFloats);
       }, 0),
       needsPrepacking: cut.nodes.some(({ op }) => fewBits.test(op)),
-      inputs: inputs.map(portName),
+      inputs: [...inputs.map(portName), ...(masked === undefined ? [] : [masked.mask.input])],
       outputs: [...outputs.map(outputName), ...taps.map((tap) => tap.output)],
       build: () => {
         const { model, path } = this.model.file;
         const graph = create(GraphProtoSchema, {
           name: key,
           node: [
-            ...cut.nodes.flatMap((node) => this.emit(node, aliases)),
+            ...cut.nodes
+              .flatMap((node) => this.emit(node, aliases))
+              .flatMap((node) =>
+                masked === undefined
+                  ? [node]
+                  : maskScores(node, masked, (value) => this.types.of(value)),
+              ),
             ...passed.map((name) => identity(portName(name), outputName(name))),
             ...taps.flatMap(emitTap),
           ],
-          input: inputs.map((name) => this.declare(name)),
+          input: [
+            ...inputs.map((name) => this.declare(name)),
+            ...(masked === undefined ? [] : [maskPort(masked)]),
+          ],
           output: [
             ...outputs.map((name) =>
               create(ValueInfoProtoSchema, { name: outputName(name), type: this.typeOf(name) }),
@@ -95,7 +111,12 @@ export class OnnxParts {
   private emit(node: GraphNode, aliases: ReadonlyMap<string, string>): NodeProto[] {
     const { proto, op } = node;
     const resolve = (name: string): string => portName(aliases.get(name) ?? name);
-    if (op === operatorName(proto)) {
+    if (op === requantized) {
+      const [term = ''] = node.inputs;
+      const [output = ''] = node.outputs;
+      return requantizationNodes(proto, proto.input.indexOf(term), resolve, portName(output));
+    }
+    if (op === operatorName(proto) || isQuantizedSum(proto)) {
       return [aliases.size === 0 ? proto : renameInputs(proto, resolve)];
     }
     // One half of a node that adds and normalizes: the boundary lies between them.

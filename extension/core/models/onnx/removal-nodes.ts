@@ -14,10 +14,13 @@ export interface RemainingGraph {
   readonly resolve: (value: string) => string;
 }
 
+/** Values that go, in whose place others stand, and the nodes that make outputs beside them. */
+export type RemovedBranch = Pick<ResidualBranch, 'start' | 'end' | 'rest' | 'nodes'>;
+
 /** Outputs of the graph that some branches make beside the stream. */
 export function outputsBeside(
   index: GraphIndex,
-  branches: readonly ResidualBranch[],
+  branches: readonly RemovedBranch[],
 ): ReadonlySet<string> {
   return new Set(branches.flatMap((branch) => sideOutputs(index, branch)));
 }
@@ -28,10 +31,10 @@ export function outputsBeside(
  */
 export function removeBranches(
   index: GraphIndex,
-  branches: readonly ResidualBranch[],
+  branches: readonly RemovedBranch[],
   beside: ReadonlySet<string> = outputsBeside(index, branches),
 ): RemainingGraph {
-  const aliases = new Map(branches.map(({ start, end }) => [end, start]));
+  const aliases = new Map(branches.map(({ start, end, rest }) => [end, rest ?? start]));
   const resolve = (value: string): string => {
     let name = value;
     for (let next = aliases.get(name); next !== undefined; next = aliases.get(name)) {
@@ -93,7 +96,7 @@ function replaceCaches(
 export function nodesGone(
   index: GraphIndex,
   live: ReadonlySet<GraphNode>,
-  branch: ResidualBranch,
+  branch: RemovedBranch,
   unwanted: readonly string[] = [],
 ): ReadonlySet<GraphNode> {
   const { start, end } = branch;
@@ -121,7 +124,7 @@ export function nodesGone(
 }
 
 /** Outputs of the graph that a branch makes beside the stream. */
-function sideOutputs(index: GraphIndex, { end, nodes }: ResidualBranch): string[] {
+function sideOutputs(index: GraphIndex, { end, nodes }: RemovedBranch): string[] {
   const beside = index.descendants(
     [...nodes].flatMap(({ outputs }) => outputs),
     end,

@@ -1,6 +1,7 @@
 import { chainOf, ownNodes } from './parallel-terms';
 import { findCandidates } from './residual-candidates';
 import type { Candidate } from './residual-candidates';
+import { quantizedRest } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
 
 /** One removable branch: end = start + Σ f(source), up to norms behind the sum. */
@@ -9,6 +10,8 @@ export interface ResidualBranch {
   readonly start: string;
   /** The stream behind it, in whose place `start` stands when the branch is removed. */
   readonly end: string;
+  /** What stands there instead where the sum is of quantized numbers: the start in the scale of the end. */
+  readonly rest?: string | undefined;
   /**
    * What the branch is computed from: the start, except behind another branch that runs in parallel,
    * where it is that one's start.
@@ -57,7 +60,8 @@ function branchesOf(
   const { start, terms, nodes } = candidate;
   const chain = terms.length > 1 ? chainOf(candidate, index) : undefined;
   if (chain === undefined) {
-    return [{ start, end, source: start, terms, nodes, joined }];
+    const rest = quantizedRest(candidate.add, start);
+    return [{ start, end, rest, source: start, terms, nodes, joined }];
   }
   const sums = chain.adds.map(({ outputs: [sum = ''] }) => sum);
   return chain.terms.map(({ value }, i) => {

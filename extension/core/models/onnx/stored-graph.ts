@@ -12,8 +12,16 @@ import type { GraphProto, ModelProto, TensorProto } from '../../onnx/proto/onnx_
 import { UserError } from '../../user-error';
 import type { RunnableGraph } from '../layered-model';
 
+/** A weight, or what is left of one. */
+export interface StoredWeight extends OnnxInitializer {
+  /** Where its bytes lie, one after the other, where parts of it are left out. */
+  readonly ranges?: readonly FileRange[];
+}
+
+export type FileRange = Pick<OnnxInitializer, 'file' | 'offset' | 'length'>;
+
 /** Place of a weight in the model's files. */
-export type StoredData = Pick<OnnxInitializer, 'name' | 'file' | 'offset' | 'length'>;
+export type StoredData = Pick<StoredWeight, 'name' | 'file' | 'offset' | 'length' | 'ranges'>;
 
 /** A graph over weights that lie in the files of an ONNX model. */
 export class StoredGraph implements RunnableGraph {
@@ -22,7 +30,7 @@ export class StoredGraph implements RunnableGraph {
   public constructor(
     private readonly model: ModelProto,
     private readonly graph: GraphProto,
-    public readonly initializers: readonly OnnxInitializer[],
+    public readonly initializers: readonly StoredWeight[],
     path: string,
   ) {
     const lost = initializers.find(({ inline, mappable }) => inline === undefined && !mappable);

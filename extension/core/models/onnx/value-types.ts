@@ -23,6 +23,8 @@ const typeInput: Readonly<Record<string, number>> = {
   'com.microsoft:MatMulIntegerToFloat': 2,
   'com.microsoft:EmbedLayerNormalization': 2,
   'com.microsoft:GatherBlockQuantized': 2,
+  'com.microsoft:QLinearConcat': 1,
+  'com.microsoft:QLinearWhere': 1,
   OneHot: 2,
 };
 const undefinedType: number = DataType.UNDEFINED;

@@ -1,0 +1,145 @@
+import type { GraphNode } from '../graph-index';
+import { intAttribute, intsAttribute } from '../node-attributes';
+import { constantByExpert } from './constants-by-expert';
+import type { ConstantByExpert } from './constants-by-expert';
+import type { MixtureGraph, ReadByExpert } from './router';
+
+/** Operators whose output holds numbers that they read, in other places. */
+const moving = new Set([
+  'Reshape',
+  'Flatten',
+  'Cast',
+  'Unsqueeze',
+  'Squeeze',
+  'Identity',
+  'Transpose',
+  'Slice',
+  'Expand',
+  'Tile',
+  'Clip',
+]);
+
+/** What the numbers of the chosen experts are used for. */
+export interface UsesOfNumbers {
+  /** Weights of all experts, of which they fetch some. */
+  readonly fetched: readonly ReadByExpert[];
+  /** The table that gives experts other numbers, where a graph has one, as one it was pruned of has. */
+  readonly table: TableOfNumbers | undefined;
+  /** The first node that compares them with the numbers of experts, or does what is not known. */
+  readonly compared: GraphNode | undefined;
+}
+
+interface TableOfNumbers extends ReadByExpert {
+  readonly numbers: readonly number[];
+}
+
+/** Follows `chosen`, the numbers of experts counted from 0 in the order of their scores. */
+export function usesOfNumbers(
+  chosen: string,
+  count: number,
+  scores: readonly string[],
+  graph: MixtureGraph,
+): UsesOfNumbers {
+  const { index, shapes } = graph;
+  const fetched: ReadByExpert[] = [];
+  let table: TableOfNumbers | undefined;
+  let compared: GraphNode | undefined;
+  const known = new Set([chosen]);
+  for (const value of known) {
+    for (const node of index.consumersOf(value).filter((reader) => graph.live.has(reader))) {
+      const { op, proto, outputs } = node;
+      const constant = fetchedBy(node, value, count, graph);
+      const numbers = constant && shapes.contents(proto.input[0] ?? '');
+      if (constant !== undefined && numbers?.every((one) => typeof one === 'number') === true) {
+        table = { node, place: 0, constant, numbers };
+      } else if (constant !== undefined) {
+        fetched.push({ node, place: 0, constant });
+      } else if (moving.has(op) && proto.input[0] === value) {
+        outputs.forEach((output) => known.add(output));
+      } else if (
+        op !== 'Shape' &&
+        !(op === 'GatherElements' && scores.includes(proto.input[0] ?? ''))
+      ) {
+        compared ??= node;
+      }
+    }
+  }
+  return { fetched, table, compared };
+}
+
+/** The constant that a node takes the parts of the experts from whose numbers are `value`. */
+function fetchedBy(
+  { op, proto }: GraphNode,
+  value: string,
+  count: number,
+  graph: MixtureGraph,
+): ConstantByExpert | undefined {
+  const [data = '', indices] = proto.input;
+  const isByRow =
+    (op === 'Gather' && intAttribute(proto, 'axis', 0) === 0) ||
+    (op === 'GatherND' &&
+      intAttribute(proto, 'batch_dims', 0) === 0 &&
+      graph.shapes.of(value)?.at(-1) === 1);
+  return isByRow && indices === value ? constantByExpert(data, 0, count, graph) : undefined;
+}
+
+/** Values that are of one expert alone, by name, with the number that the graph gives it. */
+export type Selected = ReadonlyMap<string, number>;
+
+/**
+ * Follows `numbers` to where they are compared with the number of one expert, by Equal or by a place
+ * along the axis of OneHot or ScatterElements; a word on the first use that is none of these.
+ */
+export function selectedBy(numbers: string, graph: MixtureGraph): Selected | string {
+  const { index, shapes, live } = graph;
+  const selected = new Map<string, number>();
+  // undefined: the numbers themselves; else the axis along which each expert has a place.
+  const known = new Map<string, number | undefined>([[numbers, undefined]]);
+  const constantNumber = (value: string): number | undefined => {
+    const [only, ...others] = index.constants.has(value) ? (shapes.contents(value) ?? []) : [];
+    return typeof only === 'number' && others.length === 0 ? only : undefined;
+  };
+  for (const [value, axis] of known) {
+    for (const node of index.consumersOf(value).filter((reader) => live.has(reader))) {
+      const { op, proto, outputs } = node;
+      const [output = ''] = outputs;
+      const along = intAttribute(proto, 'axis', op === 'OneHot' ? -1 : 0);
+      if (op === 'Shape') {
+        continue;
+      }
+      if (axis === undefined) {
+        const other = constantNumber(node.inputs.find((input) => input !== value) ?? '');
+        if (op === 'Equal' && other !== undefined) {
+          selected.set(output, other);
+        } else if (op === 'OneHot' || (op === 'ScatterElements' && proto.input[1] === value)) {
+          known.set(output, along);
+        } else if (moving.has(op) && proto.input[0] === value) {
+          known.set(output, undefined);
+        } else {
+          return `the numbers of the chosen experts go to ${op}`;
+        }
+        continue;
+      }
+      const place = op === 'Gather' ? constantNumber(proto.input[1] ?? '') : undefined;
+      const perm = op === 'Transpose' ? intsAttribute(proto, 'perm') : undefined;
+      if (place !== undefined && along === axis) {
+        selected.set(output, place);
+      } else if (perm !== undefined) {
+        known.set(output, perm.indexOf(axis < 0 ? axis + perm.length : axis));
+      } else if (op === 'Cast' || op === 'Identity') {
+        known.set(output, axis);
+      } else if (op === 'Split' && along === axis && isByOnes(node, graph)) {
+        outputs.forEach((one, i) => selected.set(one, i));
+      } else {
+        return `what tells the experts apart goes to ${op}`;
+      }
+    }
+  }
+  return selected;
+}
+
+/** Whether a Split gives pieces of one place each. */
+function isByOnes({ proto, outputs }: GraphNode, { shapes }: MixtureGraph): boolean {
+  const sizes = shapes.contents(proto.input[1] ?? '') ?? intsAttribute(proto, 'split');
+  return sizes?.length === outputs.length && sizes.every((size) => size === 1);
+}

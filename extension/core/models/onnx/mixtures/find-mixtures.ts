@@ -1,0 +1,49 @@
+import type { StreamOfGraph } from '../onnx-model';
+import type { OnnxSublayer } from '../onnx-summary';
+import { removeBranches } from '../removal-nodes';
+import { ValueShapes } from '../value-shapes';
+import { findMixture } from './mixture';
+import type { Mixture } from './mixture';
+
+interface FoundMixtures {
+  /** By branch. */
+  readonly mixtures: ReadonlyMap<number, Mixture>;
+  /** Why the experts of the others are not offered one by one. */
+  readonly remarks: readonly string[];
+}
+
+/** The mixtures of a graph whose experts can be told apart. */
+export function findMixtures(
+  sublayers: readonly OnnxSublayer[],
+  [{ file, index, branches }, ...others]: readonly [StreamOfGraph, ...StreamOfGraph[]],
+): FoundMixtures {
+  const mixtures = new Map<number, Mixture>();
+  const found = [...sublayers.entries()].filter(([, { kind }]) => kind === 'expert');
+  if (found.length === 0) {
+    return { mixtures, remarks: [] };
+  }
+  const graph = {
+    index,
+    initializers: file.initializers,
+    shapes: new ValueShapes(file.graph, index),
+    live: removeBranches(index, []).live,
+  };
+  const refused = new Map<string, string[]>();
+  for (const [i, { id }] of found) {
+    const branch = branches[i];
+    const mixture =
+      branch === undefined || others.length > 0
+        ? 'the layers lie inside of an If'
+        : findMixture(branch, graph);
+    if (typeof mixture === 'string') {
+      refused.set(mixture, [...(refused.get(mixture) ?? []), id]);
+    } else {
+      mixtures.set(i, mixture);
+    }
+  }
+  const remarks = [...refused].map(
+    ([reason, ids]) =>
+      `Single experts of ${ids.join(', ')} cannot be taken out, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
+  );
+  return { mixtures, remarks };
+}

@@ -1,0 +1,247 @@
+import { elementCount } from '../../../checkpoints/lazy-tensor';
+import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
+import type { ExpertSummary } from '../../model-summary';
+import { fusedExperts } from '../classify';
+import type { GraphNode } from '../graph-index';
+import { isWeight, productWeights, storedBytes } from '../measure-sublayer';
+import { intAttribute } from '../node-attributes';
+import { nodesGone } from '../removal-nodes';
+import type { ResidualBranch } from '../residual-stream';
+import { selectedBy, usesOfNumbers } from './chosen-numbers';
+import { constantByExpert, weightsOf } from './constants-by-expert';
+import { findRouter } from './router';
+import type { MixtureGraph, ReadByExpert, Router } from './router';
+import { separateExperts, withoutExperts } from './separate-experts';
+import type { ExpertSum } from './separate-experts';
+
+/** A mixture of a graph whose experts can be taken out one by one. */
+export interface Mixture {
+  readonly summary: ExpertSummary;
+  /**
+   * Floating-point operations per token that a measure of the graph lacks, or has too many: a token
+   * passes through `perToken` experts.
+   */
+  readonly flopsBeside: number;
+  readonly router: Router;
+  /** Constants by expert, those of the router included. */
+  readonly reads: readonly ReadByExpert[];
+  /** Of graphs that compute each expert with nodes of its own. */
+  readonly loop?: ExpertLoop | undefined;
+}
+
+interface ExpertLoop {
+  /** The output of the choice that holds the numbers of experts. */
+  readonly chosen: string;
+  /** The number by which the graph knows each expert. */
+  readonly numbers: readonly number[];
+  /** Whether a table of the graph gives these numbers already. */
+  readonly hasTable: boolean;
+  readonly sums: readonly ExpertSum[];
+}
+
+/**
+ * Tells the experts of a mixture apart, or says why they cannot be. The branch is one of whose nodes
+ * the choice is a TopK or a fused MoE.
+ */
+export function findMixture(
+  { nodes, terms }: Pick<ResidualBranch, 'nodes' | 'terms'>,
+  graph: MixtureGraph,
+): Mixture | string {
+  const choices = [...nodes].filter(
+    ({ op, outputs: [, chosen] }) =>
+      fusedExperts.test(op) || (op === 'TopK' && graph.index.consumersOf(chosen ?? '').length > 0),
+  );
+  const [choice, ...others] = choices;
+  if (choice === undefined || others.length > 0) {
+    return choice === undefined
+      ? 'the choice of experts lies inside of a function or a nested graph'
+      : `experts are chosen in ${choices.length} steps`;
+  }
+  const [end = '', ...more] = terms;
+  if (more.length > 0) {
+    return 'other layers run beside it';
+  }
+  return choice.op === 'TopK'
+    ? byTopK(choice, end, nodes, graph)
+    : byFusedNode(choice, nodes, graph);
+}
+
+function byTopK(
+  choice: GraphNode,
+  end: string,
+  nodes: ReadonlySet<GraphNode>,
+  graph: MixtureGraph,
+): Mixture | string {
+  const { proto } = choice;
+  const router = findRouter(proto.input[0] ?? '', graph, nodes);
+  const perToken = graph.shapes.contents(proto.input[1] ?? '')?.[0];
+  if (typeof router === 'string') {
+    return router;
+  }
+  const axis = intAttribute(proto, 'axis', -1);
+  const rank = graph.shapes.of(proto.input[0] ?? '')?.length;
+  if (intAttribute(proto, 'largest', 1) !== 1 || (axis !== -1 && axis + 1 !== rank)) {
+    return 'the choice is not one of the highest scores';
+  }
+  if (typeof perToken !== 'number') {
+    return 'the number of experts of a token is not fixed';
+  }
+  const chosen = proto.output[1] ?? '';
+  const { count, scores } = router;
+  const leak = leakOf(router, choice, graph);
+  if (leak !== undefined) {
+    return leak;
+  }
+  const { fetched, table, compared } = usesOfNumbers(chosen, count, scores, graph);
+  if (table === undefined && compared === undefined) {
+    return fetched.length === 0
+      ? 'the numbers of the chosen experts are not used'
+      : whole(router, perToken, fetched);
+  }
+  if (fetched.length > 0 || (table !== undefined && compared !== undefined)) {
+    return `the numbers of the chosen experts fetch weights and go to ${compared?.op ?? 'Gather'} besides`;
+  }
+  const [output = ''] = table?.node.outputs ?? [];
+  const selected = selectedBy(table === undefined ? chosen : output, graph);
+  if (typeof selected === 'string') {
+    return selected;
+  }
+  const numbers = table?.numbers ?? Array.from({ length: count }, (_, expert) => expert);
+  const known = new Set(selected.values());
+  if (numbers.some((number) => !known.has(number))) {
+    return `of ${count} experts the graph computes ${known.size}`;
+  }
+  // A graph that lost experts still has places for them.
+  const own = new Map([...selected].filter(([, number]) => numbers.includes(number)));
+  const sums = separateExperts(own, end, graph);
+  if (typeof sums === 'string') {
+    return sums;
+  }
+  const loop = { chosen, numbers, hasTable: table !== undefined, sums };
+  const reads = [...router.reads, ...(table === undefined ? [] : [table])];
+  return separate({ router, perToken, reads, loop }, graph);
+}
+
+/** A node of ONNX Runtime that chooses and computes the experts by itself. */
+function byFusedNode(
+  choice: GraphNode,
+  nodes: ReadonlySet<GraphNode>,
+  graph: MixtureGraph,
+): Mixture | string {
+  const { proto } = choice;
+  const router = findRouter(proto.input[1] ?? '', graph, nodes);
+  if (typeof router === 'string') {
+    return router;
+  }
+  const leak = leakOf(router, choice, graph);
+  if (leak !== undefined) {
+    return leak;
+  }
+  const places = [...proto.input.keys()].filter(
+    (place) =>
+      place > 1 &&
+      proto.input[place] !== '' &&
+      (graph.shapes.of(proto.input[place] ?? '')?.length ?? 0) > 0,
+  );
+  const reads = places.flatMap((place) => {
+    const constant = constantByExpert(proto.input[place] ?? '', 0, router.count, graph);
+    return constant === undefined ? [] : [{ node: choice, place, constant }];
+  });
+  return reads.length < places.length
+    ? `the weights of ${choice.op} are stored in a form that cannot be divided`
+    : whole(router, intAttribute(proto, 'k', 1), reads);
+}
+
+/** Where scores go beside the choice, if anywhere. */
+function leakOf(
+  { scores }: Router,
+  choice: GraphNode,
+  { index, live }: MixtureGraph,
+): string | undefined {
+  const inner = new Set(scores);
+  const readers = scores.flatMap((value) => index.consumersOf(value));
+  const other = readers.find(
+    (node) =>
+      live.has(node) &&
+      node !== choice &&
+      !['Shape', 'GatherElements'].includes(node.op) &&
+      !node.outputs.some((output) => inner.has(output)),
+  );
+  return scores.some((value) => index.outputs.has(value))
+    ? 'its scores are an output of the graph'
+    : other && `its scores go to ${other.op} beside the choice`;
+}
+
+/** A mixture whose experts share their nodes. */
+function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[]): Mixture {
+  const { count } = router;
+  const reads = [...router.reads, ...fetched];
+  const summary = summarize(count, perToken, shareOf(reads, count));
+  const flopsBeside = fetched.map(({ node, constant }) => {
+    const flops = weightsOf(constant).reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0);
+    const rank = weightsOf(constant)[0]?.dims.length ?? 0;
+    // A measure counts what a fused node multiplies by in full, and nothing that is fetched.
+    const measured = fusedExperts.test(node.op) && rank > 1 ? 1 : 0;
+    return flops * ((rank > 2 ? perToken / count : 0) - measured);
+  });
+  return { router, reads, summary, flopsBeside: flopsBeside.reduce((a, b) => a + b, 0) };
+}
+
+/** A mixture whose experts have nodes of their own. */
+function separate(
+  {
+    router,
+    perToken,
+    reads,
+    loop,
+  }: Pick<Mixture, 'router' | 'reads'> & { perToken: number; loop: ExpertLoop },
+  { index, live, initializers }: MixtureGraph,
+): Mixture | string {
+  const shares = shareOf(reads, router.count);
+  const sizes = loop.numbers.map((number) => {
+    const gone = new Set<GraphNode>();
+    for (const { start, end } of withoutExperts(loop.sums, new Set([number]))) {
+      const branch = { start, end, nodes: new Set<GraphNode>() };
+      nodesGone(index, live, branch).forEach((node) => gone.add(node));
+    }
+    const isUnread = (name: string): boolean =>
+      index.consumersOf(name).every((reader) => gone.has(reader) || !live.has(reader));
+    const names = new Set([...gone].flatMap(({ inputs }) => inputs).filter(isUnread));
+    const weights = [...names].flatMap((name) => initializers.get(name) ?? []).filter(isWeight);
+    const products = productWeights([...gone], { initializers }, index);
+    return {
+      ...sizeOf([...shares, ...weights.map((weight) => ({ weight, experts: 1 }))]),
+      flops: products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
+    };
+  });
+  const [first] = sizes;
+  if (first === undefined || sizes.some(({ parameters }) => parameters !== first.parameters)) {
+    return 'its experts differ in size';
+  }
+  const { flops, ...size } = first;
+  const summary = { ...summarize(router.count, perToken, []), ...size };
+  return { router, reads, loop, summary, flopsBeside: (perToken - router.count) * flops };
+}
+
+/** A weight, and how many experts have an equal part of it. */
+interface Share {
+  readonly weight: OnnxInitializer;
+  readonly experts: number;
+}
+
+function shareOf(reads: readonly ReadByExpert[], experts: number): Share[] {
+  return [...new Set(reads.flatMap(({ constant }) => weightsOf(constant)))]
+    .filter(isWeight)
+    .map((weight) => ({ weight, experts }));
+}
+
+function sizeOf(shares: readonly Share[]): Pick<ExpertSummary, 'parameters' | 'bytes'> {
+  const sum = (size: (weight: OnnxInitializer) => number): number =>
+    shares.reduce((total, { weight, experts }) => total + size(weight) / experts, 0);
+  return { parameters: sum(({ dims }) => elementCount(dims)), bytes: sum(storedBytes) };
+}
+
+function summarize(count: number, perToken: number, shares: readonly Share[]): ExpertSummary {
+  // The graph has the number of a token's experts in the shapes of its values.
+  return { count, perToken, least: perToken, ...sizeOf(shares) };
+}

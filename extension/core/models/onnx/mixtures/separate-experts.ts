@@ -1,0 +1,119 @@
+import type { GraphIndex, GraphNode } from '../graph-index';
+import { stringAttribute } from '../node-attributes';
+import { isSum } from '../residual-candidates';
+import type { Selected } from './chosen-numbers';
+
+/** A sum from which a part goes with its experts: `end` = Σ of what `parts` give, and of `start`. */
+export interface ExpertSum {
+  readonly end: string;
+  /** What does not go with experts, if anything. */
+  readonly start: string | undefined;
+  readonly parts: readonly { readonly value: string; readonly experts: ReadonlySet<number> }[];
+}
+
+/** Operators by which nothing stays nothing. */
+const linear = new Set([
+  'Reshape',
+  'Cast',
+  'Identity',
+  'Squeeze',
+  'Unsqueeze',
+  'Flatten',
+  'Transpose',
+  'Mul',
+]);
+
+/**
+ * The sums by which experts add what they compute, each from values of its own, from the values that
+ * belong to one expert on up to `end`; a word on what two experts have in common where there is such.
+ */
+export function separateExperts(
+  selected: Selected,
+  end: string,
+  { index, live }: { readonly index: GraphIndex; readonly live: ReadonlySet<GraphNode> },
+): readonly ExpertSum[] | string {
+  const own = new Map(selected);
+  const totals = new Map<string, ReadonlySet<number>>();
+  const sums: ExpertSum[] = [];
+  const first = Math.min(...[...selected.keys()].map((value) => orderOf(value, index)));
+  for (const node of index.nodes.slice(first + 1, orderOf(end, index) + 1)) {
+    const parts = live.has(node)
+      ? node.inputs.flatMap((value) => {
+          const expert = own.get(value);
+          const experts = expert === undefined ? totals.get(value) : new Set([expert]);
+          return experts === undefined ? [] : [{ value, experts, isTotal: expert === undefined }];
+        })
+      : [];
+    const experts = new Set(parts.flatMap((part) => [...part.experts]));
+    if (parts.length === 0 || node.outputs.some((output) => selected.has(output))) {
+      continue;
+    }
+    const [output = ''] = node.outputs;
+    const isOfOne = experts.size === 1 && parts.every(({ isTotal }) => !isTotal);
+    const sum = sumOf(node, parts, index);
+    if (sum !== undefined && (!isOfOne || sum.start !== undefined)) {
+      sums.push({ end: output, ...sum });
+      if (sum.start === undefined) {
+        totals.set(output, experts);
+      }
+    } else if (isOfOne) {
+      const [expert = 0] = experts;
+      node.outputs.forEach((one) => own.set(one, expert));
+    } else if (parts.length === 1 && linear.has(node.op)) {
+      totals.set(output, experts);
+    } else if (node.op !== 'Shape') {
+      return `${node.op} reads what several experts give`;
+    }
+  }
+  const mixed = own.has(end);
+  const numbers = new Set(selected.values());
+  const added = new Set(sums.flatMap(({ parts }) => parts.flatMap((part) => [...part.experts])));
+  return mixed || [...numbers].some((number) => !added.has(number))
+    ? 'what its experts compute is not added up'
+    : sums;
+}
+
+/** What takes the place of which value in a graph without the experts `gone`. */
+export function withoutExperts(
+  sums: readonly ExpertSum[],
+  gone: ReadonlySet<number>,
+): { start: string; end: string }[] {
+  return sums.flatMap(({ start, end, parts }) => {
+    const isGone = (part: (typeof parts)[number]): boolean =>
+      [...part.experts].every((expert) => gone.has(expert));
+    const staying = [
+      ...(start === undefined ? [] : [start]),
+      ...parts.filter((part) => !isGone(part)).map(({ value }) => value),
+    ];
+    const [only, ...others] = staying;
+    return parts.some(isGone) && only !== undefined && others.length === 0
+      ? [{ start: only, end }]
+      : [];
+  });
+}
+
+function orderOf(value: string, { producers }: GraphIndex): number {
+  return producers.get(value)?.order ?? -1;
+}
+
+/** A node as a sum of what experts give, and of what does not go with them; undefined where it is none. */
+function sumOf(
+  node: GraphNode,
+  parts: ExpertSum['parts'],
+  { constants }: GraphIndex,
+): Pick<ExpertSum, 'start' | 'parts'> | undefined {
+  const { op, proto, inputs } = node;
+  const others = inputs.filter((value) => parts.every((part) => part.value !== value));
+  if (isSum(node)) {
+    // A constant beside what one expert gives is its bias.
+    const start = others.find((value) => !constants.has(value));
+    return inputs.length === 2 ? { start, parts } : undefined;
+  }
+  const scatters = op === 'ScatterND' || op === 'ScatterElements';
+  if (!scatters || stringAttribute(proto, 'reduction', 'none') !== 'add') {
+    return undefined;
+  }
+  const [start = '', , added = ''] = proto.input;
+  const experts = new Set(parts.flatMap((part) => [...part.experts]));
+  return others.includes(start) ? { start, parts: [{ value: added, experts }] } : undefined;
+}
