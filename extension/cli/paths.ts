@@ -21,12 +21,21 @@ export async function journalPath(out: string | undefined, model: ModelSummary):
   if (out !== undefined) {
     return journalBeside(out);
   }
+  const folder = join(cacheFolder(), 'journals');
+  await mkdir(folder, { recursive: true });
+  const key = createHash('sha256').update(`${model.path}\n${model.fingerprint}`).digest('hex');
+  return join(folder, `${model.name}-${key.slice(0, 16)}.journal.jsonl`);
+}
+
+/** Where what products cost on this machine is kept. */
+export function costsFolder(): string {
+  return join(cacheFolder(), 'costs');
+}
+
+function cacheFolder(): string {
   const cache =
     process.env['XDG_CACHE_HOME'] ??
     (process.platform === 'win32' ? process.env['LOCALAPPDATA'] : undefined) ??
     join(homedir(), '.cache');
-  const folder = join(cache, 'espalier', 'journals');
-  await mkdir(folder, { recursive: true });
-  const key = createHash('sha256').update(`${model.path}\n${model.fingerprint}`).digest('hex');
-  return join(folder, `${model.name}-${key.slice(0, 16)}.journal.jsonl`);
+  return join(cache, 'espalier');
 }

@@ -99,7 +99,9 @@ function describeForm({ format, dialect }: FormName): FormText {
     },
     'auto-map': {
       label: l10n.t('Hugging Face folder with a modelling file'),
-      detail: l10n.t('For transformers with trust_remote_code=True: single sublayers are gone.'),
+      detail: l10n.t(
+        'For transformers with trust_remote_code=True: single sublayers are gone, or matrices compressed.',
+      ),
     },
     dense: {
       label: l10n.t('Hugging Face folder with dense matrices'),

@@ -4,6 +4,7 @@ import type { PruneResult } from '../core/export/prune-result';
 import { sublayerKinds } from '../core/models/model-summary';
 import { expertIds } from '../core/models/units';
 import type { ModelSummary } from '../core/models/model-summary';
+import { countForms } from '../core/models/forms/form-spec';
 import { describeQuantization } from '../core/models/quantization';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { sublayerName } from './sublayer-name';
@@ -50,6 +51,7 @@ function facts(model: ModelSummary): string {
       ...(model.quantization === undefined
         ? []
         : [[l10n.t('Quantized by'), escapeMarkdown(describeQuantization(model.quantization))]]),
+      ...known(l10n.t('Compressed matrices'), model.compressed, countForms),
       ...known(l10n.t('Hidden size'), model.hiddenSize, String),
       ...known(l10n.t('Vocabulary'), model.vocabularySize, String),
       ...known(l10n.t('Longest context'), model.maxPositions, (positions) =>

@@ -21,12 +21,14 @@ import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for
 import { budgetUnits } from '../../core/tensornet/budget/plan-under-budget';
 import { parseCompression, quantizerNames } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
 import { parseSensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table-schema';
 import { UserError } from '../../core/user-error';
 import { calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
 import { readBlocks, readRoles } from '../layer-options';
+import { costsFolder } from '../paths';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { runSensitivity, sensitivityOptionTypes, usualCalibration } from '../sensitivity-options';
 import { printTable } from '../table';
@@ -40,7 +42,7 @@ export const compress: Command = {
     a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${usualRounds}]
     [--no-calibration] ${calibrationUsage()}
     [--format ${outputFormats.join('|')}] [--dialect ${dialectNames.join('|')}] [--overwrite]
-    [--qdq] [--chained] [--dtype F32|F16] [--seed N] ${runUsage}`,
+    [--qdq] [--mpo-run contracted|chained] [--rows 1] [--dtype F32|F16] [--seed N] ${runUsage}`,
   summary: 'Write a model whose matrices take fewer bytes, and check it.',
   options: {
     ...sensitivityOptionTypes,
@@ -61,7 +63,8 @@ export const compress: Command = {
     dialect: { type: 'string' },
     overwrite: { type: 'boolean' },
     qdq: { type: 'boolean' },
-    chained: { type: 'boolean' },
+    'mpo-run': { type: 'string' },
+    rows: { type: 'string' },
     dtype: { type: 'string' },
     json: { type: 'boolean' },
   },
@@ -219,6 +222,11 @@ function readSettings(
   const calibrates =
     !args.flag('no-calibration') && (given !== undefined || idsPort(inputs) !== undefined);
   const dtype = args.choice('dtype', ['F32', 'F16'], undefined);
+  const mpoRun = args.choice('mpo-run', ['contracted', 'chained'], undefined);
+  const rows = args.number('rows') ?? 1;
+  if (!Number.isSafeInteger(rows) || rows < 1) {
+    throw new UsageError(`--rows takes a whole number from 1, not ${rows}.`);
+  }
   const seed = args.number('seed');
   return {
     ...(calibrates
@@ -230,7 +238,7 @@ function readSettings(
         }
       : {}),
     ...(args.flag('qdq') ? { run: 'qdq' as const } : {}),
-    ...(args.flag('chained') ? { mpoRun: 'chained' as const } : {}),
+    ...(mpoRun === undefined ? { costs: { folder: costsFolder(), rows } } : { mpoRun }),
     ...(dtype === undefined ? {} : { dtype }),
     ...(seed === undefined ? {} : { seed }),
   };
@@ -256,6 +264,14 @@ function printResult(
       ],
     ),
   );
+  const runs = layers.flatMap(({ mpoRun }) => (mpoRun === undefined ? [] : [mpoRun]));
+  for (const run of ['contracted', 'chained'] as const) {
+    const same = runs.filter((one) => one.run === run);
+    const [first] = same;
+    if (first !== undefined) {
+      terminal.print(`${same.length} matrix product operators, the first: ${explainMpoRun(first)}`);
+    }
+  }
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   const share = (before: number, after: number): string => formatPercent(after / before);
   terminal.print();

@@ -1,5 +1,6 @@
 import { formatBytes, formatCount } from '../../core/format';
 import { locateOnnx } from '../../core/checkpoints/model-folder';
+import { countForms } from '../../core/models/forms/form-spec';
 import { openOnnxModel } from '../../core/models/onnx/onnx-model';
 import { openModel } from '../../core/models/open-model';
 import { describeQuantization } from '../../core/models/quantization';
@@ -26,6 +27,9 @@ export const inspect: Command = {
     );
     if ('quantization' in summary && summary.quantization !== undefined) {
       terminal.print(`quantized: ${describeQuantization(summary.quantization)}`);
+    }
+    if ('compressed' in summary && summary.compressed !== undefined) {
+      terminal.print(`compressed: ${countForms(summary.compressed)}`);
     }
     terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);
     printTable(

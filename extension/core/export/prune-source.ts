@@ -15,7 +15,7 @@ import { dialectNames, dialects } from './dialects';
 import type { DialectName } from './dialects';
 import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
-import { matrixChanges, standIn } from './matrix-changes';
+import { matrixChanges, standIn, whyNotStored } from './matrix-changes';
 import { chooseForm, explainForms } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
@@ -111,7 +111,9 @@ function folderForms(source: CheckpointSource, configFile: string): OutputForm[]
         Promise.resolve(
           isDeci && name !== 'deci'
             ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-            : (dialects[name].refuse(source, changes) ?? whyNotConfig(changes)),
+            : (dialects[name].refuse(source, changes) ??
+                whyNotStored(model, changes) ??
+                whyNotConfig(changes)),
         ),
       create: (changes, options, context) =>
         Promise.resolve(safetensorsWriter(source, dialects[name], changes, options, context)),

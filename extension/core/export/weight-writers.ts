@@ -22,7 +22,7 @@ import type { Dialect, DialectName } from './dialects';
 import { rewriteConfig } from './pruned-config';
 import type { Changes } from './changes';
 import { writeSafetensors } from './safetensors-writer';
-import { writtenLogits, writtenOnnxLogits } from './verify';
+import { graphLogits, writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { parametersAfter, planShards } from './weight-plan';
 
@@ -59,6 +59,11 @@ export interface WeightWriter {
    * modes: logits [tokens, vocabulary] of a language model.
    */
   output(folder: string, input: ModelInput, mode: LayeredModel): Promise<Float32Array>;
+  /**
+   * What {@link output} has to give, by the graph that is written: for models that round their inputs,
+   * where the source in pieces gives other numbers, and others yet where a router then chooses others.
+   */
+  readonly reference?: (input: ModelInput) => Promise<Float32Array>;
 }
 
 /** Safetensors as transformers lays them out. */
@@ -136,6 +141,7 @@ export function onnxWriter(
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) =>
       writtenOnnxLogits(folder, idsOf(input), emitter.vocabularySize, context),
+    reference: async (input) => graphLogits(graph, idsOf(input), emitter.vocabularySize, context),
   };
 }
 

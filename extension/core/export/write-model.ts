@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
-import type { ModelInput } from '../models/example';
-import type { LayeredModel } from '../models/layered-model';
 import type { MatrixForm } from '../models/matrix-form';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
@@ -22,6 +20,7 @@ import type { OutputForm } from './output-forms';
 import { openSource } from './prune-source';
 import type { PruneSource } from './prune-source';
 import { compareLogits, sourceLogits, verificationInput } from './verify';
+import type { ComparedOutput } from './verify';
 import { onPath } from './write-errors';
 
 /** What is to be written where. */
@@ -108,12 +107,16 @@ async function writeChecked(
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const compared: { model: LayeredModel; input: ModelInput; expected: Float32Array }[] = [];
+  const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
   const changed = withForms(source.model, changes.matrices);
   for (const model of [changed, ...(changed.otherModes ?? [])]) {
     const input = await verificationInput(model, source.folder, request.examples);
-    const expected = await sourceLogits(model, changes.removed, input, options, context);
-    compared.push({ model, input, expected });
+    const reference = model.roundingError === undefined ? undefined : writer.reference;
+    const expected =
+      reference === undefined
+        ? await sourceLogits(model, changes.removed, input, options, context)
+        : await reference(input);
+    compared.push({ model, input, isSameGraph: reference !== undefined, expected });
   }
 
   const copier = new ByteCopier(writer.bytes, context);

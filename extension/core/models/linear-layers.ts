@@ -133,9 +133,7 @@ function mapInner({ gateUp, down }: Expert, map: (linear: Linear) => Linear): Ex
 }
 
 /** `roundingError` of a layered model whose only roundings are those of its forms. */
-export function roundingOfForms(
-  sublayers: readonly TransformerSublayer[],
-): number | undefined {
+export function roundingOfForms(sublayers: readonly TransformerSublayer[]): number | undefined {
   const forms = sublayers.flatMap(sublayerLinears).flatMap(({ form }) => form ?? []);
   return forms.some(roundsInputs) ? eightBitError : undefined;
 }

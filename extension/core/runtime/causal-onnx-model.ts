@@ -39,6 +39,13 @@ export class CausalOnnxModel {
     return new CausalOnnxModel(await createSession(graph, { device, prepack: true, spin: true }));
   }
 
+  /** As {@link open}, of a graph that is not in a file. */
+  public static async asItStands(graph: RunnableGraph): Promise<CausalOnnxModel> {
+    return new CausalOnnxModel(
+      await createSession(graph, { device: 'cpu', prepack: false, asItStands: true }),
+    );
+  }
+
   /** A cache without any position, for `batch` rows. */
   public emptyCache(batch: number): CausalCache {
     const cache: Record<string, Tensor> = {};

@@ -17,6 +17,8 @@ export interface SessionOptions {
    * slower where several take turns.
    */
   readonly spin?: boolean;
+  /** Run the graph as it stands: operators are not joined, which rounds otherwise. */
+  readonly asItStands?: boolean;
   /** Threads that share the work of one operator; one for each core if absent. */
   readonly threads?: number;
 }
@@ -43,7 +45,7 @@ export async function createSession(
   return InferenceSession.create(model, {
     executionProviders:
       options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
     logSeverityLevel: 3,
     ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
     extra: {

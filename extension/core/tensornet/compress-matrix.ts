@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import { formParameters, formTensors } from '../models/forms/form-facts';
+import { formParameters } from '../models/forms/form-facts';
 import type { LinearLayer, MatrixForm } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
@@ -7,6 +7,7 @@ import { compressionMethods, requireFit, variantOf } from './compression-methods
 import type { Compress } from './compression-methods';
 import { requireFinite } from './matrix-products';
 import type { Rows } from './matrix-products';
+import { formBytes } from './planned-form';
 import { reconstruct } from './reconstruct';
 import { sumOfSquares } from './tensor-values';
 
@@ -114,7 +115,7 @@ async function measured(
     error: ratio(lost, squares),
     ...(outputError === undefined ? {} : { outputError }),
     parameters: formParameters(form),
-    bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
+    bytes: formBytes(form),
   };
 }
 

@@ -51,8 +51,10 @@ export interface CompressionMethod {
 /** Gives the form of a matrix at a level. */
 export type Compress = (compression: Compression) => Promise<MatrixForm<TensorData>>;
 
-/** Shares of the parameters that are tried. */
+/** Shares of the parameters that are tried, and those that are usual. */
 const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
+const usualMpoRatio = 0.3;
+const usualRankRatio = 0.4;
 
 export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>> = {
   mpo: {
@@ -63,7 +65,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
       distinct(ratios.map((ratio) => bondForRatio(sitesOf(out, inputs), ratio))),
     levelForRatio: ({ out, in: inputs }, ratio, compression) =>
       bondForRatio(sitesOf(out, inputs, compression?.sites), ratio),
-    usualLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), 0.3),
+    usualLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), usualMpoRatio),
     prepare: (work, variant) => async (compression) => compressMpo(work, compression, variant),
   },
   lowrank: {
@@ -72,7 +74,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: (variant) => variant !== 'plain',
     levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
     levelForRatio: rankForRatio,
-    usualLevel: (layer) => rankForRatio(layer, 0.4),
+    usualLevel: (layer) => rankForRatio(layer, usualRankRatio),
     prepare: async (work, variant, highestRank) => {
       const found = await decompose(work, highestRank, variant);
       return async ({ level, then }) => lowRankForm(work.context, found, level, then);
@@ -126,6 +128,9 @@ export function requireFit(
   const refuse = (problem: string, remedy: string): never => {
     throw new UserError(problem, { file: layer.weight.file, field: layer.id, remedy });
   };
+  if (layer.form !== undefined) {
+    refuse('The layer is compressed already.', 'Compress the model that it was made from.');
+  }
   if (!isLevel(method, level)) {
     refuse(`${level} is no level of ${method}.`, `Give ${levelWords[method]}.`);
   }

@@ -32,6 +32,8 @@ export interface LowRank {
   readonly right: Rows;
   /** σᵢ of A, or of A·C^½ where inputs are weighed, largest first. */
   readonly singularValues: Float64Array;
+  /** ‖A·C^½‖², of which σ² are the parts that are kept; ‖A‖² without weights. */
+  readonly energy: number;
   /** ‖A − Σ uᵢvᵢᵀ‖ (Frobenius), and ‖A‖. */
   readonly error: number;
   readonly norm: number;
@@ -88,7 +90,8 @@ export async function randomizedSvd(
   let iterations = 0;
   // A basis as large as the matrix holds all of it.
   while (count < smallest && iterations < maxIterations && residual > 0) {
-    const right = await orthonormal(products, weighed);
+    // One pass keeps the directions apart; that they are orthonormal matters only on the left.
+    const right = await orthonormal(products, weighed, 1);
     basis = await orthonormal(products, await products.apply(matrix, right));
     projected = await products.applyTransposed(matrix, basis);
     weighed = await weigh(products, projected, weights);
@@ -109,6 +112,7 @@ export async function randomizedSvd(
     left: await products.combine(largest, basis),
     right,
     singularValues: captured.map(Math.sqrt),
+    energy: whole,
     error: Math.sqrt(Math.max(0, squaredNorm - held)),
     norm: Math.sqrt(squaredNorm),
     iterations,
@@ -169,9 +173,13 @@ function sumOf(numbers: Float64Array): number {
  * Orthonormal rows that span what `rows` do. Where these have a lower rank, the directions beyond it
  * are noise of norm 1 at most, in which the matrix has nothing.
  */
-async function orthonormal(products: MatrixProducts, rows: Rows): Promise<Rows> {
+async function orthonormal(
+  products: MatrixProducts,
+  rows: Rows,
+  wantedPasses = usualPasses,
+): Promise<Rows> {
   let result = rows;
-  let passes = usualPasses;
+  let passes = wantedPasses;
   for (let pass = 0; pass < passes; pass++) {
     const gram = await products.gram(result);
     if (!Number.isFinite(trace(gram))) {
@@ -198,6 +206,7 @@ function zeroMatrix(kept: number, rows: number, columns: number): LowRank {
     left: { count: kept, length: rows, numbers: left },
     right: { count: kept, length: columns, numbers: new Float32Array(kept * columns) },
     singularValues: new Float64Array(kept),
+    energy: 0,
     error: 0,
     norm: 0,
     iterations: 0,

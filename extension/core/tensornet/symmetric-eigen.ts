@@ -23,7 +23,11 @@ const maxSweeps = 60;
  * @throws Error where the matrix holds NaN or infinity.
  */
 export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
-  const tridiagonal = tridiagonalize(Float64Array.from(numbers), size);
+  const scale = scaleOf(numbers, size);
+  const tridiagonal = tridiagonalize(
+    numbers.map((x) => x * scale),
+    size,
+  );
   diagonalize(tridiagonal, size);
   const { diagonal, basis } = tridiagonal;
   const order = Array.from(diagonal.keys()).sort((a, b) => (diagonal[b] ?? 0) - (diagonal[a] ?? 0));
@@ -31,7 +35,21 @@ export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
   order.forEach((from, to) => {
     vectors.set(basis.subarray(from * size, (from + 1) * size), to * size);
   });
-  return { values: Float64Array.from(order, (i) => diagonal[i] ?? 0), vectors };
+  return { values: Float64Array.from(order, (i) => (diagonal[i] ?? 0) / scale), vectors };
+}
+
+/** A power of two that brings the largest number near to 1, so that squares neither vanish nor overflow. */
+function scaleOf(numbers: Float64Array, size: number): number {
+  let largest = 0;
+  for (let row = 0; row < size; row++) {
+    for (let i = row * size; i <= row * size + row; i++) {
+      largest = Math.max(largest, Math.abs(numbers[i] ?? 0));
+    }
+  }
+  if (!Number.isFinite(largest)) {
+    throw new Error('a matrix with NaN or infinite numbers has no eigenvalues');
+  }
+  return largest === 0 ? 1 : 2 ** -Math.max(-1000, Math.floor(Math.log2(largest)));
 }
 
 /** Overwrites the lower triangle of `a` with the reflections' vectors. */
@@ -147,7 +165,7 @@ function diagonalize({ diagonal: d, off: e, basis }: Tridiagonal, size: number):
       if (high === low) {
         break;
       }
-      if (sweep === maxSweeps || Number.isNaN(d[low])) {
+      if (sweep === maxSweeps) {
         throw new Error('the eigenvalues of a matrix could not be found');
       }
       sweepBlock(d, e, basis, size, low, high);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Evaluation, EvaluationResult } from '../../../extension/core/evaluate/evaluation';
+import type { CompressResult } from '../../../extension/core/export/compression/compress-model';
 import type { PruneResult } from '../../../extension/core/export/prune-result';
 import type { OnnxSummary } from '../../../extension/core/models/onnx/onnx-summary';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';
@@ -61,6 +62,58 @@ describe('espalier', () => {
     expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
     const inspected = await runCli(['inspect', join(out, 'llama.gguf'), '--json']);
     expect(JSON.parse(inspected.stdout)).toMatchObject({ blocks: 1, warnings: [] });
+  });
+
+  it('compresses by a method and by the plan that it leaves, and the result is a model', async () => {
+    const out = join(folder, 'compressed');
+    const args = ['--json', '--device', 'cpu'];
+    const { code, stdout, stderr } = await runCli([
+      ...['compress', model, '--method', 'lowrank', '--level', '50%', '--then', 'int4'],
+      ...['--skip', 'down', '--no-calibration', '--out', out, ...args],
+    ]);
+    expect(code, stderr).toBe(0);
+    const result = JSON.parse(stdout) as CompressResult;
+    const { layers, bytesBefore, bytesAfter, parametersBefore, parametersAfter } = result;
+    expect(bytesAfter).toBeLessThan(bytesBefore);
+    expect(parametersAfter).toBeLessThan(parametersBefore);
+    expect(layers).toHaveLength(28);
+    for (const layer of layers) {
+      const isDown = layer.tensor.includes('down_proj');
+      expect(layer).toMatchObject(
+        isDown ? { method: 'int4', level: 32 } : { method: 'lowrank', then: 'int4' },
+      );
+      expect(layer.error).toBeGreaterThan(0);
+    }
+    const again = await runCli([
+      ...['compress', '--plan', `${out}.pruneplan.json`, '--no-calibration'],
+      ...['--out', join(folder, 'again'), ...args],
+    ]);
+    expect((JSON.parse(again.stdout) as CompressResult).layers).toEqual(layers);
+    const evaluated = await runCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
+    expect(evaluated.code, evaluated.stderr).toBe(0);
+    const table = await runCli(['inspect', out]);
+    expect(table.stdout).toMatch(/compressed: 24 × low-rank, 4 × block-quantized/);
+  });
+
+  it('says what is wrong with a compression', async () => {
+    const out = join(folder, 'nothing');
+    const says = async (...args: string[]): Promise<string> => {
+      const { code, stderr } = await runCli(['compress', model, ...args, '--out', out]);
+      expect(code).toBeGreaterThan(0);
+      return stderr;
+    };
+    expect(await says()).toMatch(/either --method METHOD, or --budget RATIO, or --plan FILE/);
+    expect(await says('--method', 'int4', '--level', '24')).toMatch(/24 is no level of int4/);
+    expect(await says('--method', 'int3')).toMatch(/begin with one of mpo, lowrank, int8, int4/);
+    expect(await says('--method', 'int8', '--roles', 'middle')).toMatch(
+      /--roles takes some of query/,
+    );
+    expect(await says('--method', 'int8', '--blocks', '7')).toMatch(
+      /no linear layer of these roles/,
+    );
+    expect(await says('--method', 'lowrank', '--level', '40')).toMatch(
+      /would not be smaller|smaller level/,
+    );
   });
 
   it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {

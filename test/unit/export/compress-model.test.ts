@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -16,6 +16,8 @@ import type { CompressionChoice } from '../../../extension/core/tensornet/compre
 import { fixture, readJson, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
+import { quantizedFixture, runnableCases } from '../quantized-fixtures';
+import { machine } from '../tensornet/machines';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, logitsOf, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -90,6 +92,31 @@ describe('compressing a model', () => {
     ).toBeLessThan(1e-5);
   });
 
+  it('runs matrix product operators as the costs of the machine tell', async () => {
+    for (const [slower, run] of [
+      [0.01, 'chained'],
+      [100, 'contracted'],
+    ] as const) {
+      const folder = fresh();
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'cpu.json'), JSON.stringify(machine(slower)));
+      const costs = { folder, rows: 4 };
+      const result = await compressModel(await request('mpo:40%', { costs }), unattended);
+      for (const { mpoRun } of result.layers) {
+        expect(mpoRun).toMatchObject({ run, rows: 4 });
+        expect(mpoRun?.milliseconds[run]).toBe(
+          Math.min(...Object.values(mpoRun?.milliseconds ?? {})),
+        );
+      }
+      const forms = layersOf(await openModel(result.path)).map(({ form }) => form);
+      expect(forms.length).toBe(result.layers.length);
+      expect(forms.every((form) => form?.kind === 'mpo' && form.run === run)).toBe(true);
+      const told = await request('mpo:40%', { costs, mpoRun: 'contracted' });
+      const [first] = (await compressModel(told, unattended)).layers;
+      expect(first?.mpoRun).toBeUndefined();
+    }
+  });
+
   it('removes sublayers as well', async () => {
     const removed = ['block.1.attention', 'block.2.attention', 'block.2.feedforward'];
     const model = await openModel(source);
@@ -146,6 +173,16 @@ describe('compressing a model', () => {
     ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
     ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
     ['blocks, which hold dense matrices alone', { dialect: 'blocks' }, /would not be.*auto-map/],
+    [
+      'experts of one tensor',
+      { modelPath: fixture('mixtral-fused'), dialect: 'dense' },
+      /part of a larger tensor/,
+    ],
+    [
+      'what GPTQ has quantized',
+      { modelPath: quantizedFixture(runnableCases[0] ?? '') },
+      /quantized already/,
+    ],
     ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
     [
       'matrices that lie turned as dense ones',

@@ -145,6 +145,15 @@ describe('a compressed Hugging Face folder', () => {
     expect(result.verification.relativeError).toBeLessThan(1e-5);
   });
 
+  it('becomes ONNX that is checked to the bit where whole numbers round what goes in', async () => {
+    const source = fixture('qwen3-moe');
+    const layers = layersOf(await openModel(source)).filter(({ id }) => id.includes('self_attn'));
+    const matrices = await storeForms(`${fresh()}.safetensors`, formsInTurn(layers));
+    const result = await prune(source, [], fresh(), { format: 'onnx', matrices });
+    expect(result.verification.tolerance).toBe(1e-4);
+    expect(result.verification.relativeError).toBeLessThan(1e-6);
+  });
+
   it('is an ordinary model where matrices have other values only', async () => {
     const { path } = await compressed(fixture('llama-sharded'), ['int4'], { dense: true });
     expect(readConfig(path)).toEqual(readConfig(fixture('llama-sharded')));

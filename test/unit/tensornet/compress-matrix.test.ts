@@ -5,6 +5,8 @@ import type { CompressedMatrix } from '../../../extension/core/tensornet/compres
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
+import { formParameters, mapTensors } from '../../../extension/core/models/forms/form-facts';
+import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-form';
 import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
 import type { Rows } from '../../../extension/core/tensornet/matrix-products';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
@@ -132,6 +134,34 @@ describe('a compressed matrix', () => {
       expect(together[i]?.bytes).toBe(alone.bytes);
       expect(together[i]?.error).toBeCloseTo(alone.error, 3);
       expect(together[i]?.outputError).toBeCloseTo(alone.outputError ?? 0, 3);
+    }
+  });
+
+  it.each(all)('of $method $variant $then is planned beforehand to the last byte', async (one) => {
+    const statistics = statisticsOf(randomRows(40, 50, 2));
+    for (const [context, compression] of [
+      [{ statistics }, one],
+      [
+        { statistics, dtype: 'F16', run: 'qdq', mpoRun: 'chained' },
+        { ...one, level: 64 },
+      ],
+    ] as const) {
+      const level = one.method === 'int8' ? one.level : compression.level;
+      const found = await compressed(randomRows(22, 50, 1), { ...compression, level }, context);
+      const planned = plannedForm(
+        { out: 22, in: 50 },
+        { ...compression, level },
+        {
+          ...context,
+          isCalibrated: true,
+        },
+      );
+      const shapes = mapTensors(found.form, ({ dtype, shape }) => ({ dtype, shape: [...shape] }));
+      expect(shapes).toEqual(planned);
+      expect([found.parameters, found.bytes]).toEqual([
+        formParameters(planned),
+        formBytes(planned),
+      ]);
     }
   });
 

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -9,13 +8,15 @@ import { fitRates, millisecondsOf } from '../../../extension/core/tensornet/cost
 import { kernelNames, worksOf } from '../../../extension/core/tensornet/costs/kernels';
 import {
   chooseMpoRun,
-  costsOf,
   explainMpoRun,
   machineCosts,
   predictMilliseconds,
 } from '../../../extension/core/tensornet/costs/machine-costs';
-import type { MachineCosts } from '../../../extension/core/tensornet/costs/machine-costs';
 import { measureCosts } from '../../../extension/core/tensornet/costs/measure-costs';
+import { temporaryFolder } from '../temporary-folder';
+import { machine } from './machines';
+
+const scratch = temporaryFolder();
 
 const tensor = (...shape: number[]): { shape: number[] } => ({ shape });
 type Form = MatrixForm<{ shape: readonly number[] }>;
@@ -53,21 +54,6 @@ const forms: Form[] = [
   },
   { kind: 'int8', quants: tensor(64, 40), scales: tensor(40) },
 ];
-
-/** A machine on which only multiplications take time, those of chains `slower` times as long. */
-function machine(slower: number): MachineCosts {
-  const rates = { perCall: 0, perByte: 0, perMac: 1e-6, perMoved: 0 };
-  return {
-    ...costsOf('cpu', []),
-    rates: {
-      dense: rates,
-      int8: rates,
-      'blocks-8': rates,
-      'blocks-4': rates,
-      chain: { ...rates, perMac: slower * 1e-6 },
-    },
-  };
-}
 
 describe('the work of forms', () => {
   it('has the multiplications that the forms tell', () => {
@@ -148,23 +134,18 @@ describe('costs of a machine', () => {
   });
 
   it('are read from their file, unless that is of another machine or no such document', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'espalier-costs-'));
-    try {
-      const file = join(folder, 'costs.json');
-      const stop = async (): Promise<void> => Promise.reject(new Error('measuring'));
-      const request = { device: 'cpu', file, afterGraph: stop } as const;
-      await expect(machineCosts(request)).rejects.toThrow('measuring');
-      const known = machine(3);
-      await writeFile(file, JSON.stringify(known));
-      expect(await machineCosts(request)).toEqual(known);
-      await expect(machineCosts({ ...request, again: true })).rejects.toThrow('measuring');
-      await writeFile(file, JSON.stringify({ ...known, machine: 'another' }));
-      await expect(machineCosts(request)).rejects.toThrow('measuring');
-      await writeFile(file, JSON.stringify({ ...known, version: 2 }));
-      await expect(machineCosts(request)).rejects.toThrow('measuring');
-      expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ version: 2 });
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    const file = join(scratch, 'costs.json');
+    const stop = async (): Promise<void> => Promise.reject(new Error('measuring'));
+    const request = { device: 'cpu', file, afterGraph: stop } as const;
+    await expect(machineCosts(request)).rejects.toThrow('measuring');
+    const known = machine(3);
+    await writeFile(file, JSON.stringify(known));
+    expect(await machineCosts(request)).toEqual(known);
+    await expect(machineCosts({ ...request, again: true })).rejects.toThrow('measuring');
+    await writeFile(file, JSON.stringify({ ...known, machine: 'another' }));
+    await expect(machineCosts(request)).rejects.toThrow('measuring');
+    await writeFile(file, JSON.stringify({ ...known, version: 2 }));
+    await expect(machineCosts(request)).rejects.toThrow('measuring');
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ version: 2 });
   });
 });

@@ -1,6 +1,16 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import { planRanks } from '../../../extension/core/tensornet/plan-ranks';
 import { allocateRanks } from '../../../extension/core/tensornet/rank-allocation';
+import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
+import { fixture } from '../fixtures';
+
+const products = new MatrixProducts('cpu', 0);
+afterAll(async () => products.dispose());
 
 const layers = fc
   .array(
@@ -56,5 +66,38 @@ describe('ranks under a budget', () => {
     const two = ['a', 'b'].map((id) => ({ id, out: 10, in: 10, importance: 1 }));
     expect(() => allocateRanks(two, 39)).toThrow(/too few for 2 matrices/);
     expect([...allocateRanks(two, 40).values()]).toEqual([1, 1]);
+  });
+});
+
+describe('ranks of a model', () => {
+  it('are planned from what is lost of outputs, within the budget', async () => {
+    const model = await openModel(fixture('llama-gqa-untied'));
+    const layers = model.summary.sublayers.flatMap((_, i) => [...(model.linearLayers?.(i) ?? [])]);
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    try {
+      const inputs = [Int32Array.from({ length: 40 }, (_, i) => (7 * i) % 60)];
+      const calibration = new CalibrationPass({ executor, products, inputs });
+      const context = { ...unattended, emit: () => undefined };
+      const request = { layers, ratio: 0.5, products };
+      const calibrated = await planRanks({ ...request, calibration }, context);
+      const plain = await planRanks(request, context);
+      const total = layers.reduce((sum, layer) => sum + layer.out * layer.in, 0);
+      for (const [choices, variant] of [
+        [calibrated, 'covariance'],
+        [plain, 'plain'],
+      ] as const) {
+        expect(choices.map(({ tensor }) => tensor)).toEqual(layers.map(({ id }) => id));
+        let spent = 0;
+        choices.forEach((choice, i) => {
+          expect(choice).toMatchObject({ method: 'lowrank', variant });
+          spent += choice.level * ((layers[i]?.out ?? 0) + (layers[i]?.in ?? 0));
+        });
+        expect(spent).toBeLessThanOrEqual(0.5 * total);
+        expect(spent).toBeGreaterThan(0.4 * total);
+      }
+      expect(calibrated.map(({ level }) => level)).not.toEqual(plain.map(({ level }) => level));
+    } finally {
+      await executor.dispose();
+    }
   });
 });

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -11,20 +10,12 @@ import type { InputStatistics } from '../../../extension/core/tensornet/statisti
 import { StatisticsAccumulator } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
 import { StatisticsFolder } from '../../../extension/core/tensornet/statistics/statistics-folder';
 import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
 import { correlatedRows, randomRows, statisticsOf } from './matrices';
 
 const products = new MatrixProducts('cpu', 0);
-const made: string[] = [];
-afterAll(async () => {
-  await products.dispose();
-  await Promise.all(made.map(async (path) => rm(path, { recursive: true, force: true })));
-});
-
-async function scratch(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'espalier-statistics-'));
-  made.push(path);
-  return path;
-}
+const scratch = temporaryFolder();
+afterAll(async () => products.dispose());
 
 function expectClose(actual: InputStatistics | undefined, expected: InputStatistics): void {
   expect(actual?.count).toBe(expected.count);
@@ -76,7 +67,7 @@ describe('statistics of inputs', () => {
   });
 
   it('come back from their files as they were, and only for the same model and calibration', async () => {
-    const path = join(await scratch(), 'statistics');
+    const path = join(scratch, 'statistics');
     const [shared, other] = [
       statisticsOf(correlatedRows(40, 7, 4, 1)),
       statisticsOf(randomRows(30, 5, 2)),
@@ -105,7 +96,7 @@ describe('statistics of inputs', () => {
 describe('a calibration pass', () => {
   it('sees what goes into the linear layers of each sublayer, and goes on from a folder', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
-    const folder = new StatisticsFolder(join(await scratch(), 'kept'), 'llama');
+    const folder = new StatisticsFolder(join(scratch, 'kept'), 'llama');
     const inputs = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(9, 8, 7, 6, 5)];
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     try {

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
@@ -17,6 +18,8 @@ import { compressMatrix } from '../../tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
+import { chooseMpoRun, machineCosts } from '../../tensornet/costs/machine-costs';
+import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { MatrixProducts } from '../../tensornet/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
@@ -28,6 +31,7 @@ import type { DialectName } from '../dialects';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import { openSource } from '../prune-source';
+import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
@@ -40,14 +44,24 @@ export interface CompressCalibration {
   readonly bundledText: string;
 }
 
+/** What decides how matrix product operators are run. */
+export interface MpoCosts {
+  /** A folder with a file for each device. */
+  readonly folder: string;
+  /** Rows that most products have: 1 in the generation of text. */
+  readonly rows: number;
+}
+
 /** What choices of methods and levels leave open. */
 export interface CompressionSettings {
   /** What variants that look at inputs are calibrated with; they are the usual ones where it is given. */
   readonly calibration?: CompressCalibration;
   /** How whole numbers in blocks are run; MatMulNBits when absent. */
   readonly run?: 'matmul-nbits' | 'qdq';
-  /** How matrix product operators are run; contracted when absent. */
+  /** How matrix product operators are run; when absent contracted, or what `costs` tells to be faster. */
   readonly mpoRun?: 'contracted' | 'chained';
+  /** Where the costs of this machine are kept, which are measured first where they are not known. */
+  readonly costs?: MpoCosts;
   /** How factors and cores are stored; in 16 bits where the source's weights are when absent. */
   readonly dtype?: 'F32' | 'F16';
   readonly seed?: number;
@@ -154,13 +168,14 @@ export function usualCalibration(
 
 /** All that the forms depend on. */
 function identify(request: CompressRequest, model: LayeredModel): string {
-  const { choices, calibration, run, mpoRun, seed, dialect } = request;
+  const { choices, calibration, run, mpoRun, costs, seed, dialect } = request;
   return JSON.stringify({
     compress: choices,
     model: model.summary.fingerprint,
     calibration: calibration?.request,
     run,
     mpoRun,
+    rows: costs?.rows,
     dtype: request.dtype ?? storageDtype(model.summary),
     dense: dialect === 'dense',
     seed,
@@ -190,9 +205,11 @@ async function compressLayers(
   const open = needy.filter(({ layer }) => todo.has(layer.id));
   const calibrated = new Set(open.map(({ layer }) => layer.sublayer));
   const last = Math.max(-1, ...calibrated);
+  const costs = await costsFor(request, todo, chosen, device, context);
   const products = new MatrixProducts(device, request.memoryBytes);
   const settings = {
     products,
+    ...(costs === undefined ? {} : { costs }),
     dtype: request.dtype ?? storageDtype(model.summary),
     ...(request.run === undefined ? {} : { run: request.run }),
     ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
@@ -225,7 +242,11 @@ async function compressLayers(
         const form = isDense
           ? await densified(products, compressed.form, settings.dtype)
           : compressed.form;
-        await store.add(describe({ ...choice, variant }, compressed, form), form);
+        const mpoRun =
+          costs !== undefined && form.kind === 'mpo'
+            ? chooseMpoRun(costs.machine, form, costs.rows)
+            : undefined;
+        await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);
         todo.delete(layer.id);
       }
       if (index < last && here.length > 0) {
@@ -239,11 +260,37 @@ async function compressLayers(
   }
 }
 
+/** The costs by which operators are run, where there are some to compress and nothing else says how. */
+async function costsFor(
+  { costs, mpoRun, dialect }: CompressRequest,
+  todo: ReadonlySet<string>,
+  chosen: Chosen,
+  device: DeviceName,
+  context: JobContext,
+): Promise<{ readonly machine: MachineCosts; readonly rows: number } | undefined> {
+  const hasOperators = [...todo].some((id) => chosen.get(id)?.choice.method === 'mpo');
+  if (costs === undefined || mpoRun !== undefined || dialect === 'dense' || !hasOperators) {
+    return undefined;
+  }
+  const { folder, rows } = costs;
+  await onPath(folder, async () => mkdir(folder, { recursive: true }));
+  const machine = await machineCosts({
+    device,
+    file: join(folder, `${device}.json`),
+    afterGraph: async (done, total) => {
+      context.progress({ stage: 'Timing products on this machine', done, total, unit: 'steps' });
+      await checkpoint(context.cancellation);
+    },
+  });
+  return { machine, rows };
+}
+
 /** What is told of a layer. */
 function describe(
   { tensor, method, level, variant = '', then }: CompressionChoice,
   { error, outputError }: CompressedMatrix,
   form: MatrixForm<TensorData>,
+  mpoRun: MpoRunChoice | undefined,
 ): LayerRecord {
   return {
     tensor,
@@ -255,6 +302,7 @@ function describe(
     bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
     error,
     ...(outputError === undefined ? {} : { outputError }),
+    ...(mpoRun === undefined ? {} : { mpoRun }),
   };
 }
 

@@ -9,6 +9,8 @@ import { describeForm, formSpec } from '../../models/forms/form-spec';
 import { storeForms } from '../../models/forms/store-forms';
 import { findForm } from '../../models/forms/stored-forms';
 import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
+import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { onPath } from '../write-errors';
 
 /** What is known of a compressed layer besides its tensors. */
@@ -25,6 +27,8 @@ export interface LayerRecord {
   readonly error: number;
   /** The same of the outputs on calibration, where there is some. */
   readonly outputError?: number | undefined;
+  /** How a matrix product operator runs and what both ways take, where costs decided. */
+  readonly mpoRun?: MpoRunChoice | undefined;
 }
 
 /** A layer in its new form. */
@@ -43,6 +47,7 @@ const entrySchema = v.object({
   bytes: v.number(),
   error: v.number(),
   outputError: v.optional(v.number()),
+  mpoRun: v.optional(mpoRunChoiceSchema),
   spec: formSpec,
   file: v.pipe(v.string(), v.regex(/^\d+\.safetensors$/)),
 });

@@ -55,6 +55,16 @@ type PlainSpec = v.InferOutput<typeof plainSpec>;
 export const compressedForms = v.record(v.string(), v.record(v.string(), formSpec));
 export type CompressedForms = Readonly<Record<string, Readonly<Record<string, FormSpec>>>>;
 
+/** Such as `24 × low-rank, 4 × int8`. */
+export function countForms(compressed: CompressedForms): string {
+  const kinds = Object.values(compressed).flatMap((forms) =>
+    Object.values(forms).map(({ kind }) => kind),
+  );
+  return [...new Set(kinds)]
+    .map((kind) => `${kinds.filter((one) => one === kind).length} × ${kind}`)
+    .join(', ');
+}
+
 /** What has to be said of a form besides its tensors. */
 export function describeForm(form: MatrixForm<unknown>): FormSpec {
   switch (form.kind) {

@@ -116,12 +116,13 @@ export function predictMilliseconds(
   );
 }
 
-/** How an MPO is to run, and what both ways are expected to take. */
-export interface MpoRunChoice {
-  readonly run: MpoForm['run'];
-  readonly rows: number;
-  readonly milliseconds: Readonly<Record<MpoForm['run'], number>>;
-}
+/** How an MPO is to run on so many rows, and what both ways are expected to take. */
+export const mpoRunChoiceSchema = v.object({
+  run: v.picklist(['contracted', 'chained']),
+  rows: v.number(),
+  milliseconds: v.object({ contracted: v.number(), chained: v.number() }),
+});
+export type MpoRunChoice = v.InferOutput<typeof mpoRunChoiceSchema>;
 
 /** The faster way to run an MPO on `rows` rows: multiplied out to a matrix, or site by site. */
 export function chooseMpoRun(

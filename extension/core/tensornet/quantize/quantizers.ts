@@ -27,6 +27,11 @@ export const blockVariants: readonly string[] = roundings.flatMap((rounding) => 
 /** Loses little and costs half a bit per weight. */
 export const usualBlockSize = 32;
 
+/** Whether blocks have zeros of their own. */
+export function isAsymmetric(variant: string): boolean {
+  return variant.endsWith(asymmetric);
+}
+
 export function compensates(variant: string): boolean {
   return variant.startsWith('gptq');
 }
@@ -80,9 +85,9 @@ async function quantizeBlocks(
   variant: string,
   gram = statistics?.gram,
 ): Promise<MatrixForm<TensorData>> {
-  const isAsymmetric = variant.endsWith(asymmetric);
-  const rounding = isAsymmetric ? variant.slice(0, -asymmetric.length) : variant;
-  const grid = { bits, blockSize, isAsymmetric, searches: rounding !== 'rtn' };
+  const hasZeros = isAsymmetric(variant);
+  const rounding = hasZeros ? variant.slice(0, -asymmetric.length) : variant;
+  const grid = { bits, blockSize, isAsymmetric: hasZeros, searches: rounding !== 'rtn' };
   if (!compensates(rounding)) {
     return roundToNearest(matrix, grid, run);
   }

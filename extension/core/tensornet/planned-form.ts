@@ -1,0 +1,105 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
+import type { TensorData } from '../checkpoints/tensor-data';
+import { formTensors } from '../models/forms/form-facts';
+import type { MatrixForm } from '../models/matrix-form';
+import type { Compression, QuantizerName } from './compression-choice';
+import type { CompressionContext } from './compression-context';
+import { compressionMethods, variantOf } from './compression-methods';
+import type { MatrixSizes } from './compression-methods';
+import { bondSizes } from './mpo';
+import { sitesOf } from './mpo-sites';
+import { isAsymmetric } from './quantize/quantizers';
+
+/** A tensor that is not there yet. */
+export type PlannedTensor = Pick<TensorData, 'dtype' | 'shape'>;
+
+const elementBytes: Readonly<Record<TensorData['dtype'], number>> = {
+  F32: 4,
+  F16: 2,
+  U8: 1,
+  I8: 1,
+};
+
+/** Bytes of all tensors of a form as they are stored. */
+export function formBytes(form: MatrixForm<PlannedTensor>): number {
+  return formTensors<PlannedTensor>(form).reduce(
+    (sum, { dtype, shape }) => sum + elementCount(shape) * elementBytes[dtype],
+    0,
+  );
+}
+
+/** What compressing a matrix will give, to the last byte, without computing it. */
+export function plannedForm(
+  layer: MatrixSizes,
+  compression: Compression,
+  settings: Pick<CompressionContext, 'dtype' | 'run' | 'mpoRun'> & {
+    readonly isCalibrated: boolean;
+  },
+): MatrixForm<PlannedTensor> {
+  const { out, in: inputs } = layer;
+  const { method, level, then, sites: choice } = compression;
+  const { dtype = 'F32', run = 'matmul-nbits', mpoRun = 'contracted', isCalibrated } = settings;
+  const variant = variantOf(compression, isCalibrated);
+  const dense = (...shape: number[]): MatrixForm<PlannedTensor> => ({
+    kind: 'dense',
+    weight: { dtype, shape },
+  });
+  const quantized = (
+    rows: number,
+    columns: number,
+    quantizer: QuantizerName,
+    blockSize: number,
+    hasZeros: boolean,
+  ): MatrixForm<PlannedTensor> => {
+    if (blockSize === 0) {
+      return {
+        kind: 'int8',
+        quants: { dtype: 'I8', shape: [columns, rows] },
+        scales: { dtype: 'F32', shape: [rows] },
+      };
+    }
+    const bits = quantizer === 'int8' ? 8 : 4;
+    const blocks = Math.ceil(columns / blockSize);
+    return {
+      kind: 'block-quantized',
+      bits,
+      blockSize,
+      out: rows,
+      in: columns,
+      quants: { dtype: 'U8', shape: [rows, blocks, (blockSize * bits) / 8] },
+      scales: { dtype: 'F32', shape: [rows, blocks] },
+      ...(hasZeros
+        ? { zeros: { dtype: 'U8', shape: [rows, Math.ceil((blocks * bits) / 8)] } }
+        : {}),
+      run,
+    };
+  };
+  switch (method) {
+    case 'lowrank': {
+      const rank = Math.min(level, out, inputs);
+      const factor = (rows: number, columns: number): MatrixForm<PlannedTensor> =>
+        then === undefined
+          ? dense(rows, columns)
+          : quantized(rows, columns, then, compressionMethods[then].usualLevel(layer), false);
+      return { kind: 'low-rank', rank, left: factor(out, rank), right: factor(rank, inputs) };
+    }
+    case 'mpo': {
+      const sites = sitesOf(out, inputs, choice);
+      const bonds = bondSizes(sites, level);
+      return {
+        kind: 'mpo',
+        sites,
+        bonds,
+        cores: sites.out.map((size, k) => ({
+          dtype,
+          shape: [bonds[k - 1] ?? 1, size, sites.in[k] ?? 1, bonds[k] ?? 1],
+        })),
+        run: mpoRun,
+        ...(variant === 'scaled' ? { inputScale: { dtype: 'F32', shape: [inputs] } } : {}),
+      };
+    }
+    case 'int8':
+    case 'int4':
+      return quantized(out, inputs, method, level, isAsymmetric(variant));
+  }
+}

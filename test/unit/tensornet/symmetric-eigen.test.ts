@@ -1,0 +1,121 @@
+import fc from 'fast-check';
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { afterAll, describe, expect, it } from 'vitest';
+import { seededRandom, standardNormal } from '../../../extension/core/data/random';
+import { choleskyBlocked } from '../../../extension/core/tensornet/blocked-cholesky';
+import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import { cholesky } from '../../../extension/core/tensornet/small-matrix';
+import type { SquareMatrix } from '../../../extension/core/tensornet/small-matrix';
+import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
+
+const products = new MatrixProducts('cpu', 0);
+afterAll(async () => products.dispose());
+
+/** Σ of outer products of `rank` random vectors: eigenvalues of 0 where there are fewer than rows. */
+function gramOf(size: number, rank: number, seed: number): SquareMatrix {
+  const random = seededRandom(seed);
+  const factor = new Matrix(size, rank);
+  factor.apply((row, column) => factor.set(row, column, standardNormal(random)));
+  return { size, numbers: Float64Array.from(factor.mmul(factor.transpose()).to1DArray()) };
+}
+
+/** Largest |A·v − λ·v| and |vᵢ·vⱼ − δᵢⱼ|, beside the largest number of A. */
+function faults(matrix: SquareMatrix): { residual: number; skew: number } {
+  const { size, numbers } = matrix;
+  const { values, vectors } = symmetricEigen(matrix);
+  const a = Matrix.from1DArray(size, size, numbers);
+  const v = Matrix.from1DArray(size, size, vectors);
+  const residual = Matrix.sub(v.mmul(a), Matrix.diag([...values]).mmul(v));
+  const skew = Matrix.sub(v.mmul(v.transpose()), Matrix.eye(size));
+  expect([...values]).toEqual([...values].sort((x, y) => y - x));
+  const largest = Math.max(...numbers.map(Math.abs), Number.MIN_VALUE);
+  const most = (of: Matrix): number => Math.max(...of.to1DArray().map(Math.abs));
+  return { residual: most(residual) / largest, skew: most(skew) };
+}
+
+describe('eigenvalues of a symmetric matrix', () => {
+  it('of any size and rank fulfil their equation, their vectors orthonormal', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 30 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.nat(1000),
+        (size, rank, seed) => {
+          const { residual, skew } = faults(gramOf(size, rank, seed));
+          expect(residual).toBeLessThan(1e-13 * size);
+          expect(skew).toBeLessThan(1e-13 * size);
+        },
+      ),
+    );
+  });
+
+  it('are those of ml-matrix', () => {
+    const matrix = gramOf(90, 95, 3);
+    const expected = new EigenvalueDecomposition(Matrix.from1DArray(90, 90, matrix.numbers), {
+      assumeSymmetric: true,
+    }).realEigenvalues.sort((a, b) => b - a);
+    symmetricEigen(matrix).values.forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i] ?? Number.NaN, 9);
+    });
+  });
+
+  it.each([
+    ['zeros', 6, () => 0],
+    ['the identity', 7, (i: number, j: number) => (i === j ? 1 : 0)],
+    ['ones', 8, () => 1],
+    [
+      'a diagonal that falls to nothing',
+      12,
+      (i: number, j: number) => (i === j ? 1e-30 ** (i / 5) : 0),
+    ],
+    ['two clusters', 20, (i: number, j: number) => (i === j ? 1 + (i % 2) : 1e-14)],
+    [
+      'a tridiagonal one',
+      25,
+      (i: number, j: number) => (Math.abs(i - j) === 1 ? -1 : i === j ? 2 : 0),
+    ],
+    ['numbers as small as can be', 5, (i: number, j: number) => (i + j) * 1e-300],
+  ])('of %s are found', (_, size, at) => {
+    const numbers = Float64Array.from({ length: size * size }, (__, i) =>
+      at(Math.floor(i / size), i % size),
+    );
+    const { residual, skew } = faults({ size, numbers });
+    expect(residual).toBeLessThan(1e-12);
+    expect(skew).toBeLessThan(1e-12);
+  });
+
+  it('read the lower triangle alone', () => {
+    const whole = gramOf(9, 9, 1);
+    const numbers = whole.numbers.map((x, i) => (i % 9 > Math.floor(i / 9) ? Number.NaN : x));
+    expect(symmetricEigen({ size: 9, numbers })).toEqual(symmetricEigen(whole));
+  });
+
+  it('of NaN are refused', () => {
+    const numbers = new Float64Array(16).fill(Number.NaN);
+    expect(() => symmetricEigen({ size: 4, numbers })).toThrow('eigenvalues');
+  });
+});
+
+describe('Cholesky factors in blocks', () => {
+  it.each([5, 256, 257, 600])('of %i rows are those of one step', async (size) => {
+    const matrix = gramOf(size, size + 20, 4);
+    const expected = cholesky(matrix);
+    const numbers = Float64Array.from(matrix.numbers);
+    // Only the lower triangle counts.
+    for (let row = 0; row < size; row++) {
+      numbers.fill(Number.POSITIVE_INFINITY, row * size + row + 1, (row + 1) * size);
+    }
+    const found = await choleskyBlocked(products, { size, numbers });
+    expect(found?.numbers.every((x, i) => Math.abs(x - (expected?.numbers[i] ?? 0)) < 1e-9)).toBe(
+      true,
+    );
+  });
+
+  it('are told not to be, wherever the fault lies', async () => {
+    for (const at of [0, 100, 300]) {
+      const matrix = gramOf(320, 340, 5);
+      matrix.numbers[at * 320 + at] = -1;
+      expect(await choleskyBlocked(products, matrix)).toBeUndefined();
+    }
+  });
+});
