@@ -29,7 +29,7 @@ export const inspect: Command = {
     if ('quantization' in summary && summary.quantization !== undefined) {
       terminal.print(`quantized: ${describeQuantization(summary.quantization)}`);
     }
-    if ('compressed' in summary && summary.compressed !== undefined) {
+    if ('compressed' in summary) {
       terminal.print(`compressed: ${countForms(summary.compressed)}`);
     }
     terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);

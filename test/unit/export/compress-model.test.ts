@@ -180,7 +180,7 @@ describe('compressing a model', () => {
     ],
     [
       'what GPTQ has quantized',
-      { modelPath: quantizedFixture(runnableCases[0] ?? '') },
+      { modelPath: quantizedFixture(runnableCases[0]) },
       /quantized already/,
     ],
     ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],

@@ -131,7 +131,7 @@ export function planOf(
 }
 
 /** The entry that an option of a layer stands for; undefined where it is kept or goes. */
-export function entryOf(
+function entryOf(
   layer: LayerSensitivity,
   option: number | undefined,
 ): SensitivityEntry | undefined {
