@@ -25,6 +25,7 @@ import { selectData } from './commands/select-data';
 import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 import { symbolic } from './commands/symbolic';
+import { synthesizeCommand } from './commands/synthesize';
 import { tensors } from './commands/tensors';
 import { train } from './commands/train';
 import { Terminal } from './terminal';
@@ -50,6 +51,7 @@ const commands: readonly Command[] = [
   dataDiet,
   studyGroupsCommand,
   symbolic,
+  synthesizeCommand,
   demo,
 ];
 

@@ -221,13 +221,13 @@ export function batchNorm({ epsilon = 1e-5, momentum = 0.9 } = {}): Layer {
   };
 }
 
-/** Norm over the last axis. */
-export function layerNorm({ epsilon = 1e-5 } = {}): Layer {
+/** Norm over the last `axes` axes. */
+export function layerNorm({ epsilon = 1e-5, axes = 1 } = {}): Layer {
   return ({ graph, parameter }, { value, shape }) => {
-    const width = [known(shape.at(-1), 'last axis')];
-    const weight = parameter('weight', width, { kind: 'constant', value: 1 });
-    const bias = parameter('bias', width, { kind: 'constant', value: 0 });
-    const attributes = { axis: -1, epsilon: float(epsilon) };
+    const sizes = shape.slice(-axes).map((size) => known(size, 'normed axes'));
+    const weight = parameter('weight', sizes, { kind: 'constant', value: 1 });
+    const bias = parameter('bias', sizes, { kind: 'constant', value: 0 });
+    const attributes = { axis: -axes, epsilon: float(epsilon) };
     return { value: graph.op('LayerNormalization', [value, weight, bias], attributes), shape };
   };
 }
@@ -279,15 +279,20 @@ export function residual(branch: Layer, shortcut?: Layer): Layer {
 
 export interface AttentionOptions {
   readonly heads: number;
+  /** Width of a head; that of the input divided by the heads if absent. */
+  readonly headSize?: number;
   readonly causal?: boolean;
+  /** Whether the projections in and out have one. */
+  readonly bias?: boolean;
 }
 
 /** Multi-head self-attention (Vaswani et al. 2017, § 3.2) over [batch, sequence, width]. */
-export function attention({ heads, causal = false }: AttentionOptions): Layer {
+export function attention(options: AttentionOptions): Layer {
+  const { heads, headSize, causal = false, bias = true } = options;
   return (context, x) => {
     const { graph } = context;
     const width = known(x.shape.at(-1), 'last axis');
-    const size = width / heads;
+    const size = headSize ?? width / heads;
     if (!Number.isInteger(size)) {
       throw new UserError(`${heads} heads do not divide a width of ${width}.`, {
         remedy: 'Take a number of heads that does.',
@@ -298,7 +303,9 @@ export function attention({ heads, causal = false }: AttentionOptions): Layer {
       fanIn,
       fanOut,
     });
-    const projected = dense(3 * width, { initialization: xavier })(context.within('in_proj'), x);
+    const inner = heads * size;
+    const project = dense(3 * inner, { bias, initialization: xavier });
+    const projected = project(context.within('in_proj'), x);
     const split = [...x.shape.slice(0, 2), 3, heads, size];
     const parts = graph.op('Transpose', [reshape(graph, projected.value, x.value, split)], {
       perm: [2, 0, 3, 1, 4],
@@ -315,8 +322,9 @@ export function attention({ heads, causal = false }: AttentionOptions): Layer {
     const weights = graph.op('Softmax', [masked], { axis: -1 });
     const context2 = graph.op('MatMul', [weights, value]);
     const joined = graph.op('Transpose', [context2], { perm: [0, 2, 1, 3] });
-    const merged = { value: reshape(graph, joined, x.value, x.shape), shape: x.shape };
-    return dense(width)(context.within('out_proj'), merged);
+    const shape = [...x.shape.slice(0, -1), inner];
+    const merged = { value: reshape(graph, joined, x.value, shape), shape };
+    return dense(width, { bias })(context.within('out_proj'), merged);
   };
 }
 

@@ -1,5 +1,5 @@
 import { crc32, inflateSync } from 'node:zlib';
-import { convertIndexedToRgb, decode } from 'fast-png';
+import { convertIndexedToRgb, decode, encode } from 'fast-png';
 import type { DecodedPng } from 'fast-png';
 import { maxPixels } from './pixels';
 import type { Pixels } from './pixels';
@@ -45,6 +45,11 @@ export function decodePng(bytes: Buffer): Pixels & { exif?: Buffer } {
   const { width, height } = png;
   const data = colorType === indexed ? paletteToRgba(png) : samplesToRgba(png);
   return { width, height, channels: 4, data, ...(exif === undefined ? {} : { exif }) };
+}
+
+/** Encodes 8-bit samples of 1, 3 or 4 channels as a PNG file. */
+export function encodePng({ width, height, channels, data }: Pixels): Uint8Array {
+  return encode({ width, height, channels, data, depth: 8 });
 }
 
 function readParts(bytes: Buffer): PngParts {

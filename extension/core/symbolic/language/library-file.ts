@@ -12,7 +12,7 @@ import { printTerm } from './term';
 import { printType, programType } from './type';
 import type { Type } from './type';
 
-const entrySchema = v.pipe(
+export const libraryEntrySchema = v.pipe(
   v.object({
     name: v.pipe(
       v.string(),
@@ -40,7 +40,7 @@ const schema = v.object({
   version: v.literal(1),
   /** In the order in which the search takes up programs of equal likelihood. */
   entries: v.pipe(
-    v.array(entrySchema),
+    v.array(libraryEntrySchema),
     v.minLength(1, 'A library has an entry'),
     v.check(
       (entries) => new Set(entries.map(({ name }) => name)).size === entries.length,

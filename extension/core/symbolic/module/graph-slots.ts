@@ -1,0 +1,50 @@
+import type { SymbolicGraph } from '../graph';
+import { UserError } from '../../user-error';
+import type { Place } from './positions';
+
+/**
+ * How a graph reads its input. `compat` is what the released code of arXiv 2303.03340 does: a slot more for
+ * each edge, which nothing uses, messages counted twice, and positions scrambled by a reshape.
+ */
+export type ModuleMode = 'clean' | 'compat';
+export const moduleModes: readonly ModuleMode[] = ['clean', 'compat'];
+
+/** Columns of the table of positions: one for nodes, one for each port of an edge. */
+const columns = 11;
+
+/** Messages of each neighbour that are added. */
+export const messageFactor: Readonly<Record<ModuleMode, number>> = { clean: 1, compat: 2 };
+
+/** Slices that the input is cut into: one for each node and edge, in `compat` two for each edge. */
+export function slotCount({ nodes, edges }: SymbolicGraph, mode: ModuleMode): number {
+  return nodes.length + messageFactor[mode] * edges.length;
+}
+
+/** Whether an input of `width` numbers has one for each slot. */
+export const fits = (graph: SymbolicGraph, mode: ModuleMode, width: number): boolean =>
+  slotCount(graph, mode) <= width;
+
+/**
+ * Choice features: which numbers of an input [width] those with each of `ids` see, a slice repeated to the
+ * width; [ids][width]. Slice 0 has what is left by the division besides.
+ * @throws UserError when there are more slots than numbers.
+ */
+export function choiceIndices(ids: readonly number[], slots: number, width: number): number[][] {
+  if (slots > width) {
+    throw new UserError(`A graph of ${slots} slots does not fit an input of ${width} numbers.`, {
+      remedy: 'Take a smaller graph or a wider input.',
+    });
+  }
+  const each = Math.floor(width / slots);
+  const first = width - each * (slots - 1);
+  return ids.map((id) => {
+    const [start, length] = id === 0 ? [0, first] : [first + (id - 1) * each, each];
+    return Array.from({ length: width }, (_, i) => start + (i % length));
+  });
+}
+
+/** Where the position of `id` lies in column 0 for a node, port + 1 for an edge. */
+export function placeOf(id: number, column: number, slots: number, mode: ModuleMode): Place {
+  const cell = id * columns + column;
+  return mode === 'clean' ? [id, column] : [cell % slots, Math.floor(cell / slots)];
+}

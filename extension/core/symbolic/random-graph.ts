@@ -1,0 +1,42 @@
+import type { Random } from '../data/random';
+import { shuffle } from '../data/random';
+import type { SymbolicEdge, SymbolicGraph } from './graph';
+
+/** Ports of a node. */
+const ports = 10;
+
+/**
+ * A connected graph such as a program could build, each edge at a port that is free at both ends: a random
+ * tree, and `more` edges between other pairs of nodes as long as there are some. The control for graphs
+ * that a search has found.
+ */
+export function randomGraph(count: number, more: number, random: Random): SymbolicGraph {
+  const nodes = [0];
+  const edges: SymbolicEdge[] = [];
+  let nextId = 1;
+  const connect = (a: number, b: number): void => {
+    const free = Array.from({ length: ports }, (_, port) => port).filter((port) =>
+      edges.every((edge) => edge.port !== port || !edge.ends.some((end) => end === a || end === b)),
+    );
+    const [port] = shuffle(free, random);
+    if (port !== undefined) {
+      edges.push({ id: nextId++, port, ends: [a, b] });
+    }
+  };
+  while (nodes.length < count) {
+    const isOpen = (node: number): boolean =>
+      edges.filter(({ ends }) => ends.includes(node)).length < ports;
+    const [old = 0] = shuffle(nodes.filter(isOpen), random);
+    const added = nextId++;
+    nodes.push(added);
+    connect(old, added);
+  }
+  const pairs = nodes.flatMap((a, i) => nodes.slice(i + 1).map((b) => [a, b] as const));
+  const apart = pairs.filter(
+    ([a, b]) => !edges.some(({ ends }) => ends.includes(a) && ends.includes(b)),
+  );
+  for (const [a, b] of shuffle(apart, random).slice(0, more)) {
+    connect(a, b);
+  }
+  return { nodes, edges, nextId };
+}

@@ -1,0 +1,101 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { readImage } from '../../../extension/core/data/image/decode-image';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import { parseGssnnDocument } from '../../../extension/core/symbolic/evolution/gssnn-document';
+import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
+import { splitRequest, synthesize } from '../../../extension/core/symbolic/evolution/synthesize';
+import type { SynthesisResult } from '../../../extension/core/symbolic/evolution/synthesize';
+import { readLibrary } from '../../../extension/core/symbolic/language/library-file';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { drawSplits } from '../../../extension/core/symbolic/raven/splits';
+import { exportedOutput } from '../../../extension/core/training/export-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const settings: EvolutionSettings = {
+  ...{ iterations: 2, population: 4, keep: 2, seed: 1, programLimit: 60_000 },
+  ...{ size: 'small', mode: 'compat', epochs: 1, legacyWeights: false },
+  data: { mode: 'faithful', seed: 1, train: 16, validation: 40, test: 30 },
+};
+const request = (name: string) => ({
+  ...{ settings, out: join(folder, name), pictures: 3, version: '1.2.3' },
+});
+
+/** Stops a job when the `count`-th network has begun to train. */
+function stopAt(count: number) {
+  const cancellation = { isCancellationRequested: false };
+  const stages = new Set<string>();
+  return {
+    ...unattended,
+    cancellation,
+    progress: ({ stage, done }: { stage: string; done: number }) => {
+      if (stage.startsWith('Training')) {
+        stages.add(stage);
+        cancellation.isCancellationRequested = stages.size === count && done > 0;
+      }
+    },
+  };
+}
+
+describe('synthesize', () => {
+  let whole: SynthesisResult | undefined;
+
+  it('writes its log, its library and its best network, which is what the log says', async () => {
+    whole = await synthesize(request('whole'), unattended);
+    const { document, log, network, library } = whole;
+    expect(parseGssnnDocument(readFileSync(log, 'utf8'), log)).toEqual(document);
+    const { best } = document;
+    expect(parseProgram(best.program, await readLibrary(library))).toBeDefined();
+    const splits = await drawSplits(splitRequest(settings), unattended);
+    const session = await InferenceSession.create(network, { logSeverityLevel: 3 });
+    for (const name of ['train', 'validation', 'test'] as const) {
+      const split = splits[name];
+      const { images, labels } = split.batch(Array.from({ length: split.size }, (_, i) => i));
+      const logits = (await session.run({ image: images }))[exportedOutput]?.data as Float32Array;
+      const right = logits.filter((logit, i) => logit > 0 === (labels.data[i] === 1)).length;
+      expect(best.metrics[name]).toBe(right / split.size);
+      expect(document.lines[name]).toEqual(split.lines);
+    }
+    await session.release();
+    const pictures = join(folder, 'whole', 'pictures');
+    const names = readdirSync(pictures).sort();
+    expect(names).toHaveLength(3);
+    expect(names[0]).toMatch(/^000-[a-z_]+-[01]\.png$/);
+    const { width, height, data } = await readImage(join(pictures, names[0] ?? ''));
+    expect([width, height]).toEqual([32, 32]);
+    const { images } = splits.train.batch([0]);
+    expect(data[4 * 33]).toBe(Math.round(127.5 * ((images.data[33] as number) + 1)));
+    expect(existsSync(join(folder, 'whole', 'synthesis.journal.jsonl'))).toBe(false);
+  });
+
+  it('goes on where it was stopped, to the same end', async () => {
+    const out = request('resumed');
+    for (const count of [2, 2]) {
+      await expect(synthesize(out, stopAt(count))).rejects.toThrow(CancelledError);
+      expect(existsSync(join(out.out, 'synthesis.gssnn.json'))).toBe(false);
+    }
+    const { document, network, library } = await synthesize(out, unattended);
+    expect(document).toEqual(whole?.document);
+    expect(readFileSync(network)).toEqual(readFileSync(whole?.network ?? ''));
+    expect(readFileSync(library)).toEqual(readFileSync(whole?.library ?? ''));
+  });
+
+  it('does nothing when it was done, and leaves the evolution of other settings alone', async () => {
+    const stopped = { ...unattended, cancellation: { isCancellationRequested: true } };
+    const again = await synthesize(request('whole'), stopped);
+    expect(again).toEqual(whole);
+    const other = { ...request('whole'), settings: { ...settings, seed: 2 } };
+    await expect(synthesize(other, unattended)).rejects.toThrow(/other settings.*another folder/);
+  });
+
+  it('names the field of a log that is damaged', () => {
+    const { document } = whole ?? {};
+    const damaged = { ...document, settings: { ...document?.settings, size: 'huge' } };
+    expect(() => parseGssnnDocument(JSON.stringify(damaged), 'a.gssnn.json')).toThrow(
+      /a\.gssnn\.json: settings\.size: /,
+    );
+  });
+});
