@@ -19,7 +19,7 @@ import { matrixChanges, standIn } from './matrix-changes';
 import { chooseForm, explainForms } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
-import { checkChanges, layOutChanges, needsModule, withForms } from './changes';
+import { checkChanges, layOutChanges, needsModule, withChanges } from './changes';
 import type { Refusal, Changes } from './changes';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
@@ -127,7 +127,7 @@ function folderForms(source: CheckpointSource, configFile: string): OutputForm[]
 
 function toOnnx(source: CheckpointSource, changes: Changes, context: JobContext): WeightWriter {
   const { model } = source;
-  const changed = withForms(model, changes.matrices);
+  const changed = withChanges(model, changes);
   if (changed instanceof EncoderModel) {
     return encoderOnnxWriter(source, changed, changes, context);
   }

@@ -5,6 +5,7 @@ import { formMemory, formTensors } from './forms/form-facts';
 import type { Linear } from './linear';
 import type { MatrixForm } from './matrix-form';
 import type { Norm } from './norm';
+import { patchTensors } from './patch/symbolic-patch';
 import type { TransformerSublayer } from './transformer-layout';
 
 /** Every tensor of a sublayer, norms and biases included, or what `tensorsOf` tells of its parts. */
@@ -18,7 +19,8 @@ export function sublayerTensors(
       ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
   const parts = [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm, sumNorm];
-  return parts.flatMap((part) => tensorsOf(part));
+  const own = sublayer.kind === 'patch' ? patchTensors(sublayer.patch) : [];
+  return [...parts.flatMap((part) => tensorsOf(part)), ...own];
 }
 
 /** Bytes that the tensors of a sublayer take where they run, floats being widened to float32. */
@@ -43,6 +45,8 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
         ...weights.router.map((weight) => ({ weight })),
         ...weights.experts.flatMap(expertLinears),
       ];
+    case 'patch':
+      return [];
   }
 }
 
@@ -79,7 +83,11 @@ function expertLinears({ gateUp, down }: Expert): readonly Linear[] {
  */
 export function outputTensors(sublayer: TransformerSublayer): readonly LazyTensor[] | undefined {
   return sublayer.weights.sumNorm === undefined
-    ? outputLinears(sublayer).flatMap(partTensors)
+    ? sublayer.kind === 'patch'
+      ? [sublayer.patch.tensors['up.weight'], sublayer.patch.tensors['up.bias']].filter(
+          (tensor) => tensor !== undefined,
+        )
+      : outputLinears(sublayer).flatMap(partTensors)
     : undefined;
 }
 
@@ -91,6 +99,8 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
       return [weights.down];
     case 'expert':
       return weights.experts.map(({ down }) => down);
+    case 'patch':
+      return [];
   }
 }
 

@@ -5,8 +5,8 @@ import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
 import { compressionMethods, requireFit, variantOf } from './compression-methods';
 import type { Compress } from './compression-methods';
-import { requireFinite } from './matrix-products';
-import type { Rows } from './matrix-products';
+import { requireFinite } from '../linear-algebra/matrix-products';
+import type { Rows } from '../linear-algebra/matrix-products';
 import { reconstruct } from './reconstruct';
 import { sumOfSquares } from './tensor-values';
 

@@ -5,8 +5,8 @@ import type { CompressedMatrix } from '../../../extension/core/tensornet/compres
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
-import type { Rows } from '../../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { correlatedRows, outputDistance, randomRows, statisticsOf, withLayer } from './matrices';
 
