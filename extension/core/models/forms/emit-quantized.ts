@@ -20,6 +20,9 @@ export function emitBlockQuantized(
   if (form.run === 'qdq') {
     return graph.op('MatMul', [rows, emitDequantizedBlocks(graph, form)]);
   }
+  if (form.run === 'basic') {
+    return graph.op('Gemm', [rows, emitScaledBlocks(graph, form)], { transB: 1 });
+  }
   const { quants, scales, zeros, bits, blockSize } = form;
   const inputs = [
     rows,
@@ -121,4 +124,52 @@ export function emitInt8(
     graph.op('Cast', [sums], { to: DataType.FLOAT }),
     graph.op('Mul', [scale, emitWeight(graph, scales)]),
   ]);
+}
+
+/** Emits W [out, in] in operators that every opset has: (numbers − zeros) · scales, block by block. */
+function emitScaledBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
+  const { quants, scales, zeros, bits, blockSize, out } = form;
+  const blocks = Math.ceil(form.in / blockSize);
+  const reshaped = (x: Value, shape: readonly number[]): Value =>
+    graph.op('Reshape', [x, graph.ints(shape)]);
+  const cut = (x: Value, size: number): Value =>
+    graph.op('Slice', [x, graph.ints([0]), graph.ints([size]), graph.ints([1])]);
+  const numbers = reshaped(emitUnpackedBytes(graph, quants, bits), [out, blocks, blockSize]);
+  const stored = Math.ceil((blocks * bits) / 8) * (8 / bits);
+  const zero =
+    zeros === undefined
+      ? graph.scalar(2 ** (bits - 1))
+      : reshaped(cut(reshaped(emitUnpackedBytes(graph, zeros, bits), [out, stored]), blocks), [
+          out,
+          blocks,
+          1,
+        ]);
+  const scaled = graph.op('Mul', [
+    graph.op('Sub', [numbers, zero]),
+    reshaped(emitWeight(graph, scales), [out, blocks, 1]),
+  ]);
+  const whole = reshaped(scaled, [out, blocks * blockSize]);
+  return blocks * blockSize === form.in ? whole : cut(whole, form.in);
+}
+
+/** The numbers of a tensor of bytes as float32, the low four bits of a byte first: [bytes, numbers of one]. */
+function emitUnpackedBytes(graph: GraphBuilder, tensor: LazyTensor, bits: 4 | 8): Value {
+  const { name, file, offset, length } = tensor;
+  const bytes = graph.weight({
+    name,
+    dataType: DataType.UINT8,
+    shape: [length, 1],
+    file,
+    offset,
+    length,
+  });
+  const shift = (x: Value, direction: 'LEFT' | 'RIGHT'): Value =>
+    graph.op('BitShift', [x, graph.bytes([4], [1])], { direction });
+  const numbers =
+    bits === 8
+      ? bytes
+      : graph.op('Concat', [shift(shift(bytes, 'LEFT'), 'RIGHT'), shift(bytes, 'RIGHT')], {
+          axis: 1,
+        });
+  return graph.op('Cast', [numbers], { to: DataType.FLOAT });
 }
