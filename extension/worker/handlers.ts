@@ -8,7 +8,7 @@ import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
-import { usualCalibration } from '../core/export/compression/compress-model';
+import { usualCalibration } from '../core/export/compression/start-calibration';
 import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';

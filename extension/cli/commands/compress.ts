@@ -7,6 +7,7 @@ import type { CompressionSettings } from '../../core/export/compression/compress
 import { chooseForAll } from '../../core/export/compression/layer-choices';
 import type { LayerSelection } from '../../core/export/compression/layer-choices';
 import type { LayerRecord } from '../../core/export/compression/form-store';
+import { spreadRanks } from '../../core/export/compression/spread-ranks';
 import { dialectNames } from '../../core/export/dialects';
 import type { PrunePlan } from '../../core/export/prune-plan';
 import { parsePrunePlan } from '../../core/export/prune-plan-schema';
@@ -38,7 +39,7 @@ export const compress: Command = {
   name: 'compress',
   usage: `MODEL (--method METHOD [--level L|P%] | --budget RATIO | --plan FILE) --out DIR [--json]
     METHOD: mpo, lowrank, int8, int4, or in one word as lowrank:50%:covariance+int4
-    [--variant V] [--then ${quantizerNames.join('|')}] [--roles ${linearRoles.join(',')}] [--skip ROLES] [--blocks 0-3,7]
+    [--variant V] [--spread-ranks] [--then ${quantizerNames.join('|')}] [--roles ${linearRoles.join(',')}] [--skip ROLES] [--blocks 0-3,7]
     a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${usualRounds}]
     [--no-calibration] ${calibrationUsage()}
     [--format ${outputFormats.join('|')}] [--dialect ${dialectNames.join('|')}] [--overwrite]
@@ -55,6 +56,7 @@ export const compress: Command = {
     level: { type: 'string' },
     variant: { type: 'string' },
     then: { type: 'string' },
+    'spread-ranks': { type: 'boolean' },
     skip: { type: 'string' },
     plan: { type: 'string' },
     'no-calibration': { type: 'boolean' },
@@ -125,7 +127,7 @@ async function planFor(
   const model = await openModel(args.model());
   const changes =
     args.text('budget') === undefined
-      ? chooseByMethod(args, model, context)
+      ? await chooseByMethod(args, model, context)
       : await chooseByBudget(args, model, context);
   const plan: PrunePlan = {
     format: 'espalier.pruneplan',
@@ -138,11 +140,12 @@ async function planFor(
 
 type PlannedChanges = Pick<PrunePlan, 'remove' | 'compress' | 'note'>;
 
-function chooseByMethod(
+async function chooseByMethod(
   args: Arguments,
   model: LayeredModel,
-  { job }: CommandContext,
-): PlannedChanges {
+  context: CommandContext,
+): Promise<PlannedChanges> {
+  const { job } = context;
   const request = readRequest(args, args.text('method') ?? '');
   const { choices, unfit } = chooseForAll(model, request, readSelection(args));
   if (unfit.length > 0) {
@@ -150,7 +153,14 @@ function chooseByMethod(
       `${unfit.length} layers (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${request.then === undefined ? ' and stay as they are' : ''}.`,
     );
   }
-  return { remove: [], compress: choices };
+  if (!args.flag('spread-ranks')) {
+    return { remove: [], compress: choices };
+  }
+  if (request.method !== 'lowrank') {
+    throw new UsageError('--spread-ranks is for --method lowrank.');
+  }
+  const settings = { ...readRunOptions(args), ...readSettings(args, model, context) };
+  return { remove: [], compress: await spreadRanks(model, choices, settings, job) };
 }
 
 /** By a table of what each layer's compression costs, which is made first where none is given. */

@@ -3,43 +3,39 @@ import { checkpoint } from '../jobs/job';
 import type { LinearLayer } from '../models/matrix-form';
 import type { CompressionChoice } from './compression-choice';
 import { variantOf } from './compression-methods';
-import { decompose, rankForRatio } from './low-rank';
+import { decompose } from './low-rank';
 import type { MatrixProducts } from './matrix-products';
 import { allocateRanks } from './rank-allocation';
 import type { RankedLayer } from './rank-allocation';
 import type { CalibrationPass } from './statistics/calibration-pass';
 
-/** Which layers get ranks, and how much they may keep together. */
+/** Which layers get ranks, and what they may keep together. */
 export interface RankPlanRequest {
-  /** In the order of their sublayers. */
-  readonly layers: readonly LinearLayer[];
-  /** Share of their parameters. */
-  readonly ratio: number;
-  /** A variant of lowrank; the usual one when absent. */
-  readonly variant?: string;
+  /** Low ranks of layers, in the order of their sublayers: all their parameters are the budget. */
+  readonly choices: readonly { readonly layer: LinearLayer; readonly choice: CompressionChoice }[];
   readonly products: MatrixProducts;
-  /** Needed where the variant needs statistics. */
+  /** Needed where a variant needs statistics. */
   readonly calibration?: CalibrationPass;
   readonly seed?: number;
 }
 
 /**
- * Ranks for many matrices under one budget of parameters. What a matrix is worth is the share of its
- * outputs (of its weights, without calibration) that is lost where all are cut to the same share.
- * @throws UserError as the decomposition, or where the budget has no rank 1 for each.
+ * Gives low ranks under one budget of parameters to where they are worth most: what a matrix is worth
+ * is the share of its outputs (of its weights, without calibration) that is lost at the rank given.
+ * @returns the choices with other ranks
+ * @throws UserError as the decomposition.
  */
 export async function planRanks(
-  { layers, ratio, products, calibration, seed = 0, ...request }: RankPlanRequest,
-  context: JobContext,
+  { choices, products, calibration, seed = 0 }: RankPlanRequest,
+  context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<CompressionChoice[]> {
-  const method = 'lowrank';
-  const variant = variantOf({ method, ...request }, calibration !== undefined);
-  const ranked: RankedLayer[] = [];
-  for (const layer of layers) {
+  const layers: RankedLayer[] = [];
+  let parameters = 0;
+  for (const { layer, choice } of choices) {
     context.progress({
       stage: 'Weighing linear layers',
-      done: ranked.length,
-      total: layers.length,
+      done: layers.length,
+      total: choices.length,
       unit: 'steps',
     });
     await checkpoint(context.cancellation);
@@ -50,17 +46,20 @@ export async function planRanks(
       transposed: layer.transposed,
     });
     const settings = { products, seed, ...(statistics === undefined ? {} : { statistics }) };
-    const work = { context: settings, name: layer.id, matrix };
-    const { singularValues, energy } = await decompose(work, rankForRatio(layer, ratio), variant);
-    const kept = singularValues.reduce((sum, value) => sum + value ** 2, 0);
-    const importance = energy > 0 ? Math.max(0, 1 - kept / energy) : 0;
-    ranked.push({ id: layer.id, out: layer.out, in: layer.in, importance });
+    const variant = variantOf(choice, statistics !== undefined);
+    const found = await decompose(
+      { context: settings, name: layer.id, matrix },
+      choice.level,
+      variant,
+    );
+    const kept = found.singularValues.reduce((sum, value) => sum + value ** 2, 0);
+    const importance = found.energy > 0 ? Math.max(0, 1 - kept / found.energy) : 0;
+    layers.push({ id: layer.id, out: layer.out, in: layer.in, importance });
+    parameters += choice.level * (layer.out + layer.in);
   }
-  const total = layers.reduce((sum, layer) => sum + layer.out * layer.in, 0);
-  return [...allocateRanks(ranked, ratio * total)].map(([tensor, level]) => ({
-    tensor,
-    method,
-    level,
-    variant,
+  const ranks = allocateRanks(layers, parameters);
+  return choices.map(({ choice }) => ({
+    ...choice,
+    level: ranks.get(choice.tensor) ?? choice.level,
   }));
 }

@@ -7,6 +7,7 @@ import {
 } from '../../../extension/core/export/compression/compress-model';
 import type { CompressRequest } from '../../../extension/core/export/compression/compress-model';
 import { chooseForAll, layersOf } from '../../../extension/core/export/compression/layer-choices';
+import { spreadRanks } from '../../../extension/core/export/compression/spread-ranks';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
@@ -115,6 +116,25 @@ describe('compressing a model', () => {
       const [first] = (await compressModel(told, unattended)).layers;
       expect(first?.mpoRun).toBeUndefined();
     }
+  });
+
+  it('spreads low ranks over layers, with as many weights together', async () => {
+    const model = await openModel(source);
+    const given = await request('lowrank:50%');
+    const [first, ...others] = given.choices;
+    if (first === undefined) {
+      throw new Error('nothing was chosen');
+    }
+    const choices = [{ tensor: first.tensor, method: 'int8' as const, level: 0 }, ...others];
+    const settings = { calibration, device: 'cpu', memoryBytes: 1 << 28 } as const;
+    const spread = await spreadRanks(model, choices, settings, unattended);
+    expect(spread[0]).toEqual(choices[0]);
+    expect(spread.map(({ tensor }) => tensor)).toEqual(choices.map(({ tensor }) => tensor));
+    expect(spread).not.toEqual(choices);
+    const equal = await compressModel(await request('int8', { choices }), unattended);
+    const result = await compressModel(await request('int8', { choices: spread }), unattended);
+    expect(result.parametersAfter).toBeLessThanOrEqual(equal.parametersAfter);
+    expect(result.parametersAfter).toBeGreaterThan(0.97 * equal.parametersAfter);
   });
 
   it('removes sublayers as well', async () => {

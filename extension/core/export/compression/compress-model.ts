@@ -2,12 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { CalibrationRequest } from '../../data/calibration';
-import { defaultCalibration } from '../../data/calibration-defaults';
-import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { idsPort } from '../../models/example';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
 import type { GraphPart, LayeredModel, Step } from '../../models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
@@ -22,7 +18,6 @@ import { chooseMpoRun, machineCosts } from '../../tensornet/costs/machine-costs'
 import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { MatrixProducts } from '../../tensornet/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
-import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, withForms } from '../changes';
@@ -36,13 +31,8 @@ import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
 import { layersOfChoices } from './layer-choices';
-
-/** A text or examples, and the text that comes with Espalier for where no file is named. */
-export interface CompressCalibration {
-  readonly request: CalibrationRequest;
-  /** Path of that text. */
-  readonly bundledText: string;
-}
+import { startCalibration } from './start-calibration';
+import type { CompressCalibration } from './start-calibration';
 
 /** What decides how matrix product operators are run. */
 export interface MpoCosts {
@@ -152,20 +142,6 @@ export function scratchFolder(out: string): string {
   return join(dirname(path), `.${basename(path)}.espalier-forms`);
 }
 
-/** For a model that reads text: the text that comes with Espalier, where nobody names another. */
-export function usualCalibration(
-  { inputs, summary }: LayeredModel,
-  bundledText: string,
-): CompressCalibration | undefined {
-  const { sequences, length } = defaultCalibration;
-  return idsPort(inputs) === undefined
-    ? undefined
-    : {
-        request: { sequences, length: Math.min(length, summary.maxPositions ?? length) },
-        bundledText,
-      };
-}
-
 /** All that the forms depend on. */
 function identify(request: CompressRequest, model: LayeredModel): string {
   const { choices, calibration, run, mpoRun, costs, seed, dialect } = request;
@@ -219,7 +195,7 @@ async function compressLayers(
   const pass =
     open.length === 0 || request.calibration === undefined
       ? undefined
-      : await startPass(request, request.calibration, executor, products, context);
+      : await startCalibration(executor, products, request.calibration, request, context);
   const report = (stage: string): void => {
     const done = chosen.size - todo.size;
     context.progress({ stage, done, total: chosen.size, unit: 'steps' });
@@ -318,26 +294,6 @@ async function changedSublayer(
     forms.set(layer.id, (await store.read(layer)).form);
   }
   return withForms(model, forms).sublayer(index);
-}
-
-async function startPass(
-  { seed = 0, removed = [] }: CompressRequest,
-  { request, bundledText }: CompressCalibration,
-  executor: LayeredExecutor,
-  products: MatrixProducts,
-  context: JobContext,
-): Promise<CalibrationPass> {
-  const { inputs, warnings } = await loadModelInputs(request, executor.model, bundledText, seed);
-  for (const warning of warnings) {
-    context.warn(warning);
-  }
-  return new CalibrationPass({
-    executor,
-    products,
-    inputs,
-    removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
-    afterRun: async () => checkpoint(context.cancellation),
-  });
 }
 
 /** The values of a form as a dense matrix. */

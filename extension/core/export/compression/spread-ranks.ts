@@ -1,0 +1,58 @@
+import type { JobContext } from '../../jobs/job';
+import type { LayeredModel } from '../../models/layered-model';
+import type { DeviceChoice } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import type { CompressionChoice } from '../../tensornet/compression-choice';
+import { MatrixProducts } from '../../tensornet/matrix-products';
+import { planRanks } from '../../tensornet/plan-ranks';
+import { layersOfChoices } from './layer-choices';
+import { startCalibration } from './start-calibration';
+import type { CompressCalibration } from './start-calibration';
+
+/** What the layers are weighed with. */
+export interface SpreadSettings {
+  readonly calibration?: CompressCalibration;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+  readonly seed?: number;
+}
+
+/**
+ * The choices with low ranks spread anew: as many parameters together, more where outputs lose most,
+ * none less than half of what it had.
+ * @throws UserError as {@link planRanks}.
+ */
+export async function spreadRanks(
+  model: LayeredModel,
+  choices: readonly CompressionChoice[],
+  { calibration, memoryBytes, ...settings }: SpreadSettings,
+  context: JobContext,
+): Promise<CompressionChoice[]> {
+  const low = choices.filter(({ method }) => method === 'lowrank');
+  const device = await resolveDevice(settings.device, (message) => {
+    context.warn(message);
+  });
+  const executor = new LayeredExecutor(model, device, memoryBytes);
+  const products = new MatrixProducts(device, memoryBytes);
+  try {
+    const pass =
+      calibration === undefined
+        ? undefined
+        : await startCalibration(executor, products, calibration, settings, context);
+    const planned = await planRanks(
+      {
+        choices: [...layersOfChoices(model, low, []).values()],
+        products,
+        ...(pass === undefined ? {} : { calibration: pass }),
+        ...(settings.seed === undefined ? {} : { seed: settings.seed }),
+      },
+      context,
+    );
+    const ranks = new Map(planned.map((choice) => [choice.tensor, choice]));
+    return choices.map((choice) => ranks.get(choice.tensor) ?? choice);
+  } finally {
+    await products.dispose();
+    await executor.dispose();
+  }
+}
