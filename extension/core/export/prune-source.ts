@@ -21,7 +21,7 @@ import { matrixChanges, standIn, whyNotStored } from './matrix-changes';
 import { chooseForm, explainForms, findForm } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
-import { checkChanges, layOutChanges, needsModule, withForms } from './changes';
+import { checkChanges, layOutChanges, needsModule, withChanges } from './changes';
 import type { Refusal, Changes } from './changes';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
@@ -131,7 +131,7 @@ function folderForms(source: CheckpointSource, configFile: string): OutputForm[]
 
 function toOnnx(source: CheckpointSource, changes: Changes, context: JobContext): WeightWriter {
   const { model } = source;
-  const changed = withForms(model, changes.matrices);
+  const changed = withChanges(model, changes);
   if (changed instanceof EncoderModel) {
     return encoderOnnxWriter(source, changed, changes, context);
   }
