@@ -66,7 +66,6 @@ const recordSchema = v.object({
   parameters: v.number(),
   ridgeError: v.number(),
   error: v.number(),
-  epochs: v.number(),
 });
 
 /** A record as a journal holds it. */

@@ -23,17 +23,14 @@ export interface PatchData {
 }
 
 export interface PatchFitting {
-  /** Passes of Adam over the rows at most. */
+  /** Passes of Adam over the rows; the numbers of the best are kept. */
   readonly epochs: number;
   /** Rows of one step. */
   readonly batch: number;
   readonly rate: number;
 }
 
-export const usualFitting: PatchFitting = { epochs: 10, batch: 256, rate: 1e-3 };
-
-/** Epochs without a lower error after which training stops. */
-const patience = 2;
+export const usualFitting: PatchFitting = { epochs: 30, batch: 64, rate: 1e-3 };
 
 /** Errors are ‖ŷ − y‖² / ‖y‖² on the validation rows: 1 of a branch that adds nothing. */
 export interface FitRecord {
@@ -43,7 +40,6 @@ export interface FitRecord {
   readonly ridgeError: number;
   /** After Adam, at its best epoch. */
   readonly error: number;
-  readonly epochs: number;
 }
 
 export interface FittedBranch {
@@ -58,7 +54,7 @@ export interface FittedBranch {
 export async function fitBranch(
   contestant: Contestant,
   { train, validation }: PatchData,
-  { epochs: maxEpochs, batch, rate }: PatchFitting,
+  { epochs, batch, rate }: PatchFitting,
   products: MatrixProducts,
   cancellation: Cancellation,
 ): Promise<FittedBranch> {
@@ -71,12 +67,12 @@ export async function fitBranch(
   const ridgeError = errorOf(before.numbers, scaled.validation.targets.numbers);
   const parameters = model.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const { key, kind, seed } = contestant;
-  const done = (error: number, epochs: number, tensors: Tensors): FittedBranch => ({
-    record: { key, parameters, ridgeError, error, epochs },
+  const done = (error: number, tensors: Tensors): FittedBranch => ({
+    record: { key, parameters, ridgeError, error },
     tensors: withScale(tensors, scale),
   });
   if (kind === 'ridge') {
-    return done(ridgeError, 0, start);
+    return done(ridgeError, start);
   }
   const trainer = await Trainer.create(startingFrom(model, start), {
     loss: meanSquaredError,
@@ -85,7 +81,7 @@ export async function fitBranch(
       rate,
       schedule: {
         kind: 'cosine',
-        steps: maxEpochs * Math.ceil(train.features.count / batch),
+        steps: epochs * Math.ceil(train.features.count / batch),
       },
     },
     clipNorm: 1,
@@ -95,8 +91,7 @@ export async function fitBranch(
   try {
     let best: { error: number; tensors: Tensors } = { error: ridgeError, tensors: start };
     const random = seededRandom(seed);
-    let epochs = 0;
-    for (let bad = 0; epochs < maxEpochs && bad < patience; epochs++) {
+    for (let epoch = 0; epoch < epochs; epoch++) {
       const order = shuffle([...Array(train.features.count).keys()], random);
       for (let first = 0; first < order.length; first += batch) {
         const rows = order.slice(first, first + batch);
@@ -114,10 +109,9 @@ export async function fitBranch(
       );
       const found = await runBranch(model, tensors, validation.features, pause);
       const error = errorOf(found.numbers, scaled.validation.targets.numbers);
-      bad = error < best.error ? 0 : bad + 1;
       best = error < best.error ? { error, tensors } : best;
     }
-    return done(best.error, epochs, best.tensors);
+    return done(best.error, best.tensors);
   } finally {
     await trainer.dispose();
   }
@@ -198,7 +192,16 @@ function startingFrom(model: BuiltModel, start: Tensors): TrainableModel {
     buffers: model.buffers,
     inputs: model.inputs,
     forward: (mode) => model.forward(mode),
-    initial: () => Promise.resolve(start),
+    // Training writes into the tensors that it is given.
+    initial: () =>
+      Promise.resolve(
+        Object.fromEntries(
+          Object.entries(start).map(([name, tensor]) => [
+            name,
+            floatTensor(Float32Array.from(floatsIn(tensor)), tensor.dims),
+          ]),
+        ),
+      ),
   };
 }
 
