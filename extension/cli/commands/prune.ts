@@ -157,10 +157,17 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
     [result.removed.length - experts, 'sublayers'],
     [experts, 'experts'],
   ];
+  const { patched = [] } = result;
+  const isPatchedAlone = patched.length > 0 && result.removed.length === 0;
   const amounts = counts.filter(([count], i) => count > 0 || (i === 0 && experts === 0));
-  terminal.print(
-    `Removed ${amounts.map((amount) => amount.join(' ')).join(', ')}: ${result.removed.join(', ')}`,
-  );
+  if (!isPatchedAlone) {
+    terminal.print(
+      `Removed ${amounts.map((amount) => amount.join(' ')).join(', ')}: ${result.removed.join(', ')}`,
+    );
+  }
+  if (patched.length > 0) {
+    terminal.print(`Patched ${patched.join(', ')}`);
+  }
   terminal.print(
     `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,

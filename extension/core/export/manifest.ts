@@ -93,7 +93,7 @@ export async function describeResult(
         ? {}
         : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
       keyValueCaches: changes.kept.flatMap((sublayer) =>
-        keepsCache(sublayer) ? [sublayer.id] : [],
+        keepsCache(sublayer) && !changes.patches.has(sublayer.id) ? [sublayer.id] : [],
       ),
       ...(format === 'onnx' && source.sublayers.some(keepsCache)
         ? {

@@ -70,8 +70,8 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     ...(dialect === undefined ? {} : { dialect }),
   });
   const converts = source.forms[0]?.format !== form.format;
-  const { size: count } = new Map<string, unknown>([...changes.matrices, ...changes.patches]);
-  if (!converts && changes.removed.length === 0 && count === 0) {
+  const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
+  if (!converts && changed === 0) {
     throw new UserError('Nothing is to be changed: the result would be a copy.', {
       file: summary.path,
       field: 'remove',
@@ -156,6 +156,7 @@ async function writeChecked(
     ...written,
     path: output.path,
     removed: changes.removed,
+    ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
     parametersBefore: summary.parameters,
     bytesBefore: totalBytes(await sizesOf('', source.files)),
     bytesAfter: totalBytes(weightFiles),

@@ -32,7 +32,7 @@ export function withPatches(
     const place = sublayer.kind === 'patch' ? sublayer.place : sublayer.kind;
     return patch === undefined || place === 'expert'
       ? sublayer
-      : { kind: 'patch', block, place, patch, weights: {} };
+      : { kind: 'patch', block, place, patch: named(patch, idOfSublayer(sublayer)), weights: {} };
   });
   const added = [...patches.values()].flatMap(patchTensors);
   const before = new Map(summary.sublayers.map((one) => [one.id, one]));
@@ -55,6 +55,15 @@ export function withPatches(
     layout: { ...layout, sublayers },
     files: [...new Set([...files, ...added.map(({ file }) => file)])],
   };
+}
+
+/** Tensors are told apart by their names in a graph. */
+function named(patch: SymbolicPatch, id: string): SymbolicPatch {
+  const tensors = Object.entries(patch.tensors).map(([name, tensor]) => [
+    name,
+    { ...tensor, name: `${id}.${name}` },
+  ]);
+  return { ...patch, tensors: Object.fromEntries(tensors) as SymbolicPatch['tensors'] };
 }
 
 /** @throws UserError where a sublayer cannot be replaced by x + U·G(D·x) of the stream x alone. */
