@@ -63,7 +63,9 @@ export const patch: Command = {
     const library = args.text('library');
     const format = args.choice('format', outputFormats, undefined);
     const plan = args.text('plan');
-    resumeHint(`Run the same command again to go on: what is fitted is kept in ${patchFolder(out)}.`);
+    resumeHint(
+      `Run the same command again to go on: what is fitted is kept in ${patchFolder(out)}.`,
+    );
     const result = await patchModel(
       {
         modelPath: args.model(),
@@ -115,7 +117,7 @@ function printResult(terminal: Terminal, result: PatchResult): void {
   terminal.note(
     `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; KL: nats per token to the whole model, ${sequences.test} other sequences; fitted to ${sequences.train}`,
   );
-  terminal.print(`${program}`);
+  terminal.print(program);
   terminal.print(`  ${graph.size} nodes, ${graph.edges.length / 2} edges`);
   terminal.print(
     accepted

@@ -35,6 +35,12 @@ export interface Changes {
 /** Symbolic patches by the ids of the sublayers that they stand for. */
 export type Patches = ReadonlyMap<string, SymbolicPatch>;
 
+/** Patches that can be asked about before any is fitted: what can be written depends on no other thing. */
+export function patchesStandingIn(ids: readonly string[]): Patches {
+  const graph = { nodes: [0, 1], edges: [{ id: 2, port: 0, ends: [0, 1] as const }], nextId: 3 };
+  return new Map(ids.map((id) => [id, { program: '', graph, tensors: {} }]));
+}
+
 /** The model with the forms and patches that it is to have. */
 export function withChanges(
   model: LayeredModel,

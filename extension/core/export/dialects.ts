@@ -137,12 +137,7 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
   return layOutChanges(model.summary, removed, matrixChanges(model, new Map(dense)));
 }
 
-function whyNotPlain({
-  absent,
-  expertCounts,
-  compressed,
-  patched,
-}: Changes): Refusal | undefined {
+function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Refusal | undefined {
   if (Object.keys(patched).length > 0) {
     return { problem: 'A plain model has no symbolic patches.', remedy: 'Choose auto-map.' };
   }
@@ -179,7 +174,10 @@ function whyNotZeroed(
 ): Refusal | undefined {
   const { summary } = model;
   if (Object.keys(patched).length > 0) {
-    return { problem: 'This way to say what is removed knows no patches.', remedy: 'Choose auto-map.' };
+    return {
+      problem: 'This way to say what is removed knows no patches.',
+      remedy: 'Choose auto-map.',
+    };
   }
   if (matrices.size > 0 || Object.keys(compressed).length > 0) {
     return {

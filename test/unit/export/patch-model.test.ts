@@ -280,9 +280,7 @@ describe('patching a sublayer', () => {
     expect(absent.message).toContain('no sublayer');
     const gguf = await rejection(patchModel(request(source, { format: 'gguf' }), unattended));
     expect(gguf.message).toContain('gguf');
-    const encoder = await rejection(
-      patchModel(request(encoderFixture('bert-masked')), unattended),
-    );
+    const encoder = await rejection(patchModel(request(encoderFixture('bert-masked')), unattended));
     expect(encoder.message).toContain('Only decoders');
     const few = request(source, { text: { file: 'random', sequences: 2, length: 8 } });
     expect((await rejection(patchModel(few, unattended))).message).toContain('three sequences');

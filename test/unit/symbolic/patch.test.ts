@@ -148,13 +148,7 @@ describe('a branch', () => {
       const one = ofKind(await contestants(), kind);
       const used = products();
       const fit = async () =>
-        fitBranch(
-          one,
-          data,
-          { epochs: 6, batch: 64, rate: 1e-3 },
-          used,
-          unattended.cancellation,
-        );
+        fitBranch(one, data, { epochs: 6, batch: 64, rate: 1e-3 }, used, unattended.cancellation);
       const { record, tensors } = await fit();
       expect(record.error).toBeLessThan(1);
       expect(record.ridgeError).toBeLessThan(1);

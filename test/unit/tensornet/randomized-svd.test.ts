@@ -7,7 +7,11 @@ import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-pr
 import type { MatrixSource } from '../../../extension/core/linear-algebra/matrix-products';
 import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
 import type { LowRank } from '../../../extension/core/tensornet/randomized-svd';
-import { cholesky, invertLower, shifted } from '../../../extension/core/linear-algebra/small-matrix';
+import {
+  cholesky,
+  invertLower,
+  shifted,
+} from '../../../extension/core/linear-algebra/small-matrix';
 import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
 import { fixture } from '../fixtures';
 

@@ -29,7 +29,7 @@ import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
 import { UserError } from '../../user-error';
-import { checkChanges } from '../changes';
+import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import type { PrunePlan } from '../prune-plan';
@@ -70,7 +70,11 @@ export interface PatchResult {
   /** The graph first, then everything that it is compared with. */
   readonly standings: readonly Standing[];
   /** Of the texts. */
-  readonly sequences: { readonly train: number; readonly validation: number; readonly test: number };
+  readonly sequences: {
+    readonly train: number;
+    readonly validation: number;
+    readonly test: number;
+  };
   /** Null where the patch was not accepted: nothing is written then. */
   readonly written: PruneResult | null;
   /** The plan, where one was asked for and the patch is written. */
@@ -89,8 +93,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const { modelPath, sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
   const model = await openModel(modelPath);
   const { summary } = model;
-  const index = requirePatchable(model, sublayer);
-  await requireForm(request);
+  const index = await requirePatchable(request);
   const warn = (message: string): void => {
     context.warn(message);
   };
@@ -215,34 +218,20 @@ async function writePlan(
   return file;
 }
 
-/** @throws UserError where the model has no such sublayer, or it takes no patch. */
-function requirePatchable({ summary, withPatches }: LayeredModel, sublayer: string): number {
-  if (withPatches === undefined || summary.hiddenSize === undefined) {
-    throw new UserError('Only decoders of a Hugging Face folder take patches.', {
-      file: summary.path,
-      remedy: 'Patch the folder that the model was exported from.',
-    });
-  }
-  const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
-  if (index < 0) {
-    checkChanges(summary, [sublayer]);
-  }
-  return index;
-}
-
-/** Asked before any work: how the patch is fitted makes no difference. */
-async function requireForm({ modelPath, sublayer, format }: PatchRequest): Promise<void> {
+/**
+ * Asked before any work: how the patch is fitted makes no difference.
+ * @returns the index of the sublayer
+ * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
+ */
+async function requirePatchable({ modelPath, sublayer, format }: PatchRequest): Promise<number> {
   const source = await openSource(modelPath);
-  const stand: SymbolicPatch = {
-    program: '',
-    graph: { nodes: [0, 1], edges: [{ id: 2, port: 0, ends: [0, 1] }], nextId: 3 },
-    tensors: {},
-  };
-  const patches = new Map([[sublayer, stand]]);
-  source.model.withPatches?.(patches);
-  const changes = checkChanges(source.model.summary, [], undefined, patches);
+  const { summary } = source.model;
+  const patches = patchesStandingIn([sublayer]);
+  const changes = checkChanges(summary, [], undefined, patches);
+  withChanges(source.model, changes);
   const asked = format ?? source.forms[0]?.format;
   await chooseForm(source, changes, asked === undefined ? {} : { format: asked });
+  return summary.sublayers.findIndex(({ id }) => id === sublayer);
 }
 
 /** The last texts judge, those before them choose. */

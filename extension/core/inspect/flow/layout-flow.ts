@@ -6,8 +6,13 @@ import { idOfSublayer } from '../../models/transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from '../../models/transformer-layout';
 import type { TransformerModel } from '../../models/transformer-model';
 import type { StoredTensor } from '../model-description';
-import { attentionFlow,
-  patchFlow, BranchBuilder, expertFlow, feedforwardFlow } from './branch-flow';
+import {
+  attentionFlow,
+  patchFlow,
+  BranchBuilder,
+  expertFlow,
+  feedforwardFlow,
+} from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import { FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';

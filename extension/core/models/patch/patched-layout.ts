@@ -89,5 +89,6 @@ function requirePatchable(summary: ModelSummary, layout: TransformerLayout, id: 
 }
 
 /** Weights of a patch. */
-export const patchParameters = (patch: SymbolicPatch<{ readonly shape: readonly number[] }>): number =>
-  patchTensors(patch).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+export const patchParameters = (
+  patch: SymbolicPatch<{ readonly shape: readonly number[] }>,
+): number => patchTensors(patch).reduce((sum, { shape }) => sum + elementCount(shape), 0);

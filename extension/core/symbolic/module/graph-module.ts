@@ -35,10 +35,8 @@ export function graphModule(graph: SymbolicGraph, options: GraphModuleOptions): 
       layers,
       drop: (value, ids) => dropped(context, featuresOf(value, ids)).value,
       mix: (layer, value) =>
-        dense(width)(
-          context.within(`convolution_${layer}`),
-          featuresOf(value, graph.nodes.length),
-        ).value,
+        dense(width)(context.within(`convolution_${layer}`), featuresOf(value, graph.nodes.length))
+          .value,
     });
     return dense(outputs)(context.within('readout'), { value: pooled, shape: x.shape });
   };

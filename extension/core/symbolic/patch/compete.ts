@@ -126,9 +126,7 @@ export async function compete(
     for (const [kind, { contestant, tensors }] of winners) {
       const record = records.get(contestant.key);
       const fitted =
-        record === undefined || tensors === undefined
-          ? await fit(contestant)
-          : { record, tensors };
+        record === undefined || tensors === undefined ? await fit(contestant) : { record, tensors };
       finished.set(kind, { contestant, fitted });
     }
     return await judge(competition, finished, context);

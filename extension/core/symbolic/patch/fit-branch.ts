@@ -129,7 +129,7 @@ async function startingPoint(
 ): Promise<{ model: BuiltModel; start: Tensors }> {
   const hiddenSize = train.features.length;
   const layers = layersOf(contestant, hiddenSize);
-  const { up: _, ...inner } = layers;
+  const inner = Object.fromEntries(Object.entries(layers).filter(([name]) => name !== 'up'));
   const model = branchModel(layers, hiddenSize, contestant.seed);
   let start: Tensors = await model.initial();
   const features = { train: train.features, validation: validation.features };
