@@ -18,6 +18,7 @@ const kinds: Readonly<Record<SublayerKind, string>> = {
   convolution: 'Convolution',
   expert: 'Experts',
   parallel: 'Parallel branches',
+  patch: 'Symbolic patch',
   other: 'Other',
 };
 

@@ -1,7 +1,7 @@
 /** Decomposes the bench's matrix in this process: node dist/bench-svd.cjs FILE. */
 import process from 'node:process';
 import type { LazyTensor } from '../../extension/core/checkpoints/lazy-tensor';
-import { MatrixProducts } from '../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../extension/core/linear-algebra/matrix-products';
 import { randomizedSvd } from '../../extension/core/tensornet/randomized-svd';
 
 /** As in pytorch.py. */

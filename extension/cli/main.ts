@@ -17,6 +17,7 @@ import { exportData } from './commands/export-data';
 import { generateCommand } from './commands/generate';
 import { heal } from './commands/heal';
 import { inspect } from './commands/inspect';
+import { patch } from './commands/patch';
 import { profile } from './commands/profile';
 import { prune } from './commands/prune';
 import { scoreData } from './commands/score-data';
@@ -36,6 +37,7 @@ const commands: readonly Command[] = [
   compare,
   profile,
   prune,
+  patch,
   compress,
   sensitivity,
   heal,

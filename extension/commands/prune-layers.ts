@@ -70,6 +70,7 @@ export async function pruneLayers(
   const request = {
     model: session.model.path,
     plan,
+    planFolder: dirname(target.plan ?? planPathOf(session.model.path)),
     out,
     format,
     ...(dialect === undefined ? {} : { dialect }),
@@ -111,7 +112,7 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
 async function askForm(
   services: Services,
   session: ModelSession,
-  { remove, compress = [] }: PrunePlan,
+  { remove, compress = [], patch = [] }: PrunePlan,
 ): Promise<FormName | undefined> {
   const { path: model, name } = session.model;
   return chooseForm(
@@ -120,6 +121,7 @@ async function askForm(
       model,
       remove,
       compress: compress.map(({ tensor }) => tensor),
+      patch: patch.map(({ sublayer }) => sublayer),
     }),
   );
 }

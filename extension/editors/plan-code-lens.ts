@@ -55,11 +55,11 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       model.sublayers.length,
       formatPercent(parameters / model.parameters),
     );
-    return compressed === 0
-      ? removal
-      : [
-          ...(removed.length === 0 ? [] : [removal]),
-          l10n.t('Compresses {0} linear layers', compressed),
-        ].join(' · ');
+    const patched = plan.patch?.length ?? 0;
+    return [
+      ...(removed.length === 0 && compressed + patched > 0 ? [] : [removal]),
+      ...(compressed === 0 ? [] : [l10n.t('Compresses {0} linear layers', compressed)]),
+      ...(patched === 0 ? [] : [l10n.t('Puts symbolic patches in {0} places', patched)]),
+    ].join(' · ');
   }
 }

@@ -45,6 +45,8 @@ export interface ProfileRequest extends RunOptions {
 export interface PruneRequest extends RunOptions {
   readonly model: string;
   readonly plan: PrunePlan;
+  /** The folder that files of the plan are relative to. */
+  readonly planFolder?: string;
   readonly out: string;
   readonly format: OutputFormat;
   /** Of the format; the usual one when absent. */
@@ -57,13 +59,15 @@ export interface PruneRequest extends RunOptions {
   readonly calibration?: CalibrationRequest;
 }
 
-/** Asks which forms can express a removal and a compression. */
+/** Asks which forms can express a removal, a compression and patches. */
 export interface FormsRequest {
   readonly model: string;
   /** Ids of sublayers, or of whole blocks. */
   readonly remove: readonly string[];
   /** Names of the weights of linear layers; none when absent. */
   readonly compress?: readonly string[];
+  /** Ids of sublayers in whose places patches stand; none when absent. */
+  readonly patch?: readonly string[];
 }
 
 export interface EvaluateRequest extends RunOptions {

@@ -203,6 +203,9 @@ export function pruneReport(model: ModelSummary, result: PruneResult): string {
     escapeMarkdown(result.loadsWith),
     `## ${l10n.t('Removed')}`,
     result.removed.map((id) => `- \`${id}\``).join('\n'),
+    ...(result.patched === undefined
+      ? []
+      : [`## ${l10n.t('Symbolic patches')}`, result.patched.map((id) => `- \`${id}\``).join('\n')]),
     `## ${l10n.t('Files')}`,
     markdownTable(
       [l10n.t('File'), `${l10n.t('Size')}:`],

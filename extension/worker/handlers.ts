@@ -34,7 +34,7 @@ const processes = {
 export const handlers: Handlers<WorkerRequests> = {
   inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
-  forms: async ({ model, remove, compress }) => listForms(model, remove, compress),
+  forms: async ({ model, remove, ...others }) => listForms(model, remove, others),
   profile: async (request, context) =>
     profileModel(
       { ...request, journal: journalBeside(request.out) },

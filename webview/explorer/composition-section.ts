@@ -13,6 +13,7 @@ const colors: Readonly<Record<ComponentKind, SeriesColor>> = {
   feedforward: 'yellow',
   expert: 'yellow',
   convolution: 'green',
+  patch: 'green',
   embedding: 'purple',
   head: 'purple',
   'final-norm': 'red',

@@ -7,6 +7,7 @@ const kinds: Readonly<Record<ComponentKind, string>> = {
   convolution: 'Convolution',
   expert: 'Experts',
   parallel: 'Parallel branches',
+  patch: 'Symbolic patch',
   embedding: 'Embedding',
   'final-norm': 'Final norm',
   head: 'Output head',

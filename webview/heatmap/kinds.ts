@@ -9,7 +9,8 @@ const places: Readonly<Record<SublayerKind, number>> = {
   feedforward: 3,
   expert: 4,
   convolution: 5,
-  other: 6,
+  patch: 6,
+  other: 7,
 };
 
 /** Every kind, in the order in which a block's are shown. */

@@ -48,7 +48,7 @@ export const prune: Command = {
       ...(format === undefined ? {} : { format }),
       ...(dialect === undefined ? {} : { dialect }),
     };
-    const { plan, model, profile } = await planFor(args, form, context);
+    const { plan, model, folder, profile } = await planFor(args, form, context);
     if (profile !== undefined) {
       await keepWritable(model, form, plan, planPath(out));
     }
@@ -56,6 +56,7 @@ export const prune: Command = {
       {
         model,
         plan,
+        ...(folder === undefined ? {} : { planFolder: folder }),
         out,
         ...form,
         overwrite,
@@ -79,7 +80,7 @@ async function planFor(
   args: Arguments,
   form: Partial<FormName>,
   context: CommandContext,
-): Promise<{ plan: PrunePlan; model: string; profile?: LayerProfile }> {
+): Promise<{ plan: PrunePlan; model: string; folder?: string; profile?: LayerProfile }> {
   const file = args.text('plan');
   const budget = readBudget(args);
   if ((file === undefined) === (budget === undefined)) {
@@ -90,8 +91,9 @@ async function planFor(
       throw new UserError('There is no such plan.', { file });
     });
     const plan = parsePrunePlan(text, file);
-    const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
-    return { plan, model };
+    const folder = dirname(resolve(file));
+    const [model = resolve(folder, plan.model.path)] = args.positionals;
+    return { plan, model, folder };
   }
   const settings = readSearchSettings(args);
   await requireWritable(args.model(), form, settings.level);
@@ -155,10 +157,17 @@ export function printResult(terminal: Terminal, result: PruneResult): void {
     [result.removed.length - experts, 'sublayers'],
     [experts, 'experts'],
   ];
+  const { patched = [] } = result;
+  const isPatchedAlone = patched.length > 0 && result.removed.length === 0;
   const amounts = counts.filter(([count], i) => count > 0 || (i === 0 && experts === 0));
-  terminal.print(
-    `Removed ${amounts.map((amount) => amount.join(' ')).join(', ')}: ${result.removed.join(', ')}`,
-  );
+  if (!isPatchedAlone) {
+    terminal.print(
+      `Removed ${amounts.map((amount) => amount.join(' ')).join(', ')}: ${result.removed.join(', ')}`,
+    );
+  }
+  if (patched.length > 0) {
+    terminal.print(`Patched ${patched.join(', ')}`);
+  }
   terminal.print(
     `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,

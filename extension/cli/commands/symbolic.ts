@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { evaluateProgram } from '../../core/symbolic/evaluation/evaluate-program';
 import { Machine } from '../../core/symbolic/evaluation/machine';
-import type { SymbolicGraph } from '../../core/symbolic/graph';
+import type { SymbolicGraph } from '../../core/models/patch/symbolic-graph';
 import { graphToJson } from '../../core/symbolic/graph-json';
 import { initialLibrary } from '../../core/symbolic/language/library';
 import type { Library } from '../../core/symbolic/language/library';

@@ -6,7 +6,7 @@ import type {
 } from '../../core/symbolic/evolution/gssnn-document';
 import { synthesize } from '../../core/symbolic/evolution/synthesize';
 import type { SynthesisResult } from '../../core/symbolic/evolution/synthesize';
-import { moduleModes } from '../../core/symbolic/module/graph-slots';
+import { moduleModes } from '../../core/models/patch/graph-slots';
 import { ravenModes } from '../../core/symbolic/raven/raven-data';
 import { formatPercent } from '../../core/format';
 import { UsageError } from '../command';

@@ -2,6 +2,7 @@ import type { JobContext } from '../jobs/job';
 import { openModel } from '../models/open-model';
 import { RemovableUnits } from '../models/units';
 import { resolveIds } from '../prune/candidates';
+import { readPatches } from './patching/planned-patches';
 import type { PrunePlan } from './prune-plan';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
@@ -16,6 +17,8 @@ import { writeModel } from './write-model';
 export interface PlanApplication {
   readonly model: string;
   readonly plan: PrunePlan;
+  /** The folder that files of the plan are relative to; the working directory when absent. */
+  readonly planFolder?: string;
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
@@ -49,9 +52,11 @@ export async function applyPlan(
   const removed = resolveIds(summary, plan.remove, { field: 'remove' }).map((unit) =>
     units.idOf(unit),
   );
+  const patches = await readPatches(plan, summary, application.planFolder ?? '');
   const how = {
     modelPath,
-    removed,
+    removed: removed.filter((id) => !patches.has(id)),
+    ...(patches.size === 0 ? {} : { patches }),
     out,
     ...(format === undefined ? {} : { format }),
     ...(application.dialect === undefined ? {} : { dialect: application.dialect }),

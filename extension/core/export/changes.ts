@@ -2,6 +2,8 @@ import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
 import type { MatrixForm } from '../models/matrix-form';
+import { describePatch } from '../models/patch/symbolic-patch';
+import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
 import { expertIds, RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
 import { UserError } from '../user-error';
@@ -24,6 +26,37 @@ export interface Changes {
   readonly matrices: ReadonlyMap<string, MatrixForm>;
   /** Every matrix of the result that is not dense, in its own numbering. */
   readonly compressed: CompressedForms;
+  /** What stands in the places of sublayers, by their ids in the source. */
+  readonly patches: Patches;
+  /** Every patch of the result, in its own numbering; the sublayers count among the absent. */
+  readonly patched: PatchSpecs;
+}
+
+/** Symbolic patches by the ids of the sublayers that they stand for. */
+export type Patches = ReadonlyMap<string, SymbolicPatch>;
+
+/** Patches that can be asked about before any is fitted: what can be written depends on no other thing. */
+export function patchesStandingIn(ids: readonly string[]): Patches {
+  const graph = { nodes: [0, 1], edges: [{ id: 2, port: 0, ends: [0, 1] as const }], nextId: 3 };
+  return new Map(ids.map((id) => [id, { program: '', graph, tensors: {} }]));
+}
+
+/** The model with the forms and patches that it is to have. */
+export function withChanges(
+  model: LayeredModel,
+  { matrices, patches }: Pick<Changes, 'matrices' | 'patches'>,
+): LayeredModel {
+  const formed = withForms(model, matrices);
+  if (patches.size === 0) {
+    return formed;
+  }
+  if (formed.withPatches === undefined) {
+    throw new UserError('Only decoders of a Hugging Face folder take patches.', {
+      file: model.summary.path,
+      remedy: 'Patch the folder that the model was exported from.',
+    });
+  }
+  return formed.withPatches(patches);
 }
 
 /** The model with the forms that its linear layers are to take. */
@@ -74,12 +107,21 @@ export function layOutChanges(
   summary: ModelSummary,
   removed: readonly string[],
   { matrices, compressed }: MatrixChanges = unchanged,
+  patches: Patches = new Map(),
 ): Changes {
   const asked = new Set(removed);
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
   const blocks = [...new Set(kept.map(({ block }) => block))];
-  const lacking = [...gone.map(({ id }) => id), ...(summary.absent ?? [])];
+  const standing: PatchSpecs = {
+    ...summary.patches,
+    ...Object.fromEntries([...patches].map(([id, patch]) => [id, describePatch(patch)])),
+  };
+  const lacking = [
+    ...gone.map(({ id }) => id),
+    ...(summary.absent ?? []),
+    ...kept.flatMap(({ id }) => (standing[id] === undefined ? [] : [id])),
+  ];
   const absent = blocks.flatMap((source, block) =>
     lacking
       .filter((id) => id.startsWith(`block.${source}.`))
@@ -106,6 +148,8 @@ export function layOutChanges(
     expertCounts,
     matrices,
     compressed: renumber(mergeForms(summary.compressed ?? {}, compressed), kept, blocks),
+    patches,
+    patched: renumber(standing, kept, blocks),
   };
 }
 
@@ -114,17 +158,17 @@ function mergeForms(before: CompressedForms, added: CompressedForms): Compressed
   return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
 }
 
-/** The forms of the sublayers that stay, by their ids in the result. */
-function renumber(
-  forms: CompressedForms,
+/** What is said of the sublayers that stay, by their ids in the result. */
+function renumber<Said>(
+  said: Readonly<Record<string, Said>>,
   kept: readonly SublayerSummary[],
   blocks: readonly number[],
-): CompressedForms {
+): Record<string, Said> {
   return Object.fromEntries(
     kept.flatMap(({ id, block }) => {
-      const matrices = forms[id];
+      const own = said[id];
       const renamed = id.replace(/^block\.\d+/, `block.${blocks.indexOf(block)}`);
-      return matrices === undefined ? [] : [[renamed, matrices]];
+      return own === undefined ? [] : [[renamed, own]];
     }),
   );
 }
@@ -137,14 +181,16 @@ export function checkChanges(
   summary: ModelSummary,
   removed: readonly string[],
   matrices?: MatrixChanges,
+  patches: Patches = new Map(),
 ): Changes {
   const known = summary.sublayers.flatMap((one) => [one.id, ...expertIds(one)]);
-  for (const id of removed) {
+  for (const id of [...removed, ...patches.keys()]) {
     if (!known.includes(id)) {
       throw absentSublayer(summary, id, known);
     }
   }
-  const changes = layOutChanges(summary, removed, matrices);
+  const gone = removed.filter((id) => !patches.has(id));
+  const changes = layOutChanges(summary, gone, matrices, patches);
   const units = new RemovableUnits(summary);
   requireExperts(summary, new Set(changes.removed.flatMap((id) => units.numberOf(id) ?? [])), {
     file: summary.path,

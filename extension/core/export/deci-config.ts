@@ -17,6 +17,9 @@ export function whyNotDeci(
 ): Refusal | undefined {
   const { architecture, quantization } = model.summary;
   const remedy = 'Choose auto-map.';
+  if (Object.keys(changes.patched).length > 0) {
+    return { problem: 'nemotron-nas models have no symbolic patches.', remedy };
+  }
   if (Object.keys(changes.compressed).length > 0) {
     return { problem: 'The matrices of nemotron-nas models are dense.', remedy };
   }

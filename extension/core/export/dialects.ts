@@ -3,6 +3,7 @@ import type { LayeredModel } from '../models/layered-model';
 import type { MatrixForm } from '../models/matrix-form';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { matrixChanges } from './matrix-changes';
+import { whyNotPatched } from './modelling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from './changes';
 import type { Refusal, Changes } from './changes';
@@ -54,9 +55,9 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
   'auto-map': {
     name: 'auto-map',
     keepsWeights: false,
-    refuse: (_, changes) =>
+    refuse: ({ configText }, changes) =>
       needsModule(changes)
-        ? whyNotInModule(changes)
+        ? (whyNotInModule(changes) ?? whyNotPatched(configText, changes))
         : {
             problem:
               'The result is an ordinary model, so that no module of our own is needed to load it.',
@@ -136,7 +137,10 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
   return layOutChanges(model.summary, removed, matrixChanges(model, new Map(dense)));
 }
 
-function whyNotPlain({ absent, expertCounts, compressed }: Changes): Refusal | undefined {
+function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Refusal | undefined {
+  if (Object.keys(patched).length > 0) {
+    return { problem: 'A plain model has no symbolic patches.', remedy: 'Choose auto-map.' };
+  }
   const forms = Object.values(compressed).flatMap((matrices) => Object.values(matrices));
   if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
     return {
@@ -166,9 +170,15 @@ function whyNotPlain({ absent, expertCounts, compressed }: Changes): Refusal | u
 
 function whyNotZeroed(
   { model }: CheckpointSource,
-  { keptExperts, expertCounts, removed, matrices, compressed }: Changes,
+  { keptExperts, expertCounts, removed, matrices, compressed, patched }: Changes,
 ): Refusal | undefined {
   const { summary } = model;
+  if (Object.keys(patched).length > 0) {
+    return {
+      problem: 'This way to say what is removed knows no patches.',
+      remedy: 'Choose auto-map.',
+    };
+  }
   if (matrices.size > 0 || Object.keys(compressed).length > 0) {
     return {
       problem: 'This way to say what is removed says nothing of matrices in other forms.',

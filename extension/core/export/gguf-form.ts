@@ -48,7 +48,13 @@ export function ggufForms(model: LayeredModel, header: GgufHeader): OutputForm[]
   ];
 }
 
-function whyNoForms({ matrices }: Changes): Refusal | undefined {
+function whyNoForms({ matrices, patches }: Changes): Refusal | undefined {
+  if (patches.size > 0) {
+    return {
+      problem: 'llama.cpp has no symbolic patches.',
+      remedy: 'Patch the Hugging Face folder of the model.',
+    };
+  }
   return matrices.size === 0
     ? undefined
     : {

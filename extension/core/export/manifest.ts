@@ -4,6 +4,7 @@ import { version } from '../../../package.json';
 import { describeForms } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import { onnxRuntimeVersion } from '../runtime/version';
 import type { OutputFormat, PruneResult } from './prune-result';
 import type { Changes } from './changes';
@@ -27,6 +28,8 @@ export interface Manifest {
   readonly removed: readonly string[];
   /** Forms that matrices have taken, by the names of their weights in the source. */
   readonly compressed?: Readonly<Record<string, FormSpec>>;
+  /** Symbolic patches of the result, in its own numbering. */
+  readonly patches?: PatchSpecs;
   readonly result: {
     readonly format: OutputFormat;
     /** How config.json says what is gone. */
@@ -78,6 +81,7 @@ export async function describeResult(
     },
     removed: changes.removed,
     ...(changes.matrices.size === 0 ? {} : { compressed: describeForms(changes.matrices) }),
+    ...(Object.keys(changes.patched).length === 0 ? {} : { patches: changes.patched }),
     result: {
       format,
       ...(dialect === undefined ? {} : { dialect }),
@@ -89,7 +93,7 @@ export async function describeResult(
         ? {}
         : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
       keyValueCaches: changes.kept.flatMap((sublayer) =>
-        keepsCache(sublayer) ? [sublayer.id] : [],
+        keepsCache(sublayer) && !changes.patches.has(sublayer.id) ? [sublayer.id] : [],
       ),
       ...(format === 'onnx' && source.sublayers.some(keepsCache)
         ? {

@@ -3,8 +3,11 @@ import type { Architecture } from '../models/architecture';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../models/encoders/encoder-layout';
 import { baseModelType } from '../models/model-config';
+import { readArchitecture } from '../models/open-model';
+import type { Changes, Refusal } from './changes';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
+import { patchParts } from './patch-modules';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
 export const modellingModule = 'modeling_espalier';
@@ -92,6 +95,23 @@ function modulesOf(family: Architecture): Record<'attention' | 'feedforward', Br
   };
 }
 
+/** Why the modelling file of a family cannot hold patches: a branch of several modules leaves them no place. */
+export function whyNotPatched(configText: string, { patched }: Changes): Refusal | undefined {
+  if (Object.keys(patched).length === 0) {
+    return undefined;
+  }
+  const { architecture } = readArchitecture(configText, 'config.json');
+  const { attention, feedforward } = modulesOf(architecture);
+  return Object.keys(patched).some(
+    (id) => (id.endsWith('.attention') ? attention : feedforward).parts.length > 1,
+  )
+    ? {
+        problem: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so that a patch has no place among them.`,
+        remedy: 'Write ONNX.',
+      }
+    : undefined;
+}
+
 /** Path of the decoder layers from the model with its head. */
 function layersPath({ outer: { prefixes, blocks } }: Architecture): string {
   return `self.${prefixes[0] ?? ''}${blocks}`;
@@ -150,6 +170,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
         return experts.get(str(block))
 `;
   const forms = compressedParts(needs);
+  const patches = patchParts(needs, attentionModule, feedforwardModule);
   const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
     .map((kind) => `config.lacks(block, "${kind}")`)
     .join(' or ');
@@ -178,7 +199,7 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-${experts}${forms.method}
+${experts}${forms.method}${patches.method}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
@@ -202,7 +223,7 @@ class NoAttention(nn.Module):
 class NoFeedforward(nn.Module):
     def forward(self, hidden_states):
         return torch.zeros_like(hidden_states)
-${forms.classes}
+${forms.classes}${patches.classes}
 
 ${registration(modelType, stockModel, model)}
 
@@ -221,6 +242,6 @@ class ${model}(${stockModel}):
                 layer.${attentionModule}.layer_idx = caches
                 caches += 1${forms.call}${fewer}
             if ${second}:
-                ${withoutBranch(feedforward, 'NoFeedforward')}
+                ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}
 `;
 }

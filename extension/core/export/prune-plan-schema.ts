@@ -19,6 +19,15 @@ const planSchema = v.strictObject({
   model: v.strictObject({ path: v.string(), fingerprint: v.optional(v.string()) }),
   remove: v.array(id),
   compress: v.optional(v.array(compressionChoiceSchema)),
+  patch: v.optional(
+    v.pipe(
+      v.array(v.strictObject({ sublayer: id, program: v.string(), file: v.string() })),
+      v.check(
+        (patches) => new Set(patches.map(({ sublayer }) => sublayer)).size === patches.length,
+        'A sublayer is patched once at most',
+      ),
+    ),
+  ),
   protect: v.optional(v.array(id)),
   profile: v.optional(v.string()),
   note: v.optional(v.string()),

@@ -1,5 +1,14 @@
 import type { CompressionChoice } from '../tensornet/compression-choice';
 
+/** A symbolic patch: x + U·G(D·x) in the place of a sublayer. */
+export interface PlannedPatch {
+  readonly sublayer: string;
+  /** The program that builds its graph, of primitives alone, such as `(push (add (connect identity)))`. */
+  readonly program: string;
+  /** A safetensors file of its weights, relative to the plan's folder; names are `<sublayer>.down.weight` and so on. */
+  readonly file: string;
+}
+
 /** The document `NAME.pruneplan.json`: what to change in which model. Made to be edited by hand. */
 export interface PrunePlan {
   readonly $schema?: string;
@@ -15,6 +24,8 @@ export interface PrunePlan {
   readonly remove: readonly string[];
   /** How linear layers of what stays are compressed, each at most once. */
   readonly compress?: readonly CompressionChoice[];
+  /** What stands in the places of sublayers; those are removed, whether `remove` names them or not. */
+  readonly patch?: readonly PlannedPatch[];
   /** Ids a later search must keep. */
   readonly protect?: readonly string[];
   /** The profile it came from, relative to the plan's folder. */

@@ -13,6 +13,8 @@ export interface PruneResult {
   readonly loadsWith: string;
   /** Sublayer ids of the source model that are gone. */
   readonly removed: readonly string[];
+  /** Those in whose places patches stand; absent where there are none. */
+  readonly patched?: readonly string[];
   readonly parametersBefore: number;
   readonly parametersAfter: number;
   /** Size of weights on disk. */

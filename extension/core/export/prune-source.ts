@@ -21,7 +21,13 @@ import { matrixChanges, standIn, whyNotStored } from './matrix-changes';
 import { chooseForm, explainForms, findForm } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
-import { checkChanges, layOutChanges, needsModule, withForms } from './changes';
+import {
+  checkChanges,
+  layOutChanges,
+  needsModule,
+  patchesStandingIn,
+  withChanges,
+} from './changes';
 import type { Refusal, Changes } from './changes';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
@@ -131,7 +137,7 @@ function folderForms(source: CheckpointSource, configFile: string): OutputForm[]
 
 function toOnnx(source: CheckpointSource, changes: Changes, context: JobContext): WeightWriter {
   const { model } = source;
-  const changed = withForms(model, changes.matrices);
+  const changed = withChanges(model, changes);
   if (changed instanceof EncoderModel) {
     return encoderOnnxWriter(source, changed, changes, context);
   }
@@ -142,14 +148,14 @@ function toOnnx(source: CheckpointSource, changes: Changes, context: JobContext)
 }
 
 /**
- * Every form that a model can be written in without `remove` and with the linear layers `compress` in
- * other forms, and why it cannot where it cannot.
+ * Every form that a model can be written in without `remove`, with the linear layers `compress` in other
+ * forms and with patches in the places of `patch`, and why it cannot where it cannot.
  * @throws UserError where the model cannot be opened, or lacks one of the sublayers.
  */
 export async function listForms(
   modelPath: string,
   remove: readonly string[],
-  compress: readonly string[] = [],
+  { compress = [], patch = [] }: { compress?: readonly string[]; patch?: readonly string[] } = {},
 ): Promise<FormAnswer[]> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
@@ -160,7 +166,7 @@ export async function listForms(
     .filter(({ id }) => compress.includes(id))
     .map((layer) => [layer.id, standIn(layer)] as const);
   const matrices = matrixChanges(source.model, new Map(stands));
-  return explainForms(source, checkChanges(summary, ids, matrices));
+  return explainForms(source, checkChanges(summary, ids, matrices, patchesStandingIn(patch)));
 }
 
 /**

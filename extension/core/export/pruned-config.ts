@@ -4,6 +4,7 @@ import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { CompressedForms } from '../models/forms/form-spec';
 import type { ModelSummary } from '../models/model-summary';
+import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import { baseModelType, configEntries, prunedTypePrefix } from '../models/model-config';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { isUneven, layOutChanges, needsModule } from './changes';
@@ -28,6 +29,8 @@ export interface BlockSelection {
   readonly expertCounts?: ReadonlyMap<number, number>;
   /** Matrices that are not stored dense, in the new numbering. */
   readonly compressed?: CompressedForms;
+  /** Patches of absent sublayers, in the new numbering. */
+  readonly patched?: PatchSpecs;
 }
 
 type Json = Record<string, unknown>;
@@ -85,6 +88,7 @@ function formattingOf(text: string): FormattingOptions {
 /** Fields to set, or to take out where the value is undefined. */
 function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
   const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
+  const { patched = {} } = selection;
   const uneven = isUneven(expertCounts);
   const isCompressed = Object.keys(compressed).length > 0;
   const differs = absent.length > 0 || uneven || isCompressed;
@@ -103,6 +107,7 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
           removed: absent,
           ...(uneven ? { experts: otherCounts(config, expertCounts) } : {}),
           ...(isCompressed ? { compressed } : {}),
+          ...(Object.keys(patched).length === 0 ? {} : { patches: patched }),
         }
       : undefined,
   };

@@ -4,6 +4,7 @@ import { formParameters } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
 import type { Changes } from './changes';
@@ -40,7 +41,8 @@ export function planTensors(
   const modules = removedModules(model, changes);
   const mixtures = lessExperts(model, changes);
   const replaced = replacedTensors(model, changes);
-  return inFileOrder(checkpoint).flatMap((tensor): PlannedTensor[] => {
+  const stored = inFileOrder(checkpoint);
+  const kept = stored.flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
       return [{ name: tensor.name, tensor }];
@@ -50,14 +52,31 @@ export function planTensors(
     if (block === undefined || modules.has(`${place.block}.${place.module}`)) {
       return [];
     }
-    const kept =
+    const left =
       experts === undefined
         ? [{ name: place.rest, tensor }]
         : withExperts(experts, tensor, place.rest);
-    return kept
+    return left
       .flatMap((planned) => inNewForm(planned, replaced))
       .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
   });
+  const home = stored.at(-1)?.file;
+  return [...kept, ...patchTensors(model, changes, home)];
+}
+
+/** The tensors of new patches, in the modules whose places they take. */
+function patchTensors(
+  model: LayeredModel,
+  { patches, blocks }: Changes,
+  home: string | undefined,
+): PlannedTensor[] {
+  return model.summary.sublayers.flatMap(({ id, block }) =>
+    Object.entries(patches.get(id)?.tensors ?? {}).map(([name, tensor]) => ({
+      name: `${model.blocksPrefix ?? ''}${blocks.indexOf(block)}.${model.patchModule?.(id) ?? ''}.${name}`,
+      tensor,
+      ...(home === undefined ? {} : { home }),
+    })),
+  );
 }
 
 /** What is written in the place of a tensor. */
@@ -201,9 +220,9 @@ function removedModules(model: LayeredModel, changes: Changes): Set<string> {
   );
 }
 
-/** Tensors of the removed sublayers that none of the others uses. */
+/** Tensors of the removed and patched sublayers that none of the others uses. */
 function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
-  const gone = new Set(changes.removed);
+  const gone = new Set([...changes.removed, ...changes.patches.keys()]);
   const tensorsOf = (goes: boolean): LazyTensor[] =>
     model.summary.sublayers.flatMap(({ id }, index) =>
       gone.has(id) === goes ? model.sublayerTensors(index) : [],
@@ -222,7 +241,8 @@ export function parametersAfter(model: LayeredModel, changes: Changes): number {
     model.summary.parameters -
     removedTensors(model, changes).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
     experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0) +
-    addedByForms(model, changes)
+    addedByForms(model, changes) +
+    [...changes.patches.values()].reduce((sum, patch) => sum + patchParameters(patch), 0)
   );
 }
 

@@ -107,7 +107,7 @@ function modellingText(configText: string, changes: Changes, file: string): stri
 /** What the metadata of an ONNX file say of where it comes from. */
 export function describeInGraph(
   { name }: ModelSummary,
-  { removed, matrices }: Changes,
+  { removed, matrices, patched }: Changes,
 ): Readonly<Record<string, string>> {
   return {
     'espalier.source': name,
@@ -115,6 +115,7 @@ export function describeInGraph(
     ...(matrices.size === 0
       ? {}
       : { 'espalier.compressed': JSON.stringify(describeForms(matrices)) }),
+    ...(Object.keys(patched).length === 0 ? {} : { 'espalier.patches': JSON.stringify(patched) }),
   };
 }
 
@@ -127,8 +128,9 @@ export function onnxWriter(
 ): WeightWriter {
   const { summary } = source.model;
   const graph = buildOnnxGraph(source.model, emitter, changes);
-  const cachedBlocks = changes.kept.flatMap(({ kind, block }) =>
-    kind === 'attention' ? [block] : [],
+  const gone = new Set(changes.removed);
+  const cachedBlocks = summary.sublayers.flatMap(({ id, block }, index) =>
+    gone.has(id) || emitter.cacheShape(index) === undefined ? [] : [block],
   );
   const metadata = describeInGraph(summary, changes);
   return {

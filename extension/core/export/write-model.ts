@@ -10,8 +10,8 @@ import { describeResult, manifestName } from './manifest';
 import type { DialectName } from './dialects';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
-import { checkChanges, withForms } from './changes';
-import type { Changes } from './changes';
+import { checkChanges, withChanges } from './changes';
+import type { Changes, Patches } from './changes';
 import { matrixChanges } from './matrix-changes';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
@@ -31,6 +31,8 @@ export interface WriteRequest {
   readonly removed: readonly string[];
   /** Forms that linear layers of what stays take, by id; as they are when absent. */
   readonly matrices?: ReadonlyMap<string, MatrixForm>;
+  /** What stands in the places of sublayers, by their ids; those count as removed. */
+  readonly patches?: Patches;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
@@ -60,14 +62,16 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
   const { removed, matrices = new Map<string, MatrixForm>() } = request;
-  const changes = checkChanges(summary, removed, matrixChanges(source.model, matrices));
+  const forms = matrixChanges(source.model, matrices);
+  const changes = checkChanges(summary, removed, forms, request.patches);
   const { format = source.forms[0]?.format, dialect } = request;
   const form = await chooseForm(source, changes, {
     ...(format === undefined ? {} : { format }),
     ...(dialect === undefined ? {} : { dialect }),
   });
   const converts = source.forms[0]?.format !== form.format;
-  if (!converts && changes.removed.length === 0 && changes.matrices.size === 0) {
+  const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
+  if (!converts && changed === 0) {
     throw new UserError('Nothing is to be changed: the result would be a copy.', {
       file: summary.path,
       field: 'remove',
@@ -108,7 +112,7 @@ async function writeChecked(
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
   const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
-  const changed = withForms(source.model, changes.matrices);
+  const changed = withChanges(source.model, changes);
   for (const model of [changed, ...(changed.otherModes ?? [])]) {
     const input = await verificationInput(model, source.folder, request.examples);
     const reference = model.roundingError === undefined ? undefined : writer.reference;
@@ -152,6 +156,7 @@ async function writeChecked(
     ...written,
     path: output.path,
     removed: changes.removed,
+    ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
     parametersBefore: summary.parameters,
     bytesBefore: totalBytes(await sizesOf('', source.files)),
     bytesAfter: totalBytes(weightFiles),

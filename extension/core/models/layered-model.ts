@@ -4,6 +4,7 @@ import type { Example } from './example';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
 import type { LinearLayer, MatrixForm } from './matrix-form';
+import type { SymbolicPatch } from './patch/symbolic-patch';
 import type { ExpertTensors } from './sublayer-tensors';
 
 /** An input of a model, as its file declares it. */
@@ -117,6 +118,13 @@ export interface LayeredModel {
   tapped?(index: number): TappedStep;
   /** This model with other forms of some linear layers, by id; forms are those of y = x·Wᵀ. */
   withMatrices?(forms: ReadonlyMap<string, MatrixForm>): LayeredModel;
+  /**
+   * This model with patches in the places of sublayers, by their ids.
+   * @throws UserError where one cannot stand there.
+   */
+  withPatches?(patches: ReadonlyMap<string, SymbolicPatch>): LayeredModel;
+  /** Name within its block of the module that a patch of this sublayer takes the place of. */
+  patchModule?(id: string): string;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */

@@ -48,6 +48,8 @@ function withRoles(
       return feedforwardRoles(sublayer.weights, gated);
     case 'expert':
       return sublayer.weights.experts.flatMap((expert) => feedforwardRoles(expert, gated));
+    case 'patch':
+      return [];
   }
 }
 
@@ -125,6 +127,8 @@ function mapLinears(
       const experts = sublayer.weights.experts.map((expert) => mapInner(expert, map));
       return { ...sublayer, weights: { ...sublayer.weights, experts } };
     }
+    case 'patch':
+      return sublayer;
   }
 }
 

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { UserError } from '../user-error';
 import type { ConfigDialect, ConfigFields } from './architecture';
 import { compressedForms } from './forms/form-spec';
+import { patchSpecs } from './patch/symbolic-patch';
 
 export const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const optionalSize = v.nullish(size);
@@ -90,6 +91,7 @@ export const configEntries = {
       removed: v.array(v.string()),
       experts: v.optional(v.record(v.string(), size)),
       compressed: v.optional(compressedForms),
+      patches: v.optional(patchSpecs),
     }),
   ),
 };

@@ -1,4 +1,5 @@
 import type { CompressedForms } from './forms/form-spec';
+import type { PatchSpecs } from './patch/symbolic-patch';
 
 /** What a removable unit of the residual stream computes. */
 export const sublayerKinds = [
@@ -8,6 +9,7 @@ export const sublayerKinds = [
   'convolution',
   'expert',
   'parallel',
+  'patch',
   'other',
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
@@ -27,7 +29,7 @@ export interface ExpertSummary {
 
 /** One removable unit hᵢ₊₁ = hᵢ + f(hᵢ) of a model, with what it costs. */
 export interface SublayerSummary {
-  /** `block.N.KIND`, N counted from 0, such as `block.0.attention`. */
+  /** `block.N.KIND`, N counted from 0, such as `block.0.attention`; a patch keeps the id of what it stands for. */
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
@@ -83,6 +85,8 @@ export interface ModelSummary {
   readonly absent?: readonly string[];
   /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */
   readonly compressed?: CompressedForms;
+  /** Symbolic patches by the sublayers in whose places they stand. */
+  readonly patches?: PatchSpecs;
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;
   /** Remarks, such as tensors of the checkpoint that the architecture does not use. */

@@ -5,6 +5,7 @@ import { formMemory, formTensors, hasFewBits } from './forms/form-facts';
 import type { Linear } from './linear';
 import type { MatrixForm } from './matrix-form';
 import type { Norm } from './norm';
+import { patchTensors } from './patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerSublayer } from './transformer-layout';
 
@@ -19,7 +20,8 @@ export function sublayerTensors(
       ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
       : [];
   const parts = [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm, sumNorm];
-  return parts.flatMap((part) => tensorsOf(part));
+  const own = sublayer.kind === 'patch' ? patchTensors(sublayer.patch) : [];
+  return [...parts.flatMap((part) => tensorsOf(part)), ...own];
 }
 
 /** What a sublayer asks of a session: floats are widened to float32. */
@@ -48,6 +50,8 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
         ...weights.router.map((weight) => ({ weight })),
         ...weights.experts.flatMap(expertLinears),
       ];
+    case 'patch':
+      return [];
   }
 }
 
@@ -84,7 +88,11 @@ function expertLinears({ gateUp, down }: Expert): readonly Linear[] {
  */
 export function outputTensors(sublayer: TransformerSublayer): readonly LazyTensor[] | undefined {
   return sublayer.weights.sumNorm === undefined
-    ? outputLinears(sublayer).flatMap(partTensors)
+    ? sublayer.kind === 'patch'
+      ? [sublayer.patch.tensors['up.weight'], sublayer.patch.tensors['up.bias']].filter(
+          (tensor) => tensor !== undefined,
+        )
+      : outputLinears(sublayer).flatMap(partTensors)
     : undefined;
 }
 
@@ -96,6 +104,8 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
       return [weights.down];
     case 'expert':
       return weights.experts.map(({ down }) => down);
+    case 'patch':
+      return [];
   }
 }
 

@@ -6,7 +6,10 @@ import { formFlops, formWeights } from './forms/form-facts';
 import type { CompressedForms } from './forms/form-spec';
 import type { Linear } from './linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
+import { describePatch, patchFlops } from './patch/symbolic-patch';
+import type { PatchSpecs } from './patch/symbolic-patch';
 import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
+import { idOfSublayer } from './transformer-layout';
 import type { TransformerSublayer } from './transformer-layout';
 
 /** What has been found of a model in a checkpoint. */
@@ -60,6 +63,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     sublayers: summarizeSublayers(layout),
     ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
     ...(compressed === undefined ? {} : { compressed }),
+    ...summarizePatches(layout.sublayers),
     fingerprint,
     warnings:
       firstUnused === undefined
@@ -100,7 +104,7 @@ function summarizeSublayer(
   const [first] = own;
   const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
   return {
-    id: `block.${sublayer.block}.${sublayer.kind}`,
+    id: idOfSublayer(sublayer),
     block: sublayer.block,
     kind: sublayer.kind,
     parameters: sum(own, weightCounter([sublayer])),
@@ -109,6 +113,18 @@ function summarizeSublayer(
     kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
     ...summarizeExperts(sublayer),
   };
+}
+
+/** What stands in the places of removed sublayers, if anything. */
+export function summarizePatches(
+  sublayers: readonly TransformerSublayer[],
+): Pick<ModelSummary, 'patches'> {
+  const patches: PatchSpecs = Object.fromEntries(
+    sublayers.flatMap((sublayer) =>
+      sublayer.kind === 'patch' ? [[idOfSublayer(sublayer), describePatch(sublayer.patch)]] : [],
+    ),
+  );
+  return Object.keys(patches).length === 0 ? {} : { patches };
 }
 
 function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 'experts'> {
@@ -145,6 +161,9 @@ function flopsPerToken(sublayer: TransformerSublayer): number {
     sum(linears, ({ weight, form }) =>
       form === undefined ? 2 * elementCount(weight.shape) : formFlops(form),
     );
+  if (sublayer.kind === 'patch') {
+    return patchFlops(sublayer.patch);
+  }
   if (sublayer.kind !== 'expert') {
     return flops(sublayerLinears(sublayer));
   }

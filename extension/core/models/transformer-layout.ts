@@ -8,7 +8,9 @@ import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { Linear } from './linear';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { Norm } from './norm';
+import type { Branch, Norm } from './norm';
+import { findPatch } from './patch/symbolic-patch';
+import type { SymbolicPatch } from './patch/symbolic-patch';
 import { configOfLayerType, readRotary } from './rotary';
 import type { Rotary } from './rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
@@ -29,7 +31,30 @@ export type TransformerSublayer =
       readonly block: number;
       readonly shape: ExpertShape;
       readonly weights: ExpertWeights;
-    };
+    }
+  | PatchSublayer;
+
+/** What stands in the place of a removed attention or feed-forward. */
+export interface PatchSublayer {
+  readonly kind: 'patch';
+  readonly block: number;
+  readonly place: PatchPlace;
+  readonly patch: SymbolicPatch;
+  /** It has no norms of its own. */
+  readonly weights: Branch;
+}
+export type PatchPlace = 'attention' | 'feedforward';
+
+/** `block.N.KIND`, a patch having the id of what it stands for. */
+export function idOfSublayer(sublayer: TransformerSublayer): string {
+  return `block.${sublayer.block}.${sublayer.kind === 'patch' ? sublayer.place : sublayer.kind}`;
+}
+
+/** Names within a block of the modules whose places patches take. */
+function patchModulesOf({ attention, feedforward }: Architecture): Record<PatchPlace, string> {
+  const moduleOf = (name: string): string => name.split('.')[0] ?? name;
+  return { attention: moduleOf(attention.output), feedforward: moduleOf(feedforward.down) };
+}
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */
 export interface TransformerLayout {
@@ -50,6 +75,8 @@ export interface TransformerLayout {
   readonly parallel: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
+  /** Modules of a block whose places patches take. */
+  readonly patchModules: Readonly<Record<PatchPlace, string>>;
   /** Ids of sublayers that an earlier pruning took out. */
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
@@ -94,6 +121,8 @@ export function layOutTransformer(
   const head = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
+  const patches = config.espalier?.patches ?? {};
+  const patchModules = patchModulesOf(architecture);
   const interleaved = architecture.interleavedRotary ?? false;
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
@@ -106,9 +135,24 @@ export function layOutTransformer(
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
       rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
     }
-    const add = (kind: TransformerSublayer['kind'], find: () => TransformerSublayer): void => {
+    const add = (
+      kind: Exclude<TransformerSublayer['kind'], 'patch'>,
+      find: () => TransformerSublayer,
+    ): void => {
       const id = `block.${block}.${kind}`;
-      if (removed.has(id)) {
+      const patch = patches[id];
+      if (patch !== undefined && kind !== 'expert') {
+        const module = `${blockPrefix}${patchModules[kind]}.`;
+        sublayers.push({
+          kind: 'patch',
+          block,
+          place: kind,
+          weights: {},
+          patch: findPatch(patch, hiddenSize, (name, shape) =>
+            tensors.take(`${module}${name}`, shape),
+          ),
+        });
+      } else if (removed.has(id)) {
         absent.push(id);
       } else {
         sublayers.push(find());
@@ -158,6 +202,7 @@ export function layOutTransformer(
     sublayers,
     parallel: architecture.parallel ?? false,
     blocksPrefix,
+    patchModules,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),

@@ -27,6 +27,9 @@ import type {
 import { emitLinear } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
+import { emitPatch } from './patch/symbolic-patch';
+import type { SymbolicPatch } from './patch/symbolic-patch';
+import { withPatches } from './patch/patched-layout';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import { requireRunnableTensors } from './runnable';
@@ -41,6 +44,7 @@ import {
 import type { ExpertTensors } from './sublayer-tensors';
 import { tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
+import { idOfSublayer } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -174,7 +178,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   ): { state: Values; present?: KeyValueCache } {
     const sublayer = this.at(index);
     const { [stream]: hidden = '' } = state;
-    return graph.within(`block.${sublayer.block}.${sublayer.kind}`, () => {
+    return graph.within(idOfSublayer(sublayer), () => {
+      if (sublayer.kind === 'patch') {
+        return { state: { [stream]: emitPatch(graph, sublayer.patch, hidden) } };
+      }
       if (sublayer.kind === 'feedforward') {
         const { feedforward } = this.layout;
         const input = this.readsBlockInput(index) ? (state[blockInput] ?? '') : hidden;
@@ -258,6 +265,15 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       ...layout,
       sublayers,
     });
+  }
+
+  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): TransformerModel {
+    const { summary, layout, files } = withPatches(this, patches);
+    return new TransformerModel(summary, files, layout);
+  }
+
+  public patchModule(id: string): string {
+    return this.layout.patchModules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
   }
 
   public requireRunnable(): void {

@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from './graph';
+import type { SymbolicGraph } from '../models/patch/symbolic-graph';
 import { portCount } from './evaluation/state-space';
 
 /** A graph as the released code writes it. */

@@ -1,6 +1,6 @@
 import type { Random } from '../data/random';
 import { shuffle } from '../data/random';
-import type { SymbolicEdge, SymbolicGraph } from './graph';
+import type { SymbolicEdge, SymbolicGraph } from '../models/patch/symbolic-graph';
 
 /** Ports of a node. */
 const ports = 10;

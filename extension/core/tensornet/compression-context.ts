@@ -1,6 +1,6 @@
 import type { MachineCosts } from './costs/machine-costs';
 import type { InputStatistics } from './statistics/input-statistics';
-import type { MatrixProducts, Rows } from './matrix-products';
+import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
 
 /** What compression runs with, the same for all matrices of a model but for the statistics. */
 export interface CompressionContext {

@@ -1,5 +1,5 @@
 import { UserError } from '../user-error';
-import type { MatrixProducts, Rows } from './matrix-products';
+import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
 import { randomizedSvd } from './randomized-svd';
 import { transpose } from './tensor-values';
 

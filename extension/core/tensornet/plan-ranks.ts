@@ -4,7 +4,7 @@ import type { LinearLayer } from '../models/matrix-form';
 import type { CompressionChoice } from './compression-choice';
 import { variantOf } from './compression-methods';
 import { decompose } from './low-rank';
-import type { MatrixProducts } from './matrix-products';
+import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { allocateRanks } from './rank-allocation';
 import type { RankedLayer } from './rank-allocation';
 import type { CalibrationPass } from './statistics/calibration-pass';

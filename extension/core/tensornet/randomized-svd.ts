@@ -1,9 +1,9 @@
 import { seededRandom, standardNormal } from '../data/random';
 import { UserError } from '../user-error';
-import type { MatrixProducts, MatrixSource, Rows } from './matrix-products';
-import { sizesOf } from './matrix-products';
-import { cholesky, invertLower, shifted, trace } from './small-matrix';
-import type { SquareMatrix } from './small-matrix';
+import type { MatrixProducts, MatrixSource, Rows } from '../linear-algebra/matrix-products';
+import { sizesOf } from '../linear-algebra/matrix-products';
+import { cholesky, invertLower, shifted, trace } from '../linear-algebra/small-matrix';
+import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { symmetricEigen } from './symmetric-eigen';
 import { sumOfSquares } from './tensor-values';
 

@@ -1,6 +1,6 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import type { BlockQuantizedForm, Int8Form, MatrixForm, MpoForm } from '../models/matrix-form';
-import type { MatrixProducts, Rows } from './matrix-products';
+import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
 import { contract } from './mpo';
 import { floatsOfData, transpose } from './tensor-values';
 

@@ -213,7 +213,7 @@ describe('the modelling file', () => {
       .find((config) => config.model_type === modelType);
     const { stockModel, model, config } = modellingClasses({ model_type: modelType });
     expect(known?.architectures).toEqual([stockModel]);
-    const text = modellingFile(family, { compressed: {} });
+    const text = modellingFile(family, { compressed: {}, patched: {} });
     expect(text).toContain(`class ${model}(${stockModel}):`);
     expect(text).toContain(`class ${config}(`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
@@ -250,6 +250,7 @@ describe('the modelling file', () => {
   ])('replaces the modules of %s', (name, layers, modules, attention) => {
     const text = modellingFile(readArchitecture(configText(name), name).architecture, {
       compressed: {},
+      patched: {},
     });
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);

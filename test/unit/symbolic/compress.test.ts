@@ -8,7 +8,7 @@ import type { Compression } from '../../../extension/core/symbolic/compression/c
 import { Corpus } from '../../../extension/core/symbolic/compression/corpus';
 import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
-import type { SymbolicGraph } from '../../../extension/core/symbolic/graph';
+import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
 import { initialLibrary, typesOf } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';

@@ -16,7 +16,7 @@ import {
   spreadOf,
 } from '../../../extension/core/symbolic/evolution/spread';
 import { graphToJson } from '../../../extension/core/symbolic/graph-json';
-import type { SymbolicGraph } from '../../../extension/core/symbolic/graph';
+import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
 import type { NetworkMetrics } from '../../../extension/core/symbolic/module/train-network';
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
-import type { SymbolicGraph } from '../../../extension/core/symbolic/graph';
+import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { graphToJson } from '../../../extension/core/symbolic/graph-json';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
 import { initialLibrary, typesOf } from '../../../extension/core/symbolic/language/library';

@@ -6,7 +6,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { DataType } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatTensor } from '../../../extension/core/runtime/tensors';
-import type { SymbolicGraph } from '../../../extension/core/symbolic/graph';
+import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { graphModule } from '../../../extension/core/symbolic/module/graph-module';
 import {
   choiceIndices,
@@ -14,7 +14,7 @@ import {
   moduleModes,
   placeOf,
   slotCount,
-} from '../../../extension/core/symbolic/module/graph-slots';
+} from '../../../extension/core/models/patch/graph-slots';
 import { createNetwork, networkSizes } from '../../../extension/core/symbolic/module/network';
 import type { Head, NetworkSize } from '../../../extension/core/symbolic/module/network';
 import { trainNetwork } from '../../../extension/core/symbolic/module/train-network';

@@ -2,7 +2,7 @@
  * The network of arXiv 2303.03340 written down once more, plainly and in double precision, from its
  * definition alone: what graphs and gradients are held against. One example at a time.
  */
-import type { SymbolicGraph } from '../../../extension/core/symbolic/graph';
+import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import type { EncoderOptions } from '../../../extension/core/symbolic/module/encoder';
 
 /** Numbers of parameters, by name. */

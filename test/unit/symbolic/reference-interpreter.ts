@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../../../extension/core/symbolic/graph';
+import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { spineOf } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
 

@@ -7,8 +7,8 @@ import type { CompressionContext } from '../../../extension/core/tensornet/compr
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
 import { formParameters, mapTensors } from '../../../extension/core/models/forms/form-facts';
 import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-form';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
-import type { Rows } from '../../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { correlatedRows, outputDistance, randomRows, statisticsOf, withLayer } from './matrices';
 

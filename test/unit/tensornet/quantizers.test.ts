@@ -10,8 +10,8 @@ import type { BlockQuantizedForm, MatrixForm } from '../../../extension/core/mod
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
-import type { Rows } from '../../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
 import { roundToNearest } from '../../../extension/core/tensornet/quantize/block-quantized';
 import { quantizePerOutput } from '../../../extension/core/tensornet/quantize/int8';
 import {

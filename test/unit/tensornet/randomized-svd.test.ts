@@ -3,11 +3,15 @@ import { Matrix, SingularValueDecomposition } from 'ml-matrix';
 import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { openModel } from '../../../extension/core/models/open-model';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
-import type { MatrixSource } from '../../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
+import type { MatrixSource } from '../../../extension/core/linear-algebra/matrix-products';
 import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
 import type { LowRank } from '../../../extension/core/tensornet/randomized-svd';
-import { cholesky, invertLower, shifted } from '../../../extension/core/tensornet/small-matrix';
+import {
+  cholesky,
+  invertLower,
+  shifted,
+} from '../../../extension/core/linear-algebra/small-matrix';
 import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
 import { fixture } from '../fixtures';
 

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatTensor } from '../../../extension/core/runtime/tensors';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../../extension/core/tensornet/statistics/statistics-accumulator';

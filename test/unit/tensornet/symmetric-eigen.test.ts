@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
-import { choleskyBlocked } from '../../../extension/core/tensornet/blocked-cholesky';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
-import { cholesky } from '../../../extension/core/tensornet/small-matrix';
-import type { SquareMatrix } from '../../../extension/core/tensornet/small-matrix';
+import { choleskyBlocked } from '../../../extension/core/linear-algebra/blocked-cholesky';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
+import { cholesky } from '../../../extension/core/linear-algebra/small-matrix';
+import type { SquareMatrix } from '../../../extension/core/linear-algebra/small-matrix';
 import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
 
 const products = new MatrixProducts('cpu', 0);

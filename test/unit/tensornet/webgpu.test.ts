@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { probeDevice } from '../../../extension/core/runtime/device-probe';
-import { MatrixProducts } from '../../../extension/core/tensornet/matrix-products';
+import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
 import { buildProbe } from '../runtime/probe-script';
 import { correlatedRows, randomRows, statisticsOf } from './matrices';

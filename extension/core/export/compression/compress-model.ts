@@ -16,11 +16,12 @@ import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
 import { chooseMpoRun, machineCosts } from '../../tensornet/costs/machine-costs';
 import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
-import { MatrixProducts } from '../../tensornet/matrix-products';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
 import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, withForms } from '../changes';
+import type { Patches } from '../changes';
 import { matrixChanges, standIn } from '../matrix-changes';
 import type { DialectName } from '../dialects';
 import { chooseForm } from '../output-forms';
@@ -63,6 +64,8 @@ export interface CompressRequest extends CompressionSettings {
   readonly choices: readonly CompressionChoice[];
   /** Ids of sublayers and experts that are removed as well. */
   readonly removed?: readonly string[];
+  /** What stands in the places of sublayers, by their ids; those count as removed. */
+  readonly patches?: Patches;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
@@ -87,17 +90,19 @@ export async function compressModel(
   request: CompressRequest,
   context: JobContext,
 ): Promise<CompressResult> {
-  const { modelPath, removed = [], choices, out } = request;
+  const { modelPath, choices, out, patches = new Map() } = request;
+  const removed = (request.removed ?? []).filter((id) => !patches.has(id));
   const source = await openSource(modelPath);
   const { model } = source;
-  const chosen = layersOfChoices(model, choices, removed);
+  const chosen = layersOfChoices(model, choices, [...removed, ...patches.keys()]);
   const isCalibrated = request.calibration !== undefined;
   for (const { layer, choice } of chosen.values()) {
     requireFit(layer, choice, isCalibrated);
   }
   // Asked before any work; how a matrix is compressed makes no difference here.
   const stands = [...chosen.values()].map(({ layer }) => [layer.id, standIn(layer)] as const);
-  const changes = checkChanges(model.summary, removed, matrixChanges(model, new Map(stands)));
+  const forms = matrixChanges(model, new Map(stands));
+  const changes = checkChanges(model.summary, removed, forms, patches);
   const { format = source.forms[0]?.format, dialect } = request;
   await chooseForm(source, changes, {
     ...(format === undefined ? {} : { format }),
@@ -119,6 +124,7 @@ export async function compressModel(
         modelPath,
         removed,
         matrices: new Map(layers.map(({ record, form }) => [record.tensor, form])),
+        patches,
         out,
         ...(format === undefined ? {} : { format }),
         ...(dialect === undefined ? {} : { dialect }),

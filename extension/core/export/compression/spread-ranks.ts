@@ -4,7 +4,7 @@ import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
-import { MatrixProducts } from '../../tensornet/matrix-products';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { planRanks } from '../../tensornet/plan-ranks';
 import { layersOfChoices } from './layer-choices';
 import { startCalibration } from './start-calibration';

@@ -6,7 +6,7 @@ import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
-import type { MatrixProducts } from '../../tensornet/matrix-products';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 
 /** A text or examples, and the text that comes with Espalier for where no file is named. */

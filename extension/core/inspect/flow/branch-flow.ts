@@ -4,6 +4,8 @@ import type { ExpertShape, ExpertWeights } from '../../models/experts';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/feedforward';
 import type { Linear } from '../../models/linear';
 import type { Norm, NormStyle } from '../../models/norm';
+import { patchWidth } from '../../models/patch/symbolic-patch';
+import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { Rotary } from '../../models/rotary';
 import { partTensors } from '../../models/sublayer-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
@@ -244,4 +246,24 @@ export function expertFlow(
   const behind = branch.norm('post-norm', norm, sum, weights.postNorm);
   const out = branch.scale('scale', behind, shape.residualScale);
   return { group: branch.group('Experts', `${perToken} of ${count} per token`), out };
+}
+
+/** A symbolic patch without the sum that adds it to the stream. */
+export function patchFlow(
+  branch: BranchBuilder,
+  { program, graph, tensors }: SymbolicPatch,
+  input: Wire,
+): BranchFlow {
+  const of = (part: string): LazyTensor[] =>
+    Object.entries(tensors).flatMap(([name, tensor]) => (name.startsWith(part) ? [tensor] : []));
+  const shape = [...input.shape.slice(0, -1), patchWidth];
+  const down = branch.add('down', 'weights', 'Down', [input], { shape, tensors: of('down.') });
+  const module = branch.add('module', 'weights', 'Graph convolutions', [down], {
+    shape,
+    detail: `${graph.nodes.length} nodes, ${graph.edges.length} edges`,
+    tensors: of('module.'),
+  });
+  const { shape: size } = input;
+  const out = branch.add('up', 'weights', 'Up', [module], { shape: size, tensors: of('up.') });
+  return { group: branch.group('Symbolic patch', program), out };
 }

@@ -2,10 +2,17 @@ import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import type { Norm, NormStyle } from '../../models/norm';
 import { partTensors } from '../../models/sublayer-tensors';
+import { idOfSublayer } from '../../models/transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from '../../models/transformer-layout';
 import type { TransformerModel } from '../../models/transformer-model';
 import type { StoredTensor } from '../model-description';
-import { attentionFlow, BranchBuilder, expertFlow, feedforwardFlow } from './branch-flow';
+import {
+  attentionFlow,
+  patchFlow,
+  BranchBuilder,
+  expertFlow,
+  feedforwardFlow,
+} from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import { FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
@@ -181,7 +188,7 @@ function blockFlow(
   let stream = input;
   for (const sublayer of sublayers) {
     const source = isBeside ? input : stream;
-    const branch = new BranchBuilder(flow, `block.${block}.${sublayer.kind}`);
+    const branch = new BranchBuilder(flow, idOfSublayer(sublayer));
     const built = ((): BranchFlow => {
       switch (sublayer.kind) {
         case 'attention': {
@@ -193,6 +200,8 @@ function blockFlow(
           return feedforwardFlow(branch, feedforward, sublayer.weights, source, normed);
         case 'expert':
           return expertFlow(flow, branch, sublayer.shape, sublayer.weights, source);
+        case 'patch':
+          return patchFlow(branch, sublayer.patch, source);
       }
     })();
     own.items.push(built.group);

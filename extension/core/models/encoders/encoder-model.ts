@@ -244,7 +244,8 @@ export class EncoderModel implements LayeredModel {
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
         case 'expert':
-          throw new Error('no encoder has experts');
+        case 'patch':
+          throw new Error(`no encoder has a sublayer of the kind ${sublayer.kind}`);
       }
     });
   }

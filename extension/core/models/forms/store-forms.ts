@@ -19,9 +19,29 @@ export async function storeForms(
   for (const [id, form] of forms) {
     mapTensors(form, (data, part) => tensors.push({ name: `${id}.${part}`, data }));
   }
+  const stored = await storeTensors(path, tensors);
+  return new Map(
+    [...forms].map(([id, form]) => [
+      id,
+      mapTensors(form, (_, part) => {
+        const tensor = stored.get(`${id}.${part}`);
+        if (tensor === undefined) {
+          throw new Error(`${id}.${part} has not been written`);
+        }
+        return tensor;
+      }),
+    ]),
+  );
+}
+
+/** Writes tensors into a safetensors file, and gives them back as they lie there. */
+export async function storeTensors(
+  path: string,
+  tensors: readonly { readonly name: string; readonly data: TensorData }[],
+): Promise<Map<string, LazyTensor>> {
   // Numbers of several bytes first, so that each begins at a multiple of its size.
-  tensors.sort((a, b) => elementBytes(b.data) - elementBytes(a.data));
-  const named = tensors.map(({ name, data }) => ({
+  const sorted = [...tensors].sort((a, b) => elementBytes(b.data) - elementBytes(a.data));
+  const named = sorted.map(({ name, data }) => ({
     name,
     tensor: { dtype: data.dtype, shape: data.shape, length: data.bytes.length },
   }));
@@ -30,7 +50,7 @@ export async function storeForms(
     const handle = await open(partial, 'w');
     try {
       await handle.writeFile(header);
-      for (const { data } of tensors) {
+      for (const { data } of sorted) {
         await handle.writeFile(data.bytes);
       }
     } finally {
@@ -44,18 +64,7 @@ export async function storeForms(
     stored.set(name, { name, ...tensor, file, offset });
     offset += tensor.length;
   }
-  return new Map(
-    [...forms].map(([id, form]) => [
-      id,
-      mapTensors(form, (_, part) => {
-        const tensor = stored.get(`${id}.${part}`);
-        if (tensor === undefined) {
-          throw new Error(`${id}.${part} has not been written`);
-        }
-        return tensor;
-      }),
-    ]),
-  );
+  return stored;
 }
 
 function elementBytes({ shape, bytes }: TensorData): number {

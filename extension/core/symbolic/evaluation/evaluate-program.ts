@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import { Rejection } from '../language/rejection';
 import type { Term } from '../language/term';
 import { overrun } from './machine';

@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 
 /** Rounds of colour refinement; more of them tell larger graphs apart before they are matched. */
 const rounds = 8;

@@ -1,4 +1,4 @@
-import type { SymbolicEdge, SymbolicGraph } from '../graph';
+import type { SymbolicEdge, SymbolicGraph } from '../../models/patch/symbolic-graph';
 import type { PrimitiveName } from '../language/primitives';
 import { GrowableArray } from './growable-array';
 import { TupleTable } from './tuple-table';

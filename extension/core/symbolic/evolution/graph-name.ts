@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 
 /**
  * A name for people: complete graphs, paths, cycles and stars have their usual ones, others are told by their

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { parseDocument } from '../../jobs/parse-document';
 import { libraryEntrySchema } from '../language/library-file';
-import { moduleModes } from '../module/graph-slots';
+import { moduleModes } from '../../models/patch/graph-slots';
 import { networkSizes } from '../module/network';
 import { ravenModes } from '../raven/raven-data';
 

@@ -8,8 +8,8 @@ import {
   sequential,
 } from '../../training/layers';
 import type { Layer } from '../../training/layers';
-import { sinCosPositions } from './positions';
-import type { Place } from './positions';
+import { sinCosPositions } from '../../models/patch/positions';
+import type { Place } from '../../models/patch/positions';
 
 /** An encoder of square images of one channel. */
 export interface EncoderOptions {

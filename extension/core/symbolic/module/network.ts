@@ -1,11 +1,11 @@
 import { BuiltModel } from '../../training/built-model';
 import { activation, dense, dropout, sequential } from '../../training/layers';
 import type { Layer } from '../../training/layers';
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import { encoder } from './encoder';
 import type { EncoderOptions } from './encoder';
 import { graphModule } from './graph-module';
-import type { ModuleMode } from './graph-slots';
+import type { ModuleMode } from '../../models/patch/graph-slots';
 
 /** Sizes of the network of arXiv 2303.03340. */
 export interface NetworkSize {

@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import type { Term } from '../language/term';
 
 /** A graph, and the program of lowest unreduced mass that is known to build it. */

@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import { GraphClasses, SimpleGraph } from '../evaluation/isomorphism';
 import { overrun } from '../evaluation/machine';
 import type { Machine } from '../evaluation/machine';

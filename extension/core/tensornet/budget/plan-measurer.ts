@@ -11,7 +11,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
 import { compressMatrix } from '../compress-matrix';
 import type { CompressionChoice } from '../compression-choice';
-import { MatrixProducts } from '../matrix-products';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import { compressionKey } from '../sensitivity/compressions-of';
 import { storageDtype } from '../storage-dtype';

@@ -1,6 +1,6 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { BlockQuantizedForm } from '../../models/matrix-form';
-import type { MatrixProducts, Rows } from '../matrix-products';
+import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
 import { transpose } from '../tensor-values';
 import { fitScale, quantize } from './block-grid';
 import type { BlockGrid } from './block-grid';

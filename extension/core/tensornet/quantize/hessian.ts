@@ -1,6 +1,6 @@
-import type { MatrixProducts } from '../matrix-products';
-import { choleskyBlocked } from '../blocked-cholesky';
-import type { SquareMatrix } from '../small-matrix';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import { choleskyBlocked } from '../../linear-algebra/blocked-cholesky';
+import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 
 /** Share of the mean of the diagonal that is added to it (GPTQ, arXiv 2210.17323, § 3.3, step 3). */
 const dampingShare = 0.01;

@@ -1,6 +1,6 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { Int8Form } from '../../models/matrix-form';
-import type { Rows } from '../matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-products';
 import { float32Data, int8Data } from '../tensor-values';
 
 const most = 127;

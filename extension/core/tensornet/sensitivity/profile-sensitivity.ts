@@ -25,7 +25,7 @@ import { UserError } from '../../user-error';
 import { compressMatrix } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
-import { MatrixProducts } from '../matrix-products';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { storageDtype } from '../storage-dtype';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { StatisticsAccumulator } from '../statistics/statistics-accumulator';

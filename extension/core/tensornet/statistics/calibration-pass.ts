@@ -2,7 +2,7 @@ import type { ModelInput } from '../../models/example';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
-import type { MatrixProducts } from '../matrix-products';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from './input-statistics';
 import { StatisticsAccumulator } from './statistics-accumulator';
 import type { StatisticsFolder } from './statistics-folder';

@@ -1,4 +1,4 @@
-import type { SquareMatrix } from '../small-matrix';
+import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 
 /** What the inputs x of a linear layer were like on calibration. */
 export interface InputStatistics {

@@ -1,7 +1,7 @@
 import type { Tensor } from '../../runtime/tensors';
 import { floatsIn } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
-import type { MatrixProducts, Rows } from '../matrix-products';
+import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from './input-statistics';
 
 /** Rows that are multiplied at once, where they come in smaller pieces. */

@@ -8,7 +8,7 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import { encodeHeader } from '../../checkpoints/safetensors-header';
 import { replaceFile } from '../../jobs/replace-file';
 import { UserError } from '../../user-error';
-import type { SquareMatrix } from '../small-matrix';
+import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 import type { InputStatistics } from './input-statistics';
 
 /** Key of a file's metadata. */

@@ -1,4 +1,4 @@
-import type { SymbolicGraph } from '../graph';
+import type { SymbolicGraph } from './symbolic-graph';
 import { UserError } from '../../user-error';
 import type { Place } from './positions';
 

@@ -87,6 +87,28 @@ export class MatrixProducts {
     return doublesOf(outputs, 'sum');
   }
 
+  /** Σ aᵀ·b over pairs of rows, [a.length, b.length] in float64. */
+  public async crossBetween(a: Rows, b: Rows): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'crossBetween',
+      (graph) => {
+        const [left, right] = ['a', 'b'].map((name) =>
+          graph.op('Cast', [graph.input(name, DataType.FLOAT, ['count', `${name}.length`])], {
+            to: DataType.DOUBLE,
+          }),
+        );
+        const sum = graph.op('Gemm', [left ?? '', right ?? ''], { transA: 1 });
+        graph.output('sum', sum, DataType.DOUBLE, ['a.length', 'b.length']);
+      },
+      {
+        a: floatTensor(a.numbers, [a.count, a.length]),
+        b: floatTensor(b.numbers, [b.count, b.length]),
+      },
+    );
+    return doublesOf(outputs, 'sum');
+  }
+
   /** Inner products of the rows of `a` with those of `b`, [a.count, b.count] in float64. */
   public async inner(a: Rows, b: Rows): Promise<Float64Array> {
     const outputs = await this.run(

@@ -1,0 +1,255 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { version } from '../../../../package.json';
+import { floatsIn } from '../../runtime/tensors';
+import type { Tensors } from '../../runtime/tensors';
+import type { CalibrationRequest } from '../../data/calibration';
+import { loadModelInputs } from '../../data/model-inputs';
+import type { JobContext } from '../../jobs/job';
+import { Journal } from '../../jobs/journal';
+import { writeDocument } from '../../jobs/write-document';
+import type { ModelInput } from '../../models/example';
+import { storeTensors } from '../../models/forms/store-forms';
+import type { LayeredModel } from '../../models/layered-model';
+import { openModel } from '../../models/open-model';
+import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
+import { patchTensorShapes } from '../../models/patch/symbolic-patch';
+import type { DeviceChoice } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { graphToJson } from '../../symbolic/graph-json';
+import type { GraphJson } from '../../symbolic/graph-json';
+import { libraryDocument } from '../../symbolic/language/library-file';
+import type { Library } from '../../symbolic/language/library';
+import { compete, parseFitRecord } from '../../symbolic/patch/compete';
+import type { Standing } from '../../symbolic/patch/compete';
+import { contestantsOf } from '../../symbolic/patch/contestants';
+import { findGraphs } from '../../symbolic/patch/found-graphs';
+import type { PatchFitting } from '../../symbolic/patch/fit-branch';
+import { UserError } from '../../user-error';
+import { checkChanges, patchesStandingIn, withChanges } from '../changes';
+import { chooseForm } from '../output-forms';
+import type { OutputFormat, PruneResult } from '../prune-result';
+import type { PrunePlan } from '../prune-plan';
+import { openSource } from '../prune-source';
+import { onPath } from '../write-errors';
+import { writeModel } from '../write-model';
+
+/** Which sublayer is to be patched, on what, and where the result goes. */
+export interface PatchRequest {
+  readonly modelPath: string;
+  readonly sublayer: string;
+  /** Text to fit to, to choose by and to judge by. */
+  readonly text: CalibrationRequest;
+  readonly bundledText: string;
+  readonly library: Library;
+  /** Graphs to try, and programs to look at for them. */
+  readonly limits: { readonly graphs: number; readonly programs: number };
+  readonly fitting: PatchFitting;
+  readonly seed: number;
+  readonly out: string;
+  readonly format?: OutputFormat;
+  /** Write the patch though it does not beat everything else. */
+  readonly anyway: boolean;
+  /** A plan to write beside, with the weights in a safetensors file. */
+  readonly plan?: string;
+  readonly overwrite: boolean;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** What patching found; losses are KL to the whole model in nats per token on text that nothing was fitted to. */
+export interface PatchResult {
+  readonly sublayer: string;
+  /** Whether the graph's loss is below those of all controls. */
+  readonly accepted: boolean;
+  readonly program: string;
+  readonly graph: GraphJson;
+  /** The graph first, then everything that it is compared with. */
+  readonly standings: readonly Standing[];
+  /** Of the texts. */
+  readonly sequences: {
+    readonly train: number;
+    readonly validation: number;
+    readonly test: number;
+  };
+  /** Null where the patch was not accepted: nothing is written then. */
+  readonly written: PruneResult | null;
+  /** The plan, where one was asked for and the patch is written. */
+  readonly plan?: string;
+}
+
+/** Shares of the text that chooses and that judges. */
+const heldOutShare = 0.2;
+
+/**
+ * Finds a symbolic patch for a sublayer, compares it with simpler things of as many parameters, and writes
+ * the model with it where it beats all of them. Goes on where an earlier run of the same job stopped.
+ * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ */
+export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
+  const { modelPath, sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
+  const model = await openModel(modelPath);
+  const { summary } = model;
+  const index = await requirePatchable(request);
+  const warn = (message: string): void => {
+    context.warn(message);
+  };
+  const device = await resolveDevice(request.device, warn);
+  const loaded = await loadModelInputs(text, model, request.bundledText, seed);
+  loaded.warnings.forEach(warn);
+  const texts = divide(loaded.inputs);
+  const folder = patchFolder(out);
+  await onPath(folder, async () => mkdir(folder, { recursive: true }));
+  const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
+  const identity = {
+    ...{ version, sublayer, seed, fitting, limits, model: summary.fingerprint },
+    library: libraryDocument(library),
+    text: loaded.summary.fingerprint,
+  };
+  const hash = createHash('sha256').update(JSON.stringify(identity)).digest('hex');
+  const journal = await Journal.open(join(folder, 'journal.jsonl'), hash, parseFitRecord);
+  const executor = new LayeredExecutor(model, device, memoryBytes);
+  let found: Awaited<ReturnType<typeof compete>>;
+  try {
+    const competition = { executor, index, texts, contestants, fitting, memoryBytes };
+    found = await compete(competition, journal, context);
+  } finally {
+    await executor.dispose();
+    await journal.removeIfEmpty();
+    await removeIfWithout(folder, journal.path);
+  }
+  const { standings, best, accepted } = found;
+  const { program = '', graph } = best.contestant;
+  if (graph === undefined) {
+    throw new Error('the best patch has a graph');
+  }
+  const { train, validation, test } = texts;
+  const result = {
+    ...{ sublayer, accepted, program, graph: graphToJson(graph), standings },
+    sequences: { train: train.length, validation: validation.length, test: test.length },
+  };
+  if (!accepted && !request.anyway) {
+    await rm(folder, { recursive: true, force: true });
+    return { ...result, written: null };
+  }
+  const patch = await storePatch(
+    join(folder, 'patch.safetensors'),
+    { program, graph, tensors: best.fitted.tensors },
+    sublayer,
+    summary.hiddenSize ?? 0,
+  );
+  const { format, overwrite } = request;
+  const written = await writeModel(
+    {
+      ...{ modelPath, removed: [], patches: new Map([[sublayer, patch]]), out, overwrite, device },
+      ...(format === undefined ? {} : { format }),
+      memoryBytes,
+    },
+    context,
+  );
+  const plan =
+    request.plan === undefined
+      ? {}
+      : { plan: await writePlan(request.plan, modelPath, model, best.fitted.tensors, result) };
+  await rm(folder, { recursive: true, force: true });
+  return { ...result, written, ...plan };
+}
+
+/** Where what is fitted is kept until the result has been written. */
+export function patchFolder(out: string): string {
+  const path = resolve(out);
+  return join(dirname(path), `.${basename(path)}.espalier-patch`);
+}
+
+async function removeIfWithout(folder: string, file: string): Promise<void> {
+  if (!existsSync(file)) {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The weights in a file, as a patch that runs from there. */
+async function storePatch(
+  path: string,
+  { program, graph, tensors }: SymbolicPatch<Tensors[string]>,
+  sublayer: string,
+  hiddenSize: number,
+): Promise<SymbolicPatch> {
+  const shapes = Object.entries(patchTensorShapes(hiddenSize));
+  const data = shapes.map(([name, shape]) => {
+    const tensor = tensors[name];
+    if (tensor === undefined) {
+      throw new Error(`the patch has no tensor ${name}`);
+    }
+    const { buffer, byteOffset, byteLength } = floatsIn(tensor);
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    return { name: `${sublayer}.${name}`, data: { dtype: 'F32' as const, shape, bytes } };
+  });
+  const stored = await storeTensors(path, data);
+  const found = shapes.flatMap(([name]) => {
+    const tensor = stored.get(`${sublayer}.${name}`);
+    return tensor === undefined ? [] : [[name, tensor] as const];
+  });
+  return { program, graph, tensors: Object.fromEntries(found) };
+}
+
+/** Writes a plan that patches the sublayer, its weights in a file beside it. */
+async function writePlan(
+  path: string,
+  modelPath: string,
+  { summary }: LayeredModel,
+  tensors: Tensors,
+  { sublayer, program, graph }: Pick<PatchResult, 'sublayer' | 'program' | 'graph'>,
+): Promise<string> {
+  const file = resolve(path);
+  const weights = file.replace(/(?:\.pruneplan)?\.json$/, '') + '.patch.safetensors';
+  const empty = { nodes: [], edges: [], nextId: graph.next_id };
+  await storePatch(weights, { program, graph: empty, tensors }, sublayer, summary.hiddenSize ?? 0);
+  const plan: PrunePlan = {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
+    remove: [sublayer],
+    patch: [{ sublayer, program, file: relative(dirname(file), weights) }],
+  };
+  await writeDocument(file, plan);
+  return file;
+}
+
+/**
+ * Asked before any work: how the patch is fitted makes no difference.
+ * @returns the index of the sublayer
+ * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
+ */
+async function requirePatchable({ modelPath, sublayer, format }: PatchRequest): Promise<number> {
+  const source = await openSource(modelPath);
+  const { summary } = source.model;
+  const patches = patchesStandingIn([sublayer]);
+  const changes = checkChanges(summary, [], undefined, patches);
+  withChanges(source.model, changes);
+  const asked = format ?? source.forms[0]?.format;
+  await chooseForm(source, changes, asked === undefined ? {} : { format: asked });
+  return summary.sublayers.findIndex(({ id }) => id === sublayer);
+}
+
+/** The last texts judge, those before them choose. */
+function divide(inputs: readonly ModelInput[]): {
+  readonly train: readonly ModelInput[];
+  readonly validation: readonly ModelInput[];
+  readonly test: readonly ModelInput[];
+} {
+  const count = Math.max(1, Math.round(heldOutShare * inputs.length));
+  if (inputs.length < 3) {
+    throw new UserError('A patch needs three sequences at least: to fit, to choose and to judge.', {
+      field: 'sequences',
+      remedy: 'Give more text.',
+    });
+  }
+  return {
+    train: inputs.slice(0, -2 * count),
+    validation: inputs.slice(-2 * count, -count),
+    test: inputs.slice(-count),
+  };
+}

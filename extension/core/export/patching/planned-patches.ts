@@ -1,0 +1,63 @@
+import { resolve } from 'node:path';
+import { openSafetensors } from '../../checkpoints/safetensors';
+import type { ModelSummary } from '../../models/model-summary';
+import { fitsPatch, patchTensorShapes } from '../../models/patch/symbolic-patch';
+import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
+import { evaluateProgram } from '../../symbolic/evaluation/evaluate-program';
+import { Machine } from '../../symbolic/evaluation/machine';
+import { initialLibrary } from '../../symbolic/language/library';
+import { parseProgram } from '../../symbolic/language/parse-program';
+import { Rejection } from '../../symbolic/language/rejection';
+import { UserError } from '../../user-error';
+import type { PrunePlan } from '../prune-plan';
+
+/**
+ * The patches of a plan, their weights found in the files it names.
+ * @param folder the plan's
+ * @throws UserError for a program that builds no graph, and for weights that are not there or do not fit.
+ */
+export async function readPatches(
+  { patch: planned = [] }: PrunePlan,
+  summary: ModelSummary,
+  folder: string,
+): Promise<Map<string, SymbolicPatch>> {
+  const patches = new Map<string, SymbolicPatch>();
+  for (const [i, { sublayer, program, file }] of planned.entries()) {
+    const graph = graphOf(program, `patch.${i}.program`);
+    const path = resolve(folder, file);
+    const { tensors } = await openSafetensors(path);
+    const shapes = Object.entries(patchTensorShapes(summary.hiddenSize ?? 0));
+    const found = shapes.map(([name, shape]) => {
+      const stored = `${sublayer}.${name}`;
+      const tensor = tensors.get(stored);
+      if (tensor?.shape.join() !== shape.join()) {
+        throw new UserError(
+          tensor === undefined
+            ? 'The file lacks this tensor of the patch.'
+            : `Its shape is [${tensor.shape.join(', ')}], but the model asks for [${shape.join(', ')}].`,
+          { file: path, field: stored, remedy: 'Fit the patch for this model: espalier patch.' },
+        );
+      }
+      return [name, tensor] as const;
+    });
+    patches.set(sublayer, { program, graph, tensors: Object.fromEntries(found) });
+  }
+  return patches;
+}
+
+function graphOf(text: string, field: string): SymbolicGraph {
+  const library = initialLibrary();
+  try {
+    const graph = evaluateProgram(parseProgram(text, library), new Machine(library));
+    if (fitsPatch(graph)) {
+      return graph;
+    }
+  } catch (error) {
+    if (!(error instanceof Rejection)) {
+      throw error;
+    }
+    throw new UserError(`The program builds no graph: ${error.message}`, { field });
+  }
+  throw new UserError('The graph of the program is too large for a patch.', { field });
+}

@@ -1,0 +1,114 @@
+import { choleskyBlocked } from './blocked-cholesky';
+import type { MatrixProducts, Rows } from './matrix-products';
+import { invertLower, shifted } from './small-matrix';
+import type { SquareMatrix } from './small-matrix';
+
+/** Sums over examples that a linear regression with an offset needs, in float64. */
+interface Moments {
+  /** Σ zᵀz with z = (features, 1). */
+  readonly gram: SquareMatrix;
+  /** Σ yᵀz: [outputs, features + 1]. */
+  readonly cross: Float64Array;
+  /** Σ y². */
+  readonly squares: number;
+}
+
+/** A linear map y = W·x + b. */
+export interface LinearMap {
+  /** [outputs, features] */
+  readonly weight: Float32Array;
+  readonly bias: Float32Array;
+  /** Share of the trace of the Gram matrix that was added to each of its diagonal's entries. */
+  readonly penalty: number;
+}
+
+/** Examples of a regression. */
+export interface RegressionData {
+  readonly features: Rows;
+  readonly targets: Rows;
+}
+
+/** Penalties that are tried. */
+const penalties = [1e-9, 1e-7, 1e-5, 1e-3];
+
+/**
+ * Ridge regression in closed form, by normal equations in float64; the penalty is the one of least squared
+ * error on held-out examples (Hoerl and Kennard 1970).
+ */
+export async function ridge(
+  products: MatrixProducts,
+  train: RegressionData,
+  heldOut: RegressionData,
+): Promise<LinearMap> {
+  const known = await momentsOf(products, train);
+  const other = await momentsOf(products, heldOut);
+  const size = known.gram.size;
+  let best: { error: number; penalty: number; numbers: Float64Array } | undefined;
+  for (const penalty of penalties) {
+    const factor = await choleskyBlocked(products, shifted(known.gram, penalty));
+    if (factor === undefined) {
+      continue;
+    }
+    const inverse = invertLower(factor);
+    const half = await products.multiplyTransposed(known.cross, inverse);
+    const numbers = await products.multiplyTransposed(half, transposed(inverse));
+    const error = await errorOf(products, numbers, other);
+    if (best === undefined || error < best.error) {
+      best = { error, penalty, numbers };
+    }
+  }
+  const { numbers, penalty } = best ?? {
+    numbers: new Float64Array(known.cross.length),
+    penalty: Number.POSITIVE_INFINITY,
+  };
+  const outputs = numbers.length / size;
+  const weight = new Float32Array(outputs * (size - 1));
+  const bias = new Float32Array(outputs);
+  for (let row = 0; row < outputs; row++) {
+    const start = row * size;
+    weight.set(numbers.subarray(start, start + size - 1), row * (size - 1));
+    bias[row] = numbers[start + size - 1] ?? 0;
+  }
+  return { weight, bias, penalty };
+}
+
+async function momentsOf(
+  products: MatrixProducts,
+  { features, targets }: RegressionData,
+): Promise<Moments> {
+  const rows = withOne(features);
+  return {
+    gram: { size: rows.length, numbers: await products.crossProducts(rows) },
+    cross: await products.crossBetween(targets, rows),
+    squares: targets.numbers.reduce((sum, y) => sum + y * y, 0),
+  };
+}
+
+/** Σ (y − W·z)² from the sums. */
+async function errorOf(
+  products: MatrixProducts,
+  numbers: Float64Array,
+  { gram, cross, squares }: Moments,
+): Promise<number> {
+  const weighed = await products.multiplyTransposed(numbers, gram);
+  return numbers.reduce(
+    (sum, w, i) => sum + w * ((weighed[i] ?? 0) - 2 * (cross[i] ?? 0)),
+    squares,
+  );
+}
+
+/** Each row with a 1 behind it. */
+function withOne({ count, length, numbers }: Rows): Rows {
+  const longer = new Float32Array(count * (length + 1)).fill(1);
+  for (let row = 0; row < count; row++) {
+    longer.set(numbers.subarray(row * length, (row + 1) * length), row * (length + 1));
+  }
+  return { count, length: length + 1, numbers: longer };
+}
+
+function transposed({ size, numbers }: SquareMatrix): SquareMatrix {
+  return {
+    size,
+    numbers: numbers.map((_, i) => numbers[(i % size) * size + Math.floor(i / size)] ?? 0),
+  };
+}

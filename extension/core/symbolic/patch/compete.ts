@@ -1,0 +1,185 @@
+import * as v from 'valibot';
+import type { JobContext } from '../../jobs/job';
+import { checkpoint } from '../../jobs/job';
+import type { Journal } from '../../jobs/journal';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-products';
+import type { ModelInput } from '../../models/example';
+import { patchMode, patchWidth } from '../../models/patch/symbolic-patch';
+import type { LayeredExecutor } from '../../runtime/layered-executor';
+import type { Tensors } from '../../runtime/tensors';
+import { UserError } from '../../user-error';
+import { branchModel, runBranch } from './branch-run';
+import { layersOf, patchKinds } from './contestants';
+import type { Contestant, PatchKind } from './contestants';
+import { fitBranch } from './fit-branch';
+import type { FitRecord, FittedBranch, PatchFitting } from './fit-branch';
+import { divergences, regressionData, statesAround } from './sublayer-states';
+import type { Branch, SublayerStates } from './sublayer-states';
+
+/** A sublayer that something is to stand in for. */
+export interface Competition {
+  readonly executor: LayeredExecutor;
+  /** Of the sublayer. */
+  readonly index: number;
+  /** Texts to fit to, to choose by, and to judge by. */
+  readonly texts: {
+    readonly train: readonly ModelInput[];
+    readonly validation: readonly ModelInput[];
+    readonly test: readonly ModelInput[];
+  };
+  readonly contestants: readonly Contestant[];
+  readonly fitting: PatchFitting;
+  readonly memoryBytes: number;
+}
+
+/** The best try of one kind, chosen by its error on the validation texts. */
+export interface Standing {
+  readonly kind: PatchKind;
+  readonly parameters: number;
+  /** How many were fitted. */
+  readonly tries: number;
+  /** ‖ŷ − y‖² / ‖y‖² of what the sublayer adds to the stream, on the validation texts. */
+  readonly ridgeError: number;
+  readonly error: number;
+  /** KL to the whole model on the test texts, in nats per token. */
+  readonly loss: number;
+}
+
+/** A contestant that won within its kind. */
+interface Winner {
+  readonly contestant: Contestant;
+  readonly fitted: FittedBranch;
+}
+
+export interface CompetitionResult {
+  /** In the order of {@link patchKinds}. */
+  readonly standings: readonly Standing[];
+  /** The graph of lowest error. */
+  readonly best: Winner;
+  /** Whether its loss is below those of all others. */
+  readonly accepted: boolean;
+}
+
+const recordSchema = v.object({
+  key: v.string(),
+  parameters: v.number(),
+  ridgeError: v.number(),
+  error: v.number(),
+});
+
+/** A record as a journal holds it. */
+export function parseFitRecord(value: unknown): FitRecord | undefined {
+  const result = v.safeParse(recordSchema, value);
+  return result.success ? result.output : undefined;
+}
+
+/**
+ * Fits all contestants to what a sublayer adds to the stream, keeps the best of each kind, and measures
+ * what each does to the model's output on texts that neither fitting nor choosing has seen.
+ * @param journal what an earlier run has fitted is taken from there; the best are fitted again, which
+ * gives the same numbers
+ */
+export async function compete(
+  competition: Competition,
+  journal: Journal<FitRecord>,
+  context: JobContext,
+): Promise<CompetitionResult> {
+  const { executor, index, texts, contestants, fitting, memoryBytes } = competition;
+  const around = async (inputs: readonly ModelInput[]): Promise<SublayerStates> =>
+    statesAround(executor, index, inputs, context);
+  const data = {
+    train: regressionData(await around(texts.train)),
+    validation: regressionData(await around(texts.validation)),
+  };
+  const products = new MatrixProducts('cpu', memoryBytes);
+  const fit = async (contestant: Contestant): Promise<FittedBranch> =>
+    fitBranch(contestant, data, fitting, products, context.cancellation);
+  try {
+    const records = new Map(journal.replayed.map((record) => [record.key, record]));
+    const winners = new Map<PatchKind, { contestant: Contestant; tensors?: Tensors }>();
+    for (const [i, contestant] of contestants.entries()) {
+      context.progress({
+        stage: `Fitting ${contestant.program ?? contestant.key}`,
+        done: i,
+        total: contestants.length,
+        unit: 'steps',
+      });
+      const known = records.get(contestant.key);
+      const fitted = known === undefined ? await fit(contestant) : undefined;
+      const record = known ?? fitted?.record;
+      if (fitted !== undefined) {
+        await journal.append([fitted.record]);
+        records.set(contestant.key, fitted.record);
+      }
+      const { kind } = contestant;
+      const winner = winners.get(kind);
+      const least = records.get(winner?.contestant.key ?? '')?.error ?? Number.POSITIVE_INFINITY;
+      if ((record?.error ?? 0) < least || winner === undefined) {
+        winners.set(kind, {
+          contestant,
+          ...(fitted === undefined ? {} : { tensors: fitted.tensors }),
+        });
+      }
+    }
+    const finished = new Map<PatchKind, Winner>();
+    for (const [kind, { contestant, tensors }] of winners) {
+      const record = records.get(contestant.key);
+      const fitted =
+        record === undefined || tensors === undefined ? await fit(contestant) : { record, tensors };
+      finished.set(kind, { contestant, fitted });
+    }
+    return await judge(competition, finished, context);
+  } finally {
+    await products.dispose();
+  }
+}
+
+/** What the best of each kind do to the output. */
+async function judge(
+  { executor, index, texts, contestants }: Competition,
+  winners: ReadonlyMap<PatchKind, Winner>,
+  context: JobContext,
+): Promise<CompetitionResult> {
+  const best = winners.get('graph');
+  if (best === undefined) {
+    throw new UserError('No program builds a graph that a patch can have.', {
+      remedy: `Look at more programs, or give a library whose graphs have ${patchWidth} nodes and edges at most (${patchMode}).`,
+    });
+  }
+  const branches = patchKinds.map((kind): Branch => {
+    const winner = winners.get(kind);
+    return winner === undefined ? nothing : branchOf(winner, context);
+  });
+  const states = await statesAround(executor, index, texts.test, context);
+  const losses = await divergences(executor, index, texts.test, states, branches, context);
+  const standings = patchKinds.map((kind, i): Standing => {
+    const record = winners.get(kind)?.fitted.record;
+    return {
+      kind,
+      parameters: record?.parameters ?? 0,
+      tries: contestants.filter((one) => one.kind === kind).length,
+      ridgeError: record?.ridgeError ?? 1,
+      error: record?.error ?? 1,
+      loss: losses[i] ?? Number.NaN,
+    };
+  });
+  const own = standings.find(({ kind }) => kind === 'graph');
+  const accepted = standings.every(
+    ({ kind, loss }) => kind === 'graph' || (own?.loss ?? Number.NaN) < loss,
+  );
+  return { standings, best, accepted };
+}
+
+const nothing: Branch = (rows) =>
+  Promise.resolve({ ...rows, numbers: new Float32Array(rows.numbers.length) });
+
+function branchOf({ contestant, fitted }: Winner, { cancellation }: JobContext): Branch {
+  return async (rows: Rows) =>
+    runBranch(
+      branchModel(layersOf(contestant, rows.length), rows.length, contestant.seed),
+      fitted.tensors,
+      rows,
+      async () => checkpoint(cancellation),
+    );
+}

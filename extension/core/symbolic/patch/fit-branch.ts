@@ -1,0 +1,252 @@
+import { seededRandom, shuffle } from '../../data/random';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
+import { ridge } from '../../linear-algebra/ridge';
+import type { RegressionData } from '../../linear-algebra/ridge';
+import { floatsIn, floatTensor } from '../../runtime/tensors';
+import type { Tensors } from '../../runtime/tensors';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { BuiltModel } from '../../training/built-model';
+import { lossInputs, meanSquaredError } from '../../training/losses';
+import type { TrainableModel } from '../../training/trainable-model';
+import { Trainer } from '../../training/trainer';
+import { branchInput, branchModel, runBranch } from './branch-run';
+import { layersOf } from './contestants';
+import type { Contestant } from './contestants';
+
+/** Rows of the stream, and what the removed sublayer adds to each. */
+export interface PatchData {
+  readonly train: RegressionData;
+  /** Chooses penalties, epochs and graphs. */
+  readonly validation: RegressionData;
+}
+
+export interface PatchFitting {
+  /** Passes of Adam over the rows; the numbers of the best are kept. */
+  readonly epochs: number;
+  /** Rows of one step. */
+  readonly batch: number;
+  readonly rate: number;
+}
+
+export const usualFitting: PatchFitting = { epochs: 30, batch: 64, rate: 1e-3 };
+
+/** Errors are ‖ŷ − y‖² / ‖y‖² on the validation rows: 1 of a branch that adds nothing. */
+export interface FitRecord {
+  readonly key: string;
+  readonly parameters: number;
+  /** With the last layer in closed form, everything in front of it as drawn. */
+  readonly ridgeError: number;
+  /** After Adam, at its best epoch. */
+  readonly error: number;
+}
+
+export interface FittedBranch {
+  readonly record: FitRecord;
+  readonly tensors: Tensors;
+}
+
+/**
+ * Fits a contestant to what a removed sublayer adds to the stream: the last layer by ridge regression, then
+ * all of it by Adam where something stands in front. One thread: data and seed fix the result.
+ */
+export async function fitBranch(
+  contestant: Contestant,
+  { train, validation }: PatchData,
+  { epochs, batch, rate }: PatchFitting,
+  products: MatrixProducts,
+  cancellation: Cancellation,
+): Promise<FittedBranch> {
+  const pause = async (): Promise<void> => checkpoint(cancellation);
+  const { length: hiddenSize } = train.features;
+  const scale = rootMeanSquare(train.targets.numbers);
+  const scaled = { train: divided(train, scale), validation: divided(validation, scale) };
+  const { model, start } = await startingPoint(contestant, scaled, products, pause);
+  const before = await runBranch(model, start, validation.features, pause);
+  const ridgeError = errorOf(before.numbers, scaled.validation.targets.numbers);
+  const parameters = model.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const { key, kind, seed } = contestant;
+  const done = (error: number, tensors: Tensors): FittedBranch => ({
+    record: { key, parameters, ridgeError, error },
+    tensors: withScale(tensors, scale),
+  });
+  if (kind === 'ridge') {
+    return done(ridgeError, start);
+  }
+  const trainer = await Trainer.create(startingFrom(model, start), {
+    loss: meanSquaredError,
+    optimizer: { kind: 'adam' },
+    learningRate: {
+      rate,
+      schedule: {
+        kind: 'cosine',
+        steps: epochs * Math.ceil(train.features.count / batch),
+      },
+    },
+    clipNorm: 1,
+    seed,
+    threads: 1,
+  });
+  try {
+    let best: { error: number; tensors: Tensors } = { error: ridgeError, tensors: start };
+    const random = seededRandom(seed);
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      const order = shuffle([...Array(train.features.count).keys()], random);
+      for (let first = 0; first < order.length; first += batch) {
+        const rows = order.slice(first, first + batch);
+        await trainer.train({
+          [branchInput]: gathered(scaled.train.features, rows, hiddenSize),
+          [lossInputs.targets]: gathered(scaled.train.targets, rows, hiddenSize),
+        });
+        await pause();
+      }
+      const tensors = Object.fromEntries(
+        model.parameters.map(({ name, shape }) => [
+          name,
+          floatTensor(Float32Array.from(floatsIn(trainer.tensor(name))), shape),
+        ]),
+      );
+      const found = await runBranch(model, tensors, validation.features, pause);
+      const error = errorOf(found.numbers, scaled.validation.targets.numbers);
+      best = error < best.error ? { error, tensors } : best;
+    }
+    return done(best.error, best.tensors);
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/**
+ * The branch with its first layer standardized, so that what lies behind it sees numbers of mean 0 and
+ * variance 1, and its last layer in closed form.
+ */
+async function startingPoint(
+  contestant: Contestant,
+  { train, validation }: PatchData,
+  products: MatrixProducts,
+  pause: () => Promise<void>,
+): Promise<{ model: BuiltModel; start: Tensors }> {
+  const hiddenSize = train.features.length;
+  const layers = layersOf(contestant, hiddenSize);
+  const inner = Object.fromEntries(Object.entries(layers).filter(([name]) => name !== 'up'));
+  const model = branchModel(layers, hiddenSize, contestant.seed);
+  let start: Tensors = await model.initial();
+  const features = { train: train.features, validation: validation.features };
+  if (inner['down'] !== undefined) {
+    const down = branchModel({ down: inner['down'] }, hiddenSize, contestant.seed);
+    start = standardized(start, await runBranch(down, start, train.features, pause));
+    const front = branchModel(inner, hiddenSize, contestant.seed);
+    features.train = await runBranch(front, start, train.features, pause);
+    features.validation = await runBranch(front, start, validation.features, pause);
+  }
+  const { weight, bias } = await ridge(
+    products,
+    { features: features.train, targets: train.targets },
+    { features: features.validation, targets: validation.targets },
+  );
+  const width = features.train.length;
+  return {
+    model,
+    start: {
+      ...start,
+      'up.weight': floatTensor(weight, [hiddenSize, width]),
+      'up.bias': floatTensor(bias, [hiddenSize]),
+    },
+  };
+}
+
+/** The first layer so that each of its outputs has mean 0 and variance 1 over these rows. */
+function standardized(tensors: Tensors, { count, length, numbers }: Rows): Tensors {
+  const { 'down.weight': weight, 'down.bias': bias } = tensors;
+  if (weight === undefined || bias === undefined) {
+    throw new Error('a branch begins with a layer named down');
+  }
+  const [rows, offsets] = [Float32Array.from(floatsIn(weight)), Float32Array.from(floatsIn(bias))];
+  const width = rows.length / length;
+  for (let unit = 0; unit < length; unit++) {
+    let [sum, squares] = [0, 0];
+    for (let row = 0; row < count; row++) {
+      const x = numbers[row * length + unit] ?? 0;
+      sum += x;
+      squares += x * x;
+    }
+    const mean = sum / count;
+    const deviation = Math.sqrt(Math.max(squares / count - mean * mean, Number.EPSILON));
+    for (let i = unit * width; i < (unit + 1) * width; i++) {
+      rows[i] = (rows[i] ?? 0) / deviation;
+    }
+    offsets[unit] = ((offsets[unit] ?? 0) - mean) / deviation;
+  }
+  return {
+    ...tensors,
+    'down.weight': floatTensor(rows, weight.dims),
+    'down.bias': floatTensor(offsets, bias.dims),
+  };
+}
+
+/** The model with other numbers to begin with. */
+function startingFrom(model: BuiltModel, start: Tensors): TrainableModel {
+  return {
+    parameters: model.parameters,
+    buffers: model.buffers,
+    inputs: model.inputs,
+    forward: (mode) => model.forward(mode),
+    // Training writes into the tensors that it is given.
+    initial: () =>
+      Promise.resolve(
+        Object.fromEntries(
+          Object.entries(start).map(([name, tensor]) => [
+            name,
+            floatTensor(Float32Array.from(floatsIn(tensor)), tensor.dims),
+          ]),
+        ),
+      ),
+  };
+}
+
+/** Numbers of the last layer in units of the targets. */
+function withScale(tensors: Tensors, scale: number): Tensors {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [
+      name,
+      name.startsWith('up.')
+        ? floatTensor(
+            floatsIn(tensor).map((x) => x * scale),
+            tensor.dims,
+          )
+        : tensor,
+    ]),
+  );
+}
+
+function divided({ features, targets }: RegressionData, scale: number): RegressionData {
+  return {
+    features,
+    targets: { ...targets, numbers: targets.numbers.map((y) => y / scale) },
+  };
+}
+
+function gathered({ length, numbers }: Rows, rows: readonly number[], width: number) {
+  const batch = new Float32Array(rows.length * length);
+  rows.forEach((row, i) => {
+    batch.set(numbers.subarray(row * length, (row + 1) * length), i * length);
+  });
+  return floatTensor(batch, [rows.length, width]);
+}
+
+/** ‖ŷ − y‖² / ‖y‖² */
+function errorOf(found: Float32Array, wanted: Float32Array): number {
+  let [difference, whole] = [0, 0];
+  wanted.forEach((y, i) => {
+    difference += ((found[i] ?? 0) - y) ** 2;
+    whole += y * y;
+  });
+  return whole > 0 ? difference / whole : difference;
+}
+
+/** Not 0, since numbers are divided by it. */
+function rootMeanSquare(numbers: Float32Array): number {
+  const squares = numbers.reduce((sum, x) => sum + x * x, 0);
+  return Math.sqrt(squares / Math.max(1, numbers.length)) || 1;
+}
