@@ -126,8 +126,7 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
   /** The sublayers that a profile has measured by the metric of the table, if it is of the same model. */
   public loadProfile(profile: LayerProfile | undefined): void {
     const fits =
-      profile !== undefined &&
-      profile.model.fingerprint === this.model.fingerprint &&
+      profile?.model.fingerprint === this.model.fingerprint &&
       profile.settings.metric === this.#table?.metric;
     this.#removable = fits
       ? profile.candidates.flatMap(({ sublayer, distance }) =>

@@ -117,7 +117,7 @@ export function cellsOf(table: ShownTable, shown: Shown): CellSet {
 }
 
 /** Distances by perplexity begin at the dense model's. */
-export function lossOf({ distance }: Entry, { dense }: Pick<ShownTable, 'dense'>): number {
+function lossOf({ distance }: Entry, { dense }: Pick<ShownTable, 'dense'>): number {
   return Math.max(0, distance - dense);
 }
 
@@ -133,7 +133,7 @@ function nearest({ entries, bytes }: Layer, way: string, share: number): Entry |
 }
 
 /** In what a form is no better than the dense matrix; times are zero where none are known. */
-export function drawbacksOf(layer: Layer, entry: Entry): Drawback[] {
+function drawbacksOf(layer: Layer, entry: Entry): Drawback[] {
   const isSlower = entry.milliseconds > layer.milliseconds && layer.milliseconds > 0;
   const isTimed = entry.milliseconds > 0 && layer.milliseconds > 0;
   return [

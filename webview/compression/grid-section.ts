@@ -1,5 +1,6 @@
 import { inkOn, paletteColor } from '../charts/palette';
 import { createDropdown } from '../components/toolkit';
+import type { Choices } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatCount, formatDistanceShort, formatPercent } from '../format';
 import { BlockGrid } from '../grid/block-grid';
@@ -36,17 +37,21 @@ export function createGridSection({ setView }: PanelActions): PanelPart {
   });
   const pays = h('p', { class: 'pays' });
   const choices = h('div', { class: 'controls' });
-  let drawnChoices = '';
+  let drawnOptions = '';
+  let dropdown: Choices<string> | undefined;
   const drawChoices = ({ ways, shown, state }: Frame) => {
     const options = [
       ...ways.map((way) => ({ value: wayKey(way), label: strings.way(way) })),
       ...(state.plan === undefined ? [] : [{ value: 'plan', label: strings.plan }]),
     ];
     const value = shown === undefined || shown.kind === 'plan' ? 'plan' : shown.way;
-    const next = JSON.stringify([options, value]);
-    if (next === drawnChoices) return;
-    drawnChoices = next;
-    const dropdown = createDropdown(strings.shown, options, value, (chosen) => {
+    const next = JSON.stringify(options);
+    if (next === drawnOptions) {
+      dropdown?.setValue(value);
+      return;
+    }
+    drawnOptions = next;
+    dropdown = createDropdown(strings.shown, options, value, (chosen) => {
       setView({ shown: chosen });
     });
     setChildren(choices, [dropdown.element]);

@@ -44,6 +44,8 @@ export function createTableSection({ setView }: PanelActions): PanelPart {
       const { cells, view } = next;
       element.hidden = cells === undefined;
       if (cells === undefined) return;
+      const isTimed = cells.cells.some(({ layer }) => layer.milliseconds > 0);
+      element.classList.toggle('untimed', !isTimed);
       for (const header of headers) header.update(view.sort);
       setChildren(
         body,

@@ -16,7 +16,7 @@ export interface View {
   readonly form: BudgetForm;
 }
 
-export const initialView: View = {
+const initialView: View = {
   scrollTop: 0,
   shown: undefined,
   share: 40,

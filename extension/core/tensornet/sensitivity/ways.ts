@@ -5,7 +5,7 @@ import type { SensitivityTable } from './sensitivity-table';
 export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
 
 /** Tells ways apart: METHOD[:VARIANT][+THEN]. */
-export function wayName({ method, variant, then }: Way): string {
+function wayName({ method, variant, then }: Way): string {
   return [
     method,
     variant === undefined ? '' : `:${variant}`,
