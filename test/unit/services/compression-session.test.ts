@@ -33,7 +33,7 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityTable {
     version: 1,
     created: '2026-01-01T00:00:00.000Z',
     versions: { espalier: '0', onnxruntime: '0', node: '0' },
-    machine: { platform: 'linux', cpu: 'x', cores: 1, memoryBytes: 1 },
+    machine: { platform: 'linux', processor: 'x', cores: 1 },
     model,
     calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
     metric: 'js',
