@@ -5,14 +5,18 @@ import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
 import { DataMapEditor } from './editors/data-map-editor';
 import { LayerProfileEditor } from './editors/layer-profile-editor';
+import { SensitivityEditor } from './editors/sensitivity-editor';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
 import { ModelExplorerEditor } from './editors/model-explorer-editor';
+import { CompressionPanels } from './panels/compression-panels';
 import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
+import { CompressionJobs } from './services/compression-jobs';
+import { CompressionSessions } from './services/compression-sessions';
 import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
 import { watchDocuments } from './services/watch-documents';
@@ -38,6 +42,7 @@ const readerGraceMilliseconds = 5000;
 /** What the extension gives to its own tests. */
 export type Espalier = Services & {
   readonly heatmaps: HeatmapPanels;
+  readonly compressions: CompressionPanels;
   readonly explorers: ExplorerPanels;
   readonly dataMaps: DataMapPanels;
   readonly modelsView: ModelsView;
@@ -66,6 +71,11 @@ export function activate(context: ExtensionContext): Espalier {
   const sessions = new ModelSessions(models, new SessionStore(context.workspaceState), log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
+  const compressionSessions = new CompressionSessions(models, context.workspaceState, log);
+  const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
+  const compressionJobs = new CompressionJobs(jobs, settings, (session) =>
+    compressions.isShown(session),
+  );
   const reports = new Reports(models);
   const dataJobs = new DataJobs(jobs, context.workspaceState);
   const marks = new DataMarks(context.workspaceState);
@@ -82,6 +92,9 @@ export function activate(context: ExtensionContext): Espalier {
     folders,
     sessions,
     modelJobs,
+    compressionSessions,
+    compressionJobs,
+    compressions,
     reports,
     heatmaps,
     explorers,
@@ -101,11 +114,14 @@ export function activate(context: ExtensionContext): Espalier {
     folders,
     sessions,
     heatmaps,
+    compressionSessions,
+    compressions,
     explorers,
     dataMaps,
     reports,
     registerCommands(services),
     LayerProfileEditor.register(sessions, heatmaps),
+    SensitivityEditor.register(compressionSessions, compressions),
     ModelExplorerEditor.register(explorers),
     DataMapEditor.register(dataMaps),
     new ConfigCodeLens(models, log),
@@ -115,6 +131,7 @@ export function activate(context: ExtensionContext): Espalier {
     modelsView,
     showJobStatus([jobs, exports]),
     watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
+    watchDocuments('**/*.sensitivity.json', async (path) => compressionSessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
   );
   return services;

@@ -64,6 +64,8 @@ export const strings = {
   prune: 'Prune…',
   evaluate: 'Evaluate',
   savePlan: 'Save Plan',
+  compression: 'Compression',
+  compressionTitle: 'See what compressing each linear layer costs, and plan under a budget',
   cancel: 'Cancel',
   cancelling: 'Cancelling…',
   showLog: 'Show Log',

@@ -13,7 +13,7 @@ interface FormItem extends QuickPickItem {
  * with the reason why not, where they cannot be chosen. Where there is one form in all, nothing is asked.
  */
 export async function chooseForm(
-  model: string,
+  title: string,
   forms: readonly FormAnswer[],
 ): Promise<FormName | undefined> {
   const [form, ...others] = forms.filter(({ dialect, usual }) => dialect !== undefined || usual);
@@ -21,7 +21,7 @@ export async function chooseForm(
     return form;
   }
   const pick = window.createQuickPick<FormItem>();
-  pick.title = l10n.t('Prune {0}: format', model);
+  pick.title = title;
   pick.matchOnDetail = true;
   pick.items = itemsOf(forms);
   const chosen = new Promise<FormName | undefined>((resolve) => {

@@ -2,18 +2,25 @@ import { ExplorerSession } from '../services/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget, pickModel } from './target';
 
+/** Answers given beforehand. */
+export interface CompareOptions {
+  /** Path of the other model. */
+  readonly against?: string;
+}
+
 /** Shows in the explorer of one model what another has differently. */
 export async function compareModels(
   services: Services,
   argument: unknown,
+  { against }: CompareOptions = {},
 ): Promise<ExplorerSession | undefined> {
   const session =
     argument instanceof ExplorerSession ? argument : await openExplorer(services, argument);
-  const other = session === undefined ? undefined : await pickModel(services);
+  const other = session && (against ?? (await pickModel(services))?.fsPath);
   if (session === undefined || other === undefined) {
     return undefined;
   }
-  await session.compare(other.fsPath, false);
+  await session.compare(other, false);
   return session;
 }
 

@@ -11,6 +11,8 @@ import { chooseTarget } from './target';
 export interface EvaluateOptions {
   /** Evaluate the model without the sublayers that are marked in the heatmap. */
   readonly selection?: boolean;
+  /** Path of a model to compare with, which is evaluated too where it has not been. */
+  readonly against?: string;
 }
 
 /** Measures perplexity and speed on held-out text: of a model, or of what a plan leaves of it. */
@@ -26,12 +28,28 @@ export async function evaluateModel(
   const session = await sessionOf(services, target);
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const removed = ofSelection ? session.selection.removed : [];
+  const other =
+    options.against === undefined ? undefined : await services.sessions.open(options.against);
+  const reference =
+    other && (other.denseEvaluation ?? (await services.modelJobs.evaluate(other, [])));
   const evaluation = await services.modelJobs.evaluate(session, removed);
   services.log.info(
     `${commandIds.evaluateModel} ${session.model.path}`,
     JSON.stringify(evaluation),
   );
-  if (!ofSelection || !services.modelJobs.isShown(session)) {
+  if (other !== undefined && reference !== undefined) {
+    void window.showInformationMessage(
+      l10n.t(
+        '{0}: perplexity {1}, {2} tokens per second; {3}: {4}, {5}.',
+        session.model.name,
+        evaluation.perplexity.toPrecision(4),
+        formatCount(evaluation.tokensPerSecond),
+        other.model.name,
+        reference.perplexity.toPrecision(4),
+        formatCount(reference.tokensPerSecond),
+      ),
+    );
+  } else if (!ofSelection || !services.modelJobs.isShown(session)) {
     void window.showInformationMessage(describe(session, removed, evaluation));
   }
   return evaluation;

@@ -10,7 +10,7 @@ import type { Services } from '../services/services';
 import { whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { dataMapOf } from './open-data-map';
-import { whyUnfit } from './prune-layers';
+import { whyUnfit } from './choose-output';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ExportSubsetOptions {

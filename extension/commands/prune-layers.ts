@@ -1,38 +1,24 @@
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { commands, l10n, Uri, window, workspace } from 'vscode';
-import type { DialectName } from '../core/export/dialects';
-import type { FormName } from '../core/export/output-forms';
-import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import { basename, join } from 'node:path';
+import { commands, l10n, Uri, window } from 'vscode';
+import type { PruneResult } from '../core/export/prune-result';
 import type { PrunePlan } from '../core/export/prune-plan';
 import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
-import { isModelFile, modelStem } from '../services/model-file';
 import { pruneReport } from '../services/model-report';
 import type { ModelSession } from '../services/model-session';
 import { planOf } from '../services/plans';
 import type { Services } from '../services/services';
-import { confirmReplace } from './confirm-replace';
+import { chooseOutput, revealFolder } from './choose-output';
+import type { OutputOptions } from './choose-output';
 import { sessionOf } from './open-heatmap';
-import { chooseForm } from './choose-form';
 import { chooseTarget } from './target';
-
-/** Answers given beforehand, so that nothing is asked. */
-export interface PruneOptions {
-  readonly format?: OutputFormat;
-  /** Of the format; the usual one when absent. */
-  readonly dialect?: DialectName;
-  /** Path of the new folder. */
-  readonly out?: string;
-  /** Replace an existing folder without asking. */
-  readonly overwrite?: boolean;
-}
 
 /** Writes a new model without the chosen sublayers. */
 export async function pruneLayers(
   services: Services,
   argument: unknown,
-  options: PruneOptions = {},
+  options: OutputOptions = {},
 ): Promise<PruneResult | undefined> {
   const target = await chooseTarget(argument, services);
   if (target === undefined) {
@@ -45,40 +31,29 @@ export async function pruneLayers(
     void offerHeatmap(services, session);
     return undefined;
   }
-  const form =
-    options.format === undefined
-      ? await askForm(services, session, plan)
-      : { format: options.format, dialect: options.dialect };
-  const out = form && (options.out ?? (await chooseFolder(session, form.format)));
-  if (form === undefined || out === undefined) {
-    return undefined;
-  }
-  const exists = await fileExists(out);
-  if (
-    exists &&
-    options.overwrite !== true &&
-    !(await confirmReplace(
-      out,
-      l10n.t('Replace'),
-      l10n.t('All that is in {0} will be deleted.', out),
-    ))
-  ) {
+  const { name } = session.model;
+  const output = await chooseOutput(services, session.model, plan, options, {
+    formTitle: l10n.t('Prune {0}: format', name),
+    folderTitle: l10n.t('Prune {0}: new folder', name),
+    suffix: '-pruned',
+  });
+  if (output === undefined) {
     return undefined;
   }
   const calibration = session.profile?.calibration;
-  const { format, dialect } = form;
   const request = {
     model: session.model.path,
     plan,
     planFolder: dirname(target.plan ?? planPathOf(session.model.path)),
-    out,
-    format,
-    ...(dialect === undefined ? {} : { dialect }),
-    overwrite: exists,
+    ...output,
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
   const result = await services.modelJobs.prune(session, request);
-  await services.reports.showText(basename(out), out, pruneReport(session.model, result));
+  await services.reports.showText(
+    basename(result.path),
+    result.path,
+    pruneReport(session.model, result),
+  );
   void offerNext(session, result);
   return result;
 }
@@ -109,56 +84,6 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
   }
 }
 
-async function askForm(
-  services: Services,
-  session: ModelSession,
-  { remove, compress = [], patch = [] }: PrunePlan,
-): Promise<FormName | undefined> {
-  const { path: model, name } = session.model;
-  return chooseForm(
-    name,
-    await services.worker.request('forms', {
-      model,
-      remove,
-      compress: compress.map(({ tensor }) => tensor),
-      patch: patch.map(({ sublayer }) => sublayer),
-    }),
-  );
-}
-
-async function chooseFolder(
-  session: ModelSession,
-  format: OutputFormat,
-): Promise<string | undefined> {
-  const source = session.model.path;
-  const converts = format === 'onnx' && !isModelFile(source);
-  const path = `${modelStem(source)}${converts ? '-pruned-onnx' : '-pruned'}`;
-  const name = path.length - basename(path).length;
-  const typed = await window.showInputBox({
-    title: l10n.t('Prune {0}: new folder', session.model.name),
-    prompt: l10n.t('The original is left as it is.'),
-    value: path,
-    valueSelection: [name, path.length],
-    validateInput: (value) => whyUnfit(value, source),
-  });
-  return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
-}
-
-/** Why a path cannot be the new folder, if so. */
-export function whyUnfit(value: string, source: string): string | undefined {
-  if (value.trim() === '') {
-    return l10n.t('Write the path of the new folder.');
-  }
-  const path = resolve(dirname(source), value.trim());
-  const contains = (outer: string, inner: string): boolean => {
-    const way = relative(outer, inner);
-    return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && resolve(way) !== way);
-  };
-  return contains(source, path) || contains(path, source)
-    ? l10n.t('Choose a folder outside of the original.')
-    : undefined;
-}
-
 async function offerNext(session: ModelSession, result: PruneResult): Promise<void> {
   const reveal = l10n.t('Reveal');
   const heatmap = l10n.t('Open Heatmap');
@@ -176,8 +101,7 @@ async function offerNext(session: ModelSession, result: PruneResult): Promise<vo
   );
   const uri = Uri.file(result.path);
   if (chosen === reveal) {
-    const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
-    await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
+    await revealFolder(uri);
   } else if (chosen === heatmap) {
     await commands.executeCommand(
       commandIds.openHeatmap,

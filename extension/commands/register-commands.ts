@@ -6,15 +6,21 @@ import type { Services } from '../services/services';
 import { cancelJob } from './cancel-job';
 import { compareModels } from './compare-models';
 import { compareSubsets } from './compare-subsets';
+import { compressModel } from './compress-model';
 import { exportSubset } from './export-subset';
 import { evaluateModel } from './evaluate-model';
+import { healModel } from './heal-model';
 import { inspectModel } from './inspect-model';
+import { openCompression } from './open-compression';
 import { openDataMap } from './open-data-map';
 import { copyName, showInExplorer } from './model-row-commands';
 import { openHeatmap } from './open-heatmap';
+import { planCompression } from './plan-compression';
 import { profileLayers } from './profile-layers';
+import { profileSensitivity, resumeSensitivity } from './profile-sensitivity';
 import { pruneLayers } from './prune-layers';
 import { resumeProfile } from './resume-profile';
+import { saveCompressionPlan } from './save-compression-plan';
 import { savePlan } from './save-plan';
 import { resumeScoring, scoreData } from './score-data';
 import { scoreText } from './score-text';
@@ -40,6 +46,13 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   showLog: (services) => {
     services.log.show();
   },
+  profileSensitivity,
+  resumeSensitivity,
+  openCompression,
+  planCompression,
+  saveCompressionPlan,
+  compressModel,
+  healModel,
   scoreData,
   resumeScoring,
   scoreText,
@@ -66,7 +79,9 @@ export function registerCommands(services: Services): Disposable {
           try {
             return await handlers[name](services, argument, options);
           } catch (error) {
-            void reportError(error, services.log, services.modelJobs.hasShown(error));
+            const { modelJobs, compressionJobs, log } = services;
+            const isShown = modelJobs.hasShown(error) || compressionJobs.hasShown(error);
+            void reportError(error, log, isShown);
             return undefined;
           }
         },

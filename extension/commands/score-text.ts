@@ -23,7 +23,7 @@ export interface ScoreTextOptions {
 }
 
 /** Stands for the text that comes with the extension. */
-const bundled = 'bundled';
+export const bundled = 'bundled';
 
 /** Scores how hard each window of a text is for a model, so that calibration can choose among them. */
 export async function scoreText(
@@ -42,7 +42,8 @@ export async function scoreText(
   services.jobs.assertFree();
   const model = await services.models.summary(target.model);
   const { file, length } = services.settings.calibration();
-  const text = given.text ?? (await chooseText(model.name, file));
+  const text =
+    given.text ?? (await chooseText(l10n.t('Score a calibration text for {0}', model.name), file));
   if (text === undefined) {
     return undefined;
   }
@@ -75,7 +76,11 @@ export async function scoreText(
   }
 }
 
-async function chooseText(model: string, set: string | undefined): Promise<string | undefined> {
+/** A text that the user picks, or `bundled`. */
+export async function chooseText(
+  title: string,
+  set: string | undefined,
+): Promise<string | undefined> {
   const own: QuickPickItem = { label: l10n.t('The bundled text') };
   const fromSetting: QuickPickItem | undefined =
     set === undefined
@@ -86,9 +91,7 @@ async function chooseText(model: string, set: string | undefined): Promise<strin
     description: '.txt, .md, .jsonl',
   };
   const items = [...(fromSetting === undefined ? [] : [fromSetting]), own, other];
-  const chosen = await window.showQuickPick(items, {
-    title: l10n.t('Score a calibration text for {0}', model),
-  });
+  const chosen = await window.showQuickPick(items, { title });
   if (chosen !== other) {
     return chosen === undefined ? undefined : chosen === own ? bundled : set;
   }

@@ -7,6 +7,9 @@ import { chooseJob } from './choose-job';
 /** Jobs of which a heatmap tells, or which work for one. */
 const ofModel: readonly JobKind[] = ['profile', 'prune', 'evaluate', 'scoreText'];
 
+/** Jobs of which a compression panel tells. */
+const ofCompression: readonly JobKind[] = ['sensitivity', 'planBudget', 'compress'];
+
 /** What the status bar item offers while a job runs. */
 export async function showJob(services: Services, kind: unknown): Promise<void> {
   const shown = await chooseJob(services, kind);
@@ -15,12 +18,20 @@ export async function showJob(services: Services, kind: unknown): Promise<void> 
   }
   const { job, runner } = shown;
   const heatmap = { label: `$(graph) ${l10n.t('Open Layer Heatmap')}` };
+  const compression = { label: `$(graph) ${l10n.t('Open Compression Panel')}` };
   const cancel = { label: `$(debug-stop) ${l10n.t('Cancel')}` };
   const log = { label: `$(output) ${l10n.t('Show Log')}` };
-  const items = [...(ofModel.includes(job.kind) ? [heatmap] : []), cancel, log];
+  const items = [
+    ...(ofModel.includes(job.kind) ? [heatmap] : []),
+    ...(ofCompression.includes(job.kind) ? [compression] : []),
+    cancel,
+    log,
+  ];
   const chosen = await window.showQuickPick(items, { title: jobTitle(job) });
   if (chosen === heatmap) {
     services.heatmaps.show(await services.sessions.open(job.model));
+  } else if (chosen === compression) {
+    services.compressions.show(await services.compressionSessions.open(job.model));
   } else if (chosen === cancel) {
     runner.cancel();
   } else if (chosen === log) {

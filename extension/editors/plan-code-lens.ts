@@ -1,5 +1,6 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
+import type { PrunePlan } from '../core/export/prune-plan';
 import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { commandIds } from '../services/command-ids';
 import { modelPathOfPlan } from '../services/documents';
@@ -30,8 +31,16 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       lens(l10n.t('Open in heatmap'), commandIds.openHeatmap),
       lens(l10n.t('Evaluate'), commandIds.evaluateModel),
     ];
+    const ofCompression = [
+      lens(l10n.t('Compress…'), commandIds.compressModel),
+      lens(l10n.t('Open compression panel'), commandIds.openCompression),
+    ];
     try {
-      return [lens(await this.#summary(document), commandIds.openHeatmap), ...actions];
+      const plan = parsePrunePlan(document.getText(), document.uri.fsPath);
+      const compresses = (plan.compress?.length ?? 0) > 0;
+      const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
+      const summary = lens(await this.#summary(plan, document.uri.fsPath), command);
+      return [summary, ...(compresses ? ofCompression : actions)];
     } catch {
       // The diagnostics say what is wrong with the plan.
       return actions;
@@ -42,9 +51,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     this.#registration.dispose();
   }
 
-  async #summary(document: TextDocument): Promise<string> {
-    const path = document.uri.fsPath;
-    const plan = parsePrunePlan(document.getText(), path);
+  async #summary(plan: PrunePlan, path: string): Promise<string> {
     const model = await this.#models.summary(modelPathOfPlan(plan, path));
     const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
     const { parameters } = selectionCost(removed, model);

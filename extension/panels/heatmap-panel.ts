@@ -171,6 +171,9 @@ export class HeatmapPanel implements Disposable {
       case 'savePlan':
         void commands.executeCommand(commandIds.savePlan, this.#session);
         break;
+      case 'openCompression':
+        void commands.executeCommand(commandIds.openCompression, model);
+        break;
       case 'openConfig':
         void commands.executeCommand('vscode.open', Uri.joinPath(model, 'config.json'), {
           viewColumn: ViewColumn.One,

@@ -10,17 +10,17 @@ import type {
 import type { BaselineName, SearchSettings } from '../core/prune/options';
 
 /** What is running for a panel, if anything. */
-export type PanelJob =
+export type PanelJob<What extends string = 'profile' | 'prune' | 'evaluate'> =
   | { readonly kind: 'idle' }
   | {
       readonly kind: 'running';
-      readonly what: 'profile' | 'prune' | 'evaluate';
+      readonly what: What;
       readonly progress: StageProgress | undefined;
     }
   /** The last job ended without a result; `resumable` when its journal allows going on. */
   | {
       readonly kind: 'stopped';
-      readonly what: 'profile' | 'prune' | 'evaluate';
+      readonly what: What;
       readonly reason: 'cancelled' | 'failed' | 'crashed';
       readonly message: string;
       readonly resumable: boolean;
@@ -112,5 +112,7 @@ export type FromHeatmap =
   | { readonly type: 'cancel' }
   | { readonly type: 'resume' }
   | { readonly type: 'savePlan' }
+  /** What compressing its linear layers costs. */
+  | { readonly type: 'openCompression' }
   | { readonly type: 'openConfig' }
   | { readonly type: 'showLog' };

@@ -13,8 +13,19 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
+import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
 import type { PrunePlan } from '../core/export/prune-plan';
+import type { LinearRole } from '../core/models/matrix-form';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
+import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
+import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
+import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
+import type {
+  SensitivityEvent,
+  SensitivitySettings,
+  SensitivityTable,
+} from '../core/tensornet/sensitivity/sensitivity-table';
+import type { Way } from '../core/tensornet/sensitivity/ways';
 import type {
   CompareSubsetsRequest,
   CompareSubsetsResult,
@@ -96,6 +107,47 @@ export interface ScoreTextResult {
   readonly mean: number;
 }
 
+export interface SensitivityRequest extends RunOptions {
+  readonly model: string;
+  readonly calibration: CalibrationRequest;
+  readonly settings: SensitivitySettings;
+  /** Where the table is written (`*.sensitivity.json`); the journal lies beside it until done. */
+  readonly out: string;
+}
+
+export interface PlanBudgetRequest extends RunOptions {
+  readonly model: string;
+  /** Path of a sensitivity table of the model; plans are measured on its calibration. */
+  readonly table: string;
+  /** Ways to compress that the plan may take. */
+  readonly ways: readonly Way[];
+  readonly budget: CompressionBudget;
+  readonly removable: readonly RemovalCost[];
+}
+
+/** Asks which linear layers a compression is for. */
+export interface ChooseLayersRequest {
+  readonly model: string;
+  readonly compression: CompressionRequest;
+  /** Roles of layers that stay as they are. */
+  readonly skip: readonly LinearRole[];
+}
+
+export interface ChosenLayers {
+  readonly choices: readonly CompressionChoice[];
+  /** Layers that would not be smaller in this form. */
+  readonly unfit: number;
+}
+
+export interface HealModelRequest extends RunOptions {
+  readonly model: string;
+  readonly teacher: string;
+  readonly text: CalibrationRequest;
+  readonly trains: TrainedLayers;
+  readonly out: string;
+  readonly overwrite: boolean;
+}
+
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
   readonly tensor: StoredTensor;
@@ -129,11 +181,26 @@ export interface WorkerRequests {
   forms: [FormsRequest, readonly FormAnswer[]];
   profile: [ProfileRequest, LayerProfile];
   prune: [PruneRequest, PruneResult | CompressResult];
+  sensitivity: [SensitivityRequest, SensitivityTable];
+  planBudget: [PlanBudgetRequest, RefinedPlan];
+  chooseLayers: [ChooseLayersRequest, ChosenLayers];
+  /** The same as `prune`, under the name of what the user has asked for. */
+  compress: [PruneRequest, PruneResult | CompressResult];
+  heal: [HealModelRequest, HealResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
 }
+
+/** Partial results that jobs tell, by request. */
+export interface WorkerEvents {
+  profile: ProfileEvent;
+  sensitivity: SensitivityEvent;
+}
+export type JobEvent = WorkerEvents[keyof WorkerEvents];
+/** What a request tells: nothing where it is none of {@link WorkerEvents}. */
+export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;
 
 /** Requests of a child process, by method, as [params, result]. */
 export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
@@ -149,7 +216,7 @@ export interface JobNotification {
   readonly job: number;
   readonly message:
     | { readonly kind: 'progress'; readonly progress: StageProgress }
-    | { readonly kind: 'event'; readonly event: ProfileEvent }
+    | { readonly kind: 'event'; readonly event: JobEvent }
     | { readonly kind: 'warning'; readonly text: string };
 }
 

@@ -5,10 +5,15 @@ import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profil
 import { parseLayerProfile } from '../core/prune/layer-profile-schema';
 import type { PrunePlan } from '../core/export/prune-plan';
 import { parsePrunePlan } from '../core/export/prune-plan-schema';
+import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
+import type { SensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table';
 import { modelStem } from './model-file';
 
 /** `NAME.layerprofile.json` beside the model. */
 export const profilePathOf = (model: string): string => `${modelStem(model)}.layerprofile.json`;
+
+/** `NAME.sensitivity.json` beside the model. */
+export const sensitivityPathOf = (model: string): string => `${modelStem(model)}.sensitivity.json`;
 
 /** `NAME.pruneplan.json` beside the model. */
 export const planPathOf = (model: string): string => `${modelStem(model)}.pruneplan.json`;
@@ -19,11 +24,17 @@ export const scoresPathOf = (data: string): string =>
   `${data.replace(/(?<=[^\\/])\.(npz|npy|csv|tsv|jsonl|ndjson|parquet|bin|gz)$/i, '')}.scores.json`;
 
 export const isScores = (path: string): boolean => path.endsWith('.scores.json');
+export const isSensitivity = (path: string): boolean => path.endsWith('.sensitivity.json');
 export const isPlan = (path: string): boolean => path.endsWith('.pruneplan.json');
 
 /** @throws UserError when the file is no profile. */
 export async function readProfile(path: string): Promise<LayerProfile> {
   return parseLayerProfile(await readFile(path, 'utf8'), path);
+}
+
+/** @throws UserError when the file is no sensitivity table. */
+export async function readSensitivity(path: string): Promise<SensitivityTable> {
+  return parseSensitivityTable(await readFile(path, 'utf8'), path);
 }
 
 /** @throws UserError when the file is no plan. */

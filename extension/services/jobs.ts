@@ -1,19 +1,28 @@
 import { CancellationTokenSource, EventEmitter, l10n, ProgressLocation, window } from 'vscode';
 import type { CancellationToken, Disposable, Event, LogOutputChannel } from 'vscode';
 import type { StageProgress } from '../core/jobs/job';
-import type { ProfileEvent } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
+import type { CompressionJob } from '../protocol/compression';
 import type { PanelJob } from '../protocol/heatmap';
-import type { Requests, WorkerRequests } from '../protocol/worker';
+import type { EventOf, JobEvent, Requests, WorkerRequests } from '../protocol/worker';
 import { commandIds } from './command-ids';
 import type { WorkerClient } from './worker-client';
 
 /** Jobs of a model, which its heatmap tells of. */
 export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
-export type JobKind = ModelJobKind | 'scoreData' | 'scoreText' | 'compareSubsets' | 'export';
+/** Jobs that the compression panel tells of. */
+export type CompressionJobKind = Exclude<CompressionJob, { kind: 'idle' }>['what'];
+export type JobKind =
+  | ModelJobKind
+  | CompressionJobKind
+  | 'heal'
+  | 'scoreData'
+  | 'scoreText'
+  | 'compareSubsets'
+  | 'export';
 
-/** What a job works on and who watches it. */
-export interface JobSubject {
+/** What a job works on and who watches it. `Event` is what it tells. */
+export interface JobSubject<Event = never> {
   /** Name of the model or data set, for people. */
   readonly name: string;
   /** Path of the model or data set. */
@@ -21,7 +30,7 @@ export interface JobSubject {
   /** Whether a panel shows the progress, so that no notification is needed. */
   readonly shownInPanel: boolean;
   readonly onProgress?: (progress: StageProgress) => void;
-  readonly onEvent?: (event: ProfileEvent) => void;
+  readonly onEvent?: (event: Event) => void;
 }
 
 export interface RunningJob {
@@ -63,11 +72,11 @@ export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, 
   public async run<M extends JobKind & keyof R>(
     kind: M,
     request: R[M][0],
-    subject: JobSubject,
+    subject: JobSubject<EventOf<M>>,
   ): Promise<R[M][1]> {
     this.assertFree();
     const source = new CancellationTokenSource();
-    const { name, model } = subject;
+    const { name, model, onEvent } = subject;
     this.#current = { job: { kind, name, model, progress: undefined }, source };
     this.#changed.fire();
     const started = Date.now();
@@ -86,7 +95,8 @@ export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, 
             this.#log.warn(text);
             void window.showWarningMessage(text);
           },
-          ...(subject.onEvent === undefined ? {} : { onEvent: subject.onEvent }),
+          // The worker tells of a job only what such a job tells.
+          ...(onEvent === undefined ? {} : { onEvent: onEvent as (event: JobEvent) => void }),
         }),
       );
       this.#log.info(`${kind} ${model}: done in ${seconds(started)} s`);
@@ -120,7 +130,7 @@ export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, 
   }
 
   async #shown<T>(
-    subject: JobSubject,
+    subject: Pick<JobSubject, 'shownInPanel'>,
     source: CancellationTokenSource,
     task: (report: (progress: StageProgress) => void) => Promise<T>,
   ): Promise<T> {
@@ -164,6 +174,14 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Pruning {0}', name);
     case 'evaluate':
       return l10n.t('Evaluating {0}', name);
+    case 'sensitivity':
+      return l10n.t('Measuring compression of {0}', name);
+    case 'planBudget':
+      return l10n.t('Planning compression of {0}', name);
+    case 'compress':
+      return l10n.t('Compressing {0}', name);
+    case 'heal':
+      return l10n.t('Healing {0}', name);
     case 'scoreData':
       return l10n.t('Scoring {0}', name);
     case 'scoreText':

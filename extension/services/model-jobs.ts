@@ -4,11 +4,11 @@ import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profil
 import { UserError } from '../core/user-error';
 import type { ProfileRequest, PruneRequest } from '../protocol/worker';
 import { keepEvaluations } from './documents';
+import { JobTracker, reasonOf } from './job-tracker';
 import type { Jobs, JobSubject, ModelJobKind } from './jobs';
 import type { ModelSession } from './model-session';
 import { describeInPanel } from './report-error';
 import type { Settings } from './settings';
-import { RequestCancelled, WorkerCrashed } from './worker-errors';
 
 /** Stands for the path of the held-out text that comes with the extension. */
 const bundledText = 'bundled';
@@ -21,10 +21,11 @@ export class ModelJobs {
   readonly #jobs: Jobs;
   readonly #settings: Settings;
   readonly #isShown: IsShown;
-  readonly #shownErrors = new WeakSet();
+  readonly #tracker: JobTracker;
 
   public constructor(jobs: Jobs, settings: Settings, isShown: IsShown) {
     this.#jobs = jobs;
+    this.#tracker = new JobTracker(jobs);
     this.#settings = settings;
     this.#isShown = isShown;
   }
@@ -111,7 +112,7 @@ export class ModelJobs {
 
   /** Whether a panel tells of an error, so that no notification is needed. */
   public hasShown(error: unknown): boolean {
-    return error instanceof Error && this.#shownErrors.has(error);
+    return this.#tracker.hasShown(error);
   }
 
   #newRequest(session: ModelSession): ProfileRequest {
@@ -139,42 +140,7 @@ export class ModelJobs {
     what: ModelJobKind,
     task: (subject: JobSubject) => Promise<T>,
   ): Promise<T> {
-    const { blocked } = session.snapshot();
-    if (blocked !== undefined) {
-      throw new UserError(blocked);
-    }
-    this.#jobs.assertFree();
-    session.setJob({ kind: 'running', what, progress: undefined });
-    try {
-      const result = await task({
-        name: session.model.name,
-        model: session.model.path,
-        shownInPanel: this.#isShown(session),
-        onProgress: (progress) => {
-          session.setJob({ kind: 'running', what, progress });
-        },
-      });
-      session.setJob({ kind: 'idle' });
-      return result;
-    } catch (error) {
-      session.setJob({
-        kind: 'stopped',
-        what,
-        reason: reasonOf(error),
-        message: describeInPanel(error),
-        resumable: what === 'profile',
-      });
-      if (error instanceof Error && this.#isShown(session)) {
-        this.#shownErrors.add(error);
-      }
-      throw error;
-    }
+    const isShown = (): boolean => this.#isShown(session);
+    return this.#tracker.track(session, { what, isShown, resumable: what === 'profile' }, task);
   }
-}
-
-function reasonOf(error: unknown): 'cancelled' | 'failed' | 'crashed' {
-  if (error instanceof RequestCancelled) {
-    return 'cancelled';
-  }
-  return error instanceof WorkerCrashed ? 'crashed' : 'failed';
 }

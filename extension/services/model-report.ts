@@ -1,6 +1,7 @@
 import { l10n } from 'vscode';
 import { describeCompared } from '../core/export/prune-result';
 import type { PruneResult } from '../core/export/prune-result';
+import type { CompressResult } from '../core/export/compression/compress-model';
 import { sublayerKinds } from '../core/models/model-summary';
 import { expertIds } from '../core/models/units';
 import type { ModelSummary } from '../core/models/model-summary';
@@ -159,14 +160,48 @@ function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[
       ];
 }
 
-/** What pruning wrote and how it was checked, as Markdown. */
-export function pruneReport(model: ModelSummary, result: PruneResult): string {
+/** What became of each linear layer that was compressed. */
+function compressed({ layers }: CompressResult): string {
+  return markdownTable(
+    [
+      l10n.t('Linear layer'),
+      l10n.t('Method'),
+      `${l10n.t('Level')}:`,
+      `${l10n.t('Parameters')}:`,
+      `${l10n.t('Size')}:`,
+      `${l10n.t('Error')}:`,
+      `${l10n.t('Error of its outputs')}:`,
+    ],
+    layers.map(
+      ({ tensor, method, variant, then, level, parameters, bytes, error, outputError }) => [
+        `\`${tensor}\``,
+        `${method} ${variant}${then === undefined ? '' : ` + ${then}`}`,
+        String(level),
+        formatCount(parameters),
+        formatBytes(bytes),
+        formatPercent(error),
+        outputError === undefined ? '' : formatPercent(outputError),
+      ],
+    ),
+  );
+}
+
+/** What pruning or compressing wrote and how it was checked, as Markdown. */
+export function pruneReport(model: ModelSummary, result: PruneResult | CompressResult): string {
+  const layers = 'layers' in result ? result.layers : [];
   const { relativeError, tolerance } = result.verification;
+  const compared = [
+    relativeError === 0 ? '0' : relativeError.toExponential(1),
+    describeCompared(result.verification),
+    tolerance.toExponential(0),
+  ];
   const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));
   const change = (before: number, after: number): string =>
-    before > 0 ? `−${formatPercent((before - after) / before)}` : '';
+    before > 0
+      ? `${after > before ? '+' : '−'}${formatPercent(Math.abs(before - after) / before)}`
+      : '';
   return [
-    `# ${l10n.t('{0}, pruned', escapeMarkdown(model.name))}`,
+    `# ${layers.length === 0 ? l10n.t('{0}, pruned', escapeMarkdown(model.name)) : l10n.t('{0}, compressed', escapeMarkdown(model.name))}`,
     escapeMarkdown(result.path),
     markdownTable(
       ['', `${l10n.t('Before')}:`, `${l10n.t('After')}:`, `${l10n.t('Change')}:`],
@@ -193,16 +228,21 @@ export function pruneReport(model: ModelSummary, result: PruneResult): string {
       ],
     ),
     `## ${l10n.t('Verification')}`,
-    l10n.t(
-      'The written model was opened again and compared with the original without these sublayers: largest relative difference of the output {0} over {1} (allowed: {2}).',
-      relativeError === 0 ? '0' : relativeError.toExponential(1),
-      describeCompared(result.verification),
-      tolerance.toExponential(0),
-    ),
+    layers.length === 0
+      ? l10n.t(
+          'The written model was opened again and compared with the original without these sublayers: largest relative difference of the output {0} over {1} (allowed: {2}).',
+          ...compared,
+        )
+      : l10n.t(
+          'The written model was opened again and compared with the original in which these layers are changed: largest relative difference of the output {0} over {1} (allowed: {2}).',
+          ...compared,
+        ),
     `## ${l10n.t('How to load it')}`,
     escapeMarkdown(result.loadsWith),
-    `## ${l10n.t('Removed')}`,
-    result.removed.map((id) => `- \`${id}\``).join('\n'),
+    ...(result.removed.length === 0
+      ? []
+      : [`## ${l10n.t('Removed')}`, result.removed.map((id) => `- \`${id}\``).join('\n')]),
+    ...('layers' in result ? [`## ${l10n.t('Compressed')}`, compressed(result)] : []),
     ...(result.patched === undefined
       ? []
       : [`## ${l10n.t('Symbolic patches')}`, result.patched.map((id) => `- \`${id}\``).join('\n')]),

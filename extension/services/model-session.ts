@@ -68,6 +68,11 @@ export class ModelSession {
     return this.#interrupted;
   }
 
+  /** Why jobs may not run, if so. */
+  public get blocked(): string | undefined {
+    return this.host.blocked();
+  }
+
   /** Perplexity of the whole model, once measured. */
   public get denseEvaluation(): ProfileEvaluation | undefined {
     return this.#evaluationOf([]);
@@ -85,7 +90,7 @@ export class ModelSession {
       configPreview: this.host.preview(removed),
       selectionEvaluation: this.#evaluationOf(removed),
       ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
-      blocked: this.host.blocked(),
+      blocked: this.blocked,
     };
   }
 

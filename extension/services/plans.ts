@@ -1,12 +1,12 @@
 import { dirname, relative } from 'node:path';
 import type { PrunePlan } from '../core/export/prune-plan';
+import type { CompressionSession } from './compression-session';
 import type { ModelSession } from './model-session';
 
 /** The session's choice as a plan that lies at `planPath`. */
 export function planOf(session: ModelSession, planPath: string): PrunePlan {
   const { removed, protectedIds } = session.selection;
-  const from = (path: string): string =>
-    relative(dirname(planPath), path).replaceAll('\\', '/') || '.';
+  const from = pathFrom(planPath);
   return {
     format: 'espalier.pruneplan',
     version: 1,
@@ -15,4 +15,27 @@ export function planOf(session: ModelSession, planPath: string): PrunePlan {
     ...(protectedIds.length === 0 ? {} : { protect: protectedIds }),
     ...(session.profile?.search === undefined ? {} : { profile: from(session.profilePath) }),
   };
+}
+
+/** What was planned under a budget as a plan that lies at `planPath`, if something was. */
+export function compressionPlanOf(
+  { model, plan, table }: CompressionSession,
+  planPath: string,
+): PrunePlan | undefined {
+  if (plan === undefined) {
+    return undefined;
+  }
+  const { budget, result } = plan;
+  return {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: pathFrom(planPath)(model.path), fingerprint: model.fingerprint },
+    remove: result.remove,
+    compress: result.compress,
+    note: `budget ${budget.ratio} of ${budget.unit}, ${table?.metric ?? ''} ${result.distance.toPrecision(4)}, best of ${result.tried.length} plans measured`,
+  };
+}
+
+function pathFrom(planPath: string): (path: string) => string {
+  return (path) => relative(dirname(planPath), path).replaceAll('\\', '/') || '.';
 }

@@ -8,6 +8,7 @@ import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } fro
 /** What goes on with a job whose process has ended, by the job's name. */
 const resumeCommands: Readonly<Record<string, string>> = {
   profile: commandIds.resumeProfile,
+  sensitivity: commandIds.resumeSensitivity,
   scoreData: commandIds.resumeScoring,
   scoreText: commandIds.scoreText,
 };

@@ -1,5 +1,8 @@
 import type { LogOutputChannel } from 'vscode';
 import type { ExplorerSession } from './explorer-session';
+import type { CompressionJobs } from './compression-jobs';
+import type { CompressionSession } from './compression-session';
+import type { CompressionSessions } from './compression-sessions';
 import type { DataJobs } from './data-jobs';
 import type { DataMapSession, DataReader } from './data-map-session';
 import type { Jobs } from './jobs';
@@ -27,6 +30,9 @@ export interface Services {
   readonly folders: ModelFolders;
   readonly sessions: ModelSessions;
   readonly modelJobs: ModelJobs;
+  readonly compressionSessions: CompressionSessions;
+  readonly compressionJobs: CompressionJobs;
+  readonly compressions: Compressions;
   readonly reports: Reports;
   readonly heatmaps: Heatmaps;
   readonly explorers: Explorers;
@@ -57,6 +63,13 @@ export interface Heatmaps {
   show(session: ModelSession): void;
   /** The session of the panel that has the focus or was shown last. */
   readonly active: ModelSession | undefined;
+}
+
+/** Shows sessions in compression panels. */
+export interface Compressions {
+  show(session: CompressionSession): void;
+  /** The session of the panel that has the focus. */
+  readonly active: CompressionSession | undefined;
 }
 
 /** Shows what models consist of in explorer panels. */

@@ -24,11 +24,14 @@ export class Settings {
     return { device: this.#choice('device', ['auto', ...deviceNames], 'auto'), memoryBytes };
   }
 
-  public calibration(): CalibrationRequest {
+  /** @param usual numbers that stand where the user has set none */
+  public calibration(
+    usual: Pick<CalibrationRequest, 'sequences' | 'length'> = defaultCalibration,
+  ): CalibrationRequest {
     const file = this.#text('calibration.file', '');
     const request = {
-      sequences: this.#wholeNumber('calibration.sequences', defaultCalibration.sequences),
-      length: this.#wholeNumber('calibration.length', defaultCalibration.length),
+      sequences: this.#wholeNumber('calibration.sequences', usual.sequences),
+      length: this.#wholeNumber('calibration.length', usual.length),
     };
     const scores = this.#text('calibration.scores', '');
     const policy = this.#choice('calibration.policy', textPolicies, defaultTextPolicy);
@@ -56,7 +59,7 @@ export class Settings {
     }
     return {
       ...defaultSettings,
-      metric: this.#choice('metric', metricNames, defaultSettings.metric),
+      metric: this.metric(),
       mode: this.#choice('search.mode', searchModes, defaultSettings.mode),
       level: this.#choice('search.level', levels, defaultSettings.level),
       budget,
@@ -70,6 +73,11 @@ export class Settings {
         ? [...baselineNames]
         : [],
     };
+  }
+
+  /** The distance between the outputs of two models. */
+  public metric(): SearchSettings['metric'] {
+    return this.#choice('metric', metricNames, defaultSettings.metric);
   }
 
   /** Path of the held-out text; undefined for the bundled one. */
@@ -87,7 +95,10 @@ export class Settings {
   }
 
   #wholeNumber(name: string, fallback: number): number {
-    const value = this.#configuration().get(name, fallback);
+    // The default that package.json declares is that of a search.
+    const { workspaceFolderValue, workspaceValue, globalValue } =
+      this.#configuration().inspect<number>(name) ?? {};
+    const value = workspaceFolderValue ?? workspaceValue ?? globalValue ?? fallback;
     if (!Number.isInteger(value) || value < 1) {
       throw invalid(name, String(value), l10n.t('Write a whole number from 1.'));
     }

@@ -8,6 +8,7 @@ const repeatable: ReadonlySet<string> = new Set([
   'inspect',
   'devices',
   'forms',
+  'chooseLayers',
   'describe',
   'statistics',
   'compare',

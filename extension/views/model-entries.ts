@@ -17,7 +17,7 @@ import { sublayerName } from '../services/sublayer-name';
 /** A part of a model in the tree view, with what it holds. */
 export interface ModelEntry extends ModelRow {
   /** As context menus test it. */
-  readonly kind: 'block' | 'sublayer' | 'part' | 'tensor' | 'failure';
+  readonly kind: 'block' | 'sublayer' | 'part' | 'tensor' | 'sensitivity' | 'failure';
   readonly label: string;
   readonly description: string;
   readonly tooltip: string;
@@ -29,6 +29,7 @@ const icons: Readonly<Record<ModelEntry['kind'], string>> = {
   sublayer: 'symbol-module',
   part: 'symbol-field',
   tensor: 'symbol-array',
+  sensitivity: 'graph',
   failure: 'warning',
 };
 
@@ -45,6 +46,15 @@ export function entriesOf(model: ModelDescription, resourceUri: Uri): ModelEntry
     ...model.blocks.map((block) => blockEntry(block, resourceUri)),
     ...model.parts.filter((part) => !isFirst(part)).map(partEntry),
   ];
+}
+
+/** A sensitivity table that lies beside a model. */
+export function sensitivityEntry(file: Uri): ModelEntry {
+  const name = file.path.split('/').at(-1) ?? '';
+  return {
+    ...{ kind: 'sensitivity', resourceUri: file, row: '', name, children: () => [] },
+    ...texts(l10n.t('Compression sensitivity'), name),
+  };
 }
 
 /** What stands in the tree where a model cannot be described. */
@@ -65,7 +75,13 @@ export function treeItemOf(entry: ModelEntry): TreeItem {
   item.description = description;
   item.tooltip = tooltip;
   item.iconPath = new ThemeIcon(icons[kind]);
-  if (kind !== 'failure') {
+  if (kind === 'sensitivity') {
+    item.command = {
+      command: commandIds.openCompression,
+      title: l10n.t('Open Compression Panel'),
+      arguments: [entry.resourceUri],
+    };
+  } else if (kind !== 'failure') {
     item.contextValue = kind;
     item.command = {
       command: commandIds.showInExplorer,

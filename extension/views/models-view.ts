@@ -14,15 +14,18 @@ import { commandIds } from '../services/command-ids';
 import { formatCount } from '../core/format';
 import { Descriptions } from '../services/descriptions';
 import type { Inspector } from '../services/explorer-session';
+import { fileExists, sensitivityPathOf } from '../services/documents';
 import { describeError } from '../services/report-error';
 import type { ModelFolders } from '../services/model-folders';
 import type { OpenModels } from '../services/open-models';
 import { Throttle } from '../services/throttle';
-import { entriesOf, failureEntry, treeItemOf } from './model-entries';
+import { entriesOf, failureEntry, sensitivityEntry, treeItemOf } from './model-entries';
 import type { ModelEntry } from './model-entries';
 
 /** Files that a model's description comes from. */
 const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
+
+const sensitivityTables = '**/*.sensitivity.json';
 
 /** The models of the workspace, in the explorer: blocks, sublayers and tensors of each. */
 export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposable {
@@ -48,10 +51,22 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       this.#stale.clear();
     }, 1000);
     const watcher = workspace.createFileSystemWatcher(modelFiles, true, false, true);
+    const tables = workspace.createFileSystemWatcher(sensitivityTables, false, true, false);
+    const tableChanged = ({ fsPath }: Uri): void => {
+      for (const model of folders.folders) {
+        if (sensitivityPathOf(model.fsPath) === fsPath) {
+          this.#stale.add(model);
+          refresh.trigger();
+        }
+      }
+    };
     this.#disposable = Disposable.from(
       this.#changed,
       refresh,
       watcher,
+      tables,
+      tables.onDidCreate(tableChanged),
+      tables.onDidDelete(tableChanged),
       watcher.onDidChange(({ path }) => {
         for (const model of folders.folders) {
           if (`${path}/`.startsWith(`${model.path}/`)) {
@@ -77,7 +92,11 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       return [...parent.children()];
     }
     try {
-      return entriesOf(await this.#descriptions.of(parent.fsPath), parent);
+      const table = sensitivityPathOf(parent.fsPath);
+      return [
+        ...((await fileExists(table)) ? [sensitivityEntry(Uri.file(table))] : []),
+        ...entriesOf(await this.#descriptions.of(parent.fsPath), parent),
+      ];
     } catch (error) {
       return [failureEntry(describeError(error), parent)];
     }

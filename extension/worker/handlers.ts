@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
@@ -9,14 +10,23 @@ import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { usualCalibration } from '../core/export/compression/start-calibration';
+import { healModel } from '../core/export/compression/heal-model';
+import { chooseForAll } from '../core/export/compression/layer-choices';
 import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
+import type { JobContext } from '../core/jobs/job';
 import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
-import type { WorkerRequests } from '../protocol/worker';
+import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
+import { usualHealing } from '../core/tensornet/healing/heal-slice';
+import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
+import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
+import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
+import { withWays } from '../core/tensornet/sensitivity/ways';
+import type { PruneRequest, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
 
 /** Texts that come with the extension, beside the folder of the bundles. */
@@ -30,32 +40,57 @@ const processes = {
   run: async (task: SeedTask, job: TaskJob): Promise<unknown> => runInChild({ script }, task, job),
 };
 
+const environment = { bundledText: calibrationText, version: packageJson.version };
+
+async function carryOut(
+  { calibration: asked, ...request }: PruneRequest,
+  context: JobContext,
+): Promise<WorkerRequests['prune'][1]> {
+  const usual = usualCalibration(await openModel(request.model), calibrationText);
+  const calibration =
+    asked === undefined ? usual : { request: asked, bundledText: calibrationText };
+  const compression = calibration === undefined ? {} : { calibration };
+  return applyPlan({ ...request, compression }, context);
+}
+
 /** What answers each request: a call of the core. */
 export const handlers: Handlers<WorkerRequests> = {
   inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
   forms: async ({ model, remove, ...others }) => listForms(model, remove, others),
   profile: async (request, context) =>
-    profileModel(
-      { ...request, journal: journalBeside(request.out) },
-      { bundledText: calibrationText, version: packageJson.version },
+    profileModel({ ...request, journal: journalBeside(request.out) }, environment, context),
+  prune: carryOut,
+  compress: carryOut,
+  sensitivity: async (request, context) =>
+    profileSensitivity({ ...request, journal: journalBeside(request.out) }, environment, context),
+  planBudget: async ({ table: file, ways, ...request }, context) => {
+    const table = parseSensitivityTable(await readFile(file, 'utf8'), file);
+    return planForBudget(
+      {
+        ...request,
+        table: withWays(table, ways),
+        rounds: usualRounds,
+        calibration: calibrationOf(table),
+        bundledText: calibrationText,
+        folder: `${file}.plan`,
+      },
+      context,
+    );
+  },
+  chooseLayers: async ({ model, compression, skip }) => {
+    const { choices, unfit } = chooseForAll(await openModel(model), compression, { skip });
+    return { choices, unfit: unfit.length };
+  },
+  heal: async (request, context) =>
+    healModel(
+      { ...request, bundledText: calibrationText, settings: usualHealing, endToEnd: false },
       context,
     ),
-  prune: async ({ calibration: asked, ...request }, context) => {
-    const usual = usualCalibration(await openModel(request.model), calibrationText);
-    const calibration =
-      asked === undefined ? usual : { request: asked, bundledText: calibrationText };
-    const compression = calibration === undefined ? {} : { calibration };
-    return applyPlan({ ...request, compression }, context);
-  },
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
   scoreText: async (request, context) => {
-    const { scores } = await scoreText(
-      request,
-      { bundledText: calibrationText, version: packageJson.version },
-      context,
-    );
+    const { scores } = await scoreText(request, environment, context);
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
     return { windows: scores.length, mean };
   },

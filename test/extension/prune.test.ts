@@ -6,7 +6,7 @@ import type { PruneResult } from '../../extension/core/export/prune-result';
 import type { PrunePlan } from '../../extension/core/export/prune-plan';
 import type { Espalier } from '../../extension/extension';
 import { itemsOf } from '../../extension/commands/choose-form';
-import { whyUnfit } from '../../extension/commands/prune-layers';
+import { whyUnfit } from '../../extension/commands/choose-output';
 import type { ModelSession } from '../../extension/services/model-session';
 import { planOf } from '../../extension/services/plans';
 import { activate, placeFixture, workspacePath } from './support';

@@ -2,6 +2,7 @@ import type { ChosenSubset } from '../../extension/protocol/datamap';
 import { createCheckbox, createDropdown } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatCount, formatDistance, formatPercent } from '../format';
+import { createPercentSlider } from '../percent-slider';
 import { scrollingTable, section } from '../simple-table';
 import { strings } from './strings';
 import type { ChoiceCounts, ClassCounts, Overview } from './types';
@@ -28,10 +29,10 @@ export function createSubsetSection(
 ): SubsetSection {
   let form = formOf(initial);
   let classes: readonly ClassCounts[] = [];
-  const keep = createSlider('keep', strings.keep, 1, (percent) => {
+  const keep = createPercentSlider('keep', strings.keep, (percent) => {
     set({ keep: percent / 100 });
   });
-  const offset = createSlider('offset', strings.offset, 0, (percent) => {
+  const offset = createPercentSlider('offset', strings.offset, (percent) => {
     set({ offset: percent / 100 });
   });
   const policy = createDropdown(
@@ -60,10 +61,11 @@ export function createSubsetSection(
   };
   const draw = () => {
     const { request } = subsetOf(form);
-    keep.set(Math.round(form.keep * 100), 100);
+    keep.set(Math.round(form.keep * 100), 1, 100);
     offset.element.hidden = form.policy !== 'window';
     offset.set(
       Math.round(100 * (request.offset ?? form.offset)),
+      0,
       Math.round(100 - 100 * form.keep),
     );
     setText(warning, warnings[form.policy]);
@@ -130,30 +132,4 @@ function classTable(classes: readonly ClassCounts[], kept: ChoiceCounts['classes
       meanScore === undefined ? '–' : formatDistance(meanScore),
     ]),
   );
-}
-
-/** A slider over whole percents. */
-function createSlider(
-  id: string,
-  label: string,
-  least: number,
-  changed: (percent: number) => void,
-) {
-  const input = h('input', { type: 'range', id, min: least, max: 100, step: 1 });
-  const readout = h('output', { for: id, class: 'readout' });
-  input.addEventListener('input', () => {
-    changed(Number(input.value));
-  });
-  return {
-    element: h('div', { class: 'slider' }, h('label', { for: id }, label), input, readout),
-    set: (percent: number, most: number) => {
-      setAttribute(input, 'max', most);
-      if (Number(input.value) !== percent) input.value = String(percent);
-      const text = formatPercent(percent / 100);
-      setText(readout, text);
-      setAttribute(input, 'aria-valuetext', text);
-      const filled = most === least ? 0 : (percent - least) / (most - least);
-      input.style.setProperty('--filled', `${100 * filled}%`);
-    },
-  };
 }

@@ -20,6 +20,10 @@ export function createActionBar({ send }: PanelActions): PanelPart {
   const savePlan = createButton(strings.savePlan, false, () => {
     send({ type: 'savePlan' });
   });
+  const compression = createButton(strings.compression, false, () => {
+    send({ type: 'openCompression' });
+  });
+  compression.setState(undefined, strings.compressionTitle);
   return {
     element: h(
       'div',
@@ -28,6 +32,7 @@ export function createActionBar({ send }: PanelActions): PanelPart {
       evaluate.element,
       savePlan.element,
       prune.element,
+      compression.element,
     ),
     update: ({ state }) => {
       const available = availabilityOf(state);

@@ -1,3 +1,4 @@
+import type { ColumnSort } from '../sort-header';
 import type { Cell } from './cells';
 import type { Mark, SublayerKind } from './types';
 
@@ -13,10 +14,7 @@ export const sortKeys = [
 ] as const;
 export type SortKey = (typeof sortKeys)[number];
 
-export interface Sort {
-  readonly key: SortKey;
-  readonly descending: boolean;
-}
+export type Sort = ColumnSort<SortKey>;
 
 export interface Filter {
   /** Part of an id, any case. */
@@ -26,11 +24,6 @@ export interface Filter {
 }
 
 export const everything: Filter = { text: '', kind: 'all', mark: 'all' };
-
-/** Sorting by the same column again turns it round. */
-export function sortBy(current: Sort, key: SortKey): Sort {
-  return { key, descending: current.key === key ? !current.descending : false };
-}
 
 /** The filter without a kind that the model lacks, which no cell could pass. */
 export function filterFor(filter: Filter, kinds: readonly SublayerKind[]): Filter {

@@ -2,10 +2,11 @@ import { paletteColor } from '../charts/palette';
 import { createDropdown, createTextField } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatBytes, formatCompact, formatCount } from '../format';
-import { lockIcon, sortIcon } from '../icons';
+import { lockIcon } from '../icons';
+import { createSortHeader, sortBy } from '../sort-header';
 import { strings } from '../strings';
 import type { SortKey } from './candidate-rows';
-import { filterFor, rowsOf, sortBy, sortKeys } from './candidate-rows';
+import { filterFor, rowsOf, sortKeys } from './candidate-rows';
 import { distanceText, unitName } from './cell-text';
 import type { Cell, CellSet } from './cells';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
@@ -26,7 +27,7 @@ export function createCandidateTable(actions: PanelActions): PanelPart {
   const { setView } = actions;
   let frame: Frame | undefined;
   const headers = sortKeys.map((key) =>
-    createHeader(key, () => {
+    createSortHeader(key, strings.column[key], NUMBERS.has(key), () => {
       if (frame !== undefined) setView({ sort: sortBy(frame.view.sort, key) });
     }),
   );
@@ -85,7 +86,7 @@ export function createCandidateTable(actions: PanelActions): PanelPart {
         setChildren(filters, createFilters(filter, kinds, changeFilter));
       }
       const shown = rowsOf(cells, filter, next.view.sort);
-      for (const header of headers) header.update(next.view);
+      for (const header of headers) header.update(next.view.sort);
       for (const cell of shown) rowOf(cell).update(cell, next.cells);
       const focused = document.activeElement;
       setChildren(
@@ -132,27 +133,6 @@ function createFilters(
     },
   );
   return [text, kind.element, mark.element];
-}
-
-function createHeader(
-  key: SortKey,
-  onSort: () => void,
-): { readonly element: HTMLElement; update(view: View): void } {
-  const arrow = h('span', { class: 'arrow', 'aria-hidden': 'true' });
-  const button = h('button', { type: 'button' }, h('span', {}, strings.column[key]), arrow);
-  button.addEventListener('click', onSort);
-  const element = h('th', { scope: 'col', class: NUMBERS.has(key) ? 'number' : undefined }, button);
-  let drawn = '';
-  return {
-    element,
-    update: ({ sort }) => {
-      const now = sort.key !== key ? 'none' : sort.descending ? 'descending' : 'ascending';
-      if (now === drawn) return;
-      drawn = now;
-      setAttribute(element, 'aria-sort', now);
-      setChildren(arrow, now === 'none' ? [] : [sortIcon(sort.descending)]);
-    },
-  };
 }
 
 function createRow({ sublayer }: Cell, onMark: () => void): Row {

@@ -30,11 +30,6 @@ export function linesOf(units: readonly Line[]): Line[] {
   ]);
 }
 
-/** Whether a unit stands in a line. */
-export function isInLine(unit: Line, line: Line): boolean {
-  return unit.kind === line.kind && unit.expert === line.expert;
-}
-
 /** The kinds that a model has, in the order in which a block's are shown. */
 export function kindsOf(sublayers: readonly Pick<SublayerSummary, 'kind'>[]): SublayerKind[] {
   const present = new Set(sublayers.map(({ kind }) => kind));

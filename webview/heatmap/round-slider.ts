@@ -1,16 +1,13 @@
 import { h, setAttribute, setText } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from '../strings';
+import { createTile } from '../tile';
+import type { Tile } from '../tile';
 import { isEmpty } from './availability';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { perplexitiesOf } from './perplexities';
 import type { SelectionTotals } from './selection';
 import { totalsOf } from './selection';
-
-interface Tile {
-  readonly element: HTMLElement;
-  set(value: string, note: string): void;
-}
 
 /** The slider over the rounds of the greedy search, and what the selection saves and costs. */
 export function createRoundSlider({ choose }: PanelActions): PanelPart {
@@ -145,16 +142,4 @@ function selectedDistance({ profile, selectedRounds }: Frame['state']): number |
   if (profile === undefined || selectedRounds === undefined) return undefined;
   if (selectedRounds > 0) return profile.rounds[selectedRounds - 1]?.distance;
   return profile.settings.metric === 'perplexity' ? undefined : 0;
-}
-
-function createTile(name: string): Tile {
-  const value = h('span', { class: 'tile-value' });
-  const note = h('span', { class: 'muted' });
-  return {
-    element: h('div', { class: 'tile' }, h('dt', {}, name), h('dd', {}, value, note)),
-    set: (text, small) => {
-      setText(value, text);
-      setText(note, small);
-    },
-  };
 }

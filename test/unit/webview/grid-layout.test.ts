@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { gridLayout, moveInGrid } from '../../../webview/heatmap/grid-layout';
-import type { Place } from '../../../webview/heatmap/grid-layout';
+import { gridLayout, moveInGrid } from '../../../webview/grid/grid-layout';
+import type { Place } from '../../../webview/grid/grid-layout';
 
 describe('layout', () => {
   it('shows distances in the cells where there is room', () => {

@@ -31,7 +31,9 @@ export interface MethodFindings {
 const comparedShare = 0.5;
 
 /** For every method of the table; layers are compared at the level that leaves about half of them. */
-export function findingsOf(table: SensitivityTable): MethodFindings[] {
+export function findingsOf(
+  table: Pick<SensitivityTable, 'model' | 'layers' | 'dense'>,
+): MethodFindings[] {
   const used = methodNames.filter((method) =>
     table.layers.some(({ entries }) => entries.some((entry) => entry.method === method)),
   );

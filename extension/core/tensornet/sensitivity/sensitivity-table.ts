@@ -1,4 +1,5 @@
-import type { CalibrationSummary } from '../../data/calibration';
+import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
+import { randomInputs } from '../../data/calibration-defaults';
 import type { MetricName } from '../../metrics/metric-names';
 import type { LinearRole } from '../../models/matrix-form';
 import type { ModelSummary } from '../../models/model-summary';
@@ -76,3 +77,15 @@ export type SensitivityEvent =
       readonly tensor: string;
       readonly entry: SensitivityEntry;
     };
+
+/** The calibration that a table was made with, to measure on it again. */
+export function calibrationOf({ calibration }: SensitivityTable): CalibrationRequest {
+  const { source, sequences, length, choice } = calibration;
+  const isRandom = /^random \(seed \d+\)$/.test(source);
+  return {
+    ...(source === 'bundled' ? {} : { file: isRandom ? randomInputs : source }),
+    sequences,
+    length,
+    ...(choice === undefined ? {} : { scores: { file: choice.scores, policy: choice.policy } }),
+  };
+}

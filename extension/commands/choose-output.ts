@@ -1,0 +1,125 @@
+import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { commands, l10n, window, workspace } from 'vscode';
+import type { Uri } from 'vscode';
+import type { DialectName } from '../core/export/dialects';
+import type { PrunePlan } from '../core/export/prune-plan';
+import type { OutputFormat } from '../core/export/prune-result';
+import type { ModelSummary } from '../core/models/model-summary';
+import type { PruneRequest } from '../protocol/worker';
+import { fileExists } from '../services/documents';
+import { isModelFile, modelStem } from '../services/model-file';
+import type { Services } from '../services/services';
+import { chooseForm } from './choose-form';
+import { confirmReplace } from './confirm-replace';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface OutputOptions {
+  readonly format?: OutputFormat;
+  /** Of the format; the usual one when absent. */
+  readonly dialect?: DialectName;
+  /** Path of the new folder. */
+  readonly out?: string;
+  /** Replace an existing folder without asking. */
+  readonly overwrite?: boolean;
+}
+
+/** What questions about an output are called, and how its folder ends. */
+export interface OutputWords {
+  readonly formTitle: string;
+  readonly folderTitle: string;
+  readonly suffix: string;
+}
+
+type Output = Pick<PruneRequest, 'format' | 'dialect' | 'out' | 'overwrite'>;
+
+/** In which form and where a plan's result is written; undefined when the user breaks off. */
+export async function chooseOutput(
+  services: Services,
+  { path: model }: ModelSummary,
+  { remove, compress = [], patch = [] }: PrunePlan,
+  options: OutputOptions,
+  { formTitle, folderTitle, suffix }: OutputWords,
+): Promise<Output | undefined> {
+  const form =
+    options.format === undefined
+      ? await chooseForm(
+          formTitle,
+          await services.worker.request('forms', {
+            model,
+            remove,
+            compress: compress.map(({ tensor }) => tensor),
+            patch: patch.map(({ sublayer }) => sublayer),
+          }),
+        )
+      : { format: options.format, dialect: options.dialect };
+  if (form === undefined) {
+    return undefined;
+  }
+  const { format, dialect } = form;
+  const converts = format === 'onnx' && !isModelFile(model);
+  const usual = `${modelStem(model)}${suffix}${converts ? '-onnx' : ''}`;
+  const folder = await chooseFolder(model, usual, folderTitle, options);
+  return folder === undefined
+    ? undefined
+    : { format, ...(dialect === undefined ? {} : { dialect }), ...folder };
+}
+
+/** A new folder, or one that may be replaced; undefined when the user breaks off. */
+export async function chooseFolder(
+  source: string,
+  usual: string,
+  title: string,
+  options: Pick<OutputOptions, 'out' | 'overwrite'>,
+): Promise<{ readonly out: string; readonly overwrite: boolean } | undefined> {
+  const out = options.out ?? (await askFolder(source, usual, title));
+  if (out === undefined) {
+    return undefined;
+  }
+  const exists = await fileExists(out);
+  const mayWrite =
+    !exists ||
+    options.overwrite === true ||
+    (await confirmReplace(
+      out,
+      l10n.t('Replace'),
+      l10n.t('All that is in {0} will be deleted.', out),
+    ));
+  return mayWrite ? { out, overwrite: exists } : undefined;
+}
+
+async function askFolder(
+  source: string,
+  usual: string,
+  title: string,
+): Promise<string | undefined> {
+  const name = usual.length - basename(usual).length;
+  const typed = await window.showInputBox({
+    title,
+    prompt: l10n.t('The original is left as it is.'),
+    value: usual,
+    valueSelection: [name, usual.length],
+    validateInput: (value) => whyUnfit(value, source),
+  });
+  return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
+}
+
+/** Why a path cannot be the new folder, if so. */
+export function whyUnfit(value: string, source: string): string | undefined {
+  if (value.trim() === '') {
+    return l10n.t('Write the path of the new folder.');
+  }
+  const path = resolve(dirname(source), value.trim());
+  const contains = (outer: string, inner: string): boolean => {
+    const way = relative(outer, inner);
+    return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && resolve(way) !== way);
+  };
+  return contains(source, path) || contains(path, source)
+    ? l10n.t('Choose a folder outside of the original.')
+    : undefined;
+}
+
+/** Shows a folder in the explorer, or in the system's where it is not of the workspace. */
+export async function revealFolder(uri: Uri): Promise<void> {
+  const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
+  await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
+}

@@ -1,0 +1,267 @@
+import { basename, dirname, join } from 'node:path';
+import { commands, l10n, Uri, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { CompressResult } from '../core/export/compression/compress-model';
+import type { PrunePlan } from '../core/export/prune-plan';
+import type { PruneResult } from '../core/export/prune-result';
+import { formatBytes } from '../core/format';
+import type { LinearRole } from '../core/models/matrix-form';
+import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
+import { UserError } from '../core/user-error';
+import { commandIds } from '../services/command-ids';
+import { CompressionSession } from '../services/compression-session';
+import { isPlan, readPlan } from '../services/documents';
+import { pruneReport } from '../services/model-report';
+import { compressionPlanOf } from '../services/plans';
+import type { Services } from '../services/services';
+import { RequestCancelled } from '../services/worker-errors';
+import { chooseOutput, revealFolder } from './choose-output';
+import type { OutputOptions } from './choose-output';
+import { methodItems } from './method-items';
+import { chooseCompression } from './open-compression';
+import { chooseTarget, uriOf } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface CompressOptions extends OutputOptions {
+  readonly compression?: CompressionRequest;
+  readonly plan?: PrunePlan;
+  /** Roles of layers that stay as they are. */
+  readonly skip?: readonly LinearRole[];
+}
+
+/** Writes a new model whose linear layers are compressed: by a plan, or all by one method. */
+export async function compressModel(
+  services: Services,
+  argument: unknown,
+  options: CompressOptions = {},
+): Promise<PruneResult | CompressResult | undefined> {
+  const uri = uriOf(argument);
+  const planPath = uri?.scheme === 'file' && isPlan(uri.path) ? uri.fsPath : undefined;
+  const session = await sessionOf(services, argument, planPath);
+  if (session === undefined) {
+    return undefined;
+  }
+  if (session.blocked !== undefined) {
+    throw new UserError(session.blocked);
+  }
+  services.jobs.assertFree();
+  const plan =
+    options.plan ??
+    (planPath === undefined
+      ? await planFor(services, session, argument, options)
+      : await readPlan(planPath));
+  if (plan === undefined) {
+    return undefined;
+  }
+  const { model } = session;
+  const output = await chooseOutput(services, model, plan, options, {
+    formTitle: l10n.t('Compress {0}: format', model.name),
+    folderTitle: l10n.t('Compress {0}: new folder', model.name),
+    suffix: '-compressed',
+  });
+  if (output === undefined) {
+    return undefined;
+  }
+  const request = { model: model.path, plan, ...output };
+  try {
+    const result = await services.compressionJobs.compress(session, request);
+    await services.reports.showText(basename(result.path), result.path, pruneReport(model, result));
+    void offerNext(model.path, result);
+    return result;
+  } catch (error) {
+    if (error instanceof RequestCancelled) {
+      void offerResume(session, { ...options, ...output, overwrite: true, plan });
+    }
+    throw error;
+  }
+}
+
+async function sessionOf(
+  services: Services,
+  argument: unknown,
+  planPath: string | undefined,
+): Promise<CompressionSession | undefined> {
+  if (planPath === undefined) {
+    return chooseCompression(services, argument);
+  }
+  const target = await chooseTarget(argument, services);
+  return target === undefined ? undefined : services.compressionSessions.open(target.model);
+}
+
+/** The panel's plan where the panel asks, or one by a single method. */
+async function planFor(
+  services: Services,
+  session: CompressionSession,
+  argument: unknown,
+  options: CompressOptions,
+): Promise<PrunePlan | undefined> {
+  const { model } = session;
+  const made =
+    argument instanceof CompressionSession
+      ? compressionPlanOf(session, join(dirname(model.path), 'plan'))
+      : undefined;
+  if (made !== undefined && options.compression === undefined) {
+    return { ...made, model: { ...made.model, path: model.path } };
+  }
+  const compression = options.compression ?? (await chooseMethod(services, session));
+  if (compression === undefined) {
+    return undefined;
+  }
+  const isAsked = options.compression === undefined && options.skip === undefined;
+  const skip = isAsked ? await chooseRoles(compression, model.name) : (options.skip ?? []);
+  if (skip === undefined) {
+    return undefined;
+  }
+  const { choices, unfit } = await services.worker.request('chooseLayers', {
+    model: model.path,
+    compression,
+    skip,
+  });
+  if (unfit > 0) {
+    void window.showInformationMessage(
+      l10n.t('{0} layers would not be smaller at this level and stay as they are.', unfit),
+    );
+  }
+  return {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: model.path, fingerprint: model.fingerprint },
+    remove: [],
+    compress: choices,
+  };
+}
+
+async function chooseMethod(
+  services: Services,
+  session: CompressionSession,
+): Promise<CompressionRequest | undefined> {
+  const title = l10n.t('Tensorize or compress {0}', session.model.name);
+  const recipe = {
+    label: l10n.t('Tensor network + int4'),
+    description: l10n.t('the recipe of the CompactifAI paper'),
+    detail: l10n.t('Layers as tensor networks; int4 for those that are left dense.'),
+  };
+  const budget = {
+    label: `$(graph) ${l10n.t('Under a budget…')}`,
+    description: l10n.t('the best method and level for each layer'),
+    detail: l10n.t('Opens the compression panel: measure the sensitivity, choose a budget, plan.'),
+  };
+  const items = methodItems();
+  const chosen = await window.showQuickPick<QuickPickItem>([...items, recipe, budget], {
+    title,
+    placeHolder: l10n.t('How are the linear layers compressed?'),
+  });
+  if (chosen === budget) {
+    services.compressions.show(session);
+    return undefined;
+  }
+  const method = chosen === recipe ? 'mpo' : items.find((item) => item === chosen)?.method;
+  switch (method) {
+    case undefined:
+      return undefined;
+    case 'int8':
+      return { method };
+    case 'int4':
+      return chooseBlockSize(title);
+    case 'lowrank':
+    case 'mpo':
+      return chooseRatio(title, method, chosen === recipe ? 'int4' : undefined);
+  }
+}
+
+async function chooseBlockSize(title: string): Promise<CompressionRequest | undefined> {
+  const items = [
+    { label: '32', detail: l10n.t('A scale for 32 weights: 5 bits per weight.'), level: 32 },
+    { label: '128', detail: l10n.t('A scale for 128 weights: 4.25 bits per weight.'), level: 128 },
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('How many weights share a scale?'),
+  });
+  return chosen === undefined ? undefined : { method: 'int4', level: chosen.level };
+}
+
+async function chooseRatio(
+  title: string,
+  method: 'lowrank' | 'mpo',
+  then: QuantizerName | undefined,
+): Promise<CompressionRequest | undefined> {
+  const items = [60, 40, 30, 20, 10].map((percent) => ({
+    label: l10n.t('{0} %', percent),
+    description: l10n.t('of the parameters of each layer are left'),
+    ratio: percent / 100,
+  }));
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('How much is left?'),
+  });
+  return chosen === undefined
+    ? undefined
+    : { method, ratio: chosen.ratio, ...(then === undefined ? {} : { then }) };
+}
+
+/** The paper leaves down projections dense; rounding harms none so much. */
+async function chooseRoles(
+  { method }: CompressionRequest,
+  model: string,
+): Promise<readonly LinearRole[] | undefined> {
+  if (method === 'int8' || method === 'int4') {
+    return [];
+  }
+  const items: (QuickPickItem & { skip: readonly LinearRole[] })[] = [
+    {
+      label: l10n.t('All but down projections'),
+      detail: l10n.t('As the paper: the last matrix of the feed-forward stays dense.'),
+      skip: ['down'],
+    },
+    { label: l10n.t('All linear layers'), skip: [] },
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title: l10n.t('Tensorize or compress {0}', model),
+    placeHolder: l10n.t('Which layers?'),
+  });
+  return chosen?.skip;
+}
+
+async function offerNext(source: string, result: PruneResult): Promise<void> {
+  const { path, bytesBefore, bytesAfter } = result;
+  const reveal = l10n.t('Reveal');
+  const evaluate = l10n.t('Evaluate Both');
+  const compare = l10n.t('Compare');
+  const heal = l10n.t('Heal…');
+  const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
+  const isFolder = result.format === 'safetensors';
+  const chosen = await window.showInformationMessage(
+    l10n.t(
+      '{0} takes {1} instead of {2} and is verified.',
+      basename(path),
+      formatBytes(bytesAfter),
+      formatBytes(bytesBefore),
+    ),
+    reveal,
+    compare,
+    ...(isFolder ? [evaluate, heal] : []),
+  );
+  const uri = Uri.file(path);
+  const model = graph === undefined ? uri : Uri.file(join(path, graph));
+  if (chosen === reveal) {
+    await revealFolder(uri);
+  } else if (chosen === compare) {
+    await commands.executeCommand(commandIds.compareModels, model, { against: source });
+  } else if (chosen === evaluate) {
+    await commands.executeCommand(commandIds.evaluateModel, uri, { against: source });
+  } else if (chosen === heal) {
+    await commands.executeCommand(commandIds.healModel, uri, { teacher: source });
+  }
+}
+
+async function offerResume(session: CompressionSession, options: CompressOptions): Promise<void> {
+  const resume = l10n.t('Resume');
+  const chosen = await window.showInformationMessage(
+    l10n.t('Compressing {0} was cancelled. What is done is kept.', session.model.name),
+    resume,
+  );
+  if (chosen === resume) {
+    await commands.executeCommand(commandIds.compressModel, session, options);
+  }
+}

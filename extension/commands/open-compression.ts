@@ -1,0 +1,32 @@
+import { CompressionSession } from '../services/compression-session';
+import { isSensitivity } from '../services/documents';
+import type { Services } from '../services/services';
+import { chooseTarget, uriOf } from './target';
+
+/** Opens the compression panel of a model, or of a sensitivity table. */
+export async function openCompression(services: Services, argument: unknown): Promise<void> {
+  const session = await chooseCompression(services, argument);
+  if (session !== undefined) {
+    services.compressions.show(session);
+  }
+}
+
+/** The session that a command's argument means; undefined when the user picks none. */
+export async function chooseCompression(
+  services: Services,
+  argument: unknown,
+): Promise<CompressionSession | undefined> {
+  if (argument instanceof CompressionSession) {
+    return argument;
+  }
+  const active = argument === undefined ? services.compressions.active : undefined;
+  if (active !== undefined) {
+    return active;
+  }
+  const uri = uriOf(argument);
+  if (uri?.scheme === 'file' && isSensitivity(uri.path)) {
+    return services.compressionSessions.openTable(uri.fsPath);
+  }
+  const target = await chooseTarget(argument, services);
+  return target === undefined ? undefined : services.compressionSessions.open(target.model);
+}

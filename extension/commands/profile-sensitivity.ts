@@ -1,0 +1,108 @@
+import { l10n, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { CompressionRequest } from '../core/tensornet/compression-choice';
+import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-table';
+import { UserError } from '../core/user-error';
+import { fileExists } from '../services/documents';
+import type { Services } from '../services/services';
+import { confirmAnew } from './confirm-replace';
+import { methodItems } from './method-items';
+import { chooseCompression } from './open-compression';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface SensitivityOptions {
+  readonly compressions?: readonly CompressionRequest[];
+  readonly blocks?: readonly number[];
+  /** Replace an existing table without asking. */
+  readonly overwrite?: boolean;
+}
+
+/** Measures what compressing each linear layer alone costs; the panel fills in meanwhile. */
+export async function profileSensitivity(
+  services: Services,
+  argument: unknown,
+  { compressions: given, blocks = [], overwrite = false }: SensitivityOptions = {},
+): Promise<void> {
+  const session = await chooseCompression(services, argument);
+  if (session === undefined) {
+    return;
+  }
+  if (session.blocked !== undefined) {
+    throw new UserError(session.blocked);
+  }
+  services.jobs.assertFree();
+  services.compressions.show(session);
+  const compressions = given ?? (await chooseCompressions(session.model.name));
+  if (compressions === undefined) {
+    return;
+  }
+  const replaces = await fileExists(session.file);
+  if (replaces && !overwrite && !(await confirmAnew(session.file, l10n.t('Measure Again')))) {
+    return;
+  }
+  const settings: SensitivitySettings = {
+    compressions,
+    metric: services.settings.metric(),
+    roles: [],
+    blocks,
+    seed: 0,
+  };
+  await services.compressionJobs.profile(session, settings);
+}
+
+/** Goes on with an interrupted measurement: what its journal holds is not measured again. */
+export async function resumeSensitivity(services: Services, argument: unknown): Promise<void> {
+  const session = await chooseCompression(services, argument);
+  if (session !== undefined) {
+    services.compressions.show(session);
+    await services.compressionJobs.resume(session);
+  }
+}
+
+/** One level of each method, near to what is usual. */
+const firstLook: readonly CompressionRequest[] = [
+  { method: 'int8' },
+  { method: 'int4', level: 32 },
+  { method: 'lowrank', ratio: 0.4 },
+  { method: 'mpo', ratio: 0.3 },
+];
+
+async function chooseCompressions(
+  model: string,
+): Promise<readonly CompressionRequest[] | undefined> {
+  const title = l10n.t('Measure what compressing each layer of {0} costs', model);
+  const first: QuickPickItem = {
+    label: l10n.t('A first look'),
+    description: l10n.t('one level of each method'),
+    detail: l10n.t('Low rank to 40 %, tensor network to 30 %, int8 and int4: 4 runs per layer.'),
+  };
+  const full: QuickPickItem = {
+    label: l10n.t('All levels'),
+    description: l10n.t('for plans under a budget'),
+    detail: l10n.t(
+      'Every method at its usual levels, from mild to strong: about 13 runs per layer.',
+    ),
+  };
+  const own: QuickPickItem = {
+    label: l10n.t('Choose methods…'),
+    detail: l10n.t('Some of the methods, each at its usual levels.'),
+  };
+  const chosen = await window.showQuickPick([first, full, own], {
+    title,
+    placeHolder: l10n.t('What is tried on every linear layer?'),
+  });
+  if (chosen === first) {
+    return firstLook;
+  }
+  const items = methodItems();
+  if (chosen === full) {
+    return items.map(({ method }) => ({ method }));
+  }
+  const methods =
+    chosen === undefined
+      ? undefined
+      : await window.showQuickPick(items, { title, canPickMany: true });
+  return methods === undefined || methods.length === 0
+    ? undefined
+    : methods.map(({ method }) => ({ method }));
+}

@@ -1,0 +1,39 @@
+import { l10n, Uri, ViewColumn, window } from 'vscode';
+import { writeDocument } from '../core/jobs/write-document';
+import { UserError } from '../core/user-error';
+import { fileExists, planPathOf } from '../services/documents';
+import { compressionPlanOf } from '../services/plans';
+import type { Services } from '../services/services';
+import { confirmReplace } from './confirm-replace';
+import { chooseCompression } from './open-compression';
+import type { SavePlanOptions } from './save-plan';
+
+/** Writes the plan that was made under a budget beside the model and opens it. */
+export async function saveCompressionPlan(
+  services: Services,
+  argument: unknown,
+  options: SavePlanOptions = {},
+): Promise<Uri | undefined> {
+  const session = await chooseCompression(services, argument);
+  if (session === undefined) {
+    return undefined;
+  }
+  const path = planPathOf(session.model.path);
+  const plan = compressionPlanOf(session, path);
+  if (plan === undefined) {
+    throw new UserError(l10n.t('No plan has been made for {0}.', session.model.name), {
+      remedy: l10n.t('Choose a budget in the compression panel, then Plan.'),
+    });
+  }
+  if (
+    options.overwrite !== true &&
+    (await fileExists(path)) &&
+    !(await confirmReplace(path, l10n.t('Replace')))
+  ) {
+    return undefined;
+  }
+  await writeDocument(path, plan);
+  const uri = Uri.file(path);
+  await window.showTextDocument(uri, { viewColumn: ViewColumn.One, preview: false });
+  return uri;
+}

@@ -1,0 +1,193 @@
+import type { ModelSummary } from '../core/models/model-summary';
+import type { RemovalCost } from '../core/tensornet/budget/plan-under-budget';
+import { findingsOf } from '../core/tensornet/sensitivity/findings';
+import type {
+  LayerSensitivity,
+  SensitivityEvent,
+} from '../core/tensornet/sensitivity/sensitivity-table';
+import type { LayerProfile } from '../core/prune/layer-profile';
+import type {
+  CompressionJob,
+  CompressionState,
+  MadePlan,
+  ShownTable,
+} from '../protocol/compression';
+import type { SensitivityRequest } from '../protocol/worker';
+import type { TrackedSession } from './job-tracker';
+import type { CompressionJobKind } from './jobs';
+import { Signal } from './signal';
+
+/** A measurement that has begun and not ended well. */
+export interface InterruptedSensitivity {
+  readonly request: SensitivityRequest;
+  readonly reason: Extract<CompressionJob, { kind: 'stopped' }>['reason'];
+  /** Absent when the window closed meanwhile. */
+  readonly message?: string;
+}
+
+/** What is remembered of a table between windows. */
+export interface StoredCompression {
+  /** Of the model that all this is about. */
+  readonly fingerprint: string;
+  readonly plan?: MadePlan;
+  readonly interrupted?: InterruptedSensitivity;
+}
+
+/** What a session needs from its surroundings. */
+export interface CompressionHost {
+  /** Why jobs may not run, if so. */
+  readonly blocked: () => string | undefined;
+  readonly save: (stored: StoredCompression) => void;
+}
+
+export type CompressionField = keyof CompressionState;
+
+/** A model with the sensitivity of its linear layers, the plan made by it, and the job that runs for it. */
+export class CompressionSession implements TrackedSession<CompressionJobKind> {
+  /** Tells which fields of the state have changed. */
+  public readonly changed = new Signal<readonly CompressionField[]>();
+  /** Tells of which layers more has been measured. */
+  public readonly measured = new Signal<string>();
+
+  #table: ShownTable | undefined;
+  #layers = new Map<string, LayerSensitivity>();
+  #removable: readonly RemovalCost[] = [];
+  #job: CompressionJob = { kind: 'idle' };
+  #plan: MadePlan | undefined;
+  #interrupted: InterruptedSensitivity | undefined;
+  #remark: string | undefined;
+
+  public constructor(
+    public readonly model: ModelSummary,
+    /** Where the table lies or will lie. */
+    public readonly file: string,
+    private readonly host: CompressionHost,
+    stored: StoredCompression | undefined,
+  ) {
+    this.#plan = stored?.plan;
+    this.#interrupted = stored?.interrupted;
+  }
+
+  /** As far as it is known. */
+  public get table(): ShownTable | undefined {
+    return this.#table === undefined
+      ? undefined
+      : { ...this.#table, layers: [...this.#layers.values()] };
+  }
+
+  public get plan(): MadePlan | undefined {
+    return this.#plan;
+  }
+
+  public get job(): CompressionJob {
+    return this.#job;
+  }
+
+  public get interrupted(): InterruptedSensitivity | undefined {
+    return this.#interrupted;
+  }
+
+  public get blocked(): string | undefined {
+    return this.host.blocked();
+  }
+
+  /** Sublayers that a plan may remove. */
+  public get removable(): readonly RemovalCost[] {
+    return this.#removable;
+  }
+
+  public snapshot(): CompressionState {
+    const { model, file, table } = this;
+    return {
+      model,
+      file,
+      table,
+      findings: table === undefined ? [] : findingsOf(table),
+      job: this.#job,
+      plan: this.#plan,
+      removable: this.#removable.length,
+      remark: this.#remark,
+      blocked: this.blocked,
+    };
+  }
+
+  /** Layers by their tensors, as far as they have been measured. */
+  public layers(tensors: Iterable<string>): LayerSensitivity[] {
+    return [...tensors].flatMap((tensor) => this.#layers.get(tensor) ?? []);
+  }
+
+  /** Takes a table that was read or has been finished. */
+  public loadTable(table: ShownTable | undefined, remark?: string): void {
+    this.#setTable(table);
+    this.#remark = remark;
+    this.#tell('table', 'findings', 'remark');
+  }
+
+  /** The sublayers that a profile has measured by the metric of the table, if it is of the same model. */
+  public loadProfile(profile: LayerProfile | undefined): void {
+    const fits =
+      profile?.model.fingerprint === this.model.fingerprint &&
+      profile.settings.metric === this.#table?.metric;
+    this.#removable = fits
+      ? profile.candidates.flatMap(({ sublayer, distance }) =>
+          distance === null ? [] : [{ sublayer, distance }],
+        )
+      : [];
+    this.#tell('removable');
+  }
+
+  public started(interrupted: InterruptedSensitivity): void {
+    this.#interrupted = interrupted;
+    this.#save();
+  }
+
+  public applyEvent(event: SensitivityEvent): void {
+    if (event.kind === 'sensitivity-started') {
+      this.loadTable(event.table);
+      return;
+    }
+    const layer = this.#layers.get(event.tensor);
+    if (layer !== undefined) {
+      this.#layers.set(event.tensor, { ...layer, entries: [...layer.entries, event.entry] });
+      this.measured.fire(event.tensor);
+    }
+  }
+
+  public ended(interrupted: InterruptedSensitivity | undefined): void {
+    this.#interrupted = interrupted;
+    this.#save();
+  }
+
+  public setJob(job: CompressionJob): void {
+    this.#job = job;
+    this.#tell('job');
+  }
+
+  public setPlan(plan: MadePlan | undefined): void {
+    this.#plan = plan;
+    this.#save();
+    this.#tell('plan');
+  }
+
+  /** The workspace became trusted. */
+  public refreshBlocked(): void {
+    this.#tell('blocked');
+  }
+
+  #setTable(table: ShownTable | undefined): void {
+    this.#table = table;
+    this.#layers = new Map(table?.layers.map((layer) => [layer.tensor, layer]));
+  }
+
+  #tell(...fields: readonly CompressionField[]): void {
+    this.changed.fire(fields);
+  }
+
+  #save(): void {
+    this.host.save({
+      fingerprint: this.model.fingerprint,
+      ...(this.#plan === undefined ? {} : { plan: this.#plan }),
+      ...(this.#interrupted === undefined ? {} : { interrupted: this.#interrupted }),
+    });
+  }
+}

@@ -1,0 +1,119 @@
+import { basename, dirname, join } from 'node:path';
+import { l10n, workspace } from 'vscode';
+import type { Disposable, LogOutputChannel, Memento } from 'vscode';
+import type { ModelSummary } from '../core/models/model-summary';
+import { CompressionSession } from './compression-session';
+import type { StoredCompression } from './compression-session';
+import {
+  fileExists,
+  profilePathOf,
+  readProfile,
+  readSensitivity,
+  sensitivityPathOf,
+} from './documents';
+import { isModelFile } from './model-file';
+import type { OpenModels } from './open-models';
+import { reportError } from './report-error';
+import { whyBlocked } from './trust';
+
+/** The sessions of this window, one for each sensitivity table of a model. */
+export class CompressionSessions implements Disposable {
+  readonly #models: OpenModels;
+  readonly #memento: Memento;
+  readonly #log: LogOutputChannel;
+  readonly #sessions = new Map<string, CompressionSession>();
+  readonly #trust: Disposable;
+
+  public constructor(models: OpenModels, memento: Memento, log: LogOutputChannel) {
+    this.#models = models;
+    this.#memento = memento;
+    this.#log = log;
+    this.#trust = workspace.onDidGrantWorkspaceTrust(() => {
+      for (const session of this.#sessions.values()) {
+        session.refreshBlocked();
+      }
+    });
+  }
+
+  /** The session of the model that a path points at, its table loaded. */
+  public async open(path: string, file?: string): Promise<CompressionSession> {
+    const model = await this.#models.summary(path);
+    return this.#openAs(model, file ?? sensitivityPathOf(model.path));
+  }
+
+  /** The session of a table, which shows its numbers even where the model itself is not. */
+  public async openTable(file: string): Promise<CompressionSession> {
+    const { model } = await readSensitivity(file);
+    const { path } = model;
+    const beside = join(dirname(file), isModelFile(path) ? basename(path) : model.name);
+    for (const place of [path, beside]) {
+      if (await fileExists(isModelFile(place) ? place : join(place, 'config.json'))) {
+        return this.open(place, file);
+      }
+    }
+    return this.#openAs(model, file, l10n.t('The model {0} is not on this machine.', path));
+  }
+
+  /** Reads a session's table again, after something else has written it. */
+  public async reload(file: string): Promise<void> {
+    const session = this.#sessions.get(file);
+    if (session !== undefined && session.job.kind !== 'running') {
+      await this.#load(session);
+    }
+  }
+
+  public dispose(): void {
+    this.#trust.dispose();
+  }
+
+  async #openAs(model: ModelSummary, file: string, missing?: string): Promise<CompressionSession> {
+    const known = this.#sessions.get(file);
+    if (known?.model.fingerprint === model.fingerprint || known?.job.kind === 'running') {
+      return known;
+    }
+    const key = `compression:${file}`;
+    const stored = this.#memento.get<StoredCompression>(key);
+    const session = new CompressionSession(
+      model,
+      file,
+      {
+        blocked: () => missing ?? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+        save: (next) => {
+          void this.#memento.update(key, next);
+        },
+      },
+      stored?.fingerprint === model.fingerprint ? stored : undefined,
+    );
+    this.#sessions.set(file, session);
+    await this.#load(session);
+    const { interrupted } = session;
+    if (interrupted !== undefined) {
+      session.setJob({
+        kind: 'stopped',
+        what: 'sensitivity',
+        reason: interrupted.reason,
+        message: interrupted.message ?? l10n.t('The window was closed while the job ran.'),
+        resumable: true,
+      });
+    }
+    return session;
+  }
+
+  async #load(session: CompressionSession): Promise<void> {
+    const { file, model } = session;
+    try {
+      const table = (await fileExists(file)) ? await readSensitivity(file) : undefined;
+      const isOther = table !== undefined && table.model.fingerprint !== model.fingerprint;
+      session.loadTable(
+        table,
+        isOther
+          ? l10n.t('{0} was made for other weights or another config.json.', file)
+          : undefined,
+      );
+      const profile = profilePathOf(model.path);
+      session.loadProfile((await fileExists(profile)) ? await readProfile(profile) : undefined);
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Frame } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import type { PrunePlan } from '../../extension/core/export/prune-plan';
+import type { SensitivityTable } from '../../extension/core/tensornet/sensitivity/sensitivity-table';
+import { accessibilityViolations } from './support/accessibility';
+import { THEMES } from './support/session';
+import { useSession } from './support/use-session';
+
+/** Seven matrices in each of twelve blocks. */
+const LAYERS = 84;
+
+describe('the compression panel', () => {
+  const session = useSession({
+    settings: {
+      'espalier.device': 'cpu',
+      'espalier.calibration.sequences': 2,
+      'espalier.calibration.length': 64,
+    },
+  });
+  const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
+  const panel = async (): Promise<Frame> => session().workbench.webview('.made-plan');
+  const colours = async (frame: Frame): Promise<string[]> =>
+    frame
+      .locator('.cell[data-id] .fill')
+      .evaluateAll((fills) => fills.map((fill) => (fill as HTMLElement).style.cssText));
+  const choose = async (frame: Frame, dropdown: string, option: string): Promise<void> => {
+    await frame.getByRole('combobox', { name: dropdown }).click();
+    await frame.getByRole('option', { name: option }).click();
+  };
+  const readTable = async () =>
+    JSON.parse(await readFile(inWorkspace('sample.sensitivity.json'), 'utf8')) as SensitivityTable;
+
+  it('opens empty and says what to do', async () => {
+    const { workbench } = session();
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Compression Panel');
+    const frame = await panel();
+    await frame.getByText('Measure the layers to see which matrices').waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot('compression-empty');
+  });
+
+  it('fills in while the layers are measured', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    await frame.getByRole('button', { name: 'Measure…' }).first().click();
+    await workbench.quickPick('Choose methods…').click();
+    for (const method of ['int8', 'Low rank']) await workbench.quickPick(method).click();
+    await workbench.page.keyboard.press('Enter');
+    await frame.locator('.cell[data-id][data-status="pending"]').first().waitFor();
+    await frame.locator('.cell[data-id][data-status="measured"]').first().waitFor();
+    await workbench.statusBarItem(/Measuring compression of sample/).waitFor();
+    await workbench.screenshot('compression-running');
+    await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ timeout: 150_000 });
+    expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(LAYERS);
+    const { layers } = await readTable();
+    expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(6));
+  });
+
+  it('shows methods and levels by colour, and the numbers of a cell', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    await choose(frame, 'Method', 'Low rank');
+    const slider = frame.getByRole('slider', { name: 'Bytes left of a layer' });
+    await slider.press('Home');
+    const strong = await colours(frame);
+    const least = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
+    await slider.press('End');
+    const most = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
+    expect(most).toBeGreaterThan(least);
+    expect(await colours(frame)).not.toEqual(strong);
+    const { layers } = await readTable();
+    const down = layers.find(({ role, block }) => role === 'down' && block === 3);
+    const cell = frame.locator(`.cell[data-id="${down?.tensor ?? ''}"]`);
+    await cell.hover();
+    const details = frame.locator('.details');
+    await details.getByText(down?.tensor ?? '').waitFor();
+    expect(await details.textContent()).toMatch(/Shape192 × 320Levelrank \d+Distance/);
+    await cell.focus();
+    await workbench.page.keyboard.press('ArrowRight');
+    await details.getByText((down?.tensor ?? '').replace('.3.', '.4.')).waitFor();
+    // The table is of what the grid shows, the worst first.
+    const losses = await frame
+      .locator('tbody tr td:nth-child(5)')
+      .evaluateAll((cells) => cells.map((one) => Number(one.textContent)));
+    expect(losses).toHaveLength(LAYERS);
+    expect(losses).toEqual([...losses].sort((a, b) => b - a));
+  });
+
+  it('says what the paper says and what this model shows', async () => {
+    const frame = await panel();
+    const findings = frame.getByRole('table', { name: 'What the paper says beside' });
+    expect(await findings.locator('tbody tr').count()).toBe(2);
+    expect(await findings.textContent()).toMatch(/(Holds|Not) here/);
+  });
+
+  it('plans under a budget and shows the plan on the grid', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    const left = frame.getByRole('slider', { name: 'Left of the whole model' });
+    await left.fill('70');
+    await frame.getByRole('button', { name: 'Plan', exact: true }).click();
+    await frame.getByRole('heading', { name: 'Plan for 70.0 % of the bytes' }).waitFor();
+    const tile = async (name: string) => {
+      const tiles = frame.locator('.tile', { has: frame.getByText(name, { exact: true }) });
+      return Number.parseFloat((await tiles.locator('.tile-value').textContent()) ?? '');
+    };
+    expect(await tile('Left')).toBeLessThanOrEqual(70);
+    expect(await tile('Measured distance')).toBeGreaterThan(0);
+    const compressed = await tile('Layers compressed');
+    expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(compressed);
+    expect(await frame.locator('.cell[data-id][data-status="kept"]').count()).toBe(
+      LAYERS - compressed,
+    );
+    await workbench.screenshot('compression-planned');
+    await frame.getByRole('button', { name: 'Save Plan…' }).click();
+    await workbench.tab('sample.pruneplan.json').waitFor();
+    const plan = JSON.parse(
+      await readFile(inWorkspace('sample.pruneplan.json'), 'utf8'),
+    ) as PrunePlan;
+    expect(plan.compress).toHaveLength(compressed);
+    const lenses = workbench.page.locator('.codelens-decoration');
+    await lenses.filter({ hasText: `Compresses ${compressed} linear layers` }).waitFor();
+    await lenses.getByText('Open compression panel', { exact: true }).click();
+    await (await panel()).getByRole('heading', { name: 'sample', level: 1 }).waitFor();
+  });
+
+  it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])('is accessible: %s', async (theme) => {
+    const { workbench } = session();
+    await session().setTheme(theme);
+    const frame = await panel();
+    await frame.evaluate(() => {
+      window.scrollTo(0, 0);
+    });
+    await choose(frame, 'Method', 'Low rank');
+    await workbench.page.mouse.move(0, 0);
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot(`compression-${theme}`);
+    await frame.locator('.findings').scrollIntoViewIfNeeded();
+    await workbench.screenshot(`compression-${theme}-below`);
+    await choose(frame, 'Method', 'The plan');
+    expect(await accessibilityViolations(frame)).toEqual([]);
+  });
+
+  it('comes back with its table and its plan after a reload', async () => {
+    const { workbench } = session();
+    await session().setTheme('dark');
+    await workbench.storageWritten();
+    await workbench.reload();
+    const frame = await panel();
+    await frame.getByRole('heading', { name: 'Plan for 70.0 % of the bytes' }).waitFor();
+    await frame.locator('.cell[data-id][data-status="kept"]').first().waitFor();
+  });
+
+  it('writes the model that the plan describes', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    await frame.locator('.made-plan').getByRole('button', { name: 'Compress…' }).click();
+    await workbench.quickPick('Hugging Face folder with a modelling file').click();
+    await workbench.page
+      .locator('.quick-input-widget', { hasText: 'The original is left as it is.' })
+      .waitFor();
+    await workbench.answer(inWorkspace('smaller'));
+    const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
+    await done.waitFor({ timeout: 120_000 });
+    const before = await stat(inWorkspace('sample', 'model.safetensors'));
+    const after = await stat(inWorkspace('smaller', 'model.safetensors'));
+    expect(after.size / before.size).toBeLessThan(0.71);
+    await done.getByRole('button', { name: 'Compare' }).click();
+    await workbench.webview('.comparison');
+    await workbench.screenshot('compression-compared');
+  });
+
+  it('stands in the Models view beside its model', async () => {
+    const { page } = session().workbench;
+    const header = page.getByRole('button', { name: 'Models Section' });
+    await header.click();
+    const rows = page.locator('.pane', { has: header }).locator('.monaco-list-row');
+    await rows.filter({ hasText: 'llama' }).first().locator('.monaco-tl-twistie').click();
+    await rows.filter({ hasText: 'Compression sensitivity' }).click();
+    await (await panel()).getByRole('heading', { name: 'sample', level: 1 }).waitFor();
+  });
+});

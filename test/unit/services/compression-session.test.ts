@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import type {
+  SensitivityEntry,
+  SensitivityTable,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+import { calibrationOf } from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import type { MadePlan } from '../../../extension/protocol/compression';
+import { CompressionSession } from '../../../extension/services/compression-session';
+import type { StoredCompression } from '../../../extension/services/compression-session';
+import { compressionPlanOf } from '../../../extension/services/plans';
+import { smallModel } from './small-model';
+
+const model = smallModel(2);
+
+function entryOf(method: SensitivityEntry['method'], distance: number): SensitivityEntry {
+  return {
+    method,
+    level: method === 'int4' ? 32 : 0,
+    distance,
+    error: 0.1,
+    parameters: 100,
+    bytes: 50,
+    flopsPerToken: 200,
+    milliseconds: 0,
+  };
+}
+
+function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityTable {
+  return {
+    format: 'espalier.sensitivity',
+    version: 1,
+    created: '2026-01-01T00:00:00.000Z',
+    versions: { espalier: '0', onnxruntime: '0', node: '0' },
+    machine: { platform: 'linux', processor: 'x', cores: 1 },
+    model,
+    calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
+    metric: 'js',
+    metricDefinition: 'JS',
+    dense: 0,
+    settings: { compressions: [{ method: 'int8' }], metric: 'js', roles: [], blocks: [], seed: 0 },
+    device: 'cpu',
+    seconds: 1,
+    sublayerEvaluations: 4,
+    layers: [0, 1].map((block) => ({
+      tensor: `layers.${block}.down.weight`,
+      sublayer: `block.${block}.feedforward`,
+      block,
+      role: 'down' as const,
+      out: 10,
+      in: 10,
+      parameters: 100,
+      bytes: 200,
+      flopsPerToken: 200,
+      milliseconds: 0,
+      entries,
+    })),
+  };
+}
+
+const plan: MadePlan = {
+  budget: { unit: 'bytes', ratio: 0.5 },
+  ways: [{ method: 'int8' }],
+  removes: false,
+  result: {
+    compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
+    remove: ['block.1.attention'],
+    cost: 1,
+    costBefore: 2,
+    sumOfDistances: 0.1,
+    distance: 0.25,
+    tried: [0.3, 0.25],
+  },
+};
+
+function sessionOf(stored?: StoredCompression) {
+  const saved: StoredCompression[] = [];
+  const session = new CompressionSession(
+    model,
+    '/models/small.sensitivity.json',
+    { blocked: () => undefined, save: (one) => saved.push(one) },
+    stored,
+  );
+  const told: string[] = [];
+  session.changed.listen((fields) => told.push(...fields));
+  return { session, saved, told };
+}
+
+describe('a compression session', () => {
+  it('grows with the events of a job', () => {
+    const { session, told } = sessionOf();
+    const measured: string[] = [];
+    session.measured.listen((tensor) => measured.push(tensor));
+    session.applyEvent({ kind: 'sensitivity-started', table: tableOf() });
+    expect(told).toContain('table');
+    for (const method of ['int8', 'int4'] as const) {
+      session.applyEvent({
+        kind: 'sensitivity-entry',
+        tensor: 'layers.1.down.weight',
+        entry: entryOf(method, 0.1),
+      });
+    }
+    expect(measured).toEqual(['layers.1.down.weight', 'layers.1.down.weight']);
+    const methods = session.table?.layers.map(({ entries }) => entries.map(({ method }) => method));
+    expect(methods).toEqual([[], ['int8', 'int4']]);
+    expect(session.layers(new Set(measured))).toHaveLength(1);
+    expect(session.snapshot().findings.map(({ method }) => method)).toEqual(['int8', 'int4']);
+  });
+
+  it('lets a plan remove what a profile by the same metric of the same model has measured', () => {
+    const { session } = sessionOf();
+    session.loadTable(tableOf());
+    const profile = (metric: string, fingerprint: string) =>
+      ({
+        model: { ...model, fingerprint },
+        settings: { metric },
+        candidates: [
+          { sublayer: 'block.0.attention', distance: 0.5 },
+          { sublayer: 'block.1.attention', distance: null },
+        ],
+      }) as unknown as LayerProfile;
+    session.loadProfile(profile('js', model.fingerprint));
+    expect(session.removable).toEqual([{ sublayer: 'block.0.attention', distance: 0.5 }]);
+    for (const other of [profile('kl', model.fingerprint), profile('js', 'other'), undefined]) {
+      session.loadProfile(other);
+      expect(session.removable).toEqual([]);
+    }
+  });
+
+  it('remembers its plan and what was interrupted', () => {
+    const { session, saved } = sessionOf();
+    session.setPlan(plan);
+    const [stored] = saved;
+    expect(stored).toEqual({ fingerprint: model.fingerprint, plan });
+    const again = sessionOf(stored).session;
+    expect(again.plan).toEqual(plan);
+    expect(again.interrupted).toBeUndefined();
+  });
+
+  it('writes its plan as a document', () => {
+    const { session } = sessionOf();
+    expect(compressionPlanOf(session, '/models/small.pruneplan.json')).toBeUndefined();
+    session.loadTable(tableOf());
+    session.setPlan(plan);
+    expect(compressionPlanOf(session, '/models/small.pruneplan.json')).toEqual({
+      format: 'espalier.pruneplan',
+      version: 1,
+      model: { path: 'small', fingerprint: model.fingerprint },
+      remove: ['block.1.attention'],
+      compress: plan.result.compress,
+      note: 'budget 0.5 of bytes, js 0.2500, best of 2 plans measured',
+    });
+  });
+});
+
+describe('a sensitivity table', () => {
+  it('can be cut to some ways', () => {
+    const table = tableOf([
+      entryOf('int8', 1),
+      { ...entryOf('lowrank', 2), then: 'int4' },
+      { ...entryOf('lowrank', 3), variant: 'plain' },
+    ]);
+    const left = (...ways: Parameters<typeof withWays>[1]) =>
+      withWays(table, ways).layers[0]?.entries.map(({ distance }) => distance);
+    expect(left({ method: 'int8' })).toEqual([1]);
+    expect(left({ method: 'lowrank' })).toEqual([]);
+    expect(
+      left({ method: 'lowrank', then: 'int4' }, { method: 'lowrank', variant: 'plain' }),
+    ).toEqual([2, 3]);
+  });
+
+  it('says what it was calibrated with, to measure on it again', () => {
+    const table = tableOf();
+    const from = (source: string) =>
+      calibrationOf({ ...table, calibration: { ...table.calibration, source } });
+    expect(calibrationOf(table)).toEqual({ sequences: 2, length: 8 });
+    expect(from('/texts/a.txt')).toEqual({ file: '/texts/a.txt', sequences: 2, length: 8 });
+    expect(from('random (seed 3)')).toEqual({ file: 'random', sequences: 2, length: 8 });
+  });
+});

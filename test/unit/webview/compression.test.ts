@@ -1,0 +1,300 @@
+import { describe, expect, it } from 'vitest';
+import type {
+  CompressionState,
+  MadePlan,
+  ShownTable,
+} from '../../../extension/protocol/compression';
+import { choiceOf, countsOf, leastPercent, unitsOf } from '../../../webview/compression/budget';
+import type { BudgetForm } from '../../../webview/compression/budget';
+import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
+import { cellsOf, sharesOf, wayKey, waysOf } from '../../../webview/compression/cells';
+import { sorted } from '../../../webview/compression/rows';
+import { received } from '../../../webview/compression/store';
+import type { Entry, Layer, Role } from '../../../webview/compression/types';
+import { viewFrom } from '../../../webview/compression/view-state';
+import { modelOf } from './heatmap-fixture';
+
+const int8 = (distance: number): Entry => ({
+  method: 'int8',
+  level: 0,
+  distance,
+  error: 0.01,
+  parameters: 10,
+  bytes: 10,
+  flopsPerToken: 20,
+  milliseconds: 0,
+});
+
+const lowRank = (level: number, bytes: number, distance: number): Entry => ({
+  method: 'lowrank',
+  level,
+  then: 'int4',
+  distance,
+  error: 0.2,
+  outputError: 0.1,
+  parameters: bytes / 2,
+  bytes,
+  flopsPerToken: bytes,
+  milliseconds: 0,
+});
+
+function layerOf(block: number, role: Role, entries: readonly Entry[], more = ''): Layer {
+  return {
+    tensor: `layers.${block}.${role}${more}.weight`,
+    sublayer: `block.${block}.${role === 'down' ? 'feedforward' : 'attention'}`,
+    block,
+    role,
+    out: 2,
+    in: 5,
+    parameters: 10,
+    bytes: 20,
+    flopsPerToken: 20,
+    milliseconds: 0,
+    entries,
+  };
+}
+
+/** Two blocks with a query and a down projection each; the model has 100 parameters in 200 bytes. */
+function tableOf(changes: Partial<ShownTable> = {}): ShownTable {
+  const entries = [int8(1e-4), lowRank(4, 12, 1e-3), lowRank(2, 6, 1e-2)];
+  return {
+    format: 'espalier.sensitivity',
+    version: 1,
+    model: modelOf(2),
+    calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
+    metric: 'js',
+    metricDefinition: 'JS',
+    dense: 0,
+    settings: {
+      compressions: [{ method: 'int8' }, { method: 'lowrank', then: 'int4' }],
+      metric: 'js',
+      roles: [],
+      blocks: [],
+      seed: 0,
+    },
+    device: 'cpu',
+    seconds: 1,
+    sublayerEvaluations: 4,
+    layers: [
+      layerOf(0, 'down', entries),
+      layerOf(0, 'query', entries),
+      layerOf(1, 'down', [int8(2e-4)]),
+      layerOf(1, 'query', [int8(5e-5)]),
+    ],
+    ...changes,
+  };
+}
+
+function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
+  return {
+    budget: { unit: 'bytes', ratio: 0.5 },
+    ways: [{ method: 'int8' }],
+    removes: true,
+    result: {
+      compress: [
+        { tensor: 'layers.0.down.weight', method: 'int8', level: 0 },
+        { tensor: 'layers.0.query.weight', method: 'lowrank', level: 2, then: 'int4' },
+      ],
+      remove: ['block.1.attention'],
+      cost: 90,
+      costBefore: 200,
+      sumOfDistances: 0.01,
+      distance: 0.02,
+      tried: [0.03, 0.02],
+      ...changes,
+    },
+  };
+}
+
+describe('the cells of the compression panel', () => {
+  it('are told apart by method, variant and what comes on top', () => {
+    const table = tableOf();
+    expect(waysOf(table).map(wayKey)).toEqual(['int8', 'lowrank+int4']);
+    expect(wayKey({ method: 'int4', variant: 'gptq' })).toBe('int4:gptq');
+    expect(sharesOf(table, 'lowrank+int4')).toEqual([60, 30]);
+    expect(sharesOf(table, 'int8')).toEqual([50]);
+  });
+
+  it('show the level that leaves nearest to a share, and say where nothing was measured', () => {
+    const at = (share: number) =>
+      cellsOf(tableOf(), { kind: 'way', way: 'lowrank+int4', share }).cells.map(
+        ({ status, entry }) => [status, entry?.level],
+      );
+    expect(at(70)).toEqual([
+      ['measured', 4],
+      ['measured', 4],
+      ['pending', undefined],
+      ['pending', undefined],
+    ]);
+    expect(at(40).slice(0, 1)).toEqual([['measured', 2]]);
+  });
+
+  it('stand in the lines of their matrices, in the order of a block', () => {
+    const twice = [layerOf(0, 'down', []), layerOf(0, 'down', [], '.b'), layerOf(0, 'query', [])];
+    const { lines, cells } = cellsOf(tableOf({ layers: twice }), {
+      kind: 'way',
+      way: 'int8',
+      share: 50,
+    });
+    expect(lines).toEqual(['Query', 'Down', 'Down 2']);
+    expect(cells.map(({ line }) => line)).toEqual(['Down', 'Down 2', 'Query']);
+  });
+
+  it('count perplexity from the dense model’s', () => {
+    const { cells } = cellsOf(tableOf({ dense: 1e-4, metric: 'perplexity' }), {
+      kind: 'way',
+      way: 'int8',
+      share: 50,
+    });
+    expect(cells.map(({ loss }) => loss)).toEqual([0, 0, 1e-4, 0]);
+  });
+
+  it('say where a form does not pay, by time where there is one and else by work', () => {
+    const big = { ...lowRank(9, 20, 0.1), flopsPerToken: 30 };
+    const drawbacks = (layer: Partial<Layer>, entry: Partial<Entry>) =>
+      cellsOf(tableOf({ layers: [{ ...layerOf(0, 'up', [{ ...big, ...entry }]), ...layer }] }), {
+        kind: 'way',
+        way: 'lowrank+int4',
+        share: 50,
+      }).cells[0]?.drawbacks;
+    expect(drawbacks({}, {})).toEqual(['bytes', 'flops']);
+    expect(drawbacks({ milliseconds: 2 }, { milliseconds: 1, bytes: 19 })).toEqual([]);
+    expect(drawbacks({ milliseconds: 2 }, { milliseconds: 3, bytes: 19 })).toEqual([
+      'milliseconds',
+    ]);
+  });
+
+  it('show what a plan makes of each layer', () => {
+    const { cells } = cellsOf(tableOf(), { kind: 'plan', plan: planOf() });
+    expect(cells.map(({ status, entry }) => [status, entry?.level])).toEqual([
+      ['measured', 0],
+      ['measured', 2],
+      ['kept', undefined],
+      ['removed', undefined],
+    ]);
+    expect(cells.map(cellLabel)).toEqual([
+      'Down, block 0: int8, per output, distance 1.00e-4, 20 B → 10 B',
+      'Query, block 0: Low rank + int4, rank 2, distance 0.01, 20 B → 6 B',
+      'Down, block 1: kept dense by the plan',
+      'Query, block 1: removed by the plan with its sublayer',
+    ]);
+  });
+
+  it('tell times only where there are some', () => {
+    const [cell] = cellsOf(tableOf(), { kind: 'way', way: 'int8', share: 50 }).cells;
+    expect(cell).toBeDefined();
+    const facts = Object.fromEntries(
+      (cell === undefined ? [] : cellFacts(cell)).map(({ name, value }) => [name, value]),
+    );
+    expect(facts).toMatchObject({
+      Shape: '2 × 5',
+      Distance: '1.00e-4',
+      'Error of its outputs': '–',
+      Bytes: '20 B → 10 B',
+      'Time per token': 'not measured',
+    });
+  });
+});
+
+describe('the rows of the table', () => {
+  it('are sorted by a column, those without a value last either way', () => {
+    const { cells } = cellsOf(tableOf(), { kind: 'way', way: 'lowrank+int4', share: 30 });
+    const order = (key: 'loss' | 'tensor', descending: boolean) =>
+      sorted(cells, { key, descending }).map(({ layer }) => `${layer.block} ${layer.role}`);
+    expect(order('tensor', true)).toEqual(['1 query', '1 down', '0 query', '0 down']);
+    for (const descending of [true, false]) {
+      expect(order('loss', descending).slice(2)).toEqual(['1 down', '1 query']);
+    }
+  });
+});
+
+describe('a budget', () => {
+  const form: BudgetForm = { unit: 'bytes', percent: 10, without: [], removes: false };
+
+  it('is counted in what the table knows', () => {
+    expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'flops']);
+    const layers = tableOf().layers.map((layer) => ({ ...layer, milliseconds: 1 }));
+    expect(unitsOf(tableOf({ layers }))).toContain('milliseconds');
+  });
+
+  it('reaches as far as the levels that are allowed', () => {
+    // 200 bytes, of which 80 are linear: 6 + 6 + 10 + 10 of them can be left.
+    expect(leastPercent(tableOf(), form)).toBe(76);
+    expect(leastPercent(tableOf(), { ...form, without: ['lowrank+int4'] })).toBe(80);
+    expect(leastPercent(tableOf(), { ...form, without: ['lowrank+int4', 'int8'] })).toBe(100);
+    expect(leastPercent(tableOf(), { ...form, removes: true })).toBe(1);
+  });
+
+  it('asks for no less, and only for what is allowed', () => {
+    const table = tableOf();
+    expect(choiceOf(table, waysOf(table), { ...form, without: ['int8'] })).toEqual({
+      budget: { unit: 'bytes', ratio: 0.86 },
+      ways: [{ method: 'lowrank', then: 'int4' }],
+      removes: false,
+    });
+  });
+
+  it('is told by how many layers take each way', () => {
+    expect(countsOf(planOf()).map(({ way, count }) => [wayKey(way), count])).toEqual([
+      ['int8', 1],
+      ['lowrank+int4', 1],
+    ]);
+  });
+});
+
+describe('what the host tells', () => {
+  const state: CompressionState = {
+    model: modelOf(2),
+    file: '/models/tiny.sensitivity.json',
+    table: tableOf(),
+    findings: [],
+    job: { kind: 'idle' },
+    plan: planOf(),
+    removable: 0,
+    remark: 'old',
+    blocked: undefined,
+  };
+
+  it('comes to nothing before the state', () => {
+    expect(received(undefined, { type: 'patch', patch: {}, cleared: [] })).toBeUndefined();
+    expect(received(undefined, { type: 'state', state })).toBe(state);
+  });
+
+  it('replaces and clears fields', () => {
+    const next = received(state, {
+      type: 'patch',
+      patch: { removable: 3 },
+      cleared: ['plan', 'remark'],
+    });
+    expect(next).toEqual({ ...state, removable: 3, plan: undefined, remark: undefined });
+  });
+
+  it('replaces layers that were measured further', () => {
+    const layer = layerOf(1, 'down', [int8(0.5)]);
+    const next = received(state, { type: 'layers', layers: [layer], findings: [] });
+    expect(next?.table?.layers[2]).toBe(layer);
+    expect(next?.table?.layers[1]).toBe(state.table?.layers[1]);
+  });
+});
+
+describe('the view of the compression panel', () => {
+  it('comes back as it was', () => {
+    const view = {
+      scrollTop: 30,
+      shown: 'mpo',
+      share: 20,
+      sort: { key: 'error', descending: false },
+      form: { unit: 'flops', percent: 40, without: ['int8'], removes: true },
+    };
+    const saved: unknown = JSON.parse(JSON.stringify({ model: '/m', file: '/f', view }));
+    expect(viewFrom(saved)).toEqual(view);
+  });
+
+  it('falls back where it does not fit', () => {
+    const fallback = viewFrom(undefined);
+    expect(fallback.form).toEqual({ unit: 'bytes', percent: 50, without: [], removes: false });
+    expect(
+      viewFrom({ view: { share: 'x', sort: { key: 'y' }, form: { unit: 'z', without: 1 } } }),
+    ).toEqual(fallback);
+  });
+});

@@ -1,0 +1,80 @@
+import type { BudgetChoice, MadePlan, ShownTable } from '../../extension/protocol/compression';
+import { wayKey } from './cells';
+import type { BudgetUnit, Entry, Layer, Way } from './types';
+
+export const budgetUnits = ['bytes', 'parameters', 'flops', 'milliseconds'] as const;
+
+/** What the form of the budget says. */
+export interface BudgetForm {
+  readonly unit: BudgetUnit;
+  /** Of the whole model, that may be left. */
+  readonly percent: number;
+  /** Ways that are left out, by their keys. */
+  readonly without: readonly string[];
+  readonly removes: boolean;
+}
+
+export const initialForm: BudgetForm = { unit: 'bytes', percent: 50, without: [], removes: false };
+
+/** Units that the table can count: times are zero where none are known. */
+export function unitsOf({ layers }: ShownTable): BudgetUnit[] {
+  const isTimed = layers.some(({ milliseconds }) => milliseconds > 0);
+  return budgetUnits.filter((unit) => unit !== 'milliseconds' || isTimed);
+}
+
+const costOf: Readonly<Record<BudgetUnit, (costs: Layer | Entry) => number>> = {
+  bytes: ({ bytes }) => bytes,
+  parameters: ({ parameters }) => parameters,
+  flops: ({ flopsPerToken }) => flopsPerToken,
+  milliseconds: ({ milliseconds }) => milliseconds,
+};
+
+/** The least percent of the whole model that the ways which are allowed can leave, rounded up. */
+export function leastPercent(table: ShownTable, { unit, without, removes }: BudgetForm): number {
+  if (removes) return 1;
+  const cost = costOf[unit];
+  const linear = table.layers.reduce((sum, layer) => sum + cost(layer), 0);
+  const least = table.layers.reduce(
+    (sum, layer) =>
+      sum +
+      Math.min(
+        cost(layer),
+        ...layer.entries.filter((entry) => !without.includes(wayKey(entry))).map(cost),
+      ),
+    0,
+  );
+  const whole = wholeOf(table, unit, linear);
+  return whole === 0 ? 100 : Math.min(100, Math.ceil((100 * (whole - linear + least)) / whole));
+}
+
+function wholeOf({ model }: ShownTable, unit: BudgetUnit, linear: number): number {
+  switch (unit) {
+    case 'bytes':
+    case 'parameters':
+      return model[unit];
+    case 'flops':
+      return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, 0);
+    case 'milliseconds':
+      return linear;
+  }
+}
+
+/** What the form asks the host for. */
+export function choiceOf(table: ShownTable, ways: readonly Way[], form: BudgetForm): BudgetChoice {
+  const percent = Math.min(99, Math.max(form.percent, leastPercent(table, form)));
+  return {
+    budget: { unit: form.unit, ratio: percent / 100 },
+    ways: ways.filter((way) => !form.without.includes(wayKey(way))),
+    removes: form.removes,
+  };
+}
+
+/** How many layers a plan compresses in each way. */
+export function countsOf({ result }: MadePlan): { way: Way; count: number }[] {
+  const counts = new Map<string, { way: Way; count: number }>();
+  for (const choice of result.compress) {
+    const key = wayKey(choice);
+    counts.set(key, { way: choice, count: (counts.get(key)?.count ?? 0) + 1 });
+  }
+  return [...counts.values()].sort((a, b) => b.count - a.count);
+}

@@ -1,0 +1,66 @@
+import { formatBytes, formatCompact, formatDistance, formatPercent } from '../format';
+import type { LayerCell } from './cells';
+import { strings } from './strings';
+
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What a screen reader says of a cell. */
+export function cellLabel(cell: LayerCell): string {
+  const { line, block } = cell;
+  return strings.cellLabel(line, block, [
+    ...statusTexts(cell),
+    ...cell.drawbacks.map(strings.drawback),
+  ]);
+}
+
+function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {
+  if (status !== 'measured' || entry === undefined || loss === undefined) {
+    return [status === 'measured' ? strings.status.pending : strings.status[status]];
+  }
+  return [
+    strings.way(entry),
+    strings.level(entry.method, entry.level),
+    `${strings.distance.toLowerCase()} ${formatDistance(loss)}`,
+    strings.change(formatBytes(layer.bytes), formatBytes(entry.bytes)),
+  ];
+}
+
+/** Every number of a cell, for the details below the grid. */
+export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
+  const change = (
+    field: 'bytes' | 'parameters' | 'flopsPerToken',
+    format: (value: number) => string,
+  ) =>
+    entry === undefined
+      ? format(layer[field])
+      : strings.change(format(layer[field]), format(entry[field]));
+  const share = (value: number | undefined) =>
+    value === undefined ? strings.none : formatPercent(value);
+  return [
+    { name: strings.sizes, value: `${layer.out} × ${layer.in}` },
+    {
+      name: strings.levelFact,
+      value: entry === undefined ? strings.none : strings.level(entry.method, entry.level),
+    },
+    { name: strings.distance, value: loss === undefined ? strings.none : formatDistance(loss) },
+    { name: strings.error, value: share(entry?.error) },
+    { name: strings.outputError, value: share(entry?.outputError) },
+    { name: strings.bytes, value: change('bytes', formatBytes) },
+    { name: strings.parameters, value: change('parameters', formatCompact) },
+    { name: strings.flops, value: change('flopsPerToken', formatCompact) },
+    { name: strings.milliseconds, value: timeText(layer.milliseconds, entry?.milliseconds) },
+  ];
+}
+
+/** Times are zero where none are known. */
+export function timeText(before: number, after: number | undefined): string {
+  if (before === 0) return strings.noTime;
+  return strings.timeValue(
+    after === undefined
+      ? formatDistance(before)
+      : strings.change(formatDistance(before), formatDistance(after)),
+  );
+}

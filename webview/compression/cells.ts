@@ -1,0 +1,175 @@
+import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
+import type { LogScale } from '../charts/log-scale';
+import { logScale } from '../charts/log-scale';
+import type { GridItem } from '../grid/block-grid';
+import { strings } from './strings';
+import type { Entry, Layer, Role, Way } from './types';
+
+/** In what a form is no better than the dense matrix. */
+export type Drawback = 'bytes' | 'flops' | 'milliseconds';
+
+/** One linear layer as the grid, the details and the table show it. */
+export interface LayerCell extends GridItem {
+  readonly layer: Layer;
+  /**
+   * Compressed as the entry says; not measured in this way yet; kept dense by the plan; or removed by
+   * the plan with its sublayer.
+   */
+  readonly status: 'measured' | 'pending' | 'kept' | 'removed';
+  readonly entry: Entry | undefined;
+  /** What the entry costs the model's output; of perplexity what it adds. */
+  readonly loss: number | undefined;
+  readonly drawbacks: readonly Drawback[];
+}
+
+export interface CellSet {
+  readonly cells: readonly LayerCell[];
+  readonly byId: ReadonlyMap<string, LayerCell>;
+  /** Lines of the grid in the order of a block. */
+  readonly lines: readonly string[];
+  /** Over all that has been measured, so that colours of methods and levels can be compared. */
+  readonly scale: LogScale | undefined;
+}
+
+/** What cells show: one way at about a share of the bytes, or the plan. */
+export type Shown =
+  | { readonly kind: 'way'; readonly way: string; readonly share: number }
+  | { readonly kind: 'plan'; readonly plan: MadePlan };
+
+/** Tells ways apart: METHOD[:VARIANT][+THEN]. */
+export function wayKey({ method, variant, then }: Way): string {
+  return `${method}${variant === undefined ? '' : `:${variant}`}${then === undefined ? '' : `+${then}`}`;
+}
+
+/** The ways that a table has measured or will measure, in its order. */
+export function waysOf({ layers, settings }: ShownTable): Way[] {
+  const all: readonly Way[] = [
+    ...settings.compressions,
+    ...layers.flatMap(({ entries }) => entries),
+  ];
+  return [
+    ...new Map(
+      all.map(({ method, variant, then }) => {
+        const way = {
+          method,
+          ...(variant === undefined ? {} : { variant }),
+          ...(then === undefined ? {} : { then }),
+        };
+        return [wayKey(way), way];
+      }),
+    ).values(),
+  ];
+}
+
+/** Whole percents of the bytes that a way's levels leave of layers, the mildest first. */
+export function sharesOf({ layers }: ShownTable, way: string): number[] {
+  const shares = layers.flatMap(({ entries, bytes }) =>
+    entries.filter((entry) => wayKey(entry) === way).map((entry) => percentOf(entry, bytes)),
+  );
+  return [...new Set(shares)].sort((a, b) => b - a);
+}
+
+function percentOf(entry: Entry, bytes: number): number {
+  return Math.round((100 * entry.bytes) / bytes);
+}
+
+export function cellsOf(table: ShownTable, shown: Shown): CellSet {
+  const lines = linesOf(table.layers);
+  const removed = shown.kind === 'plan' ? new Set(shown.plan.result.remove) : new Set<string>();
+  const choices = new Map(
+    shown.kind === 'plan'
+      ? shown.plan.result.compress.map((choice) => [choice.tensor, choice] as const)
+      : [],
+  );
+  const cells = table.layers.map((layer): LayerCell => {
+    const { tensor, block } = layer;
+    const choice = choices.get(tensor);
+    const entry =
+      shown.kind === 'way'
+        ? nearest(layer, shown.way, shown.share)
+        : choice &&
+          layer.entries.find((one) => wayKey(one) === wayKey(choice) && one.level === choice.level);
+    return {
+      id: tensor,
+      block,
+      line: lines.get(tensor) ?? '',
+      layer,
+      entry,
+      loss: entry && lossOf(entry, table),
+      status: removed.has(layer.sublayer)
+        ? 'removed'
+        : entry !== undefined
+          ? 'measured'
+          : shown.kind === 'plan'
+            ? 'kept'
+            : 'pending',
+      drawbacks: entry === undefined ? [] : drawbacksOf(layer, entry),
+    };
+  });
+  return {
+    cells,
+    byId: new Map(cells.map((cell) => [cell.id, cell])),
+    lines: [...new Set(lines.values())].sort((a, b) => placeOf(a) - placeOf(b)),
+    scale: logScale(
+      table.layers.flatMap(({ entries }) => entries.map((one) => lossOf(one, table))),
+    ),
+  };
+}
+
+/** Distances by perplexity begin at the dense model's. */
+function lossOf({ distance }: Entry, { dense }: Pick<ShownTable, 'dense'>): number {
+  return Math.max(0, distance - dense);
+}
+
+/** The entry of a way that leaves nearest to a share (percent) of a layer's bytes. */
+function nearest({ entries, bytes }: Layer, way: string, share: number): Entry | undefined {
+  const far = (entry: Entry) => Math.abs((100 * entry.bytes) / bytes - share);
+  return entries
+    .filter((entry) => wayKey(entry) === way)
+    .reduce<Entry | undefined>(
+      (best, entry) => (best === undefined || far(entry) < far(best) ? entry : best),
+      undefined,
+    );
+}
+
+/** In what a form is no better than the dense matrix; times are zero where none are known. */
+function drawbacksOf(layer: Layer, entry: Entry): Drawback[] {
+  const isSlower = entry.milliseconds > layer.milliseconds && layer.milliseconds > 0;
+  const isTimed = entry.milliseconds > 0 && layer.milliseconds > 0;
+  return [
+    ...(entry.bytes >= layer.bytes ? (['bytes'] as const) : []),
+    ...(isSlower ? (['milliseconds'] as const) : []),
+    ...(!isTimed && entry.flopsPerToken > layer.flopsPerToken ? (['flops'] as const) : []),
+  ];
+}
+
+const roleOrder: readonly Role[] = [
+  'query',
+  'key',
+  'value',
+  'query-key-value',
+  'output',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'other',
+];
+
+/** Name of the line of each layer: its role, numbered where a block has several of it. */
+function linesOf(layers: readonly Layer[]): Map<string, string> {
+  const seen = new Map<string, number>();
+  return new Map(
+    layers.map(({ tensor, block, role }) => {
+      const number = (seen.get(`${block} ${role}`) ?? 0) + 1;
+      seen.set(`${block} ${role}`, number);
+      const name = strings.role[role];
+      return [tensor, number === 1 ? name : `${name} ${number}`];
+    }),
+  );
+}
+
+function placeOf(line: string): number {
+  const [, name = line, number = '1'] = /^(.*?)(?: (\d+))?$/.exec(line) ?? [];
+  return roleOrder.findIndex((role) => strings.role[role] === name) * 1e4 + Number(number);
+}

@@ -1,0 +1,125 @@
+import { createButton } from '../components/toolkit';
+import { h, setChildren, setText } from '../dom';
+import { formatBytes, formatCount, formatDuration } from '../format';
+import { warningIcon } from '../icons';
+import { reasonAgainst } from './panel-part';
+import type { Frame, PanelActions, PanelPart } from './panel-part';
+import { strings } from './strings';
+
+interface Fact {
+  readonly name: string;
+  readonly value: string;
+  readonly title?: string;
+}
+
+/** The model's name, what its table was made with, and what can be done. */
+export function createHeader({ send }: PanelActions): PanelPart {
+  let resumable = false;
+  const profile = createButton(strings.profile, true, () => {
+    send({ type: resumable ? 'resume' : 'profile' });
+  });
+  const compress = createButton(strings.compress, false, () => {
+    send({ type: 'compress' });
+  });
+  const heatmap = createButton(strings.heatmap, false, () => {
+    send({ type: 'openHeatmap' });
+  });
+  const text = createButton(strings.openText, false, () => {
+    send({ type: 'openText' });
+  });
+  heatmap.setState(undefined, strings.heatmapTitle);
+  text.setState(undefined, strings.openTextTitle);
+  const name = h('h1');
+  const architecture = h('span', { class: 'tag' });
+  const facts = h('dl', { class: 'facts' });
+  const notices = h('div');
+  let drawn = '';
+  return {
+    element: h(
+      'div',
+      { class: 'header' },
+      h(
+        'header',
+        {},
+        h(
+          'div',
+          { class: 'top' },
+          h('div', { class: 'title' }, name, architecture),
+          h(
+            'div',
+            { class: 'actions', role: 'group', 'aria-label': strings.actions },
+            profile.element,
+            compress.element,
+            heatmap.element,
+            text.element,
+          ),
+        ),
+      ),
+      h('div', { class: 'about' }, facts),
+      notices,
+    ),
+    update: ({ state }) => {
+      const { model, table, job, blocked, remark } = state;
+      setText(name, model.name);
+      name.title = model.path;
+      setText(architecture, model.architecture);
+      resumable = job.kind === 'stopped' && job.resumable;
+      const against = reasonAgainst(state, strings.reasonRunning);
+      profile.element.hidden = table === undefined && !resumable;
+      profile.setLabel(resumable ? strings.resume : strings.profileAgain);
+      profile.setPrimary(resumable);
+      profile.setState(against, resumable ? strings.resumeTitle : strings.profileTitle);
+      compress.setState(against, strings.compressTitle);
+      text.element.hidden = table === undefined || job.kind === 'running';
+      const next = JSON.stringify([factsOf(state), blocked, remark]);
+      if (next === drawn) return;
+      drawn = next;
+      setChildren(facts, factsOf(state).map(factElement));
+      setChildren(
+        notices,
+        [blocked, remark].flatMap((notice) => (notice === undefined ? [] : [noticeOf(notice)])),
+      );
+    },
+  };
+}
+
+function noticeOf(text: string): HTMLElement {
+  return h('p', { class: 'notice warning' }, warningIcon(), h('span', {}, text));
+}
+
+function factElement({ name, value, title }: Fact): HTMLElement {
+  return h('div', { class: 'fact', title }, h('dt', {}, name), h('dd', {}, value));
+}
+
+function factsOf({ model, table, file, job }: Frame['state']): Fact[] {
+  const size = { name: strings.size, value: formatBytes(model.bytes) };
+  if (table === undefined) return [size];
+  const { calibration, metric, metricDefinition, device, seconds, layers } = table;
+  const source =
+    calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);
+  return [
+    size,
+    { name: strings.layers, value: formatCount(layers.length) },
+    {
+      name: strings.calibration,
+      value: strings.calibrationValue(
+        formatCount(calibration.sequences),
+        formatCount(calibration.length),
+        source,
+      ),
+      title: calibration.source,
+    },
+    { name: strings.metric, value: metric, title: metricDefinition },
+    { name: strings.device, value: device },
+    ...(job.kind === 'running' && job.what === 'sensitivity'
+      ? []
+      : [
+          { name: strings.took, value: formatDuration(seconds) },
+          { name: strings.file, value: fileName(file), title: file },
+        ]),
+  ];
+}
+
+function fileName(path: string): string {
+  return path.split(/[\\/]/).at(-1) ?? path;
+}

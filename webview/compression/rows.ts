@@ -1,0 +1,53 @@
+import type { ColumnSort } from '../sort-header';
+import type { LayerCell } from './cells';
+
+export const sortKeys = [
+  'tensor',
+  'role',
+  'block',
+  'level',
+  'loss',
+  'error',
+  'outputError',
+  'bytes',
+  'after',
+  'milliseconds',
+] as const;
+export type SortKey = (typeof sortKeys)[number];
+
+/** Cells, given in the order of the model, sorted; those without a value come last either way. */
+export function sorted(
+  cells: readonly LayerCell[],
+  { key, descending }: ColumnSort<SortKey>,
+): LayerCell[] {
+  const place = new Map(cells.map((cell, index) => [cell, index]));
+  const placeOf = (cell: LayerCell) => place.get(cell) ?? 0;
+  return [...cells].sort((a, b) => {
+    const [left, right] = [valueOf(a, key), valueOf(b, key)];
+    if (left === undefined || right === undefined) {
+      return Number(left === undefined) - Number(right === undefined) || placeOf(a) - placeOf(b);
+    }
+    const order =
+      typeof left === 'string' ? left.localeCompare(String(right)) : left - Number(right);
+    return (descending ? -order : order) || placeOf(a) - placeOf(b);
+  });
+}
+
+function valueOf({ layer, entry, loss }: LayerCell, key: SortKey): number | string | undefined {
+  switch (key) {
+    case 'tensor':
+    case 'role':
+    case 'block':
+    case 'bytes':
+      return layer[key];
+    case 'level':
+    case 'error':
+    case 'outputError':
+    case 'milliseconds':
+      return entry?.[key];
+    case 'loss':
+      return loss;
+    case 'after':
+      return entry?.bytes;
+  }
+}

@@ -1,0 +1,242 @@
+import type { CompressionJob } from '../../extension/protocol/compression';
+import type { Drawback } from './cells';
+import type { SortKey } from './rows';
+import type { BudgetUnit, Method, Role, Way } from './types';
+
+type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
+
+const jobNames: Readonly<Record<JobName, string>> = {
+  sensitivity: 'Measuring',
+  planBudget: 'Planning',
+  compress: 'Compressing',
+};
+
+const methods: Readonly<Record<Method, string>> = {
+  mpo: 'Tensor network (MPO)',
+  lowrank: 'Low rank',
+  int8: 'int8',
+  int4: 'int4',
+};
+
+const levels: Readonly<Record<Method, (level: number) => string>> = {
+  mpo: (level) => `χ ${level}`,
+  lowrank: (level) => `rank ${level}`,
+  int8: (level) => (level === 0 ? 'per output' : `blocks of ${level}`),
+  int4: (level) => `blocks of ${level}`,
+};
+
+const roles: Readonly<Record<Role, string>> = {
+  query: 'Query',
+  key: 'Key',
+  value: 'Value',
+  'query-key-value': 'Query-key-value',
+  output: 'Output',
+  gate: 'Gate',
+  up: 'Up',
+  'gate-up': 'Gate-up',
+  down: 'Down',
+  other: 'Other',
+};
+
+const units: Readonly<Record<BudgetUnit, string>> = {
+  bytes: 'Bytes',
+  parameters: 'Parameters',
+  flops: 'FLOPs per token',
+  milliseconds: 'Milliseconds per token',
+};
+
+const columns: Readonly<Record<SortKey, string>> = {
+  tensor: 'Linear layer',
+  role: 'Matrix',
+  block: 'Block',
+  level: 'Level',
+  loss: 'Distance',
+  error: 'Error',
+  outputError: 'Of outputs',
+  bytes: 'Bytes before',
+  after: 'After',
+  milliseconds: 'Time',
+};
+
+const drawbacks: Readonly<Record<Drawback, string>> = {
+  bytes: 'not smaller than dense',
+  flops: 'more work than dense',
+  milliseconds: 'slower than dense',
+};
+
+/** Every text of the panel that people read, so that a translation replaces one module. */
+export const strings = {
+  loading: 'Loading the model…',
+
+  // Header
+  actions: 'Actions',
+  profile: 'Measure…',
+  profileAgain: 'Measure Again…',
+  profileTitle: 'Measure what compressing each linear layer alone costs',
+  resume: 'Resume',
+  resumeTitle: 'Go on from where the job stopped',
+  compress: 'Compress…',
+  compressTitle:
+    'Write a new model whose linear layers are compressed, by the plan or by one method',
+  heatmap: 'Layer Heatmap',
+  heatmapTitle: 'See which sublayers the model can do without',
+  openText: 'Open as Text',
+  openTextTitle: 'Open the table in the text editor',
+  reasonRunning: (job: JobName) => `${jobNames[job]} is under way`,
+  size: 'Size',
+  layers: 'Linear layers',
+  calibration: 'Calibration',
+  calibrationValue: (sequences: string, length: string, source: string) =>
+    length === '1'
+      ? `${sequences} examples, ${source}`
+      : `${sequences} × ${length} tokens, ${source}`,
+  bundledText: 'bundled text',
+  metric: 'Metric',
+  device: 'Device',
+  took: 'Took',
+  file: 'Table',
+
+  // Job
+  job: 'Job',
+  jobProgress: (job: JobName) => `Progress: ${jobNames[job]}`,
+  starting: (job: JobName) => `${jobNames[job]} is starting`,
+  stopped: (job: JobName, reason: 'cancelled' | 'failed' | 'crashed') =>
+    reason === 'cancelled'
+      ? `${jobNames[job]} was cancelled.`
+      : reason === 'failed'
+        ? `${jobNames[job]} failed.`
+        : `${jobNames[job]} stopped: the worker process ended.`,
+  kept: 'What was measured is kept.',
+  finished: (job: JobName) => `${jobNames[job]} has finished.`,
+  showLog: 'Show Log',
+
+  // Empty state
+  empty: 'Measure the layers to see which matrices this model lets you compress, and how far.',
+  emptyDetail:
+    'Each linear layer is compressed alone, by several methods and levels, and the change of the output is measured on calibration data. Nothing is written to the model.',
+
+  // Grid
+  grid: 'Sensitivity to compression',
+  gridHint:
+    'Point at a cell for its numbers. With the keyboard, arrow keys move from cell to cell; Home and End go to the ends of a line.',
+  block: 'Block',
+  blockNumber: (block: number) => `Block ${block}`,
+  nothing: 'No linear layer',
+  shown: 'Method',
+  plan: 'The plan',
+  way: ({ method, variant, then }: Way) =>
+    [
+      methods[method],
+      ...(variant === undefined ? [] : [`(${variant})`]),
+      ...(then === undefined ? [] : [`+ ${then}`]),
+    ].join(' '),
+  method: (method: Method) => methods[method],
+  level: (method: Method, level: number) => levels[method](level),
+  role: roles,
+  share: 'Bytes left of a layer',
+  shareValue: (percent: string) => `about ${percent}`,
+  oneLevel: (percent: string) => `one level: ${percent} of the bytes left`,
+  planShown: 'Each layer as the plan has it; kept layers are not coloured.',
+  cheap: 'harmless',
+  vital: 'harmful',
+  legend: (metric: string) => `Distance to the dense model (${metric}, log scale)`,
+  legendNothing: 'No distances yet',
+  legendPending: 'not measured',
+  legendKept: 'kept dense by the plan',
+  legendRemoved: 'removed by the plan',
+  legendDrawback: 'does not pay: not smaller, slower, or more work than dense',
+  cellLabel: (line: string, block: number, facts: readonly string[]) =>
+    `${line}, block ${block}: ${facts.join(', ')}`,
+  drawback: (drawback: Drawback) => drawbacks[drawback],
+  status: {
+    pending: 'not measured in this way',
+    kept: 'kept dense by the plan',
+    removed: 'removed by the plan with its sublayer',
+  },
+
+  // Whether it pays
+  pays: (layers: string) =>
+    `All ${layers} layers measured here are smaller, and none needs more work than dense.`,
+  paysNot: (parts: readonly string[], layers: string) =>
+    `It does not pay everywhere: of ${layers} layers, ${parts.join('; ')}.`,
+  paysPart: (count: string, drawback: Drawback) =>
+    ({
+      bytes: `${count} would not be smaller`,
+      flops: `${count} would need more work per token`,
+      milliseconds: `${count} would be slower`,
+    })[drawback],
+  mpoNote:
+    'A tensor network that is multiplied out when it is loaded saves bytes on disk and in transfer, but no time and no memory.',
+
+  // Details
+  sizes: 'Shape',
+  levelFact: 'Level',
+  distance: 'Distance',
+  error: 'Error of the matrix',
+  outputError: 'Error of its outputs',
+  bytes: 'Bytes',
+  parameters: 'Parameters',
+  flops: 'FLOPs per token',
+  milliseconds: 'Time per token',
+  noTime: 'not measured',
+  timeValue: (milliseconds: string) => `${milliseconds} ms`,
+  change: (before: string, after: string) => `${before} → ${after}`,
+  none: '–',
+
+  // Findings
+  findings: 'The paper, and this model',
+  findingsNote:
+    'Mean distance where a layer alone keeps about half of its bytes. Believe the measurement: models differ.',
+  findingsTable: 'What the paper says beside what this model shows',
+  findingMethod: 'Method',
+  findingEarly: 'Paper: early blocks are sensitive',
+  findingDown: 'Paper: down projections are left dense',
+  holds: 'Holds here',
+  holdsNot: 'Not here',
+  unknown: 'Cannot be told: no other layers, or no down projections, were measured',
+  groups: (groups: readonly string[]) => groups.join(' · '),
+  depth: { early: 'early', middle: 'middle', late: 'late' },
+  findingsWaiting: 'Nothing has been measured yet.',
+
+  // Budget
+  budget: 'Plan under a budget',
+  unit: 'Counted in',
+  units,
+  left: 'Left of the whole model',
+  least: (percent: string) => `The measured levels reach ${percent} at least.`,
+  allowed: 'Methods allowed',
+  removes: (count: string) => `Sublayers may be removed (${count} measured by the layer profile)`,
+  noRemovals:
+    'To let the plan remove sublayers too, profile the layers with the same metric (Layer Heatmap).',
+  makePlan: 'Plan',
+  makePlanTitle: 'Choose a method and level for each layer, and measure the result as a whole',
+  reasonNoWay: 'Allow a method first',
+  reasonUnreachable: 'The measured levels do not reach below the whole model: measure more methods',
+  reasonNoTable: 'Measure the layers first',
+  savePlan: 'Save Plan…',
+  savePlanTitle: 'Write the plan to a file, which can be edited by hand',
+  compressPlan: 'Compress…',
+  compressPlanTitle: 'Write the model that the plan describes',
+  forgetPlan: 'Discard Plan',
+  forgetPlanTitle: 'Show the methods again',
+  planOf: (percent: string, unit: string) => `Plan for ${percent} of the ${unit.toLowerCase()}`,
+  cost: 'Left',
+  costNote: (after: string, before: string) => `${after} of ${before}`,
+  predicted: 'Predicted distance',
+  predictedNote: 'sum of single changes',
+  measured: 'Measured distance',
+  measuredNote: (tried: string) => (tried === '1' ? 'one plan measured' : `best of ${tried} plans`),
+  changed: 'Layers compressed',
+  removed: 'Sublayers removed',
+  ofTotal: (total: string) => `of ${total}`,
+  milli: (value: string) => `${value} ms`,
+  countOf: (count: string, way: string) => `${count} × ${way}`,
+
+  // Table
+  table: 'Linear layers',
+  tableCaption: 'Linear layers with what the shown compression does to each',
+  column: columns,
+  rowKept: 'kept',
+  rowRemoved: 'removed',
+  doesNotPay: 'Does not pay',
+} as const;

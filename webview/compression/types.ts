@@ -1,0 +1,15 @@
+import type {
+  BudgetChoice,
+  FromCompression,
+  ShownTable,
+} from '../../extension/protocol/compression';
+
+export type Layer = ShownTable['layers'][number];
+export type Entry = Layer['entries'][number];
+export type Role = Layer['role'];
+export type Way = BudgetChoice['ways'][number];
+export type Method = Way['method'];
+export type BudgetUnit = BudgetChoice['budget']['unit'];
+
+/** What the parts of the panel tell the host. */
+export type Send = (message: FromCompression) => void;

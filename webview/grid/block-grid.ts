@@ -1,0 +1,233 @@
+import { h } from '../dom';
+import type { GridLayout, Place } from './grid-layout';
+import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
+
+/** What stands at a place of the grid: a block and one of its lines. */
+export interface GridItem {
+  readonly id: string;
+  readonly block: number;
+  /** Name of the line, which people read. */
+  readonly line: string;
+}
+
+/** What a grid is called and what becomes of its cells. */
+export interface GridOptions<Item extends GridItem> {
+  readonly label: string;
+  /** Id of the element that says how to use it. */
+  readonly describedBy: string;
+  /** Whether several cells can be chosen. */
+  readonly chooses: boolean;
+  readonly words: {
+    readonly corner: string;
+    readonly block: (block: number) => string;
+    readonly nothing: string;
+  };
+  /** Draws an item; the cell has the children `.fill` and `.badge`. */
+  readonly draw: (cell: HTMLElement, fill: HTMLElement, badge: HTMLElement, item: Item) => void;
+  /** The cell under the pointer or with the focus has changed. */
+  readonly pointed: (id: string | undefined) => void;
+  readonly clicked: (item: Item) => void;
+  /** A key that moves nothing; whether it meant something. */
+  readonly pressed: (event: KeyboardEvent, item: Item) => boolean;
+}
+
+/**
+ * Blocks against lines, such as kinds of sublayers or matrices: an ARIA grid with a roving tab stop. What
+ * cells show in short is drawn by the stylesheet from attributes; their label says it in full.
+ */
+export class BlockGrid<Item extends GridItem> {
+  public readonly element: HTMLElement;
+  private readonly grid: HTMLElement;
+  private readonly cellElements = new Map<string, HTMLElement>();
+  private items: ReadonlyMap<string, Item> = new Map();
+  private places: ReadonlyMap<string, string> = new Map();
+  private layout: GridLayout | undefined;
+  private built = '';
+  private blocks: readonly number[] = [];
+  private lines: readonly string[] = [];
+  private tabStop: string | undefined;
+  private hovered: string | undefined;
+  private focused: string | undefined;
+
+  public constructor(private readonly options: GridOptions<Item>) {
+    this.grid = h('div', {
+      role: 'grid',
+      class: 'layer-grid',
+      'aria-label': options.label,
+      'aria-describedby': options.describedBy,
+      'aria-multiselectable': options.chooses ? 'true' : undefined,
+    });
+    this.grid.style.setProperty('--least-cell', `${LEAST_CELL_WIDTH}px`);
+    this.grid.style.setProperty('--most-cell', `${MOST_CELL_WIDTH}px`);
+    this.element = h('div', { class: 'grid-scroll' }, this.grid);
+    this.listen();
+    new ResizeObserver(() => {
+      this.draw();
+    }).observe(this.element);
+  }
+
+  /** @param lines in the order in which a block's are shown */
+  public update(items: readonly Item[], lines: readonly string[]): void {
+    this.items = new Map(items.map((item) => [item.id, item]));
+    this.places = new Map(items.map(({ id, block, line }) => [`${block} ${line}`, id]));
+    this.lines = lines;
+    this.draw();
+  }
+
+  private draw(): void {
+    if (this.items.size === 0) return;
+    const blocks = [...new Set([...this.items.values()].map(({ block }) => block))];
+    const layout = gridLayout(this.element.clientWidth, blocks.length, this.lines.length);
+    const shape = `${layout.orientation} ${[...this.items.keys()].join()}`;
+    if (shape !== this.built) {
+      this.built = shape;
+      this.build(blocks, layout);
+    }
+    this.layout = layout;
+    this.grid.dataset['labelEvery'] = String(layout.labelEvery);
+    this.grid.classList.toggle('dense', layout.dense);
+    this.grid.classList.toggle('low', layout.low);
+    this.grid.classList.toggle('with-values', layout.showValues);
+    for (const item of this.items.values()) {
+      const cell = this.cellElements.get(item.id);
+      const [fill, badge] = cell?.children ?? [];
+      if (cell && fill instanceof HTMLElement && badge instanceof HTMLElement) {
+        this.options.draw(cell, fill, badge, item);
+      }
+    }
+  }
+
+  private build(blocks: readonly number[], { orientation }: GridLayout): void {
+    this.blocks = blocks;
+    const { lines } = this;
+    const { words } = this.options;
+    this.cellElements.clear();
+    const slot = (block: number, line: string) => {
+      const id = this.places.get(`${block} ${line}`);
+      return id === undefined ? this.emptySlot() : this.createCell(id);
+    };
+    const blockHeader = (block: number, role: string) => {
+      const header = h('span', { role, class: 'block-number' }, String(block));
+      header.setAttribute('aria-label', words.block(block));
+      header.classList.toggle('fifth', block % 5 === 0);
+      return header;
+    };
+    const corner = h('span', { role: 'columnheader', class: 'corner' }, words.corner);
+    const lineHeader = (line: string, role: string) =>
+      h('span', { role, class: 'kind-name' }, line);
+    const rows =
+      orientation === 'across'
+        ? [
+            row(corner, ...blocks.map((block) => blockHeader(block, 'columnheader'))),
+            ...lines.map((line) =>
+              row(lineHeader(line, 'rowheader'), ...blocks.map((block) => slot(block, line))),
+            ),
+          ]
+        : [
+            row(corner, ...lines.map((line) => lineHeader(line, 'columnheader'))),
+            ...blocks.map((block) =>
+              row(blockHeader(block, 'rowheader'), ...lines.map((line) => slot(block, line))),
+            ),
+          ];
+    this.grid.dataset['orientation'] = orientation;
+    this.grid.style.setProperty('--blocks', String(blocks.length));
+    this.grid.style.setProperty('--kinds', String(lines.length));
+    this.grid.replaceChildren(...rows);
+    const known = this.tabStop !== undefined && this.cellElements.has(this.tabStop);
+    const [first] = this.items.keys();
+    this.moveTabStop(known ? this.tabStop : first);
+  }
+
+  private createCell(id: string): HTMLElement {
+    const cell = h(
+      'div',
+      { role: 'gridcell', class: 'cell', tabindex: -1, 'data-id': id },
+      h('span', { class: 'fill' }),
+      h('span', { class: 'badge', 'aria-hidden': 'true' }),
+    );
+    this.cellElements.set(id, cell);
+    return cell;
+  }
+
+  private emptySlot(): HTMLElement {
+    const { nothing } = this.options.words;
+    return h('div', { role: 'gridcell', class: 'empty-slot', 'aria-label': nothing });
+  }
+
+  private moveTabStop(id: string | undefined): void {
+    const before = this.tabStop === undefined ? undefined : this.cellElements.get(this.tabStop);
+    before?.setAttribute('tabindex', '-1');
+    this.tabStop = id;
+    if (id !== undefined) this.cellElements.get(id)?.setAttribute('tabindex', '0');
+  }
+
+  private listen(): void {
+    const idAt = (event: Event) => {
+      const target = event.target instanceof Element ? event.target.closest('.cell') : null;
+      return target instanceof HTMLElement ? target.dataset['id'] : undefined;
+    };
+    this.grid.addEventListener('pointerover', (event) => {
+      this.hovered = idAt(event);
+      this.point();
+    });
+    this.grid.addEventListener('pointerleave', () => {
+      this.hovered = undefined;
+      this.point();
+    });
+    this.grid.addEventListener('focusin', (event) => {
+      this.focused = idAt(event);
+      // The keyboard has moved on: the pointer, wherever it rests, comes second.
+      this.hovered = undefined;
+      if (this.focused !== undefined) this.moveTabStop(this.focused);
+      this.point();
+    });
+    this.grid.addEventListener('click', (event) => {
+      const item = this.items.get(idAt(event) ?? '');
+      if (item !== undefined) this.options.clicked(item);
+    });
+    this.grid.addEventListener('keydown', (event) => {
+      const item = this.items.get(idAt(event) ?? '');
+      if (item !== undefined && this.pressed(event, item)) event.preventDefault();
+    });
+  }
+
+  /** Whether the key meant something. */
+  private pressed(event: KeyboardEvent, item: Item): boolean {
+    if (event.altKey || event.metaKey) return false;
+    if (this.options.pressed(event, item)) return true;
+    const across = this.layout?.orientation !== 'down';
+    const line = this.lines.indexOf(item.line);
+    const block = this.blocks.indexOf(item.block);
+    const from = across ? { row: line, column: block } : { row: block, column: line };
+    const [rows, columns] = across
+      ? [this.lines.length, this.blocks.length]
+      : [this.blocks.length, this.lines.length];
+    const to = moveInGrid(
+      event.key,
+      event.ctrlKey,
+      from,
+      rows,
+      columns,
+      (place) => this.idAt(place) !== undefined,
+    );
+    const id = to && this.idAt(to);
+    if (id === undefined) return false;
+    this.cellElements.get(id)?.focus();
+    return true;
+  }
+
+  private idAt({ row, column }: Place): string | undefined {
+    const across = this.layout?.orientation !== 'down';
+    const line = this.lines[across ? row : column];
+    const block = this.blocks[across ? column : row];
+    return this.places.get(`${block} ${line}`);
+  }
+
+  private point(): void {
+    this.options.pointed(this.hovered ?? this.focused);
+  }
+}
+
+function row(...children: readonly HTMLElement[]): HTMLElement {
+  return h('div', { role: 'row', class: 'grid-row' }, ...children);
+}
