@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { commands, l10n, Uri, window } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { PrunePlan } from '../core/export/prune-plan';

@@ -4,10 +4,13 @@ import { sublayerKinds } from '../models/model-summary';
 import { compressionChoiceSchema } from '../tensornet/compression-choice';
 import type { PrunePlan } from './prune-plan';
 
+/** A patch has the id of what it stands for. */
+export const kindsInIds = sublayerKinds.filter((kind) => kind !== 'patch');
+
 const id = v.pipe(
   v.string(),
   v.regex(
-    new RegExp(`^block\\.\\d+(\\.(${sublayerKinds.join('|')}|expert\\.\\d+))?$`),
+    new RegExp(`^block\\.\\d+(\\.(${kindsInIds.join('|')}|expert\\.\\d+))?$`),
     (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
   ),
 );

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { sublayerKinds } from '../../../extension/core/models/model-summary';
-import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
+import { kindsInIds, parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
 
 const schema = JSON.parse(
   readFileSync(join(import.meta.dirname, '../../../media/pruneplan.schema.json'), 'utf8'),
@@ -18,7 +17,7 @@ const planWith = (id: string): string =>
   });
 
 describe('ids of a prune plan', () => {
-  it.each(['block.12', 'block.3.expert.15', ...sublayerKinds.map((kind) => `block.0.${kind}`)])(
+  it.each(['block.12', 'block.3.expert.15', ...kindsInIds.map((kind) => `block.0.${kind}`)])(
     '%s is one, for the editor as well',
     (id) => {
       expect(parsePrunePlan(planWith(id), 'plan').remove).toEqual([id]);
