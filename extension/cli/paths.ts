@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import process from 'node:process';
 import { journalBeside } from '../core/prune/profile-model';
+import { userCacheFolder } from '../core/runtime/user-cache';
 import type { ModelSummary } from '../core/models/model-summary';
 
 /** Where a profile goes when no `--out` is given: beside the model folder. */
@@ -21,21 +20,8 @@ export async function journalPath(out: string | undefined, model: ModelSummary):
   if (out !== undefined) {
     return journalBeside(out);
   }
-  const folder = join(cacheFolder(), 'journals');
+  const folder = join(userCacheFolder(), 'journals');
   await mkdir(folder, { recursive: true });
   const key = createHash('sha256').update(`${model.path}\n${model.fingerprint}`).digest('hex');
   return join(folder, `${model.name}-${key.slice(0, 16)}.journal.jsonl`);
-}
-
-/** Where what products cost on this machine is kept. */
-export function costsFolder(): string {
-  return join(cacheFolder(), 'costs');
-}
-
-function cacheFolder(): string {
-  const cache =
-    process.env['XDG_CACHE_HOME'] ??
-    (process.platform === 'win32' ? process.env['LOCALAPPDATA'] : undefined) ??
-    join(homedir(), '.cache');
-  return join(cache, 'espalier');
 }

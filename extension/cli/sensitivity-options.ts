@@ -1,3 +1,4 @@
+import { costsFolder } from '../core/runtime/user-cache';
 import { join } from 'node:path';
 import { metricNames } from '../core/metrics/metric-names';
 import { linearRoles } from '../core/models/matrix-form';
@@ -51,7 +52,7 @@ export async function runSensitivity(
       out,
       journal,
     },
-    { bundledText: join(samples, 'calibration.txt'), version },
+    { bundledText: join(samples, 'calibration.txt'), version, costsFolder: costsFolder() },
     job,
   );
 }

@@ -19,6 +19,7 @@ import type { JobContext } from '../core/jobs/job';
 import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
+import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
 import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
 import { usualHealing } from '../core/tensornet/healing/heal-slice';
@@ -40,7 +41,11 @@ const processes = {
   run: async (task: SeedTask, job: TaskJob): Promise<unknown> => runInChild({ script }, task, job),
 };
 
-const environment = { bundledText: calibrationText, version: packageJson.version };
+const environment = {
+  bundledText: calibrationText,
+  version: packageJson.version,
+  costsFolder: costsFolder(),
+};
 
 async function carryOut(
   { calibration: asked, ...request }: PruneRequest,
@@ -49,7 +54,8 @@ async function carryOut(
   const usual = usualCalibration(await openModel(request.model), calibrationText);
   const calibration =
     asked === undefined ? usual : { request: asked, bundledText: calibrationText };
-  const compression = calibration === undefined ? {} : { calibration };
+  const costs = { folder: costsFolder(), rows: 1 };
+  const compression = calibration === undefined ? { costs } : { calibration, costs };
   return applyPlan({ ...request, compression }, context);
 }
 

@@ -29,7 +29,7 @@ import { calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
 import { readBlocks, readRoles } from '../layer-options';
-import { costsFolder } from '../paths';
+import { costsFolder } from '../../core/runtime/user-cache';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { runSensitivity, sensitivityOptionTypes, usualCalibration } from '../sensitivity-options';
 import { printTable } from '../table';

@@ -5,7 +5,7 @@ import { listDevices, resolveDevice } from '../../core/runtime/devices';
 import { machineCosts, predictMilliseconds } from '../../core/tensornet/costs/machine-costs';
 import { plannedForm } from '../../core/tensornet/planned-form';
 import type { Arguments, Command, CommandContext } from '../command';
-import { costsFolder } from '../paths';
+import { costsFolder } from '../../core/runtime/user-cache';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { printTable } from '../table';
 

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
@@ -14,7 +13,8 @@ import { compressMatrix } from '../../tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
-import { chooseMpoRun, machineCosts } from '../../tensornet/costs/machine-costs';
+import { costsInFolder } from '../../tensornet/costs/costs-in-folder';
+import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
 import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
@@ -27,7 +27,6 @@ import type { DialectName } from '../dialects';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import { openSource } from '../prune-source';
-import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
@@ -255,15 +254,7 @@ async function costsFor(
     return undefined;
   }
   const { folder, rows } = costs;
-  await onPath(folder, async () => mkdir(folder, { recursive: true }));
-  const machine = await machineCosts({
-    device,
-    file: join(folder, `${device}.json`),
-    afterGraph: async (done, total) => {
-      context.progress({ stage: 'Timing products on this machine', done, total, unit: 'steps' });
-      await checkpoint(context.cancellation);
-    },
-  });
+  const machine = await costsInFolder(folder, device, context);
   return { machine, rows };
 }
 

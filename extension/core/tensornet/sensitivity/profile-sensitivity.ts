@@ -14,9 +14,9 @@ import { fittingMetric, metrics } from '../../metrics/metrics';
 import { formFlops } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer } from '../../models/matrix-form';
+import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
 import { openModel } from '../../models/open-model';
-import type { DeviceChoice } from '../../runtime/device';
+import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { describeOrigin } from '../../runtime/origin';
@@ -29,6 +29,8 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { storageDtype } from '../storage-dtype';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
+import { costsInFolder } from '../costs/costs-in-folder';
+import { predictMilliseconds } from '../costs/machine-costs';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionKey, compressionsOf } from './compressions-of';
@@ -58,6 +60,8 @@ export interface SensitivityEnvironment {
   /** Path of the calibration text that comes with Espalier. */
   readonly bundledText: string;
   readonly version: string;
+  /** Where the costs of this machine are kept; no times are told without. */
+  readonly costsFolder?: string;
 }
 
 const entrySchema = v.variant('kind', [
@@ -138,6 +142,7 @@ export async function profileSensitivity(
     },
   });
   try {
+    const timing = await timingOf(environment, device, context);
     const dense = await scorer.distance(await scorer.start());
     const table = (): Omit<SensitivityTable, 'created' | 'versions' | 'machine'> => ({
       format: 'espalier.sensitivity',
@@ -152,7 +157,7 @@ export async function profileSensitivity(
       seconds: spentBefore.seconds + seconds(),
       sublayerEvaluations: spentBefore.evaluations + executor.evaluations,
       layers: wanted.map(({ layer, compressions }) =>
-        describeLayer(model, layer, compressions, known),
+        describeLayer(model, layer, compressions, known, timing),
       ),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
@@ -190,7 +195,7 @@ export async function profileSensitivity(
             changes.push({
               layer,
               compression,
-              ...(await standIn(model, layer, compressed, path)),
+              ...(await standIn(model, layer, compressed, path, timing)),
             });
           }
           const distances = await scorer.distances(changes.map(({ step }) => step));
@@ -229,6 +234,22 @@ export async function profileSensitivity(
   }
 }
 
+/** Milliseconds of one token through a form on this machine. */
+type Timing = (form: MatrixForm<{ readonly shape: readonly number[] }>) => number;
+
+/** By the costs of this machine; 0 where nothing is known of them. */
+async function timingOf(
+  { costsFolder }: SensitivityEnvironment,
+  device: DeviceName,
+  context: JobContext<SensitivityEvent>,
+): Promise<Timing> {
+  if (costsFolder === undefined) {
+    return () => 0;
+  }
+  const machine = await costsInFolder(costsFolder, device, context);
+  return (form) => predictMilliseconds(machine, form, 1);
+}
+
 /** What goes into the linear layers of sublayer `index` when states are taken through. */
 async function statisticsOf(
   executor: LayeredExecutor,
@@ -259,6 +280,7 @@ async function standIn(
   { id, sublayer }: LinearLayer,
   { form, error, outputError, parameters, bytes }: CompressedMatrix,
   path: string,
+  timing: Timing,
 ): Promise<Pick<Change, 'step' | 'costs' | 'path'>> {
   const stored = await storeForms(path, new Map([[id, form]]));
   const changed = model.withMatrices?.(stored) ?? noLayers(model);
@@ -271,7 +293,7 @@ async function standIn(
       parameters,
       bytes,
       flopsPerToken: formFlops(form),
-      milliseconds: 0,
+      milliseconds: timing(form),
     },
   };
 }
@@ -313,6 +335,7 @@ function describeLayer(
   layer: LinearLayer,
   compressions: readonly Compression[],
   known: ReadonlyMap<string, SensitivityEntry>,
+  timing: Timing,
 ): LayerSensitivity {
   const { id, sublayer, role, out, weight } = layer;
   const { id: sublayerId = '', block = 0 } = summary.sublayers[sublayer] ?? {};
@@ -326,7 +349,7 @@ function describeLayer(
     parameters: out * layer.in,
     bytes: weight.length,
     flopsPerToken: 2 * out * layer.in,
-    milliseconds: 0,
+    milliseconds: timing(layer.form ?? { kind: 'dense', weight: { shape: [out, layer.in] } }),
     entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
   };
 }

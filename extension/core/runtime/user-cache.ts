@@ -1,0 +1,17 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+
+/** Where what products cost on this machine is kept. */
+export function costsFolder(): string {
+  return join(userCacheFolder(), 'costs');
+}
+
+/** Folder of the user's cache that Espalier keeps what it can find out again in. */
+export function userCacheFolder(): string {
+  const cache =
+    process.env['XDG_CACHE_HOME'] ??
+    (process.platform === 'win32' ? process.env['LOCALAPPDATA'] : undefined) ??
+    join(homedir(), '.cache');
+  return join(cache, 'espalier');
+}

@@ -1,0 +1,36 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import type { DeviceName } from '../../runtime/device';
+import { UserError } from '../../user-error';
+import { machineCosts } from './machine-costs';
+import type { MachineCosts } from './machine-costs';
+
+/**
+ * The costs of this machine from a folder that keeps them by device; measured first where they are not
+ * known.
+ * @throws UserError where the folder cannot be made or written to.
+ */
+export async function costsInFolder(
+  folder: string,
+  device: DeviceName,
+  context: Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<MachineCosts> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new UserError(`The folder cannot be made: ${(error as Error).message}.`, {
+      file: folder,
+      remedy: 'Give the cache folder of your user another place, or make it writable.',
+    });
+  }
+  return machineCosts({
+    device,
+    file: join(folder, `${device}.json`),
+    afterGraph: async (done, total) => {
+      context.progress({ stage: 'Timing products on this machine', done, total, unit: 'steps' });
+      await checkpoint(context.cancellation);
+    },
+  });
+}
