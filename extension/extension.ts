@@ -7,10 +7,12 @@ import { DataMapEditor } from './editors/data-map-editor';
 import { LayerProfileEditor } from './editors/layer-profile-editor';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
+import { SymbolicEditor } from './editors/symbolic-editor';
 import { ModelExplorerEditor } from './editors/model-explorer-editor';
 import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
+import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import { DataJobs } from './services/data-jobs';
@@ -25,6 +27,8 @@ import { Reports } from './services/reports';
 import type { Services } from './services/services';
 import { SessionStore } from './services/session-store';
 import { Settings } from './services/settings';
+import { SynthesisJobs } from './services/synthesis-jobs';
+import { SynthesisSessions } from './services/synthesis-sessions';
 import { WorkerClient } from './services/worker-client';
 import type { WorkerOptions } from './services/worker-process';
 import { showJobStatus } from './views/job-status';
@@ -40,6 +44,7 @@ export type Espalier = Services & {
   readonly heatmaps: HeatmapPanels;
   readonly explorers: ExplorerPanels;
   readonly dataMaps: DataMapPanels;
+  readonly syntheses: SymbolicPanels;
   readonly modelsView: ModelsView;
 };
 
@@ -70,6 +75,11 @@ export function activate(context: ExtensionContext): Espalier {
   const dataJobs = new DataJobs(jobs, context.workspaceState);
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks);
+  const synthesisSessions = new SynthesisSessions(context.workspaceState);
+  const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
+  const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
+    syntheses.isShown(session),
+  );
   const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models);
   const modelsView = new ModelsView(folders, models, inspector);
   const services = {
@@ -89,6 +99,9 @@ export function activate(context: ExtensionContext): Espalier {
     exports,
     dataJobs,
     dataMaps,
+    synthesisSessions,
+    synthesisJobs,
+    syntheses,
     modelsView,
   };
   context.subscriptions.push(
@@ -103,11 +116,13 @@ export function activate(context: ExtensionContext): Espalier {
     heatmaps,
     explorers,
     dataMaps,
+    syntheses,
     reports,
     registerCommands(services),
     LayerProfileEditor.register(sessions, heatmaps),
     ModelExplorerEditor.register(explorers),
     DataMapEditor.register(dataMaps),
+    SymbolicEditor.register(syntheses),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
@@ -116,6 +131,7 @@ export function activate(context: ExtensionContext): Espalier {
     showJobStatus([jobs, exports]),
     watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
+    watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),
   );
   return services;
 }

@@ -20,6 +20,7 @@ import { resumeScoring, scoreData } from './score-data';
 import { scoreText } from './score-text';
 import { showDevices } from './show-devices';
 import { showJob } from './show-job';
+import { resumeSynthesis, synthesizeModules } from './synthesize-modules';
 
 /** Takes the services, the argument of the menu or link, and answers given beforehand. */
 type Handler = (services: Services, argument: unknown, options?: object) => unknown;
@@ -46,6 +47,8 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   openDataMap,
   exportSubset,
   compareSubsets,
+  synthesizeModules,
+  resumeSynthesis,
   showInExplorer,
   copyName,
   refreshModels: (services) => services.folders.refresh(),
@@ -66,7 +69,7 @@ export function registerCommands(services: Services): Disposable {
           try {
             return await handlers[name](services, argument, options);
           } catch (error) {
-            void reportError(error, services.log, services.modelJobs.hasShown(error));
+            void reportError(error, services.log, services.modelJobs.hasShown(error) || services.synthesisJobs.hasShown(error));
             return undefined;
           }
         },

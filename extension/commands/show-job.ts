@@ -15,12 +15,20 @@ export async function showJob(services: Services, kind: unknown): Promise<void> 
   }
   const { job, runner } = shown;
   const heatmap = { label: `$(graph) ${l10n.t('Open Layer Heatmap')}` };
+  const evolution = { label: `$(type-hierarchy) ${l10n.t('Open Evolution')}` };
   const cancel = { label: `$(debug-stop) ${l10n.t('Cancel')}` };
   const log = { label: `$(output) ${l10n.t('Show Log')}` };
-  const items = [...(ofModel.includes(job.kind) ? [heatmap] : []), cancel, log];
+  const items = [
+    ...(ofModel.includes(job.kind) ? [heatmap] : []),
+    ...(job.kind === 'synthesize' ? [evolution] : []),
+    cancel,
+    log,
+  ];
   const chosen = await window.showQuickPick(items, { title: jobTitle(job) });
   if (chosen === heatmap) {
     services.heatmaps.show(await services.sessions.open(job.model));
+  } else if (chosen === evolution) {
+    services.syntheses.show(services.synthesisSessions.get(job.model));
   } else if (chosen === cancel) {
     runner.cancel();
   } else if (chosen === log) {

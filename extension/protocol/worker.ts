@@ -15,6 +15,8 @@ import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
+import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
+import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type {
   CompareSubsetsRequest,
   CompareSubsetsResult,
@@ -92,6 +94,9 @@ export interface ScoreTextResult {
   readonly mean: number;
 }
 
+/** The evolution to run; the version is the worker's own. */
+export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
+
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
   readonly tensor: StoredTensor;
@@ -129,7 +134,17 @@ export interface WorkerRequests {
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
+  synthesize: [SynthesizeRequest, SynthesisResult];
 }
+
+/** Partial results that jobs tell, by request. */
+export interface WorkerEvents {
+  profile: ProfileEvent;
+  synthesize: EvolutionEvent;
+}
+export type JobEvent = WorkerEvents[keyof WorkerEvents];
+/** What a request tells: nothing where it is none of {@link WorkerEvents}. */
+export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;
 
 /** Requests of a child process, by method, as [params, result]. */
 export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
@@ -145,7 +160,7 @@ export interface JobNotification {
   readonly job: number;
   readonly message:
     | { readonly kind: 'progress'; readonly progress: StageProgress }
-    | { readonly kind: 'event'; readonly event: ProfileEvent }
+    | { readonly kind: 'event'; readonly event: JobEvent }
     | { readonly kind: 'warning'; readonly text: string };
 }
 

@@ -1,19 +1,24 @@
 import { CancellationTokenSource, EventEmitter, l10n, ProgressLocation, window } from 'vscode';
 import type { CancellationToken, Disposable, Event, LogOutputChannel } from 'vscode';
 import type { StageProgress } from '../core/jobs/job';
-import type { ProfileEvent } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
 import type { PanelJob } from '../protocol/heatmap';
-import type { Requests, WorkerRequests } from '../protocol/worker';
+import type { EventOf, JobEvent, Requests, WorkerRequests } from '../protocol/worker';
 import { commandIds } from './command-ids';
 import type { WorkerClient } from './worker-client';
 
 /** Jobs of a model, which its heatmap tells of. */
 export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
-export type JobKind = ModelJobKind | 'scoreData' | 'scoreText' | 'compareSubsets' | 'export';
+export type JobKind =
+  | ModelJobKind
+  | 'scoreData'
+  | 'scoreText'
+  | 'compareSubsets'
+  | 'synthesize'
+  | 'export';
 
-/** What a job works on and who watches it. */
-export interface JobSubject {
+/** What a job works on and who watches it. `Event` is what it tells. */
+export interface JobSubject<Event = never> {
   /** Name of the model or data set, for people. */
   readonly name: string;
   /** Path of the model or data set. */
@@ -21,7 +26,7 @@ export interface JobSubject {
   /** Whether a panel shows the progress, so that no notification is needed. */
   readonly shownInPanel: boolean;
   readonly onProgress?: (progress: StageProgress) => void;
-  readonly onEvent?: (event: ProfileEvent) => void;
+  readonly onEvent?: (event: Event) => void;
 }
 
 export interface RunningJob {
@@ -63,11 +68,11 @@ export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, 
   public async run<M extends JobKind & keyof R>(
     kind: M,
     request: R[M][0],
-    subject: JobSubject,
+    subject: JobSubject<EventOf<M>>,
   ): Promise<R[M][1]> {
     this.assertFree();
     const source = new CancellationTokenSource();
-    const { name, model } = subject;
+    const { name, model, onEvent } = subject;
     this.#current = { job: { kind, name, model, progress: undefined }, source };
     this.#changed.fire();
     const started = Date.now();
@@ -86,7 +91,8 @@ export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, 
             this.#log.warn(text);
             void window.showWarningMessage(text);
           },
-          ...(subject.onEvent === undefined ? {} : { onEvent: subject.onEvent }),
+          // The worker tells of a job only what such a job tells.
+          ...(onEvent === undefined ? {} : { onEvent: onEvent as (event: JobEvent) => void }),
         }),
       );
       this.#log.info(`${kind} ${model}: done in ${seconds(started)} s`);
@@ -120,7 +126,7 @@ export class Jobs<R extends Requests<R> = WorkerRequests> implements JobRunner, 
   }
 
   async #shown<T>(
-    subject: JobSubject,
+    subject: Pick<JobSubject, 'shownInPanel'>,
     source: CancellationTokenSource,
     task: (report: (progress: StageProgress) => void) => Promise<T>,
   ): Promise<T> {
@@ -170,6 +176,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Scoring text: {0}', name);
     case 'compareSubsets':
       return l10n.t('Comparing subsets of {0}', name);
+    case 'synthesize':
+      return l10n.t('Synthesizing modules in {0}', name);
     case 'export':
       return l10n.t('Exporting from {0}', name);
   }

@@ -8,6 +8,15 @@ export interface WorkerExit {
   readonly failure?: string;
 }
 
+/** Requests that go on where they stopped when they are sent again. */
+const resumable: readonly string[] = [
+  'profile',
+  'scoreData',
+  'scoreText',
+  'compareSubsets',
+  'synthesize',
+];
+
 /** The worker process ended while a request was under way. */
 export class WorkerCrashed extends Error {
   public override readonly name = 'WorkerCrashed';
@@ -20,7 +29,7 @@ export class WorkerCrashed extends Error {
   ) {
     super(
       `The worker process ended during ${method} (${describeExit(exit)}). ` +
-        (['profile', 'scoreData', 'scoreText', 'compareSubsets'].includes(method)
+        (resumable.includes(method)
           ? 'What is done is kept: run it again to resume.'
           : 'Nothing half-written is left: run it again.'),
     );

@@ -10,9 +10,14 @@ import {
 } from 'vscode-jsonrpc/node';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress } from '../core/jobs/job';
-import type { ProfileEvent } from '../core/prune/layer-profile';
 import { jobNotification } from '../protocol/worker';
-import type { JobEnvelope, JobNotification, WorkerErrorData, Requests } from '../protocol/worker';
+import type {
+  JobEnvelope,
+  JobEvent,
+  JobNotification,
+  WorkerErrorData,
+  Requests,
+} from '../protocol/worker';
 import { RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 import type { WorkerExit } from './worker-errors';
 
@@ -23,7 +28,7 @@ export interface RequestWatch {
     readonly onCancellationRequested: (listener: () => void) => { dispose(): void };
   };
   readonly onProgress?: (progress: StageProgress) => void;
-  readonly onEvent?: (event: ProfileEvent) => void;
+  readonly onEvent?: (event: JobEvent) => void;
   readonly onWarning?: (text: string) => void;
 }
 

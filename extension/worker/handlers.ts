@@ -16,6 +16,7 @@ import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { listDevices } from '../core/runtime/devices';
+import { synthesize } from '../core/symbolic/evolution/synthesize';
 import type { WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
 
@@ -73,4 +74,6 @@ export const handlers: Handlers<WorkerRequests> = {
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },
+  synthesize: async (request, context) =>
+    synthesize({ ...request, version: packageJson.version }, context),
 };

@@ -8,21 +8,26 @@ import {
 import type { CancellationToken } from 'vscode-jsonrpc/node';
 import { CancelledError } from '../core/jobs/job';
 import type { JobContext } from '../core/jobs/job';
-import type { ProfileEvent } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
 import { jobNotification } from '../protocol/worker';
-import type { JobEnvelope, JobNotification, Requests, WorkerErrorData } from '../protocol/worker';
+import type {
+  JobEnvelope,
+  JobEvent,
+  JobNotification,
+  Requests,
+  WorkerErrorData,
+} from '../protocol/worker';
 
 /** What answers each request of a child process. */
 export type Handlers<R extends Requests<R>> = {
   readonly [M in keyof R]: (
     request: R[M][0],
-    context: JobContext<ProfileEvent>,
+    context: JobContext<JobEvent>,
   ) => Promise<R[M][1]>;
 };
 
 /** Requests come from the host's typed client, so that their form is known. */
-type Handler = (request: unknown, context: JobContext<ProfileEvent>) => Promise<unknown>;
+type Handler = (request: unknown, context: JobContext<JobEvent>) => Promise<unknown>;
 
 /** Answers the process that has forked this one until it is gone. */
 export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
@@ -30,7 +35,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
     new IPCMessageReader(process),
     new IPCMessageWriter(process),
   );
-  const contextOf = (job: number, cancellation: CancellationToken): JobContext<ProfileEvent> => {
+  const contextOf = (job: number, cancellation: CancellationToken): JobContext<JobEvent> => {
     const send = (message: JobNotification['message']): void => {
       void connection.sendNotification(jobNotification, { job, message } satisfies JobNotification);
     };

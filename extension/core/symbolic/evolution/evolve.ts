@@ -41,6 +41,9 @@ export interface TrainingOrder {
 
 /** What a watcher of an evolution learns while it runs. */
 export type EvolutionEvent =
+  | { readonly kind: 'lines'; readonly lines: GssnnDocument['lines'] }
+  /** A baseline that was trained. */
+  | { readonly kind: 'baseline'; readonly metrics: NetworkMetrics }
   | {
       readonly kind: 'model';
       readonly iteration: number;
