@@ -69,7 +69,11 @@ export function registerCommands(services: Services): Disposable {
           try {
             return await handlers[name](services, argument, options);
           } catch (error) {
-            void reportError(error, services.log, services.modelJobs.hasShown(error) || services.synthesisJobs.hasShown(error));
+            void reportError(
+              error,
+              services.log,
+              services.modelJobs.hasShown(error) || services.synthesisJobs.hasShown(error),
+            );
             return undefined;
           }
         },

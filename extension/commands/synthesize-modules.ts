@@ -134,7 +134,9 @@ async function chooseData(title: string): Promise<Data | undefined> {
     },
     {
       label: l10n.t('Faithful'),
-      detail: l10n.t('As published: a shape in a shape tells the label, which networks can exploit.'),
+      detail: l10n.t(
+        'As published: a shape in a shape tells the label, which networks can exploit.',
+      ),
       mode: 'faithful',
     },
   ];

@@ -10,12 +10,7 @@ import type { WorkerClient } from './worker-client';
 /** Jobs of a model, which its heatmap tells of. */
 export type ModelJobKind = Exclude<PanelJob, { kind: 'idle' }>['what'];
 export type JobKind =
-  | ModelJobKind
-  | 'scoreData'
-  | 'scoreText'
-  | 'compareSubsets'
-  | 'synthesize'
-  | 'export';
+  ModelJobKind | 'scoreData' | 'scoreText' | 'compareSubsets' | 'synthesize' | 'export';
 
 /** What a job works on and who watches it. `Event` is what it tells. */
 export interface JobSubject<Event = never> {

@@ -75,7 +75,8 @@ export async function reportError(
   const manageTrust = l10n.t('Manage Trust');
   const setting = error instanceof UserError ? settingOf(error) : undefined;
   const lacksTrust =
-    error instanceof UserError && [untrusted(), untrustedData(), untrustedSynthesis()].includes(error.problem);
+    error instanceof UserError &&
+    [untrusted(), untrustedData(), untrustedSynthesis()].includes(error.problem);
   const actions = [
     ...(resumeCommand === undefined ? [] : [resume]),
     ...(file === undefined ? [] : [openFile]),

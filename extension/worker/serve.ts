@@ -20,10 +20,7 @@ import type {
 
 /** What answers each request of a child process. */
 export type Handlers<R extends Requests<R>> = {
-  readonly [M in keyof R]: (
-    request: R[M][0],
-    context: JobContext<JobEvent>,
-  ) => Promise<R[M][1]>;
+  readonly [M in keyof R]: (request: R[M][0], context: JobContext<JobEvent>) => Promise<R[M][1]>;
 };
 
 /** Requests come from the host's typed client, so that their form is known. */

@@ -177,7 +177,9 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     ctx.strokeStyle = this.colors.foreground;
     ctx.lineWidth = 1;
     for (const { x, mean, deviation } of this.content?.whiskers ?? []) {
-      const ends = [mean - deviation, mean + deviation].map((y) => this.placeOf({ x, y, index: 0 }));
+      const ends = [mean - deviation, mean + deviation].map((y) =>
+        this.placeOf({ x, y, index: 0 }),
+      );
       const [low, high] = ends;
       const middle = this.placeOf({ x, y: mean, index: 0 });
       ctx.beginPath();
@@ -256,7 +258,10 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
     responsive: true,
     maintainAspectRatio: false,
     scales: {
-      x: { ...axis(content.titles.x, formatX, content.rangeX), beginAtZero: content.rangeX === undefined },
+      x: {
+        ...axis(content.titles.x, formatX, content.rangeX),
+        beginAtZero: content.rangeX === undefined,
+      },
       y: axis(content.titles.y, content.format, content.rangeY ?? { min: 0, max: 1 }),
     },
     plugins: {

@@ -196,7 +196,13 @@ function framed(nodes: readonly DrawnNode[], edges: readonly DrawnEdge[]): Drawn
     height: round(most('y') - top),
     nodes: nodes.map(({ id, ...place }) => ({ id, ...moved(place) })),
     edges: edges.map(({ id, port, ends: [from, to], control, middle }) => ({
-      ...{ id, port, ends: [moved(from), moved(to)], control: moved(control), middle: moved(middle) },
+      ...{
+        id,
+        port,
+        ends: [moved(from), moved(to)],
+        control: moved(control),
+        middle: moved(middle),
+      },
     })),
   };
 }

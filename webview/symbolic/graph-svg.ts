@@ -7,7 +7,14 @@ export function drawGraph(graph: Graph, label: string): SVGSVGElement {
   const { width, height, nodes, edges } = layOutGraph(graph);
   return svg(
     'svg',
-    { class: 'graph', viewBox: `0 0 ${width} ${height}`, width, height, role: 'img', 'aria-label': label },
+    {
+      class: 'graph',
+      viewBox: `0 0 ${width} ${height}`,
+      width,
+      height,
+      role: 'img',
+      'aria-label': label,
+    },
     svg(
       'g',
       {},

@@ -53,7 +53,11 @@ export const synthesizeCommand: Command = {
       const { log, network, library } = result;
       const files = { log, network, library };
       terminal.print(
-        JSON.stringify({ iterations, best: { ...model, ...metrics }, lines, baselines, files }, undefined, 2),
+        JSON.stringify(
+          { iterations, best: { ...model, ...metrics }, lines, baselines, files },
+          undefined,
+          2,
+        ),
       );
       return;
     }

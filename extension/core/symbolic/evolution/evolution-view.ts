@@ -8,7 +8,12 @@ import { Rejection } from '../language/rejection';
 import { forEachSymbol, printTerm, sizeOf } from '../language/term';
 import type { Term } from '../language/term';
 import type { NetworkMetrics } from '../module/train-network';
-import type { EvolutionSettings, GssnnDocument, IterationRecord, ModelRecord } from './gssnn-document';
+import type {
+  EvolutionSettings,
+  GssnnDocument,
+  IterationRecord,
+  ModelRecord,
+} from './gssnn-document';
 
 /** What is known of an evolution while it runs, and when it is done. */
 export interface EvolutionState extends Partial<Pick<GssnnDocument, 'baselines' | 'best'>> {
@@ -99,8 +104,7 @@ export function viewEvolution({
   const inventions = learned.map(({ name, term, iteration, utility }) => ({
     ...{ name, body: write(term), iteration, utility },
     programs: populations.map(
-      ({ models: trained }) =>
-        trained.filter(({ program }) => program.uses.includes(name)).length,
+      ({ models: trained }) => trained.filter(({ program }) => program.uses.includes(name)).length,
     ),
   }));
   return {
