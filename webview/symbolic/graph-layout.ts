@@ -35,16 +35,19 @@ const edgeLength = 72;
 const parallelGap = 30;
 /** Room around nodes and middles of edges. */
 const margin = nodeRadius + 5;
-const rounds = 250;
+const rounds = 500;
+/** In edge lengths: nodes that move less have found their place. */
+const stillness = 1e-6;
 
 /**
  * Places nodes so that their distances are as near as can be to the steps between them: stress majorization
- * (Gansner, Koren and North 2004) from a circle, which makes paths straight and cycles round. The same graph is always
- * drawn the same.
+ * (Gansner, Koren and North 2004), which makes paths straight and cycles round. The same graph is always drawn the same.
  */
 export function layOutGraph(graph: Graph): DrawnGraph {
   const { ids, links } = simplified(graph);
-  const places = turned(relaxed(stepsBetween(ids, links), circle(ids, links)));
+  const near = neighboursOf(ids, links);
+  const steps = stepsBetween(near);
+  const places = turned(relaxed(steps, start(steps, near)));
   const at = new Map(ids.map((id, i) => [id, places[i] ?? { x: 0, y: 0 }]));
   const scaled = (id: number): Point => {
     const { x, y } = at.get(id) ?? { x: 0, y: 0 };
@@ -94,12 +97,11 @@ function neighboursOf(ids: readonly number[], links: readonly Link[]): number[][
 }
 
 /** Edges between each two nodes on the shortest way. */
-function stepsBetween(ids: readonly number[], links: readonly Link[]): number[][] {
-  const near = neighboursOf(ids, links);
-  return ids.map((_, start) => {
-    const steps = ids.map(() => Infinity);
-    steps[start] = 0;
-    const queue = [start];
+function stepsBetween(near: readonly (readonly number[])[]): number[][] {
+  return near.map((_, from) => {
+    const steps = near.map(() => Infinity);
+    steps[from] = 0;
+    const queue = [from];
     for (const node of queue) {
       for (const next of near[node] ?? []) {
         if (steps[next] === Infinity) {
@@ -112,29 +114,42 @@ function stepsBetween(ids: readonly number[], links: readonly Link[]): number[][
   });
 }
 
-/** Nodes around a circle in the order in which one comes by them, so that neighbours are beside each other. */
-function circle(ids: readonly number[], links: readonly Link[]): Point[] {
-  const near = neighboursOf(ids, links);
+/**
+ * Where nodes begin: from left to right by how much nearer they are to one end of the graph than to the other, and where
+ * several are as far along, one above the other in the order in which one comes by them. A path begins straight.
+ */
+function start(
+  steps: readonly (readonly number[])[],
+  near: readonly (readonly number[])[],
+): Point[] {
   const order: number[] = [];
   const visit = (node: number): void => {
     if (order.includes(node)) return;
     order.push(node);
     near[node]?.forEach(visit);
   };
-  ids.forEach((_, i) => {
+  steps.forEach((_, i) => {
     visit(i);
   });
-  const radius = ids.length / (2 * Math.PI);
-  return ids.map((_, i) => {
-    const angle = (2 * Math.PI * order.indexOf(i)) / ids.length;
-    return { x: radius * Math.cos(angle), y: radius * Math.sin(angle) };
+  const farthest = (from: number): number => {
+    const far = steps[from] ?? [];
+    return far.indexOf(Math.max(...far));
+  };
+  const left = farthest(0);
+  const right = farthest(left);
+  const along = steps.map((_, i) => ((steps[left]?.[i] ?? 0) - (steps[right]?.[i] ?? 0)) / 2);
+  return along.map((x, i) => {
+    const alone = along.filter((other) => other === x).length === 1;
+    return { x, y: alone ? 0 : order.indexOf(i) - (order.length - 1) / 2 };
   });
 }
 
-function relaxed(steps: readonly (readonly number[])[], start: readonly Point[]): Point[] {
-  let places = [...start];
+/** Moves one node after the other to where it has the least stress, until none moves any more. */
+function relaxed(steps: readonly (readonly number[])[], begin: readonly Point[]): Point[] {
+  const places = [...begin];
   for (let round = 0; round < rounds; round++) {
-    places = places.map((place, i) => {
+    let moved = 0;
+    for (const [i, place] of places.entries()) {
       let [x, y, weights] = [0, 0, 0];
       places.forEach((other, j) => {
         const wanted = steps[i]?.[j] ?? Infinity;
@@ -146,8 +161,12 @@ function relaxed(steps: readonly (readonly number[])[], start: readonly Point[])
         y += weight * (other.y + dy * pull);
         weights += weight;
       });
-      return weights === 0 ? place : { x: x / weights, y: y / weights };
-    });
+      if (weights === 0) continue;
+      const next = { x: x / weights, y: y / weights };
+      moved = Math.max(moved, Math.hypot(next.x - place.x, next.y - place.y));
+      places[i] = next;
+    }
+    if (moved < stillness) break;
   }
   return places;
 }

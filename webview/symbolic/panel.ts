@@ -74,7 +74,7 @@ export class SymbolicPanel {
         this.setView({ selected });
       },
       chooseIteration: (iteration) => {
-        this.setView(iteration === undefined ? { iteration: -1 } : { iteration });
+        this.setView({ iteration });
       },
       chooseOrder: (order) => {
         this.setView({ order });

@@ -6,13 +6,13 @@ import type { Place } from './types';
 /** How the user looks at the panel: remembered over reloads. */
 export interface View {
   /** Number of the population, from 0 on; the latest where undefined. */
-  readonly iteration?: number;
+  readonly iteration: number | undefined;
   readonly order: Order;
   readonly selected?: Place;
   readonly scrollTop: number;
 }
 
-const initialView: View = { order: 'validation', scrollTop: 0 };
+const initialView: View = { iteration: undefined, order: 'validation', scrollTop: 0 };
 
 /** What is given to `setState`. */
 export type SavedState = SymbolicRestore & { readonly view: View };
@@ -22,7 +22,7 @@ export function viewFrom(saved: unknown): View {
   const view = fields(fields(saved)['view']);
   const { iteration, model } = fields(view['selected']);
   return {
-    ...(isCount(view['iteration']) ? { iteration: view['iteration'] } : {}),
+    iteration: isCount(view['iteration']) ? view['iteration'] : undefined,
     order: orders.find((order) => order === view['order']) ?? initialView.order,
     ...(isCount(iteration) && isCount(model) ? { selected: { iteration, model } } : {}),
     scrollTop: isCount(view['scrollTop']) ? view['scrollTop'] : 0,

@@ -10,7 +10,7 @@ import { libraryDocument } from '../language/library-file';
 import { massesOf } from '../language/mass';
 import { printTerm } from '../language/term';
 import { fits } from '../module/graph-slots';
-import { networkSizes } from '../module/network';
+import { networkSizes } from '../module/network-sizes';
 import type { NetworkMetrics } from '../module/train-network';
 import { explore } from '../search/explore';
 import type { PopulationMember } from '../search/population';

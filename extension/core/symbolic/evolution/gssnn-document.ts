@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { parseDocument } from '../../jobs/parse-document';
 import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../module/graph-slots';
-import { networkSizes } from '../module/network';
+import { networkSizes } from '../module/network-sizes';
 import { ravenModes } from '../raven/raven-data';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
