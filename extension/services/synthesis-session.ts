@@ -60,24 +60,24 @@ export class SynthesisSession {
 
   /** Reads the document, unless the evolution runs and knows better. */
   public async open(): Promise<void> {
-    const { read, exists, describeError, interrupted } = this.#environment;
+    const environment = this.#environment;
     if (this.#job.kind === 'running') {
       return;
     }
-    const settings = interrupted(this.file);
-    if (settings !== undefined && !(await exists(this.file))) {
+    const settings = environment.interrupted(this.file);
+    if (settings !== undefined && !(await environment.exists(this.file))) {
       this.#state ??= { settings, iterations: [], models: [] };
       this.#tell();
       this.#setJob(this.#job.kind === 'idle' ? { kind: 'stopped', reason: 'closed' } : this.#job);
       return;
     }
     try {
-      this.#state = { ...(await read(this.file)), models: [] };
+      this.#state = { ...(await environment.read(this.file)), models: [] };
       this.#tell();
       this.#setJob({ kind: 'idle' });
     } catch (error) {
       this.#state = undefined;
-      this.#show({ type: 'failed', message: describeError(error) });
+      this.#show({ type: 'failed', message: environment.describeError(error) });
     }
   }
 

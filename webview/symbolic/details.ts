@@ -59,7 +59,7 @@ export function createDetails(send: Send, announce: (text: string) => void): Det
   };
 }
 
-export function labelOf({ name, graph }: Model): string {
+function labelOf({ name, graph }: Model): string {
   return strings.graphLabel(name, graph.size, graph.edges.length / 2);
 }
 

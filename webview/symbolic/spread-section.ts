@@ -170,6 +170,10 @@ function levelItem({ color, dash, name }: NamedLevel): HTMLElement {
   return h('li', {}, line, name);
 }
 
+function percentOrNone(share: number | null | undefined): string {
+  return share === null || share === undefined ? strings.none : formatPercent(share);
+}
+
 function numbers(iterations: readonly Iteration[]): HTMLElement {
   const number = (title: string) => ({ title, isNumber: true });
   return folded(
@@ -188,12 +192,12 @@ function numbers(iterations: readonly Iteration[]): HTMLElement {
         formatCount(models.length),
         exploration === undefined ? strings.none : formatCount(exploration.added),
         exploration === undefined ? strings.none : formatCount(exploration.replaced),
-        spread === undefined ? strings.none : formatPercent(spread.mean),
-        spread?.deviation == null ? strings.none : formatPercent(spread.deviation),
+        percentOrNone(spread?.mean),
+        percentOrNone(spread?.deviation),
         spread === undefined
           ? strings.none
           : `${formatPercent(spread.least)} – ${formatPercent(spread.most)}`,
-        correlation == null ? strings.none : correlation.toFixed(2),
+        correlation?.toFixed(2) ?? strings.none,
       ]),
     ),
   );

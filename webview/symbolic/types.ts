@@ -5,7 +5,6 @@ export type Evolution = NonNullable<EvolutionMessage['evolution']>;
 export type Iteration = Evolution['iterations'][number];
 export type Model = Iteration['models'][number];
 export type Graph = Model['graph'];
-export type Metrics = Model['metrics'];
 export type WrittenProgram = Model['program'];
 export type Job = Extract<ToSymbolic, { type: 'job' }>['job'];
 
