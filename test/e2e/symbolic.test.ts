@@ -73,7 +73,7 @@ describe('the panel of an evolution', () => {
     const first = frame.locator('.population .module').first();
     await first.click();
     const before = await selected(frame);
-    expect(before).toMatch(/^K2, test [\d.]+ %, validation [\d.]+ %, mass \d+/);
+    expect(before).toMatch(/^K2, test [\d.]+\s%, validation [\d.]+\s%, mass \d+/);
     await page.keyboard.press('ArrowRight');
     await expect.poll(async () => selected(frame)).not.toBe(before);
     await page.keyboard.press('End');
@@ -86,7 +86,7 @@ describe('the panel of an evolution', () => {
     await chart.focus();
     await page.keyboard.press('ArrowLeft');
     await page.keyboard.press('ArrowLeft');
-    const visited = frame.getByText(/^Iteration \d, .+: test [\d.]+ %$/);
+    const visited = frame.getByText(/^Iteration \d, .+: test [\d.]+\s%$/);
     const [, iteration = ''] = /Iteration (\d)/.exec((await visited.textContent()) ?? '') ?? [];
     await page.keyboard.press('Enter');
     await frame.getByText(new RegExp(`^Graphs of iteration ${iteration}: `)).waitFor();
@@ -133,7 +133,10 @@ describe('the panel of an evolution', () => {
     await workbench.storageWritten();
     await workbench.reload();
     const again = await panel();
-    await again.getByRole('combobox', { name: 'Order' }).getByText('Lightest first').waitFor();
+    await again
+      .getByRole('combobox', { name: 'Order' })
+      .getByRole('option', { name: 'Lightest first', selected: true })
+      .waitFor({ state: 'attached' });
     expect(await selected(again)).toBe(before);
   });
 

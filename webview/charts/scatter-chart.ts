@@ -250,7 +250,9 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
       maxRotation: 0,
       maxTicksLimit: 7,
       ...(range?.step === undefined ? {} : { stepSize: range.step }),
-      callback: (value: string | number) => format(Number(value)),
+      // The ends of an axis need not be places that are numbered.
+      callback: (value: string | number) =>
+        range?.step === undefined || Number(value) % range.step === 0 ? format(Number(value)) : '',
     },
   });
   return {

@@ -106,8 +106,8 @@ export function createSpreadSection(pick: (place: Place) => void): SpreadSection
         ],
         titles: { x: strings.iteration, y: strings.accuracy },
         format: formatPercent,
-        formatX: (value) => (Number.isInteger(value) ? String(value) : String(Math.round(value))),
-        rangeX: { min: 0.5, max: settings.iterations + 0.5, step: 0.5 },
+        formatX: (value) => String(Math.round(value)),
+        rangeX: { min: 0.5, max: settings.iterations + 0.5, step: 1 },
         rangeY: accuracyRange([...points.map(({ y }) => y), ...levels.map(({ y }) => y)]),
         levels,
         whiskers: iterations.flatMap(({ spread }, i) =>
