@@ -107,7 +107,8 @@ export function createSpreadSection(pick: (place: Place) => void): SpreadSection
         titles: { x: strings.iteration, y: strings.accuracy },
         format: formatPercent,
         formatX: (value) => String(Math.round(value)),
-        rangeX: { min: 0.5, max: settings.iterations + 0.5, step: 1 },
+        // Not whole numbers apart, so that chart.js numbers the iterations rather than from the edge on.
+        rangeX: { min: 0.4, max: settings.iterations + 0.6, step: 1 },
         rangeY: accuracyRange([...points.map(({ y }) => y), ...levels.map(({ y }) => y)]),
         levels,
         whiskers: iterations.flatMap(({ spread }, i) =>
