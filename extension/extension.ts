@@ -8,11 +8,13 @@ import { LayerProfileEditor } from './editors/layer-profile-editor';
 import { SensitivityEditor } from './editors/sensitivity-editor';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
+import { SymbolicEditor } from './editors/symbolic-editor';
 import { ModelExplorerEditor } from './editors/model-explorer-editor';
 import { CompressionPanels } from './panels/compression-panels';
 import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
+import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import { CompressionJobs } from './services/compression-jobs';
@@ -29,6 +31,8 @@ import { Reports } from './services/reports';
 import type { Services } from './services/services';
 import { SessionStore } from './services/session-store';
 import { Settings } from './services/settings';
+import { SynthesisJobs } from './services/synthesis-jobs';
+import { SynthesisSessions } from './services/synthesis-sessions';
 import { WorkerClient } from './services/worker-client';
 import type { WorkerOptions } from './services/worker-process';
 import { showJobStatus } from './views/job-status';
@@ -45,6 +49,7 @@ export type Espalier = Services & {
   readonly compressions: CompressionPanels;
   readonly explorers: ExplorerPanels;
   readonly dataMaps: DataMapPanels;
+  readonly syntheses: SymbolicPanels;
   readonly modelsView: ModelsView;
 };
 
@@ -80,6 +85,11 @@ export function activate(context: ExtensionContext): Espalier {
   const dataJobs = new DataJobs(jobs, context.workspaceState);
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks);
+  const synthesisSessions = new SynthesisSessions(context.workspaceState);
+  const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
+  const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
+    syntheses.isShown(session),
+  );
   const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models);
   const modelsView = new ModelsView(folders, models, inspector);
   const services = {
@@ -102,6 +112,9 @@ export function activate(context: ExtensionContext): Espalier {
     exports,
     dataJobs,
     dataMaps,
+    synthesisSessions,
+    synthesisJobs,
+    syntheses,
     modelsView,
   };
   context.subscriptions.push(
@@ -118,12 +131,14 @@ export function activate(context: ExtensionContext): Espalier {
     compressions,
     explorers,
     dataMaps,
+    syntheses,
     reports,
     registerCommands(services),
     LayerProfileEditor.register(sessions, heatmaps),
     SensitivityEditor.register(compressionSessions, compressions),
     ModelExplorerEditor.register(explorers),
     DataMapEditor.register(dataMaps),
+    SymbolicEditor.register(syntheses),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
@@ -133,6 +148,7 @@ export function activate(context: ExtensionContext): Espalier {
     watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
     watchDocuments('**/*.sensitivity.json', async (path) => compressionSessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
+    watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),
   );
   return services;
 }

@@ -17,8 +17,9 @@ import {
   spreadOf,
 } from '../../extension/core/symbolic/evolution/spread';
 import type { Spread } from '../../extension/core/symbolic/evolution/spread';
-import { createNetwork, networkSizes } from '../../extension/core/symbolic/module/network';
+import { createNetwork } from '../../extension/core/symbolic/module/network';
 import type { Head } from '../../extension/core/symbolic/module/network';
+import { networkSizes } from '../../extension/core/symbolic/module/network-sizes';
 import { trainNetwork } from '../../extension/core/symbolic/module/train-network';
 import type { NetworkMetrics } from '../../extension/core/symbolic/module/train-network';
 import { randomGraph } from '../../extension/core/symbolic/random-graph';

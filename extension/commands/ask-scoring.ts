@@ -128,7 +128,8 @@ export async function chooseTrainings(
   return runs === undefined || epochs === undefined ? undefined : { runs, epoch: epochs };
 }
 
-async function askNumber(
+/** A whole number that the user writes. */
+export async function askNumber(
   title: string,
   prompt: string,
   value: string,

@@ -26,6 +26,7 @@ import { resumeScoring, scoreData } from './score-data';
 import { scoreText } from './score-text';
 import { showDevices } from './show-devices';
 import { showJob } from './show-job';
+import { resumeSynthesis, synthesizeModules } from './synthesize-modules';
 
 /** Takes the services, the argument of the menu or link, and answers given beforehand. */
 type Handler = (services: Services, argument: unknown, options?: object) => unknown;
@@ -59,6 +60,8 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   openDataMap,
   exportSubset,
   compareSubsets,
+  synthesizeModules,
+  resumeSynthesis,
   showInExplorer,
   copyName,
   refreshModels: (services) => services.folders.refresh(),
@@ -79,8 +82,10 @@ export function registerCommands(services: Services): Disposable {
           try {
             return await handlers[name](services, argument, options);
           } catch (error) {
-            const { modelJobs, compressionJobs, log } = services;
-            const isShown = modelJobs.hasShown(error) || compressionJobs.hasShown(error);
+            const { modelJobs, compressionJobs, synthesisJobs, log } = services;
+            const isShown = [modelJobs, compressionJobs, synthesisJobs].some((jobs) =>
+              jobs.hasShown(error),
+            );
             void reportError(error, log, isShown);
             return undefined;
           }

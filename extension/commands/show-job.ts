@@ -19,11 +19,13 @@ export async function showJob(services: Services, kind: unknown): Promise<void> 
   const { job, runner } = shown;
   const heatmap = { label: `$(graph) ${l10n.t('Open Layer Heatmap')}` };
   const compression = { label: `$(graph) ${l10n.t('Open Compression Panel')}` };
+  const evolution = { label: `$(type-hierarchy) ${l10n.t('Open Evolution')}` };
   const cancel = { label: `$(debug-stop) ${l10n.t('Cancel')}` };
   const log = { label: `$(output) ${l10n.t('Show Log')}` };
   const items = [
     ...(ofModel.includes(job.kind) ? [heatmap] : []),
     ...(ofCompression.includes(job.kind) ? [compression] : []),
+    ...(job.kind === 'synthesize' ? [evolution] : []),
     cancel,
     log,
   ];
@@ -32,6 +34,8 @@ export async function showJob(services: Services, kind: unknown): Promise<void> 
     services.heatmaps.show(await services.sessions.open(job.model));
   } else if (chosen === compression) {
     services.compressions.show(await services.compressionSessions.open(job.model));
+  } else if (chosen === evolution) {
+    services.syntheses.show(services.synthesisSessions.get(job.model));
   } else if (chosen === cancel) {
     runner.cancel();
   } else if (chosen === log) {

@@ -6,7 +6,7 @@ import type { Webview } from 'vscode';
 export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dist', 'webview');
 
 /** Panels that have a bundle of their own. */
-export type PanelName = 'heatmap' | 'explorer' | 'datamap' | 'compression';
+export type PanelName = 'heatmap' | 'explorer' | 'datamap' | 'compression' | 'symbolic';
 
 /** The page of a panel. It holds no data: the script asks for it. */
 export function panelHtml(

@@ -26,6 +26,8 @@ import type {
   SensitivityTable,
 } from '../core/tensornet/sensitivity/sensitivity-table';
 import type { Way } from '../core/tensornet/sensitivity/ways';
+import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
+import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type {
   CompareSubsetsRequest,
   CompareSubsetsResult,
@@ -147,6 +149,8 @@ export interface HealModelRequest extends RunOptions {
   readonly out: string;
   readonly overwrite: boolean;
 }
+/** The evolution to run; the version is the worker's own. */
+export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
 
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
@@ -191,12 +195,14 @@ export interface WorkerRequests {
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
+  synthesize: [SynthesizeRequest, SynthesisResult];
 }
 
 /** Partial results that jobs tell, by request. */
 export interface WorkerEvents {
   profile: ProfileEvent;
   sensitivity: SensitivityEvent;
+  synthesize: EvolutionEvent;
 }
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */

@@ -25,6 +25,8 @@ export const commandIds = {
   openDataMap: 'espalier.openDataMap',
   exportSubset: 'espalier.exportSubset',
   compareSubsets: 'espalier.compareSubsets',
+  synthesizeModules: 'espalier.synthesizeModules',
+  resumeSynthesis: 'espalier.resumeSynthesis',
   refreshModels: 'espalier.refreshModels',
   showInExplorer: 'espalier.showInExplorer',
   copyName: 'espalier.copyName',

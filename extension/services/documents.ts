@@ -7,6 +7,8 @@ import type { PrunePlan } from '../core/export/prune-plan';
 import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
 import type { SensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table';
+import { parseGssnnDocument } from '../core/symbolic/evolution/gssnn-document';
+import type { GssnnDocument } from '../core/symbolic/evolution/gssnn-document';
 import { modelStem } from './model-file';
 
 /** `NAME.layerprofile.json` beside the model. */
@@ -40,6 +42,11 @@ export async function readSensitivity(path: string): Promise<SensitivityTable> {
 /** @throws UserError when the file is no plan. */
 export async function readPlan(path: string): Promise<PrunePlan> {
   return parsePrunePlan(await readFile(path, 'utf8'), path);
+}
+
+/** @throws UserError when the file is no log of an evolution. */
+export async function readEvolution(path: string): Promise<GssnnDocument> {
+  return parseGssnnDocument(await readFile(path, 'utf8'), path);
 }
 
 /** Path of the model folder that a plan is for. */

@@ -19,6 +19,7 @@ export type JobKind =
   | 'scoreData'
   | 'scoreText'
   | 'compareSubsets'
+  | 'synthesize'
   | 'export';
 
 /** What a job works on and who watches it. `Event` is what it tells. */
@@ -188,6 +189,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Scoring text: {0}', name);
     case 'compareSubsets':
       return l10n.t('Comparing subsets of {0}', name);
+    case 'synthesize':
+      return l10n.t('Synthesizing modules in {0}', name);
     case 'export':
       return l10n.t('Exporting from {0}', name);
   }

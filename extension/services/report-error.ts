@@ -2,7 +2,7 @@ import { commands, l10n, Uri, window } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
-import { untrusted, untrustedData } from './trust';
+import { untrusted, untrustedData, untrustedSynthesis } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 
 /** What goes on with a job whose process has ended, by the job's name. */
@@ -11,6 +11,7 @@ const resumeCommands: Readonly<Record<string, string>> = {
   sensitivity: commandIds.resumeSensitivity,
   scoreData: commandIds.resumeScoring,
   scoreText: commandIds.scoreText,
+  synthesize: commandIds.resumeSynthesis,
 };
 
 /** An error in the user's words. */
@@ -75,7 +76,8 @@ export async function reportError(
   const manageTrust = l10n.t('Manage Trust');
   const setting = error instanceof UserError ? settingOf(error) : undefined;
   const lacksTrust =
-    error instanceof UserError && [untrusted(), untrustedData()].includes(error.problem);
+    error instanceof UserError &&
+    [untrusted(), untrustedData(), untrustedSynthesis()].includes(error.problem);
   const actions = [
     ...(resumeCommand === undefined ? [] : [resume]),
     ...(file === undefined ? [] : [openFile]),

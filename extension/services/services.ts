@@ -14,6 +14,9 @@ import type { ModelSessions } from './model-sessions';
 import type { OpenModels } from './open-models';
 import type { Reports } from './reports';
 import type { Settings } from './settings';
+import type { SynthesisJobs } from './synthesis-jobs';
+import type { SynthesisSession } from './synthesis-session';
+import type { SynthesisSessions } from './synthesis-sessions';
 import type { DataRequests } from '../protocol/data';
 import type { InspectorRequests } from '../protocol/worker';
 import type { WorkerClient } from './worker-client';
@@ -42,6 +45,15 @@ export interface Services {
   readonly exports: Jobs<DataRequests>;
   readonly dataJobs: DataJobs;
   readonly dataMaps: DataMaps;
+  readonly synthesisSessions: SynthesisSessions;
+  readonly synthesisJobs: SynthesisJobs;
+  readonly syntheses: Syntheses;
+}
+
+/** Shows evolutions of symbolic modules. */
+export interface Syntheses {
+  show(session: SynthesisSession): void;
+  isShown(session: SynthesisSession): boolean;
 }
 
 /** Shows scores of data sets in data map panels. */

@@ -33,6 +33,30 @@ export const untrustedData = (): string =>
     'This workspace is not trusted: data maps can be looked at, but nothing is trained or written.',
   );
 
+/** The sentence that says why no modules can be synthesized here, or undefined when they can. */
+export function whySynthesisBlocked({ trusted, scheme }: Circumstances): string | undefined {
+  if (scheme !== 'file') {
+    return whySynthesisUnreadable(scheme);
+  }
+  return trusted ? undefined : untrustedSynthesis();
+}
+
+/** What {@link whySynthesisBlocked} says in an untrusted workspace. */
+export const untrustedSynthesis = (): string =>
+  l10n.t(
+    'This workspace is not trusted: evolutions can be looked at, but nothing is trained or written.',
+  );
+
+/** The sentence that says why an evolution cannot even be read, or undefined when it can. */
+export function whySynthesisUnreadable(scheme: string): string | undefined {
+  return scheme === 'file'
+    ? undefined
+    : l10n.t(
+        'This folder is virtual ({0}): evolutions are read from disk. Clone or download it and open it from there.',
+        scheme,
+      );
+}
+
 /** The sentence that says why scores and data sets cannot even be read, or undefined when they can. */
 export function whyDataUnreadable(scheme: string): string | undefined {
   return scheme === 'file'

@@ -17,6 +17,7 @@ const resumable: readonly string[] = [
   'scoreData',
   'scoreText',
   'compareSubsets',
+  'synthesize',
 ];
 
 /** The worker process ended while a request was under way. */

@@ -27,6 +27,7 @@ import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensit
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
 import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
 import { withWays } from '../core/tensornet/sensitivity/ways';
+import { synthesize } from '../core/symbolic/evolution/synthesize';
 import type { PruneRequest, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
 
@@ -114,4 +115,6 @@ export const handlers: Handlers<WorkerRequests> = {
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },
+  synthesize: async (request, context) =>
+    synthesize({ ...request, version: packageJson.version }, context),
 };

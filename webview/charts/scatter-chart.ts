@@ -29,6 +29,29 @@ export interface ScatterActions {
   readonly pick: (point: ScatterPoint) => void;
 }
 
+/** A horizontal line through the whole chart. */
+export interface Level {
+  readonly y: number;
+  readonly color: SeriesColor;
+  /** Lengths of dashes and gaps; empty for a solid line. */
+  readonly dash: readonly number[];
+}
+
+/** Mean and standard deviation of the points around a place on the horizontal axis. */
+export interface Whisker {
+  readonly x: number;
+  readonly mean: number;
+  /** 0 where it is not known. */
+  readonly deviation: number;
+}
+
+/** An axis: from, to, and the distance between its numbers where the chart's own are not meant. */
+export interface AxisRange {
+  readonly min: number;
+  readonly max: number;
+  readonly step?: number;
+}
+
 /** How near to a point a click must be, in pixels. */
 const reach = 10;
 
@@ -36,6 +59,14 @@ export interface ScatterContent {
   readonly series: readonly ScatterSeries[];
   readonly titles: { readonly x: string; readonly y: string };
   readonly format: (value: number) => string;
+  /** Of the horizontal axis; as `format` where absent. */
+  readonly formatX?: (value: number) => string;
+  /** From 0 on where absent. */
+  readonly rangeX?: AxisRange;
+  /** From 0 to 1 where absent. */
+  readonly rangeY?: AxisRange;
+  readonly levels?: readonly Level[];
+  readonly whiskers?: readonly Whisker[];
   readonly pointTitle: (point: ScatterPoint) => string;
 }
 
@@ -57,6 +88,10 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       plugins: [
         {
           id: 'ring',
+          beforeDatasetsDraw: () => {
+            this.drawLevels();
+            this.drawWhiskers();
+          },
           afterDatasetsDraw: () => {
             this.drawRing();
           },
@@ -119,6 +154,46 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     };
   };
 
+  private drawLevels(): void {
+    const { ctx, chartArea, scales } = this.chart;
+    ctx.save();
+    ctx.lineWidth = 1.5;
+    for (const { y, color, dash } of this.content?.levels ?? []) {
+      const top = scales['y']?.getPixelForValue(y) ?? 0;
+      ctx.strokeStyle = this.colors.series[color];
+      ctx.setLineDash([...dash]);
+      ctx.beginPath();
+      ctx.moveTo(chartArea.left, top);
+      ctx.lineTo(chartArea.right, top);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  /** A long line at the mean, short ones a standard deviation above and below. */
+  private drawWhiskers(): void {
+    const { ctx } = this.chart;
+    ctx.save();
+    ctx.strokeStyle = this.colors.foreground;
+    ctx.lineWidth = 1;
+    for (const { x, mean, deviation } of this.content?.whiskers ?? []) {
+      const ends = [mean - deviation, mean + deviation].map((y) =>
+        this.placeOf({ x, y, index: 0 }),
+      );
+      const [low, high] = ends;
+      const middle = this.placeOf({ x, y: mean, index: 0 });
+      ctx.beginPath();
+      ctx.moveTo(low?.x ?? 0, low?.y ?? 0);
+      ctx.lineTo(high?.x ?? 0, high?.y ?? 0);
+      for (const [end, half] of [...ends.map((one) => [one, 8] as const), [middle, 22] as const]) {
+        ctx.moveTo(end.x - half, end.y);
+        ctx.lineTo(end.x + half, end.y);
+      }
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
   private drawRing(): void {
     const point = this.points().find(({ index }) => index === this.ringed);
     if (point === undefined) return;
@@ -162,8 +237,10 @@ function dataset(
 
 function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'scatter'> {
   const font = { family: colors.fontFamily, size: 11 };
-  const axis = (title: string) => ({
+  const { formatX = content.format } = content;
+  const axis = (title: string, format: (value: number) => string, range?: AxisRange) => ({
     type: 'linear' as const,
+    ...(range === undefined ? {} : { min: range.min, max: range.max }),
     title: { display: true, text: title, color: colors.muted, font },
     grid: { color: colors.grid, lineWidth: 0.5 },
     border: { color: colors.muted },
@@ -172,7 +249,10 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
       font,
       maxRotation: 0,
       maxTicksLimit: 7,
-      callback: (value: string | number) => content.format(Number(value)),
+      ...(range?.step === undefined ? {} : { stepSize: range.step }),
+      // The ends of an axis need not be places that are numbered.
+      callback: (value: string | number) =>
+        range?.step === undefined || Number(value) % range.step === 0 ? format(Number(value)) : '',
     },
   });
   return {
@@ -180,8 +260,11 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
     responsive: true,
     maintainAspectRatio: false,
     scales: {
-      x: { ...axis(content.titles.x), beginAtZero: true },
-      y: { ...axis(content.titles.y), min: 0, max: 1 },
+      x: {
+        ...axis(content.titles.x, formatX, content.rangeX),
+        beginAtZero: content.rangeX === undefined,
+      },
+      y: axis(content.titles.y, content.format, content.rangeY ?? { min: 0, max: 1 }),
     },
     plugins: {
       tooltip: {
@@ -200,7 +283,7 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
           label: ({ dataset: { label = '' }, raw }) => {
             const { x, y } = raw as ScatterPoint;
             const { titles, format } = content;
-            return [label, `${titles.y}: ${format(y)}`, `${titles.x}: ${format(x)}`];
+            return [label, `${titles.y}: ${format(y)}`, `${titles.x}: ${formatX(x)}`];
           },
         },
       },

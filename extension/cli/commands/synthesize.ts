@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
 import { networkSizeNames } from '../../core/symbolic/evolution/gssnn-document';
-import type {
-  EvolutionSettings,
-  IterationRecord,
-} from '../../core/symbolic/evolution/gssnn-document';
+import type { EvolutionSettings } from '../../core/symbolic/evolution/gssnn-document';
+import { spreadOf } from '../../core/symbolic/evolution/spread';
+import type { Spread } from '../../core/symbolic/evolution/spread';
 import { synthesize } from '../../core/symbolic/evolution/synthesize';
 import type { SynthesisResult } from '../../core/symbolic/evolution/synthesize';
 import { moduleModes } from '../../core/models/patch/graph-slots';
@@ -18,7 +17,7 @@ import { required, wholeNumber } from '../training-options';
 export const synthesizeCommand: Command = {
   name: 'synthesize',
   usage: `--out DIR [--iterations 3] [--population 12] [--keep 6] [--seed 0] [--programs 1000000]
-    [--size small|paper] [--module clean|compat] [--epochs 16] [--legacy-weights]
+    [--size small|paper] [--module clean|compat] [--epochs 16] [--legacy-weights] [--baselines 0]
     [--data faithful|balanced] [--data-seed 0] [--train 128] [--validation 600] [--test 600]
     [--pictures 0] [--json]`,
   summary: 'Search for symbolic modules: programs that build graphs, trained as neural networks.',
@@ -32,6 +31,7 @@ export const synthesizeCommand: Command = {
     module: { type: 'string' },
     epochs: { type: 'string' },
     'legacy-weights': { type: 'boolean' },
+    baselines: { type: 'string' },
     data: { type: 'string' },
     'data-seed': { type: 'string' },
     train: { type: 'string' },
@@ -48,12 +48,16 @@ export const synthesizeCommand: Command = {
     const pictures = wholeNumber(args, 'pictures', 0, 0);
     const result = await synthesize({ settings, out, pictures, version }, job);
     if (args.flag('json')) {
-      const { iterations, lines, best } = result.document;
+      const { iterations, lines, baselines, best } = result.document;
       const { metrics, ...model } = best;
       const { log, network, library } = result;
       const files = { log, network, library };
       terminal.print(
-        JSON.stringify({ iterations, best: { ...model, ...metrics }, lines, files }, undefined, 2),
+        JSON.stringify(
+          { iterations, best: { ...model, ...metrics }, lines, baselines, files },
+          undefined,
+          2,
+        ),
       );
       return;
     }
@@ -67,6 +71,7 @@ function readSettings(args: Arguments): EvolutionSettings {
   if (keep > population) {
     throw new UsageError(`--keep takes at most the population, which is ${population}.`);
   }
+  const baselines = wholeNumber(args, 'baselines', 0, 0);
   return {
     iterations: wholeNumber(args, 'iterations', 3),
     population,
@@ -77,6 +82,7 @@ function readSettings(args: Arguments): EvolutionSettings {
     mode: args.choice('module', moduleModes, 'clean'),
     epochs: wholeNumber(args, 'epochs', 16),
     legacyWeights: args.flag('legacy-weights'),
+    ...(baselines === 0 ? {} : { baselines }),
     data: {
       mode: args.choice('data', ravenModes, 'faithful'),
       seed: wholeNumber(args, 'data-seed', 0, 0),
@@ -91,7 +97,7 @@ function printResult(
   { document, log, network, library }: SynthesisResult,
   terminal: Terminal,
 ): void {
-  const { iterations, lines, best } = document;
+  const { iterations, lines, baselines = [], best } = document;
   printTable(
     terminal,
     [
@@ -111,7 +117,7 @@ function printResult(
       String(record.exploration.added),
       String(record.exploration.replaced),
       String(record.learned.length),
-      accuracy(record),
+      accuracy(record.spread),
       record.correlation === null ? '–' : record.correlation.toFixed(2),
     ]),
   );
@@ -124,10 +130,14 @@ function printResult(
   terminal.print(
     `Without a look at the pictures: ${formatPercent(lines.test.majority)} (always the more frequent label), ${formatPercent(lines.test.shortcut)} (1 for a shape in a shape)`,
   );
+  if (baselines.length > 0) {
+    const tests = baselines.map((metrics) => metrics.test);
+    terminal.print(`With a dense layer in place of a graph: ${accuracy(spreadOf(tests))}`);
+  }
   terminal.note(`Log: ${log}. Network: ${network}. Library of the programs: ${library}`);
 }
 
-function accuracy({ spread: { mean, deviation, least, most } }: IterationRecord): string {
+function accuracy({ mean, deviation, least, most }: Spread): string {
   const percent = (value: number): string => (100 * value).toFixed(1);
   const spread = deviation === null ? '' : ` ± ${percent(deviation)}`;
   return `${percent(mean)}${spread} (${percent(least)}–${percent(most)})`;

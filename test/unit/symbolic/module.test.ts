@@ -15,8 +15,10 @@ import {
   placeOf,
   slotCount,
 } from '../../../extension/core/models/patch/graph-slots';
-import { createNetwork, networkSizes } from '../../../extension/core/symbolic/module/network';
-import type { Head, NetworkSize } from '../../../extension/core/symbolic/module/network';
+import { createNetwork } from '../../../extension/core/symbolic/module/network';
+import type { Head } from '../../../extension/core/symbolic/module/network';
+import { networkSizes } from '../../../extension/core/symbolic/module/network-sizes';
+import type { NetworkSize } from '../../../extension/core/symbolic/module/network-sizes';
 import { trainNetwork } from '../../../extension/core/symbolic/module/train-network';
 import { randomGraph } from '../../../extension/core/symbolic/random-graph';
 import { drawSplits } from '../../../extension/core/symbolic/raven/splits';

@@ -4,6 +4,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { readImage } from '../../../extension/core/data/image/decode-image';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { EvolutionEvent } from '../../../extension/core/symbolic/evolution/evolve';
 import { parseGssnnDocument } from '../../../extension/core/symbolic/evolution/gssnn-document';
 import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
 import { splitRequest, synthesize } from '../../../extension/core/symbolic/evolution/synthesize';
@@ -89,6 +90,30 @@ describe('synthesize', () => {
     expect(again).toEqual(whole);
     const other = { ...request('whole'), settings: { ...settings, seed: 2 } };
     await expect(synthesize(other, unattended)).rejects.toThrow(/other settings.*another folder/);
+  });
+
+  it('trains baselines beside, whose accuracies it keeps when it is stopped', async () => {
+    const compared = {
+      ...request('compared'),
+      settings: { ...settings, baselines: 2, iterations: 1 },
+    };
+    await expect(synthesize(compared, stopAt(3))).rejects.toThrow(CancelledError);
+    const events: EvolutionEvent[] = [];
+    const stages: string[] = [];
+    const { document } = await synthesize(compared, {
+      ...unattended,
+      emit: (event: EvolutionEvent) => events.push(event),
+      progress: ({ stage }) => stages.push(stage),
+    });
+    expect(stages.some((stage) => stage.includes('baseline'))).toBe(false);
+    expect(events[0]).toEqual({ kind: 'lines', lines: document.lines });
+    expect(events.flatMap((event) => (event.kind === 'baseline' ? [event.metrics] : []))).toEqual(
+      document.baselines,
+    );
+    expect(document.baselines).toHaveLength(2);
+    // They do not change what is evolved.
+    expect(document.iterations[0]).toEqual(whole?.document.iterations[0]);
+    expect(whole?.document.baselines).toBeUndefined();
   });
 
   it('names the field of a log that is damaged', () => {

@@ -10,7 +10,7 @@ import { libraryDocument } from '../language/library-file';
 import { massesOf } from '../language/mass';
 import { printTerm } from '../language/term';
 import { fits } from '../../models/patch/graph-slots';
-import { networkSizes } from '../module/network';
+import { networkSizes } from '../module/network-sizes';
 import type { NetworkMetrics } from '../module/train-network';
 import { explore } from '../search/explore';
 import type { PopulationMember } from '../search/population';
@@ -41,6 +41,9 @@ export interface TrainingOrder {
 
 /** What a watcher of an evolution learns while it runs. */
 export type EvolutionEvent =
+  | { readonly kind: 'lines'; readonly lines: GssnnDocument['lines'] }
+  /** A baseline that was trained. */
+  | { readonly kind: 'baseline'; readonly metrics: NetworkMetrics }
   | {
       readonly kind: 'model';
       readonly iteration: number;

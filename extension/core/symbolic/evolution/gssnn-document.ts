@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { parseDocument } from '../../jobs/parse-document';
 import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../../models/patch/graph-slots';
-import { networkSizes } from '../module/network';
+import { networkSizes } from '../module/network-sizes';
 import { ravenModes } from '../raven/raven-data';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -26,6 +26,8 @@ const settingsSchema = v.object({
   epochs: positive,
   /** Weights as the released code fits them. */
   legacyWeights: v.boolean(),
+  /** Networks with a dense layer in place of a graph that are trained for comparison; none when absent. */
+  baselines: v.optional(count),
   data: v.object({
     mode: v.picklist(ravenModes),
     seed: v.pipe(v.number(), v.integer()),
@@ -104,6 +106,7 @@ const documentSchema = v.object({
   settings: settingsSchema,
   /** Accuracies that need no look at the pictures. */
   lines: v.object({ train: linesSchema, validation: linesSchema, test: linesSchema }),
+  baselines: v.optional(v.array(metricsSchema)),
   iterations: v.array(iterationSchema),
   /** The model that validates best. */
   best: v.object({ iteration: positive, model: positive, ...modelSchema.entries }),

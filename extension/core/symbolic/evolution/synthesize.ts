@@ -6,10 +6,14 @@ import { encodePng } from '../../data/image/png';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
 import { writeDocument, writeText } from '../../jobs/write-document';
+import type { BuiltModel } from '../../training/built-model';
+import { stepKey } from '../../training/dropout';
 import { exportModel } from '../../training/export-model';
 import { UserError } from '../../user-error';
 import { libraryDocument } from '../language/library-file';
-import { createNetwork, networkSizes } from '../module/network';
+import { createNetwork } from '../module/network';
+import type { Head } from '../module/network';
+import { networkSizes } from '../module/network-sizes';
 import { trainingSteps, trainNetwork } from '../module/train-network';
 import type { NetworkMetrics } from '../module/train-network';
 import { drawRaven } from '../raven/raven-data';
@@ -72,6 +76,13 @@ export async function synthesize(
     (value) => v.parse(entrySchema, value),
   );
   const trainer = new JournaledTrainer(settings, splits, journal, network, job);
+  const lines = {
+    train: splits.train.lines,
+    validation: splits.validation.lines,
+    test: splits.test.lines,
+  };
+  job.emit({ kind: 'lines', lines });
+  const baselines = await trainer.trainBaselines();
   const { iterations, library, best } = await evolve(
     settings,
     async (order) => trainer.train(order),
@@ -79,11 +90,8 @@ export async function synthesize(
   );
   const document: GssnnDocument = {
     ...{ format: 'espalier.gssnn', version: 1, settings },
-    lines: {
-      train: splits.train.lines,
-      validation: splits.validation.lines,
-      test: splits.test.lines,
-    },
+    lines,
+    ...(baselines.length === 0 ? {} : { baselines }),
     iterations,
     best,
     versions: { espalier: version },
@@ -121,11 +129,48 @@ class JournaledTrainer {
       this.offer({ ...order.record, metrics: known.metrics });
       return known.metrics;
     }
-    const { size, mode, epochs, data } = this.settings;
     const { graph, seed, stage, done, total } = order;
+    const head: Head = { kind: 'graph', graph, mode: this.settings.mode };
+    const { network, metrics, weights } = await this.fit(head, seed, { stage, done, total });
+    const model = { ...order.record, metrics };
+    if (this.offer(model)) {
+      // Before the journal: a run that is killed between trains this network again and writes it again.
+      await writeText(this.file, exportModel(network, weights, metadataOf(model)));
+    }
+    const { program } = model;
+    await this.journal.append([{ number: order.number, program, metrics }]);
+    return metrics;
+  }
+
+  /** Networks with a dense layer where others have a graph: what those have to be better than. */
+  public async trainBaselines(): Promise<NetworkMetrics[]> {
+    const { baselines = 0, seed } = this.settings;
+    const trained: NetworkMetrics[] = [];
+    for (let i = 0; i < baselines; i++) {
+      // Numbers below those of the models.
+      const number = -1 - i;
+      let metrics = this.done.get(number)?.metrics;
+      if (metrics === undefined) {
+        const stage = `Training the baseline, run ${i + 1} of ${baselines}`;
+        const place = { stage, done: i, total: baselines };
+        ({ metrics } = await this.fit({ kind: 'linear' }, stepKey(seed, number), place));
+        await this.journal.append([{ number, program: '', metrics }]);
+      }
+      trained.push(metrics);
+      this.job.emit({ kind: 'baseline', metrics });
+    }
+    return trained;
+  }
+
+  private async fit(
+    head: Head,
+    seed: number,
+    { stage, done, total }: Pick<TrainingOrder, 'stage' | 'done' | 'total'>,
+  ): Promise<{ network: BuiltModel } & Awaited<ReturnType<typeof trainNetwork>>> {
+    const { size, epochs, data } = this.settings;
     const steps = trainingSteps(data.train, epochs);
-    const network = createNetwork(networkSizes[size], { kind: 'graph', graph, mode }, seed);
-    const { metrics, weights } = await trainNetwork(
+    const network = createNetwork(networkSizes[size], head, seed);
+    const trained = await trainNetwork(
       network,
       this.splits,
       { epochs, seed },
@@ -137,14 +182,7 @@ class JournaledTrainer {
         },
       },
     );
-    const model = { ...order.record, metrics };
-    if (this.offer(model)) {
-      // Before the journal: a run that is killed between trains this network again and writes it again.
-      await writeText(this.file, exportModel(network, weights, metadataOf(model)));
-    }
-    const { program } = model;
-    await this.journal.append([{ number: order.number, program, metrics }]);
-    return metrics;
+    return { network, ...trained };
   }
 
   /** Whether the model is the best so far. */

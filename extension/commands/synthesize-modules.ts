@@ -1,0 +1,207 @@
+import { homedir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { commands, l10n, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { EvolutionSettings } from '../core/symbolic/evolution/gssnn-document';
+import type { SynthesisResult } from '../core/symbolic/evolution/synthesize';
+import { UserError } from '../core/user-error';
+import { formatPercent } from '../core/format';
+import type { SynthesizeRequest } from '../protocol/worker';
+import { commandIds } from '../services/command-ids';
+import { fileExists } from '../services/documents';
+import type { Services } from '../services/services';
+import { logOf } from '../services/synthesis-sessions';
+import { whySynthesisBlocked } from '../services/trust';
+import { RequestCancelled } from '../services/worker-errors';
+import { askNumber } from './ask-scoring';
+import { uriOf } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface SynthesizeOptions {
+  readonly request?: SynthesizeRequest;
+}
+
+type Data = EvolutionSettings['data']['mode'];
+type Extent = Pick<EvolutionSettings, 'iterations' | 'population'>;
+
+/** Searches for programs that build small networks, trains those, learns from the best, and shows how it goes. */
+export async function synthesizeModules(
+  services: Services,
+  argument: unknown,
+  options: SynthesizeOptions = {},
+): Promise<SynthesisResult | undefined> {
+  assertAllowed();
+  services.jobs.assertFree();
+  const request = options.request ?? (await askRequest(argument));
+  return request === undefined ? undefined : run(services, request);
+}
+
+/** Goes on with an interrupted evolution: what was trained is not trained again. */
+export async function resumeSynthesis(services: Services): Promise<SynthesisResult | undefined> {
+  assertAllowed();
+  const { interrupted } = services.synthesisSessions;
+  if (interrupted === undefined) {
+    throw new UserError(l10n.t('No evolution was interrupted: nothing to resume.'), {
+      remedy: l10n.t('Start one with Synthesize Modules….'),
+    });
+  }
+  return run(services, interrupted);
+}
+
+function assertAllowed(): void {
+  const blocked = whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
+  if (blocked !== undefined) {
+    throw new UserError(blocked);
+  }
+}
+
+async function run(services: Services, request: SynthesizeRequest): Promise<SynthesisResult> {
+  services.jobs.assertFree();
+  const session = services.synthesisSessions.get(logOf(request.out));
+  services.syntheses.show(session);
+  try {
+    const result = await services.synthesisJobs.run(request);
+    if (!services.syntheses.isShown(session)) {
+      void tellDone(services, result, request.out);
+    }
+    return result;
+  } catch (error) {
+    if (error instanceof RequestCancelled && !services.syntheses.isShown(session)) {
+      void offerResume(request.out);
+    }
+    throw error;
+  }
+}
+
+async function tellDone(
+  services: Services,
+  { document: { best }, log }: SynthesisResult,
+  out: string,
+): Promise<void> {
+  const show = l10n.t('Show');
+  const chosen = await window.showInformationMessage(
+    l10n.t(
+      '{0}: the best module is {1}, accuracy {2} on test data.',
+      basename(out),
+      best.name,
+      formatPercent(best.metrics.test),
+    ),
+    show,
+  );
+  if (chosen === show) {
+    services.syntheses.show(services.synthesisSessions.get(log));
+  }
+}
+
+async function offerResume(out: string): Promise<void> {
+  const resume = l10n.t('Resume');
+  const chosen = await window.showInformationMessage(
+    l10n.t('The evolution in {0} was cancelled. What was trained is kept.', basename(out)),
+    resume,
+  );
+  if (chosen === resume) {
+    await commands.executeCommand(commandIds.resumeSynthesis);
+  }
+}
+
+async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefined> {
+  const title = l10n.t('Synthesize modules');
+  const mode = await chooseData(title);
+  const extent = mode && (await chooseExtent(title));
+  const out = extent && (await askFolder(title, uriOf(argument)?.fsPath));
+  return mode === undefined || extent === undefined || out === undefined
+    ? undefined
+    : { settings: settingsOf(mode, extent), out, pictures: 0 };
+}
+
+function settingsOf(mode: Data, { iterations, population }: Extent): EvolutionSettings {
+  return {
+    ...{ iterations, population, keep: Math.ceil(population / 2), seed: 0 },
+    ...{ programLimit: 1_000_000, size: 'small', mode: 'clean', epochs: 16 },
+    legacyWeights: false,
+    // Enough to see how far apart runs of one network lie.
+    baselines: 3,
+    data: { mode, seed: 0, train: 128, validation: 600, test: 600 },
+  };
+}
+
+async function chooseData(title: string): Promise<Data | undefined> {
+  const items: readonly (QuickPickItem & { mode: Data })[] = [
+    {
+      label: l10n.t('Faithful'),
+      detail: l10n.t(
+        'As published: a shape in a shape tells the label, which networks can exploit.',
+      ),
+      mode: 'faithful',
+    },
+    {
+      label: l10n.t('Balanced'),
+      detail: l10n.t(
+        'Without the type of picture that tells its label; harder than networks of this size have managed.',
+      ),
+      mode: 'balanced',
+    },
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('Which pictures are the networks trained on?'),
+  });
+  return chosen?.mode;
+}
+
+async function chooseExtent(title: string): Promise<Extent | undefined> {
+  const own: QuickPickItem = { label: l10n.t('Other numbers…') };
+  const item = (
+    iterations: number,
+    population: number,
+    detail: string,
+  ): QuickPickItem & { extent: Extent } => ({
+    label: l10n.t('{0} iterations of {1} graphs', iterations, population),
+    detail,
+    extent: { iterations, population },
+  });
+  const items = [
+    item(3, 12, l10n.t('Minutes: enough to see how graphs differ.')),
+    item(5, 50, l10n.t('As in the paper; hours.')),
+  ];
+  const chosen = await window.showQuickPick([...items, own], {
+    title,
+    placeHolder: l10n.t('How often are graphs searched for, and how many are trained each time?'),
+  });
+  if (chosen !== own) {
+    return items.find((one) => one === chosen)?.extent;
+  }
+  const iterations = await askNumber(title, l10n.t('Iterations'), '3', 1);
+  const population =
+    iterations === undefined
+      ? undefined
+      : await askNumber(title, l10n.t('Graphs of each population, at most'), '12', 1);
+  return iterations === undefined || population === undefined
+    ? undefined
+    : { iterations, population };
+}
+
+/** @param parent where the new folder lies; by default the workspace. */
+async function askFolder(title: string, parent: string | undefined): Promise<string | undefined> {
+  const base = parent ?? workspace.workspaceFolders?.[0]?.uri.fsPath ?? homedir();
+  const value = await freeFolder(base);
+  const typed = await window.showInputBox({
+    title,
+    value,
+    valueSelection: [value.length - basename(value).length, value.length],
+    prompt: l10n.t('New folder of the log, the best network and the library.'),
+    validateInput: (text) =>
+      text.trim() === '' ? l10n.t('Write the path of the new folder.') : undefined,
+  });
+  return typed === undefined ? undefined : resolve(base, typed.trim());
+}
+
+/** `synthesis`, or the first `synthesis-2`, `synthesis-3`, … that does not exist. */
+async function freeFolder(base: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const path = join(base, number === 1 ? 'synthesis' : `synthesis-${number}`);
+    if (!(await fileExists(path))) {
+      return path;
+    }
+  }
+}

@@ -1,0 +1,171 @@
+import { GraphClasses, SimpleGraph } from '../evaluation/isomorphism';
+import type { GraphJson } from '../graph-json';
+import { initialLibrary } from '../language/library';
+import { isPrimitive } from '../language/primitives';
+import { parseTerm } from '../language/parse-term';
+import { reduceTerm } from '../language/reduce';
+import { Rejection } from '../language/rejection';
+import { forEachSymbol, printTerm, sizeOf } from '../language/term';
+import type { Term } from '../language/term';
+import type { NetworkMetrics } from '../module/train-network';
+import type {
+  EvolutionSettings,
+  GssnnDocument,
+  IterationRecord,
+  ModelRecord,
+} from './gssnn-document';
+
+/** What is known of an evolution while it runs, and when it is done. */
+export interface EvolutionState extends Partial<Pick<GssnnDocument, 'baselines' | 'best'>> {
+  readonly settings: EvolutionSettings;
+  /** Not known before the data are drawn. */
+  readonly lines?: GssnnDocument['lines'];
+  readonly iterations: readonly IterationRecord[];
+  /** Of the iteration that goes on. */
+  readonly models: readonly Omit<ModelRecord, 'kept'>[];
+}
+
+/** A program as it is written, and with its inventions replaced and all reduced. */
+export interface WrittenProgram {
+  readonly text: string;
+  /** Undefined where it is too long to be written out. */
+  readonly reduced?: { readonly text: string; readonly symbols: number };
+  /** Inventions that stand in it. */
+  readonly uses: readonly string[];
+}
+
+export interface ModelView {
+  readonly name: string;
+  readonly graph: GraphJson;
+  /** The same number for all models whose graphs are isomorphic, from 0 on. */
+  readonly graphClass: number;
+  readonly program: WrittenProgram;
+  readonly mass: number;
+  readonly metrics: NetworkMetrics;
+  /** Not known before its iteration is done. */
+  readonly kept?: boolean;
+}
+
+/** One population, with what is told of it once all are trained. */
+export interface IterationView extends Partial<
+  Pick<IterationRecord, 'exploration' | 'spread' | 'correlation'>
+> {
+  readonly models: readonly ModelView[];
+}
+
+export interface InventionView {
+  readonly name: string;
+  readonly body: WrittenProgram;
+  /** Number, from 1 on, of the iteration whose programs taught it; the search knows it from the next one on. */
+  readonly iteration: number;
+  readonly utility: number;
+  /** How many programs of each population it stands in. */
+  readonly programs: readonly number[];
+}
+
+/** An evolution as it is shown. */
+export interface EvolutionView {
+  readonly settings: EvolutionSettings;
+  readonly lines?: GssnnDocument['lines'];
+  readonly baselines: readonly NetworkMetrics[];
+  readonly iterations: readonly IterationView[];
+  /** In the order in which they were learned. */
+  readonly inventions: readonly InventionView[];
+  /** Numbers, from 1 on, of the model that validates best; not known before the end. */
+  readonly best?: { readonly iteration: number; readonly model: number };
+}
+
+/** Says what an evolution has found, with all programs written out. */
+export function viewEvolution({
+  settings,
+  lines,
+  baselines = [],
+  best,
+  iterations,
+  models,
+}: EvolutionState): EvolutionView {
+  const learned = iterations.flatMap(({ learned: inventions }, i) =>
+    inventions.map((invention) => ({ ...invention, iteration: i + 1 })),
+  );
+  const write = writer(learned);
+  const classes = new GraphClasses();
+  const view = ({ program, mass, metrics, name, graph }: Omit<ModelRecord, 'kept'>): ModelView => ({
+    ...{ name, graph, mass, metrics },
+    graphClass: classes.classOf(simple(graph)),
+    program: write(program),
+  });
+  const populations: IterationView[] = [
+    ...iterations.map(({ exploration, spread, correlation, models: trained }) => ({
+      ...{ exploration, spread, correlation },
+      models: trained.map((model) => ({ ...view(model), kept: model.kept })),
+    })),
+    ...(models.length === 0 ? [] : [{ models: models.map(view) }]),
+  ];
+  const inventions = learned.map(({ name, term, iteration, utility }) => ({
+    ...{ name, body: write(term), iteration, utility },
+    programs: populations.map(
+      ({ models: trained }) => trained.filter(({ program }) => program.uses.includes(name)).length,
+    ),
+  }));
+  return {
+    settings,
+    ...(lines === undefined ? {} : { lines }),
+    baselines,
+    iterations: populations,
+    inventions,
+    ...(best === undefined ? {} : { best: { iteration: best.iteration, model: best.model } }),
+  };
+}
+
+/** Writes terms of a library that has these inventions; none may use a later one. */
+function writer(
+  inventions: readonly { readonly name: string; readonly term: string }[],
+): (text: string) => WrittenProgram {
+  const names = new Set(inventions.map(({ name }) => name));
+  const parse = (text: string): Term =>
+    parseTerm(text, (name) => isPrimitive(name) || names.has(name));
+  const { entries } = initialLibrary();
+  const [primitive] = entries;
+  const library = {
+    entries: [
+      ...entries,
+      // Reduction looks at terms alone: every entry may have the same type.
+      ...inventions.flatMap(({ name, term }) =>
+        primitive === undefined ? [] : [{ ...primitive, name, term: parse(term) }],
+      ),
+    ],
+  };
+  return (text) => {
+    const term = parse(text);
+    const uses = new Set<string>();
+    forEachSymbol(term, (name) => {
+      if (names.has(name)) {
+        uses.add(name);
+      }
+    });
+    return { text, ...reduced(term, library), uses: [...uses] };
+  };
+}
+
+function reduced(
+  term: Term,
+  library: Parameters<typeof reduceTerm>[1],
+): Pick<WrittenProgram, 'reduced'> {
+  try {
+    const result = reduceTerm(term, library);
+    return { reduced: { text: printTerm(result), symbols: sizeOf(result) } };
+  } catch (error) {
+    if (error instanceof Rejection) {
+      return {};
+    }
+    throw error;
+  }
+}
+
+function simple({ edges, size }: GraphJson): SimpleGraph {
+  const ids = [...new Set([0, ...edges.map(([[node]]) => node)])];
+  return new SimpleGraph(
+    size,
+    edges.map(([[node], [, neighbour]]) => [ids.indexOf(node), ids.indexOf(neighbour)] as const),
+  );
+}

@@ -1,0 +1,169 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Frame } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { unattended } from '../../extension/core/jobs/job';
+import { parseGssnnDocument } from '../../extension/core/symbolic/evolution/gssnn-document';
+import type { EvolutionSettings } from '../../extension/core/symbolic/evolution/gssnn-document';
+import { synthesize } from '../../extension/core/symbolic/evolution/synthesize';
+import { accessibilityViolations } from './support/accessibility';
+import { THEMES } from './support/session';
+import { useSession } from './support/use-session';
+
+/** Small, but with inventions and with graphs of several edges. */
+const settings: EvolutionSettings = {
+  ...{ iterations: 3, population: 8, keep: 4, seed: 3, programLimit: 3_000_000 },
+  ...{ size: 'small', mode: 'clean', epochs: 3, legacyWeights: false, baselines: 2 },
+  data: { mode: 'faithful', seed: 3, train: 64, validation: 60, test: 60 },
+};
+
+describe('the panel of an evolution', () => {
+  const session = useSession({
+    prepare: async (workspace) => {
+      const out = join(workspace, 'evolved');
+      await synthesize({ settings, out, pictures: 0, version: '1' }, unattended);
+    },
+  });
+
+  beforeAll(async () => {
+    await session().workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+  });
+
+  const panel = async (): Promise<Frame> => session().workbench.webview('.population .module');
+  const selected = async (frame: Frame): Promise<string> =>
+    (await frame.locator('.module[aria-selected="true"]').getAttribute('aria-label')) ?? '';
+
+  it('opens the log as drawn graphs with their programs', async () => {
+    const { workbench, workspace } = session();
+    const path = ['evolved', 'synthesis.gssnn.json'] as const;
+    await workbench.openFile(...path);
+    const frame = await panel();
+    const file = join(workspace, ...path);
+    const { iterations, best } = parseGssnnDocument(await readFile(file, 'utf8'), file);
+    const latest = iterations.at(-1)?.models ?? [];
+    expect(latest.length).toBeGreaterThan(4);
+    const cards = frame.locator('.population .module');
+    await frame.getByText(`Graphs of iteration 3: ${latest.length}`).waitFor();
+    expect(await cards.count()).toBe(latest.length);
+    const circles = await cards.evaluateAll((all) =>
+      all.map((card) => card.querySelectorAll('circle.node').length),
+    );
+    expect(circles.sort()).toEqual(latest.map(({ graph }) => graph.size).sort());
+    const ports = await cards.evaluateAll((all) =>
+      all.map((card) => card.querySelectorAll('text.port').length),
+    );
+    expect(ports.sort()).toEqual(latest.map(({ graph }) => graph.edges.length / 2).sort());
+    const programs = await cards.locator('code').allTextContents();
+    expect(programs.sort()).toEqual(latest.map(({ program }) => program).sort());
+    // What is selected at first is the best, whose program stands there.
+    await frame.getByRole('heading', { name: best.name, level: 3 }).waitFor();
+    await frame.locator('.chosen code', { hasText: best.program }).first().waitFor();
+    const library = frame.getByRole('table', { name: 'Inventions' });
+    const learned = iterations.flatMap((iteration) => iteration.learned.map(({ name }) => name));
+    expect(await library.locator('tbody th').allTextContents()).toEqual(learned);
+    expect(learned.length).toBeGreaterThan(0);
+    expect(await accessibilityViolations(frame)).toEqual([]);
+  });
+
+  it('goes through populations and graphs by keyboard and by the chart', async () => {
+    const { page } = session().workbench;
+    const frame = await panel();
+    await frame.getByRole('combobox', { name: 'Order' }).click();
+    await frame.getByRole('option', { name: 'Lightest first' }).click();
+    const first = frame.locator('.population .module').first();
+    await first.click();
+    const before = await selected(frame);
+    expect(before).toMatch(/^K2, test [\d.]+\s%, validation [\d.]+\s%, mass \d+/);
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(async () => selected(frame)).not.toBe(before);
+    await page.keyboard.press('End');
+    const last = frame.locator('.population .module').last();
+    expect(await last.getAttribute('aria-selected')).toBe('true');
+    expect(await last.evaluate((card) => card === document.activeElement)).toBe(true);
+    const name = (await selected(frame)).split(', test')[0] ?? '';
+    await frame.getByRole('heading', { name, level: 3, exact: true }).waitFor();
+    const chart = frame.getByRole('application', { name: /Test accuracies of every graph/ });
+    await chart.focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowLeft');
+    const visited = frame.getByText(/^Iteration \d, .+: test [\d.]+\s%$/);
+    const [, iteration = ''] = /Iteration (\d)/.exec((await visited.textContent()) ?? '') ?? [];
+    await page.keyboard.press('Enter');
+    await frame.getByText(new RegExp(`^Graphs of iteration ${iteration}: `)).waitFor();
+    await frame.locator('.module[aria-selected="true"]').waitFor();
+  });
+
+  it('copies the program', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    const program = await frame.locator('.chosen code').first().textContent();
+    await frame.getByRole('button', { name: 'Copy Program' }).click();
+    await frame.getByText('Copied.').waitFor({ state: 'attached' });
+    await workbench.page.keyboard.press('F1');
+    const input = workbench.quickInput();
+    await input.waitFor();
+    await input.fill('');
+    await workbench.page.keyboard.press('Control+V');
+    await expect.poll(async () => input.inputValue()).toBe(program);
+    await workbench.page.keyboard.press('Escape');
+  });
+
+  it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])('is accessible: %s', async (theme) => {
+    const { workbench } = session();
+    await session().setTheme(theme);
+    const frame = await panel();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    for (const [name, selector] of [
+      ['top', 'main'],
+      ['population', '#population-title'],
+      ['library', '#library-title'],
+    ] as const) {
+      await frame.locator(selector).evaluate((element) => {
+        element.scrollIntoView();
+      });
+      await workbench.screenshot(`symbolic-${theme}-${name}`);
+    }
+  });
+
+  it('comes back after a reload with what was looked at', async () => {
+    const { workbench } = session();
+    await session().setTheme('dark');
+    const frame = await panel();
+    const before = await selected(frame);
+    await workbench.storageWritten();
+    await workbench.reload();
+    const again = await panel();
+    const order = again.getByRole('combobox', { name: 'Order' });
+    expect(await order.evaluate((element) => Reflect.get(element, 'value') as unknown)).toBe(
+      'mass',
+    );
+    expect(await selected(again)).toBe(before);
+  });
+
+  it('shows an evolution while it runs, which can be stopped and gone on with', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    await workbench.runCommand('Espalier: Synthesize Modules…');
+    await workbench.quickPick('Balanced').click();
+    await workbench.quickPick('Other numbers…').click();
+    await page.locator('.quick-input-widget', { hasText: 'Iterations' }).waitFor();
+    await workbench.answer('1');
+    await page.locator('.quick-input-widget', { hasText: 'Graphs of each population' }).waitFor();
+    await workbench.answer('2');
+    await page.locator('.quick-input-widget', { hasText: 'New folder' }).waitFor();
+    await page.keyboard.press('Enter');
+    const frame = await workbench.webview('section:not([hidden]) > #waiting-title');
+    await frame.getByRole('heading', { name: 'synthesis', level: 1 }).waitFor();
+    await frame.getByText(/Training the baseline, run \d of 3/).waitFor({ timeout: 60_000 });
+    await workbench.screenshot('symbolic-waiting');
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await frame.getByRole('button', { name: 'Cancel' }).click();
+    await frame.getByText('The evolution was cancelled.').first().waitFor();
+    await frame.getByRole('button', { name: 'Resume' }).click();
+    await frame.locator('.population .module').first().waitFor({ timeout: 120_000 });
+    await frame.getByRole('button', { name: 'Open as Text' }).waitFor({ timeout: 120_000 });
+    await frame.getByText('Graphs of iteration 1: 2').waitFor();
+    await workbench.screenshot('symbolic-done');
+    expect(await accessibilityViolations(frame)).toEqual([]);
+  });
+});

@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { evolve } from '../../../extension/core/symbolic/evolution/evolve';
+import type { EvolutionEvent } from '../../../extension/core/symbolic/evolution/evolve';
+import type {
+  EvolutionSettings,
+  GssnnDocument,
+} from '../../../extension/core/symbolic/evolution/gssnn-document';
+import type { ToSymbolic } from '../../../extension/protocol/symbolic';
+import { SynthesisSession } from '../../../extension/services/synthesis-session';
+import type { SynthesisEnvironment } from '../../../extension/services/synthesis-session';
+
+const settings: EvolutionSettings = {
+  ...{ iterations: 2, population: 4, keep: 2, seed: 1, programLimit: 60_000 },
+  ...{ size: 'small', mode: 'clean', epochs: 1, legacyWeights: false, baselines: 1 },
+  data: { mode: 'balanced', seed: 1, train: 16, validation: 8, test: 8 },
+};
+const metrics = { training: 0.5, train: 0.6, validation: 0.7, test: 0.8 };
+const line = { majority: 0.6, shortcut: 0.7 };
+const lines = { train: line, validation: line, test: line };
+
+/** What a job tells, and what it writes. */
+async function ran(): Promise<{ events: EvolutionEvent[]; document: GssnnDocument }> {
+  const events: EvolutionEvent[] = [
+    { kind: 'lines', lines },
+    { kind: 'baseline', metrics },
+  ];
+  const { iterations, best } = await evolve(settings, async () => Promise.resolve(metrics), {
+    ...unattended,
+    emit: (event: EvolutionEvent) => events.push(event),
+  });
+  const document: GssnnDocument = {
+    ...{ format: 'espalier.gssnn', version: 1, settings, lines, baselines: [metrics] },
+    ...{ iterations, best, versions: { espalier: '1' } },
+  };
+  return { events, document };
+}
+
+function start(environment: Partial<SynthesisEnvironment> = {}) {
+  const session = new SynthesisSession('/a/synthesis.gssnn.json', {
+    read: async () => Promise.reject(new Error('no such file')),
+    exists: async () => Promise.resolve(false),
+    describeError: (error) => (error as Error).message,
+    interrupted: () => undefined,
+    blocked: () => undefined,
+    ...environment,
+  });
+  const heard: ToSymbolic[] = [];
+  session.messages.listen((message) => heard.push(message));
+  const shown = () => {
+    const message = session.snapshot().find(({ type }) => type === 'evolution');
+    return message?.type === 'evolution' ? message.evolution : undefined;
+  };
+  return { session, heard, shown };
+}
+
+describe('a session of an evolution', () => {
+  it('grows with what the job tells, to what the document says', async () => {
+    const { events, document } = await ran();
+    const { session, shown } = start();
+    session.begin(settings);
+    expect(session.job).toEqual({ kind: 'running', progress: undefined });
+    expect(shown()?.iterations).toEqual([]);
+    const grown = events.map((event) => {
+      session.receive(event);
+      return shown()
+        ?.iterations.map(({ models }) => models.length)
+        .join(' ');
+    });
+    expect(grown.slice(0, 3)).toEqual(['', '', '1']);
+    expect(shown()).toMatchObject({ lines, baselines: [metrics] });
+    const live = shown()?.iterations;
+    session.finish(document);
+    expect(shown()?.iterations).toEqual(live);
+    expect(shown()?.best).toEqual({
+      iteration: document.best.iteration,
+      model: document.best.model,
+    });
+    expect(session.job).toEqual({ kind: 'idle' });
+  });
+
+  it('says how it stopped, and starts afresh when it goes on', async () => {
+    const { events } = await ran();
+    const { session, shown } = start();
+    session.begin(settings);
+    events.slice(0, 4).forEach((event) => {
+      session.receive(event);
+    });
+    session.stop('cancelled');
+    expect(session.snapshot().at(-1)).toEqual({
+      type: 'job',
+      job: { kind: 'stopped', reason: 'cancelled' },
+    });
+    expect(shown()?.iterations).toHaveLength(1);
+    session.begin(settings);
+    expect(shown()?.iterations).toEqual([]);
+    expect(shown()?.baselines).toEqual([]);
+  });
+
+  it('reads a document that is there, but not while the job knows better', async () => {
+    const { document } = await ran();
+    let read = 0;
+    const { session, shown } = start({
+      exists: async () => Promise.resolve(true),
+      read: async () => {
+        read++;
+        return Promise.resolve(document);
+      },
+    });
+    await session.open();
+    expect(shown()?.iterations).toHaveLength(2);
+    session.begin(settings);
+    await session.open();
+    expect(read).toBe(1);
+    expect(shown()?.iterations).toEqual([]);
+  });
+
+  it('offers to go on with an evolution that the closing of the window has stopped', async () => {
+    const { session, shown } = start({ interrupted: () => settings });
+    await session.open();
+    expect(session.job).toEqual({ kind: 'stopped', reason: 'closed' });
+    expect(shown()?.settings).toEqual(settings);
+  });
+
+  it('says why a document cannot be shown', async () => {
+    const missing = start();
+    await missing.session.open();
+    expect(missing.heard).toContainEqual({ type: 'failed', message: 'no such file' });
+    const { document } = await ran();
+    const [first] = document.iterations;
+    const wrong = first?.models.map((model) => ({ ...model, program: '(fly identity)' })) ?? [];
+    const damaged = start({
+      exists: async () => Promise.resolve(true),
+      read: async () =>
+        Promise.resolve({
+          ...document,
+          iterations: first === undefined ? [] : [{ ...first, models: wrong }],
+        }),
+    });
+    await damaged.session.open();
+    expect(JSON.stringify(damaged.heard)).toContain('There is no symbol \\"fly\\"');
+  });
+});
