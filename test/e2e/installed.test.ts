@@ -6,9 +6,10 @@ describe('the packaged extension in a fresh editor', () => {
   const session = useSession();
 
   it('offers its commands in the palette', async () => {
-    const titles = await session().workbench.commandTitles('Espalier');
+    // The list shows what fits, so each is asked for by name.
     for (const command of ['Inspect Model', 'Profile Layers', 'Show Devices', 'Show Log']) {
-      expect(titles).toContain(`Espalier: ${command}`);
+      const title = `Espalier: ${command}`;
+      expect(await session().workbench.commandTitles(title)).toContain(title);
     }
   });
 
