@@ -75,6 +75,15 @@ describe('chooseOptions', () => {
     );
   });
 
+  it('takes nothing for nothing', async () => {
+    const layers = [
+      { options: [{ cost: 0, loss: 0 }] },
+      { options: [{ cost: 3, loss: 0 }], sublayer: 0 },
+    ];
+    const found = await chooseOptions({ layers, sublayers: [{ cost: 1, loss: 0 }], budget: 0 });
+    expect(found).toEqual({ options: [0, undefined], removed: [0], cost: 0, loss: 0 });
+  });
+
   it('says what the smallest is where the budget is below it', async () => {
     const layers = [
       {

@@ -68,8 +68,8 @@ export async function chooseOptions(problem: BudgetProblem): Promise<BudgetSolut
   }
   const choices = layers.map(({ options }) => undominated(options));
   const losses = [...choices.flat(), ...sublayers].map(({ loss }) => loss);
-  const lossUnit = Math.max(...losses.map(Math.abs), Number.MIN_VALUE) / scale;
-  const costUnit = Math.max(budget, Number.MIN_VALUE) / scale;
+  const lossUnit = unitOf(Math.max(...losses.map(Math.abs)));
+  const costUnit = unitOf(budget);
   const names: string[] = [];
   const objective: string[] = [];
   const costs: string[] = [];
@@ -161,6 +161,11 @@ function undominated(
     best = Math.min(best, loss);
     return isBetter;
   });
+}
+
+/** What makes `largest` as large as numbers are to be; 1 where it is nothing. */
+function unitOf(largest: number): number {
+  return largest > 0 ? largest / scale : 1;
 }
 
 /** A signed term of a linear expression in CPLEX LP form. */
