@@ -1,5 +1,3 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
@@ -8,13 +6,10 @@ import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-pr
 import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
-import { StatisticsFolder } from '../../../extension/core/tensornet/statistics/statistics-folder';
 import { fixture } from '../fixtures';
-import { temporaryFolder } from '../temporary-folder';
 import { correlatedRows, randomRows, statisticsOf } from './matrices';
 
 const products = new MatrixProducts('cpu', 0);
-const scratch = temporaryFolder();
 afterAll(async () => products.dispose());
 
 function expectClose(actual: InputStatistics | undefined, expected: InputStatistics): void {
@@ -65,38 +60,11 @@ describe('statistics of inputs', () => {
     await accumulator.add(new Map([['up', floatTensor(Float32Array.of(1, Number.NaN), [1, 2])]]));
     await expect(accumulator.finish()).rejects.toMatchObject({ subject: { field: 'up' } });
   });
-
-  it('come back from their files as they were, and only for the same model and calibration', async () => {
-    const path = join(scratch, 'statistics');
-    const [shared, other] = [
-      statisticsOf(correlatedRows(40, 7, 4, 1)),
-      statisticsOf(randomRows(30, 5, 2)),
-    ];
-    const all = new Map([
-      ['q', shared],
-      ['k', shared],
-      ['o', other],
-    ]);
-    const folder = new StatisticsFolder(path, 'this');
-    expect(await folder.read(3)).toBeUndefined();
-    await folder.write(3, all);
-    const back = await folder.read(3);
-    expect(back).toEqual(all);
-    expect(back?.get('q')).toBe(back?.get('k'));
-    expect(await folder.read(4)).toBeUndefined();
-    expect(await new StatisticsFolder(path, 'another').read(3)).toBeUndefined();
-    const file = join(path, '3.safetensors');
-    await writeFile(file, (await readFile(file)).subarray(0, -9));
-    expect(await folder.read(3)).toBeUndefined();
-    await folder.remove();
-    expect(await folder.read(3)).toBeUndefined();
-  });
 });
 
 describe('a calibration pass', () => {
-  it('sees what goes into the linear layers of each sublayer, and goes on from a folder', async () => {
+  it('sees what goes into the linear layers of each sublayer', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
-    const folder = new StatisticsFolder(join(scratch, 'kept'), 'llama');
     const inputs = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(9, 8, 7, 6, 5)];
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     try {
@@ -111,12 +79,6 @@ describe('a calibration pass', () => {
         expect(statistics.count).toBe(10);
         expect(Math.max(...statistics.meanMagnitudes)).toBeGreaterThan(0);
       }
-      const keeping = new CalibrationPass({ executor, products, inputs, folder });
-      expect(await keeping.statistics(3)).toEqual(last);
-      const evaluations = executor.evaluations;
-      const again = new CalibrationPass({ executor, products, inputs, folder });
-      expect(await again.statistics(3)).toEqual(last);
-      expect(executor.evaluations).toBe(evaluations);
     } finally {
       await executor.dispose();
     }

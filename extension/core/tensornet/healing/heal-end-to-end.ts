@@ -5,8 +5,6 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { ModelInput } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm } from '../../models/matrix-form';
-import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
@@ -14,19 +12,12 @@ import { distillation, lossInputs } from '../../training/losses';
 import { trainableTransformer } from '../../training/trainable-transformer';
 import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
-import type { HealingSettings } from './heal-slice';
+import type { HealingSetup } from './heal-slices';
+import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
 
 /** A whole model to train against another. */
-export interface EndToEndSetup {
-  readonly student: LayeredModel;
-  readonly teacher: LayeredModel;
-  readonly forms: ReadonlyMap<string, MatrixForm>;
-  readonly train: readonly ModelInput[];
-  readonly heldOut: readonly ModelInput[];
-  readonly settings: HealingSettings;
-  readonly device: DeviceName;
-  readonly memoryBytes: number;
+export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
   /** Where training is kept from epoch to epoch. */
   readonly folder: string;
 }
@@ -55,12 +46,7 @@ export async function healEndToEnd(
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
   const model = trainableTransformer(student.withMatrices?.(changed) ?? student, trained);
-  const smallest = Math.min(
-    ...Object.values(await model.initial()).map((tensor) => {
-      const numbers = floatsIn(tensor);
-      return Math.sqrt(numbers.reduce((sum, x) => sum + x * x, 0) / Math.max(1, numbers.length));
-    }),
-  );
+  const smallest = await smallestScale(model);
   const stepsPerEpoch = Math.ceil(setup.train.length / settings.batch);
   const trainer = await Trainer.create(model, {
     loss: distillation(1),

@@ -13,6 +13,7 @@ import { GraphModel } from '../../training/graph-model';
 import { lossInputs, meanSquaredError } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
+import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
@@ -66,9 +67,7 @@ export async function healSlice(
 ): Promise<HealedSlice> {
   const trainable = sliceModel(model, index, forms);
   const names = trainable.parameters.map(({ name }) => name);
-  const smallest = Math.min(
-    ...Object.values(await trainable.initial()).map((tensor) => rootMeanSquare(tensor)),
-  );
+  const smallest = await smallestScale(trainable);
   const stepsPerEpoch = Math.ceil(data.train.inputs.length / settings.batch);
   const trainer = await Trainer.create(trainable, {
     loss: meanSquaredError,
@@ -235,12 +234,6 @@ function shuffled({ inputs, targets }: SliceData, random: Random): SliceData {
     inputs: order.flatMap((i) => inputs[i] ?? []),
     targets: order.flatMap((i) => targets[i] ?? []),
   };
-}
-
-function rootMeanSquare(tensor: Tensor): number {
-  const numbers = floatsIn(tensor);
-  const squares = numbers.reduce((sum, x) => sum + x * x, 0);
-  return Math.sqrt(squares / Math.max(1, numbers.length));
 }
 
 function notEmitted(): never {

@@ -22,7 +22,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import { describeOrigin } from '../../runtime/origin';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
-import { compressMatrix } from '../compress-matrix';
+import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
@@ -71,9 +71,6 @@ const entrySchema = v.variant('kind', [
 /** What the journal holds. */
 type Entry =
   { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry } | Spent;
-
-/** Changes of one sublayer that are compressed, then measured together. */
-const changesPerGroup = 16;
 
 /**
  * Measures, for every linear layer, what compressing it alone does to the model's output (CompactifAI,
@@ -163,61 +160,58 @@ export async function profileSensitivity(
     context.emit({ kind: 'sensitivity-started', table: table() });
     await mkdir(forms, { recursive: true });
     for (const index of new Set(layers.map(({ sublayer }) => sublayer))) {
-      const open = wanted
-        .filter(({ layer }) => layer.sublayer === index)
-        .flatMap(({ layer, compressions }) =>
-          compressions
-            .filter((compression) => !known.has(keyOf(layer.id, compression)))
-            .map((compression) => ({ layer, compression })),
+      // A layer is measured as a whole: its matrix is decomposed once, and a resumed run decomposes the same.
+      const open = wanted.filter(
+        ({ layer, compressions }) =>
+          layer.sublayer === index && compressions.some((one) => !known.has(keyOf(layer.id, one))),
+      );
+      if (open.length === 0) {
+        continue;
+      }
+      const states = await scorer.advance(index);
+      report('Reading inputs of linear layers');
+      const statistics = await statisticsOf(executor, products, index, states, context);
+      for (const { layer, compressions } of open) {
+        report('Compressing linear layers');
+        const own = statistics.get(layer.id);
+        const ways = compressInWays(
+          {
+            products,
+            dtype,
+            seed: settings.seed,
+            ...(own === undefined ? {} : { statistics: own }),
+          },
+          layer,
+          compressions,
         );
-      if (open.length > 0) {
-        const states = await scorer.advance(index);
-        report('Reading inputs of linear layers');
-        const statistics = await statisticsOf(executor, products, index, states, context);
-        for (let start = 0; start < open.length; start += changesPerGroup) {
-          const group = open.slice(start, start + changesPerGroup);
-          const changes: Change[] = [];
-          for (const [i, { layer, compression }] of group.entries()) {
-            report('Compressing linear layers');
-            await checkpoint(context.cancellation);
-            const own = statistics.get(layer.id);
-            const compressed = await compressMatrix(
-              {
-                products,
-                dtype,
-                seed: settings.seed,
-                ...(own === undefined ? {} : { statistics: own }),
-              },
-              layer,
-              compression,
-            );
-            const path = join(forms, `${index}.${start + i}.safetensors`);
-            changes.push({
-              layer,
-              compression,
-              ...(await standIn(model, layer, compressed, path, timing)),
-            });
-          }
-          const distances = await scorer.distances(changes.map(({ step }) => step));
-          const entries = changes.map(({ layer, compression, costs }, i) => ({
-            tensor: layer.id,
-            entry: { ...compression, distance: distances[i] ?? Number.NaN, ...costs },
-          }));
-          for (const { tensor, entry } of entries) {
-            known.set(keyOf(tensor, entry), entry);
-            context.emit({ kind: 'sensitivity-entry', tensor, entry });
-          }
-          await journal.append([
-            ...entries.map((entry): Entry => ({ kind: 'layer', ...entry })),
-            {
-              kind: 'spent',
-              run: spentBefore.runs,
-              seconds: seconds(),
-              evaluations: executor.evaluations,
-            },
-          ]);
-          await Promise.all(changes.map(async ({ path }) => rm(path, { force: true })));
+        const changes: Change[] = [];
+        for await (const compressed of ways) {
+          const path = join(forms, `${changes.length}.safetensors`);
+          changes.push(await standIn(model, layer, compressed, path, timing));
+          report('Compressing linear layers');
+          await checkpoint(context.cancellation);
         }
+        const distances = await scorer.distances(changes.map(({ step }) => step));
+        const entries = compressions.flatMap((compression, i): SensitivityEntry[] => {
+          const costs = changes[i]?.costs;
+          return costs === undefined
+            ? []
+            : [{ ...compression, distance: distances[i] ?? Number.NaN, ...costs }];
+        });
+        const tensor = layer.id;
+        for (const entry of entries) {
+          known.set(keyOf(tensor, entry), entry);
+          context.emit({ kind: 'sensitivity-entry', tensor, entry });
+        }
+        await journal.append([
+          ...entries.map((entry): Entry => ({ kind: 'layer', tensor, entry })),
+          {
+            kind: 'spent',
+            run: spentBefore.runs,
+            seconds: seconds(),
+            evaluations: executor.evaluations,
+          },
+        ]);
       }
     }
     const result: SensitivityTable = { ...table(), ...describeOrigin(environment.version) };
@@ -267,12 +261,8 @@ async function statisticsOf(
 
 /** A compression of one layer, ready to be measured. */
 interface Change {
-  readonly layer: LinearLayer;
-  readonly compression: Compression;
   readonly step: StandIn;
   readonly costs: Omit<SensitivityEntry, keyof Compression | 'distance'>;
-  /** Where its form lies until it has been measured. */
-  readonly path: string;
 }
 
 async function standIn(
@@ -281,11 +271,10 @@ async function standIn(
   { form, error, outputError, parameters, bytes }: CompressedMatrix,
   path: string,
   timing: Timing,
-): Promise<Pick<Change, 'step' | 'costs' | 'path'>> {
+): Promise<Change> {
   const stored = await storeForms(path, new Map([[id, form]]));
   const changed = model.withMatrices?.(stored) ?? noLayers(model);
   return {
-    path,
     step: changed.sublayer(sublayer),
     costs: {
       error,

@@ -5,7 +5,6 @@ import type { HiddenState } from '../../runtime/tensors';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from './input-statistics';
 import { StatisticsAccumulator } from './statistics-accumulator';
-import type { StatisticsFolder } from './statistics-folder';
 
 /** What a calibration pass runs. */
 export interface CalibrationSetup {
@@ -14,8 +13,6 @@ export interface CalibrationSetup {
   readonly inputs: readonly ModelInput[];
   /** Sublayers that the model lacks. */
   readonly removed?: ReadonlySet<number>;
-  /** Keeps what was found, so that a job that was stopped need not run the model again. */
-  readonly folder?: StatisticsFolder;
   /** Awaited after each run of ONNX Runtime; may throw to stop. */
   readonly afterRun?: () => Promise<void>;
 }
@@ -36,11 +33,7 @@ export class CalibrationPass {
    * @throws UserError where what goes in is not finite.
    */
   public async statistics(index: number): Promise<ReadonlyMap<string, InputStatistics>> {
-    const { executor, products, folder, afterRun } = this.setup;
-    const kept = await folder?.read(index);
-    if (kept !== undefined) {
-      return kept;
-    }
+    const { executor, products, afterRun } = this.setup;
     const step = executor.model.tapped?.(index);
     if (step === undefined) {
       return new Map();
@@ -52,9 +45,7 @@ export class CalibrationPass {
       async (taps) => accumulator.add(taps),
       afterRun,
     );
-    const found = await accumulator.finish();
-    await folder?.write(index, found);
-    return found;
+    return accumulator.finish();
   }
 
   /** Lets calibration go on through `standIn` in the place of sublayer `index`, as what was compressed in it. */
