@@ -38,7 +38,7 @@ export interface GraphText {
   readonly initializers?: readonly TensorProto[];
 }
 
-/** A node; `domain:Type` gives the domain, floats are given by attributes that end in `epsilon`. */
+/** A node; `domain:Type` gives the domain, floats are given by attributes that end in `epsilon`, alpha and beta. */
 function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
   const [opType = '', domain = ''] = type.split(':').reverse();
   return create(NodeProtoSchema, {
@@ -53,7 +53,7 @@ function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
 
 function attribute(name: string, value: number | readonly number[] | GraphProto): AttributeProto {
   if (typeof value === 'number') {
-    return name.endsWith('epsilon')
+    return /epsilon$|^alpha$|^beta$/.test(name)
       ? create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value })
       : create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   }

@@ -163,8 +163,8 @@ export class OnnxLayeredModel implements LayeredModel {
     const outputs = new Map<string, Tap>();
     const taps = new Map<string, string>();
     for (const { id, products, in: width } of this.linearLayers(index)) {
-      const values = products.map(({ proto }) => proto.input[0] ?? '');
-      const key = values.join('\0');
+      const values = products.map(({ input, map }) => ({ name: input, map }));
+      const key = JSON.stringify(values);
       const tap = outputs.get(key) ?? { output: `tap.${outputs.size}`, values, width };
       outputs.set(key, tap);
       taps.set(id, tap.output);
@@ -187,7 +187,8 @@ export class OnnxLayeredModel implements LayeredModel {
       forms,
     );
     const source = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
-    const model = OnnxLayeredModel.cutAll({ ...source, memory }, this.config);
+    const all = new Map([...(this.source.memory ?? []), ...memory]);
+    const model = OnnxLayeredModel.cutAll({ ...source, memory: all }, this.config);
     const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
     const ids = ({ summary }: LayeredModel): string => summary.sublayers.map(({ id }) => id).join();
     if (mode === undefined || ids(mode) !== ids(this)) {
