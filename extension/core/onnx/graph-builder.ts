@@ -375,12 +375,13 @@ export class GraphBuilder {
     return name;
   }
 
-  /** The first of the proposed names that the graph below does not have. */
+  /** The first of the proposed names that nothing has; it is taken from now on. */
   private freeName(propose: () => string): string {
     let name = propose();
     while (this.taken.has(name)) {
       name = propose();
     }
+    this.taken.add(name);
     return name;
   }
 }

@@ -18,7 +18,7 @@ const sizesAsInputs = 13;
 
 /**
  * Why a fused attention cannot be parted into a product and MultiHeadAttention that give the same;
- * undefined where they do. Measured with ONNX Runtime 1.32 with every kind of mask: equal to the bit but
+ * undefined where they do. Measured with ONNX Runtime 1.30 and 1.32 with every kind of mask: equal to the bit but
  * for starts and ends of sequences, which MultiHeadAttention does not read.
  */
 export function whyFused(

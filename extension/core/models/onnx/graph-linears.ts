@@ -1,22 +1,22 @@
-import { UserError } from '../../user-error';
 import { runnableDTypes } from '../../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
-import type { LinearLayer } from '../matrix-form';
-import type { GraphNode } from './graph-index';
-import type { CutGraph } from './graph-stages';
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphProto } from '../../onnx/proto/onnx_pb';
+import { UserError } from '../../user-error';
 import { checkForm } from '../forms/check-form';
 import { formTensors } from '../forms/form-facts';
 import { findForm } from '../forms/stored-forms';
-import { DataType } from '../../onnx/graph-builder';
-import type { GraphProto } from '../../onnx/proto/onnx_pb';
+import type { LinearLayer } from '../matrix-form';
 import { findRegions, toldForms } from './form-regions';
 import { fusedAttention, whyFused } from './fused-attention';
+import type { GraphNode } from './graph-index';
+import type { CutGraph } from './graph-stages';
 import { linearRole } from './linear-role';
 import { isMatrixLike, WeightReaders } from './linear-weights';
 import type { LinearWeight, MatrixProduct } from './linear-weights';
-import { ValueShapes } from './value-shapes';
 import type { OnnxModel } from './onnx-model';
+import { ValueShapes } from './value-shapes';
 
 /** A linear layer of a graph, with the nodes that it consists of. */
 export interface GraphLinear extends LinearLayer {
@@ -38,6 +38,7 @@ export interface GraphLinears {
   readonly unusable: readonly UnusableMatrix[];
 }
 
+const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
 /** Below, operators that forms are emitted in mean something else, such as how they broadcast. */
 const oldestOpset = 9;
 
@@ -149,7 +150,7 @@ function formsOf({ file }: OnnxModel, outer: GraphProto): Candidate[] {
     const sizes = { out, in: input };
     const form = findForm(`${id}.weight`, spec, sizes, (name) => {
       const data = file.initializers.get(name);
-      const [tensor] = data === undefined ? [] : lazyTensor(data);
+      const [tensor] = data === undefined ? [] : lazyTensor(data, formDTypes);
       return tensor ?? lacks(file.path, name);
     });
     checkForm(form, { id, ...sizes }, file.path);
@@ -218,9 +219,12 @@ function modulePath(namespace: string): string {
 }
 
 /** The initializer as a tensor whose numbers can be looked at, if it is one. */
-export function lazyTensor(data: OnnxInitializer): LazyTensor[] {
+export function lazyTensor(
+  data: OnnxInitializer,
+  dtypes: ReadonlySet<DType> = runnableDTypes,
+): LazyTensor[] {
   const { name, dtype, dims: shape, file, offset, length, mappable } = data;
-  const known = [...runnableDTypes].find((one) => one === dtype);
+  const known = [...dtypes].find((one) => one === dtype);
   return mappable && known !== undefined
     ? [{ name, dtype: known, shape, file, offset, length }]
     : [];

@@ -147,7 +147,7 @@ export class OnnxLayeredModel implements LayeredModel {
     const { initializers } = this.source.file;
     return [...(this.cut.over[index]?.weights ?? [])]
       .flatMap((name) => initializers.get(name) ?? [])
-      .flatMap(lazyTensor);
+      .flatMap((data) => lazyTensor(data));
   }
 
   public linearLayers(index: number): readonly GraphLinear[] {
