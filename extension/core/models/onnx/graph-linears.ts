@@ -155,6 +155,13 @@ function formsOf({ file }: OnnxModel, outer: GraphProto): Candidate[] {
     });
     checkForm(form, { id, ...sizes }, file.path);
     const tensors = formTensors<LazyTensor>(form);
+    const isWhole = products.every(({ node, others }) => {
+      const read = new Set([node, ...others].flatMap((one) => one.input));
+      return tensors.every(({ name }) => read.has(name));
+    });
+    if (!isWhole) {
+      return [];
+    }
     const place = { file: tensors[0]?.file ?? file.path, offset: 0, length: 0 };
     const weight: LazyTensor = { name: id, dtype: 'F32', shape: [out, input], ...place };
     const use = { transposed: false, products, between: [], dataType: DataType.FLOAT };

@@ -190,8 +190,9 @@ export class OnnxLayeredModel implements LayeredModel {
     const all = new Map([...(this.source.memory ?? []), ...memory]);
     const model = OnnxLayeredModel.cutAll({ ...source, memory: all }, this.config);
     const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
-    const ids = ({ summary }: LayeredModel): string => summary.sublayers.map(({ id }) => id).join();
-    if (mode === undefined || ids(mode) !== ids(this)) {
+    const streams = (of: OnnxLayeredModel): string =>
+      JSON.stringify(of.summary.sublayers.map(({ id }, index) => [id, of.streamNames(index)]));
+    if (mode === undefined || streams(mode) !== streams(this)) {
       throw new Error(`other sublayers are found in ${file.path} with these forms`);
     }
     return mode;
