@@ -11,8 +11,10 @@ import { floatsIn, join } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
+import type { Loss } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
+import { graphSlice } from './graph-slice';
 import type { HealingSettings } from './healing-settings';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
@@ -21,6 +23,19 @@ import { differentiable, trainedTensors } from './trainable-form';
 export interface SliceData {
   readonly inputs: readonly HiddenState[];
   readonly targets: readonly Tensor[];
+}
+
+/** What is trained on, and what tells when it is better. */
+export interface SlicePair {
+  readonly train: SliceData;
+  readonly heldOut: SliceData;
+}
+
+/** A sublayer as a model of its own, with the loss and the data in the shape that it is trained in. */
+export interface Slice {
+  readonly model: GraphModel;
+  readonly loss: Loss;
+  readonly data: SlicePair;
 }
 
 /** What training a slice has found. */
@@ -42,16 +57,22 @@ export async function healSlice(
   model: LayeredModel,
   index: number,
   forms: ReadonlyMap<string, MatrixForm>,
-  data: { readonly train: SliceData; readonly heldOut: SliceData },
+  given: SlicePair,
   settings: HealingSettings,
   cancellation: Cancellation,
 ): Promise<HealedSlice> {
-  const trainable = sliceModel(model, index, forms);
+  const {
+    model: trainable,
+    loss,
+    data,
+  } = model.emitter === undefined
+    ? graphSlice(model, index, forms, given)
+    : { model: sliceModel(model, index, forms), loss: relativeSquaredError, data: given };
   const names = trainable.parameters.map(({ name }) => name);
   const smallest = await smallestScale(trainable);
-  const stepsPerEpoch = Math.ceil(data.train.inputs.length / settings.batch);
+  const stepsPerEpoch = [...batches(data.train, settings.batch)].length;
   const trainer = await Trainer.create(trainable, {
-    loss: relativeSquaredError,
+    loss,
     optimizer: { kind: 'adam' },
     learningRate: {
       rate: settings.rate * smallest,
@@ -59,6 +80,7 @@ export async function healSlice(
     },
     clipNorm: 1,
     seed: settings.seed,
+    keepReshapes: model.emitter === undefined,
   });
   try {
     const errorBefore = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
