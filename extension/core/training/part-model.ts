@@ -67,7 +67,7 @@ export function partModel(
         .filter(({ name }) => fixed[name] === undefined)
         .map((info) => {
           const shape = shapes[info.name];
-          return shape === undefined ? info : valueInfo(info.name, elementType(info), shape);
+          return shape === undefined ? info : withShape(info, shape);
         }),
       outputs: [],
       constants: [...inside, ...constantsOf(fixed)],
@@ -77,6 +77,14 @@ export function partModel(
     parameters.map(({ name, shape }) => ({ name, shape, isBuffer: false })),
     output,
   );
+}
+
+function withShape(info: ValueInfoProto, shape: readonly Dimension[]): ValueInfoProto {
+  const declared = valueInfo(info.name, DataType.FLOAT, shape);
+  if (declared.type?.value.case === 'tensorType') {
+    declared.type.value.value.elemType = elementType(info);
+  }
+  return declared;
 }
 
 function elementType({ type }: ValueInfoProto): number {

@@ -9,13 +9,14 @@ import type { Slice, SliceData, SlicePair } from './heal-slice';
 import { differentiable, trainedTensors } from './trainable-form';
 
 /**
- * What the state behind sublayer `index` calls the stream. The last part of a graph makes the output as
- * well, which then stands for it.
+ * What the state behind sublayer `index` calls the stream. A part of a graph that makes more of it at once,
+ * as the last one makes the output, gives that in its place.
  */
 export function streamBehind(model: LayeredModel, index: number): string {
   const { after } = model.streamNames(index);
-  const { next } = model.sublayer(index);
-  return after in next ? after : (Object.keys(next)[0] ?? after);
+  const { next, part } = model.sublayer(index);
+  const made = Object.entries(next).find(([, source]) => part.outputs.includes(source));
+  return after in next ? after : (made?.[0] ?? after);
 }
 
 /** A stream of tokens: [batch, sequence, hidden]. */
