@@ -113,11 +113,13 @@ describe('the sensitivity profile', () => {
       return {
         work: (entry?.flopsPerToken ?? 0) / (layer?.flopsPerToken ?? 0),
         time: (entry?.milliseconds ?? 0) / (layer?.milliseconds ?? 0),
+        run: entry?.mpoRun,
       };
     });
     expect(chained?.work).toBeLessThan(0.5);
     expect(chained?.time).toBeLessThan(0.5);
-    expect(contracted).toEqual({ work: 1, time: 1 });
+    expect(chained?.run).toBe('chained');
+    expect(contracted).toEqual({ work: 1, time: 1, run: 'contracted' });
   });
 
   it('is written as a document that can be read again', async () => {

@@ -231,7 +231,7 @@ export async function profileSensitivity(
 /** What one token through a form costs on this machine, an MPO as it is run faster. */
 type Timing = (
   form: MatrixForm<{ readonly shape: readonly number[] }>,
-) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds'>;
+) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds' | 'mpoRun'>;
 
 /** By the costs of this machine; no time where nothing is known of them. */
 async function timingOf(
@@ -244,11 +244,17 @@ async function timingOf(
   }
   const machine = await costsInFolder(costsFolder, device, context);
   return (form) => {
-    const faster =
-      form.kind === 'mpo' ? { ...form, run: chooseMpoRun(machine, form, 1).run } : form;
+    if (form.kind !== 'mpo') {
+      return {
+        flopsPerToken: formFlops(form),
+        milliseconds: predictMilliseconds(machine, form, 1),
+      };
+    }
+    const { run, milliseconds } = chooseMpoRun(machine, form, 1);
     return {
-      flopsPerToken: formFlops(faster),
-      milliseconds: predictMilliseconds(machine, faster, 1),
+      flopsPerToken: formFlops({ ...form, run }),
+      milliseconds: milliseconds[run],
+      mpoRun: run,
     };
   };
 }
