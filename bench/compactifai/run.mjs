@@ -89,7 +89,10 @@ async function main(folder) {
         results.speed = await measureSpeed(subject, models, texts);
         await keep();
       } else {
-        for (const row of subject.rows.filter(({ key }) => results.quality[key] === undefined)) {
+        const open = subject.rows.filter(({ key }) => results.quality[key] === undefined);
+        // Healing takes longest, so all else is done before.
+        open.sort((a, b) => Number(a.heals !== undefined) - Number(b.heals !== undefined));
+        for (const row of open) {
           results.quality[row.key] = await measureQuality(subject, row, models, texts);
           await keep();
         }
