@@ -11,7 +11,7 @@ import { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { healEndToEnd } from '../../tensornet/healing/heal-end-to-end';
+import { healEndToEnd, trainsAsWhole } from '../../tensornet/healing/heal-end-to-end';
 import type { HealingSettings } from '../../tensornet/healing/healing-settings';
 import { healSlices, measureLoss } from '../../tensornet/healing/heal-slices';
 import { HealingStore } from '../../tensornet/healing/healing-store';
@@ -40,8 +40,8 @@ export interface HealRequest {
   readonly bundledText: string;
   readonly trains: TrainedLayers;
   readonly settings: HealingSettings;
-  /** Whether the whole model is trained at once afterwards. */
-  readonly endToEnd: boolean;
+  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
+  readonly endToEnd?: boolean;
   readonly out: string;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
@@ -68,14 +68,15 @@ const heldOutShare = 0.2;
 export async function healModel(request: HealRequest, context: JobContext): Promise<HealResult> {
   const student = await openModel(request.model);
   const teacher = await openModel(request.teacher);
-  requireLikes(student, teacher, request.endToEnd);
+  requireLikes(student, teacher, request.endToEnd === true);
   const places = await teacherPlaces(student.summary, teacher.summary);
   const forms = formsToTrain(student, request.trains);
   const warn = (message: string): void => {
     context.warn(message);
   };
   const device = await resolveDevice(request.device, warn);
-  const { text, bundledText, settings, memoryBytes, out, trains, endToEnd } = request;
+  const { text, bundledText, settings, memoryBytes, out, trains } = request;
+  const endToEnd = request.endToEnd ?? trainsAsWhole(student, memoryBytes);
   const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
   loaded.warnings.forEach(warn);
   const { train, heldOut } = divide(loaded.inputs);
@@ -133,7 +134,7 @@ function requireLikes(student: LayeredModel, teacher: LayeredModel, endToEnd: bo
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
   if (student.emitter === undefined && endToEnd) {
-    throw new UserError('An ONNX graph is not trained as a whole.', {
+    throw new UserError('Only decoders of a Hugging Face folder are trained as a whole.', {
       file,
       field: 'end-to-end',
       remedy: 'Heal it slice by slice alone.',
