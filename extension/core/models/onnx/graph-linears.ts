@@ -29,7 +29,7 @@ export interface GraphLinears {
 }
 
 /** Below, operators that forms are emitted in have no present form. */
-const oldestOpset = 13;
+export const oldestOpset = 13;
 
 /** A layer of which it is not known yet what it is for, and all nodes that its result goes into. */
 type FoundLinear = Omit<GraphLinear, 'role'> & { readonly behind: ReadonlySet<GraphNode> };

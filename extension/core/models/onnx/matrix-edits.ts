@@ -14,9 +14,11 @@ import {
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { emitForm } from '../forms/emit-form';
+import { emitLookup } from '../forms/emit-lookup';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
 import type { GraphLinear } from './graph-linears';
+import type { GraphOuter } from './graph-outer';
 import { operatorName } from './graph-index';
 import { floatAttribute } from './node-attributes';
 
@@ -24,6 +26,8 @@ import { floatAttribute } from './node-attributes';
 const explicitZeros = 14;
 const blockwiseOpset = 21;
 const float32: number = DataType.FLOAT;
+
+type GraphMatrix = GraphLinear | GraphOuter;
 
 /** A file whose products are made otherwise. */
 interface EditedFile {
@@ -41,7 +45,7 @@ interface EditedFile {
 export function editMatrices(
   file: OnnxFile,
   outer: GraphProto,
-  layers: readonly GraphLinear[],
+  layers: readonly GraphMatrix[],
   forms: ReadonlyMap<string, MatrixForm>,
 ): EditedFile {
   const memory = new Map<string, number>();
@@ -56,29 +60,44 @@ export function editMatrices(
     reserved: names,
   });
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
+  const named = new Map<MatrixForm, MatrixForm>();
   for (const layer of layers) {
     const form = forms.get(layer.id);
     if (form !== undefined) {
-      requireOpset(form, builder.opset, file.path);
-      const own = mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
+      const own =
+        named.get(form) ??
+        mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
+      named.set(form, own);
       formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
-      for (const node of layer.use.nodes) {
-        replaced.set(node, replaceProduct(builder, layer, own, node));
+      if (!isTable(layer)) {
+        requireOpset(form, builder.opset, file.path);
       }
-      layer.use.between.forEach((node) => replaced.set(node, []));
+      for (const node of layer.use.nodes) {
+        replaced.set(node, replaceReader(builder, layer, own, node));
+      }
     }
   }
+  const staying = layers.filter(({ id }) => !forms.has(id));
+  const read = new Set(staying.flatMap(({ use }) => use.between));
+  const gone = new Set(
+    layers.flatMap(({ id, weight, use }) => {
+      const free = forms.has(id) ? use.between.filter((node) => !read.has(node)) : [];
+      free.forEach((node) => replaced.set(node, []));
+      return forms.has(id) ? [weight.name] : [];
+    }),
+  );
+  staying.forEach(({ weight }) => gone.delete(weight.name));
   const { externalData, opsetImports } = builder;
   const placed = new Set(externalData.map(({ name }) => name));
   const constants = builder.graph.initializer.filter(({ name }) => !placed.has(name));
   const node = replaceNodes(outer.node, replaced);
   const added = [...externalData.map(stored), ...constants.map((tensor) => inline(tensor, file))];
-  const initializers = [...file.initializers.values()].filter(({ name }) => !forms.has(name));
+  const initializers = [...file.initializers.values()].filter(({ name }) => !gone.has(name));
   const graph = create(GraphProtoSchema, {
     ...outer,
     node,
     initializer: [
-      ...outer.initializer.filter(({ name }) => !forms.has(name)),
+      ...outer.initializer.filter(({ name }) => !gone.has(name)),
       ...externalData.map((data) => externalTensor(data, { location: '', offset: 0 })),
       ...constants,
     ],
@@ -110,20 +129,21 @@ function requireOpset(form: MatrixForm, opset: number, file: string): void {
   }
 }
 
-/** The nodes that give what a MatMul or Gemm gives, under the same name. */
-function replaceProduct(
+function isTable(layer: GraphMatrix): boolean {
+  return 'place' in layer && layer.place === 'embedding';
+}
+
+/** The nodes that give what a MatMul, Gemm or Gather gives, under the same name. */
+function replaceReader(
   builder: GraphBuilder,
-  layer: GraphLinear,
+  layer: GraphMatrix,
   form: MatrixForm,
   node: NodeProto,
 ): NodeProto[] {
   const [given = ''] = node.output;
+  const emit = isTable(layer) ? emitGather : operatorName(node) === 'Gemm' ? emitGemm : emitMatMul;
   const { result, nodes } = builder.recorded(() =>
-    builder.within(layer.id, () =>
-      operatorName(node) === 'Gemm'
-        ? emitGemm(builder, layer, form, node)
-        : emitMatMul(builder, layer, form, node),
-    ),
+    builder.within(layer.id, () => emit(builder, layer, form, node)),
   );
   return nodes.map((one) =>
     create(NodeProtoSchema, {
@@ -133,10 +153,21 @@ function replaceProduct(
   );
 }
 
+/** Rows of a table in its type. */
+function emitGather(
+  builder: GraphBuilder,
+  { use: { dataType } }: GraphMatrix,
+  form: MatrixForm,
+  { input: [, ids = ''] }: NodeProto,
+): Value {
+  const rows = emitLookup(builder, form, ids);
+  return dataType === float32 ? rows : builder.op('Cast', [rows], { to: dataType });
+}
+
 /** rows [rows, in] · Wᵀ in the type of the rows. */
 function emitRows(
   builder: GraphBuilder,
-  { use: { dataType } }: GraphLinear,
+  { use: { dataType } }: GraphMatrix,
   form: MatrixForm,
   rows: Value,
 ): Value {
@@ -150,7 +181,7 @@ function emitRows(
 /** x [..., in] · Wᵀ, whatever the rank of x. */
 function emitMatMul(
   builder: GraphBuilder,
-  layer: GraphLinear,
+  layer: GraphMatrix,
   form: MatrixForm,
   { input: [x = ''] }: NodeProto,
 ): Value {
@@ -168,7 +199,7 @@ function emitMatMul(
 /** alpha · x·Wᵀ + beta · c */
 function emitGemm(
   builder: GraphBuilder,
-  layer: GraphLinear,
+  layer: GraphMatrix,
   form: MatrixForm,
   node: NodeProto,
 ): Value {
