@@ -115,7 +115,10 @@ async function planFor(
 ): Promise<{ plan: PrunePlan; model: string; isNew: boolean }> {
   const file = args.text('plan');
   const ways = [file, args.text('method'), args.text('budget')];
-  if (args.text('method') === undefined && Object.values(outerFlags).some((name) => args.flag(name))) {
+  if (
+    args.text('method') === undefined &&
+    Object.values(outerFlags).some((name) => args.flag(name))
+  ) {
     throw new UsageError(
       '--embeddings and --head go with --method. A plan names their tensors; a budget leaves them as they are.',
     );

@@ -1,7 +1,7 @@
 import { describeForm } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
-import type { MatrixForm, ModelMatrix, OuterMatrix } from '../models/matrix-form';
+import type { LinearLayer, MatrixForm, OuterMatrix } from '../models/matrix-form';
 import { isStorable } from '../models/forms/stored-forms';
 import type { Changes, MatrixChanges, Refusal } from './changes';
 
@@ -52,7 +52,7 @@ export function isOne(
 }
 
 /** All matrices of a model that can take another form. */
-export function matricesOf(model: LayeredModel): ModelMatrix[] {
+export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
   const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
   return [...layers, ...(model.outerMatrices ?? [])];
 }
@@ -62,14 +62,14 @@ export function matricesOf(model: LayeredModel): ModelMatrix[] {
  * Embedding and head that are one matrix stay one unless `isOneChoice` says that they are compressed otherwise.
  */
 export function standIns(
-  matrices: readonly ModelMatrix[],
-  isOneChoice: (id: string, tiedTo: string) => boolean = () => true,
+  matrices: readonly (LinearLayer | OuterMatrix)[],
+  isOneChoice: (head: string) => boolean = () => true,
 ): Map<string, MatrixForm> {
   const stands = new Map<string, MatrixForm>();
-  for (const { id, weight, ...rest } of matrices) {
-    const tiedTo = 'tiedTo' in rest ? (rest as OuterMatrix).tiedTo : undefined;
-    const other = tiedTo === undefined ? undefined : stands.get(tiedTo);
-    const isShared = other !== undefined && isOneChoice(id, tiedTo ?? '');
+  for (const matrix of matrices) {
+    const { id, weight } = matrix;
+    const other = 'place' in matrix ? stands.get(matrix.tiedTo ?? '') : undefined;
+    const isShared = other !== undefined && isOneChoice(id);
     stands.set(id, isShared ? other : { kind: 'int8', quants: weight, scales: weight });
   }
   return stands;
@@ -83,7 +83,8 @@ export function whyNotStored(
   const changed = matricesOf(model).filter(({ id }) => matrices.has(id));
   if (unties && model.emitter === undefined) {
     return {
-      problem: 'The embedding is the head of this model as well, and transformers keeps both as one.',
+      problem:
+        'The embedding is the head of this model as well, and transformers keeps both as one.',
       remedy: 'Compress both alike, leave both out, or write ONNX.',
     };
   }

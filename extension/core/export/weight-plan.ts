@@ -107,7 +107,7 @@ function replacedTensors(
   for (const { id, weight, form: before, place, tiedTo } of model.outerMatrices ?? []) {
     // Where both have been one tensor, its other name is stored in the place of the first.
     const isSplit = unties && tiedTo !== undefined;
-    const form = matrices.get(id) ?? (isSplit ? before ?? { kind: 'dense', weight } : undefined);
+    const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
     const isWritten = place === 'embedding' || isSplit || tiedTo === undefined;
     if (form !== undefined && isWritten) {
       const names =
@@ -265,11 +265,12 @@ export function parametersAfter(model: LayeredModel, changes: Changes): number {
 
 /** How many weights more the new forms have than the matrices in whose places they stand. */
 function addedByForms(model: LayeredModel, { matrices, unties }: Changes): number {
-  return matricesOf(model).reduce((sum, { id, out, in: input, form: before, ...rest }) => {
+  return matricesOf(model).reduce((sum, matrix) => {
+    const { id, out, in: input, form: before } = matrix;
     const form = matrices.get(id);
     const weights = before === undefined ? out * input : formParameters(before);
     const left = form === undefined ? weights : formParameters(form);
-    const isTiedHead = 'tiedTo' in rest && 'place' in rest && rest.place === 'head';
+    const isTiedHead = 'place' in matrix && matrix.place === 'head' && matrix.tiedTo !== undefined;
     return sum + (isTiedHead ? (unties ? left : 0) : left - weights);
   }, 0);
 }

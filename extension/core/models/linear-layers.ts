@@ -8,7 +8,13 @@ import { eightBitError, formTensors, mapTensors, roundsInputs } from './forms/fo
 import type { Linear } from './linear';
 import type { LinearLayer, LinearRole, MatrixForm, OuterMatrix } from './matrix-form';
 import type { ModelSummary } from './model-summary';
-import { checkOuterForm, hasTiedHead, outerMatricesOf, outerTensors, withOuterForms } from './outer-matrices';
+import {
+  checkOuterForm,
+  hasTiedHead,
+  outerMatricesOf,
+  outerTensors,
+  withOuterForms,
+} from './outer-matrices';
 import type { OuterLinears } from './outer-matrices';
 import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
 import { summarizeOuter, summarizeSublayers } from './summarize';

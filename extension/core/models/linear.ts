@@ -37,11 +37,7 @@ export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): V
   const { shape } = linear.weight;
   const [out = 0, input = 0] = linear.transposed === true ? shape.toReversed() : shape;
   const rows = graph.op('Reshape', [x, graph.ints([-1, input])]);
-  const leading = graph.op('Slice', [
-    graph.op('Shape', [x]),
-    graph.ints([0]),
-    graph.ints([-1]),
-  ]);
+  const leading = graph.op('Slice', [graph.op('Shape', [x]), graph.ints([0]), graph.ints([-1])]);
   const size = graph.op('Concat', [leading, graph.ints([out])], { axis: 0 });
   return graph.op('Reshape', [emitLinear(graph, linear, rows), size]);
 }

@@ -152,9 +152,7 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
 }
 
 /** What embedding and head cost, each tensor counted once. */
-export function summarizeOuter(
-  outer: OuterLinears,
-): Pick<SublayerSummary, 'parameters' | 'bytes'> {
+export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'parameters' | 'bytes'> {
   const tensors = outerTensors(outer);
   return {
     parameters: sum(tensors, weightCounter(outerLinears(outer))),
@@ -164,9 +162,7 @@ export function summarizeOuter(
 
 /** How many weights a tensor of these layers stands for. */
 function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
-  const inForms = new Map(
-    linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
-  );
+  const inForms = new Map(linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]));
   return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }
 

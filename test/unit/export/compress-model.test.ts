@@ -58,18 +58,29 @@ const outside = ['embedding', 'head'] as const;
 describe('compressing embedding and head', () => {
   const tied = fixture('llama-tied-f16');
 
-  it.each(['int4:16:gptq', 'int8', 'lowrank:50%+int4', 'int4:16:rtn-asymmetric'])(
-    'with %s rounds them without calibration, in one form where they are one',
+  it('rounds them without calibration, whatever the layers between are fitted to', async () => {
+    const model = await openModel(source);
+    const { choices } = chooseForAll(model, parseCompression('int4:16:gptq'), { outer: outside });
+    const result = await compressModel(await request('int8', { choices, calibration }), unattended);
+    const variants = result.layers.map(({ variant }) => variant);
+    expect(variants.slice(-2)).toEqual(['clip', 'clip']);
+    expect(new Set(variants.slice(0, -2))).toEqual(new Set(['gptq']));
+    // Layers are calibrated on what the rounded embedding gives.
+    const alone = await compressModel(await request('int4:16:gptq', { calibration }), unattended);
+    expect(result.layers[0]?.error).not.toBe(alone.layers[0]?.error);
+  });
+
+  it.each(['int8', 'lowrank:50%+int4', 'int4:16:rtn-asymmetric'])(
+    'with %s takes one form where they are one',
     async (method) => {
       const model = await openModel(tied);
       const { choices } = chooseForAll(model, parseCompression(method), { outer: outside });
       const context = new RecordedContext();
-      const given = await request('int8', { modelPath: tied, choices, calibration });
+      const given = await request('int8', { modelPath: tied, choices });
       const result = await compressModel(given, context);
       expect(context.warnings).toEqual([]);
       const [embedding, head] = result.layers.slice(-2);
       expect(embedding).toMatchObject({ tensor: 'model.embed_tokens.weight' });
-      expect(embedding?.variant).not.toMatch(/gptq/);
       expect(embedding?.error).toBeGreaterThan(0);
       expect(embedding?.error).toBeLessThan(method === 'int8' ? 0.01 : 0.2);
       expect(head).toEqual({
@@ -106,9 +117,11 @@ describe('compressing embedding and head', () => {
   it('goes on where it was stopped', async () => {
     const choices = [
       ...(await choicesFor(source, 'int8')).slice(0, 2),
-      ...['model.embed_tokens.weight', 'lm_head.weight'].map(
-        (tensor): CompressionChoice => ({ tensor, method: 'int4', level: 16 }),
-      ),
+      ...['model.embed_tokens.weight', 'lm_head.weight'].map((tensor): CompressionChoice => ({
+        tensor,
+        method: 'int4',
+        level: 16,
+      })),
     ];
     const given = await request('int8', { choices });
     const stopped = new RecordedContext(({ done }) => {
@@ -124,8 +137,16 @@ describe('compressing embedding and head', () => {
   });
 
   it.each<[string, Partial<CompressionChoice>, RegExp]>([
-    ['a low rank', { method: 'lowrank', level: 4 }, /head cannot be compressed by lowrank.*int8, int4/],
-    ['calibration', { method: 'int4', level: 16, variant: 'gptq' }, /rounded without calibration.*rtn/],
+    [
+      'a low rank',
+      { method: 'lowrank', level: 4 },
+      /head cannot be compressed by lowrank.*int8, int4/,
+    ],
+    [
+      'calibration',
+      { method: 'int4', level: 16, variant: 'gptq' },
+      /rounded without calibration.*rtn/,
+    ],
   ])('is refused with %s', async (_, choice, problem) => {
     const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0, ...choice } as const];
     const given = await request('int8', { choices, calibration });

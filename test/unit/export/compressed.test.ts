@@ -202,9 +202,14 @@ describe('a compressed Hugging Face folder', () => {
   });
 
   it('is made of a graph whose embedding is the head, as of one where they are two', async () => {
-    const { path: folder } = await prune(fixture('llama-tied-f16'), ['block.0.attention'], fresh(), {
-      format: 'onnx',
-    });
+    const { path: folder } = await prune(
+      fixture('llama-tied-f16'),
+      ['block.0.attention'],
+      fresh(),
+      {
+        format: 'onnx',
+      },
+    );
     const tied = join(folder, 'model.onnx');
     const { outerMatrices = [] } = await openModel(tied);
     expect(outerMatrices.map(({ place, tiedTo }) => [place, tiedTo !== undefined])).toEqual([
@@ -213,7 +218,8 @@ describe('a compressed Hugging Face folder', () => {
     ]);
     const apart = onnxFixture('llama-legacy');
     const [table = '', head = ''] = outerMatrices.map(({ id }) => id);
-    const [other = '', second = ''] = (await openModel(apart)).outerMatrices?.map(({ id }) => id) ?? [];
+    const [other = '', second = ''] =
+      (await openModel(apart)).outerMatrices?.map(({ id }) => id) ?? [];
     const cases: [string, OuterForms, string[]][] = [
       [tied, { embedding: 'int8', head: 'int8' }, []],
       [tied, { embedding: 'int4', head: 'int8' }, []],

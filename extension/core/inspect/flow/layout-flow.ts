@@ -131,12 +131,8 @@ function encoderEmbedding(
       tensors: [embedding.positions],
     });
   }
-  const lookUp = (
-    name: string,
-    label: string,
-    input: Wire,
-    tensors: readonly LazyTensor[],
-  ): Wire => root.add(name, 'weights', label, [input], { shape, tensors });
+  const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
+    root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
   const segments = root.add('token_type_ids', 'input', 'Segments', [], { shape: rows });
   const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));

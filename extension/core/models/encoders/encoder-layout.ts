@@ -154,7 +154,10 @@ export function layOutEncoder(
 }
 
 /** The matrices outside the sublayers. */
-export function outerOf({ embedding, head }: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
+export function outerOf({
+  embedding,
+  head,
+}: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
   return {
     embedding: embedding.kind === 'text' ? embedding.words : undefined,
     heads: head?.steps ?? [],

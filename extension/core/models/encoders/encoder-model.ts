@@ -301,7 +301,9 @@ export class EncoderModel implements LayeredModel {
   private headTensors(): LazyTensor[] {
     const { finalNorm, head } = this.layout;
     const steps = head?.steps ?? [];
-    return [finalNorm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(storedTensors);
+    return [finalNorm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
+      storedTensors,
+    );
   }
 
   private get outer(): OuterLinears {

@@ -33,7 +33,9 @@ export async function openEncoder(folder: ModelFolder): Promise<EncoderModel | u
     outer,
     fingerprint: await fingerprintModel(configText, checkpoint),
     sizes: {
-      ...(embedding.kind === 'text' ? { vocabularySize: embedding.words.weight.shape[0] ?? 0 } : {}),
+      ...(embedding.kind === 'text'
+        ? { vocabularySize: embedding.words.weight.shape[0] ?? 0 }
+        : {}),
       ...(maxPositions === undefined ? {} : { maxPositions }),
       ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
     },

@@ -29,12 +29,7 @@ class Readers {
   private readonly orders = new Set<boolean>();
   private readonly types = new Set<number>();
 
-  public add(
-    node: NodeProto,
-    transposed: boolean,
-    type: number,
-    path: readonly NodeProto[],
-  ): void {
+  public add(node: NodeProto, transposed: boolean, type: number, path: readonly NodeProto[]): void {
     this.nodes.push(node);
     this.orders.add(transposed);
     this.types.add(type);
@@ -118,10 +113,10 @@ export class WeightReaders {
       return problem;
     }
     const [made, looked] = [products.use(idle), lookups.use(idle)];
-    if (typeof made === 'string' || typeof looked === 'string') {
-      return typeof made === 'string' ? made : String(looked);
+    if (typeof made === 'string') {
+      return made;
     }
-    return { products: made, lookups: looked };
+    return typeof looked === 'string' ? looked : { products: made, lookups: looked };
   }
 
   private collect(graph: GraphProto): void {
