@@ -2,6 +2,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitForm } from './forms/emit-form';
 import { emitLookup } from './forms/emit-lookup';
+import { emitOverLast } from './forms/emit-pointwise';
 import type { MatrixForm } from './matrix-form';
 import { emitUnpacked } from './unpack';
 import { emitRows, emitWeight } from './weight';
@@ -36,10 +37,7 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
 export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): Value {
   const { shape } = linear.weight;
   const [out = 0, input = 0] = linear.transposed === true ? shape.toReversed() : shape;
-  const rows = graph.op('Reshape', [x, graph.ints([-1, input])]);
-  const leading = graph.op('Slice', [graph.op('Shape', [x]), graph.ints([0]), graph.ints([-1])]);
-  const size = graph.op('Concat', [leading, graph.ints([out])], { axis: 0 });
-  return graph.op('Reshape', [emitLinear(graph, linear, rows), size]);
+  return emitOverLast(graph, { out, in: input }, x, (rows) => emitLinear(graph, linear, rows));
 }
 
 /** Rows `ids` [batch, sequence] of a table as float32, in whatever form it is. */

@@ -235,6 +235,9 @@ describe('a compressed Hugging Face folder', () => {
       const matrices = await storeForms(`${fresh()}.safetensors`, forms);
       const result = await prune(source, [], fresh(), { matrices, format: 'onnx' });
       const { initializers } = await openOnnx(join(result.path, 'model.onnx'));
+      const again = await openModel(join(result.path, 'model.onnx'));
+      expect(again.summary.sublayers).toEqual((await openModel(source)).summary.sublayers);
+      expect(again.outerMatrices?.map(({ weight }) => weight.name)).toEqual(dense);
       expect([table, other, second].filter((name) => initializers.has(name))).toEqual(dense);
       const quants = [...initializers.keys()].filter((name) => name.endsWith('.quants'));
       expect(quants).toHaveLength(new Set(forms.values()).size);

@@ -11,9 +11,9 @@ import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressMatrix } from '../../tensornet/compress-matrix';
-import type { CompressionContext } from '../../tensornet/compression-context';
 import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
+import type { CompressionContext } from '../../tensornet/compression-context';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
 import { costsInFolder } from '../../tensornet/costs/costs-in-folder';
 import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
@@ -238,9 +238,13 @@ async function compressLayers(
   ): Promise<void> => {
     await checkpoint(context.cancellation);
     report(`Compressing ${layer.id}`);
-    const variant = variantOf(choice, isCalibrated && 'sublayer' in layer);
+    const isInner = 'sublayer' in layer;
+    const variant = variantOf(choice, isCalibrated && isInner);
+    // Maps have many positions: cores are multiplied out, unless something else is asked for.
+    const own: CompressionContext =
+      isInner && layer.overPositions === true ? { mpoRun: 'contracted', ...settings } : settings;
     const compressed = await compressMatrix(
-      statistics === undefined ? settings : { ...settings, statistics },
+      statistics === undefined ? own : { ...own, statistics },
       layer,
       { ...choice, variant },
     );
@@ -249,7 +253,7 @@ async function compressLayers(
       ? await densified(products, compressed.form, settings.dtype)
       : compressed.form;
     const mpoRun =
-      costs !== undefined && form.kind === 'mpo'
+      costs !== undefined && own.mpoRun === undefined && form.kind === 'mpo'
         ? chooseMpoRun(costs.machine, form, costs.rows)
         : undefined;
     await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);

@@ -1,17 +1,27 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { idsPort } from '../example';
-import type { OuterMatrix, OuterPlace } from '../matrix-form';
-import type { GraphIndex, GraphNode } from './graph-index';
-import { lazyTensor, oldestOpset } from './graph-linears';
+import type { OuterMatrix } from '../matrix-form';
+import type { GraphIndex } from './graph-index';
+import { lazyTensor } from './graph-linears';
 import type { CutGraph } from './graph-stages';
 import { WeightReaders } from './linear-weights';
-import type { LinearWeight, WeightUses } from './linear-weights';
+import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
 import type { OnnxModel } from './onnx-model';
 
-/** An embedding or a head of a graph, with the nodes that it consists of. */
-export interface GraphOuter extends OuterMatrix {
+/** The embedding of a graph, with the nodes that look its rows up. */
+export interface GraphTable extends OuterMatrix {
+  readonly table: TableUse;
+}
+
+/** A matrix of the head of a graph, with its products. */
+export interface GraphHead extends OuterMatrix {
   readonly use: LinearWeight;
 }
 
+export type GraphOuter = GraphTable | GraphHead;
+
+/** Below, there is no BitShift, which takes numbers of four bits out of bytes. */
+const oldestOpset = 11;
 /** Nodes that hand token ids on to where they are looked up. */
 const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
 
@@ -22,57 +32,54 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
   if (summary.opset < oldestOpset || last === undefined) {
     return [];
   }
-  const readers = new WeightReaders(place?.wrapping.outer ?? file.graph);
-  const nodes = new Map(index.nodes.map((node) => [node.proto, node]));
-  const own = ({ nodes: found }: LinearWeight): GraphNode[] =>
-    found.flatMap((node) => nodes.get(node) ?? []);
+  const readers = new WeightReaders(
+    place?.wrapping.outer ?? file.graph,
+    () => 'it is part of an attention',
+  );
   const tables = tablesOfIds(source);
-  const behind = index.descendants([last.end]);
+  const behind = new Set([...index.descendants([last.end])].map(({ proto }) => proto));
+  const inMode = new Set(index.nodes.map(({ proto }) => proto));
   // The part over the last sublayer makes what is behind it, too.
   const parts = [...cut.over.slice(-1), cut.epilogue];
   const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
   return [...names].flatMap((name): GraphOuter[] => {
     const data = file.initializers.get(name);
     const [weight] = data?.dims.length === 2 && /^B?F\d/.test(data.dtype) ? lazyTensor(data) : [];
-    const uses = data && weight && readers.usesOf(name, data.dataType);
+    const uses = data && weight && readers.usesOf(name, data);
     if (weight === undefined || uses === undefined || typeof uses === 'string') {
       return [];
     }
     const { lookups, products } = uses;
     const isElsewhere =
       (lookups !== undefined && !tables.has(name)) ||
-      (products !== undefined && !own(products).every((node) => behind.has(node)));
-    return isElsewhere ? [] : outerOf(name, weight, uses);
+      products?.products.some(({ node }) => inMode.has(node) && !behind.has(node)) === true;
+    return isElsewhere ? [] : matricesOf(name, weight, uses);
   });
 }
 
 /** One for each use; a head that is the embedding has no name of its own. */
-function outerOf(
+function matricesOf(
   name: string,
-  weight: OuterMatrix['weight'],
+  weight: LazyTensor,
   { lookups, products }: WeightUses,
 ): GraphOuter[] {
   const headId = lookups === undefined ? name : `${name}:head`;
   const [rows = 0, columns = 0] = weight.shape;
-  const matrix = (
-    id: string,
-    place: OuterPlace,
-    use: LinearWeight | undefined,
-    tiedTo: string | undefined,
-  ): GraphOuter[] => {
-    if (use === undefined) {
-      return [];
-    }
-    const { transposed } = use;
-    const [out, input] = transposed ? [columns, rows] : [rows, columns];
-    const tie = tiedTo === undefined ? {} : { tiedTo };
-    return [{ id, place, out, in: input, weight, transposed, ...tie, use }];
-  };
   const isBoth = lookups !== undefined && products !== undefined;
-  return [
-    ...matrix(name, 'embedding', lookups, isBoth ? headId : undefined),
-    ...matrix(headId, 'head', products, isBoth ? name : undefined),
-  ];
+  const found: GraphOuter[] = [];
+  if (lookups !== undefined) {
+    const tie = isBoth ? { tiedTo: headId } : {};
+    const sizes = { out: rows, in: columns, transposed: false };
+    found.push({ id: name, place: 'embedding', weight, ...sizes, ...tie, table: lookups });
+  }
+  if (products !== undefined) {
+    const tie = isBoth ? { tiedTo: name } : {};
+    const { transposed } = products;
+    const [out, input] = transposed ? [columns, rows] : [rows, columns];
+    const sizes = { out, in: input, transposed };
+    found.push({ id: headId, place: 'head', weight, ...sizes, ...tie, use: products });
+  }
+  return found;
 }
 
 function tablesOfIds({ index, summary }: OnnxModel): Set<string> {

@@ -3,7 +3,7 @@ import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { ExternalData, Value } from '../../onnx/graph-builder';
+import type { ExternalData } from '../../onnx/graph-builder';
 import { externalTensor } from '../../onnx/messages';
 import {
   AttributeProtoSchema,
@@ -13,21 +13,22 @@ import {
 } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
-import { emitForm } from '../forms/emit-form';
 import { emitLookup } from '../forms/emit-lookup';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
+import { emitProduct } from './emit-product';
+import { tellForms } from './form-regions';
 import type { GraphLinear } from './graph-linears';
-import type { GraphOuter } from './graph-outer';
-import { operatorName } from './graph-index';
-import { floatAttribute } from './node-attributes';
+import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
 
-/** From this opset on, Reshape can be told that 0 is a size. */
-const explicitZeros = 14;
 const blockwiseOpset = 21;
 const float32: number = DataType.FLOAT;
 
 type GraphMatrix = GraphLinear | GraphOuter;
+
+function betweenOf(layer: GraphMatrix): readonly NodeProto[] {
+  return 'table' in layer ? layer.table.between : layer.use.between;
+}
 
 /** A file whose products are made otherwise. */
 interface EditedFile {
@@ -50,6 +51,16 @@ export function editMatrices(
 ): EditedFile {
   const memory = new Map<string, number>();
   const names = namesIn(outer);
+  const changed = layers.filter(({ id }) => forms.has(id));
+  const staying = layers.filter(({ id }) => !forms.has(id));
+  const kept = new Set(staying.map(({ weight }) => weight.name));
+  const gone = new Set(
+    changed
+      .flatMap(({ weight, form }) => (form === undefined ? [weight] : formTensors(form)))
+      .map(nameOf)
+      .filter((name) => !kept.has(name)),
+  );
+  gone.forEach((name) => names.delete(name));
   const builder = GraphBuilder.over('forms', {
     nodes: [],
     inputs: [],
@@ -61,7 +72,8 @@ export function editMatrices(
   });
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
   const named = new Map<MatrixForm, MatrixForm>();
-  for (const layer of layers) {
+  const stillRead = new Set(staying.flatMap(betweenOf));
+  for (const layer of changed) {
     const form = forms.get(layer.id);
     if (form !== undefined) {
       const own =
@@ -69,24 +81,24 @@ export function editMatrices(
         mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
       named.set(form, own);
       formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
-      if (!isTable(layer)) {
+      if ('table' in layer) {
+        layer.table.nodes.forEach((node) => {
+          replaced.set(node, replaceLookup(builder, layer, own, node));
+        });
+      } else {
         requireOpset(form, builder.opset, file.path);
+        layer.use.products.forEach((product, number) => {
+          product.others.forEach((node) => replaced.set(node, []));
+          replaced.set(product.node, replaceProduct(builder, layer, own, number));
+        });
       }
-      for (const node of layer.use.nodes) {
-        replaced.set(node, replaceReader(builder, layer, own, node));
-      }
+      betweenOf(layer)
+        .filter((node) => !stillRead.has(node))
+        .forEach((node) => replaced.set(node, []));
     }
   }
-  const staying = layers.filter(({ id }) => !forms.has(id));
-  const read = new Set(staying.flatMap(({ use }) => use.between));
-  const gone = new Set(
-    layers.flatMap(({ id, weight, use }) => {
-      const free = forms.has(id) ? use.between.filter((node) => !read.has(node)) : [];
-      free.forEach((node) => replaced.set(node, []));
-      return forms.has(id) ? [weight.name] : [];
-    }),
-  );
-  staying.forEach(({ weight }) => gone.delete(weight.name));
+  const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
+  const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
   const { externalData, opsetImports } = builder;
   const placed = new Set(externalData.map(({ name }) => name));
   const constants = builder.graph.initializer.filter(({ name }) => !placed.has(name));
@@ -105,7 +117,12 @@ export function editMatrices(
   const edited = {
     ...file,
     graph,
-    model: create(ModelProtoSchema, { ...file.model, graph, opsetImport: [...opsetImports] }),
+    model: create(ModelProtoSchema, {
+      ...file.model,
+      graph,
+      opsetImport: [...opsetImports],
+      metadataProps: tellForms(file.model, inSublayers),
+    }),
     initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
     files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
   };
@@ -129,92 +146,45 @@ function requireOpset(form: MatrixForm, opset: number, file: string): void {
   }
 }
 
-function isTable(layer: GraphMatrix): boolean {
-  return 'place' in layer && layer.place === 'embedding';
+/** The nodes that give what a product of the layer gives, under the same names. */
+function replaceProduct(
+  builder: GraphBuilder,
+  layer: GraphLinear | GraphHead,
+  form: MatrixForm,
+  number: number,
+): NodeProto[] {
+  const { result, nodes } = builder.recorded(() =>
+    builder.within(layer.id, () => emitProduct(builder, layer, form, number)),
+  );
+  return renamed(nodes, result, layer.use.products[number]?.node.output ?? []);
 }
 
-/** The nodes that give what a MatMul, Gemm or Gather gives, under the same name. */
-function replaceReader(
+/** The nodes that give the rows that a Gather gives, under the same name and in the same type. */
+function replaceLookup(
   builder: GraphBuilder,
-  layer: GraphMatrix,
+  { id, table: { dataType } }: GraphTable,
   form: MatrixForm,
-  node: NodeProto,
+  { input: [, ids = ''], output }: NodeProto,
 ): NodeProto[] {
-  const [given = ''] = node.output;
-  const emit = isTable(layer) ? emitGather : operatorName(node) === 'Gemm' ? emitGemm : emitMatMul;
   const { result, nodes } = builder.recorded(() =>
-    builder.within(layer.id, () => emit(builder, layer, form, node)),
-  );
-  return nodes.map((one) =>
-    create(NodeProtoSchema, {
-      ...one,
-      output: one.output.map((name) => (name === result ? given : name)),
+    builder.within(id, () => {
+      const rows = emitLookup(builder, form, ids);
+      return dataType === float32 ? rows : builder.op('Cast', [rows], { to: dataType });
     }),
   );
+  return renamed(nodes, [result], output);
 }
 
-/** Rows of a table in its type. */
-function emitGather(
-  builder: GraphBuilder,
-  { use: { dataType } }: GraphMatrix,
-  form: MatrixForm,
-  { input: [, ids = ''] }: NodeProto,
-): Value {
-  const rows = emitLookup(builder, form, ids);
-  return dataType === float32 ? rows : builder.op('Cast', [rows], { to: dataType });
-}
-
-/** rows [rows, in] · Wᵀ in the type of the rows. */
-function emitRows(
-  builder: GraphBuilder,
-  { use: { dataType } }: GraphMatrix,
-  form: MatrixForm,
-  rows: Value,
-): Value {
-  if (dataType === float32) {
-    return emitForm(builder, form, rows);
-  }
-  const wide = builder.op('Cast', [rows], { to: DataType.FLOAT });
-  return builder.op('Cast', [emitForm(builder, form, wide)], { to: dataType });
-}
-
-/** x [..., in] · Wᵀ, whatever the rank of x. */
-function emitMatMul(
-  builder: GraphBuilder,
-  layer: GraphMatrix,
-  form: MatrixForm,
-  { input: [x = ''] }: NodeProto,
-): Value {
-  const leading = builder.op('Slice', [
-    builder.op('Shape', [x]),
-    builder.ints([0]),
-    builder.ints([-1]),
-  ]);
-  const rows = builder.op('Reshape', [x, builder.ints([-1, layer.in])]);
-  const size = builder.op('Concat', [leading, builder.ints([layer.out])], { axis: 0 });
-  const zeros = builder.opset >= explicitZeros ? { allowzero: 1 } : {};
-  return builder.op('Reshape', [emitRows(builder, layer, form, rows), size], zeros);
-}
-
-/** alpha · x·Wᵀ + beta · c */
-function emitGemm(
-  builder: GraphBuilder,
-  layer: GraphMatrix,
-  form: MatrixForm,
-  node: NodeProto,
-): Value {
-  const [x = '', , c = ''] = node.input;
-  const times = (value: Value, factor: number): Value =>
-    factor === 1
-      ? value
-      : builder.op('Mul', [
-          value,
-          builder.op('Cast', [builder.scalar(factor)], { to: layer.use.dataType }),
-        ]);
-  const product = times(emitRows(builder, layer, form, x), floatAttribute(node, 'alpha', 1));
-  return c === ''
-    ? product
-    : builder.op('Add', [product, times(c, floatAttribute(node, 'beta', 1))]);
+/** Nodes that give `result` under the names `given`. */
+function renamed(
+  nodes: readonly NodeProto[],
+  result: readonly string[],
+  given: readonly string[],
+): NodeProto[] {
+  const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
+  return nodes.map((one) =>
+    create(NodeProtoSchema, { ...one, output: one.output.map((name) => names.get(name) ?? name) }),
+  );
 }
 
 /** Nodes in whose place others stand, also in nested graphs; what holds none of them stays the same. */
@@ -269,6 +239,10 @@ function namesIn(graph: GraphProto): Set<string> {
   };
   collect(graph);
   return names;
+}
+
+function nameOf({ name }: { readonly name: string }): string {
+  return name;
 }
 
 /** The name, or one made of it that nothing has; it is taken from now on. */
