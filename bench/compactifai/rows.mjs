@@ -5,6 +5,7 @@
  * @property {string} key name of its folder
  * @property {string} label
  * @property {readonly string[]} [compress] options of `espalier compress`; the dense model has none
+ * @property {string} [sameAs] key of the row that has the same numbers and runs them otherwise, so that it is not judged again
  * @property {string} [heals] key of the row that is healed
  * @property {readonly string[]} [heal] options of `espalier heal`
  */
@@ -25,6 +26,7 @@ const compressed = [
     key: 'mpo-75-chained',
     label: 'MPO 75 %, chained',
     compress: ['--method', 'mpo:75%', '--skip', 'down', '--mpo-run', 'chained'],
+    sameAs: 'mpo-75',
   },
   {
     key: 'mpo-50-int4',

@@ -29,8 +29,9 @@ import { writeTexts } from './texts.mjs';
 /**
  * @typedef {import('./rows.mjs').Row} Row
  * @typedef {{name: string, title: string, source: () => Promise<string>, rows: readonly Row[]}} Subject
- * @typedef {{bytes: number, parameters: number, bundled: number, brown: number, acc: number, accError: number,
- *   generation: string, lossBefore?: number, lossAfter?: number}} Quality
+ * @typedef {{bundled: number, brown: number, acc: number, accError: number}} Judged
+ * @typedef {{bytes: number, parameters: number, generation: string, judged?: Judged, lossBefore?: number,
+ *   lossAfter?: number}} Quality
  * @typedef {{decode: number, prefill: number, decodeRatio: number, prefillRatio: number}} Speed
  * @typedef {{quality: Record<string, Quality>, speed?: Record<string, Speed>, machine?: string}} Results
  */
@@ -41,7 +42,7 @@ const device = ['--device', 'cpu'];
 const prompt = 'The old house stood at the end of the road, and';
 const windows = ['--length', '256', '--stride', '192'];
 /** Rounds of the timing pass, tokens that a round generates, and bytes of text that it reads at once. */
-const [rounds, generatedTokens, readBytes] = [5, 48, 6000];
+const [rounds, generatedTokens, readBytes] = [3, 48, 2400];
 
 const truncated = ['lowrank-75', 'lowrank-50', 'mpo-75', 'mpo-50-int4'];
 
@@ -163,17 +164,23 @@ async function measureQuality({ source }, row, models, texts) {
   }
   const { bytes, parameters } = (await json(process.execPath, [cli, 'inspect', model, '--json']))
     .value;
+  const { text } = await espalier(['generate', model, '--prompt', prompt, '--tokens', 30]);
+  const found = { bytes, parameters, generation: text, ...healing };
+  if (row.sameAs !== undefined) {
+    return found;
+  }
   /** @param {string} text */
   const perplexity = async (text) =>
     (await espalier(['evaluate', model, '--text', text, ...windows])).perplexity;
   const { acc, accError } = await espalier(['evaluate', model, '--task', texts.task]);
-  const { text } = await espalier(['generate', model, '--prompt', prompt, '--tokens', 30]);
   return {
-    ...{ bytes, parameters, acc, accError },
-    bundled: await perplexity(texts.heldOut.bundled),
-    brown: await perplexity(texts.heldOut.brown),
-    generation: text,
-    ...healing,
+    ...found,
+    judged: {
+      bundled: await perplexity(texts.heldOut.bundled),
+      brown: await perplexity(texts.heldOut.brown),
+      acc,
+      accError,
+    },
   };
 }
 
