@@ -52,7 +52,7 @@ const subjects = [
     name: 'sample',
     title: 'The sample model (3.8 M parameters)',
     source: async () => join(root, 'samples', 'espalier-sample'),
-    rows: rowsFor([...truncated, 'int8', 'int4', 'int4-gptq'], []),
+    rows: rowsFor([...truncated, 'int4', 'int4-gptq', 'int8'], []),
   },
   {
     name: 'smollm2',
@@ -95,8 +95,7 @@ async function main(folder) {
         await keep();
       } else {
         const open = subject.rows.filter(({ key }) => results.quality[key] === undefined);
-        // Healing takes longest, so all else is done before.
-        open.sort((a, b) => Number(a.heals !== undefined) - Number(b.heals !== undefined));
+        open.sort((a, b) => a.turn - b.turn);
         for (const row of open) {
           results.quality[row.key] = await measureQuality(subject, row, models, texts);
           await keep();
@@ -148,7 +147,7 @@ async function espalier(args) {
  */
 async function measureQuality({ source }, row, models, texts) {
   const model = join(models, row.key);
-  let healing = {};
+  const healed = `${model}.heal.json`;
   if (!existsSync(model)) {
     const dense = join(models, 'dense');
     if (row.compress !== undefined) {
@@ -157,7 +156,7 @@ async function measureQuality({ source }, row, models, texts) {
       const from = join(models, row.heals);
       const options = ['--teacher', dense, '--text', texts.learn, ...(row.heal ?? [])];
       const { lossBefore, lossAfter } = await espalier(['heal', from, ...options, '--out', model]);
-      healing = { lossBefore, lossAfter };
+      await writeFile(healed, JSON.stringify({ lossBefore, lossAfter }));
     } else {
       await symlink(await source(), model);
     }
@@ -165,7 +164,8 @@ async function measureQuality({ source }, row, models, texts) {
   const { bytes, parameters } = (await json(process.execPath, [cli, 'inspect', model, '--json']))
     .value;
   const { text } = await espalier(['generate', model, '--prompt', prompt, '--tokens', 30]);
-  const found = { bytes, parameters, generation: text, ...healing };
+  const losses = existsSync(healed) ? JSON.parse(await readFile(healed, 'utf8')) : {};
+  const found = { bytes, parameters, generation: text, ...losses };
   if (row.sameAs !== undefined) {
     return found;
   }
