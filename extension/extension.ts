@@ -1,6 +1,7 @@
 import { Uri, window } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { registerCommands } from './commands/register-commands';
+import { offerInterrupted } from './commands/resume-job';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
 import { DataMapEditor } from './editors/data-map-editor';
@@ -22,6 +23,7 @@ import { CompressionSessions } from './services/compression-sessions';
 import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
 import { watchDocuments } from './services/watch-documents';
+import { InterruptedJobs } from './services/interrupted-jobs';
 import { Jobs } from './services/jobs';
 import { ModelFolders } from './services/model-folders';
 import { ModelJobs } from './services/model-jobs';
@@ -70,15 +72,24 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
+  const interrupted = new InterruptedJobs(context.workspaceState);
   const exports = new Jobs(dataReader, log);
   const models = new OpenModels(worker);
   const folders = new ModelFolders();
-  const sessions = new ModelSessions(models, new SessionStore(context.workspaceState), log);
+  const store = new SessionStore(context.workspaceState);
+  const sessions = new ModelSessions(models, store, interrupted, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
-  const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
-  const compressionSessions = new CompressionSessions(models, context.workspaceState, log);
+  const modelJobs = new ModelJobs(jobs, settings, interrupted, (session) =>
+    heatmaps.isShown(session),
+  );
+  const compressionSessions = new CompressionSessions(
+    models,
+    context.workspaceState,
+    interrupted,
+    log,
+  );
   const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
-  const compressionJobs = new CompressionJobs(jobs, settings, (session) =>
+  const compressionJobs = new CompressionJobs(jobs, settings, interrupted, (session) =>
     compressions.isShown(session),
   );
   const reports = new Reports(models);
@@ -98,6 +109,7 @@ export function activate(context: ExtensionContext): Espalier {
     inspector,
     settings,
     jobs,
+    interrupted,
     models,
     folders,
     sessions,
@@ -150,5 +162,6 @@ export function activate(context: ExtensionContext): Espalier {
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
     watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),
   );
+  void offerInterrupted(services);
   return services;
 }

@@ -3,12 +3,13 @@ import type { BaselineName, Mark, SublayerKind } from './heatmap/types';
 /** Language of the strings below, which numbers are formatted for. */
 export const locale = 'en';
 
-type JobName = 'profile' | 'prune' | 'evaluate';
+type JobName = 'profile' | 'prune' | 'evaluate' | 'patch';
 
 const jobNames: Readonly<Record<JobName, string>> = {
   profile: 'Profiling',
   prune: 'Pruning',
   evaluate: 'Evaluation',
+  patch: 'Patching',
 };
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
@@ -87,7 +88,7 @@ export const strings = {
   stoppedCancelled: (job: JobName) => `${jobNames[job]} was cancelled.`,
   stoppedFailed: (job: JobName) => `${jobNames[job]} failed.`,
   stoppedCrashed: (job: JobName) => `${jobNames[job]} stopped: the worker process ended.`,
-  stoppedResumable: 'What was measured is kept.',
+  stoppedResumable: 'What is done is kept.',
   finished: (job: JobName) => `${jobNames[job]} has finished.`,
 
   // Empty state
@@ -110,6 +111,7 @@ export const strings = {
   legendPreview: 'Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)',
   legendNothing: 'No distances yet',
   legendRemoved: 'removed, in this order',
+  legendPatched: 'a symbolic patch in its place',
   legendProtected: 'protected',
   legendPreviewCell: 'preview by local cosine',
   legendPending: 'not measured yet',
@@ -133,12 +135,25 @@ export const strings = {
   markButton: (mark: Mark, order: number | undefined) =>
     mark === 'keep' ? 'Kept' : mark === 'protected' ? 'Protected' : `Removed ${order ?? 1}`,
   markButtonLabel: (text: string, id: string) => `${text}: ${id}. Change mark`,
-  nextMark: { keep: 'Click to remove', removed: 'Click to protect', protected: 'Click to keep' },
+  nextMark: {
+    keep: 'Click to remove',
+    removed: 'Click to protect, right-click to patch',
+    protected: 'Click to keep',
+  },
   cellLabel: (kind: string, block: number, facts: readonly string[]) =>
     `${kind}, block ${block}: ${facts.join(', ')}`,
   factDistance: (distance: string) => `distance ${distance}`,
   factRank: (rank: string, of: string) => `rank ${rank} of ${of}`,
   factPreview: (distance: string) => `preview ${distance}`,
+  graphSize: (nodes: number, edges: number) =>
+    `a graph of ${nodes} nodes and ${edges} ${edges === 1 ? 'edge' : 'edges'}`,
+  factPatch: (isPlanned: boolean, size: string) =>
+    `${isPlanned ? 'planned symbolic patch' : 'symbolic patch'}${size === '' ? '' : `, ${size}`}`,
+  patchTooltip: (program: string) => `Symbolic patch: ${program}`,
+  patch: 'Symbolic patch',
+  patchPlanned:
+    'Prune… puts it in the place of this sublayer. Distances and perplexities shown here are without it.',
+  patchInModel: 'It stands in the place of a sublayer that was removed.',
   marked: (id: string, mark: string) => `${id} is ${mark}`,
   lockedFirst: (id: string) => `${id} is protected. Press P to unlock it first.`,
 

@@ -169,7 +169,11 @@ export class CompressionPanel implements Disposable {
         run(commandIds.profileSensitivity, session);
         break;
       case 'resume':
-        run(commandIds.resumeSensitivity, session);
+        if (session.job.kind === 'stopped' && session.job.what === 'compress') {
+          run(commandIds.resumeJob, undefined, { kind: 'compress', model: session.model.path });
+        } else {
+          run(commandIds.resumeSensitivity, session);
+        }
         break;
       case 'cancel':
         run(commandIds.cancelJob, session.job.kind === 'running' ? session.job.what : undefined);

@@ -166,7 +166,12 @@ export class HeatmapPanel implements Disposable {
         break;
       }
       case 'resume':
-        void commands.executeCommand(commandIds.resumeProfile, this.#session);
+        if (this.#session.job.kind === 'stopped' && this.#session.job.what === 'patch') {
+          const filter = { kind: 'patch', model: model.fsPath };
+          void commands.executeCommand(commandIds.resumeJob, undefined, filter);
+        } else {
+          void commands.executeCommand(commandIds.resumeProfile, this.#session);
+        }
         break;
       case 'savePlan':
         void commands.executeCommand(commandIds.savePlan, this.#session);

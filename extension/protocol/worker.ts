@@ -13,6 +13,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
+import type { PatchResult } from '../core/export/patching/patch-model';
 import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import type { LinearRole } from '../core/models/matrix-form';
@@ -26,6 +27,7 @@ import type {
   SensitivityTable,
 } from '../core/tensornet/sensitivity/sensitivity-table';
 import type { Way } from '../core/tensornet/sensitivity/ways';
+import type { HealingEffort } from '../core/tensornet/healing/efforts';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
 import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type {
@@ -146,9 +148,26 @@ export interface HealModelRequest extends RunOptions {
   readonly teacher: string;
   readonly text: CalibrationRequest;
   readonly trains: TrainedLayers;
+  /** Passes over the text; `thorough` trains the whole model at once afterwards, where memory allows it. */
+  readonly effort: HealingEffort;
   readonly out: string;
   readonly overwrite: boolean;
 }
+
+/** A symbolic patch to fit for a sublayer; graphs, epochs and seed are the usual ones. */
+export interface PatchLayerRequest extends RunOptions {
+  readonly model: string;
+  readonly sublayer: string;
+  readonly text: CalibrationRequest;
+  /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
+  readonly out: string;
+  readonly format: OutputFormat;
+  readonly anyway: boolean;
+  /** A plan to write, or to put the patch into where it is there. */
+  readonly plan: string;
+  readonly overwrite: boolean;
+}
+
 /** The evolution to run; the version is the worker's own. */
 export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
 
@@ -191,6 +210,7 @@ export interface WorkerRequests {
   /** The same as `prune`, under the name of what the user has asked for. */
   compress: [PruneRequest, PruneResult | CompressResult];
   heal: [HealModelRequest, HealResult];
+  patch: [PatchLayerRequest, PatchResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];

@@ -106,7 +106,7 @@ export const strings = {
       : reason === 'failed'
         ? `${jobNames[job]} failed.`
         : `${jobNames[job]} stopped: the worker process ended.`,
-  kept: 'What was measured is kept.',
+  kept: 'What is done is kept.',
   finished: (job: JobName) => `${jobNames[job]} has finished.`,
   showLog: 'Show Log',
 

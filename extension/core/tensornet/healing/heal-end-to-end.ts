@@ -5,6 +5,7 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { ModelInput } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
+import type { ModelSummary } from '../../models/model-summary';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
@@ -25,6 +26,14 @@ export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
 /** Weights, what their gradients pass through and the optimiser's state, in copies of the model. */
 const copiesInTraining = 4;
 
+/** Whether a model can be trained as a whole in `memoryBytes`. */
+export function fitsEndToEnd(
+  { parameters }: Pick<ModelSummary, 'parameters'>,
+  memoryBytes: number,
+): boolean {
+  return parameters * Float32Array.BYTES_PER_ELEMENT * copiesInTraining <= memoryBytes;
+}
+
 /**
  * Trains the forms of all sublayers at once on KL(teacher‖student), everything else frozen: for models
  * that fit into memory several times.
@@ -36,8 +45,7 @@ export async function healEndToEnd(
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
   const { student, forms, settings, memoryBytes, folder } = setup;
-  const bytes = student.summary.parameters * Float32Array.BYTES_PER_ELEMENT * copiesInTraining;
-  if (bytes > memoryBytes) {
+  if (!fitsEndToEnd(student.summary, memoryBytes)) {
     throw new UserError('The model is too large to be trained as a whole in the memory allowed.', {
       file: student.summary.path,
       remedy: 'Allow more with --memory, or heal slice by slice alone.',
