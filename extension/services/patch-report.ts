@@ -84,8 +84,8 @@ export function verdict({ accepted, standings }: PatchResult): string {
     );
   }
   return l10n.t(
-    'The patch is not accepted: {0} does as well or better, at a distance of {1} against {2}.',
-    standInName(best?.kind ?? 'skip').toLocaleLowerCase(),
+    'The patch is not accepted: something simpler does as well or better ({0}: distance {1}, the patch: {2}).',
+    standInName(best?.kind ?? 'skip'),
     best?.loss.toPrecision(3) ?? '',
     loss,
   );
