@@ -4,13 +4,10 @@ import { registerCommands } from './commands/register-commands';
 import { offerInterrupted } from './commands/resume-job';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
-import { DataMapEditor } from './editors/data-map-editor';
-import { LayerProfileEditor } from './editors/layer-profile-editor';
-import { SensitivityEditor } from './editors/sensitivity-editor';
+import { registerDocumentEditors } from './editors/document-editors';
+import type { AllPanels } from './editors/document-editors';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
-import { SymbolicEditor } from './editors/symbolic-editor';
-import { ModelExplorerEditor } from './editors/model-explorer-editor';
 import { CompressionPanels } from './panels/compression-panels';
 import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
@@ -46,14 +43,7 @@ const graceMilliseconds = 750;
 const readerGraceMilliseconds = 5000;
 
 /** What the extension gives to its own tests. */
-export type Espalier = Services & {
-  readonly heatmaps: HeatmapPanels;
-  readonly compressions: CompressionPanels;
-  readonly explorers: ExplorerPanels;
-  readonly dataMaps: DataMapPanels;
-  readonly syntheses: SymbolicPanels;
-  readonly modelsView: ModelsView;
-};
+export type Espalier = Services & AllPanels & { readonly modelsView: ModelsView };
 
 export function activate(context: ExtensionContext): Espalier {
   const log = window.createOutputChannel('Espalier', { log: true });
@@ -146,11 +136,7 @@ export function activate(context: ExtensionContext): Espalier {
     syntheses,
     reports,
     registerCommands(services),
-    LayerProfileEditor.register(sessions, heatmaps),
-    SensitivityEditor.register(compressionSessions, compressions),
-    ModelExplorerEditor.register(explorers),
-    DataMapEditor.register(dataMaps),
-    SymbolicEditor.register(syntheses),
+    registerDocumentEditors(services),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),

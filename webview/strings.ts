@@ -12,6 +12,13 @@ const jobNames: Readonly<Record<JobName, string>> = {
   patch: 'Patching',
 };
 
+/** How a job ends without a result. */
+export const ends = {
+  cancelled: 'was cancelled.',
+  failed: 'failed.',
+  crashed: 'stopped: the worker process ended.',
+} as const;
+
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: 'Attention',
   'cross-attention': 'Cross-attention',
@@ -85,9 +92,7 @@ export const strings = {
   starting: (job: JobName) => `${jobNames[job]} is starting`,
   progressCount: (done: string, total: string, unit: string) => `${done} of ${total} ${unit}`,
   timeLeft: (duration: string) => `about ${duration} left`,
-  stoppedCancelled: (job: JobName) => `${jobNames[job]} was cancelled.`,
-  stoppedFailed: (job: JobName) => `${jobNames[job]} failed.`,
-  stoppedCrashed: (job: JobName) => `${jobNames[job]} stopped: the worker process ended.`,
+  stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
   stoppedResumable: 'What is done is kept.',
   finished: (job: JobName) => `${jobNames[job]} has finished.`,
 

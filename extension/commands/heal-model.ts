@@ -102,7 +102,7 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
     effort,
   });
   const items = [
-    item('standard', l10n.t('Standard'), l10n.t('Layer by layer, until it stops to help.')),
+    item('standard', l10n.t('Standard'), l10n.t('Layer by layer, as long as it helps.')),
     item('quick', l10n.t('Quick'), l10n.t('A first look: less text and a third of the passes.')),
     item(
       'thorough',

@@ -188,7 +188,9 @@ async function chooseAnyway(title: string): Promise<boolean | undefined> {
     },
     {
       label: l10n.t('In any case'),
-      detail: l10n.t('To look at the patched model yourself; the comparison is shown all the same.'),
+      detail: l10n.t(
+        'To look at the patched model yourself; the comparison is shown all the same.',
+      ),
       anyway: true,
     },
   ];

@@ -27,10 +27,10 @@ export function healReport(name: string, result: HealResult): string {
       ],
       slices.map(({ sublayer, healed, errorBefore, errorAfter, epochs }) => [
         `\`${sublayer}\``,
-        errorBefore.toExponential(2),
-        errorAfter.toExponential(2),
+        errorBefore.toPrecision(3),
+        errorAfter.toPrecision(3),
         String(epochs),
-        healed ? l10n.t('the healed weights') : l10n.t('the weights as they were'),
+        healed ? l10n.t('as healed') : l10n.t('as it was'),
       ]),
     ),
     `## ${l10n.t('How to load it')}`,

@@ -12,13 +12,13 @@ export function standInName(kind: PatchKind): string {
     case 'skip':
       return l10n.t('Nothing (skip)');
     case 'ridge':
-      return l10n.t('One linear map (ridge regression)');
+      return l10n.t('Linear map (ridge)');
     case 'low-rank':
       return l10n.t('Low-rank adapter');
     case 'mlp':
       return l10n.t('Bottleneck MLP');
     case 'random-graph':
-      return l10n.t('Module of a random graph');
+      return l10n.t('Random graph');
   }
 }
 

@@ -158,7 +158,10 @@ describe('compression', () => {
     assert.equal(later.find({ model: '/m' })[0]?.end?.reason, 'crashed');
     // What is wrong with a request is wrong the next time too.
     const wrong = new WorkerRequestError('no text', { kind: 'user' });
-    await assert.rejects(later.keep(job, async () => Promise.reject(wrong)), wrong);
+    await assert.rejects(
+      later.keep(job, async () => Promise.reject(wrong)),
+      wrong,
+    );
     assert.deepEqual(later.all, []);
   });
 });

@@ -82,7 +82,7 @@ describe('Patch Removed Layer', () => {
       patch?.map((one) => [one.sublayer, one.program]),
       [[sublayer, result.program]],
     );
-    const file = patch?.[0]?.file ?? '';
+    const file = patch[0]?.file ?? '';
     assert.equal(file, basename(file));
     assert.ok(existsSync(workspacePath(file)));
   });
@@ -120,7 +120,10 @@ describe('Patch Removed Layer', () => {
     const refused = patchReport('m', {
       ...{ ...result, standings: better, accepted: false, written: null },
     });
-    assert.match(refused, /not accepted: .* \(Bottleneck MLP: distance 0\.400, the patch: 0\.500\)/);
+    assert.match(
+      refused,
+      /not accepted: .* \(Bottleneck MLP: distance 0\.400, the patch: 0\.500\)/,
+    );
     assert.match(refused, /Nothing was written/);
   });
 

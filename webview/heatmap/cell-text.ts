@@ -35,8 +35,7 @@ export function cellLabel(cell: Cell, ranked: number): string {
 
 /** What stands in the place of a sublayer, in short. */
 function patchFact({ place, graph }: ShownPatch): string {
-  const size =
-    graph === undefined ? '' : strings.graphSize(graph.size, graph.edges.length / 2);
+  const size = graph === undefined ? '' : strings.graphSize(graph.size, graph.edges.length / 2);
   return strings.factPatch(place === 'plan', size);
 }
 

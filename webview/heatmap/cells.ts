@@ -45,15 +45,12 @@ export interface CellSet {
 }
 
 /** The part of the panel's state that cells are made from. */
-export type CellSource = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'protectedIds' | 'patches'>;
+export type CellSource = Pick<
+  HeatmapState,
+  'model' | 'profile' | 'removed' | 'protectedIds' | 'patches'
+>;
 
-export function cellsOf({
-  model,
-  profile,
-  removed,
-  protectedIds,
-  patches,
-}: CellSource): CellSet {
+export function cellsOf({ model, profile, removed, protectedIds, patches }: CellSource): CellSet {
   const distances = new Map<string, CandidateDistance>();
   const ranks = new Map<string, number>();
   const rounds = new Map<string, number>();
