@@ -156,8 +156,10 @@ export const strings = {
     `${isPlanned ? 'planned symbolic patch' : 'symbolic patch'}${size === '' ? '' : `, ${size}`}`,
   patchTooltip: (program: string) => `Symbolic patch: ${program}`,
   patch: 'Symbolic patch',
-  patchPlanned:
-    'Prune… puts it in the place of this sublayer. Distances and perplexities shown here are without it.',
+  patchPlanned: (parameters: string | undefined) =>
+    parameters === undefined
+      ? 'Prune… puts it in the place of this sublayer. All numbers here are without it.'
+      : `Prune… puts it in the place of this sublayer, with ${parameters} parameters of its own. All numbers here are without it.`,
   patchInModel: 'It stands in the place of a sublayer that was removed.',
   marked: (id: string, mark: string) => `${id} is ${mark}`,
   lockedFirst: (id: string) => `${id} is protected. Press P to unlock it first.`,

@@ -28,6 +28,8 @@ export interface PatchOptions extends Omit<OutputOptions, 'dialect'> {
   readonly text?: string;
   /** Write the patch though something simpler does as well. */
   readonly anyway?: boolean;
+  /** Graphs to try. */
+  readonly graphs?: number;
 }
 
 /** Sequences to fit to, to choose by and to judge by. */
@@ -129,6 +131,7 @@ async function askRequest(
   return {
     ...{ model: model.path, sublayer, anyway, format, out, overwrite },
     text: learningText(services, model, text, sequences),
+    ...(given.graphs === undefined ? {} : { graphs: given.graphs }),
     plan: plan ?? planPathOf(resolve(dirname(model.path), out)),
     ...services.settings.runOptions(),
   };

@@ -56,6 +56,8 @@ export interface ShownPatch {
   readonly graph?: GraphJson;
   /** Whether the model has it, or a plan is to put it there. */
   readonly place: 'model' | 'plan';
+  /** Its own, of a planned one. */
+  readonly parameters?: number;
 }
 
 /** Everything the heatmap panel draws from. The host owns it; the webview never guesses. */

@@ -154,7 +154,7 @@ export interface HealModelRequest extends RunOptions {
   readonly overwrite: boolean;
 }
 
-/** A symbolic patch to fit for a sublayer; graphs, epochs and seed are the usual ones. */
+/** A symbolic patch to fit for a sublayer; epochs and seed are the usual ones. */
 export interface PatchLayerRequest extends RunOptions {
   readonly model: string;
   readonly sublayer: string;
@@ -163,6 +163,8 @@ export interface PatchLayerRequest extends RunOptions {
   readonly out: string;
   readonly format: OutputFormat;
   readonly anyway: boolean;
+  /** Graphs to try; the usual number when absent. */
+  readonly graphs?: number;
   /** A plan to write, or to put the patch into where it is there. */
   readonly plan: string;
   readonly overwrite: boolean;

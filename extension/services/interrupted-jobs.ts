@@ -14,7 +14,7 @@ export interface JobEnd {
   readonly message: string;
 }
 
-/** A job that has begun and not ended well. The folder that it writes tells it from others. */
+/** A job that has begun and not ended well: the last of its kind for a model. */
 export type InterruptedJob = {
   readonly [K in ResumableKind]: {
     readonly kind: K;
@@ -82,16 +82,16 @@ export class InterruptedJobs {
     return untold;
   }
 
-  public async forget({ request }: Pick<InterruptedJob, 'request'>): Promise<void> {
-    await this.#memento.update(
-      key,
-      this.all.filter((other) => other.request.out !== request.out),
-    );
+  public async forget(job: InterruptedJob): Promise<void> {
+    await this.#memento.update(key, this.#without(job));
   }
 
   async #put(job: InterruptedJob): Promise<void> {
-    const others = this.all.filter((other) => other.request.out !== job.request.out);
-    await this.#memento.update(key, [...others, job]);
+    await this.#memento.update(key, [...this.#without(job), job]);
+  }
+
+  #without({ kind, request }: InterruptedJob): InterruptedJob[] {
+    return this.all.filter((other) => other.kind !== kind || other.request.model !== request.model);
   }
 }
 

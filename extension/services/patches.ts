@@ -1,9 +1,11 @@
 import { dirname, resolve } from 'node:path';
+import { elementCount } from '../core/checkpoints/lazy-tensor';
 import type { Patches } from '../core/export/changes';
 import { graphOfPatch } from '../core/export/patching/planned-patches';
 import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { SymbolicGraph } from '../core/models/patch/symbolic-graph';
+import { patchTensorShapes } from '../core/models/patch/symbolic-patch';
 import type { PatchSpec } from '../core/models/patch/symbolic-patch';
 import { graphToJson } from '../core/symbolic/graph-json';
 import { UserError } from '../core/user-error';
@@ -23,7 +25,7 @@ export function shownPatches(
     ...Object.fromEntries(
       Object.entries(model.patches ?? {}).map(([id, spec]) => [id, ofModel(spec)]),
     ),
-    ...Object.fromEntries(planned.map((patch) => [patch.sublayer, ofPlan(patch)])),
+    ...Object.fromEntries(planned.map((patch) => [patch.sublayer, ofPlan(patch, model)])),
   };
 }
 
@@ -47,10 +49,17 @@ function ofModel({ program, nodes, edges }: PatchSpec): ShownPatch {
   return { program, graph, place: 'model' };
 }
 
-function ofPlan(patch: PlannedPatch): ShownPatch {
+function ofPlan(patch: PlannedPatch, { hiddenSize }: ModelSummary): ShownPatch {
   const { program } = patch;
   const graph = graphOf(patch);
-  return { program, ...(graph === undefined ? {} : { graph: graphToJson(graph) }), place: 'plan' };
+  const shapes = hiddenSize === undefined ? [] : Object.values(patchTensorShapes(hiddenSize));
+  const parameters = shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
+  return {
+    program,
+    ...(graph === undefined ? {} : { graph: graphToJson(graph) }),
+    place: 'plan',
+    ...(parameters === 0 ? {} : { parameters }),
+  };
 }
 
 /** Undefined where the program builds none; carrying out the plan says why. */

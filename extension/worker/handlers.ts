@@ -105,11 +105,12 @@ export const handlers: Handlers<WorkerRequests> = {
       context,
     );
   },
-  patch: async ({ model, ...request }, context) =>
+  patch: async ({ model, graphs = usualPatchLimits.graphs, ...request }, context) =>
     patchModel(
       {
         ...{ ...request, modelPath: model, bundledText: calibrationText, seed: 0 },
-        ...{ library: patchLibrary(), limits: usualPatchLimits, fitting: usualFitting },
+        limits: { ...usualPatchLimits, graphs },
+        ...{ library: patchLibrary(), fitting: usualFitting },
       },
       context,
     ),

@@ -30,7 +30,8 @@ describe('Patch Removed Layer', () => {
     ...{ remove: ['block.0.attention'], note: 'by hand' },
   };
   const options = {
-    ...{ sublayer, text: 'bundled', anyway: true, format: 'safetensors', out, overwrite: true },
+    ...{ sublayer, text: 'bundled', graphs: 1, anyway: true, format: 'safetensors' },
+    ...{ out, overwrite: true },
   };
   let result: PatchResult;
 

@@ -2,6 +2,7 @@ import type { ShownPatch } from '../../extension/protocol/heatmap';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { strings } from '../strings';
 import { drawGraph } from '../graph/graph-svg';
+import { formatCompact } from '../format';
 import { cellFacts } from './cell-text';
 import type { CellSet } from './cells';
 
@@ -59,13 +60,19 @@ export class DetailsStrip {
   }
 }
 
-function patchElements({ program, graph, place }: ShownPatch): HTMLElement[] {
+function patchElements({ program, graph, place, parameters }: ShownPatch): HTMLElement[] {
   const text = h(
     'div',
     { class: 'patch-text' },
     h('h3', {}, strings.patch),
     h('code', { class: 'program' }, program),
-    h('p', { class: 'muted' }, place === 'plan' ? strings.patchPlanned : strings.patchInModel),
+    h(
+      'p',
+      { class: 'muted' },
+      place === 'model'
+        ? strings.patchInModel
+        : strings.patchPlanned(parameters === undefined ? undefined : formatCompact(parameters)),
+    ),
   );
   if (graph === undefined) return [text];
   const label = strings.graphSize(graph.size, graph.edges.length / 2);

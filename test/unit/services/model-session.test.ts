@@ -101,6 +101,8 @@ describe('ModelSession', () => {
     expect(session.selection.removed).toEqual(['block.0.attention', sublayer]);
     expect(session.snapshot().patches[sublayer]).toMatchObject({
       ...{ program, place: 'plan', graph: { size: 2 } },
+      // 64 · (8 + 1), four times 64 · 65, and 8 · (64 + 1).
+      parameters: 17_736,
     });
     const restored = open(saved);
     expect(restored.snapshot()).toEqual(session.snapshot());
@@ -110,7 +112,8 @@ describe('ModelSession', () => {
     session.addPatch({ sublayer, program: '(push identity)', file: '/models/other.safetensors' });
     const { patches } = session.snapshot();
     // A program that builds no graph is shown as it is.
-    expect(patches[sublayer]).toEqual({ program: '(push identity)', place: 'plan' });
+    expect(patches[sublayer]).toMatchObject({ program: '(push identity)', place: 'plan' });
+    expect(patches[sublayer]).not.toHaveProperty('graph');
     session.chooseMark(sublayer, 'protected');
     expect(planOf(session, '/models/small.pruneplan.json').patch).toBeUndefined();
   });
