@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import type { HealResult } from '../core/export/compression/heal-model';
 import { formatPercent } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
-import { healingSequences } from '../core/tensornet/healing/efforts';
+import { healingEfforts } from '../core/tensornet/healing/efforts';
 import type { HealingEffort } from '../core/tensornet/healing/efforts';
 import { UserError } from '../core/user-error';
 import type { HealModelRequest } from '../protocol/worker';
@@ -82,9 +82,9 @@ async function askRequest(
   return {
     model: path,
     teacher,
-    text: learningText(services, model, text, healingSequences[effort]),
+    text: learningText(services, model, text, healingEfforts[effort].sequences),
     trains: manifest?.compressed === undefined ? 'all' : 'compressed',
-    effort,
+    endToEnd: healingEfforts[effort].endToEnd,
     ...services.settings.runOptions(),
     ...folder,
   };
@@ -97,17 +97,17 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
     detail: string,
   ): QuickPickItem & { effort: HealingEffort } => ({
     label,
-    description: l10n.t('{0} sequences of the text', healingSequences[effort]),
+    description: l10n.t('up to {0} sequences of the text', healingEfforts[effort].sequences),
     detail,
     effort,
   });
   const items = [
     item('standard', l10n.t('Standard'), l10n.t('Layer by layer, as long as it helps.')),
-    item('quick', l10n.t('Quick'), l10n.t('A first look: less text and a third of the passes.')),
+    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text.')),
     item(
       'thorough',
       l10n.t('Thorough'),
-      l10n.t('More text and passes; then all layers at once, where memory allows it.'),
+      l10n.t('Four times the text; then all layers at once, where memory allows it.'),
     ),
   ];
   const chosen = await window.showQuickPick(items, {

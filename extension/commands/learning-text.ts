@@ -14,7 +14,7 @@ export async function askLearningText(
   return chooseText(title, settings.calibration().file);
 }
 
-/** So many sequences of a chosen text. Only those of the setting's own text are chosen by its scores. */
+/** So many sequences of a chosen text, or as many as it has. Only those of the setting's own text are chosen by its scores. */
 export function learningText(
   { settings }: Services,
   model: ModelSummary,
@@ -24,6 +24,7 @@ export function learningText(
   const { file, length, scores } = settings.calibration({ sequences, length: usualLength });
   return {
     sequences,
+    upTo: true,
     length: Math.min(length, model.maxPositions ?? length),
     ...(text === bundled ? {} : { file: text }),
     ...(text === file && scores !== undefined ? { scores } : {}),

@@ -27,7 +27,6 @@ import type {
   SensitivityTable,
 } from '../core/tensornet/sensitivity/sensitivity-table';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type { HealingEffort } from '../core/tensornet/healing/efforts';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
 import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type {
@@ -148,8 +147,8 @@ export interface HealModelRequest extends RunOptions {
   readonly teacher: string;
   readonly text: CalibrationRequest;
   readonly trains: TrainedLayers;
-  /** Passes over the text; `thorough` trains the whole model at once afterwards, where memory allows it. */
-  readonly effort: HealingEffort;
+  /** Whether the whole model is trained at once afterwards, where memory allows it. */
+  readonly endToEnd: boolean;
   readonly out: string;
   readonly overwrite: boolean;
 }

@@ -23,9 +23,8 @@ import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
 import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
-import { withEffort } from '../core/tensornet/healing/efforts';
 import { fitsEndToEnd } from '../core/tensornet/healing/heal-end-to-end';
-import { usualHealing } from '../core/tensornet/healing/heal-slice';
+import { usualHealing } from '../core/tensornet/healing/healing-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
 import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
@@ -94,14 +93,11 @@ export const handlers: Handlers<WorkerRequests> = {
     const { choices, unfit } = chooseForAll(await openModel(model), compression, { skip });
     return { choices, unfit: unfit.length };
   },
-  heal: async ({ effort, ...request }, context) => {
+  heal: async (request, context) => {
     const { summary } = await openModel(request.model);
+    const endToEnd = request.endToEnd && fitsEndToEnd(summary, request.memoryBytes);
     return healModel(
-      {
-        ...{ ...request, bundledText: calibrationText },
-        settings: withEffort(usualHealing, effort),
-        endToEnd: effort === 'thorough' && fitsEndToEnd(summary, request.memoryBytes),
-      },
+      { ...request, bundledText: calibrationText, settings: usualHealing, endToEnd },
       context,
     );
   },

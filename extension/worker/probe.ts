@@ -1,4 +1,5 @@
 import process from 'node:process';
+import { endWithParent } from '../core/jobs/parent-watchdog';
 import { isDeviceName } from '../core/runtime/device';
 import { runDeviceTrial } from '../core/runtime/device-trial';
 import type { ProbeMessage } from '../core/runtime/device-probe';
@@ -15,7 +16,5 @@ async function probe(device: string | undefined): Promise<ProbeMessage> {
   }
 }
 
-process.once('disconnect', () => {
-  process.exit();
-});
+endWithParent();
 void probe(process.argv[2]).then((message) => process.send?.(message));

@@ -8,6 +8,7 @@ import {
 import type { CancellationToken } from 'vscode-jsonrpc/node';
 import { CancelledError } from '../core/jobs/job';
 import type { JobContext } from '../core/jobs/job';
+import { endWithParent } from '../core/jobs/parent-watchdog';
 import { UserError } from '../core/user-error';
 import { jobNotification } from '../protocol/worker';
 import type {
@@ -61,10 +62,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
       },
     );
   }
-  // The editor is gone: nothing is left to work for.
-  process.once('disconnect', () => {
-    process.exit();
-  });
+  endWithParent();
   connection.listen();
 }
 

@@ -3,7 +3,7 @@ import { formatBytes, formatPercent } from '../../core/format';
 import { healingFolder, healModel, trainedLayers } from '../../core/export/compression/heal-model';
 import type { HealResult } from '../../core/export/compression/heal-model';
 import { openModel } from '../../core/models/open-model';
-import { usualHealing } from '../../core/tensornet/healing/heal-slice';
+import { usualHealing, usualHealingText } from '../../core/tensornet/healing/healing-settings';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
 import type { Command } from '../command';
@@ -11,13 +11,10 @@ import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 
-/** Training takes more text than measuring. */
-const usualText = { sequences: 64, length: 128 };
-
 export const heal: Command = {
   name: 'heal',
   usage: `MODEL --teacher MODEL2 [--text FILE] --out DIR [--json]
-    ${calibrationUsage(usualText)}
+    ${calibrationUsage(usualHealingText)}
     [--train ${trainedLayers.join('|')}] [--end-to-end]
     [--epochs ${usualHealing.epochs}] [--batch ${usualHealing.batch}] [--rate ${usualHealing.rate}] [--seed N]
     [--overwrite] ${runUsage}`,
@@ -58,8 +55,9 @@ export const heal: Command = {
         model: args.model(),
         teacher,
         text: {
-          ...readCalibration(args, summary.maxPositions, usualText),
+          ...readCalibration(args, summary.maxPositions, usualHealingText),
           ...(text === undefined ? {} : { file: text }),
+          upTo: args.text('sequences') === undefined,
         },
         bundledText: join(samples, 'calibration.txt'),
         trains: args.choice('train', trainedLayers, 'compressed'),

@@ -4,6 +4,7 @@ import { CancelledError } from './job';
 import type { JobContext, StageProgress } from './job';
 import { UserError } from '../user-error';
 import type { ErrorSubject } from '../user-error';
+import { endWithParent } from './parent-watchdog';
 
 /** What a task tells and asks while it runs. */
 export type TaskJob = Pick<JobContext, 'cancellation' | 'progress'>;
@@ -117,7 +118,7 @@ function errorOf(report: Exclude<Report, { kind: 'progress' } | { kind: 'result'
   }
 }
 
-/** Runs the one task that the parent of this process sends, and tells it what came of it. */
+/** Runs the one task that the parent of this process sends, and tells it what came of it; ends with the parent. */
 export function serveTask(run: (task: unknown, job: TaskJob) => Promise<unknown>): void {
   const send = (report: Report): void => {
     process.send?.(report);
@@ -146,10 +147,7 @@ export function serveTask(run: (task: unknown, job: TaskJob) => Promise<unknown>
       },
     );
   });
-  // Nobody is left to work for.
-  process.once('disconnect', () => {
-    process.exit();
-  });
+  endWithParent();
 }
 
 function reportOf(error: unknown): Report {

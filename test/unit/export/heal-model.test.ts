@@ -12,7 +12,7 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
-import { usualHealing } from '../../../extension/core/tensornet/healing/heal-slice';
+import { usualHealing } from '../../../extension/core/tensornet/healing/healing-settings';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 

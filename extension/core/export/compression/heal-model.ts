@@ -11,7 +11,7 @@ import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { healEndToEnd } from '../../tensornet/healing/heal-end-to-end';
-import type { HealingSettings } from '../../tensornet/healing/heal-slice';
+import type { HealingSettings } from '../../tensornet/healing/healing-settings';
 import { healSlices, measureLoss } from '../../tensornet/healing/heal-slices';
 import { HealingStore } from '../../tensornet/healing/healing-store';
 import type { SliceRecord } from '../../tensornet/healing/healing-store';

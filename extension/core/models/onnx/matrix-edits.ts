@@ -2,8 +2,8 @@ import { create } from '@bufbuild/protobuf';
 import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
-import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { ExternalData, Value } from '../../onnx/graph-builder';
+import { GraphBuilder } from '../../onnx/graph-builder';
+import type { ExternalData } from '../../onnx/graph-builder';
 import { externalTensor } from '../../onnx/messages';
 import {
   AttributeProtoSchema,
@@ -13,17 +13,13 @@ import {
 } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
-import { emitForm } from '../forms/emit-form';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
+import { emitProduct } from './emit-product';
+import { tellForms } from './form-regions';
 import type { GraphLinear } from './graph-linears';
-import { operatorName } from './graph-index';
-import { floatAttribute } from './node-attributes';
 
-/** From this opset on, Reshape can be told that 0 is a size. */
-const explicitZeros = 14;
 const blockwiseOpset = 21;
-const float32: number = DataType.FLOAT;
 
 /** A file whose products are made otherwise. */
 interface EditedFile {
@@ -46,6 +42,11 @@ export function editMatrices(
 ): EditedFile {
   const memory = new Map<string, number>();
   const names = namesIn(outer);
+  const changed = layers.filter(({ id }) => forms.has(id));
+  const gone = new Set(
+    changed.flatMap(({ id, form }) => (form === undefined ? [id] : formTensors(form).map(nameOf))),
+  );
+  gone.forEach((name) => names.delete(name));
   const builder = GraphBuilder.over('forms', {
     nodes: [],
     inputs: [],
@@ -62,9 +63,10 @@ export function editMatrices(
       requireOpset(form, builder.opset, file.path);
       const own = mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
       formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
-      for (const node of layer.use.nodes) {
-        replaced.set(node, replaceProduct(builder, layer, own, node));
-      }
+      layer.use.products.forEach((product, number) => {
+        product.others.forEach((node) => replaced.set(node, []));
+        replaced.set(product.node, replaceProduct(builder, layer, own, number));
+      });
       layer.use.between.forEach((node) => replaced.set(node, []));
     }
   }
@@ -73,12 +75,12 @@ export function editMatrices(
   const constants = builder.graph.initializer.filter(({ name }) => !placed.has(name));
   const node = replaceNodes(outer.node, replaced);
   const added = [...externalData.map(stored), ...constants.map((tensor) => inline(tensor, file))];
-  const initializers = [...file.initializers.values()].filter(({ name }) => !forms.has(name));
+  const initializers = [...file.initializers.values()].filter(({ name }) => !gone.has(name));
   const graph = create(GraphProtoSchema, {
     ...outer,
     node,
     initializer: [
-      ...outer.initializer.filter(({ name }) => !forms.has(name)),
+      ...outer.initializer.filter(({ name }) => !gone.has(name)),
       ...externalData.map((data) => externalTensor(data, { location: '', offset: 0 })),
       ...constants,
     ],
@@ -86,7 +88,12 @@ export function editMatrices(
   const edited = {
     ...file,
     graph,
-    model: create(ModelProtoSchema, { ...file.model, graph, opsetImport: [...opsetImports] }),
+    model: create(ModelProtoSchema, {
+      ...file.model,
+      graph,
+      opsetImport: [...opsetImports],
+      metadataProps: tellForms(file.model, forms),
+    }),
     initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
     files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
   };
@@ -110,80 +117,21 @@ function requireOpset(form: MatrixForm, opset: number, file: string): void {
   }
 }
 
-/** The nodes that give what a MatMul or Gemm gives, under the same name. */
+/** The nodes that give what a product of the layer gives, under the same names. */
 function replaceProduct(
   builder: GraphBuilder,
   layer: GraphLinear,
   form: MatrixForm,
-  node: NodeProto,
+  number: number,
 ): NodeProto[] {
-  const [given = ''] = node.output;
   const { result, nodes } = builder.recorded(() =>
-    builder.within(layer.id, () =>
-      operatorName(node) === 'Gemm'
-        ? emitGemm(builder, layer, form, node)
-        : emitMatMul(builder, layer, form, node),
-    ),
+    builder.within(layer.id, () => emitProduct(builder, layer, form, number)),
   );
+  const given = layer.use.products[number]?.node.output ?? [];
+  const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
   return nodes.map((one) =>
-    create(NodeProtoSchema, {
-      ...one,
-      output: one.output.map((name) => (name === result ? given : name)),
-    }),
+    create(NodeProtoSchema, { ...one, output: one.output.map((name) => names.get(name) ?? name) }),
   );
-}
-
-/** rows [rows, in] · Wᵀ in the type of the rows. */
-function emitRows(
-  builder: GraphBuilder,
-  { use: { dataType } }: GraphLinear,
-  form: MatrixForm,
-  rows: Value,
-): Value {
-  if (dataType === float32) {
-    return emitForm(builder, form, rows);
-  }
-  const wide = builder.op('Cast', [rows], { to: DataType.FLOAT });
-  return builder.op('Cast', [emitForm(builder, form, wide)], { to: dataType });
-}
-
-/** x [..., in] · Wᵀ, whatever the rank of x. */
-function emitMatMul(
-  builder: GraphBuilder,
-  layer: GraphLinear,
-  form: MatrixForm,
-  { input: [x = ''] }: NodeProto,
-): Value {
-  const leading = builder.op('Slice', [
-    builder.op('Shape', [x]),
-    builder.ints([0]),
-    builder.ints([-1]),
-  ]);
-  const rows = builder.op('Reshape', [x, builder.ints([-1, layer.in])]);
-  const size = builder.op('Concat', [leading, builder.ints([layer.out])], { axis: 0 });
-  const zeros = builder.opset >= explicitZeros ? { allowzero: 1 } : {};
-  return builder.op('Reshape', [emitRows(builder, layer, form, rows), size], zeros);
-}
-
-/** alpha · x·Wᵀ + beta · c */
-function emitGemm(
-  builder: GraphBuilder,
-  layer: GraphLinear,
-  form: MatrixForm,
-  node: NodeProto,
-): Value {
-  const [x = '', , c = ''] = node.input;
-  const times = (value: Value, factor: number): Value =>
-    factor === 1
-      ? value
-      : builder.op('Mul', [
-          value,
-          builder.op('Cast', [builder.scalar(factor)], { to: layer.use.dataType }),
-        ]);
-  const product = times(emitRows(builder, layer, form, x), floatAttribute(node, 'alpha', 1));
-  return c === ''
-    ? product
-    : builder.op('Add', [product, times(c, floatAttribute(node, 'beta', 1))]);
 }
 
 /** Nodes in whose place others stand, also in nested graphs; what holds none of them stays the same. */
@@ -238,6 +186,10 @@ function namesIn(graph: GraphProto): Set<string> {
   };
   collect(graph);
   return names;
+}
+
+function nameOf({ name }: { readonly name: string }): string {
+  return name;
 }
 
 /** The name, or one made of it that nothing has; it is taken from now on. */

@@ -171,7 +171,7 @@ function finish(corpus: Corpus, { tokens, matches, holes, bodyCost }: Pattern): 
     if (!corpus.isShared(typed.keys())) {
       return [];
     }
-    const rewriting = cheapestRewriting(corpus, typed);
+    const rewriting = cheapestRewriting(corpus, [typed]);
     return {
       term: termOf(tokens, holes.length),
       type: functionType(

@@ -4,6 +4,7 @@ import type { Library } from '../language/library';
 import type { Term } from '../language/term';
 import { bestAbstraction } from './abstraction';
 import { Corpus } from './corpus';
+import { KnownInventions } from './known-inventions';
 import { rewrite } from './rewriting';
 
 export interface CompressOptions {
@@ -34,7 +35,8 @@ const usualArity = 2;
 
 /**
  * Learns inventions from programs, each one the abstraction of highest utility that two programs at least share, and
- * writes the programs with them. Every program keeps its graph.
+ * writes the programs with them. What the library has a name for already is written with that name, and is not learned
+ * again. Every program keeps its graph.
  * @throws CancelledError
  */
 export async function compress(
@@ -44,11 +46,11 @@ export async function compress(
   context: JobContext,
 ): Promise<Compression> {
   const inventions: LearnedInvention[] = [];
-  let state = { library, programs };
-  for (let iteration = 0; iteration < iterations; iteration++) {
+  let state = { library, programs: new KnownInventions(library).useIn(programs) };
+  while (inventions.length < iterations) {
     context.progress({
       stage: 'Learning inventions',
-      done: iteration,
+      done: inventions.length,
       total: iterations,
       unit: 'steps',
     });
@@ -58,12 +60,15 @@ export async function compress(
       break;
     }
     const { term, type, utility, matches, rewriting } = best;
-    const name = freeName(state.library);
-    inventions.push({ name, term, utility });
-    state = {
-      library: withInvention(state.library, name, term, type),
-      programs: rewrite(corpus, matches, rewriting, name),
-    };
+    const known = new KnownInventions(state.library).nameOf(term, type);
+    const name = known ?? freeName(state.library);
+    const written = rewrite(corpus, [matches], rewriting, [name]);
+    if (known === undefined) {
+      inventions.push({ name, term, utility });
+      state = { library: withInvention(state.library, name, term, type), programs: written };
+    } else {
+      state = { ...state, programs: written };
+    }
   }
   return { ...state, inventions };
 }

@@ -6,33 +6,35 @@ import type { Corpus } from './corpus';
 /** Where an abstraction matches: a node, and the nodes that are its arguments there. */
 export type Matches = ReadonlyMap<number, readonly number[]>;
 
-/** The cheapest way to write every node with an abstraction at hand. */
+/** The cheapest way to write every node with some abstractions at hand. */
 export interface Rewriting {
   /** Of every node. */
   readonly costs: Float64Array;
-  /** Whether every node becomes a use of the abstraction. */
-  readonly used: Uint8Array;
+  /** Which abstraction every node becomes a use of; −1 where it stays. */
+  readonly used: Int32Array;
 }
 
-/** Decides for every node, parts first, whether to use the abstraction there: exact. */
-export function cheapestRewriting(corpus: Corpus, matches: Matches): Rewriting {
+/** Decides for every node, parts first, which abstraction to use there, if any: exact. */
+export function cheapestRewriting(corpus: Corpus, abstractions: readonly Matches[]): Rewriting {
   const costs = new Float64Array(corpus.nodes.length);
-  const used = new Uint8Array(corpus.nodes.length);
+  const used = new Int32Array(corpus.nodes.length).fill(-1);
   corpus.nodes.forEach((node, id) => {
-    const plain =
+    let cost =
       node.kind === 'symbol'
         ? symbolCost
         : applicationCost + (costs[node.head] ?? 0) + (costs[node.argument] ?? 0);
-    const args = matches.get(id);
-    const abstracted =
-      args === undefined
-        ? Infinity
-        : args.reduce(
-            (sum, argument) => sum + applicationCost + (costs[argument] ?? 0),
-            symbolCost,
-          );
-    costs[id] = Math.min(plain, abstracted);
-    used[id] = abstracted < plain ? 1 : 0;
+    abstractions.forEach((matches, abstraction) => {
+      const args = matches.get(id);
+      const abstracted = args?.reduce(
+        (sum, argument) => sum + applicationCost + (costs[argument] ?? 0),
+        symbolCost,
+      );
+      if (abstracted !== undefined && abstracted < cost) {
+        cost = abstracted;
+        used[id] = abstraction;
+      }
+    });
+    costs[id] = cost;
   });
   return { costs, used };
 }
@@ -42,18 +44,20 @@ export function savedBy(corpus: Corpus, { costs }: Rewriting): number {
   return corpus.roots.reduce((sum, root) => sum + corpus.node(root).cost - (costs[root] ?? 0), 0);
 }
 
-/** The programs with the abstraction of the name in them. */
+/** The programs with the abstractions in them, under their names. */
 export function rewrite(
   corpus: Corpus,
-  matches: Matches,
+  abstractions: readonly Matches[],
   { used }: Rewriting,
-  name: string,
+  names: readonly string[],
 ): readonly Term[] {
   const terms: Term[] = [];
   corpus.nodes.forEach((node, id) => {
     const part = (other: number): Term => terms[other] ?? corpus.node(other).term;
-    if (used[id] === 1) {
-      terms.push(applied(symbol(name), (matches.get(id) ?? []).map(part)));
+    const abstraction = used[id] ?? -1;
+    const name = names[abstraction];
+    if (name !== undefined) {
+      terms.push(applied(symbol(name), (abstractions[abstraction]?.get(id) ?? []).map(part)));
     } else if (node.kind === 'symbol') {
       terms.push(node.term);
     } else {

@@ -1,20 +1,19 @@
-import type { HealingSettings } from './heal-slice';
+import { usualHealingText } from './healing-settings';
 
-/** How much healing may cost. */
-export const healingEfforts = ['quick', 'standard', 'thorough'] as const;
-export type HealingEffort = (typeof healingEfforts)[number];
-
-/** Sequences of text that are learned from, a part of which is held out. */
-export const healingSequences: Readonly<Record<HealingEffort, number>> = {
-  quick: 24,
-  standard: 64,
-  thorough: 160,
-};
-
-/** Passes over the text, as a share of the usual. */
-const passes: Readonly<Record<HealingEffort, number>> = { quick: 1 / 3, standard: 1, thorough: 2 };
-
-/** The usual settings, for an effort. */
-export function withEffort(usual: HealingSettings, effort: HealingEffort): HealingSettings {
-  return { ...usual, epochs: Math.max(1, Math.round(passes[effort] * usual.epochs)) };
+/** What healing may cost: how much text it learns from, and whether the whole model is trained at once afterwards. */
+interface HealingCost {
+  /** A part of them is held out. */
+  readonly sequences: number;
+  readonly endToEnd: boolean;
 }
+
+const { sequences } = usualHealingText;
+
+/** More text is better than more passes over the same. */
+export const healingEfforts = {
+  quick: { sequences: sequences / 4, endToEnd: false },
+  standard: { sequences, endToEnd: false },
+  thorough: { sequences: 4 * sequences, endToEnd: true },
+} as const satisfies Readonly<Record<string, HealingCost>>;
+
+export type HealingEffort = keyof typeof healingEfforts;
