@@ -16,7 +16,7 @@ import { Trainer } from '../../training/trainer';
 import { graphSlice } from './graph-slice';
 import type { HealingSettings } from './healing-settings';
 import { smallestScale } from './smallest-scale';
-import { differentiable, trainedTensors } from './trainable-form';
+import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-form';
 import { tryStep } from './try-step';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
@@ -24,6 +24,9 @@ export interface SliceData {
   readonly inputs: readonly HiddenState[];
   readonly targets: readonly Tensor[];
 }
+
+/** A scale moves all numbers of its block at once, so that a smaller step is best (docs/compactifai.md). */
+const rateOfScales = 0.1;
 
 /** What is trained on, and what tells when it is better. */
 export interface SlicePair {
@@ -69,13 +72,14 @@ export async function healSlice(
     ? graphSlice(model, index, forms, given)
     : { model: sliceModel(model, index, forms), loss: relativeSquaredError, data: given };
   const names = trainable.parameters.map(({ name }) => name);
+  const unit = [...forms.values()].some(hasWholeNumbers) ? rateOfScales : 1;
   const smallest = await smallestScale(trainable);
   const stepsPerEpoch = [...batches(data.train, settings.batch)].length;
   const trainer = await Trainer.create(trainable, {
     loss,
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: settings.rate * smallest,
+      rate: settings.rate * unit * smallest,
       schedule: { kind: 'cosine', steps: settings.epochs * stepsPerEpoch },
     },
     clipNorm: 1,
