@@ -23,7 +23,6 @@ import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
 import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
-import { fitsEndToEnd } from '../core/tensornet/healing/heal-end-to-end';
 import { usualHealing } from '../core/tensornet/healing/healing-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
