@@ -103,13 +103,13 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
     effort,
   });
   const items = [
-    item('standard', l10n.t('Standard'), l10n.t('Layer by layer, then all at once where memory allows it.')),
-    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text, layer by layer.')),
     item(
-      'thorough',
-      l10n.t('Thorough'),
-      l10n.t('The same with four times the text.'),
+      'standard',
+      l10n.t('Standard'),
+      l10n.t('Layer by layer, then all at once where memory allows it.'),
     ),
+    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text, layer by layer.')),
+    item('thorough', l10n.t('Thorough'), l10n.t('The same with four times the text.')),
   ];
   const chosen = await window.showQuickPick(items, {
     title,
