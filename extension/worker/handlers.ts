@@ -90,10 +90,7 @@ export const handlers: Handlers<WorkerRequests> = {
     return { choices, unfit: unfit.length };
   },
   heal: async (request, context) =>
-    healModel(
-      { ...request, bundledText: calibrationText, settings: usualHealing, endToEnd: false },
-      context,
-    ),
+    healModel({ ...request, bundledText: calibrationText, settings: usualHealing }, context),
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
   scoreText: async (request, context) => {
