@@ -152,7 +152,7 @@ export function layOutChanges(
     keptExperts,
     expertCounts,
     matrices,
-    compressed: { ...outerForms(all), ...renumber(all, kept, blocks) },
+    compressed: { ...renumber(all, kept, blocks), ...outerForms(all) },
     unties,
     patches,
     patched: renumber(standing, kept, blocks),
