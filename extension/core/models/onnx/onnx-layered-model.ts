@@ -11,12 +11,15 @@ import type {
   InputPort,
   LayeredModel,
   ModelOutput,
+  PatchInput,
   Step,
   TappedStep,
 } from '../layered-model';
 import { fingerprintForms, requireLayers } from '../linear-layers';
 import type { MatrixForm } from '../matrix-form';
 import type { ModelSummary } from '../model-summary';
+import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
+import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { GraphNode } from './graph-index';
 import { isPast } from './cache-ports';
 import { findGraphLinears, lazyTensor } from './graph-linears';
@@ -30,8 +33,10 @@ import { findLayers, openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
 import { OnnxParts, portName } from './onnx-parts';
 import type { Tap } from './onnx-parts';
+import { patchBranches } from './patch-branches';
 import { roundingError } from './rounding';
 import { removeBranches } from './removal-nodes';
+import { ValueShapes } from './value-shapes';
 
 /** An ONNX model cut at its residual stream. */
 export class OnnxLayeredModel implements LayeredModel {
@@ -49,6 +54,7 @@ export class OnnxLayeredModel implements LayeredModel {
   private readonly over: readonly (Step & { readonly part: GraphPart })[];
   private readonly around: readonly Step[];
   private linears: GraphLinears | undefined;
+  private shapes: ValueShapes | undefined;
 
   private constructor(
     public readonly source: OnnxModel,
@@ -194,6 +200,40 @@ export class OnnxLayeredModel implements LayeredModel {
       throw new Error(`other sublayers are found in ${file.path} with these forms`);
     }
     return mode;
+  }
+
+  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): OnnxLayeredModel {
+    const { sublayers, fingerprint } = this.summary;
+    const numbers = sublayers.flatMap(({ id }, i): [number, SymbolicPatch][] => {
+      const patch = patches.get(id);
+      return patch === undefined ? [] : [[i, patch]];
+    });
+    const file = patchBranches(this.source, new Map(numbers));
+    const source = findLayers(file, fingerprintPatches(fingerprint, patches));
+    if (source.branches.length !== sublayers.length) {
+      throw new Error(`other sublayers are found in ${file.path} with these patches`);
+    }
+    // Each keeps the id that it has in the file: what a patch is by its structure plays no role.
+    const named = source.summary.sublayers.map((one, i) => {
+      const { id, block, kind } = sublayers[i] ?? one;
+      return { ...one, id, block, kind: patches.has(id) ? ('patch' as const) : kind };
+    });
+    const described = [...patches].map(([id, patch]) => [id, describePatch(patch)] as const);
+    const summary = {
+      ...source.summary,
+      sublayers: named,
+      patches: { ...this.summary.patches, ...Object.fromEntries(described) },
+    };
+    const { memory } = this.source;
+    const patched = { ...source, summary, ...(memory === undefined ? {} : { memory }) };
+    return OnnxLayeredModel.cutAll(patched, this.config);
+  }
+
+  public patchInput(index: number): PatchInput {
+    const { start } = this.source.branches[index] ?? lost();
+    this.shapes ??= new ValueShapes(this.source.file.graph, this.source.index);
+    const width = this.shapes.of(start)?.at(-1);
+    return { value: portName(start), width: typeof width === 'number' ? width : undefined };
   }
 
   public requireRunnable(): void {
