@@ -16,7 +16,7 @@ import type { Terminal } from '../terminal';
 import { required, wholeNumber } from '../training-options';
 import { printResult as printWritten } from './prune';
 
-const usualText = { sequences: 64, length: 128 };
+const usualText = { sequences: 128, length: 128 };
 const usualLimits = { graphs: 4, programs: 20_000 };
 
 const names: Readonly<Record<PatchKind, string>> = {

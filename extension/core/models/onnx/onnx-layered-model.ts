@@ -37,6 +37,10 @@ import { patchBranches } from './patch-branches';
 import { roundingError } from './rounding';
 import { removeBranches } from './removal-nodes';
 import { ValueShapes } from './value-shapes';
+import type { Shape } from './value-shapes';
+
+/** [batch, sequence, features] */
+const rowsRank = 3;
 
 /** An ONNX model cut at its residual stream. */
 export class OnnxLayeredModel implements LayeredModel {
@@ -208,6 +212,14 @@ export class OnnxLayeredModel implements LayeredModel {
       const patch = patches.get(id);
       return patch === undefined ? [] : [[i, patch]];
     });
+    const odd = numbers.find(([i]) => (this.shapeInFront(i)?.length ?? 0) > rowsRank);
+    if (odd !== undefined) {
+      throw new UserError('The stream holds maps of images, but a patch reads rows of features.', {
+        file: this.summary.path,
+        field: this.idOf(odd[0]),
+        remedy: 'Patch a model whose stream is [batch, sequence, features].',
+      });
+    }
     const file = patchBranches(this.source, new Map(numbers));
     const source = findLayers(file, fingerprintPatches(fingerprint, patches));
     if (source.branches.length !== sublayers.length) {
@@ -231,8 +243,7 @@ export class OnnxLayeredModel implements LayeredModel {
 
   public patchInput(index: number): PatchInput {
     const { start } = this.source.branches[index] ?? lost();
-    this.shapes ??= new ValueShapes(this.source.file.graph, this.source.index);
-    const width = this.shapes.of(start)?.at(-1);
+    const width = this.shapeInFront(index)?.at(-1);
     return { value: portName(start), width: typeof width === 'number' ? width : undefined };
   }
 
@@ -243,6 +254,12 @@ export class OnnxLayeredModel implements LayeredModel {
         remedy: 'Inspect it, or choose a model with residual connections.',
       });
     }
+  }
+
+  /** Of the stream in front of a branch; undefined where not even its rank is known. */
+  private shapeInFront(index: number): Shape | undefined {
+    this.shapes ??= new ValueShapes(this.source.file.graph, this.source.index);
+    return this.shapes.of(this.source.branches[index]?.start ?? '');
   }
 
   private findLinears(): GraphLinears {

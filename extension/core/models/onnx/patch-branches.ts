@@ -57,7 +57,10 @@ export function patchBranches(
     replaced.map(({ branch, result }) => inIndex(extended, branch, result)),
   );
   const left = [...remainingNodes({ file, index: extended }, remaining).values()].flat();
-  const graph = create(GraphProtoSchema, { ...keepPorts(file.graph, left, remaining) });
+  const kept = keepPorts(file.graph, left, remaining);
+  // What reads a patch stands behind it.
+  const ordered = new Set(new GraphIndex(kept, file.path).nodes.map(({ proto }) => proto));
+  const graph = create(GraphProtoSchema, { ...kept, node: [...ordered] });
   const used = valuesRead(graph);
   return withAdditions(file, graph, builder, (name) => used.has(name));
 }
