@@ -3,8 +3,9 @@
  * RESULTS.md. Sublayers that are done are kept in --keep, and taken from there when the bench goes on.
  *
  *     npm run build
- *     node bench/gssnn-patch/run.mjs [--model DIR] [--text FILE] [--keep DIR] [--quick]
+ *     node bench/gssnn-patch/run.mjs [--model DIR] [--text FILE] [--keep DIR] [--only ID,ID] [--quick]
  *
+ * --only: these sublayers, of which a table is printed; nothing is written.
  * --quick: one sublayer and little text, to try the bench itself; nothing is written.
  */
 import { existsSync } from 'node:fs';
@@ -28,6 +29,7 @@ const { values: options } = parseArgs({
     model: { type: 'string', default: join(root, 'samples', 'espalier-sample') },
     text: { type: 'string', default: join(root, 'samples', 'calibration.txt') },
     keep: { type: 'string', default: join(root, 'dist', 'bench-gssnn-patch') },
+    only: { type: 'string' },
     quick: { type: 'boolean', default: false },
   },
 });
@@ -51,12 +53,13 @@ async function main() {
   const { sublayers } = value;
   /** @type {Patched[]} */
   const done = [];
-  for (const { id } of options.quick ? sublayers.slice(0, 1) : sublayers) {
+  const all = options.quick ? sublayers.slice(0, 1) : sublayers;
+  for (const id of options.only?.split(',') ?? all.map((one) => one.id)) {
     done.push(await patched(id));
   }
   const text = await report(done, quiet);
   say(`\n${text}`);
-  if (!options.quick) await writeFile(join(here, 'RESULTS.md'), text);
+  if (!options.quick && options.only === undefined) await writeFile(join(here, 'RESULTS.md'), text);
   return 0;
 }
 

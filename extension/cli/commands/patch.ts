@@ -28,6 +28,11 @@ const names: Readonly<Record<PatchKind, string>> = {
   'random-graph': 'random graph',
 };
 
+const losses: Readonly<Record<PatchResult['loss'], readonly [name: string, meaning: string]>> = {
+  kl: ['KL', 'nats per token to the whole model'],
+  norm: ['norm', 'of the difference to what the whole model gives'],
+};
+
 export const patch: Command = {
   name: 'patch',
   usage: `MODEL --sublayer ID --out DIR [--json]
@@ -102,9 +107,10 @@ export const patch: Command = {
 
 function printResult(terminal: Terminal, result: PatchResult): void {
   const { sublayer, standings, program, graph, accepted, written, sequences, plan } = result;
+  const [loss, meaning] = losses[result.loss];
   printTable(
     terminal,
-    [`in the place of ${sublayer}`, 'parameters', 'tries', 'error, ridge', 'trained', 'KL'],
+    [`in the place of ${sublayer}`, 'parameters', 'tries', 'error, ridge', 'trained', loss],
     standings.map(({ kind, parameters, tries, ridgeError, error, loss }) => [
       names[kind],
       formatCount(parameters),
@@ -115,7 +121,7 @@ function printResult(terminal: Terminal, result: PatchResult): void {
     ]),
   );
   terminal.note(
-    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; KL: nats per token to the whole model, ${sequences.test} other sequences; fitted to ${sequences.train}`,
+    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; ${loss}: ${meaning}, ${sequences.test} other sequences; fitted to ${sequences.train}`,
   );
   terminal.print(program);
   terminal.print(`  ${graph.size} nodes, ${graph.edges.length / 2} edges`);

@@ -1,17 +1,23 @@
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { applyPlan } from '../../../extension/core/export/apply-plan';
+import { patchModel } from '../../../extension/core/export/patching/patch-model';
+import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
+import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
 import type { SymbolicPatch } from '../../../extension/core/models/patch/symbolic-patch';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
+import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
 import { encoderFixture, encoderGolden, encoderNames, encoderOutput } from '../encoder-fixtures';
 import { caseNames, fixture, relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, rejection } from './pruning';
+import { hashes, logitsOf, prune, rejection } from './pruning';
 
 const root = temporaryFolder();
 let count = 0;
@@ -176,3 +182,54 @@ describe('patches in ONNX graphs', () => {
     },
   );
 });
+
+describe('patching', () => {
+  const half = onnxFixture('llama-half-legacy');
+  it.each([
+    ['a mixture', fixture('mixtral'), 'block.1.expert', 'kl'],
+    ['a parallel branch', fixture('cohere'), 'block.0.feedforward', 'kl'],
+    ['an encoder', encoderFixture('bert-classes'), 'block.0.attention', 'kl'],
+    [
+      'an encoder of images whose output is values',
+      encoderFixture('vit-plain'),
+      'block.0.feedforward',
+      'norm',
+    ],
+    ['a graph', onnxFixture('gpt2-past'), 'block.0.attention', 'kl'],
+    ['a graph in half precision', half, 'block.0.feedforward', 'kl'],
+  ])('%s fits, writes, plans and applies the plan', async (_, source, sublayer, loss) => {
+    const plan = `${fresh()}.pruneplan.json`;
+    const result = await patchModel(
+      {
+        ...{ modelPath: source, sublayer, bundledText: '', seed: 3, out: fresh(), plan },
+        text: { file: 'random', sequences: 10, length: 8 },
+        library: patchLibrary(),
+        limits: { graphs: 1, programs: 200 },
+        fitting: { epochs: 2, batch: 32, rate: 1e-3 },
+        ...{ anyway: true, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+      },
+      unattended,
+    );
+    expect(result.loss).toBe(loss);
+    const [graph, skip] = result.standings;
+    expect(graph?.error).toBeLessThanOrEqual(skip?.error ?? 0);
+    for (const standing of result.standings) {
+      expect(standing.loss).toBeGreaterThan(0);
+    }
+    const applied = await applyPlan(
+      {
+        ...{ model: source, planFolder: dirname(plan), out: fresh(), overwrite: false },
+        plan: parsePrunePlan(readFileSync(plan, 'utf8'), plan),
+        ...{ device: 'cpu', memoryBytes: 1 << 28 },
+      },
+      unattended,
+    );
+    const [a, b] = [result.written?.path ?? '', applied.path].map(hashes);
+    expect(b).toMatchObject(withoutManifest(a ?? {}));
+  });
+});
+
+/** The manifest tells the times of its files. */
+function withoutManifest(files: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).filter(([name]) => name !== 'espalier.json'));
+}
