@@ -44,7 +44,9 @@ export function patchesStandingIn(ids: readonly string[], width = patchWidth): P
     name,
     { name, dtype: 'F32', shape, file: '', offset: 0, length: 0 },
   ]);
-  return new Map(ids.map((id) => [id, { program: '', graph, tensors: Object.fromEntries(tensors) }]));
+  return new Map(
+    ids.map((id) => [id, { program: '', graph, tensors: Object.fromEntries(tensors) }]),
+  );
 }
 
 /** The model with the forms and patches that it is to have. */

@@ -182,9 +182,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
     ],
     isShared ? family.attention.norm : undefined,
   );
-  const second = kinds
-    .map((kind) => `config.lacks(block, "${kind}")`)
-    .join(' or ');
+  const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
     pythonLines(
       [

@@ -136,9 +136,7 @@ export function patchParts(
     .map(({ kinds }) => kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or '))
     .join(' and ');
   const norm =
-    sharedNorm === undefined
-      ? []
-      : [`if ${lacksBoth}:`, `    layer.${sharedNorm} = nn.Identity()`];
+    sharedNorm === undefined ? [] : [`if ${lacksBoth}:`, `    layer.${sharedNorm} = nn.Identity()`];
   return {
     classes: `\n\n${adds ? `${patchModules}\n\n\n${addingModules}` : patchModules}\n`,
     method: `

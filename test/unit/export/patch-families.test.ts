@@ -65,15 +65,17 @@ async function behindBlock(path: string, removed: readonly string[]): Promise<Fl
 /** Families whose feed-forward is no module of its own in transformers. */
 const isScattered = (name: string): boolean => name === 'opt';
 
+/** One case of each family, and those that differ in where branches or experts stand. */
+const families = caseNames.filter(
+  (name) => !/^llama-(?!gqa-untied)|old-config|^(?:phi3|qwen2|mistral|gpt2)-|qk-norm$/.test(name),
+);
+
 describe('patches in decoders of every family', () => {
-  it.each(caseNames)('%s', async (name) => {
+  it.each(families)('%s', async (name) => {
     const source = fixture(name);
     const model = await openModel(source);
     const ids = endsOf(model);
-    const skips = { patches: await patchesAt(model, ids, 0), format: 'onnx' } as const;
     const adds = await patchesAt(model, ids);
-    const onnx = await prune(source, [], fresh(), { ...skips });
-    expect(onnx.verification.relativeError).toBeLessThan(1e-5);
     const added = await prune(source, [], fresh(), { patches: adds, format: 'onnx' });
     expect(added.verification.relativeError).toBeLessThan(1e-5);
     const folder = prune(source, [], fresh(), { patches: adds });
@@ -89,7 +91,7 @@ describe('patches in decoders of every family', () => {
       ids,
     );
     const skipped = fresh();
-    await prune(source, [], skipped, { patches: skips.patches });
+    await prune(source, [], skipped, { patches: await patchesAt(model, ids, 0) });
     const without = await logitsOf(source, rows, ids);
     expect(relativeError(await logitsOf(skipped, rows), without)).toBeLessThan(1e-6);
     expect(relativeError(await logitsOf(path, rows), without)).toBeGreaterThan(1e-4);

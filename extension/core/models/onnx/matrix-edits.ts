@@ -3,11 +3,7 @@ import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import {
-  AttributeProtoSchema,
-  GraphProtoSchema,
-  NodeProtoSchema,
-} from '../../onnx/proto/onnx_pb';
+import { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { emitForm } from '../forms/emit-form';

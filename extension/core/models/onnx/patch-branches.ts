@@ -109,8 +109,6 @@ function inIndex(
   { start, end, nodes }: ResidualBranch,
   rest: string,
 ): RemovedBranch {
-  const own = [...nodes].flatMap(
-    ({ outputs: [output = ''] }) => index.producers.get(output) ?? [],
-  );
+  const own = [...nodes].flatMap(({ outputs: [output = ''] }) => index.producers.get(output) ?? []);
   return { start, end, rest, nodes: new Set(own) };
 }
