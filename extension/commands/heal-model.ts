@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import type { HealResult } from '../core/export/compression/heal-model';
 import { formatPercent } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
+import { usualHealingText } from '../core/tensornet/healing/healing-settings';
 import { UserError } from '../core/user-error';
 import type { HealModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
@@ -28,9 +29,6 @@ export interface HealOptions {
   readonly overwrite?: boolean;
 }
 
-/** Training takes more text than measuring. */
-const usualText = { sequences: 64, length: 128 };
-
 /** Teaches a compressed or pruned model what its original does, and writes it where that helped. */
 export async function healModel(
   services: Services,
@@ -52,7 +50,7 @@ export async function healModel(
   if (teacher === undefined) {
     return undefined;
   }
-  const { file, ...calibration } = services.settings.calibration(usualText);
+  const { file, ...calibration } = services.settings.calibration(usualHealingText);
   const text =
     given.text ?? (await chooseText(l10n.t('Which text does {0} learn from?', model.name), file));
   const folder =
@@ -71,6 +69,7 @@ export async function healModel(
     teacher,
     text: {
       ...calibration,
+      upTo: true,
       length: Math.min(calibration.length, model.maxPositions ?? calibration.length),
       ...(text === bundled ? {} : { file: text }),
     },

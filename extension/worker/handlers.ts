@@ -22,7 +22,7 @@ import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
 import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
-import { usualHealing } from '../core/tensornet/healing/heal-slice';
+import { usualHealing } from '../core/tensornet/healing/healing-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
 import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
@@ -90,10 +90,7 @@ export const handlers: Handlers<WorkerRequests> = {
     return { choices, unfit: unfit.length };
   },
   heal: async (request, context) =>
-    healModel(
-      { ...request, bundledText: calibrationText, settings: usualHealing, endToEnd: false },
-      context,
-    ),
+    healModel({ ...request, bundledText: calibrationText, settings: usualHealing }, context),
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
   scoreText: async (request, context) => {

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import process from 'node:process';
-import { findProgram } from './processes.mjs';
+import { findProgram, run } from './processes.mjs';
 
 /**
  * How to start npm with a given Node: npm's own script where it is known, else the program on PATH.
@@ -38,4 +39,20 @@ export function npmEnvironment(extra = {}, firstOnPath) {
     environment['PATH'] = `${firstOnPath}${delimiter}${process.env['PATH'] ?? ''}`;
   }
   return environment;
+}
+
+/**
+ * Installs a package into a folder of its own, none of its scripts run.
+ * @param {string} name of a package, with its version
+ * @param {string} folder
+ */
+export async function installPackage(name, folder) {
+  await writeFile(join(folder, 'package.json'), '{"private": true}\n');
+  const npm = npmCommand();
+  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev', '--no-save'];
+  await run(npm.file, [...npm.args, 'install', ...options, name], {
+    cwd: folder,
+    env: npmEnvironment(),
+    quiet: true,
+  });
 }

@@ -38,7 +38,9 @@ export interface GraphText {
   readonly initializers?: readonly TensorProto[];
 }
 
-/** A node; `domain:Type` gives the domain, floats are given by attributes that end in `epsilon`. */
+const floatAttributes = /epsilon$|^(?:alpha|beta|scale|mask_filter_value)$/;
+
+/** A node; `domain:Type` gives the domain. */
 function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
   const [opType = '', domain = ''] = type.split(':').reverse();
   return create(NodeProtoSchema, {
@@ -53,7 +55,7 @@ function node([type, input, output, attributes = {}]: NodeLine): NodeProto {
 
 function attribute(name: string, value: number | readonly number[] | GraphProto): AttributeProto {
   if (typeof value === 'number') {
-    return name.endsWith('epsilon')
+    return floatAttributes.test(name)
       ? create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value })
       : create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   }

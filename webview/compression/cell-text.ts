@@ -52,6 +52,9 @@ export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
     { name: strings.parameters, value: change('parameters', formatCompact) },
     { name: strings.flops, value: change('flopsPerToken', formatCompact) },
     { name: strings.milliseconds, value: timeText(layer.milliseconds, entry?.milliseconds) },
+    ...(entry?.mpoRun === undefined
+      ? []
+      : [{ name: strings.runs, value: strings.mpoRuns[entry.mpoRun] }]),
   ];
 }
 

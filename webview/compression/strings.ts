@@ -179,6 +179,11 @@ export const strings = {
   flops: 'FLOPs per token',
   milliseconds: 'Time per token',
   noTime: 'not measured',
+  runs: 'Runs faster',
+  mpoRuns: {
+    contracted: 'as one matrix, multiplied out when it is loaded',
+    chained: 'core by core',
+  },
   timeValue: (milliseconds: string) => `${milliseconds} ms`,
   change: (before: string, after: string) => `${before} → ${after}`,
   none: '–',

@@ -17,6 +17,8 @@ export interface CalibrationRequest {
   readonly file?: string;
   /** Number of sequences. */
   readonly sequences: number;
+  /** Whether fewer will do where the text is shorter. */
+  readonly upTo?: boolean;
   /** Tokens per sequence; that of the scores where there are some. */
   readonly length: number;
   /** Chooses the sequences by what `score-text` found; the text is then the one it scored. */
@@ -82,11 +84,13 @@ export async function loadCalibration(
   if (request.scores !== undefined) {
     return loadScored(request, request.scores, model, bundledText, seed);
   }
-  const { sequences, length } = request;
+  const { length } = request;
   checkSizes(request, model);
   const file = request.file ?? bundledText;
   const tokenizer = await loadTokenizer(model.summary.path);
-  const ids = await firstTokens(file, tokenizer, sequences * length);
+  const ids = await firstTokens(file, tokenizer, request.sequences * length);
+  const whole = Math.floor(ids.length / length);
+  const sequences = request.upTo && whole > 0 ? whole : request.sequences;
   if (ids.length < sequences * length) {
     throw tooShort(file, request, ids.length);
   }
@@ -120,7 +124,8 @@ async function loadScored(
       remedy: `The text ${source} or the tokenizer is another one: score the text again.`,
     });
   }
-  const chosen = new Set(chooseByScore(scores, request.sequences, policy, seed));
+  const wanted = request.upTo ? Math.min(request.sequences, scores.length) : request.sequences;
+  const chosen = new Set(chooseByScore(scores, wanted, policy, seed));
   const calibration = calibrationOf(
     windows.filter((_, i) => chosen.has(i)),
     length,

@@ -32,7 +32,8 @@ export async function graphWriter(
   const graph = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
   const name = basename(source.file.path);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
-  const metadata = describeInGraph(summary, changes);
+  // The graph tells of its forms itself, those of earlier times included.
+  const metadata = describeInGraph(summary, { ...changes, matrices: new Map() });
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: countParameters(graph.initializers),

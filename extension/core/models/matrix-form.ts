@@ -95,6 +95,8 @@ export interface LinearLayer {
   /** As stored: [out, in], or [in, out] where `transposed`. */
   readonly weight: LazyTensor;
   readonly transposed: boolean;
+  /** Set where its rows are the positions of a map, as those of a convolution of kernel 1. */
+  readonly overPositions?: boolean;
   /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
   readonly form?: MatrixForm;
 }

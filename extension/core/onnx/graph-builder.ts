@@ -15,7 +15,7 @@ import type {
   ExternalLocation,
   FloatAttribute,
 } from './messages';
-import { rewriteForOpset18 } from './opset-changes';
+import { lastGemmWithSum, rewriteForOpset10, rewriteForOpset18 } from './opset-changes';
 import type {
   GraphProto,
   NodeProto,
@@ -277,21 +277,18 @@ export class GraphBuilder {
     return output;
   }
 
-  /** Adds a node with one output of an operator that is not ONNX's own, and imports version 1 of its set. */
+  /** Adds a node with one output of an operator that is not ONNX's own. */
   public foreignOp(
     domain: string,
     type: string,
     inputs: readonly Value[],
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Value {
-    if (!this.opsets.some((known) => known.domain === domain)) {
-      this.opsets.push(create(OperatorSetIdProtoSchema, { domain, version: 1n }));
-    }
     const [output = ''] = this.ops(type, inputs, 1, attributes, domain);
     return output;
   }
 
-  /** Adds a node with `count` outputs. */
+  /** Adds a node with `count` outputs; of a domain that is not imported, version 1 is. */
   public ops(
     type: string,
     inputs: readonly Value[],
@@ -299,6 +296,9 @@ export class GraphBuilder {
     attributes: Readonly<Record<string, Attribute>> = {},
     domain = '',
   ): Value[] {
+    if (domain !== '' && !this.opsets.some((known) => known.domain === domain)) {
+      this.opsets.push(create(OperatorSetIdProtoSchema, { domain, version: 1n }));
+    }
     const name = this.freeName(() => `${this.scope}/${type}_${this.counter++}`);
     const outputs = Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`));
     const node = create(NodeProtoSchema, {
@@ -311,6 +311,8 @@ export class GraphBuilder {
     });
     if (this.opset >= rewrittenFrom) {
       this.rewrite(node);
+    } else if (this.opset <= lastGemmWithSum) {
+      rewriteForOpset10(node, () => this.floats([0], [1]));
     }
     this.nodes.push(node);
     return outputs;
@@ -373,12 +375,13 @@ export class GraphBuilder {
     return name;
   }
 
-  /** The first of the proposed names that the graph below does not have. */
+  /** The first of the proposed names that nothing has; it is taken from now on. */
   private freeName(propose: () => string): string {
     let name = propose();
     while (this.taken.has(name)) {
       name = propose();
     }
+    this.taken.add(name);
     return name;
   }
 }

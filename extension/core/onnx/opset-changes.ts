@@ -20,3 +20,16 @@ export function rewriteForOpset18(
     node.attribute = [...node.attribute, attribute('num_outputs', node.output.length)];
   }
 }
+
+/** Up to here, Gemm cannot do without what it adds. */
+export const lastGemmWithSum = 10;
+
+/**
+ * Writes a node of opset 17 as opsets 7 to 10 have it: Gemm adds a zero.
+ * @param zero makes the number and gives its name
+ */
+export function rewriteForOpset10(node: NodeProto, zero: () => string): void {
+  if (node.opType === 'Gemm' && node.input.length === 2) {
+    node.input = [...node.input, zero()];
+  }
+}

@@ -26,6 +26,9 @@ export const lossInputs = {
 /** Labels of this value do not count; PyTorch's default. */
 const ignoredLabel = -100;
 
+/** What the squared norm of a row of zeros counts as. */
+const smallestNorm = 1e-12;
+
 /** Mean over the labels that count of −log softmax(logits)[label], in nats. 0 where none counts. */
 export function crossEntropy({ ignore = ignoredLabel }: { ignore?: number } = {}): Loss {
   return (graph, { value, shape }) => {
@@ -65,6 +68,20 @@ export const meanSquaredError: Loss = (graph, { value, shape }) => {
   const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);
   const difference = graph.op('Sub', [value, targets]);
   return graph.op('ReduceMean', [graph.op('Mul', [difference, difference])], { keepdims: 0 });
+};
+
+/**
+ * Mean over the rows of ‖output − target‖² / ‖target‖², so that a row of large numbers counts as much as
+ * any other: the first token of a text has a hundred times the norm of the others in many models
+ * (massive activations; Sun et al. 2024, arXiv 2402.17762).
+ */
+export const relativeSquaredError: Loss = (graph, { value, shape }) => {
+  const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);
+  const square = (x: Value): Value =>
+    graph.reduce('ReduceSum', graph.op('Mul', [x, x]), [-1], 0);
+  const norms = graph.op('Max', [square(targets), graph.scalar(smallestNorm)]);
+  const ratios = graph.op('Div', [square(graph.op('Sub', [value, targets])), norms]);
+  return graph.op('ReduceMean', [ratios], { keepdims: 0 });
 };
 
 /**

@@ -1,5 +1,6 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
@@ -9,10 +10,12 @@ import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx-w
 import { layOutChanges } from '../../../extension/core/export/changes';
 import type { OnnxSource } from '../../../extension/core/export/onnx-writer';
 import { unattended } from '../../../extension/core/jobs/job';
+import { mapTensors } from '../../../extension/core/models/forms/form-facts';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
+import { ModelProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
 import { fixture, readJson, relativeError } from '../fixtures';
@@ -154,7 +157,64 @@ async function writeGraph(model: LayeredModel): Promise<string> {
   return write(await removeFromGraph(model.source, new Set()));
 }
 
-const graphs = ['llama-legacy', 'llama-dynamo', 'gpt2-merged', 'bert-fused', 'vit-legacy'];
+const graphs = [
+  'llama-legacy',
+  'llama-dynamo',
+  'gpt2-merged',
+  'bert-fused',
+  'vit-legacy',
+  'mobilenet-legacy',
+];
+
+/** What is known of the layers' forms, by id, wherever their tensors lie. */
+function formsOf(model: LayeredModel) {
+  return Object.fromEntries(
+    layersOf(model).map(({ id, out, in: input, role, sublayer, form }) => {
+      const shapes = form && mapTensors(form, ({ dtype, shape }) => ({ dtype, shape }));
+      return [id, { out, in: input, role, sublayer, form: shapes }];
+    }),
+  );
+}
+
+describe('the forms of a written graph', () => {
+  it.each(graphs)('of %s can change again', async (name) => {
+    const { model } = await formed(onnxFixture(name), quantizedForms);
+    const opened = await OnnxLayeredModel.open(await writeGraph(model));
+    const layers = layersOf(opened);
+    expect(layers.every(({ form }) => form !== undefined)).toBe(true);
+    const forms = floatForms(layersOf(await openModel(onnxFixture(name))));
+    const again = await withForms(opened, join(freshFolder(), 'again.safetensors'), forms);
+    const { model: expected } = await formed(onnxFixture(name), floatForms);
+    const example = graphExample(name);
+    const wanted = await outputsOf(expected, [example]);
+    expect(relativeError(await outputsOf(again, [example]), wanted)).toBeLessThan(1e-6);
+    const path = await writeGraph(again);
+    const last = await OnnxLayeredModel.open(path);
+    expect(formsOf(last)).toEqual(formsOf(expected));
+    expect([...last.source.file.initializers.keys()].some((key) => /quants/.test(key))).toBe(false);
+  });
+
+  it('are nodes like others where a tool has renamed some', async () => {
+    const { model } = await formed(onnxFixture('vit-legacy'), floatForms);
+    const path = await writeGraph(model);
+    const bytes = readFileSync(path);
+    const stored = fromBinary(ModelProtoSchema, bytes);
+    const [first] = layersOf(model);
+    const node = stored.graph?.node.find(({ name }) => name.startsWith(`/${first?.id}/form.0/`));
+    expect(node).toBeDefined();
+    if (node !== undefined) {
+      node.name = 'renamed';
+    }
+    writeFileSync(path, toBinary(ModelProtoSchema, stored));
+    const layers = layersOf(await OnnxLayeredModel.open(path));
+    const formedIds = layers.flatMap(({ id, form }) => (form === undefined ? [] : [id]));
+    expect(formedIds).toEqual(
+      layersOf(model)
+        .map(({ id }) => id)
+        .filter((id) => id !== first?.id),
+    );
+  });
+});
 
 describe.each(kinds.slice(0, 2))('an ONNX graph with %s', (_, forms, tolerance) => {
   it.each(graphs)('%s is written without the matrices that it had', async (name) => {
@@ -172,6 +232,7 @@ describe.each(kinds.slice(0, 2))('an ONNX graph with %s', (_, forms, tolerance) 
     expect(relativeError(await outputsOf(opened, [example]), expected)).toBeLessThan(tolerance);
     const whole = await runWholeGraph(path, opened, example);
     expect(relativeError(whole, expected)).toBeLessThan(tolerance);
+    expect(formsOf(opened)).toEqual(formsOf(model));
     const written = statSync(join(dirname(path), 'model.onnx_data')).size;
     expect(model.summary.bytes).toBeLessThan(source.summary.bytes);
     expect(written).toBeLessThan(source.summary.bytes);

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { costsOf } from '../../../extension/core/tensornet/costs/machine-costs';
 import { findingsOf } from '../../../extension/core/tensornet/sensitivity/findings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { parseSensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table-schema';
@@ -74,6 +75,51 @@ describe('the sensitivity profile', () => {
       expect(one?.outputError).toBeLessThan(1);
     }
     expect(table.dense).toBe(0);
+  });
+
+  it('tells the time and the work of an MPO as it is run faster here', async () => {
+    const folders = await Promise.all(
+      [1e-6, 1e6].map(async (time): Promise<SensitivityTable> => {
+        const costsFolder = join(folder, `costs-${time}`);
+        await mkdir(costsFolder);
+        const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
+        const chain = { ...sample, kernel: 'chain' as const, milliseconds: time };
+        const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }, chain]);
+        await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
+        return profileSensitivity(
+          {
+            model,
+            calibration,
+            settings: {
+              compressions: [{ method: 'mpo', level: 1 }],
+              metric: 'js',
+              roles: ['up'],
+              blocks: [0],
+              seed: 1,
+            },
+            device: 'cpu',
+            memoryBytes: 1 << 28,
+            out: undefined,
+            journal: join(folder, `mpo-${time}.journal.jsonl`),
+          },
+          { ...environment, costsFolder },
+          unattended,
+        );
+      }),
+    );
+    const [chained, contracted] = folders.map(({ layers }) => {
+      const [layer] = layers;
+      const [entry] = layer?.entries ?? [];
+      return {
+        work: (entry?.flopsPerToken ?? 0) / (layer?.flopsPerToken ?? 0),
+        time: (entry?.milliseconds ?? 0) / (layer?.milliseconds ?? 0),
+        run: entry?.mpoRun,
+      };
+    });
+    expect(chained?.work).toBeLessThan(0.5);
+    expect(chained?.time).toBeLessThan(0.5);
+    expect(chained?.run).toBe('chained');
+    expect(contracted).toEqual({ work: 1, time: 1, run: 'contracted' });
   });
 
   it('is written as a document that can be read again', async () => {

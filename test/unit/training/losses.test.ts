@@ -7,6 +7,7 @@ import {
   crossEntropy,
   distillation,
   meanSquaredError,
+  relativeSquaredError,
   softCrossEntropy,
 } from '../../../extension/core/training/losses';
 import type { Loss } from '../../../extension/core/training/losses';
@@ -68,5 +69,29 @@ it('a batch of which nothing counts has no loss and no gradient', async () => {
   expect(Array.from(tensorOf(outputs, 'gradient').data as Float32Array, Math.abs)).toEqual([
     0, 0, 0, 0, 0, 0,
   ]);
+  await session.release();
+});
+
+it('the relative error of a row does not depend on its norm', async () => {
+  const graph = new GraphBuilder('loss');
+  const output = graph.input('output', DataType.FLOAT, [2, 2]);
+  const value = relativeSquaredError(graph, { value: output, shape: [2, 2] });
+  graph.output('loss', value, DataType.FLOAT, []);
+  const gradient = backward(graph, value, [output]).get(output) ?? '';
+  graph.output('gradient', gradient, DataType.FLOAT, [2, 2]);
+  const session = await createSession(graph, { device: 'cpu', prepack: false });
+  const { Tensor } = await import('onnxruntime-node');
+  // Differences (1, 1) of (3, 4) and (0, 1000) of (3000, 4000).
+  const outputs = await session.run({
+    output: new Tensor('float32', Float32Array.of(4, 5, 3000, 5000), [2, 2]),
+    targets: new Tensor('float32', Float32Array.of(3, 4, 3000, 4000), [2, 2]),
+  });
+  const [loss] = tensorOf(outputs, 'loss').data as Float32Array;
+  expect(loss).toBeCloseTo((2 / 25 + 1 / 25) / 2, 6);
+  // 2 (ŷ − y) / ‖y‖² / rows
+  const gradients = Array.from(tensorOf(outputs, 'gradient').data as Float32Array);
+  [0.04, 0.04, 0, 4e-5].forEach((expected, i) => {
+    expect(gradients[i]).toBeCloseTo(expected, 7);
+  });
   await session.release();
 });

@@ -194,6 +194,16 @@ describe('the cells of the compression panel', () => {
       'Time per token': 'not measured',
     });
   });
+
+  it('say how a tensor network runs', () => {
+    const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
+    const table = tableOf({ layers: [layerOf(0, 'down', [entry])] });
+    const [cell] = cellsOf(table, { kind: 'way', way: 'mpo', share: 50 }).cells;
+    expect(cell === undefined ? [] : cellFacts(cell)).toContainEqual({
+      name: 'Runs faster',
+      value: 'as one matrix, multiplied out when it is loaded',
+    });
+  });
 });
 
 describe('the rows of the table', () => {

@@ -12,6 +12,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressMatrix } from '../../tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../tensornet/compress-matrix';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
+import type { CompressionContext } from '../../tensornet/compression-context';
 import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
 import { costsInFolder } from '../../tensornet/costs/costs-in-folder';
 import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
@@ -214,8 +215,11 @@ async function compressLayers(
         report(`Compressing ${layer.id}`);
         const seen = needsInputs(choice) ? statistics?.get(layer.id) : undefined;
         const variant = variantOf(choice, isCalibrated);
+        // Maps have many positions: cores are multiplied out, unless something else is asked for.
+        const own: CompressionContext =
+          layer.overPositions === true ? { mpoRun: 'contracted', ...settings } : settings;
         const compressed = await compressMatrix(
-          seen === undefined ? settings : { ...settings, statistics: seen },
+          seen === undefined ? own : { ...own, statistics: seen },
           layer,
           { ...choice, variant },
         );
@@ -224,7 +228,7 @@ async function compressLayers(
           ? await densified(products, compressed.form, settings.dtype)
           : compressed.form;
         const mpoRun =
-          costs !== undefined && form.kind === 'mpo'
+          costs !== undefined && own.mpoRun === undefined && form.kind === 'mpo'
             ? chooseMpoRun(costs.machine, form, costs.rows)
             : undefined;
         await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);

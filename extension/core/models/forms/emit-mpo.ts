@@ -14,7 +14,7 @@ export function emitMpo(graph: GraphBuilder, form: MpoForm, rows: Value): Value 
  * Emits W [out, in]: the cores multiplied together, which ONNX Runtime does once when the session is
  * made, as it all is constant.
  */
-function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }: MpoForm): Value {
+export function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }: MpoForm): Value {
   const product = cores
     .map((core) => emitWeight(graph, core))
     .reduce((left, core, site) => {

@@ -8,6 +8,8 @@ import { emitStored, emitWeight } from '../weight';
 const runtimeDomain = 'com.microsoft';
 /** Activations are quantized to int8 by block, so that sums are of whole numbers. */
 const int8Accumulation = 4;
+/** From this opset on, inputs can be quantized as they come. */
+const dynamicOpset = 11;
 /** From this opset on, DequantizeLinear takes a scale for each block, and numbers of four bits. */
 const blockwiseOpset = 21;
 
@@ -44,7 +46,7 @@ export function emitBlockQuantized(
  * MatMulNBits of its own where it can. What is in front of DequantizeLinear is computed once, when the
  * session is made.
  */
-function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
+export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
   graph.requireOpset(blockwiseOpset);
   const { quants, scales, bits, blockSize, out } = form;
   const blocks = Math.ceil(form.in / blockSize);
@@ -106,7 +108,7 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
 /**
  * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]: x is quantized to uint8 with one scale and zero for
  * all rows, so that each depends on the others; multiplied in whole numbers, and scaled back. ONNX Runtime
- * joins it all into DynamicQuantizeMatMul, or, where several products share the rows, all but the
+ * joins it all into DynamicQuantizeMatMul, as which older graphs say it at once, or, where several products share the rows, all but the
  * quantization into MatMulIntegerToFloat.
  */
 export function emitInt8(
@@ -115,8 +117,11 @@ export function emitInt8(
   rows: Value,
 ): Value {
   if (run === 'basic') {
-    const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
-    return graph.op('MatMul', [rows, graph.op('Mul', [numbers, emitWeight(graph, scales)])]);
+    return graph.op('MatMul', [rows, emitDequantizedOutputs(graph, { quants, scales })]);
+  }
+  if (graph.opset < dynamicOpset) {
+    const inputs = [rows, emitStored(graph, quants), emitWeight(graph, scales)];
+    return graph.foreignOp(runtimeDomain, 'DynamicQuantizeMatMul', inputs);
   }
   const [whole = '', scale = '', zero = ''] = graph.ops('DynamicQuantizeLinear', [rows], 3);
   const sums = graph.op('MatMulInteger', [whole, emitStored(graph, quants), zero]);
@@ -126,8 +131,17 @@ export function emitInt8(
   ]);
 }
 
+/** Emits Wᵀ [in, out] in operators that every opset has. */
+export function emitDequantizedOutputs(
+  graph: GraphBuilder,
+  { quants, scales }: Pick<Int8Form, 'quants' | 'scales'>,
+): Value {
+  const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
+  return graph.op('Mul', [numbers, emitWeight(graph, scales)]);
+}
+
 /** Emits W [out, in] in operators that every opset has: (numbers − zeros) · scales, block by block. */
-function emitScaledBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
+export function emitScaledBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
   const { quants, scales, zeros, bits, blockSize, out } = form;
   const blocks = Math.ceil(form.in / blockSize);
   const reshaped = (x: Value, shape: readonly number[]): Value =>

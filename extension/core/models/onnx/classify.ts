@@ -1,6 +1,7 @@
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { FunctionProto } from '../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../model-summary';
+import { standsForConvolution } from './form-regions';
 import { operatorName } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
 
@@ -54,7 +55,7 @@ export function classifyBranch(
   if (some(fusedAttention) || (called && ops.has('Softmax'))) {
     return 'attention';
   }
-  if (some(convolutions)) {
+  if (some(convolutions) || [...nodes].some(({ proto }) => standsForConvolution(proto))) {
     return 'convolution';
   }
   return some(weightProducts) && some(activations) ? 'feedforward' : 'other';

@@ -240,7 +240,7 @@ function captures(proto: NodeProto): string[] {
   );
 }
 
-/** Orders nodes so that each comes after what it reads (Kahn's algorithm), else as they stood. */
+/** Orders nodes so that each comes after what it reads (Kahn's algorithm); as they stood where that is so. */
 function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNode[] {
   const makers = new Map<string, number>();
   for (const [index, { outputs }] of nodes.entries()) {
@@ -261,6 +261,11 @@ function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNo
         waits[index] = (waits[index] ?? 0) + 1;
       }
     }
+  }
+  if (
+    nodes.every(({ inputs }, index) => inputs.every((name) => (makers.get(name) ?? -1) < index))
+  ) {
+    return nodes.map((node, order) => ({ ...node, order }));
   }
   const ready = waits.flatMap((count, index) => (count === 0 ? [index] : []));
   const sorted: GraphNode[] = [];

@@ -1,23 +1,23 @@
 import { create } from '@bufbuild/protobuf';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
-import { DataType } from '../../onnx/graph-builder';
-import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from '../../onnx/proto/onnx_pb';
+import type { GraphBuilder } from '../../onnx/graph-builder';
+import {
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+} from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
-import { emitForm } from '../forms/emit-form';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
+import { emitProduct } from './emit-product';
+import { tellForms } from './form-regions';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import type { GraphLinear } from './graph-linears';
-import { operatorName } from './graph-index';
-import { floatAttribute } from './node-attributes';
 
-/** From this opset on, Reshape can be told that 0 is a size. */
-const explicitZeros = 14;
 const blockwiseOpset = 21;
-const float32: number = DataType.FLOAT;
 
 /** A file whose products are made otherwise. */
 interface EditedFile {
@@ -40,6 +40,11 @@ export function editMatrices(
 ): EditedFile {
   const memory = new Map<string, number>();
   const names = namesIn(outer);
+  const changed = layers.filter(({ id }) => forms.has(id));
+  const gone = new Set(
+    changed.flatMap(({ id, form }) => (form === undefined ? [id] : formTensors(form).map(nameOf))),
+  );
+  gone.forEach((name) => names.delete(name));
   const builder = additionsTo(file, names);
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
   for (const layer of layers) {
@@ -48,16 +53,18 @@ export function editMatrices(
       requireOpset(form, builder.opset, file.path);
       const own = mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
       formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
-      for (const node of layer.use.nodes) {
-        replaced.set(node, replaceProduct(builder, layer, own, node));
-      }
+      layer.use.products.forEach((product, number) => {
+        product.others.forEach((node) => replaced.set(node, []));
+        replaced.set(product.node, replaceProduct(builder, layer, own, number));
+      });
       layer.use.between.forEach((node) => replaced.set(node, []));
     }
   }
   const node = replaceNodes(outer.node, replaced);
-  const isKept = (name: string): boolean => !forms.has(name);
+  const metadataProps = tellForms(file.model, forms);
+  const told = { ...file, model: create(ModelProtoSchema, { ...file.model, metadataProps }) };
   const graph = create(GraphProtoSchema, { ...outer, node });
-  return { file: withAdditions(file, graph, builder, isKept), memory };
+  return { file: withAdditions(told, graph, builder, (name) => !gone.has(name)), memory };
 }
 
 /** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */
@@ -77,80 +84,21 @@ function requireOpset(form: MatrixForm, opset: number, file: string): void {
   }
 }
 
-/** The nodes that give what a MatMul or Gemm gives, under the same name. */
+/** The nodes that give what a product of the layer gives, under the same names. */
 function replaceProduct(
   builder: GraphBuilder,
   layer: GraphLinear,
   form: MatrixForm,
-  node: NodeProto,
+  number: number,
 ): NodeProto[] {
-  const [given = ''] = node.output;
   const { result, nodes } = builder.recorded(() =>
-    builder.within(layer.id, () =>
-      operatorName(node) === 'Gemm'
-        ? emitGemm(builder, layer, form, node)
-        : emitMatMul(builder, layer, form, node),
-    ),
+    builder.within(layer.id, () => emitProduct(builder, layer, form, number)),
   );
+  const given = layer.use.products[number]?.node.output ?? [];
+  const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
   return nodes.map((one) =>
-    create(NodeProtoSchema, {
-      ...one,
-      output: one.output.map((name) => (name === result ? given : name)),
-    }),
+    create(NodeProtoSchema, { ...one, output: one.output.map((name) => names.get(name) ?? name) }),
   );
-}
-
-/** rows [rows, in] · Wᵀ in the type of the rows. */
-function emitRows(
-  builder: GraphBuilder,
-  { use: { dataType } }: GraphLinear,
-  form: MatrixForm,
-  rows: Value,
-): Value {
-  if (dataType === float32) {
-    return emitForm(builder, form, rows);
-  }
-  const wide = builder.op('Cast', [rows], { to: DataType.FLOAT });
-  return builder.op('Cast', [emitForm(builder, form, wide)], { to: dataType });
-}
-
-/** x [..., in] · Wᵀ, whatever the rank of x. */
-function emitMatMul(
-  builder: GraphBuilder,
-  layer: GraphLinear,
-  form: MatrixForm,
-  { input: [x = ''] }: NodeProto,
-): Value {
-  const leading = builder.op('Slice', [
-    builder.op('Shape', [x]),
-    builder.ints([0]),
-    builder.ints([-1]),
-  ]);
-  const rows = builder.op('Reshape', [x, builder.ints([-1, layer.in])]);
-  const size = builder.op('Concat', [leading, builder.ints([layer.out])], { axis: 0 });
-  const zeros = builder.opset >= explicitZeros ? { allowzero: 1 } : {};
-  return builder.op('Reshape', [emitRows(builder, layer, form, rows), size], zeros);
-}
-
-/** alpha · x·Wᵀ + beta · c */
-function emitGemm(
-  builder: GraphBuilder,
-  layer: GraphLinear,
-  form: MatrixForm,
-  node: NodeProto,
-): Value {
-  const [x = '', , c = ''] = node.input;
-  const times = (value: Value, factor: number): Value =>
-    factor === 1
-      ? value
-      : builder.op('Mul', [
-          value,
-          builder.op('Cast', [builder.scalar(factor)], { to: layer.use.dataType }),
-        ]);
-  const product = times(emitRows(builder, layer, form, x), floatAttribute(node, 'alpha', 1));
-  return c === ''
-    ? product
-    : builder.op('Add', [product, times(c, floatAttribute(node, 'beta', 1))]);
 }
 
 /** Nodes in whose place others stand, also in nested graphs; what holds none of them stays the same. */
@@ -192,4 +140,8 @@ function withInner(
       }),
     ),
   });
+}
+
+function nameOf({ name }: { readonly name: string }): string {
+  return name;
 }

@@ -157,7 +157,7 @@ export class OnnxLayeredModel implements LayeredModel {
     const { initializers } = this.source.file;
     return [...(this.cut.over[index]?.weights ?? [])]
       .flatMap((name) => initializers.get(name) ?? [])
-      .flatMap(lazyTensor);
+      .flatMap((data) => lazyTensor(data));
   }
 
   public linearLayers(index: number): readonly GraphLinear[] {
@@ -173,8 +173,8 @@ export class OnnxLayeredModel implements LayeredModel {
     const outputs = new Map<string, Tap>();
     const taps = new Map<string, string>();
     for (const { id, products, in: width } of this.linearLayers(index)) {
-      const values = products.map(({ proto }) => proto.input[0] ?? '');
-      const key = values.join('\0');
+      const values = products.map(({ input, map }) => ({ name: input, map }));
+      const key = JSON.stringify(values);
       const tap = outputs.get(key) ?? { output: `tap.${outputs.size}`, values, width };
       outputs.set(key, tap);
       taps.set(id, tap.output);
@@ -197,10 +197,12 @@ export class OnnxLayeredModel implements LayeredModel {
       forms,
     );
     const source = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
-    const model = OnnxLayeredModel.cutAll({ ...source, memory }, this.config);
+    const all = new Map([...(this.source.memory ?? []), ...memory]);
+    const model = OnnxLayeredModel.cutAll({ ...source, memory: all }, this.config);
     const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
-    const ids = ({ summary }: LayeredModel): string => summary.sublayers.map(({ id }) => id).join();
-    if (mode === undefined || ids(mode) !== ids(this)) {
+    const streams = (of: OnnxLayeredModel): string =>
+      JSON.stringify(of.summary.sublayers.map(({ id }, index) => [id, of.streamNames(index)]));
+    if (mode === undefined || streams(mode) !== streams(this)) {
       throw new Error(`other sublayers are found in ${file.path} with these forms`);
     }
     return mode;

@@ -18,6 +18,8 @@ import type { GraphPart } from '../layered-model';
 import { isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
+import { isEach } from './linear-weights';
+import type { PositionMap } from './linear-weights';
 import { maskPort, maskScores } from './mixtures/mask-scores';
 import type { MaskedMixture } from './mixtures/mask-scores';
 import { renameInputs } from './node-edits';
@@ -28,7 +30,7 @@ import { ValueTypes } from './value-types';
 /** What goes into a product, as an output float32 [rows, width]: the rows of all `values`, one after the other. */
 export interface Tap {
   readonly output: string;
-  readonly values: readonly string[];
+  readonly values: readonly { readonly name: string; readonly map: PositionMap | undefined }[];
   readonly width: number;
 }
 
@@ -164,10 +166,30 @@ function emitTap({ output, values }: Tap): NodeProto[] {
       attribute: attributes,
     });
   return [
-    ...values.flatMap((value, i) => [
-      node('Reshape', [portName(value), shapeName(output)], `${rows[i]}/narrow`),
-      node('Cast', [`${rows[i]}/narrow`], rows[i] ?? '', attribute('to', DataType.FLOAT)),
-    ]),
+    ...values.flatMap(({ name, map }, i) => {
+      const made = rows[i] ?? '';
+      const [wide, taken, last] = [`${made}/wide`, `${made}/taken`, `${made}/last`];
+      const cast = node('Cast', [portName(name)], wide, attribute('to', DataType.FLOAT));
+      const narrow = (value: string) => node('Reshape', [value, shapeName(output)], made);
+      if (map === undefined) {
+        return [cast, narrow(wide)];
+      }
+      const { axes, strides } = map;
+      const places = Array.from({ length: axes }, (_, axis) => axis + 2);
+      const channelsLast = attribute('perm', [0, ...places, 1]);
+      const kernel = attribute(
+        'kernel_shape',
+        strides.map(() => 1),
+      );
+      return [
+        cast,
+        ...(isEach(map)
+          ? []
+          : [node('MaxPool', [wide], taken, kernel, attribute('strides', strides))]),
+        node('Transpose', [isEach(map) ? wide : taken], last, channelsLast),
+        narrow(last),
+      ];
+    }),
     node('Concat', rows, output, attribute('axis', 0)),
   ];
 }

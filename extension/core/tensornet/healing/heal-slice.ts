@@ -10,11 +10,12 @@ import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { floatsIn, join } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
-import { lossInputs, meanSquaredError } from '../../training/losses';
+import { lossInputs, relativeSquaredError } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
-import { UserError } from '../../user-error';
+import type { HealingSettings } from './healing-settings';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
+import { tryStep } from './try-step';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
 export interface SliceData {
@@ -22,31 +23,11 @@ export interface SliceData {
   readonly targets: readonly Tensor[];
 }
 
-export interface HealingSettings {
-  /** Passes over the training data at most. */
-  readonly epochs: number;
-  /** Sequences of one step. */
-  readonly batch: number;
-  /** Learning rate of Adam, in units of the root mean square of the smallest tensor that is trained. */
-  readonly rate: number;
-  /** Epochs without a lower held-out error after which training stops. */
-  readonly patience: number;
-  readonly seed: number;
-}
-
-export const usualHealing: HealingSettings = {
-  epochs: 12,
-  batch: 4,
-  rate: 0.03,
-  patience: 3,
-  seed: 0,
-};
-
 /** What training a slice has found. */
 export interface HealedSlice {
   /** New numbers of the tensors that were trained, by name; undefined where none were better. */
   readonly numbers: ReadonlyMap<string, Float32Array> | undefined;
-  /** ‖ŷ − y‖² / ‖y‖² on held-out states. */
+  /** Mean of ‖ŷ − y‖² / ‖y‖² over the tokens of held-out states. */
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;
@@ -70,7 +51,7 @@ export async function healSlice(
   const smallest = await smallestScale(trainable);
   const stepsPerEpoch = Math.ceil(data.train.inputs.length / settings.batch);
   const trainer = await Trainer.create(trainable, {
-    loss: meanSquaredError,
+    loss: relativeSquaredError,
     optimizer: { kind: 'adam' },
     learningRate: {
       rate: settings.rate * smallest,
@@ -115,13 +96,8 @@ async function trainOnce(
   cancellation: Cancellation,
 ): Promise<boolean> {
   for (const batch of batches(data, size)) {
-    try {
-      await trainer.train(feedsOf(batch));
-    } catch (error) {
-      if (error instanceof UserError) {
-        return false;
-      }
-      throw error;
+    if (!(await tryStep(trainer, feedsOf(batch)))) {
+      return false;
     }
     await checkpoint(cancellation);
   }
@@ -181,26 +157,33 @@ function inputsOf(names: readonly string[], make: (name: string) => string): Val
   return Object.fromEntries(names.map((name) => [name, make(name)]));
 }
 
-/** ‖ŷ − y‖² / ‖y‖² over all of the data. */
+/** Mean of ‖ŷ − y‖² / ‖y‖² over the tokens of all of the data. */
 async function errorOf(
   trainer: Trainer,
   data: SliceData,
   size: number,
   cancellation: Cancellation,
 ): Promise<number> {
-  let [difference, whole] = [0, 0];
+  let [sum, tokens] = [0, 0];
   for (const batch of batches(data, size)) {
     const feeds = feedsOf(batch);
     const found = floatsIn(await trainer.evaluate(feeds));
-    const wanted = floatsIn(feeds[lossInputs.targets] ?? notEmitted());
-    for (let i = 0; i < wanted.length; i++) {
-      const y = wanted[i] ?? 0;
-      difference += ((found[i] ?? 0) - y) ** 2;
-      whole += y * y;
+    const targets = feeds[lossInputs.targets] ?? notEmitted();
+    const wanted = floatsIn(targets);
+    const width = targets.dims.at(-1) ?? 1;
+    for (let start = 0; start < wanted.length; start += width) {
+      let [difference, whole] = [0, 0];
+      for (let i = start; i < start + width; i++) {
+        const y = wanted[i] ?? 0;
+        difference += ((found[i] ?? 0) - y) ** 2;
+        whole += y * y;
+      }
+      sum += whole > 0 ? difference / whole : difference;
+      tokens++;
     }
     await checkpoint(cancellation);
   }
-  return whole > 0 ? difference / whole : difference;
+  return sum / Math.max(1, tokens);
 }
 
 /** Pieces of up to `size` sequences of one length. */

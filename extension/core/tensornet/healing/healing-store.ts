@@ -16,7 +16,7 @@ export interface SliceRecord {
   readonly sublayer: string;
   /** Whether its new numbers were better and are kept. */
   readonly healed: boolean;
-  /** ‖ŷ − y‖² / ‖y‖² of the stream behind it, on held-out text. */
+  /** Mean of ‖ŷ − y‖² / ‖y‖² of the stream behind it over the tokens of held-out text. */
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;

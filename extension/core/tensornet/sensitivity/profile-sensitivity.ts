@@ -30,7 +30,7 @@ import { storageDtype } from '../storage-dtype';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
 import { costsInFolder } from '../costs/costs-in-folder';
-import { predictMilliseconds } from '../costs/machine-costs';
+import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionKey, compressionsOf } from './compressions-of';
@@ -228,20 +228,35 @@ export async function profileSensitivity(
   }
 }
 
-/** Milliseconds of one token through a form on this machine. */
-type Timing = (form: MatrixForm<{ readonly shape: readonly number[] }>) => number;
+/** What one token through a form costs on this machine, an MPO as it is run faster. */
+type Timing = (
+  form: MatrixForm<{ readonly shape: readonly number[] }>,
+) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds' | 'mpoRun'>;
 
-/** By the costs of this machine; 0 where nothing is known of them. */
+/** By the costs of this machine; no time where nothing is known of them. */
 async function timingOf(
   { costsFolder }: SensitivityEnvironment,
   device: DeviceName,
   context: JobContext<SensitivityEvent>,
 ): Promise<Timing> {
   if (costsFolder === undefined) {
-    return () => 0;
+    return (form) => ({ flopsPerToken: formFlops(form), milliseconds: 0 });
   }
   const machine = await costsInFolder(costsFolder, device, context);
-  return (form) => predictMilliseconds(machine, form, 1);
+  return (form) => {
+    if (form.kind !== 'mpo') {
+      return {
+        flopsPerToken: formFlops(form),
+        milliseconds: predictMilliseconds(machine, form, 1),
+      };
+    }
+    const { run, milliseconds } = chooseMpoRun(machine, form, 1);
+    return {
+      flopsPerToken: formFlops({ ...form, run }),
+      milliseconds: milliseconds[run],
+      mpoRun: run,
+    };
+  };
 }
 
 /** What goes into the linear layers of sublayer `index` when states are taken through. */
@@ -281,8 +296,7 @@ async function standIn(
       ...(outputError === undefined ? {} : { outputError }),
       parameters,
       bytes,
-      flopsPerToken: formFlops(form),
-      milliseconds: timing(form),
+      ...timing(form),
     },
   };
 }
@@ -337,8 +351,7 @@ function describeLayer(
     in: layer.in,
     parameters: out * layer.in,
     bytes: weight.length,
-    flopsPerToken: 2 * out * layer.in,
-    milliseconds: timing(layer.form ?? { kind: 'dense', weight: { shape: [out, layer.in] } }),
+    ...timing(layer.form ?? { kind: 'dense', weight: { shape: [out, layer.in] } }),
     entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
   };
 }

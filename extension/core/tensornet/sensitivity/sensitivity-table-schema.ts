@@ -23,6 +23,7 @@ export const sensitivityEntrySchema = v.object({
   error: v.number(),
   outputError: v.optional(v.number()),
   ...costs,
+  mpoRun: v.optional(v.picklist(['contracted', 'chained'])),
 });
 
 const layer = v.object({

@@ -1,7 +1,7 @@
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
 import type { MetricName } from '../../metrics/metric-names';
-import type { LinearRole } from '../../models/matrix-form';
+import type { LinearRole, MpoForm } from '../../models/matrix-form';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
@@ -31,6 +31,8 @@ export interface SensitivityEntry extends Compression {
   readonly flopsPerToken: number;
   /** Of one token on this machine, as its cost model has measured forms of such sizes. */
   readonly milliseconds: number;
+  /** How a matrix product operator runs faster here, which work and time are of. */
+  readonly mpoRun?: MpoForm['run'];
 }
 
 /** One linear layer, dense, and what compressing it alone costs the model. */

@@ -14,7 +14,7 @@ const folder = temporaryFolder();
 const withLayers = onnxCases.filter(
   (name) =>
     readOnnxGolden(name).removed !== undefined &&
-    !/^(?:mobilenet|resnet|gpt2-dynamicquant|bert-dynamicquant|qwen3-intfour)/.test(name),
+    !/^(?:resnet|gpt2-dynamicquant|bert-dynamicquant|qwen3-intfour)/.test(name),
 );
 
 testForms(
@@ -52,7 +52,6 @@ describe('the linear layers of a graph', () => {
   });
 
   it.each([
-    ['bert-fused', 'Attention_0_qkv_weight', /com\.microsoft:Attention reads it as well/],
     ['mixtral-dynamo', 'model.model.layers.0.mlp.gate.weight', /it chooses experts/],
     ['t5-past', 'decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight', /Gather/],
   ])('of %s do not include %s, and why', async (name, weight, problem) => {

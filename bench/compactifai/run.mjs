@@ -1,0 +1,221 @@
+/**
+ * The proof of CompactifAI: the sample model and SmolLM2-135M-Instruct, dense and in every form, before and after
+ * healing, through the command line: bytes, parameters, perplexity on two held-out corpora, a task and a generation.
+ * Writes RESULTS.md. What a folder holds already is not done again.
+ *
+ *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--folder DIR]
+ *     node bench/compactifai/run.mjs --timing
+ *
+ * --timing: measures the speed of the models that lie in the folder, and nothing else. On a quiet machine.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { format, resolveConfig } from 'prettier';
+import { cacheFolder } from '../../scripts/lib/cache.mjs';
+import { root } from '../../scripts/lib/repository.mjs';
+import { dim, red, say } from '../../scripts/lib/terminal.mjs';
+import { median } from '../finercut/compare.mjs';
+import { json } from '../finercut/contenders.mjs';
+import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
+import { preparePython, prepareSmolLM2 } from '../finercut/python.mjs';
+import { report, tableOf } from './report.mjs';
+import { rowsFor } from './rows.mjs';
+import { writeTexts } from './texts.mjs';
+
+/**
+ * @typedef {import('./rows.mjs').Row} Row
+ * @typedef {{name: string, title: string, source: () => Promise<string>, rows: readonly Row[]}} Subject
+ * @typedef {{bytes: number, parameters: number, bundled: number, brown: number, acc: number, accError: number,
+ *   generation: string, lossBefore?: number, lossAfter?: number}} Quality
+ * @typedef {{decode: number, prefill: number, decodeRatio: number, prefillRatio: number}} Speed
+ * @typedef {{quality: Record<string, Quality>, speed?: Record<string, Speed>, machine?: string}} Results
+ */
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const cli = join(root, 'dist', 'cli.js');
+const device = ['--device', 'cpu'];
+const prompt = 'The old house stood at the end of the road, and';
+const windows = ['--length', '256', '--stride', '192'];
+/** Rounds of the timing pass, tokens that a round generates, and bytes of text that it reads at once. */
+const [rounds, generatedTokens, readBytes] = [5, 48, 6000];
+
+const truncated = ['lowrank-75', 'lowrank-50', 'mpo-75', 'mpo-50-int4'];
+
+/** @type {readonly Subject[]} */
+const subjects = [
+  {
+    name: 'sample',
+    title: 'The sample model (3.8 M parameters)',
+    source: async () => join(root, 'samples', 'espalier-sample'),
+    rows: rowsFor([...truncated, 'int8', 'int4', 'int4-gptq'], []),
+  },
+  {
+    name: 'smollm2',
+    title: 'SmolLM2-135M-Instruct',
+    source: async () => prepareSmolLM2(await preparePython()),
+    // A fifth of the usual training, so that it ends on two cores; whole numbers lose too little to be healed.
+    rows: rowsFor(truncated, ['--sequences', '96', '--epochs', '1']),
+  },
+];
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    folder: { type: 'string' },
+    timing: { type: 'boolean' },
+  },
+});
+
+process.exitCode = await main(options.folder ?? join(cacheFolder(), 'bench-compactifai'));
+
+/** @param {string} folder */
+async function main(folder) {
+  if (!existsSync(cli)) {
+    say(red('dist/cli.js is not built. Run npm run build first.'));
+    return 1;
+  }
+  const texts = await writeTexts(join(folder, 'texts'));
+  const sections = [];
+  for (const subject of subjects) {
+    const models = join(folder, subject.name);
+    const file = join(folder, `${subject.name}.json`);
+    /** @type {Results} */
+    const results = existsSync(file) ? JSON.parse(await readFile(file, 'utf8')) : { quality: {} };
+    const keep = async () => writeFile(file, `${JSON.stringify(results, undefined, 1)}\n`);
+    if (options.only === undefined || options.only === subject.name) {
+      await mkdir(models, { recursive: true });
+      if (options.timing) {
+        results.machine = `${await describeMachine(await physicalCores(), undefined)}. Load before: ${load()}.`;
+        results.speed = await measureSpeed(subject, models, texts);
+        await keep();
+      } else {
+        const open = subject.rows.filter(({ key }) => results.quality[key] === undefined);
+        // Healing takes longest, so all else is done before.
+        open.sort((a, b) => Number(a.heals !== undefined) - Number(b.heals !== undefined));
+        for (const row of open) {
+          results.quality[row.key] = await measureQuality(subject, row, models, texts);
+          await keep();
+        }
+      }
+    }
+    sections.push({ ...subject, results });
+  }
+  const text = report(sections, prompt);
+  await writeFile(join(here, 'RESULTS.md'), text);
+  await writeTables(sections);
+  say(`\n${text}`);
+  return 0;
+}
+
+/**
+ * Puts the tables into the documentation, between the two lines that mark them.
+ * @param {readonly import('./report.mjs').Section[]} sections
+ */
+async function writeTables(sections) {
+  const file = join(root, 'docs', 'compactifai.md');
+  const [before, , after] = (await readFile(file, 'utf8')).split(
+    /(?<=<!-- proof -->\n)|(?=<!-- end of proof -->)/,
+  );
+  const tables = sections.flatMap(({ title, rows, results }) => [
+    `**${title}**`,
+    '',
+    ...tableOf(rows, results),
+    '',
+  ]);
+  const text = [before, '\n', tables.join('\n'), after].join('');
+  const style = await resolveConfig(file);
+  await writeFile(file, await format(text, { ...style, filepath: file }));
+}
+
+/** @param {readonly (string | number)[]} args */
+async function espalier(args) {
+  say(dim(`espalier ${args.join(' ')}`));
+  return (await json(process.execPath, [cli, ...args, ...device, '--json'])).value;
+}
+
+/**
+ * Writes the model of a row where it does not lie in the folder yet, and judges it.
+ * @param {Subject} subject
+ * @param {Row} row
+ * @param {string} models
+ * @param {import('./texts.mjs').Texts} texts
+ * @returns {Promise<Quality>}
+ */
+async function measureQuality({ source }, row, models, texts) {
+  const model = join(models, row.key);
+  let healing = {};
+  if (!existsSync(model)) {
+    const dense = join(models, 'dense');
+    if (row.compress !== undefined) {
+      await espalier(['compress', dense, ...row.compress, '--out', model]);
+    } else if (row.heals !== undefined) {
+      const from = join(models, row.heals);
+      const options = ['--teacher', dense, '--text', texts.learn, ...(row.heal ?? [])];
+      const { lossBefore, lossAfter } = await espalier(['heal', from, ...options, '--out', model]);
+      healing = { lossBefore, lossAfter };
+    } else {
+      await symlink(await source(), model);
+    }
+  }
+  const { bytes, parameters } = (await json(process.execPath, [cli, 'inspect', model, '--json']))
+    .value;
+  /** @param {string} text */
+  const perplexity = async (text) =>
+    (await espalier(['evaluate', model, '--text', text, ...windows])).perplexity;
+  const { acc, accError } = await espalier(['evaluate', model, '--task', texts.task]);
+  const { text } = await espalier(['generate', model, '--prompt', prompt, '--tokens', 30]);
+  return {
+    ...{ bytes, parameters, acc, accError },
+    bundled: await perplexity(texts.heldOut.bundled),
+    brown: await perplexity(texts.heldOut.brown),
+    generation: text,
+    ...healing,
+  };
+}
+
+/**
+ * Tokens per second of every written model: medians of rounds, and of the ratios to the dense model in the same round.
+ * A healed model runs as the one that it was made from.
+ * @param {Subject} subject
+ * @param {string} models
+ * @param {import('./texts.mjs').Texts} texts
+ * @returns {Promise<Record<string, Speed>>}
+ */
+async function measureSpeed({ rows }, models, texts) {
+  const text = join(models, 'timing.txt');
+  await writeFile(text, (await readFile(texts.heldOut.brown)).subarray(0, readBytes));
+  const timed = rows.filter((row) => row.heals === undefined && existsSync(join(models, row.key)));
+  /** @type {Map<string, {decode: number, prefill: number}[]>} */
+  const found = new Map(timed.map(({ key }) => [key, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const { key } of timed) {
+      const model = join(models, key);
+      const generated = await espalier([
+        ...['generate', model, '--prompt', prompt, '--tokens', generatedTokens],
+      ]);
+      const read = await espalier(['evaluate', model, '--text', text, '--length', 256]);
+      found.get(key)?.push({ decode: generated.tokensPerSecond, prefill: read.tokensPerSecond });
+    }
+  }
+  const dense = found.get('dense') ?? [];
+  return Object.fromEntries(
+    [...found].map(([key, runs]) => {
+      /** @param {'decode' | 'prefill'} what */
+      const ratio = (what) =>
+        median(runs.map((run, i) => run[what] / (dense[i]?.[what] ?? Number.NaN)));
+      return [
+        key,
+        {
+          decode: median(runs.map(({ decode }) => decode)),
+          prefill: median(runs.map(({ prefill }) => prefill)),
+          decodeRatio: ratio('decode'),
+          prefillRatio: ratio('prefill'),
+        },
+      ];
+    }),
+  );
+}

@@ -1,0 +1,23 @@
+/** How healing trains. */
+export interface HealingSettings {
+  /** Passes over the training data at most. */
+  readonly epochs: number;
+  /** Sequences of one step. */
+  readonly batch: number;
+  /** Learning rate of Adam, in units of the root mean square of the smallest tensor that is trained. */
+  readonly rate: number;
+  /** Epochs without a lower held-out error after which training stops. */
+  readonly patience: number;
+  readonly seed: number;
+}
+
+export const usualHealing: HealingSettings = {
+  epochs: 2,
+  batch: 4,
+  rate: 0.1,
+  patience: 2,
+  seed: 0,
+};
+
+/** Text to learn from: more of it, read fewer times, is better (docs/compactifai.md). */
+export const usualHealingText = { sequences: 256, length: 128 };
