@@ -189,18 +189,26 @@ async function chooseTeacher(
 }
 
 async function offerNext(teacher: string, result: HealResult): Promise<void> {
-  const { path, lossBefore, lossAfter } = result;
+  const { path, unit, lossBefore, lossAfter } = result;
   const reveal = l10n.t('Reveal');
   const inspect = l10n.t('Inspect');
   const evaluate = l10n.t('Evaluate Both');
+  const figures = [
+    basename(path),
+    lossBefore.toPrecision(3),
+    lossAfter.toPrecision(3),
+    formatPercent(1 - lossAfter / lossBefore),
+  ];
   const chosen = await window.showInformationMessage(
-    l10n.t(
-      '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
-      basename(path),
-      lossBefore.toPrecision(3),
-      lossAfter.toPrecision(3),
-      formatPercent(1 - lossAfter / lossBefore),
-    ),
+    unit === 'nats'
+      ? l10n.t(
+          '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
+          ...figures,
+        )
+      : l10n.t(
+          '{0}: the relative squared error of the outputs on held-out examples fell from {1} to {2} ({3} less).',
+          ...figures,
+        ),
     reveal,
     inspect,
     evaluate,

@@ -38,10 +38,11 @@ const warmUpSteps = 8;
 
 /** Whether a model continues texts and fits into memory often enough to be trained as a whole. */
 export function trainsAsWhole(
-  { summary, inputs, output }: Pick<LayeredModel, 'summary' | 'inputs' | 'output'>,
+  { summary, inputs, output, emitter }: LayeredModel,
   memoryBytes: number,
 ): boolean {
-  const continues = idsPort(inputs) !== undefined && output.seesWhole !== true;
+  const continues =
+    emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
   return continues && bytesToTrain(summary) <= memoryBytes;
 }
 
