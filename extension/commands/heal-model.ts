@@ -66,7 +66,7 @@ async function askRequest(
     return undefined;
   }
   const title = l10n.t('Heal {0}, taught by {1}', name, basename(teacher));
-  const text = given.text ?? (await askLearningText(services, title));
+  const text = given.text ?? (await askLearningText(services, title, model));
   const effort = text && (given.effort ?? (await chooseEffort(title)));
   const folder =
     effort &&
