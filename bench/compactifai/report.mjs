@@ -21,16 +21,36 @@ export function report(sections, prompt) {
  * @param {Section} section
  * @param {string} prompt
  */
-function sectionLines({ title, rows, results: { quality, speed, machine } }, prompt) {
+function sectionLines({ title, rows, results }, prompt) {
+  const { quality, machine } = results;
+  const generations = rows.flatMap(({ key, label }) => {
+    const found = quality[key];
+    return found === undefined ? [] : [`- ${label}: …${found.generation.replace(/\s+/g, ' ')}`];
+  });
+  return [
+    `## ${title}`,
+    '',
+    ...(machine === undefined ? [] : [`Speeds: ${machine}`, '']),
+    ...tableOf(rows, results),
+    '',
+    `"${prompt} …", greedily:`,
+    '',
+    ...generations,
+    '',
+  ];
+}
+
+/**
+ * @param {Section['rows']} rows
+ * @param {Section['results']} results
+ */
+export function tableOf(rows, { quality, speed }) {
   const dense = quality['dense'];
   const done = rows.flatMap((row) => {
     const found = quality[row.key];
     return found === undefined || dense === undefined ? [] : [{ ...row, found }];
   });
   return [
-    `## ${title}`,
-    '',
-    ...(machine === undefined ? [] : [`Speeds: ${machine}`, '']),
     '| model | MB | of dense | parameters, M | tokens/s | prefill | perplexity, bundled | Brown | task, % | KL to dense |',
     '|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|',
     ...done.map(({ key, label, found }) => {
@@ -51,11 +71,6 @@ function sectionLines({ title, rows, results: { quality, speed, machine } }, pro
       ];
       return `| ${cells.join(' | ')} |`;
     }),
-    '',
-    `"${prompt} …", greedily:`,
-    '',
-    ...done.map(({ label, found }) => `- ${label}: …${found.generation.replace(/\s+/g, ' ')}`),
-    '',
   ];
 }
 

@@ -79,12 +79,13 @@ async function askRequest(
   if (text === undefined || !effort || !folder) {
     return undefined;
   }
+  const { sequences, endToEnd } = healingEfforts[effort];
   return {
     model: path,
     teacher,
-    text: learningText(services, model, text, healingEfforts[effort].sequences),
+    text: learningText(services, model, text, sequences),
     trains: manifest?.compressed === undefined ? 'all' : 'compressed',
-    endToEnd: healingEfforts[effort].endToEnd,
+    ...(endToEnd === undefined ? {} : { endToEnd }),
     ...services.settings.runOptions(),
     ...folder,
   };
@@ -102,13 +103,13 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
     effort,
   });
   const items = [
-    item('standard', l10n.t('Standard'), l10n.t('Layer by layer, as long as it helps.')),
-    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text.')),
     item(
-      'thorough',
-      l10n.t('Thorough'),
-      l10n.t('Four times the text; then all layers at once, where memory allows it.'),
+      'standard',
+      l10n.t('Standard'),
+      l10n.t('Layer by layer, then all at once where memory allows it.'),
     ),
+    item('quick', l10n.t('Quick'), l10n.t('A first look: layer by layer alone.')),
+    item('thorough', l10n.t('Thorough'), l10n.t('As the standard, on four times the text.')),
   ];
   const chosen = await window.showQuickPick(items, {
     title,

@@ -147,8 +147,8 @@ export interface HealModelRequest extends RunOptions {
   readonly teacher: string;
   readonly text: CalibrationRequest;
   readonly trains: TrainedLayers;
-  /** Whether the whole model is trained at once afterwards, where memory allows it. */
-  readonly endToEnd: boolean;
+  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
+  readonly endToEnd?: boolean;
   readonly out: string;
   readonly overwrite: boolean;
 }

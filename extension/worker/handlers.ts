@@ -23,7 +23,6 @@ import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
 import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
-import { fitsEndToEnd } from '../core/tensornet/healing/heal-end-to-end';
 import { usualHealing } from '../core/tensornet/healing/healing-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
@@ -93,14 +92,8 @@ export const handlers: Handlers<WorkerRequests> = {
     const { choices, unfit } = chooseForAll(await openModel(model), compression, { skip });
     return { choices, unfit: unfit.length };
   },
-  heal: async (request, context) => {
-    const { summary } = await openModel(request.model);
-    const endToEnd = request.endToEnd && fitsEndToEnd(summary, request.memoryBytes);
-    return healModel(
-      { ...request, bundledText: calibrationText, settings: usualHealing, endToEnd },
-      context,
-    );
-  },
+  heal: async (request, context) =>
+    healModel({ ...request, bundledText: calibrationText, settings: usualHealing }, context),
   patch: async ({ model, graphs = usualPatchLimits.graphs, ...request }, context) =>
     patchModel(
       {

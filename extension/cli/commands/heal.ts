@@ -6,7 +6,7 @@ import { openModel } from '../../core/models/open-model';
 import { usualHealing, usualHealingText } from '../../core/tensornet/healing/healing-settings';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
-import type { Command } from '../command';
+import type { Arguments, Command } from '../command';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
@@ -15,7 +15,7 @@ export const heal: Command = {
   name: 'heal',
   usage: `MODEL --teacher MODEL2 [--text FILE] --out DIR [--json]
     ${calibrationUsage(usualHealingText)}
-    [--train ${trainedLayers.join('|')}] [--end-to-end]
+    [--train ${trainedLayers.join('|')}] [--end-to-end|--no-end-to-end]
     [--epochs ${usualHealing.epochs}] [--batch ${usualHealing.batch}] [--rate ${usualHealing.rate}] [--seed N]
     [--overwrite] ${runUsage}`,
   summary: 'Teach a compressed or pruned model what the original does, and keep what is better.',
@@ -26,6 +26,7 @@ export const heal: Command = {
     text: { type: 'string' },
     train: { type: 'string' },
     'end-to-end': { type: 'boolean' },
+    'no-end-to-end': { type: 'boolean' },
     epochs: { type: 'string' },
     batch: { type: 'string' },
     rate: { type: 'string' },
@@ -68,7 +69,7 @@ export const heal: Command = {
           rate: args.number('rate') ?? usualHealing.rate,
           seed: args.number('seed') ?? usualHealing.seed,
         },
-        endToEnd: args.flag('end-to-end'),
+        ...readEndToEnd(args),
         out,
         overwrite: args.flag('overwrite'),
         ...readRunOptions(args),
@@ -82,6 +83,15 @@ export const heal: Command = {
     }
   },
 };
+
+/** Whether the whole model is trained at once; where it can be unless it is said. */
+function readEndToEnd(args: Arguments): { endToEnd?: boolean } {
+  const [yes, no] = [args.flag('end-to-end'), args.flag('no-end-to-end')];
+  if (yes && no) {
+    throw new UsageError('Give --end-to-end or --no-end-to-end, not both.');
+  }
+  return yes || no ? { endToEnd: yes } : {};
+}
 
 function printResult(terminal: Terminal, result: HealResult): void {
   const { slices, lossBefore, lossAfter, path, bytesAfter } = result;

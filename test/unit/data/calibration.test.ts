@@ -66,6 +66,19 @@ describe('calibration tokens', () => {
     expect(fromLines.sequences).toEqual((await load({ ...request, file: plain })).sequences);
   });
 
+  it('are as many as a shorter text has, where fewer will do', async () => {
+    const short = file('short.txt', words.repeat(3));
+    const tokenizer = await loadTokenizer(fixture('llama-gqa-untied'));
+    const whole = Math.floor(tokenizer.encode(words.repeat(3)).length / 8);
+    const request = { file: short, sequences: whole + 5, length: 8 };
+    await expect(load(request)).rejects.toThrow('need');
+    const { summary } = await load({ ...request, upTo: true });
+    expect(summary.sequences).toBe(whole);
+    const few = await load({ ...request, sequences: 2, upTo: true });
+    expect(few.summary.sequences).toBe(2);
+    await expect(load({ ...request, length: 4000, upTo: true })).rejects.toThrow('longer than');
+  });
+
   it('are read from a prefix of a long file', async () => {
     const long = file('long.jsonl', `${JSON.stringify({ text: words.repeat(3) })}\n`.repeat(30));
     const request = { sequences: 1, length: 40 };

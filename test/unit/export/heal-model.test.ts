@@ -59,7 +59,6 @@ describe('healing', () => {
         bundledText: '',
         trains: 'compressed',
         settings: { ...usualHealing, epochs: 4 },
-        endToEnd: false,
         out: join(folder, name),
         ...more,
       },
@@ -119,11 +118,26 @@ describe('healing', () => {
       unattended,
     );
     await expect(heal(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
-    const sliced = await heal(model, 'pruned-healed', { trains: 'all' });
+    const sliced = await heal(model, 'pruned-healed', { trains: 'all', endToEnd: false });
     expect(sliced.lossAfter).toBeLessThan(sliced.lossBefore);
     const together = await heal(model, 'pruned-together', { trains: 'all', endToEnd: true });
     expect(together.lossBefore).toBe(sliced.lossBefore);
     expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
+  });
+
+  it('trains a model as a whole where that fits, and not where it is not wanted', async () => {
+    const model = await compressed('whole-model', { method: 'lowrank', level: 4 });
+    const stages = new Set<string>();
+    const watching: JobContext = { ...unattended, progress: ({ stage }) => stages.add(stage) };
+    const together = await heal(model, 'together', {}, watching);
+    expect(stages).toContain('Healing the whole model');
+    stages.clear();
+    const sliced = await heal(model, 'slices-alone', { endToEnd: false }, watching);
+    expect(stages).not.toContain('Healing the whole model');
+    expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
+    await expect(
+      heal(model, 'too-large', { endToEnd: true, memoryBytes: 1 << 10 }),
+    ).rejects.toThrow('too large to be trained as a whole');
   });
 
   it('keeps what it had where training diverges', async () => {

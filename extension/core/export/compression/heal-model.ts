@@ -10,7 +10,7 @@ import type { MatrixForm } from '../../models/matrix-form';
 import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { healEndToEnd } from '../../tensornet/healing/heal-end-to-end';
+import { healEndToEnd, trainsAsWhole } from '../../tensornet/healing/heal-end-to-end';
 import type { HealingSettings } from '../../tensornet/healing/healing-settings';
 import { healSlices, measureLoss } from '../../tensornet/healing/heal-slices';
 import { HealingStore } from '../../tensornet/healing/healing-store';
@@ -36,8 +36,8 @@ export interface HealRequest {
   readonly bundledText: string;
   readonly trains: TrainedLayers;
   readonly settings: HealingSettings;
-  /** Whether the whole model is trained at once afterwards. */
-  readonly endToEnd: boolean;
+  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
+  readonly endToEnd?: boolean;
   readonly out: string;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
@@ -75,7 +75,8 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
     context.warn(message);
   };
   const device = await resolveDevice(request.device, warn);
-  const { text, bundledText, settings, memoryBytes, out, trains, endToEnd } = request;
+  const { text, bundledText, settings, memoryBytes, out, trains } = request;
+  const endToEnd = request.endToEnd ?? trainsAsWhole(student, memoryBytes);
   const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
   loaded.warnings.forEach(warn);
   const { train, heldOut } = divide(loaded.inputs);

@@ -1,19 +1,20 @@
 import { usualHealingText } from './healing-settings';
 
-/** What healing may cost: how much text it learns from, and whether the whole model is trained at once afterwards. */
+/** What healing may cost. */
 interface HealingCost {
-  /** A part of them is held out. */
+  /** Of the text; a part of them is held out. */
   readonly sequences: number;
-  readonly endToEnd: boolean;
+  /** Whether the whole model is trained at once after its slices; where it can be when absent. */
+  readonly endToEnd?: boolean;
 }
 
 const { sequences } = usualHealingText;
 
-/** More text is better than more passes over the same. */
-export const healingEfforts = {
-  quick: { sequences: sequences / 4, endToEnd: false },
-  standard: { sequences, endToEnd: false },
-  thorough: { sequences: 4 * sequences, endToEnd: true },
-} as const satisfies Readonly<Record<string, HealingCost>>;
+export type HealingEffort = 'quick' | 'standard' | 'thorough';
 
-export type HealingEffort = keyof typeof healingEfforts;
+/** More text is better than more passes over the same. */
+export const healingEfforts: Readonly<Record<HealingEffort, HealingCost>> = {
+  quick: { sequences: sequences / 4, endToEnd: false },
+  standard: { sequences },
+  thorough: { sequences: 4 * sequences },
+};

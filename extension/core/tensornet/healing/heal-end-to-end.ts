@@ -3,6 +3,7 @@ import { join as joinPath } from 'node:path';
 import { seededRandom, shuffle } from '../../data/random';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
+import { idsPort } from '../../models/example';
 import type { ModelInput } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
@@ -16,6 +17,7 @@ import { UserError } from '../../user-error';
 import type { HealingSetup } from './heal-slices';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
+import { tryStep } from './try-step';
 
 /** A whole model to train against another. */
 export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
@@ -26,12 +28,25 @@ export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
 /** Weights, what their gradients pass through and the optimiser's state, in copies of the model. */
 const copiesInTraining = 4;
 
-/** Whether a model can be trained as a whole in `memoryBytes`. */
-export function fitsEndToEnd(
-  { parameters }: Pick<ModelSummary, 'parameters'>,
+/**
+ * Learning rate in units of the slices': all tensors move together, and what the slices found is near
+ * (docs/compactifai.md).
+ */
+const rateOfWhole = 0.03;
+/** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
+const warmUpSteps = 8;
+
+/** Whether a model continues texts and fits into memory often enough to be trained as a whole. */
+export function trainsAsWhole(
+  { summary, inputs, output }: Pick<LayeredModel, 'summary' | 'inputs' | 'output'>,
   memoryBytes: number,
 ): boolean {
-  return parameters * Float32Array.BYTES_PER_ELEMENT * copiesInTraining <= memoryBytes;
+  const continues = idsPort(inputs) !== undefined && output.seesWhole !== true;
+  return continues && bytesToTrain(summary) <= memoryBytes;
+}
+
+function bytesToTrain({ parameters }: Pick<ModelSummary, 'parameters'>): number {
+  return parameters * Float32Array.BYTES_PER_ELEMENT * copiesInTraining;
 }
 
 /**
@@ -45,7 +60,7 @@ export async function healEndToEnd(
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
   const { student, forms, settings, memoryBytes, folder } = setup;
-  if (!fitsEndToEnd(student.summary, memoryBytes)) {
+  if (bytesToTrain(student.summary) > memoryBytes) {
     throw new UserError('The model is too large to be trained as a whole in the memory allowed.', {
       file: student.summary.path,
       remedy: 'Allow more with --memory, or heal slice by slice alone.',
@@ -56,12 +71,14 @@ export async function healEndToEnd(
   const model = trainableTransformer(student.withMatrices?.(changed) ?? student, trained);
   const smallest = await smallestScale(model);
   const stepsPerEpoch = Math.ceil(setup.train.length / settings.batch);
+  const steps = settings.epochs * stepsPerEpoch;
   const trainer = await Trainer.create(model, {
     loss: distillation(1),
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: 0.3 * settings.rate * smallest,
-      schedule: { kind: 'cosine', steps: settings.epochs * stepsPerEpoch },
+      rate: rateOfWhole * settings.rate * smallest,
+      schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
+      warmUpSteps,
     },
     clipNorm: 1,
     seed: settings.seed,
@@ -70,11 +87,27 @@ export async function healEndToEnd(
   const saved = joinPath(folder, 'end-to-end.safetensors');
   try {
     await teacher.start();
-    const before = await heldOutLoss(trainer, teacher, setup, context);
+    let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
+      loss: await heldOutLoss(trainer, teacher, setup, context),
+    };
+    /** Keeps what is better than all before. */
+    const judge = async (): Promise<boolean> => {
+      const loss = await heldOutLoss(trainer, teacher, setup, context);
+      const isBetter = loss < best.loss;
+      if (isBetter) {
+        const numbers = new Map(
+          model.parameters.map(
+            ({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const,
+          ),
+        );
+        best = { loss, numbers };
+      }
+      return isBetter;
+    };
     if (existsSync(saved)) {
       await trainer.resume(saved);
+      await judge();
     }
-    let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = { loss: before };
     const random = seededRandom(settings.seed);
     let bad = 0;
     for (let epoch = 0; epoch < settings.epochs && bad < settings.patience; epoch++) {
@@ -83,25 +116,15 @@ export async function healEndToEnd(
         continue;
       }
       for (let start = 0; start < order.length; start += settings.batch) {
-        context.progress({
-          stage: 'Healing the whole model',
-          done: trainer.steps,
-          total: settings.epochs * stepsPerEpoch,
-          unit: 'steps',
-        });
+        const done = trainer.steps;
+        context.progress({ stage: 'Healing the whole model', done, total: steps, unit: 'steps' });
         await checkpoint(context.cancellation);
-        await trainer.train(await teacher.batch(order.slice(start, start + settings.batch)));
+        const batch = await teacher.batch(order.slice(start, start + settings.batch));
+        if (!(await tryStep(trainer, batch))) {
+          return best.numbers;
+        }
       }
-      const loss = await heldOutLoss(trainer, teacher, setup, context);
-      bad = loss < best.loss ? 0 : bad + 1;
-      if (loss < best.loss) {
-        const numbers = new Map(
-          model.parameters.map(
-            ({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const,
-          ),
-        );
-        best = { loss, numbers };
-      }
+      bad = (await judge()) ? 0 : bad + 1;
       await trainer.save(saved);
     }
     return best.numbers;

@@ -12,10 +12,10 @@ import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
-import { UserError } from '../../user-error';
 import type { HealingSettings } from './healing-settings';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
+import { tryStep } from './try-step';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
 export interface SliceData {
@@ -96,13 +96,8 @@ async function trainOnce(
   cancellation: Cancellation,
 ): Promise<boolean> {
   for (const batch of batches(data, size)) {
-    try {
-      await trainer.train(feedsOf(batch));
-    } catch (error) {
-      if (error instanceof UserError) {
-        return false;
-      }
-      throw error;
+    if (!(await tryStep(trainer, feedsOf(batch)))) {
+      return false;
     }
     await checkpoint(cancellation);
   }

@@ -12,9 +12,9 @@ export interface HealingSettings {
 }
 
 export const usualHealing: HealingSettings = {
-  epochs: 3,
+  epochs: 2,
   batch: 4,
-  rate: 0.03,
+  rate: 0.1,
   patience: 2,
   seed: 0,
 };
