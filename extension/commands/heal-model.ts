@@ -79,13 +79,13 @@ async function askRequest(
   if (text === undefined || !effort || !folder) {
     return undefined;
   }
-  const { sequences, endToEnd } = healingEfforts[effort];
+  const { sequences, ...cost } = healingEfforts[effort];
   return {
     model: path,
     teacher,
     text: learningText(services, model, text, sequences),
     trains: manifest?.compressed === undefined ? 'all' : 'compressed',
-    ...(endToEnd === undefined ? {} : { endToEnd }),
+    ...cost,
     ...services.settings.runOptions(),
     ...folder,
   };

@@ -16,7 +16,7 @@ import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
 import type { PrunePlan } from '../core/export/prune-plan';
-import type { LinearRole } from '../core/models/matrix-form';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
@@ -134,6 +134,8 @@ export interface ChooseLayersRequest {
   readonly compression: CompressionRequest;
   /** Roles of layers that stay as they are. */
   readonly skip: readonly LinearRole[];
+  /** Matrices outside the sublayers that are compressed as well; none when absent. */
+  readonly outer?: readonly OuterPlace[];
 }
 
 export interface ChosenLayers {

@@ -88,8 +88,8 @@ export const handlers: Handlers<WorkerRequests> = {
       context,
     );
   },
-  chooseLayers: async ({ model, compression, skip }) => {
-    const { choices, unfit } = chooseForAll(await openModel(model), compression, { skip });
+  chooseLayers: async ({ model, compression, ...selection }) => {
+    const { choices, unfit } = chooseForAll(await openModel(model), compression, selection);
     return { choices, unfit: unfit.length };
   },
   heal: async (request, context) =>

@@ -29,6 +29,8 @@ export interface BlockSelection {
   readonly expertCounts?: ReadonlyMap<number, number>;
   /** Matrices that are not stored dense, in the new numbering. */
   readonly compressed?: CompressedForms;
+  /** Whether the head is stored by itself, where it has been the embedding. */
+  readonly unties?: boolean;
   /** Patches of absent sublayers, in the new numbering. */
   readonly patched?: PatchSpecs;
 }
@@ -102,6 +104,7 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
     ...(uneven ? {} : evenExperts(config, expertCounts)),
+    ...(selection.unties === true ? { tie_word_embeddings: false } : {}),
     ...loading(config, differs),
     espalier: differs
       ? {
