@@ -22,6 +22,11 @@ const compressed = [
     compress: ['--method', 'int4:32:rtn-asymmetric'],
   },
   { key: 'int4-gptq', label: 'int4, GPTQ', compress: ['--method', 'int4'] },
+  {
+    key: 'int4-all',
+    label: 'int4, GPTQ, embedding and head too',
+    compress: ['--method', 'int4', '--embeddings', '--head'],
+  },
   { key: 'lowrank-75', label: 'low rank 75 %', compress: ['--method', 'lowrank:75%'] },
   { key: 'lowrank-50', label: 'low rank 50 %', compress: ['--method', 'lowrank:50%'] },
   {

@@ -5,8 +5,10 @@ import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import type { PruneResult } from '../core/export/prune-result';
 import { formatBytes } from '../core/format';
-import type { LinearRole } from '../core/models/matrix-form';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
+import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
+import type { PruneRequest } from '../protocol/worker';
 import { UserError } from '../core/user-error';
 import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
@@ -18,6 +20,7 @@ import { RequestCancelled } from '../services/worker-errors';
 import { chooseOutput, revealFolder } from './choose-output';
 import type { OutputOptions } from './choose-output';
 import { methodItems } from './method-items';
+import { offerResume } from './offer-resume';
 import { chooseCompression } from './open-compression';
 import { chooseTarget, uriOf } from './target';
 
@@ -27,6 +30,8 @@ export interface CompressOptions extends OutputOptions {
   readonly plan?: PrunePlan;
   /** Roles of layers that stay as they are. */
   readonly skip?: readonly LinearRole[];
+  /** Matrices outside the blocks that are compressed as well. */
+  readonly outer?: readonly OuterPlace[];
 }
 
 /** Writes a new model whose linear layers are compressed: by a plan, or all by one method. */
@@ -62,15 +67,27 @@ export async function compressModel(
   if (output === undefined) {
     return undefined;
   }
-  const request = { model: model.path, plan, ...output };
+  return runCompression(services, session, {
+    ...{ model: model.path, plan, ...output, ...services.settings.runOptions() },
+    ...(planPath === undefined ? {} : { planFolder: dirname(planPath) }),
+  });
+}
+
+/** Compresses, or goes on with it, and says what came of it. */
+export async function runCompression(
+  services: Services,
+  session: CompressionSession,
+  request: PruneRequest,
+): Promise<PruneResult | CompressResult> {
+  const { model } = session;
   try {
     const result = await services.compressionJobs.compress(session, request);
     await services.reports.showText(basename(result.path), result.path, pruneReport(model, result));
     void offerNext(model.path, result);
     return result;
   } catch (error) {
-    if (error instanceof RequestCancelled) {
-      void offerResume(session, { ...options, ...output, overwrite: true, plan });
+    if (error instanceof RequestCancelled && !services.compressions.isShown(session)) {
+      void offerResume({ kind: 'compress', name: model.name }, request.out);
     }
     throw error;
   }
@@ -112,10 +129,15 @@ async function planFor(
   if (skip === undefined) {
     return undefined;
   }
+  const outer = isAsked ? await chooseOuter(compression, model) : (options.outer ?? []);
+  if (outer === undefined) {
+    return undefined;
+  }
   const { choices, unfit } = await services.worker.request('chooseLayers', {
     model: model.path,
     compression,
     skip,
+    outer,
   });
   if (unfit > 0) {
     void window.showInformationMessage(
@@ -223,6 +245,49 @@ async function chooseRoles(
   return chosen?.skip;
 }
 
+/** Embedding and head take whole numbers or stay as they are; images have no embedding of tokens. */
+async function chooseOuter(
+  { method, then }: CompressionRequest,
+  { name, tiedHead, vocabularySize }: ModelSummary,
+): Promise<readonly OuterPlace[] | undefined> {
+  const isRounded = method === 'int8' || method === 'int4' || then !== undefined;
+  if (!isRounded || vocabularySize === undefined) {
+    return [];
+  }
+  const isTied = tiedHead === true;
+  const items: (QuickPickItem & { outer: readonly OuterPlace[] })[] = [
+    { label: l10n.t('The layers of the blocks alone'), outer: [] },
+    {
+      label: l10n.t('Embedding and head as well'),
+      detail: isTied
+        ? l10n.t('They are one matrix in this model, which is stored once.')
+        : l10n.t('Tokens are looked up in whole numbers, and the head multiplies by them.'),
+      outer: ['embedding', 'head'],
+    },
+    {
+      label: l10n.t('The head as well'),
+      detail: isTied
+        ? l10n.t('It is stored beside the embedding then: more bytes, but fewer to read per token.')
+        : l10n.t('The largest product of a small model.'),
+      outer: ['head'],
+    },
+    ...(isTied
+      ? []
+      : [
+          {
+            label: l10n.t('The embedding as well'),
+            detail: l10n.t('Fewer bytes; no product is faster.'),
+            outer: ['embedding'] as const,
+          },
+        ]),
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title: l10n.t('Tensorize or compress {0}', name),
+    placeHolder: l10n.t('What besides the layers of the blocks?'),
+  });
+  return chosen?.outer;
+}
+
 async function offerNext(source: string, result: PruneResult): Promise<void> {
   const { path, bytesBefore, bytesAfter } = result;
   const reveal = l10n.t('Reveal');
@@ -252,16 +317,5 @@ async function offerNext(source: string, result: PruneResult): Promise<void> {
     await commands.executeCommand(commandIds.evaluateModel, uri, { against: source });
   } else if (chosen === heal) {
     await commands.executeCommand(commandIds.healModel, uri, { teacher: source });
-  }
-}
-
-async function offerResume(session: CompressionSession, options: CompressOptions): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
-    l10n.t('Compressing {0} was cancelled. What is done is kept.', session.model.name),
-    resume,
-  );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.compressModel, session, options);
   }
 }

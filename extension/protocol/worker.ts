@@ -13,9 +13,10 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
+import type { PatchResult } from '../core/export/patching/patch-model';
 import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
 import type { PrunePlan } from '../core/export/prune-plan';
-import type { LinearRole } from '../core/models/matrix-form';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
@@ -133,6 +134,8 @@ export interface ChooseLayersRequest {
   readonly compression: CompressionRequest;
   /** Roles of layers that stay as they are. */
   readonly skip: readonly LinearRole[];
+  /** Matrices outside the sublayers that are compressed as well; none when absent. */
+  readonly outer?: readonly OuterPlace[];
 }
 
 export interface ChosenLayers {
@@ -146,9 +149,28 @@ export interface HealModelRequest extends RunOptions {
   readonly teacher: string;
   readonly text: CalibrationRequest;
   readonly trains: TrainedLayers;
+  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
+  readonly endToEnd?: boolean;
   readonly out: string;
   readonly overwrite: boolean;
 }
+
+/** A symbolic patch to fit for a sublayer; epochs and seed are the usual ones. */
+export interface PatchLayerRequest extends RunOptions {
+  readonly model: string;
+  readonly sublayer: string;
+  readonly text: CalibrationRequest;
+  /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
+  readonly out: string;
+  readonly format: OutputFormat;
+  readonly anyway: boolean;
+  /** Graphs to try; the usual number when absent. */
+  readonly graphs?: number;
+  /** A plan to write, or to put the patch into where it is there. */
+  readonly plan: string;
+  readonly overwrite: boolean;
+}
+
 /** The evolution to run; the version is the worker's own. */
 export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
 
@@ -191,6 +213,7 @@ export interface WorkerRequests {
   /** The same as `prune`, under the name of what the user has asked for. */
   compress: [PruneRequest, PruneResult | CompressResult];
   heal: [HealModelRequest, HealResult];
+  patch: [PatchLayerRequest, PatchResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];

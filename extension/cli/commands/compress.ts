@@ -15,7 +15,8 @@ import { describeCompared, outputFormats } from '../../core/export/prune-result'
 import type { PruneResult } from '../../core/export/prune-result';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayeredModel } from '../../core/models/layered-model';
-import { linearRoles } from '../../core/models/matrix-form';
+import { linearRoles, outerPlaces } from '../../core/models/matrix-form';
+import type { OuterPlace } from '../../core/models/matrix-form';
 import { openModel } from '../../core/models/open-model';
 import { idsPort } from '../../core/models/example';
 import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for-budget';
@@ -40,6 +41,7 @@ export const compress: Command = {
   usage: `MODEL (--method METHOD [--level L|P%] | --budget RATIO | --plan FILE) --out DIR [--json]
     METHOD: mpo, lowrank, int8, int4, or in one word as lowrank:50%:covariance+int4
     [--variant V] [--spread-ranks] [--then ${quantizerNames.join('|')}] [--roles ${linearRoles.join(',')}] [--skip ROLES] [--blocks 0-3,7]
+    [--embeddings] [--head]
     a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${usualRounds}]
     [--no-calibration] ${calibrationUsage()}
     [--format ${outputFormats.join('|')}] [--dialect ${dialectNames.join('|')}] [--overwrite]
@@ -58,6 +60,8 @@ export const compress: Command = {
     then: { type: 'string' },
     'spread-ranks': { type: 'boolean' },
     skip: { type: 'string' },
+    embeddings: { type: 'boolean' },
+    head: { type: 'boolean' },
     plan: { type: 'string' },
     'no-calibration': { type: 'boolean' },
     out: { type: 'string' },
@@ -111,6 +115,14 @@ async function planFor(
 ): Promise<{ plan: PrunePlan; model: string; isNew: boolean }> {
   const file = args.text('plan');
   const ways = [file, args.text('method'), args.text('budget')];
+  if (
+    args.text('method') === undefined &&
+    Object.values(outerFlags).some((name) => args.flag(name))
+  ) {
+    throw new UsageError(
+      '--embeddings and --head go with --method. A plan names their tensors; a budget leaves them as they are.',
+    );
+  }
   if (ways.filter((way) => way !== undefined).length !== 1) {
     throw new UsageError(
       'Say what to compress: either --method METHOD, or --budget RATIO, or --plan FILE.',
@@ -211,6 +223,9 @@ function readRequest(args: Arguments, method: string): CompressionRequest {
   return parseCompression(then === undefined ? parts : `${parts}+${then}`);
 }
 
+/** Options that choose matrices outside the sublayers. */
+const outerFlags: Readonly<Record<OuterPlace, string>> = { embedding: 'embeddings', head: 'head' };
+
 function readSelection(args: Arguments): LayerSelection {
   const roles = readRoles(args, 'roles');
   const skip = readRoles(args, 'skip');
@@ -219,6 +234,7 @@ function readSelection(args: Arguments): LayerSelection {
     ...(roles === undefined ? {} : { roles }),
     ...(skip === undefined ? {} : { skip }),
     ...(blocks === undefined ? {} : { blocks: readBlocks(blocks) }),
+    outer: outerPlaces.filter((place) => args.flag(outerFlags[place])),
   };
 }
 

@@ -5,7 +5,7 @@ import type { PatchResult } from '../../core/export/patching/patch-model';
 import { outputFormats } from '../../core/export/prune-result';
 import { openModel } from '../../core/models/open-model';
 import { readLibrary } from '../../core/symbolic/language/library-file';
-import { patchLibrary } from '../../core/symbolic/patch/found-graphs';
+import { patchLibrary, usualPatchLimits } from '../../core/symbolic/patch/found-graphs';
 import { usualFitting } from '../../core/symbolic/patch/fit-branch';
 import type { PatchKind } from '../../core/symbolic/patch/contestants';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
@@ -17,7 +17,6 @@ import { required, wholeNumber } from '../training-options';
 import { printResult as printWritten } from './prune';
 
 const usualText = { sequences: 64, length: 128 };
-const usualLimits = { graphs: 4, programs: 20_000 };
 
 const names: Readonly<Record<PatchKind, string>> = {
   graph: 'symbolic patch',
@@ -32,13 +31,13 @@ export const patch: Command = {
   name: 'patch',
   usage: `MODEL --sublayer ID --out DIR [--json]
     ${calibrationUsage(usualText)}
-    [--graphs ${usualLimits.graphs}] [--programs ${usualLimits.programs}] [--library FILE]
+    [--graphs ${usualPatchLimits.graphs}] [--programs ${usualPatchLimits.programs}] [--library FILE]
     [--epochs ${usualFitting.epochs}] [--rate ${usualFitting.rate}] [--seed 0]
     [--format ${outputFormats.join('|')}] [--plan FILE] [--anyway] [--overwrite] ${runUsage}
 
   Fits a small symbolic module to what the sublayer adds to the stream, and as many tries of simpler things. The
   model is written with the patch where its loss beats theirs; --anyway writes it in any case. --plan writes a
-  plan as well, its weights beside it.`,
+  plan as well, or puts the patch into one that is there; its weights lie beside it.`,
   summary: 'Replace a sublayer by a small symbolic module, where that beats simpler things.',
   options: {
     ...calibrationOptionTypes,
@@ -74,8 +73,8 @@ export const patch: Command = {
         bundledText: join(samples, 'calibration.txt'),
         library: library === undefined ? patchLibrary() : await readLibrary(resolve(library)),
         limits: {
-          graphs: wholeNumber(args, 'graphs', usualLimits.graphs),
-          programs: wholeNumber(args, 'programs', usualLimits.programs),
+          graphs: wholeNumber(args, 'graphs', usualPatchLimits.graphs),
+          programs: wholeNumber(args, 'programs', usualPatchLimits.programs),
         },
         fitting: {
           ...usualFitting,

@@ -1,6 +1,7 @@
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
+import { outerPlaces } from '../models/matrix-form';
 import type { MatrixForm } from '../models/matrix-form';
 import { describePatch } from '../models/patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
@@ -26,6 +27,8 @@ export interface Changes {
   readonly matrices: ReadonlyMap<string, MatrixForm>;
   /** Every matrix of the result that is not dense, in its own numbering. */
   readonly compressed: CompressedForms;
+  /** Whether embedding and head, one matrix in the source, become two. */
+  readonly unties: boolean;
   /** What stands in the places of sublayers, by their ids in the source. */
   readonly patches: Patches;
   /** Every patch of the result, in its own numbering; the sublayers count among the absent. */
@@ -98,15 +101,16 @@ export interface MatrixChanges {
   readonly matrices: ReadonlyMap<string, MatrixForm>;
   /** The same by place, without those that are dense. */
   readonly compressed: CompressedForms;
+  readonly unties: boolean;
 }
 
-const unchanged: MatrixChanges = { matrices: new Map(), compressed: {} };
+const unchanged: MatrixChanges = { matrices: new Map(), compressed: {}, unties: false };
 
 /** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
 export function layOutChanges(
   summary: ModelSummary,
   removed: readonly string[],
-  { matrices, compressed }: MatrixChanges = unchanged,
+  { matrices, compressed, unties }: MatrixChanges = unchanged,
   patches: Patches = new Map(),
 ): Changes {
   const asked = new Set(removed);
@@ -139,6 +143,7 @@ export function layOutChanges(
     }
   }
   const experts = kept.flatMap(expertIds).filter((id) => asked.has(id));
+  const all = mergeForms(summary.compressed ?? {}, compressed);
   return {
     removed: [...gone.map(({ id }) => id), ...experts],
     kept,
@@ -147,7 +152,8 @@ export function layOutChanges(
     keptExperts,
     expertCounts,
     matrices,
-    compressed: renumber(mergeForms(summary.compressed ?? {}, compressed), kept, blocks),
+    compressed: { ...outerForms(all), ...renumber(all, kept, blocks) },
+    unties,
     patches,
     patched: renumber(standing, kept, blocks),
   };
@@ -156,6 +162,16 @@ export function layOutChanges(
 function mergeForms(before: CompressedForms, added: CompressedForms): CompressedForms {
   const ids = [...new Set([...Object.keys(before), ...Object.keys(added)])];
   return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
+}
+
+/** What is said of embedding and head. */
+function outerForms(compressed: CompressedForms): CompressedForms {
+  return Object.fromEntries(
+    outerPlaces.flatMap((place) => {
+      const forms = compressed[place];
+      return forms === undefined ? [] : [[place, forms]];
+    }),
+  );
 }
 
 /** What is said of the sublayers that stay, by their ids in the result. */

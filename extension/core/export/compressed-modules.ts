@@ -109,13 +109,14 @@ class BlockQuantized(Compressed):
             return numbers
         return torch.stack([numbers & 15, numbers >> 4], -1).flatten(-2)
 
-    def matrix(self):
-        blocks = self.scales.shape[1]
-        numbers = self.unpacked(self.quants).float()
+    def matrix(self, rows=slice(None)):
+        """The floats of all rows, or of some."""
+        scales = self.scales[rows]
         zeros = 2 ** (self.spec["bits"] - 1)
         if self.spec["zeros"]:
-            zeros = self.unpacked(self.zeros)[:, :blocks, None].float()
-        return ((numbers - zeros) * self.scales[..., None]).flatten(1)[:, : self.in_features]
+            zeros = self.unpacked(self.zeros[rows])[..., : scales.shape[-1], None].float()
+        numbers = self.unpacked(self.quants[rows]).float()
+        return ((numbers - zeros) * scales[..., None]).flatten(-2)[..., : self.in_features]
 
 
 class Int8(Compressed):
@@ -126,8 +127,9 @@ class Int8(Compressed):
         self.numbers("quants", (in_features, out_features), torch.int8)
         self.numbers("scales", (out_features,), torch.float32)
 
-    def matrix(self):
-        return (self.quants.float() * self.scales).T
+    def matrix(self, rows=slice(None)):
+        """The floats of all rows, or of some."""
+        return (self.quants[:, rows].float() * self.scales[rows]).movedim(0, -1)
 
 
 FORMS = {"low-rank": LowRank, "mpo": Mpo, "block-quantized": BlockQuantized, "int8": Int8}

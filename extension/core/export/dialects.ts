@@ -130,11 +130,13 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
 
 /** The changes if every matrix that they compress were stored dense. */
 function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
-  const dense = [...matrices].flatMap(([id, form]): [string, MatrixForm][] => {
+  const dense = new Map<MatrixForm, MatrixForm>();
+  for (const form of matrices.values()) {
     const [weight] = formTensors(form);
-    return weight === undefined ? [] : [[id, { kind: 'dense', weight }]];
-  });
-  return layOutChanges(model.summary, removed, matrixChanges(model, new Map(dense)));
+    dense.set(form, weight === undefined ? form : { kind: 'dense', weight });
+  }
+  const values = [...matrices].map(([id, form]) => [id, dense.get(form) ?? form] as const);
+  return layOutChanges(model.summary, removed, matrixChanges(model, new Map(values)));
 }
 
 function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Refusal | undefined {

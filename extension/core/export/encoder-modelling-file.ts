@@ -4,6 +4,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses, pythonLines, registration } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
+import { outerParts } from './outer-modules';
 
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
 export function encoderModellingFile(
@@ -25,6 +26,7 @@ export function encoderModellingFile(
   ]);
   const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
+  const outer = outerParts(needs, stockModel);
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
@@ -43,16 +45,16 @@ class ${config}(${stockConfig}):
 ${forms.method}
 
 ${stands.join('\n\n')}
-${forms.classes}
+${forms.classes}${outer.classes}
 ${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
     config_class = ${config}
-    config: ${config}
+    config: ${config}${outer.attribute}
 
     def __init__(self, config, **keywords):
-        super().__init__(config, **keywords)
+        super().__init__(config, **keywords)${outer.call}
         try:
             layers = ${layers}
         except AttributeError:

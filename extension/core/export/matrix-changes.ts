@@ -1,41 +1,93 @@
 import { describeForm } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
-import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import type { LinearLayer, MatrixForm, OuterMatrix } from '../models/matrix-form';
 import { isStorable } from '../models/forms/stored-forms';
 import type { Changes, MatrixChanges, Refusal } from './changes';
 
-/** Forms of linear layers by id, and by where they stand in the model's blocks. */
+/**
+ * Forms of matrices by id, and by where they stand in the model. Where embedding and head are one matrix
+ * and take one form, that is stored once; where one of them alone takes another, both are stored.
+ */
 export function matrixChanges(
   model: LayeredModel,
   matrices: ReadonlyMap<string, MatrixForm>,
 ): MatrixChanges {
   const compressed: Record<string, Record<string, FormSpec>> = {};
+  const tell = (key: string, place: string, form: MatrixForm): void => {
+    const name = place.replace(/\.weight$/, '');
+    compressed[key] = { ...compressed[key], [name]: describeForm(form) };
+  };
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
     for (const { id, form: before, transposed } of model.linearLayers?.(index) ?? []) {
       const form = matrices.get(id);
       // A dense matrix is told of where an ordinary model would not have it so.
       const isTold = form?.kind !== 'dense' || before !== undefined || transposed;
       if (form !== undefined && isTold) {
-        const place = id
-          .slice(`${model.blocksPrefix ?? ''}${block}.`.length)
-          .replace(/\.weight$/, '');
-        compressed[sublayer] = { ...compressed[sublayer], [place]: describeForm(form) };
+        tell(sublayer, id.slice(`${model.blocksPrefix ?? ''}${block}.`.length), form);
       }
     }
   }
-  return { matrices, compressed };
+  const outer = model.outerMatrices ?? [];
+  for (const { id, place, form: before, tiedTo } of outer) {
+    const form = matrices.get(id);
+    const isEmbedding = place === 'head' && isOne(tiedTo, form, matrices);
+    if (form !== undefined && !isEmbedding && (form.kind !== 'dense' || before !== undefined)) {
+      tell(place, id, form);
+    }
+  }
+  const untied = outer.filter(
+    ({ id, tiedTo }) => tiedTo !== undefined && !isOne(tiedTo, matrices.get(id), matrices),
+  );
+  return { matrices, compressed, unties: untied.length > 0 };
 }
 
-/** A form that can be asked about before any is computed: what can be written depends on no other thing. */
-export function standIn({ weight }: LinearLayer): MatrixForm {
-  return { kind: 'int8', quants: weight, scales: weight };
+/** Whether what a matrix is tied to takes the very same form. */
+export function isOne(
+  tiedTo: string | undefined,
+  form: MatrixForm | undefined,
+  matrices: ReadonlyMap<string, MatrixForm>,
+): boolean {
+  return tiedTo !== undefined && matrices.get(tiedTo) === form;
+}
+
+/** All matrices of a model that can take another form. */
+export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
+  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+  return [...layers, ...(model.outerMatrices ?? [])];
+}
+
+/**
+ * Forms that can be asked about before any is computed: what can be written depends on no other thing.
+ * Embedding and head that are one matrix stay one unless `isOneChoice` says that they are compressed otherwise.
+ */
+export function standIns(
+  matrices: readonly (LinearLayer | OuterMatrix)[],
+  isOneChoice: (head: string) => boolean = () => true,
+): Map<string, MatrixForm> {
+  const stands = new Map<string, MatrixForm>();
+  for (const matrix of matrices) {
+    const { id, weight } = matrix;
+    const other = 'place' in matrix ? stands.get(matrix.tiedTo ?? '') : undefined;
+    const isShared = other !== undefined && isOneChoice(id);
+    stands.set(id, isShared ? other : { kind: 'int8', quants: weight, scales: weight });
+  }
+  return stands;
 }
 
 /** Why a matrix that changes cannot be stored in the place where it was. */
-export function whyNotStored(model: LayeredModel, { matrices }: Changes): Refusal | undefined {
-  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
-  const changed = layers.filter(({ id }) => matrices.has(id));
+export function whyNotStored(
+  model: LayeredModel,
+  { matrices, unties }: Changes,
+): Refusal | undefined {
+  const changed = matricesOf(model).filter(({ id }) => matrices.has(id));
+  if (unties && model.emitter === undefined) {
+    return {
+      problem:
+        'The embedding is the head of this model as well, and transformers keeps both as one.',
+      remedy: 'Compress both alike, leave both out, or write ONNX.',
+    };
+  }
   const packed = changed.find(({ weight }) => weight.packed !== undefined);
   if (packed !== undefined) {
     return {

@@ -7,6 +7,7 @@ import { readArchitecture } from '../models/open-model';
 import type { Changes, Refusal } from './changes';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
+import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
@@ -170,6 +171,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
         return experts.get(str(block))
 `;
   const forms = compressedParts(needs);
+  const outer = outerParts(needs, stockModel);
   const patches = patchParts(needs, attentionModule, feedforwardModule);
   const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
     .map((kind) => `config.lacks(block, "${kind}")`)
@@ -223,17 +225,17 @@ class NoAttention(nn.Module):
 class NoFeedforward(nn.Module):
     def forward(self, hidden_states):
         return torch.zeros_like(hidden_states)
-${forms.classes}${patches.classes}
+${forms.classes}${outer.classes}${patches.classes}
 
 ${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
     config_class = ${config}
-    config: ${config}
+    config: ${config}${outer.attribute}
 
     def __init__(self, config):
-        super().__init__(config)${needed}
+        super().__init__(config)${needed}${outer.call}
         caches = 0
         for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):

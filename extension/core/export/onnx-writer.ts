@@ -113,20 +113,30 @@ function follow(next: Values, state: Values): Values {
   );
 }
 
-/** Places of initializers in the data file, in order of use. */
+/** Places of initializers in the data file, in order of use; what lies in one place in the source does here, too. */
 export function planOnnxData(graph: Pick<OnnxSource, 'externalData'>): {
   offsets: ReadonlyMap<string, number>;
   bytes: number;
 } {
   const offsets = new Map<string, number>();
+  const placed = new Map<string, number>();
   let end = 0;
-  for (const { name, length } of graph.externalData) {
+  for (const data of graph.externalData) {
+    const { name, length } = data;
+    const place = placeOf(data);
     const alignment = length < smallBytes ? smallAlignment : pageBytes;
-    const offset = Math.ceil(end / alignment) * alignment;
+    const offset = placed.get(place) ?? Math.ceil(end / alignment) * alignment;
     offsets.set(name, offset);
-    end = offset + length;
+    if (!placed.has(place)) {
+      placed.set(place, offset);
+      end = offset + length;
+    }
   }
   return { offsets, bytes: end };
+}
+
+function placeOf({ name, file, offset, length, ranges }: OnnxData): string {
+  return ranges === undefined ? `${file}:${offset}:${length}` : name;
 }
 
 /** Writes the graph and the file of its weights, each byte as stored. Gives their names. */
@@ -143,7 +153,8 @@ export async function writeOnnx(
   const hasData = graph.externalData.length > 0;
   if (hasData) {
     await writeFlushed(dataPath, async (handle) => {
-      for (const data of graph.externalData) {
+      const distinct = new Map(graph.externalData.map((data) => [placeOf(data), data]));
+      for (const data of distinct.values()) {
         await copier.copy(data.ranges ?? [data], handle, dataPath, offsetOf(data));
       }
     });

@@ -17,7 +17,7 @@ import { dialectNames, dialects } from './dialects';
 import type { DialectName } from './dialects';
 import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
-import { matrixChanges, standIn, whyNotStored } from './matrix-changes';
+import { matricesOf, matrixChanges, standIns, whyNotStored } from './matrix-changes';
 import { chooseForm, explainForms, findForm } from './output-forms';
 import type { FormAnswer, FormName, OutputForm, SourceForms } from './output-forms';
 import { whyNotRewritable } from './pruned-config';
@@ -161,11 +161,8 @@ export async function listForms(
   const { summary } = source.model;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
-  const layers = summary.sublayers.flatMap((_, index) => source.model.linearLayers?.(index) ?? []);
-  const stands = layers
-    .filter(({ id }) => compress.includes(id))
-    .map((layer) => [layer.id, standIn(layer)] as const);
-  const matrices = matrixChanges(source.model, new Map(stands));
+  const chosen = matricesOf(source.model).filter(({ id }) => compress.includes(id));
+  const matrices = matrixChanges(source.model, standIns(chosen));
   return explainForms(source, checkChanges(summary, ids, matrices, patchesStandingIn(patch)));
 }
 

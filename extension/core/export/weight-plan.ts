@@ -4,6 +4,7 @@ import { formParameters } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import { matricesOf } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
@@ -45,7 +46,7 @@ export function planTensors(
   const kept = stored.flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (place === undefined || place.block >= model.summary.blocks) {
-      return [{ name: tensor.name, tensor }];
+      return inNewForm({ name: tensor.name, tensor }, replaced);
     }
     const block = newBlocks.get(place.block);
     const experts = mixtures.get(place.block);
@@ -88,19 +89,35 @@ interface Replacement {
 
 /**
  * For each tensor of the source that stands for a matrix which takes another form: what is written
- * instead, or undefined where that is done in the place of another one.
+ * instead, which is nothing where that is done in the place of another one.
  */
 function replacedTensors(
   model: LayeredModel,
-  { matrices }: Changes,
-): Map<string, Replacement | undefined> {
-  const replaced = new Map<string, Replacement | undefined>();
+  { matrices, unties }: Changes,
+): Map<string, readonly Replacement[]> {
+  const replaced = new Map<string, readonly Replacement[]>();
   for (const { id, form: before } of allLayers(model)) {
     const form = matrices.get(id);
     if (form !== undefined) {
       const names = before === undefined ? [id] : storedTensors(id, before).map(([name]) => name);
       const name = before === undefined ? undefined : placeInBlock(model, id)?.rest;
-      names.forEach((one, i) => replaced.set(one, i === 0 ? { name, form } : undefined));
+      names.forEach((one, i) => replaced.set(one, i === 0 ? [{ name, form }] : []));
+    }
+  }
+  for (const { id, weight, form: before, place, tiedTo } of model.outerMatrices ?? []) {
+    // Where both have been one tensor, its other name is stored in the place of the first.
+    const isSplit = unties && tiedTo !== undefined;
+    const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
+    const isWritten = place === 'embedding' || isSplit || tiedTo === undefined;
+    if (form !== undefined && isWritten) {
+      const names =
+        before === undefined
+          ? [weight.name]
+          : storedTensors(weight.name, before).map(([name]) => name);
+      names.forEach((one, i) => {
+        const earlier = replaced.get(one) ?? [];
+        replaced.set(one, i === 0 ? [...earlier, { name: id, form }] : earlier);
+      });
     }
   }
   return replaced;
@@ -108,19 +125,19 @@ function replacedTensors(
 
 function inNewForm(
   planned: PlannedTensor,
-  replaced: ReadonlyMap<string, Replacement | undefined>,
+  replaced: ReadonlyMap<string, readonly Replacement[]>,
 ): PlannedTensor[] {
   const { tensor } = planned;
-  const replacement = replaced.get(tensor.name);
-  if (replacement === undefined) {
-    return replaced.has(tensor.name) ? [] : [planned];
-  }
-  const { name = planned.name, form } = replacement;
-  return storedTensors(name, form).map(([part, stored]) => ({
-    name: part,
-    tensor: stored,
-    home: tensor.file,
-  }));
+  const replacements = replaced.get(tensor.name);
+  return replacements === undefined
+    ? [planned]
+    : replacements.flatMap(({ name = planned.name, form }) =>
+        storedTensors(name, form).map(([part, stored]) => ({
+          name: part,
+          tensor: stored,
+          home: tensor.file,
+        })),
+      );
 }
 
 function allLayers(model: LayeredModel): LinearLayer[] {
@@ -247,11 +264,14 @@ export function parametersAfter(model: LayeredModel, changes: Changes): number {
 }
 
 /** How many weights more the new forms have than the matrices in whose places they stand. */
-function addedByForms(model: LayeredModel, { matrices }: Changes): number {
-  return allLayers(model).reduce((sum, { id, out, in: input, form: before }) => {
+function addedByForms(model: LayeredModel, { matrices, unties }: Changes): number {
+  return matricesOf(model).reduce((sum, matrix) => {
+    const { id, out, in: input, form: before } = matrix;
     const form = matrices.get(id);
     const weights = before === undefined ? out * input : formParameters(before);
-    return sum + (form === undefined ? 0 : formParameters(form) - weights);
+    const left = form === undefined ? weights : formParameters(form);
+    const isTiedHead = 'place' in matrix && matrix.place === 'head' && matrix.tiedTo !== undefined;
+    return sum + (isTiedHead ? (unties ? left : 0) : left - weights);
   }, 0);
 }
 

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './example';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
-import type { LinearLayer, MatrixForm } from './matrix-form';
+import type { LinearLayer, MatrixForm, OuterMatrix } from './matrix-form';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import type { ExpertTensors } from './sublayer-tensors';
 
@@ -114,9 +114,11 @@ export interface LayeredModel {
   outputTensors?(index: number): readonly LazyTensor[] | undefined;
   /** The linear layers of sublayer `index` that can take another form; none where the model tells none. */
   linearLayers?(index: number): readonly LinearLayer[];
+  /** The matrices of embedding and head that can take another form. */
+  readonly outerMatrices?: readonly OuterMatrix[];
   /** Sublayer `index`, whose part gives what goes into its linear layers as well. */
   tapped?(index: number): TappedStep;
-  /** This model with other forms of some linear layers, by id; forms are those of y = x·Wᵀ. */
+  /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
   withMatrices?(forms: ReadonlyMap<string, MatrixForm>): LayeredModel;
   /**
    * This model with patches in the places of sublayers, by their ids.

@@ -6,10 +6,18 @@ import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import { checkForm } from './forms/check-form';
 import { eightBitError, formTensors, mapTensors, roundsInputs } from './forms/form-facts';
 import type { Linear } from './linear';
-import type { LinearLayer, LinearRole, MatrixForm } from './matrix-form';
+import type { LinearLayer, LinearRole, MatrixForm, OuterMatrix } from './matrix-form';
 import type { ModelSummary } from './model-summary';
+import {
+  checkOuterForm,
+  hasTiedHead,
+  outerMatricesOf,
+  outerTensors,
+  withOuterForms,
+} from './outer-matrices';
+import type { OuterLinears } from './outer-matrices';
 import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
-import { summarizeSublayers } from './summarize';
+import { summarizeOuter, summarizeSublayers } from './summarize';
 import type { SummarizedLayout } from './summarize';
 import type { TransformerSublayer } from './transformer-layout';
 
@@ -69,35 +77,46 @@ function feedforwardRoles(
   return all.flatMap(([role, linear]) => (linear === undefined ? [] : [[role, linear]]));
 }
 
-/** A layout of sublayers, some of whose linear layers are to take another form. */
-type Layout = SummarizedLayout & { readonly feedforward: FeedforwardShape };
+/** A layout, some of whose matrices are to take another form. */
+type Layout = SummarizedLayout & {
+  readonly feedforward: FeedforwardShape;
+  readonly outer: OuterLinears;
+};
+
+/** A layout with other forms, and what it amounts to. */
+interface FormedLayout {
+  readonly summary: ModelSummary;
+  readonly sublayers: readonly TransformerSublayer[];
+  readonly outer: OuterLinears;
+}
 
 /**
- * The sublayers with these forms of their linear layers, by id, and what they amount to.
- * @throws UserError where a form does not fit, or there is no such layer.
+ * The sublayers, embedding and head with these forms of their matrices, by id.
+ * @throws UserError where a form does not fit, or there is no such matrix.
  */
 export function withForms(
   summary: ModelSummary,
   layout: Layout,
   forms: ReadonlyMap<string, MatrixForm>,
-): { readonly summary: ModelSummary; readonly sublayers: readonly TransformerSublayer[] } {
+): FormedLayout {
   const { sublayers, feedforward } = layout;
   const layers = sublayers.flatMap((sublayer, index) =>
     linearLayersOf(sublayer, index, feedforward.gated),
   );
-  requireLayers(layers, forms, summary.path);
+  requireLayers([...layers, ...outerMatricesOf(layout.outer)], forms, summary.path);
+  const outer = withOuterForms(layout.outer, forms);
   const changed = sublayers.map((sublayer) =>
     mapLinears(sublayer, (linear) => {
       const form = forms.get(linear.weight.name);
       return form === undefined ? linear : { ...linear, form };
     }),
   );
-  return { sublayers: changed, summary: withCosts(summary, layout, changed, forms) };
+  return { sublayers: changed, outer, summary: withCosts(summary, layout, changed, outer, forms) };
 }
 
 /** @throws UserError for forms of layers that there are not, or that do not fit. */
 export function requireLayers(
-  layers: readonly LinearLayer[],
+  layers: readonly (LinearLayer | OuterMatrix)[],
   forms: ReadonlyMap<string, MatrixForm>,
   file: string,
 ): void {
@@ -107,7 +126,11 @@ export function requireLayers(
     if (layer === undefined) {
       throw new UserError('The model has no linear layer of this name.', { file, field: id });
     }
-    checkForm(form, layer);
+    if ('place' in layer) {
+      checkOuterForm(form, layer);
+    } else {
+      checkForm(form, layer);
+    }
   }
 }
 
@@ -136,9 +159,13 @@ function mapInner({ gateUp, down }: Expert, map: (linear: Linear) => Linear): Ex
   return { gateUp: gateUp.map(map), down: map(down) };
 }
 
-/** `roundingError` of a layered model whose only roundings are those of its forms. */
-export function roundingOfForms(sublayers: readonly TransformerSublayer[]): number | undefined {
-  const forms = sublayers.flatMap(sublayerLinears).flatMap(({ form }) => form ?? []);
+/** `roundingError` of a layered model whose only roundings are those of its forms; looking rows up rounds nothing. */
+export function roundingOfForms(
+  sublayers: readonly TransformerSublayer[],
+  { heads }: OuterLinears,
+): number | undefined {
+  const linears = [...sublayers.flatMap(sublayerLinears), ...heads.map(({ linear }) => linear)];
+  const forms = linears.flatMap(({ form }) => form ?? []);
   return forms.some(roundsInputs) ? eightBitError : undefined;
 }
 
@@ -151,22 +178,36 @@ export function withFormFiles(
   return [...new Set([...files, ...added])];
 }
 
-/** What the model costs with other sublayers; caches stay as they are. */
+/** What the model costs with other sublayers, embedding and head; caches stay as they are. */
 function withCosts(
   summary: ModelSummary,
   layout: Layout,
   changed: readonly TransformerSublayer[],
+  outer: OuterLinears,
   forms: ReadonlyMap<string, MatrixForm>,
 ): ModelSummary {
   const before = summarizeSublayers(layout);
   const after = summarizeSublayers({ ...layout, sublayers: changed });
+  const [outerBefore, outerAfter] = [summarizeOuter(layout.outer), summarizeOuter(outer)];
   const grown = (cost: 'parameters' | 'bytes'): number =>
-    after.reduce((sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0), 0);
+    after.reduce(
+      (sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0),
+      outerAfter[cost] - outerBefore[cost],
+    );
+  const tensorsOf = (sublayers: readonly TransformerSublayer[], outside: OuterLinears) => [
+    ...sublayers.flatMap((one) => sublayerTensors(one)),
+    ...outerTensors(outside),
+  ];
   return {
     ...summary,
     parameters: summary.parameters + grown('parameters'),
     bytes: summary.bytes + grown('bytes'),
-    dtypes: dtypesWith(summary.dtypes, layout.sublayers, changed),
+    ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+    dtypes: dtypesWith(
+      summary.dtypes,
+      tensorsOf(layout.sublayers, layout.outer),
+      tensorsOf(changed, outer),
+    ),
     sublayers: summary.sublayers.map((sublayer, i) => ({
       ...sublayer,
       ...after[i],
@@ -179,14 +220,12 @@ function withCosts(
 /** Bytes of each element type, the packed ones being made of others. */
 function dtypesWith(
   dtypes: ModelSummary['dtypes'],
-  before: readonly TransformerSublayer[],
-  after: readonly TransformerSublayer[],
+  before: readonly LazyTensor[],
+  after: readonly LazyTensor[],
 ): Record<string, number> {
   const bytes: Record<string, number> = { ...dtypes };
-  const count = (sublayers: readonly TransformerSublayer[], sign: 1 | -1): void => {
-    for (const { dtype, length } of new Set(
-      sublayers.flatMap((one) => sublayerTensors(one)).flatMap(storedParts),
-    )) {
+  const count = (tensors: readonly LazyTensor[], sign: 1 | -1): void => {
+    for (const { dtype, length } of new Set(tensors.flatMap(storedParts))) {
       bytes[dtype] = (bytes[dtype] ?? 0) + sign * length;
     }
   };

@@ -1,9 +1,11 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitForm } from './forms/emit-form';
+import { emitLookup } from './forms/emit-lookup';
+import { emitOverLast } from './forms/emit-pointwise';
 import type { MatrixForm } from './matrix-form';
 import { emitUnpacked } from './unpack';
-import { emitWeight } from './weight';
+import { emitRows, emitWeight } from './weight';
 
 /** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
 export interface Linear {
@@ -29,4 +31,16 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
   const matrix =
     weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed);
   return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed ? 0 : 1 });
+}
+
+/** Applies `linear` to x [..., in] of whatever rank, giving [..., out]. */
+export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): Value {
+  const { shape } = linear.weight;
+  const [out = 0, input = 0] = linear.transposed === true ? shape.toReversed() : shape;
+  return emitOverLast(graph, { out, in: input }, x, (rows) => emitLinear(graph, linear, rows));
+}
+
+/** Rows `ids` [batch, sequence] of a table as float32, in whatever form it is. */
+export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids: Value): Value {
+  return form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids);
 }

@@ -82,14 +82,11 @@ export const linearRoles = [
 ] as const;
 export type LinearRole = (typeof linearRoles)[number];
 
-/** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */
-export interface LinearLayer {
-  /** Name of the weight, which no other linear layer of the model has. */
+/** A matrix of a model that can take another form. */
+export interface ModelMatrix {
+  /** Name of the weight, which no other matrix of the model has. */
   readonly id: string;
-  /** Index of its sublayer in the model's summary. */
-  readonly sublayer: number;
-  readonly role: LinearRole;
-  /** Sizes of y and of x. */
+  /** Sizes of y and of x in y = x·Wᵀ, or number and length of the rows that are looked up. */
   readonly out: number;
   readonly in: number;
   /** As stored: [out, in], or [in, out] where `transposed`. */
@@ -99,4 +96,22 @@ export interface LinearLayer {
   readonly overPositions?: boolean;
   /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
   readonly form?: MatrixForm;
+}
+
+/** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */
+export interface LinearLayer extends ModelMatrix {
+  /** Index of its sublayer in the model's summary. */
+  readonly sublayer: number;
+  readonly role: LinearRole;
+}
+
+/** Where matrices outside the sublayers stand. */
+export const outerPlaces = ['embedding', 'head'] as const;
+export type OuterPlace = (typeof outerPlaces)[number];
+
+/** The table that tokens are looked up in, with a row for each, or a matrix of the head. */
+export interface OuterMatrix extends ModelMatrix {
+  readonly place: OuterPlace;
+  /** Of the other one, where embedding and head are one matrix that is stored once. */
+  readonly tiedTo?: string;
 }

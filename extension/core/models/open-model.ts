@@ -13,9 +13,10 @@ import type { LayeredModel } from './layered-model';
 import { baseModelType, parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import { hasTiedHead } from './outer-matrices';
 import { joinPacked } from './packed-checkpoint';
 import { readQuantization } from './quantization';
-import { layOutTransformer } from './transformer-layout';
+import { layOutTransformer, outerOf } from './transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
 import { TransformerModel } from './transformer-model';
 
@@ -57,11 +58,12 @@ export async function openModel(path: string): Promise<LayeredModel> {
     config,
     checkpoint: joined,
     layout: { ...layout, keepsCache: true },
+    outer: outerOf(layout),
     fingerprint,
     sizes: {
       vocabularySize: config.vocab_size,
       maxPositions: config.max_position_embeddings,
-      tiedHead: layout.tiedHead,
+      tiedHead: hasTiedHead(outerOf(layout)),
     },
   });
   const refusal = quantization?.refusal;

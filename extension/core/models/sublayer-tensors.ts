@@ -26,9 +26,13 @@ export function sublayerTensors(
 
 /** What a sublayer asks of a session: floats are widened to float32. */
 export function runningCosts(sublayer: TransformerSublayer): RunningCosts {
-  const stored = sublayerTensors(sublayer, storedTensors);
+  return costsOf(sublayerTensors(sublayer, storedTensors), sublayerLinears(sublayer));
+}
+
+/** The same of tensors that are stored as floats, and of the forms that layers have. */
+export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
   const elements = stored.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const forms = sublayerLinears(sublayer).flatMap(({ form }) => form ?? []);
+  const forms = linears.flatMap(({ form }) => form ?? []);
   return {
     bytes: forms.reduce(
       (sum, form) => sum + formMemory(form),

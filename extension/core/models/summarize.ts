@@ -8,6 +8,8 @@ import type { Linear } from './linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch, patchFlops } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
+import { outerLinears, outerTensors } from './outer-matrices';
+import type { OuterLinears } from './outer-matrices';
 import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
 import { idOfSublayer } from './transformer-layout';
 import type { TransformerSublayer } from './transformer-layout';
@@ -23,6 +25,7 @@ interface FoundModel {
   };
   readonly checkpoint: Checkpoint;
   readonly layout: FoundLayout;
+  readonly outer: OuterLinears;
   readonly fingerprint: string;
   /** Sizes that are the family's own. */
   readonly sizes: Pick<ModelSummary, 'vocabularySize' | 'maxPositions' | 'tiedHead'>;
@@ -44,7 +47,7 @@ interface FoundLayout extends SummarizedLayout {
 
 /** What `inspect` reports of it. */
 export function summarizeModel(found: FoundModel): ModelSummary {
-  const { folder, config, checkpoint, layout, fingerprint, sizes } = found;
+  const { folder, config, checkpoint, layout, outer, fingerprint, sizes } = found;
   const tensors = [...checkpoint.tensors.values()];
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
@@ -54,7 +57,10 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     name: folder.name,
     path: folder.path,
     architecture: config.model_type,
-    parameters: sum(used, weightCounter(layout.sublayers)),
+    parameters: sum(
+      used,
+      weightCounter([...layout.sublayers.flatMap(sublayerLinears), ...outerLinears(outer)]),
+    ),
     bytes: sum(tensors, (tensor) => tensor.length),
     dtypes: bytesByDType(checkpoint),
     blocks: config.num_hidden_layers,
@@ -107,7 +113,7 @@ function summarizeSublayer(
     id: idOfSublayer(sublayer),
     block: sublayer.block,
     kind: sublayer.kind,
-    parameters: sum(own, weightCounter([sublayer])),
+    parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
@@ -139,19 +145,24 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
     experts: {
       count,
       perToken,
-      parameters: Math.round(sum(all, weightCounter([sublayer])) / count),
+      parameters: Math.round(sum(all, weightCounter(sublayerLinears(sublayer))) / count),
       bytes: Math.round(sum(all, ({ length }) => length) / count),
     },
   };
 }
 
-/** How many weights a tensor of the sublayers stands for. */
-function weightCounter(sublayers: readonly TransformerSublayer[]): (tensor: LazyTensor) => number {
-  const inForms = new Map(
-    sublayers
-      .flatMap(sublayerLinears)
-      .flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
-  );
+/** What embedding and head cost, each tensor counted once. */
+export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'parameters' | 'bytes'> {
+  const tensors = outerTensors(outer);
+  return {
+    parameters: sum(tensors, weightCounter(outerLinears(outer))),
+    bytes: sum(tensors, ({ length }) => length),
+  };
+}
+
+/** How many weights a tensor of these layers stands for. */
+function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
+  const inForms = new Map(linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]));
   return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }
 

@@ -6,7 +6,10 @@ import { formTensors } from './forms/form-facts';
 import type { CompressedForms, FormSpec } from './forms/form-spec';
 import { findForm } from './forms/stored-forms';
 import type { Linear } from './linear';
+import { outerPlaces } from './matrix-form';
+import type { MatrixForm, OuterPlace } from './matrix-form';
 import type { Branch, Norm } from './norm';
+import { checkOuterForm } from './outer-matrices';
 
 const mismatch = 'Weights and configuration do not belong together: download the model again.';
 
@@ -30,10 +33,16 @@ export function describedForms(
     Object.entries(forms).map(([place, spec]) => {
       const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
       const field = `espalier.compressed.${sublayer}.${place}`;
-      return [`${blocksPrefix}${block}.${place}.weight`, { field, spec }] as const;
+      const prefix = isOuterPlace(sublayer) ? '' : `${blocksPrefix}${block}.`;
+      return [`${prefix}${place}.weight`, { field, spec }] as const;
     }),
   );
   return { file, byWeight: new Map(entries) };
+}
+
+/** Whether a key of `espalier.compressed` stands for matrices outside the sublayers, which are named in full. */
+function isOuterPlace(key: string): boolean {
+  return outerPlaces.some((place) => place === key);
 }
 
 /** Looks tensors up, checks them, and remembers which were never asked for. */
@@ -54,9 +63,15 @@ export class TensorFinder {
     return this.checkpoint.tensors.has(name);
   }
 
+  /** Whether there is a matrix of this name, in whatever form. */
+  public hasMatrix(name: string): boolean {
+    return this.has(`${name}.weight`) || this.forms.byWeight.has(`${name}.weight`);
+  }
+
   /** Number of rows of a linear layer's weight; 0 where it lacks. */
   public rows(name: string): number {
-    return this.checkpoint.tensors.get(`${name}.weight`)?.shape[0] ?? 0;
+    const bias = this.checkpoint.tensors.get(`${name}.bias`);
+    return (this.checkpoint.tensors.get(`${name}.weight`) ?? bias)?.shape[0] ?? 0;
   }
 
   public take(name: string, shape: readonly number[]): LazyTensor {
@@ -97,9 +112,22 @@ export class TensorFinder {
     }));
   }
 
+  /** A matrix [out, in] outside the sublayers. */
+  public outer(place: OuterPlace, name: string, out: number, input: number): Linear {
+    const id = `${name}.weight`;
+    const sizes = { out, input, shape: [out, input] };
+    const compressed = this.compressed(id, sizes, (form, field, file) => {
+      checkOuterForm(form, { id: field, place, out, in: input }, file);
+    });
+    return compressed ?? { weight: this.take(id, [out, input]) };
+  }
+
   public linear(name: string, out: number, input: number, bias: boolean): Linear {
     const transposed = this.architecture.transposed ?? false;
-    const compressed = this.compressed(`${name}.weight`, out, input);
+    const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
+    const compressed = this.compressed(`${name}.weight`, sizes, (form, field, file) => {
+      checkForm(form, { id: field, out, in: input }, file);
+    });
     const weight =
       compressed?.weight ?? this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
     return {
@@ -160,11 +188,11 @@ export class TensorFinder {
     }
   }
 
-  /** What stands for the matrix `name` [out, in], which is then the name of no tensor. */
+  /** What stands for the matrix `name` of this shape, which is then the name of no tensor. */
   private compressed(
     name: string,
-    out: number,
-    input: number,
+    { out, input, shape }: { out: number; input: number; shape: readonly number[] },
+    check: (form: MatrixForm, field: string, file: string) => void,
   ): Required<Pick<Linear, 'weight' | 'form'>> | undefined {
     const described = this.forms.byWeight.get(name);
     if (described === undefined) {
@@ -177,9 +205,8 @@ export class TensorFinder {
       this.left.delete(part);
       return tensor;
     });
-    checkForm(form, { id: field, out, in: input }, this.forms.file);
+    check(form, field, this.forms.file);
     const file = formTensors(form)[0]?.file ?? this.checkpoint.entry;
-    const shape = this.architecture.transposed === true ? [input, out] : [out, input];
     return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, form };
   }
 

@@ -9,6 +9,7 @@ import type { Linear } from './linear';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../checkpoints/model-folder';
 import type { Branch, Norm } from './norm';
+import type { OuterLinears } from './outer-matrices';
 import { findPatch } from './patch/symbolic-patch';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import { configOfLayerType, readRotary } from './rotary';
@@ -64,12 +65,14 @@ export interface TransformerLayout {
   readonly scales: Scales;
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
-  readonly embedding: LazyTensor;
+  readonly embedding: Linear;
   /** Learned positions, of which row position + offset is added to the embedding. */
   readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
   readonly finalNorm: Norm;
+  /** The embedding's weight where it is tied to it. */
   readonly head: Linear;
-  readonly tiedHead: boolean;
+  /** Name of the head's weight, also where the embedding stands for it. */
+  readonly headId: string;
   readonly sublayers: readonly TransformerSublayer[];
   /** Whether a block's feed-forward reads the block's input, beside its attention. */
   readonly parallel: boolean;
@@ -105,7 +108,11 @@ export function layOutTransformer(
   const experts = expertShape(architecture, config, folder, feedforward);
   const { outer } = architecture;
   const prefix =
-    outer.prefixes.find((one) => checkpoint.tensors.has(`${one}${outer.embedding}.weight`)) ??
+    outer.prefixes.find((one) =>
+      ['weight', 'quants'].some((part) =>
+        checkpoint.tensors.has(`${one}${outer.embedding}.${part}`),
+      ),
+    ) ??
     outer.prefixes[0] ??
     '';
   const blocksPrefix = `${prefix}${outer.blocks}.`;
@@ -114,11 +121,13 @@ export function layOutTransformer(
     architecture,
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
-  const embedding = tensors.take(`${prefix}${outer.embedding}.weight`, [
+  const embedding = tensors.outer(
+    'embedding',
+    `${prefix}${outer.embedding}`,
     config.vocab_size,
     hiddenSize,
-  ]);
-  const head = findHead(architecture, config, tensors, embedding);
+  );
+  const { headId, head } = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
   const patches = config.espalier?.patches ?? {};
@@ -198,7 +207,7 @@ export function layOutTransformer(
     positions: findPositions(architecture, config, tensors, prefix),
     finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
-    tiedHead: config.tie_word_embeddings,
+    headId,
     sublayers,
     parallel: architecture.parallel ?? false,
     blocksPrefix,
@@ -207,6 +216,17 @@ export function layOutTransformer(
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
+}
+
+/** The matrices outside the sublayers. */
+export function outerOf({
+  embedding,
+  head,
+  headId,
+}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): OuterLinears & {
+  readonly embedding: Linear;
+} {
+  return { embedding, heads: [{ id: headId, linear: head }] };
 }
 
 const plainScales: Scales = {
@@ -223,15 +243,15 @@ function findHead(
   { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
-  embedding: LazyTensor,
-): Linear {
+  embedding: Linear,
+): Pick<TransformerLayout, 'head' | 'headId'> {
   const [usual = ''] = heads;
-  const name = heads.find((one) => tensors.has(`${one}.weight`)) ?? usual;
-  const weight = config.tie_word_embeddings
-    ? (tensors.takeIfPresent(`${name}.weight`, embedding.shape) ?? embedding)
-    : tensors.take(`${name}.weight`, embedding.shape);
-  const [rows = 0] = embedding.shape;
-  return { weight, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
+  const name = heads.find((one) => tensors.hasMatrix(one)) ?? usual;
+  const [rows = 0, width = 0] = embedding.weight.shape;
+  const isStored = !config.tie_word_embeddings || tensors.hasMatrix(name);
+  const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
+  const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
+  return { head, headId: `${name}.weight` };
 }
 
 function layerTypeOf(architecture: Architecture, config: ModelConfig, block: number): string {

@@ -13,7 +13,7 @@ import type {
   TappedStep,
 } from './layered-model';
 import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
-import type { LinearLayer, MatrixForm } from './matrix-form';
+import type { LinearLayer, MatrixForm, OuterMatrix } from './matrix-form';
 import { stream } from './model-emitter';
 import type {
   CacheShape,
@@ -24,9 +24,10 @@ import type {
   SideValue,
   Values,
 } from './model-emitter';
-import { emitLinear } from './linear';
+import { emitLinearOver, emitTableRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
+import { outerMatricesOf } from './outer-matrices';
 import { emitPatch } from './patch/symbolic-patch';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import { withPatches } from './patch/patched-layout';
@@ -34,6 +35,7 @@ import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import { requireRunnableTensors } from './runnable';
 import {
+  costsOf,
   expertTensors,
   outputTensors,
   partTensors,
@@ -44,7 +46,7 @@ import {
 import type { ExpertTensors } from './sublayer-tensors';
 import { tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
-import { idOfSublayer } from './transformer-layout';
+import { idOfSublayer, outerOf } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -87,11 +89,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public get prologue(): Step & { part: GraphPart } {
-    return { part: prologuePart(this), next: { [stream]: stream } };
+    const { embedding } = this.layout;
+    const costs = costsOf(storedTensors(embedding), [embedding]);
+    return { part: prologuePart(this, costs), next: { [stream]: stream } };
   }
 
   public get epilogue(): GraphPart {
-    return epiloguePart(this);
+    const { head } = this.layout;
+    return epiloguePart(this, costsOf(storedTensors(head), [head]));
   }
 
   public stateNames(index: number): readonly string[] {
@@ -216,17 +221,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm, head, scales, vocabularySize } = this.layout;
+    const { attention, finalNorm, head, scales } = this.layout;
     return graph.within('epilogue', () => {
       const normed = emitNorm(graph, attention.norm, hidden, finalNorm);
-      const rows = graph.op('Reshape', [normed, graph.ints([-1, attention.hiddenSize])]);
-      const leading = graph.op('Slice', [
-        graph.op('Shape', [hidden]),
-        graph.ints([0]),
-        graph.ints([2]),
-      ]);
-      const size = graph.op('Concat', [leading, graph.ints([vocabularySize])], { axis: 0 });
-      const logits = graph.op('Reshape', [emitLinear(graph, head, rows), size]);
+      const logits = emitLinearOver(graph, head, normed);
       const scaled =
         scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
       return emitSoftCap(graph, scaled, scales.logitSoftCap);
@@ -246,11 +244,15 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public get roundingError(): number | undefined {
-    return roundingOfForms(this.layout.sublayers);
+    return roundingOfForms(this.layout.sublayers, outerOf(this.layout));
   }
 
   public linearLayers(index: number): readonly LinearLayer[] {
     return linearLayersOf(this.at(index), index, this.layout.feedforward.gated);
+  }
+
+  public get outerMatrices(): readonly OuterMatrix[] {
+    return outerMatricesOf(outerOf(this.layout));
   }
 
   public tapped(index: number): TappedStep {
@@ -260,10 +262,16 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public withMatrices(forms: ReadonlyMap<string, MatrixForm>): TransformerModel {
     const { layout } = this;
-    const { summary, sublayers } = withForms(this.summary, { ...layout, keepsCache: true }, forms);
+    const { summary, sublayers, outer } = withForms(
+      this.summary,
+      { ...layout, outer: outerOf(layout), keepsCache: true },
+      forms,
+    );
     return new TransformerModel(summary, withFormFiles(this.files, forms), {
       ...layout,
       sublayers,
+      embedding: outer.embedding ?? layout.embedding,
+      head: outer.heads[0]?.linear ?? layout.head,
     });
   }
 
@@ -280,10 +288,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     requireRunnableQuantization(this.summary);
     const { embedding, positions, finalNorm, head, sublayers } = this.layout;
     const used = [
-      embedding,
+      ...storedTensors(embedding),
       ...(positions === undefined ? [] : [positions.weight]),
       ...partTensors(finalNorm),
-      ...partTensors(head),
+      ...storedTensors(head),
       ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
     ];
     requireRunnableTensors(used);
@@ -292,7 +300,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
   private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
     const { embedding, positions, scales } = this.layout;
-    const words = emitRows(graph, embedding, inputs.inputIds);
+    const words = emitTableRows(graph, embedding, inputs.inputIds);
     const scaled =
       scales.embedding === 1 ? words : graph.op('Mul', [words, graph.scalar(scales.embedding)]);
     if (positions === undefined) {

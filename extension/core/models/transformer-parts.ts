@@ -12,7 +12,6 @@ export const nextStream = 'next';
 /** Input by which experts are left out. */
 export const expertMask = 'experts';
 
-const bytesPerFloat = Float32Array.BYTES_PER_ELEMENT;
 const rows = ['batch', 'sequence'];
 
 /** Inputs of a language model: token ids, which of them count, and their positions. */
@@ -22,11 +21,11 @@ export const tokenInputs: readonly InputPort[] = [
   'position_ids',
 ].map((name) => ({ name, dtype: 'I64', shape: rows }));
 
-/** Embedding and side values. */
-export function prologuePart(model: EmittedModel): GraphPart {
+/** Embedding and side values, run at these costs. */
+export function prologuePart(model: EmittedModel, costs: RunningCosts): GraphPart {
   return {
     key: 'prologue',
-    bytes: headBytes(model),
+    ...costs,
     inputs: tokenInputs.map(({ name }) => name),
     outputs: [stream, ...model.sideNames],
     build: () => {
@@ -80,11 +79,11 @@ export function sublayerPart(
   };
 }
 
-/** Final norm and head. */
-export function epiloguePart(model: EmittedModel): GraphPart {
+/** Final norm and head, run at these costs. */
+export function epiloguePart(model: EmittedModel, costs: RunningCosts): GraphPart {
   return {
     key: 'epilogue',
-    bytes: headBytes(model),
+    ...costs,
     inputs: [stream],
     outputs: ['logits'],
     build: () => {
@@ -108,10 +107,6 @@ function outputStream(
 
 function byName(names: readonly string[]): Values {
   return Object.fromEntries(names.map((name) => [name, name]));
-}
-
-function headBytes({ hiddenSize, vocabularySize }: EmittedModel): number {
-  return hiddenSize * vocabularySize * bytesPerFloat;
 }
 
 function missing(name: string): never {

@@ -191,8 +191,16 @@ export class GraphBuilder {
   }
 
   public weight(data: ExternalData): Value {
-    this.external.set(data.name, data);
-    return data.name;
+    const known = this.external.get(data.name);
+    const { dataType, shape } = data;
+    // The same bytes may be read as numbers of several types.
+    const isSame =
+      known === undefined ||
+      (known.dataType === dataType && known.shape.join() === data.shape.join());
+    const view = `${data.name}:${String(DataType[dataType]).toLowerCase()}${shape.length}`;
+    const name = isSame ? data.name : view;
+    this.external.set(name, { ...data, name });
+    return name;
   }
 
   public floats(values: readonly number[] | Float32Array, shape: readonly number[]): Value {

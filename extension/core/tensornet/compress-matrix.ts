@@ -1,6 +1,6 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import { formParameters } from '../models/forms/form-facts';
-import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import type { MatrixForm, ModelMatrix } from '../models/matrix-form';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
 import { compressionMethods, requireFit, variantOf } from './compression-methods';
@@ -32,7 +32,7 @@ export interface CompressedMatrix {
  */
 export async function compressMatrix(
   context: CompressionContext,
-  layer: LinearLayer,
+  layer: ModelMatrix,
   compression: Compression,
 ): Promise<CompressedMatrix> {
   const { value } = await compressInWays(context, layer, [compression]).next();
@@ -49,7 +49,7 @@ export async function compressMatrix(
  */
 export async function* compressInWays(
   context: CompressionContext,
-  layer: LinearLayer,
+  layer: ModelMatrix,
   compressions: readonly Compression[],
 ): AsyncGenerator<CompressedMatrix, undefined> {
   const { products, statistics } = context;

@@ -1,8 +1,8 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import type { MatrixForm, ModelMatrix, OuterMatrix } from '../models/matrix-form';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
-import { isLevel, levelWords } from './compression-choice';
+import { isLevel, levelWords, quantizerNames } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, sitesOf } from './mpo-sites';
@@ -16,7 +16,7 @@ import {
 } from './quantize/quantizers';
 
 /** Sizes of a matrix. */
-export type MatrixSizes = Pick<LinearLayer, 'out' | 'in'>;
+export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
 
 /** A way to compress matrices. Everything in which methods differ stands here. */
 export interface CompressionMethod {
@@ -117,9 +117,12 @@ export function variantOf(
   return variant ?? (isCalibrated ? calibratedVariant : (variants[0] ?? ''));
 }
 
-/** @throws UserError naming the layer where a compression cannot be had of it. */
+/**
+ * What goes into an embedding or a head is not measured.
+ * @throws UserError naming the layer where a compression cannot be had of it.
+ */
 export function requireFit(
-  layer: LinearLayer,
+  layer: ModelMatrix | OuterMatrix,
   compression: Compression,
   isCalibrated: boolean,
 ): void {
@@ -134,7 +137,13 @@ export function requireFit(
   if (!isLevel(method, level)) {
     refuse(`${level} is no level of ${method}.`, `Give ${levelWords[method]}.`);
   }
-  const variant = variantOf(compression, isCalibrated);
+  if ('place' in layer && !quantizerNames.some((name) => name === method)) {
+    refuse(
+      `The ${layer.place} cannot be compressed by ${method}.`,
+      `Take one of ${quantizerNames.join(', ')}.`,
+    );
+  }
+  const variant = variantOf(compression, isCalibrated && !('place' in layer));
   if (!variants.includes(variant)) {
     refuse(`${method} has no variant "${variant}".`, `Take one of ${variants.join(', ')}.`);
   }
@@ -142,6 +151,12 @@ export function requireFit(
     refuse(
       `int8 with a scale per output has no variant "${variant}".`,
       'Give a block size as well.',
+    );
+  }
+  if (needsCalibration(variant) && 'place' in layer) {
+    refuse(
+      `The ${layer.place} is rounded without calibration, which the variant "${variant}" needs.`,
+      `Take one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }
   if (needsCalibration(variant) && !isCalibrated) {

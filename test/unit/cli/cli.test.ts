@@ -101,18 +101,18 @@ describe('espalier', () => {
     const args = ['--json', '--device', 'cpu'];
     const { code, stdout, stderr } = await runCli([
       ...['compress', model, '--method', 'lowrank', '--level', '50%', '--then', 'int4'],
-      ...['--skip', 'down', '--no-calibration', '--out', out, ...args],
+      ...['--skip', 'down', '--embeddings', '--head', '--no-calibration', '--out', out, ...args],
     ]);
     expect(code, stderr).toBe(0);
     const result = JSON.parse(stdout) as CompressResult;
     const { layers, bytesBefore, bytesAfter, parametersBefore, parametersAfter } = result;
     expect(bytesAfter).toBeLessThan(bytesBefore);
     expect(parametersAfter).toBeLessThan(parametersBefore);
-    expect(layers).toHaveLength(28);
+    expect(layers).toHaveLength(30);
     for (const layer of layers) {
-      const isDown = layer.tensor.includes('down_proj');
+      const isLeft = /down_proj|embed_tokens|lm_head/.test(layer.tensor);
       expect(layer).toMatchObject(
-        isDown ? { method: 'int4', level: 32 } : { method: 'lowrank', then: 'int4' },
+        isLeft ? { method: 'int4', level: 32 } : { method: 'lowrank', then: 'int4' },
       );
       expect(layer.error).toBeGreaterThan(0);
     }
@@ -124,7 +124,7 @@ describe('espalier', () => {
     const evaluated = await runCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
     expect(evaluated.code, evaluated.stderr).toBe(0);
     const table = await runCli(['inspect', out]);
-    expect(table.stdout).toMatch(/compressed: 24 × low-rank, 4 × block-quantized/);
+    expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × block-quantized/);
   });
 
   it('says what is wrong with a compression', async () => {
@@ -136,6 +136,8 @@ describe('espalier', () => {
     };
     expect(await says()).toMatch(/either --method METHOD, or --budget RATIO, or --plan FILE/);
     expect(await says('--method', 'int4', '--level', '24')).toMatch(/24 is no level of int4/);
+    expect(await says('--method', 'mpo:30%', '--head')).toMatch(/cannot be compressed by mpo/);
+    expect(await says('--budget', '0.5', '--head')).toMatch(/--head go with --method/);
     expect(await says('--method', 'int3')).toMatch(/begin with one of mpo, lowrank, int8, int4/);
     expect(await says('--method', 'int8', '--roles', 'middle')).toMatch(
       /--roles takes some of query/,

@@ -1,5 +1,11 @@
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
-import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import type {
+  LinearLayer,
+  MatrixForm,
+  ModelMatrix,
+  OuterMatrix,
+  OuterPlace,
+} from '../../../extension/core/models/matrix-form';
 import { factorize } from '../../../extension/core/tensornet/mpo';
 import { contracted, FormMaker } from '../models/forms/made-forms';
 
@@ -48,30 +54,41 @@ export function formsInTurn(
   );
 }
 
+/** Which form embedding and head take. */
+export type OuterForms = Readonly<Partial<Record<OuterPlace, FormName>>>;
+
+/** Forms of embedding and head, by id: one form where both are one matrix and take the same. */
+export function formsOutside(
+  matrices: readonly OuterMatrix[],
+  names: OuterForms,
+): Map<string, MatrixForm<TensorData>> {
+  const forms = new Map<string, MatrixForm<TensorData>>();
+  for (const { id, place, out, in: input, tiedTo } of matrices) {
+    const name = names[place];
+    const shared = names.embedding === names.head ? forms.get(tiedTo ?? '') : undefined;
+    if (name !== undefined) {
+      forms.set(id, shared ?? formMakers[name](new FormMaker(forms.size + 99, 0.05), out, input));
+    }
+  }
+  return forms;
+}
+
 /** The dense matrices that forms stand for. */
 export function denseValues(
   forms: ReadonlyMap<string, MatrixForm<TensorData>>,
-  layers: readonly LinearLayer[],
+  layers: readonly ModelMatrix[],
 ): Map<string, MatrixForm<TensorData>> {
+  const values = new Map<MatrixForm<TensorData>, MatrixForm<TensorData>>();
+  const valueOf = (form: MatrixForm<TensorData>, shape: number[]): MatrixForm<TensorData> => {
+    const bytes = new Uint8Array(contracted(form).buffer);
+    const dense = values.get(form) ?? { kind: 'dense', weight: { dtype: 'F32', shape, bytes } };
+    values.set(form, dense);
+    return dense;
+  };
   return new Map(
     layers.flatMap(({ id, out, in: input }) => {
       const form = forms.get(id);
-      const numbers = form && contracted(form);
-      return numbers === undefined
-        ? []
-        : [
-            [
-              id,
-              {
-                kind: 'dense',
-                weight: {
-                  dtype: 'F32',
-                  shape: [out, input],
-                  bytes: new Uint8Array(numbers.buffer),
-                },
-              },
-            ],
-          ];
+      return form === undefined ? [] : [[id, valueOf(form, [out, input])]];
     }),
   );
 }

@@ -14,6 +14,7 @@ import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layer
 import { openModel } from '../../../extension/core/models/open-model';
 import { parseCompression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
+import { encoderFixture } from '../encoder-fixtures';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
@@ -51,6 +52,118 @@ async function request(
 }
 
 const calibration = { request: { sequences: 2, length: 16 }, bundledText: text };
+
+const outside = ['embedding', 'head'] as const;
+
+describe('compressing embedding and head', () => {
+  const tied = fixture('llama-tied-f16');
+
+  it('rounds them without calibration, whatever the layers between are fitted to', async () => {
+    const model = await openModel(source);
+    const { choices } = chooseForAll(model, parseCompression('int4:16:gptq'), { outer: outside });
+    const result = await compressModel(await request('int8', { choices, calibration }), unattended);
+    const variants = result.layers.map(({ variant }) => variant);
+    expect(variants.slice(-2)).toEqual(['clip', 'clip']);
+    expect(new Set(variants.slice(0, -2))).toEqual(new Set(['gptq']));
+    // Layers are calibrated on what the rounded embedding gives.
+    const alone = await compressModel(await request('int4:16:gptq', { calibration }), unattended);
+    expect(result.layers[0]?.error).not.toBe(alone.layers[0]?.error);
+  });
+
+  it.each(['int8', 'lowrank:50%+int4', 'int4:16:rtn-asymmetric'])(
+    'with %s takes one form where they are one',
+    async (method) => {
+      const model = await openModel(tied);
+      const { choices } = chooseForAll(model, parseCompression(method), { outer: outside });
+      const context = new RecordedContext();
+      const given = await request('int8', { modelPath: tied, choices });
+      const result = await compressModel(given, context);
+      expect(context.warnings).toEqual([]);
+      const [embedding, head] = result.layers.slice(-2);
+      expect(embedding).toMatchObject({ tensor: 'model.embed_tokens.weight' });
+      expect(embedding?.error).toBeGreaterThan(0);
+      expect(embedding?.error).toBeLessThan(method === 'int8' ? 0.01 : 0.2);
+      expect(head).toEqual({
+        ...embedding,
+        tensor: 'lm_head.weight',
+        tiedTo: embedding?.tensor,
+        parameters: 0,
+        bytes: 0,
+      });
+      const { summary } = await openModel(result.path);
+      expect(summary).toMatchObject({ tiedHead: true, parameters: result.parametersAfter });
+      const dense = [...layersOf(model), ...(model.outerMatrices ?? []).slice(0, 1)];
+      const before = dense.reduce((sum, { weight }) => sum + weight.length, 0);
+      const after = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+      expect(summary.bytes).toBe(model.summary.bytes - before + after);
+    },
+  );
+
+  it('stores what is one twice where one alone is compressed, and says so', async () => {
+    const { summary } = await openModel(tied);
+    const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0 }] as const;
+    for (const dialect of ['auto-map', 'dense'] as const) {
+      const context = new RecordedContext();
+      const given = await request('int8', { modelPath: tied, choices, dialect });
+      const result = await compressModel(given, context);
+      expect(context.warnings).toEqual([expect.stringMatching(/both are stored/)]);
+      const written = (await openModel(result.path)).summary;
+      expect(written).toMatchObject({ tiedHead: false, parameters: result.parametersAfter });
+      expect(written.bytes).toBe(summary.bytes + (result.layers[0]?.bytes ?? 0));
+      expect(readConfig(result.path)).toMatchObject({ tie_word_embeddings: false });
+    }
+  });
+
+  it('goes on where it was stopped', async () => {
+    const choices = [
+      ...(await choicesFor(source, 'int8')).slice(0, 2),
+      ...['model.embed_tokens.weight', 'lm_head.weight'].map((tensor): CompressionChoice => ({
+        tensor,
+        method: 'int4',
+        level: 16,
+      })),
+    ];
+    const given = await request('int8', { choices });
+    const stopped = new RecordedContext(({ done }) => {
+      stopped.cancellation.isCancellationRequested = done === 2;
+    });
+    await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
+    const context = new RecordedContext();
+    const result = await compressModel(given, context);
+    expect(result.layers.map(({ tensor }) => tensor)).toEqual(choices.map(({ tensor }) => tensor));
+    const worked = context.stages.filter(({ stage }) => stage.startsWith('Compressing m'));
+    // The one that was being compressed has been finished.
+    expect(worked).toHaveLength(choices.length - 3);
+  });
+
+  it.each<[string, Partial<CompressionChoice>, RegExp]>([
+    [
+      'a low rank',
+      { method: 'lowrank', level: 4 },
+      /head cannot be compressed by lowrank.*int8, int4/,
+    ],
+    [
+      'calibration',
+      { method: 'int4', level: 16, variant: 'gptq' },
+      /rounded without calibration.*rtn/,
+    ],
+  ])('is refused with %s', async (_, choice, problem) => {
+    const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0, ...choice } as const];
+    const given = await request('int8', { choices, calibration });
+    expect((await rejection(compressModel(given, unattended))).message).toMatch(problem);
+  });
+
+  it('is refused where the method is none for them, or there is none', async () => {
+    const refusal = async (path: string, method: string, place: 'embedding' | 'head') => {
+      const model = await openModel(path);
+      const choose = (): unknown =>
+        chooseForAll(model, parseCompression(method), { outer: [place] });
+      return (await rejection(Promise.resolve().then(choose))).message;
+    };
+    expect(await refusal(source, 'mpo:30%', 'head')).toMatch(/by mpo.*--then int4/);
+    expect(await refusal(encoderFixture('bert-plain'), 'int8', 'head')).toMatch(/no head/);
+  });
+});
 
 describe('compressing a model', () => {
   it.each([

@@ -1,16 +1,20 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { formTensors } from '../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
 import { openModel } from '../../../extension/core/models/open-model';
 import { openDecoder } from '../../../extension/core/generate/decoder';
 import { fixture, readJson, relativeError } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { denseValues, formNames, formsInTurn } from './all-forms';
-import type { FormName } from './all-forms';
+import { encoderFixture } from '../encoder-fixtures';
+import { denseValues, formNames, formsInTurn, formsOutside } from './all-forms';
+import type { FormName, OuterForms } from './all-forms';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
 
 const root = temporaryFolder();
@@ -22,6 +26,7 @@ const goldens = join(import.meta.dirname, '../../fixtures/compressed');
 interface Golden {
   readonly name: string;
   readonly forms: FormName[];
+  readonly outer?: OuterForms;
   readonly removed: string[];
   readonly inputIds: number[][];
   /** Of the last token of each text, as transformers computed them. */
@@ -42,13 +47,22 @@ interface Written {
 async function compressed(
   source: string,
   forms: readonly FormName[],
-  { removed = [], dense = false }: { removed?: readonly string[]; dense?: boolean } = {},
+  {
+    removed = [],
+    dense = false,
+    outer = {},
+  }: { removed?: readonly string[]; dense?: boolean; outer?: OuterForms } = {},
 ): Promise<Written> {
-  const layers = layersOf(await openModel(source), removed);
-  const made = formsInTurn(layers, forms);
+  const model = await openModel(source);
+  const layers = layersOf(model, removed);
+  const outside = model.outerMatrices ?? [];
+  const made = new Map([
+    ...(forms.length === 0 ? [] : formsInTurn(layers, forms)),
+    ...formsOutside(outside, outer),
+  ]);
   const matrices = await storeForms(
     `${fresh()}.safetensors`,
-    dense ? denseValues(made, layers) : made,
+    dense ? denseValues(made, [...layers, ...outside]) : made,
   );
   const path = fresh();
   const result = await prune(source, removed, path, { matrices });
@@ -76,16 +90,16 @@ describe('a compressed Hugging Face folder', () => {
   );
 
   it.each(cases)(
-    'of $name with $forms gives the logits that transformers gives',
+    'of $name with $forms and $outer gives the logits that transformers gives',
     async (golden) => {
-      const { name, forms, removed, inputIds, lastLogits } = golden;
+      const { name, forms, outer = {}, removed, inputIds, lastLogits } = golden;
       const expected = Float32Array.from(lastLogits.flat());
       const last = async (path: string): Promise<Float32Array> =>
         lastOf(await logitsOf(path, inputIds), inputIds);
-      const rounds = forms.some((form) => /int|whole/.test(form));
-      const { path } = await compressed(fixture(name), forms, { removed });
+      const rounds = [...forms, ...Object.values(outer)].some((form) => /int|whole/.test(form));
+      const { path } = await compressed(fixture(name), forms, { removed, outer });
       expect(relativeError(await last(path), expected)).toBeLessThan(rounds ? 5e-2 : 1e-5);
-      const dense = await compressed(fixture(name), forms, { removed, dense: true });
+      const dense = await compressed(fixture(name), forms, { removed, outer, dense: true });
       expect(relativeError(await last(dense.path), expected)).toBeLessThan(1e-5);
     },
   );
@@ -137,6 +151,103 @@ describe('a compressed Hugging Face folder', () => {
     await decoder.dispose();
     const all = await logitsOf(third.path, [ids]);
     expect(relativeError(next, all.subarray(-vocabulary))).toBeLessThan(1e-5);
+  });
+
+  it('stores what is embedding and head once where both take one form, else twice', async () => {
+    const source = fixture('llama-tied-f16');
+    const names = async (outer: OuterForms, dense = false): Promise<string[]> => {
+      const { path } = await compressed(source, [], { outer, dense });
+      const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+      return [...tensors.keys()].filter((name) => /embed_tokens|lm_head/.test(name)).sort();
+    };
+    const [table, head] = ['model.embed_tokens', 'lm_head'];
+    const int8 = (name: string): string[] => [`${name}.quants`, `${name}.scales`];
+    expect(await names({ embedding: 'int8', head: 'int8' })).toEqual(int8(table));
+    expect(await names({ head: 'int8' })).toEqual([...int8(head), `${table}.weight`]);
+    expect(await names({ embedding: 'int8' })).toEqual([`${head}.weight`, ...int8(table)]);
+    expect(await names({ embedding: 'int4', head: 'int8' })).toEqual([
+      ...int8(head),
+      ...int8(table),
+    ]);
+    expect(await names({ embedding: 'int8', head: 'int8' }, true)).toEqual([`${table}.weight`]);
+
+    const config = async (outer: OuterForms): Promise<Record<string, unknown>> =>
+      readConfig((await compressed(source, [], { outer })).path);
+    const told = { 'model.embed_tokens': { kind: 'int8' } };
+    expect(await config({ embedding: 'int8', head: 'int8' })).toMatchObject({
+      tie_word_embeddings: true,
+      espalier: { compressed: { embedding: told } },
+    });
+    expect(await config({ embedding: 'int8' })).toMatchObject({ tie_word_embeddings: false });
+  });
+
+  it.each<[string, OuterForms]>([
+    ['one', { embedding: 'int4, portable', head: 'int4, portable' }],
+    ['two', { embedding: 'int4', head: 'int8 in blocks' }],
+  ])('holds embedding and head as %s in ONNX, and goes on from that', async (count_, outer) => {
+    const source = fixture('llama-tied-f16');
+    const { path, matrices } = await compressed(source, [], { outer });
+    const result = await prune(path, ['block.0.attention'], fresh(), { format: 'onnx' });
+    const bytes = [...new Set(matrices.values())]
+      .flatMap((form) => formTensors(form))
+      .reduce((sum, { length }) => sum + length, 0);
+    const { summary } = await openModel(source);
+    const { out = 0, in: width = 0 } = (await openModel(source)).outerMatrices?.[0] ?? {};
+    const dense = summary.bytes - 2 * out * width;
+    const data = result.files.find(({ name }) => name.endsWith('.onnx_data'))?.bytes ?? 0;
+    expect(data).toBeLessThan(dense + bytes);
+    expect(count_ === 'one').toBe(new Set(matrices.values()).size === 1);
+    const graph = await openModel(join(result.path, 'model.onnx'));
+    expect(graph.summary.sublayers).toHaveLength(summary.sublayers.length - 1);
+  });
+
+  it('is made of a graph whose embedding is the head, as of one where they are two', async () => {
+    const { path: folder } = await prune(
+      fixture('llama-tied-f16'),
+      ['block.0.attention'],
+      fresh(),
+      {
+        format: 'onnx',
+      },
+    );
+    const tied = join(folder, 'model.onnx');
+    const { outerMatrices = [] } = await openModel(tied);
+    expect(outerMatrices.map(({ place, tiedTo }) => [place, tiedTo !== undefined])).toEqual([
+      ['embedding', true],
+      ['head', true],
+    ]);
+    const apart = onnxFixture('llama-legacy');
+    const [table = '', head = ''] = outerMatrices.map(({ id }) => id);
+    const [other = '', second = ''] =
+      (await openModel(apart)).outerMatrices?.map(({ id }) => id) ?? [];
+    const cases: [string, OuterForms, string[]][] = [
+      [tied, { embedding: 'int8', head: 'int8' }, []],
+      [tied, { embedding: 'int4', head: 'int8' }, []],
+      [tied, { embedding: 'int4' }, [table]],
+      [tied, { head: 'int4' }, [table]],
+      [apart, { embedding: 'int8 in blocks', head: 'int4, asymmetric' }, []],
+      [apart, { embedding: 'int8' }, [second]],
+      [apart, { head: 'int8' }, [other]],
+    ];
+    expect(head).toBe(`${table}:head`);
+    for (const [source, outer, dense] of cases) {
+      const forms = formsOutside((await openModel(source)).outerMatrices ?? [], outer);
+      const matrices = await storeForms(`${fresh()}.safetensors`, forms);
+      const result = await prune(source, [], fresh(), { matrices, format: 'onnx' });
+      const { initializers } = await openOnnx(join(result.path, 'model.onnx'));
+      const again = await openModel(join(result.path, 'model.onnx'));
+      expect(again.summary.sublayers).toEqual((await openModel(source)).summary.sublayers);
+      expect(again.outerMatrices?.map(({ weight }) => weight.name)).toEqual(dense);
+      expect([table, other, second].filter((name) => initializers.has(name))).toEqual(dense);
+      const quants = [...initializers.keys()].filter((name) => name.endsWith('.quants'));
+      expect(quants).toHaveLength(new Set(forms.values()).size);
+    }
+  });
+
+  it('is refused where one matrix of transformers would become two', async () => {
+    const model = encoderFixture('bert-masked');
+    const problem = await rejection(compressed(model, [], { outer: { head: 'int8' } }));
+    expect(problem.message).toMatch(/embedding is the head.*Compress both alike/);
   });
 
   it('becomes ONNX', async () => {

@@ -242,7 +242,7 @@ describe('patching a sublayer', () => {
       {
         sublayer: 'block.1.feedforward',
         program: result.program,
-        file: 'one.patch.safetensors',
+        file: 'one.block.1.feedforward.patch.safetensors',
       },
     ]);
     const application = {
@@ -270,6 +270,38 @@ describe('patching a sublayer', () => {
     );
     const twice = { ...parsed, patch: [...(parsed.patch ?? []), ...(parsed.patch ?? [])] };
     expect(() => parsePrunePlan(JSON.stringify(twice), plan)).toThrow(/once/);
+  });
+
+  it('puts a patch into a plan that is there, and keeps all else', async () => {
+    const source = await random();
+    const plan = join(root, 'more.pruneplan.json');
+    const read = () => parsePrunePlan(readFileSync(plan, 'utf8'), plan);
+    const mine = {
+      ...{ format: 'espalier.pruneplan', version: 1, model: { path: source } },
+      ...{ remove: ['block.0.attention'], protect: ['block.1.attention'], note: 'by hand' },
+    };
+    writeFileSync(plan, JSON.stringify(mine));
+    await patchModel(request(source, { plan }), unattended);
+    await patchModel(request(source, { plan, sublayer: 'block.0.attention' }), unattended);
+    // The same once more takes the place of the first.
+    await patchModel(request(source, { plan, seed: 1 }), unattended);
+    const { patch = [], ...rest } = read();
+    expect(rest).toEqual({ ...mine, remove: ['block.0.attention', 'block.1.feedforward'] });
+    expect(patch.map(({ sublayer }) => sublayer)).toEqual([
+      'block.0.attention',
+      'block.1.feedforward',
+    ]);
+    const application = { model: source, plan: read(), planFolder: root, out: fresh() };
+    const { patched } = await applyPlan(
+      { ...application, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+      unattended,
+    );
+    expect(patched).toHaveLength(2);
+
+    writeFileSync(plan, JSON.stringify({ ...mine, model: { path: source, fingerprint: '0' } }));
+    const given = request(source, { plan });
+    expect((await rejection(patchModel(given, unattended))).message).toContain('another model');
+    expect(existsSync(given.out)).toBe(false);
   });
 
   it('is refused before any work where the result could not be written', async () => {

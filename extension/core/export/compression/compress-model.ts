@@ -1,11 +1,12 @@
 import { basename, dirname, join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
-import type { GraphPart, LayeredModel, Step } from '../../models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm, OuterMatrix } from '../../models/matrix-form';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -23,7 +24,7 @@ import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, withForms } from '../changes';
 import type { Patches } from '../changes';
-import { matrixChanges, standIn } from '../matrix-changes';
+import { matrixChanges, standIns } from '../matrix-changes';
 import type { DialectName } from '../dialects';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
@@ -31,7 +32,8 @@ import { openSource } from '../prune-source';
 import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
-import { layersOfChoices } from './layer-choices';
+import { isInSublayer, isOutside, layersOfChoices } from './layer-choices';
+import type { ChosenMatrix, ChosenOuter } from './layer-choices';
 import { startCalibration } from './start-calibration';
 import type { CompressCalibration } from './start-calibration';
 
@@ -99,9 +101,18 @@ export async function compressModel(
   for (const { layer, choice } of chosen.values()) {
     requireFit(layer, choice, isCalibrated);
   }
+  const shared = sharedHead(chosen);
   // Asked before any work; how a matrix is compressed makes no difference here.
-  const stands = [...chosen.values()].map(({ layer }) => [layer.id, standIn(layer)] as const);
-  const forms = matrixChanges(model, new Map(stands));
+  const stands = standIns(
+    [...chosen.values()].map(({ layer }) => layer),
+    (id) => id === shared?.layer.id,
+  );
+  const forms = matrixChanges(model, stands);
+  if (forms.unties) {
+    context.warn(
+      'The embedding is the head of this model as well. Compressed otherwise, or one of them alone, both are stored, which takes more bytes than one.',
+    );
+  }
   const changes = checkChanges(model.summary, removed, forms, patches);
   const { format = source.forms[0]?.format, dialect } = request;
   await chooseForm(source, changes, {
@@ -113,11 +124,15 @@ export async function compressModel(
   });
   const store = await FormStore.open(scratchFolder(out), identify(request, model));
   try {
-    await compressLayers(request, model, chosen, store, device, context);
+    const own = new Map([...chosen].filter(([, one]) => one !== shared));
+    await compressLayers(request, model, own, store, device, context);
     const examples = request.calibration?.request.file;
     const layers: CompressedLayer[] = [];
-    for (const { layer } of chosen.values()) {
+    for (const { layer } of own.values()) {
       layers.push(await store.read(layer));
+    }
+    if (shared !== undefined) {
+      layers.push(...layers.flatMap((one) => withHead(one, shared.layer)));
     }
     const result = await writeModel(
       {
@@ -165,10 +180,24 @@ function identify(request: CompressRequest, model: LayeredModel): string {
   });
 }
 
-type Chosen = ReadonlyMap<
-  string,
-  { readonly layer: LinearLayer; readonly choice: CompressionChoice }
->;
+type Chosen = ReadonlyMap<string, ChosenMatrix>;
+
+/** The head that is the embedding, where both are compressed alike. */
+function sharedHead(chosen: Chosen): ChosenOuter | undefined {
+  return [...chosen.values()].filter(isOutside).find(({ layer, choice }) => {
+    const { place, tiedTo = '' } = layer;
+    const other = chosen.get(tiedTo)?.choice;
+    return place === 'head' && isDeepStrictEqual({ ...choice, tensor: tiedTo }, other);
+  });
+}
+
+/** The form of the embedding once more, for the head that it is. */
+function withHead(embedding: CompressedLayer, { id, tiedTo }: OuterMatrix): CompressedLayer[] {
+  const { record, form } = embedding;
+  return tiedTo === record.tensor
+    ? [{ record: { ...record, tensor: id, tiedTo, parameters: 0, bytes: 0 }, form }]
+    : [];
+}
 
 /** Puts the form of every chosen layer into the store, sublayer by sublayer. */
 async function compressLayers(
@@ -183,7 +212,9 @@ async function compressLayers(
   const todo = new Set([...chosen.keys()].filter((id) => !store.has(id)));
   const needsInputs = (choice: CompressionChoice): boolean =>
     compressionMethods[choice.method].needsCalibration(variantOf(choice, isCalibrated));
-  const needy = [...chosen.values()].filter(({ choice }) => needsInputs(choice));
+  const inner = [...chosen.values()].filter(isInSublayer);
+  const outer = [...chosen.values()].filter(isOutside);
+  const needy = inner.filter(({ choice }) => needsInputs(choice));
   const open = needy.filter(({ layer }) => todo.has(layer.id));
   const calibrated = new Set(open.map(({ layer }) => layer.sublayer));
   const last = Math.max(-1, ...calibrated);
@@ -197,51 +228,63 @@ async function compressLayers(
     ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
   };
-  const executor = new LayeredExecutor(model, device, request.memoryBytes);
-  const pass =
-    open.length === 0 || request.calibration === undefined
-      ? undefined
-      : await startCalibration(executor, products, request.calibration, request, context);
   const report = (stage: string): void => {
     const done = chosen.size - todo.size;
     context.progress({ stage, done, total: chosen.size, unit: 'steps' });
   };
+  const compress = async (
+    { layer, choice }: ChosenMatrix,
+    statistics?: CompressionContext['statistics'],
+  ): Promise<void> => {
+    await checkpoint(context.cancellation);
+    report(`Compressing ${layer.id}`);
+    const isInner = 'sublayer' in layer;
+    const variant = variantOf(choice, isCalibrated && isInner);
+    // Maps have many positions: cores are multiplied out, unless something else is asked for.
+    const own: CompressionContext =
+      isInner && layer.overPositions === true ? { mpoRun: 'contracted', ...settings } : settings;
+    const compressed = await compressMatrix(
+      statistics === undefined ? own : { ...own, statistics },
+      layer,
+      { ...choice, variant },
+    );
+    const isDense = request.dialect === 'dense';
+    const form = isDense
+      ? await densified(products, compressed.form, settings.dtype)
+      : compressed.form;
+    const mpoRun =
+      costs !== undefined && own.mpoRun === undefined && form.kind === 'mpo'
+        ? chooseMpoRun(costs.machine, form, costs.rows)
+        : undefined;
+    await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);
+    todo.delete(layer.id);
+  };
+  let executor: LayeredExecutor | undefined;
   try {
+    for (const one of outer.filter(({ layer }) => todo.has(layer.id))) {
+      await compress(one);
+    }
+    const embedded = withForms(model, await storedForms(outer, store));
+    executor = new LayeredExecutor(embedded, device, request.memoryBytes);
+    const pass =
+      open.length === 0 || request.calibration === undefined
+        ? undefined
+        : await startCalibration(executor, products, request.calibration, request, context);
     for (const index of model.summary.sublayers.keys()) {
-      const here = [...chosen.values()].filter(({ layer }) => layer.sublayer === index);
+      const here = inner.filter(({ layer }) => layer.sublayer === index);
       const statistics = calibrated.has(index) ? await pass?.statistics(index) : undefined;
-      for (const { layer, choice } of here.filter((one) => todo.has(one.layer.id))) {
-        await checkpoint(context.cancellation);
-        report(`Compressing ${layer.id}`);
-        const seen = needsInputs(choice) ? statistics?.get(layer.id) : undefined;
-        const variant = variantOf(choice, isCalibrated);
-        // Maps have many positions: cores are multiplied out, unless something else is asked for.
-        const own: CompressionContext =
-          layer.overPositions === true ? { mpoRun: 'contracted', ...settings } : settings;
-        const compressed = await compressMatrix(
-          seen === undefined ? own : { ...own, statistics: seen },
-          layer,
-          { ...choice, variant },
-        );
-        const isDense = request.dialect === 'dense';
-        const form = isDense
-          ? await densified(products, compressed.form, settings.dtype)
-          : compressed.form;
-        const mpoRun =
-          costs !== undefined && own.mpoRun === undefined && form.kind === 'mpo'
-            ? chooseMpoRun(costs.machine, form, costs.rows)
-            : undefined;
-        await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);
-        todo.delete(layer.id);
+      for (const one of here.filter(({ layer }) => todo.has(layer.id))) {
+        await compress(one, needsInputs(one.choice) ? statistics?.get(one.layer.id) : undefined);
       }
       if (index < last && here.length > 0) {
-        await pass?.replace(index, await changedSublayer(model, index, here, store));
+        const changed = withForms(embedded, await storedForms(here, store));
+        await pass?.replace(index, changed.sublayer(index));
       }
     }
     report('Compressing layers');
   } finally {
     await products.dispose();
-    await executor.dispose();
+    await executor?.dispose();
   }
 }
 
@@ -283,18 +326,16 @@ function describe(
   };
 }
 
-/** A sublayer with the forms of its layers, which those behind it are calibrated on. */
-async function changedSublayer(
-  model: LayeredModel,
-  index: number,
-  here: readonly { readonly layer: LinearLayer }[],
+/** Forms that are in the store, which layers behind are calibrated on. */
+async function storedForms(
+  chosen: readonly ChosenMatrix[],
   store: FormStore,
-): Promise<Step & { readonly part: GraphPart }> {
+): Promise<Map<string, MatrixForm>> {
   const forms = new Map<string, MatrixForm>();
-  for (const { layer } of here) {
+  for (const { layer } of chosen) {
     forms.set(layer.id, (await store.read(layer)).form);
   }
-  return withForms(model, forms).sublayer(index);
+  return forms;
 }
 
 /** The values of a form as a dense matrix. */

@@ -8,7 +8,7 @@ import { Journal } from '../../jobs/journal';
 import { describeForm, formSpec } from '../../models/forms/form-spec';
 import { storeForms } from '../../models/forms/store-forms';
 import { findForm } from '../../models/forms/stored-forms';
-import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import type { MatrixForm, ModelMatrix } from '../../models/matrix-form';
 import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
 import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { onPath } from '../write-errors';
@@ -21,6 +21,8 @@ export interface LayerRecord {
   readonly level: number;
   readonly variant: string;
   readonly then?: string | undefined;
+  /** The embedding that a head is, so that it takes nothing of its own. */
+  readonly tiedTo?: string;
   readonly parameters: number;
   readonly bytes: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
@@ -96,7 +98,7 @@ export class FormStore {
   }
 
   /** The form of a layer that {@link has} is true of. */
-  public async read(layer: LinearLayer): Promise<CompressedLayer> {
+  public async read(layer: ModelMatrix): Promise<CompressedLayer> {
     const entry = this.entries.get(layer.id);
     if (entry === undefined) {
       throw new Error(`${layer.id} has not been compressed yet`);

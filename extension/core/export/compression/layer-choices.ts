@@ -1,11 +1,13 @@
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, LinearRole } from '../../models/matrix-form';
+import type { LinearLayer, LinearRole, OuterMatrix, OuterPlace } from '../../models/matrix-form';
+import { quantizerNames } from '../../tensornet/compression-choice';
 import type {
   Compression,
   CompressionChoice,
   CompressionRequest,
 } from '../../tensornet/compression-choice';
 import { compressionMethods } from '../../tensornet/compression-methods';
+import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
 import { sitesOf } from '../../tensornet/mpo-sites';
 import { UserError } from '../../user-error';
@@ -18,6 +20,32 @@ export interface LayerSelection {
   readonly skip?: readonly LinearRole[];
   /** Numbers of blocks, from 0. */
   readonly blocks?: readonly number[];
+  /** Matrices outside the sublayers that are compressed as well; none when absent. */
+  readonly outer?: readonly OuterPlace[];
+}
+
+/** A matrix and what is done to it. */
+export interface ChosenMatrix {
+  readonly layer: LinearLayer | OuterMatrix;
+  readonly choice: CompressionChoice;
+}
+
+/** A linear layer and what is done to it. */
+export interface ChosenLayer extends ChosenMatrix {
+  readonly layer: LinearLayer;
+}
+
+/** An embedding or a head and what is done to it. */
+export interface ChosenOuter extends ChosenMatrix {
+  readonly layer: OuterMatrix;
+}
+
+export function isInSublayer(chosen: ChosenMatrix): chosen is ChosenLayer {
+  return 'sublayer' in chosen.layer;
+}
+
+export function isOutside(chosen: ChosenMatrix): chosen is ChosenOuter {
+  return !isInSublayer(chosen);
 }
 
 /** The linear layers of the sublayers that stay, in model order. */
@@ -56,6 +84,7 @@ export function chooseForAll(
       choices.push({ tensor: layer.id, method: then, level: usualLevel(layer) });
     }
   }
+  choices.push(...chooseOuter(model, request, selection.outer ?? []));
   if (choices.length === 0) {
     throw new UserError(
       unfit.length === 0
@@ -73,6 +102,43 @@ export function chooseForAll(
   return { choices, unfit };
 }
 
+/**
+ * Embedding and head take a method for whole numbers: the request's, or what it has for layers that are left.
+ * @throws UserError where there is none, or the model has no such matrix.
+ */
+function chooseOuter(
+  model: LayeredModel,
+  request: CompressionRequest,
+  places: readonly OuterPlace[],
+): CompressionChoice[] {
+  return places.flatMap((place) => {
+    const matrices = (model.outerMatrices ?? []).filter((matrix) => matrix.place === place);
+    const dense = matrices.filter(({ form }) => form === undefined);
+    const refuse = (problem: string, remedy: string): never => {
+      throw new UserError(problem, { file: model.summary.path, field: place, remedy });
+    };
+    if (dense.length === 0) {
+      return matrices.length === 0
+        ? refuse(`The model has no ${place} that could be compressed.`, 'Leave it out.')
+        : refuse(`The ${place} is compressed already.`, 'Leave it out.');
+    }
+    const method = quantizerNames.find((name) => name === request.method) ?? request.then;
+    if (method === undefined) {
+      return refuse(
+        `The ${place} cannot be compressed by ${request.method}.`,
+        'Add --then int4 or --then int8, which is for what the method leaves.',
+      );
+    }
+    const { needsCalibration } = compressionMethods[method];
+    const own = method === request.method ? request : { method };
+    return dense.map((matrix) => {
+      const { variant, ...rest } = compressionFor(matrix, own);
+      const isKept = variant !== undefined && !needsCalibration(variant);
+      return { tensor: matrix.id, ...rest, ...(isKept ? { variant } : {}) };
+    });
+  });
+}
+
 function isSelected(
   { summary }: LayeredModel,
   { role, sublayer }: LinearLayer,
@@ -87,7 +153,7 @@ function isSelected(
 }
 
 /** The request at a level of its own for the layer. `then` of mpo is about other layers alone. */
-function compressionFor(layer: LinearLayer, request: CompressionRequest): Compression {
+function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compression {
   const { method, variant, then, sites } = request;
   const { levelForRatio, usualLevel } = compressionMethods[method];
   const level =
@@ -124,10 +190,13 @@ export function layersOfChoices(
   model: LayeredModel,
   choices: readonly CompressionChoice[],
   removed: readonly string[],
-): Map<string, { readonly layer: LinearLayer; readonly choice: CompressionChoice }> {
-  const all = new Map(layersOf(model).map((layer) => [layer.id, layer]));
-  const staying = new Set(layersOf(model, removed).map(({ id }) => id));
-  const found = new Map<string, { layer: LinearLayer; choice: CompressionChoice }>();
+): Map<string, ChosenMatrix> {
+  const outer = model.outerMatrices ?? [];
+  const all = new Map<string, LinearLayer | OuterMatrix>(
+    [...layersOf(model), ...outer].map((layer) => [layer.id, layer]),
+  );
+  const staying = new Set([...layersOf(model, removed), ...outer].map(({ id }) => id));
+  const found = new Map<string, ChosenMatrix>();
   for (const [index, choice] of choices.entries()) {
     const { tensor } = choice;
     const refuse = (problem: string, remedy: string): never => {

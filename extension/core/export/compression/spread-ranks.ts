@@ -6,7 +6,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { planRanks } from '../../tensornet/plan-ranks';
-import { layersOfChoices } from './layer-choices';
+import { isInSublayer, layersOfChoices } from './layer-choices';
 import { startCalibration } from './start-calibration';
 import type { CompressCalibration } from './start-calibration';
 
@@ -42,7 +42,7 @@ export async function spreadRanks(
         : await startCalibration(executor, products, calibration, settings, context);
     const planned = await planRanks(
       {
-        choices: [...layersOfChoices(model, low, []).values()],
+        choices: [...layersOfChoices(model, low, []).values()].filter(isInSublayer),
         products,
         ...(pass === undefined ? {} : { calibration: pass }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import { floatsIn } from '../../runtime/tensors';
@@ -11,6 +11,7 @@ import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
 import { writeDocument } from '../../jobs/write-document';
 import type { ModelInput } from '../../models/example';
+import type { ModelSummary } from '../../models/model-summary';
 import { storeTensors } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import { openModel } from '../../models/open-model';
@@ -33,6 +34,7 @@ import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import type { PrunePlan } from '../prune-plan';
+import { parsePrunePlan } from '../prune-plan-schema';
 import { openSource } from '../prune-source';
 import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
@@ -53,7 +55,7 @@ export interface PatchRequest {
   readonly format?: OutputFormat;
   /** Write the patch though it does not beat everything else. */
   readonly anyway: boolean;
-  /** A plan to write beside, with the weights in a safetensors file. */
+  /** A plan to write, or to put the patch into where it is there; the weights go into a file beside it. */
   readonly plan?: string;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
@@ -195,7 +197,10 @@ async function storePatch(
   return { program, graph, tensors: Object.fromEntries(found) };
 }
 
-/** Writes a plan that patches the sublayer, its weights in a file beside it. */
+/**
+ * Writes a plan that patches the sublayer, its weights in a file beside it. A plan that is there already
+ * gets the patch and keeps all else.
+ */
 async function writePlan(
   path: string,
   modelPath: string,
@@ -204,18 +209,41 @@ async function writePlan(
   { sublayer, program, graph }: Pick<PatchResult, 'sublayer' | 'program' | 'graph'>,
 ): Promise<string> {
   const file = resolve(path);
-  const weights = file.replace(/(?:\.pruneplan)?\.json$/, '') + '.patch.safetensors';
+  const known = await planToExtend(file, summary);
+  const weights = `${file.replace(/(?:\.pruneplan)?\.json$/, '')}.${sublayer}.patch.safetensors`;
   const empty = { nodes: [], edges: [], nextId: graph.next_id };
   await storePatch(weights, { program, graph: empty, tensors }, sublayer, summary.hiddenSize ?? 0);
+  const own = { sublayer, program, file: relative(dirname(file), weights).replaceAll('\\', '/') };
   const plan: PrunePlan = {
-    format: 'espalier.pruneplan',
-    version: 1,
-    model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
-    remove: [sublayer],
-    patch: [{ sublayer, program, file: relative(dirname(file), weights) }],
+    ...(known ?? {
+      format: 'espalier.pruneplan',
+      version: 1,
+      model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
+    }),
+    remove: [...new Set([...(known?.remove ?? []), sublayer])],
+    patch: [...(known?.patch ?? []).filter((other) => other.sublayer !== sublayer), own],
   };
   await writeDocument(file, plan);
   return file;
+}
+
+/** @throws UserError for a plan of another model. */
+async function planToExtend(
+  file: string,
+  { path, fingerprint }: ModelSummary,
+): Promise<PrunePlan | undefined> {
+  if (!existsSync(file)) {
+    return undefined;
+  }
+  const plan = parsePrunePlan(await readFile(file, 'utf8'), file);
+  if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== fingerprint) {
+    throw new UserError(`The plan was made for another model than ${path}.`, {
+      file,
+      field: 'model.fingerprint',
+      remedy: 'Name another plan, or delete the field to put the patch into it all the same.',
+    });
+  }
+  return plan;
 }
 
 /**
@@ -223,7 +251,12 @@ async function writePlan(
  * @returns the index of the sublayer
  * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
  */
-async function requirePatchable({ modelPath, sublayer, format }: PatchRequest): Promise<number> {
+async function requirePatchable({
+  modelPath,
+  sublayer,
+  format,
+  plan,
+}: PatchRequest): Promise<number> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
   const patches = patchesStandingIn([sublayer]);
@@ -231,6 +264,9 @@ async function requirePatchable({ modelPath, sublayer, format }: PatchRequest): 
   withChanges(source.model, changes);
   const asked = format ?? source.forms[0]?.format;
   await chooseForm(source, changes, asked === undefined ? {} : { format: asked });
+  if (plan !== undefined) {
+    await planToExtend(resolve(plan), summary);
+  }
   return summary.sublayers.findIndex(({ id }) => id === sublayer);
 }
 

@@ -24,7 +24,7 @@ export async function readPatches(
 ): Promise<Map<string, SymbolicPatch>> {
   const patches = new Map<string, SymbolicPatch>();
   for (const [i, { sublayer, program, file }] of planned.entries()) {
-    const graph = graphOf(program, `patch.${i}.program`);
+    const graph = graphOfPatch(program, `patch.${i}.program`);
     const path = resolve(folder, file);
     const { tensors } = await openSafetensors(path);
     const shapes = Object.entries(patchTensorShapes(summary.hiddenSize ?? 0));
@@ -46,7 +46,11 @@ export async function readPatches(
   return patches;
 }
 
-function graphOf(text: string, field: string): SymbolicGraph {
+/**
+ * The graph that a patch's program builds.
+ * @throws UserError where it builds none that a patch can have.
+ */
+export function graphOfPatch(text: string, field: string): SymbolicGraph {
   const library = initialLibrary();
   try {
     const graph = evaluateProgram(parseProgram(text, library), new Machine(library));

@@ -1,6 +1,8 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import type { Norm, NormStyle } from '../../models/norm';
+import { isTied } from '../../models/outer-matrices';
 import { partTensors } from '../../models/sublayer-tensors';
 import { idOfSublayer } from '../../models/transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from '../../models/transformer-layout';
@@ -35,7 +37,7 @@ export function transformerFlow(
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
   const words = root.add('embedding', 'weights', 'Embedding', [ids], {
     shape,
-    tensors: [embedding],
+    tensors: partTensors(embedding),
     detail: `${vocabularySize} tokens`,
   });
   let stream = root.scale('embedding-scale', words, scales.embedding);
@@ -50,7 +52,7 @@ export function transformerFlow(
   const blocks = blocksOf(flow, layout, stream, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
-  const isShared = head.weight === embedding;
+  const isShared = isTied(embedding, head);
   const logits = root.add('head', 'weights', 'Output head', [normed], {
     shape: [...rows, vocabularySize],
     tensors: partTensors(head),
@@ -89,7 +91,7 @@ export function encoderFlow(
   }
   for (const [i, step] of (head?.steps ?? []).entries()) {
     const isShared =
-      layout.embedding.kind === 'text' && step.linear.weight === layout.embedding.words;
+      layout.embedding.kind === 'text' && isTied(layout.embedding.words, step.linear);
     x = root.add(`head.${i}`, 'weights', 'Output head', [x], {
       shape: [...x.shape.slice(0, -1), step.linear.weight.shape[0] ?? '?'],
       tensors: partTensors(step.linear),
@@ -129,13 +131,13 @@ function encoderEmbedding(
       tensors: [embedding.positions],
     });
   }
-  const lookUp = (name: string, label: string, input: Wire, table: typeof embedding.words): Wire =>
-    root.add(name, 'weights', label, [input], { shape, tensors: [table] });
+  const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
+    root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
   const segments = root.add('token_type_ids', 'input', 'Segments', [], { shape: rows });
-  const words = lookUp('words', 'Embedding', ids, embedding.words);
-  const types = lookUp('types', 'Segment embedding', segments, embedding.types);
-  const positions = lookUp('positions', 'Position embedding', ids, embedding.positions);
+  const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));
+  const types = lookUp('types', 'Segment embedding', segments, [embedding.types]);
+  const positions = lookUp('positions', 'Position embedding', ids, [embedding.positions]);
   const sum = root.add('sum', 'combine', '+', [words, types, positions]);
   return root.norm('norm', norm, sum, embedding.norm);
 }

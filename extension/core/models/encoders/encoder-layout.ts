@@ -5,6 +5,7 @@ import type { AttentionShape } from '../attention';
 import type { FeedforwardShape } from '../feedforward';
 import type { Linear } from '../linear';
 import type { Norm, NormStyle } from '../norm';
+import type { OuterLinears } from '../outer-matrices';
 import { describedForms, TensorFinder } from '../tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../branches';
 import type { TransformerSublayer } from '../transformer-layout';
@@ -16,7 +17,7 @@ import type { EncoderConfig } from './encoder-config';
 export type EncoderEmbedding =
   | {
       readonly kind: 'text';
-      readonly words: LazyTensor;
+      readonly words: Linear;
       readonly positions: LazyTensor;
       readonly types: LazyTensor;
       readonly norm: Norm;
@@ -35,6 +36,8 @@ export type EncoderEmbedding =
 
 /** A linear layer of the head with its weights found. */
 export interface EncoderHeadStep {
+  /** Name of its weight, also where the embedding stands for it. */
+  readonly id: string;
   readonly linear: Linear;
   readonly activation: string | undefined;
   readonly norm: Norm | undefined;
@@ -50,7 +53,8 @@ export interface EncoderLayout {
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
     { readonly first: boolean; readonly steps: readonly EncoderHeadStep[] } | undefined;
-  readonly tiedHead: boolean | undefined;
+  /** Whether the family ties this head to the embedding, if config.json does not say otherwise. */
+  readonly canTie: boolean;
   /** Most positions of a text. */
   readonly maxPositions: number | undefined;
   readonly sublayers: readonly TransformerSublayer[];
@@ -122,8 +126,12 @@ export function layOutEncoder(
       }),
     }));
   }
-  tensors.requireAllForms();
   const form = headForm(architecture, config);
+  const head = form && {
+    first: form.first,
+    steps: form.steps.map((step) => findStep(step, config, tensors, embedding)),
+  };
+  tensors.requireAllForms();
   const { finalNorm } = architecture;
   return {
     norm,
@@ -131,12 +139,8 @@ export function layOutEncoder(
     feedforward,
     embedding,
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
-    head: form && {
-      first: form.first,
-      steps: form.steps.map((step) => findStep(step, config, tensors, embedding)),
-    },
-    tiedHead:
-      form?.steps.some(({ tied }) => tied) === true ? config.tie_word_embeddings : undefined,
+    head,
+    canTie: form?.steps.some(({ tied }) => tied) === true,
     maxPositions:
       embedding.kind === 'text'
         ? config.max_position_embeddings - (embedding.padding ?? -1) - 1
@@ -146,6 +150,17 @@ export function layOutEncoder(
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
+  };
+}
+
+/** The matrices outside the sublayers. */
+export function outerOf({
+  embedding,
+  head,
+}: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
+  return {
+    embedding: embedding.kind === 'text' ? embedding.words : undefined,
+    heads: head?.steps ?? [],
   };
 }
 
@@ -174,7 +189,12 @@ function findEmbedding(
   if (embedding.kind === 'text') {
     return {
       kind: 'text',
-      words: table(embedding.words, required(config.vocab_size, 'vocab_size', folder)),
+      words: tensors.outer(
+        'embedding',
+        `${prefix}${embedding.words}`,
+        required(config.vocab_size, 'vocab_size', folder),
+        hidden,
+      ),
       positions: table(embedding.positions, config.max_position_embeddings),
       types: table(embedding.types, config.type_vocab_size),
       norm: tensors.norm(`${prefix}${embedding.norm}`, hidden),
@@ -208,16 +228,17 @@ function findStep(
 ): EncoderHeadStep {
   const { hidden_size: hidden } = config;
   const words = embedding.kind === 'text' ? embedding.words : undefined;
-  const rows = { hidden, vocabulary: words?.shape[0] ?? 0, labels: tensors.rows(step.name) };
+  const vocabulary = words?.weight.shape[0] ?? 0;
+  const rows = { hidden, vocabulary, labels: tensors.rows(step.name) };
   const out = rows[step.out];
-  const name = `${step.name}.weight`;
   const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
-  const weight =
-    tied === undefined
-      ? tensors.take(name, [out, hidden])
-      : (tensors.takeIfPresent(name, tied.shape) ?? tied);
+  const matrix =
+    tied === undefined || tensors.hasMatrix(step.name)
+      ? tensors.outer('head', step.name, out, hidden)
+      : tied;
   return {
-    linear: { weight, bias: tensors.take(step.bias ?? `${step.name}.bias`, [out]) },
+    id: `${step.name}.weight`,
+    linear: { ...matrix, bias: tensors.take(step.bias ?? `${step.name}.bias`, [out]) },
     activation: step.activation === 'hidden_act' ? config.hidden_act : step.activation,
     norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
   };

@@ -1,4 +1,3 @@
-import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { Dimension, Value } from '../../onnx/graph-builder';
@@ -13,12 +12,16 @@ import type {
   TappedStep,
 } from '../layered-model';
 import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from '../linear-layers';
-import type { LinearLayer, MatrixForm } from '../matrix-form';
-import { emitRows, emitWeight } from '../weight';
+import { emitLinearOver, emitTableRows } from '../linear';
+import type { LinearLayer, MatrixForm, OuterMatrix } from '../matrix-form';
+import { outerMatricesOf } from '../outer-matrices';
+import type { OuterLinears } from '../outer-matrices';
+import { emitRows } from '../weight';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm } from '../norm';
 import { requireRunnableTensors } from '../runnable';
 import {
+  costsOf,
   outputTensors,
   partTensors,
   runningCosts,
@@ -29,12 +32,12 @@ import { tappedPart } from '../tapped-part';
 import type { BuilderPart, RunningCosts } from '../tapped-part';
 import type { TransformerSublayer } from '../transformer-layout';
 import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
+import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 
 const stream = 'hidden';
 const nextStream = 'next';
 const mask = 'mask';
-const bytesPerFloat = Float32Array.BYTES_PER_ELEMENT;
 const rows = ['batch', 'sequence'];
 
 /** Ids of a text, which of them count, and the segment of each. */
@@ -74,7 +77,7 @@ export class EncoderModel implements LayeredModel {
   public get prologue(): Step & { part: GraphPart } {
     const part = this.part(
       'prologue',
-      costsOf(this.embeddingTensors()),
+      costsOf(this.embeddingTensors(), this.outer.embedding ? [this.outer.embedding] : []),
       this.inputs.map(({ name }) => name),
       [stream, ...this.sideNames],
       (graph) => {
@@ -118,7 +121,9 @@ export class EncoderModel implements LayeredModel {
 
   public get epilogue(): GraphPart {
     const { name } = this.output;
-    return this.part('epilogue', costsOf(this.headTensors()), [stream], [name], (graph) => {
+    const linears = this.outer.heads.map(({ linear }) => linear);
+    const costs = costsOf(this.headTensors(), linears);
+    return this.part('epilogue', costs, [stream], [name], (graph) => {
       const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
       graph.output(name, this.emitEpilogue(graph, hidden), DataType.FLOAT, this.outputShape);
     });
@@ -133,11 +138,15 @@ export class EncoderModel implements LayeredModel {
   }
 
   public get roundingError(): number | undefined {
-    return roundingOfForms(this.layout.sublayers);
+    return roundingOfForms(this.layout.sublayers, this.outer);
   }
 
   public linearLayers(index: number): readonly LinearLayer[] {
     return linearLayersOf(this.at(index), index, this.layout.feedforward.gated);
+  }
+
+  public get outerMatrices(): readonly OuterMatrix[] {
+    return outerMatricesOf(this.outer);
   }
 
   public tapped(index: number): TappedStep {
@@ -146,9 +155,18 @@ export class EncoderModel implements LayeredModel {
   }
 
   public withMatrices(forms: ReadonlyMap<string, MatrixForm>): EncoderModel {
-    const { layout } = this;
-    const { summary, sublayers } = withForms(this.summary, { ...layout, keepsCache: false }, forms);
-    return new EncoderModel(summary, withFormFiles(this.files, forms), { ...layout, sublayers });
+    const { summary, layout } = this;
+    const { embedding, head } = layout;
+    const formed = withForms(summary, { ...layout, outer: this.outer, keepsCache: false }, forms);
+    const { embedding: words, heads } = formed.outer;
+    const isText = embedding.kind === 'text' && words !== undefined;
+    const steps = head?.steps.map((step, i) => ({ ...step, ...heads[i] })) ?? [];
+    return new EncoderModel(formed.summary, withFormFiles(this.files, forms), {
+      ...layout,
+      sublayers: formed.sublayers,
+      embedding: isText ? { ...embedding, words } : embedding,
+      head: head && { ...head, steps },
+    });
   }
 
   public requireRunnable(): void {
@@ -215,7 +233,7 @@ export class EncoderModel implements LayeredModel {
       if (embedding.kind === 'image') {
         return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: undefined };
       }
-      const words = emitRows(graph, embedding.words, 'input_ids');
+      const words = emitTableRows(graph, embedding.words, 'input_ids');
       const types = emitRows(graph, embedding.types, 'token_type_ids');
       const places = emitPositions(graph, embedding.padding, 'input_ids');
       const positions = emitRows(graph, embedding.positions, places);
@@ -261,11 +279,7 @@ export class EncoderModel implements LayeredModel {
         ? graph.op('Gather', [normed, graph.ints([0], [])], { axis: 1 })
         : normed;
       return head.steps.reduce((x, step) => {
-        const weight = emitWeight(graph, step.linear.weight);
-        const product = graph.op('MatMul', [x, graph.op('Transpose', [weight], { perm: [1, 0] })]);
-        const { bias } = step.linear;
-        const linear =
-          bias === undefined ? product : graph.op('Add', [product, emitWeight(graph, bias)]);
+        const linear = emitLinearOver(graph, step.linear, x);
         const active = activations[step.activation ?? '']?.(graph, linear) ?? linear;
         return step.norm === undefined ? active : emitNorm(graph, norm, active, step.norm);
       }, read);
@@ -275,14 +289,25 @@ export class EncoderModel implements LayeredModel {
   private embeddingTensors(): LazyTensor[] {
     const { embedding } = this.layout;
     return embedding.kind === 'text'
-      ? [embedding.words, embedding.types, embedding.positions, ...partTensors(embedding.norm)]
+      ? [
+          ...storedTensors(embedding.words),
+          embedding.types,
+          embedding.positions,
+          ...partTensors(embedding.norm),
+        ]
       : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
   }
 
   private headTensors(): LazyTensor[] {
     const { finalNorm, head } = this.layout;
     const steps = head?.steps ?? [];
-    return [finalNorm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(partTensors);
+    return [finalNorm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
+      storedTensors,
+    );
+  }
+
+  private get outer(): OuterLinears {
+    return outerOf(this.layout);
   }
 
   private at(index: number): TransformerSublayer {
@@ -292,9 +317,4 @@ export class EncoderModel implements LayeredModel {
     }
     return sublayer;
   }
-}
-
-function costsOf(tensors: readonly LazyTensor[]): RunningCosts {
-  const elements = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return { bytes: elements * bytesPerFloat };
 }

@@ -3,10 +3,11 @@ import { readSmallText } from '../../checkpoints/regular-file';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
 import { baseModelType, readModelType } from '../model-config';
+import { hasTiedHead } from '../outer-matrices';
 import { summarizeModel } from '../summarize';
 import { knownEncoder } from './encoder-architectures';
 import { parseEncoderConfig } from './encoder-config';
-import { layOutEncoder } from './encoder-layout';
+import { layOutEncoder, outerOf } from './encoder-layout';
 import { EncoderModel } from './encoder-model';
 
 /**
@@ -22,17 +23,21 @@ export async function openEncoder(folder: ModelFolder): Promise<EncoderModel | u
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const checkpoint = await openSafetensors(folder.weights);
   const layout = layOutEncoder(architecture, config, folder, checkpoint);
-  const { maxPositions, tiedHead, embedding } = layout;
+  const { maxPositions, canTie, embedding } = layout;
+  const outer = outerOf(layout);
   const summary = summarizeModel({
     folder,
     config,
     checkpoint,
     layout: { ...layout, keepsCache: false },
+    outer,
     fingerprint: await fingerprintModel(configText, checkpoint),
     sizes: {
-      ...(embedding.kind === 'text' ? { vocabularySize: embedding.words.shape[0] ?? 0 } : {}),
+      ...(embedding.kind === 'text'
+        ? { vocabularySize: embedding.words.weight.shape[0] ?? 0 }
+        : {}),
       ...(maxPositions === undefined ? {} : { maxPositions }),
-      ...(tiedHead === undefined ? {} : { tiedHead }),
+      ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
     },
   });
   return new EncoderModel(summary, checkpoint.files, layout);

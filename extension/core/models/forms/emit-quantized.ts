@@ -140,43 +140,41 @@ export function emitDequantizedOutputs(
   return graph.op('Mul', [numbers, emitWeight(graph, scales)]);
 }
 
-/** Emits W [out, in] in operators that every opset has: (numbers − zeros) · scales, block by block. */
-export function emitScaledBlocks(graph: GraphBuilder, form: BlockQuantizedForm): Value {
-  const { quants, scales, zeros, bits, blockSize, out } = form;
+/**
+ * Emits W [out, in], or those rows of it that `pick` takes from what is stored, in operators that every
+ * opset has: (numbers − zeros) · scales, block by block.
+ */
+export function emitScaledBlocks(
+  graph: GraphBuilder,
+  form: BlockQuantizedForm,
+  pick: (stored: Value) => Value = (stored) => stored,
+): Value {
+  const { quants, scales, zeros, bits, blockSize } = form;
   const blocks = Math.ceil(form.in / blockSize);
   const reshaped = (x: Value, shape: readonly number[]): Value =>
     graph.op('Reshape', [x, graph.ints(shape)]);
   const cut = (x: Value, size: number): Value =>
     graph.op('Slice', [x, graph.ints([0]), graph.ints([size]), graph.ints([1])]);
-  const numbers = reshaped(emitUnpackedBytes(graph, quants, bits), [out, blocks, blockSize]);
+  const unpacked = (tensor: LazyTensor, shape: readonly number[]): Value =>
+    reshaped(
+      emitUnpackedBytes(graph, reshaped(pick(emitStored(graph, tensor)), [-1, 1]), bits),
+      shape,
+    );
   const stored = Math.ceil((blocks * bits) / 8) * (8 / bits);
   const zero =
     zeros === undefined
       ? graph.scalar(2 ** (bits - 1))
-      : reshaped(cut(reshaped(emitUnpackedBytes(graph, zeros, bits), [out, stored]), blocks), [
-          out,
-          blocks,
-          1,
-        ]);
+      : reshaped(cut(unpacked(zeros, [-1, stored]), blocks), [-1, blocks, 1]);
   const scaled = graph.op('Mul', [
-    graph.op('Sub', [numbers, zero]),
-    reshaped(emitWeight(graph, scales), [out, blocks, 1]),
+    graph.op('Sub', [unpacked(quants, [-1, blocks, blockSize]), zero]),
+    reshaped(pick(emitWeight(graph, scales)), [-1, blocks, 1]),
   ]);
-  const whole = reshaped(scaled, [out, blocks * blockSize]);
+  const whole = reshaped(scaled, [-1, blocks * blockSize]);
   return blocks * blockSize === form.in ? whole : cut(whole, form.in);
 }
 
-/** The numbers of a tensor of bytes as float32, the low four bits of a byte first: [bytes, numbers of one]. */
-function emitUnpackedBytes(graph: GraphBuilder, tensor: LazyTensor, bits: 4 | 8): Value {
-  const { name, file, offset, length } = tensor;
-  const bytes = graph.weight({
-    name,
-    dataType: DataType.UINT8,
-    shape: [length, 1],
-    file,
-    offset,
-    length,
-  });
+/** Bytes [bytes, 1] as the numbers in them, float32 [bytes, numbers of one], the low four bits of a byte first. */
+function emitUnpackedBytes(graph: GraphBuilder, bytes: Value, bits: 4 | 8): Value {
   const shift = (x: Value, direction: 'LEFT' | 'RIGHT'): Value =>
     graph.op('BitShift', [x, graph.bytes([4], [1])], { direction });
   const numbers =

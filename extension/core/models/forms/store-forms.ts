@@ -9,28 +9,37 @@ import { mapTensors } from './form-facts';
 
 /**
  * Writes forms that have just been computed, by the ids of their layers, into a safetensors file, and
- * gives them back as they lie there. Names are `<id>.<part>`.
+ * gives them back as they lie there: one form of two layers is stored once and stays one. Names are `<id>.<part>`.
  */
 export async function storeForms(
   path: string,
   forms: ReadonlyMap<string, MatrixForm<TensorData>>,
 ): Promise<Map<string, MatrixForm>> {
   const tensors: { name: string; data: TensorData }[] = [];
+  const owners = new Map<MatrixForm<TensorData>, string>();
   for (const [id, form] of forms) {
-    mapTensors(form, (data, part) => tensors.push({ name: `${id}.${part}`, data }));
+    if (!owners.has(form)) {
+      owners.set(form, id);
+      mapTensors(form, (data, part) => tensors.push({ name: `${id}.${part}`, data }));
+    }
   }
   const stored = await storeTensors(path, tensors);
+  const found = new Map<unknown, MatrixForm>();
+  for (const [form, id] of owners) {
+    const inFile = mapTensors(form, (_, part) => {
+      const tensor = stored.get(`${id}.${part}`);
+      if (tensor === undefined) {
+        throw new Error(`${id}.${part} has not been written`);
+      }
+      return tensor;
+    });
+    found.set(form, inFile);
+  }
   return new Map(
-    [...forms].map(([id, form]) => [
-      id,
-      mapTensors(form, (_, part) => {
-        const tensor = stored.get(`${id}.${part}`);
-        if (tensor === undefined) {
-          throw new Error(`${id}.${part} has not been written`);
-        }
-        return tensor;
-      }),
-    ]),
+    [...forms].flatMap(([id, form]) => {
+      const inFile = found.get(form);
+      return inFile === undefined ? [] : [[id, inFile]];
+    }),
   );
 }
 

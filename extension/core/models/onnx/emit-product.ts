@@ -2,21 +2,23 @@ import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { emitOverLast } from '../forms/emit-pointwise';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixForm, ModelMatrix } from '../matrix-form';
 import { emitRegion } from './form-regions';
 import { emitParted, fusedAttention } from './fused-attention';
 import { operatorName } from './graph-index';
-import type { GraphLinear } from './graph-linears';
 import { isEach } from './linear-weights';
-import type { PositionMap } from './linear-weights';
+import type { LinearWeight, PositionMap } from './linear-weights';
 import { floatAttribute } from './node-attributes';
+
+/** A matrix by which a graph multiplies. */
+type MultipliedMatrix = ModelMatrix & { readonly use: LinearWeight };
 
 const float32: number = DataType.FLOAT;
 
 /** Emits what a product of a layer gives with the matrix in another form: its outputs, in order. */
 export function emitProduct(
   graph: GraphBuilder,
-  layer: GraphLinear,
+  layer: MultipliedMatrix,
   form: MatrixForm,
   number: number,
 ): Value[] {
@@ -47,7 +49,7 @@ export function emitProduct(
 /** In float32, whatever the type of the graph. */
 function inFloats(
   graph: GraphBuilder,
-  { use: { dataType } }: GraphLinear,
+  { use: { dataType } }: MultipliedMatrix,
   x: Value,
   multiply: (x: Value) => Value,
 ): Value {
@@ -70,7 +72,7 @@ function strided(graph: GraphBuilder, x: Value, map: PositionMap | undefined): V
 /** alpha · x·Wᵀ + beta · c */
 function emitGemm(
   graph: GraphBuilder,
-  { use: { dataType } }: GraphLinear,
+  { use: { dataType } }: MultipliedMatrix,
   node: NodeProto,
   multiply: (x: Value) => Value,
 ): Value {
@@ -86,7 +88,7 @@ function emitGemm(
 /** With the bias of a convolution, a number for each channel. */
 function withBias(
   graph: GraphBuilder,
-  { out }: GraphLinear,
+  { out }: MultipliedMatrix,
   node: NodeProto,
   product: Value,
   map: PositionMap | undefined,

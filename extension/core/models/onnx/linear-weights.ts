@@ -42,6 +42,59 @@ export interface LinearWeight {
   readonly dataType: number;
 }
 
+/** How a graph looks rows of a weight up, wherever it reads it. */
+export interface TableUse {
+  /** Gathers, those of nested graphs included. */
+  readonly nodes: readonly NodeProto[];
+  /** Casts between the weight and them. */
+  readonly between: readonly NodeProto[];
+  /** Number of the element type that is looked up. */
+  readonly dataType: number;
+}
+
+/** What a matrix is read for; both where the head is the embedding. */
+export interface WeightUses {
+  readonly products: LinearWeight | undefined;
+  readonly lookups: TableUse | undefined;
+}
+
+/** Readers of one kind while they are collected. */
+class Readers<T> {
+  private readonly found: T[] = [];
+  private readonly between = new Set<NodeProto>();
+  private readonly orders = new Set<boolean>();
+  private readonly types = new Set<number>();
+
+  public add(reader: T, transposed: boolean, type: number, path: readonly NodeProto[]): void {
+    this.found.push(reader);
+    this.orders.add(transposed);
+    this.types.add(type);
+    path.forEach((node) => this.between.add(node));
+  }
+
+  /** Undefined without any reader, or why they do not agree. */
+  public use(
+    idle: readonly NodeProto[],
+  ): (Omit<LinearWeight, 'products'> & { readonly found: readonly T[] }) | string | undefined {
+    const [transposed, ...otherOrders] = this.orders;
+    const [dataType, ...otherTypes] = this.types;
+    if (transposed === undefined || dataType === undefined) {
+      return undefined;
+    }
+    if (otherOrders.length > 0 || otherTypes.length > 0) {
+      return 'it is read as it is and transposed, or in several types';
+    }
+    const between = [...new Set([...this.between, ...idle])];
+    return { transposed, found: this.found, between, dataType };
+  }
+}
+
+/** What has to be known of a weight. */
+interface WeightData {
+  readonly dataType: number;
+  readonly dims: readonly number[];
+}
+
 /** Finds the readers of weights in a graph and in those nested in it. */
 export class WeightReaders {
   private readonly readers = new Map<string, NodeProto[]>();
@@ -56,19 +109,35 @@ export class WeightReaders {
   }
 
   /** How the graph multiplies by the matrix or kernel `name`, or why it is no linear layer. */
-  public of(
-    name: string,
-    { dataType, dims }: { readonly dataType: number; readonly dims: readonly number[] },
-  ): LinearWeight | string {
-    const products: MatrixProduct[] = [];
-    const between: NodeProto[] = [];
-    const orders = new Set<boolean>();
-    const types = new Set<number>();
-    const follow = (value: string, turned: boolean, type: number): string | undefined => {
+  public of(name: string, data: WeightData): LinearWeight | string {
+    const uses = this.usesOf(name, data);
+    if (typeof uses === 'string') {
+      return uses;
+    }
+    return uses.lookups === undefined
+      ? (uses.products ?? 'no product is made with it')
+      : 'Gather reads it as well';
+  }
+
+  /** How the graph reads the matrix or kernel `name`, or what else it does with it. */
+  public usesOf(name: string, { dataType, dims }: WeightData): WeightUses | string {
+    const products = new Readers<MatrixProduct>();
+    const lookups = new Readers<NodeProto>();
+    const idle: NodeProto[] = [];
+    const follow = (
+      value: string,
+      turned: boolean,
+      type: number,
+      path: readonly NodeProto[],
+    ): string | undefined => {
       if (this.outputs.has(value)) {
         return 'it is an output of the graph';
       }
-      for (const node of this.readers.get(value) ?? []) {
+      const readers = this.readers.get(value) ?? [];
+      if (readers.length === 0) {
+        idle.push(...path);
+      }
+      for (const node of readers) {
         const op = operatorName(node);
         const read = readAsMatrix(node, value, dims) ?? this.readFused(node, value);
         if (typeof read === 'string') {
@@ -76,13 +145,14 @@ export class WeightReaders {
         }
         if (read !== undefined) {
           const { order, ...product } = read;
-          products.push({ node, others: [], ...product });
-          orders.add(order === 'in-out' ? !turned : turned);
-          types.add(type);
+          const transposed = order === 'in-out' ? !turned : turned;
+          products.add({ node, others: [], ...product }, transposed, type, path);
+        } else if (isLookup(node, value) && !turned) {
+          lookups.add(node, false, type, path);
         } else if (isPassing(node, dims)) {
-          between.push(node);
           const to = op === 'Cast' ? intAttribute(node, 'to', type) : type;
-          const problem = follow(node.output[0] ?? '', op === 'Transpose' ? !turned : turned, to);
+          const isTurned = op === 'Transpose' ? !turned : turned;
+          const problem = follow(node.output[0] ?? '', isTurned, to, [...path, node]);
           if (problem !== undefined) {
             return problem;
           }
@@ -92,19 +162,21 @@ export class WeightReaders {
       }
       return undefined;
     };
-    const problem = follow(name, false, dataType);
+    const problem = follow(name, false, dataType, []);
     if (problem !== undefined) {
       return problem;
     }
-    const [transposed, ...otherOrders] = orders;
-    const [type, ...otherTypes] = types;
-    if (transposed === undefined || type === undefined) {
-      return 'no product is made with it';
+    const [made, looked] = [products.use(idle), lookups.use(idle)];
+    if (typeof made === 'string') {
+      return made;
     }
-    if (otherOrders.length > 0 || otherTypes.length > 0) {
-      return 'it is read as it is and transposed, or in several types';
+    if (typeof looked === 'string') {
+      return looked;
     }
-    return { transposed, products, between, dataType: type };
+    return {
+      products: made && { ...made, products: made.found },
+      lookups: looked && { ...looked, nodes: looked.found },
+    };
   }
 
   private readFused(node: NodeProto, name: string): Read | string | undefined {
@@ -182,6 +254,16 @@ function readAsKernel(node: NodeProto, dims: readonly number[]): Read | string {
 /** Whether a weight of these sizes is a matrix, or a kernel that takes one position at a time. */
 export function isMatrixLike(dims: readonly number[]): boolean {
   return dims.length >= 2 && dims.slice(2).every((size) => size === 1);
+}
+
+/** Whether a node takes rows of the table `name`. */
+function isLookup(node: NodeProto, name: string): boolean {
+  return (
+    operatorName(node) === 'Gather' &&
+    node.input[0] === name &&
+    node.input[1] !== name &&
+    intAttribute(node, 'axis', 0) === 0
+  );
 }
 
 const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
-import { GraphBuilder } from '../../onnx/graph-builder';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { ExternalData } from '../../onnx/graph-builder';
 import { externalTensor } from '../../onnx/messages';
 import {
@@ -13,13 +13,22 @@ import {
 } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
+import { emitLookup } from '../forms/emit-lookup';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
 import { emitProduct } from './emit-product';
 import { tellForms } from './form-regions';
 import type { GraphLinear } from './graph-linears';
+import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
 
 const blockwiseOpset = 21;
+const float32: number = DataType.FLOAT;
+
+type GraphMatrix = GraphLinear | GraphOuter;
+
+function betweenOf(layer: GraphMatrix): readonly NodeProto[] {
+  return 'table' in layer ? layer.table.between : layer.use.between;
+}
 
 /** A file whose products are made otherwise. */
 interface EditedFile {
@@ -37,14 +46,19 @@ interface EditedFile {
 export function editMatrices(
   file: OnnxFile,
   outer: GraphProto,
-  layers: readonly GraphLinear[],
+  layers: readonly GraphMatrix[],
   forms: ReadonlyMap<string, MatrixForm>,
 ): EditedFile {
   const memory = new Map<string, number>();
   const names = namesIn(outer);
   const changed = layers.filter(({ id }) => forms.has(id));
+  const staying = layers.filter(({ id }) => !forms.has(id));
+  const kept = new Set(staying.map(({ weight }) => weight.name));
   const gone = new Set(
-    changed.flatMap(({ id, form }) => (form === undefined ? [id] : formTensors(form).map(nameOf))),
+    changed
+      .flatMap(({ weight, form }) => (form === undefined ? [weight] : formTensors(form)))
+      .map(nameOf)
+      .filter((name) => !kept.has(name)),
   );
   gone.forEach((name) => names.delete(name));
   const builder = GraphBuilder.over('forms', {
@@ -57,19 +71,34 @@ export function editMatrices(
     reserved: names,
   });
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
-  for (const layer of layers) {
+  const named = new Map<MatrixForm, MatrixForm>();
+  const stillRead = new Set(staying.flatMap(betweenOf));
+  for (const layer of changed) {
     const form = forms.get(layer.id);
     if (form !== undefined) {
-      requireOpset(form, builder.opset, file.path);
-      const own = mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
+      const own =
+        named.get(form) ??
+        mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
+      named.set(form, own);
       formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
-      layer.use.products.forEach((product, number) => {
-        product.others.forEach((node) => replaced.set(node, []));
-        replaced.set(product.node, replaceProduct(builder, layer, own, number));
-      });
-      layer.use.between.forEach((node) => replaced.set(node, []));
+      if ('table' in layer) {
+        layer.table.nodes.forEach((node) => {
+          replaced.set(node, replaceLookup(builder, layer, own, node));
+        });
+      } else {
+        requireOpset(form, builder.opset, file.path);
+        layer.use.products.forEach((product, number) => {
+          product.others.forEach((node) => replaced.set(node, []));
+          replaced.set(product.node, replaceProduct(builder, layer, own, number));
+        });
+      }
+      betweenOf(layer)
+        .filter((node) => !stillRead.has(node))
+        .forEach((node) => replaced.set(node, []));
     }
   }
+  const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
+  const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
   const { externalData, opsetImports } = builder;
   const placed = new Set(externalData.map(({ name }) => name));
   const constants = builder.graph.initializer.filter(({ name }) => !placed.has(name));
@@ -92,7 +121,7 @@ export function editMatrices(
       ...file.model,
       graph,
       opsetImport: [...opsetImports],
-      metadataProps: tellForms(file.model, forms),
+      metadataProps: tellForms(file.model, inSublayers),
     }),
     initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
     files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
@@ -120,14 +149,38 @@ function requireOpset(form: MatrixForm, opset: number, file: string): void {
 /** The nodes that give what a product of the layer gives, under the same names. */
 function replaceProduct(
   builder: GraphBuilder,
-  layer: GraphLinear,
+  layer: GraphLinear | GraphHead,
   form: MatrixForm,
   number: number,
 ): NodeProto[] {
   const { result, nodes } = builder.recorded(() =>
     builder.within(layer.id, () => emitProduct(builder, layer, form, number)),
   );
-  const given = layer.use.products[number]?.node.output ?? [];
+  return renamed(nodes, result, layer.use.products[number]?.node.output ?? []);
+}
+
+/** The nodes that give the rows that a Gather gives, under the same name and in the same type. */
+function replaceLookup(
+  builder: GraphBuilder,
+  { id, table: { dataType } }: GraphTable,
+  form: MatrixForm,
+  { input: [, ids = ''], output }: NodeProto,
+): NodeProto[] {
+  const { result, nodes } = builder.recorded(() =>
+    builder.within(id, () => {
+      const rows = emitLookup(builder, form, ids);
+      return dataType === float32 ? rows : builder.op('Cast', [rows], { to: dataType });
+    }),
+  );
+  return renamed(nodes, [result], output);
+}
+
+/** Nodes that give `result` under the names `given`. */
+function renamed(
+  nodes: readonly NodeProto[],
+  result: readonly string[],
+  given: readonly string[],
+): NodeProto[] {
   const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
   return nodes.map((one) =>
     create(NodeProtoSchema, { ...one, output: one.output.map((name) => names.get(name) ?? name) }),

@@ -21,9 +21,12 @@ import type { GraphNode } from './graph-index';
 import { isPast } from './cache-ports';
 import { findGraphLinears, lazyTensor } from './graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './graph-linears';
+import { findGraphOuter } from './graph-outer';
+import type { GraphOuter } from './graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
 import type { MaskedMixture } from './mixtures/mask-scores';
+import { intAttribute } from './node-attributes';
 import { restoreNestedTensors } from './node-edits';
 import { editMatrices } from './matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
@@ -49,6 +52,7 @@ export class OnnxLayeredModel implements LayeredModel {
   private readonly over: readonly (Step & { readonly part: GraphPart })[];
   private readonly around: readonly Step[];
   private linears: GraphLinears | undefined;
+  private outer: readonly GraphOuter[] | undefined;
 
   private constructor(
     public readonly source: OnnxModel,
@@ -154,6 +158,11 @@ export class OnnxLayeredModel implements LayeredModel {
     return this.findLinears().layers.filter(({ sublayer }) => sublayer === index);
   }
 
+  public get outerMatrices(): readonly GraphOuter[] {
+    this.outer ??= findGraphOuter(this.source, this.cut);
+    return this.outer;
+  }
+
   /** Matrices of sublayers that cannot take another form. */
   public get unusableMatrices(): readonly UnusableMatrix[] {
     return this.findLinears().unusable;
@@ -178,7 +187,7 @@ export class OnnxLayeredModel implements LayeredModel {
 
   public withMatrices(forms: ReadonlyMap<string, MatrixForm>): OnnxLayeredModel {
     const { file, place } = this.source;
-    const { layers } = this.findLinears();
+    const layers = [...this.findLinears().layers, ...this.outerMatrices];
     requireLayers(layers, forms, file.path);
     const { file: edited, memory } = editMatrices(
       file,
@@ -235,14 +244,15 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 }
 
-/** By the name of the input that a Gather looks up, directly or behind a cast. */
+/** By the name of the input that a Gather looks up, directly or behind a cast or reshape. */
 function tableRows({ index, file }: OnnxModel): Record<string, number> {
   const rowsOf = (value: string): number[] =>
     index.consumersOf(value).flatMap(({ op, proto, outputs }) => {
       const [table = '', ids] = proto.input;
-      const rows =
-        op === 'Gather' && ids === value ? file.initializers.get(table)?.dims[0] : undefined;
-      return rows === undefined ? (op === 'Cast' ? outputs.flatMap(rowsOf) : []) : [rows];
+      if (op === 'Gather' && ids === value) {
+        return file.initializers.get(table)?.dims[intAttribute(proto, 'axis', 0)] ?? [];
+      }
+      return (op === 'Cast' || op === 'Reshape') && table === value ? outputs.flatMap(rowsOf) : [];
     });
   return Object.fromEntries(
     index.inputs.flatMap(({ name }) => {

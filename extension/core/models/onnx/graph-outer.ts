@@ -1,0 +1,108 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { idsPort } from '../example';
+import type { OuterMatrix } from '../matrix-form';
+import type { GraphIndex } from './graph-index';
+import { lazyTensor } from './graph-linears';
+import type { CutGraph } from './graph-stages';
+import { WeightReaders } from './linear-weights';
+import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
+import type { OnnxModel } from './onnx-model';
+
+/** The embedding of a graph, with the nodes that look its rows up. */
+export interface GraphTable extends OuterMatrix {
+  readonly table: TableUse;
+}
+
+/** A matrix of the head of a graph, with its products. */
+export interface GraphHead extends OuterMatrix {
+  readonly use: LinearWeight;
+}
+
+export type GraphOuter = GraphTable | GraphHead;
+
+/** Below, there is no BitShift, which takes numbers of four bits out of bytes. */
+const oldestOpset = 11;
+/** Nodes that hand token ids on to where they are looked up. */
+const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
+
+/** The table that token ids are looked up in, and the matrices that only what is behind the last sublayer multiplies by. */
+export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
+  const { file, place, index, summary, branches } = source;
+  const last = branches.at(-1);
+  if (summary.opset < oldestOpset || last === undefined) {
+    return [];
+  }
+  const readers = new WeightReaders(
+    place?.wrapping.outer ?? file.graph,
+    () => 'it is part of an attention',
+  );
+  const tables = tablesOfIds(source);
+  const behind = new Set([...index.descendants([last.end])].map(({ proto }) => proto));
+  const inMode = new Set(index.nodes.map(({ proto }) => proto));
+  // The part over the last sublayer makes what is behind it, too.
+  const parts = [...cut.over.slice(-1), cut.epilogue];
+  const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
+  return [...names].flatMap((name): GraphOuter[] => {
+    const data = file.initializers.get(name);
+    const [weight] = data?.dims.length === 2 && /^B?F\d/.test(data.dtype) ? lazyTensor(data) : [];
+    const uses = data && weight && readers.usesOf(name, data);
+    if (weight === undefined || uses === undefined || typeof uses === 'string') {
+      return [];
+    }
+    const { lookups, products } = uses;
+    const isElsewhere =
+      (lookups !== undefined && !tables.has(name)) ||
+      products?.products.some(({ node }) => inMode.has(node) && !behind.has(node)) === true;
+    return isElsewhere ? [] : matricesOf(name, weight, uses);
+  });
+}
+
+/** One for each use; a head that is the embedding has no name of its own. */
+function matricesOf(
+  name: string,
+  weight: LazyTensor,
+  { lookups, products }: WeightUses,
+): GraphOuter[] {
+  const headId = lookups === undefined ? name : `${name}:head`;
+  const [rows = 0, columns = 0] = weight.shape;
+  const isBoth = lookups !== undefined && products !== undefined;
+  const found: GraphOuter[] = [];
+  if (lookups !== undefined) {
+    const tie = isBoth ? { tiedTo: headId } : {};
+    const sizes = { out: rows, in: columns, transposed: false };
+    found.push({ id: name, place: 'embedding', weight, ...sizes, ...tie, table: lookups });
+  }
+  if (products !== undefined) {
+    const tie = isBoth ? { tiedTo: name } : {};
+    const { transposed } = products;
+    const [out, input] = transposed ? [columns, rows] : [rows, columns];
+    const sizes = { out, in: input, transposed };
+    found.push({ id: headId, place: 'head', weight, ...sizes, ...tie, use: products });
+  }
+  return found;
+}
+
+function tablesOfIds({ index, summary }: OnnxModel): Set<string> {
+  const ids = idsPort(summary.inputs);
+  return new Set(ids === undefined ? [] : tablesOf(index, ids.name));
+}
+
+function tablesOf(index: GraphIndex, ids: string): string[] {
+  return index.consumersOf(ids).flatMap(({ op, proto, outputs }) => {
+    const [first = '', second] = proto.input;
+    if (op === 'Gather' && second === ids) {
+      return [sourceOf(index, first)];
+    }
+    return idNodes.test(op) && first === ids
+      ? outputs.flatMap((output) => tablesOf(index, output))
+      : [];
+  });
+}
+
+/** The initializer that a table is, or is cast from. */
+function sourceOf(index: GraphIndex, value: string): string {
+  const producer = index.producers.get(value);
+  return producer !== undefined && /^(?:Cast|Identity)$/.test(producer.op)
+    ? sourceOf(index, producer.proto.input[0] ?? '')
+    : value;
+}
