@@ -1,15 +1,13 @@
 import { Uri, window } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { registerCommands } from './commands/register-commands';
+import { offerInterrupted } from './commands/resume-job';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
-import { DataMapEditor } from './editors/data-map-editor';
-import { LayerProfileEditor } from './editors/layer-profile-editor';
-import { SensitivityEditor } from './editors/sensitivity-editor';
+import { registerDocumentEditors } from './editors/document-editors';
+import type { AllPanels } from './editors/document-editors';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
-import { SymbolicEditor } from './editors/symbolic-editor';
-import { ModelExplorerEditor } from './editors/model-explorer-editor';
 import { CompressionPanels } from './panels/compression-panels';
 import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
@@ -22,6 +20,7 @@ import { CompressionSessions } from './services/compression-sessions';
 import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
 import { watchDocuments } from './services/watch-documents';
+import { InterruptedJobs } from './services/interrupted-jobs';
 import { Jobs } from './services/jobs';
 import { ModelFolders } from './services/model-folders';
 import { ModelJobs } from './services/model-jobs';
@@ -44,14 +43,7 @@ const graceMilliseconds = 750;
 const readerGraceMilliseconds = 5000;
 
 /** What the extension gives to its own tests. */
-export type Espalier = Services & {
-  readonly heatmaps: HeatmapPanels;
-  readonly compressions: CompressionPanels;
-  readonly explorers: ExplorerPanels;
-  readonly dataMaps: DataMapPanels;
-  readonly syntheses: SymbolicPanels;
-  readonly modelsView: ModelsView;
-};
+export type Espalier = Services & AllPanels & { readonly modelsView: ModelsView };
 
 export function activate(context: ExtensionContext): Espalier {
   const log = window.createOutputChannel('Espalier', { log: true });
@@ -70,15 +62,24 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
+  const interrupted = new InterruptedJobs(context.workspaceState);
   const exports = new Jobs(dataReader, log);
   const models = new OpenModels(worker);
   const folders = new ModelFolders();
-  const sessions = new ModelSessions(models, new SessionStore(context.workspaceState), log);
+  const store = new SessionStore(context.workspaceState);
+  const sessions = new ModelSessions(models, store, interrupted, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
-  const modelJobs = new ModelJobs(jobs, settings, (session) => heatmaps.isShown(session));
-  const compressionSessions = new CompressionSessions(models, context.workspaceState, log);
+  const modelJobs = new ModelJobs(jobs, settings, interrupted, (session) =>
+    heatmaps.isShown(session),
+  );
+  const compressionSessions = new CompressionSessions(
+    models,
+    context.workspaceState,
+    interrupted,
+    log,
+  );
   const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
-  const compressionJobs = new CompressionJobs(jobs, settings, (session) =>
+  const compressionJobs = new CompressionJobs(jobs, settings, interrupted, (session) =>
     compressions.isShown(session),
   );
   const reports = new Reports(models);
@@ -98,6 +99,7 @@ export function activate(context: ExtensionContext): Espalier {
     inspector,
     settings,
     jobs,
+    interrupted,
     models,
     folders,
     sessions,
@@ -134,11 +136,7 @@ export function activate(context: ExtensionContext): Espalier {
     syntheses,
     reports,
     registerCommands(services),
-    LayerProfileEditor.register(sessions, heatmaps),
-    SensitivityEditor.register(compressionSessions, compressions),
-    ModelExplorerEditor.register(explorers),
-    DataMapEditor.register(dataMaps),
-    SymbolicEditor.register(syntheses),
+    registerDocumentEditors(services),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
@@ -150,5 +148,6 @@ export function activate(context: ExtensionContext): Espalier {
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
     watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),
   );
+  void offerInterrupted(services);
   return services;
 }

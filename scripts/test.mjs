@@ -1,5 +1,6 @@
 // Checks everything, or the stages that are named: node scripts/test.mjs [typecheck] [lint] [format] [knip] [build]
 // [unit] [extension] [e2e]. The last line counts what passed and what failed.
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { ensureDependencies } from './lib/dependencies.mjs';
@@ -42,6 +43,9 @@ const REQUIRED = new Map([
   ['extension', 'build'],
   ['e2e', 'build'],
 ]);
+
+/** Stages that take one core and say nothing before they end. */
+const QUIET = new Set(['typecheck', 'lint', 'format', 'knip']);
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();
@@ -100,13 +104,11 @@ async function runStage(name) {
   return stage();
 }
 
-endServersOnExit();
-const names = process.argv.slice(2);
-const total = { passed: 0, failed: 0, skipped: 0 };
-const begin = Date.now();
-await ensureDependencies();
-for (const name of names.length > 0 ? names : Object.keys(STAGES)) {
-  say(bold(`▸ ${name}`));
+/**
+ * Runs a stage, counts what it says and tells how it went.
+ * @param {string} name
+ */
+async function runAndTell(name) {
   const start = Date.now();
   const counts = await runStage(name).catch((error) => {
     say(red(error instanceof Error ? error.message : String(error)));
@@ -118,6 +120,33 @@ for (const name of names.length > 0 ? names : Object.keys(STAGES)) {
   ran.set(name, counts.failed === 0);
   const mark = counts.failed === 0 ? green('✓') : red('✗');
   say(`${mark} ${name}: ${summary(counts)} ${dim(duration(Date.now() - start))}`);
+}
+
+/**
+ * Runs stages beside each other, on as many cores as there are.
+ * @param {string[]} names
+ */
+async function runBeside(names) {
+  const waiting = [...names];
+  const next = async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      await runAndTell(name);
+    }
+  };
+  if (names.length > 0) say(bold(`▸ ${names.join(', ')}`));
+  await Promise.all(Array.from({ length: availableParallelism() }, next));
+}
+
+endServersOnExit();
+const asked = process.argv.slice(2);
+const names = asked.length > 0 ? asked : Object.keys(STAGES);
+const total = { passed: 0, failed: 0, skipped: 0 };
+const begin = Date.now();
+await ensureDependencies();
+await runBeside(names.filter((name) => QUIET.has(name)));
+for (const name of names.filter((one) => !QUIET.has(one))) {
+  say(bold(`▸ ${name}`));
+  await runAndTell(name);
 }
 say(dim(`All of it took ${duration(Date.now() - begin)}`));
 say(summary(total));

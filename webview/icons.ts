@@ -14,6 +14,13 @@ export function lockIcon(): SVGSVGElement {
   );
 }
 
+/** Two nodes of a graph and the edge between them. */
+export function graphIcon(): SVGSVGElement {
+  return icon(
+    'M4 8.5a3 3 0 1 0 2.24 5l4.2-4.2-1.06-1.06-.12.12L5.7 11.9A3 3 0 0 0 4 8.5Zm8-7a3 3 0 1 0 0 6 3 3 0 0 0 0-6ZM6.1 10.84l3.7-3.7 1.06 1.06-3.7 3.7Z',
+  );
+}
+
 export function sortIcon(descending: boolean): SVGSVGElement {
   return icon(descending ? 'M8 11.5 3.5 6h9L8 11.5Z' : 'M8 4.5 12.5 10h-9L8 4.5Z');
 }

@@ -3,13 +3,21 @@ import type { BaselineName, Mark, SublayerKind } from './heatmap/types';
 /** Language of the strings below, which numbers are formatted for. */
 export const locale = 'en';
 
-type JobName = 'profile' | 'prune' | 'evaluate';
+type JobName = 'profile' | 'prune' | 'evaluate' | 'patch';
 
 const jobNames: Readonly<Record<JobName, string>> = {
   profile: 'Profiling',
   prune: 'Pruning',
   evaluate: 'Evaluation',
+  patch: 'Patching',
 };
+
+/** How a job ends without a result. */
+export const ends = {
+  cancelled: 'was cancelled.',
+  failed: 'failed.',
+  crashed: 'stopped: the worker process ended.',
+} as const;
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: 'Attention',
@@ -84,10 +92,8 @@ export const strings = {
   starting: (job: JobName) => `${jobNames[job]} is starting`,
   progressCount: (done: string, total: string, unit: string) => `${done} of ${total} ${unit}`,
   timeLeft: (duration: string) => `about ${duration} left`,
-  stoppedCancelled: (job: JobName) => `${jobNames[job]} was cancelled.`,
-  stoppedFailed: (job: JobName) => `${jobNames[job]} failed.`,
-  stoppedCrashed: (job: JobName) => `${jobNames[job]} stopped: the worker process ended.`,
-  stoppedResumable: 'What was measured is kept.',
+  stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
+  stoppedResumable: 'What is done is kept.',
   finished: (job: JobName) => `${jobNames[job]} has finished.`,
 
   // Empty state
@@ -110,6 +116,7 @@ export const strings = {
   legendPreview: 'Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)',
   legendNothing: 'No distances yet',
   legendRemoved: 'removed, in this order',
+  legendPatched: 'a symbolic patch in its place',
   legendProtected: 'protected',
   legendPreviewCell: 'preview by local cosine',
   legendPending: 'not measured yet',
@@ -133,12 +140,27 @@ export const strings = {
   markButton: (mark: Mark, order: number | undefined) =>
     mark === 'keep' ? 'Kept' : mark === 'protected' ? 'Protected' : `Removed ${order ?? 1}`,
   markButtonLabel: (text: string, id: string) => `${text}: ${id}. Change mark`,
-  nextMark: { keep: 'Click to remove', removed: 'Click to protect', protected: 'Click to keep' },
+  nextMark: {
+    keep: 'Click to remove',
+    removed: 'Click to protect, right-click to patch',
+    protected: 'Click to keep',
+  },
   cellLabel: (kind: string, block: number, facts: readonly string[]) =>
     `${kind}, block ${block}: ${facts.join(', ')}`,
   factDistance: (distance: string) => `distance ${distance}`,
   factRank: (rank: string, of: string) => `rank ${rank} of ${of}`,
   factPreview: (distance: string) => `preview ${distance}`,
+  graphSize: (nodes: number, edges: number) =>
+    `a graph of ${nodes} nodes and ${edges} ${edges === 1 ? 'edge' : 'edges'}`,
+  factPatch: (isPlanned: boolean, size: string) =>
+    `${isPlanned ? 'planned symbolic patch' : 'symbolic patch'}${size === '' ? '' : `, ${size}`}`,
+  patchTooltip: (program: string) => `Symbolic patch: ${program}`,
+  patch: 'Symbolic patch',
+  patchPlanned: (parameters: string | undefined) =>
+    parameters === undefined
+      ? 'Prune… puts it in the place of this sublayer. All numbers here are without it.'
+      : `Prune… puts it in the place of this sublayer, with ${parameters} parameters of its own. All numbers here are without it.`,
+  patchInModel: 'It stands in the place of a sublayer that was removed.',
   marked: (id: string, mark: string) => `${id} is ${mark}`,
   lockedFirst: (id: string) => `${id} is protected. Press P to unlock it first.`,
 

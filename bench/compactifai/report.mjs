@@ -62,9 +62,7 @@ export function tableOf(rows, { quality, speed }) {
         (found.parameters / 1e6).toFixed(2),
         own === undefined ? '' : rate(own.decode, own.decodeRatio),
         own === undefined ? '' : rate(own.prefill, own.prefillRatio),
-        found.bundled.toFixed(2),
-        found.brown.toFixed(2),
-        `${(100 * found.acc).toFixed(1)} ± ${(100 * found.accError).toFixed(1)}`,
+        ...judgement(found.judged),
         found.lossAfter === undefined
           ? ''
           : `${found.lossBefore?.toPrecision(3)} → ${found.lossAfter.toPrecision(3)}`,
@@ -72,6 +70,16 @@ export function tableOf(rows, { quality, speed }) {
       return `| ${cells.join(' | ')} |`;
     }),
   ];
+}
+
+/**
+ * @param {import('./run.mjs').Judged | undefined} judged nothing where another row has the same numbers
+ */
+function judgement(judged) {
+  if (judged === undefined) return ['as above', '', ''];
+  const { bundled, brown, acc, accError } = judged;
+  const percent = `${(100 * acc).toFixed(1)} ± ${(100 * accError).toFixed(1)}`;
+  return [bundled.toFixed(2), brown.toFixed(2), percent];
 }
 
 /**

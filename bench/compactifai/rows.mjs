@@ -5,11 +5,13 @@
  * @property {string} key name of its folder
  * @property {string} label
  * @property {readonly string[]} [compress] options of `espalier compress`; the dense model has none
+ * @property {string} [sameAs] key of the row that has the same numbers and runs them otherwise, so that it is not judged again
  * @property {string} [heals] key of the row that is healed
  * @property {readonly string[]} [heal] options of `espalier heal`
+ * @property {number} turn rows are done in the order of their turns
  */
 
-/** @type {readonly Row[]} */
+/** @type {readonly Omit<Row, 'turn'>[]} */
 const compressed = [
   { key: 'int8', label: 'int8', compress: ['--method', 'int8'] },
   { key: 'int4', label: 'int4, rounded to nearest', compress: ['--method', 'int4:32:rtn'] },
@@ -25,6 +27,7 @@ const compressed = [
     key: 'mpo-75-chained',
     label: 'MPO 75 %, chained',
     compress: ['--method', 'mpo:75%', '--skip', 'down', '--mpo-run', 'chained'],
+    sameAs: 'mpo-75',
   },
   {
     key: 'mpo-50-int4',
@@ -38,18 +41,18 @@ const compressed = [
 
 /**
  * The dense model, all compressed ones, and healed ones behind those that they are made of.
- * @param {readonly string[]} healed keys of the rows that are healed
+ * @param {readonly string[]} healed keys of the rows that are healed, behind all others, in this order
  * @param {readonly string[]} heal options of healing that are not the usual ones
  * @returns {readonly Row[]}
  */
 export function rowsFor(healed, heal) {
   return [
-    { key: 'dense', label: 'dense, float16' },
-    ...compressed.flatMap((row) => [
-      row,
-      ...(healed.includes(row.key)
-        ? [{ key: `${row.key}-healed`, label: '— healed', heals: row.key, heal }]
-        : []),
-    ]),
+    { key: 'dense', label: 'dense, float16', turn: 0 },
+    ...compressed.flatMap((row) => {
+      const { key } = row;
+      const turn = healed.indexOf(key) + 1;
+      const after = { key: `${key}-healed`, label: '— healed', heals: key, heal, turn };
+      return [{ ...row, turn: 0 }, ...(turn > 0 ? [after] : [])];
+    }),
   ];
 }

@@ -8,6 +8,7 @@ import { formatBytes } from '../core/format';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
+import type { PruneRequest } from '../protocol/worker';
 import { UserError } from '../core/user-error';
 import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
@@ -19,6 +20,7 @@ import { RequestCancelled } from '../services/worker-errors';
 import { chooseOutput, revealFolder } from './choose-output';
 import type { OutputOptions } from './choose-output';
 import { methodItems } from './method-items';
+import { offerResume } from './offer-resume';
 import { chooseCompression } from './open-compression';
 import { chooseTarget, uriOf } from './target';
 
@@ -65,15 +67,27 @@ export async function compressModel(
   if (output === undefined) {
     return undefined;
   }
-  const request = { model: model.path, plan, ...output };
+  return runCompression(services, session, {
+    ...{ model: model.path, plan, ...output, ...services.settings.runOptions() },
+    ...(planPath === undefined ? {} : { planFolder: dirname(planPath) }),
+  });
+}
+
+/** Compresses, or goes on with it, and says what came of it. */
+export async function runCompression(
+  services: Services,
+  session: CompressionSession,
+  request: PruneRequest,
+): Promise<PruneResult | CompressResult> {
+  const { model } = session;
   try {
     const result = await services.compressionJobs.compress(session, request);
     await services.reports.showText(basename(result.path), result.path, pruneReport(model, result));
     void offerNext(model.path, result);
     return result;
   } catch (error) {
-    if (error instanceof RequestCancelled) {
-      void offerResume(session, { ...options, ...output, overwrite: true, plan });
+    if (error instanceof RequestCancelled && !services.compressions.isShown(session)) {
+      void offerResume({ kind: 'compress', name: model.name }, request.out);
     }
     throw error;
   }
@@ -303,16 +317,5 @@ async function offerNext(source: string, result: PruneResult): Promise<void> {
     await commands.executeCommand(commandIds.evaluateModel, uri, { against: source });
   } else if (chosen === heal) {
     await commands.executeCommand(commandIds.healModel, uri, { teacher: source });
-  }
-}
-
-async function offerResume(session: CompressionSession, options: CompressOptions): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
-    l10n.t('Compressing {0} was cancelled. What is done is kept.', session.model.name),
-    resume,
-  );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.compressModel, session, options);
   }
 }

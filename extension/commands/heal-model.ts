@@ -1,20 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { commands, l10n, Uri, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
 import * as v from 'valibot';
 import type { HealResult } from '../core/export/compression/heal-model';
 import { formatPercent } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
-import { usualHealingText } from '../core/tensornet/healing/healing-settings';
+import { healingEfforts } from '../core/tensornet/healing/efforts';
+import type { HealingEffort } from '../core/tensornet/healing/efforts';
 import { UserError } from '../core/user-error';
 import type { HealModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
+import { healReport } from '../services/heal-report';
 import { modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
 import { whyBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { chooseFolder, revealFolder } from './choose-output';
-import { bundled, chooseText } from './score-text';
+import { askLearningText, learningText } from './learning-text';
+import { offerResume } from './offer-resume';
 import { chooseTarget, pickModel } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -23,6 +27,7 @@ export interface HealOptions {
   readonly teacher?: string;
   /** Path of a text, or `bundled`. */
   readonly text?: string;
+  readonly effort?: HealingEffort;
   /** Path of the new folder. */
   readonly out?: string;
   /** Replace an existing folder without asking. */
@@ -45,49 +50,92 @@ export async function healModel(
   }
   services.jobs.assertFree();
   const model = await services.models.summary(target.model);
-  const manifest = await readManifest(model.path);
+  const request = await askRequest(services, model, given);
+  return request === undefined ? undefined : runHealing(services, model.name, request);
+}
+
+async function askRequest(
+  services: Services,
+  model: ModelSummary,
+  given: HealOptions,
+): Promise<HealModelRequest | undefined> {
+  const { name, path } = model;
+  const manifest = await readManifest(path);
   const teacher = given.teacher ?? (await chooseTeacher(services, model, manifest));
   if (teacher === undefined) {
     return undefined;
   }
-  const { file, ...calibration } = services.settings.calibration(usualHealingText);
-  const text =
-    given.text ?? (await chooseText(l10n.t('Which text does {0} learn from?', model.name), file));
+  const title = l10n.t('Heal {0}, taught by {1}', name, basename(teacher));
+  const text = given.text ?? (await askLearningText(services, title));
+  const effort = text && (given.effort ?? (await chooseEffort(title)));
   const folder =
-    text &&
+    effort &&
     (await chooseFolder(
-      model.path,
-      `${modelStem(model.path)}-healed`,
-      l10n.t('Heal {0}: new folder', model.name),
+      path,
+      `${modelStem(path)}-healed`,
+      l10n.t('Heal {0}: new folder', name),
       given,
     ));
-  if (text === undefined || !folder) {
+  if (text === undefined || !effort || !folder) {
     return undefined;
   }
-  const request: HealModelRequest = {
-    model: model.path,
+  const { sequences, ...cost } = healingEfforts[effort];
+  return {
+    model: path,
     teacher,
-    text: {
-      ...calibration,
-      upTo: true,
-      length: Math.min(calibration.length, model.maxPositions ?? calibration.length),
-      ...(text === bundled ? {} : { file: text }),
-    },
+    text: learningText(services, model, text, sequences),
     trains: manifest?.compressed === undefined ? 'all' : 'compressed',
+    ...cost,
     ...services.settings.runOptions(),
     ...folder,
   };
+}
+
+async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
+  const item = (
+    effort: HealingEffort,
+    label: string,
+    detail: string,
+  ): QuickPickItem & { effort: HealingEffort } => ({
+    label,
+    description: l10n.t('up to {0} sequences of the text', healingEfforts[effort].sequences),
+    detail,
+    effort,
+  });
+  const items = [
+    item('standard', l10n.t('Standard'), l10n.t('Layer by layer, then all at once where memory allows it.')),
+    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text, layer by layer.')),
+    item(
+      'thorough',
+      l10n.t('Thorough'),
+      l10n.t('The same with four times the text.'),
+    ),
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('How much may it cost? It can be cancelled and goes on later.'),
+  });
+  return chosen?.effort;
+}
+
+/** Heals, or goes on with it, and says what came of it. */
+export async function runHealing(
+  services: Services,
+  name: string,
+  request: HealModelRequest,
+): Promise<HealResult> {
+  const { model, teacher, out } = request;
+  const job = { kind: 'heal', name, request } as const;
   try {
-    const result = await services.jobs.run('heal', request, {
-      name: model.name,
-      model: model.path,
-      shownInPanel: false,
-    });
+    const result = await services.interrupted.keep(job, async () =>
+      services.jobs.run('heal', request, { name, model, shownInPanel: false }),
+    );
+    await services.reports.showText(basename(result.path), result.path, healReport(name, result));
     void offerNext(teacher, result);
     return result;
   } catch (error) {
     if (error instanceof RequestCancelled) {
-      void offerResume(model.path, { teacher, text, out: folder.out, overwrite: true });
+      void offerResume(job, out);
     }
     throw error;
   }
@@ -143,6 +191,7 @@ async function chooseTeacher(
 async function offerNext(teacher: string, result: HealResult): Promise<void> {
   const { path, lossBefore, lossAfter } = result;
   const reveal = l10n.t('Reveal');
+  const inspect = l10n.t('Inspect');
   const evaluate = l10n.t('Evaluate Both');
   const chosen = await window.showInformationMessage(
     l10n.t(
@@ -153,23 +202,15 @@ async function offerNext(teacher: string, result: HealResult): Promise<void> {
       formatPercent(1 - lossAfter / lossBefore),
     ),
     reveal,
+    inspect,
     evaluate,
   );
   const uri = Uri.file(path);
   if (chosen === reveal) {
     await revealFolder(uri);
+  } else if (chosen === inspect) {
+    await commands.executeCommand(commandIds.inspectModel, uri);
   } else if (chosen === evaluate) {
     await commands.executeCommand(commandIds.evaluateModel, uri, { against: teacher });
-  }
-}
-
-async function offerResume(model: string, options: HealOptions): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
-    l10n.t('Healing {0} was cancelled. What is done is kept.', basename(model)),
-    resume,
-  );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.healModel, Uri.file(model), options);
   }
 }

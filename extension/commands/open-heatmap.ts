@@ -31,7 +31,7 @@ export async function sessionOf(services: Services, target: Target): Promise<Mod
   }
   const session = await services.sessions.open(target.model);
   if (target.plan !== undefined) {
-    session.choosePlan(await readPlan(target.plan));
+    session.choosePlan(await readPlan(target.plan), target.plan);
   }
   return session;
 }

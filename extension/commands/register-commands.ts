@@ -15,10 +15,12 @@ import { openCompression } from './open-compression';
 import { openDataMap } from './open-data-map';
 import { copyName, showInExplorer } from './model-row-commands';
 import { openHeatmap } from './open-heatmap';
+import { patchLayer } from './patch-layer';
 import { planCompression } from './plan-compression';
 import { profileLayers } from './profile-layers';
 import { profileSensitivity, resumeSensitivity } from './profile-sensitivity';
 import { pruneLayers } from './prune-layers';
+import { resumeJob } from './resume-job';
 import { resumeProfile } from './resume-profile';
 import { saveCompressionPlan } from './save-compression-plan';
 import { savePlan } from './save-plan';
@@ -54,6 +56,8 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   saveCompressionPlan,
   compressModel,
   healModel,
+  patchLayer,
+  resumeJob,
   scoreData,
   resumeScoring,
   scoreText,

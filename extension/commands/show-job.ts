@@ -5,7 +5,7 @@ import type { Services } from '../services/services';
 import { chooseJob } from './choose-job';
 
 /** Jobs of which a heatmap tells, or which work for one. */
-const ofModel: readonly JobKind[] = ['profile', 'prune', 'evaluate', 'scoreText'];
+const ofModel: readonly JobKind[] = ['profile', 'prune', 'evaluate', 'patch', 'scoreText'];
 
 /** Jobs of which a compression panel tells. */
 const ofCompression: readonly JobKind[] = ['sensitivity', 'planBudget', 'compress'];

@@ -1,5 +1,5 @@
-import { commands, Disposable, Uri, window, workspace } from 'vscode';
-import type { WebviewPanel, WebviewPanelSerializer } from 'vscode';
+import { commands, Uri, workspace } from 'vscode';
+import type { WebviewPanel } from 'vscode';
 import type { ScoredSource } from '../core/datadiet/scored-data';
 import { DataMapSession } from '../services/data-map-session';
 import type { DataReader } from '../services/data-map-session';
@@ -9,43 +9,28 @@ import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/services';
 import { whyDataBlocked } from '../services/trust';
 import { DataMapPanel } from './data-map-panel';
-import { messageHtml } from './panel-html';
+import { Panels, requireSavedText, savedText } from './panels';
 
 /** The open data maps: one for each file of scores, tabs and custom editors. */
-export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposable {
+export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implements DataMaps {
   /** Of the custom editor for score documents. */
   public static readonly editorViewType = 'espalier.dataMapEditor';
 
-  readonly #extension: Uri;
   readonly #reader: DataReader;
   readonly #marks: DataMarks;
-  readonly #panels = new Set<DataMapPanel>();
-  readonly #registrations: Disposable;
 
   public constructor(extension: Uri, reader: DataReader, marks: DataMarks) {
-    this.#extension = extension;
-    this.#reader = reader;
-    this.#marks = marks;
-    this.#registrations = Disposable.from(
-      window.registerWebviewPanelSerializer(DataMapPanel.viewType, this),
+    super(
+      extension,
+      DataMapPanel.kind,
       workspace.onDidGrantWorkspaceTrust(() => {
         for (const { session } of this.panels) {
           session.refreshBlocked();
         }
       }),
     );
-  }
-
-  public get panels(): readonly DataMapPanel[] {
-    return [...this.#panels];
-  }
-
-  public get active(): DataMapSession | undefined {
-    return this.panels.find((panel) => panel.active)?.session;
-  }
-
-  public isShown(session: DataMapSession): boolean {
-    return this.panels.some((panel) => panel.visible && panel.session === session);
+    this.#reader = reader;
+    this.#marks = marks;
   }
 
   public async show(source: ScoredSource): Promise<DataMapSession> {
@@ -68,7 +53,7 @@ export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposab
       }
     }
     const session = this.#session(source);
-    this.#keep(DataMapPanel.create(this.#extension, session));
+    this.keep(DataMapPanel.create(this.extension, session));
     await session.open();
     return session;
   }
@@ -86,7 +71,7 @@ export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposab
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public async fill(panel: WebviewPanel, source: ScoredSource): Promise<void> {
     const session = this.#session(source);
-    this.#keep(new DataMapPanel(panel, this.#extension, session));
+    this.keep(new DataMapPanel(panel, this.extension, session));
     await session.open();
   }
 
@@ -95,23 +80,10 @@ export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposab
     await this.#find({ scores })?.session.open();
   }
 
-  public async deserializeWebviewPanel(panel: WebviewPanel, saved: unknown): Promise<void> {
-    const field = (name: keyof ScoredSource): string | undefined => {
-      const value: unknown =
-        typeof saved === 'object' && saved !== null && Reflect.get(saved, name);
-      return typeof value === 'string' ? value : undefined;
-    };
-    const [scores, data] = [field('scores'), field('data')];
-    if (scores === undefined) {
-      panel.webview.html = messageHtml(panel.title, 'The panel kept no scores.');
-      return;
-    }
+  protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
+    const data = savedText(saved, 'data');
+    const scores = requireSavedText(saved, 'scores');
     await this.fill(panel, { scores, ...(data === undefined ? {} : { data }) });
-  }
-
-  public dispose(): void {
-    // The panels stay: closing them here would keep them from coming back after a reload.
-    this.#registrations.dispose();
   }
 
   #find({ scores }: ScoredSource): DataMapPanel | undefined {
@@ -127,10 +99,5 @@ export class DataMapPanels implements DataMaps, WebviewPanelSerializer, Disposab
       describeError,
       blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
-  }
-
-  #keep(panel: DataMapPanel): void {
-    this.#panels.add(panel);
-    panel.onDidDispose(() => this.#panels.delete(panel));
   }
 }

@@ -1,90 +1,40 @@
 import { basename, dirname, join } from 'node:path';
-import { commands, Disposable, EventEmitter, l10n, Uri, ViewColumn, window } from 'vscode';
+import { commands, l10n, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
-import type { FromExplorer } from '../protocol/explorer';
+import type { FromExplorer, ToExplorer } from '../protocol/explorer';
 import { commandIds } from '../services/command-ids';
 import { exportModel } from '../services/export-model';
 import type { ExplorerSession } from '../services/explorer-session';
 import type { Reports } from '../services/reports';
-import { panelHtml, webviewRoot } from './panel-html';
+import { MessagePanel } from './message-panel';
+import { newTab } from './panel';
+import type { Asked } from './panel';
 
 /** One webview that shows a model's structure, in a tab of its own or as a custom editor. */
-export class ExplorerPanel implements Disposable {
-  public static readonly viewType = 'espalier.explorer';
+export class ExplorerPanel extends MessagePanel<ExplorerSession, FromExplorer, ToExplorer> {
+  public static readonly kind = { name: 'explorer', viewType: 'espalier.explorer' } as const;
 
-  readonly #panel: WebviewPanel;
   readonly #reports: Reports;
-  readonly #disposables: Disposable[] = [];
-  readonly #disposed = new EventEmitter<void>();
-
-  public readonly onDidDispose = this.#disposed.event;
 
   public constructor(
     panel: WebviewPanel,
     extension: Uri,
     reports: Reports,
-    public readonly session: ExplorerSession,
+    session: ExplorerSession,
   ) {
-    this.#panel = panel;
+    super(panel, extension, ExplorerPanel.kind, titleOf(session), session);
     this.#reports = reports;
-    const { webview } = panel;
-    webview.options = { enableScripts: true, localResourceRoots: [webviewRoot(extension)] };
-    panel.iconPath = {
-      light: Uri.joinPath(extension, 'media', 'explorer-light.svg'),
-      dark: Uri.joinPath(extension, 'media', 'explorer-dark.svg'),
-    };
-    this.#disposables.push(
-      session.messages.listen((message) => {
-        void webview.postMessage(message);
-      }),
-      webview.onDidReceiveMessage((message: FromExplorer) => {
-        void this.#receive(message);
-      }),
-      panel.onDidDispose(() => {
-        this.dispose();
-      }),
-    );
-    webview.html = panelHtml('explorer', webview, extension, ExplorerPanel.titleOf(session));
+    this.disposables.push(session);
   }
 
   /** A new tab. */
   public static create(extension: Uri, reports: Reports, session: ExplorerSession): ExplorerPanel {
-    const panel = window.createWebviewPanel(
-      ExplorerPanel.viewType,
-      ExplorerPanel.titleOf(session),
-      { viewColumn: ViewColumn.Active, preserveFocus: false },
-      {},
-    );
+    const panel = newTab(ExplorerPanel.kind, titleOf(session));
     return new ExplorerPanel(panel, extension, reports, session);
   }
 
-  public static titleOf({ path }: ExplorerSession): string {
-    return l10n.t('Model: {0}', basename(path));
-  }
-
-  public get active(): boolean {
-    return this.#panel.active;
-  }
-
-  public reveal(): void {
-    this.#panel.reveal();
-  }
-
-  public dispose(): void {
-    Disposable.from(...this.#disposables.splice(0)).dispose();
-    this.session.dispose();
-    this.#disposed.fire();
-    this.#disposed.dispose();
-    this.#panel.dispose();
-  }
-
-  async #receive(message: FromExplorer): Promise<void> {
+  protected async receive(message: Asked<FromExplorer>): Promise<void> {
     switch (message.type) {
-      case 'ready':
-        for (const known of this.session.snapshot()) {
-          void this.#panel.webview.postMessage(known);
-        }
-        break;
       case 'reload':
         await this.session.open();
         break;
@@ -131,3 +81,5 @@ export class ExplorerPanel implements Disposable {
     }
   }
 }
+
+const titleOf = ({ path }: ExplorerSession): string => l10n.t('Model: {0}', basename(path));

@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { commands, Uri, window } from 'vscode';
-import type { Disposable, WebviewPanel, WebviewPanelSerializer } from 'vscode';
-import type { ExplorerRestore } from '../protocol/explorer';
+import { commands, Uri } from 'vscode';
+import type { WebviewPanel } from 'vscode';
 import { ExplorerSession } from '../services/explorer-session';
 import type { Inspector } from '../services/explorer-session';
 import type { OpenModels } from '../services/open-models';
@@ -10,37 +9,25 @@ import type { Reports } from '../services/reports';
 import type { Explorers } from '../services/services';
 import { readWorth } from '../services/worth';
 import { ExplorerPanel } from './explorer-panel';
-import { messageHtml } from './panel-html';
+import { Panels, requireSavedText } from './panels';
 
 /** Weight files, which the editor of their own opens. */
 const weightFile = /\.(safetensors|gguf|onnx)$/i;
 
 /** The open explorer panels: one for each path, and the custom editors. */
-export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Disposable {
+export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> implements Explorers {
   /** Of the custom editor for weight files. */
   public static readonly editorViewType = 'espalier.modelExplorer';
 
-  readonly #extension: Uri;
   readonly #inspector: Inspector;
   readonly #reports: Reports;
-  readonly #panels = new Set<ExplorerPanel>();
   readonly #models: OpenModels;
-  readonly #registration: Disposable;
 
   public constructor(extension: Uri, inspector: Inspector, reports: Reports, models: OpenModels) {
-    this.#extension = extension;
+    super(extension, ExplorerPanel.kind);
     this.#inspector = inspector;
     this.#reports = reports;
     this.#models = models;
-    this.#registration = window.registerWebviewPanelSerializer(ExplorerPanel.viewType, this);
-  }
-
-  public get panels(): readonly ExplorerPanel[] {
-    return [...this.#panels];
-  }
-
-  public get active(): ExplorerSession | undefined {
-    return this.panels.find((panel) => panel.active)?.session;
   }
 
   public async show(path: string): Promise<ExplorerSession> {
@@ -62,7 +49,7 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
       }
     }
     const session = this.#session(path);
-    this.#keep(ExplorerPanel.create(this.#extension, this.#reports, session));
+    this.keep(ExplorerPanel.create(this.extension, this.#reports, session));
     await session.open();
     return session;
   }
@@ -70,22 +57,12 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public async fill(panel: WebviewPanel, path: string): Promise<void> {
     const session = this.#session(path);
-    this.#keep(new ExplorerPanel(panel, this.#extension, this.#reports, session));
+    this.keep(new ExplorerPanel(panel, this.extension, this.#reports, session));
     await session.open();
   }
 
-  public async deserializeWebviewPanel(panel: WebviewPanel, saved: unknown): Promise<void> {
-    const path: unknown = typeof saved === 'object' && saved !== null && Reflect.get(saved, key);
-    if (typeof path === 'string') {
-      await this.fill(panel, path);
-    } else {
-      panel.webview.html = messageHtml(panel.title, 'The panel kept no model.');
-    }
-  }
-
-  public dispose(): void {
-    // The panels stay: closing them here would keep them from coming back after a reload.
-    this.#registration.dispose();
+  protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
+    await this.fill(panel, requireSavedText(saved, 'path'));
   }
 
   #session(path: string): ExplorerSession {
@@ -93,11 +70,4 @@ export class ExplorerPanels implements Explorers, WebviewPanelSerializer, Dispos
       readWorth(model, this.#models),
     );
   }
-
-  #keep(panel: ExplorerPanel): void {
-    this.#panels.add(panel);
-    panel.onDidDispose(() => this.#panels.delete(panel));
-  }
 }
-
-const key: keyof ExplorerRestore = 'path';

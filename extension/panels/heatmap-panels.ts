@@ -1,81 +1,35 @@
-import { window } from 'vscode';
-import type { Disposable, Uri, WebviewPanel, WebviewPanelSerializer } from 'vscode';
-import type { HeatmapRestore } from '../protocol/heatmap';
+import type { Uri, WebviewPanel } from 'vscode';
 import type { ModelSession } from '../services/model-session';
 import type { ModelSessions } from '../services/model-sessions';
-import { describeError } from '../services/report-error';
 import type { Heatmaps } from '../services/services';
-import { messageHtml } from './panel-html';
 import { HeatmapPanel } from './heatmap-panel';
+import { Panels, requireSavedText, savedText } from './panels';
 
 /** The open heatmap panels: one for each session, and the custom editors. */
-export class HeatmapPanels implements Heatmaps, WebviewPanelSerializer, Disposable {
-  readonly #extension: Uri;
+export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements Heatmaps {
   readonly #sessions: ModelSessions;
-  readonly #panels = new Set<HeatmapPanel>();
-  readonly #registration: Disposable;
 
   public constructor(extension: Uri, sessions: ModelSessions) {
-    this.#extension = extension;
+    super(extension, HeatmapPanel.kind);
     this.#sessions = sessions;
-    this.#registration = window.registerWebviewPanelSerializer(HeatmapPanel.viewType, this);
-  }
-
-  public get panels(): readonly HeatmapPanel[] {
-    return [...this.#panels];
-  }
-
-  public get active(): ModelSession | undefined {
-    return this.panels.find((panel) => panel.active)?.session;
-  }
-
-  public isShown(session: ModelSession): boolean {
-    return this.panels.some((panel) => panel.visible && panel.session === session);
   }
 
   public show(session: ModelSession): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
-      this.#keep(HeatmapPanel.create(this.#extension, session));
+      this.keep(HeatmapPanel.create(this.extension, session));
     } else {
-      open.reveal(session);
+      open.show(session);
     }
   }
 
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public fill(panel: WebviewPanel, session: ModelSession): void {
-    this.#keep(new HeatmapPanel(panel, this.#extension, session));
+    this.keep(new HeatmapPanel(panel, this.extension, session));
   }
 
-  public async deserializeWebviewPanel(panel: WebviewPanel, saved: unknown): Promise<void> {
-    try {
-      const { model, profileFile } = restoreOf(saved);
-      this.fill(panel, await this.#sessions.open(model, profileFile));
-    } catch (error) {
-      panel.webview.html = messageHtml(panel.title, describeError(error));
-    }
+  protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
+    const model = requireSavedText(saved, 'model');
+    this.fill(panel, await this.#sessions.open(model, savedText(saved, 'profileFile')));
   }
-
-  public dispose(): void {
-    // The panels stay: closing them here would keep them from coming back after a reload.
-    this.#registration.dispose();
-  }
-
-  #keep(panel: HeatmapPanel): void {
-    this.#panels.add(panel);
-    panel.onDidDispose(() => this.#panels.delete(panel));
-  }
-}
-
-function restoreOf(saved: unknown): Pick<HeatmapRestore, 'model' | 'profileFile'> {
-  const field = (name: string): string | undefined => {
-    const value: unknown = typeof saved === 'object' && saved !== null && Reflect.get(saved, name);
-    return typeof value === 'string' ? value : undefined;
-  };
-  const model = field('model');
-  const profileFile = field('profileFile');
-  if (model === undefined) {
-    throw new Error('The panel kept no model.');
-  }
-  return profileFile === undefined ? { model } : { model, profileFile };
 }

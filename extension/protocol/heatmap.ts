@@ -7,10 +7,11 @@ import type {
   Round,
   SearchCost,
 } from '../core/prune/layer-profile';
+import type { GraphJson } from '../core/symbolic/graph-json';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
 
 /** What is running for a panel, if anything. */
-export type PanelJob<What extends string = 'profile' | 'prune' | 'evaluate'> =
+export type PanelJob<What extends string = 'profile' | 'prune' | 'evaluate' | 'patch'> =
   | { readonly kind: 'idle' }
   | {
       readonly kind: 'running';
@@ -48,6 +49,17 @@ export interface ConfigChange {
   readonly change: 'same' | 'removed' | 'added';
 }
 
+/** A symbolic patch in the place of a sublayer. */
+export interface ShownPatch {
+  readonly program: string;
+  /** Absent where the program, which a person may have written, builds none. */
+  readonly graph?: GraphJson;
+  /** Whether the model has it, or a plan is to put it there. */
+  readonly place: 'model' | 'plan';
+  /** Its own, of a planned one. */
+  readonly parameters?: number;
+}
+
 /** Everything the heatmap panel draws from. The host owns it; the webview never guesses. */
 export interface HeatmapState {
   readonly model: ModelSummary;
@@ -59,6 +71,8 @@ export interface HeatmapState {
   readonly removed: readonly string[];
   /** Sublayer ids that must stay. */
   readonly protectedIds: readonly string[];
+  /** Patches by the sublayers in whose places they stand, or are to stand once those are removed. */
+  readonly patches: Readonly<Record<string, ShownPatch>>;
   /** What writing the selection would do to config.json, and how the result loads. */
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */

@@ -13,6 +13,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
+import type { PatchResult } from '../core/export/patching/patch-model';
 import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
@@ -148,9 +149,28 @@ export interface HealModelRequest extends RunOptions {
   readonly teacher: string;
   readonly text: CalibrationRequest;
   readonly trains: TrainedLayers;
+  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
+  readonly endToEnd?: boolean;
   readonly out: string;
   readonly overwrite: boolean;
 }
+
+/** A symbolic patch to fit for a sublayer; epochs and seed are the usual ones. */
+export interface PatchLayerRequest extends RunOptions {
+  readonly model: string;
+  readonly sublayer: string;
+  readonly text: CalibrationRequest;
+  /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
+  readonly out: string;
+  readonly format: OutputFormat;
+  readonly anyway: boolean;
+  /** Graphs to try; the usual number when absent. */
+  readonly graphs?: number;
+  /** A plan to write, or to put the patch into where it is there. */
+  readonly plan: string;
+  readonly overwrite: boolean;
+}
+
 /** The evolution to run; the version is the worker's own. */
 export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
 
@@ -193,6 +213,7 @@ export interface WorkerRequests {
   /** The same as `prune`, under the name of what the user has asked for. */
   compress: [PruneRequest, PruneResult | CompressResult];
   heal: [HealModelRequest, HealResult];
+  patch: [PatchLayerRequest, PatchResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];

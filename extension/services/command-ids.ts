@@ -19,6 +19,8 @@ export const commandIds = {
   saveCompressionPlan: 'espalier.saveCompressionPlan',
   compressModel: 'espalier.compressModel',
   healModel: 'espalier.healModel',
+  patchLayer: 'espalier.patchLayer',
+  resumeJob: 'espalier.resumeJob',
   scoreData: 'espalier.scoreData',
   resumeScoring: 'espalier.resumeScoring',
   scoreText: 'espalier.scoreText',

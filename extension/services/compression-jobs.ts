@@ -6,6 +6,8 @@ import { UserError } from '../core/user-error';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type { PruneRequest, SensitivityRequest } from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
+import { isFinal } from './interrupted-jobs';
+import type { InterruptedJobs } from './interrupted-jobs';
 import { JobTracker, reasonOf } from './job-tracker';
 import type { CompressionJobKind, Jobs, JobSubject } from './jobs';
 import { describeInPanel } from './report-error';
@@ -19,15 +21,18 @@ export class CompressionJobs {
   readonly #jobs: Jobs;
   readonly #settings: Settings;
   readonly #isShown: (session: CompressionSession) => boolean;
+  readonly #interrupted: InterruptedJobs;
   readonly #tracker: JobTracker;
 
   public constructor(
     jobs: Jobs,
     settings: Settings,
+    interrupted: InterruptedJobs,
     isShown: (session: CompressionSession) => boolean,
   ) {
     this.#jobs = jobs;
     this.#settings = settings;
+    this.#interrupted = interrupted;
     this.#isShown = isShown;
     this.#tracker = new JobTracker(jobs);
   }
@@ -77,11 +82,12 @@ export class CompressionJobs {
   /** Writes the model that a plan describes. */
   public async compress(
     session: CompressionSession,
-    request: Omit<PruneRequest, 'device' | 'memoryBytes'>,
+    request: PruneRequest,
   ): Promise<PruneResult | CompressResult> {
-    const options = this.#settings.runOptions();
     return this.#track(session, 'compress', async (subject) =>
-      this.#jobs.run('compress', { ...request, ...options }, subject),
+      this.#interrupted.keep({ kind: 'compress', name: session.model.name, request }, async () =>
+        this.#jobs.run('compress', request, subject),
+      ),
     );
   }
 
@@ -116,6 +122,8 @@ export class CompressionJobs {
     task: (subject: JobSubject) => Promise<T>,
   ): Promise<T> {
     const isShown = (): boolean => this.#isShown(session);
-    return this.#tracker.track(session, { what, isShown, resumable: what === 'sensitivity' }, task);
+    const resumable = (error: unknown): boolean =>
+      what === 'sensitivity' || (what === 'compress' && !isFinal(error));
+    return this.#tracker.track(session, { what, isShown, resumable }, task);
   }
 }

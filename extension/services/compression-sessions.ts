@@ -11,6 +11,8 @@ import {
   readSensitivity,
   sensitivityPathOf,
 } from './documents';
+import { endOf } from './interrupted-jobs';
+import type { InterruptedJobs } from './interrupted-jobs';
 import { isModelFile } from './model-file';
 import type { OpenModels } from './open-models';
 import { reportError } from './report-error';
@@ -20,13 +22,20 @@ import { whyBlocked } from './trust';
 export class CompressionSessions implements Disposable {
   readonly #models: OpenModels;
   readonly #memento: Memento;
+  readonly #interrupted: InterruptedJobs;
   readonly #log: LogOutputChannel;
   readonly #sessions = new Map<string, CompressionSession>();
   readonly #trust: Disposable;
 
-  public constructor(models: OpenModels, memento: Memento, log: LogOutputChannel) {
+  public constructor(
+    models: OpenModels,
+    memento: Memento,
+    interrupted: InterruptedJobs,
+    log: LogOutputChannel,
+  ) {
     this.#models = models;
     this.#memento = memento;
+    this.#interrupted = interrupted;
     this.#log = log;
     this.#trust = workspace.onDidGrantWorkspaceTrust(() => {
       for (const session of this.#sessions.values()) {
@@ -87,7 +96,10 @@ export class CompressionSessions implements Disposable {
     this.#sessions.set(file, session);
     await this.#load(session);
     const { interrupted } = session;
-    if (interrupted !== undefined) {
+    const [compress] = this.#interrupted.find({ kind: 'compress', model: model.path });
+    if (compress !== undefined) {
+      session.setJob({ kind: 'stopped', what: 'compress', ...endOf(compress), resumable: true });
+    } else if (interrupted !== undefined) {
       session.setJob({
         kind: 'stopped',
         what: 'sensitivity',

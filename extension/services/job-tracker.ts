@@ -19,7 +19,7 @@ export interface Tracking<What extends string> {
   /** Whether a panel shows the session now. */
   readonly isShown: () => boolean;
   /** Whether what is done is kept when the job stops. */
-  readonly resumable: boolean;
+  readonly resumable: (error: unknown) => boolean;
 }
 
 /** Keeps sessions in step with the jobs that run for them. */
@@ -59,7 +59,7 @@ export class JobTracker {
         what,
         reason: reasonOf(error),
         message: describeInPanel(error),
-        resumable,
+        resumable: resumable(error),
       });
       if (error instanceof Error && isShown()) {
         this.#shownErrors.add(error);

@@ -175,6 +175,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Pruning {0}', name);
     case 'evaluate':
       return l10n.t('Evaluating {0}', name);
+    case 'patch':
+      return l10n.t('Patching {0}', name);
     case 'sensitivity':
       return l10n.t('Measuring compression of {0}', name);
     case 'planBudget':

@@ -2,8 +2,11 @@ import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
-import type { ProfileRequest, PruneRequest } from '../protocol/worker';
+import type { PatchResult } from '../core/export/patching/patch-model';
+import type { PatchLayerRequest, ProfileRequest, PruneRequest } from '../protocol/worker';
 import { keepEvaluations } from './documents';
+import { isFinal } from './interrupted-jobs';
+import type { InterruptedJobs } from './interrupted-jobs';
 import { JobTracker, reasonOf } from './job-tracker';
 import type { Jobs, JobSubject, ModelJobKind } from './jobs';
 import type { ModelSession } from './model-session';
@@ -21,12 +24,19 @@ export class ModelJobs {
   readonly #jobs: Jobs;
   readonly #settings: Settings;
   readonly #isShown: IsShown;
+  readonly #interrupted: InterruptedJobs;
   readonly #tracker: JobTracker;
 
-  public constructor(jobs: Jobs, settings: Settings, isShown: IsShown) {
+  public constructor(
+    jobs: Jobs,
+    settings: Settings,
+    interrupted: InterruptedJobs,
+    isShown: IsShown,
+  ) {
     this.#jobs = jobs;
     this.#tracker = new JobTracker(jobs);
     this.#settings = settings;
+    this.#interrupted = interrupted;
     this.#isShown = isShown;
   }
 
@@ -59,6 +69,15 @@ export class ModelJobs {
     const options = this.#settings.runOptions();
     return this.#track(session, 'prune', (subject) =>
       this.#jobs.run('prune', { ...request, ...options }, subject),
+    );
+  }
+
+  /** Fits a symbolic patch for a sublayer, and writes the model with it where it is accepted. */
+  public async patch(session: ModelSession, request: PatchLayerRequest): Promise<PatchResult> {
+    return this.#track(session, 'patch', async (subject) =>
+      this.#interrupted.keep({ kind: 'patch', name: session.model.name, request }, async () =>
+        this.#jobs.run('patch', request, subject),
+      ),
     );
   }
 
@@ -141,6 +160,8 @@ export class ModelJobs {
     task: (subject: JobSubject) => Promise<T>,
   ): Promise<T> {
     const isShown = (): boolean => this.#isShown(session);
-    return this.#tracker.track(session, { what, isShown, resumable: what === 'profile' }, task);
+    const resumable = (error: unknown): boolean =>
+      what === 'profile' || (what === 'patch' && !isFinal(error));
+    return this.#tracker.track(session, { what, isShown, resumable }, task);
   }
 }

@@ -197,7 +197,7 @@ export function pruneReport(model: ModelSummary, result: PruneResult | CompressR
   ];
   const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));
   const change = (before: number, after: number): string =>
-    before > 0
+    before > 0 && before !== after
       ? `${after > before ? '+' : '−'}${formatPercent(Math.abs(before - after) / before)}`
       : '';
   return [

@@ -1,7 +1,9 @@
+import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
 import type { HeatmapState, PanelJob, ProfileState } from '../protocol/heatmap';
+import { patchesOfPlan, shownPatches } from './patches';
 import { profileStateOf, reduceProfile } from './profile-state';
 import {
   emptySelection,
@@ -18,7 +20,10 @@ import { Signal } from './signal';
 /** What a session needs from its surroundings. */
 export interface SessionHost {
   /** What writing a choice does to config.json, and how the result loads. */
-  readonly preview: (removed: readonly string[]) => HeatmapState['configPreview'];
+  readonly preview: (
+    removed: readonly string[],
+    patches: readonly PlannedPatch[],
+  ) => HeatmapState['configPreview'];
   /** Why jobs may not run, if so. */
   readonly blocked: () => string | undefined;
   readonly save: (session: StoredSession) => void;
@@ -35,6 +40,7 @@ export class ModelSession {
   #selection: Selection;
   #job: PanelJob = { kind: 'idle' };
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
+  #patches: readonly PlannedPatch[];
   #interrupted: InterruptedSearch | undefined;
   /** While a search runs and the user has not chosen: the choice follows its rounds. */
   #following = false;
@@ -49,6 +55,7 @@ export class ModelSession {
   ) {
     this.#selection = stored?.selection ?? emptySelection;
     this.#evaluations = stored?.evaluations ?? {};
+    this.#patches = stored?.patches ?? [];
     this.#interrupted = stored?.interrupted;
   }
 
@@ -66,6 +73,11 @@ export class ModelSession {
 
   public get interrupted(): InterruptedSearch | undefined {
     return this.#interrupted;
+  }
+
+  /** Planned patches of sublayers that are marked for removal, their files by absolute path. */
+  public get patches(): readonly PlannedPatch[] {
+    return this.#patches.filter(({ sublayer }) => this.#selection.removed.includes(sublayer));
   }
 
   /** Why jobs may not run, if so. */
@@ -87,7 +99,8 @@ export class ModelSession {
       selectedRounds: rounds,
       removed,
       protectedIds,
-      configPreview: this.host.preview(removed),
+      patches: shownPatches(this.model, this.#patches),
+      configPreview: this.host.preview(removed, this.patches),
       selectionEvaluation: this.#evaluationOf(removed),
       ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
       blocked: this.blocked,
@@ -151,12 +164,22 @@ export class ModelSession {
     }
   }
 
-  public choosePlan(plan: {
-    readonly remove: readonly string[];
-    readonly protect?: readonly string[];
-  }): void {
+  /** @param path the plan's, which its files are relative to */
+  public choosePlan(plan: PrunePlan, path: string): void {
     this.#following = false;
-    this.#select(selectPlan(plan, this.#profile?.rounds ?? [], this.model));
+    this.#patches = patchesOfPlan(plan, path);
+    const patched = this.#patches.map(({ sublayer }) => sublayer);
+    const remove = [...new Set([...plan.remove, ...patched])];
+    this.#select(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
+    this.#tell('patches', 'configPreview');
+  }
+
+  /** Plans a patch, in place of an earlier one for the same sublayer. */
+  public addPatch(patch: PlannedPatch): void {
+    const others = this.#patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
+    this.#patches = [...others, patch];
+    this.chooseMark(patch.sublayer, 'removed');
+    this.#tell('patches', 'configPreview');
   }
 
   public addEvaluation(removed: readonly string[], evaluation: ProfileEvaluation): void {
@@ -227,6 +250,7 @@ export class ModelSession {
       fingerprint: this.model.fingerprint,
       selection: this.#selection,
       evaluations: this.#evaluations,
+      ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
       ...(this.#interrupted === undefined ? {} : { interrupted: this.#interrupted }),
     });
   }

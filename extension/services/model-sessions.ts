@@ -4,13 +4,17 @@ import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
 import { previewPrunedFile } from '../core/export/preview-file';
 import { previewPrunedConfig } from '../core/export/pruned-config';
+import type { PlannedPatch } from '../core/export/prune-plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { HeatmapState } from '../protocol/heatmap';
 import { fileExists, profilePathOf, readProfile } from './documents';
 import { diffLines } from './line-diff';
 import { isModelFile } from './model-file';
 import { ModelSession } from './model-session';
+import { endOf } from './interrupted-jobs';
+import type { InterruptedJobs } from './interrupted-jobs';
 import type { OpenModels } from './open-models';
+import { describedPatches } from './patches';
 import { describeError, reportError } from './report-error';
 import type { SessionStore } from './session-store';
 import { whyBlocked } from './trust';
@@ -19,13 +23,20 @@ import { whyBlocked } from './trust';
 export class ModelSessions implements Disposable {
   readonly #models: OpenModels;
   readonly #store: SessionStore;
+  readonly #interrupted: InterruptedJobs;
   readonly #log: LogOutputChannel;
   readonly #sessions = new Map<string, ModelSession>();
   readonly #trust: Disposable;
 
-  public constructor(models: OpenModels, store: SessionStore, log: LogOutputChannel) {
+  public constructor(
+    models: OpenModels,
+    store: SessionStore,
+    interrupted: InterruptedJobs,
+    log: LogOutputChannel,
+  ) {
     this.#models = models;
     this.#store = store;
+    this.#interrupted = interrupted;
     this.#log = log;
     this.#trust = workspace.onDidGrantWorkspaceTrust(() => {
       for (const session of this.#sessions.values()) {
@@ -102,9 +113,9 @@ export class ModelSessions implements Disposable {
       model,
       profilePath,
       {
-        preview: (removed) =>
+        preview: (removed, patches) =>
           missing === undefined
-            ? previewOf(config, removed, model)
+            ? previewOf(config, removed, patches, model)
             : { lines: [], loadsWith: missing },
         blocked: () => missing ?? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
         save: (stored) => {
@@ -115,7 +126,10 @@ export class ModelSessions implements Disposable {
     );
     await this.#loadProfile(session);
     const { interrupted } = session;
-    if (interrupted !== undefined) {
+    const [patch] = this.#interrupted.find({ kind: 'patch', model: model.path });
+    if (patch !== undefined) {
+      session.setJob({ kind: 'stopped', what: 'patch', ...endOf(patch), resumable: true });
+    } else if (interrupted !== undefined) {
       session.setJob({
         kind: 'stopped',
         what: 'profile',
@@ -150,6 +164,7 @@ export class ModelSessions implements Disposable {
 function previewOf(
   config: string | undefined,
   removed: readonly string[],
+  patches: readonly PlannedPatch[],
   model: ModelSummary,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
@@ -160,7 +175,7 @@ function previewOf(
     const { before, after, loadsWith } =
       config === undefined
         ? previewPrunedFile(removed, model)
-        : previewPrunedConfig(config, removed, model);
+        : previewPrunedConfig(config, removed, model, describedPatches(patches));
     return { lines: before === after ? unchanged : diffLines(before, after), loadsWith };
   } catch (error) {
     return { lines: unchanged, loadsWith: describeError(error) };

@@ -12,6 +12,9 @@ export function planOf(session: ModelSession, planPath: string): PrunePlan {
     version: 1,
     model: { path: from(session.model.path), fingerprint: session.model.fingerprint },
     remove: removed,
+    ...(session.patches.length === 0
+      ? {}
+      : { patch: session.patches.map((one) => ({ ...one, file: from(one.file) })) }),
     ...(protectedIds.length === 0 ? {} : { protect: protectedIds }),
     ...(session.profile?.search === undefined ? {} : { profile: from(session.profilePath) }),
   };

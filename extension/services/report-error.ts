@@ -9,6 +9,9 @@ import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } fro
 const resumeCommands: Readonly<Record<string, string>> = {
   profile: commandIds.resumeProfile,
   sensitivity: commandIds.resumeSensitivity,
+  compress: commandIds.resumeJob,
+  heal: commandIds.resumeJob,
+  patch: commandIds.resumeJob,
   scoreData: commandIds.resumeScoring,
   scoreText: commandIds.scoreText,
   synthesize: commandIds.resumeSynthesis,

@@ -5,6 +5,7 @@ import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { DataJobs } from './data-jobs';
 import type { DataMapSession, DataReader } from './data-map-session';
+import type { InterruptedJobs } from './interrupted-jobs';
 import type { Jobs } from './jobs';
 import type { ScoredSource } from '../core/datadiet/scored-data';
 import type { ModelFolders } from './model-folders';
@@ -29,6 +30,7 @@ export interface Services {
   readonly inspector: WorkerClient<InspectorRequests>;
   readonly settings: Settings;
   readonly jobs: Jobs;
+  readonly interrupted: InterruptedJobs;
   readonly models: OpenModels;
   readonly folders: ModelFolders;
   readonly sessions: ModelSessions;
@@ -80,6 +82,8 @@ export interface Heatmaps {
 /** Shows sessions in compression panels. */
 export interface Compressions {
   show(session: CompressionSession): void;
+  /** Whether a panel shows a session now. */
+  isShown(session: CompressionSession): boolean;
   /** The session of the panel that has the focus. */
   readonly active: CompressionSession | undefined;
 }

@@ -1,4 +1,5 @@
 import type { Memento } from 'vscode';
+import type { PlannedPatch } from '../core/export/prune-plan';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import type { PanelJob } from '../protocol/heatmap';
 import type { ProfileRequest } from '../protocol/worker';
@@ -20,6 +21,8 @@ export interface StoredSession {
   readonly selection: Selection;
   /** Perplexities by selectionKey. */
   readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
+  /** Patches planned for it, their files by absolute path. */
+  readonly patches?: readonly PlannedPatch[];
   readonly interrupted?: InterruptedSearch;
 }
 

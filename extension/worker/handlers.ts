@@ -11,6 +11,7 @@ import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { usualCalibration } from '../core/export/compression/start-calibration';
 import { healModel } from '../core/export/compression/heal-model';
+import { patchModel } from '../core/export/patching/patch-model';
 import { chooseForAll } from '../core/export/compression/layer-choices';
 import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
@@ -27,6 +28,8 @@ import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensit
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
 import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
 import { withWays } from '../core/tensornet/sensitivity/ways';
+import { usualFitting } from '../core/symbolic/patch/fit-branch';
+import { patchLibrary, usualPatchLimits } from '../core/symbolic/patch/found-graphs';
 import { synthesize } from '../core/symbolic/evolution/synthesize';
 import type { PruneRequest, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
@@ -91,6 +94,15 @@ export const handlers: Handlers<WorkerRequests> = {
   },
   heal: async (request, context) =>
     healModel({ ...request, bundledText: calibrationText, settings: usualHealing }, context),
+  patch: async ({ model, graphs = usualPatchLimits.graphs, ...request }, context) =>
+    patchModel(
+      {
+        ...{ ...request, modelPath: model, bundledText: calibrationText, seed: 0 },
+        limits: { ...usualPatchLimits, graphs },
+        ...{ library: patchLibrary(), fitting: usualFitting },
+      },
+      context,
+    ),
   evaluate: async (request, context) =>
     evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
   scoreText: async (request, context) => {

@@ -216,7 +216,7 @@ describe('from a model folder to a smaller model', () => {
     await panel.button('Cancel').click();
     await panel.job.getByText('Profiling was cancelled.').waitFor();
     expect(Date.now() - asked).toBeLessThan(3000);
-    expect(await panel.job.textContent()).toContain('What was measured is kept.');
+    expect(await panel.job.textContent()).toContain('What is done is kept.');
     await workbench.screenshot('profile-cancelled');
     await panel.button('Resume').click();
     await panel.finished();

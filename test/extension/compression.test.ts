@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { HealResult } from '../../extension/core/export/compression/heal-model';
@@ -6,8 +7,11 @@ import type { CompressResult } from '../../extension/core/export/compression/com
 import type { PrunePlan } from '../../extension/core/export/prune-plan';
 import type { Espalier } from '../../extension/extension';
 import type { MadePlan } from '../../extension/protocol/compression';
+import type { HealModelRequest } from '../../extension/protocol/worker';
 import type { CompressionSession } from '../../extension/services/compression-session';
 import { readSensitivity } from '../../extension/services/documents';
+import { InterruptedJobs } from '../../extension/services/interrupted-jobs';
+import { WorkerRequestError } from '../../extension/services/worker-errors';
 import { activate, configure, placeFixture, until, workspacePath } from './support';
 
 describe('compression', () => {
@@ -97,12 +101,67 @@ describe('compression', () => {
     );
   });
 
-  it('finds the teacher of a compressed model and heals it', async () => {
-    const result = await run<HealResult>(
-      'healModel',
-      vscode.Uri.file(workspacePath('compressed')),
-      { text: 'bundled', out: workspacePath('healed'), overwrite: true },
-    );
+  it('goes on with a compression that was cancelled', async () => {
+    const out = workspacePath('stopped');
+    const running = run('compressModel', vscode.Uri.file(model), {
+      ...{ format: 'safetensors', dialect: 'auto-map', out, overwrite: true },
+      ...{ compression: { method: 'lowrank', ratio: 0.5 }, skip: [] },
+    });
+    await until('the first layer', () => espalier.jobs.current?.progress !== undefined);
+    espalier.jobs.cancel();
+    assert.equal(await running, undefined);
+    assert.equal(existsSync(out), false);
+    assert.ok(session.job.kind === 'stopped' && session.job.what === 'compress');
+    assert.ok(session.job.resumable);
+    const result = await run<CompressResult>('resumeJob', undefined, { kind: 'compress', model });
+    assert.equal(result.path, out);
+    assert.ok(result.layers.every(({ method }) => method === 'lowrank'));
+    assert.equal(session.job.kind, 'idle');
+    assert.deepEqual(espalier.interrupted.all, []);
+  });
+
+  it('finds the teacher of a compressed model, heals it, and goes on when that was cancelled', async () => {
+    const student = vscode.Uri.file(workspacePath('compressed'));
+    const out = workspacePath('healed');
+    const running = run('healModel', student, {
+      ...{ text: 'bundled', effort: 'standard', out, overwrite: true },
+    });
+    await until('the first slice', () => (espalier.jobs.current?.progress?.done ?? 0) > 0);
+    espalier.jobs.cancel();
+    assert.equal(await running, undefined);
+    const [job] = espalier.interrupted.find({ kind: 'heal', model: student.fsPath });
+    assert.equal(job?.request.out, out);
+    assert.equal(job.kind === 'heal' && job.request.teacher, model);
+    const result = await run<HealResult>('resumeJob', undefined, { out });
     assert.ok(result.lossAfter < result.lossBefore);
+    const report = vscode.workspace.textDocuments.find(
+      ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
+    );
+    assert.match(report?.getText() ?? '', /block\.1\.feedforward/);
+    assert.deepEqual(espalier.interrupted.all, []);
+  });
+
+  it('is told of once in a later window, when the window was closed on it', async () => {
+    const stored = new Map<string, unknown>();
+    const memento = {
+      get: <T>(key: string, fallback?: T) => (stored.get(key) ?? fallback) as T,
+      update: async (key: string, value: unknown) => Promise.resolve(void stored.set(key, value)),
+    };
+    const request = { model: '/m', out: '/m-healed' } as HealModelRequest;
+    const job = { kind: 'heal', name: 'm', request } as const;
+    const never = new Promise<never>(() => undefined);
+    void new InterruptedJobs(memento).keep(job, async () => never);
+    await until('the memory', () => stored.size > 0);
+    const later = new InterruptedJobs(memento);
+    assert.deepEqual(await later.takeUntold(), [job]);
+    assert.deepEqual(await later.takeUntold(), []);
+    assert.equal(later.find({ model: '/m' })[0]?.end?.reason, 'crashed');
+    // What is wrong with a request is wrong the next time too.
+    const wrong = new WorkerRequestError('no text', { kind: 'user' });
+    await assert.rejects(
+      later.keep(job, async () => Promise.reject(wrong)),
+      wrong,
+    );
+    assert.deepEqual(later.all, []);
   });
 });

@@ -83,14 +83,14 @@ describe('the data map', () => {
   it('comes back after a reload with its marks', async () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     await until('closed panels', () => espalier.dataMaps.panels.length === 0);
-    const revived = vscode.window.createWebviewPanel(DataMapPanel.viewType, 'restored', 1);
+    const revived = vscode.window.createWebviewPanel(DataMapPanel.kind.viewType, 'restored', 1);
     await espalier.dataMaps.deserializeWebviewPanel(revived, { scores });
     const [panel] = espalier.dataMaps.panels;
     assert.deepEqual(panel?.session.marks, [18, 19]);
     revived.dispose();
-    const lost = vscode.window.createWebviewPanel(DataMapPanel.viewType, 'restored', 1);
+    const lost = vscode.window.createWebviewPanel(DataMapPanel.kind.viewType, 'restored', 1);
     await espalier.dataMaps.deserializeWebviewPanel(lost, {});
-    assert.match(lost.webview.html, /kept no scores/);
+    assert.match(lost.webview.html, /kept nothing/);
     lost.dispose();
   });
 

@@ -31,7 +31,7 @@ describe('trust', () => {
       },
       undefined,
     );
-    const jobs = new ModelJobs(espalier.jobs, espalier.settings, () => true);
+    const jobs = new ModelJobs(espalier.jobs, espalier.settings, espalier.interrupted, () => true);
     await assert.rejects(jobs.profile(session, false), /not trusted/);
     await assert.rejects(jobs.evaluate(session, []), /not trusted/);
     assert.equal(session.job.kind, 'idle');

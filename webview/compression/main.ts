@@ -3,45 +3,33 @@ import type {
   FromCompression,
   ToCompression,
 } from '../../extension/protocol/compression';
-import { registerComponents } from '../components/toolkit';
+import { startPanel } from '../start-panel';
 import './compression.css';
 import { CompressionPanel } from './panel';
 import { received } from './store';
-import type { SavedState, View } from './view-state';
+import type { SavedState } from './view-state';
 import { viewFrom } from './view-state';
 
-/** Entry of the compression panel's webview: messages in, messages out, state kept for a reload. */
-function start(): void {
-  const api = acquireVsCodeApi();
-  registerComponents();
-  let view: View = viewFrom(api.getState());
+startPanel<FromCompression, ToCompression>(({ restored, send, save }) => {
+  let view = viewFrom(restored);
   let state: CompressionState | undefined;
-  let saving: ReturnType<typeof setTimeout> | undefined;
-  const save = () => {
-    clearTimeout(saving);
-    saving = setTimeout(() => {
-      if (state === undefined) return;
-      api.setState({ model: state.model.path, file: state.file, view } satisfies SavedState);
-    }, 200);
-  };
   const panel = new CompressionPanel({
     view,
-    send: (message: FromCompression) => {
-      api.postMessage(message);
-    },
+    send,
     viewChanged: (next) => {
       view = next;
       save();
     },
   });
-  document.body.append(panel.element);
-  window.addEventListener('message', ({ data }: MessageEvent<ToCompression>) => {
-    state = received(state, data);
-    if (state === undefined) return;
-    save();
-    panel.show(state);
-  });
-  api.postMessage({ type: 'ready' } satisfies FromCompression);
-}
-
-start();
+  return {
+    element: panel.element,
+    receive: (message) => {
+      state = received(state, message);
+      if (state === undefined) return;
+      save();
+      panel.show(state);
+    },
+    saved: () =>
+      state && ({ model: state.model.path, file: state.file, view } satisfies SavedState),
+  };
+});

@@ -1,13 +1,13 @@
 import type { CompressionState } from '../../extension/protocol/compression';
 import { createButton } from '../components/toolkit';
 import { h, setText } from '../dom';
+import { createJobLine } from '../job-line';
 import { createBudgetSection } from './budget-section';
 import { cellsOf, wayKey, waysOf } from './cells';
 import type { Shown } from './cells';
 import { createFindingsSection } from './findings-section';
 import { createGridSection } from './grid-section';
 import { createHeader } from './header';
-import { createJobLine } from './job-line';
 import { reasonAgainst } from './panel-part';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { strings } from './strings';
@@ -44,7 +44,7 @@ export class CompressionPanel {
       },
     };
     const header = createHeader(actions);
-    const job = createJobLine(actions);
+    const job = createJobLine(strings, actions);
     const empty = createEmptyState(options.send);
     const grid = createGridSection(actions);
     const findings = createFindingsSection();

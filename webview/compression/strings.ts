@@ -1,4 +1,5 @@
 import type { CompressionJob } from '../../extension/protocol/compression';
+import { ends } from '../strings';
 import type { Drawback } from './cells';
 import type { SortKey } from './rows';
 import type { BudgetUnit, Method, Role, Way } from './types';
@@ -97,18 +98,10 @@ export const strings = {
   file: 'Table',
 
   // Job
-  job: 'Job',
   jobProgress: (job: JobName) => `Progress: ${jobNames[job]}`,
   starting: (job: JobName) => `${jobNames[job]} is starting`,
-  stopped: (job: JobName, reason: 'cancelled' | 'failed' | 'crashed') =>
-    reason === 'cancelled'
-      ? `${jobNames[job]} was cancelled.`
-      : reason === 'failed'
-        ? `${jobNames[job]} failed.`
-        : `${jobNames[job]} stopped: the worker process ended.`,
-  kept: 'What was measured is kept.',
+  stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
   finished: (job: JobName) => `${jobNames[job]} has finished.`,
-  showLog: 'Show Log',
 
   // Empty state
   empty: 'Measure the layers to see which matrices this model lets you compress, and how far.',

@@ -1,42 +1,30 @@
 import type { FromExplorer, ToExplorer } from '../../extension/protocol/explorer';
-import { registerComponents } from '../components/toolkit';
+import { startPanel } from '../start-panel';
 import './explorer.css';
 import { ExplorerPanel } from './panel';
-import type { SavedState, View } from './view-state';
+import type { SavedState } from './view-state';
 import { viewFrom } from './view-state';
 
-/** Entry of the explorer's webview: messages in, messages out, state kept for a reload. */
-function start(): void {
-  const api = acquireVsCodeApi();
-  registerComponents();
-  let view: View = viewFrom(api.getState());
-  let path: string | undefined;
-  let saving: ReturnType<typeof setTimeout> | undefined;
-  const save = () => {
-    clearTimeout(saving);
-    saving = setTimeout(() => {
-      if (path !== undefined) api.setState({ path, view } satisfies SavedState);
-    }, 200);
-  };
+startPanel<FromExplorer, ToExplorer>(({ restored, send, save }) => {
+  let view = viewFrom(restored);
+  let shown: Omit<SavedState, 'view'> | undefined;
   const panel = new ExplorerPanel({
     view,
-    send: (message: FromExplorer) => {
-      api.postMessage(message);
-    },
+    send,
     viewChanged: (next) => {
       view = next;
       save();
     },
   });
-  document.body.append(panel.element);
-  window.addEventListener('message', ({ data }: MessageEvent<ToExplorer>) => {
-    if (data.type === 'model') {
-      ({ path } = data);
-      save();
-    }
-    panel.receive(data);
-  });
-  api.postMessage({ type: 'ready' } satisfies FromExplorer);
-}
-
-start();
+  return {
+    element: panel.element,
+    receive: (message) => {
+      if (message.type === 'model') {
+        shown = { path: message.path };
+        save();
+      }
+      panel.receive(message);
+    },
+    saved: () => shown && ({ ...shown, view } satisfies SavedState),
+  };
+});

@@ -1,3 +1,4 @@
+import type { ShownPatch } from '../../extension/protocol/heatmap';
 import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
 import { strings } from '../strings';
 import type { Cell } from './cells';
@@ -28,7 +29,19 @@ export function cellLabel(cell: Cell, ranked: number): string {
   if (cell.rank !== undefined) {
     facts.push(strings.factRank(formatCount(cell.rank), formatCount(ranked)));
   }
+  if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
+}
+
+/** What stands in the place of a sublayer, in short. */
+function patchFact({ place, graph }: ShownPatch): string {
+  const size = graph === undefined ? '' : strings.graphSize(graph.size, graph.edges.length / 2);
+  return strings.factPatch(place === 'plan', size);
+}
+
+/** What a pointer that rests on a cell is told. */
+export function cellTooltip({ patch }: Cell): string | undefined {
+  return patch === undefined ? undefined : strings.patchTooltip(patch.program);
 }
 
 export interface CellFact {

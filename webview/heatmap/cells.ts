@@ -1,4 +1,4 @@
-import type { HeatmapState } from '../../extension/protocol/heatmap';
+import type { HeatmapState, ShownPatch } from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import { expandSublayers, sublayersOf } from './selection';
@@ -31,6 +31,8 @@ export interface Cell {
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
+  /** What stands, or is to stand, in its place. */
+  readonly patch: ShownPatch | undefined;
 }
 
 export interface CellSet {
@@ -43,9 +45,12 @@ export interface CellSet {
 }
 
 /** The part of the panel's state that cells are made from. */
-export type CellSource = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'protectedIds'>;
+export type CellSource = Pick<
+  HeatmapState,
+  'model' | 'profile' | 'removed' | 'protectedIds' | 'patches'
+>;
 
-export function cellsOf({ model, profile, removed, protectedIds }: CellSource): CellSet {
+export function cellsOf({ model, profile, removed, protectedIds, patches }: CellSource): CellSet {
   const distances = new Map<string, CandidateDistance>();
   const ranks = new Map<string, number>();
   const rounds = new Map<string, number>();
@@ -81,6 +86,7 @@ export function cellsOf({ model, profile, removed, protectedIds }: CellSource): 
     const distance = measured?.distance ?? undefined;
     const atLeast = distance === undefined ? measured?.atLeast : undefined;
     const preview = previews.get(sublayer.id);
+    const patch = patches[sublayer.id];
     return {
       sublayer,
       status: statusOf(distance ?? atLeast, preview, isCandidate(sublayer, level)),
@@ -91,6 +97,8 @@ export function cellsOf({ model, profile, removed, protectedIds }: CellSource): 
       mark: order.has(sublayer.id) ? 'removed' : locked.has(sublayer.id) ? 'protected' : 'keep',
       order: order.get(sublayer.id),
       round: rounds.get(sublayer.id),
+      // One that is planned stands for what goes.
+      patch: patch?.place === 'model' || order.has(sublayer.id) ? patch : undefined,
     };
   });
   return {

@@ -1,5 +1,8 @@
-import { h, setAttribute, setText } from '../dom';
+import type { ShownPatch } from '../../extension/protocol/heatmap';
+import { h, setAttribute, setChildren, setText } from '../dom';
 import { strings } from '../strings';
+import { drawGraph } from '../graph/graph-svg';
+import { formatCompact } from '../format';
 import { cellFacts } from './cell-text';
 import type { CellSet } from './cells';
 
@@ -12,11 +15,13 @@ export class DetailsStrip {
   private readonly next = h('span', { class: 'muted' });
   private readonly values = new Map<string, HTMLElement>();
   private readonly list = h('dl', { class: 'facts' });
+  private readonly patch = h('div', { class: 'patch', hidden: true });
+  private drawn: ShownPatch | undefined;
   private readonly body = h(
     'div',
     { hidden: true },
     h('p', { class: 'details-title' }, this.name, this.mark, this.next),
-    this.list,
+    h('div', { class: 'details-body' }, this.list, this.patch),
   );
 
   public constructor() {
@@ -32,9 +37,17 @@ export class DetailsStrip {
     setText(this.mark, strings.markName(cell.mark, cell.order));
     setAttribute(this.mark, 'data-mark', cell.mark);
     setText(this.next, strings.nextMark[cell.mark]);
+    this.showPatch(cell.patch);
     for (const fact of cellFacts(cell, cells.ranked)) {
       setText(this.valueOf(fact.name), fact.value);
     }
+  }
+
+  private showPatch(patch: ShownPatch | undefined): void {
+    if (JSON.stringify(patch) === JSON.stringify(this.drawn)) return;
+    this.drawn = patch;
+    this.patch.hidden = patch === undefined;
+    setChildren(this.patch, patch === undefined ? [] : patchElements(patch));
   }
 
   private valueOf(name: string): HTMLElement {
@@ -45,4 +58,23 @@ export class DetailsStrip {
     this.list.append(h('div', { class: 'fact' }, h('dt', {}, name), value));
     return value;
   }
+}
+
+function patchElements({ program, graph, place, parameters }: ShownPatch): HTMLElement[] {
+  const text = h(
+    'div',
+    { class: 'patch-text' },
+    h('h3', {}, strings.patch),
+    h('code', { class: 'program' }, program),
+    h(
+      'p',
+      { class: 'muted' },
+      place === 'model'
+        ? strings.patchInModel
+        : strings.patchPlanned(parameters === undefined ? undefined : formatCompact(parameters)),
+    ),
+  );
+  if (graph === undefined) return [text];
+  const label = strings.graphSize(graph.size, graph.edges.length / 2);
+  return [h('div', { class: 'graph-box' }, drawGraph(graph, label)), text];
 }

@@ -3,9 +3,9 @@ import { setAttribute } from '../dom';
 import { formatDistanceShort } from '../format';
 import { BlockGrid } from '../grid/block-grid';
 import type { GridItem } from '../grid/block-grid';
-import { lockIcon } from '../icons';
+import { graphIcon, lockIcon } from '../icons';
 import { strings } from '../strings';
-import { cellLabel, unitName } from './cell-text';
+import { cellLabel, cellTooltip, unitName } from './cell-text';
 import type { Cell, CellSet } from './cells';
 import { linesOf } from './kinds';
 
@@ -90,6 +90,13 @@ function drawCell(
   const shown = cell.status === 'measured' ? number : undefined;
   setAttribute(badge, 'data-order', cell.order);
   setAttribute(element, 'data-value', shown === undefined ? undefined : formatDistanceShort(shown));
+  setAttribute(element, 'title', cellTooltip(cell));
+  // What the menu of a right click is told.
+  const context = { webviewSection: 'sublayer', sublayer: cell.sublayer.id, mark: cell.mark };
+  const menu = { ...context, preventDefaultContextMenuItems: true };
+  setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
+  if (cell.patch === undefined) fill.replaceChildren();
+  else if (fill.firstChild === null) fill.append(graphIcon());
   if (cell.mark !== 'protected') badge.replaceChildren();
   else if (badge.firstChild === null) badge.append(lockIcon());
 }

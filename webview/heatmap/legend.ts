@@ -1,5 +1,5 @@
 import { h, setText } from '../dom';
-import { lockIcon } from '../icons';
+import { graphIcon, lockIcon } from '../icons';
 import { createScaleLegend, legendKey } from '../scale-legend';
 import { strings } from '../strings';
 import type { Frame, PanelPart } from './panel-part';
@@ -15,6 +15,8 @@ export function createLegend(): PanelPart {
     { status: 'sample', mark: 'protected' },
     lockIcon(),
   );
+  const patched = legendKey(strings.legendPatched, { status: 'sample' });
+  patched.querySelector('.fill')?.append(graphIcon());
   const preview = legendKey(strings.legendPreviewCell, { status: 'preview' });
   const pending = legendKey(strings.legendPending, { status: 'pending' });
   const excluded = legendKey(strings.legendExcluded, { status: 'excluded' });
@@ -22,7 +24,7 @@ export function createLegend(): PanelPart {
     'div',
     { class: 'legend' },
     h('div', { class: 'legend-scale' }, title, scaleBox.element, definition),
-    h('ul', { class: 'keys' }, removed, locked, preview, pending, excluded),
+    h('ul', { class: 'keys' }, removed, patched, locked, preview, pending, excluded),
   );
   return {
     element,
@@ -31,6 +33,7 @@ export function createLegend(): PanelPart {
       setText(definition, state.profile?.metricDefinition ?? '');
       scaleBox.update(cells.distances ?? cells.previews);
       const statuses = new Set(cells.cells.map((cell) => cell.status));
+      patched.hidden = cells.cells.every(({ patch }) => patch === undefined);
       preview.hidden = !statuses.has('preview');
       pending.hidden = !statuses.has('pending');
       excluded.hidden = !statuses.has('excluded');

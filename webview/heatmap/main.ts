@@ -1,5 +1,5 @@
 import type { FromHeatmap, ToHeatmap } from '../../extension/protocol/heatmap';
-import { registerComponents } from '../components/toolkit';
+import { startPanel } from '../start-panel';
 import type { Choice } from './draft';
 import './heatmap.css';
 import { HeatmapPanel } from './panel';
@@ -7,22 +7,9 @@ import { CHOICE_MILLISECONDS, PanelStore } from './panel-store';
 import type { View } from './view-state';
 import { savedState, viewFrom } from './view-state';
 
-/** Entry of the layer heatmap's webview: messages in, messages out, state kept for a reload. */
-function start(): void {
-  const api = acquireVsCodeApi();
-  registerComponents();
+startPanel<FromHeatmap, ToHeatmap>(({ restored, send, save }) => {
   const store = new PanelStore();
-  let view: View = viewFrom(api.getState());
-  let saving: ReturnType<typeof setTimeout> | undefined;
-  const save = () => {
-    clearTimeout(saving);
-    saving = setTimeout(() => {
-      if (store.state !== undefined) api.setState(savedState(store.state, view));
-    }, 200);
-  };
-  const send = (message: FromHeatmap) => {
-    api.postMessage(message);
-  };
+  let view: View = viewFrom(restored);
   const panel = new HeatmapPanel({
     view,
     send,
@@ -45,15 +32,16 @@ function start(): void {
   };
   const sendChoice = choiceSender(send);
   const received = oncePerFrame(show);
-
-  document.body.append(panel.element);
-  window.addEventListener('message', (event: MessageEvent<ToHeatmap>) => {
-    store.receive(event.data, performance.now());
-    save();
-    received();
-  });
-  send({ type: 'ready' });
-}
+  return {
+    element: panel.element,
+    receive: (message) => {
+      store.receive(message, performance.now());
+      save();
+      received();
+    },
+    saved: () => store.state && savedState(store.state, view),
+  };
+});
 
 /** Sends marks at once and, of a slider that is dragged, the last place every 60 milliseconds. */
 function choiceSender(send: (message: Choice) => void): (choice: Choice) => void {
@@ -90,5 +78,3 @@ function oncePerFrame(callback: () => void): () => void {
     });
   };
 }
-
-start();

@@ -1,5 +1,6 @@
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { h, setText } from '../dom';
+import { createJobLine } from '../job-line';
 import { strings } from '../strings';
 import { createActionBar, createBlockedNotice } from './action-bar';
 import { createCandidateTable } from './candidate-table';
@@ -10,7 +11,6 @@ import type { Choice } from './draft';
 import { createEmptyState } from './empty-state';
 import { createHeader } from './header';
 import { createHeatmapSection } from './heatmap-section';
-import { createJobLine } from './job-line';
 import type { PanelActions, PanelPart } from './panel-part';
 import { createRoundSlider } from './round-slider';
 import type { Send } from './types';
@@ -50,7 +50,7 @@ export class HeatmapPanel {
     const bar = createActionBar(actions);
     const header = createHeader(bar.element);
     const blocked = createBlockedNotice();
-    const job = createJobLine(actions);
+    const job = createJobLine(strings, actions);
     const empty = createEmptyState(options.send);
     const heatmap = createHeatmapSection(actions);
     const slider = createRoundSlider(actions);

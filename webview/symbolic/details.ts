@@ -1,9 +1,9 @@
 import { createButton } from '../components/toolkit';
 import { h, setChildren, setText } from '../dom';
 import { formatPercent } from '../format';
+import { layOutGraph } from '../graph/graph-layout';
+import { drawGraph } from '../graph/graph-svg';
 import { folded, section, simpleTable } from '../simple-table';
-import { drawGraph } from './graph-svg';
-import { layOutGraph } from './graph-layout';
 import { modelAt, runsOf } from './population';
 import { strings } from './strings';
 import type { Evolution, Model, Place, Send, WrittenProgram } from './types';

@@ -4,7 +4,6 @@ export type EvolutionMessage = Extract<ToSymbolic, { type: 'evolution' }>;
 export type Evolution = NonNullable<EvolutionMessage['evolution']>;
 export type Iteration = Evolution['iterations'][number];
 export type Model = Iteration['models'][number];
-export type Graph = Model['graph'];
 export type WrittenProgram = Model['program'];
 export type Job = Extract<ToSymbolic, { type: 'job' }>['job'];
 

@@ -5,7 +5,7 @@ import type { PatchResult } from '../../core/export/patching/patch-model';
 import { outputFormats } from '../../core/export/prune-result';
 import { openModel } from '../../core/models/open-model';
 import { readLibrary } from '../../core/symbolic/language/library-file';
-import { patchLibrary } from '../../core/symbolic/patch/found-graphs';
+import { patchLibrary, usualPatchLimits } from '../../core/symbolic/patch/found-graphs';
 import { usualFitting } from '../../core/symbolic/patch/fit-branch';
 import type { PatchKind } from '../../core/symbolic/patch/contestants';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
@@ -16,8 +16,7 @@ import type { Terminal } from '../terminal';
 import { required, wholeNumber } from '../training-options';
 import { printResult as printWritten } from './prune';
 
-const usualText = { sequences: 64, length: 128 };
-const usualLimits = { graphs: 4, programs: 20_000 };
+const usualText = { sequences: 128, length: 128 };
 
 const names: Readonly<Record<PatchKind, string>> = {
   graph: 'symbolic patch',
@@ -28,17 +27,22 @@ const names: Readonly<Record<PatchKind, string>> = {
   'random-graph': 'random graph',
 };
 
+const losses: Readonly<Record<PatchResult['loss'], readonly [name: string, meaning: string]>> = {
+  kl: ['KL', 'nats per token to the whole model'],
+  norm: ['norm', 'of the difference to what the whole model gives'],
+};
+
 export const patch: Command = {
   name: 'patch',
   usage: `MODEL --sublayer ID --out DIR [--json]
     ${calibrationUsage(usualText)}
-    [--graphs ${usualLimits.graphs}] [--programs ${usualLimits.programs}] [--library FILE]
+    [--graphs ${usualPatchLimits.graphs}] [--programs ${usualPatchLimits.programs}] [--library FILE]
     [--epochs ${usualFitting.epochs}] [--rate ${usualFitting.rate}] [--seed 0]
     [--format ${outputFormats.join('|')}] [--plan FILE] [--anyway] [--overwrite] ${runUsage}
 
   Fits a small symbolic module to what the sublayer adds to the stream, and as many tries of simpler things. The
   model is written with the patch where its loss beats theirs; --anyway writes it in any case. --plan writes a
-  plan as well, its weights beside it.`,
+  plan as well, or puts the patch into one that is there; its weights lie beside it.`,
   summary: 'Replace a sublayer by a small symbolic module, where that beats simpler things.',
   options: {
     ...calibrationOptionTypes,
@@ -74,8 +78,8 @@ export const patch: Command = {
         bundledText: join(samples, 'calibration.txt'),
         library: library === undefined ? patchLibrary() : await readLibrary(resolve(library)),
         limits: {
-          graphs: wholeNumber(args, 'graphs', usualLimits.graphs),
-          programs: wholeNumber(args, 'programs', usualLimits.programs),
+          graphs: wholeNumber(args, 'graphs', usualPatchLimits.graphs),
+          programs: wholeNumber(args, 'programs', usualPatchLimits.programs),
         },
         fitting: {
           ...usualFitting,
@@ -102,9 +106,10 @@ export const patch: Command = {
 
 function printResult(terminal: Terminal, result: PatchResult): void {
   const { sublayer, standings, program, graph, accepted, written, sequences, plan } = result;
+  const [loss, meaning] = losses[result.loss];
   printTable(
     terminal,
-    [`in the place of ${sublayer}`, 'parameters', 'tries', 'error, ridge', 'trained', 'KL'],
+    [`in the place of ${sublayer}`, 'parameters', 'tries', 'error, ridge', 'trained', loss],
     standings.map(({ kind, parameters, tries, ridgeError, error, loss }) => [
       names[kind],
       formatCount(parameters),
@@ -115,7 +120,7 @@ function printResult(terminal: Terminal, result: PatchResult): void {
     ]),
   );
   terminal.note(
-    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; KL: nats per token to the whole model, ${sequences.test} other sequences; fitted to ${sequences.train}`,
+    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; ${loss}: ${meaning}, ${sequences.test} other sequences; fitted to ${sequences.train}`,
   );
   terminal.print(program);
   terminal.print(`  ${graph.size} nodes, ${graph.edges.length / 2} edges`);

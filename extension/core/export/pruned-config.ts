@@ -8,7 +8,7 @@ import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import { baseModelType, configEntries, prunedTypePrefix } from '../models/model-config';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { isUneven, layOutChanges, needsModule } from './changes';
-import type { Refusal } from './changes';
+import type { Patches, Refusal } from './changes';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -40,17 +40,19 @@ type Json = Record<string, unknown>;
 /** Blocks from this one on are windowed where qwen's configuration does not say; see architectures. */
 const defaultMaxWindowLayers = 28;
 
-/** Shows what writing the model without `removed` changes in config.json. */
+/** Shows what writing the model without `removed`, and with patches in some of their places, changes in config.json. */
 export function previewPrunedConfig(
   configText: string,
   removed: readonly string[],
   summary: ModelSummary,
+  patches: Patches = new Map(),
 ): ConfigPreview {
   const oneLine = !configText.trim().includes('\n');
   const before = oneLine
     ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
     : configText;
-  const changes = layOutChanges(summary, removed);
+  const gone = removed.filter((id) => !patches.has(id));
+  const changes = layOutChanges(summary, gone, undefined, patches);
   return {
     before,
     after: rewriteConfig(before, changes),

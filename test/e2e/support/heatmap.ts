@@ -5,8 +5,10 @@ import type { Workbench } from './workbench';
 export class Heatmap {
   private constructor(public readonly frame: Frame) {}
 
-  public static async find(workbench: Workbench): Promise<Heatmap> {
-    return new Heatmap(await workbench.webview('[role="grid"] [role="gridcell"]'));
+  /** @param model names it where several are open */
+  public static async find(workbench: Workbench, model = ''): Promise<Heatmap> {
+    const title = `h1:has-text("${model}")`;
+    return new Heatmap(await workbench.webview(`main:has(${title}) [role="gridcell"]`));
   }
 
   public button(name: string): Locator {

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import { ModelSession } from '../../../extension/services/model-session';
+import { planOf } from '../../../extension/services/plans';
 import type { StateField } from '../../../extension/services/model-session';
 import type { StoredSession } from '../../../extension/services/session-store';
 import { smallModel } from './small-model';
@@ -84,6 +85,37 @@ describe('ModelSession', () => {
     const restored = open(saved);
     restored.loadProfile(profile);
     expect(restored.snapshot()).toEqual(session.snapshot());
+  });
+
+  it('keeps the patches of a plan, which count where their sublayers go', () => {
+    const program = '(push (add (connect identity)))';
+    const sublayer = 'block.1.feedforward';
+    session.choosePlan(
+      {
+        ...{ format: 'espalier.pruneplan', version: 1, model: { path: 'small' } },
+        ...{ remove: ['block.0.attention'], patch: [{ sublayer, program, file: 'w.safetensors' }] },
+      },
+      '/plans/p.pruneplan.json',
+    );
+    expect(told).toContain('patches');
+    expect(session.selection.removed).toEqual(['block.0.attention', sublayer]);
+    expect(session.snapshot().patches[sublayer]).toMatchObject({
+      ...{ program, place: 'plan', graph: { size: 2 } },
+      // 64 · (8 + 1), four times 64 · 65, and 8 · (64 + 1).
+      parameters: 17_736,
+    });
+    const restored = open(saved);
+    expect(restored.snapshot()).toEqual(session.snapshot());
+    const patch = { sublayer, program, file: '../plans/w.safetensors' };
+    expect(planOf(restored, '/models/small.pruneplan.json').patch).toEqual([patch]);
+
+    session.addPatch({ sublayer, program: '(push identity)', file: '/models/other.safetensors' });
+    const { patches } = session.snapshot();
+    // A program that builds no graph is shown as it is.
+    expect(patches[sublayer]).toMatchObject({ program: '(push identity)', place: 'plan' });
+    expect(patches[sublayer]).not.toHaveProperty('graph');
+    session.chooseMark(sublayer, 'protected');
+    expect(planOf(session, '/models/small.pruneplan.json').patch).toBeUndefined();
   });
 
   it('ignores marks on sublayers that the model does not have', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cellFacts, cellLabel } from '../../../webview/heatmap/cell-text';
+import { cellFacts, cellLabel, cellTooltip } from '../../../webview/heatmap/cell-text';
 import { cellsOf } from '../../../webview/heatmap/cells';
 import { totalsOf } from '../../../webview/heatmap/selection';
 import { mixtureOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
@@ -98,6 +98,44 @@ describe('cells', () => {
     const { byId } = cellsOf(stateOf({ profile: profileOf({ settings }) }));
     expect(byId.get('block.0.feedforward')?.status).toBe('excluded');
     expect(byId.get('block.0.attention')?.status).toBe('pending');
+  });
+
+  it('have the patches of the model, and planned ones where their sublayers go', () => {
+    const graph = {
+      edges: [
+        [
+          [1, 0],
+          [2, 0],
+        ],
+        [
+          [0, 0],
+          [2, 1],
+        ],
+      ],
+      ...{ next_id: 3, size: 2, max_conn: 10 },
+    } as const;
+    const patches = {
+      'block.0.attention': { program: '(a)', graph, place: 'model' },
+      'block.1.attention': { program: '(b)', graph, place: 'plan' },
+      'block.2.attention': { program: '(c)', place: 'plan' },
+    } as const;
+    const { byId } = cellsOf(stateOf({ patches, removed: ['block.2.attention'] }));
+    const of = (id: string) => {
+      const cell = byId.get(id);
+      return cell && [cellTooltip(cell), cellLabel(cell, 0)];
+    };
+    expect(of('block.0.attention')).toEqual([
+      'Symbolic patch: (a)',
+      'Attention, block 0: kept, not measured yet, symbolic patch, a graph of 2 nodes and 1 edge',
+    ]);
+    expect(of('block.1.attention')).toEqual([
+      undefined,
+      'Attention, block 1: kept, not measured yet',
+    ]);
+    expect(of('block.2.attention')).toEqual([
+      'Symbolic patch: (c)',
+      'Attention, block 2: removed, number 1, not measured yet, planned symbolic patch',
+    ]);
   });
 
   it('order removed sublayers as the selection lists them', () => {

@@ -86,6 +86,7 @@ export function stateOf(changes: Partial<HeatmapState> = {}): HeatmapState {
     selectedRounds: undefined,
     removed: [],
     protectedIds: [],
+    patches: {},
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,
     blocked: undefined,

@@ -5,7 +5,7 @@ import type { EvolutionState } from '../../../extension/core/symbolic/evolution/
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { graphToJson } from '../../../extension/core/symbolic/graph-json';
 import { randomGraph } from '../../../extension/core/symbolic/random-graph';
-import { layOutGraph, nodeRadius } from '../../../webview/symbolic/graph-layout';
+import { layOutGraph, nodeRadius } from '../../../webview/graph/graph-layout';
 import {
   accuracyRange,
   membersOf,

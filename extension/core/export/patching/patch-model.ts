@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import { floatsIn } from '../../runtime/tensors';
@@ -11,6 +11,7 @@ import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
 import { writeDocument } from '../../jobs/write-document';
 import type { ModelInput } from '../../models/example';
+import type { ModelSummary } from '../../models/model-summary';
 import { storeTensors } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import { openModel } from '../../models/open-model';
@@ -25,6 +26,8 @@ import { libraryDocument } from '../../symbolic/language/library-file';
 import type { Library } from '../../symbolic/language/library';
 import { compete, parseFitRecord } from '../../symbolic/patch/compete';
 import type { Standing } from '../../symbolic/patch/compete';
+import { lossOf } from '../../symbolic/patch/sublayer-states';
+import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
 import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
@@ -33,6 +36,7 @@ import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import type { PrunePlan } from '../prune-plan';
+import { parsePrunePlan } from '../prune-plan-schema';
 import { openSource } from '../prune-source';
 import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
@@ -53,16 +57,18 @@ export interface PatchRequest {
   readonly format?: OutputFormat;
   /** Write the patch though it does not beat everything else. */
   readonly anyway: boolean;
-  /** A plan to write beside, with the weights in a safetensors file. */
+  /** A plan to write, or to put the patch into where it is there; the weights go into a file beside it. */
   readonly plan?: string;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 }
 
-/** What patching found; losses are KL to the whole model in nats per token on text that nothing was fitted to. */
+/** What patching found; losses are measured on text that nothing was fitted to. */
 export interface PatchResult {
   readonly sublayer: string;
+  /** How losses compare outputs with the whole model's: KL in nats per token, or the norm of the difference. */
+  readonly loss: PatchLoss;
   /** Whether the graph's loss is below those of all controls. */
   readonly accepted: boolean;
   readonly program: string;
@@ -128,7 +134,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   }
   const { train, validation, test } = texts;
   const result = {
-    ...{ sublayer, accepted, program, graph: graphToJson(graph), standings },
+    ...{ sublayer, loss: lossOf(model), accepted, program, graph: graphToJson(graph), standings },
     sequences: { train: train.length, validation: validation.length, test: test.length },
   };
   if (!accepted && !request.anyway) {
@@ -139,7 +145,6 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
     join(folder, 'patch.safetensors'),
     { program, graph, tensors: best.fitted.tensors },
     sublayer,
-    summary.hiddenSize ?? 0,
   );
   const { format, overwrite } = request;
   const written = await writeModel(
@@ -175,9 +180,8 @@ async function storePatch(
   path: string,
   { program, graph, tensors }: SymbolicPatch<Tensors[string]>,
   sublayer: string,
-  hiddenSize: number,
 ): Promise<SymbolicPatch> {
-  const shapes = Object.entries(patchTensorShapes(hiddenSize));
+  const shapes = Object.entries(patchTensorShapes(widthOf(tensors)));
   const data = shapes.map(([name, shape]) => {
     const tensor = tensors[name];
     if (tensor === undefined) {
@@ -195,7 +199,13 @@ async function storePatch(
   return { program, graph, tensors: Object.fromEntries(found) };
 }
 
-/** Writes a plan that patches the sublayer, its weights in a file beside it. */
+/** k of a patch. */
+const widthOf = (tensors: Tensors): number => tensors['up.bias']?.dims[0] ?? 0;
+
+/**
+ * Writes a plan that patches the sublayer, its weights in a file beside it. A plan that is there already
+ * gets the patch and keeps all else.
+ */
 async function writePlan(
   path: string,
   modelPath: string,
@@ -204,18 +214,41 @@ async function writePlan(
   { sublayer, program, graph }: Pick<PatchResult, 'sublayer' | 'program' | 'graph'>,
 ): Promise<string> {
   const file = resolve(path);
-  const weights = file.replace(/(?:\.pruneplan)?\.json$/, '') + '.patch.safetensors';
+  const known = await planToExtend(file, summary);
+  const weights = `${file.replace(/(?:\.pruneplan)?\.json$/, '')}.${sublayer}.patch.safetensors`;
   const empty = { nodes: [], edges: [], nextId: graph.next_id };
-  await storePatch(weights, { program, graph: empty, tensors }, sublayer, summary.hiddenSize ?? 0);
+  await storePatch(weights, { program, graph: empty, tensors }, sublayer);
+  const own = { sublayer, program, file: relative(dirname(file), weights).replaceAll('\\', '/') };
   const plan: PrunePlan = {
-    format: 'espalier.pruneplan',
-    version: 1,
-    model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
-    remove: [sublayer],
-    patch: [{ sublayer, program, file: relative(dirname(file), weights) }],
+    ...(known ?? {
+      format: 'espalier.pruneplan',
+      version: 1,
+      model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
+    }),
+    remove: [...new Set([...(known?.remove ?? []), sublayer])],
+    patch: [...(known?.patch ?? []).filter((other) => other.sublayer !== sublayer), own],
   };
   await writeDocument(file, plan);
   return file;
+}
+
+/** @throws UserError for a plan of another model. */
+async function planToExtend(
+  file: string,
+  { path, fingerprint }: ModelSummary,
+): Promise<PrunePlan | undefined> {
+  if (!existsSync(file)) {
+    return undefined;
+  }
+  const plan = parsePrunePlan(await readFile(file, 'utf8'), file);
+  if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== fingerprint) {
+    throw new UserError(`The plan was made for another model than ${path}.`, {
+      file,
+      field: 'model.fingerprint',
+      remedy: 'Name another plan, or delete the field to put the patch into it all the same.',
+    });
+  }
+  return plan;
 }
 
 /**
@@ -223,15 +256,25 @@ async function writePlan(
  * @returns the index of the sublayer
  * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
  */
-async function requirePatchable({ modelPath, sublayer, format }: PatchRequest): Promise<number> {
+async function requirePatchable({
+  modelPath,
+  sublayer,
+  format,
+  plan,
+}: PatchRequest): Promise<number> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
-  const patches = patchesStandingIn([sublayer]);
+  const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
+  const width = index < 0 ? undefined : source.model.patchInput(index).width;
+  const patches = patchesStandingIn([sublayer], width);
   const changes = checkChanges(summary, [], undefined, patches);
   withChanges(source.model, changes);
   const asked = format ?? source.forms[0]?.format;
   await chooseForm(source, changes, asked === undefined ? {} : { format: asked });
-  return summary.sublayers.findIndex(({ id }) => id === sublayer);
+  if (plan !== undefined) {
+    await planToExtend(resolve(plan), summary);
+  }
+  return index;
 }
 
 /** The last texts judge, those before them choose. */

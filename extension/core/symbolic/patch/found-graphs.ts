@@ -29,6 +29,9 @@ export function patchLibrary(): Library {
   }, initialLibrary());
 }
 
+/** Graphs that are tried for a patch, and programs looked at for them, where nothing else is asked. */
+export const usualPatchLimits = { graphs: 4, programs: 20_000 };
+
 /**
  * The first graphs that programs build in order of likelihood, each with its program of least mass among
  * those that were looked at, written in primitives alone.

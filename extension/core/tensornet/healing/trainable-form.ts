@@ -30,6 +30,11 @@ export function trainedTensors(form: MatrixForm): LazyTensor[] {
   );
 }
 
+/** Whether numbers of few bits stay, so that scales are all that moves them. */
+export function hasWholeNumbers(form: MatrixForm): boolean {
+  return formTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
+}
+
 /** The form with other numbers for the tensors named, in float32 or 16 bits as before; the rest is read from its files. */
 export async function withNumbers(
   form: MatrixForm,

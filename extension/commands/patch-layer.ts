@@ -1,0 +1,235 @@
+import { basename, dirname, resolve } from 'node:path';
+import { commands, l10n, QuickPickItemKind, Uri, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { PatchResult } from '../core/export/patching/patch-model';
+import type { PrunePlan } from '../core/export/prune-plan';
+import { formatCount } from '../core/format';
+import type { SublayerSummary } from '../core/models/model-summary';
+import { UserError } from '../core/user-error';
+import type { PatchLayerRequest } from '../protocol/worker';
+import { commandIds } from '../services/command-ids';
+import { planPathOf, readPlan } from '../services/documents';
+import type { ModelSession } from '../services/model-session';
+import { patchReport, verdict } from '../services/patch-report';
+import { patchesOfPlan } from '../services/patches';
+import type { Services } from '../services/services';
+import { RequestCancelled } from '../services/worker-errors';
+import { chooseOutput, revealFolder } from './choose-output';
+import type { OutputOptions } from './choose-output';
+import { askLearningText, learningText } from './learning-text';
+import { offerResume } from './offer-resume';
+import { sessionOf } from './open-heatmap';
+import { chooseTarget } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface PatchOptions extends Omit<OutputOptions, 'dialect'> {
+  readonly sublayer?: string;
+  /** Path of a text, or `bundled`. */
+  readonly text?: string;
+  /** Write the patch though something simpler does as well. */
+  readonly anyway?: boolean;
+  /** Graphs to try. */
+  readonly graphs?: number;
+}
+
+/** Sequences to fit to, to choose by and to judge by. */
+const sequences = 128;
+
+/** Fits a small symbolic module for a removed sublayer, and writes the model with it where it beats simpler things. */
+export async function patchLayer(
+  services: Services,
+  argument: unknown,
+  given: PatchOptions = {},
+): Promise<PatchResult | undefined> {
+  const cell = cellOf(argument);
+  const target = await chooseTarget(cell === undefined ? argument : undefined, services);
+  if (target === undefined) {
+    return undefined;
+  }
+  const session = await sessionOf(services, target);
+  if (session.blocked !== undefined) {
+    throw new UserError(session.blocked);
+  }
+  services.jobs.assertFree();
+  const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
+  const request = await askRequest(services, session, target.plan, options);
+  return request === undefined ? undefined : runPatch(services, session, request);
+}
+
+/** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
+function cellOf(argument: unknown): string | undefined {
+  const id: unknown =
+    typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
+  return typeof id === 'string' ? id : undefined;
+}
+
+/** Patches, or goes on with it, and says what came of it. */
+export async function runPatch(
+  services: Services,
+  session: ModelSession,
+  request: PatchLayerRequest,
+): Promise<PatchResult> {
+  const { name } = session.model;
+  try {
+    const result = await services.modelJobs.patch(session, request);
+    const { plan, sublayer } = result;
+    if (plan !== undefined) {
+      const patches = patchesOfPlan(await readPlan(plan), plan);
+      for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
+        session.addPatch(patch);
+      }
+    }
+    const key = `${request.out} ${sublayer}`;
+    await services.reports.showText(
+      l10n.t('{0}, patch for {1}', name, sublayer),
+      key,
+      patchReport(name, result),
+    );
+    void offerNext(services, session, result);
+    return result;
+  } catch (error) {
+    if (error instanceof RequestCancelled && !services.modelJobs.isShown(session)) {
+      void offerResume({ kind: 'patch', name }, request.out);
+    }
+    throw error;
+  }
+}
+
+async function askRequest(
+  services: Services,
+  session: ModelSession,
+  plan: string | undefined,
+  given: PatchOptions,
+): Promise<PatchLayerRequest | undefined> {
+  const { model } = session;
+  const sublayer = given.sublayer ?? (await chooseSublayer(session));
+  if (sublayer === undefined) {
+    return undefined;
+  }
+  const title = l10n.t('Patch {0} of {1}', sublayer, model.name);
+  const text = given.text ?? (await askLearningText(services, title));
+  const anyway = text === undefined ? undefined : (given.anyway ?? (await chooseAnyway(title)));
+  if (text === undefined || anyway === undefined) {
+    return undefined;
+  }
+  const patched: PrunePlan = {
+    format: 'espalier.pruneplan',
+    version: 1,
+    model: { path: model.path },
+    remove: [],
+    patch: [{ sublayer, program: '', file: '' }],
+  };
+  const output = await chooseOutput(services, model, patched, given, {
+    formTitle: l10n.t('{0}: format', title),
+    folderTitle: l10n.t('{0}: new folder', title),
+    suffix: '-patched',
+  });
+  if (output === undefined) {
+    return undefined;
+  }
+  const { format, out, overwrite } = output;
+  return {
+    ...{ model: model.path, sublayer, anyway, format, out, overwrite },
+    text: learningText(services, model, text, sequences),
+    ...(given.graphs === undefined ? {} : { graphs: given.graphs }),
+    plan: plan ?? planPathOf(resolve(dirname(model.path), out)),
+    ...services.settings.runOptions(),
+  };
+}
+
+/** One of the sublayers that are marked for removal; of all where none is. */
+async function chooseSublayer(session: ModelSession): Promise<string | undefined> {
+  const { model, selection, profile } = session;
+  const distances = new Map(
+    profile?.candidates.map(({ sublayer, distance }) => [sublayer, distance]),
+  );
+  const item = ({ id, parameters }: SublayerSummary): QuickPickItem => {
+    const distance = distances.get(id);
+    const size = l10n.t('{0} parameters', formatCount(parameters));
+    return {
+      label: id,
+      description:
+        typeof distance === 'number'
+          ? `${size} · ${l10n.t('distance {0}', distance.toPrecision(3))}`
+          : size,
+    };
+  };
+  const patchable = model.sublayers.filter(({ kind }) => kind !== 'patch');
+  const removed = patchable.filter(({ id }) => selection.removed.includes(id));
+  const others = patchable.filter(({ id }) => !selection.removed.includes(id));
+  const separator = (label: string): QuickPickItem => ({
+    label,
+    kind: QuickPickItemKind.Separator,
+  });
+  const items = [
+    ...(removed.length === 0
+      ? []
+      : [
+          separator(l10n.t('Marked for removal')),
+          ...removed.map(item),
+          separator(l10n.t('Others')),
+        ]),
+    ...others.map(item),
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title: l10n.t('Patch a removed layer of {0}', model.name),
+    placeHolder: l10n.t('In the place of which sublayer?'),
+    matchOnDescription: true,
+  });
+  return chosen?.label;
+}
+
+async function chooseAnyway(title: string): Promise<boolean | undefined> {
+  const items = [
+    {
+      label: l10n.t('Only where it beats everything simpler'),
+      description: l10n.t('recommended'),
+      detail: l10n.t(
+        'Compared with nothing, a linear map, a low-rank adapter, a bottleneck MLP and a random graph, on text that nothing was fitted to.',
+      ),
+      anyway: false,
+    },
+    {
+      label: l10n.t('In any case'),
+      detail: l10n.t(
+        'To look at the patched model yourself; the comparison is shown all the same.',
+      ),
+      anyway: true,
+    },
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('When is the patched model written?'),
+  });
+  return chosen?.anyway;
+}
+
+async function offerNext(
+  services: Services,
+  session: ModelSession,
+  result: PatchResult,
+): Promise<void> {
+  const { written } = result;
+  if (written === null) {
+    void window.showInformationMessage(verdict(result));
+    return;
+  }
+  const reveal = l10n.t('Reveal');
+  const heatmap = l10n.t('Open Heatmap');
+  const evaluate = l10n.t('Evaluate Both');
+  const isFolder = written.format === 'safetensors';
+  const chosen = await window.showInformationMessage(
+    l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result)),
+    reveal,
+    heatmap,
+    ...(isFolder ? [evaluate] : []),
+  );
+  const uri = Uri.file(written.path);
+  if (chosen === reveal) {
+    await revealFolder(uri);
+  } else if (chosen === heatmap) {
+    services.heatmaps.show(session);
+  } else if (chosen === evaluate) {
+    await commands.executeCommand(commandIds.evaluateModel, uri, { against: session.model.path });
+  }
+}

@@ -1,0 +1,76 @@
+import { Disposable, l10n, window } from 'vscode';
+import type { Uri, WebviewPanel, WebviewPanelSerializer } from 'vscode';
+import { describeError } from '../services/report-error';
+import type { Panel, PanelKind } from './panel';
+import { messageHtml } from './panel-html';
+
+/** The open panels of a kind: tabs and custom editors. */
+export abstract class Panels<Session, P extends Panel<Session, never, never>>
+  implements WebviewPanelSerializer, Disposable
+{
+  protected readonly extension: Uri;
+  readonly #panels = new Set<P>();
+  readonly #registrations: Disposable;
+
+  protected constructor(
+    extension: Uri,
+    { viewType }: PanelKind,
+    ...registrations: readonly Disposable[]
+  ) {
+    this.extension = extension;
+    this.#registrations = Disposable.from(
+      window.registerWebviewPanelSerializer(viewType, this),
+      ...registrations,
+    );
+  }
+
+  public get panels(): readonly P[] {
+    return [...this.#panels];
+  }
+
+  /** The session of the panel that has the focus. */
+  public get active(): Session | undefined {
+    return this.panels.find((panel) => panel.active)?.session;
+  }
+
+  /** Whether a panel shows a session now. */
+  public isShown(session: Session): boolean {
+    return this.panels.some((panel) => panel.visible && panel.session === session);
+  }
+
+  /** After a window reload: fills a tab from what its webview has kept. */
+  public async deserializeWebviewPanel(panel: WebviewPanel, saved: unknown): Promise<void> {
+    try {
+      await this.restore(panel, saved);
+    } catch (error) {
+      panel.webview.html = messageHtml(panel.title, describeError(error));
+    }
+  }
+
+  public dispose(): void {
+    // The panels stay: closing them here would keep them from coming back after a reload.
+    this.#registrations.dispose();
+  }
+
+  protected abstract restore(panel: WebviewPanel, saved: unknown): void | Promise<void>;
+
+  protected keep(panel: P): void {
+    this.#panels.add(panel);
+    panel.onDidDispose(() => this.#panels.delete(panel));
+  }
+}
+
+/** A text of what a webview has kept, if it is there. */
+export function savedText(saved: unknown, name: string): string | undefined {
+  const value: unknown = typeof saved === 'object' && saved !== null && Reflect.get(saved, name);
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** @throws Error where it is not there. */
+export function requireSavedText(saved: unknown, name: string): string {
+  const text = savedText(saved, name);
+  if (text === undefined) {
+    throw new Error(l10n.t('The panel has kept nothing that it could show again.'));
+  }
+  return text;
+}

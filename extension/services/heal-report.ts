@@ -1,0 +1,40 @@
+import { l10n } from 'vscode';
+import type { HealResult } from '../core/export/compression/heal-model';
+import { formatBytes, formatPercent } from '../core/format';
+import { escapeMarkdown, markdownTable } from './markdown-table';
+
+/** What healing won, sublayer by sublayer, as Markdown. */
+export function healReport(name: string, result: HealResult): string {
+  const { path, lossBefore, lossAfter, slices, bytesAfter, loadsWith } = result;
+  return [
+    `# ${l10n.t('{0}, healed', escapeMarkdown(name))}`,
+    `${escapeMarkdown(path)} · ${formatBytes(bytesAfter)}`,
+    l10n.t(
+      'The distance to the original (KL divergence, nats per token, on text that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+      lossBefore.toPrecision(4),
+      lossAfter.toPrecision(4),
+      formatPercent(1 - lossAfter / lossBefore),
+    ),
+    `## ${l10n.t('Sublayers')}`,
+    l10n.t('Error of the stream behind each, on held-out text: ‖ŷ − y‖² / ‖y‖².'),
+    markdownTable(
+      [
+        l10n.t('Sublayer'),
+        `${l10n.t('Before')}:`,
+        `${l10n.t('After')}:`,
+        `${l10n.t('Passes')}:`,
+        l10n.t('Kept'),
+      ],
+      slices.map(({ sublayer, healed, errorBefore, errorAfter, epochs }) => [
+        `\`${sublayer}\``,
+        errorBefore.toPrecision(3),
+        errorAfter.toPrecision(3),
+        String(epochs),
+        healed ? l10n.t('as healed') : l10n.t('as it was'),
+      ]),
+    ),
+    `## ${l10n.t('How to load it')}`,
+    escapeMarkdown(loadsWith),
+    '',
+  ].join('\n\n');
+}

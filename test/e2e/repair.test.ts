@@ -1,0 +1,133 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from '../../scripts/lib/repository.mjs';
+import { accessibilityViolations } from './support/accessibility';
+import { Heatmap } from './support/heatmap';
+import { THEMES } from './support/session';
+import { useSession } from './support/use-session';
+
+const removed = 'block.1.feedforward';
+
+describe('healing and patching', () => {
+  const session = useSession({
+    sample: join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied'),
+    settings: { 'espalier.device': 'cpu' },
+  });
+  const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
+  const nameFolder = async (name: string): Promise<void> => {
+    const { workbench } = session();
+    await workbench.page
+      .locator('.quick-input-widget', { hasText: 'The original is left as it is.' })
+      .waitFor();
+    await workbench.answer(inWorkspace(name));
+  };
+
+  it('compresses a model and goes on to heal it', async () => {
+    const { workbench } = session();
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Tensorize / Compress Model…');
+    await workbench.quickPick('Low rank').click();
+    await workbench.quickPick('40 %').click();
+    await workbench.quickPick('All linear layers').click();
+    await workbench.quickPick('Hugging Face folder with a modelling file').click();
+    await nameFolder('smaller');
+    const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
+    await done.waitFor({ timeout: 60_000 });
+    await done.getByRole('button', { name: 'Heal…' }).click();
+    await workbench.quickPick('The bundled text').click();
+    await workbench.quickPick('Thorough').waitFor();
+    await workbench.screenshot('heal-effort');
+    await workbench.quickPick('Thorough').click();
+    await nameFolder('healed');
+    await workbench.statusBarItem(/Healing smaller/).waitFor();
+    await workbench.screenshot('heal-running');
+  });
+
+  it('offers to go on when the window was closed on it, and heals to the end', async () => {
+    const { workbench } = session();
+    await workbench.storageWritten();
+    await workbench.statusBarItem(/Healing smaller/).waitFor();
+    await workbench.reload();
+    const offer = workbench.notification(/Healing smaller: the window was closed meanwhile/);
+    await offer.waitFor();
+    await workbench.screenshot('heal-offered');
+    await offer.getByRole('button', { name: 'Resume' }).click();
+    const done = workbench.notification(/healed: the distance to the original .* fell from/);
+    await done.waitFor({ timeout: 150_000 });
+    const [, before, after] = /from ([\d.]+) to ([\d.]+)/.exec(await done.innerText()) ?? [];
+    expect(Number(after)).toBeLessThan(Number(before));
+    const report = await workbench.webview('td:has-text("as healed")');
+    expect(await report.locator('tbody tr').count()).toBe(8);
+    await workbench.screenshot('heal-done');
+    expect((await stat(inWorkspace('healed', 'model.safetensors'))).size).toBeGreaterThan(0);
+    await done.getByRole('button', { name: 'Evaluate Both' }).click();
+    await workbench.notification(/healed: perplexity .* sample: /).waitFor({ timeout: 60_000 });
+  });
+
+  it('patches a cell that is marked for removal, from its menu', async () => {
+    const { workbench } = session();
+    await session().changeSettings({ 'espalier.calibration.length': 16 });
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Layer Heatmap');
+    const heatmap = await Heatmap.find(workbench);
+    const cell = heatmap.cell(removed);
+    await cell.click();
+    await heatmap.removed.waitFor();
+    await cell.click({ button: 'right' });
+    const entry = workbench.menuItem('Patch Removed Layer…');
+    await entry.waitFor();
+    await workbench.screenshot('patch-menu');
+    await entry.hover();
+    await entry.click({ delay: 300 });
+    await workbench.quickPick('The bundled text').click();
+    await workbench.quickPick('In any case').waitFor();
+    await workbench.screenshot('patch-anyway');
+    await workbench.quickPick('In any case').click();
+    await workbench.quickPick('Hugging Face folder with a modelling file').click();
+    await nameFolder('patched');
+    await heatmap.job.getByText(/Fitting/).waitFor({ timeout: 60_000 });
+    await workbench.screenshot('patch-running');
+    const done = workbench.notification(/patched is written and verified\. The patch is/);
+    await done.waitFor({ timeout: 150_000 });
+    await workbench.screenshot('patch-done');
+    const report = await workbench.webview('td:has-text("Nothing (skip)")');
+    for (const name of ['Symbolic patch', 'Nothing (skip)', 'Bottleneck MLP']) {
+      await report.getByText(name).first().waitFor();
+    }
+    await done.getByRole('button', { name: 'Open Heatmap' }).click();
+    await cell.waitFor();
+  });
+
+  it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(
+    'shows the patch in its cell: %s',
+    async (theme) => {
+      const { workbench } = session();
+      await session().setTheme(theme);
+      const heatmap = await Heatmap.find(workbench);
+      const cell = heatmap.cell(removed);
+      await cell.locator('svg').waitFor();
+      expect(await cell.getAttribute('title')).toMatch(/^Symbolic patch: \(/);
+      expect(await cell.getAttribute('aria-label')).toMatch(
+        /removed, number 1, .*planned symbolic patch, a graph of \d+ nodes and \d+ edges?$/,
+      );
+      await cell.hover();
+      const details = heatmap.frame.locator('.details');
+      await details.locator('svg.graph circle.node').first().waitFor();
+      const program = await details.locator('code').textContent();
+      expect(await cell.getAttribute('title')).toBe(`Symbolic patch: ${program ?? ''}`);
+      expect(await accessibilityViolations(heatmap.frame)).toEqual([]);
+      await workbench.screenshot(`patch-${theme}`);
+    },
+  );
+
+  it('opens the patched model, whose cell shows what stands there', async () => {
+    const { workbench } = session();
+    await session().setTheme('dark');
+    await workbench.explorerMenu(['patched'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.tab('Layer Heatmap: patched').waitFor();
+    const heatmap = await Heatmap.find(workbench, 'patched');
+    const cell = heatmap.cell(removed);
+    await cell.locator('svg').waitFor();
+    expect(await cell.getAttribute('aria-label')).toMatch(/^Symbolic patch, block 1: kept/);
+    await workbench.screenshot('patch-opened');
+  });
+});

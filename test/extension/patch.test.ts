@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import * as vscode from 'vscode';
+import { patchFolder } from '../../extension/core/export/patching/patch-model';
+import type { PatchResult } from '../../extension/core/export/patching/patch-model';
+import type { PruneResult } from '../../extension/core/export/prune-result';
+import type { PrunePlan } from '../../extension/core/export/prune-plan';
+import { patchKinds } from '../../extension/core/symbolic/patch/contestants';
+import type { Espalier } from '../../extension/extension';
+import { patchReport, standInName } from '../../extension/services/patch-report';
+import { planOf } from '../../extension/services/plans';
+import type { ModelSession } from '../../extension/services/model-session';
+import { activate, configure, placeFixture, until, workspacePath } from './support';
+
+const sublayer = 'block.1.feedforward';
+
+describe('Patch Removed Layer', () => {
+  let espalier: Espalier;
+  let session: ModelSession;
+  const run = async <T>(command: string, argument: unknown, options?: object): Promise<T> =>
+    vscode.commands.executeCommand<T>(`espalier.${command}`, argument, options);
+  const readPlan = async (path: string): Promise<PrunePlan> =>
+    JSON.parse(await readFile(path, 'utf8')) as PrunePlan;
+  const out = workspacePath('patchable-patched');
+  const plan = workspacePath('mine.pruneplan.json');
+  const mine: PrunePlan = {
+    ...{ format: 'espalier.pruneplan', version: 1, model: { path: 'patchable' } },
+    ...{ remove: ['block.0.attention'], note: 'by hand' },
+  };
+  const options = {
+    ...{ sublayer, text: 'bundled', graphs: 1, anyway: true, format: 'safetensors' },
+    ...{ out, overwrite: true },
+  };
+  let result: PatchResult;
+
+  before(async () => {
+    espalier = await activate();
+    await configure({ device: 'cpu', 'calibration.length': 16 });
+    session = await espalier.sessions.open(await placeFixture('llama-gqa-untied', 'patchable'));
+  });
+  after(async () => {
+    await configure({ 'calibration.length': undefined });
+  });
+
+  it('is cancelled, remembered and resumed to the end', async function () {
+    this.timeout(240_000);
+    await writeFile(plan, JSON.stringify(mine));
+    const running = run<PatchResult | undefined>('patchLayer', vscode.Uri.file(plan), options);
+    const journal = join(patchFolder(out), 'journal.jsonl');
+    await until('the first fit', () => existsSync(journal), 120);
+    await run('cancelJob', undefined);
+    assert.equal(await running, undefined);
+    await assert.rejects(stat(out));
+    assert.ok(session.job.kind === 'stopped' && session.job.resumable);
+    assert.deepEqual(
+      espalier.interrupted.find({ kind: 'patch' }).map(({ name, end }) => [name, end?.reason]),
+      [['patchable', 'cancelled']],
+    );
+
+    result = await run<PatchResult>('resumeJob', undefined, { kind: 'patch' });
+    assert.deepEqual(
+      result.standings.map(({ kind }) => kind),
+      [...patchKinds],
+    );
+    assert.deepEqual(espalier.interrupted.all, []);
+    assert.equal(session.job.kind, 'idle');
+    const { patches } = await espalier.models.summary(out);
+    assert.equal(patches?.[sublayer]?.program, result.program);
+    const report = vscode.workspace.textDocuments.find(
+      ({ uri }) => uri.scheme === 'espalier-report' && uri.query.endsWith(sublayer),
+    );
+    for (const kind of patchKinds) {
+      assert.ok(report?.getText().includes(standInName(kind)), kind);
+    }
+  });
+
+  it('stands in the plan that it was called on, which keeps all else', async () => {
+    const { patch, ...rest } = await readPlan(plan);
+    assert.deepEqual(rest, { ...mine, remove: ['block.0.attention', sublayer] });
+    assert.deepEqual(
+      patch?.map((one) => [one.sublayer, one.program]),
+      [[sublayer, result.program]],
+    );
+    const file = patch[0]?.file ?? '';
+    assert.equal(file, basename(file));
+    assert.ok(existsSync(workspacePath(file)));
+  });
+
+  it('stands in the heatmap, which is pruned with it', async () => {
+    const planned = (await readPlan(plan)).patch;
+    const shown = session.snapshot();
+    assert.deepEqual(shown.removed, ['block.0.attention', sublayer]);
+    const patch = shown.patches[sublayer];
+    assert.equal(patch?.place, 'plan');
+    assert.equal(patch.program, result.program);
+    assert.ok((patch.graph?.size ?? 0) > 1);
+    assert.match(JSON.stringify(shown.configPreview.lines), /patches/);
+    assert.deepEqual(planOf(session, plan).patch, planned);
+
+    const smaller = workspacePath('pruned-with-patch');
+    const pruned = await run<PruneResult>('pruneLayers', session, {
+      ...{ format: 'safetensors', dialect: 'auto-map', out: smaller, overwrite: true },
+    });
+    assert.deepEqual(pruned.patched, [sublayer]);
+    assert.deepEqual(pruned.removed, ['block.0.attention']);
+    const opened = await espalier.sessions.open(smaller);
+    assert.equal(opened.snapshot().patches[sublayer]?.place, 'model');
+    session.chooseMark(sublayer, 'keep');
+    assert.deepEqual(planOf(session, plan).patch, undefined);
+  });
+
+  it('is told of as refused where something simpler is as good', () => {
+    const [graph, ...others] = result.standings;
+    assert.ok(graph);
+    const standings = [{ ...graph, loss: 0.5 }, ...others.map((one) => ({ ...one, loss: 0.6 }))];
+    const accepted = patchReport('m', { ...result, standings, accepted: true, written: null });
+    assert.match(accepted, /is accepted: its distance of 0\.500/);
+    const better = standings.map((one) => (one.kind === 'mlp' ? { ...one, loss: 0.4 } : one));
+    const refused = patchReport('m', {
+      ...{ ...result, standings: better, accepted: false, written: null },
+    });
+    assert.match(
+      refused,
+      /not accepted: .* \(Bottleneck MLP: distance 0\.400, the patch: 0\.500\)/,
+    );
+    assert.match(refused, /Nothing was written/);
+  });
+
+  it('says that nothing was interrupted where nothing was', async () => {
+    assert.equal(await run('resumeJob', undefined), undefined);
+    assert.deepEqual(espalier.interrupted.all, []);
+  });
+});

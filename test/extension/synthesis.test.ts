@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import * as vscode from 'vscode';
+import { parseGssnnDocument } from '../../extension/core/symbolic/evolution/gssnn-document';
+import type { GssnnDocument } from '../../extension/core/symbolic/evolution/gssnn-document';
+import type { SynthesisResult } from '../../extension/core/symbolic/evolution/synthesize';
+import type { Espalier } from '../../extension/extension';
+import type { SynthesizeRequest } from '../../extension/protocol/worker';
+import { logOf } from '../../extension/services/synthesis-sessions';
+import type { SynthesisSession } from '../../extension/services/synthesis-session';
+import { activate, until, workspacePath } from './support';
+
+describe('Synthesize Modules', () => {
+  let espalier: Espalier;
+  let first: GssnnDocument;
+  const requestTo = (out: string): SynthesizeRequest => ({
+    settings: {
+      ...{ iterations: 2, population: 6, keep: 3, seed: 1, programLimit: 20_000 },
+      ...{ size: 'small', mode: 'clean', epochs: 6, legacyWeights: false, baselines: 1 },
+      data: { mode: 'faithful', seed: 1, train: 32, validation: 16, test: 16 },
+    },
+    out: workspacePath(out),
+    pictures: 0,
+  });
+  const run = async <T>(command: string, ...args: readonly unknown[]): Promise<T> =>
+    vscode.commands.executeCommand<T>(`espalier.${command}`, ...args);
+  const sessionOf = (out: string): SynthesisSession =>
+    espalier.synthesisSessions.get(logOf(workspacePath(out)));
+  const readLog = async (out: string): Promise<GssnnDocument> => {
+    const file = logOf(workspacePath(out));
+    return parseGssnnDocument(await readFile(file, 'utf8'), file);
+  };
+  /** What does not depend on the clock. */
+  const found = ({ iterations, best }: Pick<GssnnDocument, 'iterations' | 'best'>): unknown => [
+    iterations.map(({ models }) => models.map(({ program, metrics }) => [program, metrics])),
+    best.program,
+  ];
+
+  before(async () => {
+    espalier = await activate();
+  });
+  after(async () => {
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
+  it('shows the evolution while it runs, and writes its log', async () => {
+    const running = run<SynthesisResult>('synthesizeModules', undefined, {
+      request: requestTo('evolved'),
+    });
+    const session = sessionOf('evolved');
+    await until('the panel', () => espalier.syntheses.isShown(session));
+    const { log, document } = await running;
+    assert.equal(log, session.file);
+    first = await readLog('evolved');
+    assert.deepEqual(found(first), found(document));
+    assert.equal(first.iterations.length, 2);
+    assert.ok(first.iterations.every(({ models }) => models.length > 0));
+    const panel = espalier.syntheses.panels.find((one) => one.session === session);
+    await until('the script of the panel', () => panel?.ready);
+    assert.equal(session.job.kind, 'idle');
+    assert.deepEqual(session.state?.iterations.length, 2);
+    assert.equal(espalier.synthesisSessions.interrupted, undefined);
+  });
+
+  it('keeps what was trained when it is cancelled, and goes on to the same result', async () => {
+    const running = run('synthesizeModules', undefined, { request: requestTo('stopped') });
+    const session = sessionOf('stopped');
+    await until('a trained network', () => (session.state?.baselines?.length ?? 0) > 0);
+    await run('cancelJob', 'synthesize');
+    assert.equal(await running, undefined);
+    assert.ok(session.job.kind === 'stopped' && session.job.reason === 'cancelled');
+    assert.equal(espalier.synthesisSessions.interrupted?.out, workspacePath('stopped'));
+    const { document } = await run<SynthesisResult>('resumeSynthesis');
+    assert.deepEqual(found(document), found(first));
+    assert.deepEqual(found(await readLog('stopped')), found(first));
+    assert.equal(session.job.kind, 'idle');
+    assert.equal(espalier.synthesisSessions.interrupted, undefined);
+  });
+
+  it('opens the log as the editor of its own', async () => {
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await until('no panel', () => espalier.syntheses.panels.length === 0);
+    const file = vscode.Uri.file(logOf(workspacePath('evolved')));
+    await vscode.commands.executeCommand('vscode.open', file);
+    await until('the panel', () => espalier.syntheses.panels[0]?.ready);
+    assert.deepEqual(sessionOf('evolved').state?.iterations, first.iterations);
+  });
+});

@@ -1,0 +1,69 @@
+import type { PanelJob } from '../extension/protocol/heatmap';
+import { createButton } from './components/toolkit';
+import { createProgressLine } from './progress-line';
+import { strings } from './strings';
+
+/** What the jobs of a panel are called. */
+export interface JobWords<What extends string> {
+  readonly jobProgress: (what: What) => string;
+  readonly starting: (what: What) => string;
+  readonly finished: (what: What) => string;
+  readonly stopped: (what: What, reason: 'cancelled' | 'failed' | 'crashed') => string;
+}
+
+interface JobLine<What extends string> {
+  readonly element: HTMLElement;
+  update(frame: { readonly state: { readonly job: PanelJob<What> } }): void;
+}
+
+interface JobActions {
+  readonly send: (message: { readonly type: 'cancel' } | { readonly type: 'showLog' }) => void;
+  /** Says something to screen readers. */
+  readonly announce: (text: string) => void;
+}
+
+/** What runs, how far it is and how long it takes; or how the last job ended. */
+export function createJobLine<What extends string>(
+  words: JobWords<What>,
+  { send, announce }: JobActions,
+): JobLine<What> {
+  const showLog = createButton(strings.showLog, false, () => {
+    send({ type: 'showLog' });
+  });
+  const line = createProgressLine(
+    strings.job,
+    () => {
+      send({ type: 'cancel' });
+    },
+    [showLog.element],
+  );
+  let last: PanelJob<What> = { kind: 'idle' };
+  const show = (job: PanelJob<What>) => {
+    switch (job.kind) {
+      case 'idle':
+        line.hide();
+        break;
+      case 'running':
+        line.run(job.progress, words.jobProgress(job.what), words.starting(job.what));
+        break;
+      case 'stopped': {
+        const kept = job.resumable ? strings.stoppedResumable : '';
+        const cancelled = job.reason === 'cancelled';
+        const detail = cancelled ? kept : `${job.message} ${kept}`.trim();
+        line.stop(words.stopped(job.what, job.reason), detail, !cancelled);
+      }
+    }
+  };
+  return {
+    element: line.element,
+    update: ({ state: { job } }) => {
+      show(job);
+      if (job.kind !== last.kind) {
+        if (job.kind === 'running') announce(words.starting(job.what));
+        else if (job.kind === 'stopped') announce(words.stopped(job.what, job.reason));
+        else if (last.kind === 'running') announce(words.finished(last.what));
+      }
+      last = job;
+    },
+  };
+}
