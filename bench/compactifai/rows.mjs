@@ -13,9 +13,20 @@
 
 /** @type {readonly Omit<Row, 'turn'>[]} */
 const compressed = [
-  { key: 'int8', label: 'int8', compress: ['--method', 'int8'] },
+  { key: 'int8', label: 'int8, inputs too', compress: ['--method', 'int8'] },
+  { key: 'int8-blocks', label: 'int8, blocks', compress: ['--method', 'int8:32'] },
   { key: 'int4', label: 'int4, rounded to nearest', compress: ['--method', 'int4:32:rtn'] },
+  {
+    key: 'int4-zeros',
+    label: 'int4, rounded, with zeros',
+    compress: ['--method', 'int4:32:rtn-asymmetric'],
+  },
   { key: 'int4-gptq', label: 'int4, GPTQ', compress: ['--method', 'int4'] },
+  {
+    key: 'int4-all',
+    label: 'int4, GPTQ, embedding and head too',
+    compress: ['--method', 'int4', '--embeddings', '--head'],
+  },
   { key: 'lowrank-75', label: 'low rank 75 %', compress: ['--method', 'lowrank:75%'] },
   { key: 'lowrank-50', label: 'low rank 50 %', compress: ['--method', 'lowrank:50%'] },
   {

@@ -149,6 +149,7 @@ function interleave(bundled, others) {
  */
 function continuationTask(documents) {
   const words = documents.map((text) => text.split(/\s+/));
+  /** @type {string[]} */
   const lines = [];
   for (let passage = 0; passage < passages; passage++) {
     const start = firstPassage + passage * passageStep;

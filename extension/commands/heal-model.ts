@@ -66,7 +66,7 @@ async function askRequest(
     return undefined;
   }
   const title = l10n.t('Heal {0}, taught by {1}', name, basename(teacher));
-  const text = given.text ?? (await askLearningText(services, title));
+  const text = given.text ?? (await askLearningText(services, title, model));
   const effort = text && (given.effort ?? (await chooseEffort(title)));
   const folder =
     effort &&
@@ -108,8 +108,8 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
       l10n.t('Standard'),
       l10n.t('Layer by layer, then all at once where memory allows it.'),
     ),
-    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text, layer by layer.')),
-    item('thorough', l10n.t('Thorough'), l10n.t('The same with four times the text.')),
+    item('quick', l10n.t('Quick'), l10n.t('A first look: layer by layer alone.')),
+    item('thorough', l10n.t('Thorough'), l10n.t('As the standard, on four times the text.')),
   ];
   const chosen = await window.showQuickPick(items, {
     title,

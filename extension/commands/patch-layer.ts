@@ -33,7 +33,7 @@ export interface PatchOptions extends Omit<OutputOptions, 'dialect'> {
 }
 
 /** Sequences to fit to, to choose by and to judge by. */
-const sequences = 64;
+const sequences = 128;
 
 /** Fits a small symbolic module for a removed sublayer, and writes the model with it where it beats simpler things. */
 export async function patchLayer(
@@ -107,7 +107,7 @@ async function askRequest(
     return undefined;
   }
   const title = l10n.t('Patch {0} of {1}', sublayer, model.name);
-  const text = given.text ?? (await askLearningText(services, title));
+  const text = given.text ?? (await askLearningText(services, title, model));
   const anyway = text === undefined ? undefined : (given.anyway ?? (await chooseAnyway(title)));
   if (text === undefined || anyway === undefined) {
     return undefined;

@@ -170,7 +170,12 @@ async function together(
     data.set(id, await withNumbers(form, numbers));
   }
   const trained = await storeForms(join(setup.folder, 'together.safetensors'), data);
-  const lossAfter = await measureLoss({ ...setup, forms: trained }, trained, context);
+  const lossAfter = await measureLoss(
+    { ...setup, forms: trained },
+    trained,
+    'Measuring the loss after',
+    context,
+  );
   return lossAfter < sliced.lossAfter
     ? { forms: trained, lossBefore: sliced.lossBefore, lossAfter }
     : sliced;

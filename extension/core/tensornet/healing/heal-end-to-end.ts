@@ -32,7 +32,7 @@ const copiesInTraining = 4;
  * Learning rate in units of the slices': all tensors move together, and what the slices found is near
  * (docs/compactifai.md).
  */
-const rateOfWhole = 0.03;
+const rateOfWhole = 0.1;
 /** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
 const warmUpSteps = 8;
 

@@ -26,7 +26,7 @@ export interface SliceData {
 }
 
 /** A scale moves all numbers of its block at once, so that a smaller step is best (docs/compactifai.md). */
-const rateOfScales = 0.1;
+const rateOfScales = 1 / 3;
 
 /** What is trained on, and what tells when it is better. */
 export interface SlicePair {

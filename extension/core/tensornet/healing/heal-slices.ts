@@ -143,15 +143,13 @@ export async function healSlices(
 ): Promise<HealingResult> {
   const { student, forms } = setup;
   const { sublayers } = student.summary;
+  const lossBefore = await measureLoss(setup, new Map(), 'Measuring the loss before', context);
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const walk = new Walk(setup, pause);
   const report = (stage: string, done: number): void => {
     context.progress({ stage, done, total: sublayers.length, unit: 'steps' });
   };
   try {
-    const lossBefore = await walk.whole(student, (index) => {
-      report('Measuring the loss before', index);
-    });
     await walk.start();
     const healed = new Map<string, MatrixForm>();
     const slices: SliceRecord[] = [];
@@ -182,14 +180,16 @@ export async function healSlices(
 export async function measureLoss(
   setup: HealingSetup,
   forms: ReadonlyMap<string, MatrixForm>,
+  stage: string,
   context: JobContext,
 ): Promise<number> {
   const { student } = setup;
-  const walk = new Walk(setup, async () => checkpoint(context.cancellation));
+  const walk = new Walk({ ...setup, train: [] }, async () => checkpoint(context.cancellation));
   const total = student.summary.sublayers.length;
+  const model = forms.size === 0 ? student : (student.withMatrices?.(forms) ?? student);
   try {
-    return await walk.whole(student.withMatrices?.(forms) ?? student, (done) => {
-      context.progress({ stage: 'Measuring the loss after', done, total, unit: 'steps' });
+    return await walk.whole(model, (done) => {
+      context.progress({ stage, done, total, unit: 'steps' });
     });
   } finally {
     await walk.dispose();

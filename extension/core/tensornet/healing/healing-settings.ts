@@ -14,7 +14,7 @@ export interface HealingSettings {
 export const usualHealing: HealingSettings = {
   epochs: 2,
   batch: 4,
-  rate: 0.1,
+  rate: 0.03,
   patience: 2,
   seed: 0,
 };
