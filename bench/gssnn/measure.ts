@@ -4,6 +4,7 @@ import { compress } from '../../extension/core/symbolic/compression/compress';
 import { initialLibrary, withUniformWeights } from '../../extension/core/symbolic/language/library';
 import type { Library } from '../../extension/core/symbolic/language/library';
 import { parseProgram } from '../../extension/core/symbolic/language/parse-program';
+import { enumerateBySize } from '../../extension/core/symbolic/search/enumerate-by-size';
 import { explore } from '../../extension/core/symbolic/search/explore';
 import { refit } from '../../extension/core/symbolic/search/refit';
 import { archivedLibrary } from '../../test/unit/symbolic/vectors';
@@ -26,7 +27,7 @@ const libraries: Readonly<Record<string, () => Library>> = {
   archived: () => withUniformWeights(archivedLibrary().entries),
 };
 
-/** What one process does: `explore LIBRARY PROGRAMS`, `textbook LIBRARY PROGRAMS` or `compress PROGRAMS`. */
+/** What one process does: `explore LIBRARY PROGRAMS`, `textbook LIBRARY PROGRAMS`, `compress PROGRAMS` or `enumerate SIZE`. */
 async function measure([what, ...rest]: readonly string[]): Promise<object> {
   const [name = '', count = '0'] = rest;
   if (what === 'compress') {
@@ -41,6 +42,9 @@ async function measure([what, ...rest]: readonly string[]): Promise<object> {
       const { inventions } = await compress(library, programs, {}, unattended);
       return { programs: programs.length, graphs: inventions.length };
     });
+  }
+  if (what === 'enumerate') {
+    return timed(async () => enumerateBySize(initialLibrary(), Number(name), unattended));
   }
   const library = libraries[name]?.() ?? initialLibrary();
   const programLimit = Number(count);

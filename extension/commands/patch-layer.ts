@@ -33,7 +33,7 @@ export interface PatchOptions extends Omit<OutputOptions, 'dialect'> {
 }
 
 /** Sequences to fit to, to choose by and to judge by. */
-const sequences = 64;
+const sequences = 128;
 
 /** Fits a small symbolic module for a removed sublayer, and writes the model with it where it beats simpler things. */
 export async function patchLayer(

@@ -16,7 +16,7 @@ import type { Terminal } from '../terminal';
 import { required, wholeNumber } from '../training-options';
 import { printResult as printWritten } from './prune';
 
-const usualText = { sequences: 64, length: 128 };
+const usualText = { sequences: 128, length: 128 };
 
 const names: Readonly<Record<PatchKind, string>> = {
   graph: 'symbolic patch',
@@ -25,6 +25,11 @@ const names: Readonly<Record<PatchKind, string>> = {
   'low-rank': 'low-rank adapter',
   mlp: 'bottleneck MLP',
   'random-graph': 'random graph',
+};
+
+const losses: Readonly<Record<PatchResult['loss'], readonly [name: string, meaning: string]>> = {
+  kl: ['KL', 'nats per token to the whole model'],
+  norm: ['norm', 'of the difference to what the whole model gives'],
 };
 
 export const patch: Command = {
@@ -101,9 +106,10 @@ export const patch: Command = {
 
 function printResult(terminal: Terminal, result: PatchResult): void {
   const { sublayer, standings, program, graph, accepted, written, sequences, plan } = result;
+  const [loss, meaning] = losses[result.loss];
   printTable(
     terminal,
-    [`in the place of ${sublayer}`, 'parameters', 'tries', 'error, ridge', 'trained', 'KL'],
+    [`in the place of ${sublayer}`, 'parameters', 'tries', 'error, ridge', 'trained', loss],
     standings.map(({ kind, parameters, tries, ridgeError, error, loss }) => [
       names[kind],
       formatCount(parameters),
@@ -114,7 +120,7 @@ function printResult(terminal: Terminal, result: PatchResult): void {
     ]),
   );
   terminal.note(
-    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; KL: nats per token to the whole model, ${sequences.test} other sequences; fitted to ${sequences.train}`,
+    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; ${loss}: ${meaning}, ${sequences.test} other sequences; fitted to ${sequences.train}`,
   );
   terminal.print(program);
   terminal.print(`  ${graph.size} nodes, ${graph.edges.length / 2} edges`);

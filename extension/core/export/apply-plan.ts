@@ -41,7 +41,8 @@ export async function applyPlan(
   context: JobContext,
 ): Promise<PruneResult | CompressResult> {
   const { model: modelPath, plan, out, format, overwrite, memoryBytes } = application;
-  const { summary } = await openModel(modelPath);
+  const model = await openModel(modelPath);
+  const { summary } = model;
   if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== summary.fingerprint) {
     throw new UserError(`The plan was made for another model than ${summary.path}.`, {
       field: 'model.fingerprint',
@@ -52,7 +53,7 @@ export async function applyPlan(
   const removed = resolveIds(summary, plan.remove, { field: 'remove' }).map((unit) =>
     units.idOf(unit),
   );
-  const patches = await readPatches(plan, summary, application.planFolder ?? '');
+  const patches = await readPatches(plan, model, application.planFolder ?? '');
   const how = {
     modelPath,
     removed: removed.filter((id) => !patches.has(id)),

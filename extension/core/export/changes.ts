@@ -1,9 +1,10 @@
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
 import { outerPlaces } from '../models/matrix-form';
 import type { MatrixForm } from '../models/matrix-form';
-import { describePatch } from '../models/patch/symbolic-patch';
+import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
 import { expertIds, RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
@@ -39,9 +40,16 @@ export interface Changes {
 export type Patches = ReadonlyMap<string, SymbolicPatch>;
 
 /** Patches that can be asked about before any is fitted: what can be written depends on no other thing. */
-export function patchesStandingIn(ids: readonly string[]): Patches {
+export function patchesStandingIn(ids: readonly string[], width = patchWidth): Patches {
   const graph = { nodes: [0, 1], edges: [{ id: 2, port: 0, ends: [0, 1] as const }], nextId: 3 };
-  return new Map(ids.map((id) => [id, { program: '', graph, tensors: {} }]));
+  const shapes = Object.entries(patchTensorShapes(width));
+  const tensors = shapes.map(([name, shape]): [string, LazyTensor] => [
+    name,
+    { name, dtype: 'F32', shape, file: '', offset: 0, length: 0 },
+  ]);
+  return new Map(
+    ids.map((id) => [id, { program: '', graph, tensors: Object.fromEntries(tensors) }]),
+  );
 }
 
 /** The model with the forms and patches that it is to have. */
@@ -54,10 +62,7 @@ export function withChanges(
     return formed;
   }
   if (formed.withPatches === undefined) {
-    throw new UserError('Only decoders of a Hugging Face folder take patches.', {
-      file: model.summary.path,
-      remedy: 'Patch the folder that the model was exported from.',
-    });
+    throw new Error('this model takes no patches');
   }
   return formed.withPatches(patches);
 }
@@ -152,7 +157,7 @@ export function layOutChanges(
     keptExperts,
     expertCounts,
     matrices,
-    compressed: { ...outerForms(all), ...renumber(all, kept, blocks) },
+    compressed: { ...renumber(all, kept, blocks), ...outerForms(all) },
     unties,
     patches,
     patched: renumber(standing, kept, blocks),

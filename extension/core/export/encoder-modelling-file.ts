@@ -1,10 +1,11 @@
-import { substituteClasses } from '../models/encoders/encoder-architecture';
+import { patchModulesOf, substituteClasses } from '../models/encoders/encoder-architecture';
 import type { EncoderArchitecture, Substitutes } from '../models/encoders/encoder-architecture';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses, pythonLines, registration } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
 import { outerParts } from './outer-modules';
+import { patchParts } from './patch-modules';
 
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
 export function encoderModellingFile(
@@ -27,6 +28,14 @@ export function encoderModellingFile(
   const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
   const outer = outerParts(needs, stockModel);
+  const patchedModules = patchModulesOf(family);
+  const patches = patchParts(
+    needs,
+    (['attention', 'feedforward'] as const).map((kind) => {
+      const module = patchedModules[kind];
+      return { kinds: [kind], module, stand: modules[kind][module] ?? '' };
+    }),
+  );
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
@@ -42,10 +51,10 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-${forms.method}
+${forms.method}${patches.method}
 
 ${stands.join('\n\n')}
-${forms.classes}${outer.classes}
+${forms.classes}${patches.classes}${outer.classes}
 ${registration(modelType, stockModel, model)}
 
 
@@ -63,6 +72,6 @@ class ${model}(${stockModel}):
             if config.lacks(block, "attention"):
                 ${withoutBranch(modules.attention)}
             if config.lacks(block, "feedforward"):
-                ${withoutBranch(modules.feedforward)}
+                ${withoutBranch(modules.feedforward)}${patches.call}
 `;
 }

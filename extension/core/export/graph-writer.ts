@@ -1,11 +1,12 @@
 import { basename, extname, join } from 'node:path';
 import type { JobContext } from '../jobs/job';
-import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
+import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { runWholeGraph } from '../runtime/whole-graph';
 import { countParameters } from '../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from './preview-file';
+import { withChanges } from './changes';
 import type { Changes } from './changes';
 import { describeInGraph } from './weight-writers';
 import type { WeightWriter } from './weight-writers';
@@ -17,7 +18,11 @@ export async function graphWriter(
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
-  const { source } = withGraphForms(model, changes);
+  const changed = withChanges(model, changes);
+  if (!(changed instanceof OnnxLayeredModel)) {
+    throw new Error('a changed graph is a graph');
+  }
+  const { source } = changed;
   const gone = new Set(changes.removed);
   const branches = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
   const keptExperts = summary.sublayers.flatMap(({ id }, index) => {
@@ -40,8 +45,4 @@ export async function graphWriter(
       return runWholeGraph(join(folder, names.graph), mode, input);
     },
   };
-}
-
-function withGraphForms(model: OnnxLayeredModel, { matrices }: Changes): OnnxLayeredModel {
-  return matrices.size === 0 ? model : model.withMatrices(matrices);
 }

@@ -43,7 +43,7 @@ export function matrixChanges(
 }
 
 /** Whether what a matrix is tied to takes the very same form. */
-export function isOne(
+function isOne(
   tiedTo: string | undefined,
   form: MatrixForm | undefined,
   matrices: ReadonlyMap<string, MatrixForm>,

@@ -98,7 +98,9 @@ function modulesOf(family: Architecture): Record<'attention' | 'feedforward', Br
 
 /** Why the modelling file of a family cannot hold patches: a branch of several modules leaves them no place. */
 export function whyNotPatched(configText: string, { patched }: Changes): Refusal | undefined {
-  if (Object.keys(patched).length === 0) {
+  const { model_type: named } = JSON.parse(configText) as NamedClasses;
+  const isEncoder = knownEncoder(baseModelType(String(named))) !== undefined;
+  if (Object.keys(patched).length === 0 || isEncoder) {
     return undefined;
   }
   const { architecture } = readArchitecture(configText, 'config.json');
@@ -172,10 +174,17 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
 `;
   const forms = compressedParts(needs);
   const outer = outerParts(needs, stockModel);
-  const patches = patchParts(needs, attentionModule, feedforwardModule);
-  const second = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])]
-    .map((kind) => `config.lacks(block, "${kind}")`)
-    .join(' or ');
+  const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
+  const isShared = family.attention.norm === family.feedforward.norm;
+  const patches = patchParts(
+    needs,
+    [
+      { kinds: ['attention'], module: attentionModule, stand: 'NoAttention' },
+      { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
+    ],
+    isShared ? family.attention.norm : undefined,
+  );
+  const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
     pythonLines(
       [

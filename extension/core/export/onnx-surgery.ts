@@ -5,7 +5,7 @@ import { removeBranches } from '../models/onnx/removal-nodes';
 import { StoredGraph } from '../models/onnx/stored-graph';
 import { GraphProtoSchema } from '../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
-import { keepPorts, readBy, remainingNodes, valuesRead } from './graph-remains';
+import { keepPorts, readBy, remainingNodes, valuesRead } from '../models/onnx/graph-remains';
 import { LessExperts } from './less-experts';
 import { removeFromWrapped } from './wrapped-surgery';
 

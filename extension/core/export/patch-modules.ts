@@ -45,16 +45,25 @@ const patchModules = `class GraphModule(nn.Module):
 
 
 class Patch(nn.Module):
-    """U·G(D·x), which stands in for a feed-forward."""
+    """U·G(D·x), which stands in for a feed-forward. With a layer given, x is that layer's input, else the module's own."""
 
-    def __init__(self, spec, hidden_size):
+    def __init__(self, spec, config, layer=None):
         super().__init__()
-        self.down = nn.Linear(hidden_size, ${patchWidth})
+        self.down = nn.Linear(config.hidden_size, ${patchWidth})
         self.module = GraphModule(spec, ${patchWidth})
-        self.up = nn.Linear(${patchWidth}, hidden_size)
+        self.up = nn.Linear(${patchWidth}, config.hidden_size)
+        # Some families scale what sublayers add to the stream.
+        self.scale = getattr(config, "residual_multiplier", 1.0)
+        self.stream = None
+        if layer is not None:
+            layer.register_forward_pre_hook(self.see, with_kwargs=True)
+
+    def see(self, layer, args, kwargs):
+        self.stream = args[0] if args else kwargs["hidden_states"]
 
     def forward(self, hidden_states):
-        return self.up(self.module(self.down(hidden_states)))
+        stream = hidden_states if self.stream is None else self.stream
+        return self.up(self.module(self.down(stream))) / self.scale
 
 
 class AttentionPatch(Patch):
@@ -63,32 +72,78 @@ class AttentionPatch(Patch):
     def forward(self, hidden_states, *args, **kwargs):
         return super().forward(hidden_states), None`;
 
-/** Python of what patches need, as parts of a modelling file; empty where there are none. */
-export function patchParts(
-  { patched }: ModuleNeeds,
-  attention: string,
-  feedforward: string,
-): {
+/** Classes for layers in which attention and feed-forward add themselves to the stream. */
+const addingModules = `class AddingAttentionPatch(Patch):
+    """x + U·G(D·x), which stands in for attention with its sum and norm."""
+
+    def forward(self, hidden_states, *args, **kwargs):
+        return hidden_states + super().forward(hidden_states), None
+
+
+class AddingPatch(Patch):
+    """The same in the place of a feed-forward."""
+
+    def forward(self, hidden_states, input_tensor):
+        return input_tensor + super().forward(input_tensor)`;
+
+/** The class that stands where a removed module has a stand-in. */
+const patchClasses: Readonly<Record<string, string>> = {
+  NoAttention: 'AttentionPatch',
+  NoFeedforward: 'Patch',
+  SameAttention: 'AddingAttentionPatch',
+  SameOutput: 'AddingPatch',
+};
+
+/** A module of a layer whose place patches take. */
+interface PatchedModule {
+  /** Kinds of the sublayers that it can be. */
+  readonly kinds: readonly string[];
+  readonly module: string;
+  /** Its stand-in where the sublayer is removed. */
+  readonly stand: string;
+}
+
+interface PatchParts {
   readonly classes: string;
   readonly method: string;
   /** Statements at the end of the loop over layers, when what is patched has been taken out. */
   readonly call: string;
-} {
-  return Object.keys(patched).length === 0
-    ? { classes: '', method: '', call: '' }
-    : {
-        classes: `\n\n${patchModules}\n`,
-        method: `
+}
+
+/**
+ * Python of what patches need, as parts of a modelling file; empty where there are none.
+ * @param sharedNorm the norm in front of both branches, where they have one: patches read what it norms
+ */
+export function patchParts(
+  { patched }: ModuleNeeds,
+  modules: readonly PatchedModule[],
+  sharedNorm?: string,
+): PatchParts {
+  if (Object.keys(patched).length === 0) {
+    return { classes: '', method: '', call: '' };
+  }
+  const adds = modules.some(({ stand }) => stand.startsWith('Same'));
+  const call = modules.flatMap(({ kinds, module, stand }) => {
+    const specs = kinds.map((kind) => `config.patch_of(block, "${kind}")`).join(' or ');
+    const layer = sharedNorm === undefined ? '' : ', layer';
+    return [
+      `spec = ${specs}`,
+      'if spec is not None:',
+      `    layer.${module} = ${patchClasses[stand] ?? ''}(spec, config${layer})`,
+    ];
+  });
+  const lacksBoth = modules
+    .map(({ kinds }) => kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or '))
+    .join(' and ');
+  const norm =
+    sharedNorm === undefined ? [] : [`if ${lacksBoth}:`, `    layer.${sharedNorm} = nn.Identity()`];
+  return {
+    classes: `\n\n${adds ? `${patchModules}\n\n\n${addingModules}` : patchModules}\n`,
+    method: `
     def patch_of(self, block, kind):
         """The graph of what stands in the place of a sublayer."""
         return self.espalier["patches"].get(f"block.{block}.{kind}")
 `,
-        call: `
-            spec = config.patch_of(block, "attention")
-            if spec is not None:
-                layer.${attention} = AttentionPatch(spec, config.hidden_size)
-            spec = config.patch_of(block, "feedforward")
-            if spec is not None:
-                layer.${feedforward} = Patch(spec, config.hidden_size)`,
-      };
+    call: [...call, ...norm].map((line) => `\n            ${line}`).join(''),
+  };
 }

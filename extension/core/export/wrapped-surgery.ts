@@ -7,7 +7,7 @@ import type { Scope } from '../models/onnx/wrapped-graph';
 import { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from '../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
 import { UserError } from '../user-error';
-import { keepPorts, remainingNodes } from './graph-remains';
+import { keepPorts, remainingNodes } from '../models/onnx/graph-remains';
 
 type Rewritten = OnnxMode & {
   readonly remaining: RemainingGraph;

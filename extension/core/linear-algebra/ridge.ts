@@ -28,12 +28,12 @@ export interface RegressionData {
   readonly targets: Rows;
 }
 
-/** Penalties that are tried. */
-const penalties = [1e-9, 1e-7, 1e-5, 1e-3];
+/** Penalties that are tried, beside an infinite one. */
+const penalties = [1e-9, 1e-7, 1e-5, 1e-3, 1e-2, 1e-1];
 
 /**
  * Ridge regression in closed form, by normal equations in float64; the penalty is the one of least squared
- * error on held-out examples (Hoerl and Kennard 1970).
+ * error on held-out examples (Hoerl and Kennard 1970). Where none does better than nothing, the map is 0.
  */
 export async function ridge(
   products: MatrixProducts,
@@ -43,7 +43,11 @@ export async function ridge(
   const known = await momentsOf(products, train);
   const other = await momentsOf(products, heldOut);
   const size = known.gram.size;
-  let best: { error: number; penalty: number; numbers: Float64Array } | undefined;
+  let best: { error: number; penalty: number; numbers: Float64Array } = {
+    error: other.squares,
+    penalty: Number.POSITIVE_INFINITY,
+    numbers: new Float64Array(known.cross.length),
+  };
   for (const penalty of penalties) {
     const factor = await choleskyBlocked(products, shifted(known.gram, penalty));
     if (factor === undefined) {
@@ -53,14 +57,11 @@ export async function ridge(
     const half = await products.multiplyTransposed(known.cross, inverse);
     const numbers = await products.multiplyTransposed(half, transposed(inverse));
     const error = await errorOf(products, numbers, other);
-    if (best === undefined || error < best.error) {
+    if (error < best.error) {
       best = { error, penalty, numbers };
     }
   }
-  const { numbers, penalty } = best ?? {
-    numbers: new Float64Array(known.cross.length),
-    penalty: Number.POSITIVE_INFINITY,
-  };
+  const { numbers, penalty } = best;
   const outputs = numbers.length / size;
   const weight = new Float32Array(outputs * (size - 1));
   const bias = new Float32Array(outputs);

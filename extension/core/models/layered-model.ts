@@ -65,6 +65,13 @@ export type TappedStep = Step & {
   readonly taps: ReadonlyMap<string, string>;
 };
 
+/** What a patch reads. */
+export interface PatchInput {
+  readonly value: string;
+  /** k of x + U·G(D·x). */
+  readonly width: number | undefined;
+}
+
 /** What a model gives. */
 export interface ModelOutput {
   readonly name: string;
@@ -127,6 +134,8 @@ export interface LayeredModel {
   withPatches?(patches: ReadonlyMap<string, SymbolicPatch>): LayeredModel;
   /** Name within its block of the module that a patch of this sublayer takes the place of. */
   patchModule?(id: string): string;
+  /** What a patch of sublayer `index` reads: a value of the state, and its last size where that is known. */
+  patchInput(index: number): PatchInput;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */

@@ -11,7 +11,7 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import type { Branch, Norm } from './norm';
 import type { OuterLinears } from './outer-matrices';
 import { findPatch } from './patch/symbolic-patch';
-import type { SymbolicPatch } from './patch/symbolic-patch';
+import type { PatchSpec, SymbolicPatch } from './patch/symbolic-patch';
 import { configOfLayerType, readRotary } from './rotary';
 import type { Rotary } from './rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
@@ -35,7 +35,7 @@ export type TransformerSublayer =
     }
   | PatchSublayer;
 
-/** What stands in the place of a removed attention or feed-forward. */
+/** What stands in the place of a removed sublayer. */
 export interface PatchSublayer {
   readonly kind: 'patch';
   readonly block: number;
@@ -44,7 +44,7 @@ export interface PatchSublayer {
   /** It has no norms of its own. */
   readonly weights: Branch;
 }
-export type PatchPlace = 'attention' | 'feedforward';
+export type PatchPlace = Exclude<TransformerSublayer['kind'], 'patch'>;
 
 /** `block.N.KIND`, a patch having the id of what it stands for. */
 export function idOfSublayer(sublayer: TransformerSublayer): string {
@@ -54,7 +54,22 @@ export function idOfSublayer(sublayer: TransformerSublayer): string {
 /** Names within a block of the modules whose places patches take. */
 function patchModulesOf({ attention, feedforward }: Architecture): Record<PatchPlace, string> {
   const moduleOf = (name: string): string => name.split('.')[0] ?? name;
-  return { attention: moduleOf(attention.output), feedforward: moduleOf(feedforward.down) };
+  const second = moduleOf(feedforward.down);
+  return { attention: moduleOf(attention.output), feedforward: second, expert: second };
+}
+
+/** The patch that config.json says stands in a place, its tensors in the module `module`. */
+export function findPatchSublayer(
+  tensors: TensorFinder,
+  spec: PatchSpec,
+  { block, place }: Pick<PatchSublayer, 'block' | 'place'>,
+  hiddenSize: number,
+  module: string,
+): PatchSublayer {
+  const patch = findPatch(spec, hiddenSize, (name, shape) =>
+    tensors.take(`${module}.${name}`, shape),
+  );
+  return { kind: 'patch', block, place, weights: {}, patch };
 }
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */
@@ -144,23 +159,12 @@ export function layOutTransformer(
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
       rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
     }
-    const add = (
-      kind: Exclude<TransformerSublayer['kind'], 'patch'>,
-      find: () => TransformerSublayer,
-    ): void => {
-      const id = `block.${block}.${kind}`;
+    const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
+      const id = `block.${block}.${place}`;
       const patch = patches[id];
-      if (patch !== undefined && kind !== 'expert') {
-        const module = `${blockPrefix}${patchModules[kind]}.`;
-        sublayers.push({
-          kind: 'patch',
-          block,
-          place: kind,
-          weights: {},
-          patch: findPatch(patch, hiddenSize, (name, shape) =>
-            tensors.take(`${module}${name}`, shape),
-          ),
-        });
+      if (patch !== undefined) {
+        const module = `${blockPrefix}${patchModules[place]}`;
+        sublayers.push(findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module));
       } else if (removed.has(id)) {
         absent.push(id);
       } else {

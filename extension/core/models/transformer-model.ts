@@ -9,6 +9,7 @@ import type {
   InputPort,
   LayeredModel,
   ModelOutput,
+  PatchInput,
   Step,
   TappedStep,
 } from './layered-model';
@@ -184,12 +185,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const sublayer = this.at(index);
     const { [stream]: hidden = '' } = state;
     return graph.within(idOfSublayer(sublayer), () => {
+      const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
       if (sublayer.kind === 'patch') {
-        return { state: { [stream]: emitPatch(graph, sublayer.patch, hidden) } };
+        const next = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
+        return { state: { [stream]: next, ...kept } };
       }
       if (sublayer.kind === 'feedforward') {
         const { feedforward } = this.layout;
-        const input = this.readsBlockInput(index) ? (state[blockInput] ?? '') : hidden;
+        const input = state[this.patchInput(index).value] ?? '';
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
         return { state: { [stream]: next } };
       }
@@ -210,7 +213,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       const rotation = rotary === undefined ? undefined : { rotary, cos, sin };
       const sides = rotation === undefined ? { mask: causal } : { mask: causal, rotation };
       const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
-      const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
       return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
     });
   }
@@ -276,12 +278,17 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): TransformerModel {
-    const { summary, layout, files } = withPatches(this, patches);
+    const { summary, layout, files } = withPatches(this, patches, true);
     return new TransformerModel(summary, files, layout);
   }
 
   public patchModule(id: string): string {
     return this.layout.patchModules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
+  }
+
+  public patchInput(index: number): PatchInput {
+    const value = this.readsBlockInput(index) ? blockInput : stream;
+    return { value, width: this.hiddenSize };
   }
 
   public requireRunnable(): void {
@@ -315,7 +322,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   private readsBlockInput(index: number): boolean {
     const { parallel, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
-    return parallel && at?.kind === 'feedforward' && before?.block === at.block;
+    const place = at?.kind === 'patch' ? at.place : at?.kind;
+    return parallel && place === 'feedforward' && before?.block === at?.block;
   }
 
   private windows(): Set<number | undefined> {

@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 export type { Tensor } from 'onnxruntime-node';
 import type { ExampleValue } from '../models/example';
-import { halfToNumber } from '../checkpoints/half';
+import { halfToNumber, numberToHalf } from '../checkpoints/half';
 
 /** Values by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -115,6 +115,15 @@ export function int32Scalar(value: number): Tensor {
 /** A float32 tensor over numbers that it does not copy. */
 export function floatTensor(numbers: Float32Array, shape: readonly number[]): Tensor {
   return new Tensor('float32', numbers, shape);
+}
+
+/** A tensor of the shape and type of another: float32, or float16 with each number rounded to it. */
+export function floatTensorLike({ type, dims }: Tensor, numbers: Float32Array): Tensor {
+  if (type !== 'float16') {
+    return floatTensor(numbers, dims);
+  }
+  const bits = Uint16Array.from(numbers, numberToHalf);
+  return new Tensor('float16', bits, dims);
 }
 
 /** A float64 tensor over numbers that it does not copy. */

@@ -74,15 +74,23 @@ describe('ridge regression', () => {
     expect(penalty).toBe(1e-9);
   });
 
-  it('takes a larger penalty where examples are few and noisy', async () => {
+  it('takes a larger penalty where examples are few and noisy, and is never worse than nothing', async () => {
     const noisy = (count: number, seed: number) => ({
       features: randomRows(count, 30, seed),
       targets: randomRows(count, 1, seed + 100),
     });
     const used = products();
-    const { penalty } = await ridge(used, noisy(32, 5), noisy(200, 6));
+    const heldOut = noisy(200, 6);
+    const { penalty, weight, bias } = await ridge(used, noisy(32, 5), heldOut);
     await used.dispose();
-    expect(penalty).toBe(1e-3);
+    expect(penalty).toBeGreaterThanOrEqual(1e-2);
+    let [error, nothing] = [0, 0];
+    heldOut.targets.numbers.forEach((y, row) => {
+      const x = heldOut.features.numbers.subarray(30 * row, 30 * row + 30);
+      error += (x.reduce((sum, one, i) => sum + one * (weight[i] ?? 0), bias[0] ?? 0) - y) ** 2;
+      nothing += y * y;
+    });
+    expect(error).toBeLessThanOrEqual(nothing);
   });
 });
 

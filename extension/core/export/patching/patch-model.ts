@@ -26,6 +26,8 @@ import { libraryDocument } from '../../symbolic/language/library-file';
 import type { Library } from '../../symbolic/language/library';
 import { compete, parseFitRecord } from '../../symbolic/patch/compete';
 import type { Standing } from '../../symbolic/patch/compete';
+import { lossOf } from '../../symbolic/patch/sublayer-states';
+import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
 import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
@@ -62,9 +64,11 @@ export interface PatchRequest {
   readonly memoryBytes: number;
 }
 
-/** What patching found; losses are KL to the whole model in nats per token on text that nothing was fitted to. */
+/** What patching found; losses are measured on text that nothing was fitted to. */
 export interface PatchResult {
   readonly sublayer: string;
+  /** How losses compare outputs with the whole model's: KL in nats per token, or the norm of the difference. */
+  readonly loss: PatchLoss;
   /** Whether the graph's loss is below those of all controls. */
   readonly accepted: boolean;
   readonly program: string;
@@ -130,7 +134,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   }
   const { train, validation, test } = texts;
   const result = {
-    ...{ sublayer, accepted, program, graph: graphToJson(graph), standings },
+    ...{ sublayer, loss: lossOf(model), accepted, program, graph: graphToJson(graph), standings },
     sequences: { train: train.length, validation: validation.length, test: test.length },
   };
   if (!accepted && !request.anyway) {
@@ -141,7 +145,6 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
     join(folder, 'patch.safetensors'),
     { program, graph, tensors: best.fitted.tensors },
     sublayer,
-    summary.hiddenSize ?? 0,
   );
   const { format, overwrite } = request;
   const written = await writeModel(
@@ -177,9 +180,8 @@ async function storePatch(
   path: string,
   { program, graph, tensors }: SymbolicPatch<Tensors[string]>,
   sublayer: string,
-  hiddenSize: number,
 ): Promise<SymbolicPatch> {
-  const shapes = Object.entries(patchTensorShapes(hiddenSize));
+  const shapes = Object.entries(patchTensorShapes(widthOf(tensors)));
   const data = shapes.map(([name, shape]) => {
     const tensor = tensors[name];
     if (tensor === undefined) {
@@ -197,6 +199,9 @@ async function storePatch(
   return { program, graph, tensors: Object.fromEntries(found) };
 }
 
+/** k of a patch. */
+const widthOf = (tensors: Tensors): number => tensors['up.bias']?.dims[0] ?? 0;
+
 /**
  * Writes a plan that patches the sublayer, its weights in a file beside it. A plan that is there already
  * gets the patch and keeps all else.
@@ -212,7 +217,7 @@ async function writePlan(
   const known = await planToExtend(file, summary);
   const weights = `${file.replace(/(?:\.pruneplan)?\.json$/, '')}.${sublayer}.patch.safetensors`;
   const empty = { nodes: [], edges: [], nextId: graph.next_id };
-  await storePatch(weights, { program, graph: empty, tensors }, sublayer, summary.hiddenSize ?? 0);
+  await storePatch(weights, { program, graph: empty, tensors }, sublayer);
   const own = { sublayer, program, file: relative(dirname(file), weights).replaceAll('\\', '/') };
   const plan: PrunePlan = {
     ...(known ?? {
@@ -259,7 +264,9 @@ async function requirePatchable({
 }: PatchRequest): Promise<number> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
-  const patches = patchesStandingIn([sublayer]);
+  const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
+  const width = index < 0 ? undefined : source.model.patchInput(index).width;
+  const patches = patchesStandingIn([sublayer], width);
   const changes = checkChanges(summary, [], undefined, patches);
   withChanges(source.model, changes);
   const asked = format ?? source.forms[0]?.format;
@@ -267,7 +274,7 @@ async function requirePatchable({
   if (plan !== undefined) {
     await planToExtend(resolve(plan), summary);
   }
-  return summary.sublayers.findIndex(({ id }) => id === sublayer);
+  return index;
 }
 
 /** The last texts judge, those before them choose. */

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { openSafetensors } from '../../checkpoints/safetensors';
-import type { ModelSummary } from '../../models/model-summary';
+import type { LayeredModel } from '../../models/layered-model';
 import { fitsPatch, patchTensorShapes } from '../../models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
@@ -19,7 +19,7 @@ import type { PrunePlan } from '../prune-plan';
  */
 export async function readPatches(
   { patch: planned = [] }: PrunePlan,
-  summary: ModelSummary,
+  model: LayeredModel,
   folder: string,
 ): Promise<Map<string, SymbolicPatch>> {
   const patches = new Map<string, SymbolicPatch>();
@@ -27,7 +27,18 @@ export async function readPatches(
     const graph = graphOfPatch(program, `patch.${i}.program`);
     const path = resolve(folder, file);
     const { tensors } = await openSafetensors(path);
-    const shapes = Object.entries(patchTensorShapes(summary.hiddenSize ?? 0));
+    const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
+    if (index < 0) {
+      throw new UserError(`${model.summary.name} has no sublayer "${sublayer}".`, {
+        file: model.summary.path,
+        field: `patch.${i}.sublayer`,
+        remedy: 'Name one that `espalier inspect` lists.',
+      });
+    }
+    // Where a graph does not tell the width of its stream, the patch's own is taken at its word.
+    const [own] = tensors.get(`${sublayer}.up.bias`)?.shape ?? [];
+    const width = model.patchInput(index).width ?? own ?? 0;
+    const shapes = Object.entries(patchTensorShapes(width));
     const found = shapes.map(([name, shape]) => {
       const stored = `${sublayer}.${name}`;
       const tensor = tensors.get(stored);

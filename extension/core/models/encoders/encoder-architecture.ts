@@ -95,3 +95,12 @@ export interface EncoderArchitecture {
     readonly linears?: Readonly<Record<string, string>>;
   };
 }
+
+/** Of each branch the module whose place a patch takes: what computes it last. */
+export function patchModulesOf({
+  modules: { attention, feedforward },
+}: Pick<EncoderArchitecture, 'modules'>): Record<'attention' | 'feedforward', string> {
+  const last = (substitutes: Substitutes): string =>
+    Object.keys(substitutes).findLast((name) => substitutes[name] !== 'nn.Identity') ?? '';
+  return { attention: last(attention), feedforward: last(feedforward) };
+}

@@ -8,7 +8,9 @@ import type { Norm, NormStyle } from '../norm';
 import type { OuterLinears } from '../outer-matrices';
 import { describedForms, TensorFinder } from '../tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../branches';
+import { findPatchSublayer } from '../transformer-layout';
 import type { TransformerSublayer } from '../transformer-layout';
+import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
 import { sides } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
@@ -59,6 +61,8 @@ export interface EncoderLayout {
   readonly maxPositions: number | undefined;
   readonly sublayers: readonly TransformerSublayer[];
   readonly blocksPrefix: string;
+  /** Modules of a block whose places patches take. */
+  readonly patchModules: Readonly<Record<'attention' | 'feedforward', string>>;
   readonly absent: readonly string[];
   readonly unused: readonly string[];
   readonly computed: readonly string[];
@@ -98,13 +102,22 @@ export function layOutEncoder(
   const embedding = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
+  const patchModules = patchModulesOf(architecture);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const place = `${blocksPrefix}${block}.`;
-    const add = (kind: 'attention' | 'feedforward', find: () => TransformerSublayer): void => {
+    const add = (
+      kind: keyof EncoderLayout['patchModules'],
+      find: () => TransformerSublayer,
+    ): void => {
       const id = `block.${block}.${kind}`;
-      if (removed.has(id)) {
+      const patch = config.espalier?.patches?.[id];
+      if (patch !== undefined) {
+        const at = { block, place: kind };
+        const module = `${place}${patchModules[kind]}`;
+        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module));
+      } else if (removed.has(id)) {
         absent.push(id);
       } else {
         sublayers.push(find());
@@ -147,6 +160,7 @@ export function layOutEncoder(
         : undefined,
     sublayers,
     blocksPrefix,
+    patchModules,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),

@@ -8,6 +8,7 @@ import type {
   InputPort,
   LayeredModel,
   ModelOutput,
+  PatchInput,
   Step,
   TappedStep,
 } from '../layered-model';
@@ -19,6 +20,9 @@ import type { OuterLinears } from '../outer-matrices';
 import { emitRows } from '../weight';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm } from '../norm';
+import { withPatches } from '../patch/patched-layout';
+import { emitPatch } from '../patch/symbolic-patch';
+import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { requireRunnableTensors } from '../runnable';
 import {
   costsOf,
@@ -30,6 +34,7 @@ import {
 } from '../sublayer-tensors';
 import { tappedPart } from '../tapped-part';
 import type { BuilderPart, RunningCosts } from '../tapped-part';
+import { idOfSublayer } from '../transformer-layout';
 import type { TransformerSublayer } from '../transformer-layout';
 import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
 import { outerOf } from './encoder-layout';
@@ -169,6 +174,19 @@ export class EncoderModel implements LayeredModel {
     });
   }
 
+  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): EncoderModel {
+    const { summary, layout, files } = withPatches(this, patches, false);
+    return new EncoderModel(summary, files, layout);
+  }
+
+  public patchModule(id: string): string {
+    return this.layout.patchModules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
+  }
+
+  public patchInput(): PatchInput {
+    return { value: stream, width: this.layout.attention.hiddenSize };
+  }
+
   public requireRunnable(): void {
     requireRunnableTensors([
       ...this.embeddingTensors(),
@@ -253,7 +271,7 @@ export class EncoderModel implements LayeredModel {
   ): Value {
     const sublayer = this.at(index);
     const { attention, feedforward } = this.layout;
-    return graph.within(`block.${sublayer.block}.${sublayer.kind}`, () => {
+    return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
           const sides = side === undefined ? {} : { mask: side };
@@ -261,9 +279,10 @@ export class EncoderModel implements LayeredModel {
         }
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
-        case 'expert':
         case 'patch':
-          throw new Error(`no encoder has a sublayer of the kind ${sublayer.kind}`);
+          return emitPatch(graph, sublayer.patch, hidden);
+        case 'expert':
+          throw new Error('no encoder has a mixture of experts');
       }
     });
   }

@@ -22,6 +22,7 @@ export type GraphOuter = GraphTable | GraphHead;
 
 /** Below, there is no BitShift, which takes numbers of four bits out of bytes. */
 const oldestOpset = 11;
+const floats = /^B?F\d/;
 /** Nodes that hand token ids on to where they are looked up. */
 const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
 
@@ -44,7 +45,7 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
   const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
   return [...names].flatMap((name): GraphOuter[] => {
     const data = file.initializers.get(name);
-    const [weight] = data?.dims.length === 2 && /^B?F\d/.test(data.dtype) ? lazyTensor(data) : [];
+    const [weight] = data?.dims.length === 2 && floats.test(data.dtype) ? lazyTensor(data) : [];
     const uses = data && weight && readers.usesOf(name, data);
     if (weight === undefined || uses === undefined || typeof uses === 'string') {
       return [];
@@ -82,9 +83,12 @@ function matricesOf(
   return found;
 }
 
-function tablesOfIds({ index, summary }: OnnxModel): Set<string> {
+/** None where one is of whole numbers, to which another gives scales. */
+function tablesOfIds({ file, index, summary }: OnnxModel): Set<string> {
   const ids = idsPort(summary.inputs);
-  return new Set(ids === undefined ? [] : tablesOf(index, ids.name));
+  const tables = ids === undefined ? [] : tablesOf(index, ids.name);
+  const isPlain = tables.every((name) => floats.test(file.initializers.get(name)?.dtype ?? ''));
+  return new Set(isPlain ? tables : []);
 }
 
 function tablesOf(index: GraphIndex, ids: string): string[] {

@@ -1,23 +1,22 @@
 import { create } from '@bufbuild/protobuf';
-import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
-import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
-import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { ExternalData } from '../../onnx/graph-builder';
-import { externalTensor } from '../../onnx/messages';
+import type { OnnxFile } from '../../checkpoints/onnx-file';
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder } from '../../onnx/graph-builder';
 import {
   AttributeProtoSchema,
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
 } from '../../onnx/proto/onnx_pb';
-import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { emitLookup } from '../forms/emit-lookup';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
 import type { MatrixForm } from '../matrix-form';
 import { emitProduct } from './emit-product';
 import { tellForms } from './form-regions';
+import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import type { GraphLinear } from './graph-linears';
 import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
 
@@ -61,15 +60,7 @@ export function editMatrices(
       .filter((name) => !kept.has(name)),
   );
   gone.forEach((name) => names.delete(name));
-  const builder = GraphBuilder.over('forms', {
-    nodes: [],
-    inputs: [],
-    outputs: [],
-    constants: [],
-    weights: [],
-    opsets: file.model.opsetImport,
-    reserved: names,
-  });
+  const builder = additionsTo(file, names);
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
   const named = new Map<MatrixForm, MatrixForm>();
   const stillRead = new Set(staying.flatMap(betweenOf));
@@ -99,34 +90,11 @@ export function editMatrices(
   }
   const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
   const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
-  const { externalData, opsetImports } = builder;
-  const placed = new Set(externalData.map(({ name }) => name));
-  const constants = builder.graph.initializer.filter(({ name }) => !placed.has(name));
   const node = replaceNodes(outer.node, replaced);
-  const added = [...externalData.map(stored), ...constants.map((tensor) => inline(tensor, file))];
-  const initializers = [...file.initializers.values()].filter(({ name }) => !gone.has(name));
-  const graph = create(GraphProtoSchema, {
-    ...outer,
-    node,
-    initializer: [
-      ...outer.initializer.filter(({ name }) => !gone.has(name)),
-      ...externalData.map((data) => externalTensor(data, { location: '', offset: 0 })),
-      ...constants,
-    ],
-  });
-  const edited = {
-    ...file,
-    graph,
-    model: create(ModelProtoSchema, {
-      ...file.model,
-      graph,
-      opsetImport: [...opsetImports],
-      metadataProps: tellForms(file.model, inSublayers),
-    }),
-    initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
-    files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
-  };
-  return { file: edited, memory };
+  const metadataProps = tellForms(file.model, inSublayers);
+  const told = { ...file, model: create(ModelProtoSchema, { ...file.model, metadataProps }) };
+  const graph = create(GraphProtoSchema, { ...outer, node });
+  return { file: withAdditions(told, graph, builder, (name) => !gone.has(name)), memory };
 }
 
 /** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */
@@ -228,50 +196,6 @@ function withInner(
   });
 }
 
-function namesIn(graph: GraphProto): Set<string> {
-  const names = new Set<string>();
-  const collect = ({ input, initializer, node }: GraphProto): void => {
-    [...input, ...initializer].forEach(({ name }) => names.add(name));
-    for (const one of node) {
-      [one.name, ...one.output].forEach((name) => names.add(name));
-      nestedGraphs(one).forEach(collect);
-    }
-  };
-  collect(graph);
-  return names;
-}
-
 function nameOf({ name }: { readonly name: string }): string {
   return name;
-}
-
-/** The name, or one made of it that nothing has; it is taken from now on. */
-function freeName(wanted: string, names: Set<string>): string {
-  let name = wanted;
-  for (let count = 1; names.has(name); count++) {
-    name = `${wanted}.${count}`;
-  }
-  names.add(name);
-  return name;
-}
-
-function stored(data: ExternalData): OnnxInitializer {
-  const { name, dataType, shape: dims, file, offset, length } = data;
-  const dtype = dataTypeName(dataType);
-  return { name, dataType, dtype, dims, file, offset, length, inline: undefined, mappable: true };
-}
-
-function inline(tensor: TensorProto, { path: file }: OnnxFile): OnnxInitializer {
-  const { name, dataType } = tensor;
-  return {
-    name,
-    dataType,
-    dtype: dataTypeName(dataType),
-    dims: tensor.dims.map(Number),
-    file,
-    offset: 0,
-    length: tensor.rawData.length,
-    inline: tensor,
-    mappable: false,
-  };
 }

@@ -28,7 +28,8 @@ export function renameInputs(node: NodeProto, resolve: (name: string) => string)
           graphs: one.graphs.map(inner),
         }),
   );
-  return create(NodeProtoSchema, { ...node, input: node.input.map(resolve), attribute });
+  const { domain } = node;
+  return create(NodeProtoSchema, { ...node, domain, input: node.input.map(resolve), attribute });
 }
 
 /** Puts the data of large tensors that nodes, the graphs in them and functions hold back in their place. */

@@ -11,13 +11,15 @@ import type {
   InputPort,
   LayeredModel,
   ModelOutput,
+  PatchInput,
   Step,
   TappedStep,
 } from '../layered-model';
 import { fingerprintForms, requireLayers } from '../linear-layers';
 import type { MatrixForm } from '../matrix-form';
 import type { ModelSummary } from '../model-summary';
-import type { GraphNode } from './graph-index';
+import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
+import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { isPast } from './cache-ports';
 import { findGraphLinears, lazyTensor } from './graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './graph-linears';
@@ -25,6 +27,8 @@ import { findGraphOuter } from './graph-outer';
 import type { GraphOuter } from './graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
+import { mainOutput } from './main-output';
+import type { MainOutput } from './main-output';
 import type { MaskedMixture } from './mixtures/mask-scores';
 import { intAttribute } from './node-attributes';
 import { restoreNestedTensors } from './node-edits';
@@ -33,8 +37,13 @@ import { findLayers, openOnnxModel } from './onnx-model';
 import type { OnnxModel } from './onnx-model';
 import { OnnxParts, portName } from './onnx-parts';
 import type { Tap } from './onnx-parts';
+import { patchBranches } from './patch-branches';
 import { roundingError } from './rounding';
-import { removeBranches } from './removal-nodes';
+import { ValueShapes } from './value-shapes';
+import type { Shape } from './value-shapes';
+
+/** [batch, sequence, features] */
+const rowsRank = 3;
 
 /** An ONNX model cut at its residual stream. */
 export class OnnxLayeredModel implements LayeredModel {
@@ -53,6 +62,7 @@ export class OnnxLayeredModel implements LayeredModel {
   private readonly around: readonly Step[];
   private linears: GraphLinears | undefined;
   private outer: readonly GraphOuter[] | undefined;
+  private shapes: ValueShapes | undefined;
 
   private constructor(
     public readonly source: OnnxModel,
@@ -207,6 +217,47 @@ export class OnnxLayeredModel implements LayeredModel {
     return mode;
   }
 
+  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): OnnxLayeredModel {
+    const { sublayers, fingerprint } = this.summary;
+    const numbers = sublayers.flatMap(({ id }, i): [number, SymbolicPatch][] => {
+      const patch = patches.get(id);
+      return patch === undefined ? [] : [[i, patch]];
+    });
+    const odd = numbers.find(([i]) => (this.shapeInFront(i)?.length ?? 0) > rowsRank);
+    if (odd !== undefined) {
+      throw new UserError('The stream holds maps of images, but a patch reads rows of features.', {
+        file: this.summary.path,
+        field: this.idOf(odd[0]),
+        remedy: 'Patch a model whose stream is [batch, sequence, features].',
+      });
+    }
+    const file = patchBranches(this.source, new Map(numbers));
+    const source = findLayers(file, fingerprintPatches(fingerprint, patches));
+    if (source.branches.length !== sublayers.length) {
+      throw new Error(`other sublayers are found in ${file.path} with these patches`);
+    }
+    // Each keeps the id that it has in the file: what a patch is by its structure plays no role.
+    const named = source.summary.sublayers.map((one, i) => {
+      const { id, block, kind } = sublayers[i] ?? one;
+      return { ...one, id, block, kind: patches.has(id) ? ('patch' as const) : kind };
+    });
+    const described = [...patches].map(([id, patch]) => [id, describePatch(patch)] as const);
+    const summary = {
+      ...source.summary,
+      sublayers: named,
+      patches: { ...this.summary.patches, ...Object.fromEntries(described) },
+    };
+    const { memory } = this.source;
+    const patched = { ...source, summary, ...(memory === undefined ? {} : { memory }) };
+    return OnnxLayeredModel.cutAll(patched, this.config);
+  }
+
+  public patchInput(index: number): PatchInput {
+    const { start } = this.source.branches[index] ?? lost();
+    const width = this.shapeInFront(index)?.at(-1);
+    return { value: portName(start), width: typeof width === 'number' ? width : undefined };
+  }
+
   public requireRunnable(): void {
     if (this.source.branches.length === 0) {
       throw new UserError(this.summary.warnings[0] ?? 'The graph has no sublayer.', {
@@ -214,6 +265,12 @@ export class OnnxLayeredModel implements LayeredModel {
         remedy: 'Inspect it, or choose a model with residual connections.',
       });
     }
+  }
+
+  /** Of the stream in front of a branch; undefined where not even its rank is known. */
+  private shapeInFront(index: number): Shape | undefined {
+    this.shapes ??= new ValueShapes(this.source.file.graph, this.source.index);
+    return this.shapes.of(this.source.branches[index]?.start ?? '');
   }
 
   private findLinears(): GraphLinears {
@@ -280,60 +337,6 @@ function settingsOf({ place, summary }: OnnxModel): Example {
 
 /** Fields of a config.json. */
 type Config = Readonly<Record<string, unknown>>;
-
-interface MainOutput extends ModelOutput {
-  /** What is computed: in front of a last softmax, which distances take for themselves. */
-  readonly value: string;
-}
-
-const scoreNames = /logits|scores|prob|class/i;
-/** [batch, channels, height, width]: a map, not scores of classes. */
-const mapRank = 4;
-
-/** The output to compare models by: logits where there are any, else the first that the stream leads to. */
-function mainOutput({ index, branches, file, summary }: OnnxModel): MainOutput {
-  const { droppedOutputs } = removeBranches(index, branches);
-  const last = branches.at(-1);
-  const behind = last === undefined ? undefined : index.descendants([last.end]);
-  const outputs = file.graph.output.filter(({ name }) => {
-    const producer = index.producers.get(name);
-    const follows =
-      behind === undefined ||
-      name === last?.end ||
-      (producer !== undefined && behind.has(producer));
-    return follows && !droppedOutputs.has(name);
-  });
-  const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
-  if (chosen === undefined) {
-    throw new UserError('No output of the graph depends on its residual stream.', {
-      file: file.path,
-      remedy: 'Export the model again.',
-    });
-  }
-  const { name } = chosen;
-  const rank = summary.outputs.find((port) => port.name === name)?.shape?.length ?? 0;
-  const producer = index.producers.get(name);
-  const activation = producer && lastActivation(producer, rank, summary.opset);
-  return {
-    name,
-    value: (activation && producer.inputs[0]) ?? name,
-    givesProbabilities: producer !== undefined && /^(?:Hard)?Sigmoid$|^Softmax$/.test(producer.op),
-    givesScores: activation !== undefined || (rank < mapRank && scoreNames.test(name)),
-    ...(activation === undefined ? {} : { activation }),
-  };
-}
-
-/** A softmax over the last axis. */
-function lastActivation(
-  { op, proto }: GraphNode,
-  rank: number,
-  opset: number,
-): ModelOutput['activation'] {
-  const attribute = proto.attribute.find(({ name }) => name === 'axis');
-  const axis = attribute === undefined ? (opset < 13 ? 1 : -1) : Number(attribute.i);
-  const isLast = axis === -1 || axis === rank - 1;
-  return isLast && (op === 'Softmax' || op === 'LogSoftmax') ? op : undefined;
-}
 
 /** The summary, with what the files beside the graph say of a language model. */
 function describe({ summary }: OnnxModel, output: string, config: Config): ModelSummary {

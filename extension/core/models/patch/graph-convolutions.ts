@@ -36,9 +36,11 @@ export function emitGraphConvolutions(
     { from: graph.nodes.indexOf(a), to: graph.nodes.indexOf(b), edge },
     { from: graph.nodes.indexOf(b), to: graph.nodes.indexOf(a), edge },
   ]);
-  const sums = graph.nodes.map((_, node) =>
-    messages.map(({ to }) => (to === node ? messageFactor[mode] : 0)),
-  );
+  // In one product with what is sent: a plain add of it would look like a residual stream in a graph that is written.
+  const sums = graph.nodes.map((_, node) => [
+    ...graph.nodes.map((_other, other) => (other === node ? 1 : 0)),
+    ...messages.map(({ to }) => (to === node ? messageFactor[mode] : 0)),
+  ]);
   const slots = slotCount(graph, mode);
   /** Choice features and positions of nodes or edges: [rows, ids, d]. */
   const starts = (ids: readonly number[], columns: readonly number[]): Value => {
@@ -58,7 +60,10 @@ export function emitGraphConvolutions(
     graph.nodes,
     graph.nodes.map(() => 0),
   );
-  const incidence = builder.floats(sums.flat(), [graph.nodes.length, messages.length]);
+  const incidence = builder.floats(sums.flat(), [
+    graph.nodes.length,
+    graph.nodes.length + messages.length,
+  ]);
   for (let layer = 0; layer < layers; layer++) {
     const own = drop(nodes, graph.nodes.length);
     const along = drop(edges, graph.edges.length);
@@ -72,8 +77,8 @@ export function emitGraphConvolutions(
         messages.map(({ edge }) => edge),
       ),
     ]);
-    const received = builder.op('MatMul', [incidence, builder.op('Relu', [sent])]);
-    nodes = mix(layer, builder.op('Add', [own, received]));
+    const all = builder.op('Concat', [own, builder.op('Relu', [sent])], { axis: 1 });
+    nodes = mix(layer, builder.op('MatMul', [incidence, all]));
   }
   return builder.reduce('ReduceMean', nodes, [1], 0);
 }

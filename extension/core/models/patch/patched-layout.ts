@@ -1,45 +1,51 @@
-import { createHash } from 'node:crypto';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ModelSummary } from '../model-summary';
 import { summarizePatches, summarizeSublayers } from '../summarize';
+import type { SummarizedLayout } from '../summarize';
 import { idOfSublayer } from '../transformer-layout';
-import type { TransformerLayout, TransformerSublayer } from '../transformer-layout';
-import { describePatch, patchTensors } from './symbolic-patch';
+import type { TransformerSublayer } from '../transformer-layout';
+import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
 
-/** A decoder laid out. */
-interface LaidOut {
+/** A model laid out from a checkpoint. */
+interface LaidOut<Layout> {
   readonly summary: ModelSummary;
-  readonly layout: TransformerLayout;
+  readonly layout: Layout;
   readonly files: readonly string[];
 }
 
 /**
- * A decoder with patches in the places of sublayers, by their ids.
- * @throws UserError where one cannot stand there.
+ * A model with patches in the places of sublayers, by their ids.
+ * @throws UserError where there is no such sublayer.
  */
-export function withPatches(
-  { summary, layout, files }: LaidOut,
+export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>(
+  { summary, layout, files }: LaidOut<Layout>,
   patches: ReadonlyMap<string, SymbolicPatch>,
-): LaidOut {
+  keepsCache: boolean,
+): LaidOut<Layout> {
   for (const id of patches.keys()) {
-    requirePatchable(summary, layout, id);
+    if (!summary.sublayers.some((one) => one.id === id)) {
+      throw new UserError('The model has no such sublayer.', {
+        file: summary.path,
+        field: id,
+        remedy: 'Name one that `espalier inspect` lists, such as block.0.attention.',
+      });
+    }
   }
   const sublayers = layout.sublayers.map((sublayer): TransformerSublayer => {
     const patch = patches.get(idOfSublayer(sublayer));
     const { block } = sublayer;
     const place = sublayer.kind === 'patch' ? sublayer.place : sublayer.kind;
-    return patch === undefined || place === 'expert'
+    return patch === undefined
       ? sublayer
       : { kind: 'patch', block, place, patch: named(patch, idOfSublayer(sublayer)), weights: {} };
   });
   const added = [...patches.values()].flatMap(patchTensors);
   const before = new Map(summary.sublayers.map((one) => [one.id, one]));
-  const after = summarizeSublayers({ ...layout, sublayers, keepsCache: true });
+  const after = summarizeSublayers({ ...layout, sublayers, keepsCache });
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce((sum, one) => sum + one[cost] - (before.get(one.id)?.[cost] ?? 0), 0);
-  const described = [...patches].map(([id, patch]) => [id, describePatch(patch)]);
   return {
     summary: {
       ...summary,
@@ -47,10 +53,7 @@ export function withPatches(
       bytes: summary.bytes + grown('bytes'),
       sublayers: after.map((one) => (patches.has(one.id) ? one : (before.get(one.id) ?? one))),
       ...summarizePatches(sublayers),
-      fingerprint: createHash('sha256')
-        .update(summary.fingerprint)
-        .update(JSON.stringify(described))
-        .digest('hex'),
+      fingerprint: fingerprintPatches(summary.fingerprint, patches),
     },
     layout: { ...layout, sublayers },
     files: [...new Set([...files, ...added.map(({ file }) => file)])],
@@ -64,28 +67,6 @@ function named(patch: SymbolicPatch, id: string): SymbolicPatch {
     { ...tensor, name: `${id}.${name}` },
   ]);
   return { ...patch, tensors: Object.fromEntries(tensors) as SymbolicPatch['tensors'] };
-}
-
-/** @throws UserError where a sublayer cannot be replaced by x + U·G(D·x) of the stream x alone. */
-function requirePatchable(summary: ModelSummary, layout: TransformerLayout, id: string): void {
-  const sublayer = layout.sublayers.find((one) => idOfSublayer(one) === id);
-  const problem =
-    sublayer === undefined
-      ? 'The model has no such sublayer.'
-      : sublayer.kind === 'expert'
-        ? 'A mixture of experts is not patched.'
-        : layout.parallel
-          ? 'The branches of a block run in parallel, so that a patch has no place of its own.'
-          : layout.scales.residual !== 1 || sublayer.weights.sumNorm !== undefined
-            ? 'What sublayers add to the stream is scaled or normed, which a patch is not.'
-            : undefined;
-  if (problem !== undefined) {
-    throw new UserError(problem, {
-      file: summary.path,
-      field: id,
-      remedy: 'Patch attention or a feed-forward of a plain decoder, such as block.0.attention.',
-    });
-  }
 }
 
 /** Weights of a patch. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
@@ -86,6 +87,15 @@ export function describePatch({ program, graph }: SymbolicPatch<unknown>): Patch
   };
 }
 
+/** Tells a model with patches from the model of the fingerprint. */
+export function fingerprintPatches(
+  fingerprint: string,
+  patches: ReadonlyMap<string, SymbolicPatch>,
+): string {
+  const described = [...patches].map(([id, patch]) => [id, describePatch(patch)]);
+  return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
+}
+
 /** The patch that `spec` describes, its tensors given by `find`. */
 export function findPatch(
   { program, nodes, edges }: PatchSpec,
@@ -114,8 +124,21 @@ export function patchFlops({ graph, tensors }: SymbolicPatch): number {
   }, 0);
 }
 
-/** x + U·G(D·x) of a stream [batch, sequence, hidden]. */
-export function emitPatch(builder: GraphBuilder, patch: SymbolicPatch, hidden: Value): Value {
+/**
+ * h + U·G(D·x) of a stream h [batch, sequence, hidden]; x is the stream too, except where branches run in
+ * parallel and read the block's input.
+ */
+export function emitPatch(
+  builder: GraphBuilder,
+  patch: SymbolicPatch,
+  hidden: Value,
+  input = hidden,
+): Value {
+  return builder.op('Add', [hidden, emitPatchBranch(builder, patch, input)]);
+}
+
+/** U·G(D·x) of x [..., hidden]. */
+export function emitPatchBranch(builder: GraphBuilder, patch: SymbolicPatch, input: Value): Value {
   const { graph, tensors } = patch;
   const dense = (name: string, rows: Value): Value => {
     const [weight, bias] = ['weight', 'bias'].map((part) => tensors[`${name}.${part}`]);
@@ -127,7 +150,7 @@ export function emitPatch(builder: GraphBuilder, patch: SymbolicPatch, hidden: V
   };
   const like = (value: Value, shape: readonly number[]): Value =>
     builder.op('Reshape', [value, builder.ints(shape)]);
-  const inner = dense('down', like(hidden, [-1, tensors['up.bias']?.shape[0] ?? 0]));
+  const inner = dense('down', like(input, [-1, tensors['up.bias']?.shape[0] ?? 0]));
   const pooled = emitGraphConvolutions(builder, graph, inner, {
     mode: patchMode,
     width: patchWidth,
@@ -141,6 +164,5 @@ export function emitPatch(builder: GraphBuilder, patch: SymbolicPatch, hidden: V
       ]),
   });
   const added = dense('up', dense('module.readout', pooled));
-  const shaped = builder.op('Reshape', [added, builder.op('Shape', [hidden])]);
-  return builder.op('Add', [hidden, shaped]);
+  return builder.op('Reshape', [added, builder.op('Shape', [input])]);
 }

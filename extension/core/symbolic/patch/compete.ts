@@ -42,7 +42,7 @@ export interface Standing {
   /** ‖ŷ − y‖² / ‖y‖² of what the sublayer adds to the stream, on the validation texts. */
   readonly ridgeError: number;
   readonly error: number;
-  /** KL to the whole model on the test texts, in nats per token. */
+  /** KL to the whole model on the test texts, in nats per token; see {@link PatchLoss}. */
   readonly loss: number;
 }
 
@@ -89,8 +89,8 @@ export async function compete(
   const around = async (inputs: readonly ModelInput[]): Promise<SublayerStates> =>
     statesAround(executor, index, inputs, context);
   const data = {
-    train: regressionData(await around(texts.train)),
-    validation: regressionData(await around(texts.validation)),
+    train: regressionData(executor.model, index, await around(texts.train)),
+    validation: regressionData(executor.model, index, await around(texts.validation)),
   };
   const products = new MatrixProducts('cpu', memoryBytes);
   const fit = async (contestant: Contestant): Promise<FittedBranch> =>

@@ -17,6 +17,8 @@ export interface Contestant {
   readonly key: string;
   readonly kind: Exclude<PatchKind, 'skip'>;
   readonly seed: number;
+  /** Share of the learning rate that it is trained with. */
+  readonly rateShare: number;
   /** The program of least mass that builds the graph, of primitives alone. */
   readonly program?: string;
   readonly graph?: SymbolicGraph;
@@ -28,15 +30,22 @@ export interface FoundGraph {
   readonly graph: SymbolicGraph;
 }
 
+/** Learning rates that the tries of a kind take turns at, as shares: what is best for one is not for another. */
+const rateShares = [1, 0.25];
+
 /**
  * A contestant for each graph, and as many tries for each control: a random graph of as many nodes and
  * edges, the others drawn from another seed.
  */
 export function contestantsOf(found: readonly FoundGraph[], seed: number): Contestant[] {
-  const own = (kind: Contestant['kind'], i: number): Pick<Contestant, 'key' | 'kind' | 'seed'> => ({
+  const own = (
+    kind: Contestant['kind'],
+    i: number,
+  ): Pick<Contestant, 'key' | 'kind' | 'seed' | 'rateShare'> => ({
     key: `${kind} ${i}`,
     kind,
     seed: stepKey(seed, i),
+    rateShare: rateShares[i % rateShares.length] ?? 1,
   });
   const fitting = found.filter(({ graph }) => fitsPatch(graph));
   return [

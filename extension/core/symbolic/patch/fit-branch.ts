@@ -27,6 +27,7 @@ export interface PatchFitting {
   readonly epochs: number;
   /** Rows of one step. */
   readonly batch: number;
+  /** Adam's largest; tries take turns at shares of it. */
   readonly rate: number;
 }
 
@@ -66,7 +67,7 @@ export async function fitBranch(
   const before = await runBranch(model, start, validation.features, pause);
   const ridgeError = errorOf(before.numbers, scaled.validation.targets.numbers);
   const parameters = model.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const { key, kind, seed } = contestant;
+  const { key, kind, seed, rateShare } = contestant;
   const done = (error: number, tensors: Tensors): FittedBranch => ({
     record: { key, parameters, ridgeError, error },
     tensors: withScale(tensors, scale),
@@ -78,7 +79,7 @@ export async function fitBranch(
     loss: meanSquaredError,
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate,
+      rate: rate * rateShare,
       schedule: {
         kind: 'cosine',
         steps: epochs * Math.ceil(train.features.count / batch),

@@ -5,10 +5,14 @@ import type { RegressionData } from '../../linear-algebra/ridge';
 import { metrics } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { ModelInput } from '../../models/example';
-import { stream } from '../../models/model-emitter';
+import type { LayeredModel } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
-import { floatsIn, floatTensor } from '../../runtime/tensors';
+import { floatsIn, floatTensorLike } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
+import { UserError } from '../../user-error';
+
+/** [batch, sequence, features]: images have more axes. */
+const longestShape = 3;
 
 /** Gives what is added to rows of the stream. */
 export type Branch = (rows: Rows) => Promise<Rows>;
@@ -44,18 +48,36 @@ export async function statesAround(
   return { before, after: await executor.run(index, before, pause) };
 }
 
-/** The stream in front of a sublayer, and what the sublayer adds to it, token by token. */
-export function regressionData({ before, after }: SublayerStates): RegressionData {
-  const features = rowsOf(before);
-  const next = rowsOf(after);
-  const numbers = next.numbers.map((y, i) => y - (features.numbers[i] ?? 0));
-  return { features, targets: { ...features, numbers } };
+/**
+ * What a patch of sublayer `index` reads, and what the sublayer adds to the stream, token by token.
+ * @throws UserError where the stream is no rows of numbers.
+ */
+export function regressionData(
+  model: LayeredModel,
+  index: number,
+  { before, after }: SublayerStates,
+): RegressionData {
+  const stream = model.streamNames(index);
+  const features = rowsOf(before, model.patchInput(index).value);
+  const [own, next] = [rowsOf(before, stream.before), rowsOf(after, stream.after)];
+  if (own.length !== next.length || own.count !== next.count || own.length !== features.length) {
+    throw new Error('a sublayer keeps the shape of the stream');
+  }
+  const numbers = next.numbers.map((y, i) => y - (own.numbers[i] ?? 0));
+  return { features, targets: { ...next, numbers } };
 }
 
 /** Tokens of all states, one after the other. */
-function rowsOf(states: readonly HiddenState[]): Rows {
-  const tensors = states.map(streamOf);
+function rowsOf(states: readonly HiddenState[], name: string): Rows {
+  const tensors = states.map((state) => valueOf(state, name));
   const length = tensors[0]?.dims.at(-1) ?? 1;
+  const other = tensors.find(({ dims }) => dims.at(-1) !== length || dims.length > longestShape);
+  if (other !== undefined) {
+    throw new UserError(`The stream is no rows of features, but [${other.dims.join(', ')}].`, {
+      field: name,
+      remedy: 'Patch a model whose stream is [batch, sequence, features].',
+    });
+  }
   const size = tensors.reduce((sum, tensor) => sum + tensor.size, 0);
   const numbers = new Float32Array(size);
   let at = 0;
@@ -66,9 +88,16 @@ function rowsOf(states: readonly HiddenState[]): Rows {
   return { count: size / length, length, numbers };
 }
 
+/** How far outputs are from the whole model's: KL in nats per token, or of values the norm of the difference. */
+export type PatchLoss = 'kl' | 'norm';
+
+/** What the output of a model is compared by. */
+export const lossOf = ({ output }: Pick<LayeredModel, 'output'>): PatchLoss =>
+  output.givesScores ? 'kl' : 'norm';
+
 /**
  * KL(p‖q) of the model's and each branch's output where the branch stands in the place of sublayer
- * `index`, in nats per token over the texts of `states`.
+ * `index`, in nats per token over the texts of `states`; of outputs that are values ‖p − q‖, mean over texts.
  */
 export async function divergences(
   executor: LayeredExecutor,
@@ -78,13 +107,15 @@ export async function divergences(
   branches: readonly Branch[],
   context: JobContext,
 ): Promise<number[]> {
+  const { model } = executor;
+  const stream = model.streamNames(index);
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const count = executor.model.summary.sublayers.length;
   const candidates = [after];
   for (const branch of branches) {
     const skipped = await executor.skip(index, before, pause);
-    const rows = rowsOf(before);
-    candidates.push(withAdded(skipped, rows, await branch(rows)));
+    const added = await branch(rowsOf(before, model.patchInput(index).value));
+    candidates.push(withAdded(skipped, stream.after, rowsOf(before, stream.before), added));
   }
   let states = candidates.flat();
   for (let i = index + 1; i < count; i++) {
@@ -96,7 +127,8 @@ export async function divergences(
     });
     states = await executor.run(i, states, pause);
   }
-  const readout = createReadout(executor, 'kl', metrics.kl);
+  const loss = lossOf(model);
+  const readout = createReadout(executor, loss, metrics[loss]);
   const sums = branches.map(() => 0);
   let tokens = 0;
   for (const [text, input] of inputs.entries()) {
@@ -108,26 +140,31 @@ export async function divergences(
     tokens += await readout.rows(input, dense);
     await pause();
   }
-  return sums.map((sum) => sum / Math.max(1, tokens));
+  return sums.map((sum) => sum / Math.max(1, loss === 'kl' ? tokens : inputs.length));
 }
 
-/** States with what a branch adds to each row of the stream. */
-function withAdded(states: readonly HiddenState[], rows: Rows, added: Rows): HiddenState[] {
+/** States with what a branch adds to each row of the stream, which is called `name` behind the sublayer. */
+function withAdded(
+  states: readonly HiddenState[],
+  name: string,
+  rows: Rows,
+  added: Rows,
+): HiddenState[] {
   let at = 0;
   return states.map(({ values, side }) => {
-    const tensor = streamOf({ values, side });
+    const tensor = valueOf({ values, side }, name);
     const end = at + tensor.size;
     const numbers = rows.numbers.slice(at, end);
     for (let i = 0; i < numbers.length; i++) {
       numbers[i] = (numbers[i] ?? 0) + (added.numbers[at + i] ?? 0);
     }
     at = end;
-    return { values: { ...values, [stream]: floatTensor(numbers, tensor.dims) }, side };
+    return { values: { ...values, [name]: floatTensorLike(tensor, numbers) }, side };
   });
 }
 
-function streamOf({ values }: HiddenState): Tensor {
-  return values[stream] ?? lost();
+function valueOf({ values, side }: HiddenState, name: string): Tensor {
+  return values[name] ?? side[name] ?? lost();
 }
 
 function lost(): never {

@@ -1,19 +1,19 @@
 import { create } from '@bufbuild/protobuf';
-import { nestedGraphs } from '../checkpoints/nested-weights';
-import { isQuantizedSum, requantized } from '../models/onnx/graph-index';
-import type { GraphNode } from '../models/onnx/graph-index';
-import { renameInputs } from '../models/onnx/node-edits';
-import type { OnnxModel } from '../models/onnx/onnx-model';
-import { portName } from '../models/onnx/onnx-parts';
-import type { RemainingGraph } from '../models/onnx/removal-nodes';
-import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
-import { requantizationNodes } from '../onnx/requantization-nodes';
+import { nestedGraphs } from '../../checkpoints/nested-weights';
+import { isQuantizedSum, requantized } from './graph-index';
+import type { GraphNode } from './graph-index';
+import { renameInputs } from './node-edits';
+import type { OnnxModel } from './onnx-model';
+import { portName } from './onnx-parts';
+import type { RemainingGraph } from './removal-nodes';
+import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
+import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
   TensorProto_DataType as DataType,
-} from '../onnx/proto/onnx_pb';
-import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
+} from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 
 /** What stands for each node that still leads to an output, in topological order. */
 export function remainingNodes(

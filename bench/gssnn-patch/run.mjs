@@ -1,0 +1,142 @@
+/**
+ * Where a symbolic patch helps: `espalier patch` for every sublayer of a model, held against what is simpler. Writes
+ * RESULTS.md. Sublayers that are done are kept in --keep, and taken from there when the bench goes on.
+ *
+ *     npm run build
+ *     node bench/gssnn-patch/run.mjs [--model DIR] [--text FILE] [--keep DIR] [--only ID,ID] [--quick]
+ *
+ * --only: these sublayers, of which a table is printed; nothing is written.
+ * --quick: one sublayer and little text, to try the bench itself; nothing is written.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { root } from '../../scripts/lib/repository.mjs';
+import { dim, red, say } from '../../scripts/lib/terminal.mjs';
+import { json } from '../finercut/contenders.mjs';
+import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
+
+/** @typedef {{kind: string, parameters: number, error: number, loss: number}} Standing */
+/** @typedef {{sublayer: string, accepted: boolean, standings: Standing[], seconds: number}} Patched */
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const cli = join(root, 'dist', 'cli.js');
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string', default: join(root, 'samples', 'espalier-sample') },
+    text: { type: 'string', default: join(root, 'samples', 'calibration.txt') },
+    keep: { type: 'string', default: join(root, 'dist', 'bench-gssnn-patch') },
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  },
+});
+const settings = options.quick
+  ? ['--sequences', '10', '--graphs', '1', '--epochs', '1']
+  : ['--graphs', '2', '--epochs', '20'];
+/** Kinds of the table, as the command names them. */
+const kinds = ['graph', 'skip', 'ridge', 'low-rank', 'mlp', 'random-graph'];
+
+process.exitCode = await main();
+
+async function main() {
+  if (!existsSync(cli)) {
+    say(red('dist/cli.js is not built. Run npm run build first.'));
+    return 1;
+  }
+  await mkdir(options.keep, { recursive: true });
+  const quiet = load();
+  const { value } = await json(process.execPath, [cli, 'inspect', options.model, '--json']);
+  /** @type {{sublayers: {id: string}[]}} */
+  const { sublayers } = value;
+  /** @type {Patched[]} */
+  const done = [];
+  const all = options.quick ? sublayers.slice(0, 1) : sublayers;
+  for (const id of options.only?.split(',') ?? all.map((one) => one.id)) {
+    done.push(await patched(id));
+  }
+  const text = await report(done, quiet);
+  say(`\n${text}`);
+  if (!options.quick && options.only === undefined) await writeFile(join(here, 'RESULTS.md'), text);
+  return 0;
+}
+
+/**
+ * @param {string} sublayer
+ * @returns {Promise<Patched>}
+ */
+async function patched(sublayer) {
+  const kept = join(options.keep, `${sublayer}${options.quick ? '.quick' : ''}.json`);
+  if (existsSync(kept)) return JSON.parse(await readFile(kept, 'utf8'));
+  const out = join(options.keep, sublayer);
+  const started = performance.now();
+  const args = ['patch', options.model, '--sublayer', sublayer, '--calibration', options.text];
+  const all = [cli, ...args, ...settings, '--out', out, '--overwrite', '--json'];
+  const { accepted, standings } = (await json(process.execPath, all)).value;
+  const seconds = (performance.now() - started) / 1000;
+  const result = { sublayer, accepted, standings, seconds };
+  await writeFile(kept, JSON.stringify(result));
+  say(dim(`${sublayer}: ${accepted ? 'accepted' : 'not accepted'}, ${seconds.toFixed(0)} s`));
+  return result;
+}
+
+/**
+ * @param {readonly Patched[]} done
+ * @param {string} quiet
+ */
+async function report(done, quiet) {
+  /**
+   * @param {Patched} one
+   * @param {'error' | 'loss'} what
+   */
+  const cells = ({ standings }, what) => {
+    const values = kinds.map(
+      (kind) => standings.find((standing) => standing.kind === kind)?.[what] ?? Number.NaN,
+    );
+    const least = Math.min(...values);
+    return values.map((value) => {
+      const text = what === 'error' ? value.toFixed(3) : value.toPrecision(4);
+      return value === least ? `**${text}**` : text;
+    });
+  };
+  /** @param {'error' | 'loss'} what */
+  const table = (what) => [
+    `| sublayer | ${kinds.join(' | ')} |`,
+    `|---|${kinds.map(() => '--:').join('|')}|`,
+    ...done.map((one) => `| ${one.sublayer} | ${cells(one, what).join(' | ')} |`),
+  ];
+  /** @param {'error' | 'loss'} what */
+  const firsts = (what) =>
+    kinds
+      .map((kind) => {
+        const count = done.filter(({ standings }) => {
+          const least = Math.min(...standings.map((standing) => standing[what]));
+          return standings.some((standing) => standing.kind === kind && standing[what] === least);
+        }).length;
+        return `${kind} ${count}`;
+      })
+      .join(', ');
+  return [
+    '# Symbolic patches, sublayer by sublayer',
+    '',
+    `${await describeMachine(await physicalCores(), undefined)}. Load before: ${quiet}.`,
+    `Command: \`node bench/gssnn-patch/run.mjs\`, that is \`espalier patch … ${settings.join(' ')}\`.`,
+    '',
+    `Accepted: ${done.filter(({ accepted }) => accepted).length} of ${done.length}.`,
+    '',
+    '## Loss: KL to the whole model on texts that nothing was fitted to, nats per token',
+    '',
+    `Least, how often: ${firsts('loss')}.`,
+    '',
+    ...table('loss'),
+    '',
+    '## Error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, on the texts that choose',
+    '',
+    `Least, how often: ${firsts('error')}.`,
+    '',
+    ...table('error'),
+    '',
+  ].join('\n');
+}
