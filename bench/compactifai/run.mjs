@@ -59,7 +59,7 @@ const subjects = [
     title: 'SmolLM2-135M-Instruct',
     source: async () => prepareSmolLM2(await preparePython()),
     // A fifth of the usual training, so that it ends on two cores; whole numbers lose too little to be healed.
-    rows: rowsFor(truncated, ['--sequences', '96', '--epochs', '1']),
+    rows: rowsFor(truncated, ['--sequences', '96', '--epochs', '1', '--memory', '12GiB']),
   },
 ];
 

@@ -66,7 +66,7 @@ async function askRequest(
     return undefined;
   }
   const title = l10n.t('Heal {0}, taught by {1}', name, basename(teacher));
-  const text = given.text ?? (await askLearningText(services, title));
+  const text = given.text ?? (await askLearningText(services, title, model));
   const effort = text && (given.effort ?? (await chooseEffort(title)));
   const folder =
     effort &&
@@ -103,13 +103,13 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
     effort,
   });
   const items = [
-    item('standard', l10n.t('Standard'), l10n.t('Layer by layer, then all at once where memory allows it.')),
-    item('quick', l10n.t('Quick'), l10n.t('A first look: a quarter of the text, layer by layer.')),
     item(
-      'thorough',
-      l10n.t('Thorough'),
-      l10n.t('The same with four times the text.'),
+      'standard',
+      l10n.t('Standard'),
+      l10n.t('Layer by layer, then all at once where memory allows it.'),
     ),
+    item('quick', l10n.t('Quick'), l10n.t('A first look: layer by layer alone.')),
+    item('thorough', l10n.t('Thorough'), l10n.t('As the standard, on four times the text.')),
   ];
   const chosen = await window.showQuickPick(items, {
     title,
@@ -189,18 +189,26 @@ async function chooseTeacher(
 }
 
 async function offerNext(teacher: string, result: HealResult): Promise<void> {
-  const { path, lossBefore, lossAfter } = result;
+  const { path, unit, lossBefore, lossAfter } = result;
   const reveal = l10n.t('Reveal');
   const inspect = l10n.t('Inspect');
   const evaluate = l10n.t('Evaluate Both');
+  const figures = [
+    basename(path),
+    lossBefore.toPrecision(3),
+    lossAfter.toPrecision(3),
+    formatPercent(1 - lossAfter / lossBefore),
+  ];
   const chosen = await window.showInformationMessage(
-    l10n.t(
-      '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
-      basename(path),
-      lossBefore.toPrecision(3),
-      lossAfter.toPrecision(3),
-      formatPercent(1 - lossAfter / lossBefore),
-    ),
+    unit === 'nats'
+      ? l10n.t(
+          '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
+          ...figures,
+        )
+      : l10n.t(
+          '{0}: the relative squared error of the outputs on held-out examples fell from {1} to {2} ({3} less).',
+          ...figures,
+        ),
     reveal,
     inspect,
     evaluate,

@@ -6,12 +6,13 @@ import { bundled, chooseText } from './score-text';
 /** Tokens of a sequence where the user has set none: training takes more of them than measuring, so shorter ones. */
 const usualLength = 128;
 
-/** Lets the user choose a text to learn from: the setting's, the bundled one or another. */
+/** Lets the user choose what to learn from: the setting's text, the bundled one, another, or examples of inputs. */
 export async function askLearningText(
   { settings }: Services,
   title: string,
+  { vocabularySize }: ModelSummary,
 ): Promise<string | undefined> {
-  return chooseText(title, settings.calibration().file);
+  return chooseText(title, settings.calibration().file, vocabularySize === undefined);
 }
 
 /** So many sequences of a chosen text, or as many as it has. Only those of the setting's own text are chosen by its scores. */

@@ -107,7 +107,7 @@ async function askRequest(
     return undefined;
   }
   const title = l10n.t('Patch {0} of {1}', sublayer, model.name);
-  const text = given.text ?? (await askLearningText(services, title));
+  const text = given.text ?? (await askLearningText(services, title, model));
   const anyway = text === undefined ? undefined : (given.anyway ?? (await chooseAnyway(title)));
   if (text === undefined || anyway === undefined) {
     return undefined;

@@ -76,12 +76,21 @@ export async function scoreText(
   }
 }
 
-/** A text that the user picks, or `bundled`. */
+/**
+ * A text that the user picks, or `bundled`.
+ * @param takesExamples also offers arrays and images, for models that may read no text
+ */
 export async function chooseText(
   title: string,
   set: string | undefined,
+  takesExamples = false,
 ): Promise<string | undefined> {
-  const own: QuickPickItem = { label: l10n.t('The bundled text') };
+  const own: QuickPickItem = {
+    label: l10n.t('The bundled text'),
+    ...(takesExamples
+      ? { description: l10n.t('random numbers where the model takes no text') }
+      : {}),
+  };
   const fromSetting: QuickPickItem | undefined =
     set === undefined
       ? undefined
@@ -90,16 +99,41 @@ export async function chooseText(
     label: l10n.t('Another text…'),
     description: '.txt, .md, .jsonl',
   };
-  const items = [...(fromSetting === undefined ? [] : [fromSetting]), own, other];
+  const arrays: QuickPickItem = {
+    label: l10n.t('Examples of its inputs…'),
+    description: '.npy, .npz',
+  };
+  const folder: QuickPickItem = {
+    label: l10n.t('A folder of examples…'),
+    description: l10n.t('images or arrays'),
+  };
+  const items = [
+    ...(fromSetting === undefined ? [] : [fromSetting]),
+    ...[own, other],
+    ...(takesExamples ? [arrays, folder] : []),
+  ];
   const chosen = await window.showQuickPick(items, { title });
-  if (chosen !== other) {
-    return chosen === undefined ? undefined : chosen === own ? bundled : set;
+  switch (chosen) {
+    case undefined:
+      return undefined;
+    case own:
+      return bundled;
+    case fromSetting:
+      return set;
+    default: {
+      const filters =
+        chosen === other
+          ? { filters: { [l10n.t('Texts')]: ['txt', 'md', 'jsonl'] } }
+          : chosen === arrays
+            ? { filters: { [l10n.t('Arrays')]: ['npy', 'npz'] } }
+            : { canSelectFiles: false, canSelectFolders: true };
+      const files = await window.showOpenDialog({
+        ...{ title, openLabel: l10n.t('Choose') },
+        ...filters,
+      });
+      return files?.[0]?.fsPath;
+    }
   }
-  const files = await window.showOpenDialog({
-    title: l10n.t('Choose a text'),
-    filters: { [l10n.t('Texts')]: ['txt', 'md', 'jsonl'] },
-  });
-  return files?.[0]?.fsPath;
 }
 
 /** The scores do nothing until calibration is told to choose by them. */

@@ -24,8 +24,8 @@ export function standInName(kind: PatchKind): string {
 
 /** How a symbolic patch compares with simpler things, and what was written, as Markdown. */
 export function patchReport(name: string, result: PatchResult): string {
-  const { sublayer, accepted, standings, sequences, program, graph, written, plan } = result;
-  const least = Math.min(...standings.map(({ loss }) => loss));
+  const { sublayer, accepted, loss, standings, sequences, program, graph, written, plan } = result;
+  const least = Math.min(...standings.map((one) => one.loss));
   const bold = (text: string, is: boolean): string => (is ? `**${text}**` : text);
   return [
     `# ${l10n.t('{0}: a patch for {1}', escapeMarkdown(name), escapeMarkdown(sublayer))}`,
@@ -38,20 +38,30 @@ export function patchReport(name: string, result: PatchResult): string {
         `${l10n.t('Parameters')}:`,
         `${l10n.t('Tries')}:`,
       ],
-      standings.map(({ kind, loss, error, parameters, tries }) => [
+      standings.map(({ kind, loss: own, error, parameters, tries }) => [
         bold(standInName(kind), kind === 'graph'),
-        bold(loss.toPrecision(4), loss === least),
+        bold(own.toPrecision(4), own === least),
         error.toFixed(4),
         formatCount(parameters),
         kind === 'skip' ? '–' : String(tries),
       ]),
     ),
-    l10n.t(
-      'Distance: KL divergence to the whole model, nats per token, on {0} sequences that nothing was fitted to. Error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, on {1} sequences that chose the best try of each kind. Fitted to {2} sequences.',
-      sequences.test,
-      sequences.validation,
-      sequences.train,
-    ),
+    [
+      loss === 'kl'
+        ? l10n.t(
+            'Distance: KL divergence to the whole model, nats per token, on {0} sequences that nothing was fitted to.',
+            sequences.test,
+          )
+        : l10n.t(
+            'Distance: norm of the difference to what the whole model gives, on {0} examples that nothing was fitted to.',
+            sequences.test,
+          ),
+      l10n.t(
+        'Error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, on {0} that chose the best try of each kind. Fitted to {1}.',
+        sequences.validation,
+        sequences.train,
+      ),
+    ].join(' '),
     `## ${l10n.t('The program')}`,
     `\`\`\`\n${program}\n\`\`\``,
     l10n.t('It builds a graph of {0} nodes and {1} edges.', graph.size, graph.edges.length / 2),

@@ -12,7 +12,9 @@ const SUBLAYERS = 24;
 const ROUNDS = 6;
 
 describe('from a model folder to a smaller model', () => {
-  const session = useSession({ settings: { 'espalier.device': 'cpu' } });
+  const session = useSession({
+    settings: { 'espalier.device': 'cpu', 'espalier.calibration.length': 128 },
+  });
   const heatmap = async () => Heatmap.find(session().workbench);
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
   const readProfile = async () =>
@@ -243,7 +245,7 @@ describe('from a model folder to a smaller model', () => {
     const { workbench } = session();
     await profileAgain();
     const panel = await heatmap();
-    await panel.frame.getByText(/^40 × 256 tokens/).waitFor();
+    await panel.frame.getByText(/^40 × 128 tokens/).waitFor();
     await panel.partlyMeasured();
     await workbench.storageWritten();
     await workbench.reload();

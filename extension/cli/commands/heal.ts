@@ -94,7 +94,7 @@ function readEndToEnd(args: Arguments): { endToEnd?: boolean } {
 }
 
 function printResult(terminal: Terminal, result: HealResult): void {
-  const { slices, lossBefore, lossAfter, path, bytesAfter } = result;
+  const { slices, unit, lossBefore, lossAfter, path, bytesAfter } = result;
   printTable(
     terminal,
     ['sublayer', 'error before', 'after', 'epochs', ''],
@@ -107,8 +107,10 @@ function printResult(terminal: Terminal, result: HealResult): void {
     ]),
   );
   const gone = 1 - lossAfter / lossBefore;
+  const [name, words] =
+    unit === 'nats' ? ['KL', ' nats per token'] : ['‖ŷ − y‖² / ‖y‖² of outputs', ''];
   terminal.print(
-    `Held-out KL to the teacher: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)} nats per token (${formatPercent(gone)} less)`,
+    `Held-out ${name} to the teacher: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)}${words} (${formatPercent(gone)} less)`,
   );
   terminal.print(`${path} (${formatBytes(bytesAfter)})`);
 }

@@ -19,6 +19,11 @@ export interface SessionOptions {
   readonly spin?: boolean;
   /** Run the graph as it stands: operators are not joined, which rounds otherwise. */
   readonly asItStands?: boolean;
+  /**
+   * Do not join reshapes that follow each other, on which ONNX Runtime 1.30 fails in some backward passes
+   * of graphs of other tools.
+   */
+  readonly keepReshapes?: boolean;
   /** Threads that share the work of one operator; one for each core if absent. */
   readonly threads?: number;
 }
@@ -55,6 +60,9 @@ export async function createSession(
         // Every session has threads of its own: waiting busily, they would slow those of the next.
         'intra_op.allow_spinning': options.spin === true ? '1' : '0',
       },
+      ...(options.keepReshapes === true
+        ? { optimization: { disable_specified_optimizers: 'ReshapeFusion' } }
+        : {}),
     },
   });
 }

@@ -8,6 +8,7 @@ import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-ran
 import { bondForRatio, sitesOf } from './mpo-sites';
 import { compressMpo, mpoVariants } from './mpo-form';
 import {
+  blockSizesFor,
   blockVariants,
   compensates,
   compressInt4,
@@ -95,7 +96,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: blockVariants,
     calibratedVariant: 'gptq',
     needsCalibration: compensates,
-    levels: () => [usualBlockSize, 128],
+    levels: blockSizesFor,
     usualLevel: () => usualBlockSize,
     prepare:
       ({ context, matrix }, variant) =>

@@ -77,12 +77,19 @@ export const meanSquaredError: Loss = (graph, { value, shape }) => {
  */
 export const relativeSquaredError: Loss = (graph, { value, shape }) => {
   const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);
-  const square = (x: Value): Value =>
-    graph.reduce('ReduceSum', graph.op('Mul', [x, x]), [-1], 0);
+  const square = (x: Value): Value => graph.reduce('ReduceSum', graph.op('Mul', [x, x]), [-1], 0);
   const norms = graph.op('Max', [square(targets), graph.scalar(smallestNorm)]);
   const ratios = graph.op('Div', [square(graph.op('Sub', [value, targets])), norms]);
   return graph.op('ReduceMean', [ratios], { keepdims: 0 });
 };
+
+/** A loss whose rows are whole outputs: what it compares with is [1, size]. */
+export function flattened(loss: Loss): Loss {
+  return (graph, { value }) => {
+    const row = graph.op('Reshape', [value, graph.ints([1, -1])]);
+    return loss(graph, { value: row, shape: [1, 'size'] });
+  };
+}
 
 /**
  * T² · KL(softmax(teacher / T) ‖ softmax(logits / T)), mean over the rows (Hinton et al. 2015,

@@ -2,6 +2,7 @@ import { clone, create } from '@bufbuild/protobuf';
 import { DataType } from '../onnx/graph-builder';
 import type { Dimension, ExternalData, GraphBase } from '../onnx/graph-builder';
 import { NodeProtoSchema, OperatorSetIdProtoSchema } from '../onnx/proto/onnx_pb';
+import type { OperatorSetIdProto } from '../onnx/proto/onnx_pb';
 import { openOnnx } from '../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../checkpoints/onnx-file';
 import { GraphIndex, operatorName } from '../models/onnx/graph-index';
@@ -77,9 +78,15 @@ function openSizes(shape: readonly Dimension[]): Dimension[] {
   );
 }
 
-function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
-  const { graph, model, initializers } = file;
-  const own = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+/**
+ * Opset imports of a graph that is trained.
+ * @throws UserError where its operators are of an older set than gradients.
+ */
+export function trainedOpsets(
+  opsetImport: readonly OperatorSetIdProto[],
+  path: string,
+): OperatorSetIdProto[] {
+  const own = opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
   const version = Number(own?.version ?? 0);
   if (version < oldestOpset) {
     throw new UserError(
@@ -90,11 +97,16 @@ function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
       },
     );
   }
-  const opsets = model.opsetImport.map((imported) =>
+  return opsetImport.map((imported) =>
     imported === own
       ? create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(Math.max(version, opset)) })
       : imported,
   );
+}
+
+function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
+  const { graph, model, initializers } = file;
+  const opsets = trainedOpsets(model.opsetImport, path);
   const all = [...initializers.values()];
   const lost = all.find(({ inline, mappable }) => inline === undefined && !mappable);
   if (lost !== undefined) {

@@ -1,6 +1,7 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { createSession } from '../runtime/session';
+import type { SessionOptions } from '../runtime/session';
 import { runStep, State } from '../runtime/state-session';
 import { floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
@@ -17,7 +18,7 @@ import { dropoutKey } from './trainable-model';
 import type { TrainableModel } from './trainable-model';
 
 /** What a trainer is made with. */
-export interface TrainerOptions extends TrainingOptions {
+export interface TrainerOptions extends TrainingOptions, Pick<SessionOptions, 'keepReshapes'> {
   readonly learningRate: LearningRateOptions;
   /** What dropout is drawn from. */
   readonly seed: number;
@@ -82,6 +83,7 @@ export class Trainer {
         device: 'cpu',
         prepack: true,
         spin: true,
+        ...(options.keepReshapes === undefined ? {} : { keepReshapes: options.keepReshapes }),
         ...(options.threads === undefined ? {} : { threads: options.threads }),
       });
     const state = new State(await model.initial());

@@ -19,6 +19,8 @@ import {
   compressInt4,
   compressInt8,
 } from '../../../extension/core/tensornet/quantize/quantizers';
+import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
+import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-form';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { floatsOfData } from '../../../extension/core/tensornet/tensor-values';
 import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matrices';
@@ -212,3 +214,26 @@ async function multiplied(form: MatrixForm<TensorData>, inputs: Rows): Promise<F
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+describe('block sizes that are offered', () => {
+  it('are longer only where that takes fewer bytes', () => {
+    const levels = (input: number): number[] =>
+      compressionMethods.int4.levels({ out: 3, in: input });
+    expect(levels(192)).toEqual([32]);
+    expect(levels(4096)).toEqual([32, 128]);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 5000 }), (input) => {
+        const bytes = levels(input).map((level) =>
+          formBytes(
+            plannedForm(
+              { out: 3, in: input },
+              { method: 'int4', level, variant: 'clip' },
+              { isCalibrated: false },
+            ),
+          ),
+        );
+        expect(bytes).toEqual([...new Set(bytes)].sort((a, b) => b - a));
+      }),
+    );
+  });
+});

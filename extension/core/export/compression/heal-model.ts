@@ -7,6 +7,7 @@ import type { ModelInput } from '../../models/example';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixForm } from '../../models/matrix-form';
+import { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
@@ -14,8 +15,11 @@ import { healEndToEnd, trainsAsWhole } from '../../tensornet/healing/heal-end-to
 import type { HealingSettings } from '../../tensornet/healing/healing-settings';
 import { healSlices, measureLoss } from '../../tensornet/healing/heal-slices';
 import { HealingStore } from '../../tensornet/healing/healing-store';
+import { lossUnitOf } from '../../tensornet/healing/output-distance';
+import type { LossUnit } from '../../tensornet/healing/output-distance';
 import type { SliceRecord } from '../../tensornet/healing/healing-store';
 import { trainedTensors, withNumbers } from '../../tensornet/healing/trainable-form';
+import { trainedOpsets } from '../../training/onnx-trainable';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
 import { writeModel } from '../write-model';
@@ -44,8 +48,9 @@ export interface HealRequest {
   readonly memoryBytes: number;
 }
 
-/** What healing did; losses are KL(teacher‖student) in nats per token on held-out text. */
+/** What healing did; losses are distances of outputs on held-out text. */
 export interface HealResult extends PruneResult {
+  readonly unit: LossUnit;
   readonly lossBefore: number;
   readonly lossAfter: number;
   readonly slices: readonly SliceRecord[];
@@ -63,12 +68,7 @@ const heldOutShare = 0.2;
 export async function healModel(request: HealRequest, context: JobContext): Promise<HealResult> {
   const student = await openModel(request.model);
   const teacher = await openModel(request.teacher);
-  if (student.emitter === undefined) {
-    throw new UserError('An ONNX graph is not healed.', {
-      file: student.summary.path,
-      remedy: 'Heal the Hugging Face folder, then write it as ONNX.',
-    });
-  }
+  requireLikes(student, teacher, request.endToEnd === true);
   const places = await teacherPlaces(student.summary, teacher.summary);
   const forms = formsToTrain(student, request.trains);
   const warn = (message: string): void => {
@@ -76,10 +76,10 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
   };
   const device = await resolveDevice(request.device, warn);
   const { text, bundledText, settings, memoryBytes, out, trains } = request;
-  const endToEnd = request.endToEnd ?? trainsAsWhole(student, memoryBytes);
   const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
   loaded.warnings.forEach(warn);
   const { train, heldOut } = divide(loaded.inputs);
+  const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
   const folder = healingFolder(out);
   const identity = { settings, trains, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
@@ -108,14 +108,37 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
         overwrite: request.overwrite,
         device,
         memoryBytes,
+        ...(text.file === undefined ? {} : { examples: text.file }),
       },
       context,
     );
     await store.remove();
     const { lossBefore, lossAfter } = healed;
-    return { ...written, lossBefore, lossAfter, slices: sliced.slices };
+    const unit = lossUnitOf(teacher);
+    return { ...written, unit, lossBefore, lossAfter, slices: sliced.slices };
   } finally {
     await store.removeIfEmpty();
+  }
+}
+
+/** @throws UserError where one is a graph and the other is not, or for what graphs are not trained with. */
+function requireLikes(student: LayeredModel, teacher: LayeredModel, endToEnd: boolean): void {
+  const file = student.summary.path;
+  if ((student.emitter === undefined) !== (teacher.emitter === undefined)) {
+    throw new UserError('An ONNX graph learns from the graph that it was made from.', {
+      file,
+      remedy: 'Name that as teacher, or heal the Hugging Face folder and write it as ONNX then.',
+    });
+  }
+  if (student instanceof OnnxLayeredModel) {
+    trainedOpsets(student.source.file.model.opsetImport, file);
+  }
+  if (student.emitter === undefined && endToEnd) {
+    throw new UserError('Only decoders of a Hugging Face folder are trained as a whole.', {
+      file,
+      field: 'end-to-end',
+      remedy: 'Heal it slice by slice alone.',
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
@@ -27,7 +27,8 @@ export async function teacherPlaces(
   student: ModelSummary,
   teacher: ModelSummary,
 ): Promise<number[]> {
-  const steps = stepsFrom(teacher.fingerprint, await readJson(join(student.path, manifestName)));
+  const folder = student.path.endsWith('.onnx') ? dirname(student.path) : student.path;
+  const steps = stepsFrom(teacher.fingerprint, await readJson(join(folder, manifestName)));
   let ids = teacher.sublayers.map(({ id }, place) => ({ id, place }));
   for (const { removed, sourceBlocks } of steps ?? []) {
     const gone = new Set(removed);

@@ -1,12 +1,10 @@
 import { usualHealingText } from './healing-settings';
 
-/**
- * What healing may cost: how much text it learns from, and whether the whole model is trained at once
- * afterwards; where it can be when absent.
- */
+/** What healing may cost. */
 interface HealingCost {
-  /** A part of them is held out. */
+  /** Of the text; a part of them is held out. */
   readonly sequences: number;
+  /** Whether the whole model is trained at once after its slices; where it can be when absent. */
   readonly endToEnd?: boolean;
 }
 

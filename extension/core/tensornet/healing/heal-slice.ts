@@ -11,7 +11,9 @@ import { floatsIn, join } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
+import type { Loss } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
+import { graphSlice } from './graph-slice';
 import type { HealingSettings } from './healing-settings';
 import { smallestScale } from './smallest-scale';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-form';
@@ -25,6 +27,19 @@ export interface SliceData {
 
 /** A scale moves all numbers of its block at once, so that a smaller step is best (docs/compactifai.md). */
 const rateOfScales = 1 / 3;
+
+/** What is trained on, and what tells when it is better. */
+export interface SlicePair {
+  readonly train: SliceData;
+  readonly heldOut: SliceData;
+}
+
+/** A sublayer as a model of its own, with the loss and the data in the shape that it is trained in. */
+export interface Slice {
+  readonly model: GraphModel;
+  readonly loss: Loss;
+  readonly data: SlicePair;
+}
 
 /** What training a slice has found. */
 export interface HealedSlice {
@@ -45,17 +60,23 @@ export async function healSlice(
   model: LayeredModel,
   index: number,
   forms: ReadonlyMap<string, MatrixForm>,
-  data: { readonly train: SliceData; readonly heldOut: SliceData },
+  given: SlicePair,
   settings: HealingSettings,
   cancellation: Cancellation,
 ): Promise<HealedSlice> {
-  const trainable = sliceModel(model, index, forms);
+  const {
+    model: trainable,
+    loss,
+    data,
+  } = model.emitter === undefined
+    ? graphSlice(model, index, forms, given)
+    : { model: sliceModel(model, index, forms), loss: relativeSquaredError, data: given };
   const names = trainable.parameters.map(({ name }) => name);
   const unit = [...forms.values()].some(hasWholeNumbers) ? rateOfScales : 1;
   const smallest = await smallestScale(trainable);
-  const stepsPerEpoch = Math.ceil(data.train.inputs.length / settings.batch);
+  const stepsPerEpoch = [...batches(data.train, settings.batch)].length;
   const trainer = await Trainer.create(trainable, {
-    loss: relativeSquaredError,
+    loss,
     optimizer: { kind: 'adam' },
     learningRate: {
       rate: settings.rate * unit * smallest,
@@ -63,6 +84,7 @@ export async function healSlice(
     },
     clipNorm: 1,
     seed: settings.seed,
+    keepReshapes: model.emitter === undefined,
   });
   try {
     const errorBefore = await errorOf(trainer, data.heldOut, settings.batch, cancellation);

@@ -7,8 +7,10 @@ import type { MatrixForm } from '../../models/matrix-form';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
+import { UserError } from '../../user-error';
+import { streamBehind } from './graph-slice';
 import { healSlice } from './heal-slice';
-import type { SliceData } from './heal-slice';
+import type { HealedSlice, SliceData, SlicePair } from './heal-slice';
 import type { HealingSettings } from './healing-settings';
 import type { HealingStore, SliceRecord } from './healing-store';
 import { outputDistance } from './output-distance';
@@ -32,7 +34,7 @@ export interface HealingSetup {
 export interface HealingResult {
   readonly forms: ReadonlyMap<string, MatrixForm>;
   readonly slices: readonly SliceRecord[];
-  /** KL(teacher‖student) in nats per token on held-out text. */
+  /** {@link outputDistance} on held-out text. */
   readonly lossBefore: number;
   readonly lossAfter: number;
 }
@@ -73,7 +75,7 @@ class Walk {
    * What the student has in front of its sublayer `index`, and what the teacher has where the student
    * goes on behind it: what the teacher alone has in between is to be learned too.
    */
-  public async slice(index: number): Promise<{ train: SliceData; heldOut: SliceData }> {
+  public async slice(index: number): Promise<SlicePair> {
     const { places, teacher, train } = this.setup;
     const next = places[index + 1] ?? teacher.summary.sublayers.length;
     for (; this.teacherIndex < next; this.teacherIndex++) {
@@ -83,7 +85,7 @@ class Walk {
         this.pause,
       );
     }
-    const { after } = teacher.streamNames(next - 1);
+    const after = streamBehind(teacher, next - 1);
     const targets = this.teacherStates.map(({ values }): Tensor => values[after] ?? lost(after));
     const part = (from: number, to?: number): SliceData => ({
       inputs: this.studentStates.slice(from, to),
@@ -174,7 +176,7 @@ export async function healSlices(
   }
 }
 
-/** KL(teacher‖student) in nats per token on held-out text, with other forms of the student. */
+/** {@link outputDistance} on held-out text, with other forms of the student. */
 export async function measureLoss(
   setup: HealingSetup,
   forms: ReadonlyMap<string, MatrixForm>,
@@ -194,18 +196,21 @@ export async function measureLoss(
   }
 }
 
-/** Heals one sublayer and keeps what is better. */
+/** Heals one sublayer and keeps what is better; undefined where it cannot be trained. */
 async function healOne(
-  { student, settings }: HealingSetup,
+  setup: HealingSetup,
   index: number,
   forms: ReadonlyMap<string, MatrixForm>,
-  slice: { readonly train: SliceData; readonly heldOut: SliceData },
+  slice: SlicePair,
   store: HealingStore,
-  { cancellation }: JobContext,
-): Promise<SliceRecord> {
-  const found = await healSlice(student, index, forms, slice, settings, cancellation);
+  context: JobContext,
+): Promise<SliceRecord | undefined> {
+  const sublayer = setup.student.summary.sublayers[index]?.id ?? '';
+  const found = await healFrom(sublayer, setup, index, forms, slice, context);
+  if (found === undefined) {
+    return undefined;
+  }
   const { numbers, ...errors } = found;
-  const sublayer = student.summary.sublayers[index]?.id ?? '';
   const record = { sublayer, healed: numbers !== undefined, ...errors };
   const stored = new Map<string, MatrixForm<TensorData>>();
   for (const [id, form] of numbers === undefined ? [] : forms) {
@@ -213,6 +218,40 @@ async function healOne(
   }
   await store.add(record, stored);
   return record;
+}
+
+/**
+ * Graphs of other tools hold operators that have no gradient. What lies in front of one cannot be trained:
+ * layers are left out from the first on, until those that are left can be.
+ */
+async function healFrom(
+  sublayer: string,
+  { student, settings }: HealingSetup,
+  index: number,
+  forms: ReadonlyMap<string, MatrixForm>,
+  slice: SlicePair,
+  context: JobContext,
+): Promise<HealedSlice | undefined> {
+  const trained = [...forms];
+  const left: string[] = [];
+  let reason = '';
+  let found: HealedSlice | undefined;
+  while (found === undefined && trained.length > 0) {
+    try {
+      const { cancellation } = context;
+      found = await healSlice(student, index, new Map(trained), slice, settings, cancellation);
+    } catch (error) {
+      if (student.emitter !== undefined || !(error instanceof UserError)) {
+        throw error;
+      }
+      reason = reason === '' ? error.message : reason;
+      left.push(...trained.splice(0, 1).map(([id]) => id));
+    }
+  }
+  if (left.length > 0) {
+    context.warn(`${sublayer}: ${left.join(', ')} cannot be trained. ${reason}`);
+  }
+  return found;
 }
 
 function formsOf(

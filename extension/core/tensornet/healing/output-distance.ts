@@ -1,26 +1,56 @@
 import { metrics } from '../../metrics/metrics';
+import type { LayeredModel } from '../../models/layered-model';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder } from '../../onnx/graph-builder';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
-import { asRows, floatsOf, int64Tensor } from '../../runtime/tensors';
+import { asRows, floatsIn, floatsOf, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 
-/** KL(p‖q) in nats per token between the outputs of two models, each with a head of its own. */
+/** How far outputs are apart: nats per token where they are scores, else ‖ŷ − y‖² / ‖y‖². */
+export type LossUnit = 'nats' | 'relative-squares';
+
+export function lossUnitOf({ output }: LayeredModel): LossUnit {
+  return output.givesScores ? 'nats' : 'relative-squares';
+}
+
+/**
+ * KL(p‖q) in nats per token between the outputs of two models, each with a head of its own; of outputs
+ * that are no scores, the mean over examples of ‖ŷ − y‖² / ‖y‖².
+ */
 export async function outputDistance(
   teacher: LayeredExecutor,
   student: LayeredExecutor,
   states: readonly { readonly teacher: HiddenState; readonly student: HiddenState }[],
   afterRun: () => Promise<void>,
 ): Promise<number> {
+  const inNats = lossUnitOf(teacher.model) === 'nats';
   let [sum, tokens] = [0, 0];
   for (const pair of states) {
-    const dense = asRows(await teacher.output(pair.teacher));
-    const candidate = asRows(await student.output(pair.student));
-    sum += await divergence(student, dense, candidate);
-    tokens += dense.dims[1] ?? 0;
+    const [dense, candidate] = [
+      await teacher.output(pair.teacher),
+      await student.output(pair.student),
+    ];
+    if (inNats) {
+      const rows = asRows(dense);
+      sum += await divergence(student, rows, asRows(candidate));
+      tokens += rows.dims[1] ?? 0;
+    } else {
+      sum += relativeSquares(floatsIn(dense), floatsIn(candidate));
+      tokens++;
+    }
     await afterRun();
   }
   return sum / Math.max(1, tokens);
+}
+
+function relativeSquares(wanted: Float32Array, found: Float32Array): number {
+  let [difference, whole] = [0, 0];
+  for (let i = 0; i < wanted.length; i++) {
+    const y = wanted[i] ?? 0;
+    difference += ((found[i] ?? 0) - y) ** 2;
+    whole += y * y;
+  }
+  return whole > 0 ? difference / whole : difference;
 }
 
 async function divergence(

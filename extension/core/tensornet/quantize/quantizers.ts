@@ -27,6 +27,18 @@ export const blockVariants: readonly string[] = roundings.flatMap((rounding) => 
 /** Loses little and costs half a bit per weight. */
 export const usualBlockSize = 32;
 
+/** Saves scales where rows are long enough. */
+const longBlockSize = 128;
+
+/** Block sizes for numbers of 4 bits in rows of so many: a longer block is worth it where it takes fewer bytes. */
+export function blockSizesFor({ in: inputs }: { readonly in: number }): number[] {
+  const rowBytes = (blockSize: number): number =>
+    Math.ceil(inputs / blockSize) * (blockSize / 2 + Float32Array.BYTES_PER_ELEMENT);
+  return rowBytes(longBlockSize) < rowBytes(usualBlockSize)
+    ? [usualBlockSize, longBlockSize]
+    : [usualBlockSize];
+}
+
 /** Whether blocks have zeros of their own. */
 export function isAsymmetric(variant: string): boolean {
   return variant.endsWith(asymmetric);

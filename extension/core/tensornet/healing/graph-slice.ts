@@ -1,0 +1,87 @@
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm } from '../../models/matrix-form';
+import type { Dimension } from '../../onnx/graph-builder';
+import { floatsIn, floatTensor } from '../../runtime/tensors';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
+import { flattened, relativeSquaredError } from '../../training/losses';
+import { partModel } from '../../training/part-model';
+import type { Slice, SliceData, SlicePair } from './heal-slice';
+import { differentiable, trainedTensors } from './trainable-form';
+
+/**
+ * What the state behind sublayer `index` calls the stream. A part of a graph that makes more of it at once,
+ * as the last one makes the output, gives that in its place.
+ */
+export function streamBehind(model: LayeredModel, index: number): string {
+  const { after } = model.streamNames(index);
+  const { next, part } = model.sublayer(index);
+  const made = Object.entries(next).find(([, source]) => part.outputs.includes(source));
+  return after in next ? after : (made?.[0] ?? after);
+}
+
+/** A stream of tokens: [batch, sequence, hidden]. */
+const tokenRank = 3;
+
+/**
+ * One sublayer of a graph as a model whose parameters are the tensors of its forms. Streams that are no
+ * tokens, such as maps, count as one row for each example.
+ * @throws UserError where the graph is of an opset or type that is not trained.
+ */
+export function graphSlice(
+  model: LayeredModel,
+  index: number,
+  forms: ReadonlyMap<string, MatrixForm>,
+  data: SlicePair,
+): Slice {
+  const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
+  const { part, mask, next } = (model.withMatrices?.(changed) ?? model).sublayer(index);
+  const after = streamBehind(model, index);
+  const states = [...data.train.inputs, ...data.heldOut.inputs];
+  const targets = [...data.train.targets, ...data.heldOut.targets];
+  const shape = commonShape('after', targets);
+  const none = mask && floatTensor(new Float32Array(mask.count), [1, mask.count]);
+  const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
+  const trainable = partModel(
+    part,
+    {
+      trained,
+      shapes: Object.fromEntries(
+        part.inputs.map((name) => [
+          name,
+          commonShape(
+            name,
+            states.flatMap((state) => valueOf(state, name)),
+          ),
+        ]),
+      ),
+      fixed: mask === undefined || none === undefined ? {} : { [mask.input]: none },
+      output: { value: next[after] ?? after, shape },
+    },
+    model.summary.path,
+  );
+  const isOfTokens = shape.length === tokenRank;
+  return {
+    model: trainable,
+    loss: isOfTokens ? relativeSquaredError : flattened(relativeSquaredError),
+    data: isOfTokens ? data : { train: inRows(data.train), heldOut: inRows(data.heldOut) },
+  };
+}
+
+function valueOf({ values, side }: HiddenState, name: string): Tensor[] {
+  const tensor = values[name] ?? side[name];
+  return tensor === undefined ? [] : [tensor];
+}
+
+/** The shape of tensors of one rank: a name where their sizes differ. */
+function commonShape(name: string, [first, ...others]: readonly Tensor[]): Dimension[] {
+  return (first?.dims ?? []).map((size, axis) =>
+    others.every(({ dims }) => dims[axis] === size) ? size : `${name}/axis_${axis}`,
+  );
+}
+
+function inRows({ inputs, targets }: SliceData): SliceData {
+  return {
+    inputs,
+    targets: targets.map((target) => floatTensor(floatsIn(target), [1, target.size])),
+  };
+}

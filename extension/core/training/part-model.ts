@@ -1,0 +1,112 @@
+import { create, fromBinary } from '@bufbuild/protobuf';
+import type { GraphPart } from '../models/layered-model';
+import { DataType } from '../onnx/graph-builder';
+import type { Dimension, ExternalData } from '../onnx/graph-builder';
+import { valueInfo } from '../onnx/messages';
+import {
+  ModelProtoSchema,
+  TensorProto_DataLocation as DataLocation,
+  TensorProtoSchema,
+} from '../onnx/proto/onnx_pb';
+import type { TensorProto, ValueInfoProto } from '../onnx/proto/onnx_pb';
+import { floatsIn } from '../runtime/tensors';
+import type { Tensors } from '../runtime/tensors';
+import { UserError } from '../user-error';
+import { withoutFused } from './fused-operators';
+import { GraphModel } from './graph-model';
+import type { ShapedValue } from './losses';
+import { trainedOpsets } from './onnx-trainable';
+
+/** How a part of a model is trained. */
+export interface PartTraining {
+  /** Names of the weights that become parameters. */
+  readonly trained: ReadonlySet<string>;
+  /** Shapes of the inputs, as far as they are known; a name stands for a size that is open. */
+  readonly shapes: Readonly<Record<string, readonly Dimension[]>>;
+  /** Inputs that always have these numbers. */
+  readonly fixed: Tensors;
+  /** An output of the part, float32, and its shape. */
+  readonly output: ShapedValue;
+}
+
+/**
+ * A part of a model as a model of its own, in operators that have gradients as far as they are known.
+ * @param path the file that it is of, for errors
+ * @throws UserError where its operators are too old, or the output is no float32.
+ */
+export function partModel(
+  part: GraphPart,
+  { trained, shapes, fixed, output }: PartTraining,
+  path: string,
+): GraphModel {
+  const bytes = part.build().toBytes(({ file, offset }) => ({ location: file, offset }));
+  const model = fromBinary(ModelProtoSchema, bytes);
+  const opsets = trainedOpsets(model.opsetImport, path);
+  const { node = [], input = [], output: outputs = [], initializer = [] } = model.graph ?? {};
+  const float32: number = DataType.FLOAT;
+  const given = outputs.find(({ name }) => name === output.value);
+  if (given === undefined || elementType(given) !== float32) {
+    throw new UserError('What it gives is not float32, so that it cannot be trained.', {
+      file: path,
+      field: output.value,
+      remedy: 'Export the model in float32.',
+    });
+  }
+  const isExternal = ({ dataLocation }: TensorProto): boolean =>
+    dataLocation === DataLocation.EXTERNAL;
+  const weights = initializer.filter(isExternal).map(external);
+  const inside = initializer.filter((tensor) => !isExternal(tensor));
+  const parameters = [
+    ...weights,
+    ...inside.map(({ name, dims }) => ({ name, shape: dims.map(Number) })),
+  ].filter(({ name }) => trained.has(name));
+  return new GraphModel(
+    withoutFused({
+      nodes: node,
+      inputs: input
+        .filter(({ name }) => fixed[name] === undefined)
+        .map((info) => {
+          const shape = shapes[info.name];
+          return shape === undefined ? info : withShape(info, shape);
+        }),
+      outputs: [],
+      constants: [...inside, ...constantsOf(fixed)],
+      weights,
+      opsets,
+    }),
+    parameters.map(({ name, shape }) => ({ name, shape, isBuffer: false })),
+    output,
+  );
+}
+
+function withShape(info: ValueInfoProto, shape: readonly Dimension[]): ValueInfoProto {
+  const declared = valueInfo(info.name, DataType.FLOAT, shape);
+  if (declared.type?.value.case === 'tensorType') {
+    declared.type.value.value.elemType = elementType(info);
+  }
+  return declared;
+}
+
+function elementType({ type }: ValueInfoProto): number {
+  return type?.value.case === 'tensorType' ? type.value.value.elemType : 0;
+}
+
+/** A weight where {@link partModel} has located it. */
+function external({ name, dataType, dims, externalData }: TensorProto): ExternalData {
+  const entries = new Map(externalData.map(({ key, value }) => [key, value]));
+  const [offset, length] = [Number(entries.get('offset')), Number(entries.get('length'))];
+  const file = entries.get('location') ?? '';
+  return { name, dataType, shape: dims.map(Number), file, offset, length };
+}
+
+function constantsOf(fixed: Tensors): TensorProto[] {
+  return Object.entries(fixed).map(([name, tensor]) => {
+    const { buffer, byteOffset, byteLength } = floatsIn(tensor);
+    return create(TensorProtoSchema, {
+      name,
+      dataType: DataType.FLOAT,
+      dims: tensor.dims.map(BigInt),
+      rawData: new Uint8Array(buffer, byteOffset, byteLength),
+    });
+  });
+}
