@@ -76,10 +76,10 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
   };
   const device = await resolveDevice(request.device, warn);
   const { text, bundledText, settings, memoryBytes, out, trains } = request;
-  const endToEnd = request.endToEnd ?? trainsAsWhole(student, memoryBytes);
   const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
   loaded.warnings.forEach(warn);
   const { train, heldOut } = divide(loaded.inputs);
+  const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
   const folder = healingFolder(out);
   const identity = { settings, trains, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];

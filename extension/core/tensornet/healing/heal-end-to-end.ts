@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { seededRandom, shuffle } from '../../data/random';
+import { formatBytes } from '../../format';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import type { ModelInput } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
-import type { ModelSummary } from '../../models/model-summary';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
@@ -25,8 +25,13 @@ export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
   readonly folder: string;
 }
 
-/** Weights, what their gradients pass through and the optimiser's state, in copies of the model. */
-const copiesInTraining = 4;
+/**
+ * Float32 copies of the model in training (weights of two sessions as they are and packed, gradients, the
+ * optimiser's state, what is best so far) and of a step's logits. As seen: SmolLM2-135M took 8.5 GB.
+ */
+const [copiesOfModel, copiesOfLogits] = [14, 8];
+/** What the teacher may take of the memory. */
+const teachersShare = 1 / 4;
 
 /**
  * Learning rate in units of the slices': all tensors move together, and what the slices found is near
@@ -37,17 +42,22 @@ const rateOfWhole = 0.1;
 const warmUpSteps = 8;
 
 /** Whether a model continues texts and fits into memory often enough to be trained as a whole. */
-export function trainsAsWhole(
-  { summary, inputs, output, emitter }: LayeredModel,
-  memoryBytes: number,
-): boolean {
+export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean {
+  const { inputs, output, emitter } = size.student;
   const continues =
     emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
-  return continues && bytesToTrain(summary) <= memoryBytes;
+  return continues && bytesToTrain(size) <= memoryBytes;
 }
 
-function bytesToTrain({ parameters }: Pick<ModelSummary, 'parameters'>): number {
-  return parameters * Float32Array.BYTES_PER_ELEMENT * copiesInTraining;
+/** What the memory that training takes depends on. */
+type TrainingSize = Pick<EndToEndSetup, 'student' | 'train' | 'settings'>;
+
+function bytesToTrain({ student, train, settings }: TrainingSize): number {
+  const { parameters, vocabularySize = 0 } = student.summary;
+  const length = Math.max(0, ...train.map((input) => idsOf(input)?.length ?? 0));
+  const logits = settings.batch * length * vocabularySize;
+  const numbers = copiesOfModel * parameters + copiesOfLogits * logits;
+  return numbers * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /**
@@ -61,10 +71,11 @@ export async function healEndToEnd(
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
   const { student, forms, settings, memoryBytes, folder } = setup;
-  if (bytesToTrain(student.summary) > memoryBytes) {
+  const bytes = bytesToTrain(setup);
+  if (bytes > memoryBytes) {
     throw new UserError('The model is too large to be trained as a whole in the memory allowed.', {
       file: student.summary.path,
-      remedy: 'Allow more with --memory, or heal slice by slice alone.',
+      remedy: `Allow ${formatBytes(bytes)} (--memory), or heal slice by slice alone.`,
     });
   }
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
@@ -145,7 +156,7 @@ class Teacher {
     { teacher, train, heldOut, device, memoryBytes }: EndToEndSetup,
     private readonly context: JobContext,
   ) {
-    this.executor = new LayeredExecutor(teacher, device, memoryBytes / copiesInTraining);
+    this.executor = new LayeredExecutor(teacher, device, memoryBytes * teachersShare);
     this.inputs = [...train, ...heldOut].map((input) => idsOf(input) ?? noText(teacher));
   }
 
