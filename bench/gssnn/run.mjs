@@ -80,8 +80,8 @@ const known = {
   distinctGraphs: [0, 0, 0, 1, 1, 1, 2, 2],
 };
 const largest = options.quick ? 6 : 8;
-/** @type {Result & Record<keyof typeof known, number[]>} */
-const enumerated = await turn(['enumerate', String(largest)]);
+/** @typedef {Record<keyof typeof known, number[]>} Enumeration */
+const enumerated = /** @type {Result & Enumeration} */ (await turn(['enumerate', String(largest)]));
 for (const what of /** @type {(keyof typeof known)[]} */ (Object.keys(known))) {
   const [found, wanted] = [enumerated[what].join(), known[what].slice(0, largest).join()];
   if (found !== wanted) throw new Error(`${what} by size: ${found} instead of ${wanted}`);

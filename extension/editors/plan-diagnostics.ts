@@ -81,30 +81,44 @@ export class PlanDiagnostics implements Disposable {
     const path = document.uri.fsPath;
     try {
       const plan = parsePrunePlan(text, path);
-      const model = await this.#models
-        .summary(modelPathOfPlan(plan, path))
-        .catch((error: unknown) => {
-          throw new UserError(describeError(error), { field: 'model.path' });
-        });
-      return planProblems(text, model).map((problem) =>
-        diagnostic(
-          new Range(
-            document.positionAt(problem.offset),
-            document.positionAt(problem.offset + problem.length),
+      const modelPath = modelPathOfPlan(plan, path);
+      const model = await this.#models.summary(modelPath).catch((error: unknown) => {
+        throw new UserError(describeError(error), { field: 'model.path' });
+      });
+      const { compress = [], remove } = plan;
+      const choices = await this.#models.choiceProblems(modelPath, compress, remove);
+      return [
+        ...planProblems(text, model).map((problem) =>
+          diagnostic(
+            new Range(
+              document.positionAt(problem.offset),
+              document.positionAt(problem.offset + problem.length),
+            ),
+            describe(problem.problem),
+            problem.severity,
           ),
-          describe(problem.problem),
-          problem.severity,
         ),
-      );
+        ...choices.map(({ index, problem, remedy }) =>
+          diagnostic(
+            rangeOfField(document, `compress[${index}].tensor`),
+            sentences(problem, remedy),
+            'error',
+          ),
+        ),
+      ];
     } catch (error) {
       if (!(error instanceof UserError)) {
         throw error;
       }
       const { problem, subject } = error;
-      const message = [problem, subject.remedy].filter((part) => part !== undefined).join(' ');
+      const message = sentences(problem, subject.remedy);
       return [diagnostic(rangeOfField(document, subject.field), message, 'error')];
     }
   }
+}
+
+function sentences(problem: string, remedy: string | undefined): string {
+  return [problem, remedy].filter((part) => part !== undefined).join(' ');
 }
 
 function diagnostic(range: Range, message: string, severity: PlanProblem['severity']): Diagnostic {

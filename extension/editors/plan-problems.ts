@@ -1,5 +1,6 @@
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { Node, ParseError } from 'jsonc-parser';
+import { closestNames, editDistance } from '../core/closest-names';
 import type { ModelSummary } from '../core/models/model-summary';
 import { expertIds, overlap, unitsMeant } from '../core/models/units';
 
@@ -135,26 +136,8 @@ function otherModel(node: Node | undefined, model: ModelSummary): readonly PlanP
 /** The id that a mistyped one most likely means. */
 export function nearestId(id: string, model: ModelSummary): string | undefined {
   const known = model.sublayers.flatMap((sublayer) => [sublayer.id, `block.${sublayer.block}`]);
-  const [nearest] = [...new Set(known)]
-    .map((candidate) => ({ candidate, edits: editDistance(id, candidate) }))
-    .sort((a, b) => a.edits - b.edits);
-  return nearest !== undefined && nearest.edits <= Math.max(3, id.length / 3)
-    ? nearest.candidate
+  const [nearest] = closestNames(id, [...new Set(known)], 1);
+  return nearest !== undefined && editDistance(id, nearest) <= Math.max(3, id.length / 3)
+    ? nearest
     : undefined;
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const substitution = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(
-        Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1),
-      );
-    }
-    previous = current;
-  }
-  return previous[b.length] ?? 0;
 }

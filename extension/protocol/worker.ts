@@ -14,6 +14,7 @@ import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PatchResult } from '../core/export/patching/patch-model';
+import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
@@ -144,6 +145,14 @@ export interface ChosenLayers {
   readonly unfit: number;
 }
 
+/** Asks what is wrong with the compressions of a plan. */
+export interface CheckChoicesRequest {
+  readonly model: string;
+  readonly choices: readonly CompressionChoice[];
+  /** Ids as they stand in a plan. */
+  readonly removed: readonly string[];
+}
+
 export interface HealModelRequest extends RunOptions {
   readonly model: string;
   readonly teacher: string;
@@ -210,6 +219,7 @@ export interface WorkerRequests {
   sensitivity: [SensitivityRequest, SensitivityTable];
   planBudget: [PlanBudgetRequest, RefinedPlan];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
+  checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
   /** The same as `prune`, under the name of what the user has asked for. */
   compress: [PruneRequest, PruneResult | CompressResult];
   heal: [HealModelRequest, HealResult];

@@ -1,6 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import type { ModelSummary } from '../core/models/model-summary';
+import type { CompressionChoice } from '../core/tensornet/compression-choice';
 import { UserError } from '../core/user-error';
 import { isModelFile, modelStem } from './model-file';
 import type { WorkerClient } from './worker-client';
@@ -45,6 +47,17 @@ export class OpenModels {
       }
       throw error;
     }
+  }
+
+  /** What is wrong with the compressions of a plan for the model at `path`. */
+  public async choiceProblems(
+    path: string,
+    choices: readonly CompressionChoice[],
+    removed: readonly string[],
+  ): Promise<readonly ChoiceProblem[]> {
+    return choices.length === 0
+      ? []
+      : this.#worker.request('checkChoices', { model: await placeOf(path), choices, removed });
   }
 }
 

@@ -12,13 +12,14 @@ import { applyPlan } from '../core/export/apply-plan';
 import { usualCalibration } from '../core/export/compression/start-calibration';
 import { healModel } from '../core/export/compression/heal-model';
 import { patchModel } from '../core/export/patching/patch-model';
-import { chooseForAll } from '../core/export/compression/layer-choices';
+import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
 import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
 import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
+import { unitsMeant } from '../core/models/units';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
@@ -91,6 +92,11 @@ export const handlers: Handlers<WorkerRequests> = {
   chooseLayers: async ({ model, compression, ...selection }) => {
     const { choices, unfit } = chooseForAll(await openModel(model), compression, selection);
     return { choices, unfit: unfit.length };
+  },
+  checkChoices: async ({ model: path, choices, removed }) => {
+    const model = await openModel(path);
+    const units = removed.flatMap((id) => unitsMeant(id, model.summary));
+    return choiceProblems(model, choices, units);
   },
   heal: async (request, context) =>
     healModel({ ...request, bundledText: calibrationText, settings: usualHealing }, context),

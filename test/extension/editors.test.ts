@@ -105,6 +105,29 @@ describe('editors', () => {
     );
   });
 
+  it('marks compressions that the model cannot take, and names what is close', async () => {
+    const tensor = 'model.layers.0.mlp.up_proj.weight';
+    const uri = await writePlan('compressions', {
+      remove: ['block.1'],
+      compress: [
+        { tensor, method: 'int4', level: 32 },
+        { tensor: 'model.layers.0.mlp.up_prj.weight', method: 'int4', level: 32 },
+        { tensor: 'model.layers.1.mlp.up_proj.weight', method: 'int4', level: 32 },
+      ],
+    });
+    const { document } = await vscode.window.showTextDocument(uri);
+    const problems = await until('both diagnostics', () => {
+      const found = problemsOf(uri);
+      return found.length === 2 && found;
+    });
+    assert.deepEqual(
+      problems.map(({ range }) => document.getText(range)),
+      ['"model.layers.0.mlp.up_prj.weight"', '"model.layers.1.mlp.up_proj.weight"'],
+    );
+    assert.ok(problems[0]?.message.includes(tensor));
+    assert.match(problems[1]?.message ?? '', /removed/);
+  });
+
   it('a plan is checked against its contributed schema', async () => {
     const uri = await writePlan('schema', { remove: [], keep: 'everything' });
     await vscode.window.showTextDocument(uri);

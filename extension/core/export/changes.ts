@@ -1,3 +1,4 @@
+import { closestNames } from '../closest-names';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
@@ -254,29 +255,6 @@ function absentSublayer(summary: ModelSummary, id: string, known: readonly strin
   return new UserError(`${summary.name} has no sublayer "${id}".`, {
     file: summary.path,
     field: id,
-    remedy: `Close to it are ${closest(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
+    remedy: `Close to it are ${closestNames(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
   });
-}
-
-/** The three names that differ least from `name`. */
-function closest(name: string, known: readonly string[]): string[] {
-  return known
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, 3)
-    .map(({ candidate }) => candidate);
-}
-
-/** Number of insertions, deletions and replacements from `a` to `b` (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (const [i, letter] of Array.from(a).entries()) {
-    const next = [i + 1];
-    for (const [j, other] of Array.from(b).entries()) {
-      const replaced = (row[j] ?? 0) + (letter === other ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -191,7 +191,9 @@ describe('the forms of a written graph', () => {
     const path = await writeGraph(again);
     const last = await OnnxLayeredModel.open(path);
     expect(formsOf(last)).toEqual(formsOf(expected));
-    expect([...last.source.file.initializers.keys()].some((key) => /quants/.test(key))).toBe(false);
+    expect([...last.source.file.initializers.keys()].some((key) => key.includes('quants'))).toBe(
+      false,
+    );
   });
 
   it('are nodes like others where a tool has renamed some', async () => {

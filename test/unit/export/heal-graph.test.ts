@@ -22,7 +22,7 @@ const folder = temporaryFolder();
 let count = 0;
 const fresh = (): string => join(folder, String(count++));
 const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
-const text = { file: 'random', sequences: 12, length: 10 };
+const text = { file: 'random', sequences: 20, length: 12 };
 
 function encoder(name: string): string {
   return join(import.meta.dirname, '../../fixtures/encoders', name);

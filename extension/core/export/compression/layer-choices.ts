@@ -1,3 +1,4 @@
+import { closestNames } from '../../closest-names';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, LinearRole, OuterMatrix, OuterPlace } from '../../models/matrix-form';
 import { quantizerNames } from '../../tensornet/compression-choice';
@@ -6,7 +7,7 @@ import type {
   CompressionChoice,
   CompressionRequest,
 } from '../../tensornet/compression-choice';
-import { compressionMethods } from '../../tensornet/compression-methods';
+import { compressionMethods, requireFit } from '../../tensornet/compression-methods';
 import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
 import { sitesOf } from '../../tensornet/mpo-sites';
@@ -191,26 +192,72 @@ export function layersOfChoices(
   choices: readonly CompressionChoice[],
   removed: readonly string[],
 ): Map<string, ChosenMatrix> {
+  const find = finder(model, removed);
+  const found = new Map<string, ChosenMatrix>();
+  for (const [index, choice] of choices.entries()) {
+    const { tensor } = choice;
+    const layer = find(tensor, index);
+    if (found.has(tensor)) {
+      throw new UserError(`${tensor} is compressed twice.`, {
+        file: model.summary.path,
+        field: fieldOf(index),
+        remedy: 'Keep one of its choices.',
+      });
+    }
+    found.set(tensor, { layer, choice });
+  }
+  return found;
+}
+
+/** Why a choice of a plan cannot be carried out. */
+export interface ChoiceProblem {
+  /** Place of the choice in the plan. */
+  readonly index: number;
+  readonly problem: string;
+  readonly remedy: string | undefined;
+}
+
+/** What is wrong with each choice by itself, where the model is calibrated. */
+export function choiceProblems(
+  model: LayeredModel,
+  choices: readonly CompressionChoice[],
+  removed: readonly string[],
+): ChoiceProblem[] {
+  const find = finder(model, removed);
+  return choices.flatMap((choice, index) => {
+    try {
+      requireFit(find(choice.tensor, index), choice, true);
+      return [];
+    } catch (error) {
+      if (!(error instanceof UserError)) {
+        throw error;
+      }
+      return [{ index, problem: error.problem, remedy: error.subject.remedy }];
+    }
+  });
+}
+
+/** Finds matrices that can take another form by their ids, and says of others why not. */
+function finder(
+  model: LayeredModel,
+  removed: readonly string[],
+): (tensor: string, index: number) => LinearLayer | OuterMatrix {
   const outer = model.outerMatrices ?? [];
   const all = new Map<string, LinearLayer | OuterMatrix>(
     [...layersOf(model), ...outer].map((layer) => [layer.id, layer]),
   );
   const staying = new Set([...layersOf(model, removed), ...outer].map(({ id }) => id));
-  const found = new Map<string, ChosenMatrix>();
-  for (const [index, choice] of choices.entries()) {
-    const { tensor } = choice;
+  return (tensor, index) => {
     const refuse = (problem: string, remedy: string): never => {
-      throw new UserError(problem, {
-        file: model.summary.path,
-        field: `compress[${index}].tensor`,
-        remedy,
-      });
+      throw new UserError(problem, { file: model.summary.path, field: fieldOf(index), remedy });
     };
     const layer =
       all.get(tensor) ??
       refuse(
         `${model.summary.name} has no linear layer "${tensor}".`,
-        `Its linear layers are named like ${[...all.keys()][0] ?? 'none'}.`,
+        all.size === 0
+          ? 'It has none that can be compressed.'
+          : `Close to it are ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
       );
     if (!staying.has(tensor)) {
       refuse(`${tensor} belongs to a sublayer that is removed.`, 'Leave one of the two out.');
@@ -221,10 +268,10 @@ export function layersOfChoices(
         'Compress the model that it was made from.',
       );
     }
-    if (found.has(tensor)) {
-      refuse(`${tensor} is compressed twice.`, 'Keep one of its choices.');
-    }
-    found.set(tensor, { layer, choice });
-  }
-  return found;
+    return layer;
+  };
+}
+
+function fieldOf(index: number): string {
+  return `compress[${index}].tensor`;
 }
