@@ -7,6 +7,7 @@
  *     node bench/compactifai/run.mjs --timing
  *
  * --timing: measures the speed of the models that lie in the folder, and nothing else. On a quiet machine.
+ * --rounds N: how often, 3 unless it is said.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
@@ -41,8 +42,8 @@ const cli = join(root, 'dist', 'cli.js');
 const device = ['--device', 'cpu'];
 const prompt = 'The old house stood at the end of the road, and';
 const windows = ['--length', '256', '--stride', '192'];
-/** Rounds of the timing pass, tokens that a round generates, and bytes of text that it reads at once. */
-const [rounds, generatedTokens, readBytes] = [3, 48, 2400];
+/** Tokens that a round of the timing pass generates, and bytes of text that it reads at once. */
+const [generatedTokens, readBytes] = [48, 2400];
 
 const truncated = ['lowrank-75', 'lowrank-50', 'mpo-75', 'mpo-50-int4'];
 
@@ -68,6 +69,7 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     folder: { type: 'string' },
     timing: { type: 'boolean' },
+    rounds: { type: 'string', default: '3' },
   },
 });
 
@@ -197,7 +199,7 @@ async function measureSpeed({ rows }, models, texts) {
   const timed = rows.filter((row) => row.heals === undefined && existsSync(join(models, row.key)));
   /** @type {Map<string, {decode: number, prefill: number}[]>} */
   const found = new Map(timed.map(({ key }) => [key, []]));
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < Number(options.rounds); round++) {
     for (const { key } of timed) {
       const model = join(models, key);
       const generated = await espalier([
