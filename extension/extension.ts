@@ -62,7 +62,7 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const settings = new Settings();
   const jobs = new Jobs(worker, log);
-  const interrupted = new InterruptedJobs(context.workspaceState);
+  const interrupted = new InterruptedJobs(context.workspaceState, jobs);
   const exports = new Jobs(dataReader, log);
   const models = new OpenModels(worker);
   const folders = new ModelFolders();
@@ -143,7 +143,9 @@ export function activate(context: ExtensionContext): Espalier {
     new PlanDiagnostics(models),
     modelsView,
     showJobStatus([jobs, exports]),
-    watchDocuments('**/*.layerprofile.json', async (path) => sessions.reload(path)),
+    watchDocuments('**/*.layerprofile.json', async (path) =>
+      Promise.all([sessions.reload(path), compressionSessions.reloadProfile(path)]),
+    ),
     watchDocuments('**/*.sensitivity.json', async (path) => compressionSessions.reload(path)),
     watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
     watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),

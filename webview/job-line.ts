@@ -17,16 +17,24 @@ interface JobLine<What extends string> {
 }
 
 interface JobActions {
-  readonly send: (message: { readonly type: 'cancel' } | { readonly type: 'showLog' }) => void;
+  readonly send: (message: { readonly type: 'cancel' | 'showLog' | 'resume' }) => void;
   /** Says something to screen readers. */
   readonly announce: (text: string) => void;
 }
 
-/** What runs, how far it is and how long it takes; or how the last job ended. */
+/**
+ * What runs, how far it is and how long it takes; or how the last job ended, with a button to go on.
+ * @param main the job that a button of its own starts and resumes
+ */
 export function createJobLine<What extends string>(
   words: JobWords<What>,
+  main: NoInfer<What>,
   { send, announce }: JobActions,
 ): JobLine<What> {
+  const resume = createButton(strings.resume, false, () => {
+    send({ type: 'resume' });
+  });
+  resume.setState(undefined, strings.resumeTitle);
   const showLog = createButton(strings.showLog, false, () => {
     send({ type: 'showLog' });
   });
@@ -35,7 +43,7 @@ export function createJobLine<What extends string>(
     () => {
       send({ type: 'cancel' });
     },
-    [showLog.element],
+    [resume.element, showLog.element],
   );
   let last: PanelJob<What> = { kind: 'idle' };
   const show = (job: PanelJob<What>) => {
@@ -51,6 +59,7 @@ export function createJobLine<What extends string>(
         const cancelled = job.reason === 'cancelled';
         const detail = cancelled ? kept : `${job.message} ${kept}`.trim();
         line.stop(words.stopped(job.what, job.reason), detail, !cancelled);
+        resume.element.hidden = !job.resumable || job.what === main;
       }
     }
   };

@@ -107,8 +107,11 @@ async function main(folder) {
     sections.push({ ...subject, results });
   }
   const text = report(sections, prompt);
-  await writeFile(join(here, 'RESULTS.md'), text);
-  await writeTables(sections);
+  // What is published has both models.
+  if (sections.every(({ results }) => results.quality['dense'] !== undefined)) {
+    await writeFile(join(here, 'RESULTS.md'), text);
+    await writeTables(sections);
+  }
   say(`\n${text}`);
   return 0;
 }
@@ -149,14 +152,18 @@ async function espalier(args) {
 async function measureQuality({ source }, row, models, texts) {
   const model = join(models, row.key);
   const healed = `${model}.heal.json`;
-  if (!existsSync(model)) {
+  // A healed model whose losses were not kept is healed again.
+  const isWhole = existsSync(model) && (row.heals === undefined || existsSync(healed));
+  if (!isWhole) {
     const dense = join(models, 'dense');
     if (row.compress !== undefined) {
       await espalier(['compress', dense, ...row.compress, '--out', model]);
     } else if (row.heals !== undefined) {
       const from = join(models, row.heals);
       const options = ['--teacher', dense, '--text', texts.learn, ...(row.heal ?? [])];
-      const { lossBefore, lossAfter } = await espalier(['heal', from, ...options, '--out', model]);
+      const { lossBefore, lossAfter } = await espalier([
+        ...['heal', from, ...options, '--out', model, '--overwrite'],
+      ]);
       await writeFile(healed, JSON.stringify({ lossBefore, lossAfter }));
     } else {
       await symlink(await source(), model);

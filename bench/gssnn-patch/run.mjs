@@ -8,9 +8,10 @@
  * --only: these sublayers, of which a table is printed; nothing is written.
  * --quick: one sublayer and little text, to try the bench itself; nothing is written.
  */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -36,6 +37,9 @@ const { values: options } = parseArgs({
 const settings = options.quick
   ? ['--sequences', '10', '--graphs', '1', '--epochs', '1']
   : ['--graphs', '2', '--epochs', '20'];
+/** Results are kept apart by all that they depend on. */
+const measured = JSON.stringify([resolve(options.model), resolve(options.text), settings]);
+const keep = join(options.keep, createHash('sha256').update(measured).digest('hex').slice(0, 8));
 /** Kinds of the table, as the command names them. */
 const kinds = ['graph', 'skip', 'ridge', 'low-rank', 'mlp', 'random-graph'];
 
@@ -46,7 +50,7 @@ async function main() {
     say(red('dist/cli.js is not built. Run npm run build first.'));
     return 1;
   }
-  await mkdir(options.keep, { recursive: true });
+  await mkdir(keep, { recursive: true });
   const quiet = load();
   const { value } = await json(process.execPath, [cli, 'inspect', options.model, '--json']);
   /** @type {{sublayers: {id: string}[]}} */
@@ -68,9 +72,9 @@ async function main() {
  * @returns {Promise<Patched>}
  */
 async function patched(sublayer) {
-  const kept = join(options.keep, `${sublayer}${options.quick ? '.quick' : ''}.json`);
+  const kept = join(keep, `${sublayer}.json`);
   if (existsSync(kept)) return JSON.parse(await readFile(kept, 'utf8'));
-  const out = join(options.keep, sublayer);
+  const out = join(keep, sublayer);
   const started = performance.now();
   const args = ['patch', options.model, '--sublayer', sublayer, '--calibration', options.text];
   const all = [cli, ...args, ...settings, '--out', out, '--overwrite', '--json'];

@@ -10,7 +10,7 @@ import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/data-map-session';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
-import { whyDataBlocked } from '../services/trust';
+import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { chooseProxy } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
@@ -36,10 +36,7 @@ export async function compareSubsets(
   if (session === undefined) {
     return undefined;
   }
-  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
   const request = options.request ?? (await askRequest(services, session));
   if (request === undefined) {

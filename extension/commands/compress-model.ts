@@ -9,13 +9,13 @@ import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import type { PruneRequest } from '../protocol/worker';
-import { UserError } from '../core/user-error';
 import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
 import { isPlan, readPlan } from '../services/documents';
 import { pruneReport } from '../services/model-report';
 import { compressionPlanOf } from '../services/plans';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { chooseOutput, revealFolder } from './choose-output';
 import type { OutputOptions } from './choose-output';
@@ -46,9 +46,7 @@ export async function compressModel(
   if (session === undefined) {
     return undefined;
   }
-  if (session.blocked !== undefined) {
-    throw new UserError(session.blocked);
-  }
+  assertAllowed(session.blocked);
   services.jobs.assertFree();
   const plan =
     options.plan ??

@@ -11,7 +11,7 @@ import { chooseTarget } from './target';
 export interface EvaluateOptions {
   /** Evaluate the model without the sublayers that are marked in the heatmap. */
   readonly selection?: boolean;
-  /** Path of a model to compare with, which is evaluated too where it has not been. */
+  /** Path of a model to compare with, which is evaluated too. */
   readonly against?: string;
 }
 
@@ -30,8 +30,8 @@ export async function evaluateModel(
   const removed = ofSelection ? session.selection.removed : [];
   const other =
     options.against === undefined ? undefined : await services.sessions.open(options.against);
-  const reference =
-    other && (other.denseEvaluation ?? (await services.modelJobs.evaluate(other, [])));
+  // Measured anew: what is known of it may be of another text, and its speed of another day.
+  const reference = other && (await services.modelJobs.evaluate(other, []));
   const evaluation = await services.modelJobs.evaluate(session, removed);
   services.log.info(
     `${commandIds.evaluateModel} ${session.model.path}`,

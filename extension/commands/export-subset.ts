@@ -7,7 +7,7 @@ import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
 import type { DataMapSession } from '../services/data-map-session';
 import type { Services } from '../services/services';
-import { whyDataBlocked } from '../services/trust';
+import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './choose-output';
@@ -33,10 +33,7 @@ export async function exportSubset(
   if (session === undefined) {
     return undefined;
   }
-  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.exports.assertFree();
   const request = options.request ?? (await chooseExport(services, session));
   const out = request && (options.out ?? (await choosePlace(session, request)));

@@ -8,13 +8,12 @@ import { formatPercent } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
 import { healingEfforts } from '../core/tensornet/healing/efforts';
 import type { HealingEffort } from '../core/tensornet/healing/efforts';
-import { UserError } from '../core/user-error';
 import type { HealModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { healReport } from '../services/heal-report';
 import { modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
-import { whyBlocked } from '../services/trust';
+import { assertAllowed, whyBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { chooseFolder, revealFolder } from './choose-output';
 import { askLearningText, learningText } from './learning-text';
@@ -44,10 +43,7 @@ export async function healModel(
   if (target === undefined) {
     return undefined;
   }
-  const blocked = whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
   const model = await services.models.summary(target.model);
   const request = await askRequest(services, model, given);

@@ -5,7 +5,6 @@ import type { PatchResult } from '../core/export/patching/patch-model';
 import type { PrunePlan } from '../core/export/prune-plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
-import { UserError } from '../core/user-error';
 import type { PatchLayerRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { planPathOf, readPlan } from '../services/documents';
@@ -13,6 +12,7 @@ import type { ModelSession } from '../services/model-session';
 import { patchReport, verdict } from '../services/patch-report';
 import { patchesOfPlan } from '../services/patches';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { chooseOutput, revealFolder } from './choose-output';
 import type { OutputOptions } from './choose-output';
@@ -47,9 +47,7 @@ export async function patchLayer(
     return undefined;
   }
   const session = await sessionOf(services, target);
-  if (session.blocked !== undefined) {
-    throw new UserError(session.blocked);
-  }
+  assertAllowed(session.blocked);
   services.jobs.assertFree();
   const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
   const request = await askRequest(services, session, target.plan, options);

@@ -2,9 +2,9 @@ import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
 import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-table';
-import { UserError } from '../core/user-error';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
+import { assertAllowed } from '../services/trust';
 import { confirmAnew } from './confirm-replace';
 import { methodItems } from './method-items';
 import { chooseCompression } from './open-compression';
@@ -27,9 +27,7 @@ export async function profileSensitivity(
   if (session === undefined) {
     return;
   }
-  if (session.blocked !== undefined) {
-    throw new UserError(session.blocked);
-  }
+  assertAllowed(session.blocked);
   services.jobs.assertFree();
   services.compressions.show(session);
   const compressions = given ?? (await chooseCompressions(session.model.name));

@@ -4,7 +4,7 @@ import { commandIds } from '../services/command-ids';
 import type { InterruptedJob, JobFilter } from '../services/interrupted-jobs';
 import { jobTitle } from '../services/jobs';
 import type { Services } from '../services/services';
-import { whyBlocked } from '../services/trust';
+import { assertAllowed, whyBlocked } from '../services/trust';
 import { runCompression } from './compress-model';
 import { runHealing } from './heal-model';
 import { runPatch } from './patch-layer';
@@ -21,10 +21,7 @@ export async function resumeJob(
   if (jobs.length === 0) {
     throw new UserError(l10n.t('No job was interrupted: nothing to resume.'));
   }
-  const blocked = whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
   const job = await choose(jobs);
   return job === undefined ? undefined : resume(services, job);

@@ -12,7 +12,7 @@ import { commandIds } from '../services/command-ids';
 import { fileExists, scoresPathOf } from '../services/documents';
 import { formatCount } from '../core/format';
 import type { Services } from '../services/services';
-import { whyDataBlocked } from '../services/trust';
+import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled, WorkerRequestError } from '../services/worker-errors';
 import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
@@ -36,10 +36,7 @@ export async function scoreData(
   if (uri === undefined) {
     return undefined;
   }
-  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
   services.jobs.assertFree();
   const request = await askRequest(services, uri.fsPath, given);
   return request === undefined ? undefined : runScoring(services, request);
@@ -47,10 +44,7 @@ export async function scoreData(
 
 /** Goes on with an interrupted scoring: finished runs are not trained again. */
 export async function resumeScoring(services: Services): Promise<ScoreDataResult | undefined> {
-  const blocked = whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { interrupted } = services.dataJobs;
   if (interrupted === undefined) {
     throw new UserError(l10n.t('No scoring was interrupted: nothing to resume.'), {

@@ -1,14 +1,13 @@
 import { basename, extname } from 'node:path';
 import { commands, ConfigurationTarget, l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import { UserError } from '../core/user-error';
 import type { ScoreTextRequest, ScoreTextResult } from '../protocol/worker';
 import { formatCount } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
 import { modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
-import { whyBlocked } from '../services/trust';
+import { assertAllowed, whyBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { confirmAnew } from './confirm-replace';
 import { chooseTarget } from './target';
@@ -35,10 +34,7 @@ export async function scoreText(
   if (target === undefined) {
     return undefined;
   }
-  const blocked = whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
   const model = await services.models.summary(target.model);
   const { file, length } = services.settings.calibration();

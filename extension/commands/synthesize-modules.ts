@@ -11,7 +11,7 @@ import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
 import { logOf } from '../services/synthesis-sessions';
-import { whySynthesisBlocked } from '../services/trust';
+import { assertAllowed, whySynthesisBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
 import { askNumber } from './ask-scoring';
 import { uriOf } from './target';
@@ -30,7 +30,7 @@ export async function synthesizeModules(
   argument: unknown,
   options: SynthesizeOptions = {},
 ): Promise<SynthesisResult | undefined> {
-  assertAllowed();
+  assertAllowed(whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
   const request = options.request ?? (await askRequest(argument));
   return request === undefined ? undefined : run(services, request);
@@ -38,7 +38,7 @@ export async function synthesizeModules(
 
 /** Goes on with an interrupted evolution: what was trained is not trained again. */
 export async function resumeSynthesis(services: Services): Promise<SynthesisResult | undefined> {
-  assertAllowed();
+  assertAllowed(whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { interrupted } = services.synthesisSessions;
   if (interrupted === undefined) {
     throw new UserError(l10n.t('No evolution was interrupted: nothing to resume.'), {
@@ -46,13 +46,6 @@ export async function resumeSynthesis(services: Services): Promise<SynthesisResu
     });
   }
   return run(services, interrupted);
-}
-
-function assertAllowed(): void {
-  const blocked = whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' });
-  if (blocked !== undefined) {
-    throw new UserError(blocked);
-  }
 }
 
 async function run(services: Services, request: SynthesizeRequest): Promise<SynthesisResult> {

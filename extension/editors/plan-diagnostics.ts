@@ -9,6 +9,7 @@ import {
 } from 'vscode';
 import type { DiagnosticCollection, TextDocument } from 'vscode';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
+import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import { parsePrunePlan } from '../core/export/prune-plan-schema';
 import { UserError } from '../core/user-error';
 import { isPlan, modelPathOfPlan } from '../services/documents';
@@ -86,7 +87,10 @@ export class PlanDiagnostics implements Disposable {
         throw new UserError(describeError(error), { field: 'model.path' });
       });
       const { compress = [], remove } = plan;
-      const choices = await this.#models.choiceProblems(modelPath, compress, remove);
+      // A plan that only the worker can judge is judged when it is carried out.
+      const choices = await this.#models
+        .choiceProblems(modelPath, compress, remove)
+        .catch((): readonly ChoiceProblem[] => []);
       return [
         ...planProblems(text, model).map((problem) =>
           diagnostic(

@@ -98,7 +98,7 @@ export class CompressionJobs {
 
   async #measure(session: CompressionSession, request: SensitivityRequest): Promise<void> {
     await this.#track(session, 'sensitivity', async (subject) => {
-      session.started({ request, reason: 'crashed' });
+      session.setInterrupted({ request, reason: 'crashed' });
       try {
         const table = await this.#jobs.run('sensitivity', request, {
           ...subject,
@@ -106,11 +106,15 @@ export class CompressionJobs {
             session.applyEvent(event);
           },
         });
-        session.ended(undefined);
+        session.setInterrupted(undefined);
         session.setPlan(undefined);
         session.loadTable(table);
       } catch (error) {
-        session.ended({ request, reason: reasonOf(error), message: describeInPanel(error) });
+        session.setInterrupted({
+          request,
+          reason: reasonOf(error),
+          message: describeInPanel(error),
+        });
         throw error;
       }
     });

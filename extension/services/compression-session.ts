@@ -51,7 +51,7 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
 
   #table: ShownTable | undefined;
   #layers = new Map<string, LayerSensitivity>();
-  #removable: readonly RemovalCost[] = [];
+  #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
   #interrupted: InterruptedSensitivity | undefined;
@@ -91,9 +91,17 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     return this.host.blocked();
   }
 
-  /** Sublayers that a plan may remove. */
+  /** Sublayers that a plan may remove: those measured by the metric of the table, in the same model. */
   public get removable(): readonly RemovalCost[] {
-    return this.#removable;
+    const profile = this.#profile;
+    const fits =
+      profile?.model.fingerprint === this.model.fingerprint &&
+      profile.settings.metric === this.#table?.metric;
+    return fits
+      ? profile.candidates.flatMap(({ sublayer, distance }) =>
+          distance === null ? [] : [{ sublayer, distance }],
+        )
+      : [];
   }
 
   public snapshot(): CompressionState {
@@ -105,7 +113,7 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
       findings: table === undefined ? [] : findingsOf(table),
       job: this.#job,
       plan: this.#plan,
-      removable: this.#removable.length,
+      removable: this.removable.length,
       remark: this.#remark,
       blocked: this.blocked,
     };
@@ -120,25 +128,13 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
   public loadTable(table: ShownTable | undefined, remark?: string): void {
     this.#setTable(table);
     this.#remark = remark;
-    this.#tell('table', 'findings', 'remark');
+    this.#tell('table', 'findings', 'remark', 'removable');
   }
 
-  /** The sublayers that a profile has measured by the metric of the table, if it is of the same model. */
+  /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
   public loadProfile(profile: LayerProfile | undefined): void {
-    const fits =
-      profile?.model.fingerprint === this.model.fingerprint &&
-      profile.settings.metric === this.#table?.metric;
-    this.#removable = fits
-      ? profile.candidates.flatMap(({ sublayer, distance }) =>
-          distance === null ? [] : [{ sublayer, distance }],
-        )
-      : [];
+    this.#profile = profile;
     this.#tell('removable');
-  }
-
-  public started(interrupted: InterruptedSensitivity): void {
-    this.#interrupted = interrupted;
-    this.#save();
   }
 
   public applyEvent(event: SensitivityEvent): void {
@@ -153,7 +149,8 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     }
   }
 
-  public ended(interrupted: InterruptedSensitivity | undefined): void {
+  /** Remembers the measurement under way, or that none is left to go on with. */
+  public setInterrupted(interrupted: InterruptedSensitivity | undefined): void {
     this.#interrupted = interrupted;
     this.#save();
   }

@@ -71,6 +71,15 @@ export class CompressionSessions implements Disposable {
     }
   }
 
+  /** Reads a layer profile again, from which plans take what removing sublayers costs. */
+  public async reloadProfile(file: string): Promise<void> {
+    for (const session of this.#sessions.values()) {
+      if (profilePathOf(session.model.path) === file) {
+        await this.#loadProfile(session);
+      }
+    }
+  }
+
   public dispose(): void {
     this.#trust.dispose();
   }
@@ -94,7 +103,6 @@ export class CompressionSessions implements Disposable {
       stored?.fingerprint === model.fingerprint ? stored : undefined,
     );
     this.#sessions.set(file, session);
-    await this.#load(session);
     const { interrupted } = session;
     const [compress] = this.#interrupted.find({ kind: 'compress', model: model.path });
     if (compress !== undefined) {
@@ -108,6 +116,8 @@ export class CompressionSessions implements Disposable {
         resumable: true,
       });
     }
+    // Last, as whoever else opens the session meanwhile may start a job in it.
+    await this.#load(session);
     return session;
   }
 
@@ -122,7 +132,15 @@ export class CompressionSessions implements Disposable {
           ? l10n.t('{0} was made for other weights or another config.json.', file)
           : undefined,
       );
-      const profile = profilePathOf(model.path);
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
+    await this.#loadProfile(session);
+  }
+
+  async #loadProfile(session: CompressionSession): Promise<void> {
+    try {
+      const profile = profilePathOf(session.model.path);
       session.loadProfile((await fileExists(profile)) ? await readProfile(profile) : undefined);
     } catch (error) {
       void reportError(error, this.#log);

@@ -5,16 +5,24 @@ import { escapeMarkdown, markdownTable } from './markdown-table';
 
 /** What healing won, sublayer by sublayer, as Markdown. */
 export function healReport(name: string, result: HealResult): string {
-  const { path, lossBefore, lossAfter, slices, bytesAfter, loadsWith } = result;
+  const { path, unit, lossBefore, lossAfter, slices, bytesAfter, loadsWith } = result;
+  const losses = [
+    lossBefore.toPrecision(4),
+    lossAfter.toPrecision(4),
+    formatPercent(1 - lossAfter / lossBefore),
+  ];
   return [
     `# ${l10n.t('{0}, healed', escapeMarkdown(name))}`,
     `${escapeMarkdown(path)} · ${formatBytes(bytesAfter)}`,
-    l10n.t(
-      'The distance to the original (KL divergence, nats per token, on text that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
-      lossBefore.toPrecision(4),
-      lossAfter.toPrecision(4),
-      formatPercent(1 - lossAfter / lossBefore),
-    ),
+    unit === 'nats'
+      ? l10n.t(
+          'The distance to the original (KL divergence, nats per token, on text that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+          ...losses,
+        )
+      : l10n.t(
+          'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on examples that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+          ...losses,
+        ),
     `## ${l10n.t('Sublayers')}`,
     l10n.t('Error of the stream behind each, on held-out text: ‖ŷ − y‖² / ‖y‖².'),
     markdownTable(

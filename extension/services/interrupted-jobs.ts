@@ -2,6 +2,7 @@ import { l10n } from 'vscode';
 import type { Memento } from 'vscode';
 import type { PanelJob } from '../protocol/heatmap';
 import type { WorkerRequests } from '../protocol/worker';
+import type { Jobs } from './jobs';
 import { reasonOf } from './job-tracker';
 import { describeInPanel } from './report-error';
 import { WorkerRequestError } from './worker-errors';
@@ -40,9 +41,11 @@ const key = 'interruptedJobs';
 /** The workspace's memory of jobs that can be gone on with. */
 export class InterruptedJobs {
   readonly #memento: Pick<Memento, 'get' | 'update'>;
+  readonly #jobs: Pick<Jobs, 'assertFree'>;
 
-  public constructor(memento: Pick<Memento, 'get' | 'update'>) {
+  public constructor(memento: Pick<Memento, 'get' | 'update'>, jobs: Pick<Jobs, 'assertFree'>) {
     this.#memento = memento;
+    this.#jobs = jobs;
   }
 
   public get all(): readonly InterruptedJob[] {
@@ -58,8 +61,12 @@ export class InterruptedJobs {
     );
   }
 
-  /** Runs a job that is remembered until it ends well, or in a way that would be the same the next time. */
+  /**
+   * Runs a job that is remembered until it ends well, or in a way that would be the same the next time.
+   * @throws UserError where another job runs: what is remembered stays, then.
+   */
   public async keep<T>(job: InterruptedJob, run: () => Promise<T>): Promise<T> {
+    this.#jobs.assertFree();
     // Stays where the window closes meanwhile.
     await this.#put(job);
     try {

@@ -1,8 +1,8 @@
 import type { ModelSummary } from '../core/models/model-summary';
-import { UserError } from '../core/user-error';
 import type { PanelJob } from '../protocol/heatmap';
 import type { Jobs, JobSubject } from './jobs';
 import { describeInPanel } from './report-error';
+import { assertAllowed } from './trust';
 import { RequestCancelled, WorkerCrashed } from './worker-errors';
 
 /** What a panel shows the jobs of. */
@@ -37,9 +37,7 @@ export class JobTracker {
     { what, isShown, resumable }: Tracking<What>,
     task: (subject: JobSubject) => Promise<T>,
   ): Promise<T> {
-    if (session.blocked !== undefined) {
-      throw new UserError(session.blocked);
-    }
+    assertAllowed(session.blocked);
     this.#jobs.assertFree();
     session.setJob({ kind: 'running', what, progress: undefined });
     try {

@@ -1,10 +1,18 @@
 import { l10n } from 'vscode';
+import { UserError } from '../core/user-error';
 
 /** Where a model lies and whether the user trusts the workspace. */
 export interface Circumstances {
   readonly trusted: boolean;
   /** Scheme of the model's URI; only `file` has weights that can be mapped into memory. */
   readonly scheme: string;
+}
+
+/** @throws UserError with the sentence that says why something cannot be done here, where there is one. */
+export function assertAllowed(why: string | undefined): void {
+  if (why !== undefined) {
+    throw new UserError(why);
+  }
 }
 
 /** The sentence that says why models cannot be run here, or undefined when they can. */

@@ -9,6 +9,7 @@ const repeatable: ReadonlySet<string> = new Set([
   'devices',
   'forms',
   'chooseLayers',
+  'checkChoices',
   'describe',
   'statistics',
   'compare',

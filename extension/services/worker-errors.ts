@@ -14,6 +14,7 @@ const resumable: readonly string[] = [
   'sensitivity',
   'compress',
   'heal',
+  'patch',
   'scoreData',
   'scoreText',
   'compareSubsets',

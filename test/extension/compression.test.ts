@@ -150,9 +150,9 @@ describe('compression', () => {
     const request = { model: '/m', out: '/m-healed' } as HealModelRequest;
     const job = { kind: 'heal', name: 'm', request } as const;
     const never = new Promise<never>(() => undefined);
-    void new InterruptedJobs(memento).keep(job, async () => never);
+    void new InterruptedJobs(memento, { assertFree: () => undefined }).keep(job, async () => never);
     await until('the memory', () => stored.size > 0);
-    const later = new InterruptedJobs(memento);
+    const later = new InterruptedJobs(memento, { assertFree: () => undefined });
     assert.deepEqual(await later.takeUntold(), [job]);
     assert.deepEqual(await later.takeUntold(), []);
     assert.equal(later.find({ model: '/m' })[0]?.end?.reason, 'crashed');

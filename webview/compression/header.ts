@@ -2,7 +2,7 @@ import { createButton } from '../components/toolkit';
 import { h, setChildren, setText } from '../dom';
 import { formatBytes, formatCount, formatDuration } from '../format';
 import { warningIcon } from '../icons';
-import { reasonAgainst } from './panel-part';
+import { reasonAgainst, resumesMeasuring } from './panel-part';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { strings } from './strings';
 
@@ -63,7 +63,7 @@ export function createHeader({ send }: PanelActions): PanelPart {
       setText(name, model.name);
       name.title = model.path;
       setText(architecture, model.architecture);
-      resumable = job.kind === 'stopped' && job.resumable;
+      resumable = resumesMeasuring(job);
       const against = reasonAgainst(state, strings.reasonRunning);
       profile.element.hidden = table === undefined && !resumable;
       profile.setLabel(resumable ? strings.resume : strings.profileAgain);

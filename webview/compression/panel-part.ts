@@ -35,3 +35,8 @@ export function reasonAgainst(
 ): string | undefined {
   return blocked ?? (job.kind === 'running' ? running(job.what) : undefined);
 }
+
+/** Whether the measurement was stopped and can be gone on with. */
+export function resumesMeasuring(job: CompressionState['job']): boolean {
+  return job.kind === 'stopped' && job.what === 'sensitivity' && job.resumable;
+}

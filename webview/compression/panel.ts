@@ -8,7 +8,7 @@ import type { Shown } from './cells';
 import { createFindingsSection } from './findings-section';
 import { createGridSection } from './grid-section';
 import { createHeader } from './header';
-import { reasonAgainst } from './panel-part';
+import { reasonAgainst, resumesMeasuring } from './panel-part';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { strings } from './strings';
 import { createTableSection } from './table-section';
@@ -30,6 +30,9 @@ export class CompressionPanel {
   private readonly live = h('div', { class: 'sr-only', role: 'status' });
   private view: View;
   private state: CompressionState | undefined;
+  /** What was drawn last of the table, and of what: jobs and sliders tell of changes many times a second. */
+  private drawn:
+    (Pick<Frame, 'ways' | 'shown' | 'cells'> & { readonly seen: readonly unknown[] }) | undefined;
 
   public constructor(private readonly options: PanelOptions) {
     this.view = options.view;
@@ -44,7 +47,7 @@ export class CompressionPanel {
       },
     };
     const header = createHeader(actions);
-    const job = createJobLine(strings, actions);
+    const job = createJobLine(strings, 'sensitivity', actions);
     const empty = createEmptyState(options.send);
     const grid = createGridSection(actions);
     const findings = createFindingsSection();
@@ -80,9 +83,13 @@ export class CompressionPanel {
     const { state, view } = this;
     if (state === undefined) return;
     const { table, plan } = state;
-    const ways = table === undefined ? [] : waysOf(table);
-    const shown = shownOf(view, ways, plan);
-    const cells = table && shown && cellsOf(table, shown);
+    const seen = [table, plan, view.shown, view.share] as const;
+    if (this.drawn === undefined || !seen.every((one, i) => one === this.drawn?.seen[i])) {
+      const ways = table === undefined ? [] : waysOf(table);
+      const shown = shownOf(view, ways, plan);
+      this.drawn = { seen, ways, shown, cells: table && shown && cellsOf(table, shown) };
+    }
+    const { ways, shown, cells } = this.drawn;
     const frame: Frame = { state, view, ways, shown, cells };
     for (const part of this.parts) part.update(frame);
   }
@@ -119,7 +126,8 @@ function createEmptyState(send: Send): PanelPart {
   return {
     element,
     update: ({ state }) => {
-      element.hidden = state.table !== undefined || state.job.kind !== 'idle';
+      const { table, job } = state;
+      element.hidden = table !== undefined || job.kind === 'running' || resumesMeasuring(job);
       button.setState(reasonAgainst(state, strings.reasonRunning), strings.profileTitle);
     },
   };

@@ -210,7 +210,6 @@ export const strings = {
   makePlanTitle: 'Choose a method and level for each layer, and measure the result as a whole',
   reasonNoWay: 'Allow a method first',
   reasonUnreachable: 'The measured levels do not reach below the whole model: measure more methods',
-  reasonNoTable: 'Measure the layers first',
   savePlan: 'Save Plan…',
   savePlanTitle: 'Write the plan to a file, which can be edited by hand',
   compressPlan: 'Compress…',
@@ -236,5 +235,4 @@ export const strings = {
   column: columns,
   rowKept: 'kept',
   rowRemoved: 'removed',
-  doesNotPay: 'Does not pay',
 } as const;

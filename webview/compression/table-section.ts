@@ -15,6 +15,7 @@ const TEXTS: ReadonlySet<SortKey> = new Set(['tensor', 'role', 'level']);
 /** Every linear layer as a line, sorted as the user likes. */
 export function createTableSection({ setView }: PanelActions): PanelPart {
   let frame: Frame | undefined;
+  let drawn: readonly [CellSet, Frame['view']['sort']] | undefined;
   const headers = sortKeys.map((key) =>
     createSortHeader(key, strings.column[key], !TEXTS.has(key), () => {
       if (frame !== undefined) setView({ sort: sortBy(frame.view.sort, key) });
@@ -43,7 +44,8 @@ export function createTableSection({ setView }: PanelActions): PanelPart {
       frame = next;
       const { cells, view } = next;
       element.hidden = cells === undefined;
-      if (cells === undefined) return;
+      if (cells === undefined || (drawn?.[0] === cells && drawn[1] === view.sort)) return;
+      drawn = [cells, view.sort];
       const isTimed = cells.cells.some(({ layer }) => layer.milliseconds > 0);
       element.classList.toggle('untimed', !isTimed);
       for (const header of headers) header.update(view.sort);

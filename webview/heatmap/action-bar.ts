@@ -36,7 +36,7 @@ export function createActionBar({ send }: PanelActions): PanelPart {
     ),
     update: ({ state }) => {
       const available = availabilityOf(state);
-      resumable = available.resumable && state.job.kind === 'stopped';
+      resumable = available.resumable;
       const next =
         resumable || state.profile === undefined || state.profile.rounds.length === 0
           ? 'profile'

@@ -18,7 +18,8 @@ export interface Availability {
 export function availabilityOf(
   state: Pick<HeatmapState, 'job' | 'blocked' | 'removed'>,
 ): Availability {
-  const running = state.job.kind === 'running' ? strings.reasonRunning(state.job.what) : undefined;
+  const { job } = state;
+  const running = job.kind === 'running' ? strings.reasonRunning(job.what) : undefined;
   const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
   const cannotRun = state.blocked ?? running;
   return {
@@ -26,7 +27,7 @@ export function availabilityOf(
     prune: cannotRun ?? nothing,
     evaluate: cannotRun,
     savePlan: nothing,
-    resumable: state.job.kind === 'stopped' && state.job.resumable,
+    resumable: job.kind === 'stopped' && job.what === 'profile' && job.resumable,
   };
 }
 

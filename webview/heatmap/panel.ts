@@ -50,7 +50,7 @@ export class HeatmapPanel {
     const bar = createActionBar(actions);
     const header = createHeader(bar.element);
     const blocked = createBlockedNotice();
-    const job = createJobLine(strings, actions);
+    const job = createJobLine(strings, 'profile', actions);
     const empty = createEmptyState(options.send);
     const heatmap = createHeatmapSection(actions);
     const slider = createRoundSlider(actions);

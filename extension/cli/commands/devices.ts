@@ -1,8 +1,6 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { checkpoint } from '../../core/jobs/job';
 import { listDevices, resolveDevice } from '../../core/runtime/devices';
-import { machineCosts, predictMilliseconds } from '../../core/tensornet/costs/machine-costs';
+import { costsInFolder } from '../../core/tensornet/costs/costs-in-folder';
+import { predictMilliseconds } from '../../core/tensornet/costs/machine-costs';
 import { plannedForm } from '../../core/tensornet/planned-form';
 import type { Arguments, Command, CommandContext } from '../command';
 import { costsFolder } from '../../core/runtime/user-cache';
@@ -51,16 +49,7 @@ async function timeProducts(args: Arguments, { terminal, job }: CommandContext):
   const device = await resolveDevice(readRunOptions(args).device, (message) => {
     job.warn(message);
   });
-  await mkdir(costsFolder(), { recursive: true });
-  const costs = await machineCosts({
-    device,
-    file: join(costsFolder(), `${device}.json`),
-    again: true,
-    afterGraph: async (done, total) => {
-      job.progress({ stage: 'Timing products on this machine', done, total, unit: 'steps' });
-      await checkpoint(job.cancellation);
-    },
-  });
+  const costs = await costsInFolder(costsFolder(), device, job, true);
   if (args.flag('json')) {
     terminal.print(JSON.stringify(costs, undefined, 2));
     return;

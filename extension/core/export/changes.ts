@@ -69,7 +69,7 @@ export function withChanges(
 }
 
 /** The model with the forms that its linear layers are to take. */
-export function withForms(
+function withForms(
   model: LayeredModel,
   matrices: ReadonlyMap<string, MatrixForm>,
 ): LayeredModel {
@@ -243,18 +243,24 @@ export function whyTorn(
       };
 }
 
-function absentSublayer(summary: ModelSummary, id: string, known: readonly string[]): UserError {
+/** Says which sublayers are close to one that a model does not have. */
+export function absentSublayer(
+  summary: ModelSummary,
+  id: string,
+  known: readonly string[],
+  field = id,
+): UserError {
   if (summary.absent?.includes(id) === true) {
     return new UserError(`${id} is already absent from ${summary.name}.`, {
       file: summary.path,
-      field: id,
+      field,
       remedy:
         'The plan was made for another model: make a new one for this folder, whose blocks may be numbered anew.',
     });
   }
   return new UserError(`${summary.name} has no sublayer "${id}".`, {
     file: summary.path,
-    field: id,
+    field,
     remedy: `Close to it are ${closestNames(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
   });
 }

@@ -17,14 +17,17 @@ interface Moments {
 export interface LinearMap {
   /** [outputs, features] */
   readonly weight: Float32Array;
+  /** [outputs] */
   readonly bias: Float32Array;
   /** Share of the trace of the Gram matrix that was added to each of its diagonal's entries. */
   readonly penalty: number;
 }
 
-/** Examples of a regression. */
+/** Examples of a regression, as many of the one as of the other. */
 export interface RegressionData {
+  /** [examples, features] */
   readonly features: Rows;
+  /** [examples, outputs] */
   readonly targets: Rows;
 }
 
@@ -33,12 +36,15 @@ const penalties = [1e-9, 1e-7, 1e-5, 1e-3, 1e-2, 1e-1];
 
 /**
  * Ridge regression in closed form, by normal equations in float64; the penalty is the one of least squared
- * error on held-out examples (Hoerl and Kennard 1970). Where none does better than nothing, the map is 0.
+ * error on held-out examples (Hoerl and Kennard 1970), and counts for the offset as well. Where none does
+ * better than nothing, the map is 0.
+ * @param pause is awaited before each penalty; may throw to stop
  */
 export async function ridge(
   products: MatrixProducts,
   train: RegressionData,
   heldOut: RegressionData,
+  pause: () => Promise<void> = () => Promise.resolve(),
 ): Promise<LinearMap> {
   const known = await momentsOf(products, train);
   const other = await momentsOf(products, heldOut);
@@ -49,6 +55,7 @@ export async function ridge(
     numbers: new Float64Array(known.cross.length),
   };
   for (const penalty of penalties) {
+    await pause();
     const factor = await choleskyBlocked(products, shifted(known.gram, penalty));
     if (factor === undefined) {
       continue;

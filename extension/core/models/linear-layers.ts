@@ -217,8 +217,8 @@ function withCosts(
   };
 }
 
-/** Bytes of each element type, the packed ones being made of others. */
-function dtypesWith(
+/** Bytes of each element type with other tensors, the packed ones being made of others. */
+export function dtypesWith(
   dtypes: ModelSummary['dtypes'],
   before: readonly LazyTensor[],
   after: readonly LazyTensor[],

@@ -8,6 +8,7 @@ import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { allocateRanks } from './rank-allocation';
 import type { RankedLayer } from './rank-allocation';
 import type { CalibrationPass } from './statistics/calibration-pass';
+import type { InputStatistics } from './statistics/input-statistics';
 
 /** Which layers get ranks, and what they may keep together. */
 export interface RankPlanRequest {
@@ -31,6 +32,8 @@ export async function planRanks(
 ): Promise<CompressionChoice[]> {
   const layers: RankedLayer[] = [];
   let parameters = 0;
+  // Layers of one sublayer share its statistics, which a run over all of the calibration gives.
+  let known: { sublayer: number; statistics: ReadonlyMap<string, InputStatistics> } | undefined;
   for (const { layer, choice } of choices) {
     context.progress({
       stage: 'Weighing linear layers',
@@ -39,7 +42,11 @@ export async function planRanks(
       unit: 'steps',
     });
     await checkpoint(context.cancellation);
-    const statistics = (await calibration?.statistics(layer.sublayer))?.get(layer.id);
+    const { sublayer } = layer;
+    if (calibration !== undefined && known?.sublayer !== sublayer) {
+      known = { sublayer, statistics: await calibration.statistics(sublayer) };
+    }
+    const statistics = known?.statistics.get(layer.id);
     const matrix = await products.read({
       kind: 'stored',
       tensor: layer.weight,

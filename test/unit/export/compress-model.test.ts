@@ -20,6 +20,7 @@ import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { quantizedFixture, runnableCases } from '../quantized-fixtures';
 import { machine } from '../tensornet/machines';
+import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, logitsOf, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -54,6 +55,49 @@ async function request(
 const calibration = { request: { sequences: 2, length: 16 }, bundledText: text };
 
 const outside = ['embedding', 'head'] as const;
+
+describe('compressing beside patches and removals', () => {
+  it('calibrates on what runs in their places', async () => {
+    const { hiddenSize = 0 } = (await openModel(source)).summary;
+    const patch = await patchMaker(root)(hiddenSize, 4);
+    const gone = 'block.0.attention';
+    const choices = (await choicesFor(source, 'lowrank:50%:covariance')).filter(
+      ({ tensor }) => !tensor.includes('layers.0.self_attn'),
+    );
+    const errors = async (more: Partial<CompressRequest>): Promise<(number | undefined)[]> => {
+      const settled = await request('int8', { choices, calibration, ...more });
+      return (await compressModel(settled, unattended)).layers.map(({ error }) => error);
+    };
+    const removed = await errors({ removed: [gone] });
+    const patched = await errors({ patches: new Map([[gone, patch]]) });
+    expect(patched).not.toEqual(removed);
+    expect(patched).not.toEqual(await errors({}));
+    // That the patched sublayer is named among the removed ones as well makes no difference.
+    expect(await errors({ removed: [gone], patches: new Map([[gone, patch]]) })).toEqual(patched);
+  });
+
+  it('does not take forms that were calibrated with other sublayers', async () => {
+    const choices = (await choicesFor(source, 'lowrank:50%:covariance')).filter(
+      ({ tensor }) => !tensor.includes('layers.0.self_attn'),
+    );
+    const whole = await request('int8', { choices, calibration });
+    const stopping: JobContext = {
+      ...unattended,
+      progress: ({ done, total }) => {
+        if (total > 0 && done > total / 2) throw new CancelledError();
+      },
+    };
+    await expect(compressModel(whole, stopping)).rejects.toThrow(CancelledError);
+    expect(existsSync(scratchFolder(whole.out))).toBe(true);
+    const other = { ...whole, removed: ['block.0.attention'] };
+    const gone = await compressModel(other, unattended);
+    const anew = await compressModel(
+      await request('int8', { choices, calibration, removed: other.removed }),
+      unattended,
+    );
+    expect(gone.layers).toEqual(anew.layers);
+  });
+});
 
 describe('compressing embedding and head', () => {
   const tied = fixture('llama-tied-f16');

@@ -46,6 +46,10 @@ describe('what can be done', () => {
     const job = { kind: 'stopped', what: 'profile', reason: 'crashed', message: '' } as const;
     expect(availabilityOf(stateOf({ job: { ...job, resumable: true } })).resumable).toBe(true);
     expect(availabilityOf(stateOf({ job: { ...job, resumable: false } })).resumable).toBe(false);
+    // Patching has a button of its own to go on with.
+    expect(
+      availabilityOf(stateOf({ job: { ...job, what: 'patch', resumable: true } })).resumable,
+    ).toBe(false);
   });
 
   it('starts empty: no profile, and nothing under way', () => {

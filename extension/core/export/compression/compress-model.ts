@@ -22,7 +22,7 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
 import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
-import { checkChanges, withForms } from '../changes';
+import { checkChanges, withChanges } from '../changes';
 import type { Patches } from '../changes';
 import { matrixChanges, standIns } from '../matrix-changes';
 import type { DialectName } from '../dialects';
@@ -78,6 +78,9 @@ export interface CompressRequest extends CompressionSettings {
   readonly memoryBytes: number;
 }
 
+/** With the patched sublayers left out of the removed ones. */
+type SettledRequest = CompressRequest & Required<Pick<CompressRequest, 'removed' | 'patches'>>;
+
 /** What compressing a model did. */
 export interface CompressResult extends PruneResult {
   readonly layers: readonly LayerRecord[];
@@ -89,11 +92,12 @@ export interface CompressResult extends PruneResult {
  * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
  */
 export async function compressModel(
-  request: CompressRequest,
+  asked: CompressRequest,
   context: JobContext,
 ): Promise<CompressResult> {
-  const { modelPath, choices, out, patches = new Map() } = request;
-  const removed = (request.removed ?? []).filter((id) => !patches.has(id));
+  const { modelPath, choices, out, patches = new Map() } = asked;
+  const removed = (asked.removed ?? []).filter((id) => !patches.has(id));
+  const request: SettledRequest = { ...asked, removed, patches };
   const source = await openSource(modelPath);
   const { model } = source;
   const chosen = layersOfChoices(model, choices, [...removed, ...patches.keys()]);
@@ -164,10 +168,12 @@ export function scratchFolder(out: string): string {
 }
 
 /** All that the forms depend on. */
-function identify(request: CompressRequest, model: LayeredModel): string {
-  const { choices, calibration, run, mpoRun, costs, seed, dialect } = request;
+function identify(request: SettledRequest, model: LayeredModel): string {
+  const { choices, removed, patches, calibration, run, mpoRun, costs, seed, dialect } = request;
   return JSON.stringify({
     compress: choices,
+    removed,
+    patches: [...patches].map(([id, { program, tensors }]) => [id, program, tensors]),
     model: model.summary.fingerprint,
     calibration: calibration?.request,
     run,
@@ -201,7 +207,7 @@ function withHead(embedding: CompressedLayer, { id, tiedTo }: OuterMatrix): Comp
 
 /** Puts the form of every chosen layer into the store, sublayer by sublayer. */
 async function compressLayers(
-  request: CompressRequest,
+  request: SettledRequest,
   model: LayeredModel,
   chosen: Chosen,
   store: FormStore,
@@ -264,7 +270,9 @@ async function compressLayers(
     for (const one of outer.filter(({ layer }) => todo.has(layer.id))) {
       await compress(one);
     }
-    const embedded = withForms(model, await storedForms(outer, store));
+    const { patches } = request;
+    const outside = await storedForms(outer, store);
+    const embedded = withChanges(model, { matrices: outside, patches });
     executor = new LayeredExecutor(embedded, device, request.memoryBytes);
     const pass =
       open.length === 0 || request.calibration === undefined
@@ -277,7 +285,8 @@ async function compressLayers(
         await compress(one, needsInputs(one.choice) ? statistics?.get(one.layer.id) : undefined);
       }
       if (index < last && here.length > 0) {
-        const changed = withForms(embedded, await storedForms(here, store));
+        const matrices = new Map([...outside, ...(await storedForms(here, store))]);
+        const changed = withChanges(model, { matrices, patches });
         await pass?.replace(index, changed.sublayer(index));
       }
     }

@@ -20,7 +20,7 @@ export interface SpreadSettings {
 
 /**
  * The choices with low ranks spread anew: as many parameters together, more where outputs lose most,
- * none less than half of what it had.
+ * none less than half of its share by size.
  * @throws UserError as {@link planRanks}.
  */
 export async function spreadRanks(

@@ -14,7 +14,6 @@ import type { ModelInput } from '../../models/example';
 import type { ModelSummary } from '../../models/model-summary';
 import { storeTensors } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import { openModel } from '../../models/open-model';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import { patchTensorShapes } from '../../models/patch/symbolic-patch';
 import type { DeviceChoice } from '../../runtime/device';
@@ -97,9 +96,8 @@ const heldOutShare = 0.2;
  */
 export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
   const { modelPath, sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
-  const model = await openModel(modelPath);
+  const { model, index } = await requirePatchable(request);
   const { summary } = model;
-  const index = await requirePatchable(request);
   const warn = (message: string): void => {
     context.warn(message);
   };
@@ -107,9 +105,9 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const loaded = await loadModelInputs(text, model, request.bundledText, seed);
   loaded.warnings.forEach(warn);
   const texts = divide(loaded.inputs);
+  const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
   const folder = patchFolder(out);
   await onPath(folder, async () => mkdir(folder, { recursive: true }));
-  const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
   const identity = {
     ...{ version, sublayer, seed, fitting, limits, model: summary.fingerprint },
     library: libraryDocument(library),
@@ -253,7 +251,7 @@ async function planToExtend(
 
 /**
  * Asked before any work: how the patch is fitted makes no difference.
- * @returns the index of the sublayer
+ * @returns the model and the index of the sublayer
  * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
  */
 async function requirePatchable({
@@ -261,7 +259,7 @@ async function requirePatchable({
   sublayer,
   format,
   plan,
-}: PatchRequest): Promise<number> {
+}: PatchRequest): Promise<{ readonly model: LayeredModel; readonly index: number }> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
   const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
@@ -274,7 +272,7 @@ async function requirePatchable({
   if (plan !== undefined) {
     await planToExtend(resolve(plan), summary);
   }
-  return index;
+  return { model: source.model, index };
 }
 
 /** The last texts judge, those before them choose. */

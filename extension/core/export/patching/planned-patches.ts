@@ -10,6 +10,7 @@ import { initialLibrary } from '../../symbolic/language/library';
 import { parseProgram } from '../../symbolic/language/parse-program';
 import { Rejection } from '../../symbolic/language/rejection';
 import { UserError } from '../../user-error';
+import { absentSublayer } from '../changes';
 import type { PrunePlan } from '../prune-plan';
 
 /**
@@ -29,11 +30,8 @@ export async function readPatches(
     const { tensors } = await openSafetensors(path);
     const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
     if (index < 0) {
-      throw new UserError(`${model.summary.name} has no sublayer "${sublayer}".`, {
-        file: model.summary.path,
-        field: `patch.${i}.sublayer`,
-        remedy: 'Name one that `espalier inspect` lists.',
-      });
+      const known = model.summary.sublayers.map(({ id }) => id);
+      throw absentSublayer(model.summary, sublayer, known, `patch.${i}.sublayer`);
     }
     // Where a graph does not tell the width of its stream, the patch's own is taken at its word.
     const [own] = tensors.get(`${sublayer}.up.bias`)?.shape ?? [];

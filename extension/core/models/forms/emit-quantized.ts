@@ -108,8 +108,8 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
 /**
  * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]: x is quantized to uint8 with one scale and zero for
  * all rows, so that each depends on the others; multiplied in whole numbers, and scaled back. ONNX Runtime
- * joins it all into DynamicQuantizeMatMul, as which older graphs say it at once, or, where several products share the rows, all but the
- * quantization into MatMulIntegerToFloat.
+ * joins it all into DynamicQuantizeMatMul, which is written at once below opset 11, or, where several
+ * products share the rows, all but the quantization into MatMulIntegerToFloat.
  */
 export function emitInt8(
   graph: GraphBuilder,

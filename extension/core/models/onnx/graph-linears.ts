@@ -2,7 +2,7 @@ import { runnableDTypes } from '../../checkpoints/lazy-tensor';
 import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
 import { DataType } from '../../onnx/graph-builder';
-import type { GraphProto } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { checkForm } from '../forms/check-form';
 import { formTensors } from '../forms/form-facts';
@@ -77,9 +77,10 @@ export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears
     const sizes = { out, in: input };
     return [{ matrix: { id: name, ...sizes, weight: stored, transposed, use }, tensors: [name] }];
   });
+  const byProto = new Map(source.index.nodes.map((node) => [node.proto, node]));
   const found = [...dense, ...formed].flatMap(({ matrix, tensors }) => {
     const sublayers = new Set(tensors.flatMap((name) => holders.get(name) ?? []));
-    const layer = inOneSublayer(source, matrix, [...sublayers]);
+    const layer = inOneSublayer(source, byProto, matrix, [...sublayers]);
     if (typeof layer === 'string') {
       unusable.push({ name: matrix.id, problem: layer });
     }
@@ -104,13 +105,13 @@ interface Candidate {
 /** The layer, or why it is none; undefined where its products are no sublayer's. */
 function inOneSublayer(
   { index, branches }: OnnxModel,
+  byProto: ReadonlyMap<NodeProto, GraphNode>,
   matrix: FoundMatrix,
   [sublayer, ...others]: readonly number[],
 ): FoundLinear | string | undefined {
   if (others.length > 0) {
     return 'several sublayers read it';
   }
-  const byProto = new Map(index.nodes.map((node) => [node.proto, node]));
   const products = matrix.use.products.filter(({ node }) => byProto.has(node));
   const nodes = products.flatMap(({ node }) => byProto.get(node) ?? []);
   const branch = sublayer === undefined ? undefined : branches[sublayer];

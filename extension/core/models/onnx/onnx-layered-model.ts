@@ -18,6 +18,7 @@ import type {
 import { fingerprintForms, requireLayers } from '../linear-layers';
 import type { MatrixForm } from '../matrix-form';
 import type { ModelSummary } from '../model-summary';
+import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { isPast } from './cache-ports';
@@ -219,6 +220,7 @@ export class OnnxLayeredModel implements LayeredModel {
 
   public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): OnnxLayeredModel {
     const { sublayers, fingerprint } = this.summary;
+    requirePlaces(this.summary, patches);
     const numbers = sublayers.flatMap(({ id }, i): [number, SymbolicPatch][] => {
       const patch = patches.get(id);
       return patch === undefined ? [] : [[i, patch]];

@@ -1,6 +1,9 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
+import { dtypesWith } from '../linear-layers';
 import type { ModelSummary } from '../model-summary';
+import { sublayerTensors } from '../sublayer-tensors';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
 import { idOfSublayer } from '../transformer-layout';
@@ -24,15 +27,7 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
   patches: ReadonlyMap<string, SymbolicPatch>,
   keepsCache: boolean,
 ): LaidOut<Layout> {
-  for (const id of patches.keys()) {
-    if (!summary.sublayers.some((one) => one.id === id)) {
-      throw new UserError('The model has no such sublayer.', {
-        file: summary.path,
-        field: id,
-        remedy: 'Name one that `espalier inspect` lists, such as block.0.attention.',
-      });
-    }
-  }
+  requirePlaces(summary, patches);
   const sublayers = layout.sublayers.map((sublayer): TransformerSublayer => {
     const patch = patches.get(idOfSublayer(sublayer));
     const { block } = sublayer;
@@ -46,11 +41,14 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
   const after = summarizeSublayers({ ...layout, sublayers, keepsCache });
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce((sum, one) => sum + one[cost] - (before.get(one.id)?.[cost] ?? 0), 0);
+  const tensorsOf = (all: readonly TransformerSublayer[]): LazyTensor[] =>
+    all.flatMap((one) => sublayerTensors(one));
   return {
     summary: {
       ...summary,
       parameters: summary.parameters + grown('parameters'),
       bytes: summary.bytes + grown('bytes'),
+      dtypes: dtypesWith(summary.dtypes, tensorsOf(layout.sublayers), tensorsOf(sublayers)),
       sublayers: after.map((one) => (patches.has(one.id) ? one : (before.get(one.id) ?? one))),
       ...summarizePatches(sublayers),
       fingerprint: fingerprintPatches(summary.fingerprint, patches),
@@ -58,6 +56,22 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
     layout: { ...layout, sublayers },
     files: [...new Set([...files, ...added.map(({ file }) => file)])],
   };
+}
+
+/** @throws UserError where a patch is for a sublayer that there is not. */
+export function requirePlaces(
+  { path, sublayers }: ModelSummary,
+  patches: ReadonlyMap<string, SymbolicPatch>,
+): void {
+  for (const id of patches.keys()) {
+    if (!sublayers.some((one) => one.id === id)) {
+      throw new UserError('The model has no such sublayer.', {
+        file: path,
+        field: id,
+        remedy: 'Name one that `espalier inspect` lists, such as block.0.attention.',
+      });
+    }
+  }
 }
 
 /** Tensors are told apart by their names in a graph. */

@@ -92,7 +92,9 @@ export function fingerprintPatches(
   fingerprint: string,
   patches: ReadonlyMap<string, SymbolicPatch>,
 ): string {
-  const described = [...patches].map(([id, patch]) => [id, describePatch(patch)]);
+  const described = [...patches]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([id, patch]) => [id, describePatch(patch)]);
   return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
 }
 

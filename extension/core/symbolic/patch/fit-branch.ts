@@ -11,6 +11,7 @@ import type { BuiltModel } from '../../training/built-model';
 import { lossInputs, meanSquaredError } from '../../training/losses';
 import type { TrainableModel } from '../../training/trainable-model';
 import { Trainer } from '../../training/trainer';
+import { tryStep } from '../../training/try-step';
 import { branchInput, branchModel, runBranch } from './branch-run';
 import { layersOf } from './contestants';
 import type { Contestant } from './contestants';
@@ -96,10 +97,13 @@ export async function fitBranch(
       const order = shuffle([...Array(train.features.count).keys()], random);
       for (let first = 0; first < order.length; first += batch) {
         const rows = order.slice(first, first + batch);
-        await trainer.train({
+        const isFinite = await tryStep(trainer, {
           [branchInput]: gathered(scaled.train.features, rows, hiddenSize),
           [lossInputs.targets]: gathered(scaled.train.targets, rows, hiddenSize),
         });
+        if (!isFinite) {
+          return done(best.error, best.tensors);
+        }
         await pause();
       }
       const tensors = Object.fromEntries(
@@ -145,6 +149,7 @@ async function startingPoint(
     products,
     { features: features.train, targets: train.targets },
     { features: features.validation, targets: validation.targets },
+    pause,
   );
   const width = features.train.length;
   return {

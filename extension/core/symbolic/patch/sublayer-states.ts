@@ -112,10 +112,11 @@ export async function divergences(
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const count = executor.model.summary.sublayers.length;
   const candidates = [after];
+  const skipped = await executor.skip(index, before, pause);
+  const inputRows = rowsOf(before, model.patchInput(index).value);
+  const streamRows = rowsOf(before, stream.before);
   for (const branch of branches) {
-    const skipped = await executor.skip(index, before, pause);
-    const added = await branch(rowsOf(before, model.patchInput(index).value));
-    candidates.push(withAdded(skipped, stream.after, rowsOf(before, stream.before), added));
+    candidates.push(withAdded(skipped, stream.after, streamRows, await branch(inputRows)));
   }
   let states = candidates.flat();
   for (let i = index + 1; i < count; i++) {

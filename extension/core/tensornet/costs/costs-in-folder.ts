@@ -9,13 +9,14 @@ import type { MachineCosts } from './machine-costs';
 
 /**
  * The costs of this machine from a folder that keeps them by device; measured first where they are not
- * known.
+ * known, or `again`.
  * @throws UserError where the folder cannot be made or written to.
  */
 export async function costsInFolder(
   folder: string,
   device: DeviceName,
   context: Pick<JobContext, 'cancellation' | 'progress'>,
+  again = false,
 ): Promise<MachineCosts> {
   try {
     await mkdir(folder, { recursive: true });
@@ -28,6 +29,7 @@ export async function costsInFolder(
   return machineCosts({
     device,
     file: join(folder, `${device}.json`),
+    again,
     afterGraph: async (done, total) => {
       context.progress({ stage: 'Timing products on this machine', done, total, unit: 'steps' });
       await checkpoint(context.cancellation);

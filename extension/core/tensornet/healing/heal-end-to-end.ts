@@ -13,11 +13,11 @@ import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { distillation, lossInputs } from '../../training/losses';
 import { trainableTransformer } from '../../training/trainable-transformer';
 import { Trainer } from '../../training/trainer';
+import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
 import type { HealingSetup } from './heal-slices';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-form';
-import { tryStep } from './try-step';
 
 /** A whole model to train against another. */
 export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
@@ -97,6 +97,7 @@ export async function healEndToEnd(
   });
   const teacher = new Teacher(setup, context);
   const saved = joinPath(folder, 'end-to-end.safetensors');
+  const savedBest = joinPath(folder, 'end-to-end-best.safetensors');
   try {
     await teacher.start();
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
@@ -116,12 +117,17 @@ export async function healEndToEnd(
       }
       return isBetter;
     };
+    let bad = 0;
     if (existsSync(saved)) {
+      if (existsSync(savedBest)) {
+        await trainer.resume(savedBest);
+        await judge();
+      }
+      const stepsOfBest = trainer.steps;
       await trainer.resume(saved);
-      await judge();
+      bad = (trainer.steps - stepsOfBest) / stepsPerEpoch;
     }
     const random = seededRandom(settings.seed);
-    let bad = 0;
     for (let epoch = 0; epoch < settings.epochs && bad < settings.patience; epoch++) {
       const order = shuffle([...setup.train.keys()], random);
       if ((epoch + 1) * stepsPerEpoch <= trainer.steps) {
@@ -136,7 +142,11 @@ export async function healEndToEnd(
           return best.numbers;
         }
       }
-      bad = (await judge()) ? 0 : bad + 1;
+      const isBetter = await judge();
+      bad = isBetter ? 0 : bad + 1;
+      if (isBetter) {
+        await trainer.save(savedBest);
+      }
       await trainer.save(saved);
     }
     return best.numbers;

@@ -13,11 +13,11 @@ import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
 import type { Loss } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
+import { tryStep } from '../../training/try-step';
 import { graphSlice } from './graph-slice';
 import type { HealingSettings } from './healing-settings';
 import { smallestScale } from './smallest-scale';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-form';
-import { tryStep } from './try-step';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
 export interface SliceData {
