@@ -69,10 +69,7 @@ export function withChanges(
 }
 
 /** The model with the forms that its linear layers are to take. */
-function withForms(
-  model: LayeredModel,
-  matrices: ReadonlyMap<string, MatrixForm>,
-): LayeredModel {
+function withForms(model: LayeredModel, matrices: ReadonlyMap<string, MatrixForm>): LayeredModel {
   if (matrices.size === 0) {
     return model;
   }
