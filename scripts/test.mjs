@@ -50,6 +50,12 @@ const QUIET = new Set(['typecheck', 'lint', 'format', 'knip']);
 /** The stages that ran, and whether they passed. */
 const ran = new Map();
 
+/**
+ * What the stages that fail as a whole printed, said again at the end, where it is not scrolled away.
+ * @type {string[]}
+ */
+const complaints = [];
+
 /** Builds before a stage that is run alone. */
 async function ensureBuilt() {
   if (!ran.has('build')) await checkOrThrow(script('build.mjs', '--tests'));
@@ -81,7 +87,9 @@ async function checks(commands) {
     for (const command of commands) await checkOrThrow(command);
     return { passed: 1, failed: 0, skipped: 0 };
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error));
+    const text = error instanceof Error ? error.message : String(error);
+    say(text);
+    complaints.push(text);
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }
@@ -148,6 +156,8 @@ for (const name of names.filter((one) => !QUIET.has(one))) {
   say(bold(`▸ ${name}`));
   await runAndTell(name);
 }
+const failed = [...ran].filter(([, passed]) => !passed).map(([name]) => name);
+if (failed.length > 0) say(red([`Failed: ${failed.join(', ')}`, ...complaints].join('\n')));
 say(dim(`All of it took ${duration(Date.now() - begin)}`));
 say(summary(total));
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
