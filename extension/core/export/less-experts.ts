@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { DataType } from '../onnx/graph-builder';
-import { attribute } from '../onnx/messages';
+import { attribute, copyWith } from '../onnx/messages';
 import { NodeProtoSchema, TensorProtoSchema } from '../onnx/proto/onnx_pb';
 import type { NodeProto } from '../onnx/proto/onnx_pb';
 import type { ConstantByExpert } from '../models/onnx/mixtures/constants-by-expert';
@@ -59,8 +59,7 @@ export class LessExperts {
       return [copy];
     }
     const { inputs, outputs, before, after, count } = edit;
-    const rewritten = create(NodeProtoSchema, {
-      ...copy,
+    const rewritten = copyWith(copy, {
       input: copy.input.flatMap((name, place) =>
         inputs.has(place) ? (inputs.get(place) ?? []) : [name],
       ),
@@ -147,9 +146,8 @@ export class LessExperts {
       parts.forEach(([place, part]) => this.editOf(proto).inputs.set(place, part));
     } else {
       const changed = new Map(parts);
-      const copy = create(NodeProtoSchema, {
-        ...proto,
-        name: name,
+      const copy = copyWith(proto, {
+        name,
         input: proto.input.flatMap((one, place) =>
           changed.has(place) ? (changed.get(place) ?? []) : [one],
         ),

@@ -1,9 +1,8 @@
-import { create } from '@bufbuild/protobuf';
 import { restoreNestedTensors } from '../models/onnx/node-edits';
 import type { OnnxModel } from '../models/onnx/onnx-model';
 import { removeBranches } from '../models/onnx/removal-nodes';
 import { StoredGraph } from '../models/onnx/stored-graph';
-import { GraphProtoSchema } from '../onnx/proto/onnx_pb';
+import { copyWith } from '../onnx/messages';
 import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
 import { keepPorts, readBy, remainingNodes, valuesRead } from '../models/onnx/graph-remains';
 import { LessExperts } from './less-experts';
@@ -51,7 +50,7 @@ function removeFromMain(
   const left = experts.weights.size > 0 ? onlyRead(nodes, outputs) : nodes;
   const graph = keepPorts(file.graph, left, remaining);
   const valueInfo = graph.valueInfo.filter(({ name }) => !experts.resized.has(name));
-  return create(GraphProtoSchema, { ...graph, valueInfo });
+  return copyWith(graph, { valueInfo });
 }
 
 /** Without the nodes that nothing reads, such as a constant in whose place another stands. */

@@ -1,7 +1,6 @@
-import { create } from '@bufbuild/protobuf';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import type { FileRange, StoredWeight } from '../models/onnx/stored-graph';
-import { TensorProtoSchema } from '../onnx/proto/onnx_pb';
+import { copyWith } from '../onnx/messages';
 import type { TensorProto } from '../onnx/proto/onnx_pb';
 
 /** Which of the equal parts along an axis stay. */
@@ -47,8 +46,7 @@ function sliceTensor(
   dims: readonly number[],
   cut: <T>(list: ArrayLike<T>) => T[],
 ): TensorProto {
-  return create(TensorProtoSchema, {
-    ...tensor,
+  return copyWith(tensor, {
     name,
     dims: dims.map(BigInt),
     rawData: Uint8Array.from(cut(tensor.rawData)),

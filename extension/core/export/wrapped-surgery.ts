@@ -4,7 +4,8 @@ import type { OnnxMode } from '../models/onnx/onnx-model';
 import { outputsBeside, removeBranches } from '../models/onnx/removal-nodes';
 import type { RemainingGraph } from '../models/onnx/removal-nodes';
 import type { Scope } from '../models/onnx/wrapped-graph';
-import { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from '../onnx/proto/onnx_pb';
+import { copyWith } from '../onnx/messages';
+import { NodeProtoSchema } from '../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../onnx/proto/onnx_pb';
 import { UserError } from '../user-error';
 import { keepPorts, remainingNodes } from '../models/onnx/graph-remains';
@@ -41,14 +42,11 @@ export function removeFromWrapped(
     ...around.flat().flatMap(({ input }) => input),
   ]);
   const kept = node.output.map((name) => wanted.has(name));
-  const choice = create(NodeProtoSchema, {
-    ...node,
+  const choice = copyWith(node, {
     output: node.output.filter((_, place) => kept[place]),
     attribute: node.attribute.map((attribute) => {
       const mode = modes.find(({ place }) => attribute.g === place.wrapping.branch);
-      return mode === undefined
-        ? attribute
-        : create(AttributeProtoSchema, { ...attribute, g: branchOf(mode, kept) });
+      return mode === undefined ? attribute : copyWith(attribute, { g: branchOf(mode, kept) });
     }),
   });
   const nodes = outer.node.flatMap((one, place) =>
@@ -150,8 +148,7 @@ function branchOf(
   });
   const all = [...inside, ...bridges];
   const made = new Set(all.flatMap((one) => one.output));
-  return create(GraphProtoSchema, {
-    ...branch,
+  return copyWith(branch, {
     node: all,
     output,
     valueInfo: branch.valueInfo.filter(({ name }) => made.has(name)),

@@ -11,6 +11,7 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from './proto/onnx_pb';
+import type { Message } from '@bufbuild/protobuf';
 import type {
   AttributeProto,
   StringStringEntryProto,
@@ -27,6 +28,21 @@ export interface FloatAttribute {
   readonly float: number;
 }
 export type Attribute = number | readonly number[] | string | FloatAttribute;
+
+/**
+ * A copy of a message with other values in some of its fields. Unknown fields and the defaults of what is not
+ * set stay, which a spread of a message loses; lists are its own, the messages in them are the original's.
+ */
+export function copyWith<M extends Message>(
+  message: M,
+  changes: Partial<Omit<M, keyof Message>>,
+): M {
+  const lists = Object.entries(message).flatMap(([field, value]): [string, unknown[]][] =>
+    Array.isArray(value) && !(field in changes) ? [[field, value.slice()]] : [],
+  );
+  const copy = Object.create(Object.getPrototypeOf(message) as object) as M;
+  return Object.assign(copy, message, Object.fromEntries(lists), changes);
+}
 
 /** An initializer whose bytes stay in a file. */
 export interface ExternalData {

@@ -1,10 +1,9 @@
-import { create } from '@bufbuild/protobuf';
 import { activations } from '../models/feedforward';
 import { operatorName } from '../models/onnx/graph-index';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { GraphBase, Value } from '../onnx/graph-builder';
+import { copyWith } from '../onnx/messages';
 import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
-import { NodeProtoSchema } from '../onnx/proto/onnx_pb';
 import type { NodeProto } from '../onnx/proto/onnx_pb';
 
 /** Activations that ONNX Runtime fuses, with a bias of their own or none. */
@@ -51,8 +50,7 @@ function activationNodes(
     builder.within(given, () => activate(builder, bias === '' ? x : builder.op('Add', [x, bias]))),
   );
   return nodes.map((node) =>
-    create(NodeProtoSchema, {
-      ...node,
+    copyWith(node, {
       output: node.output.map((name) => (name === result ? given : name)),
     }),
   );

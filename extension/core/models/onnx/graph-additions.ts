@@ -1,11 +1,9 @@
-import { create } from '@bufbuild/protobuf';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
 import { GraphBuilder } from '../../onnx/graph-builder';
 import type { ExternalData } from '../../onnx/graph-builder';
-import { externalTensor } from '../../onnx/messages';
-import { GraphProtoSchema, ModelProtoSchema } from '../../onnx/proto/onnx_pb';
+import { copyWith, externalTensor } from '../../onnx/messages';
 import type { GraphProto, TensorProto } from '../../onnx/proto/onnx_pb';
 
 /** Builds nodes that are to be added to the graph of a file, under names other than `taken`. */
@@ -36,8 +34,7 @@ export function withAdditions(
   const constants = built.initializer.filter(({ name }) => !placed.has(name));
   const added = [...externalData.map(stored), ...constants.map((tensor) => inline(tensor, file))];
   const initializers = [...file.initializers.values()].filter(({ name }) => isKept(name));
-  const graph = create(GraphProtoSchema, {
-    ...main,
+  const graph = copyWith(main, {
     initializer: [
       ...main.initializer.filter(({ name }) => isKept(name)),
       ...externalData.map((data) => externalTensor(data, { location: '', offset: 0 })),
@@ -47,7 +44,7 @@ export function withAdditions(
   return {
     ...file,
     graph,
-    model: create(ModelProtoSchema, { ...file.model, graph, opsetImport: [...opsetImports] }),
+    model: copyWith(file.model, { graph, opsetImport: [...opsetImports] }),
     initializers: new Map([...initializers, ...added].map((data) => [data.name, data])),
     files: [...new Set([...file.files, ...externalData.map((data) => data.file)])],
   };

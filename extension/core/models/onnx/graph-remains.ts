@@ -6,13 +6,10 @@ import { renameInputs } from './node-edits';
 import type { OnnxModel } from './onnx-model';
 import { portName } from './onnx-parts';
 import type { RemainingGraph } from './removal-nodes';
+import { copyWith } from '../../onnx/messages';
 import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
 import { requantizationNodes } from '../../onnx/requantization-nodes';
-import {
-  GraphProtoSchema,
-  NodeProtoSchema,
-  TensorProto_DataType as DataType,
-} from '../../onnx/proto/onnx_pb';
+import { NodeProtoSchema, TensorProto_DataType as DataType } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 
 /** What stands for each node that still leads to an output, in topological order. */
@@ -89,8 +86,7 @@ export function keepPorts(
   const before = valuesRead(original);
   const after = new Set([...all.flatMap(readBy), ...output.map(({ name }) => name)]);
   const made = new Set(all.flatMap((node) => node.output));
-  return create(GraphProtoSchema, {
-    ...original,
+  return copyWith(original, {
     node: all,
     input: original.input.filter(({ name }) => after.has(name) || !before.has(name)),
     output,

@@ -1,14 +1,8 @@
-import { create } from '@bufbuild/protobuf';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder } from '../../onnx/graph-builder';
-import {
-  AttributeProtoSchema,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  NodeProtoSchema,
-} from '../../onnx/proto/onnx_pb';
+import { copyWith } from '../../onnx/messages';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { emitLookup } from '../forms/emit-lookup';
@@ -92,8 +86,8 @@ export function editMatrices(
   const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
   const node = replaceNodes(outer.node, replaced);
   const metadataProps = tellForms(file.model, inSublayers);
-  const told = { ...file, model: create(ModelProtoSchema, { ...file.model, metadataProps }) };
-  const graph = create(GraphProtoSchema, { ...outer, node });
+  const told = { ...file, model: copyWith(file.model, { metadataProps }) };
+  const graph = copyWith(outer, { node });
   return { file: withAdditions(told, graph, builder, (name) => !gone.has(name)), memory };
 }
 
@@ -151,7 +145,7 @@ function renamed(
 ): NodeProto[] {
   const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
   return nodes.map((one) =>
-    create(NodeProtoSchema, { ...one, output: one.output.map((name) => names.get(name) ?? name) }),
+    copyWith(one, { output: one.output.map((name) => names.get(name) ?? name) }),
   );
 }
 
@@ -182,13 +176,10 @@ function withInner(
   replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>,
 ): NodeProto {
   const inner = (graph: GraphProto): GraphProto =>
-    create(GraphProtoSchema, { ...graph, node: replaceNodes(graph.node, replaced) });
-  return create(NodeProtoSchema, {
-    ...node,
-    domain: node.domain,
+    copyWith(graph, { node: replaceNodes(graph.node, replaced) });
+  return copyWith(node, {
     attribute: node.attribute.map((one) =>
-      create(AttributeProtoSchema, {
-        ...one,
+      copyWith(one, {
         ...(one.g === undefined ? {} : { g: inner(one.g) }),
         graphs: one.graphs.map(inner),
       }),

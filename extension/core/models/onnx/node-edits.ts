@@ -1,8 +1,7 @@
 import { open } from 'node:fs/promises';
-import { create } from '@bufbuild/protobuf';
 import { nestedGraphs } from '../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
-import { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from '../../onnx/proto/onnx_pb';
+import { copyWith } from '../../onnx/messages';
 import type { GraphProto, NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 
@@ -15,21 +14,16 @@ const maxNestedBytes = 256 << 20;
  */
 export function renameInputs(node: NodeProto, resolve: (name: string) => string): NodeProto {
   const inner = (graph: GraphProto): GraphProto =>
-    create(GraphProtoSchema, {
-      ...graph,
-      node: graph.node.map((one) => renameInputs(one, resolve)),
-    });
+    copyWith(graph, { node: graph.node.map((one) => renameInputs(one, resolve)) });
   const attribute = node.attribute.map((one) =>
     one.g === undefined && one.graphs.length === 0
       ? one
-      : create(AttributeProtoSchema, {
-          ...one,
+      : copyWith(one, {
           ...(one.g === undefined ? {} : { g: inner(one.g) }),
           graphs: one.graphs.map(inner),
         }),
   );
-  const { domain } = node;
-  return create(NodeProtoSchema, { ...node, domain, input: node.input.map(resolve), attribute });
+  return copyWith(node, { input: node.input.map(resolve), attribute });
 }
 
 /** Puts the data of large tensors that nodes, the graphs in them and functions hold back in their place. */

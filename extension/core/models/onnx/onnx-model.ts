@@ -6,6 +6,7 @@ import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
+import { copyWith } from '../../onnx/messages';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
@@ -91,7 +92,7 @@ function findStream(
     const branches = findResidualBranches(stored, candidates);
     return { index: stored, branches, node: graph.node };
   }
-  const index = new GraphIndex({ ...graph, node }, path);
+  const index = new GraphIndex(copyWith(graph, { node }), path);
   return { index, branches: findResidualBranches(index), node };
 }
 

@@ -1,8 +1,7 @@
-import { create } from '@bufbuild/protobuf';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { GraphProtoSchema } from '../../onnx/proto/onnx_pb';
+import { copyWith } from '../../onnx/messages';
 import { UserError } from '../../user-error';
 import { emitPatchBranch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
@@ -49,7 +48,7 @@ export function patchBranches(
   const node = [...stored, ...replaced.flatMap(({ nodes }) => nodes)];
   const initializer = builder.graph.initializer;
   const extended = new GraphIndex(
-    { ...file.graph, node, initializer: [...file.graph.initializer, ...initializer] },
+    copyWith(file.graph, { node, initializer: [...file.graph.initializer, ...initializer] }),
     file.path,
   );
   const remaining = removeBranches(
@@ -60,7 +59,7 @@ export function patchBranches(
   const kept = keepPorts(file.graph, left, remaining);
   // What reads a patch stands behind it.
   const ordered = new Set(new GraphIndex(kept, file.path).nodes.map(({ proto }) => proto));
-  const graph = create(GraphProtoSchema, { ...kept, node: [...ordered] });
+  const graph = copyWith(kept, { node: [...ordered] });
   const used = valuesRead(graph);
   return withAdditions(file, graph, builder, (name) => used.has(name));
 }

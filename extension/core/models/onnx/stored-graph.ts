@@ -1,13 +1,8 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
-import type { ExternalLocation } from '../../onnx/graph-builder';
-import {
-  GraphProtoSchema,
-  ModelProtoSchema,
-  StringStringEntryProtoSchema,
-  TensorProto_DataLocation as DataLocation,
-  TensorProtoSchema,
-} from '../../onnx/proto/onnx_pb';
+import { copyWith, entry, externalTensor } from '../../onnx/messages';
+import type { ExternalLocation } from '../../onnx/messages';
+import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import type { RunnableGraph } from '../layered-model';
@@ -48,35 +43,19 @@ export class StoredGraph implements RunnableGraph {
     locate: (data: StoredData) => ExternalLocation,
     metadata: Readonly<Record<string, string>> = {},
   ): Uint8Array {
-    const entry = (key: string, value: string) =>
-      create(StringStringEntryProtoSchema, { key, value });
-    const initializer = this.initializers.map((data): TensorProto => {
-      if (data.inline !== undefined) {
-        return data.inline;
-      }
-      const { location, offset } = locate(data);
-      return create(TensorProtoSchema, {
-        name: data.name,
-        dataType: data.dataType,
-        dims: data.dims.map(BigInt),
-        dataLocation: DataLocation.EXTERNAL,
-        externalData: [
-          entry('location', location),
-          entry('offset', String(offset)),
-          entry('length', String(data.length)),
-        ],
-      });
-    });
+    const initializer = this.initializers.map(
+      (data): TensorProto =>
+        data.inline ?? externalTensor({ ...data, shape: data.dims }, locate(data)),
+    );
     const known = this.model.metadataProps.filter(({ key }) => !(key in metadata));
     return toBinary(
       ModelProtoSchema,
-      create(ModelProtoSchema, {
-        ...this.model,
+      copyWith(this.model, {
         metadataProps: [
           ...known,
           ...Object.entries(metadata).map(([key, value]) => entry(key, value)),
         ],
-        graph: create(GraphProtoSchema, { ...this.graph, initializer }),
+        graph: copyWith(this.graph, { initializer }),
       }),
     );
   }

@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
-import { GraphProtoSchema, NodeProtoSchema } from '../../onnx/proto/onnx_pb';
+import { copyWith } from '../../onnx/messages';
+import { NodeProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 
 /** Where a node of a {@link FlatGraph} stands in the file: its place in the main graph, in the branch, or nowhere. */
@@ -64,8 +65,7 @@ function inline(
       : [{ one, scope: place }],
   );
   return {
-    graph: create(GraphProtoSchema, {
-      ...outer,
+    graph: copyWith(outer, {
       node: placed.map(({ one }) => one),
       valueInfo: [...outer.valueInfo, ...branch.valueInfo],
     }),

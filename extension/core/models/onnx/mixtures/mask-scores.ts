@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { attribute, valueInfo } from '../../../onnx/messages';
+import { attribute, copyWith, valueInfo } from '../../../onnx/messages';
 import { NodeProtoSchema, TensorProto_DataType as DataType } from '../../../onnx/proto/onnx_pb';
 import type { AttributeProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import type { ExpertMask } from '../../layered-model';
@@ -30,8 +30,7 @@ export function maskScores(
     return [node];
   }
   const bare = `${score}/unmasked`;
-  const renamed = create(NodeProtoSchema, {
-    ...node,
+  const renamed = copyWith(node, {
     output: node.output.map((name) => (name === score ? bare : name)),
   });
   const cast = `${score}/mask`;
