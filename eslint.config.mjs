@@ -24,8 +24,8 @@ const CORE_IMPORTS = {
   tensornet: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'metrics', 'training'],
   datadiet: [...BELOW_SYSTEMS, 'data', 'training'],
   symbolic: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'metrics', 'training'],
-  evaluate: [...BELOW_SYSTEMS, ...SYSTEMS],
   export: [...BELOW_SYSTEMS, 'linear-algebra', ...SYSTEMS],
+  evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
 };
 const CORE_FOLDERS = Object.keys(CORE_IMPORTS);

@@ -10,7 +10,7 @@ import { commandIds } from '../services/command-ids';
 import { planPathOf, readPlan } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
 import { patchReport, verdict } from '../services/patch-report';
-import { patchesOfPlan } from '../services/patches';
+import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';

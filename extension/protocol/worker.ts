@@ -16,7 +16,7 @@ import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
-import type { PrunePlan } from '../core/export/prune-plan';
+import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
@@ -89,6 +89,8 @@ export interface EvaluateRequest extends RunOptions {
   readonly model: string;
   /** Sublayer ids to skip, so that a plan can be judged before it is written. */
   readonly removed: readonly string[];
+  /** Patches that stand in the places of some of those; none when absent. */
+  readonly patch?: readonly PlannedPatch[];
   /** A second model to compare with. */
   readonly against?: string;
   /** Held-out text; the bundled one when absent. */

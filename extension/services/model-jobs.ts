@@ -11,6 +11,8 @@ import { JobTracker, reasonOf } from './job-tracker';
 import type { Jobs, JobSubject, ModelJobKind } from './jobs';
 import type { ModelSession } from './model-session';
 import { describeInPanel } from './report-error';
+import { wholeModel } from './selection';
+import type { Choice } from './selection';
 import type { Settings } from './settings';
 
 /** Stands for the path of the held-out text that comes with the extension. */
@@ -81,40 +83,38 @@ export class ModelJobs {
     );
   }
 
-  /** Perplexity without some sublayers, and of the whole model where it is not yet known. */
-  public async evaluate(
-    session: ModelSession,
-    removed: readonly string[],
-  ): Promise<ProfileEvaluation> {
+  /** Perplexity of what a choice leaves, and of the whole model where it is not yet known. */
+  public async evaluate(session: ModelSession, choice: Choice): Promise<ProfileEvaluation> {
     const options = this.#settings.runOptions();
     const text = this.#settings.evaluationText();
     return this.#track(session, 'evaluate', async (subject) => {
-      const measure = async (without: readonly string[]): Promise<ProfileEvaluation> => {
+      const measure = async (chosen: Choice): Promise<ProfileEvaluation> => {
         const { perplexity, tokens, tokensPerSecond } = await this.#jobs.run(
           'evaluate',
           {
             model: session.model.path,
-            removed: without,
+            removed: chosen.removed,
+            patch: chosen.patches,
             ...options,
             ...(text === undefined ? {} : { text }),
           },
           subject,
         );
         const evaluation = {
-          rounds: without.length,
+          rounds: chosen.removed.length,
           text: text ?? bundledText,
           perplexity,
           tokens,
           tokensPerSecond,
         };
-        session.addEvaluation(without, evaluation);
+        session.addEvaluation(chosen, evaluation);
         return evaluation;
       };
       const dense = session.denseEvaluation;
-      if (removed.length > 0 && dense?.text !== (text ?? bundledText)) {
-        await measure([]);
+      if (choice.removed.length > 0 && dense?.text !== (text ?? bundledText)) {
+        await measure(wholeModel);
       }
-      const evaluation = await measure(removed);
+      const evaluation = await measure(choice);
       await keepEvaluations(
         session.profilePath,
         session.model.fingerprint,

@@ -1,19 +1,22 @@
+import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
 import type { HeatmapState, PanelJob, ProfileState } from '../protocol/heatmap';
-import { patchesOfPlan, shownPatches } from './patches';
+import { shownPatches } from './patches';
 import { profileStateOf, reduceProfile } from './profile-state';
 import {
+  choiceKey,
   emptySelection,
+  isOfPatch,
   markSublayer,
   matchingRounds,
-  selectionKey,
   selectPlan,
   selectRounds,
+  wholeModel,
 } from './selection';
-import type { Mark, Selection } from './selection';
+import type { Choice, Mark, Selection } from './selection';
 import type { InterruptedSearch, StoredSession } from './session-store';
 import { Signal } from './signal';
 
@@ -75,6 +78,11 @@ export class ModelSession {
     return this.#interrupted;
   }
 
+  /** What is chosen for removal, and what is to stand in the places of some of it. */
+  public get choice(): Choice {
+    return { removed: this.#selection.removed, patches: this.patches };
+  }
+
   /** Planned patches of sublayers that are marked for removal, their files by absolute path. */
   public get patches(): readonly PlannedPatch[] {
     return this.#patches.filter(({ sublayer }) => this.#selection.removed.includes(sublayer));
@@ -87,7 +95,7 @@ export class ModelSession {
 
   /** Perplexity of the whole model, once measured. */
   public get denseEvaluation(): ProfileEvaluation | undefined {
-    return this.#evaluationOf([]);
+    return this.#evaluationOf(wholeModel);
   }
 
   public snapshot(): HeatmapState {
@@ -101,7 +109,7 @@ export class ModelSession {
       protectedIds,
       patches: shownPatches(this.model, this.#patches),
       configPreview: this.host.preview(removed, this.patches),
-      selectionEvaluation: this.#evaluationOf(removed),
+      selectionEvaluation: this.#evaluationOf(this.choice),
       ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
       blocked: this.blocked,
     };
@@ -178,12 +186,16 @@ export class ModelSession {
   public addPatch(patch: PlannedPatch): void {
     const others = this.#patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
     this.#patches = [...others, patch];
+    // Its weights may have been fitted anew in the same file.
+    this.#evaluations = Object.fromEntries(
+      Object.entries(this.#evaluations).filter(([key]) => !isOfPatch(key, patch)),
+    );
     this.chooseMark(patch.sublayer, 'removed');
     this.#tell('patches', 'configPreview');
   }
 
-  public addEvaluation(removed: readonly string[], evaluation: ProfileEvaluation): void {
-    this.#evaluations = { ...this.#evaluations, [selectionKey(removed)]: evaluation };
+  public addEvaluation(choice: Choice, evaluation: ProfileEvaluation): void {
+    this.#evaluations = { ...this.#evaluations, [choiceKey(choice)]: evaluation };
     this.#save();
     this.#tell('selectionEvaluation', 'profile');
   }
@@ -212,9 +224,10 @@ export class ModelSession {
       : { ...model, warnings: [...model.warnings, this.#remark] };
   }
 
-  #evaluationOf(removed: readonly string[]): ProfileEvaluation | undefined {
-    const measured = this.#evaluations[selectionKey(removed)];
-    if (measured !== undefined) {
+  #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
+    const measured = this.#evaluations[choiceKey(choice)];
+    const { removed, patches } = choice;
+    if (measured !== undefined || patches.length > 0) {
       return measured;
     }
     const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);

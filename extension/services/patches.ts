@@ -1,8 +1,7 @@
-import { dirname, resolve } from 'node:path';
 import { elementCount } from '../core/checkpoints/lazy-tensor';
 import type { Patches } from '../core/export/changes';
 import { graphOfPatch } from '../core/export/patching/planned-patches';
-import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
+import type { PlannedPatch } from '../core/export/prune-plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { SymbolicGraph } from '../core/models/patch/symbolic-graph';
 import { patchTensorShapes } from '../core/models/patch/symbolic-patch';
@@ -10,11 +9,6 @@ import type { PatchSpec } from '../core/models/patch/symbolic-patch';
 import { graphToJson } from '../core/symbolic/graph-json';
 import { UserError } from '../core/user-error';
 import type { ShownPatch } from '../protocol/heatmap';
-
-/** A plan's patches, with the files of their weights by absolute path. */
-export function patchesOfPlan({ patch = [] }: PrunePlan, planPath: string): PlannedPatch[] {
-  return patch.map((one) => ({ ...one, file: resolve(dirname(planPath), one.file) }));
-}
 
 /** The patches that a model has, and over them those that are planned for it. */
 export function shownPatches(

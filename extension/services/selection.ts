@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import type { PlannedPatch } from '../core/export/prune-plan';
 import type { ExpertSummary, ModelSummary } from '../core/models/model-summary';
 import { expertIds, overlap, unitsMeant } from '../core/models/units';
 import type { Round } from '../core/prune/layer-profile';
@@ -93,8 +95,37 @@ export function matchingRounds(
   return undefined;
 }
 
-/** Name under which a choice's results are kept: the order of removal does not matter. */
-export const selectionKey = (removed: readonly string[]): string => [...removed].sort().join(' ');
+/** What is removed, and what stands in the places of some of it. */
+export interface Choice {
+  readonly removed: readonly string[];
+  /** Of sublayers that are removed, their files by absolute path. */
+  readonly patches: readonly PlannedPatch[];
+}
+
+export const wholeModel: Choice = { removed: [], patches: [] };
+
+/** Name under which a choice's results are kept: the order of removal does not matter, patches do. */
+export function choiceKey({ removed, patches }: Choice): string {
+  const names = new Map(patches.map((patch) => [patch.sublayer, nameOfPatch(patch)]));
+  return removed
+    .map((id) => names.get(id) ?? id)
+    .sort()
+    .join(' ');
+}
+
+/** Whether a choice of this name has the patch. */
+export const isOfPatch = (key: string, patch: PlannedPatch): boolean =>
+  key.split(' ').includes(nameOfPatch(patch));
+
+function nameOfPatch({ sublayer, program, file }: PlannedPatch): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([program, file]))
+    .digest('hex');
+  return `${sublayer}@${hash.slice(0, patchDigits)}`;
+}
+
+/** Enough to tell the patches of one sublayer apart. */
+const patchDigits = 16;
 
 /** What a choice removes. */
 export function selectionCost(

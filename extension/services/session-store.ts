@@ -19,7 +19,7 @@ export interface StoredSession {
   /** Of the model that all this is about. */
   readonly fingerprint: string;
   readonly selection: Selection;
-  /** Perplexities by selectionKey. */
+  /** Perplexities by choiceKey. */
   readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
   /** Patches planned for it, their files by absolute path. */
   readonly patches?: readonly PlannedPatch[];

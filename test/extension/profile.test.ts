@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import type { Espalier } from '../../extension/extension';
 import type { ModelSession } from '../../extension/services/model-session';
+import { wholeModel } from '../../extension/services/selection';
 import {
   activate,
   configure,
@@ -101,7 +102,10 @@ describe('Profile Layers', () => {
     const session = await open('busy');
     const running = start(session);
     await searchUnderWay(session);
-    await assert.rejects(espalier.modelJobs.evaluate(session, []), /Another job is running/);
+    await assert.rejects(
+      espalier.modelJobs.evaluate(session, wholeModel),
+      /Another job is running/,
+    );
     await vscode.commands.executeCommand('espalier.cancelJob');
     await running;
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
 import { ModelJobs } from '../../extension/services/model-jobs';
 import { ModelSession } from '../../extension/services/model-session';
+import { wholeModel } from '../../extension/services/selection';
 import { whyBlocked, whyUnreadable } from '../../extension/services/trust';
 import { activate, placeFixture } from './support';
 
@@ -33,7 +34,7 @@ describe('trust', () => {
     );
     const jobs = new ModelJobs(espalier.jobs, espalier.settings, espalier.interrupted, () => true);
     await assert.rejects(jobs.profile(session, false), /not trusted/);
-    await assert.rejects(jobs.evaluate(session, []), /not trusted/);
+    await assert.rejects(jobs.evaluate(session, wholeModel), /not trusted/);
     assert.equal(session.job.kind, 'idle');
   });
 });

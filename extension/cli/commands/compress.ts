@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
 import { scratchFolder } from '../../core/export/compression/compress-model';
@@ -10,7 +10,6 @@ import type { LayerRecord } from '../../core/export/compression/form-store';
 import { spreadRanks } from '../../core/export/compression/spread-ranks';
 import { dialectNames } from '../../core/export/dialects';
 import type { PrunePlan } from '../../core/export/prune-plan';
-import { parsePrunePlan } from '../../core/export/prune-plan-schema';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { writeDocument } from '../../core/jobs/write-document';
@@ -31,6 +30,7 @@ import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
 import { readBlocks, readRoles } from '../layer-options';
 import { costsFolder } from '../../core/runtime/user-cache';
+import { readNamedPlan } from '../plan-file';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { runSensitivity, sensitivityOptionTypes, usualCalibration } from '../sensitivity-options';
 import { printTable } from '../table';
@@ -81,7 +81,7 @@ export const compress: Command = {
     }
     const format = args.choice('format', outputFormats, undefined);
     const dialect = args.choice('dialect', dialectNames, undefined);
-    const { plan, model, isNew } = await planFor(args, context);
+    const { plan, model, folder, isNew } = await planFor(args, context);
     context.resumeHint(
       `Run the same command again to go on: layers that are done are kept in ${scratchFolder(out)}.`,
     );
@@ -89,6 +89,7 @@ export const compress: Command = {
       {
         model,
         plan,
+        ...(folder === undefined ? {} : { planFolder: folder }),
         out,
         ...(format === undefined ? {} : { format }),
         ...(dialect === undefined ? {} : { dialect }),
@@ -112,7 +113,7 @@ export const compress: Command = {
 async function planFor(
   args: Arguments,
   context: CommandContext,
-): Promise<{ plan: PrunePlan; model: string; isNew: boolean }> {
+): Promise<{ plan: PrunePlan; model: string; folder?: string; isNew: boolean }> {
   const file = args.text('plan');
   const ways = [file, args.text('method'), args.text('budget')];
   if (
@@ -129,12 +130,7 @@ async function planFor(
     );
   }
   if (file !== undefined) {
-    const text = await readFile(file, 'utf8').catch(() => {
-      throw new UserError('There is no such plan.', { file });
-    });
-    const plan = parsePrunePlan(text, file);
-    const [model = resolve(dirname(file), plan.model.path)] = args.positionals;
-    return { plan, model, isNew: false };
+    return { ...(await readNamedPlan(file, args)), isNew: false };
   }
   const model = await openModel(args.model());
   const changes =

@@ -3,17 +3,24 @@ import { formatPercent } from '../../core/format';
 import { evaluateModels, judgeModels } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
+import { patchesOfPlan } from '../../core/export/patching/planned-patches';
+import { requireMadeFor } from '../../core/export/prune-plan-schema';
+import { openModel } from '../../core/models/open-model';
+import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
+import { readNamedPlan } from '../plan-file';
+import type { NamedPlan } from '../plan-file';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { printTable } from '../table';
 
 export const evaluate: Command = {
   name: 'evaluate',
-  usage: `MODEL [--against MODEL2] (--text FILE [--length 256] [--stride N] | --task FILE.jsonl)\n    ${runUsage} [--json]`,
+  usage: `(MODEL | --plan FILE) [--against MODEL2] (--text FILE [--length 256] [--stride N] | --task FILE.jsonl)\n    ${runUsage} [--json]`,
   summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
   options: {
     ...runOptionTypes,
+    plan: { type: 'string' },
     against: { type: 'string' },
     text: { type: 'string' },
     length: { type: 'string' },
@@ -23,11 +30,13 @@ export const evaluate: Command = {
   },
   run: async (args, context) => {
     const { terminal, job, samples } = context;
-    const model = args.model();
+    const planned = await planOf(args);
+    const model = planned?.model ?? args.model();
     const against = args.text('against');
     const models = {
       model,
-      removed: [],
+      removed: planned?.plan.remove ?? [],
+      patch: planned === undefined ? [] : patchesOfPlan(planned.plan, planned.file),
       ...(against === undefined ? {} : { against }),
       ...readRunOptions(args),
     };
@@ -41,7 +50,7 @@ export const evaluate: Command = {
         );
       }
       const result = await judgeModels({ ...models, task }, job);
-      printTask(args, context, result);
+      printTask([model, against ?? ''], args.flag('json'), context, result);
       return;
     }
     const result = await evaluateModels(
@@ -72,12 +81,34 @@ export const evaluate: Command = {
   },
 };
 
+/** @throws UserError for a plan of another model, and for one that compresses. */
+async function planOf(args: Arguments): Promise<NamedPlan | undefined> {
+  const file = args.text('plan');
+  if (file === undefined) {
+    return undefined;
+  }
+  const planned = await readNamedPlan(file, args);
+  requireMadeFor(planned.plan, (await openModel(planned.model)).summary, {
+    file,
+    remedy: 'Profile this model again, or delete the field to evaluate the plan all the same.',
+  });
+  if ((planned.plan.compress ?? []).length > 0) {
+    throw new UserError('What a plan compresses is only known once it is written.', {
+      file,
+      field: 'compress',
+      remedy: 'Write the model with `espalier compress --plan`, and evaluate that.',
+    });
+  }
+  return planned;
+}
+
 function printTask(
-  args: Arguments,
+  [model, against]: readonly [model: string, against: string],
+  asJson: boolean,
   { terminal }: CommandContext,
   result: TaskResult & { readonly against?: TaskResult },
 ): void {
-  if (args.flag('json')) {
+  if (asJson) {
     terminal.print(JSON.stringify(result, undefined, 2));
     return;
   }
@@ -95,10 +126,7 @@ function printTask(
   printTable(
     terminal,
     ['model', 'acc', 'acc_norm', 'perplexity of a word'],
-    [
-      row(args.model(), result),
-      ...(result.against === undefined ? [] : [row(args.text('against') ?? '', result.against)]),
-    ],
+    [row(model, result), ...(result.against === undefined ? [] : [row(against, result.against)])],
   );
 }
 

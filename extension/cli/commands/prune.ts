@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
 import type { FormName } from '../../core/export/output-forms';
@@ -10,10 +9,10 @@ import { foreseeRefusals, requireWritable, writablePrefix } from '../../core/exp
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import type { PrunePlan } from '../../core/export/prune-plan';
-import { parsePrunePlan } from '../../core/export/prune-plan-schema';
 import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
+import { readNamedPlan } from '../plan-file';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { readBudget, readSearchSettings, searchOptionTypes, searchUsage } from '../search-options';
 import type { Terminal } from '../terminal';
@@ -87,13 +86,7 @@ async function planFor(
     throw new UsageError('Say what to remove: either --plan FILE, or --ratio R or --remove N.');
   }
   if (file !== undefined) {
-    const text = await readFile(file, 'utf8').catch(() => {
-      throw new UserError('There is no such plan.', { file });
-    });
-    const plan = parsePrunePlan(text, file);
-    const folder = dirname(resolve(file));
-    const [model = resolve(folder, plan.model.path)] = args.positionals;
-    return { plan, model, folder };
+    return readNamedPlan(file, args);
   }
   const settings = readSearchSettings(args);
   await requireWritable(args.model(), form, settings.level);

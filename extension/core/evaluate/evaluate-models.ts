@@ -1,9 +1,13 @@
 import { readTokens } from '../data/text-tokens';
 import { loadTokenizer } from '../data/tokenizer';
+import { withChanges } from '../export/changes';
+import { readRemoval } from '../export/patching/planned-patches';
+import type { PlannedPatch } from '../export/prune-plan';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { openModel } from '../models/open-model';
-import { requireExperts, resolveIds } from '../prune/candidates';
+import { RemovableUnits } from '../models/units';
+import { requireExperts } from '../prune/candidates';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -19,6 +23,8 @@ export interface ModelsRequest {
   readonly model: string;
   /** Ids of sublayers and experts of `model` to leave out, or of whole blocks. */
   readonly removed: readonly string[];
+  /** Patches that stand in the places of sublayers, which may be named among the removed; none when absent. */
+  readonly patch?: readonly PlannedPatch[];
   /** A second model, evaluated whole on the same; may be `model` itself. */
   readonly against?: string;
   readonly device: DeviceChoice;
@@ -99,9 +105,13 @@ async function runModels<Prepared, Result extends object>(
   context: JobContext,
   { prepare, run }: Work<Prepared, Result>,
 ): Promise<Result & { readonly against?: Result }> {
-  const model = await openModel(request.model);
+  const opened = await openModel(request.model);
+  const { patch = [], removed: remove } = request;
+  const { removed: ids, patches } = await readRemoval({ remove, patch }, opened, '', 'removed');
+  const model = withChanges(opened, { matrices: new Map(), patches });
   const other = request.against === undefined ? undefined : await openModel(request.against);
-  const removed = new Set(resolveIds(model.summary, request.removed, { field: 'removed' }));
+  const units = new RemovableUnits(model.summary);
+  const removed = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
   requireExperts(model.summary, removed, { field: 'removed' });
   const prepared = await prepare(other === undefined ? [model] : [model, other]);
   const device = await resolveDevice(request.device, (message) => {

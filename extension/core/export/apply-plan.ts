@@ -1,12 +1,10 @@
 import type { JobContext } from '../jobs/job';
 import { openModel } from '../models/open-model';
-import { RemovableUnits } from '../models/units';
-import { resolveIds } from '../prune/candidates';
-import { readPatches } from './patching/planned-patches';
+import { readRemoval } from './patching/planned-patches';
 import type { PrunePlan } from './prune-plan';
+import { requireMadeFor } from './prune-plan-schema';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
-import { UserError } from '../user-error';
 import { compressModel } from './compression/compress-model';
 import type { CompressionSettings, CompressResult } from './compression/compress-model';
 import type { DialectName } from './dialects';
@@ -42,21 +40,14 @@ export async function applyPlan(
 ): Promise<PruneResult | CompressResult> {
   const { model: modelPath, plan, out, format, overwrite, memoryBytes } = application;
   const model = await openModel(modelPath);
-  const { summary } = model;
-  if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== summary.fingerprint) {
-    throw new UserError(`The plan was made for another model than ${summary.path}.`, {
-      field: 'model.fingerprint',
-      remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
-    });
-  }
-  const units = new RemovableUnits(summary);
-  const removed = resolveIds(summary, plan.remove, { field: 'remove' }).map((unit) =>
-    units.idOf(unit),
-  );
-  const patches = await readPatches(plan, model, application.planFolder ?? '');
+  requireMadeFor(plan, model.summary, {
+    remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
+  });
+  const folder = application.planFolder ?? '';
+  const { removed, patches } = await readRemoval(plan, model, folder, 'remove');
   const how = {
     modelPath,
-    removed: removed.filter((id) => !patches.has(id)),
+    removed,
     ...(patches.size === 0 ? {} : { patches }),
     out,
     ...(format === undefined ? {} : { format }),

@@ -53,6 +53,14 @@ export function patchesStandingIn(ids: readonly string[], width = patchWidth): P
   );
 }
 
+/** Ids that go with nothing in their place: what is patched stays, also where it is named among the removed. */
+export function goneWithoutPatch(
+  removed: readonly string[],
+  patches: Pick<Patches, 'has'>,
+): string[] {
+  return removed.filter((id) => !patches.has(id));
+}
+
 /** The model with the forms and patches that it is to have. */
 export function withChanges(
   model: LayeredModel,
@@ -109,14 +117,17 @@ export interface MatrixChanges {
 
 const unchanged: MatrixChanges = { matrices: new Map(), compressed: {}, unties: false };
 
-/** Lays out what is left when the sublayers of `removed` go; ids that the model lacks are passed over. */
+/**
+ * Lays out what is left when the sublayers of `removed` go that no patch stands for; ids that the model lacks
+ * are passed over.
+ */
 export function layOutChanges(
   summary: ModelSummary,
   removed: readonly string[],
   { matrices, compressed, unties }: MatrixChanges = unchanged,
   patches: Patches = new Map(),
 ): Changes {
-  const asked = new Set(removed);
+  const asked = new Set(goneWithoutPatch(removed, patches));
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
   const blocks = [...new Set(kept.map(({ block }) => block))];
@@ -208,8 +219,7 @@ export function checkChanges(
       throw absentSublayer(summary, id, known);
     }
   }
-  const gone = removed.filter((id) => !patches.has(id));
-  const changes = layOutChanges(summary, gone, matrices, patches);
+  const changes = layOutChanges(summary, removed, matrices, patches);
   const units = new RemovableUnits(summary);
   requireExperts(summary, new Set(changes.removed.flatMap((id) => units.numberOf(id) ?? [])), {
     file: summary.path,

@@ -1,7 +1,9 @@
 import * as v from 'valibot';
 import { parseDocument } from '../jobs/parse-document';
 import { sublayerKinds } from '../models/model-summary';
+import type { ModelSummary } from '../models/model-summary';
 import { compressionChoiceSchema } from '../tensornet/compression-choice';
+import { UserError } from '../user-error';
 import type { PrunePlan } from './prune-plan';
 
 /** A patch has the id of what it stands for. */
@@ -42,4 +44,18 @@ const planSchema = v.strictObject({
  */
 export function parsePrunePlan(text: string, file: string): PrunePlan {
   return parseDocument(planSchema, text, file, 'a prune plan') as PrunePlan;
+}
+
+/** @throws UserError where a plan was made for another model; plans written by hand do not say for which. */
+export function requireMadeFor(
+  { model }: PrunePlan,
+  { path, fingerprint }: Pick<ModelSummary, 'path' | 'fingerprint'>,
+  details: { readonly file?: string; readonly remedy: string },
+): void {
+  if (model.fingerprint !== undefined && model.fingerprint !== fingerprint) {
+    throw new UserError(`The plan was made for another model than ${path}.`, {
+      ...details,
+      field: 'model.fingerprint',
+    });
+  }
 }

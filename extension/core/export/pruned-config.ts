@@ -51,8 +51,7 @@ export function previewPrunedConfig(
   const before = oneLine
     ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
     : configText;
-  const gone = removed.filter((id) => !patches.has(id));
-  const changes = layOutChanges(summary, gone, undefined, patches);
+  const changes = layOutChanges(summary, removed, undefined, patches);
   return {
     before,
     after: rewriteConfig(before, changes),

@@ -1,7 +1,11 @@
 import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
+import type { PrunePlan } from '../../../extension/core/export/prune-plan';
 import { openModel } from '../../../extension/core/models/open-model';
+import { fixture } from '../fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { runCli } from './run-cli';
@@ -38,6 +42,38 @@ it('patches a sublayer, whose program builds the graph that it tells', async () 
   const table = await runCli([...given, '--anyway', '--overwrite']);
   expect(table.stdout).toContain('bottleneck MLP');
   expect(table.stdout).toContain('Patched block.0.attention');
+});
+
+it('measures what a plan leaves with its patch, as the model written by it', async () => {
+  const model = fixture('llama-gqa-untied');
+  const out = join(folder, 'planned');
+  const plan = join(folder, 'plans', 'some.pruneplan.json');
+  await mkdir(join(folder, 'plans'));
+  const text = join(folder, 'held-out.txt');
+  await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20));
+  const given = ['patch', model, '--sublayer', 'block.1.feedforward', '--out', out, ...small];
+  const patched = await runCli([...given, '--anyway', '--plan', plan]);
+  expect(patched.code, patched.stderr).toBe(0);
+
+  const perplexity = async (...args: readonly string[]): Promise<number> => {
+    const options = ['--text', text, '--length', '16', '--device', 'cpu', '--json'];
+    const { code, stdout, stderr } = await runCli(['evaluate', ...args, ...options]);
+    expect(code, stderr).toBe(0);
+    return (JSON.parse(stdout) as EvaluationResult).perplexity;
+  };
+  const written = await perplexity(out);
+  const planned = await perplexity('--plan', plan);
+  expect(planned).toBeCloseTo(written, 3);
+  expect(await perplexity(model)).not.toBeCloseTo(planned, 3);
+  const bare = JSON.parse(await readFile(plan, 'utf8')) as PrunePlan;
+  await writeFile(plan, JSON.stringify({ ...bare, patch: [] }));
+  expect(await perplexity('--plan', plan)).not.toBeCloseTo(planned, 3);
+
+  const compress = [{ tensor: 'lm_head.weight', method: 'lowrank', level: 4 }];
+  await writeFile(plan, JSON.stringify({ ...bare, compress }));
+  const refused = await runCli(['evaluate', '--plan', plan, '--text', text]);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain('compress --plan');
 });
 
 it('says what is missing', async () => {

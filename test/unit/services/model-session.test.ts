@@ -172,10 +172,32 @@ describe('ModelSession', () => {
       tokens: 8,
       tokensPerSecond: 1,
     };
-    session.addEvaluation([...order.slice(0, 2)].reverse(), evaluation);
+    session.addEvaluation({ removed: order.slice(0, 2).reverse(), patches: [] }, evaluation);
     expect(session.snapshot().selectionEvaluation?.perplexity).toBe(12);
     expect(session.snapshot().profile?.evaluations.map(({ rounds }) => rounds)).toEqual([0, 2]);
     session.chooseMark('block.0.feedforward', 'removed');
+    expect(session.snapshot().selectionEvaluation).toBeUndefined();
+  });
+
+  it('tells the perplexity with a patch from the one without', () => {
+    session.loadProfile(profile);
+    session.chooseRounds(1);
+    const [sublayer = ''] = order;
+    const evaluation = { rounds: 1, text: 'bundled', tokens: 8, tokensPerSecond: 1 };
+    session.addEvaluation(session.choice, { ...evaluation, perplexity: 15 });
+    const patch = { sublayer, program: '(push identity)', file: '/models/w.safetensors' };
+    session.addPatch(patch);
+    expect(session.snapshot().selectionEvaluation).toBeUndefined();
+    session.addEvaluation(session.choice, { ...evaluation, perplexity: 11 });
+    expect(session.snapshot().selectionEvaluation?.perplexity).toBe(11);
+    expect(session.snapshot().profile?.evaluations.map(({ perplexity }) => perplexity)).toEqual([
+      10, 15,
+    ]);
+    const restored = open(saved);
+    restored.loadProfile(profile);
+    expect(restored.snapshot().selectionEvaluation?.perplexity).toBe(11);
+    // The same file, fitted anew.
+    session.addPatch(patch);
     expect(session.snapshot().selectionEvaluation).toBeUndefined();
   });
 });

@@ -35,7 +35,7 @@ import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import type { PrunePlan } from '../prune-plan';
-import { parsePrunePlan } from '../prune-plan-schema';
+import { parsePrunePlan, requireMadeFor } from '../prune-plan-schema';
 import { openSource } from '../prune-source';
 import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
@@ -231,21 +231,15 @@ async function writePlan(
 }
 
 /** @throws UserError for a plan of another model. */
-async function planToExtend(
-  file: string,
-  { path, fingerprint }: ModelSummary,
-): Promise<PrunePlan | undefined> {
+async function planToExtend(file: string, summary: ModelSummary): Promise<PrunePlan | undefined> {
   if (!existsSync(file)) {
     return undefined;
   }
   const plan = parsePrunePlan(await readFile(file, 'utf8'), file);
-  if (plan.model.fingerprint !== undefined && plan.model.fingerprint !== fingerprint) {
-    throw new UserError(`The plan was made for another model than ${path}.`, {
-      file,
-      field: 'model.fingerprint',
-      remedy: 'Name another plan, or delete the field to put the patch into it all the same.',
-    });
-  }
+  requireMadeFor(plan, summary, {
+    file,
+    remedy: 'Name another plan, or delete the field to put the patch into it all the same.',
+  });
   return plan;
 }
 

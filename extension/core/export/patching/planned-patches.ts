@@ -1,25 +1,58 @@
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import type { LayeredModel } from '../../models/layered-model';
 import { fitsPatch, patchTensorShapes } from '../../models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
+import { RemovableUnits } from '../../models/units';
+import { resolveIds } from '../../prune/candidates';
 import { evaluateProgram } from '../../symbolic/evaluation/evaluate-program';
 import { Machine } from '../../symbolic/evaluation/machine';
 import { initialLibrary } from '../../symbolic/language/library';
 import { parseProgram } from '../../symbolic/language/parse-program';
 import { Rejection } from '../../symbolic/language/rejection';
 import { UserError } from '../../user-error';
-import { absentSublayer } from '../changes';
-import type { PrunePlan } from '../prune-plan';
+import { absentSublayer, goneWithoutPatch } from '../changes';
+import type { Patches } from '../changes';
+import type { PlannedPatch, PrunePlan } from '../prune-plan';
+
+/** What a plan takes out of a model, and what it puts in the places of sublayers. */
+interface PlannedRemoval {
+  /** Ids of sublayers and single experts that go with nothing in their place. */
+  readonly removed: readonly string[];
+  readonly patches: Patches;
+}
+
+/**
+ * Finds what a plan removes and patches.
+ * @param folder the plan's
+ * @param field that names what is removed, for errors
+ * @throws UserError for ids that the model lacks, and for patches that cannot be read.
+ */
+export async function readRemoval(
+  { remove, patch }: Pick<PrunePlan, 'remove' | 'patch'>,
+  model: LayeredModel,
+  folder: string,
+  field: string,
+): Promise<PlannedRemoval> {
+  const units = new RemovableUnits(model.summary);
+  const ids = resolveIds(model.summary, remove, { field }).map((unit) => units.idOf(unit));
+  const patches = await readPatches(patch ?? [], model, folder);
+  return { removed: goneWithoutPatch(ids, patches), patches };
+}
+
+/** A plan's patches, with the files of their weights by absolute path. */
+export function patchesOfPlan({ patch = [] }: PrunePlan, planPath: string): PlannedPatch[] {
+  return patch.map((one) => ({ ...one, file: resolve(dirname(planPath), one.file) }));
+}
 
 /**
  * The patches of a plan, their weights found in the files it names.
  * @param folder the plan's
  * @throws UserError for a program that builds no graph, and for weights that are not there or do not fit.
  */
-export async function readPatches(
-  { patch: planned = [] }: PrunePlan,
+async function readPatches(
+  planned: readonly PlannedPatch[],
   model: LayeredModel,
   folder: string,
 ): Promise<Map<string, SymbolicPatch>> {
