@@ -56,79 +56,23 @@ export class MatrixProducts {
   }
 
   /** Inner products of all pairs of rows, [count, count] in float64. */
-  public async gram({ count, length, numbers }: Rows): Promise<SquareMatrix> {
-    const outputs = await this.run(
-      this.exact,
-      'gram',
-      (graph) => {
-        const rows = graph.input('rows', DataType.FLOAT, ['count', 'length']);
-        const exact = graph.op('Cast', [rows], { to: DataType.DOUBLE });
-        const gram = graph.op('Gemm', [exact, exact], { transB: 1 });
-        graph.output('gram', gram, DataType.DOUBLE, ['count', 'count']);
-      },
-      { rows: floatTensor(numbers, [count, length]) },
-    );
-    return { size: count, numbers: doublesOf(outputs, 'gram') };
+  public async gram(rows: Rows): Promise<SquareMatrix> {
+    return { size: rows.count, numbers: await this.sums('rows', rows, rows) };
   }
 
   /** Σ xᵀ·x over all rows x, [length, length] in float64. */
-  public async crossProducts({ count, length, numbers }: Rows): Promise<Float64Array> {
-    const outputs = await this.run(
-      this.exact,
-      'crossProducts',
-      (graph) => {
-        const rows = graph.input('rows', DataType.FLOAT, ['count', 'length']);
-        const exact = graph.op('Cast', [rows], { to: DataType.DOUBLE });
-        const sum = graph.op('Gemm', [exact, exact], { transA: 1 });
-        graph.output('sum', sum, DataType.DOUBLE, ['length', 'length']);
-      },
-      { rows: floatTensor(numbers, [count, length]) },
-    );
-    return doublesOf(outputs, 'sum');
+  public async crossProducts(rows: Rows): Promise<Float64Array> {
+    return this.sums('columns', rows, rows);
   }
 
   /** Σ aᵀ·b over pairs of rows, [a.length, b.length] in float64. */
   public async crossBetween(a: Rows, b: Rows): Promise<Float64Array> {
-    const outputs = await this.run(
-      this.exact,
-      'crossBetween',
-      (graph) => {
-        const [left, right] = ['a', 'b'].map((name) =>
-          graph.op('Cast', [graph.input(name, DataType.FLOAT, ['count', `${name}.length`])], {
-            to: DataType.DOUBLE,
-          }),
-        );
-        const sum = graph.op('Gemm', [left ?? '', right ?? ''], { transA: 1 });
-        graph.output('sum', sum, DataType.DOUBLE, ['a.length', 'b.length']);
-      },
-      {
-        a: floatTensor(a.numbers, [a.count, a.length]),
-        b: floatTensor(b.numbers, [b.count, b.length]),
-      },
-    );
-    return doublesOf(outputs, 'sum');
+    return this.sums('columns', a, b);
   }
 
   /** Inner products of the rows of `a` with those of `b`, [a.count, b.count] in float64. */
   public async inner(a: Rows, b: Rows): Promise<Float64Array> {
-    const outputs = await this.run(
-      this.exact,
-      'inner',
-      (graph) => {
-        const [left, right] = ['a', 'b'].map((name) =>
-          graph.op('Cast', [graph.input(name, DataType.FLOAT, [`${name}.count`, 'length'])], {
-            to: DataType.DOUBLE,
-          }),
-        );
-        const product = graph.op('Gemm', [left ?? '', right ?? ''], { transB: 1 });
-        graph.output('inner', product, DataType.DOUBLE, ['a.count', 'b.count']);
-      },
-      {
-        a: floatTensor(a.numbers, [a.count, a.length]),
-        b: floatTensor(b.numbers, [b.count, b.length]),
-      },
-    );
-    return doublesOf(outputs, 'inner');
+    return this.sums('rows', a, b);
   }
 
   /** y·G for each row y, with a symmetric G in float64. */
@@ -146,7 +90,7 @@ export class MatrixProducts {
         graph.output('weighed', product, DataType.FLOAT, ['count', 'size']);
       },
       {
-        rows: floatTensor(rows.numbers, [rows.count, rows.length]),
+        rows: tensorOf(rows),
         weights: doubleTensor(numbers, [size, size]),
       },
     );
@@ -201,6 +145,25 @@ export class MatrixProducts {
         graph.output('product', product, DataType.DOUBLE, ['count', 'size']);
       },
       { a: doubleTensor(a, [a.length / size, size]), b: doubleTensor(numbers, [size, size]) },
+    );
+    return doublesOf(outputs, 'product');
+  }
+
+  /** A·B with A [rows, size] and B [size, columns]. */
+  public async multiply(a: Float64Array, size: number, b: Float64Array): Promise<Float64Array> {
+    const outputs = await this.run(
+      this.exact,
+      'multiply',
+      (graph) => {
+        const left = graph.input('a', DataType.DOUBLE, ['rows', 'size']);
+        const right = graph.input('b', DataType.DOUBLE, ['size', 'columns']);
+        const product = graph.op('MatMul', [left, right]);
+        graph.output('product', product, DataType.DOUBLE, ['rows', 'columns']);
+      },
+      {
+        a: doubleTensor(a, [a.length / size, size]),
+        b: doubleTensor(b, [size, b.length / size]),
+      },
     );
     return doublesOf(outputs, 'product');
   }
@@ -294,6 +257,31 @@ export class MatrixProducts {
     await this.exact.dispose();
   }
 
+  /** Inner products in float64 of the rows of `a`, or of its columns, with those of `b`. */
+  private async sums(over: 'rows' | 'columns', a: Rows, b: Rows): Promise<Float64Array> {
+    const isOne = a === b;
+    const sizeOf = (name: string): string => `${name}.${over}`;
+    const outputs = await this.run(
+      this.exact,
+      `sums.${over}.${isOne ? 'one' : 'two'}`,
+      (graph) => {
+        const exact = (name: string): Value => {
+          const shape = over === 'rows' ? [sizeOf(name), 'shared'] : ['shared', sizeOf(name)];
+          return graph.op('Cast', [graph.input(name, DataType.FLOAT, shape)], {
+            to: DataType.DOUBLE,
+          });
+        };
+        const left = exact('a');
+        const right = isOne ? left : exact('b');
+        const turned = over === 'rows' ? { transB: 1 } : { transA: 1 };
+        const sums = graph.op('Gemm', [left, right], turned);
+        graph.output('sums', sums, DataType.DOUBLE, [sizeOf('a'), sizeOf(isOne ? 'a' : 'b')]);
+      },
+      { a: tensorOf(a), ...(isOne ? {} : { b: tensorOf(b) }) },
+    );
+    return doublesOf(outputs, 'sums');
+  }
+
   private async product(
     matrix: MatrixSource,
     { count, length, numbers }: Rows,
@@ -362,6 +350,10 @@ function keyOf(matrix: MatrixSource): string {
     : `${isTransposed(matrix) ? 'transposed.' : ''}${matrix.tensor.file}:${matrix.tensor.name}`;
 }
 
+function tensorOf({ count, length, numbers }: Rows): Tensor {
+  return floatTensor(numbers, [count, length]);
+}
+
 function bytesOf(matrix: MatrixSource): number {
   const { rows, columns } = sizesOf(matrix);
   return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
@@ -377,6 +369,5 @@ function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
   if (matrix.kind === 'stored') {
     return {};
   }
-  const { count, length, numbers } = matrix.rows;
-  return { matrix: floatTensor(numbers, [count, length]) };
+  return { matrix: tensorOf(matrix.rows) };
 }

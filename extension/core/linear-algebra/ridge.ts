@@ -1,13 +1,14 @@
 import { choleskyBlocked } from './blocked-cholesky';
 import type { MatrixProducts, Rows } from './matrix-products';
-import { invertLower, shifted } from './small-matrix';
+import { shifted } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
+import { solveCholesky } from './solve-cholesky';
 
 /** Sums over examples that a linear regression with an offset needs, in float64. */
 interface Moments {
   /** Σ zᵀz with z = (features, 1). */
   readonly gram: SquareMatrix;
-  /** Σ yᵀz: [outputs, features + 1]. */
+  /** Σ zᵀy: [features + 1, outputs]. */
   readonly cross: Float64Array;
   /** Σ y². */
   readonly squares: number;
@@ -60,24 +61,19 @@ export async function ridge(
     if (factor === undefined) {
       continue;
     }
-    const inverse = invertLower(factor);
-    const half = await products.multiplyTransposed(known.cross, inverse);
-    const numbers = await products.multiplyTransposed(half, transposed(inverse));
+    const numbers = await solveCholesky(products, factor, Float64Array.from(known.cross));
     const error = await errorOf(products, numbers, other);
     if (error < best.error) {
       best = { error, penalty, numbers };
     }
   }
   const { numbers, penalty } = best;
-  const outputs = numbers.length / size;
-  const weight = new Float32Array(outputs * (size - 1));
-  const bias = new Float32Array(outputs);
-  for (let row = 0; row < outputs; row++) {
-    const start = row * size;
-    weight.set(numbers.subarray(start, start + size - 1), row * (size - 1));
-    bias[row] = numbers[start + size - 1] ?? 0;
+  const [features, outputs] = [size - 1, numbers.length / size];
+  const weight = new Float32Array(outputs * features);
+  for (let i = 0; i < weight.length; i++) {
+    weight[i] = numbers[(i % features) * outputs + Math.floor(i / features)] ?? 0;
   }
-  return { weight, bias, penalty };
+  return { weight, bias: Float32Array.from(numbers.subarray(features * outputs)), penalty };
 }
 
 async function momentsOf(
@@ -87,18 +83,18 @@ async function momentsOf(
   const rows = withOne(features);
   return {
     gram: { size: rows.length, numbers: await products.crossProducts(rows) },
-    cross: await products.crossBetween(targets, rows),
+    cross: await products.crossBetween(rows, targets),
     squares: targets.numbers.reduce((sum, y) => sum + y * y, 0),
   };
 }
 
-/** Σ (y − W·z)² from the sums. */
+/** Σ (y − Wᵀ·z)² from the sums. */
 async function errorOf(
   products: MatrixProducts,
   numbers: Float64Array,
   { gram, cross, squares }: Moments,
 ): Promise<number> {
-  const weighed = await products.multiplyTransposed(numbers, gram);
+  const weighed = await products.multiply(gram.numbers, gram.size, numbers);
   return numbers.reduce(
     (sum, w, i) => sum + w * ((weighed[i] ?? 0) - 2 * (cross[i] ?? 0)),
     squares,
@@ -112,11 +108,4 @@ function withOne({ count, length, numbers }: Rows): Rows {
     longer.set(numbers.subarray(row * length, (row + 1) * length), row * (length + 1));
   }
   return { count, length: length + 1, numbers: longer };
-}
-
-function transposed({ size, numbers }: SquareMatrix): SquareMatrix {
-  return {
-    size,
-    numbers: numbers.map((_, i) => numbers[(i % size) * size + Math.floor(i / size)] ?? 0),
-  };
 }

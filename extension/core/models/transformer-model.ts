@@ -31,7 +31,7 @@ import type { ModelSummary } from './model-summary';
 import { outerMatricesOf } from './outer-matrices';
 import { emitPatch } from './patch/symbolic-patch';
 import type { SymbolicPatch } from './patch/symbolic-patch';
-import { withPatches } from './patch/patched-layout';
+import { patchModuleOf, withPatches } from './patch/patched-layout';
 import { requireRunnableQuantization } from './quantization';
 import { emitRotaryTables } from './rotary';
 import { requireRunnableTensors } from './runnable';
@@ -283,7 +283,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public patchModule(id: string): string {
-    return this.layout.patchModules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
+    return patchModuleOf(this.layout.patchModules, id);
   }
 
   public patchInput(index: number): PatchInput {

@@ -20,7 +20,7 @@ import type { OuterLinears } from '../outer-matrices';
 import { emitRows } from '../weight';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm } from '../norm';
-import { withPatches } from '../patch/patched-layout';
+import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { requireRunnableTensors } from '../runnable';
@@ -180,7 +180,7 @@ export class EncoderModel implements LayeredModel {
   }
 
   public patchModule(id: string): string {
-    return this.layout.patchModules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
+    return patchModuleOf(this.layout.patchModules, id);
   }
 
   public patchInput(): PatchInput {

@@ -74,6 +74,14 @@ export function requirePlaces(
   }
 }
 
+/** Which module of a block holds the tensors of a patch, by the sublayer that it stands for. */
+export function patchModuleOf(
+  modules: Readonly<Record<'attention' | 'feedforward', string>>,
+  id: string,
+): string {
+  return modules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
+}
+
 /** Tensors are told apart by their names in a graph. */
 function named(patch: SymbolicPatch, id: string): SymbolicPatch {
   const tensors = Object.entries(patch.tensors).map(([name, tensor]) => [

@@ -4,6 +4,7 @@ import type { Cancellation } from '../../jobs/job';
 import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
 import { ridge } from '../../linear-algebra/ridge';
 import type { RegressionData } from '../../linear-algebra/ridge';
+import { relativeSquares, rootMeanSquare } from '../../linear-algebra/squares';
 import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import { elementCount } from '../../checkpoints/lazy-tensor';
@@ -62,11 +63,12 @@ export async function fitBranch(
 ): Promise<FittedBranch> {
   const pause = async (): Promise<void> => checkpoint(cancellation);
   const { length: hiddenSize } = train.features;
-  const scale = rootMeanSquare(train.targets.numbers);
+  // Not 0, since numbers are divided by it.
+  const scale = rootMeanSquare(train.targets.numbers) || 1;
   const scaled = { train: divided(train, scale), validation: divided(validation, scale) };
   const { model, start } = await startingPoint(contestant, scaled, products, pause);
   const before = await runBranch(model, start, validation.features, pause);
-  const ridgeError = errorOf(before.numbers, scaled.validation.targets.numbers);
+  const ridgeError = relativeSquares(before.numbers, scaled.validation.targets.numbers);
   const parameters = model.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const { key, kind, seed, rateShare } = contestant;
   const done = (error: number, tensors: Tensors): FittedBranch => ({
@@ -113,7 +115,7 @@ export async function fitBranch(
         ]),
       );
       const found = await runBranch(model, tensors, validation.features, pause);
-      const error = errorOf(found.numbers, scaled.validation.targets.numbers);
+      const error = relativeSquares(found.numbers, scaled.validation.targets.numbers);
       best = error < best.error ? { error, tensors } : best;
     }
     return done(best.error, best.tensors);
@@ -239,20 +241,4 @@ function gathered({ length, numbers }: Rows, rows: readonly number[], width: num
     batch.set(numbers.subarray(row * length, (row + 1) * length), i * length);
   });
   return floatTensor(batch, [rows.length, width]);
-}
-
-/** ‖ŷ − y‖² / ‖y‖² */
-function errorOf(found: Float32Array, wanted: Float32Array): number {
-  let [difference, whole] = [0, 0];
-  wanted.forEach((y, i) => {
-    difference += ((found[i] ?? 0) - y) ** 2;
-    whole += y * y;
-  });
-  return whole > 0 ? difference / whole : difference;
-}
-
-/** Not 0, since numbers are divided by it. */
-function rootMeanSquare(numbers: Float32Array): number {
-  const squares = numbers.reduce((sum, x) => sum + x * x, 0);
-  return Math.sqrt(squares / Math.max(1, numbers.length)) || 1;
 }

@@ -1,0 +1,16 @@
+/** ‖ŷ − y‖² / ‖y‖²: 1 of an ŷ that is 0; ‖ŷ‖² where y is 0. */
+export function relativeSquares(found: Float32Array, wanted: Float32Array): number {
+  let [difference, whole] = [0, 0];
+  for (let i = 0; i < wanted.length; i++) {
+    const y = wanted[i] ?? 0;
+    difference += ((found[i] ?? 0) - y) ** 2;
+    whole += y * y;
+  }
+  return whole > 0 ? difference / whole : difference;
+}
+
+/** √(mean x²), 0 of no numbers. */
+export function rootMeanSquare(numbers: Float32Array): number {
+  const squares = numbers.reduce((sum, x) => sum + x * x, 0);
+  return Math.sqrt(squares / Math.max(1, numbers.length));
+}
