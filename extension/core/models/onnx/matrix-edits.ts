@@ -12,6 +12,7 @@ import { emitProduct } from './emit-product';
 import { tellForms } from './form-regions';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import type { GraphLinear } from './graph-linears';
+import { valuesRead } from './graph-remains';
 import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
 
 const blockwiseOpset = 21;
@@ -88,7 +89,11 @@ export function editMatrices(
   const metadataProps = tellForms(file.model, inSublayers);
   const told = { ...file, model: copyWith(file.model, { metadataProps }) };
   const graph = copyWith(outer, { node });
-  return { file: withAdditions(told, graph, builder, (name) => !gone.has(name)), memory };
+  // Constants of a former form go with its nodes.
+  const [before, after] = [valuesRead(outer), valuesRead(graph)];
+  const isKept = (name: string): boolean =>
+    !gone.has(name) && (after.has(name) || !before.has(name));
+  return { file: withAdditions(told, graph, builder, isKept), memory };
 }
 
 /** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */

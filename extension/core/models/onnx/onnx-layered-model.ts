@@ -20,7 +20,7 @@ import type { MatrixForm } from '../matrix-form';
 import type { ModelSummary } from '../model-summary';
 import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
-import type { SymbolicPatch } from '../patch/symbolic-patch';
+import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
 import { isPast } from './cache-ports';
 import { findGraphLinears, lazyTensor } from './graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './graph-linears';
@@ -206,7 +206,9 @@ export class OnnxLayeredModel implements LayeredModel {
       layers,
       forms,
     );
-    const source = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
+    const found = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
+    const { patches } = this.summary;
+    const source = patches === undefined ? found : this.keepNames(found, patches);
     const all = new Map([...(this.source.memory ?? []), ...memory]);
     const model = OnnxLayeredModel.cutAll({ ...source, memory: all }, this.config);
     const mode = [model, ...model.otherModes].find(({ isCached }) => isCached === this.isCached);
@@ -234,24 +236,15 @@ export class OnnxLayeredModel implements LayeredModel {
       });
     }
     const file = patchBranches(this.source, new Map(numbers));
-    const source = findLayers(file, fingerprintPatches(fingerprint, patches));
-    if (source.branches.length !== sublayers.length) {
-      throw new Error(`other sublayers are found in ${file.path} with these patches`);
-    }
-    // Each keeps the id that it has in the file: what a patch is by its structure plays no role.
-    const named = source.summary.sublayers.map((one, i) => {
-      const { id, block, kind } = sublayers[i] ?? one;
-      return { ...one, id, block, kind: patches.has(id) ? ('patch' as const) : kind };
-    });
+    const found = findLayers(file, fingerprintPatches(fingerprint, patches));
     const described = [...patches].map(([id, patch]) => [id, describePatch(patch)] as const);
-    const summary = {
-      ...source.summary,
-      sublayers: named,
-      patches: { ...this.summary.patches, ...Object.fromEntries(described) },
-    };
+    const standing = { ...this.summary.patches, ...Object.fromEntries(described) };
+    const source = this.keepNames(found, standing);
     const { memory } = this.source;
-    const patched = { ...source, summary, ...(memory === undefined ? {} : { memory }) };
-    return OnnxLayeredModel.cutAll(patched, this.config);
+    return OnnxLayeredModel.cutAll(
+      { ...source, ...(memory === undefined ? {} : { memory }) },
+      this.config,
+    );
   }
 
   public patchInput(index: number): PatchInput {
@@ -267,6 +260,22 @@ export class OnnxLayeredModel implements LayeredModel {
         remedy: 'Inspect it, or choose a model with residual connections.',
       });
     }
+  }
+
+  /**
+   * The sublayers of an edited graph under the ids that they have in the file: what a patch is by its structure
+   * plays no role.
+   */
+  private keepNames(found: OnnxModel, patches: PatchSpecs): OnnxModel {
+    const { sublayers } = this.summary;
+    if (found.branches.length !== sublayers.length) {
+      throw new Error(`other sublayers are found in ${found.file.path} beside patches`);
+    }
+    const named = found.summary.sublayers.map((one, i) => {
+      const { id, block, kind } = sublayers[i] ?? one;
+      return { ...one, id, block, kind: patches[id] === undefined ? kind : ('patch' as const) };
+    });
+    return { ...found, summary: { ...found.summary, sublayers: named, patches } };
   }
 
   /** Of the stream in front of a branch; undefined where not even its rank is known. */

@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { join } from 'node:path';
+import type { LayeredModel } from '../../../../extension/core/models/layered-model';
+import { valuesRead } from '../../../../extension/core/models/onnx/graph-remains';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
+import { describePatch } from '../../../../extension/core/models/patch/symbolic-patch';
 import { graphExample, onnxCases, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
 import { rejection } from '../../export/pruning';
 import { temporaryFolder } from '../../temporary-folder';
 import { relativeError } from '../../fixtures';
+import { patchMaker } from '../../some-patch';
 import { testForms } from './form-cases';
-import { denseForm, layersOf, outputsOf, quantizedForms, withForms } from './layered';
+import { denseForm, floatForms, layersOf, outputsOf, quantizedForms, withForms } from './layered';
 import { contracted } from './made-forms';
 
 const folder = temporaryFolder();
@@ -59,6 +63,55 @@ describe('the linear layers of a graph', () => {
     expect(layersOf(model).map(({ id }) => id)).not.toContain(weight);
     expect(model.unusableMatrices.find((one) => one.name === weight)?.problem).toMatch(problem);
   });
+
+  it.each(['llama-legacy', 'bert-legacy'])(
+    'of %s leave nothing behind when they change their form again',
+    async (name) => {
+      const model = await OnnxLayeredModel.open(onnxFixture(name));
+      const file = (which: string): string => join(folder, `${name}-${which}.safetensors`);
+      const wanted = await withForms(model, file('once'), quantizedForms(layersOf(model)));
+      const first = await withForms(model, file('first'), floatForms(layersOf(model)));
+      const again = await withForms(first, file('again'), quantizedForms(layersOf(first)));
+      const unread = (of: LayeredModel): string[] => {
+        const { file: graphFile } = of instanceof OnnxLayeredModel ? of.source : model.source;
+        const read = valuesRead(graphFile.graph);
+        const stored = graphFile.graph.initializer.map((tensor) => tensor.name);
+        return [...new Set([...graphFile.initializers.keys(), ...stored])].filter(
+          (tensor) => !read.has(tensor),
+        );
+      };
+      expect(again).not.toBe(model);
+      expect(unread(again)).toEqual(unread(model));
+      const example = graphExample(name);
+      expect(await outputsOf(again, [example])).toEqual(await outputsOf(wanted, [example]));
+    },
+  );
+
+  it.each(['llama-legacy', 'gpt2-past'])(
+    'of %s take other forms beside patches, which stay',
+    async (name) => {
+      const model = await OnnxLayeredModel.open(onnxFixture(name));
+      const id = 'block.0.attention';
+      const patch = await patchMaker(folder)(model.patchInput(0).width ?? 16);
+      const patched = model.withPatches(new Map([[id, patch]]));
+      expect(patched.summary.sublayers[0]).toMatchObject({ id, kind: 'patch' });
+      const file = join(folder, `${name}-patched.safetensors`);
+      // The patch's own matrices are none of the model without it.
+      const forms = floatForms(layersOf(patched).filter(({ sublayer }) => sublayer > 0));
+      const formed = await withForms(patched, file, forms);
+      expect(formed.summary.patches).toEqual({ [id]: describePatch(patch) });
+      const named = ({ summary }: LayeredModel) =>
+        summary.sublayers.map((one) => [one.id, one.block, one.kind]);
+      expect(named(formed)).toEqual(named(patched));
+      const other = await withForms(model, file, forms);
+      const example = graphExample(name);
+      const [actual, wanted] = [
+        await outputsOf(formed, [example]),
+        await outputsOf(other.withPatches?.(new Map([[id, patch]])) ?? other, [example]),
+      ];
+      expect(relativeError(actual, wanted)).toBeLessThan(1e-6);
+    },
+  );
 
   it('take blocks in standard operators where the opset has them, and else say so', async () => {
     const old = await OnnxLayeredModel.open(onnxFixture('llama-legacy'));
