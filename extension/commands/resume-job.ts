@@ -3,6 +3,7 @@ import { UserError } from '../core/user-error';
 import { commandIds } from '../services/command-ids';
 import type { InterruptedJob, JobFilter } from '../services/interrupted-jobs';
 import { jobTitle } from '../services/jobs';
+import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { runCompression } from './compress-model';
@@ -52,7 +53,7 @@ async function resume(services: Services, job: InterruptedJob): Promise<unknown>
 }
 
 /** After the window was closed on a job: what only a panel could tell of otherwise. */
-export async function offerInterrupted({ interrupted }: Services): Promise<void> {
+export async function offerInterrupted({ interrupted, log }: Services): Promise<void> {
   for (const job of await interrupted.takeUntold()) {
     const resume = l10n.t('Resume');
     const forget = l10n.t('Forget');
@@ -65,7 +66,7 @@ export async function offerInterrupted({ interrupted }: Services): Promise<void>
     if (chosen === resume) {
       await commands.executeCommand(commandIds.resumeJob, undefined, { out });
     } else if (chosen === forget) {
-      await interrupted.forget(job);
+      await interrupted.discard(job).catch(async (error: unknown) => reportError(error, log));
     }
   }
 }

@@ -25,7 +25,7 @@ export class CompressionSessions implements Disposable {
   readonly #interrupted: InterruptedJobs;
   readonly #log: LogOutputChannel;
   readonly #sessions = new Map<string, CompressionSession>();
-  readonly #trust: Disposable;
+  readonly #listeners: readonly Disposable[];
 
   public constructor(
     models: OpenModels,
@@ -37,11 +37,16 @@ export class CompressionSessions implements Disposable {
     this.#memento = memento;
     this.#interrupted = interrupted;
     this.#log = log;
-    this.#trust = workspace.onDidGrantWorkspaceTrust(() => {
-      for (const session of this.#sessions.values()) {
-        session.refreshBlocked();
-      }
-    });
+    this.#listeners = [
+      workspace.onDidGrantWorkspaceTrust(() => {
+        for (const session of this.#sessions.values()) {
+          session.refreshBlocked();
+        }
+      }),
+      interrupted.onDiscard(this.#sessions, (session) => {
+        this.#tellInterrupted(session);
+      }),
+    ];
   }
 
   /** The session of the model that a path points at, its table loaded. */
@@ -81,7 +86,9 @@ export class CompressionSessions implements Disposable {
   }
 
   public dispose(): void {
-    this.#trust.dispose();
+    for (const listener of this.#listeners) {
+      listener.dispose();
+    }
   }
 
   async #openAs(model: ModelSummary, file: string, missing?: string): Promise<CompressionSession> {
@@ -103,7 +110,15 @@ export class CompressionSessions implements Disposable {
       stored?.fingerprint === model.fingerprint ? stored : undefined,
     );
     this.#sessions.set(file, session);
-    const { interrupted } = session;
+    this.#tellInterrupted(session);
+    // Last, as whoever else opens the session meanwhile may start a job in it.
+    await this.#load(session);
+    return session;
+  }
+
+  /** What can be gone on with, as the session's job. */
+  #tellInterrupted(session: CompressionSession): void {
+    const { interrupted, model } = session;
     const [compress] = this.#interrupted.find({ kind: 'compress', model: model.path });
     if (compress !== undefined) {
       session.setJob({ kind: 'stopped', what: 'compress', ...endOf(compress), resumable: true });
@@ -115,10 +130,9 @@ export class CompressionSessions implements Disposable {
         message: interrupted.message ?? l10n.t('The window was closed while the job ran.'),
         resumable: true,
       });
+    } else {
+      session.setJob({ kind: 'idle' });
     }
-    // Last, as whoever else opens the session meanwhile may start a job in it.
-    await this.#load(session);
-    return session;
   }
 
   async #load(session: CompressionSession): Promise<void> {

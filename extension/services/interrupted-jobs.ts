@@ -1,10 +1,13 @@
+import { rm } from 'node:fs/promises';
 import { l10n } from 'vscode';
-import type { Memento } from 'vscode';
+import type { Disposable, Memento } from 'vscode';
+import { workFolder } from '../core/jobs/work-folder';
 import type { PanelJob } from '../protocol/heatmap';
 import type { WorkerRequests } from '../protocol/worker';
 import type { Jobs } from './jobs';
 import { reasonOf } from './job-tracker';
 import { describeInPanel } from './report-error';
+import { Signal } from './signal';
 import { WorkerRequestError } from './worker-errors';
 
 /** Jobs that keep what is done beside their result, and are no document's that could tell of them. */
@@ -36,10 +39,17 @@ export interface JobFilter {
   readonly out?: string;
 }
 
+/** What shows how a job of a model ended. */
+interface StoppedSession {
+  readonly model: { readonly path: string };
+  readonly job: PanelJob<string>;
+}
+
 const key = 'interruptedJobs';
 
 /** The workspace's memory of jobs that can be gone on with. */
 export class InterruptedJobs {
+  readonly #discarded = new Signal<InterruptedJob>();
   readonly #memento: Pick<Memento, 'get' | 'update'>;
   readonly #jobs: Pick<Jobs, 'assertFree'>;
 
@@ -71,11 +81,11 @@ export class InterruptedJobs {
     await this.#put(job);
     try {
       const result = await run();
-      await this.forget(job);
+      await this.#forget(job);
       return result;
     } catch (error) {
       const end = { reason: reasonOf(error), message: describeInPanel(error) };
-      await (isFinal(error) ? this.forget(job) : this.#put({ ...job, end }));
+      await (isFinal(error) ? this.#forget(job) : this.#put({ ...job, end }));
       throw error;
     }
   }
@@ -89,7 +99,36 @@ export class InterruptedJobs {
     return untold;
   }
 
-  public async forget(job: InterruptedJob): Promise<void> {
+  /**
+   * Forgets a job together with what it has done, unless it has ended well since or runs again. What stands at
+   * its `out` stays.
+   */
+  public async discard({ kind, request: { model, out } }: InterruptedJob): Promise<void> {
+    const [job] = this.find({ kind, model, out });
+    if (job?.end === undefined) {
+      return;
+    }
+    await this.#forget(job);
+    this.#discarded.fire(job);
+    await rm(workFolder(out, kind), { recursive: true, force: true });
+  }
+
+  /** Calls `tell` with those of the sessions that have offered to go on with a job which is discarded. */
+  public onDiscard<Session extends StoppedSession>(
+    sessions: ReadonlyMap<string, Session>,
+    tell: (session: Session) => void,
+  ): Pick<Disposable, 'dispose'> {
+    return this.#discarded.listen(({ kind, request }) => {
+      for (const session of sessions.values()) {
+        const { job, model } = session;
+        if (job.kind === 'stopped' && job.what === kind && model.path === request.model) {
+          tell(session);
+        }
+      }
+    });
+  }
+
+  async #forget(job: InterruptedJob): Promise<void> {
     await this.#memento.update(key, this.#without(job));
   }
 

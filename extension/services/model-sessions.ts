@@ -26,7 +26,7 @@ export class ModelSessions implements Disposable {
   readonly #interrupted: InterruptedJobs;
   readonly #log: LogOutputChannel;
   readonly #sessions = new Map<string, ModelSession>();
-  readonly #trust: Disposable;
+  readonly #listeners: readonly Disposable[];
 
   public constructor(
     models: OpenModels,
@@ -38,11 +38,16 @@ export class ModelSessions implements Disposable {
     this.#store = store;
     this.#interrupted = interrupted;
     this.#log = log;
-    this.#trust = workspace.onDidGrantWorkspaceTrust(() => {
-      for (const session of this.#sessions.values()) {
-        session.refreshBlocked();
-      }
-    });
+    this.#listeners = [
+      workspace.onDidGrantWorkspaceTrust(() => {
+        for (const session of this.#sessions.values()) {
+          session.refreshBlocked();
+        }
+      }),
+      interrupted.onDiscard(this.#sessions, (session) => {
+        this.#tellInterrupted(session);
+      }),
+    ];
   }
 
   /**
@@ -83,7 +88,9 @@ export class ModelSessions implements Disposable {
   }
 
   public dispose(): void {
-    this.#trust.dispose();
+    for (const listener of this.#listeners) {
+      listener.dispose();
+    }
   }
 
   async #openAs(model: ModelSummary, profilePath: string, missing?: string): Promise<ModelSession> {
@@ -125,7 +132,13 @@ export class ModelSessions implements Disposable {
       this.#store.get(profilePath, model.fingerprint),
     );
     await this.#loadProfile(session);
-    const { interrupted } = session;
+    this.#tellInterrupted(session);
+    return session;
+  }
+
+  /** What can be gone on with, as the session's job. */
+  #tellInterrupted(session: ModelSession): void {
+    const { interrupted, model } = session;
     const [patch] = this.#interrupted.find({ kind: 'patch', model: model.path });
     if (patch !== undefined) {
       session.setJob({ kind: 'stopped', what: 'patch', ...endOf(patch), resumable: true });
@@ -137,8 +150,9 @@ export class ModelSessions implements Disposable {
         message: interrupted.message ?? l10n.t('The window was closed while the search ran.'),
         resumable: true,
       });
+    } else {
+      session.setJob({ kind: 'idle' });
     }
-    return session;
   }
 
   async #loadProfile(session: ModelSession): Promise<void> {

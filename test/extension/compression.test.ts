@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { HealResult } from '../../extension/core/export/compression/heal-model';
 import type { CompressResult } from '../../extension/core/export/compression/compress-model';
 import type { PrunePlan } from '../../extension/core/export/prune-plan';
+import { workFolder } from '../../extension/core/jobs/work-folder';
 import type { Espalier } from '../../extension/extension';
 import type { MadePlan } from '../../extension/protocol/compression';
 import type { HealModelRequest } from '../../extension/protocol/worker';
@@ -13,6 +14,15 @@ import { readSensitivity } from '../../extension/services/documents';
 import { InterruptedJobs } from '../../extension/services/interrupted-jobs';
 import { WorkerRequestError } from '../../extension/services/worker-errors';
 import { activate, configure, placeFixture, until, workspacePath } from './support';
+
+/** A workspace's memory. */
+function memoryOf(): Pick<vscode.Memento, 'get' | 'update'> {
+  const stored = new Map<string, unknown>();
+  return {
+    get: <T>(key: string, fallback?: T) => (stored.get(key) ?? fallback) as T,
+    update: async (key: string, value: unknown) => Promise.resolve(void stored.set(key, value)),
+  };
+}
 
 describe('compression', () => {
   let espalier: Espalier;
@@ -120,6 +130,53 @@ describe('compression', () => {
     assert.deepEqual(espalier.interrupted.all, []);
   });
 
+  it('forgets a compression with what it has done, and offers it no more', async () => {
+    const out = workspacePath('forgotten');
+    const running = run('compressModel', vscode.Uri.file(model), {
+      ...{ format: 'safetensors', dialect: 'auto-map', out, overwrite: true },
+      ...{ compression: { method: 'lowrank', ratio: 0.5 }, skip: [] },
+    });
+    const folder = workFolder(out, 'compress');
+    await until('the first layer', () => existsSync(folder) && readdirSync(folder).length > 0);
+    espalier.jobs.cancel();
+    assert.equal(await running, undefined);
+    const [job] = espalier.interrupted.find({ kind: 'compress', model });
+    assert.ok(job?.end);
+    assert.ok(existsSync(folder));
+    const beside = workspacePath('.forgotten.espalier-other');
+    await mkdir(beside);
+
+    // What has been taken for another folder is not meant.
+    assert.ok(job.kind === 'compress');
+    await espalier.interrupted.discard({ ...job, request: { ...job.request, out: model } });
+    assert.ok(existsSync(folder) && existsSync(model));
+    await espalier.interrupted.discard(job);
+    assert.equal(existsSync(folder), false);
+    assert.ok(existsSync(beside));
+    assert.equal(session.job.kind, 'idle');
+    assert.deepEqual(espalier.interrupted.all, []);
+    await rm(beside, { recursive: true });
+  });
+
+  it('does not forget a job that runs again', async () => {
+    const memory = memoryOf();
+    const jobs = new InterruptedJobs(memory, { assertFree: () => undefined });
+    const request = { model: '/m', out: workspacePath('runs') } as HealModelRequest;
+    const job = { kind: 'heal', name: 'm', request } as const;
+    const folder = workFolder(request.out, 'heal');
+    await mkdir(folder, { recursive: true });
+    const never = new Promise<never>(() => undefined);
+    void jobs.keep(job, async () => never);
+    await until('the memory', () => jobs.all.length > 0);
+    await jobs.discard({ ...job, end: { reason: 'cancelled', message: '' } });
+    assert.deepEqual(jobs.all, [job]);
+    assert.ok(existsSync(folder));
+    await jobs.takeUntold();
+    await jobs.discard(job);
+    assert.deepEqual(jobs.all, []);
+    assert.equal(existsSync(folder), false);
+  });
+
   it('finds the teacher of a compressed model, heals it, and goes on when that was cancelled', async () => {
     const student = vscode.Uri.file(workspacePath('compressed'));
     const out = workspacePath('healed');
@@ -142,16 +199,12 @@ describe('compression', () => {
   });
 
   it('is told of once in a later window, when the window was closed on it', async () => {
-    const stored = new Map<string, unknown>();
-    const memento = {
-      get: <T>(key: string, fallback?: T) => (stored.get(key) ?? fallback) as T,
-      update: async (key: string, value: unknown) => Promise.resolve(void stored.set(key, value)),
-    };
+    const memento = memoryOf();
     const request = { model: '/m', out: '/m-healed' } as HealModelRequest;
     const job = { kind: 'heal', name: 'm', request } as const;
     const never = new Promise<never>(() => undefined);
     void new InterruptedJobs(memento, { assertFree: () => undefined }).keep(job, async () => never);
-    await until('the memory', () => stored.size > 0);
+    await until('the memory', () => memento.get('interruptedJobs') !== undefined);
     const later = new InterruptedJobs(memento, { assertFree: () => undefined });
     assert.deepEqual(await later.takeUntold(), [job]);
     assert.deepEqual(await later.takeUntold(), []);

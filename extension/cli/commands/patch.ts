@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
 import { formatCount } from '../../core/format';
-import { patchFolder, patchModel } from '../../core/export/patching/patch-model';
+import { patchModel } from '../../core/export/patching/patch-model';
 import type { PatchResult } from '../../core/export/patching/patch-model';
+import { workFolder } from '../../core/jobs/work-folder';
 import { outputFormats } from '../../core/export/prune-result';
 import { openModel } from '../../core/models/open-model';
 import { readLibrary } from '../../core/symbolic/language/library-file';
@@ -68,7 +69,7 @@ export const patch: Command = {
     const format = args.choice('format', outputFormats, undefined);
     const plan = args.text('plan');
     resumeHint(
-      `Run the same command again to go on: what is fitted is kept in ${patchFolder(out)}.`,
+      `Run the same command again to go on: what is fitted is kept in ${workFolder(out, 'patch')}.`,
     );
     const result = await patchModel(
       {

@@ -2,8 +2,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { applyPlan } from '../../../extension/core/export/apply-plan';
-import { patchFolder, patchModel } from '../../../extension/core/export/patching/patch-model';
+import { patchModel } from '../../../extension/core/export/patching/patch-model';
 import type { PatchRequest } from '../../../extension/core/export/patching/patch-model';
+import { workFolder } from '../../../extension/core/jobs/work-folder';
 import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -157,7 +158,7 @@ describe('patching a sublayer', () => {
     );
     const { patches } = (await openModel(result.written?.path ?? '')).summary;
     expect(patches?.['block.1.feedforward']?.program).toBe(result.program);
-    expect(existsSync(patchFolder(given.out))).toBe(false);
+    expect(existsSync(workFolder(given.out, 'patch'))).toBe(false);
   });
 
   it('writes nothing where something simpler is as good', async () => {
@@ -170,7 +171,7 @@ describe('patching a sublayer', () => {
     expect(accepted).toBe(false);
     expect(written).toBeNull();
     expect(existsSync(given.out)).toBe(false);
-    expect(existsSync(patchFolder(given.out))).toBe(false);
+    expect(existsSync(workFolder(given.out, 'patch'))).toBe(false);
   });
 
   it('goes on where it was stopped, to the same model', async () => {
@@ -182,7 +183,7 @@ describe('patching a sublayer', () => {
     });
     await expect(patchModel(given, stopping)).rejects.toThrow(CancelledError);
     expect(existsSync(given.out)).toBe(false);
-    const journal = readFileSync(join(patchFolder(given.out), 'journal.jsonl'), 'utf8');
+    const journal = readFileSync(join(workFolder(given.out, 'patch'), 'journal.jsonl'), 'utf8');
     expect(journal.trim().split('\n')).toHaveLength(5);
     const resumed = await patchModel(given, unattended);
     expect(resumed.standings).toEqual(whole.standings);

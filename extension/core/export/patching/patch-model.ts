@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { version } from '../../../../package.json';
 import { floatsIn } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
@@ -9,6 +9,7 @@ import type { CalibrationRequest } from '../../data/calibration';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
+import { workFolder } from '../../jobs/work-folder';
 import { writeDocument } from '../../jobs/write-document';
 import type { ModelInput } from '../../models/example';
 import type { ModelSummary } from '../../models/model-summary';
@@ -106,7 +107,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   loaded.warnings.forEach(warn);
   const texts = divide(loaded.inputs);
   const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
-  const folder = patchFolder(out);
+  const folder = workFolder(out, 'patch');
   await onPath(folder, async () => mkdir(folder, { recursive: true }));
   const identity = {
     ...{ version, sublayer, seed, fitting, limits, model: summary.fingerprint },
@@ -159,12 +160,6 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
       : { plan: await writePlan(request.plan, modelPath, model, best.fitted.tensors, result) };
   await rm(folder, { recursive: true, force: true });
   return { ...result, written, ...plan };
-}
-
-/** Where what is fitted is kept until the result has been written. */
-export function patchFolder(out: string): string {
-  const path = resolve(out);
-  return join(dirname(path), `.${basename(path)}.espalier-patch`);
 }
 
 async function removeIfWithout(folder: string, file: string): Promise<void> {
