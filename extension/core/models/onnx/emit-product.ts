@@ -1,4 +1,3 @@
-import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { emitOverLast } from '../forms/emit-pointwise';
@@ -6,14 +5,13 @@ import type { MatrixForm, ModelMatrix } from '../matrix-form';
 import { emitRegion } from './form-regions';
 import { emitParted, fusedAttention } from './fused-attention';
 import { operatorName } from './graph-index';
+import { inFloats } from './in-floats';
 import { isEach } from './linear-weights';
 import type { LinearWeight, PositionMap } from './linear-weights';
 import { floatAttribute } from './node-attributes';
 
 /** A matrix by which a graph multiplies. */
 type MultipliedMatrix = ModelMatrix & { readonly use: LinearWeight };
-
-const float32: number = DataType.FLOAT;
 
 /** Emits what a product of a layer gives with the matrix in another form: its outputs, in order. */
 export function emitProduct(
@@ -31,7 +29,7 @@ export function emitProduct(
     return [emitRegion(graph, form, input, number, map?.axes)];
   }
   const multiply = (x: Value): Value =>
-    inFloats(graph, layer, x, (wide) =>
+    inFloats(graph, layer.use.dataType, x, (wide) =>
       emitRegion(graph, form, strided(graph, wide, map), number, map?.axes),
     );
   switch (operatorName(node)) {
@@ -44,20 +42,6 @@ export function emitProduct(
     default:
       return [emitOverLast(graph, layer, input, multiply)];
   }
-}
-
-/** In float32, whatever the type of the graph. */
-function inFloats(
-  graph: GraphBuilder,
-  { use: { dataType } }: MultipliedMatrix,
-  x: Value,
-  multiply: (x: Value) => Value,
-): Value {
-  if (dataType === float32) {
-    return multiply(x);
-  }
-  const wide = graph.op('Cast', [x], { to: DataType.FLOAT });
-  return graph.op('Cast', [multiply(wide)], { to: dataType });
 }
 
 /** The positions that a convolution takes: a pool of kernel 1 chooses them. */

@@ -19,6 +19,34 @@ const skipNorms: Readonly<Record<string, string>> = {
   'com.microsoft:SkipSimplifiedLayerNormalization': 'SimplifiedLayerNormalization',
 };
 
+/** What a node that adds and normalizes in one is made of. */
+export interface SkipNorm {
+  /** The operator of its second half. */
+  readonly norm: string;
+  /** What it adds. */
+  readonly terms: readonly string[];
+  /** What scales and shifts the norm. */
+  readonly scale: readonly string[];
+  /** The name of its sum, empty where the node does not give it. */
+  readonly sum: string;
+}
+
+export function skipNormOf(proto: NodeProto): SkipNorm | undefined {
+  const norm = skipNorms[operatorName(proto)];
+  if (norm === undefined) {
+    return undefined;
+  }
+  const [input = '', skip = '', ...parameters] = proto.input;
+  const scales = norm === 'LayerNormalization' ? 2 : 1;
+  const present = (names: readonly string[]): string[] => names.filter((name) => name !== '');
+  return {
+    norm,
+    terms: present([input, skip, parameters[scales] ?? '']),
+    scale: present(parameters.slice(0, scales)),
+    sum: proto.output[3] ?? '',
+  };
+}
+
 /** An add of quantized numbers, each of its terms and the sum in a scale of its own. */
 const quantizedSum = 'com.microsoft:QLinearAdd';
 /** Places of its two terms. */
@@ -187,7 +215,7 @@ export function isShape({ op }: GraphNode): boolean {
 function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
   const op = operatorName(proto);
   const outputs = proto.output.filter((name) => name !== '');
-  const norm = skipNorms[op];
+  const skipNorm = skipNormOf(proto);
   if (op === quantizedSum) {
     const present = (from: number, to: number): string[] =>
       proto.input.slice(from, to).filter((name) => name !== '');
@@ -201,23 +229,18 @@ function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
       })),
     ];
   }
-  if (norm === undefined) {
+  if (skipNorm === undefined) {
     const inputs = [...proto.input, ...captures(proto)].filter((name) => name !== '');
     return [{ proto, op, inputs, outputs }];
   }
-  const [input = '', skip = '', ...parameters] = proto.input;
-  const [normed = '', , , sum = ''] = proto.output;
-  const hasBeta = norm === 'LayerNormalization';
-  const bias = parameters[hasBeta ? 2 : 1] ?? '';
-  const scale = parameters.slice(0, hasBeta ? 2 : 1);
-  const between = sum === '' ? `${normed}\0sum` : sum;
-  const present = (names: readonly string[]): string[] => names.filter((name) => name !== '');
+  const { norm, terms, scale, sum } = skipNorm;
+  const between = sum === '' ? `${proto.output[0] ?? ''}\0sum` : sum;
   return [
-    { proto, op: 'Add', inputs: present([input, skip, bias]), outputs: [between] },
+    { proto, op: 'Add', inputs: terms, outputs: [between] },
     {
       proto,
       op: norm,
-      inputs: present([between, ...scale]),
+      inputs: [between, ...scale],
       outputs: outputs.filter((name) => name !== sum),
     },
   ];

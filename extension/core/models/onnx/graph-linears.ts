@@ -179,7 +179,8 @@ function lacks(file: string, name: string): never {
   });
 }
 
-function isFloat({ dtype }: OnnxInitializer): boolean {
+/** Whether its numbers are floats, as they are used. */
+export function isFloat({ dtype }: OnnxInitializer): boolean {
   return /^B?F\d/.test(dtype);
 }
 

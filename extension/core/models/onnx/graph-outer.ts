@@ -1,11 +1,11 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { idsPort } from '../example';
 import type { OuterMatrix } from '../matrix-form';
-import type { GraphIndex } from './graph-index';
-import { lazyTensor } from './graph-linears';
+import { isFloat, lazyTensor } from './graph-linears';
 import type { CutGraph } from './graph-stages';
 import { WeightReaders } from './linear-weights';
 import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
+import { lookupsOf } from './lookups';
 import type { OnnxModel } from './onnx-model';
 
 /** The embedding of a graph, with the nodes that look its rows up. */
@@ -22,9 +22,6 @@ export type GraphOuter = GraphTable | GraphHead;
 
 /** Below, there is no BitShift, which takes numbers of four bits out of bytes. */
 const oldestOpset = 11;
-const floats = /^B?F\d/;
-/** Nodes that hand token ids on to where they are looked up. */
-const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
 
 /** The table that token ids are looked up in, and the matrices that only what is behind the last sublayer multiplies by. */
 export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
@@ -45,7 +42,7 @@ export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
   const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
   return [...names].flatMap((name): GraphOuter[] => {
     const data = file.initializers.get(name);
-    const [weight] = data?.dims.length === 2 && floats.test(data.dtype) ? lazyTensor(data) : [];
+    const [weight] = data?.dims.length === 2 && isFloat(data) ? lazyTensor(data) : [];
     const uses = data && weight && readers.usesOf(name, data);
     if (weight === undefined || uses === undefined || typeof uses === 'string') {
       return [];
@@ -86,27 +83,10 @@ function matricesOf(
 /** None where one is of whole numbers, to which another gives scales. */
 function tablesOfIds({ file, index, summary }: OnnxModel): Set<string> {
   const ids = idsPort(summary.inputs);
-  const tables = ids === undefined ? [] : tablesOf(index, ids.name);
-  const isPlain = tables.every((name) => floats.test(file.initializers.get(name)?.dtype ?? ''));
-  return new Set(isPlain ? tables : []);
-}
-
-function tablesOf(index: GraphIndex, ids: string): string[] {
-  return index.consumersOf(ids).flatMap(({ op, proto, outputs }) => {
-    const [first = '', second] = proto.input;
-    if (op === 'Gather' && second === ids) {
-      return [sourceOf(index, first)];
-    }
-    return idNodes.test(op) && first === ids
-      ? outputs.flatMap((output) => tablesOf(index, output))
-      : [];
+  const tables = ids === undefined ? [] : lookupsOf(index, ids.name).map(({ table }) => table);
+  const isPlain = tables.every((name) => {
+    const data = file.initializers.get(name);
+    return data !== undefined && isFloat(data);
   });
-}
-
-/** The initializer that a table is, or is cast from. */
-function sourceOf(index: GraphIndex, value: string): string {
-  const producer = index.producers.get(value);
-  return producer !== undefined && /^(?:Cast|Identity)$/.test(producer.op)
-    ? sourceOf(index, producer.proto.input[0] ?? '')
-    : value;
+  return new Set(isPlain ? tables : []);
 }

@@ -12,6 +12,7 @@ import { emitProduct } from './emit-product';
 import { tellForms } from './form-regions';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import type { GraphLinear } from './graph-linears';
+import { renameOutputs } from './node-edits';
 import { valuesRead } from './graph-remains';
 import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
 
@@ -123,7 +124,7 @@ function replaceProduct(
   const { result, nodes } = builder.recorded(() =>
     builder.within(layer.id, () => emitProduct(builder, layer, form, number)),
   );
-  return renamed(nodes, result, layer.use.products[number]?.node.output ?? []);
+  return renameOutputs(nodes, result, layer.use.products[number]?.node.output ?? []);
 }
 
 /** The nodes that give the rows that a Gather gives, under the same name and in the same type. */
@@ -139,19 +140,7 @@ function replaceLookup(
       return dataType === float32 ? rows : builder.op('Cast', [rows], { to: dataType });
     }),
   );
-  return renamed(nodes, [result], output);
-}
-
-/** Nodes that give `result` under the names `given`. */
-function renamed(
-  nodes: readonly NodeProto[],
-  result: readonly string[],
-  given: readonly string[],
-): NodeProto[] {
-  const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
-  return nodes.map((one) =>
-    copyWith(one, { output: one.output.map((name) => names.get(name) ?? name) }),
-  );
+  return renameOutputs(nodes, [result], output);
 }
 
 /** Nodes in whose place others stand, also in nested graphs; what holds none of them stays the same. */

@@ -26,6 +26,18 @@ export function renameInputs(node: NodeProto, resolve: (name: string) => string)
   return copyWith(node, { input: node.input.map(resolve), attribute });
 }
 
+/** Nodes that give `result` under the names `given`. */
+export function renameOutputs(
+  nodes: readonly NodeProto[],
+  result: readonly string[],
+  given: readonly string[],
+): NodeProto[] {
+  const names = new Map(result.map((name, place) => [name, given[place] ?? name]));
+  return nodes.map((one) =>
+    copyWith(one, { output: one.output.map((name) => names.get(name) ?? name) }),
+  );
+}
+
 /** Puts the data of large tensors that nodes, the graphs in them and functions hold back in their place. */
 export async function restoreNestedTensors(
   nodes: readonly NodeProto[],

@@ -28,6 +28,7 @@ import { findGraphOuter } from './graph-outer';
 import type { GraphOuter } from './graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
+import { lookupsOf } from './lookups';
 import { mainOutput } from './main-output';
 import type { MainOutput } from './main-output';
 import type { MaskedMixture } from './mixtures/mask-scores';
@@ -312,19 +313,14 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 }
 
-/** By the name of the input that a Gather looks up, directly or behind a cast or reshape. */
+/** By the name of the input that is looked up. */
 function tableRows({ index, file }: OnnxModel): Record<string, number> {
-  const rowsOf = (value: string): number[] =>
-    index.consumersOf(value).flatMap(({ op, proto, outputs }) => {
-      const [table = '', ids] = proto.input;
-      if (op === 'Gather' && ids === value) {
-        return file.initializers.get(table)?.dims[intAttribute(proto, 'axis', 0)] ?? [];
-      }
-      return (op === 'Cast' || op === 'Reshape') && table === value ? outputs.flatMap(rowsOf) : [];
-    });
   return Object.fromEntries(
     index.inputs.flatMap(({ name }) => {
-      const rows = rowsOf(name);
+      const rows = lookupsOf(index, name).flatMap(
+        ({ node, table }) =>
+          file.initializers.get(table)?.dims[intAttribute(node, 'axis', 0)] ?? [],
+      );
       return rows.length === 0 ? [] : [[name, Math.min(...rows)]];
     }),
   );

@@ -8,6 +8,7 @@ import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import { GraphIndex } from './graph-index';
 import { keepPorts, remainingNodes, valuesRead } from './graph-remains';
+import { inFloats } from './in-floats';
 import type { OnnxModel } from './onnx-model';
 import { removeBranches } from './removal-nodes';
 import type { RemovedBranch } from './removal-nodes';
@@ -96,10 +97,8 @@ function named(
 
 /** x + U·G(D·x), computed in float32 and added in the stream's own type. */
 function emitSum(builder: GraphBuilder, patch: SymbolicPatch, start: Value, type: number): Value {
-  const isWide = type === (DataType.FLOAT as number);
-  const input = isWide ? start : builder.op('Cast', [start], { to: DataType.FLOAT });
-  const added = emitPatchBranch(builder, patch, input);
-  return builder.op('Add', [start, isWide ? added : builder.op('Cast', [added], { to: type })]);
+  const added = inFloats(builder, type, start, (wide) => emitPatchBranch(builder, patch, wide));
+  return builder.op('Add', [start, added]);
 }
 
 /** The branch as nodes of another index of the same graph, `rest` being what stands in its place. */
