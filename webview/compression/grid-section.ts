@@ -4,6 +4,7 @@ import type { Choices } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
 import { formatCount, formatDistanceShort, formatPercent } from '../format';
 import { BlockGrid } from '../grid/block-grid';
+import { createSlider } from '../slider';
 import { cellFacts, cellLabel } from './cell-text';
 import type { CellSet, Drawback, LayerCell } from './cells';
 import { sharesOf, wayKey } from './cells';
@@ -123,41 +124,28 @@ function paysText({ cells }: CellSet): string {
 
 /** The slider over the shares of bytes that a method's levels leave. */
 function createLevel(changed: (share: number) => void): PanelPart {
-  const input = h('input', { type: 'range', id: 'share', min: 0, step: 1 });
-  const readout = h('output', { for: 'share', class: 'readout' });
-  const slider = h(
-    'div',
-    { class: 'slider' },
-    h('label', { for: 'share' }, strings.share),
-    input,
-    readout,
-  );
-  const note = h('p', { class: 'muted level-note' });
-  let shares: readonly number[] = [];
-  input.addEventListener('input', () => {
-    const share = shares[Number(input.value)];
+  const slider = createSlider('share', strings.share, (at) => {
+    const share = shares[at];
     if (share !== undefined) changed(share);
   });
+  const note = h('p', { class: 'muted level-note' });
+  let shares: readonly number[] = [];
   return {
-    element: h('div', {}, slider, note),
+    element: h('div', {}, slider.element, note),
     update: ({ state: { table }, shown }) => {
       shares =
         table === undefined || shown?.kind !== 'way'
           ? []
           : [...sharesOf(table, shown.way)].reverse();
-      slider.hidden = shares.length < 2;
+      slider.element.hidden = shares.length < 2;
       note.hidden = shares.length > 1;
       const [only] = shares;
       if (shown?.kind === 'plan') setText(note, strings.planShown);
       else setText(note, only === undefined ? '' : strings.oneLevel(formatPercent(only / 100)));
       if (shares.length < 2 || shown?.kind !== 'way') return;
       const at = nearestIndex(shares, shown.share);
-      setAttribute(input, 'max', shares.length - 1);
-      if (Number(input.value) !== at) input.value = String(at);
-      input.style.setProperty('--filled', `${(100 * at) / (shares.length - 1)}%`);
       const text = strings.shareValue(formatPercent((shares[at] ?? 0) / 100));
-      setAttribute(input, 'aria-valuetext', text);
-      setText(readout, text);
+      slider.set(at, 0, shares.length - 1, text);
     },
   };
 }

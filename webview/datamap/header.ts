@@ -1,5 +1,7 @@
 import { createButton } from '../components/toolkit';
 import { h, setChildren, setText } from '../dom';
+import { factElement } from '../facts';
+import type { Fact } from '../facts';
 import { formatCount, formatDistance, formatDuration, formatPercent } from '../format';
 import { warningIcon } from '../icons';
 import { strings } from './strings';
@@ -10,12 +12,6 @@ export interface Header {
   update(message: MapMessage): void;
   setBlocked(reason: string | undefined): void;
   setExporting(running: boolean): void;
-}
-
-interface Fact {
-  readonly name: string;
-  readonly value: string;
-  readonly title?: string;
 }
 
 /** What was scored, how, and what is to be known of such scores. */
@@ -68,17 +64,7 @@ export function createHeader(send: Send): Header {
       name.title = map.data ?? source.scores;
       setText(score, strings.scoreName(overview.score));
       problem.set(map.problem === undefined ? undefined : `${map.problem} ${strings.withoutData}`);
-      setChildren(
-        facts,
-        factsOf(overview).map((fact) =>
-          h(
-            'div',
-            { class: 'fact', title: fact.title },
-            h('dt', {}, fact.name),
-            h('dd', {}, fact.value),
-          ),
-        ),
-      );
+      setChildren(facts, factsOf(overview).map(factElement));
       setChildren(
         notes,
         [...overview.notes, strings.noteMax, ...warnings].map((note) => h('li', {}, note)),

@@ -1,4 +1,5 @@
 import type { ChosenSubset, DataMapRestore, GalleryQuery } from '../../extension/protocol/datamap';
+import { countOr, fields, isCount, oneOf } from '../saved-view';
 
 /** Orders of the gallery, as the core knows them. */
 export const orders = ['hardest', 'easiest', 'ambiguous', 'suspicious', 'stored'] as const;
@@ -41,7 +42,7 @@ export function viewFrom(saved: unknown): View {
       ...(isCount(label) ? { label } : {}),
       suspected: query['suspected'] === true,
       marked: query['marked'] === true,
-      page: isCount(query['page']) ? query['page'] : 0,
+      page: countOr(query['page'], 0),
       pageSize,
     },
     subset: subsetOf({
@@ -51,7 +52,7 @@ export function viewFrom(saved: unknown): View {
       balanced: request['balanced'] !== false,
       leaveOutMarked: subset['leaveOutMarked'] !== false,
     }),
-    scrollTop: isCount(view['scrollTop']) ? view['scrollTop'] : 0,
+    scrollTop: countOr(view['scrollTop'], initialView.scrollTop),
   };
 }
 
@@ -84,16 +85,4 @@ export function subsetOf(form: SubsetForm): ChosenSubset {
 export function formOf({ request, leaveOutMarked }: ChosenSubset): SubsetForm {
   const { keep, policy, balanced, offset = 0.1 } = request;
   return { keep, policy, balanced, offset, leaveOutMarked };
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function oneOf<T extends string>(allowed: readonly T[], value: unknown, fallback: T): T {
-  return allowed.find((one) => one === value) ?? fallback;
 }

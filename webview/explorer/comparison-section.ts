@@ -1,7 +1,7 @@
 import { createButton } from '../components/toolkit';
 import { h, setChildren } from '../dom';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
-import { fileName } from './details';
+import { fileName } from '../file-name';
 import { formatNumber } from './histogram';
 import { folded, scrollingTable, simpleTable } from '../simple-table';
 import { strings } from './strings';

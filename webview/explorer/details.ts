@@ -1,6 +1,7 @@
 import { BarChart } from '../charts/bar-chart';
 import { createButton, createCheckbox } from '../components/toolkit';
 import { h, setAttribute, setChildren, setText } from '../dom';
+import { fileName } from '../file-name';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { formatNumber, histogramBars, histogramRows, histogramSummary } from './histogram';
 import { folded, scrollingTable, simpleTable } from '../simple-table';
@@ -231,8 +232,4 @@ function statisticFacts(known: TensorStatistics): [string, string][] {
     [statistic.nan, share(known.nan)],
     [statistic.infinite, share(known.infinite)],
   ];
-}
-
-export function fileName(path: string): string {
-  return path.split(/[\\/]/).at(-1) ?? path;
 }

@@ -1,12 +1,7 @@
+import type { Fact } from '../facts';
 import { formatBytes, formatCompact, formatCount } from '../format';
 import { strings } from './strings';
 import type { ModelDescription } from './types';
-
-export interface Fact {
-  readonly name: string;
-  readonly value: string;
-  readonly title?: string;
-}
 
 /** What a model is, as far as its headers tell, in the order of interest. */
 export function factsOf(model: ModelDescription): Fact[] {

@@ -1,5 +1,6 @@
 import { createButton } from '../components/toolkit';
 import { h, setChildren, setText } from '../dom';
+import { factElement } from '../facts';
 import { factsOf } from './facts';
 import { strings } from './strings';
 import type { ModelDescription, Send } from './types';
@@ -68,17 +69,7 @@ export function createHeader(send: Send): Header {
       setText(family, model.family ?? '');
       family.hidden = model.family === undefined || model.family === model.format;
       setText(format, model.format);
-      setChildren(
-        facts,
-        factsOf(model).map((fact) =>
-          h(
-            'div',
-            { class: 'fact', title: fact.title },
-            h('dt', {}, fact.name),
-            h('dd', {}, fact.value),
-          ),
-        ),
-      );
+      setChildren(facts, factsOf(model).map(factElement));
       setText(source, strings.source(understood.by));
       const { reason } = understood;
       const all = [...(reason === undefined ? [] : [strings.notRunnable(reason)]), ...warnings];

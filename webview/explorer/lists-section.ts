@@ -1,6 +1,6 @@
 import { h } from '../dom';
 import { formatBytes, formatCount } from '../format';
-import { fileName } from './details';
+import { fileName } from '../file-name';
 import { folded, scrollingTable, section, simpleTable } from '../simple-table';
 import { strings } from './strings';
 import type { ModelDescription, Send } from './types';

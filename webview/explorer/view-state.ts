@@ -1,4 +1,5 @@
 import type { ExplorerRestore } from '../../extension/protocol/explorer';
+import { countOr, fields, texts } from '../saved-view';
 
 /** How the user looks at the panel: kept over reloads, of no meaning to the host. */
 export interface View {
@@ -38,14 +39,6 @@ export function viewFrom(saved: unknown): View {
     open: texts(open),
     selected: typeof selected === 'string' ? selected : undefined,
     logarithmic: logarithmic === true,
-    scrollTop: typeof scrollTop === 'number' ? scrollTop : initialView.scrollTop,
+    scrollTop: countOr(scrollTop, initialView.scrollTop),
   };
-}
-
-function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

@@ -1,14 +1,11 @@
 import { h, setChildren, setText } from '../dom';
+import { factElement } from '../facts';
+import type { Fact } from '../facts';
+import { fileName } from '../file-name';
 import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent } from '../format';
 import { strings } from '../strings';
 import type { Frame, PanelPart } from './panel-part';
 import type { ModelSummary } from './types';
-
-interface Fact {
-  readonly name: string;
-  readonly value: string;
-  readonly title?: string | undefined;
-}
 
 /** The model's name, what it is, and what its profile was made with. */
 export function createHeader(actions: HTMLElement): PanelPart {
@@ -45,10 +42,6 @@ export function createHeader(actions: HTMLElement): PanelPart {
       );
     },
   };
-}
-
-function factElement({ name, value, title }: Fact): HTMLElement {
-  return h('div', { class: 'fact', title }, h('dt', {}, name), h('dd', {}, value));
 }
 
 function factsOf({ model, profile, profileFile }: Frame['state']): Fact[] {
@@ -125,8 +118,4 @@ function sizeTitle(model: ModelSummary): string {
   return Object.entries(model.dtypes)
     .map(([dtype, bytes]) => `${dtype}: ${formatBytes(bytes)}`)
     .join('\n');
-}
-
-function fileName(path: string): string {
-  return path.split(/[\\/]/).at(-1) ?? path;
 }

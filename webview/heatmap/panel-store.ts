@@ -1,4 +1,5 @@
 import type { HeatmapState, ToHeatmap } from '../../extension/protocol/heatmap';
+import { patched } from '../patched';
 import type { Choice } from './draft';
 import { withChoice } from './draft';
 import { expandSublayers } from './selection';
@@ -23,12 +24,7 @@ export class PanelStore {
     if (message.type === 'state') {
       this.confirmed = message.state;
     } else if (this.confirmed !== undefined) {
-      const cleared = Object.fromEntries(message.cleared.map((field) => [field, undefined]));
-      this.confirmed = {
-        ...this.confirmed,
-        ...message.patch,
-        ...(cleared as Partial<HeatmapState>),
-      };
+      this.confirmed = patched(this.confirmed, message);
     }
     const touched =
       message.type === 'state' || 'removed' in message.patch || 'protectedIds' in message.patch;

@@ -1,4 +1,5 @@
 import type { HeatmapRestore, HeatmapState } from '../../extension/protocol/heatmap';
+import { countOr, fields, oneOf, texts } from '../saved-view';
 import type { Axis } from './curves';
 import { axes } from './curves';
 import type { Filter, Sort } from './candidate-rows';
@@ -50,8 +51,8 @@ export function viewFrom(saved: unknown): View {
   const filter = fields(view['filter']);
   const hidden = view['hiddenSeries'];
   return {
-    scrollTop: numberOr(view['scrollTop'], initialView.scrollTop),
-    gridScroll: numberOr(view['gridScroll'], initialView.gridScroll),
+    scrollTop: countOr(view['scrollTop'], initialView.scrollTop),
+    gridScroll: countOr(view['gridScroll'], initialView.gridScroll),
     sort: {
       key: oneOf(sortKeys, sort['key'], initialView.sort.key),
       descending: sort['descending'] === true,
@@ -63,18 +64,6 @@ export function viewFrom(saved: unknown): View {
     },
     axis: oneOf(axes, view['axis'], initialView.axis),
     logarithmic: view['logarithmic'] !== false,
-    hiddenSeries: Array.isArray(hidden) ? hidden.filter((name) => typeof name === 'string') : [],
+    hiddenSeries: texts(hidden),
   };
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function numberOr(value: unknown, fallback: number): number {
-  return typeof value === 'number' && Number.isFinite(value) ? value : fallback;
-}
-
-function oneOf<T extends string>(allowed: readonly T[], value: unknown, fallback: T): T {
-  return allowed.find((one) => one === value) ?? fallback;
 }

@@ -1,5 +1,7 @@
 import { createButton } from '../components/toolkit';
 import { h, setChildren, setText } from '../dom';
+import { factElement } from '../facts';
+import type { Fact } from '../facts';
 import { formatCount, formatPercent } from '../format';
 import { warningIcon } from '../icons';
 import { isDone, meanOf } from './population';
@@ -10,12 +12,6 @@ export interface Header {
   readonly element: HTMLElement;
   update(file: string, evolution: Evolution): void;
   setBlocked(reason: string | undefined): void;
-}
-
-interface Fact {
-  readonly name: string;
-  readonly value: string;
-  readonly title?: string;
 }
 
 /** What was evolved, and on what. */
@@ -45,17 +41,7 @@ export function createHeader(send: Send): Header {
       name.title = file;
       // The log is written when all is done.
       openText.element.hidden = evolution.best === undefined;
-      setChildren(
-        facts,
-        factsOf(evolution).map((fact) =>
-          h(
-            'div',
-            { class: 'fact', title: fact.title },
-            h('dt', {}, fact.name),
-            h('dd', {}, fact.value),
-          ),
-        ),
-      );
+      setChildren(facts, factsOf(evolution).map(factElement));
     },
     setBlocked: (reason) => {
       blocked.hidden = reason === undefined;

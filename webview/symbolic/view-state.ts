@@ -1,4 +1,5 @@
 import type { SymbolicRestore } from '../../extension/protocol/symbolic';
+import { countOr, fields, isCount, oneOf } from '../saved-view';
 import { orders } from './population';
 import type { Order } from './population';
 import type { Place } from './types';
@@ -23,16 +24,8 @@ export function viewFrom(saved: unknown): View {
   const { iteration, model } = fields(view['selected']);
   return {
     iteration: isCount(view['iteration']) ? view['iteration'] : undefined,
-    order: orders.find((order) => order === view['order']) ?? initialView.order,
+    order: oneOf(orders, view['order'], initialView.order),
     ...(isCount(iteration) && isCount(model) ? { selected: { iteration, model } } : {}),
-    scrollTop: isCount(view['scrollTop']) ? view['scrollTop'] : 0,
+    scrollTop: countOr(view['scrollTop'], initialView.scrollTop),
   };
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }
