@@ -9,6 +9,7 @@ import type { CompareSubsetsRequest, CompareSubsetsResult } from '../protocol/da
 import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/data-map-session';
 import { fileExists } from '../services/documents';
+import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
@@ -120,12 +121,9 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
 }
 
 async function offerResume(session: DataMapSession, request: CompareSubsetsRequest): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
+  const resume = () => commands.executeCommand(commandIds.compareSubsets, session, { request });
+  await offer(
     l10n.t('Comparing subsets of {0} was cancelled. What is done is kept.', basename(request.data)),
-    resume,
+    [[l10n.t('Resume'), resume]],
   );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.compareSubsets, session, { request });
-  }
 }

@@ -13,6 +13,8 @@ import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
 import { isPlan, readPlan } from '../services/documents';
 import { pruneReport } from '../services/model-report';
+import { offer } from '../services/offer';
+import type { Action } from '../services/offer';
 import { compressionPlanOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -288,32 +290,26 @@ async function chooseOuter(
 
 async function offerNext(source: string, result: PruneResult): Promise<void> {
   const { path, bytesBefore, bytesAfter } = result;
-  const reveal = l10n.t('Reveal');
-  const evaluate = l10n.t('Evaluate Both');
-  const compare = l10n.t('Compare');
-  const heal = l10n.t('Heal…');
   const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
-  const isFolder = result.format === 'safetensors';
-  const chosen = await window.showInformationMessage(
-    l10n.t(
-      '{0} takes {1} instead of {2} and is verified.',
-      basename(path),
-      formatBytes(bytesAfter),
-      formatBytes(bytesBefore),
-    ),
-    reveal,
-    compare,
-    ...(isFolder ? [evaluate, heal] : []),
-  );
   const uri = Uri.file(path);
   const model = graph === undefined ? uri : Uri.file(join(path, graph));
-  if (chosen === reveal) {
-    await revealFolder(uri);
-  } else if (chosen === compare) {
-    await commands.executeCommand(commandIds.compareModels, model, { against: source });
-  } else if (chosen === evaluate) {
-    await commands.executeCommand(commandIds.evaluateModel, uri, { against: source });
-  } else if (chosen === heal) {
-    await commands.executeCommand(commandIds.healModel, uri, { teacher: source });
-  }
+  const message = l10n.t(
+    '{0} takes {1} instead of {2} and is verified.',
+    basename(path),
+    formatBytes(bytesAfter),
+    formatBytes(bytesBefore),
+  );
+  const run =
+    (command: string, on: Uri, options: object): Action[1] =>
+    () =>
+      commands.executeCommand(command, on, options);
+  const ofFolders: readonly Action[] = [
+    [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, uri, { against: source })],
+    [l10n.t('Heal…'), run(commandIds.healModel, uri, { teacher: source })],
+  ];
+  await offer(message, [
+    [l10n.t('Reveal'), () => revealFolder(uri)],
+    [l10n.t('Compare'), run(commandIds.compareModels, model, { against: source })],
+    ...(result.format === 'safetensors' ? ofFolders : []),
+  ]);
 }

@@ -6,6 +6,7 @@ import { removeStale } from '../core/jobs/partial';
 import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
 import type { DataMapSession } from '../services/data-map-session';
+import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
@@ -202,14 +203,10 @@ async function choosePlace(
 }
 
 async function offerReveal(out: string, { examples }: DataExportResult): Promise<void> {
-  const reveal = l10n.t('Reveal');
-  const chosen = await window.showInformationMessage(
-    l10n.t('{0} examples: {1}', formatCount(examples), basename(out)),
-    reveal,
-  );
-  if (chosen === reveal) {
-    const uri = Uri.file(out);
-    const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
-    await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
-  }
+  const uri = Uri.file(out);
+  const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
+  const command = inWorkspace ? 'revealInExplorer' : 'revealFileInOS';
+  await offer(l10n.t('{0} examples: {1}', formatCount(examples), basename(out)), [
+    [l10n.t('Reveal'), () => commands.executeCommand(command, uri)],
+  ]);
 }

@@ -12,6 +12,7 @@ import type { HealModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { healReport } from '../services/heal-report';
 import { modelStem } from '../services/model-file';
+import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
@@ -186,16 +187,13 @@ async function chooseTeacher(
 
 async function offerNext(teacher: string, result: HealResult): Promise<void> {
   const { path, unit, lossBefore, lossAfter } = result;
-  const reveal = l10n.t('Reveal');
-  const inspect = l10n.t('Inspect');
-  const evaluate = l10n.t('Evaluate Both');
   const figures = [
     basename(path),
     lossBefore.toPrecision(3),
     lossAfter.toPrecision(3),
     formatPercent(1 - lossAfter / lossBefore),
   ];
-  const chosen = await window.showInformationMessage(
+  const message =
     unit === 'nats'
       ? l10n.t(
           '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
@@ -204,17 +202,13 @@ async function offerNext(teacher: string, result: HealResult): Promise<void> {
       : l10n.t(
           '{0}: the relative squared error of the outputs on held-out examples fell from {1} to {2} ({3} less).',
           ...figures,
-        ),
-    reveal,
-    inspect,
-    evaluate,
-  );
+        );
   const uri = Uri.file(path);
-  if (chosen === reveal) {
-    await revealFolder(uri);
-  } else if (chosen === inspect) {
-    await commands.executeCommand(commandIds.inspectModel, uri);
-  } else if (chosen === evaluate) {
-    await commands.executeCommand(commandIds.evaluateModel, uri, { against: teacher });
-  }
+  const evaluate = () =>
+    commands.executeCommand(commandIds.evaluateModel, uri, { against: teacher });
+  await offer(message, [
+    [l10n.t('Reveal'), () => revealFolder(uri)],
+    [l10n.t('Inspect'), () => commands.executeCommand(commandIds.inspectModel, uri)],
+    [l10n.t('Evaluate Both'), evaluate],
+  ]);
 }

@@ -9,6 +9,8 @@ import type { PatchLayerRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { planPathOf, readPlan } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
+import { offer } from '../services/offer';
+import type { Action } from '../services/offer';
 import { patchReport, verdict } from '../services/patch-report';
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { Services } from '../services/services';
@@ -212,22 +214,18 @@ async function offerNext(
     void window.showInformationMessage(verdict(result));
     return;
   }
-  const reveal = l10n.t('Reveal');
-  const heatmap = l10n.t('Open Heatmap');
-  const evaluate = l10n.t('Evaluate Both');
-  const isFolder = written.format === 'safetensors';
-  const chosen = await window.showInformationMessage(
-    l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result)),
-    reveal,
-    heatmap,
-    ...(isFolder ? [evaluate] : []),
-  );
   const uri = Uri.file(written.path);
-  if (chosen === reveal) {
-    await revealFolder(uri);
-  } else if (chosen === heatmap) {
+  const against = session.model.path;
+  const show = (): void => {
     services.heatmaps.show(session);
-  } else if (chosen === evaluate) {
-    await commands.executeCommand(commandIds.evaluateModel, uri, { against: session.model.path });
-  }
+  };
+  const evaluate: Action = [
+    l10n.t('Evaluate Both'),
+    () => commands.executeCommand(commandIds.evaluateModel, uri, { against }),
+  ];
+  await offer(l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result)), [
+    [l10n.t('Reveal'), () => revealFolder(uri)],
+    [l10n.t('Open Heatmap'), show],
+    ...(written.format === 'safetensors' ? [evaluate] : []),
+  ]);
 }

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { commands, l10n, Uri, window } from 'vscode';
+import { commands, l10n, Uri } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { PrunePlan } from '../core/export/prune-plan';
 import { commandIds } from '../services/command-ids';
@@ -7,6 +7,8 @@ import { fileExists, planPathOf, readPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
 import { pruneReport } from '../services/model-report';
 import type { ModelSession } from '../services/model-session';
+import { offer } from '../services/offer';
+import type { Action } from '../services/offer';
 import { planOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { chooseOutput, revealFolder } from './choose-output';
@@ -74,40 +76,32 @@ async function choosePlan(
 }
 
 async function offerHeatmap(services: Services, session: ModelSession): Promise<void> {
-  const open = l10n.t('Open Layer Heatmap');
-  const chosen = await window.showInformationMessage(
-    l10n.t('No sublayer of {0} is marked for removal yet.', session.model.name),
-    open,
-  );
-  if (chosen === open) {
+  const show = (): void => {
     services.heatmaps.show(session);
-  }
+  };
+  await offer(l10n.t('No sublayer of {0} is marked for removal yet.', session.model.name), [
+    [l10n.t('Open Layer Heatmap'), show],
+  ]);
 }
 
 async function offerNext(session: ModelSession, result: PruneResult): Promise<void> {
-  const reveal = l10n.t('Reveal');
-  const heatmap = l10n.t('Open Heatmap');
-  const evaluate = l10n.t('Evaluate');
   const { bytesBefore, bytesAfter } = result;
   const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
-  const chosen = await window.showInformationMessage(
-    l10n.t(
-      '{0} is {1} smaller than {2} and verified.',
-      basename(result.path),
-      formatPercent((bytesBefore - bytesAfter) / bytesBefore),
-      session.model.name,
-    ),
-    ...(graph === undefined ? [reveal, heatmap, evaluate] : [reveal, heatmap]),
-  );
   const uri = Uri.file(result.path);
-  if (chosen === reveal) {
-    await revealFolder(uri);
-  } else if (chosen === heatmap) {
-    await commands.executeCommand(
-      commandIds.openHeatmap,
-      graph === undefined ? uri : Uri.file(join(result.path, graph)),
-    );
-  } else if (chosen === evaluate) {
-    await commands.executeCommand(commandIds.evaluateModel, uri);
-  }
+  const model = graph === undefined ? uri : Uri.file(join(result.path, graph));
+  const message = l10n.t(
+    '{0} is {1} smaller than {2} and verified.',
+    basename(result.path),
+    formatPercent((bytesBefore - bytesAfter) / bytesBefore),
+    session.model.name,
+  );
+  const evaluate: Action = [
+    l10n.t('Evaluate'),
+    () => commands.executeCommand(commandIds.evaluateModel, uri),
+  ];
+  await offer(message, [
+    [l10n.t('Reveal'), () => revealFolder(uri)],
+    [l10n.t('Open Heatmap'), () => commands.executeCommand(commandIds.openHeatmap, model)],
+    ...(graph === undefined ? [evaluate] : []),
+  ]);
 }

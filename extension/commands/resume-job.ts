@@ -3,6 +3,7 @@ import { UserError } from '../core/user-error';
 import { commandIds } from '../services/command-ids';
 import type { InterruptedJob, JobFilter } from '../services/interrupted-jobs';
 import { jobTitle } from '../services/jobs';
+import { offer } from '../services/offer';
 import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
@@ -55,18 +56,16 @@ async function resume(services: Services, job: InterruptedJob): Promise<unknown>
 /** After the window was closed on a job: what only a panel could tell of otherwise. */
 export async function offerInterrupted({ interrupted, log }: Services): Promise<void> {
   for (const job of await interrupted.takeUntold()) {
-    const resume = l10n.t('Resume');
-    const forget = l10n.t('Forget');
-    const chosen = await window.showInformationMessage(
-      l10n.t('{0}: the window was closed meanwhile. What is done is kept.', jobTitle(job)),
-      resume,
-      forget,
-    );
     const { out } = job.request;
-    if (chosen === resume) {
-      await commands.executeCommand(commandIds.resumeJob, undefined, { out });
-    } else if (chosen === forget) {
-      await interrupted.discard(job).catch(async (error: unknown) => reportError(error, log));
-    }
+    const resume = () => commands.executeCommand(commandIds.resumeJob, undefined, { out });
+    const forget = async (): Promise<void> =>
+      interrupted.discard(job).catch(async (error: unknown) => reportError(error, log));
+    await offer(
+      l10n.t('{0}: the window was closed meanwhile. What is done is kept.', jobTitle(job)),
+      [
+        [l10n.t('Resume'), resume],
+        [l10n.t('Forget'), forget],
+      ],
+    );
   }
 }

@@ -10,6 +10,7 @@ import { UserError } from '../core/user-error';
 import type { ScoreDataRequest, ScoreDataResult } from '../protocol/data';
 import { commandIds } from '../services/command-ids';
 import { fileExists, scoresPathOf } from '../services/documents';
+import { offer } from '../services/offer';
 import { formatCount } from '../core/format';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
@@ -69,14 +70,9 @@ async function runScoring(services: Services, request: ScoreDataRequest): Promis
 }
 
 async function offerResume({ data }: ScoreDataRequest): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
-    l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(data)),
-    resume,
-  );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.resumeScoring);
-  }
+  await offer(l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(data)), [
+    [l10n.t('Resume'), () => commands.executeCommand(commandIds.resumeScoring)],
+  ]);
 }
 
 async function askRequest(

@@ -6,6 +6,7 @@ import { formatCount } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
 import { modelStem } from '../services/model-file';
+import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
@@ -134,23 +135,16 @@ export async function chooseText(
 
 /** The scores do nothing until calibration is told to choose by them. */
 async function offerUse(out: string, { windows, mean }: ScoreTextResult): Promise<void> {
-  const use = l10n.t('Use for Calibration');
-  const open = l10n.t('Open');
-  const chosen = await window.showInformationMessage(
-    l10n.t(
-      '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
-      basename(out),
-      formatCount(windows),
-      mean.toFixed(3),
-    ),
-    use,
-    open,
+  const message = l10n.t(
+    '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
+    basename(out),
+    formatCount(windows),
+    mean.toFixed(3),
   );
-  if (chosen === open) {
-    await commands.executeCommand('vscode.open', Uri.file(out));
-  } else if (chosen === use) {
-    await useForCalibration(out);
-  }
+  await offer(message, [
+    [l10n.t('Use for Calibration'), () => useForCalibration(out)],
+    [l10n.t('Open'), () => commands.executeCommand('vscode.open', Uri.file(out))],
+  ]);
 }
 
 /** Sets espalier.calibration.scores, in the workspace where there is one. */
@@ -163,12 +157,8 @@ export async function useForCalibration(out: string): Promise<void> {
 }
 
 async function offerResume(model: string, options: ScoreTextOptions): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
-    l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(model)),
-    resume,
-  );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.scoreText, Uri.file(model), options);
-  }
+  const resume = () => commands.executeCommand(commandIds.scoreText, Uri.file(model), options);
+  await offer(l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(model)), [
+    [l10n.t('Resume'), resume],
+  ]);
 }

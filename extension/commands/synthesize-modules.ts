@@ -9,6 +9,7 @@ import { formatPercent } from '../core/format';
 import type { SynthesizeRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
+import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { logOf } from '../services/synthesis-sessions';
 import { assertAllowed, whySynthesisBlocked } from '../services/trust';
@@ -71,30 +72,23 @@ async function tellDone(
   { document: { best }, log }: SynthesisResult,
   out: string,
 ): Promise<void> {
-  const show = l10n.t('Show');
-  const chosen = await window.showInformationMessage(
-    l10n.t(
-      '{0}: the best module is {1}, accuracy {2} on test data.',
-      basename(out),
-      best.name,
-      formatPercent(best.metrics.test),
-    ),
-    show,
+  const message = l10n.t(
+    '{0}: the best module is {1}, accuracy {2} on test data.',
+    basename(out),
+    best.name,
+    formatPercent(best.metrics.test),
   );
-  if (chosen === show) {
+  const show = (): void => {
     services.syntheses.show(services.synthesisSessions.get(log));
-  }
+  };
+  await offer(message, [[l10n.t('Show'), show]]);
 }
 
 async function offerResume(out: string): Promise<void> {
-  const resume = l10n.t('Resume');
-  const chosen = await window.showInformationMessage(
+  await offer(
     l10n.t('The evolution in {0} was cancelled. What was trained is kept.', basename(out)),
-    resume,
+    [[l10n.t('Resume'), () => commands.executeCommand(commandIds.resumeSynthesis)]],
   );
-  if (chosen === resume) {
-    await commands.executeCommand(commandIds.resumeSynthesis);
-  }
 }
 
 async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefined> {

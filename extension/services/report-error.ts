@@ -1,7 +1,9 @@
-import { commands, l10n, Uri, window } from 'vscode';
+import { commands, l10n, Uri } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
+import { offer } from './offer';
+import type { Action } from './offer';
 import { untrusted, untrustedData, untrustedSynthesis } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 
@@ -72,34 +74,34 @@ export async function reportError(
   const crashed = error instanceof WorkerCrashed ? error : undefined;
   const resumeCommand = resumeCommands[crashed?.method ?? ''];
   const file = fileOf(error);
-  const resume = l10n.t('Resume');
-  const openFile = l10n.t('Open File');
-  const openSettings = l10n.t('Open Setting');
-  const showLog = l10n.t('Show Log');
-  const manageTrust = l10n.t('Manage Trust');
   const setting = error instanceof UserError ? settingOf(error) : undefined;
   const lacksTrust =
     error instanceof UserError &&
     [untrusted(), untrustedData(), untrustedSynthesis()].includes(error.problem);
-  const actions = [
-    ...(resumeCommand === undefined ? [] : [resume]),
-    ...(file === undefined ? [] : [openFile]),
-    ...(setting === undefined ? [] : [openSettings]),
-    ...(lacksTrust ? [manageTrust] : []),
-    showLog,
-  ];
-  const chosen = await window.showErrorMessage(describeError(error), ...actions);
-  if (chosen === resume && resumeCommand !== undefined) {
-    await commands.executeCommand(resumeCommand, crashed?.model);
-  } else if (chosen === openFile && file !== undefined) {
-    await commands.executeCommand('vscode.open', Uri.file(file));
-  } else if (chosen === openSettings) {
-    await commands.executeCommand('workbench.action.openSettings', setting);
-  } else if (chosen === manageTrust) {
-    await commands.executeCommand('workbench.trust.manage');
-  } else if (chosen === showLog) {
-    log.show();
+  const run =
+    (command: string, ...args: readonly unknown[]) =>
+    () =>
+      commands.executeCommand(command, ...args);
+  const actions: Action[] = [];
+  if (resumeCommand !== undefined) {
+    actions.push([l10n.t('Resume'), run(resumeCommand, crashed?.model)]);
   }
+  if (file !== undefined) {
+    actions.push([l10n.t('Open File'), run('vscode.open', Uri.file(file))]);
+  }
+  if (setting !== undefined) {
+    actions.push([l10n.t('Open Setting'), run('workbench.action.openSettings', setting)]);
+  }
+  if (lacksTrust) {
+    actions.push([l10n.t('Manage Trust'), run('workbench.trust.manage')]);
+  }
+  const showLog: Action = [
+    l10n.t('Show Log'),
+    () => {
+      log.show();
+    },
+  ];
+  await offer(describeError(error), [...actions, showLog], 'error');
 }
 
 /** Text files that an error names can be opened; weights and folders cannot. */
