@@ -5,17 +5,16 @@
  *
  *     npm run build && node bench/calibration-scores/run.mjs [MODEL]
  */
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { root } from '../../scripts/lib/repository.mjs';
-import { dim, red, say } from '../../scripts/lib/terminal.mjs';
-import { inTemporaryFolder, json } from '../finercut/contenders.mjs';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { inTemporaryFolder } from '../finercut/contenders.mjs';
+import { espalier, isBuilt } from '../lib/espalier.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const cli = join(root, 'dist', 'cli.js');
 const heldOut = join(root, 'samples', 'held-out.txt');
 const device = ['--device', 'cpu'];
 const policies = ['random', 'max', 'window', 'min'];
@@ -29,14 +28,10 @@ process.exitCode = await main(process.argv[2] ?? join(root, 'samples', 'espalier
 
 /** @param {string} model */
 async function main(model) {
-  if (!existsSync(cli)) {
-    say(red('dist/cli.js is not built. Run npm run build first.'));
-    return 1;
-  }
+  if (!isBuilt()) return 1;
   return inTemporaryFolder(async (folder) => {
     /** @param {(string | number)[]} args */
-    const espalier = async (args) =>
-      (await json(process.execPath, [cli, ...args, ...device, '--json'])).value;
+    const onDevice = async (args) => espalier([...args, ...device]);
     const text = await readFile(join(root, 'samples', 'calibration.txt'), 'utf8');
     /** Perplexities by policy, then cut, then part. @type {Map<string, number[][]>} */
     const found = new Map(policies.map((policy) => [policy, cuts.map(() => [])]));
@@ -48,12 +43,12 @@ async function main(model) {
       const [from, to] = [part, part + 1].map((i) => wordBoundary(text, (i * text.length) / parts));
       await writeFile(file, text.slice(from, to));
       const scores = join(folder, `part-${part}.textscores.json`);
-      const scored = await espalier([
+      const scored = await onDevice([
         ...['score-text', model, '--text', file, '--length', length, '--out', scores],
       ]);
       windows.push(scored.scores.length);
       for (const policy of policies) {
-        const profile = await espalier([
+        const profile = await onDevice([
           ...['profile', model, '--calibration-scores', scores, '--calibration-policy', policy],
           ...['--sequences', sequences, '--seed', part, '--remove', Math.max(...cuts)],
           '--no-baselines',
@@ -69,8 +64,8 @@ async function main(model) {
             JSON.stringify({ format: 'espalier.pruneplan', version: 1, model: source, remove }),
           );
           const pruned = join(folder, `${part}-${policy}-${cut}`);
-          await espalier(['prune', model, '--plan', plan, '--out', pruned]);
-          const { perplexity, against } = await espalier([
+          await onDevice(['prune', model, '--plan', plan, '--out', pruned]);
+          const { perplexity, against } = await onDevice([
             ...['evaluate', model, '--against', pruned, '--text', heldOut],
           ]);
           dense = perplexity;

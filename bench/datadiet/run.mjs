@@ -16,9 +16,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { run } from '../../scripts/lib/processes.mjs';
-import { root } from '../../scripts/lib/repository.mjs';
-import { red, say } from '../../scripts/lib/terminal.mjs';
+import { say } from '../../scripts/lib/terminal.mjs';
 import { describeMachine, physicalCores } from '../finercut/machine.mjs';
+import { cli, isBuilt } from '../lib/espalier.mjs';
 import { cifar10, mnist } from './data.mjs';
 
 /**
@@ -29,7 +29,6 @@ import { cifar10, mnist } from './data.mjs';
  */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const cli = join(root, 'dist', 'cli.js');
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean' },
@@ -89,10 +88,7 @@ const quick = [
   '0.2',
 ];
 
-if (!existsSync(cli)) {
-  say(red('dist/cli.js is not built. Run npm run build first.'));
-  process.exit(1);
-}
+if (!isBuilt()) process.exit(1);
 const work = join(cacheFolder(), options.quick ? 'bench-datadiet-quick' : 'bench-datadiet');
 await mkdir(work, { recursive: true });
 const sections = [];

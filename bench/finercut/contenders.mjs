@@ -1,11 +1,13 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
+import { cli } from '../lib/espalier.mjs';
+import { json } from '../lib/json.mjs';
+
+export { json };
 
 /**
  * A model, and how much of a search is run on it.
@@ -22,7 +24,6 @@ import { root } from '../../scripts/lib/repository.mjs';
  */
 
 const text = join(root, 'samples', 'calibration.txt');
-const cli = join(root, 'dist', 'cli.js');
 const reference = join(root, 'test', 'fixtures', 'finercut_reference.py');
 const tokenScript = fileURLToPath(new URL('calibration_tokens.py', import.meta.url));
 
@@ -114,32 +115,4 @@ export async function inTemporaryFolder(action) {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/**
- * Runs a program that prints JSON; the processor time of all its threads comes from the shell.
- * @param {string} file
- * @param {readonly (string | number)[]} args
- * @returns {Promise<{value: any, cpuSeconds: number | undefined}>}
- */
-export async function json(file, args) {
-  const posix = process.platform !== 'win32';
-  const timed = '"$@"; code=$?; times >&2; exit $code';
-  const command = posix ? ['sh', '-c', timed, 'sh', file] : [file];
-  const [program = file, ...rest] = [...command, ...args.map(String)];
-  const { stdout, stderr } = await promisify(execFile)(program, rest, { maxBuffer: 1 << 28 });
-  return { value: JSON.parse(stdout), cpuSeconds: posix ? childSeconds(stderr) : undefined };
-}
-
-/**
- * Reads the last line that `times` prints: the children's time in user and system mode, `0m1.5s 0m0.2s`.
- * @param {string} output
- */
-function childSeconds(output) {
-  const line = output.trimEnd().split('\n').at(-1) ?? '';
-  const times = [...line.matchAll(/(\d+)m([\d.]+)s/g)];
-  return times.reduce(
-    (sum, [, minutes, seconds]) => sum + 60 * Number(minutes) + Number(seconds),
-    0,
-  );
 }

@@ -6,7 +6,6 @@
  *
  * --quick: tiny searches, to try the bench itself; nothing is written.
  */
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
+import { isBuilt } from '../lib/espalier.mjs';
 import { compare, median } from './compare.mjs';
 import { espalier, inTemporaryFolder, pytorch, writeTokens } from './contenders.mjs';
 import { busySeconds, describeMachine, load, physicalCores } from './machine.mjs';
@@ -59,10 +59,7 @@ const smolLM2 = (model) => ({
 process.exitCode = await main();
 
 async function main() {
-  if (!existsSync(join(root, 'dist', 'cli.js'))) {
-    say(red('dist/cli.js is not built. Run npm run build first.'));
-    return 1;
-  }
+  if (!isBuilt()) return 1;
   const cores = await physicalCores();
   const python = await preparePython().catch(sayWithout('the PyTorch loop'));
   const model =

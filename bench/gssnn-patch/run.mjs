@@ -16,15 +16,14 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
-import { dim, red, say } from '../../scripts/lib/terminal.mjs';
-import { json } from '../finercut/contenders.mjs';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
+import { espalier, isBuilt } from '../lib/espalier.mjs';
 
 /** @typedef {{kind: string, parameters: number, error: number, loss: number}} Standing */
 /** @typedef {{sublayer: string, accepted: boolean, standings: Standing[], seconds: number}} Patched */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const cli = join(root, 'dist', 'cli.js');
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: join(root, 'samples', 'espalier-sample') },
@@ -46,15 +45,11 @@ const kinds = ['graph', 'skip', 'ridge', 'low-rank', 'mlp', 'random-graph'];
 process.exitCode = await main();
 
 async function main() {
-  if (!existsSync(cli)) {
-    say(red('dist/cli.js is not built. Run npm run build first.'));
-    return 1;
-  }
+  if (!isBuilt()) return 1;
   await mkdir(keep, { recursive: true });
   const quiet = load();
-  const { value } = await json(process.execPath, [cli, 'inspect', options.model, '--json']);
   /** @type {{sublayers: {id: string}[]}} */
-  const { sublayers } = value;
+  const { sublayers } = await espalier(['inspect', options.model]);
   /** @type {Patched[]} */
   const done = [];
   const all = options.quick ? sublayers.slice(0, 1) : sublayers;
@@ -77,8 +72,8 @@ async function patched(sublayer) {
   const out = join(keep, sublayer);
   const started = performance.now();
   const args = ['patch', options.model, '--sublayer', sublayer, '--calibration', options.text];
-  const all = [cli, ...args, ...settings, '--out', out, '--overwrite', '--json'];
-  const { accepted, standings } = (await json(process.execPath, all)).value;
+  const all = [...args, ...settings, '--out', out, '--overwrite'];
+  const { accepted, standings } = await espalier(all);
   const seconds = (performance.now() - started) / 1000;
   const result = { sublayer, accepted, standings, seconds };
   await writeFile(kept, JSON.stringify(result));

@@ -5,7 +5,6 @@
  *
  *     node bench/smollm2/run.mjs
  */
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import process from 'node:process';
@@ -14,12 +13,13 @@ import { build } from 'esbuild';
 import { run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
-import { inTemporaryFolder, json } from '../finercut/contenders.mjs';
+import { inTemporaryFolder } from '../finercut/contenders.mjs';
 import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { prepareSmolLM2Gguf, preparePython } from '../finercut/python.mjs';
+import { cli, isBuilt } from '../lib/espalier.mjs';
+import { json } from '../lib/json.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const cli = join(root, 'dist', 'cli.js');
 const heldOut = join(root, 'samples', 'held-out.txt');
 const calibration = join(root, 'samples', 'calibration.txt');
 const device = ['--device', 'cpu'];
@@ -33,10 +33,7 @@ const tolerance = 1e-4;
 process.exitCode = await main();
 
 async function main() {
-  if (!existsSync(cli)) {
-    say(red('dist/cli.js is not built. Run npm run build first.'));
-    return 1;
-  }
+  if (!isBuilt()) return 1;
   const python = await preparePython();
   const model = await prepareSmolLM2Gguf(python);
   const quiet = load();
