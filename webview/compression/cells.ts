@@ -3,7 +3,7 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { strings } from './strings';
-import type { Entry, Layer, Way } from './types';
+import type { Entry, Layer, Role, Way } from './types';
 
 /** In what a form is no better than the dense matrix. */
 export type Drawback = 'bytes' | 'flops' | 'milliseconds';
@@ -143,6 +143,19 @@ function drawbacksOf(layer: Layer, entry: Entry): Drawback[] {
   ];
 }
 
+const roleOrder: readonly Role[] = [
+  'query',
+  'key',
+  'value',
+  'query-key-value',
+  'output',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'other',
+];
+
 /** Name of the line of each layer: its role, numbered where a block has several of it. */
 function linesOf(layers: readonly Layer[]): Map<string, string> {
   const seen = new Map<string, number>();
@@ -156,10 +169,7 @@ function linesOf(layers: readonly Layer[]): Map<string, string> {
   );
 }
 
-/** In the order of the lines. */
-const roleNames = Object.values(strings.role);
-
 function placeOf(line: string): number {
   const [, name = line, number = '1'] = /^(.*?)(?: (\d+))?$/.exec(line) ?? [];
-  return roleNames.indexOf(name) * 1e4 + Number(number);
+  return roleOrder.findIndex((role) => strings.role[role] === name) * 1e4 + Number(number);
 }
