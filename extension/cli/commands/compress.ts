@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
-import { scratchFolder } from '../../core/export/compression/compress-model';
 import type { CompressionSettings } from '../../core/export/compression/compress-model';
 import { chooseForAll } from '../../core/export/compression/layer-choices';
 import type { LayerSelection } from '../../core/export/compression/layer-choices';
@@ -13,6 +12,7 @@ import { dialectNames } from '../../core/export/dialects';
 import type { PrunePlan } from '../../core/export/prune-plan';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
+import { workFolder } from '../../core/jobs/work-folder';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayeredModel } from '../../core/models/layered-model';
 import { linearRoles, outerPlaces } from '../../core/models/matrix-form';
@@ -87,7 +87,7 @@ export const compress: Command = {
     const dialect = args.choice('dialect', dialectNames, undefined);
     const { plan, model, folder, isNew } = await planFor(args, context);
     context.resumeHint(
-      `Run the same command again to go on: layers that are done are kept in ${scratchFolder(out)}.`,
+      `Run the same command again to go on: layers that are done are kept in ${workFolder(out, 'compress')}.`,
     );
     const result = await applyPlan(
       {
@@ -201,7 +201,7 @@ async function chooseByBudget(
       rounds: args.number('rounds') ?? usualRounds,
       calibration: readCalibration(args, summary.maxPositions, usualCalibration),
       bundledText: join(context.samples, 'calibration.txt'),
-      folder: `${scratchFolder(args.text('out') ?? '')}-plan`,
+      folder: `${workFolder(args.text('out') ?? '', 'compress')}-plan`,
       ...readRunOptions(args),
     },
     context.job,

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { formatBytes, formatPercent } from '../../core/format';
-import { healingFolder, healModel, trainedLayers } from '../../core/export/compression/heal-model';
+import { healModel, trainedLayers } from '../../core/export/compression/heal-model';
+import { workFolder } from '../../core/jobs/work-folder';
 import type { HealResult } from '../../core/export/compression/heal-model';
 import { openModel } from '../../core/models/open-model';
 import { usualHealing, usualHealingText } from '../../core/tensornet/healing/healing-settings';
@@ -49,7 +50,7 @@ export const heal: Command = {
     }
     const { summary } = await openModel(args.model());
     resumeHint(
-      `Run the same command again to go on: sublayers that are done are kept in ${healingFolder(out)}.`,
+      `Run the same command again to go on: sublayers that are done are kept in ${workFolder(out, 'heal')}.`,
     );
     const result = await healModel(
       {

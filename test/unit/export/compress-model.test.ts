@@ -1,10 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  compressModel,
-  scratchFolder,
-} from '../../../extension/core/export/compression/compress-model';
+import { compressModel } from '../../../extension/core/export/compression/compress-model';
+import { workFolder } from '../../../extension/core/jobs/work-folder';
 import type { CompressRequest } from '../../../extension/core/export/compression/compress-model';
 import { chooseForAll, layersOf } from '../../../extension/core/export/compression/layer-choices';
 import { spreadRanks } from '../../../extension/core/export/compression/spread-ranks';
@@ -88,7 +86,7 @@ describe('compressing beside patches and removals', () => {
       },
     };
     await expect(compressModel(whole, stopping)).rejects.toThrow(CancelledError);
-    expect(existsSync(scratchFolder(whole.out))).toBe(true);
+    expect(existsSync(workFolder(whole.out, 'compress'))).toBe(true);
     const other = { ...whole, removed: ['block.0.attention'] };
     const gone = await compressModel(other, unattended);
     const anew = await compressModel(
@@ -236,7 +234,7 @@ describe('compressing a model', () => {
       expect(error).toBeLessThan(1);
     }
     expect(hashes(source)).toEqual(before);
-    expect(existsSync(scratchFolder(given.out))).toBe(false);
+    expect(existsSync(workFolder(given.out, 'compress'))).toBe(false);
   });
 
   it('as dense matrices computes the same as the forms do', async () => {
@@ -321,7 +319,7 @@ describe('compressing a model', () => {
       });
     await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
     expect(existsSync(given.out)).toBe(false);
-    const left = readdirSync(scratchFolder(given.out)).filter((name) => /\d/.test(name));
+    const left = readdirSync(workFolder(given.out, 'compress')).filter((name) => /\d/.test(name));
     // The step that was begun is finished.
     expect(left).toHaveLength(10);
     const context = new RecordedContext();
@@ -371,7 +369,7 @@ describe('compressing a model', () => {
     const context = new RecordedContext();
     expect((await rejection(compressModel(given, context))).message).toMatch(problem);
     expect(context.stages).toEqual([]);
-    expect(readdirSync(dirname(given.out))).not.toContain(scratchFolder(given.out));
+    expect(readdirSync(dirname(given.out))).not.toContain(workFolder(given.out, 'compress'));
   });
 
   it.each<[string, CompressionChoice, RegExp]>([

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { compressModel } from '../../../extension/core/export/compression/compress-model';
-import { healingFolder, healModel } from '../../../extension/core/export/compression/heal-model';
+import { healModel } from '../../../extension/core/export/compression/heal-model';
+import { workFolder } from '../../../extension/core/jobs/work-folder';
 import type {
   HealRequest,
   HealResult,
@@ -88,7 +89,7 @@ describe('healing', () => {
     const [before, after] = [await openModel(model), await openModel(path)];
     expect(after.summary.parameters).toBe(before.summary.parameters);
     expect(after.summary.fingerprint).not.toBe(before.summary.fingerprint);
-    expect(existsSync(healingFolder(path))).toBe(false);
+    expect(existsSync(workFolder(path, 'heal'))).toBe(false);
   });
 
   it('goes on where it was stopped, and finds the same', async () => {
@@ -103,7 +104,7 @@ describe('healing', () => {
       },
     };
     await expect(heal(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
-    const kept = healingFolder(join(folder, 'resumed'));
+    const kept = workFolder(join(folder, 'resumed'), 'heal');
     expect(existsSync(join(kept, 'block.0.feedforward.safetensors'))).toBe(true);
     const resumed = await heal(model, 'resumed');
     expect(resumed.slices).toEqual(whole.slices);
@@ -153,7 +154,7 @@ describe('healing', () => {
       'Healing did not lower the loss on held-out text',
     );
     expect(existsSync(join(folder, 'worse'))).toBe(false);
-    expect(existsSync(healingFolder(join(folder, 'worse')))).toBe(false);
+    expect(existsSync(workFolder(join(folder, 'worse'), 'heal'))).toBe(false);
   });
 
   it('refuses another teacher, and too little text', async () => {

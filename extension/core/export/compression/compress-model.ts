@@ -1,9 +1,9 @@
-import { basename, dirname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
+import { workFolder } from '../../jobs/work-folder';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixForm, OuterMatrix } from '../../models/matrix-form';
@@ -22,7 +22,7 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
 import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
-import { checkChanges, withChanges } from '../changes';
+import { checkChanges, goneWithoutPatch, withChanges } from '../changes';
 import type { Patches } from '../changes';
 import { matrixChanges, standIns } from '../matrix-changes';
 import type { DialectName } from '../dialects';
@@ -96,7 +96,7 @@ export async function compressModel(
   context: JobContext,
 ): Promise<CompressResult> {
   const { modelPath, choices, out, patches = new Map() } = asked;
-  const removed = (asked.removed ?? []).filter((id) => !patches.has(id));
+  const removed = goneWithoutPatch(asked.removed ?? [], patches);
   const request: SettledRequest = { ...asked, removed, patches };
   const source = await openSource(modelPath);
   const { model } = source;
@@ -126,7 +126,7 @@ export async function compressModel(
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
-  const store = await FormStore.open(scratchFolder(out), identify(request, model));
+  const store = await FormStore.open(workFolder(out, 'compress'), identify(request, model));
   try {
     const own = new Map([...chosen].filter(([, one]) => one !== shared));
     await compressLayers(request, model, own, store, device, context);
@@ -159,12 +159,6 @@ export async function compressModel(
   } finally {
     await store.removeIfEmpty();
   }
-}
-
-/** Where forms are kept until the result has been written. */
-export function scratchFolder(out: string): string {
-  const path = resolve(out);
-  return join(dirname(path), `.${basename(path)}.espalier-forms`);
 }
 
 /** All that the forms depend on. */

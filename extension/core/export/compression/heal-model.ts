@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { CalibrationRequest } from '../../data/calibration';
+import { holdOutInputs } from '../../data/hold-out-inputs';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
-import type { ModelInput } from '../../models/example';
+import { workFolder } from '../../jobs/work-folder';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixForm } from '../../models/matrix-form';
@@ -56,9 +57,6 @@ export interface HealResult extends PruneResult {
   readonly slices: readonly SliceRecord[];
 }
 
-/** Share of the text that nothing is trained on. */
-const heldOutShare = 0.2;
-
 /**
  * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
  * what is better to a new folder. Goes on where an earlier run of the same job stopped.
@@ -78,9 +76,12 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
   const { text, bundledText, settings, memoryBytes, out, trains } = request;
   const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
   loaded.warnings.forEach(warn);
-  const { train, heldOut } = divide(loaded.inputs);
+  const {
+    train,
+    heldOut: [heldOut = []],
+  } = holdOutInputs(loaded.inputs, 1, 'Healing needs two sequences at least: one is held out.');
   const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
-  const folder = healingFolder(out);
+  const folder = workFolder(out, 'heal');
   const identity = { settings, trains, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
   const hash = createHash('sha256').update(JSON.stringify({ identity, fingerprints }));
@@ -142,12 +143,6 @@ function requireLikes(student: LayeredModel, teacher: LayeredModel, endToEnd: bo
   }
 }
 
-/** Where what is done is kept until the result has been written. */
-export function healingFolder(out: string): string {
-  const path = resolve(out);
-  return join(dirname(path), `.${basename(path)}.espalier-healing`);
-}
-
 type Setup = Omit<Parameters<typeof healEndToEnd>[0], 'forms'> & {
   readonly places: readonly number[];
 };
@@ -205,21 +200,6 @@ function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string,
     });
   }
   return new Map(forms);
-}
-
-/** The last sequences are held out. */
-function divide(inputs: readonly ModelInput[]): {
-  train: readonly ModelInput[];
-  heldOut: readonly ModelInput[];
-} {
-  const count = Math.max(1, Math.round(heldOutShare * inputs.length));
-  if (inputs.length < 2) {
-    throw new UserError('Healing needs two sequences at least: one is held out.', {
-      field: 'sequences',
-      remedy: 'Give more text.',
-    });
-  }
-  return { train: inputs.slice(0, -count), heldOut: inputs.slice(-count) };
 }
 
 function format(loss: number): string {

@@ -6,12 +6,12 @@ import { version } from '../../../../package.json';
 import { floatsIn } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import type { CalibrationRequest } from '../../data/calibration';
+import { holdOutInputs } from '../../data/hold-out-inputs';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
 import { workFolder } from '../../jobs/work-folder';
 import { writeDocument } from '../../jobs/write-document';
-import type { ModelInput } from '../../models/example';
 import type { ModelSummary } from '../../models/model-summary';
 import { storeTensors } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
@@ -31,7 +31,6 @@ import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
 import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
-import { UserError } from '../../user-error';
 import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
@@ -87,9 +86,6 @@ export interface PatchResult {
   readonly plan?: string;
 }
 
-/** Shares of the text that chooses and that judges. */
-const heldOutShare = 0.2;
-
 /**
  * Finds a symbolic patch for a sublayer, compares it with simpler things of as many parameters, and writes
  * the model with it where it beats all of them. Goes on where an earlier run of the same job stopped.
@@ -105,7 +101,16 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const device = await resolveDevice(request.device, warn);
   const loaded = await loadModelInputs(text, model, request.bundledText, seed);
   loaded.warnings.forEach(warn);
-  const texts = divide(loaded.inputs);
+  // The last texts judge, those before them choose.
+  const {
+    train,
+    heldOut: [validation = [], test = []],
+  } = holdOutInputs(
+    loaded.inputs,
+    2,
+    'A patch needs three sequences at least: to fit, to choose and to judge.',
+  );
+  const texts = { train, validation, test };
   const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
   const folder = workFolder(out, 'patch');
   await onPath(folder, async () => mkdir(folder, { recursive: true }));
@@ -131,7 +136,6 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   if (graph === undefined) {
     throw new Error('the best patch has a graph');
   }
-  const { train, validation, test } = texts;
   const result = {
     ...{ sublayer, loss: lossOf(model), accepted, program, graph: graphToJson(graph), standings },
     sequences: { train: train.length, validation: validation.length, test: test.length },
@@ -262,24 +266,4 @@ async function requirePatchable({
     await planToExtend(resolve(plan), summary);
   }
   return { model: source.model, index };
-}
-
-/** The last texts judge, those before them choose. */
-function divide(inputs: readonly ModelInput[]): {
-  readonly train: readonly ModelInput[];
-  readonly validation: readonly ModelInput[];
-  readonly test: readonly ModelInput[];
-} {
-  const count = Math.max(1, Math.round(heldOutShare * inputs.length));
-  if (inputs.length < 3) {
-    throw new UserError('A patch needs three sequences at least: to fit, to choose and to judge.', {
-      field: 'sequences',
-      remedy: 'Give more text.',
-    });
-  }
-  return {
-    train: inputs.slice(0, -2 * count),
-    validation: inputs.slice(-2 * count, -count),
-    test: inputs.slice(-count),
-  };
 }

@@ -2,6 +2,7 @@ import { seededRandom, shuffle } from '../../data/random';
 import type { Random } from '../../data/random';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
+import { relativeSquares } from '../../linear-algebra/squares';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixForm } from '../../models/matrix-form';
 import { stream } from '../../models/model-emitter';
@@ -198,13 +199,8 @@ async function errorOf(
     const wanted = floatsIn(targets);
     const width = targets.dims.at(-1) ?? 1;
     for (let start = 0; start < wanted.length; start += width) {
-      let [difference, whole] = [0, 0];
-      for (let i = start; i < start + width; i++) {
-        const y = wanted[i] ?? 0;
-        difference += ((found[i] ?? 0) - y) ** 2;
-        whole += y * y;
-      }
-      sum += whole > 0 ? difference / whole : difference;
+      const end = start + width;
+      sum += relativeSquares(found.subarray(start, end), wanted.subarray(start, end));
       tokens++;
     }
     await checkpoint(cancellation);

@@ -1,3 +1,4 @@
+import { relativeSquares } from '../../linear-algebra/squares';
 import { metrics } from '../../metrics/metrics';
 import type { LayeredModel } from '../../models/layered-model';
 import { DataType } from '../../onnx/graph-builder';
@@ -35,22 +36,12 @@ export async function outputDistance(
       sum += await divergence(student, rows, asRows(candidate));
       tokens += rows.dims[1] ?? 0;
     } else {
-      sum += relativeSquares(floatsIn(dense), floatsIn(candidate));
+      sum += relativeSquares(floatsIn(candidate), floatsIn(dense));
       tokens++;
     }
     await afterRun();
   }
   return sum / Math.max(1, tokens);
-}
-
-function relativeSquares(wanted: Float32Array, found: Float32Array): number {
-  let [difference, whole] = [0, 0];
-  for (let i = 0; i < wanted.length; i++) {
-    const y = wanted[i] ?? 0;
-    difference += ((found[i] ?? 0) - y) ** 2;
-    whole += y * y;
-  }
-  return whole > 0 ? difference / whole : difference;
 }
 
 async function divergence(
