@@ -123,9 +123,10 @@ describe('the data map', () => {
     const resumed = vscode.commands.executeCommand('espalier.resumeScoring');
     // What was trained before is not trained again: the first step told is a later one.
     const first = await until('progress', () => espalier.jobs.current?.progress);
-    assert.ok(first.done > 5, `${first.done}`);
+    // The suites behind this one need the worker, whatever comes of it.
     espalier.jobs.cancel();
     await resumed;
+    assert.ok(first.done > 5, `${first.done}`);
   });
 
   it('says what is wrong, and asks for trust', async () => {
