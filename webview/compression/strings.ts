@@ -92,6 +92,14 @@ export const strings = {
       ? `${sequences} examples, ${source}`
       : `${sequences} × ${length} tokens, ${source}`,
   bundledText: 'bundled text',
+  fittedTo: 'Fitted to',
+  fittedToOther: (sequences: string, length: string) =>
+    length === '1' ? `${sequences} others` : `${sequences} × ${length} others`,
+  fittedToOtherTitle:
+    'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
+  fittedToSame: 'the same',
+  fittedToSameTitle:
+    'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) were fitted to the data that distances are measured on, and seem better than they are',
   metric: 'Metric',
   device: 'Device',
   took: 'Took',

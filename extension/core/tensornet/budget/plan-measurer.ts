@@ -21,6 +21,8 @@ import { CalibrationPass } from '../statistics/calibration-pass';
 export interface MeasurerSetup {
   readonly model: LayeredModel;
   readonly inputs: readonly ModelInput[];
+  /** What compressions that look at inputs are fitted to. */
+  readonly fittedTo: readonly ModelInput[];
   readonly metric: MetricName;
   readonly seed: number;
   readonly device: DeviceName;
@@ -127,12 +129,12 @@ export class PlanMeasurer {
     if (open.length === 0) {
       return;
     }
-    const { model, inputs, seed, folder } = this.setup;
+    const { model, fittedTo, seed, folder } = this.setup;
     const dtype = storageDtype(model.summary);
     const pass = new CalibrationPass({
       executor: this.dense,
       products: this.products,
-      inputs,
+      inputs: fittedTo,
       afterRun: async () => checkpoint(this.context.cancellation),
     });
     for (const index of model.summary.sublayers.keys()) {

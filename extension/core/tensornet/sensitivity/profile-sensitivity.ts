@@ -3,7 +3,6 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
-import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
@@ -20,15 +19,14 @@ import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { describeOrigin } from '../../runtime/origin';
-import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { storageDtype } from '../storage-dtype';
-import type { InputStatistics } from '../statistics/input-statistics';
-import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
+import { CalibrationPass } from '../statistics/calibration-pass';
+import { loadProfileInputs } from '../statistics/profile-inputs';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
 import { ChangeScorer } from './change-scorer';
@@ -74,8 +72,9 @@ type Entry =
 
 /**
  * Measures, for every linear layer, what compressing it alone does to the model's output (CompactifAI,
- * arXiv 2401.14109, § 3): only what lies behind the layer is run again. Goes on where an earlier run
- * of the same job stopped.
+ * arXiv 2401.14109, § 3): only what lies behind the layer is run again. Compressions that look at
+ * inputs are fitted to others than those that are measured, where there are more. Goes on where an
+ * earlier run of the same job stopped.
  * @throws UserError where the model has no linear layers to compress.
  */
 export async function profileSensitivity(
@@ -85,25 +84,24 @@ export async function profileSensitivity(
 ): Promise<SensitivityTable> {
   const model = await openModel(job.model);
   const layers = chosenLayers(model, job.settings);
-  const calibration = await loadModelInputs(
-    job.calibration,
-    model,
-    environment.bundledText,
-    job.settings.seed,
-  );
-  for (const warning of calibration.warnings) {
-    context.warn(warning);
-  }
   const warn = (message: string): void => {
     context.warn(message);
   };
+  const { measured, fitting } = await loadProfileInputs(
+    job.calibration,
+    model,
+    environment.bundledText,
+    job.settings,
+    warn,
+  );
   const device = await resolveDevice(job.device, warn);
   const settings = { ...job.settings, metric: fittingMetric(model, job.settings.metric, warn) };
   const journal = await Journal.open(
     job.journal,
     identify(settings, [
       model.summary.fingerprint,
-      calibration.summary.fingerprint,
+      measured.summary.fingerprint,
+      ...(fitting === undefined ? [] : [fitting.summary.fingerprint]),
       environment.version,
     ]),
     parseEntry,
@@ -131,11 +129,20 @@ export async function profileSensitivity(
   };
   const scorer = new ChangeScorer({
     executor,
-    inputs: calibration.inputs,
+    inputs: measured.inputs,
     metric: settings.metric,
     cancellation: context.cancellation,
     onWork: () => {
       report('Measuring linear layers');
+    },
+  });
+  const pass = new CalibrationPass({
+    executor,
+    products,
+    inputs: (fitting ?? measured).inputs,
+    afterRun: async () => {
+      report('Reading inputs of linear layers');
+      await checkpoint(context.cancellation);
     },
   });
   try {
@@ -145,7 +152,8 @@ export async function profileSensitivity(
       format: 'espalier.sensitivity',
       version: 1,
       model: model.summary,
-      calibration: calibration.summary,
+      calibration: measured.summary,
+      ...(fitting === undefined ? {} : { fitting: fitting.summary }),
       metric: settings.metric,
       metricDefinition: metrics[settings.metric].definition,
       dense,
@@ -168,9 +176,8 @@ export async function profileSensitivity(
       if (open.length === 0) {
         continue;
       }
-      const states = await scorer.advance(index);
-      report('Reading inputs of linear layers');
-      const statistics = await statisticsOf(executor, products, index, states, context);
+      await scorer.advance(index);
+      const statistics = await pass.statistics(index);
       for (const { layer, compressions } of open) {
         report('Compressing linear layers');
         const own = statistics.get(layer.id);
@@ -257,21 +264,6 @@ async function timingOf(
       mpoRun: run,
     };
   };
-}
-
-/** What goes into the linear layers of sublayer `index` when states are taken through. */
-async function statisticsOf(
-  executor: LayeredExecutor,
-  products: MatrixProducts,
-  index: number,
-  states: readonly HiddenState[],
-  { cancellation }: Pick<JobContext, 'cancellation'>,
-): Promise<ReadonlyMap<string, InputStatistics>> {
-  const step = executor.model.tapped?.(index) ?? noLayers(executor.model);
-  const accumulator = new StatisticsAccumulator(products);
-  const add = async (taps: ReadonlyMap<string, Tensor>): Promise<void> => accumulator.add(taps);
-  await executor.tap(step, states, add, async () => checkpoint(cancellation));
-  return accumulator.finish();
 }
 
 /** A compression of one layer, ready to be measured. */

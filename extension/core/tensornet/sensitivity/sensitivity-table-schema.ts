@@ -42,6 +42,7 @@ const tableSchema = v.object({
   version: v.literal(1),
   model: modelSummarySchema,
   calibration: calibrationSchema,
+  fitting: v.optional(calibrationSchema),
   metric: v.picklist(metricNames),
   metricDefinition: v.string(),
   dense: v.number(),

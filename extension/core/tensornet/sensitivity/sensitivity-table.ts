@@ -23,7 +23,7 @@ export interface SensitivityEntry extends Compression {
   readonly distance: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
-  /** The same of the layer's outputs on the calibration, where the compression looked at it. */
+  /** The same of the layer's outputs on what was fitted to, where there are statistics of it. */
   readonly outputError?: number;
   readonly parameters: number;
   readonly bytes: number;
@@ -59,7 +59,13 @@ export interface SensitivityTable extends Origin {
   readonly format: 'espalier.sensitivity';
   readonly version: 1;
   readonly model: ModelSummary;
+  /** What distances are measured on. */
   readonly calibration: CalibrationSummary;
+  /**
+   * What compressions that look at inputs were fitted to; absent where that is what distances are
+   * measured on, so that those seem better than they are.
+   */
+  readonly fitting?: CalibrationSummary;
   readonly metric: MetricName;
   readonly metricDefinition: string;
   /** The dense model's own value of the metric: 0, or its perplexity. */
