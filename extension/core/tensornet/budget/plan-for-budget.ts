@@ -5,6 +5,7 @@ import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
+import { matricesOf } from '../sensitivity/sensitivity-table';
 import type { SensitivityTable } from '../sensitivity/sensitivity-table';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
@@ -64,7 +65,7 @@ export async function planForBudget(
     request.calibration,
     model,
     request.bundledText,
-    { seed: settings.seed, compressions: table.layers.flatMap(({ entries }) => entries) },
+    { seed: settings.seed, compressions: matricesOf(table).flatMap(({ entries }) => entries) },
     warn,
   );
   const device = await resolveDevice(request.device, warn);

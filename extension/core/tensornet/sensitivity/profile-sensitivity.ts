@@ -10,36 +10,40 @@ import { spentOf, spentSchema } from '../../jobs/spent';
 import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { fittingMetric, metrics } from '../../metrics/metrics';
-import { formFlops } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-form';
 import { openModel } from '../../models/open-model';
-import type { DeviceChoice, DeviceName } from '../../runtime/device';
+import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { describeOrigin } from '../../runtime/origin';
 import { UserError } from '../../user-error';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
+import { quantizerNames } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import { outerRequest, outerToMeasure } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 import { loadProfileInputs } from '../statistics/profile-inputs';
-import { costsInFolder } from '../costs/costs-in-folder';
-import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionKey, compressionsOf } from './compressions-of';
+import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema } from './sensitivity-table-schema';
 import type {
   LayerSensitivity,
+  MatrixSensitivity,
+  OuterSensitivity,
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
   SensitivityTable,
 } from './sensitivity-table';
+import { timingOf } from './timing';
+import type { Timing } from './timing';
 
 /** What to profile, how, and where the result goes. */
 export interface SensitivityJob {
@@ -84,6 +88,7 @@ export async function profileSensitivity(
 ): Promise<SensitivityTable> {
   const model = await openModel(job.model);
   const layers = chosenLayers(model, job.settings);
+  const outer = chosenOuter(model, job.settings);
   const warn = (message: string): void => {
     context.warn(message);
   };
@@ -123,7 +128,10 @@ export async function profileSensitivity(
     layer,
     compressions: compressionsOf(layer, settings.compressions),
   }));
-  const total = wanted.reduce((sum, { compressions }) => sum + compressions.length, 0);
+  const total = [...wanted, ...outer].reduce(
+    (sum, { compressions }) => sum + compressions.length,
+    0,
+  );
   const report = (stage: string): void => {
     context.progress({ stage, done: known.size, total, unit: 'steps' });
   };
@@ -146,7 +154,7 @@ export async function profileSensitivity(
     },
   });
   try {
-    const timing = await timingOf(environment, device, context);
+    const timing = await timingOf(environment.costsFolder, device, context);
     const dense = await scorer.distance(await scorer.start());
     const table = (): Omit<SensitivityTable, 'created' | 'versions' | 'machine'> => ({
       format: 'espalier.sensitivity',
@@ -164,14 +172,50 @@ export async function profileSensitivity(
       layers: wanted.map(({ layer, compressions }) =>
         describeLayer(model, layer, compressions, known, timing),
       ),
+      ...(outer.length === 0
+        ? {}
+        : {
+            outer: outer.map(({ matrix, compressions }) =>
+              describeOuter(matrix, compressions, known, timing),
+            ),
+          }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     await mkdir(forms, { recursive: true });
+    const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
+      compressions.some((one) => !known.has(keyOf(id, one)));
+    const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
+      for (const entry of entries) {
+        known.set(keyOf(tensor, entry), entry);
+        context.emit({ kind: 'sensitivity-entry', tensor, entry });
+      }
+      await journal.append([
+        ...entries.map((entry): Entry => ({ kind: 'layer', tensor, entry })),
+        {
+          kind: 'spent',
+          run: spentBefore.runs,
+          seconds: seconds(),
+          evaluations: executor.evaluations,
+        },
+      ]);
+    };
+    const compression = { products, dtype, seed: settings.seed };
+    for (const { matrix, compressions } of outer) {
+      if (isOpen(matrix, compressions)) {
+        report('Measuring embedding and head');
+        const { memoryBytes } = job;
+        const setup = { model, scorer, compression, timing, device, memoryBytes, folder: forms };
+        const { cancellation } = context;
+        await record(
+          matrix.id,
+          await measureOuter({ ...setup, cancellation }, matrix, compressions),
+        );
+      }
+    }
     for (const index of new Set(layers.map(({ sublayer }) => sublayer))) {
       // A layer is measured as a whole: its matrix is decomposed once, and a resumed run decomposes the same.
       const open = wanted.filter(
-        ({ layer, compressions }) =>
-          layer.sublayer === index && compressions.some((one) => !known.has(keyOf(layer.id, one))),
+        ({ layer, compressions }) => layer.sublayer === index && isOpen(layer, compressions),
       );
       if (open.length === 0) {
         continue;
@@ -182,12 +226,7 @@ export async function profileSensitivity(
         report('Compressing linear layers');
         const own = statistics.get(layer.id);
         const ways = compressInWays(
-          {
-            products,
-            dtype,
-            seed: settings.seed,
-            ...(own === undefined ? {} : { statistics: own }),
-          },
+          own === undefined ? compression : { ...compression, statistics: own },
           layer,
           compressions,
         );
@@ -205,20 +244,7 @@ export async function profileSensitivity(
             ? []
             : [{ ...compression, distance: distances[i] ?? Number.NaN, ...costs }];
         });
-        const tensor = layer.id;
-        for (const entry of entries) {
-          known.set(keyOf(tensor, entry), entry);
-          context.emit({ kind: 'sensitivity-entry', tensor, entry });
-        }
-        await journal.append([
-          ...entries.map((entry): Entry => ({ kind: 'layer', tensor, entry })),
-          {
-            kind: 'spent',
-            run: spentBefore.runs,
-            seconds: seconds(),
-            evaluations: executor.evaluations,
-          },
-        ]);
+        await record(layer.id, entries);
       }
     }
     const result: SensitivityTable = { ...table(), ...describeOrigin(environment.version) };
@@ -235,37 +261,6 @@ export async function profileSensitivity(
   }
 }
 
-/** What one token through a form costs on this machine, an MPO as it is run faster. */
-type Timing = (
-  form: MatrixForm<{ readonly shape: readonly number[] }>,
-) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds' | 'mpoRun'>;
-
-/** By the costs of this machine; no time where nothing is known of them. */
-async function timingOf(
-  { costsFolder }: SensitivityEnvironment,
-  device: DeviceName,
-  context: JobContext<SensitivityEvent>,
-): Promise<Timing> {
-  if (costsFolder === undefined) {
-    return (form) => ({ flopsPerToken: formFlops(form), milliseconds: 0 });
-  }
-  const machine = await costsInFolder(costsFolder, device, context);
-  return (form) => {
-    if (form.kind !== 'mpo') {
-      return {
-        flopsPerToken: formFlops(form),
-        milliseconds: predictMilliseconds(machine, form, 1),
-      };
-    }
-    const { run, milliseconds } = chooseMpoRun(machine, form, 1);
-    return {
-      flopsPerToken: formFlops({ ...form, run }),
-      milliseconds: milliseconds[run],
-      mpoRun: run,
-    };
-  };
-}
-
 /** A compression of one layer, ready to be measured. */
 interface Change {
   readonly step: StandIn;
@@ -274,21 +269,21 @@ interface Change {
 
 async function standIn(
   model: LayeredModel,
-  { id, sublayer }: LinearLayer,
+  layer: LinearLayer,
   { form, error, outputError, parameters, bytes }: CompressedMatrix,
   path: string,
   timing: Timing,
 ): Promise<Change> {
-  const stored = await storeForms(path, new Map([[id, form]]));
+  const stored = await storeForms(path, new Map([[layer.id, form]]));
   const changed = model.withMatrices?.(stored) ?? noLayers(model);
   return {
-    step: changed.sublayer(sublayer),
+    step: changed.sublayer(layer.sublayer),
     costs: {
       error,
       ...(outputError === undefined ? {} : { outputError }),
       parameters,
       bytes,
-      ...timing(form),
+      ...timing(layer, form),
     },
   };
 }
@@ -325,6 +320,27 @@ function noLayers({ summary }: LayeredModel): never {
   });
 }
 
+/**
+ * The matrices outside the sublayers that are asked for, and what is tried on them.
+ * @throws UserError where the model has none, or no method is for whole numbers.
+ */
+function chosenOuter(
+  model: LayeredModel,
+  { outer = [], compressions }: SensitivitySettings,
+): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
+  const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
+  if (outer.length > 0 && requests.length === 0) {
+    throw new UserError('Embedding and head take whole numbers, which none of the methods gives.', {
+      field: 'methods',
+      remedy: `Add one of ${quantizerNames.join(', ')}.`,
+    });
+  }
+  return outerToMeasure(model, outer).map((matrix) => ({
+    matrix,
+    compressions: compressionsOf(matrix, requests),
+  }));
+}
+
 function describeLayer(
   { summary }: LayeredModel,
   layer: LinearLayer,
@@ -332,18 +348,39 @@ function describeLayer(
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,
 ): LayerSensitivity {
-  const { id, sublayer, role, out, weight } = layer;
-  const { id: sublayerId = '', block = 0 } = summary.sublayers[sublayer] ?? {};
+  const { sublayer, role } = layer;
+  const { id = '', block = 0 } = summary.sublayers[sublayer] ?? {};
+  return { sublayer: id, block, role, ...describeMatrix(layer, compressions, known, timing) };
+}
+
+function describeOuter(
+  matrix: OuterMatrix,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+  timing: Timing,
+): OuterSensitivity {
+  const { place, tiedTo } = matrix;
+  return {
+    place,
+    ...(tiedTo === undefined ? {} : { tiedTo }),
+    ...describeMatrix(matrix, compressions, known, timing),
+  };
+}
+
+function describeMatrix(
+  matrix: ModelMatrix,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+  timing: Timing,
+): MatrixSensitivity {
+  const { id, out, in: input, weight, form } = matrix;
   return {
     tensor: id,
-    sublayer: sublayerId,
-    block,
-    role,
     out,
-    in: layer.in,
-    parameters: out * layer.in,
+    in: input,
+    parameters: out * input,
     bytes: weight.length,
-    ...timing(layer.form ?? { kind: 'dense', weight: { shape: [out, layer.in] } }),
+    ...timing(matrix, form ?? { kind: 'dense', weight: { shape: [out, input] } }),
     entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
   };
 }

@@ -1,7 +1,7 @@
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
 import type { MetricName } from '../../metrics/metric-names';
-import type { LinearRole, MpoForm } from '../../models/matrix-form';
+import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-form';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
@@ -14,6 +14,8 @@ export interface SensitivitySettings {
   /** Which layers; all when empty. */
   readonly roles: readonly LinearRole[];
   readonly blocks: readonly number[];
+  /** Matrices outside the sublayers that are measured as well, by the methods for whole numbers. */
+  readonly outer?: readonly OuterPlace[];
   readonly seed: number;
 }
 
@@ -35,14 +37,10 @@ export interface SensitivityEntry extends Compression {
   readonly mpoRun?: MpoForm['run'];
 }
 
-/** One linear layer, dense, and what compressing it alone costs the model. */
-export interface LayerSensitivity {
-  /** Id of the linear layer: the name of its weight. */
+/** A matrix, dense, and what compressing it alone costs the model. */
+export interface MatrixSensitivity {
+  /** Its id: the name of its weight. */
   readonly tensor: string;
-  /** Id of its sublayer. */
-  readonly sublayer: string;
-  readonly block: number;
-  readonly role: LinearRole;
   readonly out: number;
   readonly in: number;
   readonly parameters: number;
@@ -52,6 +50,21 @@ export interface LayerSensitivity {
   readonly milliseconds: number;
   /** In the order of the settings' compressions, each from the mildest level to the strongest. */
   readonly entries: readonly SensitivityEntry[];
+}
+
+/** A linear layer of a sublayer. */
+export interface LayerSensitivity extends MatrixSensitivity {
+  /** Id of its sublayer. */
+  readonly sublayer: string;
+  readonly block: number;
+  readonly role: LinearRole;
+}
+
+/** An embedding, whose rows are looked up without work, or a head; rounded without calibration. */
+export interface OuterSensitivity extends MatrixSensitivity {
+  readonly place: OuterPlace;
+  /** Of an embedding that is the head too: id of the head, which takes the same form and is stored with it. */
+  readonly tiedTo?: string;
 }
 
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
@@ -75,6 +88,16 @@ export interface SensitivityTable extends Origin {
   readonly seconds: number;
   readonly sublayerEvaluations: number;
   readonly layers: readonly LayerSensitivity[];
+  /** Embedding and head, where they were asked for. */
+  readonly outer?: readonly OuterSensitivity[];
+}
+
+/** All that a table is about. */
+export function matricesOf({
+  layers,
+  outer = [],
+}: Pick<SensitivityTable, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
+  return [...layers, ...outer];
 }
 
 /** Partial results of a running profile. */
