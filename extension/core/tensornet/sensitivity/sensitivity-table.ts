@@ -31,7 +31,10 @@ export interface SensitivityEntry extends Compression {
   readonly bytes: number;
   /** Multiply-adds of one token, counted as two. */
   readonly flopsPerToken: number;
-  /** Of one token on this machine, as its cost model has measured forms of such sizes. */
+  /**
+   * Of one token on this machine, as its cost model has measured forms of such sizes; 0 where that is not known:
+   * without costs, and for convolutions, which have as many rows as an example has positions.
+   */
   readonly milliseconds: number;
   /** How a matrix product operator runs faster here, which work and time are of. */
   readonly mpoRun?: MpoForm['run'];
