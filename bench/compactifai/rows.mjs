@@ -13,8 +13,8 @@
 
 /** @type {readonly Omit<Row, 'turn'>[]} */
 const compressed = [
-  { key: 'int8', label: 'int8, inputs too', compress: ['--method', 'int8'] },
-  { key: 'int8-blocks', label: 'int8, blocks', compress: ['--method', 'int8:32'] },
+  { key: 'int8', label: 'int8, inputs too', compress: ['--method', 'int8:0'] },
+  { key: 'int8-blocks', label: 'int8, blocks', compress: ['--method', 'int8'] },
   { key: 'int4', label: 'int4, rounded to nearest', compress: ['--method', 'int4:32:rtn'] },
   {
     key: 'int4-zeros',

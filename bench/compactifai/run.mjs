@@ -3,9 +3,10 @@
  * healing, through the command line: bytes, parameters, perplexity on two held-out corpora, a task and a generation.
  * Writes RESULTS.md. What a folder holds already is not done again.
  *
- *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--folder DIR]
+ *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--rows KEY,…] [--folder DIR]
  *     node bench/compactifai/run.mjs --timing
  *
+ * --rows: these rows of rows.mjs alone, judged again where they are known already.
  * --timing: measures the speed of the models that lie in the folder, and nothing else. On a quiet machine.
  * --rounds N: how often, 3 unless it is said.
  */
@@ -67,6 +68,7 @@ const subjects = [
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string' },
+    rows: { type: 'string' },
     folder: { type: 'string' },
     timing: { type: 'boolean' },
     rounds: { type: 'string', default: '3' },
@@ -96,7 +98,10 @@ async function main(folder) {
         results.speed = await measureSpeed(subject, models, texts);
         await keep();
       } else {
-        const open = subject.rows.filter(({ key }) => results.quality[key] === undefined);
+        const asked = options.rows?.split(',');
+        const open = subject.rows.filter(
+          ({ key }) => asked?.includes(key) ?? results.quality[key] === undefined,
+        );
         open.sort((a, b) => a.turn - b.turn);
         for (const row of open) {
           results.quality[row.key] = await measureQuality(subject, row, models, texts);

@@ -1,5 +1,5 @@
 import type { CalibrationRequest } from '../core/data/calibration';
-import { defaultCalibration } from '../core/data/calibration-defaults';
+import { defaultCalibration, orUsual } from '../core/data/calibration-defaults';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import { UsageError } from './command';
 import type { Arguments, OptionTypes } from './command';
@@ -22,7 +22,7 @@ export function calibrationUsage({ sequences, length } = defaultCalibration): st
 export function readCalibration(
   args: Arguments,
   maxPositions = Number.POSITIVE_INFINITY,
-  usual: Pick<CalibrationRequest, 'sequences' | 'length'> = defaultCalibration,
+  usual: CalibrationRequest = defaultCalibration,
 ): CalibrationRequest {
   const file = args.text('calibration');
   const scores = args.text('calibration-scores');
@@ -36,10 +36,14 @@ export function readCalibration(
     throw new UsageError('--calibration-policy chooses by scores: give --calibration-scores too.');
   }
   const policy = args.choice('calibration-policy', textPolicies, defaultTextPolicy);
-  return {
-    ...(file === undefined ? {} : { file }),
-    ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
-    sequences: args.number('sequences') ?? usual.sequences,
-    length: length ?? Math.min(usual.length, maxPositions),
-  };
+  const sequences = args.number('sequences');
+  return orUsual(
+    {
+      ...(file === undefined ? {} : { file }),
+      ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
+      ...(sequences === undefined ? {} : { sequences }),
+      ...(length === undefined ? {} : { length }),
+    },
+    { ...usual, length: Math.min(usual.length, maxPositions) },
+  );
 }

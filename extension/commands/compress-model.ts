@@ -67,6 +67,7 @@ export async function compressModel(
   }
   return runCompression(services, session, {
     ...{ model: model.path, plan, ...output, ...services.settings.runOptions() },
+    calibration: services.settings.ownCalibration(),
     ...(planPath === undefined ? {} : { planFolder: dirname(planPath) }),
   });
 }

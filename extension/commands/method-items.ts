@@ -10,8 +10,8 @@ export function methodItems(): MethodItem[] {
     {
       method: 'int8',
       label: 'int8',
-      description: l10n.t('8 bits per weight'),
-      detail: l10n.t('Rounds weights to whole numbers. The mildest, and fast on processors.'),
+      description: l10n.t('about 9 bits per weight'),
+      detail: l10n.t('Rounds weights in small blocks. The mildest, and fast on processors.'),
     },
     {
       method: 'int4',

@@ -73,7 +73,7 @@ export async function resumeSensitivity(services: Services, argument: unknown): 
 
 /** One level of each method, near to what is usual. */
 const firstLook: readonly CompressionRequest[] = [
-  { method: 'int8' },
+  { method: 'int8', level: 32 },
   { method: 'int4', level: 32 },
   { method: 'lowrank', ratio: 0.4 },
   { method: 'mpo', ratio: 0.3 },

@@ -46,6 +46,7 @@ export async function pruneLayers(
     plan,
     planFolder: dirname(target.plan ?? planPathOf(session.model.path)),
     ...output,
+    calibration: services.settings.ownCalibration(),
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
   const result = await services.modelJobs.prune(session, request);

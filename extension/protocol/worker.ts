@@ -70,8 +70,8 @@ export interface PruneRequest extends RunOptions {
   readonly overwrite: boolean;
   /** Calibration of the profile, on whose examples the result is checked where it holds such. */
   readonly examples?: string;
-  /** What compression is calibrated with; the bundled text where the model reads text and nothing is named. */
-  readonly calibration?: CalibrationRequest;
+  /** What compression is calibrated with, as far as somebody has said it. */
+  readonly calibration?: Partial<CalibrationRequest>;
 }
 
 /** Asks which forms can express a removal, a compression and patches. */

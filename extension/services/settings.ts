@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
-import { defaultCalibration, randomInputs } from '../core/data/calibration-defaults';
+import { defaultCalibration, orUsual, randomInputs } from '../core/data/calibration-defaults';
 import { metricNames } from '../core/metrics/metric-names';
 import { baselineNames, defaultSettings, levels, searchModes } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
@@ -25,19 +25,21 @@ export class Settings {
   }
 
   /** @param usual numbers that stand where the user has set none */
-  public calibration(
-    usual: Pick<CalibrationRequest, 'sequences' | 'length'> = defaultCalibration,
-  ): CalibrationRequest {
+  public calibration(usual: CalibrationRequest = defaultCalibration): CalibrationRequest {
+    return orUsual(this.ownCalibration(), usual);
+  }
+
+  /** As much of a calibration as the user has set. */
+  public ownCalibration(): Partial<CalibrationRequest> {
     const file = this.#text('calibration.file', '');
-    const request = {
-      sequences: this.#wholeNumber('calibration.sequences', usual.sequences),
-      length: this.#wholeNumber('calibration.length', usual.length),
-    };
+    const sequences = this.#wholeNumber('calibration.sequences');
+    const length = this.#wholeNumber('calibration.length');
     const scores = this.#text('calibration.scores', '');
     const policy = this.#choice('calibration.policy', textPolicies, defaultTextPolicy);
     const isPath = file !== '' && file !== randomInputs;
     return {
-      ...request,
+      ...(sequences === undefined ? {} : { sequences }),
+      ...(length === undefined ? {} : { length }),
       ...(file === '' ? {} : { file: isPath ? absolutePath(file) : file }),
       ...(scores === '' ? {} : { scores: { file: absolutePath(scores), policy } }),
     };
@@ -94,12 +96,12 @@ export class Settings {
     return this.#configuration().get(name, fallback).trim();
   }
 
-  #wholeNumber(name: string, fallback: number): number {
-    // The default that package.json declares is that of a search.
+  /** What the user has set: the default that package.json declares is that of a search. */
+  #wholeNumber(name: string): number | undefined {
     const { workspaceFolderValue, workspaceValue, globalValue } =
       this.#configuration().inspect<number>(name) ?? {};
-    const value = workspaceFolderValue ?? workspaceValue ?? globalValue ?? fallback;
-    if (!Number.isInteger(value) || value < 1) {
+    const value = workspaceFolderValue ?? workspaceValue ?? globalValue;
+    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
       throw invalid(name, String(value), l10n.t('Write a whole number from 1.'));
     }
     return value;

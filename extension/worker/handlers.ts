@@ -9,7 +9,7 @@ import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
-import { usualCalibration } from '../core/export/compression/start-calibration';
+import { calibrationFor } from '../core/export/compression/start-calibration';
 import { healModel } from '../core/export/compression/heal-model';
 import { patchModel } from '../core/export/patching/patch-model';
 import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
@@ -21,6 +21,8 @@ import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { unitsMeant } from '../core/models/units';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
+import { idsPort } from '../core/models/example';
+import { orUsual } from '../core/data/calibration-defaults';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
 import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
@@ -53,14 +55,24 @@ const environment = {
 };
 
 async function carryOut(
-  { calibration: asked, ...request }: PruneRequest,
+  { calibration = {}, ...request }: PruneRequest,
   context: JobContext,
 ): Promise<WorkerRequests['prune'][1]> {
-  const usual = usualCalibration(await openModel(request.model), calibrationText);
-  const calibration =
-    asked === undefined ? usual : { request: asked, bundledText: calibrationText };
+  const { model: path, plan } = request;
   const costs = { folder: costsFolder(), rows: 1 };
-  const compression = calibration === undefined ? { costs } : { calibration, costs };
+  const model = await openModel(path);
+  const hasInputs = calibration.file !== undefined || idsPort(model.inputs) !== undefined;
+  const { compress = [] } = plan;
+  const compression =
+    compress.length === 0 || !hasInputs
+      ? { costs }
+      : {
+          costs,
+          calibration: {
+            request: orUsual(calibration, calibrationFor(model, compress)),
+            bundledText: calibrationText,
+          },
+        };
   return applyPlan({ ...request, compression }, context);
 }
 

@@ -8,6 +8,7 @@ import { chooseForAll } from '../../core/export/compression/layer-choices';
 import type { LayerSelection } from '../../core/export/compression/layer-choices';
 import type { LayerRecord } from '../../core/export/compression/form-store';
 import { spreadRanks } from '../../core/export/compression/spread-ranks';
+import { calibrationFor } from '../../core/export/compression/start-calibration';
 import { dialectNames } from '../../core/export/dialects';
 import type { PrunePlan } from '../../core/export/prune-plan';
 import { parsePrunePlan } from '../../core/export/prune-plan-schema';
@@ -21,7 +22,10 @@ import { idsPort } from '../../core/models/example';
 import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for-budget';
 import { budgetUnits } from '../../core/tensornet/budget/plan-under-budget';
 import { parseCompression, quantizerNames } from '../../core/tensornet/compression-choice';
-import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+import type {
+  CompressionChoice,
+  CompressionRequest,
+} from '../../core/tensornet/compression-choice';
 import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
 import { parseSensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table-schema';
 import { withOuter } from '../../core/tensornet/sensitivity/ways';
@@ -92,7 +96,7 @@ export const compress: Command = {
         ...(dialect === undefined ? {} : { dialect }),
         overwrite: args.flag('overwrite'),
         ...readRunOptions(args),
-        compression: readSettings(args, await openModel(model), context),
+        compression: readSettings(args, await openModel(model), plan.compress ?? [], context),
       },
       context.job,
     );
@@ -166,7 +170,7 @@ async function chooseByMethod(
   if (request.method !== 'lowrank') {
     throw new UsageError('--spread-ranks is for --method lowrank.');
   }
-  const settings = { ...readRunOptions(args), ...readSettings(args, model, context) };
+  const settings = { ...readRunOptions(args), ...readSettings(args, model, choices, context) };
   return { remove: [], compress: await spreadRanks(model, choices, settings, job) };
 }
 
@@ -233,12 +237,13 @@ function readSelection(args: Arguments): LayerSelection {
 /** Models that read text are calibrated on the text that comes with Espalier where none is given. */
 function readSettings(
   args: Arguments,
-  { summary, inputs }: LayeredModel,
+  model: LayeredModel,
+  choices: readonly CompressionChoice[],
   { samples }: CommandContext,
 ): CompressionSettings {
   const given = args.text('calibration') ?? args.text('calibration-scores');
   const calibrates =
-    !args.flag('no-calibration') && (given !== undefined || idsPort(inputs) !== undefined);
+    !args.flag('no-calibration') && (given !== undefined || idsPort(model.inputs) !== undefined);
   const dtype = args.choice('dtype', ['F32', 'F16'], undefined);
   const mpoRun = args.choice('mpo-run', ['contracted', 'chained'], undefined);
   const rows = args.number('rows') ?? 1;
@@ -250,7 +255,7 @@ function readSettings(
     ...(calibrates
       ? {
           calibration: {
-            request: readCalibration(args, summary.maxPositions),
+            request: readCalibration(args, undefined, calibrationFor(model, choices)),
             bundledText: join(samples, 'calibration.txt'),
           },
         }

@@ -4,3 +4,12 @@ import type { CalibrationRequest } from './calibration';
 export const randomInputs = 'random';
 
 export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };
+
+/** What is asked for, and the usual where nothing is. Fewer sequences will do only where nobody gave their number. */
+export function orUsual(
+  asked: Partial<CalibrationRequest>,
+  usual: CalibrationRequest,
+): CalibrationRequest {
+  const { sequences, length = usual.length, ...rest } = asked;
+  return sequences === undefined ? { ...usual, ...rest, length } : { ...rest, sequences, length };
+}

@@ -47,7 +47,7 @@ interface StepOptions {
 }
 
 /** Hidden-state elements sent through a sublayer in one run: larger batches gain nothing. */
-const maxElementsPerRun = 1 << 19;
+const maxElementsPerRun = 1 << 17;
 /** Share of the memory that sessions may take; the rest is for hidden states. */
 const sessionShare = 0.75;
 

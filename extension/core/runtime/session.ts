@@ -52,6 +52,8 @@ export async function createSession(
       options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
     graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
     logSeverityLevel: 3,
+    // An arena keeps what a run took at most, for each session: more than the weights, with many sessions.
+    enableCpuMemArena: false,
     ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
     extra: {
       session: {

@@ -26,6 +26,8 @@ export interface CompressionMethod {
   /** The usual one with calibration. */
   readonly calibratedVariant: string;
   readonly needsCalibration: (variant: string) => boolean;
+  /** Calibration tokens for each input of a layer, beyond which the usual variant gains little by more. */
+  readonly tokensPerInput: number;
   /** Levels worth trying on a matrix, the mildest first. */
   readonly levels: (layer: MatrixSizes) => number[];
   /**
@@ -62,6 +64,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: mpoVariants,
     calibratedVariant: 'scaled',
     needsCalibration: (variant) => variant === 'scaled',
+    tokensPerInput: 0,
     levels: ({ out, in: inputs }) =>
       distinct(ratios.map((ratio) => bondForRatio(sitesOf(out, inputs), ratio))),
     levelForRatio: ({ out, in: inputs }, ratio, compression) =>
@@ -73,6 +76,8 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: lowRankVariants,
     calibratedVariant: 'covariance',
     needsCalibration: (variant) => variant !== 'plain',
+    // Directions of the outputs that few tokens take are lost.
+    tokensPerInput: 16,
     levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
     levelForRatio: rankForRatio,
     usualLevel: (layer) => rankForRatio(layer, usualRankRatio),
@@ -85,8 +90,10 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn')],
     calibratedVariant: 'rtn',
     needsCalibration: compensates,
-    levels: () => [0],
-    usualLevel: () => 0,
+    tokensPerInput: 0,
+    // One scale for the inputs of a product is faster on many rows, and poor where one input is very large.
+    levels: () => [usualBlockSize, 0],
+    usualLevel: () => usualBlockSize,
     prepare:
       ({ context, matrix }, variant) =>
       async ({ level }) =>
@@ -96,6 +103,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: blockVariants,
     calibratedVariant: 'gptq',
     needsCalibration: compensates,
+    tokensPerInput: 0,
     levels: blockSizesFor,
     usualLevel: () => usualBlockSize,
     prepare:

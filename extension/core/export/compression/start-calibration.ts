@@ -3,11 +3,13 @@ import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { idsPort } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { CompressionChoice } from '../../tensornet/compression-choice';
+import { compressionMethods } from '../../tensornet/compression-methods';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
+import { layersOfChoices } from './layer-choices';
 
 /** A text or examples, and the text that comes with Espalier for where no file is named. */
 export interface CompressCalibration {
@@ -16,18 +18,27 @@ export interface CompressCalibration {
   readonly bundledText: string;
 }
 
-/** For a model that reads text: the text that comes with Espalier, where nobody names another. */
-export function usualCalibration(
-  { inputs, summary }: LayeredModel,
-  bundledText: string,
-): CompressCalibration | undefined {
+/** The most tokens that are usual, however wide the layers. */
+const mostTokens = 32_768;
+
+/**
+ * The calibration that choices call for where nobody says another: more text for methods that are
+ * fitted to directions of a layer's inputs, as far as there is so much.
+ */
+export function calibrationFor(
+  model: LayeredModel,
+  choices: readonly CompressionChoice[],
+): CalibrationRequest {
   const { sequences, length } = defaultCalibration;
-  return idsPort(inputs) === undefined
-    ? undefined
-    : {
-        request: { sequences, length: Math.min(length, summary.maxPositions ?? length) },
-        bundledText,
-      };
+  const tokens = [...layersOfChoices(model, choices, []).values()].map(
+    ({ layer, choice }) => layer.in * compressionMethods[choice.method].tokensPerInput,
+  );
+  const most = Math.min(mostTokens, Math.max(0, ...tokens));
+  const own = Math.min(length, model.summary.maxPositions ?? length);
+  const needed = Math.ceil(most / own);
+  return needed > sequences
+    ? { sequences: needed, length: own, upTo: true }
+    : { sequences, length: own };
 }
 
 /** A pass over calibration through a model that lacks the sublayers and experts `removed`. */

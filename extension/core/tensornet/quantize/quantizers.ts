@@ -78,7 +78,7 @@ export async function quantizeFactor(
   gram: SquareMatrix | undefined,
 ): Promise<MatrixForm<TensorData>> {
   return quantizer === 'int8'
-    ? quantizePerOutput(matrix)
+    ? quantizeBlocks(context, matrix, 8, usualBlockSize, 'rtn')
     : quantizeBlocks(
         context,
         matrix,
