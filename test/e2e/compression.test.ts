@@ -57,10 +57,11 @@ describe('the compression panel', () => {
     await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ timeout: 150_000 });
     expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
     const { layers, outer, fitting } = await readTable();
-    expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(6));
-    expect(outer?.map(({ entries }) => entries.length)).toEqual([1]);
-    expect(fitting?.tokens).toBe(2560);
-    await frame.getByText('40 × 64 others').waitFor();
+    expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
+    expect(outer?.map(({ entries }) => entries.length)).toEqual([2]);
+    // 16 for each of the 320 inputs of the widest layer.
+    expect(fitting?.tokens).toBe(5120);
+    await frame.getByText('80 × 64 others').waitFor();
   });
 
   it('shows the embedding in front of the blocks, and reaches it by the keyboard', async () => {

@@ -47,11 +47,11 @@ describe('compression', () => {
     assert.deepEqual(
       outer?.map(({ place, entries }) => [place, entries.length]),
       [
-        ['embedding', 1],
-        ['head', 1],
+        ['embedding', 2],
+        ['head', 2],
       ],
     );
-    assert.deepEqual(session.table?.outer, outer);
+    assert.deepEqual(session.table.outer, outer);
     assert.equal(session.interrupted, undefined);
     const [panel] = espalier.compressions.panels;
     assert.equal(panel?.session, session);

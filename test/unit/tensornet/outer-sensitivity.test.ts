@@ -44,7 +44,7 @@ async function profile(
       ...{ model, calibration, ...run, out: undefined, journal },
       settings: {
         compressions: [
-          { method: 'int8' },
+          { method: 'int8', level: 0 },
           { method: 'int4', level: 16 },
           { method: 'lowrank', ratio: 0.5 },
         ],
@@ -234,7 +234,10 @@ describe('asking for embedding or head', () => {
     );
     const encoder = fixture('../encoders/bert-plain');
     await expect(profile(encoder, { outer: ['head'] })).rejects.toThrow('The model has no head');
-    const table = await profile(tied, { compressions: [{ method: 'int8' }], blocks: [0] });
+    const table = await profile(tied, {
+      compressions: [{ method: 'int8', level: 0 }],
+      blocks: [0],
+    });
     expect(() => withOuter(table, ['embedding'])).toThrow('one matrix');
   });
 });

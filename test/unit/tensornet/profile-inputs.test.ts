@@ -38,7 +38,7 @@ describe('what compressions are fitted to', () => {
     method: 'lowrank' | 'int8' = 'lowrank',
   ): Promise<Awaited<ReturnType<typeof loadProfileInputs>> & { warnings: string[] }> => {
     const warnings: string[] = [];
-    const settings = { seed: 1, compressions: [{ method }] };
+    const settings = { seed: 1, fitted: [{ in: 192, method }] };
     const loaded = await loadProfileInputs(request, model, '', settings, (warning) => {
       warnings.push(warning);
     });
@@ -51,8 +51,10 @@ describe('what compressions are fitted to', () => {
     const { measured, fitting, warnings } = await load(request);
     const first = await loadCalibration(request, model, '');
     expect(measured.summary).toEqual(first.summary);
-    expect(fitting?.inputs).toHaveLength((10 * 256) / 32);
-    const all = await loadCalibration({ ...request, sequences: 2 + 80 }, model, '');
+    // 16 tokens for each input of low rank.
+    expect(fitting?.inputs).toHaveLength((16 * 192) / 32);
+    expect((await load(request, 'int8')).fitting?.inputs).toHaveLength((10 * 256) / 32);
+    const all = await loadCalibration({ ...request, sequences: 2 + 96 }, model, '');
     expect(fitting?.inputs).toEqual(all.sequences.slice(2));
     expect(warnings).toEqual([]);
   });
@@ -106,7 +108,7 @@ describe('what compressions are fitted to', () => {
   it('are other examples where these are made at random', async () => {
     const vision = await openModel(fixture('../encoders/vit-plain'));
     const request = { file: 'random', sequences: 3, length: 6 };
-    const settings = { seed: 5, compressions };
+    const settings = { seed: 5, fitted: [] };
     const { measured, fitting } = await loadProfileInputs(request, vision, '', settings, () => {
       // Random inputs say what sizes they have.
     });

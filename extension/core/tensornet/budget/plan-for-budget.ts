@@ -5,7 +5,6 @@ import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
-import { matricesOf } from '../sensitivity/sensitivity-table';
 import type { SensitivityTable } from '../sensitivity/sensitivity-table';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
@@ -61,11 +60,14 @@ export async function planForBudget(
   const warn = (message: string): void => {
     context.warn(message);
   };
+  const fitted = table.layers.flatMap((layer) =>
+    layer.entries.map((entry) => ({ in: layer.in, ...entry })),
+  );
   const { measured, fitting = measured } = await loadProfileInputs(
     request.calibration,
     model,
     request.bundledText,
-    { seed: settings.seed, compressions: matricesOf(table).flatMap(({ entries }) => entries) },
+    { seed: settings.seed, fitted },
     warn,
   );
   const device = await resolveDevice(request.device, warn);

@@ -30,13 +30,11 @@ import { CalibrationPass } from '../statistics/calibration-pass';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
-import { compressionKey, compressionsOf } from './compressions-of';
+import { compressionsOf } from './compressions-of';
+import { describeLayer, describeOuter, keyOf } from './describe-matrices';
 import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema } from './sensitivity-table-schema';
 import type {
-  LayerSensitivity,
-  MatrixSensitivity,
-  OuterSensitivity,
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
@@ -92,11 +90,14 @@ export async function profileSensitivity(
   const warn = (message: string): void => {
     context.warn(message);
   };
+  const fitted = layers.flatMap((layer) =>
+    job.settings.compressions.map((compression) => ({ in: layer.in, ...compression })),
+  );
   const { measured, fitting } = await loadProfileInputs(
     job.calibration,
     model,
     environment.bundledText,
-    job.settings,
+    { seed: job.settings.seed, fitted },
     warn,
   );
   const device = await resolveDevice(job.device, warn);
@@ -339,54 +340,6 @@ function chosenOuter(
     matrix,
     compressions: compressionsOf(matrix, requests),
   }));
-}
-
-function describeLayer(
-  { summary }: LayeredModel,
-  layer: LinearLayer,
-  compressions: readonly Compression[],
-  known: ReadonlyMap<string, SensitivityEntry>,
-  timing: Timing,
-): LayerSensitivity {
-  const { sublayer, role } = layer;
-  const { id = '', block = 0 } = summary.sublayers[sublayer] ?? {};
-  return { sublayer: id, block, role, ...describeMatrix(layer, compressions, known, timing) };
-}
-
-function describeOuter(
-  matrix: OuterMatrix,
-  compressions: readonly Compression[],
-  known: ReadonlyMap<string, SensitivityEntry>,
-  timing: Timing,
-): OuterSensitivity {
-  const { place, tiedTo } = matrix;
-  return {
-    place,
-    ...(tiedTo === undefined ? {} : { tiedTo }),
-    ...describeMatrix(matrix, compressions, known, timing),
-  };
-}
-
-function describeMatrix(
-  matrix: ModelMatrix,
-  compressions: readonly Compression[],
-  known: ReadonlyMap<string, SensitivityEntry>,
-  timing: Timing,
-): MatrixSensitivity {
-  const { id, out, in: input, weight, form } = matrix;
-  return {
-    tensor: id,
-    out,
-    in: input,
-    parameters: out * input,
-    bytes: weight.length,
-    ...timing(matrix, form ?? { kind: 'dense', weight: { shape: [out, input] } }),
-    entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
-  };
-}
-
-function keyOf(tensor: string, compression: Compression): string {
-  return `${tensor} ${compressionKey(compression)}`;
 }
 
 function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {

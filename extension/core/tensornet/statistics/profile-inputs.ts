@@ -3,8 +3,10 @@ import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { ModelInputs } from '../../data/model-inputs';
 import type { LayeredModel } from '../../models/layered-model';
-import type { CompressionRequest } from '../compression-choice';
+import type { Compression } from '../compression-choice';
 import { compressionMethods, variantOf } from '../compression-methods';
+import { usualTokens } from './usual-tokens';
+import type { FittedLayer } from './usual-tokens';
 
 /** What changes of a model are measured on, and what they are fitted to. */
 export interface ProfileInputs {
@@ -13,10 +15,10 @@ export interface ProfileInputs {
   readonly fitting: ModelInputs | undefined;
 }
 
-/** Seed of choices and random numbers, and what is to be measured. */
+/** Seed of choices and random numbers, and what is fitted to each layer. */
 interface ProfileSettings {
   readonly seed: number;
-  readonly compressions: readonly Pick<CompressionRequest, 'method' | 'variant'>[];
+  readonly fitted: readonly (FittedLayer & Pick<Compression, 'variant'>)[];
 }
 
 /**
@@ -28,14 +30,14 @@ export async function loadProfileInputs(
   request: CalibrationRequest,
   model: LayeredModel,
   bundledText: string,
-  { seed, compressions }: ProfileSettings,
+  { seed, fitted }: ProfileSettings,
   warn: (message: string) => void,
 ): Promise<ProfileInputs> {
   const measured = await loadModelInputs(request, model, bundledText, seed);
   for (const warning of measured.warnings) {
     warn(warning);
   }
-  const wanted = fittingSequences(measured);
+  const wanted = fittingSequences(measured, usualTokens(fitted));
   const after = measured.inputs.length;
   const further = await loadModelInputs(
     { ...request, sequences: wanted, after },
@@ -44,10 +46,9 @@ export async function loadProfileInputs(
     seed,
   );
   const found = further.inputs.length;
-  const looks = compressions.some(({ method, variant }) => {
-    const named = variant === undefined ? { method } : { method, variant };
-    return compressionMethods[method].needsCalibration(variantOf(named, true));
-  });
+  const looks = fitted.some((one) =>
+    compressionMethods[one.method].needsCalibration(variantOf(one, true)),
+  );
   if (looks && found === 0) {
     warn(
       `There is nothing to fit compressions to besides the ${after} sequences that are measured: those that look at inputs (low rank, GPTQ, scaled MPO) are fitted to the same and seem better than they are. Give a longer text or more examples, or measure fewer.`,
@@ -60,10 +61,9 @@ export async function loadProfileInputs(
   return { measured, fitting: found === 0 ? undefined : further };
 }
 
-/** As many as {@link defaultCalibration} has tokens, or examples where inputs are none, and no fewer than are measured. */
-function fittingSequences({ inputs, summary }: ModelInputs): number {
-  const { sequences, length } = defaultCalibration;
+/** Windows of so many tokens, or the usual number of examples where inputs are none; no fewer than are measured. */
+function fittingSequences({ inputs, summary }: ModelInputs, tokens: number): number {
   const isText = inputs[0] instanceof Int32Array;
-  const usual = isText ? Math.ceil((sequences * length) / summary.length) : sequences;
+  const usual = isText ? Math.ceil(tokens / summary.length) : defaultCalibration.sequences;
   return Math.max(inputs.length, usual);
 }
