@@ -66,6 +66,11 @@ export function outerToMeasure(model: LayeredModel, places: readonly OuterPlace[
   return asked.filter((matrix) => !isTiedHead(matrix));
 }
 
+/** Its id, and that of the head where it is that as well. */
+export function outerIds({ id, tiedTo }: Pick<OuterMatrix, 'id' | 'tiedTo'>): string[] {
+  return tiedTo === undefined ? [id] : [id, tiedTo];
+}
+
 /** Whether it is stored as the embedding. */
 export function isTiedHead({ place, tiedTo }: Pick<OuterMatrix, 'place' | 'tiedTo'>): boolean {
   return place === 'head' && tiedTo !== undefined;

@@ -15,8 +15,7 @@ import type { CompressionChoice } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import { compressionKey } from '../sensitivity/compressions-of';
-import { outerForms } from '../sensitivity/outer-sensitivity';
-import { isTiedHead } from '../outer-choice';
+import { isTiedHead, outerIds } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 
@@ -126,7 +125,7 @@ export class PlanMeasurer {
     matrix: OuterMatrix,
   ): Promise<number> {
     const { device, memoryBytes } = this.setup;
-    const rest = omit(forms, outerForms(matrix, undefined).keys());
+    const rest = omit(forms, outerIds(matrix));
     const executor = new LayeredExecutor(this.changed(rest), device, memoryBytes);
     try {
       return await scorer.outerDistance(executor, { reembeds: matrix.place === 'embedding' });
@@ -169,7 +168,7 @@ export class PlanMeasurer {
       if (matrix !== undefined) {
         await checkpoint(this.context.cancellation);
         const { form } = await compressMatrix(context, matrix, choice);
-        await this.keep(choice, outerForms(matrix, form));
+        await this.keep(choice, new Map(outerIds(matrix).map((id) => [id, form])));
       }
     }
     const pass = new CalibrationPass({
@@ -231,10 +230,9 @@ export class PlanMeasurer {
 
 function omit(
   forms: ReadonlyMap<string, MatrixForm>,
-  ids: Iterable<string>,
+  ids: readonly string[],
 ): Map<string, MatrixForm> {
-  const left = new Set(ids);
-  return new Map([...forms].filter(([id]) => !left.has(id)));
+  return new Map([...forms].filter(([id]) => !ids.includes(id)));
 }
 
 function keyOf(choice: CompressionChoice): string {

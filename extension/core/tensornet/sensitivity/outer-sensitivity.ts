@@ -9,6 +9,7 @@ import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
+import { outerIds } from '../outer-choice';
 import type { ChangeScorer } from './change-scorer';
 import type { Timing } from './timing';
 import type { SensitivityEntry } from './sensitivity-table';
@@ -44,7 +45,7 @@ export async function measureOuter(
   for (const [i, compression] of compressions.entries()) {
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
-    const stored = await storeForms(path, outerForms(matrix, form));
+    const stored = await storeForms(path, new Map(outerIds(matrix).map((id) => [id, form])));
     const other = new LayeredExecutor(withOuterMatrices(model, stored), device, memoryBytes);
     try {
       const distance = await scorer.outerDistance(other, {
@@ -57,11 +58,6 @@ export async function measureOuter(
     }
   }
   return entries;
-}
-
-/** The form by the id of its matrix, and by that of the head where this is one with the embedding. */
-export function outerForms<Form>({ id, tiedTo }: OuterMatrix, form: Form): Map<string, Form> {
-  return new Map([id, ...(tiedTo === undefined ? [] : [tiedTo])].map((one) => [one, form]));
 }
 
 function withOuterMatrices(
