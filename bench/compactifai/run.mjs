@@ -6,7 +6,7 @@
  *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--rows KEY,…] [--folder DIR]
  *     node bench/compactifai/run.mjs --timing
  *
- * --rows: these rows of rows.mjs alone, judged again where they are known already.
+ * --rows: these rows of rows.mjs alone, judged or timed again where they are known already.
  * --timing: measures the speed of the models that lie in the folder, and nothing else. On a quiet machine.
  * --rounds N: how often, 3 unless it is said.
  */
@@ -75,6 +75,8 @@ const { values: options } = parseArgs({
   },
 });
 
+const asked = options.rows?.split(',');
+
 process.exitCode = await main(options.folder ?? join(cacheFolder(), 'bench-compactifai'));
 
 /** @param {string} folder */
@@ -94,11 +96,13 @@ async function main(folder) {
     if (options.only === undefined || options.only === subject.name) {
       await mkdir(models, { recursive: true });
       if (options.timing) {
-        results.machine = `${await describeMachine(await physicalCores(), undefined)}. Load before: ${load()}.`;
-        results.speed = await measureSpeed(subject, models, texts);
+        const machine = `${await describeMachine(await physicalCores(), undefined)}. Load before: ${load()}.`;
+        const found = Object.entries(await measureSpeed(subject, models, texts));
+        const wanted = found.filter(([key]) => asked?.includes(key) !== false);
+        results.speed = { ...results.speed, ...Object.fromEntries(wanted) };
+        results.machine = asked === undefined ? machine : (results.machine ?? machine);
         await keep();
       } else {
-        const asked = options.rows?.split(',');
         const open = subject.rows.filter(
           ({ key }) => asked?.includes(key) ?? results.quality[key] === undefined,
         );
@@ -208,7 +212,12 @@ async function measureQuality({ source }, row, models, texts) {
 async function measureSpeed({ rows }, models, texts) {
   const text = join(models, 'timing.txt');
   await writeFile(text, (await readFile(texts.heldOut.brown)).subarray(0, readBytes));
-  const timed = rows.filter((row) => row.heals === undefined && existsSync(join(models, row.key)));
+  const timed = rows.filter(
+    ({ key, heals }) =>
+      heals === undefined &&
+      existsSync(join(models, key)) &&
+      (key === 'dense' || asked?.includes(key) !== false),
+  );
   /** @type {Map<string, {decode: number, prefill: number}[]>} */
   const found = new Map(timed.map(({ key }) => [key, []]));
   for (let round = 0; round < Number(options.rounds); round++) {

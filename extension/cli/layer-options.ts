@@ -1,7 +1,20 @@
-import { linearRoles } from '../core/models/matrix-form';
-import type { LinearRole } from '../core/models/matrix-form';
+import { linearRoles, outerPlaces } from '../core/models/matrix-form';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
 import { UsageError } from './command';
-import type { Arguments } from './command';
+import type { Arguments, OptionTypes } from './command';
+
+/** Options that choose matrices outside the sublayers. */
+const outerFlags: Readonly<Record<OuterPlace, string>> = { embedding: 'embeddings', head: 'head' };
+
+export const outerOptionTypes: OptionTypes = {
+  embeddings: { type: 'boolean' },
+  head: { type: 'boolean' },
+};
+
+/** The places outside the sublayers that are asked for. */
+export function readOuter(args: Arguments): OuterPlace[] {
+  return outerPlaces.filter((place) => args.flag(outerFlags[place]));
+}
 
 /** The roles that an option lists; undefined where it is not given. */
 export function readRoles(args: Arguments, option: string): LinearRole[] | undefined {

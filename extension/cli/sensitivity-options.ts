@@ -11,7 +11,7 @@ import type {
 } from '../core/tensornet/sensitivity/sensitivity-table';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from './calibration-options';
 import type { Arguments, CommandContext, OptionTypes } from './command';
-import { readBlocks, readRoles } from './layer-options';
+import { outerOptionTypes, readBlocks, readOuter, readRoles } from './layer-options';
 import { journalPath } from './paths';
 import { readRunOptions } from './run-options';
 
@@ -20,6 +20,7 @@ export const usualCalibration = { sequences: 4, length: 128 };
 
 export const sensitivityOptionTypes: OptionTypes = {
   ...calibrationOptionTypes,
+  ...outerOptionTypes,
   methods: { type: 'string' },
   metric: { type: 'string' },
   roles: { type: 'string' },
@@ -29,7 +30,7 @@ export const sensitivityOptionTypes: OptionTypes = {
 
 export const sensitivityUsage = [
   `[--methods ${methodNames.join(',')} or METHOD:LEVEL, METHOD:PERCENT%, …]`,
-  `[--roles ${linearRoles.join(',')}] [--blocks 0-3,7]`,
+  `[--roles ${linearRoles.join(',')}] [--blocks 0-3,7] [--embeddings] [--head]`,
   calibrationUsage(usualCalibration),
   `[--metric ${metricNames.join('|')}] [--seed N]`,
 ].join('\n    ');
@@ -59,11 +60,13 @@ export async function runSensitivity(
 
 function readSettings(args: Arguments): SensitivitySettings {
   const methods = args.text('methods')?.split(',') ?? methodNames;
+  const outer = readOuter(args);
   return {
     compressions: methods.map(parseCompression),
     metric: args.choice('metric', metricNames, 'js'),
     roles: readRoles(args, 'roles') ?? [],
     blocks: readBlocks(args.text('blocks')),
+    ...(outer.length === 0 ? {} : { outer }),
     seed: args.number('seed') ?? 0,
   };
 }

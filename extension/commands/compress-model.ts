@@ -6,7 +6,6 @@ import type { PrunePlan } from '../core/export/prune-plan';
 import type { PruneResult } from '../core/export/prune-result';
 import { formatBytes } from '../core/format';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
-import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import type { PruneRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
@@ -19,6 +18,7 @@ import { compressionPlanOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
+import { chooseOuter } from './choose-outer';
 import { chooseOutput, revealFolder } from './choose-output';
 import type { OutputOptions } from './choose-output';
 import { methodItems } from './method-items';
@@ -130,7 +130,10 @@ async function planFor(
   if (skip === undefined) {
     return undefined;
   }
-  const outer = isAsked ? await chooseOuter(compression, model) : (options.outer ?? []);
+  const title = l10n.t('Tensorize or compress {0}', model.name);
+  const outer = isAsked
+    ? await chooseOuter(title, model, [compression], { unties: true })
+    : (options.outer ?? []);
   if (outer === undefined) {
     return undefined;
   }
@@ -244,49 +247,6 @@ async function chooseRoles(
     placeHolder: l10n.t('Which layers?'),
   });
   return chosen?.skip;
-}
-
-/** Embedding and head take whole numbers or stay as they are; images have no embedding of tokens. */
-async function chooseOuter(
-  { method, then }: CompressionRequest,
-  { name, tiedHead, vocabularySize }: ModelSummary,
-): Promise<readonly OuterPlace[] | undefined> {
-  const isRounded = method === 'int8' || method === 'int4' || then !== undefined;
-  if (!isRounded || vocabularySize === undefined) {
-    return [];
-  }
-  const isTied = tiedHead === true;
-  const items: (QuickPickItem & { outer: readonly OuterPlace[] })[] = [
-    { label: l10n.t('The layers of the blocks alone'), outer: [] },
-    {
-      label: l10n.t('Embedding and head as well'),
-      detail: isTied
-        ? l10n.t('They are one matrix in this model, which is stored once.')
-        : l10n.t('Tokens are looked up in whole numbers, and the head multiplies by them.'),
-      outer: ['embedding', 'head'],
-    },
-    {
-      label: l10n.t('The head as well'),
-      detail: isTied
-        ? l10n.t('It is stored beside the embedding then: more bytes, but fewer to read per token.')
-        : l10n.t('The largest product of a small model.'),
-      outer: ['head'],
-    },
-    ...(isTied
-      ? []
-      : [
-          {
-            label: l10n.t('The embedding as well'),
-            detail: l10n.t('Fewer bytes; no product is faster.'),
-            outer: ['embedding'] as const,
-          },
-        ]),
-  ];
-  const chosen = await window.showQuickPick(items, {
-    title: l10n.t('Tensorize or compress {0}', name),
-    placeHolder: l10n.t('What besides the layers of the blocks?'),
-  });
-  return chosen?.outer;
 }
 
 async function offerNext(source: string, result: PruneResult): Promise<void> {

@@ -14,11 +14,11 @@ export async function planCompression(
   if (session === undefined) {
     return undefined;
   }
-  const { budget, ways = [], removes = false } = choice;
+  const { budget, ways = [], removes = false, outer = false } = choice;
   if (budget === undefined || ways.length === 0) {
     throw new UserError(l10n.t('A plan needs a budget and at least one method.'), {
       remedy: l10n.t('Choose them in the compression panel.'),
     });
   }
-  return services.compressionJobs.plan(session, { budget, ways, removes });
+  return services.compressionJobs.plan(session, { budget, ways, removes, outer });
 }

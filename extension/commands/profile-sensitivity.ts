@@ -1,10 +1,12 @@
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import type { OuterPlace } from '../core/models/matrix-form';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
 import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-table';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
+import { chooseOuter } from './choose-outer';
 import { confirmAnew } from './confirm-replace';
 import { methodItems } from './method-items';
 import { chooseCompression } from './open-compression';
@@ -13,6 +15,8 @@ import { chooseCompression } from './open-compression';
 export interface SensitivityOptions {
   readonly compressions?: readonly CompressionRequest[];
   readonly blocks?: readonly number[];
+  /** Matrices outside the blocks that are measured as well. */
+  readonly outer?: readonly OuterPlace[];
   /** Replace an existing table without asking. */
   readonly overwrite?: boolean;
 }
@@ -21,7 +25,7 @@ export interface SensitivityOptions {
 export async function profileSensitivity(
   services: Services,
   argument: unknown,
-  { compressions: given, blocks = [], overwrite = false }: SensitivityOptions = {},
+  { compressions: given, outer: asked, blocks = [], overwrite = false }: SensitivityOptions = {},
 ): Promise<void> {
   const session = await chooseCompression(services, argument);
   if (session === undefined) {
@@ -30,8 +34,17 @@ export async function profileSensitivity(
   assertAllowed(session.blocked);
   services.jobs.assertFree();
   services.compressions.show(session);
-  const compressions = given ?? (await chooseCompressions(session.model.name));
+  const { model } = session;
+  const title = l10n.t('Measure what compressing each layer of {0} costs', model.name);
+  const compressions = given ?? (await chooseCompressions(title));
   if (compressions === undefined) {
+    return;
+  }
+  const outer =
+    given === undefined && asked === undefined
+      ? await chooseOuter(title, model, compressions, { unties: false })
+      : asked;
+  if (given === undefined && outer === undefined) {
     return;
   }
   const replaces = await fileExists(session.file);
@@ -43,6 +56,7 @@ export async function profileSensitivity(
     metric: services.settings.metric(),
     roles: [],
     blocks,
+    ...(outer === undefined || outer.length === 0 ? {} : { outer }),
     seed: 0,
   };
   await services.compressionJobs.profile(session, settings);
@@ -66,9 +80,8 @@ const firstLook: readonly CompressionRequest[] = [
 ];
 
 async function chooseCompressions(
-  model: string,
+  title: string,
 ): Promise<readonly CompressionRequest[] | undefined> {
-  const title = l10n.t('Measure what compressing each layer of {0} costs', model);
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
     description: l10n.t('one level of each method'),

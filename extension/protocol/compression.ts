@@ -4,6 +4,7 @@ import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
 import type {
   LayerSensitivity,
+  OuterSensitivity,
   SensitivityTable,
 } from '../core/tensornet/sensitivity/sensitivity-table';
 import type { Way } from '../core/tensornet/sensitivity/ways';
@@ -18,6 +19,8 @@ export interface BudgetChoice {
   readonly ways: readonly Way[];
   /** Whether sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
+  /** Whether embedding and head may be compressed, where they were measured. */
+  readonly outer: boolean;
 }
 
 /** A plan that has been made, and for what. */
@@ -60,10 +63,10 @@ export type ToCompression =
       readonly patch: Partial<CompressionState>;
       readonly cleared: readonly (keyof CompressionState)[];
     }
-  /** Layers of the table that have been measured further. */
+  /** Matrices of the table that have been measured further. */
   | {
       readonly type: 'layers';
-      readonly layers: readonly LayerSensitivity[];
+      readonly layers: readonly (LayerSensitivity | OuterSensitivity)[];
       readonly findings: readonly MethodFindings[];
     };
 

@@ -127,6 +127,8 @@ export interface PlanBudgetRequest extends RunOptions {
   readonly table: string;
   /** Ways to compress that the plan may take. */
   readonly ways: readonly Way[];
+  /** Whether it may compress embedding and head, where the table has measured them. */
+  readonly outer: boolean;
   readonly budget: CompressionBudget;
   readonly removable: readonly RemovalCost[];
 }

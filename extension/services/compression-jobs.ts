@@ -67,6 +67,7 @@ export class CompressionJobs {
       model: session.model.path,
       table: session.file,
       ways: choice.ways,
+      outer: choice.outer,
       budget: choice.budget,
       removable: choice.removes ? session.removable : [],
       ...this.#settings.runOptions(),

@@ -1,8 +1,11 @@
 import type { ModelSummary } from '../core/models/model-summary';
 import type { RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import { findingsOf } from '../core/tensornet/sensitivity/findings';
+import { matricesOf } from '../core/tensornet/sensitivity/sensitivity-table';
 import type {
   LayerSensitivity,
+  MatrixSensitivity,
+  OuterSensitivity,
   SensitivityEvent,
 } from '../core/tensornet/sensitivity/sensitivity-table';
 import type { LayerProfile } from '../core/prune/layer-profile';
@@ -50,7 +53,8 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
   public readonly measured = new Signal<string>();
 
   #table: ShownTable | undefined;
-  #layers = new Map<string, LayerSensitivity>();
+  /** Layers, embedding and head by their tensors, as far as they have been measured. */
+  #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
@@ -70,9 +74,19 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
 
   /** As far as it is known. */
   public get table(): ShownTable | undefined {
-    return this.#table === undefined
-      ? undefined
-      : { ...this.#table, layers: [...this.#layers.values()] };
+    if (this.#table === undefined) {
+      return undefined;
+    }
+    const known = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
+      ...matrix,
+      entries: this.#matrices.get(matrix.tensor)?.entries ?? matrix.entries,
+    });
+    const { layers, outer } = this.#table;
+    return {
+      ...this.#table,
+      layers: layers.map(known),
+      ...(outer === undefined ? {} : { outer: outer.map(known) }),
+    };
   }
 
   public get plan(): MadePlan | undefined {
@@ -119,9 +133,9 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     };
   }
 
-  /** Layers by their tensors, as far as they have been measured. */
-  public layers(tensors: Iterable<string>): LayerSensitivity[] {
-    return [...tensors].flatMap((tensor) => this.#layers.get(tensor) ?? []);
+  /** Matrices by their tensors, as far as they have been measured. */
+  public layers(tensors: Iterable<string>): (LayerSensitivity | OuterSensitivity)[] {
+    return [...tensors].flatMap((tensor) => this.#matrices.get(tensor) ?? []);
   }
 
   /** Takes a table that was read or has been finished. */
@@ -142,9 +156,9 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
       this.loadTable(event.table);
       return;
     }
-    const layer = this.#layers.get(event.tensor);
-    if (layer !== undefined) {
-      this.#layers.set(event.tensor, { ...layer, entries: [...layer.entries, event.entry] });
+    const matrix = this.#matrices.get(event.tensor);
+    if (matrix !== undefined) {
+      this.#matrices.set(event.tensor, { ...matrix, entries: [...matrix.entries, event.entry] });
       this.measured.fire(event.tensor);
     }
   }
@@ -173,7 +187,8 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
 
   #setTable(table: ShownTable | undefined): void {
     this.#table = table;
-    this.#layers = new Map(table?.layers.map((layer) => [layer.tensor, layer]));
+    const matrices = table === undefined ? [] : matricesOf(table);
+    this.#matrices = new Map(matrices.map((matrix) => [matrix.tensor, matrix]));
   }
 
   #tell(...fields: readonly CompressionField[]): void {

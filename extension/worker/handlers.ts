@@ -30,7 +30,7 @@ import { usualHealing } from '../core/tensornet/healing/healing-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
 import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
-import { withWays } from '../core/tensornet/sensitivity/ways';
+import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
 import { usualFitting } from '../core/symbolic/patch/fit-branch';
 import { patchLibrary, usualPatchLimits } from '../core/symbolic/patch/found-graphs';
 import { synthesize } from '../core/symbolic/evolution/synthesize';
@@ -87,8 +87,9 @@ export const handlers: Handlers<WorkerRequests> = {
   compress: carryOut,
   sensitivity: async (request, context) =>
     profileSensitivity({ ...request, journal: journalBeside(request.out) }, environment, context),
-  planBudget: async ({ table: file, ways, ...request }, context) => {
-    const table = parseSensitivityTable(await readFile(file, 'utf8'), file);
+  planBudget: async ({ table: file, ways, outer, ...request }, context) => {
+    const whole = parseSensitivityTable(await readFile(file, 'utf8'), file);
+    const table = outer ? whole : withOuter(whole, []);
     return planForBudget(
       {
         ...request,

@@ -8,8 +8,9 @@ import { accessibilityViolations } from './support/accessibility';
 import { THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
-/** Seven matrices in each of twelve blocks. */
+/** Seven matrices in each of twelve blocks, and the embedding, which is the head. */
 const LAYERS = 84;
+const MATRICES = LAYERS + 1;
 
 describe('the compression panel', () => {
   const session = useSession({
@@ -48,14 +49,29 @@ describe('the compression panel', () => {
     await workbench.quickPick('Choose methods…').click();
     for (const method of ['int8', 'Low rank']) await workbench.quickPick(method).click();
     await workbench.page.keyboard.press('Enter');
+    await workbench.quickPick('Embedding and head as well').click();
     await frame.locator('.cell[data-id][data-status="pending"]').first().waitFor();
     await frame.locator('.cell[data-id][data-status="measured"]').first().waitFor();
     await workbench.statusBarItem(/Measuring compression of sample/).waitFor();
     await workbench.screenshot('compression-running');
     await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ timeout: 150_000 });
-    expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(LAYERS);
-    const { layers } = await readTable();
-    expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(6));
+    expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
+    const { layers, outer, fitting } = await readTable();
+    expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
+    expect(outer?.map(({ entries }) => entries.length)).toEqual([2]);
+    // 16 for each of the 320 inputs of the widest layer.
+    expect(fitting?.tokens).toBe(5120);
+    await frame.getByText('80 × 64 others').waitFor();
+  });
+
+  it('shows the embedding in front of the blocks, and reaches it by the keyboard', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    const embedding = frame.getByRole('gridcell', { name: /^Embedding, head: int8/ });
+    await frame.locator('.cell[data-id]').first().focus();
+    await workbench.page.keyboard.press('ArrowUp');
+    await frame.locator('.details').getByText('model.embed_tokens.weight').waitFor();
+    expect(await embedding.evaluate((cell) => cell === document.activeElement)).toBe(true);
   });
 
   it('shows methods and levels by colour, and the numbers of a cell', async () => {
@@ -84,7 +100,9 @@ describe('the compression panel', () => {
     const losses = await frame
       .locator('tbody tr td:nth-child(5)')
       .evaluateAll((cells) => cells.map((one) => Number(one.textContent)));
-    expect(losses).toHaveLength(LAYERS);
+    expect(losses).toHaveLength(MATRICES);
+    // No low rank is measured of the embedding.
+    expect(losses.pop()).toBeNaN();
     expect(losses).toEqual([...losses].sort((a, b) => b - a));
   });
 
@@ -109,9 +127,13 @@ describe('the compression panel', () => {
     expect(await tile('Left')).toBeLessThanOrEqual(70);
     expect(await tile('Measured distance')).toBeGreaterThan(0);
     const compressed = await tile('Layers compressed');
-    expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(compressed);
+    const measured = await frame.locator('.cell[data-id][data-status="measured"]').count();
+    const isOuter =
+      (await frame.locator('.cell[data-id*="embed"][data-status="measured"]').count()) > 0;
+    // As embedding and as head.
+    expect(compressed).toBe(isOuter ? measured + 1 : measured);
     expect(await frame.locator('.cell[data-id][data-status="kept"]').count()).toBe(
-      LAYERS - compressed,
+      MATRICES - measured,
     );
     await workbench.screenshot('compression-planned');
     await frame.getByRole('button', { name: 'Save Plan…' }).click();

@@ -47,12 +47,21 @@ describe('compression', () => {
   it('is measured by command, while its panel shows it', async () => {
     await run('profileSensitivity', vscode.Uri.file(model), {
       compressions: [{ method: 'int8' }, { method: 'lowrank' }],
+      outer: ['embedding', 'head'],
       overwrite: true,
     });
-    const { layers } = await readSensitivity(table);
+    const { layers, outer } = await readSensitivity(table);
     assert.ok(layers.length > 0);
     assert.ok(layers.every(({ entries }) => entries.some(({ method }) => method === 'int8')));
     assert.deepEqual(session.table?.layers, layers);
+    assert.deepEqual(
+      outer?.map(({ place, entries }) => [place, entries.length]),
+      [
+        ['embedding', 2],
+        ['head', 2],
+      ],
+    );
+    assert.deepEqual(session.table.outer, outer);
     assert.equal(session.interrupted, undefined);
     const [panel] = espalier.compressions.panels;
     assert.equal(panel?.session, session);
@@ -86,6 +95,7 @@ describe('compression', () => {
       budget: { unit: 'bytes', ratio: 0.8 },
       ways: [{ method: 'lowrank' }, { method: 'int4' }],
       removes: false,
+      outer: false,
     });
     assert.ok(plan.result.cost <= 0.8 * plan.result.costBefore);
     assert.deepEqual(session.plan, plan);

@@ -4,7 +4,7 @@ import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent 
 import { createPercentSlider } from '../percent-slider';
 import { createTile } from '../tile';
 import type { BudgetForm } from './budget';
-import { choiceOf, countsOf, leastPercent, unitsOf } from './budget';
+import { choiceOf, countOf, countsOf, leastPercent, unitsOf } from './budget';
 import { wayKey } from './cells';
 import { reasonAgainst } from './panel-part';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
@@ -22,6 +22,7 @@ export function createBudgetSection({ send, setView }: PanelActions): PanelPart 
   });
   const least = h('p', { class: 'muted' });
   const noRemovals = h('p', { class: 'muted' }, strings.noRemovals);
+  const covers = h('p', { class: 'muted' });
   const unit = h('div', { class: 'choices' });
   const allowed = h('div', { class: 'choices', role: 'group', 'aria-label': strings.allowed });
   const plan = createButton(strings.makePlan, true, () => {
@@ -35,7 +36,8 @@ export function createBudgetSection({ send, setView }: PanelActions): PanelPart 
   /** Controls that depend on the table are made anew when it says something else. */
   const drawControls = ({ ways, view: { form }, state }: Frame) => {
     const units = state.table === undefined ? [] : unitsOf(state.table);
-    const next = JSON.stringify([units, ways, state.removable]);
+    const outer = state.table?.outer ?? [];
+    const next = JSON.stringify([units, ways, state.removable, outer.length]);
     if (next === drawn) return;
     drawn = next;
     const dropdown = createDropdown(
@@ -61,7 +63,14 @@ export function createBudgetSection({ send, setView }: PanelActions): PanelPart 
         change({ removes: checked });
       },
     );
-    setChildren(allowed, [...boxes, ...(state.removable === 0 ? [] : [removes])]);
+    const outside = createCheckbox(strings.outerToo, form.outer, (checked) => {
+      change({ outer: checked });
+    });
+    setChildren(allowed, [
+      ...boxes,
+      ...(outer.length === 0 ? [] : [outside]),
+      ...(state.removable === 0 ? [] : [removes]),
+    ]);
     noRemovals.hidden = state.removable > 0;
   };
   const element = h(
@@ -70,6 +79,7 @@ export function createBudgetSection({ send, setView }: PanelActions): PanelPart 
     h('h2', { id: 'budget-title' }, strings.budget),
     unit,
     left.element,
+    covers,
     least,
     allowed,
     noRemovals,
@@ -90,6 +100,7 @@ export function createBudgetSection({ send, setView }: PanelActions): PanelPart 
       left.set(Math.round(100 * choice.budget.ratio), Math.min(99, reach), 99);
       setText(least, strings.least(formatPercent(reach / 100)));
       least.hidden = view.form.removes || reach >= 100;
+      setText(covers, strings.covers(choice.budget.unit, choice.outer));
       plan.setPrimary(state.plan === undefined);
       plan.setState(
         reasonAgainst(state, strings.reasonRunning) ??
@@ -161,7 +172,7 @@ function createMadePlan(send: PanelActions['send']): PanelPart {
       );
       tiles.changed.set(
         formatCount(result.compress.length),
-        strings.ofTotal(formatCount(table.layers.length)),
+        strings.ofTotal(formatCount(countOf(plan, table))),
       );
       tiles.removed.element.hidden = !plan.removes;
       tiles.removed.set(

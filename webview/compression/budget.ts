@@ -1,6 +1,6 @@
 import type { BudgetChoice, MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { wayKey } from './cells';
-import type { BudgetUnit, Entry, Layer, Way } from './types';
+import type { BudgetUnit, Entry, Matrix, Way } from './types';
 
 export const budgetUnits = ['bytes', 'parameters', 'flops', 'milliseconds'] as const;
 
@@ -12,9 +12,17 @@ export interface BudgetForm {
   /** Ways that are left out, by their keys. */
   readonly without: readonly string[];
   readonly removes: boolean;
+  /** Whether embedding and head may be compressed. */
+  readonly outer: boolean;
 }
 
-export const initialForm: BudgetForm = { unit: 'bytes', percent: 50, without: [], removes: false };
+export const initialForm: BudgetForm = {
+  unit: 'bytes',
+  percent: 50,
+  without: [],
+  removes: false,
+  outer: true,
+};
 
 /** Units that the table can count: times are zero where none are known. */
 export function unitsOf({ layers }: ShownTable): BudgetUnit[] {
@@ -22,7 +30,7 @@ export function unitsOf({ layers }: ShownTable): BudgetUnit[] {
   return budgetUnits.filter((unit) => unit !== 'milliseconds' || isTimed);
 }
 
-const costOf: Readonly<Record<BudgetUnit, (costs: Layer | Entry) => number>> = {
+const costOf: Readonly<Record<BudgetUnit, (costs: Matrix | Entry) => number>> = {
   bytes: ({ bytes }) => bytes,
   parameters: ({ parameters }) => parameters,
   flops: ({ flopsPerToken }) => flopsPerToken,
@@ -30,30 +38,35 @@ const costOf: Readonly<Record<BudgetUnit, (costs: Layer | Entry) => number>> = {
 };
 
 /** The least percent of the whole model that the ways which are allowed can leave, rounded up. */
-export function leastPercent(table: ShownTable, { unit, without, removes }: BudgetForm): number {
+export function leastPercent(table: ShownTable, form: BudgetForm): number {
+  const { unit, without, removes } = form;
   if (removes) return 1;
   const cost = costOf[unit];
-  const linear = table.layers.reduce((sum, layer) => sum + cost(layer), 0);
-  const least = table.layers.reduce(
-    (sum, layer) =>
-      sum +
-      Math.min(
-        cost(layer),
-        ...layer.entries.filter((entry) => !without.includes(wayKey(entry))).map(cost),
-      ),
-    0,
+  const outer = form.outer ? (table.outer ?? []) : [];
+  const matrices = [...table.layers, ...outer];
+  const linear = sumOf(matrices, cost);
+  const least = sumOf(matrices, (matrix) =>
+    Math.min(
+      cost(matrix),
+      ...matrix.entries.filter((entry) => !without.includes(wayKey(entry))).map(cost),
+    ),
   );
-  const whole = wholeOf(table, unit, linear);
+  const whole = wholeOf(table, unit, linear, sumOf(outer, cost));
   return whole === 0 ? 100 : Math.min(100, Math.ceil((100 * (whole - linear + least)) / whole));
 }
 
-function wholeOf({ model }: ShownTable, unit: BudgetUnit, linear: number): number {
+function sumOf(matrices: readonly Matrix[], cost: (matrix: Matrix) => number): number {
+  return matrices.reduce((sum, matrix) => sum + cost(matrix), 0);
+}
+
+/** All that a budget counts; of FLOPs and milliseconds the head where it takes part. */
+function wholeOf({ model }: ShownTable, unit: BudgetUnit, linear: number, outer: number): number {
   switch (unit) {
     case 'bytes':
     case 'parameters':
       return model[unit];
     case 'flops':
-      return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, 0);
+      return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
     case 'milliseconds':
       return linear;
   }
@@ -66,7 +79,17 @@ export function choiceOf(table: ShownTable, ways: readonly Way[], form: BudgetFo
     budget: { unit: form.unit, ratio: percent / 100 },
     ways: ways.filter((way) => !form.without.includes(wayKey(way))),
     removes: form.removes,
+    outer: form.outer && table.outer !== undefined,
   };
+}
+
+/** Of how many matrices a plan chose; one that is embedding and head is compressed as two. */
+export function countOf(
+  { outer: takesPart }: MadePlan,
+  { layers, outer = [] }: ShownTable,
+): number {
+  const outside = outer.reduce((sum, { tiedTo }) => sum + (tiedTo === undefined ? 1 : 2), 0);
+  return layers.length + (takesPart ? outside : 0);
 }
 
 /** How many layers a plan compresses in each way. */

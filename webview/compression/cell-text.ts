@@ -1,4 +1,5 @@
 import { formatBytes, formatCompact, formatDistance, formatPercent } from '../format';
+import { isOuter } from './cells';
 import type { LayerCell } from './cells';
 import { strings } from './strings';
 
@@ -9,11 +10,9 @@ export interface Fact {
 
 /** What a screen reader says of a cell. */
 export function cellLabel(cell: LayerCell): string {
-  const { line, block } = cell;
-  return strings.cellLabel(line, block, [
-    ...statusTexts(cell),
-    ...cell.drawbacks.map(strings.drawback),
-  ]);
+  const { line, block, layer } = cell;
+  const name = isOuter(layer) ? line : strings.cellName(line, block);
+  return strings.cellLabel(name, [...statusTexts(cell), ...cell.drawbacks.map(strings.drawback)]);
 }
 
 function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {

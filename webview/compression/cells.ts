@@ -3,14 +3,14 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { strings } from './strings';
-import type { Entry, Layer, Role, Way } from './types';
+import type { Entry, Matrix, Outer, Role, Way } from './types';
 
 /** In what a form is no better than the dense matrix. */
 export type Drawback = 'bytes' | 'flops' | 'milliseconds';
 
-/** One linear layer as the grid, the details and the table show it. */
+/** One linear layer, embedding or head as the grid, the details and the table show it. */
 export interface LayerCell extends GridItem {
-  readonly layer: Layer;
+  readonly layer: Matrix;
   /**
    * Compressed as the entry says; not measured in this way yet; kept dense by the plan; or removed by
    * the plan with its sublayer.
@@ -42,10 +42,10 @@ export function wayKey({ method, variant, then }: Way): string {
 }
 
 /** The ways that a table has measured or will measure, in its order. */
-export function waysOf({ layers, settings }: ShownTable): Way[] {
+export function waysOf(table: ShownTable): Way[] {
   const all: readonly Way[] = [
-    ...settings.compressions,
-    ...layers.flatMap(({ entries }) => entries),
+    ...table.settings.compressions,
+    ...matricesOf(table).flatMap(({ entries }) => entries),
   ];
   return [
     ...new Map(
@@ -62,8 +62,8 @@ export function waysOf({ layers, settings }: ShownTable): Way[] {
 }
 
 /** Whole percents of the bytes that a way's levels leave of layers, the mildest first. */
-export function sharesOf({ layers }: ShownTable, way: string): number[] {
-  const shares = layers.flatMap(({ entries, bytes }) =>
+export function sharesOf(table: ShownTable, way: string): number[] {
+  const shares = matricesOf(table).flatMap(({ entries, bytes }) =>
     entries.filter((entry) => wayKey(entry) === way).map((entry) => percentOf(entry, bytes)),
   );
   return [...new Set(shares)].sort((a, b) => b - a);
@@ -74,15 +74,17 @@ function percentOf(entry: Entry, bytes: number): number {
 }
 
 export function cellsOf(table: ShownTable, shown: Shown): CellSet {
-  const lines = linesOf(table.layers);
+  const matrices = matricesOf(table);
+  const lines = linesOf(matrices);
+  const blocks = table.layers.map(({ block }) => block);
   const removed = shown.kind === 'plan' ? new Set(shown.plan.result.remove) : new Set<string>();
   const choices = new Map(
     shown.kind === 'plan'
       ? shown.plan.result.compress.map((choice) => [choice.tensor, choice] as const)
       : [],
   );
-  const cells = table.layers.map((layer): LayerCell => {
-    const { tensor, block } = layer;
+  const cells = matrices.map((layer): LayerCell => {
+    const { tensor } = layer;
     const choice = choices.get(tensor);
     const entry =
       shown.kind === 'way'
@@ -91,18 +93,24 @@ export function cellsOf(table: ShownTable, shown: Shown): CellSet {
           layer.entries.find((one) => wayKey(one) === wayKey(choice) && one.level === choice.level);
     return {
       id: tensor,
-      block,
+      // The embedding stands in front of the first block, the head behind the last.
+      block: isOuter(layer)
+        ? layer.place === 'embedding'
+          ? Math.min(...blocks)
+          : Math.max(...blocks)
+        : layer.block,
       line: lines.get(tensor) ?? '',
       layer,
       entry,
       loss: entry && lossOf(entry, table),
-      status: removed.has(layer.sublayer)
-        ? 'removed'
-        : entry !== undefined
-          ? 'measured'
-          : shown.kind === 'plan'
-            ? 'kept'
-            : 'pending',
+      status:
+        !isOuter(layer) && removed.has(layer.sublayer)
+          ? 'removed'
+          : entry !== undefined
+            ? 'measured'
+            : shown.kind === 'plan'
+              ? 'kept'
+              : 'pending',
       drawbacks: entry === undefined ? [] : drawbacksOf(layer, entry),
     };
   });
@@ -110,9 +118,7 @@ export function cellsOf(table: ShownTable, shown: Shown): CellSet {
     cells,
     byId: new Map(cells.map((cell) => [cell.id, cell])),
     lines: [...new Set(lines.values())].sort((a, b) => placeOf(a) - placeOf(b)),
-    scale: logScale(
-      table.layers.flatMap(({ entries }) => entries.map((one) => lossOf(one, table))),
-    ),
+    scale: logScale(matrices.flatMap(({ entries }) => entries.map((one) => lossOf(one, table)))),
   };
 }
 
@@ -122,7 +128,7 @@ function lossOf({ distance }: Entry, { dense }: Pick<ShownTable, 'dense'>): numb
 }
 
 /** The entry of a way that leaves nearest to a share (percent) of a layer's bytes. */
-function nearest({ entries, bytes }: Layer, way: string, share: number): Entry | undefined {
+function nearest({ entries, bytes }: Matrix, way: string, share: number): Entry | undefined {
   const far = (entry: Entry) => Math.abs((100 * entry.bytes) / bytes - share);
   return entries
     .filter((entry) => wayKey(entry) === way)
@@ -133,7 +139,7 @@ function nearest({ entries, bytes }: Layer, way: string, share: number): Entry |
 }
 
 /** In what a form is no better than the dense matrix; times are zero where none are known. */
-function drawbacksOf(layer: Layer, entry: Entry): Drawback[] {
+function drawbacksOf(layer: Matrix, entry: Entry): Drawback[] {
   const isSlower = entry.milliseconds > layer.milliseconds && layer.milliseconds > 0;
   const isTimed = entry.milliseconds > 0 && layer.milliseconds > 0;
   return [
@@ -157,19 +163,43 @@ const roleOrder: readonly Role[] = [
 ];
 
 /** Name of the line of each layer: its role, numbered where a block has several of it. */
-function linesOf(layers: readonly Layer[]): Map<string, string> {
+function linesOf(matrices: readonly Matrix[]): Map<string, string> {
   const seen = new Map<string, number>();
   return new Map(
-    layers.map(({ tensor, block, role }) => {
-      const number = (seen.get(`${block} ${role}`) ?? 0) + 1;
-      seen.set(`${block} ${role}`, number);
-      const name = strings.role[role];
-      return [tensor, number === 1 ? name : `${name} ${number}`];
+    matrices.map((matrix) => {
+      const name = roleName(matrix);
+      const key = isOuter(matrix) ? name : `${matrix.block} ${name}`;
+      const number = (seen.get(key) ?? 0) + 1;
+      seen.set(key, number);
+      return [matrix.tensor, number === 1 ? name : `${name} ${number}`];
     }),
   );
 }
 
+/** What a matrix is for, in words. */
+export function roleName(matrix: Matrix): string {
+  if (!isOuter(matrix)) return strings.role[matrix.role];
+  return matrix.tiedTo === undefined ? strings.place[matrix.place] : strings.tied;
+}
+
+/** Names of lines from top to bottom. */
+const lineOrder: readonly string[] = [
+  strings.place.embedding,
+  strings.tied,
+  ...roleOrder.map((role) => strings.role[role]),
+  strings.place.head,
+];
+
 function placeOf(line: string): number {
   const [, name = line, number = '1'] = /^(.*?)(?: (\d+))?$/.exec(line) ?? [];
-  return roleOrder.findIndex((role) => strings.role[role] === name) * 1e4 + Number(number);
+  return lineOrder.indexOf(name) * 1e4 + Number(number);
+}
+
+/** Whether it is an embedding or a head. */
+export function isOuter(matrix: Matrix): matrix is Outer {
+  return 'place' in matrix;
+}
+
+function matricesOf({ layers, outer = [] }: ShownTable): readonly Matrix[] {
+  return [...layers, ...outer];
 }

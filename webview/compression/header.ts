@@ -94,20 +94,26 @@ function factElement({ name, value, title }: Fact): HTMLElement {
 function factsOf({ model, table, file, job }: Frame['state']): Fact[] {
   const size = { name: strings.size, value: formatBytes(model.bytes) };
   if (table === undefined) return [size];
-  const { calibration, metric, metricDefinition, device, seconds, layers } = table;
+  const { calibration, fitting, metric, metricDefinition, device, seconds, layers } = table;
   const source =
     calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);
+  const sizeOf = ({ sequences, length }: typeof calibration): [string, string] => [
+    formatCount(sequences),
+    formatCount(length),
+  ];
   return [
     size,
     { name: strings.layers, value: formatCount(layers.length) },
     {
       name: strings.calibration,
-      value: strings.calibrationValue(
-        formatCount(calibration.sequences),
-        formatCount(calibration.length),
-        source,
-      ),
+      value: strings.calibrationValue(...sizeOf(calibration), source),
       title: calibration.source,
+    },
+    {
+      name: strings.fittedTo,
+      value:
+        fitting === undefined ? strings.fittedToSame : strings.fittedToOther(...sizeOf(fitting)),
+      title: fitting === undefined ? strings.fittedToSameTitle : strings.fittedToOtherTitle,
     },
     { name: strings.metric, value: metric, title: metricDefinition },
     { name: strings.device, value: device },

@@ -1,4 +1,5 @@
 import type { ColumnSort } from '../sort-header';
+import { isOuter, roleName } from './cells';
 import type { LayerCell } from './cells';
 
 export const sortKeys = [
@@ -36,10 +37,12 @@ export function sorted(
 function valueOf({ layer, entry, loss }: LayerCell, key: SortKey): number | string | undefined {
   switch (key) {
     case 'tensor':
-    case 'role':
-    case 'block':
     case 'bytes':
       return layer[key];
+    case 'role':
+      return roleName(layer);
+    case 'block':
+      return isOuter(layer) ? undefined : layer.block;
     case 'level':
     case 'error':
     case 'outputError':

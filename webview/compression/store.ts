@@ -1,4 +1,5 @@
 import type { CompressionState, ToCompression } from '../../extension/protocol/compression';
+import type { Matrix } from './types';
 
 /** The host's state after one more of its messages; undefined until it has answered `ready`. */
 export function received(
@@ -13,7 +14,16 @@ export function received(
   }
   const { table } = state;
   if (table === undefined) return state;
-  const measured = new Map(message.layers.map((layer) => [layer.tensor, layer]));
-  const layers = table.layers.map((layer) => measured.get(layer.tensor) ?? layer);
-  return { ...state, table: { ...table, layers }, findings: message.findings };
+  const measured = new Map(message.layers.map(({ tensor, entries }) => [tensor, entries]));
+  const known = <M extends Matrix>(matrix: M): M => {
+    const entries = measured.get(matrix.tensor);
+    return entries === undefined ? matrix : { ...matrix, entries };
+  };
+  const { layers, outer } = table;
+  const next = {
+    ...table,
+    layers: layers.map(known),
+    ...(outer === undefined ? {} : { outer: outer.map(known) }),
+  };
+  return { ...state, table: next, findings: message.findings };
 }

@@ -92,6 +92,14 @@ export const strings = {
       ? `${sequences} examples, ${source}`
       : `${sequences} × ${length} tokens, ${source}`,
   bundledText: 'bundled text',
+  fittedTo: 'Fitted to',
+  fittedToOther: (sequences: string, length: string) =>
+    length === '1' ? `${sequences} others` : `${sequences} × ${length} others`,
+  fittedToOtherTitle:
+    'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
+  fittedToSame: 'the same',
+  fittedToSameTitle:
+    'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) were fitted to the data that distances are measured on, and seem better than they are',
   metric: 'Metric',
   device: 'Device',
   took: 'Took',
@@ -126,6 +134,8 @@ export const strings = {
   method: (method: Method) => methods[method],
   level: (method: Method, level: number) => levels[method](level),
   role: roles,
+  place: { embedding: 'Embedding', head: 'Head' },
+  tied: 'Embedding, head',
   share: 'Bytes left of a layer',
   shareValue: (percent: string) => `about ${percent}`,
   oneLevel: (percent: string) => `one level: ${percent} of the bytes left`,
@@ -138,8 +148,8 @@ export const strings = {
   legendKept: 'kept dense by the plan',
   legendRemoved: 'removed by the plan',
   legendDrawback: 'does not pay: not smaller, slower, or more work than dense',
-  cellLabel: (line: string, block: number, facts: readonly string[]) =>
-    `${line}, block ${block}: ${facts.join(', ')}`,
+  cellName: (line: string, block: number) => `${line}, block ${block}`,
+  cellLabel: (name: string, facts: readonly string[]) => `${name}: ${facts.join(', ')}`,
   drawback: (drawback: Drawback) => drawbacks[drawback],
   status: {
     pending: 'not measured in this way',
@@ -201,9 +211,16 @@ export const strings = {
   unit: 'Counted in',
   units,
   left: 'Left of the whole model',
+  covers: (unit: BudgetUnit, outer: boolean) =>
+    unit === 'bytes' || unit === 'parameters'
+      ? 'A share of all tensors, embedding and head among them.'
+      : outer
+        ? 'A share of what the blocks and the head take.'
+        : 'A share of what the blocks take, without the head.',
   least: (percent: string) => `The measured levels reach ${percent} at least.`,
   allowed: 'Methods allowed',
   removes: (count: string) => `Sublayers may be removed (${count} measured by the layer profile)`,
+  outerToo: 'Embedding and head may be compressed',
   noRemovals:
     'To let the plan remove sublayers too, profile the layers with the same metric (Layer Heatmap).',
   makePlan: 'Plan',

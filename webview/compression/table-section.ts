@@ -4,6 +4,7 @@ import { formatBytes, formatCount, formatDistance, formatPercent } from '../form
 import { section } from '../simple-table';
 import { createSortHeader, sortBy } from '../sort-header';
 import { timeText } from './cell-text';
+import { isOuter, roleName } from './cells';
 import type { CellSet, LayerCell } from './cells';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { sorted, sortKeys } from './rows';
@@ -77,8 +78,8 @@ function rowOf(cell: LayerCell, { scale }: CellSet): HTMLElement {
     'tr',
     {},
     h('th', { scope: 'row' }, layer.tensor),
-    h('td', {}, strings.role[layer.role]),
-    number(formatCount(layer.block)),
+    h('td', {}, roleName(layer)),
+    number(isOuter(layer) ? strings.none : formatCount(layer.block)),
     h('td', {}, level),
     h('td', { class: 'number' }, swatch, loss === undefined ? strings.none : formatDistance(loss)),
     number(share(entry?.error)),

@@ -5,6 +5,9 @@ import type {
 } from '../../extension/protocol/compression';
 
 export type Layer = ShownTable['layers'][number];
+/** Embedding or head. */
+export type Outer = NonNullable<ShownTable['outer']>[number];
+export type Matrix = Layer | Outer;
 export type Entry = Layer['entries'][number];
 export type Role = Layer['role'];
 export type Way = BudgetChoice['ways'][number];

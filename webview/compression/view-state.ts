@@ -49,6 +49,7 @@ export function viewFrom(saved: unknown): View {
       percent: numberOr(form['percent'], initialForm.percent),
       without: Array.isArray(without) ? without.filter((key) => typeof key === 'string') : [],
       removes: form['removes'] === true,
+      outer: form['outer'] !== false,
     },
   };
 }

@@ -15,8 +15,7 @@ import type { PruneResult } from '../../core/export/prune-result';
 import { workFolder } from '../../core/jobs/work-folder';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayeredModel } from '../../core/models/layered-model';
-import { linearRoles, outerPlaces } from '../../core/models/matrix-form';
-import type { OuterPlace } from '../../core/models/matrix-form';
+import { linearRoles } from '../../core/models/matrix-form';
 import { openModel } from '../../core/models/open-model';
 import { idsPort } from '../../core/models/example';
 import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for-budget';
@@ -28,11 +27,12 @@ import type {
 } from '../../core/tensornet/compression-choice';
 import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
 import { parseSensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table-schema';
+import { withOuter } from '../../core/tensornet/sensitivity/ways';
 import { UserError } from '../../core/user-error';
 import { calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
-import { readBlocks, readRoles } from '../layer-options';
+import { readBlocks, readOuter, readRoles } from '../layer-options';
 import { costsFolder } from '../../core/runtime/user-cache';
 import { readNamedPlan } from '../plan-file';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
@@ -64,8 +64,6 @@ export const compress: Command = {
     then: { type: 'string' },
     'spread-ranks': { type: 'boolean' },
     skip: { type: 'string' },
-    embeddings: { type: 'boolean' },
-    head: { type: 'boolean' },
     plan: { type: 'string' },
     'no-calibration': { type: 'boolean' },
     out: { type: 'string' },
@@ -120,12 +118,9 @@ async function planFor(
 ): Promise<{ plan: PrunePlan; model: string; folder?: string; isNew: boolean }> {
   const file = args.text('plan');
   const ways = [file, args.text('method'), args.text('budget')];
-  if (
-    args.text('method') === undefined &&
-    Object.values(outerFlags).some((name) => args.flag(name))
-  ) {
+  if (file !== undefined && readOuter(args).length > 0) {
     throw new UsageError(
-      '--embeddings and --head go with --method. A plan names their tensors; a budget leaves them as they are.',
+      '--embeddings and --head go with --method or --budget. A plan names their tensors.',
     );
   }
   if (ways.filter((way) => way !== undefined).length !== 1) {
@@ -196,7 +191,7 @@ async function chooseByBudget(
   const plan = await planForBudget(
     {
       model: args.model(),
-      table,
+      table: withOuter(table, readOuter(args)),
       budget: { unit, ratio },
       rounds: args.number('rounds') ?? usualRounds,
       calibration: readCalibration(args, summary.maxPositions, usualCalibration),
@@ -223,9 +218,6 @@ function readRequest(args: Arguments, method: string): CompressionRequest {
   return parseCompression(then === undefined ? parts : `${parts}+${then}`);
 }
 
-/** Options that choose matrices outside the sublayers. */
-const outerFlags: Readonly<Record<OuterPlace, string>> = { embedding: 'embeddings', head: 'head' };
-
 function readSelection(args: Arguments): LayerSelection {
   const roles = readRoles(args, 'roles');
   const skip = readRoles(args, 'skip');
@@ -234,7 +226,7 @@ function readSelection(args: Arguments): LayerSelection {
     ...(roles === undefined ? {} : { roles }),
     ...(skip === undefined ? {} : { skip }),
     ...(blocks === undefined ? {} : { blocks: readBlocks(blocks) }),
-    outer: outerPlaces.filter((place) => args.flag(outerFlags[place])),
+    outer: readOuter(args),
   };
 }
 

@@ -1,4 +1,4 @@
-import { formatPercent } from '../../core/format';
+import { formatBytes, formatPercent } from '../../core/format';
 import { openModel } from '../../core/models/open-model';
 import type { MethodName } from '../../core/tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../core/tensornet/sensitivity/findings';
@@ -10,6 +10,7 @@ import type { HeatmapCell } from '../heatmap';
 import { defaultSensitivityPath } from '../paths';
 import { runOptionTypes, runUsage } from '../run-options';
 import { runSensitivity, sensitivityOptionTypes, sensitivityUsage } from '../sensitivity-options';
+import { printTable } from '../table';
 
 export const sensitivity: Command = {
   name: 'sensitivity',
@@ -52,9 +53,34 @@ function printTableOf(table: SensitivityTable, { terminal }: CommandContext): vo
     printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
     printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }
+  printOuter(table, terminal);
   terminal.print();
   terminal.print(
     `${seconds.toFixed(1)} s on ${device}, ${table.sublayerEvaluations} sublayer evaluations`,
+  );
+}
+
+/** Embedding and head, each with what its ways cost. */
+function printOuter(
+  { outer = [], dense }: SensitivityTable,
+  terminal: CommandContext['terminal'],
+): void {
+  if (outer.length === 0) {
+    return;
+  }
+  terminal.print();
+  printTable(
+    terminal,
+    ['outside the blocks', 'method', 'distance', 'bytes', 'left'],
+    outer.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
+      entries.map(({ method, level, distance, bytes: left }) => [
+        `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
+        level === 0 ? method : `${method}:${level}`,
+        (distance - dense).toPrecision(3),
+        formatBytes(left),
+        formatPercent(left / bytes),
+      ]),
+    ),
   );
 }
 

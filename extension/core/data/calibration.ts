@@ -23,6 +23,11 @@ export interface CalibrationRequest {
   readonly length: number;
   /** Chooses the sequences by what `score-text` found; the text is then the one it scored. */
   readonly scores?: ScoredChoice;
+  /**
+   * The same request without this is for as many sequences, which are left out here: further ones are
+   * taken, as many as there are up to `sequences`, perhaps none.
+   */
+  readonly after?: number;
 }
 
 /** How sequences are chosen. */
@@ -84,22 +89,20 @@ export async function loadCalibration(
   if (request.scores !== undefined) {
     return loadScored(request, request.scores, model, bundledText, seed);
   }
-  const { length } = request;
+  const { length, after = 0 } = request;
   checkSizes(request, model);
   const file = request.file ?? bundledText;
   const tokenizer = await loadTokenizer(model.summary.path);
-  const ids = await firstTokens(file, tokenizer, request.sequences * length);
+  const ids = await firstTokens(file, tokenizer, (after + request.sequences) * length);
   const whole = Math.floor(ids.length / length);
-  const sequences = request.upTo && whole > 0 ? whole : request.sequences;
-  if (ids.length < sequences * length) {
+  if (whole < request.sequences && after === 0 && !(request.upTo && whole > 0)) {
     throw tooShort(file, request, ids.length);
   }
   checkVocabulary(ids, model, tokenizer.file);
-  return calibrationOf(
-    Array.from({ length: sequences }, (_, i) => ids.slice(i * length, (i + 1) * length)),
-    length,
-    request.file ?? 'bundled',
+  const sequences = Array.from({ length: whole }, (_, i) =>
+    ids.slice(i * length, (i + 1) * length),
   );
+  return calibrationOf(sequences.slice(after), length, request.file ?? 'bundled');
 }
 
 async function loadScored(
@@ -124,10 +127,13 @@ async function loadScored(
       remedy: `The text ${source} or the tokenizer is another one: score the text again.`,
     });
   }
-  const wanted = request.upTo ? Math.min(request.sequences, scores.length) : request.sequences;
-  const chosen = new Set(chooseByScore(scores, wanted, policy, seed));
+  const { sequences, after = 0, upTo = false } = request;
+  const asked = after + sequences;
+  const wanted = upTo || after > 0 ? Math.min(asked, scores.length) : asked;
+  const before = new Set(after === 0 ? [] : chooseByScore(scores, after, policy, seed));
+  const chosen = chooseByScore(scores, wanted, policy, seed).filter((i) => !before.has(i));
   const calibration = calibrationOf(
-    windows.filter((_, i) => chosen.has(i)),
+    chosen.flatMap((i) => windows[i] ?? []),
     length,
     source,
   );

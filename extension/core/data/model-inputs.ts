@@ -27,7 +27,7 @@ export async function loadModelInputs(
   bundledText: string,
   seed: number,
 ): Promise<ModelInputs> {
-  const { file, sequences, length } = request;
+  const { file, sequences, length, after = 0 } = request;
   const isRandom = file === randomInputs;
   if (idsPort(model.inputs) !== undefined && !isRandom && !(await holdsExamples(file))) {
     const calibration = await loadCalibration(request, model, bundledText, seed);
@@ -36,6 +36,7 @@ export async function loadModelInputs(
   const { examples, summary, warnings } = await loadExamples(
     {
       count: sequences,
+      after,
       seed,
       length: Math.min(length, model.summary.maxPositions ?? length),
       bounds: vocabularyBounds(model),

@@ -27,12 +27,15 @@ export function shuffle<T>(items: readonly T[], random: Random): T[] {
   return shuffled;
 }
 
-/** At most `count` of the numbers 0 to `size` − 1, chosen at random, in ascending order. */
-export function choose(count: number, size: number, random: Random): number[] {
+/**
+ * At most `count` of the numbers 0 to `size` − 1, chosen at random, in ascending order; none of those
+ * that are chosen where `after` are asked for.
+ */
+export function choose(count: number, size: number, random: Random, after = 0): number[] {
   const all = Array.from({ length: size }, (_, i) => i);
-  return count >= size
+  return after === 0 && count >= size
     ? all
     : shuffle(all, random)
-        .slice(0, count)
+        .slice(after, after + count)
         .sort((a, b) => a - b);
 }

@@ -21,15 +21,17 @@ export interface MetricReadout {
   rows(input: ModelInput, dense: HiddenState): Promise<number>;
 }
 
+/** @param dense runs the dense model, where that has another head than the candidates, which `executor` runs */
 export function createReadout(
   executor: LayeredExecutor,
   name: MetricName,
   metric: Metric,
+  dense = executor,
 ): MetricReadout {
-  const { emitter } = executor.model;
-  return emitter === undefined
-    ? new OutputReadout(executor, name, metric)
-    : new LogitsReadout(executor, emitter, name, metric);
+  const [candidates, reference] = [executor.model.emitter, dense.model.emitter];
+  return candidates === undefined || reference === undefined
+    ? new OutputReadout(executor, name, metric, dense)
+    : new LogitsReadout(executor, { candidates, reference }, name, metric);
 }
 
 /** Logits in one run, at about the size of a processor's cache; a graph holds a handful of such arrays. */
@@ -47,14 +49,18 @@ class LogitsReadout implements MetricReadout {
 
   public constructor(
     private readonly executor: LayeredExecutor,
-    private readonly emitter: ModelEmitter,
+    private readonly emitters: {
+      readonly candidates: ModelEmitter;
+      readonly reference: ModelEmitter;
+    },
     name: MetricName,
     private readonly metric: Metric,
   ) {
     this.readout = {
       key: `metric.${name}`,
       build: (graph) => {
-        const { hiddenSize } = emitter;
+        const { candidates, reference } = emitters;
+        const { hiddenSize } = candidates;
         const dense = graph.input('dense', DataType.FLOAT, [1, 'sequence', hiddenSize]);
         const candidate = graph.input('candidate', DataType.FLOAT, [
           'batch',
@@ -63,8 +69,8 @@ class LogitsReadout implements MetricReadout {
         ]);
         const targets = graph.input('targets', DataType.INT64, [1, 'sequence']);
         emitSums(graph, metric, {
-          dense: emitter.emitEpilogue(graph, dense),
-          candidate: emitter.emitEpilogue(graph, candidate),
+          dense: reference.emitEpilogue(graph, dense),
+          candidate: candidates.emitEpilogue(graph, candidate),
           targets,
         });
       },
@@ -76,7 +82,7 @@ class LogitsReadout implements MetricReadout {
     dense: HiddenState,
     candidates: readonly HiddenState[],
   ): Promise<number[]> {
-    const { vocabularySize } = this.emitter;
+    const { vocabularySize } = this.emitters.candidates;
     const affordable = Math.floor(maxLogits / (vocabularySize * minTokensPerRun)) - 1;
     const batch = Math.max(1, Math.min(candidates.length, maxBatch, affordable));
     const fitting = Math.floor(cachedLogits / (vocabularySize * (batch + 1)));
@@ -118,6 +124,7 @@ class OutputReadout implements MetricReadout {
     private readonly executor: LayeredExecutor,
     private readonly name: MetricName,
     private readonly metric: Metric,
+    private readonly dense: LayeredExecutor,
   ) {}
 
   public async terms(
@@ -161,7 +168,7 @@ class OutputReadout implements MetricReadout {
 
   private async denseOutput(state: HiddenState): Promise<Tensor> {
     if (this.known?.state !== state) {
-      this.known = { state, output: asRows(await this.executor.output(state)) };
+      this.known = { state, output: asRows(await this.dense.output(state)) };
     }
     return this.known.output;
   }

@@ -127,6 +127,36 @@ describe('espalier', () => {
     expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × block-quantized/);
   });
 
+  it('plans embedding and head under a budget that the layers alone cannot keep to', async () => {
+    const out = join(folder, 'budget');
+    const table = join(folder, 'outer.sensitivity.json');
+    const profiled = await runCli(
+      [
+        ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
+        ...['--embeddings', '--head', ...small, '--out', table],
+      ],
+      { env },
+    );
+    expect(profiled.code, profiled.stderr).toBe(0);
+    expect(profiled.stdout).toMatch(/outside the blocks[^]*embedding model\.embed_tokens\.weight/);
+    expect(profiled.stdout).toMatch(/head lm_head\.weight +int4:16/);
+    const compress = async (...args: string[]) =>
+      runCli(
+        [
+          ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '1'],
+          ...['--calibration', text, ...small, '--out', out, '--json', ...args],
+        ],
+        { env },
+      );
+    expect((await compress()).stderr).toMatch(/above the budget/);
+    const { code, stdout, stderr } = await compress('--embeddings', '--head');
+    expect(code, stderr).toBe(0);
+    const { layers } = JSON.parse(stdout) as CompressResult;
+    expect(layers.map(({ tensor }) => tensor)).toEqual(
+      expect.arrayContaining(['model.embed_tokens.weight', 'lm_head.weight']),
+    );
+  });
+
   it('says what is wrong with a compression', async () => {
     const out = join(folder, 'nothing');
     const says = async (...args: string[]): Promise<string> => {
@@ -137,7 +167,7 @@ describe('espalier', () => {
     expect(await says()).toMatch(/either --method METHOD, or --budget RATIO, or --plan FILE/);
     expect(await says('--method', 'int4', '--level', '24')).toMatch(/24 is no level of int4/);
     expect(await says('--method', 'mpo:30%', '--head')).toMatch(/cannot be compressed by mpo/);
-    expect(await says('--budget', '0.5', '--head')).toMatch(/--head go with --method/);
+    expect(await says('--plan', 'some.json', '--head')).toMatch(/--head go with --method or --bud/);
     expect(await says('--method', 'int3')).toMatch(/begin with one of mpo, lowrank, int8, int4/);
     expect(await says('--method', 'int8', '--roles', 'middle')).toMatch(
       /--roles takes some of query/,

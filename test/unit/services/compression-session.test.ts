@@ -63,6 +63,7 @@ const plan: MadePlan = {
   budget: { unit: 'bytes', ratio: 0.5 },
   ways: [{ method: 'int8' }],
   removes: false,
+  outer: false,
   result: {
     compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
     remove: ['block.1.attention'],

@@ -15,6 +15,7 @@ import type {
   SensitivityEvent,
   SensitivityTable,
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 
 const calibration = { file: 'random', sequences: 3, length: 12 };
@@ -120,6 +121,43 @@ describe('the sensitivity profile', () => {
     expect(chained?.time).toBeLessThan(0.5);
     expect(chained?.run).toBe('chained');
     expect(contracted).toEqual({ work: 1, time: 1, run: 'contracted' });
+  });
+
+  it('tells no time of convolutions, whose rows are positions and no tokens', async () => {
+    const costsFolder = join(folder, 'costs-of-maps');
+    await mkdir(costsFolder);
+    const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
+    const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }]);
+    await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
+    const profile = async (path: string): Promise<SensitivityTable> =>
+      profileSensitivity(
+        {
+          ...{ model: path, calibration, device: 'cpu', memoryBytes: 1 << 28, out: undefined },
+          settings: {
+            compressions: [{ method: 'lowrank', level: 1 }],
+            metric: 'norm',
+            roles: [],
+            blocks: [0],
+            seed: 1,
+          },
+          journal: join(folder, 'maps.journal.jsonl'),
+        },
+        { ...environment, costsFolder },
+        unattended,
+      );
+    const times = ({ layers }: SensitivityTable): number[] =>
+      layers.flatMap(({ milliseconds, entries }) => [
+        milliseconds,
+        ...entries.map((entry) => entry.milliseconds),
+      ]);
+    const convolutions = await profile(onnxFixture('mobilenet-legacy'));
+    expect(convolutions.layers.length).toBeGreaterThan(1);
+    expect(new Set(times(convolutions))).toEqual(new Set([0]));
+    expect(Math.min(...convolutions.layers.map((one) => one.flopsPerToken))).toBeGreaterThan(0);
+    await expect(
+      planUnderBudget(convolutions, { unit: 'milliseconds', ratio: 0.5 }),
+    ).rejects.toThrow('Count bytes, parameters or flops');
+    expect(Math.min(...times(await profile(model)))).toBeGreaterThan(0);
   });
 
   it('is written as a document that can be read again', async () => {

@@ -4,13 +4,19 @@ import type {
   MadePlan,
   ShownTable,
 } from '../../../extension/protocol/compression';
-import { choiceOf, countsOf, leastPercent, unitsOf } from '../../../webview/compression/budget';
+import {
+  choiceOf,
+  countOf,
+  countsOf,
+  leastPercent,
+  unitsOf,
+} from '../../../webview/compression/budget';
 import type { BudgetForm } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
 import { cellsOf, sharesOf, wayKey, waysOf } from '../../../webview/compression/cells';
 import { sorted } from '../../../webview/compression/rows';
 import { received } from '../../../webview/compression/store';
-import type { Entry, Layer, Role } from '../../../webview/compression/types';
+import type { Entry, Layer, Outer, Role } from '../../../webview/compression/types';
 import { viewFrom } from '../../../webview/compression/view-state';
 import { modelOf } from './heatmap-fixture';
 
@@ -54,6 +60,17 @@ function layerOf(block: number, role: Role, entries: readonly Entry[], more = ''
   };
 }
 
+function outerOf(place: Outer['place'], distance: number, flopsPerToken: number): Outer {
+  const { out, in: width, parameters, bytes, milliseconds } = layerOf(0, 'other', []);
+  return {
+    ...{ tensor: `${place}.weight`, place, out, in: width, parameters, bytes, milliseconds },
+    ...{ flopsPerToken, entries: [{ ...int8(distance), flopsPerToken }] },
+  };
+}
+
+const outside = (): [Outer, Outer] => [outerOf('embedding', 1e-3, 0), outerOf('head', 1, 20)];
+const tied = (): Outer => ({ ...outerOf('embedding', 1, 20), tiedTo: 'head.weight' });
+
 /** Two blocks with a query and a down projection each; the model has 100 parameters in 200 bytes. */
 function tableOf(changes: Partial<ShownTable> = {}): ShownTable {
   const entries = [int8(1e-4), lowRank(4, 12, 1e-3), lowRank(2, 6, 1e-2)];
@@ -90,6 +107,7 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
     budget: { unit: 'bytes', ratio: 0.5 },
     ways: [{ method: 'int8' }],
     removes: true,
+    outer: false,
     result: {
       compress: [
         { tensor: 'layers.0.down.weight', method: 'int8', level: 0 },
@@ -195,6 +213,26 @@ describe('the cells of the compression panel', () => {
     });
   });
 
+  it('have those of embedding and head in front of the first block and behind the last', () => {
+    const way = { kind: 'way', way: 'int8', share: 50 } as const;
+    const { cells, lines, scale } = cellsOf(tableOf({ outer: outside() }), way);
+    expect(lines).toEqual(['Embedding', 'Query', 'Down', 'Head']);
+    const [embedding, head] = cells.slice(-2);
+    expect([embedding?.block, embedding?.line, embedding?.status]).toEqual([
+      ...[0, 'Embedding', 'measured'],
+    ]);
+    expect([head?.block, head?.line]).toEqual([1, 'Head']);
+    expect(head && cellLabel(head)).toMatch(/^Head: int8, per output, distance 1/);
+    expect(scale?.position(1)).toBe(1);
+    expect(sorted(cells, { key: 'block', descending: true }).slice(-2)).toEqual([embedding, head]);
+    expect(cellsOf(tableOf({ outer: [tied()] }), way).lines).toEqual([
+      ...['Embedding, head', 'Query', 'Down'],
+    ]);
+    const lowRank = { ...way, way: 'lowrank+int4' };
+    const [pending] = cellsOf(tableOf({ outer: outside() }), lowRank).cells.slice(-2);
+    expect(pending?.status).toBe('pending');
+  });
+
   it('say how a tensor network runs', () => {
     const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
     const table = tableOf({ layers: [layerOf(0, 'down', [entry])] });
@@ -210,7 +248,7 @@ describe('the rows of the table', () => {
   it('are sorted by a column, those without a value last either way', () => {
     const { cells } = cellsOf(tableOf(), { kind: 'way', way: 'lowrank+int4', share: 30 });
     const order = (key: 'loss' | 'tensor', descending: boolean) =>
-      sorted(cells, { key, descending }).map(({ layer }) => `${layer.block} ${layer.role}`);
+      sorted(cells, { key, descending }).map(({ block, line }) => `${block} ${line.toLowerCase()}`);
     expect(order('tensor', true)).toEqual(['1 query', '1 down', '0 query', '0 down']);
     for (const descending of [true, false]) {
       expect(order('loss', descending).slice(2)).toEqual(['1 down', '1 query']);
@@ -219,7 +257,10 @@ describe('the rows of the table', () => {
 });
 
 describe('a budget', () => {
-  const form: BudgetForm = { unit: 'bytes', percent: 10, without: [], removes: false };
+  const form: BudgetForm = {
+    ...{ unit: 'bytes', percent: 10, without: [], removes: false },
+    outer: true,
+  };
 
   it('is counted in what the table knows', () => {
     expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'flops']);
@@ -241,7 +282,26 @@ describe('a budget', () => {
       budget: { unit: 'bytes', ratio: 0.86 },
       ways: [{ method: 'lowrank', then: 'int4' }],
       removes: false,
+      outer: false,
     });
+  });
+
+  it('reaches further where embedding and head were measured, unless they stay', () => {
+    const table = tableOf({ outer: outside() });
+    // 40 bytes more that can be 10 + 10.
+    expect(leastPercent(table, form)).toBe(66);
+    expect(leastPercent(table, { ...form, outer: false })).toBe(76);
+    expect(choiceOf(table, waysOf(table), form).outer).toBe(true);
+    // Of 4 × 20 operations in the layers all stay, and 20 of the head are counted with it.
+    const flops = { ...form, unit: 'flops' } as const;
+    const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
+    const least = 2 * 6 + 2 * 20;
+    expect(leastPercent(table, flops)).toBe(
+      Math.ceil((100 * (sublayers - 80 + least + 20)) / (sublayers + 20)),
+    );
+    expect(countOf({ ...planOf(), outer: true }, table)).toBe(6);
+    expect(countOf({ ...planOf(), outer: true }, tableOf({ outer: [tied()] }))).toBe(6);
+    expect(countOf(planOf(), table)).toBe(4);
   });
 
   it('is told by how many layers take each way', () => {
@@ -282,8 +342,16 @@ describe('what the host tells', () => {
   it('replaces layers that were measured further', () => {
     const layer = layerOf(1, 'down', [int8(0.5)]);
     const next = received(state, { type: 'layers', layers: [layer], findings: [] });
-    expect(next?.table?.layers[2]).toBe(layer);
+    expect(next?.table?.layers[2]).toEqual(layer);
     expect(next?.table?.layers[1]).toBe(state.table?.layers[1]);
+  });
+
+  it('replaces embedding and head as well', () => {
+    const [embedding, head] = outside();
+    const before = { ...state, table: tableOf({ outer: [embedding, { ...head, entries: [] }] }) };
+    const next = received(before, { type: 'layers', layers: [head], findings: [] });
+    expect(next?.table?.outer).toEqual([embedding, head]);
+    expect(next?.table?.layers).toEqual(before.table.layers);
   });
 });
 
@@ -294,7 +362,7 @@ describe('the view of the compression panel', () => {
       shown: 'mpo',
       share: 20,
       sort: { key: 'error', descending: false },
-      form: { unit: 'flops', percent: 40, without: ['int8'], removes: true },
+      form: { unit: 'flops', percent: 40, without: ['int8'], removes: true, outer: false },
     };
     const saved: unknown = JSON.parse(JSON.stringify({ model: '/m', file: '/f', view }));
     expect(viewFrom(saved)).toEqual(view);
@@ -302,7 +370,10 @@ describe('the view of the compression panel', () => {
 
   it('falls back where it does not fit', () => {
     const fallback = viewFrom(undefined);
-    expect(fallback.form).toEqual({ unit: 'bytes', percent: 50, without: [], removes: false });
+    expect(fallback.form).toEqual({
+      ...{ unit: 'bytes', percent: 50, without: [], removes: false },
+      outer: true,
+    });
     expect(
       viewFrom({ view: { share: 'x', sort: { key: 'y' }, form: { unit: 'z', without: 1 } } }),
     ).toEqual(fallback);

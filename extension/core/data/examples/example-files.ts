@@ -10,8 +10,6 @@ import { listFiles } from '../list-files';
 import { readNpy } from '../npy';
 import { readNpz } from '../npz';
 import type { NumericArray } from '../../checkpoints/numeric-array';
-import { choose } from '../random';
-import type { Random } from '../random';
 import { imageForm } from './input-kinds';
 
 const imageExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
@@ -31,30 +29,31 @@ export interface GivenExamples {
   readonly warnings: readonly string[];
 }
 
+/** Which of so many examples are read, ascending. */
+type ChooseExamples = (size: number) => readonly number[];
+
 /**
- * Reads at most `count` examples from a .npy or .npz file, or a folder of images or such files; which
- * of more is left to chance.
+ * Reads examples from a .npy or .npz file, or a folder of images or such files.
  * @throws UserError naming the file and the input.
  */
 export async function readExamples(
   path: string,
-  count: number,
+  chosenOf: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
-  random: Random,
 ): Promise<GivenExamples> {
   const found = await stat(path).catch(() => {
     throw new UserError('There is no such file or folder.', { file: path });
   });
   if (found.isDirectory()) {
-    return readFolder(path, count, ports, modelFolder, random);
+    return readFolder(path, chosenOf, ports, modelFolder);
   }
   const { arrays, warnings } = await readArrays(path, ports);
   const rows = new Map(
     [...arrays].map(([name, array]) => [name, splitExamples(array, portOf(ports, name))]),
   );
   const available = sizeOfAll(rows, path);
-  const examples = choose(count, available, random).map(
+  const examples = chosenOf(available).map(
     (i) =>
       new Map(
         [...rows].flatMap(([name, parts]) => {
@@ -170,10 +169,9 @@ function slices({ dtype, dims, data }: NumericArray, sizes: readonly number[]): 
 
 async function readFolder(
   folder: string,
-  count: number,
+  chosenOf: ChooseExamples,
   ports: readonly InputPort[],
   modelFolder: string,
-  random: Random,
 ): Promise<GivenExamples> {
   const files = await listFiles(folder);
   const images = files.filter((file) => imageExtensions.has(extname(file).toLowerCase()));
@@ -193,7 +191,7 @@ async function readFolder(
   const read =
     images.length > 0 ? await imageReader(ports, modelFolder, folder) : arrayReader(ports);
   const examples: GivenValues[] = [];
-  for (const i of choose(count, chosen.length, random)) {
+  for (const i of chosenOf(chosen.length)) {
     examples.push(await read.example(chosen[i] ?? ''));
   }
   return {

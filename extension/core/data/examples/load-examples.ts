@@ -4,7 +4,7 @@ import type { Example } from '../../models/example';
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import type { CalibrationSummary } from '../calibration';
-import { seededRandom } from '../random';
+import { choose, seededRandom } from '../random';
 import { readExamples } from './example-files';
 import type { GivenValues } from './example-files';
 import { checkDims, fitToPort } from './fit-to-port';
@@ -17,6 +17,8 @@ export interface ExamplesRequest {
   readonly file?: string;
   /** Most examples; fewer are taken where there are no more. */
   readonly count: number;
+  /** So many, which the same request without this is for, are left out; perhaps none are left. */
+  readonly after?: number;
   /** Seed of the choice among more examples, and of random numbers. */
   readonly seed: number;
   /** Positions of random sequences. */
@@ -50,7 +52,7 @@ export async function loadExamples(
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<LoadedExamples> {
-  const { file, count, seed, length = defaultLength, bounds = {} } = request;
+  const { file, count, after = 0, seed, length = defaultLength, bounds = {} } = request;
   for (const [field, size] of Object.entries({ count, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
       throw new UserError(`${size} is not a whole number from 1.`, { field });
@@ -58,7 +60,7 @@ export async function loadExamples(
   }
   const { given, warnings } =
     file === undefined
-      ? randomExamples(ports, { count, seed, length, bounds }, modelFolder)
+      ? randomExamples(ports, { count, after, seed, length, bounds }, modelFolder)
       : await fileExamples(file, request, ports, modelFolder);
   const examples = given.map((present) => complete(present, ports, file ?? modelFolder));
   const main = ports.find((port) => !follows(port))?.name ?? '';
@@ -78,23 +80,24 @@ export async function loadExamples(
 
 async function fileExamples(
   file: string,
-  { count, seed }: ExamplesRequest,
+  { count, after = 0, seed }: ExamplesRequest,
   ports: readonly InputPort[],
   modelFolder: string,
 ): Promise<{ given: Example[]; warnings: readonly string[] }> {
   const random = seededRandom(seed);
   const { examples, available, warnings } = await readExamples(
     file,
-    count,
+    (size) => choose(count, size, random, after),
     ports,
     modelFolder,
-    random,
   );
-  if (examples.length === 0) {
+  if (examples.length === 0 && after === 0) {
     throw new UserError('There are no examples in it.', { file });
   }
   const few =
-    available < count ? [`${file} has ${available} examples; ${count} were asked for.`] : [];
+    available < count && after === 0
+      ? [`${file} has ${available} examples; ${count} were asked for.`]
+      : [];
   return {
     given: examples.map((values) => fitAll(values, ports)),
     warnings: [...warnings, ...few],

@@ -12,6 +12,8 @@ import { imageForm } from './input-kinds';
 /** What random examples are made by. */
 export interface RandomSettings {
   readonly count: number;
+  /** Made first and left out. */
+  readonly after: number;
   readonly seed: number;
   /** Size of axes that run along a text or a time. */
   readonly length: number;
@@ -35,13 +37,14 @@ export function randomExamples(
   const free = ports.filter((port) => !follows(port));
   const sizes = new Map(free.map((port) => [port.name, dimsOf(port, settings.length, file)]));
   const elements = [...sizes.values()].reduce((sum, dims) => sum + elementCount(dims), 0);
-  if (elements * settings.count * 8 > maxArrayBytes) {
-    throw new UserError(`${settings.count} examples of ${elements} numbers do not fit in memory.`, {
+  const count = settings.after + settings.count;
+  if (elements * count * 8 > maxArrayBytes) {
+    throw new UserError(`${count} examples of ${elements} numbers do not fit in memory.`, {
       field: 'count',
       remedy: 'Choose fewer examples or a shorter length.',
     });
   }
-  const given = Array.from({ length: settings.count }, () =>
+  const given = Array.from({ length: count }, () =>
     Object.fromEntries(
       free.map((port) => [
         port.name,
@@ -49,7 +52,10 @@ export function randomExamples(
       ]),
     ),
   );
-  return { given, warnings: [randomWarning(settings.seed, free, sizes)] };
+  return {
+    given: given.slice(settings.after),
+    warnings: [randomWarning(settings.seed, free, sizes)],
+  };
 }
 
 function randomWarning(

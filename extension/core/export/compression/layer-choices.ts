@@ -1,7 +1,6 @@
 import { closestNames } from '../../closest-names';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, LinearRole, OuterMatrix, OuterPlace } from '../../models/matrix-form';
-import { quantizerNames } from '../../tensornet/compression-choice';
 import type {
   Compression,
   CompressionChoice,
@@ -11,6 +10,7 @@ import { compressionMethods, requireFit } from '../../tensornet/compression-meth
 import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
 import { sitesOf } from '../../tensornet/mpo-sites';
+import { denseOuter, outerRequest } from '../../tensornet/outer-choice';
 import { UserError } from '../../user-error';
 
 /** Which linear layers of a model are meant; all when nothing is said. */
@@ -113,30 +113,16 @@ function chooseOuter(
   places: readonly OuterPlace[],
 ): CompressionChoice[] {
   return places.flatMap((place) => {
-    const matrices = (model.outerMatrices ?? []).filter((matrix) => matrix.place === place);
-    const dense = matrices.filter(({ form }) => form === undefined);
-    const refuse = (problem: string, remedy: string): never => {
-      throw new UserError(problem, { file: model.summary.path, field: place, remedy });
-    };
-    if (dense.length === 0) {
-      return matrices.length === 0
-        ? refuse(`The model has no ${place} that could be compressed.`, 'Leave it out.')
-        : refuse(`The ${place} is compressed already.`, 'Leave it out.');
+    const dense = denseOuter(model, place);
+    const own = outerRequest(request);
+    if (own === undefined) {
+      throw new UserError(`The ${place} cannot be compressed by ${request.method}.`, {
+        file: model.summary.path,
+        field: place,
+        remedy: 'Add --then int4 or --then int8, which is for what the method leaves.',
+      });
     }
-    const method = quantizerNames.find((name) => name === request.method) ?? request.then;
-    if (method === undefined) {
-      return refuse(
-        `The ${place} cannot be compressed by ${request.method}.`,
-        'Add --then int4 or --then int8, which is for what the method leaves.',
-      );
-    }
-    const { needsCalibration } = compressionMethods[method];
-    const own = method === request.method ? request : { method };
-    return dense.map((matrix) => {
-      const { variant, ...rest } = compressionFor(matrix, own);
-      const isKept = variant !== undefined && !needsCalibration(variant);
-      return { tensor: matrix.id, ...rest, ...(isKept ? { variant } : {}) };
-    });
+    return dense.map((matrix) => ({ tensor: matrix.id, ...compressionFor(matrix, own) }));
   });
 }
 

@@ -7,8 +7,8 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
-import { compressionMethods } from '../../tensornet/compression-methods';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
+import { usualTokens } from '../../tensornet/statistics/usual-tokens';
 import { layersOfChoices } from './layer-choices';
 
 /** A text or examples, and the text that comes with Espalier for where no file is named. */
@@ -17,9 +17,6 @@ export interface CompressCalibration {
   /** Path of that text. */
   readonly bundledText: string;
 }
-
-/** The most tokens that are usual, however wide the layers. */
-const mostTokens = 32_768;
 
 /**
  * The calibration that choices call for where nobody says another: more text for methods that are
@@ -30,12 +27,13 @@ export function calibrationFor(
   choices: readonly CompressionChoice[],
 ): CalibrationRequest {
   const { sequences, length } = defaultCalibration;
-  const tokens = [...layersOfChoices(model, choices, []).values()].map(
-    ({ layer, choice }) => layer.in * compressionMethods[choice.method].tokensPerInput,
-  );
-  const most = Math.min(mostTokens, Math.max(0, ...tokens));
+  const layers = [...layersOfChoices(model, choices, []).values()].map(({ layer, choice }) => ({
+    in: layer.in,
+    method: choice.method,
+  }));
   const own = Math.min(length, model.summary.maxPositions ?? length);
-  const needed = Math.ceil(most / own);
+  const tokens = usualTokens(layers);
+  const needed = tokens > sequences * length ? Math.ceil(tokens / own) : sequences;
   return needed > sequences
     ? { sequences: needed, length: own, upTo: true }
     : { sequences, length: own };

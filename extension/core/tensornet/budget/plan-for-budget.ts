@@ -1,12 +1,12 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { CalibrationRequest } from '../../data/calibration';
-import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
 import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
 import type { SensitivityTable } from '../sensitivity/sensitivity-table';
+import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
 import type { CompressionBudget, RemovalCost } from './plan-under-budget';
@@ -23,6 +23,7 @@ export interface BudgetRequest {
   readonly removable?: readonly RemovalCost[];
   /** Times that the choice is made anew by what the whole plan showed. */
   readonly rounds: number;
+  /** What plans are measured on; they are fitted to further inputs, as {@link loadProfileInputs} says. */
   readonly calibration: CalibrationRequest;
   readonly bundledText: string;
   /** A folder for forms in work, which is removed at the end. */
@@ -55,19 +56,27 @@ export async function planForBudget(
     );
   }
   const problem = planProblem(table, request.budget, request.removable);
-  const { inputs } = await loadModelInputs(
+  const { metric, settings } = table;
+  const warn = (message: string): void => {
+    context.warn(message);
+  };
+  const fitted = table.layers.flatMap((layer) =>
+    layer.entries.map((entry) => ({ in: layer.in, ...entry })),
+  );
+  const { measured, fitting = measured } = await loadProfileInputs(
     request.calibration,
     model,
     request.bundledText,
-    table.settings.seed,
+    { seed: settings.seed, fitted },
+    warn,
   );
-  const device = await resolveDevice(request.device, (message) => {
-    context.warn(message);
-  });
+  const device = await resolveDevice(request.device, warn);
   await mkdir(folder, { recursive: true });
-  const { metric, settings } = table;
   const measurer = new PlanMeasurer(
-    { model, inputs, metric, seed: settings.seed, device, memoryBytes, folder },
+    {
+      ...{ model, metric, device, memoryBytes, folder },
+      ...{ inputs: measured.inputs, fittedTo: fitting.inputs, seed: settings.seed },
+    },
     context,
   );
   try {

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
+import type { TensorData } from '../../checkpoints/tensor-data';
 import type { JobContext } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metric-names';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import type { LinearLayer, MatrixForm, OuterMatrix } from '../../models/matrix-form';
 import type { ModelInput } from '../../models/example';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -14,6 +15,7 @@ import type { CompressionChoice } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import { compressionKey } from '../sensitivity/compressions-of';
+import { isTiedHead, outerIds } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 
@@ -21,6 +23,8 @@ import { CalibrationPass } from '../statistics/calibration-pass';
 export interface MeasurerSetup {
   readonly model: LayeredModel;
   readonly inputs: readonly ModelInput[];
+  /** What compressions that look at inputs are fitted to. */
+  readonly fittedTo: readonly ModelInput[];
   readonly metric: MetricName;
   readonly seed: number;
   readonly device: DeviceName;
@@ -48,6 +52,8 @@ export interface PlanMeasurement {
 export class PlanMeasurer {
   private readonly forms = new Map<string, MatrixForm>();
   private readonly layers: ReadonlyMap<string, LinearLayer>;
+  /** Embedding and head by their ids, once where they are one matrix. */
+  private readonly outer: ReadonlyMap<string, OuterMatrix>;
   private readonly products: MatrixProducts;
   private readonly dense: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
@@ -62,6 +68,11 @@ export class PlanMeasurer {
         (model.linearLayers?.(index) ?? []).map((layer) => [layer.id, layer] as const),
       ),
     );
+    this.outer = new Map(
+      (model.outerMatrices ?? [])
+        .filter((matrix) => !isTiedHead(matrix))
+        .map((matrix) => [matrix.id, matrix]),
+    );
     this.products = new MatrixProducts(device, memoryBytes);
     this.dense = new LayeredExecutor(model, device, memoryBytes);
   }
@@ -71,20 +82,22 @@ export class PlanMeasurer {
     await this.compress(plan.compress);
     const { model, device, memoryBytes } = this.setup;
     const forms = this.formsOf(plan.compress);
-    const changed = model.withMatrices?.(forms) ?? model;
-    const executor = new LayeredExecutor(changed, device, memoryBytes);
+    const executor = new LayeredExecutor(this.changed(forms), device, memoryBytes);
     try {
       const scorer = this.scorer(executor, plan.remove, 'Measuring the plan');
       const distance = await scorer.distance(await scorer.start(this.reference));
       const without = new Map<string, number>();
+      for (const { tensor } of inTurn ? plan.compress : []) {
+        const matrix = this.outer.get(tensor);
+        if (matrix !== undefined) {
+          without.set(tensor, await this.withoutOuter(scorer, forms, matrix));
+        }
+      }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
         const turns = this.turnsOf(index, plan);
         if (turns.length > 0) {
           await scorer.advance(index);
-          const steps = turns.map((id) => {
-            const rest = new Map([...forms].filter(([other]) => other !== id));
-            return (model.withMatrices?.(rest) ?? model).sublayer(index);
-          });
+          const steps = turns.map((id) => this.changed(omit(forms, [id])).sublayer(index));
           const distances = await scorer.distances(steps);
           turns.forEach((id, i) => without.set(id, distances[i] ?? Number.NaN));
         }
@@ -98,6 +111,27 @@ export class PlanMeasurer {
   public async dispose(): Promise<void> {
     await this.products.dispose();
     await this.dense.dispose();
+  }
+
+  private changed(forms: ReadonlyMap<string, MatrixForm>): LayeredModel {
+    const { model } = this.setup;
+    return model.withMatrices?.(forms) ?? model;
+  }
+
+  /** The distance of a plan whose embedding or head stays dense. */
+  private async withoutOuter(
+    scorer: ChangeScorer,
+    forms: ReadonlyMap<string, MatrixForm>,
+    matrix: OuterMatrix,
+  ): Promise<number> {
+    const { device, memoryBytes } = this.setup;
+    const rest = omit(forms, outerIds(matrix));
+    const executor = new LayeredExecutor(this.changed(rest), device, memoryBytes);
+    try {
+      return await scorer.outerDistance(executor, { reembeds: matrix.place === 'embedding' });
+    } finally {
+      await executor.dispose();
+    }
   }
 
   /** Ids of what the plan changes in a sublayer: the sublayer itself where it goes, or its layers. */
@@ -127,12 +161,20 @@ export class PlanMeasurer {
     if (open.length === 0) {
       return;
     }
-    const { model, inputs, seed, folder } = this.setup;
-    const dtype = storageDtype(model.summary);
+    const { model, fittedTo, seed } = this.setup;
+    const context = { products: this.products, seed, dtype: storageDtype(model.summary) };
+    for (const choice of open) {
+      const matrix = this.outer.get(choice.tensor);
+      if (matrix !== undefined) {
+        await checkpoint(this.context.cancellation);
+        const { form } = await compressMatrix(context, matrix, choice);
+        await this.keep(choice, new Map(outerIds(matrix).map((id) => [id, form])));
+      }
+    }
     const pass = new CalibrationPass({
       executor: this.dense,
       products: this.products,
-      inputs,
+      inputs: fittedTo,
       afterRun: async () => checkpoint(this.context.cancellation),
     });
     for (const index of model.summary.sublayers.keys()) {
@@ -148,22 +190,23 @@ export class PlanMeasurer {
         await checkpoint(this.context.cancellation);
         const own = statistics.get(layer.id);
         const { form } = await compressMatrix(
-          {
-            products: this.products,
-            seed,
-            dtype,
-            ...(own === undefined ? {} : { statistics: own }),
-          },
+          own === undefined ? context : { ...context, statistics: own },
           layer,
           choice,
         );
-        const path = join(folder, `${this.forms.size}.safetensors`);
-        const stored = await storeForms(path, new Map([[layer.id, form]]));
-        const [kept] = stored.values();
-        if (kept !== undefined) {
-          this.forms.set(keyOf(choice), kept);
-        }
+        await this.keep(choice, new Map([[layer.id, form]]));
       }
+    }
+  }
+
+  /** Keeps the form of a choice; a head that is the embedding has the same, by an equal choice. */
+  private async keep(
+    choice: CompressionChoice,
+    forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+  ): Promise<void> {
+    const path = join(this.setup.folder, `${this.forms.size}.safetensors`);
+    for (const [tensor, form] of await storeForms(path, forms)) {
+      this.forms.set(keyOf({ ...choice, tensor }), form);
     }
   }
 
@@ -178,8 +221,18 @@ export class PlanMeasurer {
     const onWork = (): void => {
       this.context.progress({ stage, done: 0, total: 1, unit: 'steps' });
     };
-    return new ChangeScorer({ executor, inputs, metric, removed, cancellation, onWork });
+    return new ChangeScorer({
+      ...{ executor, dense: this.dense, inputs, metric, removed },
+      ...{ cancellation, onWork },
+    });
   }
+}
+
+function omit(
+  forms: ReadonlyMap<string, MatrixForm>,
+  ids: readonly string[],
+): Map<string, MatrixForm> {
+  return new Map([...forms].filter(([id]) => !ids.includes(id)));
 }
 
 function keyOf(choice: CompressionChoice): string {

@@ -1,20 +1,26 @@
 import { UserError } from '../../user-error';
 import type { CompressionChoice } from '../compression-choice';
+import { matricesOf } from '../sensitivity/sensitivity-table';
 import type {
   LayerSensitivity,
+  MatrixSensitivity,
+  OuterSensitivity,
   SensitivityEntry,
   SensitivityTable,
 } from '../sensitivity/sensitivity-table';
 import { chooseOptions } from './choose-options';
 import type { BudgetProblem, BudgetSolution } from './choose-options';
 
-/** What a budget counts; milliseconds are those of one token in the linear layers. */
+/**
+ * What a budget counts: bytes and parameters of all tensors; FLOPs of one token in the sublayers, and its
+ * milliseconds in their linear layers but for convolutions, both with the head where the table has measured it.
+ */
 export const budgetUnits = ['bytes', 'parameters', 'flops', 'milliseconds'] as const;
 export type BudgetUnit = (typeof budgetUnits)[number];
 
 export interface CompressionBudget {
   readonly unit: BudgetUnit;
-  /** Share of the whole model that may be left, in (0, 1). */
+  /** Share of what is counted of the whole model that may be left, in (0, 1). */
   readonly ratio: number;
 }
 
@@ -36,9 +42,9 @@ export interface CompressionPlan {
   readonly sumOfDistances: number;
 }
 
-/** A plan's problem, its layers and sublayers in the order of the problem's. */
+/** A plan's problem, its matrices and sublayers in the order of the problem's. */
 export interface PlannedProblem extends BudgetProblem {
-  readonly table: SensitivityTable;
+  readonly matrices: readonly (LayerSensitivity | OuterSensitivity)[];
   readonly removable: readonly RemovalCost[];
   /** Of what is not listed, in the unit of the budget. */
   readonly fixedCost: number;
@@ -48,7 +54,7 @@ export interface PlannedProblem extends BudgetProblem {
 /**
  * States the choice among a table's measured options as a {@link BudgetProblem}: the first option of
  * every layer is to keep it.
- * @throws UserError where the budget is no ratio, or the removals were measured by another metric.
+ * @throws UserError where the budget is no ratio, or the table knows no times that it is to be counted in.
  */
 export function planProblem(
   table: SensitivityTable,
@@ -62,34 +68,43 @@ export function planProblem(
     });
   }
   const { model, layers, dense } = table;
+  const matrices = matricesOf(table);
   const known = removable.filter(({ sublayer }) =>
     model.sublayers.some(({ id }) => id === sublayer),
   );
-  const choices = layers.map((layer) => {
-    const sublayer = known.findIndex((one) => one.sublayer === layer.sublayer);
+  const choices = matrices.map((matrix) => {
+    const sublayer =
+      'sublayer' in matrix ? known.findIndex((one) => one.sublayer === matrix.sublayer) : -1;
     const options = [
-      { cost: costOf[unit](layer), loss: 0 },
+      { cost: costOf[unit](matrix), loss: 0 },
       // Distances by perplexity begin at the dense model's.
-      ...layer.entries.map((entry) => ({
+      ...matrix.entries.map((entry) => ({
         cost: costOf[unit](entry),
         loss: Math.max(0, entry.distance - dense),
       })),
     ];
     return { options, ...(sublayer < 0 ? {} : { sublayer }) };
   });
-  const linearCost = (ids?: string): number =>
-    layers
-      .filter(({ sublayer }) => ids === undefined || sublayer === ids)
-      .reduce((sum, layer) => sum + costOf[unit](layer), 0);
+  const linearCost = (id: string): number =>
+    sumOf(
+      layers.filter(({ sublayer }) => sublayer === id),
+      unit,
+    );
   const sublayers = known.map(({ sublayer, distance }) => ({
     cost: Math.max(0, sublayerCost(table, unit, sublayer) - linearCost(sublayer)),
     loss: Math.max(0, distance - dense),
   }));
   const costBefore = wholeCost(table, unit);
-  const listed = linearCost() + sublayers.reduce((sum, { cost }) => sum + cost, 0);
+  if (unit === 'milliseconds' && costBefore === 0) {
+    throw new UserError('The table tells no times, as where all matrices are convolutions.', {
+      field: 'unit',
+      remedy: 'Count bytes, parameters or flops.',
+    });
+  }
+  const listed = sumOf(matrices, unit) + sublayers.reduce((sum, { cost }) => sum + cost, 0);
   const fixedCost = costBefore - listed;
   return {
-    table,
+    matrices,
     removable: known,
     layers: choices,
     sublayers,
@@ -114,12 +129,14 @@ export async function planUnderBudget(
 
 /** A solution in the words of plans. */
 export function planOf(
-  { table, removable, fixedCost, costBefore }: PlannedProblem,
+  { matrices, removable, fixedCost, costBefore }: PlannedProblem,
   solution: BudgetSolution,
 ): CompressionPlan {
-  const compress = table.layers.flatMap((layer, i): CompressionChoice[] => {
-    const entry = entryOf(layer, solution.options[i]);
-    return entry === undefined ? [] : [{ tensor: layer.tensor, ...compressionOf(entry) }];
+  const compress = matrices.flatMap((matrix, i): CompressionChoice[] => {
+    const entry = entryOf(matrix, solution.options[i]);
+    return entry === undefined
+      ? []
+      : tensorsOf(matrix).map((tensor) => ({ tensor, ...compressionOf(entry) }));
   });
   return {
     compress,
@@ -130,12 +147,18 @@ export function planOf(
   };
 }
 
-/** The entry that an option of a layer stands for; undefined where it is kept or goes. */
+/** The matrix, and the head that it is as well. */
+function tensorsOf(matrix: LayerSensitivity | OuterSensitivity): string[] {
+  const { tensor } = matrix;
+  return 'tiedTo' in matrix ? [tensor, matrix.tiedTo] : [tensor];
+}
+
+/** The entry that an option of a matrix stands for; undefined where it is kept or goes. */
 function entryOf(
-  layer: LayerSensitivity,
+  { entries }: MatrixSensitivity,
   option: number | undefined,
 ): SensitivityEntry | undefined {
-  return option === undefined ? undefined : layer.entries[option - 1];
+  return option === undefined ? undefined : entries[option - 1];
 }
 
 function compressionOf({
@@ -154,7 +177,7 @@ function compressionOf({
   };
 }
 
-type Costs = Pick<LayerSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
+type Costs = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
 
 const costOf: Readonly<Record<BudgetUnit, (costs: Costs) => number>> = {
   bytes: ({ bytes }) => bytes,
@@ -163,21 +186,27 @@ const costOf: Readonly<Record<BudgetUnit, (costs: Costs) => number>> = {
   milliseconds: ({ milliseconds }) => milliseconds,
 };
 
+function sumOf(matrices: readonly Costs[], unit: BudgetUnit): number {
+  return matrices.reduce((sum, matrix) => sum + costOf[unit](matrix), 0);
+}
+
 function sublayerCost({ model, layers }: SensitivityTable, unit: BudgetUnit, id: string): number {
   const sublayer = model.sublayers.find((one) => one.id === id);
   if (unit === 'milliseconds') {
-    return layers
-      .filter((layer) => layer.sublayer === id)
-      .reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    return sumOf(
+      layers.filter((layer) => layer.sublayer === id),
+      unit,
+    );
   }
   return sublayer === undefined ? 0 : costOf[unit]({ ...sublayer, milliseconds: 0 });
 }
 
-/** Of the whole model; of FLOPs and milliseconds what its sublayers take. */
+/** Of the whole model; of FLOPs and milliseconds what its sublayers take, and a head that was measured. */
 function wholeCost(table: SensitivityTable, unit: BudgetUnit): number {
-  const { model } = table;
+  const { model, outer = [] } = table;
   if (unit === 'bytes' || unit === 'parameters') {
     return model[unit];
   }
-  return model.sublayers.reduce((sum, { id }) => sum + sublayerCost(table, unit, id), 0);
+  const inside = model.sublayers.reduce((sum, { id }) => sum + sublayerCost(table, unit, id), 0);
+  return inside + sumOf(outer, unit);
 }

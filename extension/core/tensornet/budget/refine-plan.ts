@@ -73,7 +73,7 @@ function reweighed(
       : Math.min(mostFactor, Math.max(leastFactor, (distance - other) / loss));
   };
   const ofLayers = problem.layers.map(({ options }, i) =>
-    factorOf(problem.table.layers[i]?.tensor ?? '', options[solution.options[i] ?? 0]?.loss ?? 0),
+    factorOf(problem.matrices[i]?.tensor ?? '', options[solution.options[i] ?? 0]?.loss ?? 0),
   );
   const ofSublayers = problem.sublayers.map(({ loss }, i) =>
     solution.removed.includes(i) ? factorOf(problem.removable[i]?.sublayer ?? '', loss) : undefined,

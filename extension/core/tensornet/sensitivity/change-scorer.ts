@@ -15,6 +15,8 @@ import type { HiddenState } from '../../runtime/tensors';
 export interface ChangeSetup {
   /** Runs the model that is changed. */
   readonly executor: LayeredExecutor;
+  /** Runs the model that outputs are compared with, where that has another head. */
+  readonly dense?: LayeredExecutor;
   readonly inputs: readonly ModelInput[];
   readonly metric: MetricName;
   readonly cancellation: Cancellation;
@@ -43,10 +45,12 @@ export class ChangeScorer {
   /** The final states that outputs are compared with, and the rows of an output. */
   private reference: readonly HiddenState[] = [];
   private rows = 0;
+  /** Its own final states. */
+  private final: readonly HiddenState[] = [];
 
   public constructor(private readonly setup: ChangeSetup) {
-    const { executor, metric } = setup;
-    this.readout = createReadout(executor, metric, metrics[metric]);
+    const { executor, metric, dense } = setup;
+    this.readout = createReadout(executor, metric, metrics[metric], dense);
     this.count = executor.model.summary.sublayers.length;
   }
 
@@ -58,11 +62,7 @@ export class ChangeScorer {
    */
   public async start(reference?: readonly HiddenState[]): Promise<readonly HiddenState[]> {
     const { executor, inputs } = this.setup;
-    const first: HiddenState[] = [];
-    for (const input of inputs) {
-      first.push(await executor.embed(input));
-      await this.pause();
-    }
+    const first = await this.embedded(executor);
     const final = await this.follow(0, first);
     const faulty = final.findIndex((state) => !isFiniteState(state));
     const input = inputs[faulty];
@@ -73,6 +73,7 @@ export class ChangeScorer {
     this.rows = await this.meanRows();
     this.states = first;
     this.index = 0;
+    this.final = final;
     return final;
   }
 
@@ -86,12 +87,22 @@ export class ChangeScorer {
 
   /** The distance of the model as it is, by its final states. */
   public async distance(final: readonly HiddenState[]): Promise<number> {
-    const terms: number[] = [];
-    for (const [i, state] of final.entries()) {
-      const [term = Number.NaN] = await this.terms(i, [state]);
-      terms.push(term);
-    }
-    return this.total(terms);
+    return this.distanceBy(this.readout, final);
+  }
+
+  /**
+   * The distance with the embedding and head of another model whose sublayers are this one's. Where its
+   * embedding is this model's too, only the head is run.
+   */
+  public async outerDistance(
+    other: LayeredExecutor,
+    { reembeds }: { readonly reembeds: boolean },
+  ): Promise<number> {
+    const { executor, metric, dense = executor } = this.setup;
+    // In graphs, the part over the last sublayer makes what is behind it.
+    const hasOwnHead = other.model.emitter !== undefined;
+    const final = reembeds || !hasOwnHead ? await this.between(other) : this.final;
+    return this.distanceBy(createReadout(other, metric, metrics[metric], dense), final);
   }
 
   /** The distance with each of the steps in the place of the sublayer it stands at. */
@@ -108,7 +119,7 @@ export class ChangeScorer {
       const sums = group.map((): number[] => []);
       for (const [i] of this.setup.inputs.entries()) {
         const own = group.map((_, j) => final[j * this.setup.inputs.length + i] ?? lost());
-        const terms = await this.terms(i, own);
+        const terms = await this.terms(this.readout, i, own);
         terms.forEach((term, j) => sums[j]?.push(term));
         await this.pause();
       }
@@ -122,25 +133,59 @@ export class ChangeScorer {
     await checkpoint(this.setup.cancellation);
   };
 
-  private async step(index: number, states: readonly HiddenState[]): Promise<HiddenState[]> {
-    const { executor, removed = new Set() } = this.setup;
+  private async step(
+    index: number,
+    states: readonly HiddenState[],
+    executor = this.setup.executor,
+  ): Promise<HiddenState[]> {
+    const { removed = new Set() } = this.setup;
     return executor.pass(index, states, removed, this.pause);
   }
 
-  /** From in front of sublayer `from` to the end. */
+  /** From in front of sublayer `from` to the end, or in front of sublayer `to`. */
   private async follow(
     from: number,
     states: readonly HiddenState[],
+    to = this.count,
   ): Promise<readonly HiddenState[]> {
     let current = states;
-    for (let index = from; index < this.count; index++) {
+    for (let index = from; index < to; index++) {
       current = await this.step(index, current);
     }
     return current;
   }
 
-  private async terms(input: number, states: readonly HiddenState[]): Promise<number[]> {
-    return this.readout.terms(
+  /** This model's sublayers between what stands in front of and behind those of another. */
+  private async between(other: LayeredExecutor): Promise<readonly HiddenState[]> {
+    const last = this.count - 1;
+    const states = await this.follow(0, await this.embedded(other), last);
+    return last < 0 ? states : this.step(last, states, other);
+  }
+
+  private async embedded(executor: LayeredExecutor): Promise<HiddenState[]> {
+    const states: HiddenState[] = [];
+    for (const input of this.setup.inputs) {
+      states.push(await executor.embed(input));
+      await this.pause();
+    }
+    return states;
+  }
+
+  private async distanceBy(readout: MetricReadout, final: readonly HiddenState[]): Promise<number> {
+    const terms: number[] = [];
+    for (const [i, state] of final.entries()) {
+      const [term = Number.NaN] = await this.terms(readout, i, [state]);
+      terms.push(term);
+    }
+    return this.total(terms);
+  }
+
+  private async terms(
+    readout: MetricReadout,
+    input: number,
+    states: readonly HiddenState[],
+  ): Promise<number[]> {
+    return readout.terms(
       this.setup.inputs[input] ?? lost(),
       this.reference[input] ?? lost(),
       states,

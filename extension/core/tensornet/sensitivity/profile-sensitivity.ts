@@ -3,7 +3,6 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
-import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
@@ -11,37 +10,38 @@ import { spentOf, spentSchema } from '../../jobs/spent';
 import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { fittingMetric, metrics } from '../../metrics/metrics';
-import { formFlops } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../models/matrix-form';
+import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-form';
 import { openModel } from '../../models/open-model';
-import type { DeviceChoice, DeviceName } from '../../runtime/device';
+import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { describeOrigin } from '../../runtime/origin';
-import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
+import { quantizerNames } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import { outerRequest, outerToMeasure } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
-import type { InputStatistics } from '../statistics/input-statistics';
-import { StatisticsAccumulator } from '../statistics/statistics-accumulator';
-import { costsInFolder } from '../costs/costs-in-folder';
-import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
+import { CalibrationPass } from '../statistics/calibration-pass';
+import { loadProfileInputs } from '../statistics/profile-inputs';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
-import { compressionKey, compressionsOf } from './compressions-of';
+import { compressionsOf } from './compressions-of';
+import { describeLayer, describeOuter, keyOf } from './describe-matrices';
+import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema } from './sensitivity-table-schema';
 import type {
-  LayerSensitivity,
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
   SensitivityTable,
 } from './sensitivity-table';
+import { timingOf } from './timing';
+import type { Timing } from './timing';
 
 /** What to profile, how, and where the result goes. */
 export interface SensitivityJob {
@@ -74,8 +74,9 @@ type Entry =
 
 /**
  * Measures, for every linear layer, what compressing it alone does to the model's output (CompactifAI,
- * arXiv 2401.14109, § 3): only what lies behind the layer is run again. Goes on where an earlier run
- * of the same job stopped.
+ * arXiv 2401.14109, § 3): only what lies behind the layer is run again. Compressions that look at
+ * inputs are fitted to others than those that are measured, where there are more. Goes on where an
+ * earlier run of the same job stopped.
  * @throws UserError where the model has no linear layers to compress.
  */
 export async function profileSensitivity(
@@ -85,25 +86,28 @@ export async function profileSensitivity(
 ): Promise<SensitivityTable> {
   const model = await openModel(job.model);
   const layers = chosenLayers(model, job.settings);
-  const calibration = await loadModelInputs(
-    job.calibration,
-    model,
-    environment.bundledText,
-    job.settings.seed,
-  );
-  for (const warning of calibration.warnings) {
-    context.warn(warning);
-  }
+  const outer = chosenOuter(model, job.settings);
   const warn = (message: string): void => {
     context.warn(message);
   };
+  const fitted = layers.flatMap((layer) =>
+    job.settings.compressions.map((compression) => ({ in: layer.in, ...compression })),
+  );
+  const { measured, fitting } = await loadProfileInputs(
+    job.calibration,
+    model,
+    environment.bundledText,
+    { seed: job.settings.seed, fitted },
+    warn,
+  );
   const device = await resolveDevice(job.device, warn);
   const settings = { ...job.settings, metric: fittingMetric(model, job.settings.metric, warn) };
   const journal = await Journal.open(
     job.journal,
     identify(settings, [
       model.summary.fingerprint,
-      calibration.summary.fingerprint,
+      measured.summary.fingerprint,
+      ...(fitting === undefined ? [] : [fitting.summary.fingerprint]),
       environment.version,
     ]),
     parseEntry,
@@ -125,27 +129,40 @@ export async function profileSensitivity(
     layer,
     compressions: compressionsOf(layer, settings.compressions),
   }));
-  const total = wanted.reduce((sum, { compressions }) => sum + compressions.length, 0);
+  const total = [...wanted, ...outer].reduce(
+    (sum, { compressions }) => sum + compressions.length,
+    0,
+  );
   const report = (stage: string): void => {
     context.progress({ stage, done: known.size, total, unit: 'steps' });
   };
   const scorer = new ChangeScorer({
     executor,
-    inputs: calibration.inputs,
+    inputs: measured.inputs,
     metric: settings.metric,
     cancellation: context.cancellation,
     onWork: () => {
       report('Measuring linear layers');
     },
   });
+  const pass = new CalibrationPass({
+    executor,
+    products,
+    inputs: (fitting ?? measured).inputs,
+    afterRun: async () => {
+      report('Reading inputs of linear layers');
+      await checkpoint(context.cancellation);
+    },
+  });
   try {
-    const timing = await timingOf(environment, device, context);
+    const timing = await timingOf(environment.costsFolder, device, context);
     const dense = await scorer.distance(await scorer.start());
     const table = (): Omit<SensitivityTable, 'created' | 'versions' | 'machine'> => ({
       format: 'espalier.sensitivity',
       version: 1,
       model: model.summary,
-      calibration: calibration.summary,
+      calibration: measured.summary,
+      ...(fitting === undefined ? {} : { fitting: fitting.summary }),
       metric: settings.metric,
       metricDefinition: metrics[settings.metric].definition,
       dense,
@@ -156,31 +173,61 @@ export async function profileSensitivity(
       layers: wanted.map(({ layer, compressions }) =>
         describeLayer(model, layer, compressions, known, timing),
       ),
+      ...(outer.length === 0
+        ? {}
+        : {
+            outer: outer.map(({ matrix, compressions }) =>
+              describeOuter(matrix, compressions, known, timing),
+            ),
+          }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     await mkdir(forms, { recursive: true });
+    const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
+      compressions.some((one) => !known.has(keyOf(id, one)));
+    const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
+      for (const entry of entries) {
+        known.set(keyOf(tensor, entry), entry);
+        context.emit({ kind: 'sensitivity-entry', tensor, entry });
+      }
+      await journal.append([
+        ...entries.map((entry): Entry => ({ kind: 'layer', tensor, entry })),
+        {
+          kind: 'spent',
+          run: spentBefore.runs,
+          seconds: seconds(),
+          evaluations: executor.evaluations,
+        },
+      ]);
+    };
+    const compression = { products, dtype, seed: settings.seed };
+    for (const { matrix, compressions } of outer) {
+      if (isOpen(matrix, compressions)) {
+        report('Measuring embedding and head');
+        const { memoryBytes } = job;
+        const setup = { model, scorer, compression, timing, device, memoryBytes, folder: forms };
+        const { cancellation } = context;
+        await record(
+          matrix.id,
+          await measureOuter({ ...setup, cancellation }, matrix, compressions),
+        );
+      }
+    }
     for (const index of new Set(layers.map(({ sublayer }) => sublayer))) {
       // A layer is measured as a whole: its matrix is decomposed once, and a resumed run decomposes the same.
       const open = wanted.filter(
-        ({ layer, compressions }) =>
-          layer.sublayer === index && compressions.some((one) => !known.has(keyOf(layer.id, one))),
+        ({ layer, compressions }) => layer.sublayer === index && isOpen(layer, compressions),
       );
       if (open.length === 0) {
         continue;
       }
-      const states = await scorer.advance(index);
-      report('Reading inputs of linear layers');
-      const statistics = await statisticsOf(executor, products, index, states, context);
+      await scorer.advance(index);
+      const statistics = await pass.statistics(index);
       for (const { layer, compressions } of open) {
         report('Compressing linear layers');
         const own = statistics.get(layer.id);
         const ways = compressInWays(
-          {
-            products,
-            dtype,
-            seed: settings.seed,
-            ...(own === undefined ? {} : { statistics: own }),
-          },
+          own === undefined ? compression : { ...compression, statistics: own },
           layer,
           compressions,
         );
@@ -198,20 +245,7 @@ export async function profileSensitivity(
             ? []
             : [{ ...compression, distance: distances[i] ?? Number.NaN, ...costs }];
         });
-        const tensor = layer.id;
-        for (const entry of entries) {
-          known.set(keyOf(tensor, entry), entry);
-          context.emit({ kind: 'sensitivity-entry', tensor, entry });
-        }
-        await journal.append([
-          ...entries.map((entry): Entry => ({ kind: 'layer', tensor, entry })),
-          {
-            kind: 'spent',
-            run: spentBefore.runs,
-            seconds: seconds(),
-            evaluations: executor.evaluations,
-          },
-        ]);
+        await record(layer.id, entries);
       }
     }
     const result: SensitivityTable = { ...table(), ...describeOrigin(environment.version) };
@@ -228,52 +262,6 @@ export async function profileSensitivity(
   }
 }
 
-/** What one token through a form costs on this machine, an MPO as it is run faster. */
-type Timing = (
-  form: MatrixForm<{ readonly shape: readonly number[] }>,
-) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds' | 'mpoRun'>;
-
-/** By the costs of this machine; no time where nothing is known of them. */
-async function timingOf(
-  { costsFolder }: SensitivityEnvironment,
-  device: DeviceName,
-  context: JobContext<SensitivityEvent>,
-): Promise<Timing> {
-  if (costsFolder === undefined) {
-    return (form) => ({ flopsPerToken: formFlops(form), milliseconds: 0 });
-  }
-  const machine = await costsInFolder(costsFolder, device, context);
-  return (form) => {
-    if (form.kind !== 'mpo') {
-      return {
-        flopsPerToken: formFlops(form),
-        milliseconds: predictMilliseconds(machine, form, 1),
-      };
-    }
-    const { run, milliseconds } = chooseMpoRun(machine, form, 1);
-    return {
-      flopsPerToken: formFlops({ ...form, run }),
-      milliseconds: milliseconds[run],
-      mpoRun: run,
-    };
-  };
-}
-
-/** What goes into the linear layers of sublayer `index` when states are taken through. */
-async function statisticsOf(
-  executor: LayeredExecutor,
-  products: MatrixProducts,
-  index: number,
-  states: readonly HiddenState[],
-  { cancellation }: Pick<JobContext, 'cancellation'>,
-): Promise<ReadonlyMap<string, InputStatistics>> {
-  const step = executor.model.tapped?.(index) ?? noLayers(executor.model);
-  const accumulator = new StatisticsAccumulator(products);
-  const add = async (taps: ReadonlyMap<string, Tensor>): Promise<void> => accumulator.add(taps);
-  await executor.tap(step, states, add, async () => checkpoint(cancellation));
-  return accumulator.finish();
-}
-
 /** A compression of one layer, ready to be measured. */
 interface Change {
   readonly step: StandIn;
@@ -282,21 +270,21 @@ interface Change {
 
 async function standIn(
   model: LayeredModel,
-  { id, sublayer }: LinearLayer,
+  layer: LinearLayer,
   { form, error, outputError, parameters, bytes }: CompressedMatrix,
   path: string,
   timing: Timing,
 ): Promise<Change> {
-  const stored = await storeForms(path, new Map([[id, form]]));
+  const stored = await storeForms(path, new Map([[layer.id, form]]));
   const changed = model.withMatrices?.(stored) ?? noLayers(model);
   return {
-    step: changed.sublayer(sublayer),
+    step: changed.sublayer(layer.sublayer),
     costs: {
       error,
       ...(outputError === undefined ? {} : { outputError }),
       parameters,
       bytes,
-      ...timing(form),
+      ...timing(layer, form),
     },
   };
 }
@@ -333,31 +321,25 @@ function noLayers({ summary }: LayeredModel): never {
   });
 }
 
-function describeLayer(
-  { summary }: LayeredModel,
-  layer: LinearLayer,
-  compressions: readonly Compression[],
-  known: ReadonlyMap<string, SensitivityEntry>,
-  timing: Timing,
-): LayerSensitivity {
-  const { id, sublayer, role, out, weight } = layer;
-  const { id: sublayerId = '', block = 0 } = summary.sublayers[sublayer] ?? {};
-  return {
-    tensor: id,
-    sublayer: sublayerId,
-    block,
-    role,
-    out,
-    in: layer.in,
-    parameters: out * layer.in,
-    bytes: weight.length,
-    ...timing(layer.form ?? { kind: 'dense', weight: { shape: [out, layer.in] } }),
-    entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
-  };
-}
-
-function keyOf(tensor: string, compression: Compression): string {
-  return `${tensor} ${compressionKey(compression)}`;
+/**
+ * The matrices outside the sublayers that are asked for, and what is tried on them.
+ * @throws UserError where the model has none, or no method is for whole numbers.
+ */
+function chosenOuter(
+  model: LayeredModel,
+  { outer = [], compressions }: SensitivitySettings,
+): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
+  const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
+  if (outer.length > 0 && requests.length === 0) {
+    throw new UserError('Embedding and head take whole numbers, which none of the methods gives.', {
+      field: 'methods',
+      remedy: `Add one of ${quantizerNames.join(', ')}.`,
+    });
+  }
+  return outerToMeasure(model, outer).map((matrix) => ({
+    matrix,
+    compressions: compressionsOf(matrix, requests),
+  }));
 }
 
 function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { calibrationSchema } from '../../data/calibration-schema';
 import { parseDocument } from '../../jobs/parse-document';
 import { metricNames } from '../../metrics/metric-names';
-import { linearRoles } from '../../models/matrix-form';
+import { linearRoles, outerPlaces } from '../../models/matrix-form';
 import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
 import { compressionEntries, compressionRequestSchema } from '../compression-choice';
@@ -26,15 +26,25 @@ export const sensitivityEntrySchema = v.object({
   mpoRun: v.optional(v.picklist(['contracted', 'chained'])),
 });
 
-const layer = v.object({
+const matrix = {
   tensor: v.string(),
-  sublayer: v.string(),
-  block: count,
-  role: v.picklist(linearRoles),
   out: count,
   in: count,
   ...costs,
   entries: v.array(sensitivityEntrySchema),
+};
+
+const layer = v.object({
+  ...matrix,
+  sublayer: v.string(),
+  block: count,
+  role: v.picklist(linearRoles),
+});
+
+const outer = v.object({
+  ...matrix,
+  place: v.picklist(outerPlaces),
+  tiedTo: v.optional(v.string()),
 });
 
 const tableSchema = v.object({
@@ -42,6 +52,7 @@ const tableSchema = v.object({
   version: v.literal(1),
   model: modelSummarySchema,
   calibration: calibrationSchema,
+  fitting: v.optional(calibrationSchema),
   metric: v.picklist(metricNames),
   metricDefinition: v.string(),
   dense: v.number(),
@@ -50,12 +61,14 @@ const tableSchema = v.object({
     metric: v.picklist(metricNames),
     roles: v.array(v.picklist(linearRoles)),
     blocks: v.array(count),
+    outer: v.optional(v.array(v.picklist(outerPlaces))),
     seed: v.number(),
   }),
   device: v.string(),
   seconds: v.number(),
   sublayerEvaluations: count,
   layers: v.array(layer),
+  outer: v.optional(v.array(outer)),
   ...originEntries,
 });
 

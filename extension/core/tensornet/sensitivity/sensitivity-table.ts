@@ -1,7 +1,7 @@
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
 import type { MetricName } from '../../metrics/metric-names';
-import type { LinearRole, MpoForm } from '../../models/matrix-form';
+import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-form';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
@@ -14,6 +14,8 @@ export interface SensitivitySettings {
   /** Which layers; all when empty. */
   readonly roles: readonly LinearRole[];
   readonly blocks: readonly number[];
+  /** Matrices outside the sublayers that are measured as well, by the methods for whole numbers. */
+  readonly outer?: readonly OuterPlace[];
   readonly seed: number;
 }
 
@@ -23,26 +25,25 @@ export interface SensitivityEntry extends Compression {
   readonly distance: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
-  /** The same of the layer's outputs on the calibration, where the compression looked at it. */
+  /** The same of the layer's outputs on what was fitted to, where there are statistics of it. */
   readonly outputError?: number;
   readonly parameters: number;
   readonly bytes: number;
   /** Multiply-adds of one token, counted as two. */
   readonly flopsPerToken: number;
-  /** Of one token on this machine, as its cost model has measured forms of such sizes. */
+  /**
+   * Of one token on this machine, as its cost model has measured forms of such sizes; 0 where that is not known:
+   * without costs, and for convolutions, which have as many rows as an example has positions.
+   */
   readonly milliseconds: number;
   /** How a matrix product operator runs faster here, which work and time are of. */
   readonly mpoRun?: MpoForm['run'];
 }
 
-/** One linear layer, dense, and what compressing it alone costs the model. */
-export interface LayerSensitivity {
-  /** Id of the linear layer: the name of its weight. */
+/** A matrix, dense, and what compressing it alone costs the model. */
+export interface MatrixSensitivity {
+  /** Its id: the name of its weight. */
   readonly tensor: string;
-  /** Id of its sublayer. */
-  readonly sublayer: string;
-  readonly block: number;
-  readonly role: LinearRole;
   readonly out: number;
   readonly in: number;
   readonly parameters: number;
@@ -54,12 +55,33 @@ export interface LayerSensitivity {
   readonly entries: readonly SensitivityEntry[];
 }
 
+/** A linear layer of a sublayer. */
+export interface LayerSensitivity extends MatrixSensitivity {
+  /** Id of its sublayer. */
+  readonly sublayer: string;
+  readonly block: number;
+  readonly role: LinearRole;
+}
+
+/** An embedding, whose rows are looked up without work, or a head; rounded without calibration. */
+export interface OuterSensitivity extends MatrixSensitivity {
+  readonly place: OuterPlace;
+  /** Of an embedding that is the head too: id of the head, which takes the same form and is stored with it. */
+  readonly tiedTo?: string;
+}
+
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
 export interface SensitivityTable extends Origin {
   readonly format: 'espalier.sensitivity';
   readonly version: 1;
   readonly model: ModelSummary;
+  /** What distances are measured on. */
   readonly calibration: CalibrationSummary;
+  /**
+   * What compressions that look at inputs were fitted to; absent where that is what distances are
+   * measured on, so that those seem better than they are.
+   */
+  readonly fitting?: CalibrationSummary;
   readonly metric: MetricName;
   readonly metricDefinition: string;
   /** The dense model's own value of the metric: 0, or its perplexity. */
@@ -69,6 +91,16 @@ export interface SensitivityTable extends Origin {
   readonly seconds: number;
   readonly sublayerEvaluations: number;
   readonly layers: readonly LayerSensitivity[];
+  /** Embedding and head, where they were asked for. */
+  readonly outer?: readonly OuterSensitivity[];
+}
+
+/** All that a table is about. */
+export function matricesOf({
+  layers,
+  outer = [],
+}: Pick<SensitivityTable, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
+  return [...layers, ...outer];
 }
 
 /** Partial results of a running profile. */

@@ -1,5 +1,7 @@
+import type { OuterPlace } from '../../models/matrix-form';
+import { UserError } from '../../user-error';
 import type { Compression } from '../compression-choice';
-import type { SensitivityTable } from './sensitivity-table';
+import type { MatrixSensitivity, SensitivityTable } from './sensitivity-table';
 
 /** A way to compress, whatever its level. */
 export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
@@ -16,11 +18,43 @@ function wayName({ method, variant, then }: Way): string {
 /** A table without what was measured of other ways. */
 export function withWays(table: SensitivityTable, ways: readonly Way[]): SensitivityTable {
   const names = new Set(ways.map(wayName));
+  const kept = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
+    ...matrix,
+    entries: matrix.entries.filter((entry) => names.has(wayName(entry))),
+  });
+  const { layers, outer } = table;
   return {
     ...table,
-    layers: table.layers.map((layer) => ({
-      ...layer,
-      entries: layer.entries.filter((entry) => names.has(wayName(entry))),
-    })),
+    layers: layers.map(kept),
+    ...(outer === undefined ? {} : { outer: outer.map(kept) }),
   };
+}
+
+/**
+ * A table without the matrices outside the sublayers that are not named.
+ * @throws UserError where one that is named has not been measured, or is one matrix with one that is not.
+ */
+export function withOuter(
+  { outer = [], ...table }: SensitivityTable,
+  places: readonly OuterPlace[],
+): SensitivityTable {
+  const placesOf = ({ place, tiedTo }: (typeof outer)[number]): readonly OuterPlace[] =>
+    tiedTo === undefined ? [place] : ['embedding', 'head'];
+  for (const place of places) {
+    const found = outer.find((one) => placesOf(one).includes(place));
+    if (found === undefined) {
+      throw new UserError(`The sensitivity table has not measured the ${place}.`, {
+        field: 'outer',
+        remedy: `Profile the sensitivity again, with the ${place}.`,
+      });
+    }
+    if (placesOf(found).some((one) => !places.includes(one))) {
+      throw new UserError('Embedding and head are one matrix in this model.', {
+        field: place,
+        remedy: 'Ask for both, or for none.',
+      });
+    }
+  }
+  const kept = outer.filter((one) => placesOf(one).every((place) => places.includes(place)));
+  return kept.length === 0 ? table : { ...table, outer: kept };
 }

@@ -1,0 +1,62 @@
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-form';
+import type { Compression } from '../compression-choice';
+import { compressionKey } from './compressions-of';
+import type {
+  LayerSensitivity,
+  MatrixSensitivity,
+  OuterSensitivity,
+  SensitivityEntry,
+} from './sensitivity-table';
+import type { Timing } from './timing';
+
+/** A linear layer with what is known of its compressions. */
+export function describeLayer(
+  { summary }: LayeredModel,
+  layer: LinearLayer,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+  timing: Timing,
+): LayerSensitivity {
+  const { sublayer, role } = layer;
+  const { id = '', block = 0 } = summary.sublayers[sublayer] ?? {};
+  return { sublayer: id, block, role, ...describeMatrix(layer, compressions, known, timing) };
+}
+
+/** An embedding or head with what is known of its compressions. */
+export function describeOuter(
+  matrix: OuterMatrix,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+  timing: Timing,
+): OuterSensitivity {
+  const { place, tiedTo } = matrix;
+  return {
+    place,
+    ...(tiedTo === undefined ? {} : { tiedTo }),
+    ...describeMatrix(matrix, compressions, known, timing),
+  };
+}
+
+function describeMatrix(
+  matrix: ModelMatrix,
+  compressions: readonly Compression[],
+  known: ReadonlyMap<string, SensitivityEntry>,
+  timing: Timing,
+): MatrixSensitivity {
+  const { id, out, in: input, weight, form } = matrix;
+  return {
+    tensor: id,
+    out,
+    in: input,
+    parameters: out * input,
+    bytes: weight.length,
+    ...timing(matrix, form ?? { kind: 'dense', weight: { shape: [out, input] } }),
+    entries: compressions.flatMap((compression) => known.get(keyOf(id, compression)) ?? []),
+  };
+}
+
+/** Tells compressions of all matrices apart. */
+export function keyOf(tensor: string, compression: Compression): string {
+  return `${tensor} ${compressionKey(compression)}`;
+}

@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import { storeForms } from '../../models/forms/store-forms';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixForm, OuterMatrix } from '../../models/matrix-form';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { compressInWays } from '../compress-matrix';
+import type { CompressedMatrix } from '../compress-matrix';
+import type { Compression } from '../compression-choice';
+import type { CompressionContext } from '../compression-context';
+import { outerIds } from '../outer-choice';
+import type { ChangeScorer } from './change-scorer';
+import type { Timing } from './timing';
+import type { SensitivityEntry } from './sensitivity-table';
+
+/** What embedding and head are measured with. */
+interface OuterSetup {
+  readonly model: LayeredModel;
+  /** Of the model, started. */
+  readonly scorer: ChangeScorer;
+  /** Without statistics: these matrices are rounded without calibration. */
+  readonly compression: Omit<CompressionContext, 'statistics'>;
+  readonly timing: Timing;
+  readonly device: LayeredExecutor['device'];
+  readonly memoryBytes: number;
+  /** A folder that is there. */
+  readonly folder: string;
+  readonly cancellation: Cancellation;
+}
+
+/** Measures a matrix outside the sublayers in each of its ways: a head by itself, an embedding through the whole model. */
+export async function measureOuter(
+  setup: OuterSetup,
+  matrix: OuterMatrix,
+  compressions: readonly Compression[],
+): Promise<SensitivityEntry[]> {
+  const { model, scorer, device, memoryBytes, folder } = setup;
+  const forms: CompressedMatrix[] = [];
+  for await (const compressed of compressInWays(setup.compression, matrix, compressions)) {
+    forms.push(compressed);
+    await checkpoint(setup.cancellation);
+  }
+  const entries: SensitivityEntry[] = [];
+  for (const [i, compression] of compressions.entries()) {
+    const { form, error, parameters, bytes } = forms[i] ?? lost();
+    const path = join(folder, `${matrix.place}.${i}.safetensors`);
+    const stored = await storeForms(path, new Map(outerIds(matrix).map((id) => [id, form])));
+    const other = new LayeredExecutor(withOuterMatrices(model, stored), device, memoryBytes);
+    try {
+      const distance = await scorer.outerDistance(other, {
+        reembeds: matrix.place === 'embedding',
+      });
+      const costs = { error, parameters, bytes, ...setup.timing(matrix, form) };
+      entries.push({ ...compression, distance, ...costs });
+    } finally {
+      await other.dispose();
+    }
+  }
+  return entries;
+}
+
+function withOuterMatrices(
+  model: LayeredModel,
+  forms: ReadonlyMap<string, MatrixForm>,
+): LayeredModel {
+  return model.withMatrices?.(forms) ?? lost();
+}
+
+function lost(): never {
+  throw new Error('the model or its matrix takes no other form');
+}

@@ -1,0 +1,69 @@
+import type { CalibrationRequest } from '../../data/calibration';
+import { defaultCalibration } from '../../data/calibration-defaults';
+import { loadModelInputs } from '../../data/model-inputs';
+import type { ModelInputs } from '../../data/model-inputs';
+import type { LayeredModel } from '../../models/layered-model';
+import type { Compression } from '../compression-choice';
+import { compressionMethods, variantOf } from '../compression-methods';
+import { usualTokens } from './usual-tokens';
+import type { FittedLayer } from './usual-tokens';
+
+/** What changes of a model are measured on, and what they are fitted to. */
+export interface ProfileInputs {
+  readonly measured: ModelInputs;
+  /** Further inputs from the same source; undefined where it has no more than are measured. */
+  readonly fitting: ModelInputs | undefined;
+}
+
+/** Seed of choices and random numbers, and what is fitted to each layer. */
+interface ProfileSettings {
+  readonly seed: number;
+  readonly fitted: readonly (FittedLayer & Pick<Compression, 'variant'>)[];
+}
+
+/**
+ * Loads what a request asks for to measure on, and, as compressions that look at inputs (low rank,
+ * GPTQ) fit those too well to be judged on them, as many further ones as compressing is calibrated on.
+ * @throws UserError as {@link loadModelInputs}.
+ */
+export async function loadProfileInputs(
+  request: CalibrationRequest,
+  model: LayeredModel,
+  bundledText: string,
+  { seed, fitted }: ProfileSettings,
+  warn: (message: string) => void,
+): Promise<ProfileInputs> {
+  const measured = await loadModelInputs(request, model, bundledText, seed);
+  for (const warning of measured.warnings) {
+    warn(warning);
+  }
+  const wanted = fittingSequences(measured, usualTokens(fitted));
+  const after = measured.inputs.length;
+  const further = await loadModelInputs(
+    { ...request, sequences: wanted, after },
+    model,
+    bundledText,
+    seed,
+  );
+  const found = further.inputs.length;
+  const looks = fitted.some((one) =>
+    compressionMethods[one.method].needsCalibration(variantOf(one, true)),
+  );
+  if (looks && found === 0) {
+    warn(
+      `There is nothing to fit compressions to besides the ${after} sequences that are measured: those that look at inputs (low rank, GPTQ, scaled MPO) are fitted to the same and seem better than they are. Give a longer text or more examples, or measure fewer.`,
+    );
+  } else if (looks && found < wanted) {
+    warn(
+      `Besides the ${after} sequences that are measured there are only ${found} to fit compressions to, of ${wanted} that compressing takes: low rank may seem worse than it is.`,
+    );
+  }
+  return { measured, fitting: found === 0 ? undefined : further };
+}
+
+/** Windows of so many tokens, or the usual number of examples where inputs are none; no fewer than are measured. */
+function fittingSequences({ inputs, summary }: ModelInputs, tokens: number): number {
+  const isText = inputs[0] instanceof Int32Array;
+  const usual = isText ? Math.ceil(tokens / summary.length) : defaultCalibration.sequences;
+  return Math.max(inputs.length, usual);
+}

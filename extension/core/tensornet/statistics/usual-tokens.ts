@@ -1,0 +1,21 @@
+import { defaultCalibration } from '../../data/calibration-defaults';
+import type { Compression } from '../compression-choice';
+import { compressionMethods } from '../compression-methods';
+
+/** A layer's inputs and how it is compressed. */
+export interface FittedLayer extends Pick<Compression, 'method'> {
+  readonly in: number;
+}
+
+/** The most tokens that are usual, however wide the layers. */
+const mostTokens = 32_768;
+
+/** Tokens to calibrate on: more for methods that are fitted to directions of a layer's inputs. */
+export function usualTokens(layers: readonly FittedLayer[]): number {
+  const { sequences, length } = defaultCalibration;
+  const wanted = layers.reduce(
+    (most, layer) => Math.max(most, layer.in * compressionMethods[layer.method].tokensPerInput),
+    0,
+  );
+  return Math.max(sequences * length, Math.min(mostTokens, wanted));
+}

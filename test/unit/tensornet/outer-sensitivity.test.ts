@@ -1,0 +1,243 @@
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { compressModel } from '../../../extension/core/export/compression/compress-model';
+import type { CompressResult } from '../../../extension/core/export/compression/compress-model';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { loadModelInputs } from '../../../extension/core/data/model-inputs';
+import type { OuterPlace } from '../../../extension/core/models/matrix-form';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
+import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
+import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
+import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
+import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
+import type {
+  SensitivityEvent,
+  SensitivitySettings,
+  SensitivityTable,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+import { parseSensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table-schema';
+import { withOuter, withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(folder, `${count++}`);
+const calibration = { file: 'random', sequences: 3, length: 12 };
+const bundledText = '';
+const both: readonly OuterPlace[] = ['embedding', 'head'];
+const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
+
+async function profile(
+  model: string,
+  changes: Partial<SensitivitySettings> = {},
+  context: JobContext<SensitivityEvent> = unattended,
+  journal = fresh(),
+): Promise<SensitivityTable> {
+  return profileSensitivity(
+    {
+      ...{ model, calibration, ...run, out: undefined, journal },
+      settings: {
+        compressions: [
+          { method: 'int8', level: 0 },
+          { method: 'int4', level: 16 },
+          { method: 'lowrank', ratio: 0.5 },
+        ],
+        metric: 'kl',
+        roles: [],
+        blocks: [],
+        outer: both,
+        seed: 1,
+        ...changes,
+      },
+    },
+    { bundledText, version: 'test' },
+    context,
+  );
+}
+
+async function compressed(
+  modelPath: string,
+  choices: readonly CompressionChoice[],
+): Promise<CompressResult> {
+  return compressModel({ modelPath, choices, out: fresh(), overwrite: false, ...run }, unattended);
+}
+
+/** The distance of a whole model to another one, each with its own embedding and head. */
+async function distanceOf(path: string, source: string): Promise<number> {
+  const model = await openModel(source);
+  const { inputs } = await loadModelInputs(calibration, model, bundledText, 1);
+  const dense = new LayeredExecutor(model, 'cpu', 1 << 28);
+  const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 28);
+  const cancellation = { isCancellationRequested: false };
+  const setup = { inputs, metric: 'kl', cancellation, onWork: () => undefined } as const;
+  const reference = await new ChangeScorer({ ...setup, executor: dense }).start();
+  const scorer = new ChangeScorer({ ...setup, executor, dense });
+  const distance = await scorer.distance(await scorer.start(reference));
+  await dense.dispose();
+  await executor.dispose();
+  return distance;
+}
+
+describe.each([
+  ['a folder', fixture('llama-gqa-untied'), 2],
+  ['a folder where they are one', fixture('llama-tied-f16'), 1],
+  ['a graph', onnxFixture('llama-legacy'), 2],
+])('embedding and head of %s', (_, source, matrices) => {
+  let table: SensitivityTable;
+  beforeAll(async () => {
+    table = await profile(source);
+  }, 120_000);
+
+  it('are measured as compressing them alone leaves the model', async () => {
+    const { outer = [] } = table;
+    expect(outer.map(({ place }) => place)).toEqual(both.slice(0, matrices));
+    for (const { tensor, tiedTo, entries } of outer) {
+      expect(tiedTo !== undefined).toBe(matrices === 1);
+      expect(entries.map(({ method }) => method)).toEqual(['int8', 'int4']);
+      for (const { method, level, distance, bytes: after, outputError } of entries) {
+        const ids = tiedTo === undefined ? [tensor] : [tensor, tiedTo];
+        const choices = ids.map((id) => ({ tensor: id, method, level }));
+        const { path, layers } = await compressed(source, choices);
+        expect(distance / (await distanceOf(path, source))).toBeCloseTo(1, 3);
+        expect(distance).toBeGreaterThan(1e-9);
+        expect(layers.reduce((sum, layer) => sum + layer.bytes, 0)).toBe(after);
+        expect(outputError).toBeUndefined();
+      }
+    }
+  });
+
+  it('cost work where they multiply', () => {
+    const [embedding, head = embedding] = table.outer ?? [];
+    expect(embedding?.flopsPerToken === 0).toBe(matrices === 2);
+    expect(head?.flopsPerToken).toBe(2 * (head?.out ?? 0) * (head?.in ?? 0));
+  });
+
+  it('let a budget reach less', async () => {
+    const least = async (of: SensitivityTable): Promise<number> => {
+      for (let percent = 5; percent < 100; percent += 5) {
+        const budget = { unit: 'bytes', ratio: percent / 100 } as const;
+        const plan = await planUnderBudget(of, budget).catch(() => undefined);
+        if (plan !== undefined) {
+          return percent;
+        }
+      }
+      return 100;
+    };
+    expect(await least(table)).toBeLessThan(await least(withOuter(table, [])));
+  });
+
+  const plan = async (of: SensitivityTable, ratio: number, rounds: number): Promise<RefinedPlan> =>
+    planForBudget(
+      {
+        ...{ model: source, table: of, budget: { unit: 'bytes', ratio }, rounds },
+        ...{ calibration, bundledText, folder: fresh(), ...run },
+      },
+      unattended,
+    );
+
+  it('take part in a plan that is measured as it is written', async () => {
+    // Rounded without calibration, so that what is written is what was measured.
+    const rounded = withWays(table, [{ method: 'int8' }]);
+    const outer = rounded.outer ?? [];
+    const saved = [...rounded.layers, ...outer].reduce(
+      (sum, { bytes, entries: [entry] }) => sum + bytes - (entry?.bytes ?? bytes),
+      0,
+    );
+    const ratio = 1.01 - saved / table.model.bytes;
+    const { compress, cost, costBefore, distance } = await plan(rounded, ratio, 0);
+    expect(costBefore).toBe(table.model.bytes);
+    expect(cost).toBeLessThanOrEqual(ratio * costBefore);
+    const outside = outer.flatMap(({ tensor, tiedTo }) =>
+      tiedTo === undefined ? [tensor] : [tensor, tiedTo],
+    );
+    expect(compress.some(({ tensor }) => outside.includes(tensor))).toBe(true);
+    const { path, layers } = await compressed(source, compress);
+    expect(distance / (await distanceOf(path, source))).toBeCloseTo(1, 3);
+    const chosen = [...rounded.layers, ...outer].filter(({ tensor }) =>
+      compress.some((choice) => choice.tensor === tensor),
+    );
+    const before = chosen.reduce((sum, { bytes }) => sum + bytes, 0);
+    const after = layers.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(cost).toBe(costBefore - before + after);
+  });
+
+  it('are taken back in turn where a plan is refined', async () => {
+    const refined = await plan(table, 0.7, 2);
+    expect(refined.distance).toBe(Math.min(...refined.tried));
+    expect(refined.distance).toBeGreaterThan(0);
+  });
+
+  it('are counted in the work of a model, as far as they multiply', async () => {
+    const { costBefore } = await planUnderBudget(table, { unit: 'flops', ratio: 0.99 });
+    const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
+    expect(costBefore).toBe(sublayers + (table.outer?.at(-1)?.flopsPerToken ?? 0));
+  });
+
+  it('are a document, and go on after a stop', async () => {
+    expect(parseSensitivityTable(JSON.stringify(table), 'table').outer).toEqual(table.outer);
+    const cancellation = { isCancellationRequested: false };
+    let seen = 0;
+    const journal = fresh();
+    const stopping: JobContext<SensitivityEvent> = {
+      ...unattended,
+      cancellation,
+      emit: ({ kind }) => {
+        seen += kind === 'sensitivity-entry' ? 1 : 0;
+        cancellation.isCancellationRequested = seen > 1;
+      },
+    };
+    await expect(profile(source, {}, stopping, journal)).rejects.toThrow(CancelledError);
+    const anew: string[] = [];
+    const resumed = await profile(
+      source,
+      {},
+      {
+        ...unattended,
+        emit: (event) => {
+          if (event.kind === 'sensitivity-entry') anew.push(event.tensor);
+        },
+      },
+      journal,
+    );
+    expect(anew).not.toContain(table.outer?.[0]?.tensor);
+    expect([resumed.outer, resumed.layers]).toEqual([table.outer, table.layers]);
+  });
+
+  it('are left out of a table by ways and places', () => {
+    const { outer = [] } = withWays(table, [{ method: 'int4' }]);
+    expect(outer.flatMap(({ entries }) => entries.map(({ method }) => method))).toEqual(
+      Array.from({ length: matrices }, () => 'int4'),
+    );
+    expect(withOuter(table, []).outer).toBeUndefined();
+    expect(withOuter(table, both)).toEqual(table);
+    expect(() => withOuter(withOuter(table, []), ['head'])).toThrow('has not measured the head');
+  });
+});
+
+describe('asking for embedding or head', () => {
+  it('measures one of two', async () => {
+    const { outer = [] } = await profile(fixture('llama-gqa-untied'), { outer: ['head'] });
+    expect(outer.map(({ place }) => place)).toEqual(['head']);
+  });
+
+  it('is refused where they are one, or nothing rounds them, or there is none', async () => {
+    const tied = fixture('llama-tied-f16');
+    await expect(profile(tied, { outer: ['embedding'] })).rejects.toThrow('one matrix');
+    await expect(profile(tied, { compressions: [{ method: 'mpo' }] })).rejects.toThrow(
+      'Add one of int8, int4',
+    );
+    const encoder = fixture('../encoders/bert-plain');
+    await expect(profile(encoder, { outer: ['head'] })).rejects.toThrow('The model has no head');
+    const table = await profile(tied, {
+      compressions: [{ method: 'int8', level: 0 }],
+      blocks: [0],
+    });
+    expect(() => withOuter(table, ['embedding'])).toThrow('one matrix');
+  });
+});
