@@ -1,12 +1,8 @@
+import type { Fact } from '../facts';
 import { formatBytes, formatCompact, formatDistance, formatPercent } from '../format';
 import { isOuter } from './cells';
 import type { LayerCell } from './cells';
 import { strings } from './strings';
-
-export interface Fact {
-  readonly name: string;
-  readonly value: string;
-}
 
 /** What a screen reader says of a cell. */
 export function cellLabel(cell: LayerCell): string {

@@ -3,7 +3,7 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { strings } from './strings';
-import type { Entry, Matrix, Outer, Role, Way } from './types';
+import type { Entry, Matrix, Outer, Way } from './types';
 
 /** In what a form is no better than the dense matrix. */
 export type Drawback = 'bytes' | 'flops' | 'milliseconds';
@@ -149,19 +149,6 @@ function drawbacksOf(layer: Matrix, entry: Entry): Drawback[] {
   ];
 }
 
-const roleOrder: readonly Role[] = [
-  'query',
-  'key',
-  'value',
-  'query-key-value',
-  'output',
-  'gate',
-  'up',
-  'gate-up',
-  'down',
-  'other',
-];
-
 /** Name of the line of each layer: its role, numbered where a block has several of it. */
 function linesOf(matrices: readonly Matrix[]): Map<string, string> {
   const seen = new Map<string, number>();
@@ -186,7 +173,7 @@ export function roleName(matrix: Matrix): string {
 const lineOrder: readonly string[] = [
   strings.place.embedding,
   strings.tied,
-  ...roleOrder.map((role) => strings.role[role]),
+  ...Object.values(strings.role),
   strings.place.head,
 ];
 

@@ -1,16 +1,13 @@
 import { createButton } from '../components/toolkit';
 import { h, setChildren, setText } from '../dom';
+import { factElement } from '../facts';
+import type { Fact } from '../facts';
+import { fileName } from '../file-name';
 import { formatBytes, formatCount, formatDuration } from '../format';
 import { warningIcon } from '../icons';
 import { reasonAgainst, resumesMeasuring } from './panel-part';
 import type { Frame, PanelActions, PanelPart } from './panel-part';
 import { strings } from './strings';
-
-interface Fact {
-  readonly name: string;
-  readonly value: string;
-  readonly title?: string;
-}
 
 /** The model's name, what its table was made with, and what can be done. */
 export function createHeader({ send }: PanelActions): PanelPart {
@@ -87,10 +84,6 @@ function noticeOf(text: string): HTMLElement {
   return h('p', { class: 'notice warning' }, warningIcon(), h('span', {}, text));
 }
 
-function factElement({ name, value, title }: Fact): HTMLElement {
-  return h('div', { class: 'fact', title }, h('dt', {}, name), h('dd', {}, value));
-}
-
 function factsOf({ model, table, file, job }: Frame['state']): Fact[] {
   const size = { name: strings.size, value: formatBytes(model.bytes) };
   if (table === undefined) return [size];
@@ -124,8 +117,4 @@ function factsOf({ model, table, file, job }: Frame['state']): Fact[] {
           { name: strings.file, value: fileName(file), title: file },
         ]),
   ];
-}
-
-function fileName(path: string): string {
-  return path.split(/[\\/]/).at(-1) ?? path;
 }

@@ -1,4 +1,5 @@
 import type { CompressionState, ToCompression } from '../../extension/protocol/compression';
+import { patched } from '../patched';
 import type { Matrix } from './types';
 
 /** The host's state after one more of its messages; undefined until it has answered `ready`. */
@@ -9,8 +10,7 @@ export function received(
   if (message.type === 'state') return message.state;
   if (state === undefined) return undefined;
   if (message.type === 'patch') {
-    const cleared = Object.fromEntries(message.cleared.map((field) => [field, undefined]));
-    return { ...state, ...message.patch, ...(cleared as Partial<CompressionState>) };
+    return patched(state, message);
   }
   const { table } = state;
   if (table === undefined) return state;

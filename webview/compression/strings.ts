@@ -26,6 +26,7 @@ const levels: Readonly<Record<Method, (level: number) => string>> = {
   int4: (level) => `blocks of ${level}`,
 };
 
+/** In the order of the panel's lines. */
 const roles: Readonly<Record<Role, string>> = {
   query: 'Query',
   key: 'Key',

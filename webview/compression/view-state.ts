@@ -1,4 +1,5 @@
 import type { CompressionRestore } from '../../extension/protocol/compression';
+import { countOr, fields, oneOf, texts } from '../saved-view';
 import type { ColumnSort } from '../sort-header';
 import { budgetUnits, initialForm } from './budget';
 import type { BudgetForm } from './budget';
@@ -37,31 +38,19 @@ export function viewFrom(saved: unknown): View {
   const without = form['without'];
   const shown = view['shown'];
   return {
-    scrollTop: numberOr(view['scrollTop'], initialView.scrollTop),
+    scrollTop: countOr(view['scrollTop'], initialView.scrollTop),
     shown: typeof shown === 'string' ? shown : undefined,
-    share: numberOr(view['share'], initialView.share),
+    share: countOr(view['share'], initialView.share),
     sort: {
       key: oneOf(sortKeys, sort['key'], initialView.sort.key),
       descending: sort['descending'] !== false,
     },
     form: {
       unit: oneOf(budgetUnits, form['unit'], initialForm.unit),
-      percent: numberOr(form['percent'], initialForm.percent),
-      without: Array.isArray(without) ? without.filter((key) => typeof key === 'string') : [],
+      percent: countOr(form['percent'], initialForm.percent),
+      without: texts(without),
       removes: form['removes'] === true,
       outer: form['outer'] !== false,
     },
   };
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function numberOr(value: unknown, fallback: number): number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : fallback;
-}
-
-function oneOf<T extends string>(allowed: readonly T[], value: unknown, fallback: T): T {
-  return allowed.find((one) => one === value) ?? fallback;
 }
