@@ -357,6 +357,7 @@ class DietBench {
         const seeds = {
           tasks: missing.map((fit) => ({ kind: 'fit', request, fit }) as const),
           names: missing.map(({ seed }) => `${what}, seed ${seed}`),
+          checkpoints: missing.map(({ checkpoint }) => checkpoint),
           ...{ steps: first.steps, stage },
           onResult: async (result: unknown, index: number): Promise<void> => {
             const fit = missing[index];

@@ -172,6 +172,7 @@ async function scoreAside(
     const seeds = {
       tasks: missing.map((seed) => ({ kind: 'score', request, seed }) as const),
       names: missing.map((seed) => `Run ${seed}`),
+      checkpoints: missing.map((seed) => scoring.folder.checkpoint(seed)),
       steps: stepsOf(scoring),
       stage: 'Training proxies',
     };

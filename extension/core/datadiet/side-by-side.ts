@@ -4,6 +4,7 @@ import { CancelledError } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { ChildEndedError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
+import { stepsOfCheckpoint } from '../training/checkpoint';
 import type { SeedTask } from './seed-tasks';
 import { measureStep, threadsOf } from './training-run';
 import type { RunRequest } from './training-run';
@@ -23,6 +24,8 @@ export interface Seeds {
   readonly names: readonly string[];
   /** Steps of each. */
   readonly steps: number;
+  /** Where each leaves what is done, in the order of the tasks; it goes on there. */
+  readonly checkpoints: readonly string[];
   readonly stage: string;
   /** Gets what a task has returned. */
   readonly onResult?: (result: unknown, index: number) => Promise<void>;
@@ -67,13 +70,13 @@ export async function countProcesses(
  * checkpoint is; any other error stops them all.
  */
 export async function runSideBySide(
-  { tasks, names, steps, stage, onResult }: Seeds,
+  { tasks, names, steps, checkpoints, stage, onResult }: Seeds,
   processes: Processes,
   count: number,
   job: JobContext<unknown>,
 ): Promise<void> {
   const waiting = tasks.map((task, index) => ({ task, index }));
-  const done = tasks.map(() => 0);
+  const done = await Promise.all(checkpoints.map(stepsOfCheckpoint));
   let stopped = false;
   const cancellation = {
     get isCancellationRequested(): boolean {

@@ -138,6 +138,7 @@ async function trainAside(
     const seeds = {
       tasks: missing.map((seed) => ({ kind: 'train', request, seed }) as const),
       names: missing.map((seed) => `Seed ${seed}`),
+      checkpoints: missing.map((seed) => folder.checkpoint(seed)),
       steps,
       stage: `Training ${proxy.name}`,
     };

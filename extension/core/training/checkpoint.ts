@@ -96,6 +96,16 @@ export async function readCheckpoint(
   return { tensors, progress };
 }
 
+/** Updates that a checkpoint holds; 0 where there is none that can be read. */
+export async function stepsOfCheckpoint(path: string): Promise<number> {
+  try {
+    const { metadata } = await openSafetensors(path);
+    return parseProgress(metadata[metadataKey], path).step;
+  } catch {
+    return 0;
+  }
+}
+
 function parseProgress(text: string | undefined, path: string): Progress {
   const fault = (): UserError =>
     new UserError('The file is not a checkpoint of a training run.', {

@@ -1,11 +1,13 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { setTimeout } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { runDiet } from '../../../extension/core/datadiet/diet-experiment';
 import type { DietRequest } from '../../../extension/core/datadiet/diet-experiment';
 import { scoreDataset } from '../../../extension/core/datadiet/score-dataset';
 import type { ScoreRequest } from '../../../extension/core/datadiet/score-dataset';
+import { runSideBySide } from '../../../extension/core/datadiet/side-by-side';
 import type { Processes } from '../../../extension/core/datadiet/side-by-side';
 import { trainModels } from '../../../extension/core/datadiet/train-models';
 import type { TrainRequest } from '../../../extension/core/datadiet/train-models';
@@ -13,6 +15,7 @@ import { defaultTraining } from '../../../extension/core/datadiet/training-setti
 import { runInChild } from '../../../extension/core/jobs/child-task';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
+import { writeCheckpoint } from '../../../extension/core/training/checkpoint';
 import { buildChild } from '../build-child';
 import { temporaryFolder } from '../temporary-folder';
 import { cloudsTable, toyPath } from './toy-data';
@@ -116,6 +119,27 @@ describe('seeds in processes of their own', () => {
     for (const seed of [0, 1, 2]) {
       expect(weightsOf('stopped', seed).equals(weightsOf('unbroken', seed))).toBe(true);
     }
+  });
+
+  it('count what earlier tries have left from the first step told', async () => {
+    const request = trainRequest('counted');
+    const checkpoints = [0, 1, 2].map((seed) => join(folder, `counted-${seed}.safetensors`));
+    const plateau = { best: null, bad: 0, cooling: 0, factor: 1 };
+    await writeCheckpoint(checkpoints[0] ?? '', {}, { step: 7, batches: 0, plateau });
+    writeFileSync(checkpoints[1] ?? '', 'half-written');
+    const told: number[] = [];
+    const job = { ...unattended, progress: ({ done }: StageProgress) => told.push(done) };
+    const seeds = {
+      tasks: [0, 1, 2].map((seed) => ({ kind: 'train', request, seed }) as const),
+      ...{ names: ['0', '1', '2'], steps: 10, stage: 'Training', checkpoints },
+    };
+    const run: Processes['run'] = async (task, { progress }) => {
+      const isFirst = 'seed' in task && task.seed === 0;
+      await setTimeout(isFirst ? 50 : 0);
+      progress({ stage: '', done: isFirst ? 8 : 1, total: 10, unit: 'steps' });
+    };
+    await runSideBySide(seeds, { run }, 2, job);
+    expect(told).toEqual([8, 9, 10]);
   });
 
   it('go on in the first process where one is lost, which is said', async () => {
