@@ -27,9 +27,9 @@ export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
 
 /**
  * Float32 copies of the model in training (weights of two sessions as they are and packed, gradients, the
- * optimiser's state, what is best so far) and of a step's logits. As seen: SmolLM2-135M took 8.5 GB.
+ * optimiser's state, what is best so far) and of a step's logits. As seen: SmolLM2-135M took 6.2 GB.
  */
-const [copiesOfModel, copiesOfLogits] = [14, 8];
+const [copiesOfModel, copiesOfLogits] = [10, 8];
 /** What the teacher may take of the memory. */
 const teachersShare = 1 / 4;
 
