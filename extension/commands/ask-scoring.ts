@@ -4,6 +4,7 @@ import type { ProxyRequest } from '../core/datadiet/proxy-model';
 import type { ScoreKind } from '../core/datadiet/score-document';
 import type { DatasetSummary } from '../core/datadiet/scored-data';
 import type { Services } from '../services/services';
+import { askText } from './ask-text';
 import { pickModel } from './target';
 
 /** Which model is trained: one that suits the examples, or the user's own. */
@@ -135,7 +136,7 @@ export async function askNumber(
   value: string,
   least: number,
 ): Promise<number | undefined> {
-  const typed = await window.showInputBox({
+  const typed = await askText({
     title,
     prompt,
     value,

@@ -1,5 +1,5 @@
 import { basename, dirname, relative, resolve, sep } from 'node:path';
-import { commands, l10n, window, workspace } from 'vscode';
+import { commands, l10n, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 import type { DialectName } from '../core/export/dialects';
 import type { PrunePlan } from '../core/export/prune-plan';
@@ -9,6 +9,7 @@ import type { PruneRequest } from '../protocol/worker';
 import { fileExists } from '../services/documents';
 import { isModelFile, modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
+import { askText } from './ask-text';
 import { chooseForm } from './choose-form';
 import { confirmReplace } from './confirm-replace';
 
@@ -93,7 +94,7 @@ async function askFolder(
   title: string,
 ): Promise<string | undefined> {
   const name = usual.length - basename(usual).length;
-  const typed = await window.showInputBox({
+  const typed = await askText({
     title,
     prompt: l10n.t('The original is left as it is.'),
     value: usual,

@@ -10,6 +10,7 @@ import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
+import { askText } from './ask-text';
 import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './choose-output';
 
@@ -176,7 +177,7 @@ async function choosePlace(
   if (request.form === 'dataset') {
     const data = session.map?.data ?? source;
     const path = `${stem}-${request.what === 'choice' ? 'subset' : 'marked'}`;
-    const typed = await window.showInputBox({
+    const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
       prompt: l10n.t('The data set is left as it is.'),
       value: path,

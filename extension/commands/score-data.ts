@@ -15,6 +15,7 @@ import { formatCount } from '../core/format';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { RequestCancelled, WorkerRequestError } from '../services/worker-errors';
+import { askText } from './ask-text';
 import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
 import { pickData, uriOf } from './target';
@@ -151,10 +152,10 @@ async function askOptions(name: string, problem: string): Promise<DatasetOptions
     return undefined;
   }
   if (chosen === label) {
-    const column = await window.showInputBox({ title: label, prompt: problem });
+    const column = await askText({ title: label, prompt: problem });
     return column === undefined ? undefined : { label: column.trim() };
   }
-  const typed = await window.showInputBox({
+  const typed = await askText({
     title: size,
     value: '32x32',
     prompt: l10n.t('Height and width in pixels.'),

@@ -14,6 +14,7 @@ import type { Services } from '../services/services';
 import { logOf } from '../services/synthesis-sessions';
 import { assertAllowed, whySynthesisBlocked } from '../services/trust';
 import { RequestCancelled } from '../services/worker-errors';
+import { askText } from './ask-text';
 import { askNumber } from './ask-scoring';
 import { uriOf } from './target';
 
@@ -172,7 +173,7 @@ async function chooseExtent(title: string): Promise<Extent | undefined> {
 async function askFolder(title: string, parent: string | undefined): Promise<string | undefined> {
   const base = parent ?? workspace.workspaceFolders?.[0]?.uri.fsPath ?? homedir();
   const value = await freeFolder(base);
-  const typed = await window.showInputBox({
+  const typed = await askText({
     title,
     value,
     valueSelection: [value.length - basename(value).length, value.length],

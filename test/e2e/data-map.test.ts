@@ -35,9 +35,8 @@ describe('the data map', () => {
     await workbench.quickPick('mlp').click();
     await workbench.quickPick('EL2N').click();
     await workbench.quickPick('Other numbers…').click();
-    await workbench.answer('3');
-    await workbench.page.locator('.quick-input-widget', { hasText: 'Epochs before' }).waitFor();
-    await workbench.answer('12');
+    await workbench.answer('Runs, each', '3');
+    await workbench.answer('Epochs before', '12');
     const frame = await dataMap();
     await frame.getByRole('heading', { name: 'strokes', level: 1 }).waitFor();
     const facts = await frame.locator('.facts').first().textContent();
@@ -180,7 +179,7 @@ describe('the data map', () => {
     const frame = await dataMap();
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
     await workbench.quickPick('The chosen subset, as a data set').click();
-    await workbench.page.locator('.quick-input-widget', { hasText: 'new folder' }).waitFor();
+    await workbench.inputBox('The data set is left as it is.').waitFor();
     await workbench.page.keyboard.press('Enter');
     await workbench.notification(/15 examples: strokes-subset/).waitFor();
     const subset = join(workspace, 'strokes-subset');
@@ -235,8 +234,7 @@ describe('the data map', () => {
     const start = async (): Promise<void> => {
       await frame.getByRole('button', { name: 'Export Subset…' }).click();
       await workbench.quickPick('The chosen subset, as a data set').click();
-      await workbench.page.locator('.quick-input-widget', { hasText: 'new folder' }).waitFor();
-      await workbench.answer(join(outside, 'many-subset'));
+      await workbench.answer('The data set is left as it is.', join(outside, 'many-subset'));
       await frame.getByText(/\d+ of 10,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');

@@ -17,10 +17,7 @@ describe('healing and patching', () => {
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
   const nameFolder = async (name: string): Promise<void> => {
     const { workbench } = session();
-    await workbench.page
-      .locator('.quick-input-widget', { hasText: 'The original is left as it is.' })
-      .waitFor();
-    await workbench.answer(inWorkspace(name));
+    await workbench.answer('The original is left as it is.', inWorkspace(name));
   };
 
   it('compresses a model and goes on to heal it', async () => {

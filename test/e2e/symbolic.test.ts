@@ -146,11 +146,9 @@ describe('the panel of an evolution', () => {
     await workbench.runCommand('Espalier: Synthesize Modules…');
     await workbench.quickPick('Balanced').click();
     await workbench.quickPick('Other numbers…').click();
-    await page.locator('.quick-input-widget', { hasText: 'Iterations' }).waitFor();
-    await workbench.answer('1');
-    await page.locator('.quick-input-widget', { hasText: 'Graphs of each population' }).waitFor();
-    await workbench.answer('2');
-    await page.locator('.quick-input-widget', { hasText: 'New folder' }).waitFor();
+    await workbench.answer('Iterations', '1');
+    await workbench.answer('Graphs of each population', '2');
+    await workbench.inputBox('New folder').waitFor();
     await page.keyboard.press('Enter');
     const frame = await workbench.webview('section:not([hidden]) > #waiting-title');
     await frame.getByRole('heading', { name: 'synthesis', level: 1 }).waitFor();

@@ -73,6 +73,11 @@ export class Workbench {
     return this.page.locator('.quick-input-widget input.input').first();
   }
 
+  /** The input box whose prompt says so: a quick pick that is about to close may hold the same words in its rows. */
+  public inputBox(prompt: string): Locator {
+    return this.page.locator('.quick-input-widget .quick-input-message', { hasText: prompt });
+  }
+
   /** A row of the quick pick that is open. */
   public quickPick(label: string): Locator {
     return this.page
@@ -81,8 +86,9 @@ export class Workbench {
       .first();
   }
 
-  /** Answers the input box or quick pick that is open by typing. */
-  public async answer(text: string): Promise<void> {
+  /** Answers the input box that asks so by typing. */
+  public async answer(prompt: string, text: string): Promise<void> {
+    await this.inputBox(prompt).waitFor();
     const input = this.quickInput();
     await input.waitFor();
     await input.fill(text);
