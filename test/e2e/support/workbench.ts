@@ -104,9 +104,19 @@ export class Workbench {
         .filter({ has: this.page.locator('.label-name', { hasText: exactly(name) }) });
       await row.waitFor();
       const isLast = index === path.length - 1;
-      if (!isLast && (await row.getAttribute('aria-expanded')) === 'false') await row.click();
+      if (!isLast) await this.openFolder(row);
     }
     return row;
+  }
+
+  /** Opens a folder of the explorer. Rows move when files appear, so that a click may have met another one. */
+  private async openFolder(row: Locator): Promise<void> {
+    const opened = row.and(this.page.locator('[aria-expanded="true"]'));
+    for (let tries = 0; tries < 4 && !(await opened.isVisible()); tries++) {
+      await row.click();
+      await opened.waitFor({ timeout: 5_000 }).catch(() => undefined);
+    }
+    await opened.waitFor();
   }
 
   /**
