@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     projects: [
       {
-        // Vitest leaves one core of two idle otherwise, which nearly doubles the time.
+        // Vitest leaves one core of two idle otherwise.
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],

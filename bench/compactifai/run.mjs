@@ -19,9 +19,9 @@ import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
-import { dim, red, say } from '../../scripts/lib/terminal.mjs';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { espalier as run, isBuilt } from '../lib/espalier.mjs';
 import { median } from '../finercut/compare.mjs';
-import { json } from '../finercut/contenders.mjs';
 import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { preparePython, prepareSmolLM2 } from '../finercut/python.mjs';
 import { report, tableOf } from './report.mjs';
@@ -39,7 +39,6 @@ import { writeTexts } from './texts.mjs';
  */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const cli = join(root, 'dist', 'cli.js');
 const device = ['--device', 'cpu'];
 const prompt = 'The old house stood at the end of the road, and';
 const windows = ['--length', '256', '--stride', '192'];
@@ -81,10 +80,7 @@ process.exitCode = await main(options.folder ?? join(cacheFolder(), 'bench-compa
 
 /** @param {string} folder */
 async function main(folder) {
-  if (!existsSync(cli)) {
-    say(red('dist/cli.js is not built. Run npm run build first.'));
-    return 1;
-  }
+  if (!isBuilt()) return 1;
   const texts = await writeTexts(join(folder, 'texts'));
   const sections = [];
   for (const subject of subjects) {
@@ -147,7 +143,7 @@ async function writeTables(sections) {
 /** @param {readonly (string | number)[]} args */
 async function espalier(args) {
   say(dim(`espalier ${args.join(' ')}`));
-  return (await json(process.execPath, [cli, ...args, ...device, '--json'])).value;
+  return run([...args, ...device]);
 }
 
 /**
@@ -178,8 +174,7 @@ async function measureQuality({ source }, row, models, texts) {
       await symlink(await source(), model);
     }
   }
-  const { bytes, parameters } = (await json(process.execPath, [cli, 'inspect', model, '--json']))
-    .value;
+  const { bytes, parameters } = await run(['inspect', model]);
   const { text } = await espalier(['generate', model, '--prompt', prompt, '--tokens', 30]);
   const losses = existsSync(healed) ? JSON.parse(await readFile(healed, 'utf8')) : {};
   const found = { bytes, parameters, generation: text, ...losses };

@@ -7,8 +7,6 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { cli } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
 
-export { json };
-
 /**
  * A model, and how much of a search is run on it.
  * @typedef {{

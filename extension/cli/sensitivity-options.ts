@@ -1,3 +1,4 @@
+import { sensitivityCalibration } from '../core/data/calibration-defaults';
 import { costsFolder } from '../core/runtime/user-cache';
 import { join } from 'node:path';
 import { metricNames } from '../core/metrics/metric-names';
@@ -15,9 +16,6 @@ import { outerOptionTypes, readBlocks, readOuter, readRoles } from './layer-opti
 import { journalPath } from './paths';
 import { readRunOptions } from './run-options';
 
-/** Each layer is measured many times, so less text than a search takes. */
-export const usualCalibration = { sequences: 4, length: 128 };
-
 export const sensitivityOptionTypes: OptionTypes = {
   ...calibrationOptionTypes,
   ...outerOptionTypes,
@@ -31,7 +29,7 @@ export const sensitivityOptionTypes: OptionTypes = {
 export const sensitivityUsage = [
   `[--methods ${methodNames.join(',')} or METHOD:LEVEL, METHOD:PERCENT%, …]`,
   `[--roles ${linearRoles.join(',')}] [--blocks 0-3,7] [--embeddings] [--head]`,
-  calibrationUsage(usualCalibration),
+  calibrationUsage(sensitivityCalibration),
   `[--metric ${metricNames.join('|')}] [--seed N]`,
 ].join('\n    ');
 
@@ -47,7 +45,7 @@ export async function runSensitivity(
   return profileSensitivity(
     {
       model: args.model(),
-      calibration: readCalibration(args, summary.maxPositions, usualCalibration),
+      calibration: readCalibration(args, summary.maxPositions, sensitivityCalibration),
       settings: readSettings(args),
       ...readRunOptions(args),
       out,

@@ -2,6 +2,7 @@ import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../core/models/matrix-form';
 import type { ModelSummary } from '../core/models/model-summary';
+import { quantizerNames } from '../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
 
 type Item = QuickPickItem & { readonly outer: readonly OuterPlace[] };
@@ -17,7 +18,7 @@ export async function chooseOuter(
   { unties }: { readonly unties: boolean },
 ): Promise<readonly OuterPlace[] | undefined> {
   const isRounded = compressions.some(
-    ({ method, then }) => method === 'int8' || method === 'int4' || then !== undefined,
+    ({ method, then }) => quantizerNames.some((name) => name === method) || then !== undefined,
   );
   if (!isRounded || vocabularySize === undefined) {
     return [];

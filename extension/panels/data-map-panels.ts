@@ -7,7 +7,7 @@ import type { DataMarks } from '../services/data-marks';
 import { isScores } from '../services/documents';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/services';
-import { whyDataBlocked } from '../services/trust';
+import { refreshOnTrust, whyDataBlocked } from '../services/trust';
 import { DataMapPanel } from './data-map-panel';
 import { Panels, requireSavedText, savedText } from './panels';
 
@@ -23,11 +23,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
     super(
       extension,
       DataMapPanel.kind,
-      workspace.onDidGrantWorkspaceTrust(() => {
-        for (const { session } of this.panels) {
-          session.refreshBlocked();
-        }
-      }),
+      refreshOnTrust(() => this.panels.map(({ session }) => session)),
     );
     this.#reader = reader;
     this.#marks = marks;

@@ -1,8 +1,8 @@
-import { workspace } from 'vscode';
 import type { Uri, WebviewPanel } from 'vscode';
 import type { Syntheses } from '../services/services';
 import type { SynthesisSession } from '../services/synthesis-session';
 import type { SynthesisSessions } from '../services/synthesis-sessions';
+import { refreshOnTrust } from '../services/trust';
 import { Panels, requireSavedText } from './panels';
 import { SymbolicPanel } from './symbolic-panel';
 
@@ -14,11 +14,7 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
     super(
       extension,
       SymbolicPanel.kind,
-      workspace.onDidGrantWorkspaceTrust(() => {
-        for (const session of sessions.known) {
-          session.refreshBlocked();
-        }
-      }),
+      refreshOnTrust(() => sessions.known),
     );
     this.#sessions = sessions;
   }

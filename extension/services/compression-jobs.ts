@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import { sensitivityCalibration } from '../core/data/calibration-defaults';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PruneResult } from '../core/export/prune-result';
 import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-table';
@@ -12,9 +13,6 @@ import { JobTracker, reasonOf } from './job-tracker';
 import type { CompressionJobKind, Jobs, JobSubject } from './jobs';
 import { describeInPanel } from './report-error';
 import type { Settings } from './settings';
-
-/** Each layer is measured many times, so less text than a search takes. */
-const usualCalibration = { sequences: 4, length: 128 };
 
 /** The jobs of the compression panel: each keeps its session in step with what the worker does. */
 export class CompressionJobs {
@@ -39,7 +37,7 @@ export class CompressionJobs {
 
   /** Measures what compressing each linear layer costs. */
   public async profile(session: CompressionSession, settings: SensitivitySettings): Promise<void> {
-    const calibration = this.#settings.calibration(usualCalibration);
+    const calibration = this.#settings.calibration(sensitivityCalibration);
     const { path, maxPositions = calibration.length } = session.model;
     await this.#measure(session, {
       model: path,

@@ -16,7 +16,7 @@ import type { InterruptedJobs } from './interrupted-jobs';
 import { isModelFile } from './model-file';
 import type { OpenModels } from './open-models';
 import { reportError } from './report-error';
-import { whyBlocked } from './trust';
+import { refreshOnTrust, whyBlocked } from './trust';
 
 /** The sessions of this window, one for each sensitivity table of a model. */
 export class CompressionSessions implements Disposable {
@@ -38,11 +38,7 @@ export class CompressionSessions implements Disposable {
     this.#interrupted = interrupted;
     this.#log = log;
     this.#listeners = [
-      workspace.onDidGrantWorkspaceTrust(() => {
-        for (const session of this.#sessions.values()) {
-          session.refreshBlocked();
-        }
-      }),
+      refreshOnTrust(() => this.#sessions.values()),
       interrupted.onDiscard(this.#sessions, (session) => {
         this.#tellInterrupted(session);
       }),

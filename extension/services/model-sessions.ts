@@ -17,7 +17,7 @@ import type { OpenModels } from './open-models';
 import { describedPatches } from './patches';
 import { describeError, reportError } from './report-error';
 import type { SessionStore } from './session-store';
-import { whyBlocked } from './trust';
+import { refreshOnTrust, whyBlocked } from './trust';
 
 /** The sessions of this window, one for each profile of a model. */
 export class ModelSessions implements Disposable {
@@ -39,11 +39,7 @@ export class ModelSessions implements Disposable {
     this.#interrupted = interrupted;
     this.#log = log;
     this.#listeners = [
-      workspace.onDidGrantWorkspaceTrust(() => {
-        for (const session of this.#sessions.values()) {
-          session.refreshBlocked();
-        }
-      }),
+      refreshOnTrust(() => this.#sessions.values()),
       interrupted.onDiscard(this.#sessions, (session) => {
         this.#tellInterrupted(session);
       }),

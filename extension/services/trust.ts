@@ -1,4 +1,5 @@
-import { l10n } from 'vscode';
+import { l10n, workspace } from 'vscode';
+import type { Disposable } from 'vscode';
 import { UserError } from '../core/user-error';
 
 /** Where a model lies and whether the user trusts the workspace. */
@@ -13,6 +14,17 @@ export function assertAllowed(why: string | undefined): void {
   if (why !== undefined) {
     throw new UserError(why);
   }
+}
+
+/** Lets what shows why something cannot be done look again once the workspace is trusted. */
+export function refreshOnTrust(
+  shown: () => Iterable<{ readonly refreshBlocked: () => void }>,
+): Disposable {
+  return workspace.onDidGrantWorkspaceTrust(() => {
+    for (const one of shown()) {
+      one.refreshBlocked();
+    }
+  });
 }
 
 /** The sentence that says why models cannot be run here, or undefined when they can. */

@@ -121,8 +121,8 @@ describe('compression', () => {
     );
   });
 
-  it('goes on with a compression that was cancelled', async () => {
-    const out = workspacePath('stopped');
+  /** Begins to compress, and cancels at the first layer. */
+  const cancelCompression = async (out: string): Promise<void> => {
     const running = run('compressModel', vscode.Uri.file(model), {
       ...{ format: 'safetensors', dialect: 'auto-map', out, overwrite: true },
       ...{ compression: { method: 'lowrank', ratio: 0.5 }, skip: [] },
@@ -130,6 +130,11 @@ describe('compression', () => {
     await until('the first layer', () => espalier.jobs.current?.progress !== undefined);
     espalier.jobs.cancel();
     assert.equal(await running, undefined);
+  };
+
+  it('goes on with a compression that was cancelled', async () => {
+    const out = workspacePath('stopped');
+    await cancelCompression(out);
     assert.equal(existsSync(out), false);
     assert.ok(session.job.kind === 'stopped' && session.job.what === 'compress');
     assert.ok(session.job.resumable);
@@ -142,13 +147,7 @@ describe('compression', () => {
 
   it('forgets a compression with what it has done, and offers it no more', async () => {
     const out = workspacePath('forgotten');
-    const running = run('compressModel', vscode.Uri.file(model), {
-      ...{ format: 'safetensors', dialect: 'auto-map', out, overwrite: true },
-      ...{ compression: { method: 'lowrank', ratio: 0.5 }, skip: [] },
-    });
-    await until('the first layer', () => espalier.jobs.current?.progress !== undefined);
-    espalier.jobs.cancel();
-    assert.equal(await running, undefined);
+    await cancelCompression(out);
     const [job] = espalier.interrupted.find({ kind: 'compress', model });
     assert.ok(job?.end);
     // So that there is something to remove, however soon it was cancelled.

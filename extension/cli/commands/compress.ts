@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { sensitivityCalibration } from '../../core/data/calibration-defaults';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
 import type { CompressionSettings } from '../../core/export/compression/compress-model';
@@ -36,7 +37,7 @@ import { readBlocks, readOuter, readRoles } from '../layer-options';
 import { costsFolder } from '../../core/runtime/user-cache';
 import { readNamedPlan } from '../plan-file';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
-import { runSensitivity, sensitivityOptionTypes, usualCalibration } from '../sensitivity-options';
+import { runSensitivity, sensitivityOptionTypes } from '../sensitivity-options';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 
@@ -194,7 +195,7 @@ async function chooseByBudget(
       table: withOuter(table, readOuter(args)),
       budget: { unit, ratio },
       rounds: args.number('rounds') ?? usualRounds,
-      calibration: readCalibration(args, summary.maxPositions, usualCalibration),
+      calibration: readCalibration(args, summary.maxPositions, sensitivityCalibration),
       bundledText: join(context.samples, 'calibration.txt'),
       folder: `${workFolder(args.text('out') ?? '', 'compress')}-plan`,
       ...readRunOptions(args),

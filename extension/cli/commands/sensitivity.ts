@@ -75,7 +75,7 @@ function printOuter(
     outer.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
       entries.map(({ method, level, distance, bytes: left }) => [
         `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
-        level === 0 ? method : `${method}:${level}`,
+        `${method}:${level}`,
         (distance - dense).toPrecision(3),
         formatBytes(left),
         formatPercent(left / bytes),

@@ -5,6 +5,9 @@ export const randomInputs = 'random';
 
 export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 256 };
 
+/** Where each layer is measured many times, less text than a search takes. */
+export const sensitivityCalibration: CalibrationRequest = { sequences: 4, length: 128 };
+
 /** What is asked for, and the usual where nothing is. Fewer sequences will do only where nobody gave their number. */
 export function orUsual(
   asked: Partial<CalibrationRequest>,

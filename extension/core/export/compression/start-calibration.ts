@@ -33,9 +33,8 @@ export function calibrationFor(
   }));
   const own = Math.min(length, model.summary.maxPositions ?? length);
   const tokens = usualTokens(layers);
-  const needed = tokens > sequences * length ? Math.ceil(tokens / own) : sequences;
-  return needed > sequences
-    ? { sequences: needed, length: own, upTo: true }
+  return tokens > sequences * length
+    ? { sequences: Math.ceil(tokens / own), length: own, upTo: true }
     : { sequences, length: own };
 }
 
