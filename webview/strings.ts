@@ -112,7 +112,7 @@ export const strings = {
   noSublayer: 'No sublayer',
   cheap: 'cheap to remove',
   vital: 'vital',
-  legendDistance: (metric: string) => `Distance to the dense model (${metric}, log scale)`,
+  legendDistance: (metric: string) => `Distance to the original (${metric}, log scale)`,
   legendPreview: 'Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)',
   legendNothing: 'No distances yet',
   legendRemoved: 'removed, in this order',
@@ -183,10 +183,10 @@ export const strings = {
   perToken: (share: string) => `${share}, per token`,
   notMeasured: 'not measured',
   perplexity: 'Perplexity',
-  perplexityDense: (dense: string) => `dense model ${dense}`,
-  perplexityChange: (dense: string, change: string) => `dense model ${dense}, ${change}`,
+  perplexityOriginal: (original: string) => `original ${original}`,
+  perplexityChange: (original: string, change: string) => `original ${original}, ${change}`,
   notEvaluated: 'not evaluated',
-  denseModel: 'dense model',
+  originalModel: 'original',
 
   // Chart
   curve: 'Quality against size',
@@ -203,7 +203,7 @@ export const strings = {
   perplexitySeries: 'Perplexity (held-out)',
   curveWaiting: 'The curve appears after the first round of the search.',
   curveSummary: (rounds: number, first: string, last: string, removed: string) =>
-    `Line chart of the distance to the dense model over ${rounds} rounds of the greedy search: ${first} after the first round, ${last} after the last, with ${removed} removed.`,
+    `Line chart of the distance to the original over ${rounds} rounds of the greedy search: ${first} after the first round, ${last} after the last, with ${removed} removed.`,
   curveSummaryBaseline: (name: string, last: string) => `${name} ends at ${last}.`,
   curveSummaryPerplexity: (first: string, last: string) =>
     `Held-out perplexity goes from ${first} to ${last}.`,

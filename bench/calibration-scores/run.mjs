@@ -54,14 +54,14 @@ async function main(model) {
           '--no-baselines',
         ]);
         for (const [i, cut] of cuts.entries()) {
-          const plan = join(folder, 'cut.pruneplan.json');
+          const plan = join(folder, 'cut.plan.json');
           const source = { path: model, fingerprint: profile.model.fingerprint };
           const remove = profile.rounds
             .slice(0, cut)
             .map((/** @type {{removed: string}} */ { removed }) => removed);
           await writeFile(
             plan,
-            JSON.stringify({ format: 'espalier.pruneplan', version: 1, model: source, remove }),
+            JSON.stringify({ format: 'espalier.plan', version: 1, model: source, remove }),
           );
           const pruned = join(folder, `${part}-${policy}-${cut}`);
           await onDevice(['prune', model, '--plan', plan, '--out', pruned]);

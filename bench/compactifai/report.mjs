@@ -8,7 +8,7 @@
  */
 export function report(sections, prompt) {
   return [
-    '# CompactifAI: what compression costs and what healing brings back',
+    '# CompactifAI: what compression costs and what repair brings back',
     '',
     'Commands: `npm run build && node bench/compactifai/run.mjs`, then, on a quiet machine, `node bench/compactifai/run.mjs --timing`.',
     'Notes on the columns are in [docs/compactifai.md](../../docs/compactifai.md#the-proof).',

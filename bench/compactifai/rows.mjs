@@ -1,13 +1,13 @@
 /**
- * What is compared: how each model is compressed, and of which results a healed one is made.
+ * What is compared: how each model is compressed, and of which results a repaired one is made.
  *
  * @typedef {object} Row
  * @property {string} key name of its folder
  * @property {string} label
  * @property {readonly string[]} [compress] options of `espalier compress`; the dense model has none
  * @property {string} [sameAs] key of the row that has the same numbers and runs them otherwise, so that it is not judged again
- * @property {string} [heals] key of the row that is healed
- * @property {readonly string[]} [heal] options of `espalier heal`
+ * @property {string} [repairs] key of the row that is repaired
+ * @property {readonly string[]} [repair] options of `espalier repair`
  * @property {number} turn rows are done in the order of their turns
  */
 
@@ -51,18 +51,18 @@ const compressed = [
 ];
 
 /**
- * The dense model, all compressed ones, and healed ones behind those that they are made of.
- * @param {readonly string[]} healed keys of the rows that are healed, behind all others, in this order
- * @param {readonly string[]} heal options of healing that are not the usual ones
+ * The dense model, all compressed ones, and repaired ones behind those that they are made of.
+ * @param {readonly string[]} repaired keys of the rows that are repaired, behind all others, in this order
+ * @param {readonly string[]} repair options of repair that are not the usual ones
  * @returns {readonly Row[]}
  */
-export function rowsFor(healed, heal) {
+export function rowsFor(repaired, repair) {
   return [
     { key: 'dense', label: 'dense, float16', turn: 0 },
     ...compressed.flatMap((row) => {
       const { key } = row;
-      const turn = healed.indexOf(key) + 1;
-      const after = { key: `${key}-healed`, label: '— healed', heals: key, heal, turn };
+      const turn = repaired.indexOf(key) + 1;
+      const after = { key: `${key}-repaired`, label: '— repaired', repairs: key, repair, turn };
       return [{ ...row, turn: 0 }, ...(turn > 0 ? [after] : [])];
     }),
   ];

@@ -1,6 +1,6 @@
 /**
  * The proof of CompactifAI: the sample model and SmolLM2-135M-Instruct, dense and in every form, before and after
- * healing, through the command line: bytes, parameters, perplexity on two held-out corpora, a task and a generation.
+ * repair, through the command line: bytes, parameters, perplexity on two held-out corpora, a task and a generation.
  * Writes RESULTS.md. What a folder holds already is not done again.
  *
  *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--rows KEY,…] [--folder DIR]
@@ -59,7 +59,7 @@ const subjects = [
     name: 'smollm2',
     title: 'SmolLM2-135M-Instruct',
     source: async () => prepareSmolLM2(await preparePython()),
-    // A fifth of the usual training, so that it ends on two cores; whole numbers lose too little to be healed.
+    // A fifth of the usual training, so that it ends on two cores; whole numbers lose too little to be repaired.
     rows: rowsFor(truncated, ['--sequences', '96', '--epochs', '1', '--memory', '12GiB']),
   },
 ];
@@ -156,27 +156,27 @@ async function espalier(args) {
  */
 async function measureQuality({ source }, row, models, texts) {
   const model = join(models, row.key);
-  const healed = `${model}.heal.json`;
-  // A healed model whose losses were not kept is healed again.
-  const isWhole = existsSync(model) && (row.heals === undefined || existsSync(healed));
+  const repaired = `${model}.repair.json`;
+  // A repaired model whose losses were not kept is repaired again.
+  const isWhole = existsSync(model) && (row.repairs === undefined || existsSync(repaired));
   if (!isWhole) {
     const dense = join(models, 'dense');
     if (row.compress !== undefined) {
       await espalier(['compress', dense, ...row.compress, '--out', model]);
-    } else if (row.heals !== undefined) {
-      const from = join(models, row.heals);
-      const options = ['--teacher', dense, '--text', texts.learn, ...(row.heal ?? [])];
+    } else if (row.repairs !== undefined) {
+      const from = join(models, row.repairs);
+      const options = ['--teacher', dense, '--text', texts.learn, ...(row.repair ?? [])];
       const { lossBefore, lossAfter } = await espalier([
-        ...['heal', from, ...options, '--out', model, '--overwrite'],
+        ...['repair', from, ...options, '--out', model, '--overwrite'],
       ]);
-      await writeFile(healed, JSON.stringify({ lossBefore, lossAfter }));
+      await writeFile(repaired, JSON.stringify({ lossBefore, lossAfter }));
     } else {
       await symlink(await source(), model);
     }
   }
   const { bytes, parameters } = await run(['inspect', model]);
   const { text } = await espalier(['generate', model, '--prompt', prompt, '--tokens', 30]);
-  const losses = existsSync(healed) ? JSON.parse(await readFile(healed, 'utf8')) : {};
+  const losses = existsSync(repaired) ? JSON.parse(await readFile(repaired, 'utf8')) : {};
   const found = { bytes, parameters, generation: text, ...losses };
   if (row.sameAs !== undefined) {
     return found;
@@ -198,7 +198,7 @@ async function measureQuality({ source }, row, models, texts) {
 
 /**
  * Tokens per second of every written model: medians of rounds, and of the ratios to the dense model in the same round.
- * A healed model runs as the one that it was made from.
+ * A repaired model runs as the one that it was made from.
  * @param {Subject} subject
  * @param {string} models
  * @param {import('./texts.mjs').Texts} texts
@@ -208,8 +208,8 @@ async function measureSpeed({ rows }, models, texts) {
   const text = join(models, 'timing.txt');
   await writeFile(text, (await readFile(texts.heldOut.brown)).subarray(0, readBytes));
   const timed = rows.filter(
-    ({ key, heals }) =>
-      heals === undefined &&
+    ({ key, repairs }) =>
+      repairs === undefined &&
       existsSync(join(models, key)) &&
       (key === 'dense' || asked?.includes(key) !== false),
   );

@@ -70,7 +70,7 @@ async function main() {
     );
     const search = [
       ...['--calibration', calibration, '--sequences', '2', '--length', '64', ...device],
-      ...['--search', 'lazy', '--level', 'block', '--remove', '1', '--no-baselines'],
+      ...['--search', 'lazy', '--granularity', 'block', '--remove', '1', '--no-baselines'],
     ];
     const found = await step(
       'profile (lazy, blocks, 2 × 64 tokens, one removed)',
@@ -79,12 +79,12 @@ async function main() {
       ({ rounds, search: { sublayerEvaluations } }) =>
         `${rounds[0].removed} at ${rounds[0].distance.toExponential(2)}, ${sublayerEvaluations} sublayer evaluations`,
     );
-    const plan = join(folder, 'smollm2.pruneplan.json');
+    const plan = join(folder, 'smollm2.plan.json');
     const remove = found.rounds.map((/** @type {{removed: string}} */ { removed }) => removed);
     const source = { path: model, fingerprint: found.model.fingerprint };
     await writeFile(
       plan,
-      JSON.stringify({ format: 'espalier.pruneplan', version: 1, model: source, remove }),
+      JSON.stringify({ format: 'espalier.plan', version: 1, model: source, remove }),
     );
     await step(
       'prune to GGUF, checked',

@@ -1,5 +1,5 @@
 import type { CalibrationRequest } from '../core/data/calibration';
-import { defaultCalibration, orUsual } from '../core/data/calibration-defaults';
+import { defaultCalibration, orDefaults } from '../core/data/calibration-defaults';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import { UsageError } from './command';
 import type { Arguments, OptionTypes } from './command';
@@ -37,7 +37,7 @@ export function readCalibration(
   }
   const policy = args.choice('calibration-policy', textPolicies, defaultTextPolicy);
   const sequences = args.number('sequences');
-  return orUsual(
+  return orDefaults(
     {
       ...(file === undefined ? {} : { file }),
       ...(scores === undefined ? {} : { scores: { file: scores, policy } }),

@@ -1,5 +1,5 @@
-import { linearRoles, outerPlaces } from '../core/models/matrix-form';
-import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
+import { linearRoles, outerPlaces } from '../core/models/matrix-encoding';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import { UsageError } from './command';
 import type { Arguments, OptionTypes } from './command';
 

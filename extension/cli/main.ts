@@ -15,7 +15,7 @@ import { devices } from './commands/devices';
 import { evaluate } from './commands/evaluate';
 import { exportData } from './commands/export-data';
 import { generateCommand } from './commands/generate';
-import { heal } from './commands/heal';
+import { repair } from './commands/repair';
 import { inspect } from './commands/inspect';
 import { patch } from './commands/patch';
 import { profile } from './commands/profile';
@@ -40,7 +40,7 @@ const commands: readonly Command[] = [
   patch,
   compress,
   sensitivity,
-  heal,
+  repair,
   evaluate,
   generateCommand,
   scoreTextCommand,

@@ -1,4 +1,4 @@
-import { baselineNames, defaultSettings, levels, searchModes } from '../core/prune/options';
+import { baselineNames, defaultSettings, granularities, searchModes } from '../core/prune/options';
 import type { Budget, SearchSettings } from '../core/prune/options';
 import { metricNames } from '../core/metrics/metric-names';
 import { calibrationOptionTypes, calibrationUsage } from './calibration-options';
@@ -9,7 +9,7 @@ export const searchOptionTypes: OptionTypes = {
   ...calibrationOptionTypes,
   metric: { type: 'string' },
   search: { type: 'string' },
-  level: { type: 'string' },
+  granularity: { type: 'string' },
   remove: { type: 'string' },
   ratio: { type: 'string' },
   parameters: { type: 'string' },
@@ -24,7 +24,7 @@ export const searchOptionTypes: OptionTypes = {
 export const searchUsage = [
   calibrationUsage(),
   `[--metric ${metricNames.join('|')}]`,
-  `[--search ${searchModes.join('|')}] [--level ${levels.join('|')}]`,
+  `[--search ${searchModes.join('|')}] [--granularity ${granularities.join('|')}]`,
   '[--remove N | --ratio R | --parameters R | --all] [--exclude X] [--protect ID,…]',
   '[--every-distance] [--no-baselines] [--seed N]',
 ].join('\n    ');
@@ -38,7 +38,7 @@ export function readSearchSettings(args: Arguments): SearchSettings {
   return {
     metric: args.choice('metric', metricNames, defaultSettings.metric),
     mode: args.choice('search', searchModes, defaultSettings.mode),
-    level: args.choice('level', levels, defaultSettings.level),
+    granularity: args.choice('granularity', granularities, defaultSettings.granularity),
     budget: readBudget(args) ?? defaultSettings.budget,
     protect: args.texts('protect'),
     exclude,

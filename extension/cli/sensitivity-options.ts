@@ -2,14 +2,14 @@ import { sensitivityCalibration } from '../core/data/calibration-defaults';
 import { costsFolder } from '../core/runtime/user-cache';
 import { join } from 'node:path';
 import { metricNames } from '../core/metrics/metric-names';
-import { linearRoles } from '../core/models/matrix-form';
+import { linearRoles } from '../core/models/matrix-encoding';
 import type { ModelSummary } from '../core/models/model-summary';
 import { methodNames, parseCompression } from '../core/tensornet/compression-choice';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import type {
   SensitivitySettings,
-  SensitivityTable,
-} from '../core/tensornet/sensitivity/sensitivity-table';
+  SensitivityProfile,
+} from '../core/tensornet/sensitivity/sensitivity-profile';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from './calibration-options';
 import type { Arguments, CommandContext, OptionTypes } from './command';
 import { outerOptionTypes, readBlocks, readOuter, readRoles } from './layer-options';
@@ -39,7 +39,7 @@ export async function runSensitivity(
   summary: ModelSummary,
   { job, samples, version, resumeHint }: CommandContext,
   out: string | undefined,
-): Promise<SensitivityTable> {
+): Promise<SensitivityProfile> {
   const journal = await journalPath(out, summary);
   resumeHint(`Run the same command again to go on: what is done is kept in ${journal}.`);
   return profileSensitivity(

@@ -1,6 +1,6 @@
 import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { DialectName } from '../core/export/dialects';
+import type { LayoutName } from '../core/export/layouts';
 import type { FormAnswer, FormName } from '../core/export/output-forms';
 
 interface FormItem extends QuickPickItem {
@@ -16,7 +16,7 @@ export async function chooseForm(
   title: string,
   forms: readonly FormAnswer[],
 ): Promise<FormName | undefined> {
-  const [form, ...others] = forms.filter(({ dialect, usual }) => dialect !== undefined || usual);
+  const [form, ...others] = forms.filter(({ layout, usual }) => layout !== undefined || usual);
   if (form !== undefined && form.refusal === undefined && others.length === 0) {
     return form;
   }
@@ -74,7 +74,7 @@ interface FormText {
 }
 
 /** What a form is called, and what it is good for. */
-function describeForm({ format, dialect }: FormName): FormText {
+function describeForm({ format, layout }: FormName): FormText {
   if (format === 'onnx') {
     return {
       label: l10n.t('ONNX model'),
@@ -82,7 +82,7 @@ function describeForm({ format, dialect }: FormName): FormText {
     };
   }
   if (format === 'gguf') {
-    return dialect === 'deci'
+    return layout === 'deci'
       ? {
           label: l10n.t('GGUF, as a deci model'),
           detail: l10n.t('For llama.cpp: blocks may lack attention or both sublayers.'),
@@ -92,7 +92,7 @@ function describeForm({ format, dialect }: FormName): FormText {
           detail: l10n.t('For llama.cpp: an ordinary model with fewer blocks.'),
         };
   }
-  const folders: Record<DialectName, FormText> = {
+  const folders: Record<LayoutName, FormText> = {
     blocks: {
       label: l10n.t('Hugging Face folder (safetensors)'),
       detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),
@@ -120,5 +120,5 @@ function describeForm({ format, dialect }: FormName): FormText {
       detail: l10n.t('Loads everywhere. Saves no bytes and no time.'),
     },
   };
-  return folders[dialect ?? 'blocks'];
+  return folders[layout ?? 'blocks'];
 }

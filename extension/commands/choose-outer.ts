@@ -1,6 +1,6 @@
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { OuterPlace } from '../core/models/matrix-form';
+import type { OuterPlace } from '../core/models/matrix-encoding';
 import type { ModelSummary } from '../core/models/model-summary';
 import { quantizerNames } from '../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';

@@ -1,8 +1,8 @@
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { commands, l10n, workspace } from 'vscode';
 import type { Uri } from 'vscode';
-import type { DialectName } from '../core/export/dialects';
-import type { PrunePlan } from '../core/export/prune-plan';
+import type { LayoutName } from '../core/export/layouts';
+import type { Plan } from '../core/export/plan';
 import type { OutputFormat } from '../core/export/prune-result';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { PruneRequest } from '../protocol/worker';
@@ -17,7 +17,7 @@ import { confirmReplace } from './confirm-replace';
 export interface OutputOptions {
   readonly format?: OutputFormat;
   /** Of the format; the usual one when absent. */
-  readonly dialect?: DialectName;
+  readonly layout?: LayoutName;
   /** Path of the new folder. */
   readonly out?: string;
   /** Replace an existing folder without asking. */
@@ -31,13 +31,13 @@ export interface OutputWords {
   readonly suffix: string;
 }
 
-type Output = Pick<PruneRequest, 'format' | 'dialect' | 'out' | 'overwrite'>;
+type Output = Pick<PruneRequest, 'format' | 'layout' | 'out' | 'overwrite'>;
 
 /** In which form and where a plan's result is written; undefined when the user breaks off. */
 export async function chooseOutput(
   services: Services,
   { path: model }: ModelSummary,
-  { remove, compress = [], patch = [] }: PrunePlan,
+  { remove, compress = [], patch = [] }: Plan,
   options: OutputOptions,
   { formTitle, folderTitle, suffix }: OutputWords,
 ): Promise<Output | undefined> {
@@ -52,17 +52,17 @@ export async function chooseOutput(
             patch: patch.map(({ sublayer }) => sublayer),
           }),
         )
-      : { format: options.format, dialect: options.dialect };
+      : { format: options.format, layout: options.layout };
   if (form === undefined) {
     return undefined;
   }
-  const { format, dialect } = form;
+  const { format, layout } = form;
   const converts = format === 'onnx' && !isModelFile(model);
   const usual = `${modelStem(model)}${suffix}${converts ? '-onnx' : ''}`;
   const folder = await chooseFolder(model, usual, folderTitle, options);
   return folder === undefined
     ? undefined
-    : { format, ...(dialect === undefined ? {} : { dialect }), ...folder };
+    : { format, ...(layout === undefined ? {} : { layout }), ...folder };
 }
 
 /** A new folder, or one that may be replaced; undefined when the user breaks off. */

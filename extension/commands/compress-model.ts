@@ -2,10 +2,10 @@ import { basename, dirname, join } from 'node:path';
 import { commands, l10n, Uri, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { CompressResult } from '../core/export/compression/compress-model';
-import type { PrunePlan } from '../core/export/prune-plan';
+import type { Plan } from '../core/export/plan';
 import type { PruneResult } from '../core/export/prune-result';
 import { formatBytes } from '../core/format';
-import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import type { PruneRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
@@ -29,7 +29,7 @@ import { chooseTarget, uriOf } from './target';
 /** Answers given beforehand, so that nothing is asked. */
 export interface CompressOptions extends OutputOptions {
   readonly compression?: CompressionRequest;
-  readonly plan?: PrunePlan;
+  readonly plan?: Plan;
   /** Roles of layers that stay as they are. */
   readonly skip?: readonly LinearRole[];
   /** Matrices outside the blocks that are compressed as well. */
@@ -112,7 +112,7 @@ async function planFor(
   session: CompressionSession,
   argument: unknown,
   options: CompressOptions,
-): Promise<PrunePlan | undefined> {
+): Promise<Plan | undefined> {
   const { model } = session;
   const made =
     argument instanceof CompressionSession
@@ -149,7 +149,7 @@ async function planFor(
     );
   }
   return {
-    format: 'espalier.pruneplan',
+    format: 'espalier.plan',
     version: 1,
     model: { path: model.path, fingerprint: model.fingerprint },
     remove: [],
@@ -266,7 +266,7 @@ async function offerNext(source: string, result: PruneResult): Promise<void> {
       commands.executeCommand(command, on, options);
   const ofFolders: readonly Action[] = [
     [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, uri, { against: source })],
-    [l10n.t('Heal…'), run(commandIds.healModel, uri, { teacher: source })],
+    [l10n.t('Repair…'), run(commandIds.repairModel, uri, { teacher: source })],
   ];
   await offer(message, [
     [l10n.t('Reveal'), () => revealFolder(uri)],

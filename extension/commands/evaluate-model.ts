@@ -65,8 +65,8 @@ function describe(
   const { name } = session.model;
   const perplexity = evaluation.perplexity.toPrecision(4);
   const speed = formatCount(evaluation.tokensPerSecond);
-  const dense = session.denseEvaluation;
-  if (removed.length === 0 || dense === undefined) {
+  const original = session.originalEvaluation;
+  if (removed.length === 0 || original === undefined) {
     return l10n.t(
       '{0}: perplexity {1} on {2} tokens, {3} tokens per second.',
       name,
@@ -77,9 +77,9 @@ function describe(
   }
   const numbers = [
     perplexity,
-    dense.perplexity.toPrecision(4),
+    original.perplexity.toPrecision(4),
     speed,
-    formatCount(dense.tokensPerSecond),
+    formatCount(original.tokensPerSecond),
   ];
   return patches.length === 0
     ? l10n.t(

@@ -4,7 +4,7 @@ import type { Services } from '../services/services';
 import { bundled, chooseText } from './score-text';
 
 /** Tokens of a sequence where the user has set none: training takes more of them than measuring, so shorter ones. */
-const usualLength = 128;
+const defaultLength = 128;
 
 /** Lets the user choose what to learn from: the setting's text, the bundled one, another, or examples of inputs. */
 export async function askLearningText(
@@ -22,7 +22,7 @@ export function learningText(
   text: string,
   sequences: number,
 ): CalibrationRequest {
-  const { file, length, scores } = settings.calibration({ sequences, length: usualLength });
+  const { file, length, scores } = settings.calibration({ sequences, length: defaultLength });
   return {
     sequences,
     upTo: true,

@@ -2,7 +2,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { commands, l10n, QuickPickItemKind, Uri, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { PatchResult } from '../core/export/patching/patch-model';
-import type { PrunePlan } from '../core/export/prune-plan';
+import type { Plan } from '../core/export/plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
 import type { PatchLayerRequest } from '../protocol/worker';
@@ -24,7 +24,7 @@ import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
-export interface PatchOptions extends Omit<OutputOptions, 'dialect'> {
+export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
   readonly sublayer?: string;
   /** Path of a text, or `bundled`. */
   readonly text?: string;
@@ -112,8 +112,8 @@ async function askRequest(
   if (text === undefined || anyway === undefined) {
     return undefined;
   }
-  const patched: PrunePlan = {
-    format: 'espalier.pruneplan',
+  const patched: Plan = {
+    format: 'espalier.plan',
     version: 1,
     model: { path: model.path },
     remove: [],

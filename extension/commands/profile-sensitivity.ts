@@ -1,8 +1,8 @@
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { OuterPlace } from '../core/models/matrix-form';
+import type { OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
-import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-table';
+import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';

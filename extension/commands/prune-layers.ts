@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { commands, l10n, Uri } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
-import type { PrunePlan } from '../core/export/prune-plan';
+import type { Plan } from '../core/export/plan';
 import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
@@ -65,7 +65,7 @@ export async function pruneLayers(
 async function choosePlan(
   session: ModelSession,
   planPath: string | undefined,
-): Promise<PrunePlan | undefined> {
+): Promise<Plan | undefined> {
   if (planPath !== undefined) {
     return readPlan(planPath);
   }

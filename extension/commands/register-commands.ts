@@ -9,7 +9,7 @@ import { compareSubsets } from './compare-subsets';
 import { compressModel } from './compress-model';
 import { exportSubset } from './export-subset';
 import { evaluateModel } from './evaluate-model';
-import { healModel } from './heal-model';
+import { repairModel } from './repair-model';
 import { inspectModel } from './inspect-model';
 import { openCompression } from './open-compression';
 import { openDataMap } from './open-data-map';
@@ -55,7 +55,7 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   planCompression,
   saveCompressionPlan,
   compressModel,
-  healModel,
+  repairModel,
   patchLayer,
   resumeJob,
   scoreData,

@@ -8,7 +8,7 @@ import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { runCompression } from './compress-model';
-import { runHealing } from './heal-model';
+import { runRepair } from './repair-model';
 import { runPatch } from './patch-layer';
 import { uriOf } from './target';
 
@@ -44,8 +44,8 @@ async function resume(services: Services, job: InterruptedJob): Promise<unknown>
       const session = await services.compressionSessions.open(job.request.model);
       return runCompression(services, session, job.request);
     }
-    case 'heal':
-      return runHealing(services, job.name, job.request);
+    case 'repair':
+      return runRepair(services, job.name, job.request);
     case 'patch': {
       const session = await services.sessions.open(job.request.model);
       return runPatch(services, session, job.request);

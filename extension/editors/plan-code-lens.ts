@@ -1,7 +1,7 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
-import type { PrunePlan } from '../core/export/prune-plan';
-import { parsePrunePlan } from '../core/export/prune-plan-schema';
+import type { Plan } from '../core/export/plan';
+import { parsePlan } from '../core/export/plan-schema';
 import { commandIds } from '../services/command-ids';
 import { modelPathOfPlan } from '../services/documents';
 import { formatPercent } from '../core/format';
@@ -17,7 +17,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
   public constructor(models: OpenModels) {
     this.#models = models;
     this.#registration = languages.registerCodeLensProvider(
-      { scheme: 'file', pattern: '**/*.pruneplan.json' },
+      { scheme: 'file', pattern: '**/*.plan.json' },
       this,
     );
   }
@@ -36,7 +36,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       lens(l10n.t('Open compression panel'), commandIds.openCompression),
     ];
     try {
-      const plan = parsePrunePlan(document.getText(), document.uri.fsPath);
+      const plan = parsePlan(document.getText(), document.uri.fsPath);
       const compresses = (plan.compress?.length ?? 0) > 0;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
       const summary = lens(await this.#summary(plan, document.uri.fsPath), command);
@@ -51,7 +51,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     this.#registration.dispose();
   }
 
-  async #summary(plan: PrunePlan, path: string): Promise<string> {
+  async #summary(plan: Plan, path: string): Promise<string> {
     const model = await this.#models.summary(modelPathOfPlan(plan, path));
     const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
     const { parameters } = selectionCost(removed, model);

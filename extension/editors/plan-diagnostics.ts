@@ -10,7 +10,7 @@ import {
 import type { DiagnosticCollection, TextDocument } from 'vscode';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
-import { parsePrunePlan } from '../core/export/prune-plan-schema';
+import { parsePlan } from '../core/export/plan-schema';
 import { UserError } from '../core/user-error';
 import { isPlan, modelPathOfPlan } from '../services/documents';
 import type { OpenModels } from '../services/open-models';
@@ -81,7 +81,7 @@ export class PlanDiagnostics implements Disposable {
     const text = document.getText();
     const path = document.uri.fsPath;
     try {
-      const plan = parsePrunePlan(text, path);
+      const plan = parsePlan(text, path);
       const modelPath = modelPathOfPlan(plan, path);
       const model = await this.#models.summary(modelPath).catch((error: unknown) => {
         throw new UserError(describeError(error), { field: 'model.path' });

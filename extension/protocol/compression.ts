@@ -5,8 +5,8 @@ import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
 import type {
   LayerSensitivity,
   OuterSensitivity,
-  SensitivityTable,
-} from '../core/tensornet/sensitivity/sensitivity-table';
+  SensitivityProfile,
+} from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { PanelJob } from './heatmap';
 
@@ -29,7 +29,7 @@ export interface MadePlan extends BudgetChoice {
 }
 
 /** A table as far as it is known: complete when loaded, growing while a job runs. */
-export type ShownTable = Omit<SensitivityTable, 'created' | 'versions' | 'machine'>;
+export type ShownTable = Omit<SensitivityProfile, 'created' | 'versions' | 'machine'>;
 
 /** Everything the compression panel draws from. The host owns it. */
 export interface CompressionState {

@@ -1,6 +1,6 @@
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { EvaluationResult } from '../core/evaluate/evaluation';
-import type { DialectName } from '../core/export/dialects';
+import type { LayoutName } from '../core/export/layouts';
 import type { FormAnswer } from '../core/export/output-forms';
 import type { OutputFormat, PruneResult } from '../core/export/prune-result';
 import type { Diagram } from '../core/inspect/flow/diagram';
@@ -15,9 +15,9 @@ import type { SearchSettings } from '../core/prune/options';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
-import type { HealResult, TrainedLayers } from '../core/export/compression/heal-model';
-import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
-import type { LinearRole, OuterPlace } from '../core/models/matrix-form';
+import type { RepairResult, TrainedLayers } from '../core/export/compression/repair-model';
+import type { PlannedPatch, Plan } from '../core/export/plan';
+import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
@@ -25,8 +25,8 @@ import type { CompressionChoice, CompressionRequest } from '../core/tensornet/co
 import type {
   SensitivityEvent,
   SensitivitySettings,
-  SensitivityTable,
-} from '../core/tensornet/sensitivity/sensitivity-table';
+  SensitivityProfile,
+} from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
 import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
@@ -59,13 +59,13 @@ export interface ProfileRequest extends RunOptions {
 
 export interface PruneRequest extends RunOptions {
   readonly model: string;
-  readonly plan: PrunePlan;
+  readonly plan: Plan;
   /** The folder that files of the plan are relative to. */
   readonly planFolder?: string;
   readonly out: string;
   readonly format: OutputFormat;
   /** Of the format; the usual one when absent. */
-  readonly dialect?: DialectName;
+  readonly layout?: LayoutName;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
   readonly overwrite: boolean;
   /** Calibration of the profile, on whose examples the result is checked where it holds such. */
@@ -157,7 +157,7 @@ export interface CheckChoicesRequest {
   readonly removed: readonly string[];
 }
 
-export interface HealModelRequest extends RunOptions {
+export interface RepairModelRequest extends RunOptions {
   readonly model: string;
   readonly teacher: string;
   readonly text: CalibrationRequest;
@@ -220,13 +220,13 @@ export interface WorkerRequests {
   forms: [FormsRequest, readonly FormAnswer[]];
   profile: [ProfileRequest, LayerProfile];
   prune: [PruneRequest, PruneResult | CompressResult];
-  sensitivity: [SensitivityRequest, SensitivityTable];
+  sensitivity: [SensitivityRequest, SensitivityProfile];
   planBudget: [PlanBudgetRequest, RefinedPlan];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
   /** The same as `prune`, under the name of what the user has asked for. */
   compress: [PruneRequest, PruneResult | CompressResult];
-  heal: [HealModelRequest, HealResult];
+  repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];
   evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];

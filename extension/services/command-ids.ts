@@ -18,7 +18,7 @@ export const commandIds = {
   planCompression: 'espalier.planCompression',
   saveCompressionPlan: 'espalier.saveCompressionPlan',
   compressModel: 'espalier.compressModel',
-  healModel: 'espalier.healModel',
+  repairModel: 'espalier.repairModel',
   patchLayer: 'espalier.patchLayer',
   resumeJob: 'espalier.resumeJob',
   scoreData: 'espalier.scoreData',

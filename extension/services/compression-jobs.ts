@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import { sensitivityCalibration } from '../core/data/calibration-defaults';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { PruneResult } from '../core/export/prune-result';
-import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-table';
+import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { UserError } from '../core/user-error';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type { PruneRequest, SensitivityRequest } from '../protocol/worker';

@@ -1,13 +1,13 @@
 import type { ModelSummary } from '../core/models/model-summary';
 import type { RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import { findingsOf } from '../core/tensornet/sensitivity/findings';
-import { matricesOf } from '../core/tensornet/sensitivity/sensitivity-table';
+import { matricesOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
   OuterSensitivity,
   SensitivityEvent,
-} from '../core/tensornet/sensitivity/sensitivity-table';
+} from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { LayerProfile } from '../core/prune/layer-profile';
 import type {
   CompressionJob,

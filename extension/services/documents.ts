@@ -3,10 +3,10 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { writeDocument } from '../core/jobs/write-document';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { parseLayerProfile } from '../core/prune/layer-profile-schema';
-import type { PrunePlan } from '../core/export/prune-plan';
-import { parsePrunePlan } from '../core/export/prune-plan-schema';
-import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
-import type { SensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table';
+import type { Plan } from '../core/export/plan';
+import { parsePlan } from '../core/export/plan-schema';
+import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
+import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseGssnnDocument } from '../core/symbolic/evolution/gssnn-document';
 import type { GssnnDocument } from '../core/symbolic/evolution/gssnn-document';
 import { modelStem } from './model-file';
@@ -17,8 +17,8 @@ export const profilePathOf = (model: string): string => `${modelStem(model)}.lay
 /** `NAME.sensitivity.json` beside the model. */
 export const sensitivityPathOf = (model: string): string => `${modelStem(model)}.sensitivity.json`;
 
-/** `NAME.pruneplan.json` beside the model. */
-export const planPathOf = (model: string): string => `${modelStem(model)}.pruneplan.json`;
+/** `NAME.plan.json` beside the model. */
+export const planPathOf = (model: string): string => `${modelStem(model)}.plan.json`;
 
 export const isProfile = (path: string): boolean => path.endsWith('.layerprofile.json');
 /** `NAME.scores.json` beside the data set. */
@@ -27,7 +27,7 @@ export const scoresPathOf = (data: string): string =>
 
 export const isScores = (path: string): boolean => path.endsWith('.scores.json');
 export const isSensitivity = (path: string): boolean => path.endsWith('.sensitivity.json');
-export const isPlan = (path: string): boolean => path.endsWith('.pruneplan.json');
+export const isPlan = (path: string): boolean => path.endsWith('.plan.json');
 
 /** @throws UserError when the file is no profile. */
 export async function readProfile(path: string): Promise<LayerProfile> {
@@ -35,13 +35,13 @@ export async function readProfile(path: string): Promise<LayerProfile> {
 }
 
 /** @throws UserError when the file is no sensitivity table. */
-export async function readSensitivity(path: string): Promise<SensitivityTable> {
-  return parseSensitivityTable(await readFile(path, 'utf8'), path);
+export async function readSensitivity(path: string): Promise<SensitivityProfile> {
+  return parseSensitivityProfile(await readFile(path, 'utf8'), path);
 }
 
 /** @throws UserError when the file is no plan. */
-export async function readPlan(path: string): Promise<PrunePlan> {
-  return parsePrunePlan(await readFile(path, 'utf8'), path);
+export async function readPlan(path: string): Promise<Plan> {
+  return parsePlan(await readFile(path, 'utf8'), path);
 }
 
 /** @throws UserError when the file is no log of an evolution. */
@@ -50,7 +50,7 @@ export async function readEvolution(path: string): Promise<GssnnDocument> {
 }
 
 /** Path of the model folder that a plan is for. */
-export const modelPathOfPlan = (plan: PrunePlan, planPath: string): string =>
+export const modelPathOfPlan = (plan: Plan, planPath: string): string =>
   isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);
 
 /** Puts perplexities that were measured after the search into the profile they belong to. */

@@ -11,7 +11,7 @@ import { Signal } from './signal';
 import { WorkerRequestError } from './worker-errors';
 
 /** Jobs that keep what is done beside their result, and are no document's that could tell of them. */
-export type ResumableKind = 'compress' | 'heal' | 'patch';
+export type ResumableKind = 'compress' | 'repair' | 'patch';
 
 export interface JobEnd {
   readonly reason: Extract<PanelJob, { kind: 'stopped' }>['reason'];

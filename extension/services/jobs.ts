@@ -15,7 +15,7 @@ export type CompressionJobKind = Exclude<CompressionJob, { kind: 'idle' }>['what
 export type JobKind =
   | ModelJobKind
   | CompressionJobKind
-  | 'heal'
+  | 'repair'
   | 'scoreData'
   | 'scoreText'
   | 'compareSubsets'
@@ -183,8 +183,8 @@ export function jobTitle({ kind, name }: Pick<RunningJob, 'kind' | 'name'>): str
       return l10n.t('Planning compression of {0}', name);
     case 'compress':
       return l10n.t('Compressing {0}', name);
-    case 'heal':
-      return l10n.t('Healing {0}', name);
+    case 'repair':
+      return l10n.t('Repair {0}', name);
     case 'scoreData':
       return l10n.t('Scoring {0}', name);
     case 'scoreText':

@@ -110,8 +110,8 @@ export class ModelJobs {
         session.addEvaluation(chosen, evaluation);
         return evaluation;
       };
-      const dense = session.denseEvaluation;
-      if (choice.removed.length > 0 && dense?.text !== (text ?? bundledText)) {
+      const original = session.originalEvaluation;
+      if (choice.removed.length > 0 && original?.text !== (text ?? bundledText)) {
         await measure(wholeModel);
       }
       const evaluation = await measure(choice);

@@ -1,5 +1,5 @@
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
-import type { PlannedPatch, PrunePlan } from '../core/export/prune-plan';
+import type { PlannedPatch, Plan } from '../core/export/plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
@@ -94,7 +94,7 @@ export class ModelSession {
   }
 
   /** Perplexity of the whole model, once measured. */
-  public get denseEvaluation(): ProfileEvaluation | undefined {
+  public get originalEvaluation(): ProfileEvaluation | undefined {
     return this.#evaluationOf(wholeModel);
   }
 
@@ -173,7 +173,7 @@ export class ModelSession {
   }
 
   /** @param path the plan's, which its files are relative to */
-  public choosePlan(plan: PrunePlan, path: string): void {
+  public choosePlan(plan: Plan, path: string): void {
     this.#following = false;
     this.#patches = patchesOfPlan(plan, path);
     const patched = this.#patches.map(({ sublayer }) => sublayer);

@@ -4,7 +4,7 @@ import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
 import { previewPrunedFile } from '../core/export/preview-file';
 import { previewPrunedConfig } from '../core/export/pruned-config';
-import type { PlannedPatch } from '../core/export/prune-plan';
+import type { PlannedPatch } from '../core/export/plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { HeatmapState } from '../protocol/heatmap';
 import { fileExists, profilePathOf, readProfile } from './documents';

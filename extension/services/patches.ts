@@ -1,7 +1,7 @@
 import { elementCount } from '../core/checkpoints/lazy-tensor';
 import type { Patches } from '../core/export/changes';
 import { graphOfPatch } from '../core/export/patching/planned-patches';
-import type { PlannedPatch } from '../core/export/prune-plan';
+import type { PlannedPatch } from '../core/export/plan';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { SymbolicGraph } from '../core/models/patch/symbolic-graph';
 import { patchTensorShapes } from '../core/models/patch/symbolic-patch';

@@ -1,14 +1,14 @@
 import { dirname, relative } from 'node:path';
-import type { PrunePlan } from '../core/export/prune-plan';
+import type { Plan } from '../core/export/plan';
 import type { CompressionSession } from './compression-session';
 import type { ModelSession } from './model-session';
 
 /** The session's choice as a plan that lies at `planPath`. */
-export function planOf(session: ModelSession, planPath: string): PrunePlan {
+export function planOf(session: ModelSession, planPath: string): Plan {
   const { removed, protectedIds } = session.selection;
   const from = pathFrom(planPath);
   return {
-    format: 'espalier.pruneplan',
+    format: 'espalier.plan',
     version: 1,
     model: { path: from(session.model.path), fingerprint: session.model.fingerprint },
     remove: removed,
@@ -24,13 +24,13 @@ export function planOf(session: ModelSession, planPath: string): PrunePlan {
 export function compressionPlanOf(
   { model, plan, table }: CompressionSession,
   planPath: string,
-): PrunePlan | undefined {
+): Plan | undefined {
   if (plan === undefined) {
     return undefined;
   }
   const { budget, result } = plan;
   return {
-    format: 'espalier.pruneplan',
+    format: 'espalier.plan',
     version: 1,
     model: { path: pathFrom(planPath)(model.path), fingerprint: model.fingerprint },
     remove: result.remove,

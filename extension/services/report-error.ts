@@ -12,7 +12,7 @@ const resumeCommands: Readonly<Record<string, string>> = {
   profile: commandIds.resumeProfile,
   sensitivity: commandIds.resumeSensitivity,
   compress: commandIds.resumeJob,
-  heal: commandIds.resumeJob,
+  repair: commandIds.resumeJob,
   patch: commandIds.resumeJob,
   scoreData: commandIds.resumeScoring,
   scoreText: commandIds.scoreText,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { PlannedPatch } from '../core/export/prune-plan';
+import type { PlannedPatch } from '../core/export/plan';
 import type { ExpertSummary, ModelSummary } from '../core/models/model-summary';
 import { expertIds, overlap, unitsMeant } from '../core/models/units';
 import type { Round } from '../core/prune/layer-profile';

@@ -1,5 +1,5 @@
 import type { Memento } from 'vscode';
-import type { PlannedPatch } from '../core/export/prune-plan';
+import type { PlannedPatch } from '../core/export/plan';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import type { PanelJob } from '../protocol/heatmap';
 import type { ProfileRequest } from '../protocol/worker';

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
-import { defaultCalibration, orUsual, randomInputs } from '../core/data/calibration-defaults';
+import { defaultCalibration, orDefaults, randomInputs } from '../core/data/calibration-defaults';
 import { metricNames } from '../core/metrics/metric-names';
-import { baselineNames, defaultSettings, levels, searchModes } from '../core/prune/options';
+import { baselineNames, defaultSettings, granularities, searchModes } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
@@ -26,7 +26,7 @@ export class Settings {
 
   /** @param usual numbers that stand where the user has set none */
   public calibration(usual: CalibrationRequest = defaultCalibration): CalibrationRequest {
-    return orUsual(this.ownCalibration(), usual);
+    return orDefaults(this.ownCalibration(), usual);
   }
 
   /** As much of a calibration as the user has set. */
@@ -63,7 +63,7 @@ export class Settings {
       ...defaultSettings,
       metric: this.metric(),
       mode: this.#choice('search.mode', searchModes, defaultSettings.mode),
-      level: this.#choice('search.level', levels, defaultSettings.level),
+      granularity: this.#choice('search.granularity', granularities, defaultSettings.granularity),
       budget,
       protect,
       exclude,

@@ -13,7 +13,7 @@ const resumable: readonly string[] = [
   'profile',
   'sensitivity',
   'compress',
-  'heal',
+  'repair',
   'patch',
   'scoreData',
   'scoreText',

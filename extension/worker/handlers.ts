@@ -10,7 +10,7 @@ import type { ScoreDocument } from '../core/datadiet/score-document';
 import { evaluateModels } from '../core/evaluate/evaluate-models';
 import { applyPlan } from '../core/export/apply-plan';
 import { calibrationFor } from '../core/export/compression/start-calibration';
-import { healModel } from '../core/export/compression/heal-model';
+import { repairModel } from '../core/export/compression/repair-model';
 import { patchModel } from '../core/export/patching/patch-model';
 import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
 import { listForms } from '../core/export/prune-source';
@@ -22,17 +22,17 @@ import { openModel } from '../core/models/open-model';
 import { unitsMeant } from '../core/models/units';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { idsPort } from '../core/models/example';
-import { orUsual } from '../core/data/calibration-defaults';
+import { orDefaults } from '../core/data/calibration-defaults';
 import { costsFolder } from '../core/runtime/user-cache';
 import { listDevices } from '../core/runtime/devices';
-import { planForBudget, usualRounds } from '../core/tensornet/budget/plan-for-budget';
-import { usualHealing } from '../core/tensornet/healing/healing-settings';
+import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
+import { defaultRepair } from '../core/tensornet/repair/repair-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
-import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-table';
-import { parseSensitivityTable } from '../core/tensornet/sensitivity/sensitivity-table-schema';
+import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
+import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
-import { usualFitting } from '../core/symbolic/patch/fit-branch';
-import { patchLibrary, usualPatchLimits } from '../core/symbolic/patch/found-graphs';
+import { defaultFitting } from '../core/symbolic/patch/fit-branch';
+import { patchLibrary, defaultPatchLimits } from '../core/symbolic/patch/found-graphs';
 import { synthesize } from '../core/symbolic/evolution/synthesize';
 import type { PruneRequest, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
@@ -69,7 +69,7 @@ async function carryOut(
       : {
           costs,
           calibration: {
-            request: orUsual(calibration, calibrationFor(model, compress)),
+            request: orDefaults(calibration, calibrationFor(model, compress)),
             bundledText: calibrationText,
           },
         };
@@ -88,13 +88,13 @@ export const handlers: Handlers<WorkerRequests> = {
   sensitivity: async (request, context) =>
     profileSensitivity({ ...request, journal: journalBeside(request.out) }, environment, context),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
-    const whole = parseSensitivityTable(await readFile(file, 'utf8'), file);
+    const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);
     return planForBudget(
       {
         ...request,
         table: withWays(table, ways),
-        rounds: usualRounds,
+        rounds: defaultRounds,
         calibration: calibrationOf(table),
         bundledText: calibrationText,
         folder: `${file}.plan`,
@@ -111,14 +111,14 @@ export const handlers: Handlers<WorkerRequests> = {
     const units = removed.flatMap((id) => unitsMeant(id, model.summary));
     return choiceProblems(model, choices, units);
   },
-  heal: async (request, context) =>
-    healModel({ ...request, bundledText: calibrationText, settings: usualHealing }, context),
-  patch: async ({ model, graphs = usualPatchLimits.graphs, ...request }, context) =>
+  repair: async (request, context) =>
+    repairModel({ ...request, bundledText: calibrationText, settings: defaultRepair }, context),
+  patch: async ({ model, graphs = defaultPatchLimits.graphs, ...request }, context) =>
     patchModel(
       {
         ...{ ...request, modelPath: model, bundledText: calibrationText, seed: 0 },
-        limits: { ...usualPatchLimits, graphs },
-        ...{ library: patchLibrary(), fitting: usualFitting },
+        limits: { ...defaultPatchLimits, graphs },
+        ...{ library: patchLibrary(), fitting: defaultFitting },
       },
       context,
     ),

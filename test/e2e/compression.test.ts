@@ -2,8 +2,8 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import type { PrunePlan } from '../../extension/core/export/prune-plan';
-import type { SensitivityTable } from '../../extension/core/tensornet/sensitivity/sensitivity-table';
+import type { Plan } from '../../extension/core/export/plan';
+import type { SensitivityProfile } from '../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { accessibilityViolations } from './support/accessibility';
 import { THEMES } from './support/session';
 import { useSession } from './support/use-session';
@@ -31,7 +31,9 @@ describe('the compression panel', () => {
     await frame.getByRole('option', { name: option }).click();
   };
   const readTable = async () =>
-    JSON.parse(await readFile(inWorkspace('sample.sensitivity.json'), 'utf8')) as SensitivityTable;
+    JSON.parse(
+      await readFile(inWorkspace('sample.sensitivity.json'), 'utf8'),
+    ) as SensitivityProfile;
 
   it('opens empty and says what to do', async () => {
     const { workbench } = session();
@@ -137,10 +139,8 @@ describe('the compression panel', () => {
     );
     await workbench.screenshot('compression-planned');
     await frame.getByRole('button', { name: 'Save Plan…' }).click();
-    await workbench.tab('sample.pruneplan.json').waitFor();
-    const plan = JSON.parse(
-      await readFile(inWorkspace('sample.pruneplan.json'), 'utf8'),
-    ) as PrunePlan;
+    await workbench.tab('sample.plan.json').waitFor();
+    const plan = JSON.parse(await readFile(inWorkspace('sample.plan.json'), 'utf8')) as Plan;
     expect(plan.compress).toHaveLength(compressed);
     const lenses = workbench.page.locator('.codelens-decoration');
     await lenses.filter({ hasText: `Compresses ${compressed} linear layers` }).waitFor();

@@ -81,7 +81,7 @@ describe('a damaged model', () => {
 
   it('a plan with an unknown sublayer: is marked, with the name it may have meant', async () => {
     const { workbench } = session();
-    await workbench.openFile('planned.pruneplan.json');
+    await workbench.openFile('planned.plan.json');
     await workbench.page.locator('.monaco-editor .squiggly-error').first().waitFor();
     await workbench.page.keyboard.press('Control+Shift+M');
     const problem = workbench.page.locator('.markers-panel .monaco-list-row', {
@@ -109,12 +109,12 @@ async function damageModels(workspace: string): Promise<void> {
   await poison(join(notFinite, 'model.safetensors'), NAN_WEIGHT);
   await place('llama-gqa-untied', 'planned');
   const plan = {
-    format: 'espalier.pruneplan',
+    format: 'espalier.plan',
     version: 1,
     model: { path: 'planned' },
     remove: ['block.9.attention'],
   };
-  await writeFile(join(workspace, 'planned.pruneplan.json'), `${JSON.stringify(plan, null, 2)}\n`);
+  await writeFile(join(workspace, 'planned.plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
 }
 
 async function changeConfig(folder: string, changes: object): Promise<void> {

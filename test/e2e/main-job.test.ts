@@ -143,7 +143,7 @@ describe('from a model folder to a smaller model', () => {
     const panel = await heatmap();
     await panel.button('Evaluate').click();
     const perplexity = panel.tile('Perplexity');
-    await perplexity.getByText(/dense model [\d.]+, [+−]/).waitFor({ timeout: 120_000 });
+    await perplexity.getByText(/original [\d.]+, [+−]/).waitFor({ timeout: 120_000 });
     expect(await perplexity.locator('.tile-value').textContent()).toMatch(/^\d+\.\d+$/);
     await panel.button('Perplexity (held-out)').waitFor();
   });
@@ -151,8 +151,8 @@ describe('from a model folder to a smaller model', () => {
   it('saves a plan that can be edited by hand', async () => {
     const { workbench } = session();
     await (await heatmap()).button('Save Plan').click();
-    await workbench.tab('sample.pruneplan.json').waitFor();
-    const plan = JSON.parse(await readFile(inWorkspace('sample.pruneplan.json'), 'utf8')) as {
+    await workbench.tab('sample.plan.json').waitFor();
+    const plan = JSON.parse(await readFile(inWorkspace('sample.plan.json'), 'utf8')) as {
       remove: string[];
     };
     expect(plan.remove).toEqual(whole.rounds.slice(0, 3).map(({ removed }) => removed));
@@ -198,7 +198,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('writes an ONNX model from the plan, by the explorer', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample.pruneplan.json'], 'Espalier', 'Prune Layers…');
+    await workbench.explorerMenu(['sample.plan.json'], 'Espalier', 'Prune Layers…');
     await workbench.quickPick('ONNX model').click();
     await expect
       .poll(() => workbench.quickInput().inputValue())

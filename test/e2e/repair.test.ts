@@ -9,7 +9,7 @@ import { useSession } from './support/use-session';
 
 const removed = 'block.1.feedforward';
 
-describe('healing and patching', () => {
+describe('repair and patching', () => {
   const session = useSession({
     sample: join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied'),
     settings: { 'espalier.device': 'cpu' },
@@ -20,7 +20,7 @@ describe('healing and patching', () => {
     await workbench.answer('The original is left as it is.', inWorkspace(name));
   };
 
-  it('compresses a model and goes on to heal it', async () => {
+  it('compresses a model and goes on to repair it', async () => {
     const { workbench } = session();
     await workbench.explorerMenu(['sample'], 'Espalier', 'Tensorize / Compress Model…');
     await workbench.quickPick('Low rank').click();
@@ -30,35 +30,35 @@ describe('healing and patching', () => {
     await nameFolder('smaller');
     const done = workbench.notification(/smaller takes .* instead of .* and is verified/);
     await done.waitFor({ timeout: 60_000 });
-    await done.getByRole('button', { name: 'Heal…' }).click();
+    await done.getByRole('button', { name: 'Repair…' }).click();
     await workbench.quickPick('The bundled text').click();
     await workbench.quickPick('Thorough').waitFor();
-    await workbench.screenshot('heal-effort');
+    await workbench.screenshot('repair-effort');
     await workbench.quickPick('Thorough').click();
-    await nameFolder('healed');
-    await workbench.statusBarItem(/Healing smaller/).waitFor();
-    await workbench.screenshot('heal-running');
+    await nameFolder('repaired');
+    await workbench.statusBarItem(/Repair smaller/).waitFor();
+    await workbench.screenshot('repair-running');
   });
 
-  it('offers to go on when the window was closed on it, and heals to the end', async () => {
+  it('offers to go on when the window was closed on it, and repairs to the end', async () => {
     const { workbench } = session();
     await workbench.storageWritten();
-    await workbench.statusBarItem(/Healing smaller/).waitFor();
+    await workbench.statusBarItem(/Repair smaller/).waitFor();
     await workbench.reload();
-    const offer = workbench.notification(/Healing smaller: the window was closed meanwhile/);
+    const offer = workbench.notification(/Repair smaller: the window was closed meanwhile/);
     await offer.waitFor();
-    await workbench.screenshot('heal-offered');
+    await workbench.screenshot('repair-offered');
     await offer.getByRole('button', { name: 'Resume' }).click();
-    const done = workbench.notification(/healed: the distance to the original .* fell from/);
+    const done = workbench.notification(/repaired: the distance to the original .* fell from/);
     await done.waitFor({ timeout: 150_000 });
     const [, before, after] = /from ([\d.]+) to ([\d.]+)/.exec(await done.innerText()) ?? [];
     expect(Number(after)).toBeLessThan(Number(before));
-    const report = await workbench.webview('td:has-text("as healed")');
+    const report = await workbench.webview('td:has-text("as repaired")');
     expect(await report.locator('tbody tr').count()).toBe(8);
-    await workbench.screenshot('heal-done');
-    expect((await stat(inWorkspace('healed', 'model.safetensors'))).size).toBeGreaterThan(0);
+    await workbench.screenshot('repair-done');
+    expect((await stat(inWorkspace('repaired', 'model.safetensors'))).size).toBeGreaterThan(0);
     await done.getByRole('button', { name: 'Evaluate Both' }).click();
-    await workbench.notification(/healed: perplexity .* sample: /).waitFor({ timeout: 60_000 });
+    await workbench.notification(/repaired: perplexity .* sample: /).waitFor({ timeout: 60_000 });
   });
 
   it('patches a cell that is marked for removal, from its menu', async () => {

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import * as vscode from 'vscode';
-import type { HealResult } from '../../extension/core/export/compression/heal-model';
+import type { RepairResult } from '../../extension/core/export/compression/repair-model';
 import type { CompressResult } from '../../extension/core/export/compression/compress-model';
-import type { PrunePlan } from '../../extension/core/export/prune-plan';
+import type { Plan } from '../../extension/core/export/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import type { Espalier } from '../../extension/extension';
 import type { MadePlan } from '../../extension/protocol/compression';
-import type { HealModelRequest } from '../../extension/protocol/worker';
+import type { RepairModelRequest } from '../../extension/protocol/worker';
 import type { CompressionSession } from '../../extension/services/compression-session';
 import { readSensitivity } from '../../extension/services/documents';
 import { InterruptedJobs } from '../../extension/services/interrupted-jobs';
@@ -100,14 +100,14 @@ describe('compression', () => {
     assert.ok(plan.result.cost <= 0.8 * plan.result.costBefore);
     assert.deepEqual(session.plan, plan);
     const saved = await run<vscode.Uri>('saveCompressionPlan', session, { overwrite: true });
-    const document = JSON.parse(await readFile(saved.fsPath, 'utf8')) as PrunePlan;
+    const document = JSON.parse(await readFile(saved.fsPath, 'utf8')) as Plan;
     assert.deepEqual(document.compress, plan.result.compress);
     assert.equal(document.model.path, 'dense');
   });
 
   it('writes a model that takes less', async () => {
     const out = workspacePath('compressed');
-    const options = { format: 'safetensors', dialect: 'auto-map', out, overwrite: true };
+    const options = { format: 'safetensors', layout: 'auto-map', out, overwrite: true };
     const planned = await run<CompressResult>('compressModel', session, options);
     assert.equal(planned.layers.length, session.plan?.result.compress.length);
     assert.ok(planned.bytesAfter < planned.bytesBefore);
@@ -124,7 +124,7 @@ describe('compression', () => {
   /** Begins to compress, and cancels at the first layer. */
   const cancelCompression = async (out: string): Promise<void> => {
     const running = run('compressModel', vscode.Uri.file(model), {
-      ...{ format: 'safetensors', dialect: 'auto-map', out, overwrite: true },
+      ...{ format: 'safetensors', layout: 'auto-map', out, overwrite: true },
       ...{ compression: { method: 'lowrank', ratio: 0.5 }, skip: [] },
     });
     await until('the first layer', () => espalier.jobs.current?.progress !== undefined);
@@ -171,9 +171,9 @@ describe('compression', () => {
   it('does not forget a job that runs again', async () => {
     const memory = memoryOf();
     const jobs = new InterruptedJobs(memory, { assertFree: () => undefined });
-    const request = { model: '/m', out: workspacePath('runs') } as HealModelRequest;
-    const job = { kind: 'heal', name: 'm', request } as const;
-    const folder = workFolder(request.out, 'heal');
+    const request = { model: '/m', out: workspacePath('runs') } as RepairModelRequest;
+    const job = { kind: 'repair', name: 'm', request } as const;
+    const folder = workFolder(request.out, 'repair');
     await mkdir(folder, { recursive: true });
     const never = new Promise<never>(() => undefined);
     void jobs.keep(job, async () => never);
@@ -187,19 +187,19 @@ describe('compression', () => {
     assert.equal(existsSync(folder), false);
   });
 
-  it('finds the teacher of a compressed model, heals it, and goes on when that was cancelled', async () => {
+  it('finds the teacher of a compressed model, repairs it, and goes on when that was cancelled', async () => {
     const student = vscode.Uri.file(workspacePath('compressed'));
-    const out = workspacePath('healed');
-    const running = run('healModel', student, {
+    const out = workspacePath('repaired');
+    const running = run('repairModel', student, {
       ...{ text: 'bundled', effort: 'standard', out, overwrite: true },
     });
     await until('the first slice', () => (espalier.jobs.current?.progress?.done ?? 0) > 0);
     espalier.jobs.cancel();
     assert.equal(await running, undefined);
-    const [job] = espalier.interrupted.find({ kind: 'heal', model: student.fsPath });
+    const [job] = espalier.interrupted.find({ kind: 'repair', model: student.fsPath });
     assert.equal(job?.request.out, out);
-    assert.equal(job.kind === 'heal' && job.request.teacher, model);
-    const result = await run<HealResult>('resumeJob', undefined, { out });
+    assert.equal(job.kind === 'repair' && job.request.teacher, model);
+    const result = await run<RepairResult>('resumeJob', undefined, { out });
     assert.ok(result.lossAfter < result.lossBefore);
     const report = vscode.workspace.textDocuments.find(
       ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
@@ -210,8 +210,8 @@ describe('compression', () => {
 
   it('is told of once in a later window, when the window was closed on it', async () => {
     const memento = memoryOf();
-    const request = { model: '/m', out: '/m-healed' } as HealModelRequest;
-    const job = { kind: 'heal', name: 'm', request } as const;
+    const request = { model: '/m', out: '/m-repaired' } as RepairModelRequest;
+    const job = { kind: 'repair', name: 'm', request } as const;
     const never = new Promise<never>(() => undefined);
     void new InterruptedJobs(memento, { assertFree: () => undefined }).keep(job, async () => never);
     await until('the memory', () => memento.get('interruptedJobs') !== undefined);

@@ -28,8 +28,8 @@ describe('editors', () => {
     );
   };
   const writePlan = async (name: string, fields: object): Promise<vscode.Uri> => {
-    const uri = vscode.Uri.file(workspacePath(`${name}.pruneplan.json`));
-    const plan = { format: 'espalier.pruneplan', version: 1, model: { path: 'edited' }, ...fields };
+    const uri = vscode.Uri.file(workspacePath(`${name}.plan.json`));
+    const plan = { format: 'espalier.plan', version: 1, model: { path: 'edited' }, ...fields };
     await writeFile(uri.fsPath, JSON.stringify(plan, undefined, 2));
     return uri;
   };

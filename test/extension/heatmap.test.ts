@@ -90,12 +90,12 @@ describe('the heatmap panel', () => {
   });
 
   it('takes the selection from a plan', async () => {
-    const plan = `${path}.pruneplan.json`;
+    const plan = `${path}.plan.json`;
     const remove = ['block.1'];
     await writeFile(
       plan,
       JSON.stringify({
-        format: 'espalier.pruneplan',
+        format: 'espalier.plan',
         version: 1,
         model: { path: 'shown' },
         remove,

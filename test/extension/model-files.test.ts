@@ -17,11 +17,11 @@ describe('Models in one file', () => {
     espalier = await activate();
     gguf = await placeFile(['gguf', 'llama.gguf'], 'tiny.Q4_0.gguf');
     onnx = await placeFile(['onnx', 'gpt2-legacy', 'model.onnx'], 'tiny.onnx');
-    await configure({ ...shortSearch, 'search.level': 'block' });
+    await configure({ ...shortSearch, 'search.granularity': 'block' });
   });
 
   after(async () => {
-    await configure({ 'search.level': undefined });
+    await configure({ 'search.granularity': undefined });
   });
 
   const inspect = async (path: string): Promise<ModelDescription> => {

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import * as vscode from 'vscode';
 import type { PatchResult } from '../../extension/core/export/patching/patch-model';
 import type { PruneResult } from '../../extension/core/export/prune-result';
-import type { PrunePlan } from '../../extension/core/export/prune-plan';
+import type { Plan } from '../../extension/core/export/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import { patchKinds } from '../../extension/core/symbolic/patch/contestants';
 import type { Espalier } from '../../extension/extension';
@@ -21,12 +21,12 @@ describe('Patch Removed Layer', () => {
   let session: ModelSession;
   const run = async <T>(command: string, argument: unknown, options?: object): Promise<T> =>
     vscode.commands.executeCommand<T>(`espalier.${command}`, argument, options);
-  const readPlan = async (path: string): Promise<PrunePlan> =>
-    JSON.parse(await readFile(path, 'utf8')) as PrunePlan;
+  const readPlan = async (path: string): Promise<Plan> =>
+    JSON.parse(await readFile(path, 'utf8')) as Plan;
   const out = workspacePath('patchable-patched');
-  const plan = workspacePath('mine.pruneplan.json');
-  const mine: PrunePlan = {
-    ...{ format: 'espalier.pruneplan', version: 1, model: { path: 'patchable' } },
+  const plan = workspacePath('mine.plan.json');
+  const mine: Plan = {
+    ...{ format: 'espalier.plan', version: 1, model: { path: 'patchable' } },
     ...{ remove: ['block.0.attention'], note: 'by hand' },
   };
   const options = {
@@ -101,7 +101,7 @@ describe('Patch Removed Layer', () => {
 
     const smaller = workspacePath('pruned-with-patch');
     const pruned = await run<PruneResult>('pruneLayers', session, {
-      ...{ format: 'safetensors', dialect: 'auto-map', out: smaller, overwrite: true },
+      ...{ format: 'safetensors', layout: 'auto-map', out: smaller, overwrite: true },
     });
     assert.deepEqual(pruned.patched, [sublayer]);
     assert.deepEqual(pruned.removed, ['block.0.attention']);

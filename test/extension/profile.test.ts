@@ -118,8 +118,8 @@ describe('Profile Layers', () => {
     await vscode.commands.executeCommand('espalier.evaluateModel', session, { selection: true });
     const { selectionEvaluation } = session.snapshot();
     assert.ok(selectionEvaluation !== undefined && selectionEvaluation.tokens > 0);
-    assert.ok(session.denseEvaluation !== undefined);
-    assert.notEqual(session.denseEvaluation.perplexity, selectionEvaluation.perplexity);
+    assert.ok(session.originalEvaluation !== undefined);
+    assert.notEqual(session.originalEvaluation.perplexity, selectionEvaluation.perplexity);
     const { evaluations } = await readProfile(session);
     assert.deepEqual(
       evaluations.map(({ rounds }) => rounds),

@@ -3,7 +3,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { PruneResult } from '../../extension/core/export/prune-result';
-import type { PrunePlan } from '../../extension/core/export/prune-plan';
+import type { Plan } from '../../extension/core/export/plan';
 import type { Espalier } from '../../extension/extension';
 import { itemsOf } from '../../extension/commands/choose-form';
 import { whyUnfit } from '../../extension/commands/choose-output';
@@ -56,7 +56,7 @@ describe('Prune Layers', () => {
     const items = itemsOf(await espalier.worker.request('forms', request));
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
     assert.deepEqual(
-      items.slice(0, border).map(({ answer }) => answer?.dialect ?? answer?.format),
+      items.slice(0, border).map(({ answer }) => answer?.layout ?? answer?.format),
       ['auto-map', 'per-layer-config', 'zeroed', 'onnx'],
     );
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
@@ -64,14 +64,14 @@ describe('Prune Layers', () => {
     assert.match(reasons.join('\n'), /GGUF: .*convert_hf_to_gguf/);
   });
 
-  it('writes a dialect on request', async () => {
+  it('writes a layout on request', async () => {
     const out = workspacePath('whole-zeroed');
-    const result = await prune({ format: 'safetensors', dialect: 'zeroed', out });
-    assert.equal(result?.dialect, 'zeroed');
+    const result = await prune({ format: 'safetensors', layout: 'zeroed', out });
+    assert.equal(result?.layout, 'zeroed');
     assert.equal(result.bytesAfter, result.bytesBefore);
     const refused = workspacePath('whole-refused');
     assert.equal(
-      await prune({ format: 'safetensors', dialect: 'auto-map', out: refused }),
+      await prune({ format: 'safetensors', layout: 'auto-map', out: refused }),
       undefined,
     );
     await assert.rejects(stat(refused));
@@ -104,8 +104,8 @@ describe('Prune Layers', () => {
 
   it('saves the selection as a plan beside the model', async () => {
     await vscode.commands.executeCommand('espalier.savePlan', session, { overwrite: true });
-    const path = `${session.model.path}.pruneplan.json`;
-    const plan = JSON.parse(await readFile(path, 'utf8')) as PrunePlan;
+    const path = `${session.model.path}.plan.json`;
+    const plan = JSON.parse(await readFile(path, 'utf8')) as Plan;
     assert.deepEqual(plan.remove, ['block.1.attention', 'block.1.feedforward']);
     assert.equal(plan.model.path, 'whole');
     assert.equal(plan.model.fingerprint, session.model.fingerprint);

@@ -15,14 +15,14 @@ export interface RandomModelShape {
 }
 
 const hidden = 16;
-const usualInner = 24;
-const usualVocabulary = 40;
+const defaultInner = 24;
+const defaultVocabulary = 40;
 const heads = 4;
 const keyValueHeads = 2;
 const experts = 3;
 const headDim = hidden / heads;
 
-export const randomModelVocabulary = usualVocabulary;
+export const randomModelVocabulary = defaultVocabulary;
 
 /** Numbers of roughly normal distribution, from a seed. */
 function normals(seed: number): () => number {
@@ -56,8 +56,8 @@ function writeSafetensors(
 
 /** Makes a model folder of random weights in a new temporary folder and returns its path. */
 export async function makeRandomModel(shape: RandomModelShape): Promise<string> {
-  const { seed, blocks, inner = usualInner, modelType = 'llama' } = shape;
-  const { vocabulary = usualVocabulary } = shape;
+  const { seed, blocks, inner = defaultInner, modelType = 'llama' } = shape;
+  const { vocabulary = defaultVocabulary } = shape;
   const folder = await mkdtemp(join(tmpdir(), 'espalier-random-model-'));
   const normal = normals(seed);
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();

@@ -167,7 +167,7 @@ function createMadePlan(send: PanelActions['send']): PanelPart {
       );
       tiles.predicted.set(formatDistance(result.sumOfDistances), strings.predictedNote);
       tiles.measured.set(
-        formatDistance(result.distance - table.dense),
+        formatDistance(result.distance - table.original),
         strings.measuredNote(formatCount(result.tried.length)),
       );
       tiles.changed.set(

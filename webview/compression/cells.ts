@@ -122,9 +122,9 @@ export function cellsOf(table: ShownTable, shown: Shown): CellSet {
   };
 }
 
-/** Distances by perplexity begin at the dense model's. */
-function lossOf({ distance }: Entry, { dense }: Pick<ShownTable, 'dense'>): number {
-  return Math.max(0, distance - dense);
+/** Distances by perplexity begin at the original's. */
+function lossOf({ distance }: Entry, { original }: Pick<ShownTable, 'original'>): number {
+  return Math.max(0, distance - original);
 }
 
 /** The entry of a way that leaves nearest to a share (percent) of a layer's bytes. */

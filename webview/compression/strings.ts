@@ -143,7 +143,7 @@ export const strings = {
   planShown: 'Each layer as the plan has it; kept layers are not coloured.',
   cheap: 'harmless',
   vital: 'harmful',
-  legend: (metric: string) => `Distance to the dense model (${metric}, log scale)`,
+  legend: (metric: string) => `Distance to the original (${metric}, log scale)`,
   legendNothing: 'No distances yet',
   legendPending: 'not measured',
   legendKept: 'kept dense by the plan',

@@ -13,7 +13,7 @@ export interface Availability {
 
 /**
  * A plan is a text file, so that saving one needs neither trust nor an idle worker; evaluating with
- * nothing selected measures the dense model.
+ * nothing selected measures the original.
  */
 export function availabilityOf(
   state: Pick<HeatmapState, 'job' | 'blocked' | 'removed'>,

@@ -6,7 +6,7 @@ import type { CandidateDistance, Mark } from './types';
 import { isExpert, unitsOf } from './units';
 import type { Unit } from './units';
 
-type Level = NonNullable<CellSource['profile']>['settings']['level'];
+type Granularity = NonNullable<CellSource['profile']>['settings']['granularity'];
 
 /**
  * How much is known of a sublayer: its distance, only the local preview, nothing yet, or that the
@@ -18,7 +18,7 @@ export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 export interface Cell {
   readonly sublayer: Unit;
   readonly status: CellStatus;
-  /** Distance of the dense model without this sublayer (or its block), when measured in full. */
+  /** Distance of the original without this sublayer (or its block), when measured in full. */
   readonly distance: number | undefined;
   /** A lower bound where the distance was not needed in full. */
   readonly atLeast: number | undefined;
@@ -76,10 +76,10 @@ export function cellsOf({ model, profile, removed, protectedIds, patches }: Cell
   }
   const order = new Map(expandSublayers(removed, model).map((id, index) => [id, index + 1]));
   const locked = new Set(expandSublayers(protectedIds, model));
-  const level = profile?.settings.level ?? 'sublayer';
+  const granularity = profile?.settings.granularity ?? 'sublayer';
 
   // Experts have cells where they matter: there may be thousands.
-  const withExperts = level === 'expert' || [...order.keys(), ...locked].some(isExpert);
+  const withExperts = granularity === 'expert' || [...order.keys(), ...locked].some(isExpert);
   const units = withExperts ? unitsOf(model) : model.sublayers;
   const cells = units.map((sublayer: Unit): Cell => {
     const measured = distances.get(sublayer.id);
@@ -89,7 +89,7 @@ export function cellsOf({ model, profile, removed, protectedIds, patches }: Cell
     const patch = patches[sublayer.id];
     return {
       sublayer,
-      status: statusOf(distance ?? atLeast, preview, isCandidate(sublayer, level)),
+      status: statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity)),
       distance,
       atLeast,
       preview,
@@ -110,10 +110,13 @@ export function cellsOf({ model, profile, removed, protectedIds, patches }: Cell
   };
 }
 
-/** Whether a search at `level` measures a unit. */
-function isCandidate({ kind, expert }: Unit, level: Level): boolean {
-  if (level === 'expert') return expert !== undefined;
-  return expert === undefined && (level === 'sublayer' || level === 'block' || level === kind);
+/** Whether a search at `granularity` measures a unit. */
+function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean {
+  if (granularity === 'expert') return expert !== undefined;
+  return (
+    expert === undefined &&
+    (granularity === 'sublayer' || granularity === 'block' || granularity === kind)
+  );
 }
 
 function statusOf(

@@ -79,7 +79,7 @@ function tableOf(profile: ProfileState, model: ModelSummary, axis: Axis): HTMLEl
           'tr',
           {},
           h('th', { scope: 'row', class: 'number' }, formatCount(row.rounds)),
-          h('td', {}, row.removed ?? strings.denseModel),
+          h('td', {}, row.removed ?? strings.originalModel),
           h('td', { class: 'number' }, axisFormat[axis](row.x)),
           number(row.distance),
           ...row.baselines.map(number),

@@ -24,7 +24,7 @@ export interface Curves {
 const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
 
 /**
- * The curves of a profile. Every distance but `perplexity` is zero for the dense model, so these
+ * The curves of a profile. Every distance but `perplexity` is zero for the original, so these
  * curves start at the origin (which a logarithmic axis cannot show).
  */
 export function curvesOf(profile: ProfileState, model: ModelSummary, axis: Axis): Curves {

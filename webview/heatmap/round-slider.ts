@@ -116,23 +116,25 @@ function drawTiles(
   } else {
     tiles.distance.set(formatDistance(distance), metric);
   }
-  const { dense, selected } = perplexitiesOf(state);
+  const { original, selected } = perplexitiesOf(state);
   if (selected === undefined) {
     const note =
-      dense === undefined ? strings.notEvaluated : strings.perplexityDense(formatDistance(dense));
+      original === undefined
+        ? strings.notEvaluated
+        : strings.perplexityOriginal(formatDistance(original));
     tiles.perplexity.set(strings.notYet, note);
   } else {
-    tiles.perplexity.set(formatDistance(selected), perplexityNote(selected, dense));
+    tiles.perplexity.set(formatDistance(selected), perplexityNote(selected, original));
   }
 }
 
-function perplexityNote(selected: number, dense: number | undefined): string {
-  if (dense === undefined) return '';
-  if (selected === dense) return strings.denseModel;
-  const change = selected / dense - 1;
+function perplexityNote(selected: number, original: number | undefined): string {
+  if (original === undefined) return '';
+  if (selected === original) return strings.originalModel;
+  const change = selected / original - 1;
   const sign = change >= 0 ? '+' : '−';
   return strings.perplexityChange(
-    formatDistance(dense),
+    formatDistance(original),
     `${sign}${formatPercent(Math.abs(change))}`,
   );
 }

@@ -9,17 +9,17 @@ import type { LayerSelection } from '../../core/export/compression/layer-choices
 import type { LayerRecord } from '../../core/export/compression/form-store';
 import { spreadRanks } from '../../core/export/compression/spread-ranks';
 import { calibrationFor } from '../../core/export/compression/start-calibration';
-import { dialectNames } from '../../core/export/dialects';
-import type { PrunePlan } from '../../core/export/prune-plan';
+import { layoutNames } from '../../core/export/layouts';
+import type { Plan } from '../../core/export/plan';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { workFolder } from '../../core/jobs/work-folder';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayeredModel } from '../../core/models/layered-model';
-import { linearRoles } from '../../core/models/matrix-form';
+import { linearRoles } from '../../core/models/matrix-encoding';
 import { openModel } from '../../core/models/open-model';
 import { idsPort } from '../../core/models/example';
-import { planForBudget, usualRounds } from '../../core/tensornet/budget/plan-for-budget';
+import { planForBudget, defaultRounds } from '../../core/tensornet/budget/plan-for-budget';
 import { budgetUnits } from '../../core/tensornet/budget/plan-under-budget';
 import { parseCompression, quantizerNames } from '../../core/tensornet/compression-choice';
 import type {
@@ -27,7 +27,7 @@ import type {
   CompressionRequest,
 } from '../../core/tensornet/compression-choice';
 import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
-import { parseSensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table-schema';
+import { parseSensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter } from '../../core/tensornet/sensitivity/ways';
 import { UserError } from '../../core/user-error';
 import { calibrationUsage, readCalibration } from '../calibration-options';
@@ -47,9 +47,9 @@ export const compress: Command = {
     METHOD: mpo, lowrank, int8, int4, or in one word as lowrank:50%:covariance+int4
     [--variant V] [--spread-ranks] [--then ${quantizerNames.join('|')}] [--roles ${linearRoles.join(',')}] [--skip ROLES] [--blocks 0-3,7]
     [--embeddings] [--head]
-    a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${usualRounds}]
+    a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${defaultRounds}]
     [--no-calibration] ${calibrationUsage()}
-    [--format ${outputFormats.join('|')}] [--dialect ${dialectNames.join('|')}] [--overwrite]
+    [--format ${outputFormats.join('|')}] [--layout ${layoutNames.join('|')}] [--overwrite]
     [--qdq] [--mpo-run contracted|chained] [--rows 1] [--dtype F32|F16] [--seed N] ${runUsage}`,
   summary: 'Write a model whose matrices take fewer bytes, and check it.',
   options: {
@@ -69,7 +69,7 @@ export const compress: Command = {
     'no-calibration': { type: 'boolean' },
     out: { type: 'string' },
     format: { type: 'string' },
-    dialect: { type: 'string' },
+    layout: { type: 'string' },
     overwrite: { type: 'boolean' },
     qdq: { type: 'boolean' },
     'mpo-run': { type: 'string' },
@@ -83,7 +83,7 @@ export const compress: Command = {
       throw new UsageError('Say with --out where the new folder is to be.');
     }
     const format = args.choice('format', outputFormats, undefined);
-    const dialect = args.choice('dialect', dialectNames, undefined);
+    const layout = args.choice('layout', layoutNames, undefined);
     const { plan, model, folder, isNew } = await planFor(args, context);
     context.resumeHint(
       `Run the same command again to go on: layers that are done are kept in ${workFolder(out, 'compress')}.`,
@@ -95,7 +95,7 @@ export const compress: Command = {
         ...(folder === undefined ? {} : { planFolder: folder }),
         out,
         ...(format === undefined ? {} : { format }),
-        ...(dialect === undefined ? {} : { dialect }),
+        ...(layout === undefined ? {} : { layout }),
         overwrite: args.flag('overwrite'),
         ...readRunOptions(args),
         compression: readSettings(args, await openModel(model), plan.compress ?? [], context),
@@ -103,7 +103,7 @@ export const compress: Command = {
       context.job,
     );
     if (isNew) {
-      await writeDocument(`${resolve(out)}.pruneplan.json`, plan);
+      await writeDocument(`${resolve(out)}.plan.json`, plan);
     }
     if (args.flag('json')) {
       context.terminal.print(JSON.stringify(result, undefined, 2));
@@ -116,7 +116,7 @@ export const compress: Command = {
 async function planFor(
   args: Arguments,
   context: CommandContext,
-): Promise<{ plan: PrunePlan; model: string; folder?: string; isNew: boolean }> {
+): Promise<{ plan: Plan; model: string; folder?: string; isNew: boolean }> {
   const file = args.text('plan');
   const ways = [file, args.text('method'), args.text('budget')];
   if (file !== undefined && readOuter(args).length > 0) {
@@ -137,8 +137,8 @@ async function planFor(
     args.text('budget') === undefined
       ? await chooseByMethod(args, model, context)
       : await chooseByBudget(args, model, context);
-  const plan: PrunePlan = {
-    format: 'espalier.pruneplan',
+  const plan: Plan = {
+    format: 'espalier.plan',
     version: 1,
     model: { path: resolve(args.model()), fingerprint: model.summary.fingerprint },
     ...changes,
@@ -146,7 +146,7 @@ async function planFor(
   return { plan, model: args.model(), isNew: true };
 }
 
-type PlannedChanges = Pick<PrunePlan, 'remove' | 'compress' | 'note'>;
+type PlannedChanges = Pick<Plan, 'remove' | 'compress' | 'note'>;
 
 async function chooseByMethod(
   args: Arguments,
@@ -183,7 +183,7 @@ async function chooseByBudget(
   const table =
     file === undefined
       ? await runSensitivity(args, summary, context, undefined)
-      : parseSensitivityTable(
+      : parseSensitivityProfile(
           await readFile(file, 'utf8').catch(() => {
             throw new UserError('There is no such table.', { file });
           }),
@@ -194,7 +194,7 @@ async function chooseByBudget(
       model: args.model(),
       table: withOuter(table, readOuter(args)),
       budget: { unit, ratio },
-      rounds: args.number('rounds') ?? usualRounds,
+      rounds: args.number('rounds') ?? defaultRounds,
       calibration: readCalibration(args, summary.maxPositions, sensitivityCalibration),
       bundledText: join(context.samples, 'calibration.txt'),
       folder: `${workFolder(args.text('out') ?? '', 'compress')}-plan`,

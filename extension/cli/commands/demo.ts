@@ -47,7 +47,7 @@ export const demo: Command = {
     );
     printProfile(profile, context);
     const plan = { ...planOf(profile, model), model: { path: sampleName } };
-    await writeDocument(join(folder, `${sampleName}.pruneplan.json`), plan);
+    await writeDocument(join(folder, `${sampleName}.plan.json`), plan);
 
     terminal.print();
     terminal.print('Pruning a quarter of the sublayers');
@@ -61,7 +61,10 @@ export const demo: Command = {
     terminal.print();
     terminal.print('Held-out text, from documents that neither training nor calibration has seen');
     const text = join(samples, 'held-out.txt');
-    const dense = await evaluateModels({ model, removed: [], against: pruned, text, ...run }, job);
+    const original = await evaluateModels(
+      { model, removed: [], against: pruned, text, ...run },
+      job,
+    );
     const row = (name: string, { perplexity, tokens, tokensPerSecond }: Evaluation): string[] => [
       name,
       perplexity.toFixed(2),
@@ -71,7 +74,10 @@ export const demo: Command = {
     printTable(
       terminal,
       ['model', 'perplexity', 'tokens', 'tokens/s'],
-      [row('before', dense), ...(dense.against === undefined ? [] : [row('after', dense.against)])],
+      [
+        row('before', original),
+        ...(original.against === undefined ? [] : [row('after', original.against)]),
+      ],
     );
     terminal.print();
     terminal.print(`The smaller model: ${pruned}`);

@@ -1,7 +1,7 @@
 import { listDevices, resolveDevice } from '../../core/runtime/devices';
 import { costsInFolder } from '../../core/tensornet/costs/costs-in-folder';
 import { predictMilliseconds } from '../../core/tensornet/costs/machine-costs';
-import { plannedForm } from '../../core/tensornet/planned-form';
+import { plannedForm } from '../../core/tensornet/planned-encoding';
 import type { Arguments, Command, CommandContext } from '../command';
 import { costsFolder } from '../../core/runtime/user-cache';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';

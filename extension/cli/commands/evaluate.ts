@@ -4,7 +4,7 @@ import { evaluateModels, judgeModels } from '../../core/evaluate/evaluate-models
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import { patchesOfPlan } from '../../core/export/patching/planned-patches';
-import { requireMadeFor } from '../../core/export/prune-plan-schema';
+import { requireMadeFor } from '../../core/export/plan-schema';
 import { openModel } from '../../core/models/open-model';
 import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';

@@ -6,8 +6,8 @@ import { workFolder } from '../../core/jobs/work-folder';
 import { outputFormats } from '../../core/export/prune-result';
 import { openModel } from '../../core/models/open-model';
 import { readLibrary } from '../../core/symbolic/language/library-file';
-import { patchLibrary, usualPatchLimits } from '../../core/symbolic/patch/found-graphs';
-import { usualFitting } from '../../core/symbolic/patch/fit-branch';
+import { patchLibrary, defaultPatchLimits } from '../../core/symbolic/patch/found-graphs';
+import { defaultFitting } from '../../core/symbolic/patch/fit-branch';
 import type { PatchKind } from '../../core/symbolic/patch/contestants';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
 import type { Command } from '../command';
@@ -17,7 +17,7 @@ import type { Terminal } from '../terminal';
 import { required, wholeNumber } from '../training-options';
 import { printResult as printWritten } from './prune';
 
-const usualText = { sequences: 128, length: 128 };
+const defaultText = { sequences: 128, length: 128 };
 
 const names: Readonly<Record<PatchKind, string>> = {
   graph: 'symbolic patch',
@@ -36,9 +36,9 @@ const losses: Readonly<Record<PatchResult['loss'], readonly [name: string, meani
 export const patch: Command = {
   name: 'patch',
   usage: `MODEL --sublayer ID --out DIR [--json]
-    ${calibrationUsage(usualText)}
-    [--graphs ${usualPatchLimits.graphs}] [--programs ${usualPatchLimits.programs}] [--library FILE]
-    [--epochs ${usualFitting.epochs}] [--rate ${usualFitting.rate}] [--seed 0]
+    ${calibrationUsage(defaultText)}
+    [--graphs ${defaultPatchLimits.graphs}] [--programs ${defaultPatchLimits.programs}] [--library FILE]
+    [--epochs ${defaultFitting.epochs}] [--rate ${defaultFitting.rate}] [--seed 0]
     [--format ${outputFormats.join('|')}] [--plan FILE] [--anyway] [--overwrite] ${runUsage}
 
   Fits a small symbolic module to what the sublayer adds to the stream, and as many tries of simpler things. The
@@ -75,17 +75,17 @@ export const patch: Command = {
       {
         modelPath: args.model(),
         sublayer: required(args, 'sublayer'),
-        text: readCalibration(args, summary.maxPositions, usualText),
+        text: readCalibration(args, summary.maxPositions, defaultText),
         bundledText: join(samples, 'calibration.txt'),
         library: library === undefined ? patchLibrary() : await readLibrary(resolve(library)),
         limits: {
-          graphs: wholeNumber(args, 'graphs', usualPatchLimits.graphs),
-          programs: wholeNumber(args, 'programs', usualPatchLimits.programs),
+          graphs: wholeNumber(args, 'graphs', defaultPatchLimits.graphs),
+          programs: wholeNumber(args, 'programs', defaultPatchLimits.programs),
         },
         fitting: {
-          ...usualFitting,
-          epochs: wholeNumber(args, 'epochs', usualFitting.epochs),
-          rate: args.number('rate') ?? usualFitting.rate,
+          ...defaultFitting,
+          epochs: wholeNumber(args, 'epochs', defaultFitting.epochs),
+          rate: args.number('rate') ?? defaultFitting.rate,
         },
         seed: wholeNumber(args, 'seed', 0, 0),
         out,

@@ -2,13 +2,13 @@ import { resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
 import type { FormName } from '../../core/export/output-forms';
-import { dialectNames } from '../../core/export/dialects';
+import { layoutNames } from '../../core/export/layouts';
 import { describeCompared, outputFormats } from '../../core/export/prune-result';
 import type { PruneResult } from '../../core/export/prune-result';
 import { foreseeRefusals, requireWritable, writablePrefix } from '../../core/export/prune-source';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayerProfile } from '../../core/prune/layer-profile';
-import type { PrunePlan } from '../../core/export/prune-plan';
+import type { Plan } from '../../core/export/plan';
 import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
@@ -21,7 +21,7 @@ import { runProfile } from './profile';
 export const prune: Command = {
   name: 'prune',
   usage: `MODEL (--plan FILE | --ratio R | --remove N) --out DIR [--format ${outputFormats.join('|')}]
-    [--dialect ${dialectNames.join('|')}] [--overwrite] [--json] ${runUsage}
+    [--layout ${layoutNames.join('|')}] [--overwrite] [--json] ${runUsage}
   without a plan, as profile:
     ${searchUsage}`,
   summary: 'Write a smaller model without the removed sublayers, and check it.',
@@ -31,7 +31,7 @@ export const prune: Command = {
     plan: { type: 'string' },
     out: { type: 'string' },
     format: { type: 'string' },
-    dialect: { type: 'string' },
+    layout: { type: 'string' },
     overwrite: { type: 'boolean' },
     json: { type: 'boolean' },
   },
@@ -41,11 +41,11 @@ export const prune: Command = {
       throw new UsageError('Say with --out where the new folder is to be.');
     }
     const format = args.choice('format', outputFormats, undefined);
-    const dialect = args.choice('dialect', dialectNames, undefined);
+    const layout = args.choice('layout', layoutNames, undefined);
     const overwrite = args.flag('overwrite');
     const form = {
       ...(format === undefined ? {} : { format }),
-      ...(dialect === undefined ? {} : { dialect }),
+      ...(layout === undefined ? {} : { layout }),
     };
     const { plan, model, folder, profile } = await planFor(args, form, context);
     if (profile !== undefined) {
@@ -79,7 +79,7 @@ async function planFor(
   args: Arguments,
   form: Partial<FormName>,
   context: CommandContext,
-): Promise<{ plan: PrunePlan; model: string; folder?: string; profile?: LayerProfile }> {
+): Promise<{ plan: Plan; model: string; folder?: string; profile?: LayerProfile }> {
   const file = args.text('plan');
   const budget = readBudget(args);
   if ((file === undefined) === (budget === undefined)) {
@@ -89,7 +89,7 @@ async function planFor(
     return readNamedPlan(file, args);
   }
   const settings = readSearchSettings(args);
-  await requireWritable(args.model(), form, settings.level);
+  await requireWritable(args.model(), form, settings.granularity);
   const remark = await foreseeRefusals(args.model(), form, settings);
   if (remark !== undefined) {
     context.terminal.note(remark);
@@ -99,7 +99,7 @@ async function planFor(
 }
 
 function planPath(out: string): string {
-  return `${resolve(out)}.pruneplan.json`;
+  return `${resolve(out)}.plan.json`;
 }
 
 /**
@@ -109,7 +109,7 @@ function planPath(out: string): string {
 async function keepWritable(
   model: string,
   form: Partial<FormName>,
-  plan: PrunePlan,
+  plan: Plan,
   file: string,
 ): Promise<void> {
   const { count, refusal } = await writablePrefix(model, form, plan.remove);
@@ -129,10 +129,10 @@ async function keepWritable(
 }
 
 /** The plan that removes all rounds of a profile. */
-export function planOf(profile: LayerProfile, model: string): PrunePlan {
+export function planOf(profile: LayerProfile, model: string): Plan {
   const { metric, search, model: source, settings } = profile;
   return {
-    format: 'espalier.pruneplan',
+    format: 'espalier.plan',
     version: 1,
     model: { path: resolve(model), fingerprint: source.fingerprint },
     remove: profile.rounds.map(({ removed }) => removed),

@@ -3,7 +3,7 @@ import { openModel } from '../../core/models/open-model';
 import type { MethodName } from '../../core/tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
-import type { SensitivityTable } from '../../core/tensornet/sensitivity/sensitivity-table';
+import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type { Command, CommandContext } from '../command';
 import { printGrid } from '../heatmap';
 import type { HeatmapCell } from '../heatmap';
@@ -39,7 +39,7 @@ export const sensitivity: Command = {
 };
 
 /** A heatmap for each method, and what the paper says beside what this model shows. */
-function printTableOf(table: SensitivityTable, { terminal }: CommandContext): void {
+function printTableOf(table: SensitivityProfile, { terminal }: CommandContext): void {
   const { model, calibration, layers, metricDefinition, seconds, device } = table;
   const { sequences, length } = calibration;
   terminal.print(
@@ -62,7 +62,7 @@ function printTableOf(table: SensitivityTable, { terminal }: CommandContext): vo
 
 /** Embedding and head, each with what its ways cost. */
 function printOuter(
-  { outer = [], dense }: SensitivityTable,
+  { outer = [], original }: SensitivityProfile,
   terminal: CommandContext['terminal'],
 ): void {
   if (outer.length === 0) {
@@ -76,7 +76,7 @@ function printOuter(
       entries.map(({ method, level, distance, bytes: left }) => [
         `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
         `${method}:${level}`,
-        (distance - dense).toPrecision(3),
+        (distance - original).toPrecision(3),
         formatBytes(left),
         formatPercent(left / bytes),
       ]),
@@ -85,7 +85,7 @@ function printOuter(
 }
 
 function cellsOf(
-  { layers, dense }: SensitivityTable,
+  { layers, original }: SensitivityProfile,
   method: MethodName,
 ): Map<string, Map<number, HeatmapCell>> {
   const rows = new Map<string, Map<number, HeatmapCell>>();
@@ -93,7 +93,7 @@ function cellsOf(
     const entry = nearestToHalf(layer, method);
     const cells = rows.get(layer.role) ?? new Map<number, HeatmapCell>();
     cells.set(layer.block, {
-      value: entry === undefined ? null : entry.distance - dense,
+      value: entry === undefined ? null : entry.distance - original,
       text: '',
     });
     rows.set(layer.role, cells);

@@ -9,7 +9,7 @@ export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 2
 export const sensitivityCalibration: CalibrationRequest = { sequences: 4, length: 128 };
 
 /** What is asked for, and the usual where nothing is. Fewer sequences will do only where nobody gave their number. */
-export function orUsual(
+export function orDefaults(
   asked: Partial<CalibrationRequest>,
   usual: CalibrationRequest,
 ): CalibrationRequest {

@@ -2,7 +2,7 @@ import { readTokens } from '../data/text-tokens';
 import { loadTokenizer } from '../data/tokenizer';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../export/patching/planned-patches';
-import type { PlannedPatch } from '../export/prune-plan';
+import type { PlannedPatch } from '../export/plan';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { openModel } from '../models/open-model';

@@ -30,7 +30,7 @@ interface Continuation {
   readonly tokens: number;
 }
 
-const usualDelimiter = ' ';
+const defaultDelimiter = ' ';
 
 /**
  * Scores a task as EleutherAI's lm-evaluation-harness does: log p(continuation | context), no
@@ -50,7 +50,7 @@ export async function evaluateTask(
     continuationOf(executor, tokenizer, context, text, maxPositions, task.file);
   const continuations =
     task.kind === 'multiple-choice'
-      ? task.examples.flatMap(({ context, choices, delimiter = usualDelimiter }) =>
+      ? task.examples.flatMap(({ context, choices, delimiter = defaultDelimiter }) =>
           choices.map((choice) => continuation(context, `${delimiter}${choice}`)),
         )
       : task.examples.map((example) => continuation(...splitLastWord(example)));

@@ -1,26 +1,26 @@
 import type { JobContext } from '../jobs/job';
 import { openModel } from '../models/open-model';
 import { readRemoval } from './patching/planned-patches';
-import type { PrunePlan } from './prune-plan';
-import { requireMadeFor } from './prune-plan-schema';
+import type { Plan } from './plan';
+import { requireMadeFor } from './plan-schema';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { compressModel } from './compression/compress-model';
 import type { CompressionSettings, CompressResult } from './compression/compress-model';
-import type { DialectName } from './dialects';
+import type { LayoutName } from './layouts';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { writeModel } from './write-model';
 
 /** A plan to carry out, and where. */
 export interface PlanApplication {
   readonly model: string;
-  readonly plan: PrunePlan;
+  readonly plan: Plan;
   /** The folder that files of the plan are relative to; the working directory when absent. */
   readonly planFolder?: string;
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  readonly dialect?: DialectName;
+  readonly layout?: LayoutName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -51,7 +51,7 @@ export async function applyPlan(
     ...(patches.size === 0 ? {} : { patches }),
     out,
     ...(format === undefined ? {} : { format }),
-    ...(application.dialect === undefined ? {} : { dialect: application.dialect }),
+    ...(application.layout === undefined ? {} : { layout: application.layout }),
     overwrite,
     memoryBytes,
   };

@@ -3,8 +3,8 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
-import { outerPlaces } from '../models/matrix-form';
-import type { MatrixForm } from '../models/matrix-form';
+import { outerPlaces } from '../models/matrix-encoding';
+import type { MatrixEncoding } from '../models/matrix-encoding';
 import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
 import { expertIds, RemovableUnits } from '../models/units';
@@ -26,7 +26,7 @@ export interface Changes {
   /** Number of experts by block of the result, for every mixture in it. */
   readonly expertCounts: ReadonlyMap<number, number>;
   /** Forms that linear layers of what stays take, by id. */
-  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** Every matrix of the result that is not dense, in its own numbering. */
   readonly compressed: CompressedForms;
   /** Whether embedding and head, one matrix in the source, become two. */
@@ -77,7 +77,10 @@ export function withChanges(
 }
 
 /** The model with the forms that its linear layers are to take. */
-function withForms(model: LayeredModel, matrices: ReadonlyMap<string, MatrixForm>): LayeredModel {
+function withForms(
+  model: LayeredModel,
+  matrices: ReadonlyMap<string, MatrixEncoding>,
+): LayeredModel {
   if (matrices.size === 0) {
     return model;
   }
@@ -109,7 +112,7 @@ export interface Refusal {
 /** Forms that linear layers are to take. */
 export interface MatrixChanges {
   /** By id of the layer. */
-  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** The same by place, without those that are dense. */
   readonly compressed: CompressedForms;
   readonly unties: boolean;
@@ -246,7 +249,7 @@ export function whyTorn(
     : {
         problem: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
         remedy:
-          'Remove whole blocks (--level block), or prune the Hugging Face folder of the model.',
+          'Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.',
       };
 }
 

@@ -19,7 +19,7 @@ export function whyNotGgufDeci(
   if (architecture !== 'llama') {
     return {
       problem: `llama.cpp has models without single sublayers in the shape of llama alone, not of ${architecture}.`,
-      remedy: `Remove whole blocks (--level block), or prune the Hugging Face folder of the model.`,
+      remedy: `Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
     };
   }
   const lacks = (block: number, kind: string): boolean => absent.includes(`block.${block}.${kind}`);
@@ -36,7 +36,7 @@ export function whyNotGgufDeci(
     ? undefined
     : {
         problem: `llama.cpp leaves the attention out as well where a block has no feed-forward: ${torn.map((source) => `block.${source}.feedforward`).join(', ')} would go alone.`,
-        remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --level attention), or prune the Hugging Face folder of the model.`,
+        remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }
 

@@ -24,8 +24,8 @@ export function ggufForms(model: LayeredModel, header: GgufHeader): OutputForm[]
   return [
     {
       format: 'gguf',
-      dialect: 'blocks',
-      isUsual: (changes) => !takesDeci(changes),
+      layout: 'blocks',
+      isDefault: (changes) => !takesDeci(changes),
       refuse: async (changes) => {
         if (isDeci) {
           return { problem: 'A deci model is written as one again.', remedy: 'Choose deci.' };
@@ -39,8 +39,8 @@ export function ggufForms(model: LayeredModel, header: GgufHeader): OutputForm[]
     },
     {
       format: 'gguf',
-      dialect: 'deci',
-      isUsual: takesDeci,
+      layout: 'deci',
+      isDefault: takesDeci,
       refuse: (changes) => Promise.resolve(whyNoForms(changes) ?? whyNotGgufDeci(summary, changes)),
       create: async (changes, options, context) =>
         ggufWriter(model, header, { changes, isDeci: true }, options, context),
@@ -97,7 +97,7 @@ async function ggufWriter(
   return {
     bytes: plan.bytes,
     parameters: parametersAfter(model, changes),
-    dialect: isDeci ? 'deci' : 'blocks',
+    layout: isDeci ? 'deci' : 'blocks',
     loadsWith: describeGgufLoading(name, changes, isDeci),
     texts: {},
     write: async (folder, copier) => {

@@ -33,7 +33,7 @@ export interface Manifest {
   readonly result: {
     readonly format: OutputFormat;
     /** How config.json says what is gone. */
-    readonly dialect?: string;
+    readonly layout?: string;
     readonly loadsWith: string;
     readonly parameters: number;
     /** Source block of each block, in order. */
@@ -61,13 +61,10 @@ export interface Manifest {
 export async function describeResult(
   source: ModelSummary,
   changes: Changes,
-  result: Pick<
-    PruneResult,
-    'format' | 'dialect' | 'loadsWith' | 'parametersAfter' | 'verification'
-  >,
+  result: Pick<PruneResult, 'format' | 'layout' | 'loadsWith' | 'parametersAfter' | 'verification'>,
 ): Promise<Manifest> {
   const earlier = await readManifest(source.path);
-  const { format, dialect, loadsWith, parametersAfter, verification } = result;
+  const { format, layout, loadsWith, parametersAfter, verification } = result;
   return {
     format: 'espalier.manifest',
     version: 1,
@@ -84,7 +81,7 @@ export async function describeResult(
     ...(Object.keys(changes.patched).length === 0 ? {} : { patches: changes.patched }),
     result: {
       format,
-      ...(dialect === undefined ? {} : { dialect }),
+      ...(layout === undefined ? {} : { layout }),
       loadsWith,
       parameters: parametersAfter,
       sourceBlocks: changes.blocks,

@@ -1,7 +1,7 @@
 import { describeForm } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
 import type { LayeredModel } from '../models/layered-model';
-import type { LinearLayer, MatrixForm, OuterMatrix } from '../models/matrix-form';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../models/matrix-encoding';
 import { isStorable } from '../models/forms/stored-forms';
 import type { Changes, MatrixChanges, Refusal } from './changes';
 
@@ -11,10 +11,10 @@ import type { Changes, MatrixChanges, Refusal } from './changes';
  */
 export function matrixChanges(
   model: LayeredModel,
-  matrices: ReadonlyMap<string, MatrixForm>,
+  matrices: ReadonlyMap<string, MatrixEncoding>,
 ): MatrixChanges {
   const compressed: Record<string, Record<string, FormSpec>> = {};
-  const tell = (key: string, place: string, form: MatrixForm): void => {
+  const tell = (key: string, place: string, form: MatrixEncoding): void => {
     const name = place.replace(/\.weight$/, '');
     compressed[key] = { ...compressed[key], [name]: describeForm(form) };
   };
@@ -45,8 +45,8 @@ export function matrixChanges(
 /** Whether what a matrix is tied to takes the very same form. */
 function isOne(
   tiedTo: string | undefined,
-  form: MatrixForm | undefined,
-  matrices: ReadonlyMap<string, MatrixForm>,
+  form: MatrixEncoding | undefined,
+  matrices: ReadonlyMap<string, MatrixEncoding>,
 ): boolean {
   return tiedTo !== undefined && matrices.get(tiedTo) === form;
 }
@@ -64,8 +64,8 @@ export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
 export function standIns(
   matrices: readonly (LinearLayer | OuterMatrix)[],
   isOneChoice: (head: string) => boolean = () => true,
-): Map<string, MatrixForm> {
-  const stands = new Map<string, MatrixForm>();
+): Map<string, MatrixEncoding> {
+  const stands = new Map<string, MatrixEncoding>();
   for (const matrix of matrices) {
     const { id, weight } = matrix;
     const other = 'place' in matrix ? stands.get(matrix.tiedTo ?? '') : undefined;

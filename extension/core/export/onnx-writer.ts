@@ -9,7 +9,7 @@ import { writeAll, writeFlushed } from './byte-copier';
 import type { Changes } from './changes';
 
 export const onnxName = 'model.onnx';
-const usualNames = { graph: onnxName, data: 'model.onnx_data' };
+const defaultNames = { graph: onnxName, data: 'model.onnx_data' };
 /** Initializers can be mapped into memory where they begin at a page, which small ones need not. */
 const pageBytes = 4096;
 const smallBytes = 16 * pageBytes;
@@ -145,7 +145,7 @@ export async function writeOnnx(
   graph: OnnxSource,
   metadata: Readonly<Record<string, string>>,
   copier: ByteCopier,
-  names: { readonly graph: string; readonly data: string } = usualNames,
+  names: { readonly graph: string; readonly data: string } = defaultNames,
 ): Promise<string[]> {
   const { offsets } = planOnnxData(graph);
   const offsetOf = ({ name }: OnnxData): number => offsets.get(name) ?? 0;

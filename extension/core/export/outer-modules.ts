@@ -1,4 +1,4 @@
-import { outerPlaces } from '../models/matrix-form';
+import { outerPlaces } from '../models/matrix-encoding';
 import type { ModuleNeeds } from './compressed-modules';
 
 /** Python of modeling_espalier.py that puts an embedding and a head in other forms than dense in their places. */

@@ -1,20 +1,20 @@
 import type { JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
-import type { DialectName } from './dialects';
+import type { LayoutName } from './layouts';
 import type { OutputFormat } from './prune-result';
 import type { Refusal, Changes } from './changes';
 import type { WeightWriter, WriteOptions } from './weight-writers';
 
-/** One way to write a pruned model: a file format and, where it has several, the dialect of it. */
+/** One way to write a pruned model: a file format and, where it has several, the layout of it. */
 export interface FormName {
   readonly format: OutputFormat;
-  readonly dialect?: DialectName;
+  readonly layout?: LayoutName;
 }
 
 /** A form that a source can take in principle, and whether it can express a removal. */
 export interface OutputForm extends FormName {
-  /** Whether it is what the format means for this removal where no dialect is asked for. */
-  readonly isUsual: (changes: Changes) => boolean;
+  /** Whether it is what the format means for this removal where no layout is asked for. */
+  readonly isDefault: (changes: Changes) => boolean;
   /** Why the removal cannot be written so; undefined where it can. Asked before any work. */
   readonly refuse: (changes: Changes) => Promise<Refusal | undefined>;
   readonly create: (
@@ -46,12 +46,12 @@ export async function explainForms(
   changes: Changes,
 ): Promise<FormAnswer[]> {
   const known = await Promise.all(
-    forms.map(async ({ format, dialect, isUsual, refuse }): Promise<FormAnswer> => {
+    forms.map(async ({ format, layout, isDefault, refuse }): Promise<FormAnswer> => {
       const refusal = await refuse(changes);
       return {
         format,
-        ...(dialect === undefined ? {} : { dialect }),
-        usual: format === forms[0]?.format && isUsual(changes),
+        ...(layout === undefined ? {} : { layout }),
+        usual: format === forms[0]?.format && isDefault(changes),
         ...(refusal === undefined ? {} : { refusal }),
       };
     }),
@@ -79,7 +79,7 @@ export async function chooseForm(
   if (refusal !== undefined) {
     throw new UserError(refusal.problem, {
       file: refusal.file ?? source.path,
-      field: refusal.field ?? `${found.format} ${found.dialect ?? ''}`.trim(),
+      field: refusal.field ?? `${found.format} ${found.layout ?? ''}`.trim(),
       remedy: refusal.remedy,
     });
   }
@@ -90,7 +90,7 @@ export async function chooseForm(
 export function findForm(
   { forms, impossible, path }: SourceForms,
   changes: Changes,
-  { format, dialect }: Partial<FormName>,
+  { format, layout }: Partial<FormName>,
 ): OutputForm {
   const ofFormat = forms.filter((form) => form.format === (format ?? form.format));
   if (ofFormat.length === 0) {
@@ -101,19 +101,19 @@ export function findForm(
     );
   }
   const found =
-    dialect === undefined
-      ? ofFormat.find(({ isUsual }) => isUsual(changes))
-      : ofFormat.find((form) => form.dialect === dialect);
+    layout === undefined
+      ? ofFormat.find(({ isDefault }) => isDefault(changes))
+      : ofFormat.find((form) => form.layout === layout);
   if (found !== undefined) {
     return found;
   }
-  const known = ofFormat.flatMap((form) => form.dialect ?? []);
-  throw new UserError(`${format ?? ofFormat[0]?.format ?? ''} has no dialect ${dialect ?? ''}.`, {
+  const known = ofFormat.flatMap((form) => form.layout ?? []);
+  throw new UserError(`${format ?? ofFormat[0]?.format ?? ''} has no layout ${layout ?? ''}.`, {
     file: path,
-    field: 'dialect',
+    field: 'layout',
     remedy:
       known.length === 0
-        ? 'It has none at all: leave --dialect out.'
+        ? 'It has none at all: leave --layout out.'
         : `Choose ${[...new Set(known)].join(' or ')}.`,
   });
 }

@@ -8,7 +8,7 @@ export interface PruneResult {
   readonly path: string;
   readonly format: OutputFormat;
   /** How a Hugging Face folder says what is gone. */
-  readonly dialect?: string;
+  readonly layout?: string;
   /** How other tools load it, as a sentence. */
   readonly loadsWith: string;
   /** Sublayer ids of the source model that are gone. */

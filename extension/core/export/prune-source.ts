@@ -13,8 +13,8 @@ import { openModel } from '../models/open-model';
 import { listCandidates, resolveIds } from '../prune/candidates';
 import type { Candidate } from '../prune/candidates';
 import type { SearchSettings } from '../prune/options';
-import { dialectNames, dialects } from './dialects';
-import type { DialectName } from './dialects';
+import { layoutNames, layouts } from './layouts';
+import type { LayoutName } from './layouts';
 import { ggufForms } from './gguf-form';
 import { graphWriter } from './graph-writer';
 import { matricesOf, matrixChanges, standIns, whyNotStored } from './matrix-changes';
@@ -63,7 +63,7 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
       forms: [
         {
           format: 'onnx',
-          isUsual: () => true,
+          isDefault: () => true,
           refuse: () => Promise.resolve(undefined),
           create: async (changes, _, context) => graphWriter(model, changes, context),
         },
@@ -100,7 +100,7 @@ export async function openSource(modelPath: string): Promise<PruneSource> {
   };
 }
 
-/** The dialects of a Hugging Face folder, and ONNX. */
+/** The layouts of a Hugging Face folder, and ONNX. */
 function folderForms(source: CheckpointSource, configFile: string): OutputForm[] {
   const { model, configText } = source;
   const whyNotConfig = ({ blocks }: Changes): Refusal | undefined => {
@@ -108,27 +108,27 @@ function folderForms(source: CheckpointSource, configFile: string): OutputForm[]
     return refusal === undefined ? undefined : { ...refusal, file: configFile };
   };
   const isDeci = model.summary.architecture === 'nemotron-nas';
-  const usual = (changes: Changes): DialectName =>
+  const usual = (changes: Changes): LayoutName =>
     isDeci ? 'deci' : needsModule(changes) ? 'auto-map' : 'blocks';
   return [
-    ...dialectNames.map((name): OutputForm => ({
+    ...layoutNames.map((name): OutputForm => ({
       format: 'safetensors',
-      dialect: name,
-      isUsual: (changes) => usual(changes) === name,
+      layout: name,
+      isDefault: (changes) => usual(changes) === name,
       refuse: (changes) =>
         Promise.resolve(
           isDeci && name !== 'deci'
             ? { problem: 'A nemotron-nas model is written as one again.', remedy: 'Choose deci.' }
-            : (dialects[name].refuse(source, changes) ??
+            : (layouts[name].refuse(source, changes) ??
                 whyNotStored(model, changes) ??
                 whyNotConfig(changes)),
         ),
       create: (changes, options, context) =>
-        Promise.resolve(safetensorsWriter(source, dialects[name], changes, options, context)),
+        Promise.resolve(safetensorsWriter(source, layouts[name], changes, options, context)),
     })),
     {
       format: 'onnx',
-      isUsual: () => true,
+      isDefault: () => true,
       refuse: (changes) => Promise.resolve(whyNotConfig(changes)),
       create: (changes, _, context) => Promise.resolve(toOnnx(source, changes, context)),
     },
@@ -174,14 +174,14 @@ export async function listForms(
 export async function requireWritable(
   modelPath: string,
   asked: Partial<FormName>,
-  level: SearchSettings['level'],
+  granularity: SearchSettings['granularity'],
 ): Promise<void> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
-  const candidates = listCandidates(summary, level);
+  const candidates = listCandidates(summary, granularity);
   // A search of all sublayers removes attention first, as a rule.
   const attention = candidates.filter(
-    ({ id }) => level === 'sublayer' && id.endsWith('.attention'),
+    ({ id }) => granularity === 'sublayer' && id.endsWith('.attention'),
   );
   const example = attention.at(-1) ?? candidates.at(-1);
   const changes = layOutChanges(summary, example === undefined ? [] : idsOf(summary, example));
@@ -195,12 +195,12 @@ export async function requireWritable(
 export async function foreseeRefusals(
   modelPath: string,
   asked: Partial<FormName>,
-  { level, protect }: Pick<SearchSettings, 'level' | 'protect'>,
+  { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
 ): Promise<string | undefined> {
   const source = await openSource(modelPath);
   const { summary } = source.model;
   const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
-  const candidates = listCandidates(summary, level).filter(
+  const candidates = listCandidates(summary, granularity).filter(
     ({ members }) => !members.some((unit) => kept.has(unit)),
   );
   const remarks: string[] = [];

@@ -218,9 +218,9 @@ function denseBlocks(config: Json, blocks: readonly number[]): Json {
 
 /** The number of experts, as the fields of config.json say it that has one for all blocks. */
 function expertFields(config: Json): { count: number; perToken: number; countFields: string[] } {
-  const dialect = familyOf(config)?.config;
-  const own = dialect?.names?.['num_experts'] ?? 'num_experts';
-  const fields = { ...dialect?.defaults?.(config), ...config };
+  const layout = familyOf(config)?.config;
+  const own = layout?.names?.['num_experts'] ?? 'num_experts';
+  const fields = { ...layout?.defaults?.(config), ...config };
   const numberOf = (usual: unknown, field: 'num_experts' | 'num_experts_per_tok'): number =>
     typeof usual === 'number' ? usual : configEntries[field].default;
   const written = [own, 'num_experts'].filter((field) => field in config);

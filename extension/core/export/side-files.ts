@@ -25,7 +25,7 @@ const weightFiles =
   /\.(?:safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data|onnx\.data|ot|npz)$|\.index\.json$|^(?:pytorch_model|tf_model|flax_model)/i;
 /** Written anew, or about the source alone. */
 const ownFiles = new Set(['config.json', `${modellingModule}.py`, manifestName]);
-const ownDocuments = /\.(?:layerprofile|pruneplan)\.json(?:\.|$)/;
+const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
 /** Folders larger than this hold other things than chat templates and the like. */
 const maxFolderBytes = 16 << 20;
 

@@ -3,7 +3,7 @@ import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { formParameters } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
 import type { LayeredModel } from '../models/layered-model';
-import type { LinearLayer, MatrixForm } from '../models/matrix-form';
+import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
 import { matricesOf } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
@@ -84,7 +84,7 @@ function patchTensors(
 interface Replacement {
   /** Name of the matrix in its block, where the tensor is not stored under it. */
   readonly name: string | undefined;
-  readonly form: MatrixForm;
+  readonly form: MatrixEncoding;
 }
 
 /**

@@ -18,7 +18,7 @@ import { encoderModellingFile } from './encoder-modelling-file';
 import { modellingFile, modellingModule } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx-writer';
-import type { Dialect, DialectName } from './dialects';
+import type { Layout, LayoutName } from './layouts';
 import { rewriteConfig } from './pruned-config';
 import type { Changes } from './changes';
 import { writeSafetensors } from './safetensors-writer';
@@ -47,7 +47,7 @@ export interface WeightWriter {
   /** Number of weights. */
   readonly parameters: number;
   /** How the result says what is gone, where there are several ways. */
-  readonly dialect?: DialectName;
+  readonly layout?: LayoutName;
   /** How other tools load the result, as a sentence. */
   readonly loadsWith: string;
   /** Small files by name, config.json among them. */
@@ -69,24 +69,24 @@ export interface WeightWriter {
 /** Safetensors as transformers lays them out. */
 export function safetensorsWriter(
   source: CheckpointSource,
-  dialect: Dialect,
+  layout: Layout,
   changes: Changes,
   options: WriteOptions,
   context: JobContext,
 ): WeightWriter {
   const { model, checkpoint, configText } = source;
-  const planned = dialect.plan(source, changes);
+  const planned = layout.plan(source, changes);
   const shards = planShards(planned, options.maxShardBytes);
   return {
     bytes: shards
       .flatMap(({ tensors }) => tensors)
       .reduce((sum, { tensor }) => sum + tensor.length, 0),
-    parameters: dialect.keepsWeights ? model.summary.parameters : parametersAfter(model, changes),
-    dialect: dialect.name,
-    loadsWith: dialect.loadsWith(configText),
+    parameters: layout.keepsWeights ? model.summary.parameters : parametersAfter(model, changes),
+    layout: layout.name,
+    loadsWith: layout.loadsWith(configText),
     texts: {
-      'config.json': dialect.config(configText, changes, source),
-      ...(dialect.modellingFile
+      'config.json': layout.config(configText, changes, source),
+      ...(layout.modellingFile
         ? { [`${modellingModule}.py`]: modellingText(configText, changes, model.summary.path) }
         : {}),
     },

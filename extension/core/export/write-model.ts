@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
-import type { MatrixForm } from '../models/matrix-form';
+import type { MatrixEncoding } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
 import { describeResult, manifestName } from './manifest';
-import type { DialectName } from './dialects';
+import type { LayoutName } from './layouts';
 import { OutputFolder } from './output-folder';
 import type { OutputFormat, PruneResult } from './prune-result';
 import { checkChanges, withChanges } from './changes';
@@ -30,15 +30,15 @@ export interface WriteRequest {
   /** Sublayer ids of the source. */
   readonly removed: readonly string[];
   /** Forms that linear layers of what stays take, by id; as they are when absent. */
-  readonly matrices?: ReadonlyMap<string, MatrixForm>;
+  readonly matrices?: ReadonlyMap<string, MatrixEncoding>;
   /** What stands in the places of sublayers, by their ids; those count as removed. */
   readonly patches?: Patches;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  /** How the result says what is otherwise; see dialects. */
-  readonly dialect?: DialectName;
+  /** How the result says what is otherwise; see layouts. */
+  readonly layout?: LayoutName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
@@ -61,13 +61,13 @@ const marginBytes = 1 << 16;
 export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
   const source = await openSource(request.modelPath);
   const { summary } = source.model;
-  const { removed, matrices = new Map<string, MatrixForm>() } = request;
+  const { removed, matrices = new Map<string, MatrixEncoding>() } = request;
   const forms = matrixChanges(source.model, matrices);
   const changes = checkChanges(summary, removed, forms, request.patches);
-  const { format = source.forms[0]?.format, dialect } = request;
+  const { format = source.forms[0]?.format, layout } = request;
   const form = await chooseForm(source, changes, {
     ...(format === undefined ? {} : { format }),
-    ...(dialect === undefined ? {} : { dialect }),
+    ...(layout === undefined ? {} : { layout }),
   });
   const converts = source.forms[0]?.format !== form.format;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
@@ -136,10 +136,10 @@ async function writeChecked(
   }
   const verification = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
 
-  const { loadsWith, parameters, dialect } = writer;
+  const { loadsWith, parameters, layout } = writer;
   const written = {
     format,
-    ...(dialect === undefined ? {} : { dialect }),
+    ...(layout === undefined ? {} : { layout }),
     loadsWith,
     parametersAfter: parameters,
     verification,

@@ -1,7 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 
 /** What the folders of jobs are called that keep what is done until their result has been written. */
-const suffixes = { compress: 'forms', heal: 'healing', patch: 'patch' } as const;
+const suffixes = { compress: 'forms', repair: 'repair', patch: 'patch' } as const;
 
 /** The hidden folder beside the result `out` in which a job keeps what is done. */
 export function workFolder(out: string, kind: keyof typeof suffixes): string {

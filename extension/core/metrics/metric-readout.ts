@@ -9,28 +9,28 @@ import type { HiddenState, Tensor } from '../runtime/tensors';
 import type { Metric, MetricInputs } from './metrics';
 import type { MetricName } from './metric-names';
 
-/** Measures candidates' final states against the dense model's. */
+/** Measures candidates' final states against the original's. */
 export interface MetricReadout {
   /** Each candidate's term for one example. */
   terms(
     input: ModelInput,
-    dense: HiddenState,
+    original: HiddenState,
     candidates: readonly HiddenState[],
   ): Promise<number[]>;
   /** Rows of the output that an example's terms are summed over: tokens of a language model. */
-  rows(input: ModelInput, dense: HiddenState): Promise<number>;
+  rows(input: ModelInput, original: HiddenState): Promise<number>;
 }
 
-/** @param dense runs the dense model, where that has another head than the candidates, which `executor` runs */
+/** @param original runs the original, where that has another head than the candidates, which `executor` runs */
 export function createReadout(
   executor: LayeredExecutor,
   name: MetricName,
   metric: Metric,
-  dense = executor,
+  original = executor,
 ): MetricReadout {
-  const [candidates, reference] = [executor.model.emitter, dense.model.emitter];
+  const [candidates, reference] = [executor.model.emitter, original.model.emitter];
   return candidates === undefined || reference === undefined
-    ? new OutputReadout(executor, name, metric, dense)
+    ? new OutputReadout(executor, name, metric, original)
     : new LogitsReadout(executor, { candidates, reference }, name, metric);
 }
 
@@ -38,7 +38,7 @@ export function createReadout(
 const cachedLogits = 1 << 20;
 /** 64 MiB an array, where a large vocabulary leaves the cache behind anyway. */
 const maxLogits = 1 << 24;
-/** The dense model's logits are computed once per run, so several candidates share them. */
+/** The original's logits are computed once per run, so several candidates share them. */
 const maxBatch = 16;
 /** Fewer rows than this leave the head's matrix product waiting for memory. */
 const minTokensPerRun = 16;
@@ -61,7 +61,7 @@ class LogitsReadout implements MetricReadout {
       build: (graph) => {
         const { candidates, reference } = emitters;
         const { hiddenSize } = candidates;
-        const dense = graph.input('dense', DataType.FLOAT, [1, 'sequence', hiddenSize]);
+        const original = graph.input('original', DataType.FLOAT, [1, 'sequence', hiddenSize]);
         const candidate = graph.input('candidate', DataType.FLOAT, [
           'batch',
           'sequence',
@@ -69,7 +69,7 @@ class LogitsReadout implements MetricReadout {
         ]);
         const targets = graph.input('targets', DataType.INT64, [1, 'sequence']);
         emitSums(graph, metric, {
-          dense: reference.emitEpilogue(graph, dense),
+          original: reference.emitEpilogue(graph, original),
           candidate: candidates.emitEpilogue(graph, candidate),
           targets,
         });
@@ -79,14 +79,14 @@ class LogitsReadout implements MetricReadout {
 
   public async terms(
     input: ModelInput,
-    dense: HiddenState,
+    original: HiddenState,
     candidates: readonly HiddenState[],
   ): Promise<number[]> {
     const { vocabularySize } = this.emitters.candidates;
     const affordable = Math.floor(maxLogits / (vocabularySize * minTokensPerRun)) - 1;
     const batch = Math.max(1, Math.min(candidates.length, maxBatch, affordable));
     const fitting = Math.floor(cachedLogits / (vocabularySize * (batch + 1)));
-    const length = lengthOf(dense);
+    const length = lengthOf(original);
     const tokens = Math.min(length, Math.max(minTokensPerRun, fitting));
     const next = nextTokens(input, length);
     const sums = new Array<number>(candidates.length).fill(0);
@@ -96,7 +96,7 @@ class LogitsReadout implements MetricReadout {
         const end = Math.min(start + tokens, length);
         const part = ({ values }: HiddenState): Tensor => rowsOf(values, stream, start, end);
         const outputs = await this.executor.read(this.readout, {
-          dense: part(dense),
+          original: part(original),
           candidate: join(group.map(part)),
           targets: int64Tensor(next.subarray(start, end), [1, end - start]),
         });
@@ -108,8 +108,8 @@ class LogitsReadout implements MetricReadout {
     return sums.map((sum) => this.metric.sequenceTerm(sum));
   }
 
-  public rows(_input: ModelInput, dense: HiddenState): Promise<number> {
-    return Promise.resolve(lengthOf(dense));
+  public rows(_input: ModelInput, original: HiddenState): Promise<number> {
+    return Promise.resolve(lengthOf(original));
   }
 }
 
@@ -124,15 +124,15 @@ class OutputReadout implements MetricReadout {
     private readonly executor: LayeredExecutor,
     private readonly name: MetricName,
     private readonly metric: Metric,
-    private readonly dense: LayeredExecutor,
+    private readonly original: LayeredExecutor,
   ) {}
 
   public async terms(
     input: ModelInput,
-    dense: HiddenState,
+    original: HiddenState,
     candidates: readonly HiddenState[],
   ): Promise<number[]> {
-    const reference = await this.denseOutput(dense);
+    const reference = await this.originalOutput(original);
     const [, rows = 1, width = 1] = reference.dims;
     const graph = {
       key: `metric.${this.name}.${width}`,
@@ -141,7 +141,7 @@ class OutputReadout implements MetricReadout {
         const port = (name: string): string =>
           builder.input(name, DataType.FLOAT, [1, 'rows', width]);
         emitSums(builder, this.metric, {
-          dense: port('dense'),
+          original: port('original'),
           candidate: port('candidate'),
           targets: builder.input('targets', DataType.INT64, [1, 'rows']),
         });
@@ -151,7 +151,7 @@ class OutputReadout implements MetricReadout {
     const terms: number[] = [];
     for (const candidate of candidates) {
       const feeds = {
-        dense: reference,
+        original: reference,
         candidate: asRows(await this.executor.output(candidate)),
         targets,
       };
@@ -161,14 +161,14 @@ class OutputReadout implements MetricReadout {
     return terms;
   }
 
-  public async rows(_input: ModelInput, dense: HiddenState): Promise<number> {
-    const [, rows = 1] = (await this.denseOutput(dense)).dims;
+  public async rows(_input: ModelInput, original: HiddenState): Promise<number> {
+    const [, rows = 1] = (await this.originalOutput(original)).dims;
     return rows;
   }
 
-  private async denseOutput(state: HiddenState): Promise<Tensor> {
+  private async originalOutput(state: HiddenState): Promise<Tensor> {
     if (this.known?.state !== state) {
-      this.known = { state, output: asRows(await this.dense.output(state)) };
+      this.known = { state, output: asRows(await this.original.output(state)) };
     }
     return this.known.output;
   }

@@ -8,14 +8,14 @@ import type { MetricName } from './metric-names';
 /** Logits of both models, [batch, sequence, vocabulary], and what comes next in the text. */
 export interface MetricInputs {
   /** Batch 1: broadcast over the candidates. */
-  readonly dense: Value;
+  readonly original: Value;
   readonly candidate: Value;
   /** int64 [1, sequence]: the next token's id, or −1 where there is none. */
   readonly targets: Value;
 }
 
 /**
- * A distance between the logits z of the dense and ẑ of a pruned model. Every metric is a monotone
+ * A distance between the logits z of the original and ẑ of a pruned model. Every metric is a monotone
  * function of a sum of non-negative terms over tokens, which is what makes early stopping exact.
  */
 export interface Metric {
@@ -76,7 +76,7 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     definition:
       'Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats',
     emitTerms: (graph, inputs) => {
-      const logP = logSoftmax(graph, inputs.dense);
+      const logP = logSoftmax(graph, inputs.original);
       const difference = graph.op('Sub', [logP, logSoftmax(graph, inputs.candidate)]);
       return weightedSum(graph, graph.op('Exp', [logP]), difference);
     },
@@ -86,19 +86,19 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
   norm: {
     needsScores: false,
     definition: 'Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences',
-    emitTerms: (graph, { dense, candidate }) =>
-      lastAxis(graph, 'ReduceSumSquare', graph.op('Sub', [dense, candidate])),
+    emitTerms: (graph, { original, candidate }) =>
+      lastAxis(graph, 'ReduceSumSquare', graph.op('Sub', [original, candidate])),
     sequenceTerm: Math.sqrt,
     distance: (total, sequences) => total / sequences,
   },
   angular: {
     needsScores: false,
     definition: 'arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians',
-    emitTerms: (graph, { dense, candidate }) => {
+    emitTerms: (graph, { original, candidate }) => {
       // 2·arcsin(‖u − v‖ / 2) of unit vectors keeps its accuracy where arccos near 1 loses it
       const unit = (logits: Value): Value =>
         graph.op('Div', [logits, graph.op('ReduceL2', [logits], { axes: [-1], keepdims: 1 })]);
-      const gap = lastAxis(graph, 'ReduceL2', graph.op('Sub', [unit(dense), unit(candidate)]));
+      const gap = lastAxis(graph, 'ReduceL2', graph.op('Sub', [unit(original), unit(candidate)]));
       const half = graph.op('Mul', [gap, graph.scalar(0.5)]);
       const bounded = graph.op('Min', [half, graph.scalar(Math.SQRT1_2)]);
       return graph.op('Mul', [graph.op('Asin', [bounded]), graph.scalar(2)]);
@@ -148,8 +148,11 @@ function logSoftmax(graph: GraphBuilder, logits: Value): Value {
   return graph.op('LogSoftmax', [logits], { axis: -1 });
 }
 
-function mixture(graph: GraphBuilder, { dense, candidate }: MetricInputs): { m: Value; x: Value } {
-  const logP = logSoftmax(graph, dense);
+function mixture(
+  graph: GraphBuilder,
+  { original, candidate }: MetricInputs,
+): { m: Value; x: Value } {
+  const logP = logSoftmax(graph, original);
   const logQ = logSoftmax(graph, candidate);
   const sum = graph.op('Add', [graph.op('Exp', [logP]), graph.op('Exp', [logQ])]);
   const half = graph.scalar(0.5);

@@ -25,7 +25,7 @@ export interface Biases {
 export type ConfigFields = Readonly<Record<string, unknown>>;
 
 /** How a family's config.json differs from the usual one. */
-export interface ConfigDialect {
+export interface ConfigLayout {
   /** The family's own names of the usual fields. */
   readonly names?: Readonly<Record<string, string>>;
   /** Values that the family's configuration class takes where config.json is silent. */
@@ -110,7 +110,7 @@ export interface Architecture {
   readonly modelType: string;
   /** Classes in transformers, where they are not named after `modelType`. */
   readonly classes?: { readonly config: string; readonly model: string };
-  readonly config?: ConfigDialect;
+  readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
   /** Weights are stored as [in, out]. */

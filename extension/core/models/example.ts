@@ -68,7 +68,7 @@ export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file:
 }
 
 /** Values of an input that follows from the length of the text. */
-function usualValues({ name }: InputPort, length: number): number[] | undefined {
+function defaultValues({ name }: InputPort, length: number): number[] | undefined {
   if (/(?:^|_)attention_mask$/.test(name)) {
     return Array.from({ length }, () => 1);
   }
@@ -106,7 +106,7 @@ export function follows(port: InputPort): boolean {
  * are counted, there is no earlier text.
  */
 export function filled(port: InputPort, batch: number, length: number): ExampleValue | undefined {
-  const values = usualValues(port, length);
+  const values = defaultValues(port, length);
   const rank = port.shape?.length ?? 2;
   if (values !== undefined && (rank === 1 || rank === 2)) {
     const rows = rank === 1 ? 1 : batch;

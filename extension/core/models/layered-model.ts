@@ -3,7 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './example';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
-import type { LinearLayer, MatrixForm, OuterMatrix } from './matrix-form';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from './matrix-encoding';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import type { ExpertTensors } from './sublayer-tensors';
 
@@ -126,7 +126,7 @@ export interface LayeredModel {
   /** Sublayer `index`, whose part gives what goes into its linear layers as well. */
   tapped?(index: number): TappedStep;
   /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
-  withMatrices?(forms: ReadonlyMap<string, MatrixForm>): LayeredModel;
+  withMatrices?(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**
    * This model with patches in the places of sublayers, by their ids.
    * @throws UserError where one cannot stand there.

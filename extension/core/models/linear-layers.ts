@@ -6,7 +6,7 @@ import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import { checkForm } from './forms/check-form';
 import { eightBitError, formTensors, mapTensors, roundsInputs } from './forms/form-facts';
 import type { Linear } from './linear';
-import type { LinearLayer, LinearRole, MatrixForm, OuterMatrix } from './matrix-form';
+import type { LinearLayer, LinearRole, MatrixEncoding, OuterMatrix } from './matrix-encoding';
 import type { ModelSummary } from './model-summary';
 import {
   checkOuterForm,
@@ -97,7 +97,7 @@ interface FormedLayout {
 export function withForms(
   summary: ModelSummary,
   layout: Layout,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): FormedLayout {
   const { sublayers, feedforward } = layout;
   const layers = sublayers.flatMap((sublayer, index) =>
@@ -117,7 +117,7 @@ export function withForms(
 /** @throws UserError for forms of layers that there are not, or that do not fit. */
 export function requireLayers(
   layers: readonly (LinearLayer | OuterMatrix)[],
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   file: string,
 ): void {
   const known = new Map(layers.map((layer) => [layer.id, layer]));
@@ -172,7 +172,7 @@ export function roundingOfForms(
 /** The files of a model and of its forms. */
 export function withFormFiles(
   files: readonly string[],
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): readonly string[] {
   const added = [...forms.values()].flatMap((form) => formTensors(form).map(({ file }) => file));
   return [...new Set([...files, ...added])];
@@ -184,7 +184,7 @@ function withCosts(
   layout: Layout,
   changed: readonly TransformerSublayer[],
   outer: OuterLinears,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelSummary {
   const before = summarizeSublayers(layout);
   const after = summarizeSublayers({ ...layout, sublayers: changed });
@@ -250,7 +250,7 @@ function storedParts(tensor: LazyTensor): LazyTensor[] {
 /** Tells models apart by which layers have which forms, not by the numbers in them. */
 export function fingerprintForms(
   fingerprint: string,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): string {
   const described = [...forms]
     .sort(([a], [b]) => (a < b ? -1 : 1))

@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitForm } from './forms/emit-form';
 import { emitLookup } from './forms/emit-lookup';
 import { emitOverLast } from './forms/emit-pointwise';
-import type { MatrixForm } from './matrix-form';
+import type { MatrixEncoding } from './matrix-encoding';
 import { emitUnpacked } from './unpack';
 import { emitRows, emitWeight } from './weight';
 
@@ -13,7 +13,7 @@ export interface Linear {
   readonly bias?: LazyTensor;
   readonly transposed?: boolean;
   /** What has taken the place of the weight, which then only gives its name. */
-  readonly form?: MatrixForm;
+  readonly form?: MatrixEncoding;
 }
 
 /**

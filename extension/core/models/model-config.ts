@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
-import type { ConfigDialect, ConfigFields } from './architecture';
+import type { ConfigLayout, ConfigFields } from './architecture';
 import { compressedForms } from './forms/form-spec';
 import { patchSpecs } from './patch/symbolic-patch';
 
@@ -101,15 +101,15 @@ export type ModelConfig = v.InferOutput<typeof configSchema>;
 export type RopeConfig = v.InferOutput<typeof ropeSchema>;
 
 /**
- * Parses the text of a config.json, whose fields may have other names and defaults in `dialect`.
+ * Parses the text of a config.json, whose fields may have other names and defaults in `layout`.
  * @throws UserError naming the file and the field.
  */
 export function parseModelConfig(
   text: string,
   file: string,
-  dialect: ConfigDialect = {},
+  layout: ConfigLayout = {},
 ): ModelConfig {
-  return parseConfig(configSchema, text, file, dialect);
+  return parseConfig(configSchema, text, file, layout);
 }
 
 /** As {@link parseModelConfig}, with fields of the caller's choice. */
@@ -117,7 +117,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
   schema: v.GenericSchema<unknown, T>,
   text: string,
   file: string,
-  dialect: ConfigDialect,
+  layout: ConfigLayout,
 ): T {
   let json: unknown;
   try {
@@ -128,45 +128,45 @@ export function parseConfig<T extends { readonly model_type: string }>(
       remedy: 'Mend or download config.json again.',
     });
   }
-  const fields = typeof json === 'object' && json !== null ? translate(json, dialect) : json;
+  const fields = typeof json === 'object' && json !== null ? translate(json, layout) : json;
   const result = v.safeParse(schema, fields);
   if (!result.success) {
     const [issue] = result.issues;
     const field = v.getDotPath(issue) ?? 'config';
     throw new UserError(`${issue.message}.`, {
       file,
-      field: dialect.names?.[field] ?? field,
+      field: layout.names?.[field] ?? field,
       remedy: 'Mend the field: the model cannot be computed without it.',
     });
   }
-  refuseOtherForms(result.output, file, dialect);
+  refuseOtherForms(result.output, file, layout);
   return result.output;
 }
 
 /** The fields under their usual names, completed by what the family's configuration class takes. */
-function translate(json: object, dialect: ConfigDialect): ConfigFields {
+function translate(json: object, layout: ConfigLayout): ConfigFields {
   const fields: Record<string, unknown> = { ...json };
-  for (const [usual, own] of Object.entries(dialect.names ?? {})) {
+  for (const [usual, own] of Object.entries(layout.names ?? {})) {
     if (fields[own] !== null && fields[own] !== undefined) {
       fields[usual] = fields[own];
     }
   }
-  for (const [field, meanings] of Object.entries(dialect.meant ?? {})) {
+  for (const [field, meanings] of Object.entries(layout.meant ?? {})) {
     const meaning = meanings[String(fields[field])];
     if (meaning !== undefined) {
       fields[field] = meaning;
     }
   }
-  return { ...dialect.defaults?.(fields), ...fields, ...dialect.computed?.(fields) };
+  return { ...layout.defaults?.(fields), ...fields, ...layout.computed?.(fields) };
 }
 
 function refuseOtherForms(
   config: { readonly model_type: string },
   file: string,
-  dialect: ConfigDialect,
+  layout: ConfigLayout,
 ): void {
   const fields: ConfigFields = { ...config };
-  for (const [field, known] of Object.entries(dialect.only?.(fields) ?? {})) {
+  for (const [field, known] of Object.entries(layout.only?.(fields) ?? {})) {
     const value = fields[field] ?? known;
     if (value !== known) {
       throw new UserError(

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import { checkForm } from './forms/check-form';
 import type { Linear } from './linear';
-import type { MatrixForm, OuterMatrix, OuterPlace } from './matrix-form';
+import type { MatrixEncoding, OuterMatrix, OuterPlace } from './matrix-encoding';
 import { partTensors } from './sublayer-tensors';
 
 /** A matrix outside the sublayers, as it is laid out. */
@@ -53,7 +53,7 @@ function described(id: string, place: OuterPlace, { weight, form }: Linear): Out
 /** The same with the forms that are of one of them, by id. */
 export function withOuterForms(
   outer: OuterLinears,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): OuterLinears {
   const changed = (id: string, linear: Linear): Linear => {
     const form = forms.get(id);
@@ -71,7 +71,7 @@ export function withOuterForms(
  * @param file where the form is described, for errors.
  */
 export function checkOuterForm(
-  form: MatrixForm,
+  form: MatrixEncoding,
   matrix: Pick<OuterMatrix, 'id' | 'place' | 'out' | 'in'>,
   file?: string,
 ): void {

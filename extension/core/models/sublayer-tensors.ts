@@ -3,7 +3,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Expert } from './experts';
 import { formMemory, formTensors, hasFewBits } from './forms/form-facts';
 import type { Linear } from './linear';
-import type { MatrixForm } from './matrix-form';
+import type { MatrixEncoding } from './matrix-encoding';
 import type { Norm } from './norm';
 import { patchTensors } from './patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
@@ -125,6 +125,6 @@ export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
   return [weight, part?.bias].filter((tensor) => tensor !== undefined);
 }
 
-function formOf(part: Norm | Linear | undefined): MatrixForm | undefined {
+function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {
   return part !== undefined && 'form' in part ? part.form : undefined;
 }

@@ -1,7 +1,7 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder } from '../onnx/graph-builder';
 import type { GraphPart } from './layered-model';
-import type { LinearLayer } from './matrix-form';
+import type { LinearLayer } from './matrix-encoding';
 
 /** A part that is emitted rather than cut out of a file. */
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };

@@ -6,8 +6,8 @@ import { formTensors } from './forms/form-facts';
 import type { CompressedForms, FormSpec } from './forms/form-spec';
 import { findForm } from './forms/stored-forms';
 import type { Linear } from './linear';
-import { outerPlaces } from './matrix-form';
-import type { MatrixForm, OuterPlace } from './matrix-form';
+import { outerPlaces } from './matrix-encoding';
+import type { MatrixEncoding, OuterPlace } from './matrix-encoding';
 import type { Branch, Norm } from './norm';
 import { checkOuterForm } from './outer-matrices';
 
@@ -192,7 +192,7 @@ export class TensorFinder {
   private compressed(
     name: string,
     { out, input, shape }: { out: number; input: number; shape: readonly number[] },
-    check: (form: MatrixForm, field: string, file: string) => void,
+    check: (form: MatrixEncoding, field: string, file: string) => void,
   ): Required<Pick<Linear, 'weight' | 'form'>> | undefined {
     const described = this.forms.byWeight.get(name);
     if (described === undefined) {

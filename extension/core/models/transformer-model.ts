@@ -14,7 +14,7 @@ import type {
   TappedStep,
 } from './layered-model';
 import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
-import type { LinearLayer, MatrixForm, OuterMatrix } from './matrix-form';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from './matrix-encoding';
 import { stream } from './model-emitter';
 import type {
   CacheShape,
@@ -262,7 +262,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
-  public withMatrices(forms: ReadonlyMap<string, MatrixForm>): TransformerModel {
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): TransformerModel {
     const { layout } = this;
     const { summary, sublayers, outer } = withForms(
       this.summary,

@@ -1,7 +1,7 @@
 import type { ModelSummary } from '../models/model-summary';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
-import type { Budget, Level, SearchSettings } from './options';
+import type { Budget, Granularity, SearchSettings } from './options';
 
 /** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
 export interface Candidate {
@@ -12,10 +12,13 @@ export interface Candidate {
   readonly first: number;
 }
 
-/** All candidates of a level, in model order. */
-export function listCandidates(model: ModelSummary, level: Level): readonly Candidate[] {
+/** All candidates of a granularity, in model order. */
+export function listCandidates(
+  model: ModelSummary,
+  granularity: Granularity,
+): readonly Candidate[] {
   const { sublayers } = model;
-  if (level === 'block') {
+  if (granularity === 'block') {
     const members = new Map<number, number[]>();
     sublayers.forEach(({ block }, index) => {
       members.set(block, [...(members.get(block) ?? []), index]);
@@ -26,7 +29,7 @@ export function listCandidates(model: ModelSummary, level: Level): readonly Cand
       first: indexes[0] ?? 0,
     }));
   }
-  if (level === 'expert') {
+  if (granularity === 'expert') {
     const units = new RemovableUnits(model);
     return sublayers.flatMap((_, first) => {
       const experts = units.expertsOf(first);
@@ -37,7 +40,9 @@ export function listCandidates(model: ModelSummary, level: Level): readonly Cand
     });
   }
   return sublayers.flatMap(({ id, kind }, index) =>
-    level === 'sublayer' || kind === level ? [{ id, members: [index], first: index }] : [],
+    granularity === 'sublayer' || kind === granularity
+      ? [{ id, members: [index], first: index }]
+      : [],
   );
 }
 
@@ -108,11 +113,15 @@ export interface BudgetCheck {
 }
 
 /** @throws UserError for a budget that cannot be met or removes nothing. */
-export function checkBudget(budget: Budget, model: ModelSummary, level: Level): BudgetCheck {
+export function checkBudget(
+  budget: Budget,
+  model: ModelSummary,
+  granularity: Granularity,
+): BudgetCheck {
   if (budget.kind === 'all') {
     return { isMet: () => false };
   }
-  const [count, what] = countOf(model, level);
+  const [count, what] = countOf(model, granularity);
   const fault = (problem: string, field: string): UserError =>
     new UserError(problem, { field, remedy: `The model has ${count} ${what}s.` });
   if (budget.kind === 'count') {
@@ -146,9 +155,12 @@ export function checkBudget(budget: Budget, model: ModelSummary, level: Level): 
   };
 }
 
-/** How many units of a level there are, and what one is called. */
-function countOf({ sublayers }: ModelSummary, level: Level): [count: number, what: string] {
-  return level === 'expert'
+/** How many units of a granularity there are, and what one is called. */
+function countOf(
+  { sublayers }: ModelSummary,
+  granularity: Granularity,
+): [count: number, what: string] {
+  return granularity === 'expert'
     ? [sublayers.reduce((sum, { experts }) => sum + (experts?.count ?? 0), 0), 'expert']
     : [sublayers.length, 'sublayer'];
 }
@@ -160,11 +172,11 @@ function countOf({ sublayers }: ModelSummary, level: Level): [count: number, wha
  */
 export function eligibility(
   model: ModelSummary,
-  { protect, exclude, level }: Pick<SearchSettings, 'protect' | 'exclude' | 'level'>,
+  { protect, exclude, granularity }: Pick<SearchSettings, 'protect' | 'exclude' | 'granularity'>,
 ): (candidate: Candidate, removed: ReadonlySet<number>) => boolean {
   const units = new RemovableUnits(model);
   const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
-  const [count] = countOf(model, level);
+  const [count] = countOf(model, granularity);
   const heldBlocks = Math.floor((exclude * model.sublayers.length) / 2) + 1;
   const heldUntil = Math.floor(exclude * count) + 1;
   return ({ members }, removed) =>

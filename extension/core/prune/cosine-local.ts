@@ -8,7 +8,7 @@ const tokenRank = 3;
 
 /**
  * 1 − cos(x, x + f(x)) of each sublayer's own input and output, mean over tokens (LLM-Drop,
- * ShortGPT's block influence): costs nothing beside the dense run, and says nothing of the logits.
+ * ShortGPT's block influence): costs nothing beside the original run, and says nothing of the logits.
  */
 export class CosineLocal {
   private readonly sums: number[];

@@ -5,7 +5,7 @@ import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';
 import { metricNames } from '../metrics/metric-names';
-import { baselineNames, levels, searchModes } from './options';
+import { baselineNames, granularities, searchModes } from './options';
 
 const ratio = v.number();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -24,7 +24,7 @@ const round = v.object({
 const settings = v.object({
   metric: v.picklist(metricNames),
   mode: v.picklist(searchModes),
-  level: v.picklist(levels),
+  granularity: v.picklist(granularities),
   budget: v.variant('kind', [
     v.object({ kind: v.literal('count'), count }),
     v.object({ kind: v.literal('ratio'), ratio }),

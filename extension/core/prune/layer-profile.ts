@@ -3,7 +3,7 @@ import type { ModelSummary } from '../models/model-summary';
 import type { Origin } from '../runtime/origin';
 import type { BaselineName, SearchMode, SearchSettings } from './options';
 
-/** A candidate's distance to the dense model; `null` where early stopping made it needless. */
+/** A candidate's distance to the original; `null` where early stopping made it needless. */
 export interface CandidateDistance {
   /** `block.N.attention`, `block.N.feedforward`, `block.N.expert.J`, or `block.N` for whole blocks. */
   readonly sublayer: string;
@@ -30,7 +30,7 @@ export interface SearchCost {
 
 /** Perplexity of the model after some rounds, on text that is not the calibration text. */
 export interface ProfileEvaluation {
-  /** Number of rounds applied; 0 is the dense model. */
+  /** Number of rounds applied; 0 is the original. */
   readonly rounds: number;
   readonly text: string;
   readonly perplexity: number;
@@ -49,7 +49,7 @@ export interface LayerProfile extends Origin {
   readonly metricDefinition: string;
   readonly settings: SearchSettings;
   readonly search: SearchCost & { readonly mode: SearchMode; readonly device: string };
-  /** Every candidate's distance when removed alone from the dense model, in model order. */
+  /** Every candidate's distance when removed alone from the original, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;

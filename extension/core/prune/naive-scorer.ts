@@ -3,7 +3,7 @@ import type { ModelInput } from '../models/example';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { meanRows, sequenceOf } from './scorer';
-import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
+import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/metric-readout';
 
@@ -15,13 +15,13 @@ export class NaiveScorer implements Scorer {
   public readonly removed = new Set<number>();
   public readonly candidatesPerPass = 1;
   private readonly readout: MetricReadout;
-  private dense: DenseStates = [];
+  private original: OriginalStates = [];
 
   public constructor(private readonly setup: ScorerSetup) {
     this.readout = createReadout(setup.executor, setup.metricName, setup.metric);
   }
 
-  public async start(observe?: SublayerObserver): Promise<DenseStates> {
+  public async start(observe?: SublayerObserver): Promise<OriginalStates> {
     const states: HiddenState[] = [];
     for (const input of this.setup.sequences) {
       states.push(await this.run(input, new Set(), observe));
@@ -30,12 +30,12 @@ export class NaiveScorer implements Scorer {
     return states;
   }
 
-  public startFrom(dense: DenseStates): void {
-    this.dense = dense;
+  public startFrom(original: OriginalStates): void {
+    this.original = original;
   }
 
   public async rowsPerSequence(): Promise<number> {
-    return meanRows(this.readout, this.setup, this.dense);
+    return meanRows(this.readout, this.setup, this.original);
   }
 
   public async terms(
@@ -70,8 +70,8 @@ export class NaiveScorer implements Scorer {
   private async term(sequence: number, skip: ReadonlySet<number>): Promise<number> {
     const input = sequenceOf(this.setup, sequence);
     const final = await this.run(input, skip);
-    const dense = this.dense[sequence];
-    const [term = Number.NaN] = dense ? await this.readout.terms(input, dense, [final]) : [];
+    const original = this.original[sequence];
+    const [term = Number.NaN] = original ? await this.readout.terms(input, original, [final]) : [];
     return term;
   }
 

@@ -9,13 +9,13 @@ export const searchModes = ['exact', 'lazy', 'naive', 'one-shot', 'random', 'rev
 export type SearchMode = (typeof searchModes)[number];
 
 /** What a candidate for removal is; `expert` is a single expert of a mixture. */
-export const levels = ['sublayer', 'attention', 'feedforward', 'expert', 'block'] as const;
-export type Level = (typeof levels)[number];
+export const granularities = ['sublayer', 'attention', 'feedforward', 'expert', 'block'] as const;
+export type Granularity = (typeof granularities)[number];
 
 /** When to stop removing. Ratios are fractions of the whole, in (0, 1]. */
 export type Budget =
   | { readonly kind: 'count'; readonly count: number }
-  /** Fraction of the model's sublayers, `block` removals count two; of its experts at their level. */
+  /** Fraction of the model's sublayers, `block` removals count two; of its experts at their granularity. */
   | { readonly kind: 'ratio'; readonly ratio: number }
   /** Fraction of the model's parameters. */
   | { readonly kind: 'parameters'; readonly ratio: number }
@@ -25,7 +25,7 @@ export type Budget =
 export interface SearchSettings {
   readonly metric: MetricName;
   readonly mode: SearchMode;
-  readonly level: Level;
+  readonly granularity: Granularity;
   readonly budget: Budget;
   /** Candidate ids that stay. A block's id protects both its sublayers. */
   readonly protect: readonly string[];
@@ -45,7 +45,7 @@ export type BaselineName = (typeof baselineNames)[number];
 export const defaultSettings: SearchSettings = {
   metric: defaultMetric,
   mode: 'exact',
-  level: 'sublayer',
+  granularity: 'sublayer',
   budget: { kind: 'ratio', ratio: 0.25 },
   protect: [],
   exclude: 0,

@@ -102,7 +102,7 @@ export async function profileModel(
       settings,
       metricDefinition: metric.definition,
       device,
-      candidates: listCandidates(model.summary, settings.level).map(({ id }) => id),
+      candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
     const run = spentBefore.runs;
     const memo = new TermMemo(termsOf(journal.replayed), async (records) => {

@@ -21,10 +21,10 @@ export interface ScorerSetup {
   readonly onWork: () => void;
 }
 
-/** The dense model's final states, by sequence. */
-export type DenseStates = readonly HiddenState[];
+/** The original's final states, by sequence. */
+export type OriginalStates = readonly HiddenState[];
 
-/** Sees what each sublayer of the dense model does to each sequence's hidden states. */
+/** Sees what each sublayer of the original does to each sequence's hidden states. */
 export type SublayerObserver = (index: number, before: HiddenState, after: HiddenState) => void;
 
 /** What sequence `index` of a setup is. */
@@ -32,17 +32,17 @@ export function sequenceOf({ sequences }: ScorerSetup, index: number): ModelInpu
   return sequences[index] ?? new Int32Array();
 }
 
-/** Mean number of rows of the dense model's output. */
+/** Mean number of rows of the original's output. */
 export async function meanRows(
   readout: MetricReadout,
   setup: ScorerSetup,
-  dense: DenseStates,
+  original: OriginalStates,
 ): Promise<number> {
   let rows = 0;
-  for (const [index, state] of dense.entries()) {
+  for (const [index, state] of original.entries()) {
     rows += await readout.rows(sequenceOf(setup, index), state);
   }
-  return rows / Math.max(1, dense.length);
+  return rows / Math.max(1, original.length);
 }
 
 /** Measures candidates on top of what has been removed so far. */
@@ -51,10 +51,10 @@ export interface Scorer {
   readonly removed: ReadonlySet<number>;
   /** How many candidates to ask for at once where there is a choice. */
   readonly candidatesPerPass: number;
-  /** Runs the dense model; this or {@link Scorer.startFrom} must come first. */
-  start(observe?: SublayerObserver): Promise<DenseStates>;
-  /** Takes the final states of another scorer's run of the dense model. */
-  startFrom(dense: DenseStates): void;
+  /** Runs the original; this or {@link Scorer.startFrom} must come first. */
+  start(observe?: SublayerObserver): Promise<OriginalStates>;
+  /** Takes the final states of another scorer's run of the original. */
+  startFrom(original: OriginalStates): void;
   /** Mean number of rows over which an example's terms are summed: tokens of a language model. */
   rowsPerSequence(): Promise<number>;
   /** Terms of each candidate on the given sequences, in the same order. */

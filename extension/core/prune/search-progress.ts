@@ -12,7 +12,7 @@ const laterRoundShare = 0.3;
 
 /** Turns what a search says into progress and events, with an estimate of the whole. */
 export class SearchProgress implements SearchListener {
-  private stage = 'Dense model';
+  private stage = 'Original';
   private reported = 0;
   private roundStart = 0;
   private total: number;
@@ -25,10 +25,10 @@ export class SearchProgress implements SearchListener {
     private readonly context: JobContext<ProfileEvent>,
   ) {
     const { summary } = executor.model;
-    const candidates = listCandidates(summary, settings.level);
+    const candidates = listCandidates(summary, settings.granularity);
     const count = summary.sublayers.length;
     this.rounds = expectedRounds(settings, candidates.length);
-    // The dense run, then every candidate from its own position to the end.
+    // The original run, then every candidate from its own position to the end.
     const firstRound = candidates.reduce((sum, { first }) => sum + count - first, 0);
     const later =
       (this.rounds - 1) * firstRound * (settings.mode === 'naive' ? 2 : laterRoundShare);

@@ -7,12 +7,12 @@ import type { Candidate } from './candidates';
 import { CosineLocal } from './cosine-local';
 import type { CandidateDistance, Round } from './layer-profile';
 import { NaiveScorer } from './naive-scorer';
-import type { BaselineName, Level, SearchMode, SearchSettings } from './options';
+import type { BaselineName, Granularity, SearchMode, SearchSettings } from './options';
 import { orderers } from './orders';
 import { everyDistance, lazy, race } from './rounds';
 import type { RoundInput, Strategy } from './rounds';
 import { sequenceOf } from './scorer';
-import type { DenseStates, Scorer, ScorerSetup } from './scorer';
+import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import { TrajectoryScorer } from './trajectory-scorer';
 
 /** What a search found. */
@@ -51,7 +51,7 @@ const strategies: Readonly<Record<'exact' | 'lazy' | 'naive', Strategy>> = {
 
 /**
  * Finds the order in which candidates are best removed (FinerCut, arXiv 2405.18218): greedily, each
- * time the candidate whose removal leaves the logits nearest to the dense model's.
+ * time the candidate whose removal leaves the logits nearest to the original's.
  */
 export async function search(
   settings: SearchSettings,
@@ -63,11 +63,11 @@ export async function search(
     settings.mode === 'naive' ? new NaiveScorer(setup) : new TrajectoryScorer(setup);
   const before = setup.executor.evaluations;
   const started = performance.now();
-  listener.onStage('Dense model');
+  listener.onStage('Original');
   const cosine = new CosineLocal(setup);
-  const dense = await scorer.start(cosine.observe);
+  const original = await scorer.start(cosine.observe);
   listener.onCosineLocal(cosine.distances());
-  await refuseNonFinite(setup, dense);
+  await refuseNonFinite(setup, original);
   plan.rows = await scorer.rowsPerSequence();
   const found = await (isGreedy(settings.mode)
     ? greedy(plan, settings.mode, scorer, listener)
@@ -83,7 +83,7 @@ export async function search(
         plan,
         order,
         `${baselineStep}${name}`,
-        dense,
+        original,
         found.rounds.length,
       );
       baselines[name] = rounds;
@@ -101,14 +101,14 @@ export async function search(
 }
 
 /** Distances to numbers that are not finite mean nothing: the fault is in the weights. */
-async function refuseNonFinite(setup: ScorerSetup, dense: DenseStates): Promise<void> {
-  const faulty = dense.findIndex((state) => !isFiniteState(state));
+async function refuseNonFinite(setup: ScorerSetup, original: OriginalStates): Promise<void> {
+  const faulty = original.findIndex((state) => !isFiniteState(state));
   if (faulty >= 0) {
     throw await explainNonFinite(setup.executor, sequenceOf(setup, faulty));
   }
 }
 
-/** The parts of a search that do not change once the dense model has run. */
+/** The parts of a search that do not change once the original has run. */
 class SearchPlan {
   /** Rows of the output per sequence: tokens of a language model. */
   public rows = 0;
@@ -124,12 +124,12 @@ class SearchPlan {
   ) {
     const model = setup.executor.model.summary;
     const { units } = setup.executor;
-    this.candidates = listCandidates(model, settings.level);
+    this.candidates = listCandidates(model, settings.granularity);
     if (this.candidates.length === 0) {
-      throw nothingAtLevel(model, settings.level);
+      throw nothingToRemove(model, settings.granularity);
     }
     this.isEligible = eligibility(model, settings);
-    this.isMet = checkBudget(settings.budget, model, settings.level).isMet;
+    this.isMet = checkBudget(settings.budget, model, settings.granularity).isMet;
     this.isRemaining = ({ members }, removed) =>
       !members.some((unit) => removed.has(unit)) &&
       units.emptied(new Set([...removed, ...members])) === undefined;
@@ -171,7 +171,7 @@ class SearchPlan {
     return this.isRemaining(candidate, removed) && this.isEligible(candidate, removed);
   }
 
-  /** Sublayer evaluations of the naive search over the same rounds, the dense run included. */
+  /** Sublayer evaluations of the naive search over the same rounds, the original run included. */
   public naiveEvaluations(rounds: readonly Round[]): number {
     const { units, model } = this.setup.executor;
     const count = model.summary.sublayers.length;
@@ -190,12 +190,16 @@ class SearchPlan {
   }
 }
 
-function nothingAtLevel({ path, warnings }: ModelSummary, level: Level): UserError {
+function nothingToRemove({ path, warnings }: ModelSummary, granularity: Granularity): UserError {
   const reasons =
-    level === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
+    granularity === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
   return new UserError(
-    ['The model has nothing that could be removed at this level.', ...reasons].join(' '),
-    { file: path, field: `level ${level}`, remedy: 'Choose another level, such as sublayer.' },
+    ['The model has nothing that could be removed at this granularity.', ...reasons].join(' '),
+    {
+      file: path,
+      field: `granularity ${granularity}`,
+      remedy: 'Choose another granularity, such as sublayer.',
+    },
   );
 }
 
@@ -276,11 +280,11 @@ async function measureOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
   step: string,
-  dense: DenseStates,
+  original: OriginalStates,
   rounds: number,
 ): Promise<readonly Round[]> {
   const scorer = new TrajectoryScorer(plan.setup);
-  scorer.startFrom(dense);
+  scorer.startFrom(original);
   return followOrder(plan, order, step, scorer, rounds, () => undefined);
 }
 

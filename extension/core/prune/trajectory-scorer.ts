@@ -5,7 +5,7 @@ import type { Candidate } from './candidates';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/metric-readout';
 import { meanRows, sequenceOf } from './scorer';
-import type { DenseStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
+import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import type { TermRecord } from './term-memo';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
@@ -20,7 +20,7 @@ interface Walker {
   state: HiddenState;
 }
 
-/** Candidates that share the dense model's logits and a walk through the layers. */
+/** Candidates that share the original's logits and a walk through the layers. */
 const sharedPass = 4;
 /** Share of the memory for states that one pass may hold in flight; the rest stores trajectories. */
 const inFlightShare = 0.25;
@@ -35,7 +35,7 @@ export class TrajectoryScorer implements Scorer {
   private readonly store: TrajectoryStore;
   private readonly readout: MetricReadout;
   private readonly count: number;
-  private dense: DenseStates = [];
+  private original: OriginalStates = [];
 
   /** All where sessions are streamed, since each pass loads the model; else enough to share work. */
   public get candidatesPerPass(): number {
@@ -49,21 +49,21 @@ export class TrajectoryScorer implements Scorer {
     this.readout = createReadout(executor, metricName, metric);
   }
 
-  public async start(observe?: SublayerObserver): Promise<DenseStates> {
+  public async start(observe?: SublayerObserver): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const exits = new Map(this.setup.sequences.map((_, i) => [i, end]));
     const final = await this.mainStates(exits, observe);
-    const dense = [...final.values()].map((states) => states.get(this.count)?.state ?? lost());
-    this.startFrom(dense);
-    return dense;
+    const original = [...final.values()].map((states) => states.get(this.count)?.state ?? lost());
+    this.startFrom(original);
+    return original;
   }
 
-  public startFrom(dense: DenseStates): void {
-    this.dense = dense;
+  public startFrom(original: OriginalStates): void {
+    this.original = original;
   }
 
   public async rowsPerSequence(): Promise<number> {
-    return meanRows(this.readout, this.setup, this.dense);
+    return meanRows(this.readout, this.setup, this.original);
   }
 
   public async terms(
@@ -76,7 +76,7 @@ export class TrajectoryScorer implements Scorer {
         .filter((candidate) => this.setup.memo.get(step, candidate.id, sequence) === undefined)
         .map((candidate) => ({ candidate, sequence })),
     );
-    const [state] = this.dense;
+    const [state] = this.original;
     const inFlightBytes = this.setup.executor.stateBytes * inFlightShare;
     const perPass = Math.max(
       1,
@@ -124,7 +124,7 @@ export class TrajectoryScorer implements Scorer {
       const group = walkers.filter((walker) => walker.sequence === sequence);
       const terms = await this.readout.terms(
         sequenceOf(this.setup, sequence),
-        this.dense[sequence] ?? lost(),
+        this.original[sequence] ?? lost(),
         group.map((walker) => walker.state),
       );
       group.forEach(({ trajectory }, i) => {

@@ -11,7 +11,7 @@ const tokensPerBatch = 2048;
 /** Hidden states of each window that live at once: what goes in, what comes out, and both joined. */
 const statesPerWindow = 4;
 /** Where a graph does not tell. */
-const usualHiddenSize = 4096;
+const defaultHiddenSize = 4096;
 
 /** Token ids to run, and what is predicted of them. */
 export interface TextWindow {
@@ -93,7 +93,7 @@ export async function windowSums(
 
 function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
   const length = windows.reduce((most, { input }) => Math.max(most, input.length), 1);
-  const { hiddenSize = usualHiddenSize } = executor.model.summary;
+  const { hiddenSize = defaultHiddenSize } = executor.model.summary;
   const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
   return Math.max(1, Math.floor(fitting));

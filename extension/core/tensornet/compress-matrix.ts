@@ -1,19 +1,19 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import { formParameters } from '../models/forms/form-facts';
-import type { MatrixForm, ModelMatrix } from '../models/matrix-form';
+import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
 import { compressionMethods, requireFit, variantOf } from './compression-methods';
 import type { Compress } from './compression-methods';
 import { requireFinite } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-products';
-import { formBytes } from './planned-form';
+import { formBytes } from './planned-encoding';
 import { reconstruct } from './reconstruct';
 import { sumOfSquares } from './tensor-values';
 
 /** What became of a matrix. */
 export interface CompressedMatrix {
-  readonly form: MatrixForm<TensorData>;
+  readonly form: MatrixEncoding<TensorData>;
   /** ‖W − W′‖ / ‖W‖ (Frobenius); 0 for a matrix of zeros. */
   readonly error: number;
   /**
@@ -91,7 +91,7 @@ export async function* compressInWays(
 async function measured(
   { products, statistics }: CompressionContext,
   matrix: Rows,
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
   squares: number,
   outputSquares: number,
 ): Promise<CompressedMatrix> {

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { MatrixForm, ModelMatrix, OuterMatrix } from '../models/matrix-form';
+import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
 import { isLevel, levelWords, quantizerNames } from './compression-choice';
@@ -13,7 +13,7 @@ import {
   compensates,
   compressInt4,
   compressInt8,
-  usualBlockSize,
+  defaultBlockSize,
 } from './quantize/quantizers';
 
 /** Sizes of a matrix. */
@@ -39,7 +39,7 @@ export interface CompressionMethod {
     ratio: number,
     compression?: Partial<Compression>,
   ) => number;
-  readonly usualLevel: (layer: MatrixSizes) => number;
+  readonly defaultLevel: (layer: MatrixSizes) => number;
   /**
    * Does what all levels of a variant share, up to the highest one that will be asked for.
    * @throws UserError where the matrix cannot be taken.
@@ -52,12 +52,12 @@ export interface CompressionMethod {
 }
 
 /** Gives the form of a matrix at a level. */
-export type Compress = (compression: Compression) => Promise<MatrixForm<TensorData>>;
+export type Compress = (compression: Compression) => Promise<MatrixEncoding<TensorData>>;
 
 /** Shares of the parameters that are tried, and those that are usual. */
 const ratios = [0.6, 0.4, 0.3, 0.2, 0.1];
-const usualMpoRatio = 0.3;
-const usualRankRatio = 0.4;
+const defaultMpoRatio = 0.3;
+const defaultRankRatio = 0.4;
 
 export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>> = {
   mpo: {
@@ -69,7 +69,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
       distinct(ratios.map((ratio) => bondForRatio(sitesOf(out, inputs), ratio))),
     levelForRatio: ({ out, in: inputs }, ratio, compression) =>
       bondForRatio(sitesOf(out, inputs, compression?.sites), ratio),
-    usualLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), usualMpoRatio),
+    defaultLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), defaultMpoRatio),
     prepare: (work, variant) => async (compression) => compressMpo(work, compression, variant),
   },
   lowrank: {
@@ -80,7 +80,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     tokensPerInput: 16,
     levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
     levelForRatio: rankForRatio,
-    usualLevel: (layer) => rankForRatio(layer, usualRankRatio),
+    defaultLevel: (layer) => rankForRatio(layer, defaultRankRatio),
     prepare: async (work, variant, highestRank) => {
       const found = await decompose(work, highestRank, variant);
       return async ({ level, then }) => lowRankForm(work.context, found, level, then);
@@ -92,8 +92,8 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: compensates,
     tokensPerInput: 0,
     // One scale for the inputs of a product is faster on many rows, and poor where one input is very large.
-    levels: () => [usualBlockSize, 0],
-    usualLevel: () => usualBlockSize,
+    levels: () => [defaultBlockSize, 0],
+    defaultLevel: () => defaultBlockSize,
     prepare:
       ({ context, matrix }, variant) =>
       async ({ level }) =>
@@ -105,7 +105,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: compensates,
     tokensPerInput: 0,
     levels: blockSizesFor,
-    usualLevel: () => usualBlockSize,
+    defaultLevel: () => defaultBlockSize,
     prepare:
       ({ context, matrix }, variant) =>
       async ({ level }) =>

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { LinearLayer, LowRankForm, MatrixForm } from '../models/matrix-form';
+import type { LinearLayer, LowRankForm, MatrixEncoding } from '../models/matrix-encoding';
 import type { QuantizerName } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { covarianceWeights, scaledWeights } from './statistics/input-weights';
@@ -67,7 +67,7 @@ export async function lowRankForm(
   const leftRows = firstRows(found.left, count);
   const left = { count: leftRows.length, length: count, numbers: transpose(leftRows) };
   if (then === undefined) {
-    const dense = (rows: Rows): MatrixForm<TensorData> => ({
+    const dense = (rows: Rows): MatrixEncoding<TensorData> => ({
       kind: 'dense',
       weight: floatData([rows.count, rows.length], rows.numbers, context.dtype ?? 'F32'),
     });

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { MatrixForm, MpoForm } from '../models/matrix-form';
+import type { MatrixEncoding, MpoForm } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { chooseMpoRun } from './costs/machine-costs';
@@ -17,7 +17,7 @@ export async function compressMpo(
   { context, name, matrix }: MatrixWork,
   { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
   variant: string,
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
   const sites = sitesOf(matrix.count, matrix.length, choice);
   const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;

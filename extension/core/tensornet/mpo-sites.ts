@@ -3,7 +3,7 @@ import { bondFor, bondSizes, factorize } from './mpo';
 import type { SiteSizes } from './mpo';
 
 /** Sites of the paper's examples. */
-const usualSites = 3;
+const defaultSites = 3;
 const fewestSites = 2;
 
 /**
@@ -17,8 +17,8 @@ export function sitesOf(out: number, inputs: number, choice?: SiteChoice): SiteS
   }
   const count =
     choice ??
-    ([out, inputs].every((size) => factorize(size, usualSites)[0] !== 1)
-      ? usualSites
+    ([out, inputs].every((size) => factorize(size, defaultSites)[0] !== 1)
+      ? defaultSites
       : fewestSites);
   return { out: factorize(out, count), in: factorize(inputs, count) };
 }

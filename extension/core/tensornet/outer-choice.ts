@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../models/layered-model';
-import type { OuterMatrix, OuterPlace } from '../models/matrix-form';
+import type { OuterMatrix, OuterPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { quantizerNames } from './compression-choice';
 import type { CompressionRequest } from './compression-choice';

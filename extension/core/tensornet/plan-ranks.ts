@@ -1,6 +1,6 @@
 import type { JobContext } from '../jobs/job';
 import { checkpoint } from '../jobs/job';
-import type { LinearLayer } from '../models/matrix-form';
+import type { LinearLayer } from '../models/matrix-encoding';
 import type { CompressionChoice } from './compression-choice';
 import { variantOf } from './compression-methods';
 import { decompose } from './low-rank';

@@ -44,12 +44,12 @@ export interface LowRank {
 /** Vectors beyond the rank that are iterated with it (Halko et al. 2011, § 4.2, "oversampling"). */
 const oversampling = 32;
 /** An excess error of some 0.3 % where the spectrum falls slowly. */
-const usualTolerance = 1e-3;
-const usualMaxIterations = 12;
+const defaultTolerance = 1e-3;
+const defaultMaxIterations = 12;
 /** What is added to a Gram matrix that is not positive definite, as a share of its trace. */
 const shift = 1e-12;
 /** The second pass removes what rounding left of the first; a shift takes one more. */
-const usualPasses = 2;
+const defaultPasses = 2;
 const passesWithShift = 3;
 
 /**
@@ -65,7 +65,12 @@ export async function randomizedSvd(
   matrix: MatrixSource,
   options: SvdOptions,
 ): Promise<LowRank> {
-  const { rank, seed, tolerance = usualTolerance, maxIterations = usualMaxIterations } = options;
+  const {
+    rank,
+    seed,
+    tolerance = defaultTolerance,
+    maxIterations = defaultMaxIterations,
+  } = options;
   const { rows, columns } = sizesOf(matrix);
   const smallest = Math.min(rows, columns);
   const kept = Math.min(rank, smallest);
@@ -176,7 +181,7 @@ function sumOf(numbers: Float64Array): number {
 async function orthonormal(
   products: MatrixProducts,
   rows: Rows,
-  wantedPasses = usualPasses,
+  wantedPasses = defaultPasses,
 ): Promise<Rows> {
   let result = rows;
   let passes = wantedPasses;

@@ -1,4 +1,4 @@
-import type { LinearLayer } from '../models/matrix-form';
+import type { LinearLayer } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 
 /** A matrix that gets a rank. */
@@ -8,7 +8,7 @@ export interface RankedLayer extends Pick<LinearLayer, 'id' | 'out' | 'in'> {
 }
 
 /** Share of the rank that equal shares would give which every matrix keeps. */
-const usualFloor = 0.5;
+const defaultFloor = 0.5;
 
 /**
  * Ranks k of matrices [m, n] whose factors, k(m + n) numbers each, have at most `parameters` together.
@@ -19,7 +19,7 @@ const usualFloor = 0.5;
 export function allocateRanks(
   layers: readonly RankedLayer[],
   parameters: number,
-  floor = usualFloor,
+  floor = defaultFloor,
 ): Map<string, number> {
   const cost = ({ out, in: inputs }: RankedLayer): number => out + inputs;
   const size = ({ out, in: inputs }: RankedLayer): number => out * inputs;

@@ -1,5 +1,10 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { BlockQuantizedForm, Int8Form, MatrixForm, MpoForm } from '../models/matrix-form';
+import type {
+  BlockQuantizedForm,
+  Int8Form,
+  MatrixEncoding,
+  MpoForm,
+} from '../models/matrix-encoding';
 import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
 import { contract } from './mpo';
 import { floatsOfData, transpose } from './tensor-values';
@@ -7,7 +12,7 @@ import { floatsOfData, transpose } from './tensor-values';
 /** The dense matrix [out, in] that a form stands for, in float32. */
 export async function reconstruct(
   products: MatrixProducts,
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
 ): Promise<Rows> {
   switch (form.kind) {
     case 'dense': {

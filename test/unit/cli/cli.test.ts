@@ -69,27 +69,27 @@ describe('espalier', () => {
     const source = ggufFixture('llama.gguf');
     const out = join(folder, 'gguf');
     const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
-    const torn = await runCli([...args, '--level', 'feedforward']);
+    const torn = await runCli([...args, '--granularity', 'feedforward']);
     expect(torn.code).toBe(1);
     expect(torn.stderr).toMatch(/block\.1\.feedforward would go alone/);
-    const unknown = await runCli([...args, '--dialect', 'zeroed']);
-    expect(unknown.stderr).toMatch(/gguf has no dialect zeroed.*Choose blocks or deci/s);
+    const unknown = await runCli([...args, '--layout', 'zeroed']);
+    expect(unknown.stderr).toMatch(/gguf has no layout zeroed.*Choose blocks or deci/s);
     const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
     expect(all.code).toBe(1);
-    expect(all.stderr).toMatch(/search may come to what cannot be written.*--level attention/);
     expect(all.stderr).toMatch(
-      /The first (?:round|2 rounds) can be written: give .*pruneplan\.json/,
+      /search may come to what cannot be written.*--granularity attention/,
     );
+    expect(all.stderr).toMatch(/The first (?:round|2 rounds) can be written: give .*plan\.json/);
     const planned = await runCli([
       'prune',
       source,
       '--plan',
-      `${out}.pruneplan.json`,
+      `${out}.plan.json`,
       '--out',
       `${out}-planned`,
     ]);
     expect(planned.code, planned.stderr).toBe(0);
-    const { code, stdout, stderr } = await runCli([...args, '--level', 'block', '--json']);
+    const { code, stdout, stderr } = await runCli([...args, '--granularity', 'block', '--json']);
     expect(code, stderr).toBe(0);
     expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
     const inspected = await runCli(['inspect', join(out, 'llama.gguf'), '--json']);
@@ -117,7 +117,7 @@ describe('espalier', () => {
       expect(layer.error).toBeGreaterThan(0);
     }
     const again = await runCli([
-      ...['compress', '--plan', `${out}.pruneplan.json`, '--no-calibration'],
+      ...['compress', '--plan', `${out}.plan.json`, '--no-calibration'],
       ...['--out', join(folder, 'again'), ...args],
     ]);
     expect((JSON.parse(again.stdout) as CompressResult).layers).toEqual(layers);
@@ -192,9 +192,9 @@ describe('espalier', () => {
     const [attention] = exported.sublayers;
     expect(attention?.nodes.some((name) => name.endsWith('Softmax'))).toBe(true);
 
-    const plan = join(folder, 'own.pruneplan.json');
+    const plan = join(folder, 'own.plan.json');
     const remove = ['block.1.attention'];
-    const document = { format: 'espalier.pruneplan', version: 1, model: { path: model }, remove };
+    const document = { format: 'espalier.plan', version: 1, model: { path: model }, remove };
     await writeFile(plan, JSON.stringify(document));
     const own = join(folder, 'own-onnx');
     const args = ['prune', model, '--plan', plan, '--out', own, '--format', 'onnx'];
@@ -209,14 +209,14 @@ describe('espalier', () => {
 
   it.each([
     ['sublayers', async () => Promise.resolve(model), ['--remove', '2']],
-    ['experts', mixtureFolder, ['--remove', '1', '--level', 'expert']],
+    ['experts', mixtureFolder, ['--remove', '1', '--granularity', 'expert']],
   ] as const)(
     'profiles an ONNX model as the folder it came from, prunes and evaluates it: %s',
     async (name, source, how) => {
       const path = await source();
       const graph = join(folder, `${name}-onnx`);
-      const plan = join(folder, `${name}.pruneplan.json`);
-      const document = { format: 'espalier.pruneplan', version: 1, model: { path }, remove: [] };
+      const plan = join(folder, `${name}.plan.json`);
+      const document = { format: 'espalier.plan', version: 1, model: { path }, remove: [] };
       await writeFile(plan, JSON.stringify(document));
       const convert = ['prune', path, '--plan', plan, '--out', graph, '--format', 'onnx'];
       expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
@@ -353,12 +353,9 @@ describe('espalier', () => {
     expect(again.code).toBe(1);
     expect(again.stderr).toContain(out);
 
-    const plan = await readFile(`${out}.pruneplan.json`, 'utf8');
-    await writeFile(
-      join(folder, 'edited.pruneplan.json'),
-      plan.replace(/"block\.[^"]*"/, '"block.9"'),
-    );
-    const edited = ['prune', model, '--plan', join(folder, 'edited.pruneplan.json')];
+    const plan = await readFile(`${out}.plan.json`, 'utf8');
+    await writeFile(join(folder, 'edited.plan.json'), plan.replace(/"block\.[^"]*"/, '"block.9"'));
+    const edited = ['prune', model, '--plan', join(folder, 'edited.plan.json')];
     const unknown = await runCli([...edited, '--out', join(folder, 'never')]);
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toContain('block.9');

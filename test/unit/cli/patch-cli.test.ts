@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
-import type { PrunePlan } from '../../../extension/core/export/prune-plan';
+import type { Plan } from '../../../extension/core/export/plan';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
 import { makeRandomModel } from '../random-model';
@@ -47,7 +47,7 @@ it('patches a sublayer, whose program builds the graph that it tells', async () 
 it('measures what a plan leaves with its patch, as the model written by it', async () => {
   const model = fixture('llama-gqa-untied');
   const out = join(folder, 'planned');
-  const plan = join(folder, 'plans', 'some.pruneplan.json');
+  const plan = join(folder, 'plans', 'some.plan.json');
   await mkdir(join(folder, 'plans'));
   const text = join(folder, 'held-out.txt');
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20));
@@ -65,7 +65,7 @@ it('measures what a plan leaves with its patch, as the model written by it', asy
   const planned = await perplexity('--plan', plan);
   expect(planned).toBeCloseTo(written, 3);
   expect(await perplexity(model)).not.toBeCloseTo(planned, 3);
-  const bare = JSON.parse(await readFile(plan, 'utf8')) as PrunePlan;
+  const bare = JSON.parse(await readFile(plan, 'utf8')) as Plan;
   await writeFile(plan, JSON.stringify({ ...bare, patch: [] }));
   expect(await perplexity('--plan', plan)).not.toBeCloseTo(planned, 3);
 

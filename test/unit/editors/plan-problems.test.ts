@@ -6,7 +6,7 @@ import { mixtureOf } from '../webview/heatmap-fixture';
 const model = smallModel(3);
 const plan = (fields: object): string =>
   JSON.stringify(
-    { format: 'espalier.pruneplan', version: 1, model: { path: 'small' }, remove: [], ...fields },
+    { format: 'espalier.plan', version: 1, model: { path: 'small' }, remove: [], ...fields },
     undefined,
     2,
   );

@@ -1,15 +1,15 @@
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import type {
   LinearLayer,
-  MatrixForm,
+  MatrixEncoding,
   ModelMatrix,
   OuterMatrix,
   OuterPlace,
-} from '../../../extension/core/models/matrix-form';
+} from '../../../extension/core/models/matrix-encoding';
 import { factorize } from '../../../extension/core/tensornet/mpo';
 import { contracted, FormMaker } from '../models/forms/made-forms';
 
-type Maker = (maker: FormMaker, out: number, input: number) => MatrixForm<TensorData>;
+type Maker = (maker: FormMaker, out: number, input: number) => MatrixEncoding<TensorData>;
 
 const blocks =
   (bits: 4 | 8, asymmetric: boolean, run: 'matmul-nbits' | 'qdq'): Maker =>
@@ -45,7 +45,7 @@ export const formNames = Object.keys(formMakers) as FormName[];
 export function formsInTurn(
   layers: readonly LinearLayer[],
   names: readonly FormName[] = formNames,
-): Map<string, MatrixForm<TensorData>> {
+): Map<string, MatrixEncoding<TensorData>> {
   return new Map(
     layers.map(({ id, out, in: input }, i) => [
       id,
@@ -61,8 +61,8 @@ export type OuterForms = Readonly<Partial<Record<OuterPlace, FormName>>>;
 export function formsOutside(
   matrices: readonly OuterMatrix[],
   names: OuterForms,
-): Map<string, MatrixForm<TensorData>> {
-  const forms = new Map<string, MatrixForm<TensorData>>();
+): Map<string, MatrixEncoding<TensorData>> {
+  const forms = new Map<string, MatrixEncoding<TensorData>>();
   for (const { id, place, out, in: input, tiedTo } of matrices) {
     const name = names[place];
     const shared = names.embedding === names.head ? forms.get(tiedTo ?? '') : undefined;
@@ -75,11 +75,14 @@ export function formsOutside(
 
 /** The dense matrices that forms stand for. */
 export function denseValues(
-  forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   layers: readonly ModelMatrix[],
-): Map<string, MatrixForm<TensorData>> {
-  const values = new Map<MatrixForm<TensorData>, MatrixForm<TensorData>>();
-  const valueOf = (form: MatrixForm<TensorData>, shape: number[]): MatrixForm<TensorData> => {
+): Map<string, MatrixEncoding<TensorData>> {
+  const values = new Map<MatrixEncoding<TensorData>, MatrixEncoding<TensorData>>();
+  const valueOf = (
+    form: MatrixEncoding<TensorData>,
+    shape: number[],
+  ): MatrixEncoding<TensorData> => {
     const bytes = new Uint8Array(contracted(form).buffer);
     const dense = values.get(form) ?? { kind: 'dense', weight: { dtype: 'F32', shape, bytes } };
     values.set(form, dense);

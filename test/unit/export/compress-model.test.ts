@@ -144,9 +144,9 @@ describe('compressing embedding and head', () => {
   it('stores what is one twice where one alone is compressed, and says so', async () => {
     const { summary } = await openModel(tied);
     const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0 }] as const;
-    for (const dialect of ['auto-map', 'dense'] as const) {
+    for (const layout of ['auto-map', 'dense'] as const) {
       const context = new RecordedContext();
-      const given = await request('int8', { modelPath: tied, choices, dialect });
+      const given = await request('int8', { modelPath: tied, choices, layout });
       const result = await compressModel(given, context);
       expect(context.warnings).toEqual([expect.stringMatching(/both are stored/)]);
       const written = (await openModel(result.path)).summary;
@@ -239,7 +239,7 @@ describe('compressing a model', () => {
 
   it('as dense matrices computes the same as the forms do', async () => {
     const forms = await compressModel(await request('mpo:40%'), unattended);
-    const dense = await compressModel(await request('mpo:40%', { dialect: 'dense' }), unattended);
+    const dense = await compressModel(await request('mpo:40%', { layout: 'dense' }), unattended);
     expect(readConfig(dense.path)).toEqual(readConfig(source));
     expect(dense.bytesAfter).toBe(dense.bytesBefore);
     expect(dense.loadsWith).toMatch(/no smaller and no faster/);
@@ -347,10 +347,10 @@ describe('compressing a model', () => {
   it.each<[string, Partial<CompressRequest>, RegExp]>([
     ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
     ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
-    ['blocks, which hold dense matrices alone', { dialect: 'blocks' }, /would not be.*auto-map/],
+    ['blocks, which hold dense matrices alone', { layout: 'blocks' }, /would not be.*auto-map/],
     [
       'experts of one tensor',
-      { modelPath: fixture('mixtral-fused'), dialect: 'dense' },
+      { modelPath: fixture('mixtral-fused'), layout: 'dense' },
       /part of a larger tensor/,
     ],
     [
@@ -361,7 +361,7 @@ describe('compressing a model', () => {
     ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
     [
       'matrices that lie turned as dense ones',
-      { modelPath: fixture('gpt2'), dialect: 'dense' },
+      { modelPath: fixture('gpt2'), layout: 'dense' },
       /turned/,
     ],
   ])('refuses %s before any work', async (_, more, problem) => {

@@ -6,7 +6,7 @@ import { openSafetensors } from '../../../extension/core/checkpoints/safetensors
 import { formTensors } from '../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { openDecoder } from '../../../extension/core/generate/decoder';
 import { fixture, readJson, relativeError } from '../fixtures';
@@ -40,7 +40,7 @@ const layersOf = (model: LayeredModel, removed: readonly string[] = []): LinearL
 
 interface Written {
   readonly path: string;
-  readonly matrices: ReadonlyMap<string, MatrixForm>;
+  readonly matrices: ReadonlyMap<string, MatrixEncoding>;
 }
 
 /** A folder whose linear layers have these forms in turn, or the dense matrices of them. */

@@ -70,9 +70,9 @@ describe('a model without single experts', () => {
       espalier: { version: 1, removed: [], experts: { 0: 1 } },
     });
     expect(existsSync(join(uneven, 'modeling_espalier.py'))).toBe(true);
-    const blocks = prune(source, ['block.0.expert.1'], `${uneven}-plain`, { dialect: 'blocks' });
+    const blocks = prune(source, ['block.0.expert.1'], `${uneven}-plain`, { layout: 'blocks' });
     await expect(blocks).rejects.toThrow(/but 3, 4 would be left. Choose auto-map/);
-    const zeroed = prune(source, ['block.0.expert.1'], `${uneven}-0`, { dialect: 'zeroed' });
+    const zeroed = prune(source, ['block.0.expert.1'], `${uneven}-0`, { layout: 'zeroed' });
     await expect(zeroed).rejects.toThrow(/still be chosen/);
 
     await prune(uneven, ['block.1.expert.0', 'block.1.expert.1', 'block.1.expert.3'], even);

@@ -12,7 +12,7 @@ import type { OnnxSource } from '../../../extension/core/export/onnx-writer';
 import { unattended } from '../../../extension/core/jobs/job';
 import { mapTensors } from '../../../extension/core/models/forms/form-facts';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
 import { ModelProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
@@ -40,7 +40,7 @@ function freshFolder(): string {
   return folder;
 }
 
-type Forms = (layers: readonly LinearLayer[]) => Map<string, MatrixForm<TensorData>>;
+type Forms = (layers: readonly LinearLayer[]) => Map<string, MatrixEncoding<TensorData>>;
 
 const kinds: readonly (readonly [name: string, forms: Forms, tolerance: number])[] = [
   ['factors and cores', floatForms, 1e-5],
@@ -57,7 +57,7 @@ async function formed(
   const source = await openModel(path);
   const layers = layersOf(source);
   const forms = makeForms(layers);
-  const dense = layers.flatMap((layer): [string, MatrixForm<TensorData>][] => {
+  const dense = layers.flatMap((layer): [string, MatrixEncoding<TensorData>][] => {
     const form = forms.get(layer.id);
     return form === undefined ? [] : [[layer.id, denseForm(contracted(form), layer)]];
   });

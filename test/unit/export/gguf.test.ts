@@ -140,7 +140,7 @@ describe('a pruned GGUF file', () => {
     const { inputIds } = ggufGolden('llama');
     const once = fresh();
     const result = await prune(source, ['block.1.attention'], once, { format: 'gguf' });
-    expect(result).toMatchObject({ dialect: 'deci', verification: { relativeError: 0 } });
+    expect(result).toMatchObject({ layout: 'deci', verification: { relativeError: 0 } });
     const path = join(once, 'llama.gguf');
     const { metadata, tensors } = await readGgufHeader(path);
     expect(metadata.get('general.architecture')).toBe('deci');
@@ -202,19 +202,19 @@ describe('a pruned GGUF file', () => {
       'qwen2',
       ['block.0.attention'],
       { format: 'gguf' },
-      /attention and feed-forward in every block of a qwen2 model, but block\.0\.attention would go alone.*--level block/,
+      /attention and feed-forward in every block of a qwen2 model, but block\.0\.attention would go alone.*--granularity block/,
     ],
     [
       'qwen2',
       ['block.1.attention'],
-      { format: 'gguf', dialect: 'deci' },
+      { format: 'gguf', layout: 'deci' },
       /shape of llama alone, not of qwen2/,
     ],
     [
       'llama',
       wholeBlock(0),
-      { format: 'gguf', dialect: 'zeroed' },
-      /gguf has no dialect zeroed.*Choose blocks or deci/,
+      { format: 'gguf', layout: 'zeroed' },
+      /gguf has no layout zeroed.*Choose blocks or deci/,
     ],
     [
       'llama',

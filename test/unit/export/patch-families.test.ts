@@ -4,7 +4,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { applyPlan } from '../../../extension/core/export/apply-plan';
 import { patchModel } from '../../../extension/core/export/patching/patch-model';
-import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
+import { parsePlan } from '../../../extension/core/export/plan-schema';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -200,7 +200,7 @@ describe('patching', () => {
     ['a graph', onnxFixture('gpt2-past'), 'block.0.attention', 'kl'],
     ['a graph in half precision', half, 'block.0.feedforward', 'kl'],
   ])('%s fits, writes, plans and applies the plan', async (_, source, sublayer, loss) => {
-    const plan = `${fresh()}.pruneplan.json`;
+    const plan = `${fresh()}.plan.json`;
     const result = await patchModel(
       {
         ...{ modelPath: source, sublayer, bundledText: '', seed: 3, out: fresh(), plan },
@@ -221,7 +221,7 @@ describe('patching', () => {
     const applied = await applyPlan(
       {
         ...{ model: source, planFolder: dirname(plan), out: fresh(), overwrite: false },
-        plan: parsePrunePlan(readFileSync(plan, 'utf8'), plan),
+        plan: parsePlan(readFileSync(plan, 'utf8'), plan),
         ...{ device: 'cpu', memoryBytes: 1 << 28 },
       },
       unattended,

@@ -5,7 +5,7 @@ import { applyPlan } from '../../../extension/core/export/apply-plan';
 import { patchModel } from '../../../extension/core/export/patching/patch-model';
 import type { PatchRequest } from '../../../extension/core/export/patching/patch-model';
 import { workFolder } from '../../../extension/core/jobs/work-folder';
-import { parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
+import { parsePlan } from '../../../extension/core/export/plan-schema';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { patchKinds } from '../../../extension/core/symbolic/patch/contestants';
@@ -122,7 +122,7 @@ describe('a model with patches', () => {
     const at = async (path: string, id: string, more = {}) =>
       rejection(prune(path, [], fresh(), { patches: new Map([[id, patch]]), ...more }));
     expect((await at(await random(), 'block.9.attention')).message).toContain('no sublayer');
-    const plain = await at(await random(), 'block.0.attention', { dialect: 'zeroed' });
+    const plain = await at(await random(), 'block.0.attention', { layout: 'zeroed' });
     expect(plain.message).toContain('patches');
   });
 
@@ -193,10 +193,10 @@ describe('patching a sublayer', () => {
 
   it('writes a plan that gives the same model', async () => {
     const source = await random();
-    const plan = join(root, 'one.pruneplan.json');
+    const plan = join(root, 'one.plan.json');
     const result = await patchModel(request(source, { plan }), unattended);
     expect(result.plan).toBe(plan);
-    const parsed = parsePrunePlan(readFileSync(plan, 'utf8'), plan);
+    const parsed = parsePlan(readFileSync(plan, 'utf8'), plan);
     expect(parsed.patch).toEqual([
       {
         sublayer: 'block.1.feedforward',
@@ -228,15 +228,15 @@ describe('patching a sublayer', () => {
       'lacks this tensor',
     );
     const twice = { ...parsed, patch: [...(parsed.patch ?? []), ...(parsed.patch ?? [])] };
-    expect(() => parsePrunePlan(JSON.stringify(twice), plan)).toThrow(/once/);
+    expect(() => parsePlan(JSON.stringify(twice), plan)).toThrow(/once/);
   });
 
   it('puts a patch into a plan that is there, and keeps all else', async () => {
     const source = await random();
-    const plan = join(root, 'more.pruneplan.json');
-    const read = () => parsePrunePlan(readFileSync(plan, 'utf8'), plan);
+    const plan = join(root, 'more.plan.json');
+    const read = () => parsePlan(readFileSync(plan, 'utf8'), plan);
     const mine = {
-      ...{ format: 'espalier.pruneplan', version: 1, model: { path: source } },
+      ...{ format: 'espalier.plan', version: 1, model: { path: source } },
       ...{ remove: ['block.0.attention'], protect: ['block.1.attention'], note: 'by hand' },
     };
     writeFileSync(plan, JSON.stringify(mine));

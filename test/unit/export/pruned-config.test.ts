@@ -202,7 +202,7 @@ describe('config.json of a pruned model', () => {
 });
 
 describe('the modelling file', () => {
-  // Classes of nemotron-nas come with its folders, not with transformers; see dialects.
+  // Classes of nemotron-nas come with its folders, not with transformers; see layouts.
   const stock = architectures.filter(({ modelType }) => modelType !== 'nemotron-nas');
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;

@@ -40,7 +40,7 @@ describe('beside the weights', () => {
         'pytorch_model.bin.index.json',
         'model.gguf',
         'source.layerprofile.json',
-        'source.pruneplan.json',
+        'source.plan.json',
       ]) {
         put(path);
       }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { orUsual } from '../../../extension/core/data/calibration-defaults';
+import { orDefaults } from '../../../extension/core/data/calibration-defaults';
 import { chooseForAll } from '../../../extension/core/export/compression/layer-choices';
 import { calibrationFor } from '../../../extension/core/export/compression/start-calibration';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
@@ -53,13 +53,13 @@ describe('what somebody asks for', () => {
   const much = { sequences: 96, length: 256, upTo: true };
 
   it('stands, and the usual where nothing is said', () => {
-    expect(orUsual({}, much)).toEqual(much);
-    expect(orUsual({ file: 'a.txt', length: 64 }, much)).toEqual({
+    expect(orDefaults({}, much)).toEqual(much);
+    expect(orDefaults({ file: 'a.txt', length: 64 }, much)).toEqual({
       ...{ file: 'a.txt', sequences: 96, length: 64, upTo: true },
     });
   });
 
   it('has its number of sequences or fails', () => {
-    expect(orUsual({ sequences: 5 }, much)).toEqual({ sequences: 5, length: 256 });
+    expect(orDefaults({ sequences: 5 }, much)).toEqual({ sequences: 5, length: 256 });
   });
 });

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { metricNames } from '../../../extension/core/metrics/metric-names';
-import { levels } from '../../../extension/core/prune/options';
-import type { Level, SearchSettings } from '../../../extension/core/prune/options';
+import { granularities } from '../../../extension/core/prune/options';
+import type { Granularity, SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
 import { prune } from '../export/pruning';
@@ -16,17 +16,17 @@ import type { RandomModelShape } from '../random-model';
 import { runSearch } from './run-search';
 
 const families = ['llama', 'qwen2', 'mistral', 'cohere'] as const;
-const withoutExperts = levels.filter((level) => level !== 'expert');
+const withoutExperts = granularities.filter((granularity) => granularity !== 'expert');
 const scenarioOf = (
   modelTypes: readonly NonNullable<RandomModelShape['modelType']>[],
-  among: readonly Level[],
+  among: readonly Granularity[],
 ) =>
   fc.record({
     seed: fc.integer({ min: 1, max: 1_000_000 }),
     blocks: fc.integer({ min: 3, max: 4 }),
     modelType: fc.constantFrom(...modelTypes),
     metric: fc.constantFrom(...metricNames),
-    level: fc.constantFrom(...among),
+    granularity: fc.constantFrom(...among),
     exclude: fc.constantFrom(0, 0.2, 0.4),
     protect: fc.constantFrom([], ['block.1.attention'], ['block.0']),
     // Everything kept, next to nothing kept, and something between.
@@ -134,7 +134,7 @@ describe('exact search', () => {
     async (name) => {
       const run = { folder: onnxFixture(name), sequences: [[3, 14, 15, 9, 26, 5, 35, 8]] };
       const settings: Partial<SearchSettings> = {
-        level: 'expert',
+        granularity: 'expert',
         budget: { kind: 'all' },
         exclude: 0,
         everyDistance: true,
@@ -186,10 +186,10 @@ describe('exact search', () => {
     [
       'llama-gqa-untied',
       fixture('llama-gqa-untied'),
-      /nothing that could be removed at this level/,
+      /nothing that could be removed at this granularity/,
     ],
   ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
-    const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { level: 'expert' } });
+    const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { granularity: 'expert' } });
     await expect(run).rejects.toThrow(reason);
   });
 

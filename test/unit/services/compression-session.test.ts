@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import type {
   SensitivityEntry,
-  SensitivityTable,
-} from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
-import { calibrationOf } from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+  SensitivityProfile,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { calibrationOf } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import type { MadePlan } from '../../../extension/protocol/compression';
 import { CompressionSession } from '../../../extension/services/compression-session';
@@ -27,7 +27,7 @@ function entryOf(method: SensitivityEntry['method'], distance: number): Sensitiv
   };
 }
 
-function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityTable {
+function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile {
   return {
     format: 'espalier.sensitivity',
     version: 1,
@@ -38,7 +38,7 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityTable {
     calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
     metric: 'js',
     metricDefinition: 'JS',
-    dense: 0,
+    original: 0,
     settings: { compressions: [{ method: 'int8' }], metric: 'js', roles: [], blocks: [], seed: 0 },
     device: 'cpu',
     seconds: 1,
@@ -141,11 +141,11 @@ describe('a compression session', () => {
 
   it('writes its plan as a document', () => {
     const { session } = sessionOf();
-    expect(compressionPlanOf(session, '/models/small.pruneplan.json')).toBeUndefined();
+    expect(compressionPlanOf(session, '/models/small.plan.json')).toBeUndefined();
     session.loadTable(tableOf());
     session.setPlan(plan);
-    expect(compressionPlanOf(session, '/models/small.pruneplan.json')).toEqual({
-      format: 'espalier.pruneplan',
+    expect(compressionPlanOf(session, '/models/small.plan.json')).toEqual({
+      format: 'espalier.plan',
       version: 1,
       model: { path: 'small', fingerprint: model.fingerprint },
       remove: ['block.1.attention'],

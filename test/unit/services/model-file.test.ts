@@ -14,7 +14,7 @@ describe('a model in one file', () => {
     expect(profilePathOf(join('m', 'tiny.Q4_0.gguf'))).toBe(
       join('m', 'tiny.Q4_0.layerprofile.json'),
     );
-    expect(planPathOf(join('m', 'v1.5'))).toBe(join('m', 'v1.5.pruneplan.json'));
+    expect(planPathOf(join('m', 'v1.5'))).toBe(join('m', 'v1.5.plan.json'));
   });
 
   it('is found among the files of a workspace, but not as another form of a folder', () => {

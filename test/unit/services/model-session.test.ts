@@ -92,10 +92,10 @@ describe('ModelSession', () => {
     const sublayer = 'block.1.feedforward';
     session.choosePlan(
       {
-        ...{ format: 'espalier.pruneplan', version: 1, model: { path: 'small' } },
+        ...{ format: 'espalier.plan', version: 1, model: { path: 'small' } },
         ...{ remove: ['block.0.attention'], patch: [{ sublayer, program, file: 'w.safetensors' }] },
       },
-      '/plans/p.pruneplan.json',
+      '/plans/p.plan.json',
     );
     expect(told).toContain('patches');
     expect(session.selection.removed).toEqual(['block.0.attention', sublayer]);
@@ -107,7 +107,7 @@ describe('ModelSession', () => {
     const restored = open(saved);
     expect(restored.snapshot()).toEqual(session.snapshot());
     const patch = { sublayer, program, file: '../plans/w.safetensors' };
-    expect(planOf(restored, '/models/small.pruneplan.json').patch).toEqual([patch]);
+    expect(planOf(restored, '/models/small.plan.json').patch).toEqual([patch]);
 
     session.addPatch({ sublayer, program: '(push identity)', file: '/models/other.safetensors' });
     const { patches } = session.snapshot();
@@ -115,7 +115,7 @@ describe('ModelSession', () => {
     expect(patches[sublayer]).toMatchObject({ program: '(push identity)', place: 'plan' });
     expect(patches[sublayer]).not.toHaveProperty('graph');
     session.chooseMark(sublayer, 'protected');
-    expect(planOf(session, '/models/small.pruneplan.json').patch).toBeUndefined();
+    expect(planOf(session, '/models/small.plan.json').patch).toBeUndefined();
   });
 
   it('ignores marks on sublayers that the model does not have', () => {
@@ -162,7 +162,7 @@ describe('ModelSession', () => {
 
   it('shows the perplexity of the selection and puts it on the curve', () => {
     session.loadProfile(profile);
-    expect(session.denseEvaluation?.perplexity).toBe(10);
+    expect(session.originalEvaluation?.perplexity).toBe(10);
     session.chooseRounds(2);
     expect(session.snapshot().selectionEvaluation).toBeUndefined();
     const evaluation = {

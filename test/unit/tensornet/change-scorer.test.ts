@@ -7,7 +7,7 @@ import { seededRandom, standardNormal } from '../../../extension/core/data/rando
 import type { MetricName } from '../../../extension/core/metrics/metric-names';
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
@@ -26,7 +26,7 @@ function tensor(seed: number, shape: readonly number[]): TensorData {
 }
 
 /** A random matrix of rank 2 in the place of a layer. */
-function changed({ out, in: size }: LinearLayer, seed: number): MatrixForm<TensorData> {
+function changed({ out, in: size }: LinearLayer, seed: number): MatrixEncoding<TensorData> {
   return {
     kind: 'low-rank',
     rank: 2,

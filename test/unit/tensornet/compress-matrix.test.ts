@@ -6,7 +6,7 @@ import type { Compression } from '../../../extension/core/tensornet/compression-
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
 import { formParameters, mapTensors } from '../../../extension/core/models/forms/form-facts';
-import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-form';
+import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-encoding';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';

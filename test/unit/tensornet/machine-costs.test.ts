@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formFlops } from '../../../extension/core/models/forms/form-facts';
-import type { MatrixForm, MpoForm } from '../../../extension/core/models/matrix-form';
+import type { MatrixEncoding, MpoForm } from '../../../extension/core/models/matrix-encoding';
 import { fitRates, millisecondsOf } from '../../../extension/core/tensornet/costs/fit-rates';
 import { kernelNames, worksOf } from '../../../extension/core/tensornet/costs/kernels';
 import {
@@ -19,7 +19,7 @@ import { machine } from './machines';
 const scratch = temporaryFolder();
 
 const tensor = (...shape: number[]): { shape: number[] } => ({ shape });
-type Form = MatrixForm<{ shape: readonly number[] }>;
+type Form = MatrixEncoding<{ shape: readonly number[] }>;
 
 function mpo(bond: number, factors = [16, 16, 16]): MpoForm<{ shape: readonly number[] }> {
   const bonds = [bond, bond];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
-import type { LinearLayer } from '../../../extension/core/models/matrix-form';
+import type { LinearLayer } from '../../../extension/core/models/matrix-encoding';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
 import { float32Data, transpose } from '../../../extension/core/tensornet/tensor-values';

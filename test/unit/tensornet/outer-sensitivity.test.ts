@@ -5,7 +5,7 @@ import type { CompressResult } from '../../../extension/core/export/compression/
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
-import type { OuterPlace } from '../../../extension/core/models/matrix-form';
+import type { OuterPlace } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
@@ -17,9 +17,9 @@ import { profileSensitivity } from '../../../extension/core/tensornet/sensitivit
 import type {
   SensitivityEvent,
   SensitivitySettings,
-  SensitivityTable,
-} from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
-import { parseSensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table-schema';
+  SensitivityProfile,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
@@ -38,7 +38,7 @@ async function profile(
   changes: Partial<SensitivitySettings> = {},
   context: JobContext<SensitivityEvent> = unattended,
   journal = fresh(),
-): Promise<SensitivityTable> {
+): Promise<SensitivityProfile> {
   return profileSensitivity(
     {
       ...{ model, calibration, ...run, out: undefined, journal },
@@ -72,14 +72,14 @@ async function compressed(
 async function distanceOf(path: string, source: string): Promise<number> {
   const model = await openModel(source);
   const { inputs } = await loadModelInputs(calibration, model, bundledText, 1);
-  const dense = new LayeredExecutor(model, 'cpu', 1 << 28);
+  const original = new LayeredExecutor(model, 'cpu', 1 << 28);
   const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 28);
   const cancellation = { isCancellationRequested: false };
   const setup = { inputs, metric: 'kl', cancellation, onWork: () => undefined } as const;
-  const reference = await new ChangeScorer({ ...setup, executor: dense }).start();
-  const scorer = new ChangeScorer({ ...setup, executor, dense });
+  const reference = await new ChangeScorer({ ...setup, executor: original }).start();
+  const scorer = new ChangeScorer({ ...setup, executor, original });
   const distance = await scorer.distance(await scorer.start(reference));
-  await dense.dispose();
+  await original.dispose();
   await executor.dispose();
   return distance;
 }
@@ -89,7 +89,7 @@ describe.each([
   ['a folder where they are one', fixture('llama-tied-f16'), 1],
   ['a graph', onnxFixture('llama-legacy'), 2],
 ])('embedding and head of %s', (_, source, matrices) => {
-  let table: SensitivityTable;
+  let table: SensitivityProfile;
   beforeAll(async () => {
     table = await profile(source);
   }, 120_000);
@@ -119,7 +119,7 @@ describe.each([
   });
 
   it('let a budget reach less', async () => {
-    const least = async (of: SensitivityTable): Promise<number> => {
+    const least = async (of: SensitivityProfile): Promise<number> => {
       for (let percent = 5; percent < 100; percent += 5) {
         const budget = { unit: 'bytes', ratio: percent / 100 } as const;
         const plan = await planUnderBudget(of, budget).catch(() => undefined);
@@ -132,7 +132,11 @@ describe.each([
     expect(await least(table)).toBeLessThan(await least(withOuter(table, [])));
   });
 
-  const plan = async (of: SensitivityTable, ratio: number, rounds: number): Promise<RefinedPlan> =>
+  const plan = async (
+    of: SensitivityProfile,
+    ratio: number,
+    rounds: number,
+  ): Promise<RefinedPlan> =>
     planForBudget(
       {
         ...{ model: source, table: of, budget: { unit: 'bytes', ratio }, rounds },
@@ -180,7 +184,7 @@ describe.each([
   });
 
   it('are a document, and go on after a stop', async () => {
-    expect(parseSensitivityTable(JSON.stringify(table), 'table').outer).toEqual(table.outer);
+    expect(parseSensitivityProfile(JSON.stringify(table), 'table').outer).toEqual(table.outer);
     const cancellation = { isCancellationRequested: false };
     let seen = 0;
     const journal = fresh();

@@ -8,8 +8,8 @@ import type { LayeredModel } from '../../../extension/core/models/layered-model'
 import { openModel } from '../../../extension/core/models/open-model';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
-import type { SensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
-import { parseSensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table-schema';
+import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import { loadProfileInputs } from '../../../extension/core/tensornet/statistics/profile-inputs';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -124,7 +124,7 @@ describe('what compressions are fitted to', () => {
 });
 
 describe('distances', () => {
-  const profile = async (calibration: string): Promise<[SensitivityTable, readonly string[]]> => {
+  const profile = async (calibration: string): Promise<[SensitivityProfile, readonly string[]]> => {
     const warnings: string[] = [];
     const table = await profileSensitivity(
       {
@@ -146,7 +146,7 @@ describe('distances', () => {
     );
     return [table, warnings];
   };
-  const largest = ({ layers }: SensitivityTable): number[] =>
+  const largest = ({ layers }: SensitivityProfile): number[] =>
     layers.map(({ entries: [entry] }) => entry?.distance ?? Number.NaN);
 
   it('of as many ranks as there are tokens are no zeros, but where nothing else could be fitted to', async () => {
@@ -157,7 +157,7 @@ describe('distances', () => {
     expect(apart.fitting?.tokens).toBeGreaterThan(100);
     expect(apart.fitting?.fingerprint).not.toBe(apart.calibration.fingerprint);
     const read = JSON.stringify(apart);
-    expect(parseSensitivityTable(read, 'table')).toEqual(apart);
+    expect(parseSensitivityProfile(read, 'table')).toEqual(apart);
 
     const { sequences } = await loadCalibration(
       { file: join(folder, 'apart.txt'), sequences: 1, length: tokens },

@@ -6,7 +6,10 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import { emitForm } from '../../../extension/core/models/forms/emit-form';
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
-import type { BlockQuantizedForm, MatrixForm } from '../../../extension/core/models/matrix-form';
+import type {
+  BlockQuantizedForm,
+  MatrixEncoding,
+} from '../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
@@ -20,7 +23,7 @@ import {
   compressInt8,
 } from '../../../extension/core/tensornet/quantize/quantizers';
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
-import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-form';
+import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-encoding';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { floatsOfData } from '../../../extension/core/tensornet/tensor-values';
 import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matrices';
@@ -28,7 +31,7 @@ import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matr
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
 
-const dequantized = async (form: MatrixForm<TensorData>): Promise<Rows> =>
+const dequantized = async (form: MatrixEncoding<TensorData>): Promise<Rows> =>
   reconstruct(products, form);
 
 const matrices = fc
@@ -192,7 +195,7 @@ describe('quantized matrices in ONNX Runtime', () => {
 });
 
 /** x·Wᵀ by ONNX Runtime. */
-async function multiplied(form: MatrixForm<TensorData>, inputs: Rows): Promise<Float32Array> {
+async function multiplied(form: MatrixEncoding<TensorData>, inputs: Rows): Promise<Float32Array> {
   const folder = await mkdtemp(join(tmpdir(), 'espalier-quantized-'));
   try {
     const stored = await storeForms(join(folder, 'forms.safetensors'), new Map([['layer', form]]));

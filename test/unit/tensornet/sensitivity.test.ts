@@ -10,11 +10,11 @@ import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-u
 import { costsOf } from '../../../extension/core/tensornet/costs/machine-costs';
 import { findingsOf } from '../../../extension/core/tensornet/sensitivity/findings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
-import { parseSensitivityTable } from '../../../extension/core/tensornet/sensitivity/sensitivity-table-schema';
+import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import type {
   SensitivityEvent,
-  SensitivityTable,
-} from '../../../extension/core/tensornet/sensitivity/sensitivity-table';
+  SensitivityProfile,
+} from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 
@@ -24,12 +24,12 @@ const environment = { bundledText: '', version: 'test' };
 describe('the sensitivity profile', () => {
   let model: string;
   let folder: string;
-  let table: SensitivityTable;
+  let table: SensitivityProfile;
 
   const run = async (
     name: string,
     context: JobContext<SensitivityEvent> = unattended,
-  ): Promise<SensitivityTable> =>
+  ): Promise<SensitivityProfile> =>
     profileSensitivity(
       {
         model,
@@ -75,12 +75,12 @@ describe('the sensitivity profile', () => {
       expect(one?.distance).toBeGreaterThan(four?.distance ?? Number.NaN);
       expect(one?.outputError).toBeLessThan(1);
     }
-    expect(table.dense).toBe(0);
+    expect(table.original).toBe(0);
   });
 
   it('tells the time and the work of an MPO as it is run faster here', async () => {
     const folders = await Promise.all(
-      [1e-6, 1e6].map(async (time): Promise<SensitivityTable> => {
+      [1e-6, 1e6].map(async (time): Promise<SensitivityProfile> => {
         const costsFolder = join(folder, `costs-${time}`);
         await mkdir(costsFolder);
         const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
@@ -129,7 +129,7 @@ describe('the sensitivity profile', () => {
     const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
     const costs = costsOf('cpu', [{ ...sample, kernel: 'dense' }]);
     await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
-    const profile = async (path: string): Promise<SensitivityTable> =>
+    const profile = async (path: string): Promise<SensitivityProfile> =>
       profileSensitivity(
         {
           ...{ model: path, calibration, device: 'cpu', memoryBytes: 1 << 28, out: undefined },
@@ -145,7 +145,7 @@ describe('the sensitivity profile', () => {
         { ...environment, costsFolder },
         unattended,
       );
-    const times = ({ layers }: SensitivityTable): number[] =>
+    const times = ({ layers }: SensitivityProfile): number[] =>
       layers.flatMap(({ milliseconds, entries }) => [
         milliseconds,
         ...entries.map((entry) => entry.milliseconds),
@@ -162,8 +162,8 @@ describe('the sensitivity profile', () => {
 
   it('is written as a document that can be read again', async () => {
     const file = join(folder, 'whole.sensitivity.json');
-    expect(parseSensitivityTable(await readFile(file, 'utf8'), file)).toEqual(table);
-    expect(() => parseSensitivityTable('{"format":"espalier.sensitivity"}', file)).toThrow(file);
+    expect(parseSensitivityProfile(await readFile(file, 'utf8'), file)).toEqual(table);
+    expect(() => parseSensitivityProfile('{"format":"espalier.sensitivity"}', file)).toThrow(file);
   });
 
   it('goes on where it was stopped, and finds the same', async () => {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../../extension/core/models/matrix-form';
+import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
@@ -20,7 +20,7 @@ const name = 'llama-gqa-untied';
 async function formed(
   model: LayeredModel,
   { id }: LinearLayer,
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
 ): Promise<LayeredModel> {
   return withForms(model, join(folder, `${count++}.safetensors`), new Map([[id, form]]));
 }

@@ -60,7 +60,7 @@ describe('cells', () => {
     // The expert of a mixture that goes is not counted twice.
     expect(totalsOf(removed, model)).toMatchObject({ sublayers: 1, experts: 1, parameters: 35 });
     const profile = profileOf({
-      settings: { ...profileOf().settings, level: 'expert' },
+      settings: { ...profileOf().settings, granularity: 'expert' },
       candidates: [{ sublayer: 'block.0.expert.3', distance: 0.5 }],
     });
     const { byId } = cellsOf(stateOf({ model, profile }));
@@ -74,7 +74,7 @@ describe('cells', () => {
 
   it('share the distance, the rank and the round of their block', () => {
     const profile = profileOf({
-      settings: { ...profileOf().settings, level: 'block' },
+      settings: { ...profileOf().settings, granularity: 'block' },
       candidates: [{ sublayer: 'block.2', distance: 0.5 }],
       rounds: roundsOf('block.2'),
     });
@@ -94,7 +94,7 @@ describe('cells', () => {
   });
 
   it('are left out where the search does not consider their kind', () => {
-    const settings = { ...profileOf().settings, level: 'attention' as const };
+    const settings = { ...profileOf().settings, granularity: 'attention' as const };
     const { byId } = cellsOf(stateOf({ profile: profileOf({ settings }) }));
     expect(byId.get('block.0.feedforward')?.status).toBe('excluded');
     expect(byId.get('block.0.attention')?.status).toBe('pending');

@@ -81,7 +81,7 @@ function tableOf(changes: Partial<ShownTable> = {}): ShownTable {
     calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
     metric: 'js',
     metricDefinition: 'JS',
-    dense: 0,
+    original: 0,
     settings: {
       compressions: [{ method: 'int8' }, { method: 'lowrank', then: 'int4' }],
       metric: 'js',
@@ -158,8 +158,8 @@ describe('the cells of the compression panel', () => {
     expect(cells.map(({ line }) => line)).toEqual(['Down', 'Down 2', 'Query']);
   });
 
-  it('count perplexity from the dense model’s', () => {
-    const { cells } = cellsOf(tableOf({ dense: 1e-4, metric: 'perplexity' }), {
+  it('count perplexity from the original’s', () => {
+    const { cells } = cellsOf(tableOf({ original: 1e-4, metric: 'perplexity' }), {
       kind: 'way',
       way: 'int8',
       share: 50,

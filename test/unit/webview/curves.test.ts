@@ -11,7 +11,7 @@ const profile = profileOf({
 });
 
 describe('curves', () => {
-  it('start at the dense model and count what is removed on the chosen axis', () => {
+  it('start at the original and count what is removed on the chosen axis', () => {
     const curves = curvesOf(profile, model, 'sublayers');
     expect(curves.greedy).toEqual([
       { rounds: 0, x: 0, y: 0 },
@@ -66,7 +66,7 @@ describe('curves', () => {
   it('are summed up in words', () => {
     const curves = curvesOf(profile, model, 'sublayers');
     expect(curveSummary({ selectedRounds: 2 }, curves, String)).toBe(
-      'Line chart of the distance to the dense model over 3 rounds of the greedy search: 0.1 after the first round, 0.3 after the last, with 4 removed. ' +
+      'Line chart of the distance to the original over 3 rounds of the greedy search: 0.1 after the first round, 0.3 after the last, with 4 removed. ' +
         'Reverse order ends at 0.1. Held-out perplexity goes from 20 to 30. Round 2 is selected.',
     );
   });

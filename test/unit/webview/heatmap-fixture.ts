@@ -59,7 +59,7 @@ export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
     settings: {
       metric: 'js',
       mode: 'exact',
-      level: 'sublayer',
+      granularity: 'sublayer',
       budget: { kind: 'all' },
       protect: [],
       exclude: 0,

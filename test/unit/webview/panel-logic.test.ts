@@ -124,19 +124,19 @@ describe('perplexities', () => {
 
   it('come from the profile, or from an evaluation of the selection', () => {
     expect(perplexitiesOf(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
-      dense: 20,
+      original: 20,
       selected: 30,
     });
     const selectionEvaluation = evaluationOf(0, 25);
     expect(perplexitiesOf(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual({
-      dense: 20,
+      original: 20,
       selected: 25,
     });
   });
 
-  it('take an evaluation of nothing removed as the dense model', () => {
+  it('take an evaluation of nothing removed as the original', () => {
     expect(perplexitiesOf(stateOf({ selectionEvaluation: evaluationOf(0, 21) }))).toEqual({
-      dense: 21,
+      original: 21,
       selected: 21,
     });
     expect(perplexitiesOf(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();

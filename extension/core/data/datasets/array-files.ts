@@ -13,17 +13,17 @@ import { npyWriter, npzWriter } from './write-part';
 import type { PartWriter } from './write-part';
 
 /** What features and labels are usually called, the first that is there counts. */
-const usualNames = {
+const defaultNames = {
   features: ['x', 'data', 'images', 'features'],
   labels: ['y', 'labels', 'label', 'targets', 'target'],
 } as const;
-type Role = keyof typeof usualNames;
+type Role = keyof typeof defaultNames;
 
 /** Names in the order in which they are looked for: those of the wanted part first. */
 function candidates(role: Role, split: 'train' | 'test' = 'train'): string[] {
   return [
-    ...usualNames[role].flatMap((name) => [`${name}_${split}`, `${split}_${name}`]),
-    ...usualNames[role],
+    ...defaultNames[role].flatMap((name) => [`${name}_${split}`, `${split}_${name}`]),
+    ...defaultNames[role],
   ];
 }
 
@@ -94,12 +94,12 @@ export async function openNpy(file: string, options: DatasetOptions): Promise<Da
 
 async function labelsBeside(file: string, { label }: DatasetOptions): Promise<string> {
   const stem = basename(file, extname(file));
-  const places = usualNames.features.map((name) => new RegExp(`(?<=^|_)${name}(?=$|_)`, 'i'));
+  const places = defaultNames.features.map((name) => new RegExp(`(?<=^|_)${name}(?=$|_)`, 'i'));
   const pattern = places.find((place) => place.test(stem));
   const names =
     label !== undefined
       ? [label.replace(/\.npy$/, '')]
-      : usualNames.labels.flatMap((name) =>
+      : defaultNames.labels.flatMap((name) =>
           pattern === undefined ? [name] : [stem.replace(pattern, name), name],
         );
   for (const name of names) {

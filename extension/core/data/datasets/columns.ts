@@ -2,8 +2,8 @@ import { UserError } from '../../user-error';
 import type { DatasetOptions } from './dataset';
 
 /** What columns with labels and with texts are usually called. */
-const usualLabels = ['label', 'labels', 'class', 'target', 'y', 'category', 'species', 'intent'];
-const usualTexts = ['text', 'sentence', 'content', 'review', 'document', 'question'];
+const defaultLabels = ['label', 'labels', 'class', 'target', 'y', 'category', 'species', 'intent'];
+const defaultTexts = ['text', 'sentence', 'content', 'review', 'document', 'question'];
 
 /** Which columns of a table are what. */
 export interface ColumnRoles {
@@ -36,14 +36,14 @@ export function columnRoles(
     names
       .map((name) => columns.find((column) => column.toLowerCase() === name))
       .find((column) => column !== undefined);
-  const label = options.label ?? usual(usualLabels);
+  const label = options.label ?? usual(defaultLabels);
   if (label === undefined) {
     throw new UserError(`No column is called label: ${columns.slice(0, 20).join(', ')}.`, {
       file,
       remedy: 'Say which column has the labels.',
     });
   }
-  const text = options.text ?? (options.features === undefined ? usual(usualTexts) : undefined);
+  const text = options.text ?? (options.features === undefined ? usual(defaultTexts) : undefined);
   return {
     label,
     text: text === label ? undefined : text,

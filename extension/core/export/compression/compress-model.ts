@@ -6,7 +6,7 @@ import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
 import { formParameters, formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm, OuterMatrix } from '../../models/matrix-form';
+import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -25,7 +25,7 @@ import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, goneWithoutPatch, withChanges } from '../changes';
 import type { Patches } from '../changes';
 import { matrixChanges, standIns } from '../matrix-changes';
-import type { DialectName } from '../dialects';
+import type { LayoutName } from '../layouts';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
 import { openSource } from '../prune-source';
@@ -72,7 +72,7 @@ export interface CompressRequest extends CompressionSettings {
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  readonly dialect?: DialectName;
+  readonly layout?: LayoutName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -118,10 +118,10 @@ export async function compressModel(
     );
   }
   const changes = checkChanges(model.summary, removed, forms, patches);
-  const { format = source.forms[0]?.format, dialect } = request;
+  const { format = source.forms[0]?.format, layout } = request;
   await chooseForm(source, changes, {
     ...(format === undefined ? {} : { format }),
-    ...(dialect === undefined ? {} : { dialect }),
+    ...(layout === undefined ? {} : { layout }),
   });
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
@@ -146,7 +146,7 @@ export async function compressModel(
         patches,
         out,
         ...(format === undefined ? {} : { format }),
-        ...(dialect === undefined ? {} : { dialect }),
+        ...(layout === undefined ? {} : { layout }),
         overwrite: request.overwrite,
         device,
         memoryBytes: request.memoryBytes,
@@ -163,7 +163,7 @@ export async function compressModel(
 
 /** All that the forms depend on. */
 function identify(request: SettledRequest, model: LayeredModel): string {
-  const { choices, removed, patches, calibration, run, mpoRun, costs, seed, dialect } = request;
+  const { choices, removed, patches, calibration, run, mpoRun, costs, seed, layout } = request;
   return JSON.stringify({
     compress: choices,
     removed,
@@ -174,7 +174,7 @@ function identify(request: SettledRequest, model: LayeredModel): string {
     mpoRun,
     rows: costs?.rows,
     dtype: request.dtype ?? storageDtype(model.summary),
-    dense: dialect === 'dense',
+    dense: layout === 'dense',
     seed,
     version,
   });
@@ -248,7 +248,7 @@ async function compressLayers(
       layer,
       { ...choice, variant },
     );
-    const isDense = request.dialect === 'dense';
+    const isDense = request.layout === 'dense';
     const form = isDense
       ? await densified(products, compressed.form, settings.dtype)
       : compressed.form;
@@ -293,14 +293,14 @@ async function compressLayers(
 
 /** The costs by which operators are run, where there are some to compress and nothing else says how. */
 async function costsFor(
-  { costs, mpoRun, dialect }: CompressRequest,
+  { costs, mpoRun, layout }: CompressRequest,
   todo: ReadonlySet<string>,
   chosen: Chosen,
   device: DeviceName,
   context: JobContext,
 ): Promise<{ readonly machine: MachineCosts; readonly rows: number } | undefined> {
   const hasOperators = [...todo].some((id) => chosen.get(id)?.choice.method === 'mpo');
-  if (costs === undefined || mpoRun !== undefined || dialect === 'dense' || !hasOperators) {
+  if (costs === undefined || mpoRun !== undefined || layout === 'dense' || !hasOperators) {
     return undefined;
   }
   const { folder, rows } = costs;
@@ -312,7 +312,7 @@ async function costsFor(
 function describe(
   { tensor, method, level, variant = '', then }: CompressionChoice,
   { error, outputError }: CompressedMatrix,
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
   mpoRun: MpoRunChoice | undefined,
 ): LayerRecord {
   return {
@@ -333,8 +333,8 @@ function describe(
 async function storedForms(
   chosen: readonly ChosenMatrix[],
   store: FormStore,
-): Promise<Map<string, MatrixForm>> {
-  const forms = new Map<string, MatrixForm>();
+): Promise<Map<string, MatrixEncoding>> {
+  const forms = new Map<string, MatrixEncoding>();
   for (const { layer } of chosen) {
     forms.set(layer.id, (await store.read(layer)).form);
   }
@@ -344,9 +344,9 @@ async function storedForms(
 /** The values of a form as a dense matrix. */
 async function densified(
   products: MatrixProducts,
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
   dtype: 'F32' | 'F16',
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   const { count, length, numbers } = await reconstruct(products, form);
   return { kind: 'dense', weight: floatData([count, length], numbers, dtype) };
 }

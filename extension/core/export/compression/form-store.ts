@@ -8,7 +8,7 @@ import { Journal } from '../../jobs/journal';
 import { describeForm, formSpec } from '../../models/forms/form-spec';
 import { storeForms } from '../../models/forms/store-forms';
 import { findForm } from '../../models/forms/stored-forms';
-import type { MatrixForm, ModelMatrix } from '../../models/matrix-form';
+import type { MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
 import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
 import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { onPath } from '../write-errors';
@@ -36,7 +36,7 @@ export interface LayerRecord {
 /** A layer in its new form. */
 export interface CompressedLayer {
   readonly record: LayerRecord;
-  readonly form: MatrixForm;
+  readonly form: MatrixEncoding;
 }
 
 const entrySchema = v.object({
@@ -89,7 +89,7 @@ export class FormStore {
     return this.entries.has(id);
   }
 
-  public async add(record: LayerRecord, form: MatrixForm<TensorData>): Promise<void> {
+  public async add(record: LayerRecord, form: MatrixEncoding<TensorData>): Promise<void> {
     const file = `${this.entries.size}.safetensors`;
     await storeForms(join(this.folder, file), new Map([[record.tensor, form]]));
     const entry = { ...record, spec: describeForm(form), file };

@@ -1,6 +1,11 @@
 import { closestNames } from '../../closest-names';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, LinearRole, OuterMatrix, OuterPlace } from '../../models/matrix-form';
+import type {
+  LinearLayer,
+  LinearRole,
+  OuterMatrix,
+  OuterPlace,
+} from '../../models/matrix-encoding';
 import type {
   Compression,
   CompressionChoice,
@@ -81,8 +86,8 @@ export function chooseForAll(
       unfit.push(layer);
     }
     if (then !== undefined) {
-      const { usualLevel } = compressionMethods[then];
-      choices.push({ tensor: layer.id, method: then, level: usualLevel(layer) });
+      const { defaultLevel } = compressionMethods[then];
+      choices.push({ tensor: layer.id, method: then, level: defaultLevel(layer) });
     }
   }
   choices.push(...chooseOuter(model, request, selection.outer ?? []));
@@ -142,7 +147,7 @@ function isSelected(
 /** The request at a level of its own for the layer. `then` of mpo is about other layers alone. */
 function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compression {
   const { method, variant, then, sites } = request;
-  const { levelForRatio, usualLevel } = compressionMethods[method];
+  const { levelForRatio, defaultLevel } = compressionMethods[method];
   const level =
     'level' in request && request.level !== undefined
       ? request.level
@@ -151,7 +156,7 @@ function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compre
         : undefined;
   return {
     method,
-    level: level ?? usualLevel(layer),
+    level: level ?? defaultLevel(layer),
     ...(variant === undefined ? {} : { variant }),
     ...(then === undefined || method !== 'lowrank' ? {} : { then }),
     ...(sites === undefined ? {} : { sites }),

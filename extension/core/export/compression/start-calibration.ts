@@ -8,7 +8,7 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
-import { usualTokens } from '../../tensornet/statistics/usual-tokens';
+import { defaultTokens } from '../../tensornet/statistics/default-tokens';
 import { layersOfChoices } from './layer-choices';
 
 /** A text or examples, and the text that comes with Espalier for where no file is named. */
@@ -32,7 +32,7 @@ export function calibrationFor(
     method: choice.method,
   }));
   const own = Math.min(length, model.summary.maxPositions ?? length);
-  const tokens = usualTokens(layers);
+  const tokens = defaultTokens(layers);
   return tokens > sequences * length
     ? { sequences: Math.ceil(tokens / own), length: own, upTo: true }
     : { sequences, length: own };

@@ -34,8 +34,8 @@ import type { PatchFitting } from '../../symbolic/patch/fit-branch';
 import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
-import type { PrunePlan } from '../prune-plan';
-import { parsePrunePlan, requireMadeFor } from '../prune-plan-schema';
+import type { Plan } from '../plan';
+import { parsePlan, requireMadeFor } from '../plan-schema';
 import { openSource } from '../prune-source';
 import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
@@ -212,13 +212,13 @@ async function writePlan(
 ): Promise<string> {
   const file = resolve(path);
   const known = await planToExtend(file, summary);
-  const weights = `${file.replace(/(?:\.pruneplan)?\.json$/, '')}.${sublayer}.patch.safetensors`;
+  const weights = `${file.replace(/(?:\.plan)?\.json$/, '')}.${sublayer}.patch.safetensors`;
   const empty = { nodes: [], edges: [], nextId: graph.next_id };
   await storePatch(weights, { program, graph: empty, tensors }, sublayer);
   const own = { sublayer, program, file: relative(dirname(file), weights).replaceAll('\\', '/') };
-  const plan: PrunePlan = {
+  const plan: Plan = {
     ...(known ?? {
-      format: 'espalier.pruneplan',
+      format: 'espalier.plan',
       version: 1,
       model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
     }),
@@ -230,11 +230,11 @@ async function writePlan(
 }
 
 /** @throws UserError for a plan of another model. */
-async function planToExtend(file: string, summary: ModelSummary): Promise<PrunePlan | undefined> {
+async function planToExtend(file: string, summary: ModelSummary): Promise<Plan | undefined> {
   if (!existsSync(file)) {
     return undefined;
   }
-  const plan = parsePrunePlan(await readFile(file, 'utf8'), file);
+  const plan = parsePlan(await readFile(file, 'utf8'), file);
   requireMadeFor(plan, summary, {
     file,
     remedy: 'Name another plan, or delete the field to put the patch into it all the same.',

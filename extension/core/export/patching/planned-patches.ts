@@ -14,7 +14,7 @@ import { Rejection } from '../../symbolic/language/rejection';
 import { UserError } from '../../user-error';
 import { absentSublayer, goneWithoutPatch } from '../changes';
 import type { Patches } from '../changes';
-import type { PlannedPatch, PrunePlan } from '../prune-plan';
+import type { PlannedPatch, Plan } from '../plan';
 
 /** What a plan takes out of a model, and what it puts in the places of sublayers. */
 interface PlannedRemoval {
@@ -30,7 +30,7 @@ interface PlannedRemoval {
  * @throws UserError for ids that the model lacks, and for patches that cannot be read.
  */
 export async function readRemoval(
-  { remove, patch }: Pick<PrunePlan, 'remove' | 'patch'>,
+  { remove, patch }: Pick<Plan, 'remove' | 'patch'>,
   model: LayeredModel,
   folder: string,
   field: string,
@@ -42,7 +42,7 @@ export async function readRemoval(
 }
 
 /** A plan's patches, with the files of their weights by absolute path. */
-export function patchesOfPlan({ patch = [] }: PrunePlan, planPath: string): PlannedPatch[] {
+export function patchesOfPlan({ patch = [] }: Plan, planPath: string): PlannedPatch[] {
   return patch.map((one) => ({ ...one, file: resolve(dirname(planPath), one.file) }));
 }
 

@@ -1,4 +1,4 @@
-import type { Architecture, Biases, ConfigDialect } from '../architecture';
+import type { Architecture, Biases, ConfigLayout } from '../architecture';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */
@@ -75,7 +75,7 @@ export interface EncoderArchitecture {
   readonly modelType: string;
   /** Names in transformers: of the classes of configuration and of the model without a head. */
   readonly classes: { readonly config: string; readonly model: string };
-  readonly config: ConfigDialect;
+  readonly config: ConfigLayout;
   /** What stands before every name but the head's where there is a head. */
   readonly prefix: string;
   readonly embedding: TextEmbedding | ImageEmbedding;

@@ -1,4 +1,4 @@
-import type { Biases, ConfigDialect } from '../architecture';
+import type { Biases, ConfigLayout } from '../architecture';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 
 const allBiases: Biases = { queryKeyValue: true, attentionOutput: true, feedforward: true };
@@ -41,7 +41,7 @@ const textDefaults = {
   max_position_embeddings: 512,
   tie_word_embeddings: true,
 };
-const dialect: ConfigDialect = {
+const layout: ConfigLayout = {
   names,
   defaults: () => textDefaults,
   only: () => ({
@@ -59,7 +59,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
     ...postNorm,
     modelType: 'bert',
     classes: { config: 'BertConfig', model: 'BertModel' },
-    config: dialect,
+    config: layout,
     prefix: 'bert.',
     embedding: { ...textEmbedding, positionsSkipPadding: false },
     blocks: 'encoder.layer',
@@ -101,7 +101,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
     ...postNorm,
     modelType: 'roberta',
     classes: { config: 'RobertaConfig', model: 'RobertaModel' },
-    config: { ...dialect, defaults: () => ({ ...textDefaults, pad_token_id: 1 }) },
+    config: { ...layout, defaults: () => ({ ...textDefaults, pad_token_id: 1 }) },
     prefix: 'roberta.',
     embedding: { ...textEmbedding, positionsSkipPadding: true },
     blocks: 'encoder.layer',

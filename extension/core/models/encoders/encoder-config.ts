@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { ConfigDialect } from '../architecture';
+import type { ConfigLayout } from '../architecture';
 import { configEntries, parseConfig, size } from '../model-config';
 
 const side = v.union([size, v.tuple([size, size])]);
@@ -24,9 +24,9 @@ export type EncoderConfig = v.InferOutput<typeof encoderSchema>;
 export function parseEncoderConfig(
   text: string,
   file: string,
-  dialect: ConfigDialect,
+  layout: ConfigLayout,
 ): EncoderConfig {
-  return parseConfig(encoderSchema, text, file, dialect);
+  return parseConfig(encoderSchema, text, file, layout);
 }
 
 /** Height and width of an image or a patch. */

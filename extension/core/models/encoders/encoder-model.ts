@@ -14,7 +14,7 @@ import type {
 } from '../layered-model';
 import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from '../linear-layers';
 import { emitLinearOver, emitTableRows } from '../linear';
-import type { LinearLayer, MatrixForm, OuterMatrix } from '../matrix-form';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { outerMatricesOf } from '../outer-matrices';
 import type { OuterLinears } from '../outer-matrices';
 import { emitRows } from '../weight';
@@ -159,7 +159,7 @@ export class EncoderModel implements LayeredModel {
     return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
-  public withMatrices(forms: ReadonlyMap<string, MatrixForm>): EncoderModel {
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): EncoderModel {
     const { summary, layout } = this;
     const { embedding, head } = layout;
     const formed = withForms(summary, { ...layout, outer: this.outer, keepsCache: false }, forms);

@@ -35,7 +35,7 @@ const gemmaDefaults = {
   max_position_embeddings: 8192,
   tie_word_embeddings: true,
 };
-const gemmaDialect = {
+const gemmaLayout = {
   only: () => ({ use_bidirectional_attention: false }),
   // Published configs say "gelu" where the tanh approximation is meant.
   meant: { hidden_act: { gelu: 'gelu_pytorch_tanh' } },
@@ -47,7 +47,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     ...base,
     modelType: 'gemma',
     config: {
-      ...gemmaDialect,
+      ...gemmaLayout,
       defaults: () => ({ ...gemmaDefaults, num_key_value_heads: 16 }),
     },
     norm: 'rms-offset',
@@ -59,7 +59,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     ...sandwich,
     modelType: 'gemma2',
     config: {
-      ...gemmaDialect,
+      ...gemmaLayout,
       names: { hidden_act: 'hidden_activation' },
       defaults: () => ({
         ...gemmaDefaults,
@@ -82,7 +82,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     modelType: 'gemma3_text',
     classes: { config: 'Gemma3TextConfig', model: 'Gemma3ForCausalLM' },
     config: {
-      ...gemmaDialect,
+      ...gemmaLayout,
       names: { hidden_act: 'hidden_activation' },
       defaults: () => ({
         ...gemmaDefaults,

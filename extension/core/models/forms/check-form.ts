@@ -2,7 +2,7 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';
-import type { BlockQuantizedForm, LinearLayer, MatrixForm, MpoForm } from '../matrix-form';
+import type { BlockQuantizedForm, LinearLayer, MatrixEncoding, MpoForm } from '../matrix-encoding';
 import { formSizes } from './form-facts';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
@@ -16,7 +16,7 @@ type Place = Pick<ErrorSubject, 'file' | 'field'>;
  * @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place.
  */
 export function checkForm(
-  form: MatrixForm,
+  form: MatrixEncoding,
   layer: Pick<LinearLayer, 'id' | 'out' | 'in'>,
   file?: string,
 ): void {
@@ -32,7 +32,7 @@ export function checkForm(
   }
 }
 
-function checkTensors(form: MatrixForm, id: Place): void {
+function checkTensors(form: MatrixEncoding, id: Place): void {
   switch (form.kind) {
     case 'dense': {
       const { shape } = form.weight;

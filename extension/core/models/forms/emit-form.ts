@@ -1,11 +1,16 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import { emitWeight } from '../weight';
 import { emitMpo } from './emit-mpo';
 import { emitBlockQuantized, emitInt8 } from './emit-quantized';
 
 /** Applies a matrix W in any form to `rows` [rows, in]: x·Wᵀ + bias, [rows, out]. */
-export function emitForm(graph: GraphBuilder, form: MatrixForm, rows: Value, bias?: Value): Value {
+export function emitForm(
+  graph: GraphBuilder,
+  form: MatrixEncoding,
+  rows: Value,
+  bias?: Value,
+): Value {
   const withBias = (product: Value): Value =>
     bias === undefined ? product : graph.op('Add', [product, bias]);
   switch (form.kind) {

@@ -1,12 +1,12 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Int8Form, MatrixForm } from '../matrix-form';
+import type { Int8Form, MatrixEncoding } from '../matrix-encoding';
 import { emitRows, emitStored, emitWeight } from '../weight';
 import { emitScaledBlocks } from './emit-quantized';
 import { formSizes } from './form-facts';
 
 /** Rows `ids`, of any shape, of a matrix in another form: float32 [...ids, in]. Only these become floats. */
-export function emitLookup(graph: GraphBuilder, form: MatrixForm, ids: Value): Value {
+export function emitLookup(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Value {
   const flat = graph.op('Reshape', [ids, graph.ints([-1])]);
   const width = graph.ints([formSizes(form).in]);
   const size = graph.op('Concat', [graph.op('Shape', [ids]), width], { axis: 0 });
@@ -14,7 +14,7 @@ export function emitLookup(graph: GraphBuilder, form: MatrixForm, ids: Value): V
 }
 
 /** [rows, in] */
-function emitFlatRows(graph: GraphBuilder, form: MatrixForm, ids: Value): Value {
+function emitFlatRows(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Value {
   switch (form.kind) {
     case 'dense':
       return emitRows(graph, form.weight, ids);

@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { MpoForm } from '../matrix-form';
+import type { MpoForm } from '../matrix-encoding';
 import { emitWeight } from '../weight';
 
 /** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in], with W a matrix product operator. */

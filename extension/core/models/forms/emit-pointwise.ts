@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import { emitWeight } from '../weight';
 import { emitForm } from './emit-form';
 import { emitContracted } from './emit-mpo';
@@ -38,7 +38,7 @@ export function emitOverLast(
  */
 export function emitPointwise(
   graph: GraphBuilder,
-  form: MatrixForm,
+  form: MatrixEncoding,
   map: Value,
   axes: number,
 ): Value {
@@ -65,9 +65,9 @@ function ones(count: number): number[] {
 }
 
 /** Forms that are one matrix of floats as soon as a session is made. */
-type MatrixLike = Extract<MatrixForm, { kind: 'dense' | 'mpo' | 'block-quantized' | 'int8' }>;
+type MatrixLike = Extract<MatrixEncoding, { kind: 'dense' | 'mpo' | 'block-quantized' | 'int8' }>;
 
-function isMatrix(form: MatrixForm): form is MatrixLike {
+function isMatrix(form: MatrixEncoding): form is MatrixLike {
   switch (form.kind) {
     case 'dense':
       return true;

@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { BlockQuantizedForm, Int8Form } from '../matrix-form';
+import type { BlockQuantizedForm, Int8Form } from '../matrix-encoding';
 import { emitStored, emitWeight } from '../weight';
 
 /** Domain of the operators that ONNX Runtime adds to ONNX's own. */

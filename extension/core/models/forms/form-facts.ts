@@ -1,14 +1,14 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { MatrixForm, MpoForm } from '../matrix-form';
+import type { MatrixEncoding, MpoForm } from '../matrix-encoding';
 
 type Shaped = Pick<LazyTensor, 'shape'>;
 
 /** The same form of other tensors. `part` tells them apart: `weight`, `left.quants`, `core.2`, …. */
 export function mapTensors<T, U>(
-  form: MatrixForm<T>,
+  form: MatrixEncoding<T>,
   map: (tensor: T, part: string) => U,
-): MatrixForm<U> {
+): MatrixEncoding<U> {
   switch (form.kind) {
     case 'dense':
       return { ...form, weight: map(form.weight, 'weight') };
@@ -43,14 +43,14 @@ export function mapTensors<T, U>(
 }
 
 /** Its tensors, in a fixed order. */
-export function formTensors<T>(form: MatrixForm<T>): T[] {
+export function formTensors<T>(form: MatrixEncoding<T>): T[] {
   const tensors: T[] = [];
   mapTensors(form, (tensor) => tensors.push(tensor));
   return tensors;
 }
 
 /** Sizes of y and x in y = W·x. */
-export function formSizes(form: MatrixForm<Shaped>): {
+export function formSizes(form: MatrixEncoding<Shaped>): {
   readonly out: number;
   readonly in: number;
 } {
@@ -76,7 +76,7 @@ export function formSizes(form: MatrixForm<Shaped>): {
  * How many weights each tensor of a form stands for: quantized numbers for one weight each, whatever
  * the bytes they share; scales and zeros for none.
  */
-export function formWeights<T extends Shaped>(form: MatrixForm<T>): Map<T, number> {
+export function formWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<T, number> {
   switch (form.kind) {
     case 'low-rank':
       return new Map([...formWeights(form.left), ...formWeights(form.right)]);
@@ -94,14 +94,14 @@ export function formWeights<T extends Shaped>(form: MatrixForm<T>): Map<T, numbe
 }
 
 /** Whether its products are made in few bits. */
-export function hasFewBits(form: MatrixForm<unknown>): boolean {
+export function hasFewBits(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
     ? hasFewBits(form.left) || hasFewBits(form.right)
     : form.kind === 'block-quantized' || form.kind === 'int8';
 }
 
 /** Number of weights. */
-export function formParameters(form: MatrixForm<Shaped>): number {
+export function formParameters(form: MatrixEncoding<Shaped>): number {
   return [...formWeights(form).values()].reduce((sum, count) => sum + count, 0);
 }
 
@@ -113,14 +113,14 @@ export function formParameters(form: MatrixForm<Shaped>): number {
 export const eightBitError = 1e-1;
 
 /** Whether inputs are rounded to 8 bits on the way, as ONNX Runtime does with whole numbers in blocks, too. */
-export function roundsInputs(form: MatrixForm<unknown>): boolean {
+export function roundsInputs(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
     ? roundsInputs(form.left) || roundsInputs(form.right)
     : form.kind === 'int8' || form.kind === 'block-quantized';
 }
 
 /** Multiply-adds for one row, each counted as two. */
-export function formFlops(form: MatrixForm<Shaped>): number {
+export function formFlops(form: MatrixEncoding<Shaped>): number {
   if (form.kind === 'low-rank') {
     return formFlops(form.left) + formFlops(form.right);
   }
@@ -141,7 +141,7 @@ function chainedFlops({ sites, bonds }: MpoForm<Shaped>): number {
 }
 
 /** Bytes that the weights take while they run: floats are widened to float32, cores that are contracted become a matrix. */
-export function formMemory(form: MatrixForm<Pick<LazyTensor, 'shape' | 'length'>>): number {
+export function formMemory(form: MatrixEncoding<Pick<LazyTensor, 'shape' | 'length'>>): number {
   switch (form.kind) {
     case 'dense':
       return elementCount(form.weight.shape) * Float32Array.BYTES_PER_ELEMENT;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 
 /** A chain of more sites than this would have sites of size 1. */
 const maxSites = 16;
@@ -66,7 +66,7 @@ export function countForms(compressed: CompressedForms): string {
 }
 
 /** What has to be said of a form besides its tensors. */
-export function describeForm(form: MatrixForm<unknown>): FormSpec {
+export function describeForm(form: MatrixEncoding<unknown>): FormSpec {
   switch (form.kind) {
     case 'low-rank': {
       const { kind, rank, left, right } = form;
@@ -89,12 +89,12 @@ export function describeForm(form: MatrixForm<unknown>): FormSpec {
 
 /** The same of several, by the names of their weights. */
 export function describeForms(
-  forms: ReadonlyMap<string, MatrixForm<unknown>>,
+  forms: ReadonlyMap<string, MatrixEncoding<unknown>>,
 ): Record<string, FormSpec> {
   return Object.fromEntries([...forms].map(([name, form]) => [name, describeForm(form)]));
 }
 
-type PlainForm = Exclude<MatrixForm<unknown>, { kind: 'low-rank' | 'mpo' }>;
+type PlainForm = Exclude<MatrixEncoding<unknown>, { kind: 'low-rank' | 'mpo' }>;
 
 function describePlain(form: PlainForm): PlainSpec {
   if (form.kind !== 'block-quantized') {
@@ -104,7 +104,7 @@ function describePlain(form: PlainForm): PlainSpec {
   return { kind, bits, blockSize: block, zeros: zeros !== undefined, run };
 }
 
-function describeFactor(form: MatrixForm<unknown>): PlainSpec {
+function describeFactor(form: MatrixEncoding<unknown>): PlainSpec {
   if (form.kind === 'low-rank' || form.kind === 'mpo') {
     throw new Error(`a factor of a low rank is not stored as ${form.kind}`);
   }

@@ -4,7 +4,7 @@ import { encodeHeader } from '../../checkpoints/safetensors-header';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { replaceFile } from '../../jobs/replace-file';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './form-facts';
 
 /**
@@ -13,10 +13,10 @@ import { mapTensors } from './form-facts';
  */
 export async function storeForms(
   path: string,
-  forms: ReadonlyMap<string, MatrixForm<TensorData>>,
-): Promise<Map<string, MatrixForm>> {
+  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
+): Promise<Map<string, MatrixEncoding>> {
   const tensors: { name: string; data: TensorData }[] = [];
-  const owners = new Map<MatrixForm<TensorData>, string>();
+  const owners = new Map<MatrixEncoding<TensorData>, string>();
   for (const [id, form] of forms) {
     if (!owners.has(form)) {
       owners.set(form, id);
@@ -24,7 +24,7 @@ export async function storeForms(
     }
   }
   const stored = await storeTensors(path, tensors);
-  const found = new Map<unknown, MatrixForm>();
+  const found = new Map<unknown, MatrixEncoding>();
   for (const [form, id] of owners) {
     const inFile = mapTensors(form, (_, part) => {
       const tensor = stored.get(`${id}.${part}`);

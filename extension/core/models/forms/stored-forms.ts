@@ -1,5 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './form-facts';
 import type { FormSpec } from './form-spec';
 
@@ -11,7 +11,10 @@ const suffix = '.weight';
  * stands for those; of a matrix product operator NAME.core.0, NAME.core.1, … and NAME.input_scale;
  * NAME.quants, NAME.scales and NAME.zeros of whole numbers.
  */
-export function storedTensors<T>(weight: string, form: MatrixForm<T>): [name: string, tensor: T][] {
+export function storedTensors<T>(
+  weight: string,
+  form: MatrixEncoding<T>,
+): [name: string, tensor: T][] {
   const tensors: [string, T][] = [];
   mapTensors(form, (tensor, part) => tensors.push([`${stem(weight)}.${part}`, tensor]));
   return tensors;
@@ -32,7 +35,7 @@ export function findForm(
   spec: FormSpec,
   sizes: { readonly out: number; readonly in: number },
   find: (name: string) => LazyTensor,
-): MatrixForm {
+): MatrixEncoding {
   return formAt(stem(weight), spec, sizes, find);
 }
 
@@ -41,7 +44,7 @@ function formAt(
   spec: FormSpec,
   { out, in: input }: { readonly out: number; readonly in: number },
   find: (name: string) => LazyTensor,
-): MatrixForm {
+): MatrixEncoding {
   switch (spec.kind) {
     case 'dense':
       return { kind: 'dense', weight: find(`${name}${suffix}`) };

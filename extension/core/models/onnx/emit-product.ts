@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { emitOverLast } from '../forms/emit-pointwise';
-import type { MatrixForm, ModelMatrix } from '../matrix-form';
+import type { MatrixEncoding, ModelMatrix } from '../matrix-encoding';
 import { emitRegion } from './form-regions';
 import { emitParted, fusedAttention } from './fused-attention';
 import { operatorName } from './graph-index';
@@ -17,7 +17,7 @@ type MultipliedMatrix = ModelMatrix & { readonly use: LinearWeight };
 export function emitProduct(
   graph: GraphBuilder,
   layer: MultipliedMatrix,
-  form: MatrixForm,
+  form: MatrixEncoding,
   number: number,
 ): Value[] {
   const product = layer.use.products[number];

@@ -8,7 +8,7 @@ import { emitForm } from '../forms/emit-form';
 import { emitPointwise } from '../forms/emit-pointwise';
 import { formSizes } from '../forms/form-facts';
 import { describeForm, formSpec } from '../forms/form-spec';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import type { MatrixProduct } from './linear-weights';
 
 /** Where a graph tells the forms of its matrices, by the names of the weights that they stand for. */
@@ -38,7 +38,7 @@ export function toldForms({ metadataProps }: ModelProto): ReadonlyMap<string, St
 /** The metadata of a model with further forms. */
 export function tellForms(
   model: ModelProto,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelProto['metadataProps'] {
   const told = new Map(toldForms(model));
   for (const [id, form] of forms) {
@@ -64,7 +64,7 @@ export function standsForConvolution({ name }: NodeProto): boolean {
  */
 export function emitRegion(
   graph: GraphBuilder,
-  form: MatrixForm,
+  form: MatrixEncoding,
   x: Value,
   product: number,
   axes?: number,

@@ -7,7 +7,7 @@ import { UserError } from '../../user-error';
 import { checkForm } from '../forms/check-form';
 import { formTensors } from '../forms/form-facts';
 import { findForm } from '../forms/stored-forms';
-import type { LinearLayer } from '../matrix-form';
+import type { LinearLayer } from '../matrix-encoding';
 import { findRegions, toldForms } from './form-regions';
 import { fusedAttention, whyFused } from './fused-attention';
 import type { GraphNode } from './graph-index';

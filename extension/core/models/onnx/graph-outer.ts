@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { idsPort } from '../example';
-import type { OuterMatrix } from '../matrix-form';
+import type { OuterMatrix } from '../matrix-encoding';
 import { isFloat, lazyTensor } from './graph-linears';
 import type { CutGraph } from './graph-stages';
 import { WeightReaders } from './linear-weights';

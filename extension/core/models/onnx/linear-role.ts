@@ -1,4 +1,4 @@
-import type { LinearRole } from '../matrix-form';
+import type { LinearRole } from '../matrix-encoding';
 import type { SublayerKind } from '../model-summary';
 
 /** What exporters call layers after; the first that occurs counts. */

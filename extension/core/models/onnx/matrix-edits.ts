@@ -7,7 +7,7 @@ import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { emitLookup } from '../forms/emit-lookup';
 import { formMemory, formTensors, mapTensors } from '../forms/form-facts';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import { emitProduct } from './emit-product';
 import { tellForms } from './form-regions';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
@@ -42,7 +42,7 @@ export function editMatrices(
   file: OnnxFile,
   outer: GraphProto,
   layers: readonly GraphMatrix[],
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): EditedFile {
   const memory = new Map<string, number>();
   const names = namesIn(outer);
@@ -58,7 +58,7 @@ export function editMatrices(
   gone.forEach((name) => names.delete(name));
   const builder = additionsTo(file, names);
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
-  const named = new Map<MatrixForm, MatrixForm>();
+  const named = new Map<MatrixEncoding, MatrixEncoding>();
   const stillRead = new Set(staying.flatMap(betweenOf));
   for (const layer of changed) {
     const form = forms.get(layer.id);
@@ -98,7 +98,7 @@ export function editMatrices(
 }
 
 /** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */
-function requireOpset(form: MatrixForm, opset: number, file: string): void {
+function requireOpset(form: MatrixEncoding, opset: number, file: string): void {
   const parts = form.kind === 'low-rank' ? [form.left, form.right] : [];
   parts.forEach((part) => {
     requireOpset(part, opset, file);
@@ -118,7 +118,7 @@ function requireOpset(form: MatrixForm, opset: number, file: string): void {
 function replaceProduct(
   builder: GraphBuilder,
   layer: GraphLinear | GraphHead,
-  form: MatrixForm,
+  form: MatrixEncoding,
   number: number,
 ): NodeProto[] {
   const { result, nodes } = builder.recorded(() =>
@@ -131,7 +131,7 @@ function replaceProduct(
 function replaceLookup(
   builder: GraphBuilder,
   { id, table: { dataType } }: GraphTable,
-  form: MatrixForm,
+  form: MatrixEncoding,
   { input: [, ids = ''], output }: NodeProto,
 ): NodeProto[] {
   const { result, nodes } = builder.recorded(() =>

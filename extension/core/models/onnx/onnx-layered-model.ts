@@ -16,7 +16,7 @@ import type {
   TappedStep,
 } from '../layered-model';
 import { fingerprintForms, requireLayers } from '../linear-layers';
-import type { MatrixForm } from '../matrix-form';
+import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
@@ -197,7 +197,7 @@ export class OnnxLayeredModel implements LayeredModel {
     return { ...this.sublayer(index), part, taps };
   }
 
-  public withMatrices(forms: ReadonlyMap<string, MatrixForm>): OnnxLayeredModel {
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): OnnxLayeredModel {
     const { file, place } = this.source;
     const layers = [...this.findLinears().layers, ...this.outerMatrices];
     requireLayers(layers, forms, file.path);

@@ -30,8 +30,8 @@ export interface LearnedInvention {
   readonly utility: number;
 }
 
-const usualIterations = 3;
-const usualArity = 2;
+const defaultIterations = 3;
+const defaultArity = 2;
 
 /**
  * Learns inventions from programs, each one the abstraction of highest utility that two programs at least share, and
@@ -42,7 +42,7 @@ const usualArity = 2;
 export async function compress(
   library: Library,
   programs: readonly Term[],
-  { iterations = usualIterations, arity = usualArity }: CompressOptions,
+  { iterations = defaultIterations, arity = defaultArity }: CompressOptions,
   context: JobContext,
 ): Promise<Compression> {
   const inventions: LearnedInvention[] = [];

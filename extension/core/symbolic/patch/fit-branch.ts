@@ -33,7 +33,7 @@ export interface PatchFitting {
   readonly rate: number;
 }
 
-export const usualFitting: PatchFitting = { epochs: 30, batch: 64, rate: 1e-3 };
+export const defaultFitting: PatchFitting = { epochs: 30, batch: 64, rate: 1e-3 };
 
 /** Errors are ‖ŷ − y‖² / ‖y‖² on the validation rows: 1 of a branch that adds nothing. */
 export interface FitRecord {

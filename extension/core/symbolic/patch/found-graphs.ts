@@ -30,7 +30,7 @@ export function patchLibrary(): Library {
 }
 
 /** Graphs that are tried for a patch, and programs looked at for them, where nothing else is asked. */
-export const usualPatchLimits = { graphs: 4, programs: 20_000 };
+export const defaultPatchLimits = { graphs: 4, programs: 20_000 };
 
 /**
  * The first graphs that programs build in order of likelihood, each with its program of least mass among

@@ -13,7 +13,7 @@ export interface RefitOptions {
 
 /** What is added to counts, so that none is 0. */
 const pseudocount = 0.001;
-const usualMaxDifference = 0.5;
+const defaultMaxDifference = 0.5;
 
 /**
  * The library with weights that make the programs likely (released code of arXiv 2303.03340): log-weight(p) =
@@ -23,7 +23,7 @@ const usualMaxDifference = 0.5;
 export function refit(
   library: Library,
   programs: readonly Term[],
-  { legacyWeights = false, maxDifference = usualMaxDifference }: RefitOptions = {},
+  { legacyWeights = false, maxDifference = defaultMaxDifference }: RefitOptions = {},
 ): Library {
   if (programs.length === 0) {
     return library;

@@ -5,7 +5,7 @@ import { UserError } from '../../user-error';
 export interface LayerOption {
   /** In the unit of the budget: bytes, parameters, FLOPs or milliseconds. */
   readonly cost: number;
-  /** Distance to the dense model's output where this layer alone is changed. */
+  /** Distance to the original's output where this layer alone is changed. */
   readonly loss: number;
 }
 

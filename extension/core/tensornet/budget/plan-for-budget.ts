@@ -5,7 +5,7 @@ import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
-import type { SensitivityTable } from '../sensitivity/sensitivity-table';
+import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
@@ -17,7 +17,7 @@ import type { RefinedPlan } from './refine-plan';
 export interface BudgetRequest {
   readonly model: string;
   /** A table of this model. */
-  readonly table: SensitivityTable;
+  readonly table: SensitivityProfile;
   readonly budget: CompressionBudget;
   /** Sublayers that may go, measured by the table's metric. */
   readonly removable?: readonly RemovalCost[];
@@ -33,7 +33,7 @@ export interface BudgetRequest {
 }
 
 /** Rounds where nothing is said: most of what they gain is gained by then. */
-export const usualRounds = 3;
+export const defaultRounds = 3;
 
 /**
  * Plans what becomes of every linear layer and sublayer under a budget, by a table of single changes

@@ -5,7 +5,7 @@ import type { JobContext } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metric-names';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, MatrixForm, OuterMatrix } from '../../models/matrix-form';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/example';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -42,7 +42,7 @@ export interface MeasuredPlan {
 
 /** What a plan really does to the output. */
 export interface PlanMeasurement {
-  /** Distance of the model with all changes to the dense one. */
+  /** Distance of the model with all changes to the original. */
   readonly distance: number;
   /** The same without one of the changes, by the id of its layer or sublayer. */
   readonly without: ReadonlyMap<string, number>;
@@ -50,12 +50,12 @@ export interface PlanMeasurement {
 
 /** Measures plans by running the model that they describe. */
 export class PlanMeasurer {
-  private readonly forms = new Map<string, MatrixForm>();
+  private readonly forms = new Map<string, MatrixEncoding>();
   private readonly layers: ReadonlyMap<string, LinearLayer>;
   /** Embedding and head by their ids, once where they are one matrix. */
   private readonly outer: ReadonlyMap<string, OuterMatrix>;
   private readonly products: MatrixProducts;
-  private readonly dense: LayeredExecutor;
+  private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
 
   public constructor(
@@ -74,7 +74,7 @@ export class PlanMeasurer {
         .map((matrix) => [matrix.id, matrix]),
     );
     this.products = new MatrixProducts(device, memoryBytes);
-    this.dense = new LayeredExecutor(model, device, memoryBytes);
+    this.original = new LayeredExecutor(model, device, memoryBytes);
   }
 
   /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
@@ -110,10 +110,10 @@ export class PlanMeasurer {
 
   public async dispose(): Promise<void> {
     await this.products.dispose();
-    await this.dense.dispose();
+    await this.original.dispose();
   }
 
-  private changed(forms: ReadonlyMap<string, MatrixForm>): LayeredModel {
+  private changed(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel {
     const { model } = this.setup;
     return model.withMatrices?.(forms) ?? model;
   }
@@ -121,7 +121,7 @@ export class PlanMeasurer {
   /** The distance of a plan whose embedding or head stays dense. */
   private async withoutOuter(
     scorer: ChangeScorer,
-    forms: ReadonlyMap<string, MatrixForm>,
+    forms: ReadonlyMap<string, MatrixEncoding>,
     matrix: OuterMatrix,
   ): Promise<number> {
     const { device, memoryBytes } = this.setup;
@@ -144,7 +144,7 @@ export class PlanMeasurer {
           .filter((tensor) => this.layers.get(tensor)?.sublayer === index);
   }
 
-  private formsOf(choices: readonly CompressionChoice[]): Map<string, MatrixForm> {
+  private formsOf(choices: readonly CompressionChoice[]): Map<string, MatrixEncoding> {
     return new Map(
       choices.flatMap((choice) => {
         const form = this.forms.get(keyOf(choice));
@@ -153,9 +153,9 @@ export class PlanMeasurer {
     );
   }
 
-  /** Computes the forms that are not there yet, on statistics of the dense model. */
+  /** Computes the forms that are not there yet, on statistics of the original. */
   private async compress(choices: readonly CompressionChoice[]): Promise<void> {
-    const scorer = this.scorer(this.dense, [], 'Compressing linear layers');
+    const scorer = this.scorer(this.original, [], 'Compressing linear layers');
     this.reference ??= await scorer.start();
     const open = choices.filter((choice) => !this.forms.has(keyOf(choice)));
     if (open.length === 0) {
@@ -172,7 +172,7 @@ export class PlanMeasurer {
       }
     }
     const pass = new CalibrationPass({
-      executor: this.dense,
+      executor: this.original,
       products: this.products,
       inputs: fittedTo,
       afterRun: async () => checkpoint(this.context.cancellation),
@@ -202,7 +202,7 @@ export class PlanMeasurer {
   /** Keeps the form of a choice; a head that is the embedding has the same, by an equal choice. */
   private async keep(
     choice: CompressionChoice,
-    forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+    forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   ): Promise<void> {
     const path = join(this.setup.folder, `${this.forms.size}.safetensors`);
     for (const [tensor, form] of await storeForms(path, forms)) {
@@ -222,16 +222,16 @@ export class PlanMeasurer {
       this.context.progress({ stage, done: 0, total: 1, unit: 'steps' });
     };
     return new ChangeScorer({
-      ...{ executor, dense: this.dense, inputs, metric, removed },
+      ...{ executor, original: this.original, inputs, metric, removed },
       ...{ cancellation, onWork },
     });
   }
 }
 
 function omit(
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   ids: readonly string[],
-): Map<string, MatrixForm> {
+): Map<string, MatrixEncoding> {
   return new Map([...forms].filter(([id]) => !ids.includes(id)));
 }
 

@@ -1,13 +1,13 @@
 import { UserError } from '../../user-error';
 import type { CompressionChoice } from '../compression-choice';
-import { matricesOf } from '../sensitivity/sensitivity-table';
+import { matricesOf } from '../sensitivity/sensitivity-profile';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
   OuterSensitivity,
   SensitivityEntry,
-  SensitivityTable,
-} from '../sensitivity/sensitivity-table';
+  SensitivityProfile,
+} from '../sensitivity/sensitivity-profile';
 import { chooseOptions } from './choose-options';
 import type { BudgetProblem, BudgetSolution } from './choose-options';
 
@@ -57,7 +57,7 @@ export interface PlannedProblem extends BudgetProblem {
  * @throws UserError where the budget is no ratio, or the table knows no times that it is to be counted in.
  */
 export function planProblem(
-  table: SensitivityTable,
+  table: SensitivityProfile,
   { unit, ratio }: CompressionBudget,
   removable: readonly RemovalCost[] = [],
 ): PlannedProblem {
@@ -67,7 +67,7 @@ export function planProblem(
       remedy: 'Write 0.5 for half of it.',
     });
   }
-  const { model, layers, dense } = table;
+  const { model, layers, original } = table;
   const matrices = matricesOf(table);
   const known = removable.filter(({ sublayer }) =>
     model.sublayers.some(({ id }) => id === sublayer),
@@ -77,10 +77,10 @@ export function planProblem(
       'sublayer' in matrix ? known.findIndex((one) => one.sublayer === matrix.sublayer) : -1;
     const options = [
       { cost: costOf[unit](matrix), loss: 0 },
-      // Distances by perplexity begin at the dense model's.
+      // Distances by perplexity begin at the original's.
       ...matrix.entries.map((entry) => ({
         cost: costOf[unit](entry),
-        loss: Math.max(0, entry.distance - dense),
+        loss: Math.max(0, entry.distance - original),
       })),
     ];
     return { options, ...(sublayer < 0 ? {} : { sublayer }) };
@@ -92,7 +92,7 @@ export function planProblem(
     );
   const sublayers = known.map(({ sublayer, distance }) => ({
     cost: Math.max(0, sublayerCost(table, unit, sublayer) - linearCost(sublayer)),
-    loss: Math.max(0, distance - dense),
+    loss: Math.max(0, distance - original),
   }));
   const costBefore = wholeCost(table, unit);
   if (unit === 'milliseconds' && costBefore === 0) {
@@ -119,7 +119,7 @@ export function planProblem(
  * @throws UserError where the measured options cannot.
  */
 export async function planUnderBudget(
-  table: SensitivityTable,
+  table: SensitivityProfile,
   budget: CompressionBudget,
   removable: readonly RemovalCost[] = [],
 ): Promise<CompressionPlan> {
@@ -190,7 +190,7 @@ function sumOf(matrices: readonly Costs[], unit: BudgetUnit): number {
   return matrices.reduce((sum, matrix) => sum + costOf[unit](matrix), 0);
 }
 
-function sublayerCost({ model, layers }: SensitivityTable, unit: BudgetUnit, id: string): number {
+function sublayerCost({ model, layers }: SensitivityProfile, unit: BudgetUnit, id: string): number {
   const sublayer = model.sublayers.find((one) => one.id === id);
   if (unit === 'milliseconds') {
     return sumOf(
@@ -202,7 +202,7 @@ function sublayerCost({ model, layers }: SensitivityTable, unit: BudgetUnit, id:
 }
 
 /** Of the whole model; of FLOPs and milliseconds what its sublayers take, and a head that was measured. */
-function wholeCost(table: SensitivityTable, unit: BudgetUnit): number {
+function wholeCost(table: SensitivityProfile, unit: BudgetUnit): number {
   const { model, outer = [] } = table;
   if (unit === 'bytes' || unit === 'parameters') {
     return model[unit];

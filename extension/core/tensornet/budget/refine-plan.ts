@@ -7,7 +7,7 @@ import type { PlanMeasurement } from './plan-measurer';
 
 /** A plan that has been measured as a whole. */
 export interface RefinedPlan extends CompressionPlan {
-  /** Distance of the model with all changes to the dense one. */
+  /** Distance of the model with all changes to the original. */
   readonly distance: number;
   /** That of every plan tried, the first being the one by the table alone. */
   readonly tried: readonly number[];

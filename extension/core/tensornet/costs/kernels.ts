@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { formSizes } from '../../models/forms/form-facts';
-import type { MatrixForm, MpoForm } from '../../models/matrix-form';
+import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 
 /** What ONNX Runtime runs for a form; `chain` is the products and transposes of an MPO's sites. */
 export const kernelNames = ['dense', 'int8', 'blocks-8', 'blocks-4', 'chain'] as const;
@@ -24,7 +24,7 @@ interface Shaped {
 }
 
 /** The work of a form on `rows` rows of inputs; a low rank does two. */
-export function worksOf(form: MatrixForm<Shaped>, rows: number): Work[] {
+export function worksOf(form: MatrixEncoding<Shaped>, rows: number): Work[] {
   switch (form.kind) {
     case 'low-rank':
       return [...worksOf(form.right, rows), ...worksOf(form.left, rows)];
@@ -44,7 +44,7 @@ export function worksOf(form: MatrixForm<Shaped>, rows: number): Work[] {
 function matrixWork(
   kernel: KernelName,
   bytesPerWeight: number,
-  form: MatrixForm<Shaped>,
+  form: MatrixEncoding<Shaped>,
   rows: number,
 ): Work {
   const { out, in: inputs } = formSizes(form);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
-import type { MatrixForm, MpoForm } from '../../models/matrix-form';
+import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { deviceNames } from '../../runtime/device';
 import { onnxRuntimeVersion } from '../../runtime/version';
@@ -107,7 +107,7 @@ interface Shaped {
 /** What a form is expected to take on `rows` rows of inputs. */
 export function predictMilliseconds(
   { rates }: MachineCosts,
-  form: MatrixForm<Shaped>,
+  form: MatrixEncoding<Shaped>,
   rows: number,
 ): number {
   return worksOf(form, rows).reduce(

@@ -7,7 +7,7 @@ import type { Random } from '../../data/random';
 import { emitForm } from '../../models/forms/emit-form';
 import { mapTensors } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
 import { createSession } from '../../runtime/session';
@@ -24,7 +24,7 @@ export interface CostSizes {
   readonly rowCounts: readonly number[];
 }
 
-const usualSizes: CostSizes = { widths: [256, 768, 2048], rowCounts: [1, 16, 128] };
+const defaultSizes: CostSizes = { widths: [256, 768, 2048], rowCounts: [1, 16, 128] };
 const bonds = [8, 32];
 const sites = 3;
 const blockSize = 32;
@@ -48,7 +48,7 @@ const enoughMilliseconds = 120;
 export async function measureCosts(
   device: DeviceName,
   afterGraph?: (done: number, total: number) => Promise<void>,
-  { widths, rowCounts } = usualSizes,
+  { widths, rowCounts } = defaultSizes,
 ): Promise<Sample[]> {
   const forms = widths.flatMap((width) => formsOf(width, seededRandom(width)));
   const folder = await mkdtemp(join(tmpdir(), 'espalier-costs-'));
@@ -71,7 +71,7 @@ export async function measureCosts(
 async function timeForm(
   device: DeviceName,
   width: number,
-  form: MatrixForm,
+  form: MatrixEncoding,
   rowCounts: readonly number[],
 ): Promise<Sample[]> {
   const samples: Sample[] = [];
@@ -92,7 +92,7 @@ async function timeRows(
   device: DeviceName,
   width: number,
   count: number,
-  form: MatrixForm,
+  form: MatrixEncoding,
   copies: number,
 ): Promise<number> {
   const graph = new GraphBuilder('costs');
@@ -126,11 +126,11 @@ async function timeRows(
 function formsOf(
   width: number,
   random: Random,
-): { readonly width: number; readonly form: MatrixForm<TensorData> }[] {
+): { readonly width: number; readonly form: MatrixEncoding<TensorData> }[] {
   const deviation = 1 / Math.sqrt(width);
   const weight = float32Data([width, width], normals(width * width, deviation, random));
   const blocks = Math.ceil(width / blockSize);
-  const blockForm = (bits: 4 | 8): MatrixForm<TensorData> => ({
+  const blockForm = (bits: 4 | 8): MatrixEncoding<TensorData> => ({
     kind: 'block-quantized',
     bits,
     blockSize,
@@ -146,12 +146,12 @@ function formsOf(
     ),
     run: 'matmul-nbits',
   });
-  const int8: MatrixForm<TensorData> = {
+  const int8: MatrixEncoding<TensorData> = {
     kind: 'int8',
     quants: int8Data([width, width], new Int8Array(bytes(width * width, random).buffer)),
     scales: float32Data([width], new Float32Array(width).fill(deviation * uniformScale(8))),
   };
-  const chains = bonds.map((bond): MatrixForm<TensorData> => {
+  const chains = bonds.map((bond): MatrixEncoding<TensorData> => {
     const factors = factorize(width, sites);
     const layout = { out: factors, in: factors };
     const inner = bondSizes(layout, bond);

@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { BlockQuantizedForm } from '../../models/matrix-form';
+import type { BlockQuantizedForm } from '../../models/matrix-encoding';
 import type { Rows } from '../../linear-algebra/matrix-products';
 import { float32Data, uint8Data } from '../tensor-values';
 import { fitScale, quantize } from './block-grid';

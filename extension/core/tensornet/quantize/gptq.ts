@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { BlockQuantizedForm } from '../../models/matrix-form';
+import type { BlockQuantizedForm } from '../../models/matrix-encoding';
 import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
 import { transpose } from '../tensor-values';
 import { fitScale, quantize } from './block-grid';

@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { Int8Form } from '../../models/matrix-form';
+import type { Int8Form } from '../../models/matrix-encoding';
 import type { Rows } from '../../linear-algebra/matrix-products';
 import { float32Data, int8Data } from '../tensor-values';
 

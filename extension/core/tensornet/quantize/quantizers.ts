@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { QuantizerName } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
 import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
@@ -25,7 +25,7 @@ export const blockVariants: readonly string[] = roundings.flatMap((rounding) => 
 ]);
 
 /** Loses little and costs half a bit per weight. */
-export const usualBlockSize = 32;
+export const defaultBlockSize = 32;
 
 /** Saves scales where rows are long enough. */
 const longBlockSize = 128;
@@ -34,9 +34,9 @@ const longBlockSize = 128;
 export function blockSizesFor({ in: inputs }: { readonly in: number }): number[] {
   const rowBytes = (blockSize: number): number =>
     Math.ceil(inputs / blockSize) * (blockSize / 2 + Float32Array.BYTES_PER_ELEMENT);
-  return rowBytes(longBlockSize) < rowBytes(usualBlockSize)
-    ? [usualBlockSize, longBlockSize]
-    : [usualBlockSize];
+  return rowBytes(longBlockSize) < rowBytes(defaultBlockSize)
+    ? [defaultBlockSize, longBlockSize]
+    : [defaultBlockSize];
 }
 
 /** Whether blocks have zeros of their own. */
@@ -54,7 +54,7 @@ export async function compressInt8(
   matrix: Rows,
   level: number,
   variant: string,
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   return level === 0
     ? quantizePerOutput(matrix)
     : quantizeBlocks(context, matrix, 8, level, variant);
@@ -66,7 +66,7 @@ export async function compressInt4(
   matrix: Rows,
   level: number,
   variant: string,
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   return quantizeBlocks(context, matrix, 4, level, variant);
 }
 
@@ -76,14 +76,14 @@ export async function quantizeFactor(
   matrix: Rows,
   quantizer: QuantizerName,
   gram: SquareMatrix | undefined,
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   return quantizer === 'int8'
-    ? quantizeBlocks(context, matrix, 8, usualBlockSize, 'rtn')
+    ? quantizeBlocks(context, matrix, 8, defaultBlockSize, 'rtn')
     : quantizeBlocks(
         context,
         matrix,
         4,
-        usualBlockSize,
+        defaultBlockSize,
         gram === undefined ? 'clip' : 'gptq',
         gram,
       );
@@ -96,7 +96,7 @@ async function quantizeBlocks(
   blockSize: number,
   variant: string,
   gram = statistics?.gram,
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   const hasZeros = isAsymmetric(variant);
   const rounding = hasZeros ? variant.slice(0, -asymmetric.length) : variant;
   const grid = { bits, blockSize, isAsymmetric: hasZeros, searches: rounding !== 'rtn' };

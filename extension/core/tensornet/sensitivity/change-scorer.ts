@@ -16,7 +16,7 @@ export interface ChangeSetup {
   /** Runs the model that is changed. */
   readonly executor: LayeredExecutor;
   /** Runs the model that outputs are compared with, where that has another head. */
-  readonly dense?: LayeredExecutor;
+  readonly original?: LayeredExecutor;
   readonly inputs: readonly ModelInput[];
   readonly metric: MetricName;
   readonly cancellation: Cancellation;
@@ -49,8 +49,8 @@ export class ChangeScorer {
   private final: readonly HiddenState[] = [];
 
   public constructor(private readonly setup: ChangeSetup) {
-    const { executor, metric, dense } = setup;
-    this.readout = createReadout(executor, metric, metrics[metric], dense);
+    const { executor, metric, original } = setup;
+    this.readout = createReadout(executor, metric, metrics[metric], original);
     this.count = executor.model.summary.sublayers.length;
   }
 
@@ -98,11 +98,11 @@ export class ChangeScorer {
     other: LayeredExecutor,
     { reembeds }: { readonly reembeds: boolean },
   ): Promise<number> {
-    const { executor, metric, dense = executor } = this.setup;
+    const { executor, metric, original = executor } = this.setup;
     // In graphs, the part over the last sublayer makes what is behind it.
     const hasOwnHead = other.model.emitter !== undefined;
     const final = reembeds || !hasOwnHead ? await this.between(other) : this.final;
-    return this.distanceBy(createReadout(other, metric, metrics[metric], dense), final);
+    return this.distanceBy(createReadout(other, metric, metrics[metric], original), final);
   }
 
   /** The distance with each of the steps in the place of the sublayer it stands at. */

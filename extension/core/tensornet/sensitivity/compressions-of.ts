@@ -1,4 +1,4 @@
-import type { LinearLayer } from '../../models/matrix-form';
+import type { LinearLayer } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { compressionMethods } from '../compression-methods';
 

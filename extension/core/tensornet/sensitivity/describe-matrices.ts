@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-form';
+import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
 import type { Compression } from '../compression-choice';
 import { compressionKey } from './compressions-of';
 import type {
@@ -7,7 +7,7 @@ import type {
   MatrixSensitivity,
   OuterSensitivity,
   SensitivityEntry,
-} from './sensitivity-table';
+} from './sensitivity-profile';
 import type { Timing } from './timing';
 
 /** A linear layer with what is known of its compressions. */

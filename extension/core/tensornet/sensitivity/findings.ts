@@ -1,7 +1,7 @@
 import { methodNames } from '../compression-choice';
 import type { MethodName } from '../compression-choice';
-import type { LinearRole } from '../../models/matrix-form';
-import type { LayerSensitivity, SensitivityEntry, SensitivityTable } from './sensitivity-table';
+import type { LinearRole } from '../../models/matrix-encoding';
+import type { LayerSensitivity, SensitivityEntry, SensitivityProfile } from './sensitivity-profile';
 
 /** Mean distance of compressing one layer of a group to about half of its bytes. */
 export interface GroupSensitivity<Group extends string> {
@@ -32,7 +32,7 @@ const comparedShare = 0.5;
 
 /** For every method of the table; layers are compared at the level that leaves about half of them. */
 export function findingsOf(
-  table: Pick<SensitivityTable, 'model' | 'layers' | 'dense'>,
+  table: Pick<SensitivityProfile, 'model' | 'layers' | 'original'>,
 ): MethodFindings[] {
   const used = methodNames.filter((method) =>
     table.layers.some(({ entries }) => entries.some((entry) => entry.method === method)),
@@ -43,7 +43,7 @@ export function findingsOf(
       const entry = nearestToHalf(layer, method);
       return entry === undefined
         ? []
-        : [{ layer, distance: Math.max(0, entry.distance - table.dense) }];
+        : [{ layer, distance: Math.max(0, entry.distance - table.original) }];
     });
     const depthOf = ({ block }: LayerSensitivity): Depth =>
       depths[Math.min(2, Math.floor((3 * block) / (lastBlock + 1)))] ?? 'late';

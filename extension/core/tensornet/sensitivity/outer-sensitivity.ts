@@ -3,7 +3,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm, OuterMatrix } from '../../models/matrix-form';
+import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
@@ -12,7 +12,7 @@ import type { CompressionContext } from '../compression-context';
 import { outerIds } from '../outer-choice';
 import type { ChangeScorer } from './change-scorer';
 import type { Timing } from './timing';
-import type { SensitivityEntry } from './sensitivity-table';
+import type { SensitivityEntry } from './sensitivity-profile';
 
 /** What embedding and head are measured with. */
 interface OuterSetup {
@@ -62,7 +62,7 @@ export async function measureOuter(
 
 function withOuterMatrices(
   model: LayeredModel,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): LayeredModel {
   return model.withMatrices?.(forms) ?? lost();
 }

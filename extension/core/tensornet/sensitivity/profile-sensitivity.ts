@@ -12,7 +12,7 @@ import { writeDocument } from '../../jobs/write-document';
 import { fittingMetric, metrics } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-form';
+import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
 import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
@@ -33,13 +33,13 @@ import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
 import { measureOuter } from './outer-sensitivity';
-import { sensitivityEntrySchema } from './sensitivity-table-schema';
+import { sensitivityEntrySchema } from './sensitivity-profile-schema';
 import type {
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
-  SensitivityTable,
-} from './sensitivity-table';
+  SensitivityProfile,
+} from './sensitivity-profile';
 import { timingOf } from './timing';
 import type { Timing } from './timing';
 
@@ -83,7 +83,7 @@ export async function profileSensitivity(
   job: SensitivityJob,
   environment: SensitivityEnvironment,
   context: JobContext<SensitivityEvent>,
-): Promise<SensitivityTable> {
+): Promise<SensitivityProfile> {
   const model = await openModel(job.model);
   const layers = chosenLayers(model, job.settings);
   const outer = chosenOuter(model, job.settings);
@@ -156,8 +156,8 @@ export async function profileSensitivity(
   });
   try {
     const timing = await timingOf(environment.costsFolder, device, context);
-    const dense = await scorer.distance(await scorer.start());
-    const table = (): Omit<SensitivityTable, 'created' | 'versions' | 'machine'> => ({
+    const original = await scorer.distance(await scorer.start());
+    const table = (): Omit<SensitivityProfile, 'created' | 'versions' | 'machine'> => ({
       format: 'espalier.sensitivity',
       version: 1,
       model: model.summary,
@@ -165,7 +165,7 @@ export async function profileSensitivity(
       ...(fitting === undefined ? {} : { fitting: fitting.summary }),
       metric: settings.metric,
       metricDefinition: metrics[settings.metric].definition,
-      dense,
+      original,
       settings,
       device,
       seconds: spentBefore.seconds + seconds(),
@@ -248,7 +248,7 @@ export async function profileSensitivity(
         await record(layer.id, entries);
       }
     }
-    const result: SensitivityTable = { ...table(), ...describeOrigin(environment.version) };
+    const result: SensitivityProfile = { ...table(), ...describeOrigin(environment.version) };
     if (job.out !== undefined) {
       await writeDocument(job.out, result);
     }

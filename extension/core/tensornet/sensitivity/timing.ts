@@ -1,10 +1,10 @@
 import type { JobContext } from '../../jobs/job';
 import { formFlops } from '../../models/forms/form-facts';
-import type { MatrixForm, ModelMatrix, OuterMatrix } from '../../models/matrix-form';
+import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
-import type { SensitivityEntry } from './sensitivity-table';
+import type { SensitivityEntry } from './sensitivity-profile';
 
 /** What of a matrix decides which products a token takes. */
 type TimedMatrix = Pick<ModelMatrix, 'overPositions'> &
@@ -13,7 +13,7 @@ type TimedMatrix = Pick<ModelMatrix, 'overPositions'> &
 /** What one token through a form of a matrix costs on this machine, an MPO as it is run faster. */
 export type Timing = (
   matrix: TimedMatrix,
-  form: MatrixForm<{ readonly shape: readonly number[] }>,
+  form: MatrixEncoding<{ readonly shape: readonly number[] }>,
 ) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds' | 'mpoRun'>;
 
 /**

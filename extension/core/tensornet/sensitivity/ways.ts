@@ -1,7 +1,7 @@
-import type { OuterPlace } from '../../models/matrix-form';
+import type { OuterPlace } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import type { Compression } from '../compression-choice';
-import type { MatrixSensitivity, SensitivityTable } from './sensitivity-table';
+import type { MatrixSensitivity, SensitivityProfile } from './sensitivity-profile';
 
 /** A way to compress, whatever its level. */
 export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
@@ -16,7 +16,7 @@ function wayName({ method, variant, then }: Way): string {
 }
 
 /** A table without what was measured of other ways. */
-export function withWays(table: SensitivityTable, ways: readonly Way[]): SensitivityTable {
+export function withWays(table: SensitivityProfile, ways: readonly Way[]): SensitivityProfile {
   const names = new Set(ways.map(wayName));
   const kept = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
     ...matrix,
@@ -35,9 +35,9 @@ export function withWays(table: SensitivityTable, ways: readonly Way[]): Sensiti
  * @throws UserError where one that is named has not been measured, or is one matrix with one that is not.
  */
 export function withOuter(
-  { outer = [], ...table }: SensitivityTable,
+  { outer = [], ...table }: SensitivityProfile,
   places: readonly OuterPlace[],
-): SensitivityTable {
+): SensitivityProfile {
   const placesOf = ({ place, tiedTo }: (typeof outer)[number]): readonly OuterPlace[] =>
     tiedTo === undefined ? [place] : ['embedding', 'head'];
   for (const place of places) {

@@ -5,8 +5,8 @@ import type { ModelInputs } from '../../data/model-inputs';
 import type { LayeredModel } from '../../models/layered-model';
 import type { Compression } from '../compression-choice';
 import { compressionMethods, variantOf } from '../compression-methods';
-import { usualTokens } from './usual-tokens';
-import type { FittedLayer } from './usual-tokens';
+import { defaultTokens } from './default-tokens';
+import type { FittedLayer } from './default-tokens';
 
 /** What changes of a model are measured on, and what they are fitted to. */
 export interface ProfileInputs {
@@ -37,7 +37,7 @@ export async function loadProfileInputs(
   for (const warning of measured.warnings) {
     warn(warning);
   }
-  const wanted = fittingSequences(measured, usualTokens(fitted));
+  const wanted = fittingSequences(measured, defaultTokens(fitted));
   const after = measured.inputs.length;
   const further = await loadModelInputs(
     { ...request, sequences: wanted, after },

@@ -7,7 +7,7 @@ import type { TensorData } from '../../../../extension/core/checkpoints/tensor-d
 import { emitForm } from '../../../../extension/core/models/forms/emit-form';
 import { formSizes } from '../../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
-import type { MatrixForm } from '../../../../extension/core/models/matrix-form';
+import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../../extension/core/runtime/session';
@@ -19,14 +19,14 @@ import { contracted, FormMaker } from './made-forms';
 const folder = temporaryFolder();
 let count = 0;
 
-async function graphOf(form: MatrixForm<TensorData>, withBias: boolean): Promise<GraphBuilder> {
+async function graphOf(form: MatrixEncoding<TensorData>, withBias: boolean): Promise<GraphBuilder> {
   const { out } = formSizes(form);
   return graphOfAll([form], withBias ? biasOf(out) : undefined);
 }
 
 /** Several forms over the same rows, their outputs named y0, y1, …. */
 async function graphOfAll(
-  forms: readonly MatrixForm<TensorData>[],
+  forms: readonly MatrixEncoding<TensorData>[],
   bias?: Float32Array,
 ): Promise<GraphBuilder> {
   const named = forms.map((form, i) => [`w${i}`, form] as const);
@@ -56,7 +56,7 @@ function rowsOf(input: number): Float32Array {
 
 /** Of ONNX Runtime. */
 async function applied(
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
   rows: Float32Array,
   withBias = false,
 ): Promise<Float32Array> {
@@ -75,7 +75,7 @@ async function applied(
 
 /** Σᵢ f(x, W[o, i]) for each row x and output o. */
 function sums(
-  form: MatrixForm<TensorData>,
+  form: MatrixEncoding<TensorData>,
   rows: Float32Array,
   term: (x: number, w: number) => number,
 ): Float32Array {
@@ -91,7 +91,7 @@ function sums(
   });
 }
 
-function product(form: MatrixForm<TensorData>, rows: Float32Array): Float32Array {
+function product(form: MatrixEncoding<TensorData>, rows: Float32Array): Float32Array {
   return sums(form, rows, (x, w) => x * w);
 }
 
@@ -107,7 +107,7 @@ const fourSites = { out: [2, 2, 3, 2], in: [2, 4, 3, 2] };
 const qdq = { blockSize: 16, run: 'qdq' } as const;
 
 /** Forms whose products are of floats. */
-const exact: Readonly<Record<string, MatrixForm<TensorData>>> = {
+const exact: Readonly<Record<string, MatrixEncoding<TensorData>>> = {
   float32: make.dense(24, 48),
   float16: make.half(24, 48),
   'low rank': make.lowRank(24, 48, 6),
@@ -129,7 +129,7 @@ const exact: Readonly<Record<string, MatrixForm<TensorData>>> = {
 };
 
 /** Forms whose inputs are quantized where the runtime finds it faster. */
-const blocks: Readonly<Record<string, MatrixForm<TensorData>>> = {
+const blocks: Readonly<Record<string, MatrixEncoding<TensorData>>> = {
   'int4, symmetric, as standard operators': make.blocks(24, 64, { bits: 4, ...qdq }),
   'int4, asymmetric, as standard operators': make.blocks(24, 64, {
     bits: 4,
@@ -209,7 +209,7 @@ describe('a form in a graph', () => {
 });
 
 /** Operators that are left when ONNX Runtime has made a session of forms over the same rows. */
-async function operatorsLeft(...forms: readonly MatrixForm<TensorData>[]): Promise<string[]> {
+async function operatorsLeft(...forms: readonly MatrixEncoding<TensorData>[]): Promise<string[]> {
   const path = join(folder, `${count++}.optimized.onnx`);
   const graph = await graphOfAll(forms);
   const { root } = parse(folder);

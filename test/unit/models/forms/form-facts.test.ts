@@ -11,7 +11,10 @@ import {
 } from '../../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
 import type { GraphPart } from '../../../../extension/core/models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../../../extension/core/models/matrix-form';
+import type {
+  LinearLayer,
+  MatrixEncoding,
+} from '../../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { readBytes } from '../../../../extension/core/checkpoints/read-tensor';
 import { rejection } from '../../export/pruning';
@@ -28,7 +31,7 @@ function scratch(): string {
   return join(folder, `${count++}.safetensors`);
 }
 
-async function placed(form: MatrixForm<TensorData>): Promise<MatrixForm> {
+async function placed(form: MatrixEncoding<TensorData>): Promise<MatrixEncoding> {
   const stored = (await storeForms(scratch(), new Map([['w', form]]))).get('w');
   return stored ?? lost();
 }
@@ -77,7 +80,7 @@ describe('what a form costs', () => {
 
 describe('forms in a file', () => {
   it('lie there as they were, numbers of several bytes at multiples of their size', async () => {
-    const forms = new Map<string, MatrixForm<TensorData>>([
+    const forms = new Map<string, MatrixEncoding<TensorData>>([
       ['a', make.int8(3, 5)],
       ['b', make.blocks(3, 16, { bits: 4, blockSize: 16, run: 'qdq', asymmetric: true })],
       ['c', make.mpo(sites, 2, 'chained', true)],
@@ -113,7 +116,7 @@ describe('a model with other forms', () => {
     }
     const low = make.lowRank(query.out, query.in, 3);
     const few = make.blocks(gate.out, gate.in, { bits: 4, blockSize: 16, run: 'matmul-nbits' });
-    const forms = new Map<string, MatrixForm<TensorData>>([
+    const forms = new Map<string, MatrixEncoding<TensorData>>([
       [query.id, low],
       [gate.id, few],
     ]);
@@ -121,7 +124,7 @@ describe('a model with other forms', () => {
     const [before, after] = [model.summary, formed.summary];
     const lessWeights = query.out * query.in - 3 * (query.out + query.in);
     expect(before.parameters - after.parameters).toBe(lessWeights);
-    const bytes = (form: MatrixForm<TensorData>) =>
+    const bytes = (form: MatrixEncoding<TensorData>) =>
       formTensors(form).reduce((sum, tensor) => sum + tensor.bytes.length, 0);
     const lessBytes = query.weight.length + gate.weight.length - bytes(low) - bytes(few);
     expect(before.bytes - after.bytes).toBe(lessBytes);
@@ -153,7 +156,7 @@ describe('a model with other forms', () => {
         throw new Error('the model lacks layers');
       }
       const { id, out, in: input } = first;
-      const bytesOf = async (form: MatrixForm<TensorData>) => {
+      const bytesOf = async (form: MatrixEncoding<TensorData>) => {
         const formed = await withForms(model, scratch(), new Map([[id, form]]));
         return formed.sublayer(1).part;
       };
@@ -178,7 +181,7 @@ describe('a model with other forms', () => {
 
   const wrong: readonly (readonly [
     string,
-    (layer: LinearLayer) => MatrixForm<TensorData>,
+    (layer: LinearLayer) => MatrixEncoding<TensorData>,
     RegExp,
   ])[] = [
     [

@@ -2,7 +2,10 @@ import type { TensorData } from '../../../../extension/core/checkpoints/tensor-d
 import type { ModelInput } from '../../../../extension/core/models/example';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
 import type { LayeredModel, TappedStep } from '../../../../extension/core/models/layered-model';
-import type { LinearLayer, MatrixForm } from '../../../../extension/core/models/matrix-form';
+import type {
+  LinearLayer,
+  MatrixEncoding,
+} from '../../../../extension/core/models/matrix-encoding';
 import { emitWeight } from '../../../../extension/core/models/weight';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
@@ -113,8 +116,8 @@ export async function weightOf({
 /** Every layer's own weight in float32. */
 export async function denseForms(
   layers: readonly LinearLayer[],
-): Promise<Map<string, MatrixForm<TensorData>>> {
-  const forms = new Map<string, MatrixForm<TensorData>>();
+): Promise<Map<string, MatrixEncoding<TensorData>>> {
+  const forms = new Map<string, MatrixEncoding<TensorData>>();
   for (const layer of layers) {
     forms.set(layer.id, denseForm(await weightOf(layer), layer));
   }
@@ -124,7 +127,7 @@ export async function denseForms(
 export function denseForm(
   numbers: Float32Array,
   { out, in: input }: Pick<LinearLayer, 'out' | 'in'>,
-): MatrixForm<TensorData> {
+): MatrixEncoding<TensorData> {
   const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
   return { kind: 'dense', weight: { dtype: 'F32', shape: [out, input], bytes } };
 }
@@ -133,7 +136,7 @@ export function denseForm(
 export async function withForms(
   model: LayeredModel,
   file: string,
-  forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
 ): Promise<LayeredModel> {
   const changed = model.withMatrices?.(await storeForms(file, forms));
   if (changed === undefined) {
@@ -147,19 +150,21 @@ const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({
   in: factorize(input, number),
 });
 
-type Maker = (layer: LinearLayer) => MatrixForm<TensorData>;
+type Maker = (layer: LinearLayer) => MatrixEncoding<TensorData>;
 
 function inTurn(
   layers: readonly LinearLayer[],
   kinds: readonly [Maker, ...Maker[]],
-): Map<string, MatrixForm<TensorData>> {
+): Map<string, MatrixEncoding<TensorData>> {
   return new Map(
     layers.map((layer, i) => [layer.id, (kinds[i % kinds.length] ?? kinds[0])(layer)]),
   );
 }
 
 /** A form of floats for each layer, all kinds in turn. */
-export function floatForms(layers: readonly LinearLayer[]): Map<string, MatrixForm<TensorData>> {
+export function floatForms(
+  layers: readonly LinearLayer[],
+): Map<string, MatrixEncoding<TensorData>> {
   const make = new FormMaker(7, 0.05);
   return inTurn(layers, [
     ({ out, in: input }) => make.lowRank(out, input, 3),
@@ -174,7 +179,7 @@ export function floatForms(layers: readonly LinearLayer[]): Map<string, MatrixFo
 export function quantizedForms(
   layers: readonly LinearLayer[],
   standard = false,
-): Map<string, MatrixForm<TensorData>> {
+): Map<string, MatrixEncoding<TensorData>> {
   const make = new FormMaker(8, 0.05);
   const run = standard ? 'qdq' : 'matmul-nbits';
   const blocks = { blockSize: 16, bits: 4, run } as const;

@@ -4,7 +4,7 @@ import type { TensorData } from '../../../../extension/core/checkpoints/tensor-d
 import { emitLookup } from '../../../../extension/core/models/forms/emit-lookup';
 import { formSizes } from '../../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
-import type { MatrixForm } from '../../../../extension/core/models/matrix-form';
+import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../../extension/core/runtime/session';
 import { floatsOf } from '../../../../extension/core/runtime/tensors';
@@ -17,7 +17,7 @@ let count = 0;
 
 const ids = [3, 0, 8, 3, 12, 5];
 
-async function lookedUp(form: MatrixForm<TensorData>, shape: number[]): Promise<Float32Array> {
+async function lookedUp(form: MatrixEncoding<TensorData>, shape: number[]): Promise<Float32Array> {
   const stored = await storeForms(join(folder, `${count++}.safetensors`), new Map([['t', form]]));
   const graph = new GraphBuilder('rows');
   const tokens = graph.ints(ids, shape);
@@ -39,7 +39,7 @@ describe('rows that are looked up', () => {
   const make = new FormMaker(11);
   const blocks = (input: number, bits: 4 | 8, asymmetric: boolean, run: 'matmul-nbits' | 'qdq') =>
     make.blocks(13, input, { bits, blockSize: 16, run, asymmetric });
-  const cases: [string, MatrixForm<TensorData>][] = [
+  const cases: [string, MatrixEncoding<TensorData>][] = [
     ['4 bits', blocks(48, 4, false, 'matmul-nbits')],
     ['4 bits with zeros', blocks(48, 4, true, 'matmul-nbits')],
     ['4 bits in broken blocks, their number odd', blocks(40, 4, true, 'qdq')],

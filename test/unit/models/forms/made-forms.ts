@@ -6,11 +6,11 @@ import type {
   BlockQuantizedForm,
   Int8Form,
   LowRankForm,
-  MatrixForm,
+  MatrixEncoding,
   MpoForm,
-} from '../../../../extension/core/models/matrix-form';
+} from '../../../../extension/core/models/matrix-encoding';
 
-type Made = MatrixForm<TensorData>;
+type Made = MatrixEncoding<TensorData>;
 
 /** Makes random forms of a matrix [out, in], from a seed. */
 export class FormMaker {

@@ -5,7 +5,7 @@ import type { TensorData } from '../../../../extension/core/checkpoints/tensor-d
 import { emitPointwise } from '../../../../extension/core/models/forms/emit-pointwise';
 import { formSizes } from '../../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
-import type { MatrixForm } from '../../../../extension/core/models/matrix-form';
+import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
@@ -38,7 +38,7 @@ const sites = { out: [2, 4], in: [4, 4] };
 const blocks = { bits: 4, blockSize: 16 } as const;
 
 /** With the largest error, relative to the largest output, that rounding makes. */
-const forms: Readonly<Record<string, readonly [MatrixForm<TensorData>, number]>> = {
+const forms: Readonly<Record<string, readonly [MatrixEncoding<TensorData>, number]>> = {
   dense: [make.dense(8, 16), 1e-6],
   float16: [make.half(8, 16), 1e-6],
   'low rank': [make.lowRank(8, 16, 3), 3e-6],
@@ -61,7 +61,7 @@ const forms: Readonly<Record<string, readonly [MatrixForm<TensorData>, number]>>
 };
 
 /** W at each position of a map [batch, in, positions]. */
-function atPositions(form: MatrixForm<TensorData>, map: Float32Array, positions: number) {
+function atPositions(form: MatrixEncoding<TensorData>, map: Float32Array, positions: number) {
   const { out, in: input } = formSizes(form);
   const matrix = contracted(form);
   return Float32Array.from({ length: (map.length / input) * out }, (_, place) => {

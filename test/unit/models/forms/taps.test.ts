@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
-import type { LinearLayer, LinearRole } from '../../../../extension/core/models/matrix-form';
+import type { LinearLayer, LinearRole } from '../../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { floatsIn } from '../../../../extension/core/runtime/tensors';
 import { fixture, relativeError } from '../../fixtures';

@@ -1,19 +1,19 @@
-import { usualHealingText } from './healing-settings';
+import { defaultRepairText } from './repair-settings';
 
-/** What healing may cost. */
-interface HealingCost {
+/** What repair may cost. */
+interface RepairCost {
   /** Of the text; a part of them is held out. */
   readonly sequences: number;
   /** Whether the whole model is trained at once after its slices; where it can be when absent. */
   readonly endToEnd?: boolean;
 }
 
-const { sequences } = usualHealingText;
+const { sequences } = defaultRepairText;
 
-export type HealingEffort = 'quick' | 'standard' | 'thorough';
+export type RepairEffort = 'quick' | 'standard' | 'thorough';
 
 /** More text is better than more passes over the same. */
-export const healingEfforts: Readonly<Record<HealingEffort, HealingCost>> = {
+export const repairEfforts: Readonly<Record<RepairEffort, RepairCost>> = {
   quick: { sequences: sequences / 4, endToEnd: false },
   standard: { sequences },
   thorough: { sequences: 4 * sequences },

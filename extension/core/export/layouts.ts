@@ -1,6 +1,6 @@
 import { formTensors } from '../models/forms/form-facts';
 import type { LayeredModel } from '../models/layered-model';
-import type { MatrixForm } from '../models/matrix-form';
+import type { MatrixEncoding } from '../models/matrix-encoding';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { matrixChanges } from './matrix-changes';
 import { whyNotPatched } from './modelling-file';
@@ -12,7 +12,7 @@ import type { PlannedTensor } from './weight-plan';
 import type { CheckpointSource } from './weight-writers';
 
 /** Ways in which a result can say what it has otherwise than an ordinary model. */
-export const dialectNames = [
+export const layoutNames = [
   'blocks',
   'auto-map',
   'dense',
@@ -20,11 +20,11 @@ export const dialectNames = [
   'per-layer-config',
   'zeroed',
 ] as const;
-export type DialectName = (typeof dialectNames)[number];
+export type LayoutName = (typeof layoutNames)[number];
 
 /** How a Hugging Face folder writes changes down. */
-export interface Dialect {
-  readonly name: DialectName;
+export interface Layout {
+  readonly name: LayoutName;
   /** Whether the removed weights stay in the files, with zeros where they lead out. */
   readonly keepsWeights: boolean;
   /** Why the changes cannot be said; undefined where it can. */
@@ -42,7 +42,7 @@ const renumbered = ({ model, checkpoint }: CheckpointSource, changes: Changes): 
 const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
   planZeroed(model, checkpoint, changes);
 
-export const dialects: Readonly<Record<DialectName, Dialect>> = {
+export const layouts: Readonly<Record<LayoutName, Layout>> = {
   blocks: {
     name: 'blocks',
     keepsWeights: false,
@@ -130,7 +130,7 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
 
 /** The changes if every matrix that they compress were stored dense. */
 function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
-  const dense = new Map<MatrixForm, MatrixForm>();
+  const dense = new Map<MatrixEncoding, MatrixEncoding>();
   for (const form of matrices.values()) {
     const [weight] = formTensors(form);
     dense.set(form, weight === undefined ? form : { kind: 'dense', weight });
@@ -159,7 +159,7 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
   if (absent.length > 0) {
     return {
       problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
-      remedy: 'Choose auto-map, or search with --level block.',
+      remedy: 'Choose auto-map, or search with --granularity block.',
     };
   }
   return isUneven(expertCounts)

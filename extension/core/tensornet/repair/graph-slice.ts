@@ -1,12 +1,12 @@
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { Dimension } from '../../onnx/graph-builder';
 import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { flattened, relativeSquaredError } from '../../training/losses';
 import { partModel } from '../../training/part-model';
-import type { Slice, SliceData, SlicePair } from './heal-slice';
-import { differentiable, trainedTensors } from './trainable-form';
+import type { Slice, SliceData, SlicePair } from './repair-slice';
+import { differentiable, trainedTensors } from './trainable-encoding';
 
 /**
  * What the state behind sublayer `index` calls the stream. A part of a graph that makes more of it at once,
@@ -30,7 +30,7 @@ const tokenRank = 3;
 export function graphSlice(
   model: LayeredModel,
   index: number,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   data: SlicePair,
 ): Slice {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));

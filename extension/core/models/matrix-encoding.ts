@@ -5,7 +5,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
  * place of a dense weight. `T` stands for its tensors: in files (the usual case), or in memory where
  * they have just been computed.
  */
-export type MatrixForm<T = LazyTensor> =
+export type MatrixEncoding<T = LazyTensor> =
   DenseForm<T> | LowRankForm<T> | MpoForm<T> | BlockQuantizedForm<T> | Int8Form<T>;
 
 /** float32 or float16 [out, in]. */
@@ -18,8 +18,8 @@ export interface DenseForm<T = LazyTensor> {
 export interface LowRankForm<T = LazyTensor> {
   readonly kind: 'low-rank';
   readonly rank: number;
-  readonly left: MatrixForm<T>;
-  readonly right: MatrixForm<T>;
+  readonly left: MatrixEncoding<T>;
+  readonly right: MatrixEncoding<T>;
 }
 
 /** A matrix product operator (CompactifAI, arXiv 2401.14109, § 2), see core/tensornet/mpo.ts. */
@@ -95,7 +95,7 @@ export interface ModelMatrix {
   /** Set where its rows are the positions of a map, as those of a convolution of kernel 1. */
   readonly overPositions?: boolean;
   /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
-  readonly form?: MatrixForm;
+  readonly form?: MatrixEncoding;
 }
 
 /** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */

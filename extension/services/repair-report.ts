@@ -1,10 +1,10 @@
 import { l10n } from 'vscode';
-import type { HealResult } from '../core/export/compression/heal-model';
+import type { RepairResult } from '../core/export/compression/repair-model';
 import { formatBytes, formatPercent } from '../core/format';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 
-/** What healing won, sublayer by sublayer, as Markdown. */
-export function healReport(name: string, result: HealResult): string {
+/** What repair won, sublayer by sublayer, as Markdown. */
+export function repairReport(name: string, result: RepairResult): string {
   const { path, unit, lossBefore, lossAfter, slices, bytesAfter, loadsWith } = result;
   const losses = [
     lossBefore.toPrecision(4),
@@ -12,7 +12,7 @@ export function healReport(name: string, result: HealResult): string {
     formatPercent(1 - lossAfter / lossBefore),
   ];
   return [
-    `# ${l10n.t('{0}, healed', escapeMarkdown(name))}`,
+    `# ${l10n.t('{0}, repaired', escapeMarkdown(name))}`,
     `${escapeMarkdown(path)} · ${formatBytes(bytesAfter)}`,
     unit === 'nats'
       ? l10n.t(
@@ -33,12 +33,12 @@ export function healReport(name: string, result: HealResult): string {
         `${l10n.t('Passes')}:`,
         l10n.t('Kept'),
       ],
-      slices.map(({ sublayer, healed, errorBefore, errorAfter, epochs }) => [
+      slices.map(({ sublayer, repaired, errorBefore, errorAfter, epochs }) => [
         `\`${sublayer}\``,
         errorBefore.toPrecision(3),
         errorAfter.toPrecision(3),
         String(epochs),
-        healed ? l10n.t('as healed') : l10n.t('as it was'),
+        repaired ? l10n.t('as repaired') : l10n.t('as it was'),
       ]),
     ),
     `## ${l10n.t('How to load it')}`,

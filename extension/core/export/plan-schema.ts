@@ -4,7 +4,7 @@ import { sublayerKinds } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import { compressionChoiceSchema } from '../tensornet/compression-choice';
 import { UserError } from '../user-error';
-import type { PrunePlan } from './prune-plan';
+import type { Plan } from './plan';
 
 /** A patch has the id of what it stands for. */
 export const kindsInIds = sublayerKinds.filter((kind) => kind !== 'patch');
@@ -19,7 +19,7 @@ const id = v.pipe(
 
 const planSchema = v.strictObject({
   $schema: v.optional(v.string()),
-  format: v.literal('espalier.pruneplan'),
+  format: v.literal('espalier.plan'),
   version: v.literal(1),
   model: v.strictObject({ path: v.string(), fingerprint: v.optional(v.string()) }),
   remove: v.array(id),
@@ -39,16 +39,16 @@ const planSchema = v.strictObject({
 });
 
 /**
- * Parses the text of a `*.pruneplan.json`.
+ * Parses the text of a `*.plan.json`.
  * @throws UserError naming the file and the field.
  */
-export function parsePrunePlan(text: string, file: string): PrunePlan {
-  return parseDocument(planSchema, text, file, 'a prune plan') as PrunePlan;
+export function parsePlan(text: string, file: string): Plan {
+  return parseDocument(planSchema, text, file, 'a prune plan') as Plan;
 }
 
 /** @throws UserError where a plan was made for another model; plans written by hand do not say for which. */
 export function requireMadeFor(
-  { model }: PrunePlan,
+  { model }: Plan,
   { path, fingerprint }: Pick<ModelSummary, 'path' | 'fingerprint'>,
   details: { readonly file?: string; readonly remedy: string },
 ): void {

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DialectName } from '../../../extension/core/export/dialects';
+import type { LayoutName } from '../../../extension/core/export/layouts';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture, relativeError } from '../fixtures';
 import { makeRandomModel } from '../random-model';
@@ -29,17 +29,17 @@ function configOf(path: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
 }
 
-describe('a dialect', () => {
+describe('a layout', () => {
   it.each(['auto-map', 'deci', 'zeroed', 'per-layer-config'] as const)(
     '%s gives the logits of the source without the sublayers',
-    async (dialect) => {
-      const out = join(folder, dialect);
-      const result = await prune(model, removed, out, { dialect });
+    async (layout) => {
+      const out = join(folder, layout);
+      const result = await prune(model, removed, out, { layout });
       expect(result.verification.relativeError).toBe(0);
-      expect(result.dialect).toBe(dialect);
+      expect(result.layout).toBe(layout);
       const expected = await logitsOf(model, rows, removed);
       expect(relativeError(await logitsOf(out, rows), expected)).toBeLessThan(1e-6);
-      const keeps = dialect === 'zeroed' || dialect === 'per-layer-config';
+      const keeps = layout === 'zeroed' || layout === 'per-layer-config';
       expect(result.bytesAfter === result.bytesBefore).toBe(keeps);
       expect(result.parametersAfter === result.parametersBefore).toBe(keeps);
     },
@@ -51,7 +51,7 @@ describe('a dialect', () => {
       const ids = (await openModel(fixture(name))).summary.sublayers.map(({ id }) => id);
       const gone = [...ids.slice(1, 2), ...ids.slice(-1)];
       const out = join(folder, `zeroed-${basename(name)}`);
-      const result = await prune(fixture(name), gone, out, { dialect: 'zeroed' });
+      const result = await prune(fixture(name), gone, out, { layout: 'zeroed' });
       expect(result.verification.relativeError).toBeLessThan(1e-6);
     },
   );
@@ -85,8 +85,8 @@ describe('a dialect', () => {
     const source = join(folder, 'deci');
     const out = join(folder, 'deci-again');
     const result = await prune(source, ['block.2.feedforward'], out);
-    expect(result.dialect).toBe('deci');
-    const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { dialect: 'zeroed' });
+    expect(result.layout).toBe('deci');
+    const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { layout: 'zeroed' });
     await expect(other).rejects.toThrow(/written as one again. Choose deci/);
   });
 
@@ -98,7 +98,7 @@ describe('a dialect', () => {
     });
   });
 
-  it.each<[DialectName, () => string, readonly string[], RegExp]>([
+  it.each<[LayoutName, () => string, readonly string[], RegExp]>([
     ['blocks', () => model, ['block.1.attention'], /single sublayers would go/],
     ['auto-map', () => model, ['block.1.attention', 'block.1.feedforward'], /Choose blocks/],
     ['deci', () => model, ['block.0.attention'], /first block has no attention/],
@@ -112,8 +112,8 @@ describe('a dialect', () => {
       ['block.0.attention'],
       /norms behind each sublayer/,
     ],
-  ])('%s says beforehand what it cannot express (%#)', async (dialect, source, ids, reason) => {
+  ])('%s says beforehand what it cannot express (%#)', async (layout, source, ids, reason) => {
     const out = join(folder, 'refused');
-    await expect(prune(source(), ids, out, { dialect })).rejects.toThrow(reason);
+    await expect(prune(source(), ids, out, { layout })).rejects.toThrow(reason);
   });
 });

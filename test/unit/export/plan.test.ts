@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { kindsInIds, parsePrunePlan } from '../../../extension/core/export/prune-plan-schema';
+import { kindsInIds, parsePlan } from '../../../extension/core/export/plan-schema';
 
 const schema = JSON.parse(
-  readFileSync(join(import.meta.dirname, '../../../media/pruneplan.schema.json'), 'utf8'),
+  readFileSync(join(import.meta.dirname, '../../../media/plan.schema.json'), 'utf8'),
 ) as { definitions: { id: { pattern: string } } };
 const pattern = new RegExp(schema.definitions.id.pattern);
 
 const planWith = (id: string): string =>
   JSON.stringify({
-    format: 'espalier.pruneplan',
+    format: 'espalier.plan',
     version: 1,
     model: { path: 'model' },
     remove: [id],
@@ -20,7 +20,7 @@ describe('ids of a prune plan', () => {
   it.each(['block.12', 'block.3.expert.15', ...kindsInIds.map((kind) => `block.0.${kind}`)])(
     '%s is one, for the editor as well',
     (id) => {
-      expect(parsePrunePlan(planWith(id), 'plan').remove).toEqual([id]);
+      expect(parsePlan(planWith(id), 'plan').remove).toEqual([id]);
       expect(pattern.test(id)).toBe(true);
     },
   );
@@ -33,7 +33,7 @@ describe('ids of a prune plan', () => {
     'block.x.attention',
     'block.1.mlp',
   ])('%s is none', (id) => {
-    expect(() => parsePrunePlan(planWith(id), 'plan')).toThrow(/is not an id/);
+    expect(() => parsePlan(planWith(id), 'plan')).toThrow(/is not an id/);
     expect(pattern.test(id)).toBe(false);
   });
 });

@@ -9,10 +9,10 @@ export interface PlannedPatch {
   readonly file: string;
 }
 
-/** The document `NAME.pruneplan.json`: what to change in which model. Made to be edited by hand. */
-export interface PrunePlan {
+/** The document `NAME.plan.json`: what to change in which model. Made to be edited by hand. */
+export interface Plan {
   readonly $schema?: string;
-  readonly format: 'espalier.pruneplan';
+  readonly format: 'espalier.plan';
   readonly version: 1;
   readonly model: {
     /** Path of the model folder, relative to the plan's own folder or absolute. */

@@ -1,18 +1,18 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compressModel } from '../../../extension/core/export/compression/compress-model';
-import { healModel } from '../../../extension/core/export/compression/heal-model';
+import { repairModel } from '../../../extension/core/export/compression/repair-model';
 import type {
-  HealRequest,
-  HealResult,
-} from '../../../extension/core/export/compression/heal-model';
+  RepairRequest,
+  RepairResult,
+} from '../../../extension/core/export/compression/repair-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
 import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
-import { usualHealing } from '../../../extension/core/tensornet/healing/healing-settings';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { fixture, relativeError } from '../fixtures';
 import { layersOf, outputsOf } from '../models/forms/layered';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
@@ -37,13 +37,13 @@ async function compressed(name: string, compression: Compression): Promise<strin
   return join(out, 'model.onnx');
 }
 
-async function heal(
+async function repair(
   name: string,
   model: string,
-  more: Partial<HealRequest> = {},
+  more: Partial<RepairRequest> = {},
   context: JobContext = unattended,
-): Promise<HealResult> {
-  return healModel(
+): Promise<RepairResult> {
+  return repairModel(
     {
       ...where,
       model,
@@ -51,7 +51,7 @@ async function heal(
       text,
       bundledText: '',
       trains: 'compressed',
-      settings: { ...usualHealing, epochs: 4, rate: 0.03 },
+      settings: { ...defaultRepair, epochs: 4, rate: 0.03 },
       endToEnd: false,
       out: fresh(),
       ...more,
@@ -67,8 +67,8 @@ function weightsOf({ source }: OnnxLayeredModel): string[] {
     .sort();
 }
 
-describe('healing of a graph', () => {
-  it.each<[string, Compression, HealResult['unit']]>([
+describe('repair of a graph', () => {
+  it.each<[string, Compression, RepairResult['unit']]>([
     ['gpt2-legacy', { method: 'lowrank', level: 4 }, 'nats'],
     ['llama-dynamo', { method: 'mpo', level: 6 }, 'nats'],
     ['qwen3-legacy', { method: 'int4', level: 16 }, 'nats'],
@@ -77,7 +77,7 @@ describe('healing of a graph', () => {
     ['whisper-encoder-legacy', { method: 'lowrank', level: 4 }, 'relative-squares'],
   ])('lowers the held-out loss of %s with %s', async (name, compression, unit) => {
     const model = await compressed(name, compression);
-    const result = await heal(name, model);
+    const result = await repair(name, model);
     expect(result.unit).toBe(unit);
     expect(result.lossAfter).toBeLessThan(result.lossBefore);
     const [before, after] = [
@@ -92,11 +92,11 @@ describe('healing of a graph', () => {
     );
     expect(weightsOf(after)).toEqual(weightsOf(before));
     const example = graphExample(name);
-    const [old, healed] = [await outputsOf(before, [example]), await outputsOf(after, [example])];
-    expect(relativeError(healed, old)).toBeGreaterThan(1e-4);
+    const [old, repaired] = [await outputsOf(before, [example]), await outputsOf(after, [example])];
+    expect(relativeError(repaired, old)).toBeGreaterThan(1e-4);
     const whole = await runWholeGraph(after.source.file.path, after, example);
     const rounds = after.roundingError === undefined ? 1e-5 : 0.05;
-    expect(relativeError(whole, healed)).toBeLessThan(rounds);
+    expect(relativeError(whole, repaired)).toBeLessThan(rounds);
   });
 
   it.each(['bert-classes', 'bert-plain'])('is that of %s, a folder of an encoder', async (name) => {
@@ -109,7 +109,7 @@ describe('healing of a graph', () => {
     }));
     const out = fresh();
     await compressModel({ ...where, modelPath: teacher, choices, out }, unattended);
-    const { unit, lossBefore, lossAfter } = await heal(name, out, { teacher });
+    const { unit, lossBefore, lossAfter } = await repair(name, out, { teacher });
     expect(unit).toBe(name === 'bert-classes' ? 'nats' : 'relative-squares');
     expect(lossAfter).toBeLessThan(lossBefore);
   });
@@ -118,7 +118,7 @@ describe('healing of a graph', () => {
     const model = await compressed('bert-fused', { method: 'lowrank', level: 4 });
     const warnings: string[] = [];
     const context = { ...unattended, warn: (message: string) => warnings.push(message) };
-    const { slices, lossAfter, lossBefore } = await heal('bert-fused', model, {}, context);
+    const { slices, lossAfter, lossBefore } = await repair('bert-fused', model, {}, context);
     expect(lossAfter).toBeLessThan(lossBefore);
     expect(slices.length).toBeGreaterThan(0);
     const ofSlices = warnings.filter((warning) => warning.startsWith('block.'));
@@ -130,12 +130,12 @@ describe('healing of a graph', () => {
 
   it('refuses a folder as teacher, training as a whole, and another graph', async () => {
     const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
-    await expect(heal('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
+    await expect(repair('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
       'slice by slice alone',
     );
-    await expect(heal('t5-legacy', model)).rejects.toThrow('was not made from');
+    await expect(repair('t5-legacy', model)).rejects.toThrow('was not made from');
     const teacher = fixture('gpt2');
-    await expect(heal('gpt2-legacy', model, { teacher })).rejects.toThrow(
+    await expect(repair('gpt2-legacy', model, { teacher })).rejects.toThrow(
       'learns from the graph that it was made from',
     );
   });

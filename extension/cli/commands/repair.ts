@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { formatBytes, formatPercent } from '../../core/format';
-import { healModel, trainedLayers } from '../../core/export/compression/heal-model';
+import { repairModel, trainedLayers } from '../../core/export/compression/repair-model';
 import { workFolder } from '../../core/jobs/work-folder';
-import type { HealResult } from '../../core/export/compression/heal-model';
+import type { RepairResult } from '../../core/export/compression/repair-model';
 import { openModel } from '../../core/models/open-model';
-import { usualHealing, usualHealingText } from '../../core/tensornet/healing/healing-settings';
+import { defaultRepair, defaultRepairText } from '../../core/tensornet/repair/repair-settings';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
 import type { Arguments, Command } from '../command';
@@ -12,12 +12,12 @@ import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 
-export const heal: Command = {
-  name: 'heal',
+export const repair: Command = {
+  name: 'repair',
   usage: `MODEL --teacher MODEL2 [--text FILE] --out DIR [--json]
-    ${calibrationUsage(usualHealingText)}
+    ${calibrationUsage(defaultRepairText)}
     [--train ${trainedLayers.join('|')}] [--end-to-end|--no-end-to-end]
-    [--epochs ${usualHealing.epochs}] [--batch ${usualHealing.batch}] [--rate ${usualHealing.rate}] [--seed N]
+    [--epochs ${defaultRepair.epochs}] [--batch ${defaultRepair.batch}] [--rate ${defaultRepair.rate}] [--seed N]
     [--overwrite] ${runUsage}`,
   summary: 'Teach a compressed or pruned model what the original does, and keep what is better.',
   options: {
@@ -50,25 +50,25 @@ export const heal: Command = {
     }
     const { summary } = await openModel(args.model());
     resumeHint(
-      `Run the same command again to go on: sublayers that are done are kept in ${workFolder(out, 'heal')}.`,
+      `Run the same command again to go on: sublayers that are done are kept in ${workFolder(out, 'repair')}.`,
     );
-    const result = await healModel(
+    const result = await repairModel(
       {
         model: args.model(),
         teacher,
         text: {
-          ...readCalibration(args, summary.maxPositions, usualHealingText),
+          ...readCalibration(args, summary.maxPositions, defaultRepairText),
           ...(text === undefined ? {} : { file: text }),
           upTo: args.text('sequences') === undefined,
         },
         bundledText: join(samples, 'calibration.txt'),
         trains: args.choice('train', trainedLayers, 'compressed'),
         settings: {
-          ...usualHealing,
-          epochs: args.number('epochs') ?? usualHealing.epochs,
-          batch: args.number('batch') ?? usualHealing.batch,
-          rate: args.number('rate') ?? usualHealing.rate,
-          seed: args.number('seed') ?? usualHealing.seed,
+          ...defaultRepair,
+          epochs: args.number('epochs') ?? defaultRepair.epochs,
+          batch: args.number('batch') ?? defaultRepair.batch,
+          rate: args.number('rate') ?? defaultRepair.rate,
+          seed: args.number('seed') ?? defaultRepair.seed,
         },
         ...readEndToEnd(args),
         out,
@@ -94,17 +94,17 @@ function readEndToEnd(args: Arguments): { endToEnd?: boolean } {
   return yes || no ? { endToEnd: yes } : {};
 }
 
-function printResult(terminal: Terminal, result: HealResult): void {
+function printResult(terminal: Terminal, result: RepairResult): void {
   const { slices, unit, lossBefore, lossAfter, path, bytesAfter } = result;
   printTable(
     terminal,
     ['sublayer', 'error before', 'after', 'epochs', ''],
-    slices.map(({ sublayer, healed, errorBefore, errorAfter, epochs }) => [
+    slices.map(({ sublayer, repaired, errorBefore, errorAfter, epochs }) => [
       sublayer,
       errorBefore.toExponential(2),
       errorAfter.toExponential(2),
       String(epochs),
-      healed ? 'healed' : 'as before',
+      repaired ? 'repaired' : 'as before',
     ]),
   );
   const gone = 1 - lossAfter / lossBefore;

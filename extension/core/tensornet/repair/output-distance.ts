@@ -27,16 +27,16 @@ export async function outputDistance(
   const inNats = lossUnitOf(teacher.model) === 'nats';
   let [sum, tokens] = [0, 0];
   for (const pair of states) {
-    const [dense, candidate] = [
+    const [original, candidate] = [
       await teacher.output(pair.teacher),
       await student.output(pair.student),
     ];
     if (inNats) {
-      const rows = asRows(dense);
+      const rows = asRows(original);
       sum += await divergence(student, rows, asRows(candidate));
       tokens += rows.dims[1] ?? 0;
     } else {
-      sum += relativeSquares(floatsIn(candidate), floatsIn(dense));
+      sum += relativeSquares(floatsIn(candidate), floatsIn(original));
       tokens++;
     }
     await afterRun();
@@ -46,10 +46,10 @@ export async function outputDistance(
 
 async function divergence(
   executor: LayeredExecutor,
-  dense: Tensor,
+  original: Tensor,
   candidate: Tensor,
 ): Promise<number> {
-  const [, rows = 1, width = 1] = dense.dims;
+  const [, rows = 1, width = 1] = original.dims;
   const graph = {
     key: `divergence.${width}`,
     bytes: 0,
@@ -57,7 +57,7 @@ async function divergence(
       const port = (name: string): string =>
         builder.input(name, DataType.FLOAT, [1, 'rows', width]);
       const terms = metrics.kl.emitTerms(builder, {
-        dense: port('dense'),
+        original: port('original'),
         candidate: port('candidate'),
         targets: builder.input('targets', DataType.INT64, [1, 'rows']),
       });
@@ -65,7 +65,7 @@ async function divergence(
     },
   };
   const targets = int64Tensor(new Int32Array(rows).fill(-1), [1, rows]);
-  const outputs = await executor.compute(graph, { dense, candidate, targets });
+  const outputs = await executor.compute(graph, { original, candidate, targets });
   const [sum = Number.NaN] = floatsOf(outputs, 'sum');
   return sum;
 }

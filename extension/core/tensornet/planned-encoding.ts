@@ -1,7 +1,7 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { TensorData } from '../checkpoints/tensor-data';
 import { formTensors } from '../models/forms/form-facts';
-import type { MatrixForm } from '../models/matrix-form';
+import type { MatrixEncoding } from '../models/matrix-encoding';
 import type { Compression, QuantizerName } from './compression-choice';
 import type { CompressionContext } from './compression-context';
 import { compressionMethods, variantOf } from './compression-methods';
@@ -21,7 +21,7 @@ const elementBytes: Readonly<Record<TensorData['dtype'], number>> = {
 };
 
 /** Bytes of all tensors of a form as they are stored. */
-export function formBytes(form: MatrixForm<PlannedTensor>): number {
+export function formBytes(form: MatrixEncoding<PlannedTensor>): number {
   return formTensors<PlannedTensor>(form).reduce(
     (sum, { dtype, shape }) => sum + elementCount(shape) * elementBytes[dtype],
     0,
@@ -35,12 +35,12 @@ export function plannedForm(
   settings: Pick<CompressionContext, 'dtype' | 'run' | 'mpoRun'> & {
     readonly isCalibrated: boolean;
   },
-): MatrixForm<PlannedTensor> {
+): MatrixEncoding<PlannedTensor> {
   const { out, in: inputs } = layer;
   const { method, level, then, sites: choice } = compression;
   const { dtype = 'F32', run = 'matmul-nbits', mpoRun = 'contracted', isCalibrated } = settings;
   const variant = variantOf(compression, isCalibrated);
-  const dense = (...shape: number[]): MatrixForm<PlannedTensor> => ({
+  const dense = (...shape: number[]): MatrixEncoding<PlannedTensor> => ({
     kind: 'dense',
     weight: { dtype, shape },
   });
@@ -50,7 +50,7 @@ export function plannedForm(
     quantizer: QuantizerName,
     blockSize: number,
     hasZeros: boolean,
-  ): MatrixForm<PlannedTensor> => {
+  ): MatrixEncoding<PlannedTensor> => {
     if (blockSize === 0) {
       return {
         kind: 'int8',
@@ -77,10 +77,10 @@ export function plannedForm(
   switch (method) {
     case 'lowrank': {
       const rank = Math.min(level, out, inputs);
-      const factor = (rows: number, columns: number): MatrixForm<PlannedTensor> =>
+      const factor = (rows: number, columns: number): MatrixEncoding<PlannedTensor> =>
         then === undefined
           ? dense(rows, columns)
-          : quantized(rows, columns, then, compressionMethods[then].usualLevel(layer), false);
+          : quantized(rows, columns, then, compressionMethods[then].defaultLevel(layer), false);
       return { kind: 'low-rank', rank, left: factor(out, rank), right: factor(rank, inputs) };
     }
     case 'mpo': {

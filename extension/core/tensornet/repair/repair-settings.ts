@@ -1,5 +1,5 @@
-/** How healing trains. */
-export interface HealingSettings {
+/** How repair trains. */
+export interface RepairSettings {
   /** Passes over the training data at most. */
   readonly epochs: number;
   /** Sequences of one step. */
@@ -11,7 +11,7 @@ export interface HealingSettings {
   readonly seed: number;
 }
 
-export const usualHealing: HealingSettings = {
+export const defaultRepair: RepairSettings = {
   epochs: 2,
   batch: 4,
   rate: 0.03,
@@ -20,4 +20,4 @@ export const usualHealing: HealingSettings = {
 };
 
 /** Text to learn from: more of it, read fewer times, is better (docs/compactifai.md). */
-export const usualHealingText = { sequences: 256, length: 128 };
+export const defaultRepairText = { sequences: 256, length: 128 };

@@ -2,13 +2,13 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { formTensors, mapTensors } from '../../models/forms/form-facts';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatData } from '../tensor-values';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 
 /** The same numbers in operators that have gradients. */
-export function differentiable(form: MatrixForm): MatrixForm {
+export function differentiable(form: MatrixEncoding): MatrixEncoding {
   switch (form.kind) {
     case 'dense':
       return form;
@@ -23,7 +23,7 @@ export function differentiable(form: MatrixForm): MatrixForm {
 }
 
 /** What of a form is trained: factors, cores, matrices and scales; numbers of few bits stay. */
-export function trainedTensors(form: MatrixForm): LazyTensor[] {
+export function trainedTensors(form: MatrixEncoding): LazyTensor[] {
   const scale = form.kind === 'mpo' ? form.inputScale : undefined;
   return formTensors<LazyTensor>(form).filter(
     (tensor) => floats.includes(tensor.dtype) && tensor !== scale,
@@ -31,15 +31,15 @@ export function trainedTensors(form: MatrixForm): LazyTensor[] {
 }
 
 /** Whether numbers of few bits stay, so that scales are all that moves them. */
-export function hasWholeNumbers(form: MatrixForm): boolean {
+export function hasWholeNumbers(form: MatrixEncoding): boolean {
   return formTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
 }
 
 /** The form with other numbers for the tensors named, in float32 or 16 bits as before; the rest is read from its files. */
 export async function withNumbers(
-  form: MatrixForm,
+  form: MatrixEncoding,
   numbers: ReadonlyMap<string, Float32Array>,
-): Promise<MatrixForm<TensorData>> {
+): Promise<MatrixEncoding<TensorData>> {
   const data = new Map<LazyTensor, TensorData>();
   for (const tensor of formTensors<LazyTensor>(form)) {
     data.set(tensor, await dataOf(tensor, numbers.get(tensor.name)));

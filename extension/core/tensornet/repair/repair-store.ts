@@ -7,7 +7,7 @@ import type { TensorData } from '../../checkpoints/tensor-data';
 import { Journal } from '../../jobs/journal';
 import { mapTensors } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 
 /** What became of one sublayer. */
@@ -15,7 +15,7 @@ export interface SliceRecord {
   /** Id of the student's sublayer. */
   readonly sublayer: string;
   /** Whether its new numbers were better and are kept. */
-  readonly healed: boolean;
+  readonly repaired: boolean;
   /** Mean of ‖ŷ − y‖² / ‖y‖² of the stream behind it over the tokens of held-out text. */
   readonly errorBefore: number;
   readonly errorAfter: number;
@@ -24,17 +24,17 @@ export interface SliceRecord {
 
 const recordSchema = v.object({
   sublayer: v.string(),
-  healed: v.boolean(),
+  repaired: v.boolean(),
   errorBefore: v.number(),
   errorAfter: v.number(),
   epochs: v.number(),
 });
 
 /**
- * Sublayers that are done: their records in a journal, their healed forms in files beside it, so that a
+ * Sublayers that are done: their records in a journal, their repaired forms in files beside it, so that a
  * job that was stopped goes on behind the last of them.
  */
-export class HealingStore {
+export class RepairStore {
   private readonly records = new Map<string, SliceRecord>();
 
   private constructor(
@@ -42,7 +42,7 @@ export class HealingStore {
     private readonly journal: Journal<SliceRecord>,
   ) {
     for (const record of journal.replayed) {
-      if (!record.healed || existsSync(this.fileOf(record.sublayer))) {
+      if (!record.repaired || existsSync(this.fileOf(record.sublayer))) {
         this.records.set(record.sublayer, record);
       }
     }
@@ -52,7 +52,7 @@ export class HealingStore {
    * Opens the store of the job that `identity` describes.
    * @throws UserError when the folder cannot be written to.
    */
-  public static async open(folder: string, identity: string): Promise<HealingStore> {
+  public static async open(folder: string, identity: string): Promise<RepairStore> {
     try {
       await mkdir(folder, { recursive: true });
     } catch (error) {
@@ -65,30 +65,30 @@ export class HealingStore {
       const result = v.safeParse(recordSchema, value);
       return result.success ? result.output : undefined;
     });
-    return new HealingStore(folder, journal);
+    return new RepairStore(folder, journal);
   }
 
   public recordOf(sublayer: string): SliceRecord | undefined {
     return this.records.get(sublayer);
   }
 
-  /** Keeps a record and, where it was healed, its forms. */
+  /** Keeps a record and, where it was repaired, its forms. */
   public async add(
     record: SliceRecord,
-    forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+    forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   ): Promise<void> {
-    if (record.healed) {
+    if (record.repaired) {
       await storeForms(this.fileOf(record.sublayer), forms);
     }
     await this.journal.append([record]);
     this.records.set(record.sublayer, record);
   }
 
-  /** The healed forms of a sublayer, laid out as those that they take the place of. */
+  /** The repaired forms of a sublayer, laid out as those that they take the place of. */
   public async formsOf(
     sublayer: string,
-    before: ReadonlyMap<string, MatrixForm>,
-  ): Promise<Map<string, MatrixForm>> {
+    before: ReadonlyMap<string, MatrixEncoding>,
+  ): Promise<Map<string, MatrixEncoding>> {
     const file = this.fileOf(sublayer);
     const { tensors } = await openSafetensors(file);
     return new Map(

@@ -4,7 +4,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { relativeSquares } from '../../linear-algebra/squares';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { stream } from '../../models/model-emitter';
 import type { ModelEmitter, Values } from '../../models/model-emitter';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
@@ -16,9 +16,9 @@ import type { Loss } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { graphSlice } from './graph-slice';
-import type { HealingSettings } from './healing-settings';
+import type { RepairSettings } from './repair-settings';
 import { smallestScale } from './smallest-scale';
-import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-form';
+import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-encoding';
 
 /** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
 export interface SliceData {
@@ -43,7 +43,7 @@ export interface Slice {
 }
 
 /** What training a slice has found. */
-export interface HealedSlice {
+export interface RepairedSlice {
   /** New numbers of the tensors that were trained, by name; undefined where none were better. */
   readonly numbers: ReadonlyMap<string, Float32Array> | undefined;
   /** Mean of ‖ŷ − y‖² / ‖y‖² over the tokens of held-out states. */
@@ -57,14 +57,14 @@ export interface HealedSlice {
  * distillation, everything else frozen. The numbers with the lowest held-out error are kept.
  * @throws UserError where an operator has no gradient.
  */
-export async function healSlice(
+export async function repairSlice(
   model: LayeredModel,
   index: number,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   given: SlicePair,
-  settings: HealingSettings,
+  settings: RepairSettings,
   cancellation: Cancellation,
-): Promise<HealedSlice> {
+): Promise<RepairedSlice> {
   const {
     model: trainable,
     loss,
@@ -135,7 +135,7 @@ async function trainOnce(
 function sliceModel(
   model: LayeredModel,
   index: number,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
 ): GraphModel {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const emitter = (model.withMatrices?.(changed) ?? model).emitter ?? notEmitted();
@@ -242,5 +242,5 @@ function shuffled({ inputs, targets }: SliceData, random: Random): SliceData {
 }
 
 function notEmitted(): never {
-  throw new Error('only models that emit themselves are healed');
+  throw new Error('only models that emit themselves are repaired');
 }

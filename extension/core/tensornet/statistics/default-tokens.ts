@@ -11,7 +11,7 @@ export interface FittedLayer extends Pick<Compression, 'method'> {
 const mostTokens = 32_768;
 
 /** Tokens to calibrate on: more for methods that are fitted to directions of a layer's inputs. */
-export function usualTokens(layers: readonly FittedLayer[]): number {
+export function defaultTokens(layers: readonly FittedLayer[]): number {
   const { sequences, length } = defaultCalibration;
   const wanted = layers.reduce(
     (most, layer) => Math.max(most, layer.in * compressionMethods[layer.method].tokensPerInput),

@@ -7,19 +7,19 @@ import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { healEndToEnd, trainsAsWhole } from '../../tensornet/healing/heal-end-to-end';
-import type { HealingSettings } from '../../tensornet/healing/healing-settings';
-import { healSlices, measureLoss } from '../../tensornet/healing/heal-slices';
-import { HealingStore } from '../../tensornet/healing/healing-store';
-import { lossUnitOf } from '../../tensornet/healing/output-distance';
-import type { LossUnit } from '../../tensornet/healing/output-distance';
-import type { SliceRecord } from '../../tensornet/healing/healing-store';
-import { trainedTensors, withNumbers } from '../../tensornet/healing/trainable-form';
+import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
+import type { RepairSettings } from '../../tensornet/repair/repair-settings';
+import { repairSlices, measureLoss } from '../../tensornet/repair/repair-slices';
+import { RepairStore } from '../../tensornet/repair/repair-store';
+import { lossUnitOf } from '../../tensornet/repair/output-distance';
+import type { LossUnit } from '../../tensornet/repair/output-distance';
+import type { SliceRecord } from '../../tensornet/repair/repair-store';
+import { trainedTensors, withNumbers } from '../../tensornet/repair/trainable-encoding';
 import { trainedOpsets } from '../../training/onnx-trainable';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
@@ -30,8 +30,8 @@ import { teacherPlaces } from './teacher-places';
 export const trainedLayers = ['compressed', 'all'] as const;
 export type TrainedLayers = (typeof trainedLayers)[number];
 
-/** What to heal, on what, and where the result goes. */
-export interface HealRequest {
+/** What to repair, on what, and where the result goes. */
+export interface RepairRequest {
   /** A folder that Espalier has compressed or pruned. */
   readonly model: string;
   /** The model that it was made from. */
@@ -40,7 +40,7 @@ export interface HealRequest {
   readonly text: CalibrationRequest;
   readonly bundledText: string;
   readonly trains: TrainedLayers;
-  readonly settings: HealingSettings;
+  readonly settings: RepairSettings;
   /** Whether the whole model is trained at once afterwards; where it can be when absent. */
   readonly endToEnd?: boolean;
   readonly out: string;
@@ -49,8 +49,8 @@ export interface HealRequest {
   readonly memoryBytes: number;
 }
 
-/** What healing did; losses are distances of outputs on held-out text. */
-export interface HealResult extends PruneResult {
+/** What repair did; losses are distances of outputs on held-out text. */
+export interface RepairResult extends PruneResult {
   readonly unit: LossUnit;
   readonly lossBefore: number;
   readonly lossAfter: number;
@@ -63,7 +63,10 @@ export interface HealResult extends PruneResult {
  * @throws UserError where there is nothing to train, or the result would not be better: nothing is
  * written then.
  */
-export async function healModel(request: HealRequest, context: JobContext): Promise<HealResult> {
+export async function repairModel(
+  request: RepairRequest,
+  context: JobContext,
+): Promise<RepairResult> {
   const student = await openModel(request.model);
   const teacher = await openModel(request.teacher);
   requireLikes(student, teacher, request.endToEnd === true);
@@ -79,21 +82,23 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
   const {
     train,
     heldOut: [heldOut = []],
-  } = holdOutInputs(loaded.inputs, 1, 'Healing needs two sequences at least: one is held out.');
+  } = holdOutInputs(loaded.inputs, 1, 'Repair needs two sequences at least: one is held out.');
   const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
-  const folder = workFolder(out, 'heal');
+  const folder = workFolder(out, 'repair');
   const identity = { settings, trains, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
   const hash = createHash('sha256').update(JSON.stringify({ identity, fingerprints }));
-  const store = await HealingStore.open(folder, hash.digest('hex'));
+  const store = await RepairStore.open(folder, hash.digest('hex'));
   const setup = { student, teacher, places, train, heldOut, settings, device, memoryBytes };
   try {
-    const sliced = await healSlices({ ...setup, forms }, store, context);
-    const healed = endToEnd ? await together({ ...setup, folder }, forms, sliced, context) : sliced;
-    if (!(healed.lossAfter < healed.lossBefore)) {
+    const sliced = await repairSlices({ ...setup, forms }, store, context);
+    const repaired = endToEnd
+      ? await together({ ...setup, folder }, forms, sliced, context)
+      : sliced;
+    if (!(repaired.lossAfter < repaired.lossBefore)) {
       await store.remove();
       throw new UserError(
-        `Healing did not lower the loss on held-out text (${format(healed.lossBefore)} before, ${format(healed.lossAfter)} after), so nothing is written.`,
+        `Repair did not lower the loss on held-out text (${format(repaired.lossBefore)} before, ${format(repaired.lossAfter)} after), so nothing is written.`,
         {
           file: student.summary.path,
           remedy: 'Give more text (--sequences), or train more layers (--train all).',
@@ -104,7 +109,7 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
       {
         modelPath: request.model,
         removed: [],
-        matrices: healed.forms,
+        matrices: repaired.forms,
         out,
         overwrite: request.overwrite,
         device,
@@ -114,7 +119,7 @@ export async function healModel(request: HealRequest, context: JobContext): Prom
       context,
     );
     await store.remove();
-    const { lossBefore, lossAfter } = healed;
+    const { lossBefore, lossAfter } = repaired;
     const unit = lossUnitOf(teacher);
     return { ...written, unit, lossBefore, lossAfter, slices: sliced.slices };
   } finally {
@@ -128,7 +133,7 @@ function requireLikes(student: LayeredModel, teacher: LayeredModel, endToEnd: bo
   if ((student.emitter === undefined) !== (teacher.emitter === undefined)) {
     throw new UserError('An ONNX graph learns from the graph that it was made from.', {
       file,
-      remedy: 'Name that as teacher, or heal the Hugging Face folder and write it as ONNX then.',
+      remedy: 'Name that as teacher, or repair the Hugging Face folder and write it as ONNX then.',
     });
   }
   if (student instanceof OnnxLayeredModel) {
@@ -138,25 +143,25 @@ function requireLikes(student: LayeredModel, teacher: LayeredModel, endToEnd: bo
     throw new UserError('Only decoders of a Hugging Face folder are trained as a whole.', {
       file,
       field: 'end-to-end',
-      remedy: 'Heal it slice by slice alone.',
+      remedy: 'Repair it slice by slice alone.',
     });
   }
 }
 
-type Setup = Omit<Parameters<typeof healEndToEnd>[0], 'forms'> & {
+type Setup = Omit<Parameters<typeof repairEndToEnd>[0], 'forms'> & {
   readonly places: readonly number[];
 };
 
-/** Trains all healed forms at once, and takes the result where it is better still. */
+/** Trains all repaired forms at once, and takes the result where it is better still. */
 async function together(
   setup: Setup,
-  forms: ReadonlyMap<string, MatrixForm>,
-  sliced: Awaited<ReturnType<typeof healSlices>>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+  sliced: Awaited<ReturnType<typeof repairSlices>>,
   context: JobContext,
 ): Promise<Pick<typeof sliced, 'forms' | 'lossBefore' | 'lossAfter'>> {
   const current = new Map([...forms, ...sliced.forms]);
   const student = setup.student.withMatrices?.(sliced.forms) ?? setup.student;
-  const numbers = await healEndToEnd({ ...setup, student, forms: current }, context);
+  const numbers = await repairEndToEnd({ ...setup, student, forms: current }, context);
   if (numbers === undefined) {
     return sliced;
   }
@@ -180,10 +185,10 @@ async function together(
  * Forms by the ids of their layers; a dense one stands for a weight as it is stored.
  * @throws UserError where there are none.
  */
-function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string, MatrixForm> {
+function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string, MatrixEncoding> {
   const { summary } = student;
   const layers = summary.sublayers.flatMap((_, index) => student.linearLayers?.(index) ?? []);
-  const forms = layers.flatMap((layer): [string, MatrixForm][] => {
+  const forms = layers.flatMap((layer): [string, MatrixEncoding][] => {
     const { id, form, weight, transposed } = layer;
     const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
     const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
@@ -195,7 +200,7 @@ function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string,
       file: summary.path,
       remedy:
         trains === 'all'
-          ? 'Heal a folder whose weights are float32, float16 or bfloat16.'
+          ? 'Repair a folder whose weights are float32, float16 or bfloat16.'
           : 'Train all layers (--train all), or compress the model first.',
     });
   }

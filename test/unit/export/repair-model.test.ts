@@ -2,18 +2,18 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { compressModel } from '../../../extension/core/export/compression/compress-model';
-import { healModel } from '../../../extension/core/export/compression/heal-model';
+import { repairModel } from '../../../extension/core/export/compression/repair-model';
 import { workFolder } from '../../../extension/core/jobs/work-folder';
 import type {
-  HealRequest,
-  HealResult,
-} from '../../../extension/core/export/compression/heal-model';
+  RepairRequest,
+  RepairResult,
+} from '../../../extension/core/export/compression/repair-model';
 import { writeModel } from '../../../extension/core/export/write-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
-import { usualHealing } from '../../../extension/core/tensornet/healing/healing-settings';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -21,7 +21,7 @@ const folder = temporaryFolder();
 const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
 const text = { file: 'random', sequences: 40, length: 16 };
 
-describe('healing', () => {
+describe('repair', () => {
   let teacher: string;
   beforeAll(async () => {
     teacher = await makeRandomModel({ seed: 21, blocks: 2 });
@@ -45,13 +45,13 @@ describe('healing', () => {
     return out;
   };
 
-  const heal = async (
+  const repair = async (
     model: string,
     name: string,
-    more: Partial<HealRequest> = {},
+    more: Partial<RepairRequest> = {},
     context: JobContext = unattended,
-  ): Promise<HealResult> =>
-    healModel(
+  ): Promise<RepairResult> =>
+    repairModel(
       {
         ...where,
         model,
@@ -59,7 +59,7 @@ describe('healing', () => {
         text,
         bundledText: '',
         trains: 'compressed',
-        settings: { ...usualHealing, epochs: 4 },
+        settings: { ...defaultRepair, epochs: 4 },
         out: join(folder, name),
         ...more,
       },
@@ -74,7 +74,7 @@ describe('healing', () => {
   ] as const)('lowers the held-out loss of $method:$level', async (compression) => {
     const name = `${compression.method}-${compression.level}`;
     const model = await compressed(name, compression);
-    const { lossBefore, lossAfter, slices, path } = await heal(model, `${name}-healed`);
+    const { lossBefore, lossAfter, slices, path } = await repair(model, `${name}-repaired`);
     expect(lossAfter).toBeLessThan(lossBefore);
     expect(lossAfter).toBeGreaterThan(0);
     expect(slices.map(({ sublayer }) => sublayer)).toEqual([
@@ -83,45 +83,45 @@ describe('healing', () => {
       'block.1.attention',
       'block.1.feedforward',
     ]);
-    for (const { healed, errorBefore, errorAfter } of slices) {
-      expect(healed).toBe(errorAfter < errorBefore);
+    for (const { repaired, errorBefore, errorAfter } of slices) {
+      expect(repaired).toBe(errorAfter < errorBefore);
     }
     const [before, after] = [await openModel(model), await openModel(path)];
     expect(after.summary.parameters).toBe(before.summary.parameters);
     expect(after.summary.fingerprint).not.toBe(before.summary.fingerprint);
-    expect(existsSync(workFolder(path, 'heal'))).toBe(false);
+    expect(existsSync(workFolder(path, 'repair'))).toBe(false);
   });
 
   it('goes on where it was stopped, and finds the same', async () => {
     const model = await compressed('stopped', { method: 'lowrank', level: 3 });
-    const whole = await heal(model, 'whole');
+    const whole = await repair(model, 'whole');
     const cancellation = { isCancellationRequested: false };
     const stopping: JobContext = {
       ...unattended,
       cancellation,
       progress: ({ stage }) => {
-        cancellation.isCancellationRequested = stage === 'Healing block.1.attention';
+        cancellation.isCancellationRequested = stage === 'Repair block.1.attention';
       },
     };
-    await expect(heal(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
-    const kept = workFolder(join(folder, 'resumed'), 'heal');
+    await expect(repair(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
+    const kept = workFolder(join(folder, 'resumed'), 'repair');
     expect(existsSync(join(kept, 'block.0.feedforward.safetensors'))).toBe(true);
-    const resumed = await heal(model, 'resumed');
+    const resumed = await repair(model, 'resumed');
     expect(resumed.slices).toEqual(whole.slices);
     expect(resumed.lossAfter).toBe(whole.lossAfter);
     expect(existsSync(kept)).toBe(false);
   });
 
-  it('heals a pruned model through the layers that stay, and as a whole', async () => {
+  it('repairs a pruned model through the layers that stay, and as a whole', async () => {
     const model = join(folder, 'pruned');
     await writeModel(
       { ...where, modelPath: teacher, removed: ['block.0.feedforward'], out: model },
       unattended,
     );
-    await expect(heal(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
-    const sliced = await heal(model, 'pruned-healed', { trains: 'all', endToEnd: false });
+    await expect(repair(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
+    const sliced = await repair(model, 'pruned-repaired', { trains: 'all', endToEnd: false });
     expect(sliced.lossAfter).toBeLessThan(sliced.lossBefore);
-    const together = await heal(model, 'pruned-together', { trains: 'all', endToEnd: true });
+    const together = await repair(model, 'pruned-together', { trains: 'all', endToEnd: true });
     expect(together.lossBefore).toBe(sliced.lossBefore);
     expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
   });
@@ -130,38 +130,38 @@ describe('healing', () => {
     const model = await compressed('whole-model', { method: 'lowrank', level: 4 });
     const stages = new Set<string>();
     const watching: JobContext = { ...unattended, progress: ({ stage }) => stages.add(stage) };
-    const together = await heal(model, 'together', {}, watching);
-    expect(stages).toContain('Healing the whole model');
+    const together = await repair(model, 'together', {}, watching);
+    expect(stages).toContain('Repair the whole model');
     stages.clear();
-    const sliced = await heal(model, 'slices-alone', { endToEnd: false }, watching);
-    expect(stages).not.toContain('Healing the whole model');
+    const sliced = await repair(model, 'slices-alone', { endToEnd: false }, watching);
+    expect(stages).not.toContain('Repair the whole model');
     expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
     await expect(
-      heal(model, 'too-large', { endToEnd: true, memoryBytes: 1 << 10 }),
+      repair(model, 'too-large', { endToEnd: true, memoryBytes: 1 << 10 }),
     ).rejects.toThrow('too large to be trained as a whole');
   });
 
   it('keeps what it had where training diverges', async () => {
     const model = await compressed('diverging', { method: 'lowrank', level: 4 });
-    const settings = { ...usualHealing, epochs: 2, rate: 1e6 };
-    await expect(heal(model, 'diverged', { settings })).rejects.toThrow('nothing is written');
+    const settings = { ...defaultRepair, epochs: 2, rate: 1e6 };
+    await expect(repair(model, 'diverged', { settings })).rejects.toThrow('nothing is written');
   });
 
   it('writes nothing where nothing is better', async () => {
     const model = await compressed('kept', { method: 'lowrank', level: 6 });
-    const settings = { ...usualHealing, epochs: 0 };
-    await expect(heal(model, 'worse', { settings })).rejects.toThrow(
-      'Healing did not lower the loss on held-out text',
+    const settings = { ...defaultRepair, epochs: 0 };
+    await expect(repair(model, 'worse', { settings })).rejects.toThrow(
+      'Repair did not lower the loss on held-out text',
     );
     expect(existsSync(join(folder, 'worse'))).toBe(false);
-    expect(existsSync(workFolder(join(folder, 'worse'), 'heal'))).toBe(false);
+    expect(existsSync(workFolder(join(folder, 'worse'), 'repair'))).toBe(false);
   });
 
   it('refuses another teacher, and too little text', async () => {
     const model = await compressed('other', { method: 'lowrank', level: 6 });
     const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
-    await expect(heal(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
+    await expect(repair(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
     const short = { ...text, sequences: 1 };
-    await expect(heal(model, 'no', { text: short })).rejects.toThrow('two sequences at least');
+    await expect(repair(model, 'no', { text: short })).rejects.toThrow('two sequences at least');
   });
 });

@@ -3,14 +3,14 @@ import { basename, dirname, extname, join } from 'node:path';
 import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import * as v from 'valibot';
-import type { HealResult } from '../core/export/compression/heal-model';
+import type { RepairResult } from '../core/export/compression/repair-model';
 import { formatPercent } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
-import { healingEfforts } from '../core/tensornet/healing/efforts';
-import type { HealingEffort } from '../core/tensornet/healing/efforts';
-import type { HealModelRequest } from '../protocol/worker';
+import { repairEfforts } from '../core/tensornet/repair/efforts';
+import type { RepairEffort } from '../core/tensornet/repair/efforts';
+import type { RepairModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
-import { healReport } from '../services/heal-report';
+import { repairReport } from '../services/repair-report';
 import { modelStem } from '../services/model-file';
 import { offer } from '../services/offer';
 import type { Services } from '../services/services';
@@ -22,12 +22,12 @@ import { offerResume } from './offer-resume';
 import { chooseTarget, pickModel } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
-export interface HealOptions {
+export interface RepairOptions {
   /** Path of the model that it was made from. */
   readonly teacher?: string;
   /** Path of a text, or `bundled`. */
   readonly text?: string;
-  readonly effort?: HealingEffort;
+  readonly effort?: RepairEffort;
   /** Path of the new folder. */
   readonly out?: string;
   /** Replace an existing folder without asking. */
@@ -35,11 +35,11 @@ export interface HealOptions {
 }
 
 /** Teaches a compressed or pruned model what its original does, and writes it where that helped. */
-export async function healModel(
+export async function repairModel(
   services: Services,
   argument: unknown,
-  given: HealOptions = {},
-): Promise<HealResult | undefined> {
+  given: RepairOptions = {},
+): Promise<RepairResult | undefined> {
   const target = await chooseTarget(argument, services);
   if (target === undefined) {
     return undefined;
@@ -48,35 +48,35 @@ export async function healModel(
   services.jobs.assertFree();
   const model = await services.models.summary(target.model);
   const request = await askRequest(services, model, given);
-  return request === undefined ? undefined : runHealing(services, model.name, request);
+  return request === undefined ? undefined : runRepair(services, model.name, request);
 }
 
 async function askRequest(
   services: Services,
   model: ModelSummary,
-  given: HealOptions,
-): Promise<HealModelRequest | undefined> {
+  given: RepairOptions,
+): Promise<RepairModelRequest | undefined> {
   const { name, path } = model;
   const manifest = await readManifest(path);
   const teacher = given.teacher ?? (await chooseTeacher(services, model, manifest));
   if (teacher === undefined) {
     return undefined;
   }
-  const title = l10n.t('Heal {0}, taught by {1}', name, basename(teacher));
+  const title = l10n.t('Repair {0}, taught by {1}', name, basename(teacher));
   const text = given.text ?? (await askLearningText(services, title, model));
   const effort = text && (given.effort ?? (await chooseEffort(title)));
   const folder =
     effort &&
     (await chooseFolder(
       path,
-      `${modelStem(path)}-healed`,
-      l10n.t('Heal {0}: new folder', name),
+      `${modelStem(path)}-repaired`,
+      l10n.t('Repair {0}: new folder', name),
       given,
     ));
   if (text === undefined || !effort || !folder) {
     return undefined;
   }
-  const { sequences, ...cost } = healingEfforts[effort];
+  const { sequences, ...cost } = repairEfforts[effort];
   return {
     model: path,
     teacher,
@@ -88,14 +88,14 @@ async function askRequest(
   };
 }
 
-async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
+async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
   const item = (
-    effort: HealingEffort,
+    effort: RepairEffort,
     label: string,
     detail: string,
-  ): QuickPickItem & { effort: HealingEffort } => ({
+  ): QuickPickItem & { effort: RepairEffort } => ({
     label,
-    description: l10n.t('up to {0} sequences of the text', healingEfforts[effort].sequences),
+    description: l10n.t('up to {0} sequences of the text', repairEfforts[effort].sequences),
     detail,
     effort,
   });
@@ -115,19 +115,19 @@ async function chooseEffort(title: string): Promise<HealingEffort | undefined> {
   return chosen?.effort;
 }
 
-/** Heals, or goes on with it, and says what came of it. */
-export async function runHealing(
+/** Repairs, or goes on with it, and says what came of it. */
+export async function runRepair(
   services: Services,
   name: string,
-  request: HealModelRequest,
-): Promise<HealResult> {
+  request: RepairModelRequest,
+): Promise<RepairResult> {
   const { model, teacher, out } = request;
-  const job = { kind: 'heal', name, request } as const;
+  const job = { kind: 'repair', name, request } as const;
   try {
     const result = await services.interrupted.keep(job, async () =>
-      services.jobs.run('heal', request, { name, model, shownInPanel: false }),
+      services.jobs.run('repair', request, { name, model, shownInPanel: false }),
     );
-    await services.reports.showText(basename(result.path), result.path, healReport(name, result));
+    await services.reports.showText(basename(result.path), result.path, repairReport(name, result));
     void offerNext(teacher, result);
     return result;
   } catch (error) {
@@ -185,7 +185,7 @@ async function chooseTeacher(
   return (await pickModel(services, title))?.fsPath;
 }
 
-async function offerNext(teacher: string, result: HealResult): Promise<void> {
+async function offerNext(teacher: string, result: RepairResult): Promise<void> {
   const { path, unit, lossBefore, lossAfter } = result;
   const figures = [
     basename(path),

@@ -1,7 +1,7 @@
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
 import type { MetricName } from '../../metrics/metric-names';
-import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-form';
+import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
@@ -21,7 +21,7 @@ export interface SensitivitySettings {
 
 /** What becomes of the model when one layer alone is compressed in one way. */
 export interface SensitivityEntry extends Compression {
-  /** Distance of the model's output to the dense model's, by the table's metric. */
+  /** Distance of the model's output to the original's, by the table's metric. */
   readonly distance: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
@@ -40,7 +40,7 @@ export interface SensitivityEntry extends Compression {
   readonly mpoRun?: MpoForm['run'];
 }
 
-/** A matrix, dense, and what compressing it alone costs the model. */
+/** A matrix of the original, and what compressing it alone costs the model. */
 export interface MatrixSensitivity {
   /** Its id: the name of its weight. */
   readonly tensor: string;
@@ -71,7 +71,7 @@ export interface OuterSensitivity extends MatrixSensitivity {
 }
 
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
-export interface SensitivityTable extends Origin {
+export interface SensitivityProfile extends Origin {
   readonly format: 'espalier.sensitivity';
   readonly version: 1;
   readonly model: ModelSummary;
@@ -84,8 +84,8 @@ export interface SensitivityTable extends Origin {
   readonly fitting?: CalibrationSummary;
   readonly metric: MetricName;
   readonly metricDefinition: string;
-  /** The dense model's own value of the metric: 0, or its perplexity. */
-  readonly dense: number;
+  /** The original's own value of the metric: 0, or its perplexity. */
+  readonly original: number;
   readonly settings: SensitivitySettings;
   readonly device: string;
   readonly seconds: number;
@@ -99,13 +99,13 @@ export interface SensitivityTable extends Origin {
 export function matricesOf({
   layers,
   outer = [],
-}: Pick<SensitivityTable, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
+}: Pick<SensitivityProfile, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
   return [...layers, ...outer];
 }
 
 /** Partial results of a running profile. */
 export type SensitivityEvent =
-  | { readonly kind: 'sensitivity-started'; readonly table: Omit<SensitivityTable, keyof Origin> }
+  | { readonly kind: 'sensitivity-started'; readonly table: Omit<SensitivityProfile, keyof Origin> }
   | {
       readonly kind: 'sensitivity-entry';
       readonly tensor: string;
@@ -113,7 +113,7 @@ export type SensitivityEvent =
     };
 
 /** The calibration that a table was made with, to measure on it again. */
-export function calibrationOf({ calibration }: SensitivityTable): CalibrationRequest {
+export function calibrationOf({ calibration }: SensitivityProfile): CalibrationRequest {
   const { source, sequences, length, choice } = calibration;
   const isRandom = /^random \(seed \d+\)$/.test(source);
   return {

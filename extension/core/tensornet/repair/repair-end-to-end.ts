@@ -15,12 +15,12 @@ import { trainableTransformer } from '../../training/trainable-transformer';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
-import type { HealingSetup } from './heal-slices';
+import type { RepairSetup } from './repair-slices';
 import { smallestScale } from './smallest-scale';
-import { differentiable, trainedTensors } from './trainable-form';
+import { differentiable, trainedTensors } from './trainable-encoding';
 
 /** A whole model to train against another. */
-export interface EndToEndSetup extends Omit<HealingSetup, 'places'> {
+export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
   /** Where training is kept from epoch to epoch. */
   readonly folder: string;
 }
@@ -66,7 +66,7 @@ function bytesToTrain({ student, train, settings }: TrainingSize): number {
  * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
  * @throws UserError where the model is too large, or reads no text.
  */
-export async function healEndToEnd(
+export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
@@ -75,7 +75,7 @@ export async function healEndToEnd(
   if (bytes > memoryBytes) {
     throw new UserError('The model is too large to be trained as a whole in the memory allowed.', {
       file: student.summary.path,
-      remedy: `Allow ${formatBytes(bytes)} (--memory), or heal slice by slice alone.`,
+      remedy: `Allow ${formatBytes(bytes)} (--memory), or repair slice by slice alone.`,
     });
   }
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
@@ -135,7 +135,7 @@ export async function healEndToEnd(
       }
       for (let start = 0; start < order.length; start += settings.batch) {
         const done = trainer.steps;
-        context.progress({ stage: 'Healing the whole model', done, total: steps, unit: 'steps' });
+        context.progress({ stage: 'Repair the whole model', done, total: steps, unit: 'steps' });
         await checkpoint(context.cancellation);
         const batch = await teacher.batch(order.slice(start, start + settings.batch));
         if (!(await tryStep(trainer, batch))) {
@@ -264,8 +264,8 @@ function idsOf(input: ModelInput): Int32Array | undefined {
 }
 
 function noText({ summary }: LayeredModel): never {
-  throw new UserError('Only models that read text are healed as a whole.', {
+  throw new UserError('Only models that read text are repaired as a whole.', {
     file: summary.path,
-    remedy: 'Heal slice by slice alone.',
+    remedy: 'Repair slice by slice alone.',
   });
 }

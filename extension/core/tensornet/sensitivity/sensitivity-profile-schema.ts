@@ -2,11 +2,11 @@ import * as v from 'valibot';
 import { calibrationSchema } from '../../data/calibration-schema';
 import { parseDocument } from '../../jobs/parse-document';
 import { metricNames } from '../../metrics/metric-names';
-import { linearRoles, outerPlaces } from '../../models/matrix-form';
+import { linearRoles, outerPlaces } from '../../models/matrix-encoding';
 import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
 import { compressionEntries, compressionRequestSchema } from '../compression-choice';
-import type { SensitivityTable } from './sensitivity-table';
+import type { SensitivityProfile } from './sensitivity-profile';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const costs = {
@@ -55,7 +55,7 @@ const tableSchema = v.object({
   fitting: v.optional(calibrationSchema),
   metric: v.picklist(metricNames),
   metricDefinition: v.string(),
-  dense: v.number(),
+  original: v.number(),
   settings: v.object({
     compressions: v.array(compressionRequestSchema),
     metric: v.picklist(metricNames),
@@ -76,6 +76,6 @@ const tableSchema = v.object({
  * Parses the text of a `*.sensitivity.json`.
  * @throws UserError naming the file and the field.
  */
-export function parseSensitivityTable(text: string, file: string): SensitivityTable {
-  return parseDocument(tableSchema, text, file, 'a sensitivity table') as SensitivityTable;
+export function parseSensitivityProfile(text: string, file: string): SensitivityProfile {
+  return parseDocument(tableSchema, text, file, 'a sensitivity table') as SensitivityProfile;
 }

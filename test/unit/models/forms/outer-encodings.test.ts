@@ -3,7 +3,10 @@ import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import type { ModelInput } from '../../../../extension/core/models/example';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
-import type { MatrixForm, OuterMatrix } from '../../../../extension/core/models/matrix-form';
+import type {
+  MatrixEncoding,
+  OuterMatrix,
+} from '../../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { encoderFixture, encoderGolden } from '../../encoder-fixtures';
 import { fixture, readJson, relativeError } from '../../fixtures';
@@ -30,7 +33,7 @@ interface Case {
   readonly forms?: readonly FormName[];
 }
 
-const usualForms: readonly FormName[] = ['int4, asymmetric', 'int4, portable', 'int8'];
+const defaultForms: readonly FormName[] = ['int4, asymmetric', 'int4, portable', 'int8'];
 
 const decoder = (name: string, tied: boolean): Case => ({
   name,
@@ -81,7 +84,7 @@ const outerOf = (model: LayeredModel): readonly OuterMatrix[] => model.outerMatr
 
 async function changed(
   model: LayeredModel,
-  forms: ReadonlyMap<string, MatrixForm<TensorData>>,
+  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
 ): Promise<LayeredModel> {
   return withForms(model, scratch(), forms);
 }
@@ -97,7 +100,7 @@ describe('the matrices outside the sublayers', () => {
   });
 
   it.each(named)('of %s give what the dense matrices of their forms give', async (_, one) => {
-    const { path, input, places, tolerance = 1e-5, forms: tried = usualForms } = one;
+    const { path, input, places, tolerance = 1e-5, forms: tried = defaultForms } = one;
     const model = await openModel(path);
     const original = await outputsOf(model, [input()]);
     for (const name of tried) {
@@ -133,7 +136,7 @@ describe('the matrices outside the sublayers', () => {
     const { parameters, bytes } = model.summary;
     const summaryOf = async (outer: OuterForms) =>
       (await changed(model, formsOutside(outerOf(model), outer))).summary;
-    const sizeOf = (form: MatrixForm<TensorData>): number =>
+    const sizeOf = (form: MatrixEncoding<TensorData>): number =>
       form.kind === 'int8' ? form.quants.bytes.length + form.scales.bytes.length : Number.NaN;
     const int8 = sizeOf(formMakers.int8(new FormMaker(1), out, width));
 

@@ -3,36 +3,36 @@ import type { JobContext } from '../../jobs/job';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { ModelInput } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixForm } from '../../models/matrix-form';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import { streamBehind } from './graph-slice';
-import { healSlice } from './heal-slice';
-import type { HealedSlice, SliceData, SlicePair } from './heal-slice';
-import type { HealingSettings } from './healing-settings';
-import type { HealingStore, SliceRecord } from './healing-store';
+import { repairSlice } from './repair-slice';
+import type { RepairedSlice, SliceData, SlicePair } from './repair-slice';
+import type { RepairSettings } from './repair-settings';
+import type { RepairStore, SliceRecord } from './repair-store';
 import { outputDistance } from './output-distance';
-import { withNumbers } from './trainable-form';
+import { withNumbers } from './trainable-encoding';
 
-/** A model to heal, and the one that it learns from. */
-export interface HealingSetup {
+/** A model to repair, and the one that it learns from. */
+export interface RepairSetup {
   readonly student: LayeredModel;
   readonly teacher: LayeredModel;
   /** Index among the teacher's sublayers of each of the student's. */
   readonly places: readonly number[];
   /** What is trained: forms of linear layers of the student, by id. */
-  readonly forms: ReadonlyMap<string, MatrixForm>;
+  readonly forms: ReadonlyMap<string, MatrixEncoding>;
   readonly train: readonly ModelInput[];
   readonly heldOut: readonly ModelInput[];
-  readonly settings: HealingSettings;
+  readonly settings: RepairSettings;
   readonly device: DeviceName;
   readonly memoryBytes: number;
 }
 
-export interface HealingResult {
-  readonly forms: ReadonlyMap<string, MatrixForm>;
+export interface RepairOutcome {
+  readonly forms: ReadonlyMap<string, MatrixEncoding>;
   readonly slices: readonly SliceRecord[];
   /** {@link outputDistance} on held-out text. */
   readonly lossBefore: number;
@@ -48,7 +48,7 @@ class Walk {
   private teacherIndex = 0;
 
   public constructor(
-    private readonly setup: HealingSetup,
+    private readonly setup: RepairSetup,
     private readonly pause: () => Promise<void>,
   ) {
     const { student, teacher, device, memoryBytes } = setup;
@@ -131,16 +131,16 @@ class Walk {
 }
 
 /**
- * Heals a model slice by slice: every sublayer with trained forms learns to bring the student's stream,
- * as the sublayers healed before it leave it, to the teacher's. States of one boundary are held, so a
- * model of any size can be healed.
+ * Repairs a model slice by slice: every sublayer with trained forms learns to bring the student's stream,
+ * as the sublayers repaired before it leave it, to the teacher's. States of one boundary are held, so a
+ * model of any size can be repaired.
  * @param store what an earlier run has finished is taken from there
  */
-export async function healSlices(
-  setup: HealingSetup,
-  store: HealingStore,
+export async function repairSlices(
+  setup: RepairSetup,
+  store: RepairStore,
   context: JobContext,
-): Promise<HealingResult> {
+): Promise<RepairOutcome> {
   const { student, forms } = setup;
   const { sublayers } = student.summary;
   const lossBefore = await measureLoss(setup, new Map(), 'Measuring the loss before', context);
@@ -151,26 +151,28 @@ export async function healSlices(
   };
   try {
     await walk.start();
-    const healed = new Map<string, MatrixForm>();
+    const repaired = new Map<string, MatrixEncoding>();
     const slices: SliceRecord[] = [];
     for (const [index, { id }] of sublayers.entries()) {
-      report(`Healing ${id}`, index);
+      report(`Repair ${id}`, index);
       const slice = await walk.slice(index);
       const own = formsOf(student, index, forms);
       const record =
         own.size === 0
           ? undefined
-          : (store.recordOf(id) ?? (await healOne(setup, index, own, slice, store, context)));
+          : (store.recordOf(id) ?? (await repairOne(setup, index, own, slice, store, context)));
       const better =
-        record?.healed === true ? await store.formsOf(id, own) : new Map<string, MatrixForm>();
-      better.forEach((form, layer) => healed.set(layer, form));
+        record?.repaired === true
+          ? await store.formsOf(id, own)
+          : new Map<string, MatrixEncoding>();
+      better.forEach((form, layer) => repaired.set(layer, form));
       await walk.advance(
         index,
         better.size === 0 ? student : (student.withMatrices?.(better) ?? student),
       );
       slices.push(...(record === undefined ? [] : [record]));
     }
-    return { forms: healed, slices, lossBefore, lossAfter: await walk.loss() };
+    return { forms: repaired, slices, lossBefore, lossAfter: await walk.loss() };
   } finally {
     await walk.dispose();
   }
@@ -178,8 +180,8 @@ export async function healSlices(
 
 /** {@link outputDistance} on held-out text, with other forms of the student. */
 export async function measureLoss(
-  setup: HealingSetup,
-  forms: ReadonlyMap<string, MatrixForm>,
+  setup: RepairSetup,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   stage: string,
   context: JobContext,
 ): Promise<number> {
@@ -196,23 +198,23 @@ export async function measureLoss(
   }
 }
 
-/** Heals one sublayer and keeps what is better; undefined where it cannot be trained. */
-async function healOne(
-  setup: HealingSetup,
+/** Repairs one sublayer and keeps what is better; undefined where it cannot be trained. */
+async function repairOne(
+  setup: RepairSetup,
   index: number,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   slice: SlicePair,
-  store: HealingStore,
+  store: RepairStore,
   context: JobContext,
 ): Promise<SliceRecord | undefined> {
   const sublayer = setup.student.summary.sublayers[index]?.id ?? '';
-  const found = await healFrom(sublayer, setup, index, forms, slice, context);
+  const found = await repairFrom(sublayer, setup, index, forms, slice, context);
   if (found === undefined) {
     return undefined;
   }
   const { numbers, ...errors } = found;
-  const record = { sublayer, healed: numbers !== undefined, ...errors };
-  const stored = new Map<string, MatrixForm<TensorData>>();
+  const record = { sublayer, repaired: numbers !== undefined, ...errors };
+  const stored = new Map<string, MatrixEncoding<TensorData>>();
   for (const [id, form] of numbers === undefined ? [] : forms) {
     stored.set(id, await withNumbers(form, numbers ?? new Map()));
   }
@@ -224,22 +226,22 @@ async function healOne(
  * Graphs of other tools hold operators that have no gradient. What lies in front of one cannot be trained:
  * layers are left out from the first on, until those that are left can be.
  */
-async function healFrom(
+async function repairFrom(
   sublayer: string,
-  { student, settings }: HealingSetup,
+  { student, settings }: RepairSetup,
   index: number,
-  forms: ReadonlyMap<string, MatrixForm>,
+  forms: ReadonlyMap<string, MatrixEncoding>,
   slice: SlicePair,
   context: JobContext,
-): Promise<HealedSlice | undefined> {
+): Promise<RepairedSlice | undefined> {
   const trained = [...forms];
   const left: string[] = [];
   let reason = '';
-  let found: HealedSlice | undefined;
+  let found: RepairedSlice | undefined;
   while (found === undefined && trained.length > 0) {
     try {
       const { cancellation } = context;
-      found = await healSlice(student, index, new Map(trained), slice, settings, cancellation);
+      found = await repairSlice(student, index, new Map(trained), slice, settings, cancellation);
     } catch (error) {
       if (student.emitter !== undefined || !(error instanceof UserError)) {
         throw error;
@@ -257,8 +259,8 @@ async function healFrom(
 function formsOf(
   model: LayeredModel,
   index: number,
-  forms: ReadonlyMap<string, MatrixForm>,
-): Map<string, MatrixForm> {
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): Map<string, MatrixEncoding> {
   return new Map(
     (model.linearLayers?.(index) ?? []).flatMap(({ id }) => {
       const form = forms.get(id);
