@@ -57,7 +57,7 @@ describe('Prune Layers', () => {
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
     assert.deepEqual(
       items.slice(0, border).map(({ answer }) => answer?.layout ?? answer?.format),
-      ['auto-map', 'per-layer-config', 'zeroed', 'onnx'],
+      ['auto-map', 'zeroed', 'onnx'],
     );
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
     assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayers would go/);
