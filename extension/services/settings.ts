@@ -55,10 +55,6 @@ export class Settings {
         l10n.t('Write a share (25%), a number of removals (6), or all.'),
       );
     }
-    const exclude = this.#configuration().get<number>('search.exclude', defaultSettings.exclude);
-    if (!(exclude >= 0 && exclude < 1)) {
-      throw invalid('search.exclude', String(exclude), l10n.t('Write a number from 0 to below 1.'));
-    }
     return {
       ...defaultSettings,
       metric: this.metric(),
@@ -66,11 +62,6 @@ export class Settings {
       granularity: this.#choice('search.granularity', granularities, defaultSettings.granularity),
       budget,
       protect,
-      exclude,
-      everyDistance: this.#configuration().get(
-        'search.everyDistance',
-        defaultSettings.everyDistance,
-      ),
       baselines: this.#configuration().get<boolean>('search.baselines', true)
         ? [...baselineNames]
         : [],
