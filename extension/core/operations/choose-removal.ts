@@ -6,8 +6,7 @@ import type { Plan } from '../export/plan';
 import { foreseeRefusals, requireWritable, writablePrefix } from '../export/prune-source';
 import { writeDocument } from '../jobs/write-document';
 import { openModel } from '../models/open-model';
-import { unitsMeant } from '../models/units';
-import { RemovableUnits } from '../models/units';
+import { RemovableUnits, unitsMeant } from '../models/units';
 import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
@@ -43,7 +42,7 @@ export const removalFields = {
 };
 
 /** Fields that only a search reads. */
-export const removalNames = ['profile', ...searchNames, ...Object.keys(calibration)];
+export const removalNames = ['profile', ...searchNames];
 
 export const removalRules = [
   ...searchRules,
@@ -95,7 +94,7 @@ async function search(
   if (warning !== undefined) {
     context.warn(warning);
   }
-  const profile = await searchModel({ ...request, settings }, context);
+  const profile = await searchModel(request, settings, undefined, context);
   return { plan: planOf(profile, model), profile };
 }
 

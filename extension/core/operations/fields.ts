@@ -150,10 +150,10 @@ export function list<
 }
 
 /** The path of a document; a request as JSON may hold the document itself instead. */
-export const document = <S extends v.GenericSchema, const O extends Options<string>>(
-  schema: S,
+export const document = <T, const O extends Options<string>>(
+  schema: v.GenericSchema<unknown, T>,
   options: O,
-): Field<string | v.InferOutput<S>, PresentIn<O>> =>
+): Field<string | T, PresentIn<O>> =>
   make('document', v.union([notEmpty, schema]), 'the path of a document', options, 'FILE');
 
 /** The same fields under a heading. */

@@ -44,6 +44,6 @@ export const profile = defineOperation({
     if (warning !== undefined) {
       context.warn(warning);
     }
-    return searchModel({ ...request, settings }, context);
+    return searchModel(request, settings, request.out, context);
   },
 });

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type * as v from 'valibot';
 import { dirname, resolve } from 'node:path';
 import type { Plan } from '../export/plan';
 import { parsePlan, planSchema } from '../export/plan-schema';
@@ -6,7 +7,7 @@ import { UserError } from '../user-error';
 import { document } from './fields';
 
 /** A plan by its path; as JSON also the plan itself, with absolute paths. */
-export const planField = document(planSchema, {
+export const planField = document(planSchema as v.GenericSchema<unknown, Plan>, {
   description: 'Plan of what to change (*.plan.json)',
   placeholder: 'PLAN',
 });
@@ -24,12 +25,11 @@ export interface NamedPlan {
 
 /** @throws UserError where the file is missing or not a plan. */
 export async function readPlan(
-  given: NonNullable<(typeof planField)['default']>,
+  given: string | Plan,
   model: string | undefined,
 ): Promise<NamedPlan> {
   if (typeof given !== 'string') {
-    const plan = given as Plan;
-    return { plan, file: undefined, folder: '', model: model ?? plan.model.path };
+    return { plan: given, file: undefined, folder: '', model: model ?? given.model.path };
   }
   const text = await readFile(given, 'utf8').catch(() => {
     throw new UserError('There is no such plan.', { file: given });

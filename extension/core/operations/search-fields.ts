@@ -5,7 +5,7 @@ import { baselineNames, defaultSettings, granularities, searchModes } from '../p
 import type { Budget, SearchSettings } from '../prune/options';
 import { UserError } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number } from './fields';
-import type { RequestOf } from './fields';
+import type { GivenOf, RequestOf } from './fields';
 import { actsOnlyWith, excludes } from './rules';
 
 /** How a removal order is found. */
@@ -95,6 +95,20 @@ export function budgetOf({ remove, ratio, parameters, all }: Amount): Budget | u
     return { kind: 'parameters', ratio: parameters };
   }
   return all ? { kind: 'all' } : undefined;
+}
+
+/** A budget as fields of a request. */
+export function amountOf(budget: Budget): GivenOf<typeof amountFields> {
+  switch (budget.kind) {
+    case 'count':
+      return { remove: budget.count };
+    case 'ratio':
+      return { ratio: budget.ratio };
+    case 'parameters':
+      return { parameters: budget.ratio };
+    case 'all':
+      return { all: true };
+  }
 }
 
 /** The search that a request asks for, with defaults where it says nothing. */

@@ -14,17 +14,19 @@ import type { calibrationFields, runFields } from './shared-fields';
 type SearchRequest = RequestOf<typeof runFields> &
   RequestOf<ReturnType<typeof calibrationFields>> & {
     readonly model: string;
-    readonly settings: SearchSettings;
-    /** Where the profile is written; it is only returned when absent. */
-    readonly out?: string;
   };
 
-/** Profiles a model, with defaults that depend on the model. */
+/**
+ * Profiles a model, with defaults that depend on the model.
+ * @param out where the profile is written; undefined to only return it
+ */
 export async function searchModel(
   request: SearchRequest,
+  settings: SearchSettings,
+  out: string | undefined,
   context: OperationContext<ProfileEvent>,
 ): Promise<LayerProfile> {
-  const { model, settings, out } = request;
+  const { model } = request;
   const { samples, version } = context.environment;
   const { summary } = await openModel(model);
   requireCandidates(summary, settings);
