@@ -21,7 +21,7 @@ import { median } from '../finercut/compare.mjs';
 import { preparePython } from '../finercut/python.mjs';
 import { Machine } from '../lib/machine.mjs';
 
-/** @typedef {{seconds: number, work: number, error: number, iterations: number, megabytes: number, torch?: string}} Result */
+/** @typedef {{seconds: number, work: number, error: number, vectors: number, iterations?: number, megabytes: number, torch?: string}} Result */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const program = join(root, 'dist', 'bench-svd.cjs');
@@ -73,7 +73,7 @@ try {
   const row = (name, side) =>
     `| ${name} | ${middle((run) => side(run).seconds).toFixed(2)} | ` +
     `${middle((run) => side(run).work).toFixed(2)} | ` +
-    `${middle((run) => side(run).iterations)} | ${middle((run) => side(run).error).toFixed(5)} | ` +
+    `${middle((run) => side(run).vectors)} | ${middle((run) => side(run).error).toFixed(5)} | ` +
     `${Math.round(middle((run) => side(run).megabytes))} |`;
   const torch = runs[0]?.theirs.torch;
   const text = [
@@ -82,12 +82,13 @@ try {
     await machine.describe({ torch }),
     'Command: `node bench/svd/run.mjs`.',
     '',
-    'A matrix of 4096 × 11008 float32 in a file, rank 512, 32 vectors more in both; its singular values fall as 1/√i.',
-    'Espalier iterates until an iteration gains less than its tolerance; PyTorch gets the fewest iterations whose',
-    `error is not larger. Medians of ${runs.length} processes that took turns; seconds are those of the decomposition alone`,
-    '(for Espalier with the sessions it makes), memory is the largest of the whole process.',
+    'A matrix of 4096 × 11008 float32 in a file, rank 512, PyTorch with 32 vectors more; its singular values fall as 1/√i.',
+    'Espalier adds blocks to its Krylov space until the next one gains less than its tolerance; PyTorch gets the fewest',
+    `power iterations whose error is not larger. *Vectors* are those multiplied by A or Aᵀ. Medians of ${runs.length} processes that took`,
+    'turns; seconds are those of the decomposition alone (for Espalier with the sessions it makes), memory is the largest',
+    'of the whole process.',
     '',
-    '| | seconds | CPU seconds | iterations | ‖A − A′‖ / ‖A‖ | MB |',
+    '| | seconds | CPU seconds | vectors | ‖A − A′‖ / ‖A‖ | MB |',
     '|---|--:|--:|--:|--:|--:|',
     row('Espalier', ({ ours }) => ours),
     row('PyTorch', ({ theirs }) => theirs),
