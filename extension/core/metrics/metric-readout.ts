@@ -9,9 +9,29 @@ import type { HiddenState, Tensor } from '../runtime/tensors';
 import type { Metric, MetricInputs } from './metrics';
 import type { MetricName } from './metric-names';
 
+/** Rows `from` to `to` of an example's output; of a language model, its tokens. */
+export interface Rows {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop. */
+export type AfterRun = () => Promise<void>;
+
 /** Measures candidates' final states against the original's. */
 export interface MetricReadout {
-  /** Each candidate's term for one example. */
+  /**
+   * Each candidate's term of each row; of all rows unless some are named. States may end behind the
+   * last row that is read.
+   */
+  rowTerms(
+    input: ModelInput,
+    original: HiddenState,
+    candidates: readonly HiddenState[],
+    rows?: Rows,
+    afterRun?: AfterRun,
+  ): Promise<Float32Array[]>;
+  /** Each candidate's term for one example, see {@link Metric.sequenceTerm}. */
   terms(
     input: ModelInput,
     original: HiddenState,
@@ -43,8 +63,31 @@ const maxBatch = 16;
 /** Fewer rows than this leave the head's matrix product waiting for memory. */
 const minTokensPerRun = 16;
 
+abstract class RowReadout implements MetricReadout {
+  public constructor(protected readonly metric: Metric) {}
+
+  public abstract rowTerms(
+    input: ModelInput,
+    original: HiddenState,
+    candidates: readonly HiddenState[],
+    rows?: Rows,
+    afterRun?: AfterRun,
+  ): Promise<Float32Array[]>;
+
+  public abstract rows(input: ModelInput, original: HiddenState): Promise<number>;
+
+  public async terms(
+    input: ModelInput,
+    original: HiddenState,
+    candidates: readonly HiddenState[],
+  ): Promise<number[]> {
+    const terms = await this.rowTerms(input, original, candidates);
+    return terms.map((rows) => this.metric.sequenceTerm(rows.reduce((sum, term) => sum + term, 0)));
+  }
+}
+
 /** Head and metric in one graph, some tokens at a time: logits stay inside ONNX Runtime. */
-class LogitsReadout implements MetricReadout {
+class LogitsReadout extends RowReadout {
   private readonly readout: Readout;
 
   public constructor(
@@ -54,8 +97,9 @@ class LogitsReadout implements MetricReadout {
       readonly reference: ModelEmitter;
     },
     name: MetricName,
-    private readonly metric: Metric,
+    metric: Metric,
   ) {
+    super(metric);
     this.readout = {
       key: `metric.${name}`,
       build: (graph) => {
@@ -68,7 +112,7 @@ class LogitsReadout implements MetricReadout {
           hiddenSize,
         ]);
         const targets = graph.input('targets', DataType.INT64, [1, 'sequence']);
-        emitSums(graph, metric, {
+        emitTerms(graph, metric, {
           original: reference.emitEpilogue(graph, original),
           candidate: candidates.emitEpilogue(graph, candidate),
           targets,
@@ -77,35 +121,39 @@ class LogitsReadout implements MetricReadout {
     };
   }
 
-  public async terms(
+  public async rowTerms(
     input: ModelInput,
     original: HiddenState,
     candidates: readonly HiddenState[],
-  ): Promise<number[]> {
+    rows: Rows = { from: 0, to: lengthOf(original) },
+    afterRun?: AfterRun,
+  ): Promise<Float32Array[]> {
     const { vocabularySize } = this.emitters.candidates;
     const affordable = Math.floor(maxLogits / (vocabularySize * minTokensPerRun)) - 1;
     const batch = Math.max(1, Math.min(candidates.length, maxBatch, affordable));
     const fitting = Math.floor(cachedLogits / (vocabularySize * (batch + 1)));
-    const length = lengthOf(original);
-    const tokens = Math.min(length, Math.max(minTokensPerRun, fitting));
-    const next = nextTokens(input, length);
-    const sums = new Array<number>(candidates.length).fill(0);
+    const tokens = Math.min(rows.to - rows.from, Math.max(minTokensPerRun, fitting));
+    const next = nextTokens(input, lengthOf(original));
+    const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
     for (let first = 0; first < candidates.length; first += batch) {
       const group = candidates.slice(first, first + batch);
-      for (let start = 0; start < length; start += tokens) {
-        const end = Math.min(start + tokens, length);
+      for (let start = rows.from; start < rows.to; start += tokens) {
+        const end = Math.min(start + tokens, rows.to);
         const part = ({ values }: HiddenState): Tensor => rowsOf(values, stream, start, end);
         const outputs = await this.executor.read(this.readout, {
           original: part(original),
           candidate: join(group.map(part)),
           targets: int64Tensor(next.subarray(start, end), [1, end - start]),
         });
-        floatsOf(outputs, 'sums').forEach((sum, i) => {
-          sums[first + i] = (sums[first + i] ?? 0) + sum;
+        const found = floatsOf(outputs, 'terms');
+        group.forEach((_, i) => {
+          const own = found.subarray(i * (end - start), (i + 1) * (end - start));
+          terms[first + i]?.set(own, start - rows.from);
         });
+        await afterRun?.();
       }
     }
-    return sums.map((sum) => this.metric.sequenceTerm(sum));
+    return terms;
   }
 
   public rows(_input: ModelInput, original: HiddenState): Promise<number> {
@@ -117,21 +165,25 @@ class LogitsReadout implements MetricReadout {
  * For a model that is a graph already, whose head may do anything and whose operators may be of
  * another version: its output, then the metric.
  */
-class OutputReadout implements MetricReadout {
+class OutputReadout extends RowReadout {
   private known: { readonly state: HiddenState; readonly output: Tensor } | undefined;
 
   public constructor(
     private readonly executor: LayeredExecutor,
     private readonly name: MetricName,
-    private readonly metric: Metric,
+    metric: Metric,
     private readonly original: LayeredExecutor,
-  ) {}
+  ) {
+    super(metric);
+  }
 
-  public async terms(
+  public async rowTerms(
     input: ModelInput,
     original: HiddenState,
     candidates: readonly HiddenState[],
-  ): Promise<number[]> {
+    wanted?: Rows,
+    afterRun?: AfterRun,
+  ): Promise<Float32Array[]> {
     const reference = await this.originalOutput(original);
     const [, rows = 1, width = 1] = reference.dims;
     const graph = {
@@ -140,7 +192,7 @@ class OutputReadout implements MetricReadout {
       build: (builder: GraphBuilder) => {
         const port = (name: string): string =>
           builder.input(name, DataType.FLOAT, [1, 'rows', width]);
-        emitSums(builder, this.metric, {
+        emitTerms(builder, this.metric, {
           original: port('original'),
           candidate: port('candidate'),
           targets: builder.input('targets', DataType.INT64, [1, 'rows']),
@@ -148,15 +200,16 @@ class OutputReadout implements MetricReadout {
       },
     };
     const targets = int64Tensor(nextTokens(input, rows), [1, rows]);
-    const terms: number[] = [];
+    const terms: Float32Array[] = [];
     for (const candidate of candidates) {
       const feeds = {
         original: reference,
         candidate: asRows(await this.executor.output(candidate)),
         targets,
       };
-      const [sum = Number.NaN] = floatsOf(await this.executor.compute(graph, feeds), 'sums');
-      terms.push(this.metric.sequenceTerm(sum));
+      const found = floatsOf(await this.executor.compute(graph, feeds), 'terms');
+      terms.push(found.subarray(wanted?.from ?? 0, wanted?.to ?? rows));
+      await afterRun?.();
     }
     return terms;
   }
@@ -174,11 +227,9 @@ class OutputReadout implements MetricReadout {
   }
 }
 
-/** Emits each candidate's sum of terms: `sums` [batch]. */
-function emitSums(graph: GraphBuilder, metric: Metric, inputs: MetricInputs): void {
-  const terms = metric.emitTerms(graph, inputs);
-  const sums = graph.op('ReduceSum', [terms, graph.ints([1])], { keepdims: 0 });
-  graph.output('sums', sums, DataType.FLOAT, ['batch']);
+/** Emits each candidate's term of each row: `terms` [batch, rows]. */
+function emitTerms(graph: GraphBuilder, metric: Metric, inputs: MetricInputs): void {
+  graph.output('terms', metric.emitTerms(graph, inputs), DataType.FLOAT);
 }
 
 /** Tokens of one example. */
