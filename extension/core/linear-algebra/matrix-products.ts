@@ -41,8 +41,8 @@ export class MatrixProducts {
   private readonly exact: SessionPool;
 
   public constructor(device: DeviceName, memoryBytes: number) {
-    this.large = new SessionPool(device, memoryBytes);
-    this.exact = new SessionPool('cpu', memoryBytes);
+    this.large = new SessionPool(device, { bytes: memoryBytes, repackedBytes: 0 });
+    this.exact = new SessionPool('cpu', { bytes: memoryBytes, repackedBytes: 0 });
   }
 
   /** A·y for each row y, `length` being A's columns. */
