@@ -61,12 +61,17 @@ export function divide(tensor: Tensor, count: number): Tensor[] {
   );
 }
 
-/** Rows `start` to `end` of axis 1 of the float32 value `name` [1, rows, …], not copied. */
+/** Rows `start` to `end` of the float32 value `name` [1, rows, …], not copied. */
 export function rowsOf(values: Tensors, name: string, start: number, end: number): Tensor {
   const tensor = values[name];
   if (tensor === undefined) {
     throw new Error(`the state has no value named ${name}`);
   }
+  return rowsBetween(tensor, start, end);
+}
+
+/** Rows `start` to `end` of axis 1 of a float32 tensor [1, rows, …], not copied. */
+export function rowsBetween(tensor: Tensor, start: number, end: number): Tensor {
   const [, rows = 1, ...rest] = tensor.dims;
   const numbers = floatsIn(tensor);
   const size = numbers.length / rows;

@@ -43,14 +43,6 @@ function bytesOf(numbers: Float32Array | Uint16Array | Int8Array): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }
 
-export function sumOfSquares(numbers: Float32Array): number {
-  let sum = 0;
-  for (const x of numbers) {
-    sum += x * x;
-  }
-  return sum;
-}
-
 /** Side of the squares that are turned one by one, so that what is read stays in the cache. */
 const tile = 32;
 
