@@ -1,5 +1,11 @@
-import { baselineNames, defaultSettings, granularities, searchModes } from '../core/prune/options';
-import type { Budget, SearchSettings } from '../core/prune/options';
+import {
+  baselineNames,
+  defaultSettings,
+  granularities,
+  isConfidence,
+  searchModes,
+} from '../core/prune/options';
+import type { Budget, SearchMode, SearchSettings } from '../core/prune/options';
 import { metricNames } from '../core/metrics/metric-names';
 import { calibrationOptionTypes, calibrationUsage } from './calibration-options';
 import { UsageError } from './command';
@@ -9,6 +15,7 @@ export const searchOptionTypes: OptionTypes = {
   ...calibrationOptionTypes,
   metric: { type: 'string' },
   search: { type: 'string' },
+  confidence: { type: 'string' },
   granularity: { type: 'string' },
   remove: { type: 'string' },
   ratio: { type: 'string' },
@@ -24,7 +31,7 @@ export const searchOptionTypes: OptionTypes = {
 export const searchUsage = [
   calibrationUsage(),
   `[--metric ${metricNames.join('|')}]`,
-  `[--search ${searchModes.join('|')}] [--granularity ${granularities.join('|')}]`,
+  `[--search ${searchModes.join('|')}] [--confidence C] [--granularity ${granularities.join('|')}]`,
   '[--remove N | --ratio R | --parameters R | --all] [--exclude X] [--protect ID,…]',
   '[--every-distance] [--no-baselines] [--seed N]',
 ].join('\n    ');
@@ -35,9 +42,14 @@ export function readSearchSettings(args: Arguments): SearchSettings {
   if (exclude < 0 || exclude > 1) {
     throw new UsageError(`--exclude takes a fraction from 0 to 1, not ${exclude}.`);
   }
+  const mode = args.choice('search', searchModes, defaultSettings.mode);
+  if (args.flag('every-distance') && mode === 'adaptive') {
+    throw new UsageError('--every-distance needs --search exact or lazy.');
+  }
   return {
     metric: args.choice('metric', metricNames, defaultSettings.metric),
-    mode: args.choice('search', searchModes, defaultSettings.mode),
+    mode,
+    confidence: readConfidence(args, mode),
     granularity: args.choice('granularity', granularities, defaultSettings.granularity),
     budget: readBudget(args) ?? defaultSettings.budget,
     protect: args.texts('protect'),
@@ -46,6 +58,17 @@ export function readSearchSettings(args: Arguments): SearchSettings {
     baselines: args.flag('no-baselines') ? [] : [...baselineNames],
     seed: args.number('seed') ?? defaultSettings.seed,
   };
+}
+
+function readConfidence(args: Arguments, mode: SearchMode): number {
+  const confidence = args.number('confidence');
+  if (confidence !== undefined && mode !== 'adaptive') {
+    throw new UsageError(`--confidence needs --search adaptive, not ${mode}.`);
+  }
+  if (confidence !== undefined && !isConfidence(confidence)) {
+    throw new UsageError(`--confidence takes a number above 0.5 and up to 1, not ${confidence}.`);
+  }
+  return confidence ?? defaultSettings.confidence;
 }
 
 /** How much to remove, or undefined where no option says so. */

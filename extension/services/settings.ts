@@ -3,7 +3,13 @@ import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
 import { defaultCalibration, orDefaults, randomInputs } from '../core/data/calibration-defaults';
 import { metricNames } from '../core/metrics/metric-names';
-import { baselineNames, defaultSettings, granularities, searchModes } from '../core/prune/options';
+import {
+  baselineNames,
+  defaultSettings,
+  granularities,
+  isConfidence,
+  searchModes,
+} from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
@@ -59,10 +65,22 @@ export class Settings {
     if (!(exclude >= 0 && exclude < 1)) {
       throw invalid('search.exclude', String(exclude), l10n.t('Write a number from 0 to below 1.'));
     }
+    const confidence = this.#configuration().get<number>(
+      'search.confidence',
+      defaultSettings.confidence,
+    );
+    if (!isConfidence(confidence)) {
+      throw invalid(
+        'search.confidence',
+        String(confidence),
+        l10n.t('Write a number above 0.5 and up to 1.'),
+      );
+    }
     return {
       ...defaultSettings,
       metric: this.metric(),
       mode: this.#choice('search.mode', searchModes, defaultSettings.mode),
+      confidence,
       granularity: this.#choice('search.granularity', granularities, defaultSettings.granularity),
       budget,
       protect,

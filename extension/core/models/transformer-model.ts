@@ -25,7 +25,7 @@ import type {
   SideValue,
   Values,
 } from './model-emitter';
-import { emitLinearOver, emitTableRows } from './linear';
+import { emitLinearOver, emitOutputs, emitTableRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
 import { outerMatricesOf } from './outer-matrices';
@@ -222,11 +222,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.at(index).kind === 'attention' ? { numKeyValueHeads, headDim } : undefined;
   }
 
-  public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
+  public emitEpilogue(graph: GraphBuilder, hidden: Value, ids?: readonly number[]): Value {
     const { attention, finalNorm, head, scales } = this.layout;
     return graph.within('epilogue', () => {
       const normed = emitNorm(graph, attention.norm, hidden, finalNorm);
-      const logits = emitLinearOver(graph, head, normed);
+      const logits =
+        ids === undefined
+          ? emitLinearOver(graph, head, normed)
+          : emitOutputs(graph, head, normed, ids);
       const scaled =
         scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
       return emitSoftCap(graph, scaled, scales.logitSoftCap);
