@@ -3,12 +3,13 @@ import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
 import type { LayeredExecutor, Readout } from '../runtime/layered-executor';
-import { floatsOf, int64Tensor, join } from '../runtime/tensors';
-import type { HiddenState } from '../runtime/tensors';
+import { int64Tensor, join, tensorOf } from '../runtime/tensors';
+import type { HiddenState, Tensor } from '../runtime/tensors';
 import type { MetricName } from './metric-names';
+import { LogitsMeter } from './logits-meter';
 import { createReadout } from './metric-readout';
-import type { AfterRun } from './metric-readout';
 import type { Metric } from './metrics';
+import type { AfterRun } from './row-readout';
 
 /** Ids that each row's most probable ones may fill. */
 const likelyIds = 3072;
@@ -54,44 +55,39 @@ export async function createProxyReadout(
     next.map((id) => places.get(id) ?? -1),
     [1, rows],
   );
-  const readout = readoutOver(emitter, name, metric, ids);
-  const { [stream]: reference } = original.values;
+  const head = headOver(emitter, ids);
+  const logitsOf = async (states: readonly HiddenState[]): Promise<Tensor> => {
+    const hidden = join(states.flatMap(({ values }) => values[stream] ?? []));
+    return tensorOf(await executor.read(head, { [stream]: hidden }), 'logits');
+  };
+  const meter = new LogitsMeter(executor, name, metric, 'candidate');
+  const reference = meter.readsOriginal ? await meter.originalOf(await logitsOf([original])) : {};
   const perRun = Math.max(1, Math.floor(maxLogits / (ids.length * rows)));
   return async (states, afterRun) => {
     const sums: number[] = [];
     for (let start = 0; start < states.length; start += perRun) {
       const group = states.slice(start, start + perRun);
-      const candidate = join(group.flatMap(({ values }) => values[stream] ?? []));
-      const outputs = await executor.read(readout, {
-        ...(reference === undefined ? {} : { original: reference }),
-        candidate,
-        targets,
+      const terms = await meter.terms(reference, await logitsOf(group), targets);
+      group.forEach((_, i) => {
+        const own = terms.subarray(i * rows, (i + 1) * rows);
+        sums.push(own.reduce((sum, term) => sum + term, 0));
       });
-      sums.push(...floatsOf(outputs, 'sums'));
       await afterRun?.();
     }
     return sums;
   };
 }
 
-function readoutOver(
-  emitter: ModelEmitter,
-  name: MetricName,
-  metric: Metric,
-  ids: readonly number[],
-): Readout {
+/** The head, for some ids of the vocabulary alone. */
+function headOver({ hiddenSize }: ModelEmitter, ids: readonly number[]): Readout {
   return {
-    key: `proxy.${name}`,
-    build: (graph) => {
-      const port = (of: string, batch: number | string): string =>
-        graph.input(of, DataType.FLOAT, [batch, 'sequence', emitter.hiddenSize]);
-      const terms = metric.emitTerms(graph, {
-        original: emitter.emitEpilogue(graph, port('original', 1), ids),
-        candidate: emitter.emitEpilogue(graph, port('candidate', 'batch'), ids),
-        targets: graph.input('targets', DataType.INT64, [1, 'sequence']),
-      });
-      const sums = graph.op('ReduceSum', [terms, graph.ints([1])], { keepdims: 0 });
-      graph.output('sums', sums, DataType.FLOAT, ['batch']);
+    key: 'proxy',
+    costs: { bytes: ids.length * hiddenSize * Float32Array.BYTES_PER_ELEMENT },
+    build: (graph, emitter) => {
+      const shape = ['batch', 'rows', hiddenSize];
+      const hidden = graph.input(stream, DataType.FLOAT, shape);
+      const logits = emitter.emitEpilogue(graph, hidden, ids);
+      graph.output('logits', logits, DataType.FLOAT, ['batch', 'rows', ids.length]);
     },
   };
 }

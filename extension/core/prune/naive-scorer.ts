@@ -5,7 +5,7 @@ import type { Candidate } from './candidates';
 import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import { createReadout } from '../metrics/metric-readout';
-import type { MetricReadout } from '../metrics/metric-readout';
+import type { MetricReadout } from '../metrics/row-readout';
 import { blockTerms } from './slices';
 import type { BlockTerms, Slice } from './slices';
 

@@ -29,16 +29,14 @@ export type Budget =
   | { readonly kind: 'parameters'; readonly ratio: number }
   | { readonly kind: 'all' };
 
-/** Whether a number can be {@link SearchSettings.confidence}. */
-export function isConfidence(value: number): boolean {
-  return value > 0.5 && value <= 1;
-}
+/** Least {@link SearchSettings.confidence}: whatever measures worse is dropped at once. */
+export const leastConfidence = 0.5;
 
 /** Everything that decides what a search finds. */
 export interface SearchSettings {
   readonly metric: MetricName;
   readonly mode: SearchMode;
-  /** How sure `adaptive` must be to stop measuring a candidate, in (0.5, 1]; 1 makes it `exact`. */
+  /** How sure `adaptive` must be to stop measuring a candidate, in [0.5, 1]; 1 makes it `exact`. */
   readonly confidence: number;
   readonly granularity: Granularity;
   readonly budget: Budget;

@@ -3,7 +3,7 @@ import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { createReadout } from '../metrics/metric-readout';
-import type { MetricReadout } from '../metrics/metric-readout';
+import type { MetricReadout } from '../metrics/row-readout';
 import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import { blockTerms, Prefixes, prefixTokens } from './slices';
@@ -63,7 +63,7 @@ export class TrajectoryScorer implements Scorer {
   ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
-    this.store = new TrajectoryStore(executor.stateBytes * (1 - inFlightShare));
+    this.store = new TrajectoryStore(executor.shares.stateBytes * (1 - inFlightShare));
     this.readout = createReadout(executor, metricName, metric);
     this.prefixes = new Prefixes(executor);
   }
@@ -105,7 +105,7 @@ export class TrajectoryScorer implements Scorer {
         .map((candidate) => ({ candidate, slice })),
     );
     const [state] = this.original.values();
-    const inFlightBytes = executor.stateBytes * inFlightShare;
+    const inFlightBytes = executor.shares.stateBytes * inFlightShare;
     const perPass = Math.max(
       1,
       Math.floor(inFlightBytes / (state === undefined ? 1 : stateBytes(state))),

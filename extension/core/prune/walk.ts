@@ -1,4 +1,4 @@
-import type { AfterRun } from '../metrics/metric-readout';
+import type { AfterRun } from '../metrics/row-readout';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import type { HiddenState } from '../runtime/tensors';
 
