@@ -42,8 +42,8 @@ export class AdaptiveRounds {
 
   /** Takes the original's final states: of the first sequence at least. */
   public async start(original: OriginalStates): Promise<void> {
-    const { setup, rows, tokens } = this.plan;
-    this.slices = slicesOf(rows, (tokens[0] ?? 0) > 0);
+    const { setup, rows, hasPrefixes } = this.plan;
+    this.slices = slicesOf(rows, hasPrefixes);
     const [slice] = this.slices;
     const state = original.get(0);
     if (slice !== undefined && state !== undefined) {

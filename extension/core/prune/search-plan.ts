@@ -15,8 +15,7 @@ const leastBaselineRows = 256;
 export class SearchPlan {
   /** Rows of each sequence's output: tokens of a language model. */
   public rows: readonly number[] = [];
-  /** Tokens of each sequence that can be run in parts, else 0. */
-  public readonly tokens: readonly number[];
+  private readonly tokens: readonly number[];
   public readonly candidates: readonly Candidate[];
   private readonly isEligible: ReturnType<typeof eligibility>;
   /** Whether a candidate can still be taken out: it is there, and a mixture keeps an expert. */
@@ -70,6 +69,11 @@ export class SearchPlan {
       expected,
       onDistance,
     };
+  }
+
+  /** Whether every sequence can be run in parts. */
+  public get hasPrefixes(): boolean {
+    return this.tokens.every((tokens) => tokens > 0);
   }
 
   /** Rows that baselines are measured on: as many sequences as give a rough distance, where that will do. */

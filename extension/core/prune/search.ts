@@ -52,7 +52,7 @@ export async function search(
   };
   const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
   // Where rows are known beforehand, a rough heatmap need not wait for the whole text.
-  const isLazy = isAdaptive && plan.tokens.every((tokens) => tokens > 0);
+  const isLazy = isAdaptive && plan.hasPrefixes;
   const adaptive = isAdaptive
     ? new AdaptiveRounds(plan, listener, async () => {
         if (isLazy) {
