@@ -64,7 +64,7 @@ export function activate(context: ExtensionContext): Espalier {
   const jobs = new Jobs(worker, log);
   const interrupted = new InterruptedJobs(context.workspaceState, jobs);
   const exports = new Jobs(dataReader, log);
-  const models = new OpenModels(worker);
+  const models = new OpenModels(inspector);
   const folders = new ModelFolders();
   const store = new SessionStore(context.workspaceState);
   const sessions = new ModelSessions(models, store, interrupted, log);

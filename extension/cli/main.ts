@@ -3,6 +3,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import packageJson from '../../package.json';
 import { CancelledError } from '../core/jobs/job';
+import { ModelCache } from '../core/models/model-cache';
 import { UserError } from '../core/user-error';
 import { Arguments, UsageError } from './command';
 import type { Command } from './command';
@@ -97,8 +98,10 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
       terminal.print(usageOf(command));
       return 0;
     }
+    const models = new ModelCache({ capacity: 4 });
     await command.run(args, {
       terminal,
+      open: async (path) => models.open(path),
       samples: join(import.meta.dirname, '..', 'samples'),
       version: packageJson.version,
       resumeHint: (text) => {

@@ -1,14 +1,17 @@
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { EvaluationResult } from '../core/evaluate/evaluation';
 import type { LayoutName } from '../core/export/layouts';
-import type { FormAnswer } from '../core/export/output-forms';
-import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { OutputAnswer } from '../core/export/output-options';
+import type { AskedChanges } from '../core/export/writable';
+import type { PruneResult } from '../core/export/prune-result';
+import type { ModelFormat } from '../core/models/opened-model';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
+import type { Capabilities } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
 import type { SearchSettings } from '../core/prune/options';
@@ -63,7 +66,7 @@ export interface PruneRequest extends RunOptions {
   /** The folder that files of the plan are relative to. */
   readonly planFolder?: string;
   readonly out: string;
-  readonly format: OutputFormat;
+  readonly format: ModelFormat;
   /** Of the format; the usual one when absent. */
   readonly layout?: LayoutName;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
@@ -74,15 +77,15 @@ export interface PruneRequest extends RunOptions {
   readonly calibration?: Partial<CalibrationRequest>;
 }
 
-/** Asks which forms can express a removal, a compression and patches. */
-export interface FormsRequest {
+/** What a model is and what it can do. */
+export interface InspectedModel {
+  readonly summary: ModelSummary;
+  readonly capabilities: Capabilities;
+}
+
+/** Asks what a model can be written as with some changes. */
+export interface OutputsRequest extends AskedChanges {
   readonly model: string;
-  /** Ids of sublayers, or of whole blocks. */
-  readonly remove: readonly string[];
-  /** Names of the weights of linear layers; none when absent. */
-  readonly compress?: readonly string[];
-  /** Ids of sublayers in whose places patches stand; none when absent. */
-  readonly patch?: readonly string[];
 }
 
 export interface EvaluateRequest extends RunOptions {
@@ -175,7 +178,7 @@ export interface PatchLayerRequest extends RunOptions {
   readonly text: CalibrationRequest;
   /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
   readonly out: string;
-  readonly format: OutputFormat;
+  readonly format: ModelFormat;
   readonly anyway: boolean;
   /** Graphs to try; the usual number when absent. */
   readonly graphs?: number;
@@ -208,6 +211,10 @@ export interface InspectorRequests {
   statistics: [StatisticsRequest, TensorStatistics];
   diagram: [DiagramRequest, Diagram | UnknownFlow];
   compare: [CompareRequest, ModelComparison];
+  inspect: [InspectRequest, InspectedModel];
+  outputs: [OutputsRequest, readonly OutputAnswer[]];
+  chooseLayers: [ChooseLayersRequest, ChosenLayers];
+  checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
 }
 
 /**
@@ -215,15 +222,11 @@ export interface InspectorRequests {
  * cancellation token and reports through {@link JobNotification} under the `job` id it was sent with.
  */
 export interface WorkerRequests {
-  inspect: [InspectRequest, ModelSummary];
   devices: [Record<string, never>, readonly DeviceReport[]];
-  forms: [FormsRequest, readonly FormAnswer[]];
   profile: [ProfileRequest, LayerProfile];
   prune: [PruneRequest, PruneResult | CompressResult];
   sensitivity: [SensitivityRequest, SensitivityProfile];
   planBudget: [PlanBudgetRequest, RefinedPlan];
-  chooseLayers: [ChooseLayersRequest, ChosenLayers];
-  checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
   /** The same as `prune`, under the name of what the user has asked for. */
   compress: [PruneRequest, PruneResult | CompressResult];
   repair: [RepairModelRequest, RepairResult];

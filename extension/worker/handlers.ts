@@ -12,14 +12,12 @@ import { applyPlan } from '../core/export/apply-plan';
 import { calibrationFor } from '../core/export/compression/start-calibration';
 import { repairModel } from '../core/export/compression/repair-model';
 import { patchModel } from '../core/export/patching/patch-model';
-import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
-import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
 import { writeDocument } from '../core/jobs/write-document';
-import { openModel } from '../core/models/open-model';
-import { unitsMeant } from '../core/models/units';
+import { ModelCache } from '../core/models/model-cache';
+import type { OpenedModel } from '../core/models/opened-model';
 import { journalBeside, profileModel } from '../core/prune/profile-model';
 import { idsPort } from '../core/models/example';
 import { orDefaults } from '../core/data/calibration-defaults';
@@ -54,13 +52,24 @@ const environment = {
   costsFolder: costsFolder(),
 };
 
+/** Models of the last jobs: the next one on the same files reads none again. */
+const models = new ModelCache({ capacity: 4 });
+
+/** The request with its model opened. */
+async function opened<R extends { readonly model: string }>(
+  request: R,
+): Promise<Omit<R, 'model'> & { readonly model: OpenedModel }> {
+  return { ...request, model: await models.open(request.model) };
+}
+
 async function carryOut(
   { calibration = {}, ...request }: PruneRequest,
   context: JobContext,
 ): Promise<WorkerRequests['prune'][1]> {
-  const { model: path, plan } = request;
+  const { plan } = request;
   const costs = { folder: costsFolder(), rows: 1 };
-  const model = await openModel(path);
+  const source = await models.open(request.model);
+  const { model } = source;
   const hasInputs = calibration.file !== undefined || idsPort(model.inputs) !== undefined;
   const { compress = [] } = plan;
   const compression =
@@ -73,26 +82,32 @@ async function carryOut(
             bundledText: calibrationText,
           },
         };
-  return applyPlan({ ...request, compression }, context);
+  return applyPlan({ ...request, model: source, compression }, context);
 }
 
 /** What answers each request: a call of the core. */
 export const handlers: Handlers<WorkerRequests> = {
-  inspect: async ({ model }) => (await openModel(model)).summary,
   devices: async () => listDevices(),
-  forms: async ({ model, remove, ...others }) => listForms(model, remove, others),
   profile: async (request, context) =>
-    profileModel({ ...request, journal: journalBeside(request.out) }, environment, context),
+    profileModel(
+      { ...(await opened(request)), journal: journalBeside(request.out) },
+      environment,
+      context,
+    ),
   prune: carryOut,
   compress: carryOut,
   sensitivity: async (request, context) =>
-    profileSensitivity({ ...request, journal: journalBeside(request.out) }, environment, context),
+    profileSensitivity(
+      { ...(await opened(request)), journal: journalBeside(request.out) },
+      environment,
+      context,
+    ),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);
     return planForBudget(
       {
-        ...request,
+        ...(await opened(request)),
         table: withWays(table, ways),
         rounds: defaultRounds,
         calibration: calibrationOf(table),
@@ -102,30 +117,36 @@ export const handlers: Handlers<WorkerRequests> = {
       context,
     );
   },
-  chooseLayers: async ({ model, compression, ...selection }) => {
-    const { choices, unfit } = chooseForAll(await openModel(model), compression, selection);
-    return { choices, unfit: unfit.length };
-  },
-  checkChoices: async ({ model: path, choices, removed }) => {
-    const model = await openModel(path);
-    const units = removed.flatMap((id) => unitsMeant(id, model.summary));
-    return choiceProblems(model, choices, units);
-  },
   repair: async (request, context) =>
-    repairModel({ ...request, bundledText: calibrationText, settings: defaultRepair }, context),
-  patch: async ({ model, graphs = defaultPatchLimits.graphs, ...request }, context) =>
+    repairModel(
+      {
+        ...(await opened(request)),
+        teacher: await models.open(request.teacher),
+        bundledText: calibrationText,
+        settings: defaultRepair,
+      },
+      context,
+    ),
+  patch: async ({ graphs = defaultPatchLimits.graphs, ...request }, context) =>
     patchModel(
       {
-        ...{ ...request, modelPath: model, bundledText: calibrationText, seed: 0 },
+        ...{ ...(await opened(request)), bundledText: calibrationText, seed: 0 },
         limits: { ...defaultPatchLimits, graphs },
         ...{ library: patchLibrary(), fitting: defaultFitting },
       },
       context,
     ),
-  evaluate: async (request, context) =>
-    evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
+  evaluate: async ({ against, ...request }, context) =>
+    evaluateModels(
+      {
+        ...(await opened(request)),
+        text: request.text ?? heldOutText,
+        ...(against === undefined ? {} : { against: await models.open(against) }),
+      },
+      context,
+    ),
   scoreText: async (request, context) => {
-    const { scores } = await scoreText(request, environment, context);
+    const { scores } = await scoreText(await opened(request), environment, context);
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
     return { windows: scores.length, mean };
   },

@@ -11,7 +11,6 @@ import type { Command } from '../command';
 import { journalPath } from '../paths';
 import { readRunOptions, runOptionTypes } from '../run-options';
 import { printTable } from '../table';
-import { openModel } from '../../core/models/open-model';
 import { planOf, printResult } from './prune';
 import { printProfile } from './profile';
 
@@ -30,17 +29,17 @@ export const demo: Command = {
     const model = join(folder, sampleName);
     await mkdir(folder, { recursive: true });
     await cp(join(samples, sampleName), model, { recursive: true });
-    const { summary } = await openModel(model);
+    const opened = await context.open(model);
     terminal.print(`Profiling ${model}`);
     const out = join(folder, `${sampleName}.layerprofile.json`);
     const profile = await profileModel(
       {
-        model,
+        model: opened,
         calibration: defaultCalibration,
         settings: defaultSettings,
         ...run,
         out,
-        journal: await journalPath(out, summary),
+        journal: await journalPath(out, opened.summary),
       },
       { bundledText: join(samples, 'calibration.txt'), version },
       job,
@@ -53,7 +52,7 @@ export const demo: Command = {
     terminal.print('Pruning a quarter of the sublayers');
     const pruned = join(folder, `${sampleName}-pruned`);
     const result = await applyPlan(
-      { model, plan, out: pruned, format: 'safetensors', overwrite: true, ...run },
+      { model: opened, plan, out: pruned, format: 'safetensors', overwrite: true, ...run },
       job,
     );
     printResult(terminal, result);
@@ -62,7 +61,7 @@ export const demo: Command = {
     terminal.print('Held-out text, from documents that neither training nor calibration has seen');
     const text = join(samples, 'held-out.txt');
     const original = await evaluateModels(
-      { model, removed: [], against: pruned, text, ...run },
+      { model: opened, removed: [], against: await context.open(pruned), text, ...run },
       job,
     );
     const row = (name: string, { perplexity, tokens, tokensPerSecond }: Evaluation): string[] => [

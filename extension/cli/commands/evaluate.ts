@@ -5,7 +5,6 @@ import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import { patchesOfPlan } from '../../core/export/patching/planned-patches';
 import { requireMadeFor } from '../../core/export/plan-schema';
-import { openModel } from '../../core/models/open-model';
 import { UserError } from '../../core/user-error';
 import { UsageError } from '../command';
 import type { Arguments, Command, CommandContext } from '../command';
@@ -30,14 +29,14 @@ export const evaluate: Command = {
   },
   run: async (args, context) => {
     const { terminal, job, samples } = context;
-    const planned = await planOf(args);
+    const planned = await planOf(args, context);
     const model = planned?.model ?? args.model();
     const against = args.text('against');
     const models = {
-      model,
+      model: await context.open(model),
       removed: planned?.plan.remove ?? [],
       patch: planned === undefined ? [] : patchesOfPlan(planned.plan, planned.file),
-      ...(against === undefined ? {} : { against }),
+      ...(against === undefined ? {} : { against: await context.open(against) }),
       ...readRunOptions(args),
     };
     const length = args.number('length');
@@ -82,13 +81,13 @@ export const evaluate: Command = {
 };
 
 /** @throws UserError for a plan of another model, and for one that compresses. */
-async function planOf(args: Arguments): Promise<NamedPlan | undefined> {
+async function planOf(args: Arguments, { open }: CommandContext): Promise<NamedPlan | undefined> {
   const file = args.text('plan');
   if (file === undefined) {
     return undefined;
   }
   const planned = await readNamedPlan(file, args);
-  requireMadeFor(planned.plan, (await openModel(planned.model)).summary, {
+  requireMadeFor(planned.plan, (await open(planned.model)).summary, {
     file,
     remedy: 'Profile this model again, or delete the field to evaluate the plan all the same.',
   });

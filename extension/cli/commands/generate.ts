@@ -22,7 +22,7 @@ export const generateCommand: Command = {
     seed: { type: 'string' },
     json: { type: 'boolean' },
   },
-  run: async (args, { terminal, job }) => {
+  run: async (args, { terminal, job, open }) => {
     const prompt = args.text('prompt');
     if (prompt === undefined) {
       throw new UsageError('--prompt says what to continue.');
@@ -32,7 +32,7 @@ export const generateCommand: Command = {
     const run = async (model: string): Promise<Generation> =>
       generate(
         {
-          model,
+          model: await open(model),
           removed: [],
           prompt,
           chat: args.flag('chat'),

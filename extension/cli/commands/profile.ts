@@ -1,6 +1,5 @@
-import { foreseeRefusals } from '../../core/export/prune-source';
+import { foreseeRefusals } from '../../core/export/writable';
 import { formatPercent } from '../../core/format';
-import { openModel } from '../../core/models/open-model';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import { profileModel } from '../../core/prune/profile-model';
 import { join } from 'node:path';
@@ -23,10 +22,11 @@ export const profile: Command = {
     json: { type: 'boolean' },
   },
   run: async (args, context) => {
-    const { summary } = await openModel(args.model());
+    const model = await context.open(args.model());
+    const { summary } = model;
     const json = args.flag('json');
     const out = args.text('out') ?? (json ? undefined : defaultProfilePath(summary));
-    const remark = await foreseeRefusals(args.model(), {}, readSearchSettings(args));
+    const remark = await foreseeRefusals(model, {}, readSearchSettings(args));
     if (remark !== undefined) {
       context.terminal.note(remark);
     }
@@ -45,15 +45,16 @@ export const profile: Command = {
 /** Profiles the model that the arguments name. */
 export async function runProfile(
   args: Arguments,
-  { job, samples, version, resumeHint }: CommandContext,
+  { job, samples, version, resumeHint, open }: CommandContext,
   out: string | undefined,
 ): Promise<LayerProfile> {
-  const { summary } = await openModel(args.model());
+  const model = await open(args.model());
+  const { summary } = model;
   const journal = await journalPath(out, summary);
   resumeHint(`Run the same command again to go on: what is done is kept in ${journal}.`);
   return profileModel(
     {
-      model: args.model(),
+      model,
       calibration: readCalibration(args, summary.maxPositions),
       settings: readSearchSettings(args),
       ...readRunOptions(args),

@@ -1,11 +1,13 @@
 import { resolve } from 'node:path';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { applyPlan } from '../../core/export/apply-plan';
-import type { FormName } from '../../core/export/output-forms';
+import type { OutputTarget } from '../../core/export/output-options';
 import { layoutNames } from '../../core/export/layouts';
-import { describeCompared, outputFormats } from '../../core/export/prune-result';
+import { describeCompared } from '../../core/export/prune-result';
+import { modelFormats } from '../../core/models/opened-model';
+import type { OpenedModel } from '../../core/models/opened-model';
 import type { PruneResult } from '../../core/export/prune-result';
-import { foreseeRefusals, requireWritable, writablePrefix } from '../../core/export/prune-source';
+import { foreseeRefusals, requireWritable, writablePrefix } from '../../core/export/writable';
 import { writeDocument } from '../../core/jobs/write-document';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import type { Plan } from '../../core/export/plan';
@@ -20,7 +22,7 @@ import { runProfile } from './profile';
 
 export const prune: Command = {
   name: 'prune',
-  usage: `MODEL (--plan FILE | --ratio R | --remove N) --out DIR [--format ${outputFormats.join('|')}]
+  usage: `MODEL (--plan FILE | --ratio R | --remove N) --out DIR [--format ${modelFormats.join('|')}]
     [--layout ${layoutNames.join('|')}] [--overwrite] [--json] ${runUsage}
   without a plan, as profile:
     ${searchUsage}`,
@@ -40,14 +42,15 @@ export const prune: Command = {
     if (out === undefined) {
       throw new UsageError('Say with --out where the new folder is to be.');
     }
-    const format = args.choice('format', outputFormats, undefined);
+    const format = args.choice('format', modelFormats, undefined);
     const layout = args.choice('layout', layoutNames, undefined);
     const overwrite = args.flag('overwrite');
     const form = {
       ...(format === undefined ? {} : { format }),
       ...(layout === undefined ? {} : { layout }),
     };
-    const { plan, model, folder, profile } = await planFor(args, form, context);
+    const { plan, model: path, folder, profile } = await planFor(args, form, context);
+    const model = await context.open(path);
     if (profile !== undefined) {
       await keepWritable(model, form, plan, planPath(out));
     }
@@ -77,7 +80,7 @@ export const prune: Command = {
 
 async function planFor(
   args: Arguments,
-  form: Partial<FormName>,
+  form: Partial<OutputTarget>,
   context: CommandContext,
 ): Promise<{ plan: Plan; model: string; folder?: string; profile?: LayerProfile }> {
   const file = args.text('plan');
@@ -89,8 +92,9 @@ async function planFor(
     return readNamedPlan(file, args);
   }
   const settings = readSearchSettings(args);
-  await requireWritable(args.model(), form, settings.granularity);
-  const remark = await foreseeRefusals(args.model(), form, settings);
+  const model = await context.open(args.model());
+  await requireWritable(model, form, settings.granularity);
+  const remark = await foreseeRefusals(model, form, settings);
   if (remark !== undefined) {
     context.terminal.note(remark);
   }
@@ -107,8 +111,8 @@ function planPath(out: string): string {
  * @throws UserError naming the plan.
  */
 async function keepWritable(
-  model: string,
-  form: Partial<FormName>,
+  model: OpenedModel,
+  form: Partial<OutputTarget>,
   plan: Plan,
   file: string,
 ): Promise<void> {
@@ -121,8 +125,8 @@ async function keepWritable(
   if (count > 0) {
     await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
   }
-  throw new UserError(refusal.problem, {
-    file: refusal.file ?? model,
+  throw new UserError(refusal.reason, {
+    file: refusal.file ?? model.path,
     ...(refusal.field === undefined ? {} : { field: refusal.field }),
     remedy: count === 0 ? refusal.remedy : `${refusal.remedy} ${kept}`,
   });

@@ -3,13 +3,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { defaultSettings } from '../../../extension/core/prune/options';
-import type { ProfileRequest } from '../../../extension/protocol/worker';
+import type { ModelSummary } from '../../../extension/core/models/model-summary';
+import type {
+  InspectRequest,
+  ProfileRequest,
+  WorkerRequests,
+} from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker-client';
 import {
   RequestCancelled,
   WorkerCrashed,
   WorkerRequestError,
 } from '../../../extension/services/worker-errors';
+
+/** Requests that the child of these tests answers. */
+interface FakeRequests extends WorkerRequests {
+  inspect: [InspectRequest, Pick<ModelSummary, 'name' | 'fingerprint'>];
+}
 
 const profile = (model: string): ProfileRequest => ({
   model,
@@ -22,7 +32,7 @@ const profile = (model: string): ProfileRequest => ({
 const evaluate = { model: 'any', removed: [], device: 'cpu', memoryBytes: 1 } as const;
 
 describe('WorkerClient', () => {
-  let client: WorkerClient;
+  let client: WorkerClient<FakeRequests>;
 
   beforeEach(() => {
     client = new WorkerClient({
