@@ -5,6 +5,7 @@ import type { Diagrams } from '../core/inspect/flow/diagrams';
 import { tensorStatistics } from '../core/inspect/tensor-statistics';
 import type { InspectorRequests } from '../protocol/worker';
 import type * as Questions from './questions';
+import { listOutputs } from '../core/export/writable';
 import { ModelCache } from '../core/models/model-cache';
 import { serve } from './serve';
 
@@ -18,12 +19,12 @@ const open = async (path: string): Promise<OpenedModel> => models.open(path);
 /** Loaded when the first flow is drawn: opening a model does not wait for it. */
 let diagrams: Promise<Diagrams> | undefined;
 
-/** Loaded when the first question about changes is asked. */
+/** Loaded when first asked: the rules of compression methods bring ONNX Runtime along, which is never run here. */
 const questions = async (): Promise<typeof Questions> => import('./questions');
 
 /**
- * A process of its own, so that looking at a model does not wait for the worker's job. It never loads
- * ONNX Runtime.
+ * A process of its own, so that looking at a model does not wait for the worker's job. It runs no
+ * model.
  */
 serve<InspectorRequests>({
   describe: async ({ model }) => describeModel(model, open),
@@ -47,8 +48,7 @@ serve<InspectorRequests>({
     const { summary, capabilities } = await open(model);
     return { summary, capabilities };
   },
-  outputs: async ({ model, ...changes }) =>
-    (await questions()).listOutputs(await open(model), changes),
+  outputs: async ({ model, ...changes }) => listOutputs(await open(model), changes),
   chooseLayers: async ({ model, ...request }) =>
     (await questions()).chooseLayers(await open(model), request),
   checkChoices: async ({ model, ...request }) =>

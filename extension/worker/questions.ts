@@ -4,8 +4,6 @@ import { unitsMeant } from '../core/models/units';
 import type { OpenedModel } from '../core/models/opened-model';
 import type { CheckChoicesRequest, ChooseLayersRequest, ChosenLayers } from '../protocol/worker';
 
-export { listOutputs } from '../core/export/writable';
-
 /** What a compression would do to each layer that it is for. */
 export function chooseLayers(
   { model }: OpenedModel,

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { checkChoices, chooseLayers, listOutputs } from '../../../extension/worker/questions';
+import { listOutputs } from '../../../extension/core/export/writable';
+import { checkChoices, chooseLayers } from '../../../extension/worker/questions';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
