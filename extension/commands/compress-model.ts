@@ -7,7 +7,7 @@ import type { PruneResult } from '../core/export/prune-result';
 import { formatBytes } from '../core/format';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
-import type { PruneRequest } from '../protocol/worker';
+import type { CompressModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
 import { isPlan, readPlan } from '../services/documents';
@@ -78,7 +78,7 @@ export async function compressModel(
 export async function runCompression(
   services: Services,
   session: CompressionSession,
-  request: PruneRequest,
+  request: CompressModelRequest,
 ): Promise<PruneResult | CompressResult> {
   const { model } = session;
   try {

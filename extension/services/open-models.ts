@@ -26,7 +26,7 @@ export class OpenModels {
 
   /** A model folder, or the model that a file in it belongs to. */
   public async inspect(path: string): Promise<InspectedModel> {
-    return this.#inspector.request('inspect', { model: path });
+    return this.#inspector.request('open', { model: path });
   }
 
   public async summary(path: string): Promise<ModelSummary> {

@@ -44,7 +44,7 @@ serve<InspectorRequests>({
   },
   compare: async (request, context) =>
     compareModels(request, { ...context, emit: () => undefined }, open),
-  inspect: async ({ model }) => {
+  open: async ({ model }) => {
     const { summary, capabilities } = await open(model);
     return { summary, capabilities };
   },

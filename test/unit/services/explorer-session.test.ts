@@ -34,7 +34,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
       await Promise.race([gate, cancelled(token)]);
       return compareModels(request, { ...unattended, cancellation: token });
     },
-    inspect: async (request) => {
+    open: async (request) => {
       const { summary, capabilities } = await openModelFiles(request.model);
       return { summary, capabilities };
     },
