@@ -37,7 +37,7 @@ export const profile = defineOperation({
   }),
   trust: 'run',
   resume: ({ out, model }) => journalOf(out, model),
-  suggestOut: async ({ model = '.' }) => besideModel(model, '.layerprofile.json'),
+  suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const settings = searchSettings(request);
     const model = await context.environment.open(request.model);

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { defaultDocumentPath } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
@@ -66,7 +67,7 @@ export const prune = defineOperation({
       );
     }
     const model = await context.environment.open(request.model ?? '');
-    const file = `${resolve(request.out)}.plan.json`;
+    const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
     const examples = request.examples ?? profile.calibration.source;
     const result = await applyAndMeasure(

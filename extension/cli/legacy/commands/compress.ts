@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sensitivityCalibration } from '../../../core/data/calibration-defaults';
+import { defaultDocumentPath } from '../../../core/document-names';
 import { applyPlan } from '../../../core/export/apply-plan';
 import type { CompressionSettings } from '../../../core/export/compression/compress-model';
 import { chooseForAll } from '../../../core/export/compression/layer-choices';
@@ -100,7 +101,7 @@ export const compress: Command = {
       context.job,
     );
     if (isNew) {
-      await writeDocument(`${resolve(out)}.plan.json`, plan);
+      await writeDocument(defaultDocumentPath('plan', resolve(out)), plan);
     }
     if (args.flag('json')) {
       context.terminal.print(JSON.stringify(result, undefined, 2));

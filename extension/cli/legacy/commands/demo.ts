@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { cp, mkdir } from 'node:fs/promises';
+import { defaultDocumentPath } from '../../../core/document-names';
 import { evaluateModels } from '../../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../../core/evaluate/evaluation';
 import { applyPlan } from '../../../core/export/apply-plan';
@@ -32,7 +33,7 @@ export const demo: Command = {
     await cp(join(samples, sampleName), model, { recursive: true });
     const opened = await context.open(model);
     terminal.print(`Profiling ${model}`);
-    const out = join(folder, `${sampleName}.layerprofile.json`);
+    const out = defaultDocumentPath('layerProfile', model);
     const profile = await profileModel(
       {
         model: opened,
@@ -47,7 +48,7 @@ export const demo: Command = {
     );
     printProfile(profile, terminal);
     const plan = { ...planOf(profile, model), model: { path: sampleName } };
-    await writeDocument(join(folder, `${sampleName}.plan.json`), plan);
+    await writeDocument(defaultDocumentPath('plan', model), plan);
 
     terminal.print();
     terminal.print('Pruning a quarter of the sublayers');

@@ -1,4 +1,5 @@
 import { basename, extname, join } from 'node:path';
+import { documentNames } from '../../../core/document-names';
 import { defaultCalibration } from '../../../core/data/calibration-defaults';
 import { scoreText } from '../../../core/datadiet/score-text';
 import { defaultTextPolicy, textPolicies } from '../../../core/data/text-scores';
@@ -28,7 +29,8 @@ export const scoreTextCommand: Command = {
     const windows = args.number('windows');
     const text = file ?? 'calibration';
     const out =
-      args.text('out') ?? `${basename(text, extname(text))}.${summary.name}.textscores.json`;
+      args.text('out') ??
+      `${basename(text, extname(text))}.${summary.name}${documentNames.textScores.suffix}`;
     resumeHint('Run the same command again to go on.');
     const result = await scoreText(
       {
