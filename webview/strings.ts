@@ -185,6 +185,8 @@ export const strings = {
   parametersSaved: 'Parameters saved',
   bytesSaved: 'Size saved',
   kvSaved: 'KV cache saved',
+  noCache: 'no KV cache',
+  noPerplexity: 'not available',
   perToken: (share: string) => `${share}, per token`,
   notMeasured: 'not measured',
   perplexity: 'Perplexity',

@@ -6,7 +6,8 @@ import type { FormSpec } from '../models/forms/form-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import { onnxRuntimeVersion } from '../runtime/version';
-import type { OutputFormat, PruneResult } from './prune-result';
+import type { PruneResult } from './prune-result';
+import type { ModelFormat } from '../models/opened-model';
 import type { Changes } from './changes';
 
 export const manifestName = 'espalier.json';
@@ -31,7 +32,7 @@ export interface Manifest {
   /** Symbolic patches of the result, in its own numbering. */
   readonly patches?: PatchSpecs;
   readonly result: {
-    readonly format: OutputFormat;
+    readonly format: ModelFormat;
     /** How config.json says what is gone. */
     readonly layout?: string;
     readonly loadsWith: string;

@@ -64,6 +64,7 @@ const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
 export class TransformerModel implements LayeredModel, ModelEmitter {
+  public readonly kind = 'decoder';
   public readonly inputs: readonly InputPort[] = tokenInputs;
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
   public readonly joinsExamples = true;

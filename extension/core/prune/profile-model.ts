@@ -5,14 +5,14 @@ import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
 import { spentOf, spentSchema } from '../jobs/spent';
 import { writeDocument } from '../jobs/write-document';
-import { openModel } from '../models/open-model';
+import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
-import { fittingMetric, metrics } from '../metrics/metrics';
+import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { loadModelInputs } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
@@ -24,7 +24,7 @@ import type { SearchRecord } from './search-memo';
 
 /** What to profile, how, and where the result goes. */
 export interface ProfileJob {
-  readonly model: string;
+  readonly model: OpenedModel;
   readonly calibration: CalibrationRequest;
   readonly settings: SearchSettings;
   readonly device: DeviceChoice;
@@ -79,7 +79,7 @@ export async function profileModel(
   environment: ProfileEnvironment,
   context: JobContext<ProfileEvent>,
 ): Promise<LayerProfile> {
-  const model = await openModel(job.model);
+  const { model } = job.model;
   const calibration = await loadModelInputs(
     job.calibration,
     model,
@@ -112,7 +112,7 @@ export async function profileModel(
       model: model.summary,
       calibration: calibration.summary,
       settings,
-      metricDefinition: metric.definition,
+      metricDefinition: describeMetric(metricName, model),
       device,
       candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
@@ -150,7 +150,7 @@ export async function profileModel(
       model: model.summary,
       calibration: calibration.summary,
       metric: settings.metric,
-      metricDefinition: metric.definition,
+      metricDefinition: describeMetric(metricName, model),
       settings,
       search: {
         mode: settings.mode,

@@ -91,6 +91,7 @@ export function stateOf(changes: Partial<HeatmapState> = {}): HeatmapState {
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,
     blocked: undefined,
+    cannot: {},
     ...changes,
   };
 }
