@@ -135,6 +135,7 @@ export const strings = {
   round: 'Removed in round',
   mark: 'Mark',
   notYet: '–',
+  plusMinus: (distance: string, error: string) => `${distance} ± ${error}`,
   atLeast: (distance: string) => `≥ ${distance}`,
   previewOnly: (distance: string) => `${distance} (local cosine)`,
   markName: (mark: Mark, order: number | undefined) =>

@@ -37,6 +37,8 @@ export interface ProfileState {
   readonly cosineLocal: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
+  /** What a running adaptive search expects of the rounds behind round `after`. */
+  readonly predicted?: { readonly after: number; readonly rounds: readonly Round[] };
   readonly evaluations: readonly ProfileEvaluation[];
   /** What the search runs, or ran, on. */
   readonly device?: string;

@@ -7,7 +7,7 @@ import { compressionFields, compressionRules, compressionSettings } from './comp
 import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { planField, readPlan } from './read-plan';
+import { readPlan, requiredPlanField } from './read-plan';
 import { outputFields, outputOptions, runFields, runOptions } from './shared-fields';
 
 /** Sizes before and after, as scripts may rely on. */
@@ -26,12 +26,7 @@ export const apply = defineOperation({
   verb: 'Applying',
   summary: 'Write the model that a plan describes, and check it.',
   fields: {
-    plan: {
-      ...planField,
-      positional: true,
-      present: true,
-      missing: 'Name a plan: a *.plan.json file.',
-    },
+    plan: requiredPlanField,
     model: path({
       description: 'The model to change',
       placeholder: 'MODEL',

@@ -13,7 +13,7 @@ import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
-import { modelField, runFields, runOptions } from './shared-fields';
+import { optionalModelField, runFields, runOptions } from './shared-fields';
 
 /** What judging by a task tells of one model, or of two. */
 export type TaskEvaluation = TaskResult & { readonly against?: TaskResult };
@@ -30,7 +30,7 @@ export const evaluate = defineOperation({
   verb: 'Evaluating',
   summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
   fields: {
-    model: { ...modelField, present: false as const },
+    model: optionalModelField,
     plan: { ...planField, description: 'Evaluate what a plan leaves of the model (*.plan.json)' },
     against: path({ description: 'A second model to compare with', placeholder: 'MODEL2' }),
     text: path({

@@ -17,7 +17,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly default: T | undefined;
   /** The default in words, where the operation works it out when it runs. */
   readonly fallback: string | undefined;
-  /** Whether a request has the field in any case. */
+  /** Whether a complete request has the field in any case: it is required, or its default is filled in. */
   readonly present: Present;
   readonly unit: string | undefined;
   readonly choices: readonly string[] | undefined;
@@ -161,14 +161,12 @@ export function group<const F extends Fields>(heading: string, fields: F): F {
   return mapFields(fields, (field) => ({ ...field, group: heading }));
 }
 
-/** The same fields without their defaults, for an operation that must know what was given. */
+/** The same fields with defaults that are only shown, for an operation that must know what was given. */
 export function leftOpen<const F extends Fields>(
   fields: F,
 ): { readonly [K in keyof F]: Field<ValueOf<F[K]>, false> } {
   return mapFields(fields, (field) => ({
     ...field,
-    default: undefined,
-    fallback: describeDefault(field),
     present: false,
   }));
 }

@@ -14,7 +14,13 @@ import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
 import { amountNames } from './search-fields';
-import { modelField, outputFields, outputOptions, runFields, runOptions } from './shared-fields';
+import {
+  optionalModelField,
+  outputFields,
+  outputOptions,
+  runFields,
+  runOptions,
+} from './shared-fields';
 import { journalOf } from './journals';
 
 export const prune = defineOperation({
@@ -23,7 +29,7 @@ export const prune = defineOperation({
   verb: 'Pruning',
   summary: 'Write a smaller model without the least important sublayers, and check it.',
   fields: {
-    model: { ...modelField, present: false as const },
+    model: optionalModelField,
     plan: planField,
     ...removalFields,
     ...outputFields,

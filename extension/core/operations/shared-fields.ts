@@ -11,10 +11,17 @@ import type { RequestOf } from './fields';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
 
-export const modelField = path({
+const modelFacts = {
   description: 'Model folder or any of its files: .safetensors, .gguf, .onnx',
   placeholder: 'MODEL',
   positional: true,
+} as const;
+
+/** For operations where something else may say which model. */
+export const optionalModelField = path(modelFacts);
+
+export const modelField = path({
+  ...modelFacts,
   required: true,
   missing: 'Name one model: its folder, or its .safetensors, .gguf or .onnx file.',
 });

@@ -18,8 +18,9 @@ import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
 import { SearchWork } from './search-work';
-import { TermMemo } from './term-memo';
-import type { TermRecord } from './term-memo';
+import { surrogateRecord } from './surrogate-record';
+import { SearchMemo } from './search-memo';
+import type { SearchRecord } from './search-memo';
 
 /** What to profile, how, and where the result goes. */
 export interface ProfileJob {
@@ -56,6 +57,14 @@ const entrySchema = v.variant('kind', [
     from: v.number(),
     to: v.number(),
     terms: v.pipe(v.array(v.number()), v.readonly()),
+  }),
+  v.object({
+    kind: v.literal('prediction'),
+    step: v.string(),
+    distances: v.pipe(
+      v.array(v.object({ candidate: v.string(), distance: v.number() })),
+      v.readonly(),
+    ),
   }),
   spentSchema,
 ]);
@@ -109,14 +118,13 @@ export async function profileModel(
     });
     const run = spentBefore.runs;
     const work = new SearchWork(model);
-    const memo = new TermMemo(termsOf(journal.replayed), async (records) => {
-      const terms: Entry[] = records.map((record) => ({ kind: 'term', ...record }));
+    const memo = new SearchMemo(recordsOf(journal.replayed), async (records) => {
       const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
       const { evaluations } = work;
       const spent: Entry[] = ofSearch
         ? [{ kind: 'spent', seconds: seconds(), evaluations, run }]
         : [];
-      await journal.append([...terms, ...spent]);
+      await journal.append([...records, ...spent]);
     });
     const progress = new SearchProgress(settings, model, work, calibration.inputs.length, context);
     const found = await search(
@@ -135,6 +143,7 @@ export async function profileModel(
       },
       progress,
     );
+    const surrogate = surrogateRecord(found.rounds);
     const profile: LayerProfile = {
       format: 'espalier.layerprofile',
       version: 1,
@@ -150,6 +159,7 @@ export async function profileModel(
         sublayerEvaluations: Math.round(spentBefore.evaluations + found.sublayerEvaluations),
         naiveSublayerEvaluations: found.naiveSublayerEvaluations,
       },
+      ...(surrogate === undefined ? {} : { surrogate }),
       candidates: found.candidates,
       rounds: found.rounds,
       baselines: found.baselines,
@@ -184,6 +194,6 @@ function parseEntry(value: unknown): Entry | undefined {
   return result.success ? result.output : undefined;
 }
 
-function termsOf(entries: readonly Entry[]): TermRecord[] {
-  return entries.filter((entry) => entry.kind === 'term');
+function recordsOf(entries: readonly Entry[]): SearchRecord[] {
+  return entries.filter((entry) => entry.kind !== 'spent');
 }

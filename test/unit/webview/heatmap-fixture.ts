@@ -59,6 +59,7 @@ export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
     settings: {
       metric: 'js',
       mode: 'exact',
+      confidence: 0.999,
       granularity: 'sublayer',
       budget: { kind: 'all' },
       protect: [],
