@@ -38,6 +38,7 @@ export async function scoreText(
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
+  await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
   const { file, length } = services.settings.calibration();
   const text =

@@ -10,6 +10,9 @@ export interface DocumentName {
   readonly beside: DocumentPlace;
 }
 
+/** The document beside a model that Espalier wrote: where it comes from and what is different. */
+export const manifestName = 'espalier.json';
+
 /** Documents that Espalier writes for people to keep. Their schemas: core/documents. */
 export const documentNames = {
   layerProfile: {
