@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { journalBeside } from '../core/prune/profile-model';
+import { journalBeside } from '../core/jobs/work-folder';
 import { userCacheFolder } from '../core/runtime/user-cache';
 import type { ModelSummary } from '../core/models/model-summary';
 

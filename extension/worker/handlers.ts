@@ -17,10 +17,11 @@ import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
+import { journalBeside, runsBeside } from '../core/jobs/work-folder';
 import { writeDocument } from '../core/jobs/write-document';
 import { openModel } from '../core/models/open-model';
 import { unitsMeant } from '../core/models/units';
-import { journalBeside, profileModel } from '../core/prune/profile-model';
+import { profileModel } from '../core/prune/profile-model';
 import { idsPort } from '../core/models/example';
 import { orDefaults } from '../core/data/calibration-defaults';
 import { costsFolder } from '../core/runtime/user-cache';
@@ -132,14 +133,14 @@ export const handlers: Handlers<WorkerRequests> = {
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);
-    const job = { ...request, folder: `${out}.runs`, write };
+    const job = { ...request, folder: runsBeside(out), write };
     const document = await scoreDataset(job, context, processes);
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };
   },
   compareSubsets: async ({ out, ...request }, context) => {
-    const result = await runDiet({ ...request, folder: `${out}.runs` }, context, processes);
+    const result = await runDiet({ ...request, folder: runsBeside(out) }, context, processes);
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },

@@ -7,7 +7,7 @@ export interface Availability {
   readonly prune: string | undefined;
   readonly evaluate: string | undefined;
   readonly savePlan: string | undefined;
-  /** Whether profiling again means going on from the journal. */
+  /** Whether the main button resumes the search. */
   readonly resumable: boolean;
 }
 
@@ -19,15 +19,18 @@ export function availabilityOf(
   state: Pick<HeatmapState, 'job' | 'blocked' | 'removed'>,
 ): Availability {
   const { job } = state;
-  const running = job.kind === 'running' ? strings.reasonRunning(job.what) : undefined;
+  const active =
+    job.kind === 'running' || job.kind === 'queued'
+      ? strings.reasonActive(job.what, job.kind)
+      : undefined;
   const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
-  const cannotRun = state.blocked ?? running;
+  const cannotRun = state.blocked ?? active;
   return {
     profile: cannotRun,
     prune: cannotRun ?? nothing,
     evaluate: cannotRun,
     savePlan: nothing,
-    resumable: job.kind === 'stopped' && job.what === 'profile' && job.resumable,
+    resumable: job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined,
   };
 }
 

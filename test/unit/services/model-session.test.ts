@@ -124,16 +124,7 @@ describe('ModelSession', () => {
   });
 
   it('follows the rounds of a running search until the user chooses', () => {
-    const request = {
-      model: model.path,
-      device: 'cpu',
-      memoryBytes: 1,
-      calibration: { sequences: 1, length: 8 },
-      settings: defaultSettings,
-      out: '/models/small.layerprofile.json',
-    } as const;
-    session.searchStarted({ request, reason: 'crashed' }, false);
-    expect(saved?.interrupted?.reason).toBe('crashed');
+    session.searchStarted(false);
     session.applyEvent({
       kind: 'started',
       model,
@@ -156,8 +147,19 @@ describe('ModelSession', () => {
       result: { removed: 'block.3.attention', distance: 1 },
     });
     expect(session.selection.removed).toEqual([]);
-    session.searchEnded(undefined);
-    expect(saved?.interrupted).toBeUndefined();
+    session.searchEnded();
+  });
+
+  it('shows what the worker has warned of beside what the model is warned of', () => {
+    const told: unknown[] = [];
+    session.changed.listen((fields) => told.push(...fields));
+    session.setJob({ kind: 'idle' }, ['falls back to CPU']);
+    session.setJob({ kind: 'idle' }, ['falls back to CPU']);
+    session.setRemark('made for other weights');
+    expect(session.snapshot().model.warnings).toEqual([
+      ...[...model.warnings, 'made for other weights', 'falls back to CPU'],
+    ]);
+    expect(told.filter((field) => field === 'model')).toHaveLength(2);
   });
 
   it('shows the perplexity of the selection and puts it on the curve', () => {
