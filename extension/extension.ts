@@ -21,7 +21,6 @@ import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
 import { watchDocuments } from './services/watch-documents';
 import { JobService } from './services/jobs/job-service';
-import type { JobRunner } from './services/jobs/job-service';
 import { JobStore } from './services/jobs/job-store';
 import { ModelFolders } from './services/model-folders';
 import { ModelJobs } from './services/model-jobs';
@@ -65,8 +64,7 @@ export function activate(context: ExtensionContext): Espalier {
   });
   const settings = new Settings();
   const jobs = new JobService({
-    // Jobs are requests of these clients, by their operations.
-    lanes: { worker: worker as JobRunner, dataReader: dataReader as JobRunner },
+    lanes: { worker, dataReader },
     store: new JobStore(storedJobs(context), (text) => {
       log.warn(text);
     }),

@@ -11,14 +11,13 @@ import { nextSteps } from './next-steps';
 const longMilliseconds = 20_000;
 
 /** Tells of jobs that are done, where what comes next is asked or nobody has watched. */
-export function showJobNotices(services: Services): Disposable {
-  const listening = services.jobs.ended.listen(({ job, outcome }) => {
+export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> {
+  void tellInterrupted(services);
+  return services.jobs.ended.listen(({ job, outcome }) => {
     if (outcome !== undefined && needsNotice(services, job, outcome)) {
       void offer(`${job.title}: ${outcome.summary}`, nextSteps(services, job));
     }
   });
-  void tellInterrupted(services);
-  return { dispose: listening.dispose };
 }
 
 function needsNotice(services: Services, job: JobRecord, { shown = false }: JobOutcome): boolean {

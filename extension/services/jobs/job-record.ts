@@ -73,3 +73,9 @@ export const isOver = ({ state }: Pick<JobSummary, 'state'>): boolean =>
 /** Whether Resume does something that Run Again does not. */
 export const isResumable = ({ state, saved }: Pick<JobSummary, 'state' | 'saved'>): boolean =>
   saved !== undefined && (state === 'interrupted' || state === 'cancelled');
+
+/** The service stores what it was given as the request of an operation. */
+export const asRecord = (job: StoredJob): JobRecord => job as unknown as JobRecord;
+
+/** Says a sentence in the user's language, the numbered places filled. */
+export type Translate = (message: string, ...args: (string | number)[]) => string;

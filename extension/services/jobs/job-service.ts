@@ -1,19 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { StageProgress } from '../../core/jobs/job';
-import type { EventOf, JobEvent } from '../../protocol/worker';
+import type { JobEvent } from '../../protocol/worker';
 import { Signal } from '../signal';
 import { RequestCancelled, WorkerCrashed } from '../worker-errors';
 import type { RequestWatch } from '../worker-process';
 import { Counter } from './counted';
 import type { JobHandler, JobOutcome } from './job-handler';
-import { isOver, isResumable } from './job-record';
-import type { JobRecord, StoredJob } from './job-record';
+import { asRecord, isOver, isResumable } from './job-record';
+import type { JobRecord, StoredJob, Translate } from './job-record';
 import { withoutOldest } from './job-store';
 import type { JobStore } from './job-store';
+import { afterRestart, savedOf } from './interruption';
 import { jobOperations, operationOf } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
-import { hasWork, removeWork, workOf } from './saved-work';
+import { removeWork, workOf } from './saved-work';
 import { TimeLeft } from './time-left';
 
 /** A child process that runs the jobs of a lane. */
@@ -30,8 +31,7 @@ export interface JobEnvironment {
     warn(text: string): void;
     error(error: Error): void;
   };
-  /** Says a sentence in the user's language, the numbered places filled. */
-  readonly translate: (message: string, ...args: (string | number)[]) => string;
+  readonly translate: Translate;
   readonly describeError: (error: unknown) => string;
 }
 
@@ -82,7 +82,7 @@ export class JobService {
   public constructor(environment: JobEnvironment) {
     this.#environment = environment;
     const stored = environment.store.load();
-    this.#jobs = stored.map((job) => this.#afterRestart(job));
+    this.#jobs = stored.map((job) => afterRestart(job, this.opened, environment.translate));
     if (this.#jobs.some((job, i) => job.state !== stored[i]?.state)) {
       this.#save();
     }
@@ -281,8 +281,7 @@ export class JobService {
       },
       onEvent: (event: JobEvent) => {
         job.counted = counter.event(event, job.counted);
-        // The worker tells of a job only what such a job tells.
-        handler?.event?.(event as EventOf<Operation>, asRecord(job));
+        handler?.event?.(event, asRecord(job));
       },
     };
   }
@@ -306,7 +305,7 @@ export class JobService {
     const { translate, describeError, log } = this.#environment;
     job.ended = Date.now();
     if (outcome === undefined) {
-      job.saved = this.#savedOf(job);
+      job.saved = savedOf(job, translate);
       job.state = this.#stateAfter(job, error);
       if (job.state !== 'cancelled') {
         job.message = describeError(error);
@@ -348,39 +347,6 @@ export class JobService {
     return 'failed';
   }
 
-  /** The window was closed while a job ran or waited. */
-  #afterRestart(job: StoredJob): StoredJob {
-    const { translate } = this.#environment;
-    if (isOver(job)) {
-      return job.saved === undefined || hasWork(asRecord(job)) ? job : { ...job, saved: undefined };
-    }
-    return {
-      ...job,
-      state: 'interrupted',
-      cause: 'closed',
-      ended: this.opened,
-      progress: undefined,
-      saved: this.#savedOf(job),
-      message:
-        job.state === 'running'
-          ? translate('The window was closed while the job ran.')
-          : translate('The window was closed before the job started.'),
-    };
-  }
-
-  /** What is on disk decides; what was counted says how much that is. */
-  #savedOf(job: StoredJob): string | undefined {
-    const { translate } = this.#environment;
-    if (!hasWork(asRecord(job))) {
-      return undefined;
-    }
-    const { saved } = operationOf(job.operation);
-    const { done = 0, total = 0 } = job.counted ?? {};
-    return saved === undefined || done === 0
-      ? translate('Progress is saved.')
-      : translate(saved, done, total);
-  }
-
   /** Finished work that a job goes on with is no longer that of an earlier job with the same output. */
   #takeOver(job: StoredJob): void {
     const work = workOf(asRecord(job));
@@ -418,6 +384,3 @@ export class JobService {
 }
 
 const laneOf = ({ operation }: Pick<StoredJob, 'operation'>): Lane => jobOperations[operation].lane;
-
-/** The service stores what it was given as the request of an operation. */
-const asRecord = (job: StoredJob): JobRecord => job as unknown as JobRecord;

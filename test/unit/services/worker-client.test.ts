@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { defaultSettings } from '../../../extension/core/prune/options';
-import type { ProfileRequest } from '../../../extension/protocol/worker';
+import type { InspectorRequests, ProfileRequest } from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker-client';
 import {
   RequestCancelled,
@@ -100,6 +100,23 @@ describe('WorkerClient', () => {
     source.cancel();
     await expect(running).rejects.toBeInstanceOf(RequestCancelled);
     expect((await inspected).name).toBe('a');
+  });
+
+  it('draws a diagram again that the end of a comparison took down', async () => {
+    const inspector = new WorkerClient<InspectorRequests>({
+      modulePath: join(import.meta.dirname, 'fake-worker.mjs'),
+      graceMilliseconds: 300,
+      onOutput: () => undefined,
+    });
+    const source = new CancellationTokenSource();
+    const comparison = { model: 'a', against: 'b', weights: true };
+    const comparing = inspector.request('compare', comparison, { token: source.token });
+    await sleep(200);
+    const diagram = inspector.request('diagram', { model: 'a', open: [] });
+    source.cancel();
+    await expect(comparing).rejects.toBeInstanceOf(RequestCancelled);
+    expect(await diagram).toEqual({ reason: 'drawn' });
+    inspector.dispose();
   });
 
   it('reports a killed child and starts another', async () => {
