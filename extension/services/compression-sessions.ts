@@ -40,8 +40,11 @@ export class CompressionSessions implements Disposable {
     this.#listeners = [
       refreshOnTrust(() => this.#sessions.values()),
       jobs.changed.listen(({ model }) => {
-        for (const session of this.of(model)) {
-          this.#tellJob(session);
+        for (const session of this.#sessions.values()) {
+          // The place of a job that waits changes with others.
+          if (session.model.path === model || session.job.kind === 'queued') {
+            this.#tellJob(session);
+          }
         }
       }),
     ];

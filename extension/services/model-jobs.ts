@@ -165,13 +165,13 @@ export class ModelJobs {
     const choice = { removed, patches: patch };
     const known = this.#sessions.of(model);
     const sessions = known.length === 0 ? [await this.#sessions.open(model)] : known;
-    for (const session of sessions) {
-      if (result.against !== undefined && against === model) {
-        session.addEvaluation(
-          wholeModel,
-          evaluationOf(result.against, { ...request, removed: [] }),
-        );
+    if (result.against !== undefined && against !== undefined) {
+      const original = evaluationOf(result.against, { ...request, removed: [] });
+      for (const session of this.#sessions.of(against)) {
+        session.addEvaluation(wholeModel, original);
       }
+    }
+    for (const session of sessions) {
       session.addEvaluation(choice, evaluation);
       await keepEvaluations(
         session.profilePath,

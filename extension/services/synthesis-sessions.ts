@@ -16,10 +16,12 @@ export class SynthesisSessions {
 
   public constructor(jobs: JobService) {
     this.#jobs = jobs;
-    jobs.changed.listen((job) => {
-      if (job.operation === 'synthesize') {
-        const session = this.#sessions.get(logOf(job.request.out));
-        session?.setJob(panelJobOf(jobs, this.#jobsOf(session.file)));
+    jobs.changed.listen(({ model }) => {
+      for (const session of this.#sessions.values()) {
+        // The place of a job that waits changes with others.
+        if (session.file === logOf(model) || session.job.kind === 'queued') {
+          session.setJob(panelJobOf(jobs, this.#jobsOf(session.file)));
+        }
       }
     });
   }

@@ -37,7 +37,10 @@ export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
   public static readonly viewId = 'espalier.jobs';
 
   readonly #jobs: JobService;
-  readonly #changed = new EventEmitter<undefined>();
+  readonly #changed = new EventEmitter<JobRecord | undefined>();
+  /** States as they are shown: as long as they stay, a row alone is drawn anew. */
+  readonly #shown = new Map<string, JobState>();
+  readonly #stale = new Set<JobRecord>();
   readonly #disposable: Disposable;
 
   public readonly onDidChangeTreeData = this.#changed.event;
@@ -45,12 +48,20 @@ export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
   public constructor(jobs: JobService) {
     this.#jobs = jobs;
     const refresh = new Throttle(() => {
-      this.#changed.fire(undefined);
+      const stale = [...this.#stale];
+      this.#stale.clear();
+      const isMoved = stale.some(
+        ({ id, state }) => this.#shown.get(id) !== state || jobs.find(id) === undefined,
+      );
+      for (const job of isMoved ? [undefined] : stale) {
+        this.#changed.fire(job);
+      }
     }, 500);
     this.#disposable = Disposable.from(
       this.#changed,
       refresh,
-      jobs.changed.listen(() => {
+      jobs.changed.listen((job) => {
+        this.#stale.add(job);
         refresh.trigger();
       }),
       window.createTreeView(JobsView.viewId, { treeDataProvider: this }),
@@ -62,6 +73,10 @@ export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
       return [];
     }
     const { jobs } = this.#jobs;
+    this.#shown.clear();
+    for (const { id, state } of jobs) {
+      this.#shown.set(id, state);
+    }
     const rankOf = (job: JobRecord): number => order.findIndex((isOne) => isOne(job));
     // Jobs that wait are shown in the order in which they will run.
     const timeOf = (job: JobRecord): number =>

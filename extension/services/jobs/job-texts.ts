@@ -18,7 +18,7 @@ export function describeState(job: JobRecord, service: Pick<JobService, 'place'>
     case 'failed':
       return joined(l10n.t('failed'), job.message);
     case 'done':
-      return joined(job.result);
+      return joined(job.result, warningCount(job));
   }
 }
 
@@ -49,7 +49,7 @@ export function describeStage({ stage, done, total, unit }: JobProgress): string
 }
 
 /** `40 s`, `4 min`, `2 h 5 min` */
-export function describeDuration(seconds: number): string {
+function describeDuration(seconds: number): string {
   if (seconds < 90) {
     return l10n.t('{0} s', Math.max(1, Math.round(seconds)));
   }
@@ -57,6 +57,13 @@ export function describeDuration(seconds: number): string {
   return minutes < 90
     ? l10n.t('{0} min', minutes)
     : l10n.t('{0} h {1} min', Math.floor(minutes / 60), minutes % 60);
+}
+
+function warningCount({ warnings }: JobRecord): string | undefined {
+  if (warnings.length === 0) {
+    return undefined;
+  }
+  return warnings.length === 1 ? l10n.t('1 warning') : l10n.t('{0} warnings', warnings.length);
 }
 
 const joined = (...parts: readonly (string | undefined)[]): string =>
