@@ -28,6 +28,9 @@ const CORE_IMPORTS = {
   evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
 };
+const BELOW_OPERATIONS = Object.keys(CORE_IMPORTS);
+// The top of the core: what it is made of does not know what users ask for.
+CORE_IMPORTS['operations'] = BELOW_OPERATIONS;
 const CORE_FOLDERS = Object.keys(CORE_IMPORTS);
 
 const HOST = ['extension.ts', 'commands', 'panels', 'editors', 'views', 'services'].map(

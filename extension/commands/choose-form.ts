@@ -116,10 +116,6 @@ function describeLayout(layout: LayoutName): FormText {
       label: l10n.t('Hugging Face folder as nemotron-nas (DeciLM)'),
       detail: l10n.t('For vLLM, SGLang and mlx-lm: block_configs says what each block lacks.'),
     },
-    'per-layer-config': {
-      label: l10n.t('Hugging Face folder with per_layer_config'),
-      detail: l10n.t('Loads everywhere, with zeros for what is skipped. Saves no bytes.'),
-    },
     zeroed: {
       label: l10n.t('Hugging Face folder with zeroed weights'),
       detail: l10n.t('Loads everywhere. Saves no bytes and no time.'),

@@ -5,7 +5,7 @@ import type { LayoutName } from '../core/export/layouts';
 import type { Plan } from '../core/export/plan';
 import type { OutputFormat } from '../core/export/prune-result';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { PruneRequest } from '../protocol/worker';
+import type { CompressModelRequest } from '../protocol/worker';
 import { fileExists } from '../services/documents';
 import { isModelFile, modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
@@ -31,7 +31,7 @@ export interface OutputWords {
   readonly suffix: string;
 }
 
-type Output = Pick<PruneRequest, 'format' | 'layout' | 'out' | 'overwrite'>;
+type Output = Pick<CompressModelRequest, 'format' | 'layout' | 'out' | 'overwrite'>;
 
 /** In which form and where a plan's result is written; undefined when the user breaks off. */
 export async function chooseOutput(

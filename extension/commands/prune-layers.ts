@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { Plan } from '../core/export/plan';
@@ -6,6 +5,7 @@ import { fileExists, planPathOf, readPlan } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
 import { offer } from '../services/offer';
 import { planOf } from '../services/plans';
+import { withAbsolutePaths } from '../core/export/patching/planned-patches';
 import type { Services } from '../services/services';
 import { chooseOutput } from './choose-output';
 import type { OutputOptions } from './choose-output';
@@ -40,10 +40,9 @@ export async function pruneLayers(
   const calibration = session.profile?.calibration;
   const request = {
     model: session.model.path,
-    plan,
-    planFolder: dirname(target.plan ?? planPathOf(session.model.path)),
+    plan: withAbsolutePaths(plan, target.plan ?? planPathOf(session.model.path)),
     ...output,
-    calibration: services.settings.ownCalibration(),
+    quality: false,
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
   return services.modelJobs.prune(session, request);

@@ -1,24 +1,22 @@
 import type { CalibrationRequest } from '../core/data/calibration';
-import type { EvaluationResult } from '../core/evaluate/evaluation';
 import type { LayoutName } from '../core/export/layouts';
 import type { FormAnswer } from '../core/export/output-forms';
-import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { OutputFormat } from '../core/export/prune-result';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
-import type { ModelSummary } from '../core/models/model-summary';
-import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
-import type { SearchSettings } from '../core/prune/options';
-import type { CompressResult } from '../core/export/compression/compress-model';
+import type { ApplyResult } from '../core/operations/apply-plan';
+import type { OperationContext } from '../core/operations/operation';
+import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import type { RepairResult, TrainedLayers } from '../core/export/compression/repair-model';
-import type { PlannedPatch, Plan } from '../core/export/plan';
+import type { Plan } from '../core/export/plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
-import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
+import type { DeviceChoice } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
@@ -49,27 +47,18 @@ export interface InspectRequest {
   readonly model: string;
 }
 
-export interface ProfileRequest extends RunOptions {
-  readonly model: string;
-  readonly calibration: CalibrationRequest;
-  readonly settings: SearchSettings;
-  /** Where the profile is written (`*.layerprofile.json`); the journal lies beside it until done. */
-  readonly out: string;
-}
-
-export interface PruneRequest extends RunOptions {
+/** A plan to apply, as the compression panel asks for it. */
+export interface CompressModelRequest extends RunOptions {
   readonly model: string;
   readonly plan: Plan;
   /** The folder that files of the plan are relative to. */
   readonly planFolder?: string;
   readonly out: string;
   readonly format: OutputFormat;
-  /** Of the format; the usual one when absent. */
+  /** Of the format; the default when absent. */
   readonly layout?: LayoutName;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
   readonly overwrite: boolean;
-  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
-  readonly examples?: string;
   /** What compression is calibrated with, as far as somebody has said it. */
   readonly calibration?: Partial<CalibrationRequest>;
 }
@@ -83,18 +72,6 @@ export interface FormsRequest {
   readonly compress?: readonly string[];
   /** Ids of sublayers in whose places patches stand; none when absent. */
   readonly patch?: readonly string[];
-}
-
-export interface EvaluateRequest extends RunOptions {
-  readonly model: string;
-  /** Sublayer ids to skip, so that a plan can be judged before it is written. */
-  readonly removed: readonly string[];
-  /** Patches that stand in the places of some of those; none when absent. */
-  readonly patch?: readonly PlannedPatch[];
-  /** A second model to compare with. */
-  readonly against?: string;
-  /** Held-out text; the bundled one when absent. */
-  readonly text?: string;
 }
 
 export interface ScoreTextRequest extends RunOptions {
@@ -210,37 +187,46 @@ export interface InspectorRequests {
   compare: [CompareRequest, ModelComparison];
 }
 
+/** The request of an operation, and its result. */
+type OperationRequest<Id extends OperationId> = [
+  Parameters<OperationOf<Id>['run']>[0],
+  Awaited<ReturnType<OperationOf<Id>['run']>>,
+];
+export type OperationRequests = { readonly [Id in OperationId]: OperationRequest<Id> };
+
+/** A complete request of an operation. */
+export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0];
+
 /**
- * Requests answered by the worker, as [params, result]. Each is cancelled by vscode-jsonrpc's
- * cancellation token and reports through {@link JobNotification} under the `job` id it was sent with.
+ * Requests answered by the worker, as [params, result]: every operation, and what is not one yet. Each is
+ * cancelled by vscode-jsonrpc's cancellation token and reports through {@link JobNotification} under the
+ * `job` id it was sent with.
  */
-export interface WorkerRequests {
-  inspect: [InspectRequest, ModelSummary];
-  devices: [Record<string, never>, readonly DeviceReport[]];
+export interface WorkerRequests extends OperationRequests {
   forms: [FormsRequest, readonly FormAnswer[]];
-  profile: [ProfileRequest, LayerProfile];
-  prune: [PruneRequest, PruneResult | CompressResult];
   sensitivity: [SensitivityRequest, SensitivityProfile];
   planBudget: [PlanBudgetRequest, RefinedPlan];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
-  /** The same as `prune`, under the name of what the user has asked for. */
-  compress: [PruneRequest, PruneResult | CompressResult];
+  compress: [CompressModelRequest, ApplyResult];
   repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];
-  evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
   synthesize: [SynthesizeRequest, SynthesisResult];
 }
 
+type OperationEvent<Id extends OperationId> =
+  Parameters<OperationOf<Id>['run']>[1] extends OperationContext<infer E> ? E : never;
+
 /** Partial results that jobs tell, by request. */
-export interface WorkerEvents {
-  profile: ProfileEvent;
-  sensitivity: SensitivityEvent;
-  synthesize: EvolutionEvent;
-}
+export type WorkerEvents = {
+  readonly [Id in OperationId]: OperationEvent<Id>;
+} & {
+  readonly sensitivity: SensitivityEvent;
+  readonly synthesize: EvolutionEvent;
+};
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;

@@ -7,7 +7,11 @@ import type {
   SensitivitySettings,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type { PlanBudgetRequest, PruneRequest, RepairModelRequest } from '../protocol/worker';
+import type {
+  CompressModelRequest,
+  PlanBudgetRequest,
+  RepairModelRequest,
+} from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { JobOutcome } from './jobs/job-handler';
@@ -117,7 +121,7 @@ export class CompressionJobs {
   /** Writes the model that a plan describes. */
   public async compress(
     session: CompressionSession,
-    request: PruneRequest,
+    request: CompressModelRequest,
   ): Promise<ResultOf<'compress'>> {
     assertAllowed(session.blocked);
     return this.#jobs.run({ operation: 'compress', name: session.model.name, request });
@@ -128,7 +132,10 @@ export class CompressionJobs {
     return this.#jobs.run({ operation: 'repair', name, request });
   }
 
-  async #compressed(result: ResultOf<'compress'>, { model }: PruneRequest): Promise<JobOutcome> {
+  async #compressed(
+    result: ResultOf<'compress'>,
+    { model }: CompressModelRequest,
+  ): Promise<JobOutcome> {
     const { path, bytesBefore, bytesAfter } = result;
     const summary = await this.#models.summary(model);
     await this.#reports.showText(basename(path), path, pruneReport(summary, result));

@@ -1,17 +1,24 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
-import type { EvaluationResult } from '../core/evaluate/evaluation';
+import type { Evaluation, EvaluationResult } from '../core/evaluate/evaluation';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
+import type { Plan } from '../core/export/plan';
 import { formatPercent } from '../core/format';
+import { asSetting, buildRequest } from '../core/operations/build-request';
+import type { RequestShape } from '../core/operations/build-request';
+import { evaluate } from '../core/operations/evaluate';
+import type { Fields, GivenOf, RequestOf as CompleteRequest } from '../core/operations/fields';
+import { profile } from '../core/operations/profile';
+import { prune } from '../core/operations/prune';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
-import type { EvaluateRequest, PatchLayerRequest, PruneRequest } from '../protocol/worker';
+import type { PatchLayerRequest } from '../protocol/worker';
 import { keepEvaluations, readPlan } from './documents';
 import { describeEvaluation } from './evaluation-summary';
 import type { JobOutcome } from './jobs/job-handler';
 import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
-import type { ResultOf } from './jobs/operations';
+import type { RequestOf, ResultOf } from './jobs/operations';
 import { pruneReport } from './model-report';
 import type { ModelSession } from './model-session';
 import type { ModelSessions } from './model-sessions';
@@ -78,27 +85,22 @@ export class ModelJobs {
   public async profile(session: ModelSession): Promise<LayerProfile> {
     assertAllowed(session.blocked);
     const { name, path: model } = session.model;
-    return this.#jobs.run({
-      ...{ operation: 'profile', name },
-      request: {
-        model,
-        ...this.#settings.runOptions(),
-        calibration: this.#settings.calibration(),
-        settings: this.#settings.search(session.selection.protectedIds),
-        out: session.profilePath,
-      },
+    const request = this.#request(profile, {
+      model,
+      protect: session.selection.protectedIds,
+      out: session.profilePath,
+      ...this.#settings.amount(),
     });
+    return this.#jobs.run({ operation: 'profile', name, request });
   }
 
   public async prune(
     session: ModelSession,
-    request: Omit<PruneRequest, 'device' | 'memoryBytes'>,
+    given: GivenOf<typeof prune.fields>,
   ): Promise<ResultOf<'prune'>> {
     assertAllowed(session.blocked);
-    return this.#jobs.run({
-      ...{ operation: 'prune', name: session.model.name },
-      request: { ...request, ...this.#settings.runOptions() },
-    });
+    const request = this.#request(prune, given);
+    return this.#jobs.run({ operation: 'prune', name: session.model.name, request });
   }
 
   /** Fits a symbolic patch for a sublayer, and writes the model with it where it is accepted. */
@@ -117,20 +119,28 @@ export class ModelJobs {
     other?: string,
   ): Promise<ProfileEvaluation> {
     assertAllowed(session.blocked);
-    const { name, path: model } = session.model;
-    const text = this.#settings.evaluationText();
+    const { name, path: model, fingerprint } = session.model;
+    const { text } = this.#request(evaluate, { model });
     const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
     const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
-    const request = {
-      ...{ model, removed: choice.removed, patch: choice.patches },
-      ...this.#settings.runOptions(),
-      ...(against === undefined ? {} : { against }),
-      ...(text === undefined ? {} : { text }),
+    const plan: Plan = {
+      ...{ format: 'espalier.plan', version: 1, model: { path: model, fingerprint } },
+      remove: choice.removed,
+      patch: choice.patches,
     };
-    return evaluationOf(await this.#jobs.run({ operation: 'evaluate', name, request }), request);
+    const request = this.#request(evaluate, {
+      model,
+      ...(choice.removed.length === 0 ? {} : { plan }),
+      ...(against === undefined ? {} : { against }),
+    });
+    const result = await this.#jobs.run({ operation: 'evaluate', name, request });
+    return evaluationOf(perplexityOf(result), choice, text);
   }
 
-  async #pruned(result: ResultOf<'prune'>, { model }: PruneRequest): Promise<JobOutcome> {
+  async #pruned(
+    result: ResultOf<'prune'>,
+    { model = '' }: RequestOf<'prune'>,
+  ): Promise<JobOutcome> {
     const { name, ...session } = await this.#modelOf(model);
     const { path, bytesBefore, bytesAfter } = result;
     await this.#reports.showText(basename(path), path, pruneReport({ name, ...session }, result));
@@ -159,38 +169,47 @@ export class ModelJobs {
     return { summary };
   }
 
-  async #evaluated(result: EvaluationResult, request: EvaluateRequest): Promise<JobOutcome> {
-    const { model, removed, patch = [], against } = request;
-    const evaluation = evaluationOf(result, request);
-    const choice = { removed, patches: patch };
+  async #evaluated(
+    evaluated: ResultOf<'evaluate'>,
+    { model = '', plan, against, text }: RequestOf<'evaluate'>,
+  ): Promise<JobOutcome> {
+    const result = perplexityOf(evaluated);
+    const { remove = [], patch = [] } = typeof plan === 'object' ? plan : {};
+    const choice = { removed: remove, patches: patch };
     const known = this.#sessions.of(model);
     const sessions = known.length === 0 ? [await this.#sessions.open(model)] : known;
     if (result.against !== undefined && against !== undefined) {
-      const original = evaluationOf(result.against, { ...request, removed: [] });
       for (const session of this.#sessions.of(against)) {
-        session.addEvaluation(wholeModel, original);
+        session.addEvaluation(wholeModel, evaluationOf(result.against, wholeModel, text));
       }
     }
     for (const session of sessions) {
-      session.addEvaluation(choice, evaluation);
+      session.addEvaluation(choice, evaluationOf(result, choice, text));
       await keepEvaluations(
         session.profilePath,
         session.model.fingerprint,
         session.snapshot().profile?.evaluations ?? [],
       );
     }
-    const [session] = sessions;
     const other = against === undefined || against === model ? undefined : basename(against);
-    const original = session?.originalEvaluation;
+    const original = sessions[0]?.originalEvaluation;
     return {
-      summary: describeEvaluation(choice, evaluation, {
+      summary: describeEvaluation(choice, result, {
         ...(original === undefined ? {} : { original }),
         ...(other === undefined || result.against === undefined
           ? {}
           : { other: { name: other, evaluation: result.against } }),
       }),
-      shown: other === undefined && removed.length > 0,
+      shown: other === undefined && choice.removed.length > 0,
     };
+  }
+
+  #request<F extends Fields>(operation: RequestShape<F>, given: GivenOf<F>): CompleteRequest<F> {
+    const { fields } = operation;
+    return buildRequest(operation, given, {
+      settings: this.#settings.given(fields),
+      name: asSetting(fields),
+    });
   }
 
   #sessionOf(job: JobRecord<'profile'>): ModelSession | undefined {
@@ -205,9 +224,18 @@ export class ModelJobs {
 const isOf = ({ profilePath }: ModelSession, { request }: JobRecord<'profile'>): boolean =>
   profilePath === request.out;
 
+/** @throws RangeError for the accuracy on a task, which is not asked for here. */
+function perplexityOf(result: ResultOf<'evaluate'>): EvaluationResult {
+  if ('task' in result) {
+    throw new RangeError('no task was asked for');
+  }
+  return result;
+}
+
 const evaluationOf = (
-  { perplexity, tokens, tokensPerSecond }: Omit<EvaluationResult, 'against'>,
-  { removed, text = bundledText }: Pick<EvaluateRequest, 'removed' | 'text'>,
+  { perplexity, tokens, tokensPerSecond }: Evaluation,
+  { removed }: Choice,
+  text = bundledText,
 ): ProfileEvaluation => ({ rounds: removed.length, text, perplexity, tokens, tokensPerSecond });
 
 function describeProfile({ candidates, rounds, search }: LayerProfile): string {

@@ -8,6 +8,8 @@ import type { Espalier } from '../../extension/extension';
 import { itemsOf } from '../../extension/commands/choose-form';
 import { whyUnfit } from '../../extension/commands/choose-output';
 import type { ModelSession } from '../../extension/services/model-session';
+import { buildRequest } from '../../extension/core/operations/build-request';
+import { prune as pruneOperation } from '../../extension/core/operations/prune';
 import { planOf } from '../../extension/services/plans';
 import { activate, placeFixture, workspacePath } from './support';
 
@@ -63,7 +65,7 @@ describe('Prune Layers', () => {
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
     assert.deepEqual(
       items.slice(0, border).map(({ answer }) => answer?.layout ?? answer?.format),
-      ['auto-map', 'per-layer-config', 'zeroed', 'onnx'],
+      ['auto-map', 'zeroed', 'onnx'],
     );
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
     assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayers would go/);
@@ -94,14 +96,12 @@ describe('Prune Layers', () => {
     const out = workspacePath('whole-pruned');
     const precious = join(out, 'precious.txt');
     await writeFile(precious, 'keep');
-    const request = {
-      ...espalier.settings.runOptions(),
+    const request = buildRequest(pruneOperation, {
       model: session.model.path,
       plan: planOf(session, out),
       out,
       format: 'safetensors',
-      overwrite: false,
-    } as const;
+    });
     await assert.rejects(espalier.worker.request('prune', request), /whole-pruned.*exists/);
     assert.equal(await readFile(precious, 'utf8'), 'keep');
     assert.ok(await prune({ format: 'safetensors', out, overwrite: true }));

@@ -12,14 +12,7 @@ import type { PlannedTensor } from './weight-plan';
 import type { CheckpointSource } from './weight-writers';
 
 /** Ways in which a result can say what it has otherwise than an ordinary model. */
-export const layoutNames = [
-  'blocks',
-  'auto-map',
-  'dense',
-  'deci',
-  'per-layer-config',
-  'zeroed',
-] as const;
+export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
 export type LayoutName = (typeof layoutNames)[number];
 
 /** How a Hugging Face folder writes changes down. */
@@ -93,16 +86,6 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     plan: renumbered,
     loadsWith: () =>
       'Tools that know nemotron-nas (DeciLM) models, such as vLLM, SGLang and mlx-lm. transformers needs the model code that NVIDIA publishes.',
-  },
-  'per-layer-config': {
-    name: 'per-layer-config',
-    keepsWeights: true,
-    refuse: whyNotZeroed,
-    config: (text, changes) => perLayerConfig(text, changes),
-    modellingFile: false,
-    plan: zeroed,
-    loadsWith: (text) =>
-      `${describeLoading(text, false)} per_layer_config says what to skip (transformers from 5.14); where a tool does not act on it, zeros in place of the removed output weights give the same result. No bytes are saved.`,
   },
   zeroed: {
     name: 'zeroed',
@@ -213,16 +196,4 @@ function whyNotZeroed(
           remedy: 'Choose auto-map.',
         }
       : undefined;
-}
-
-/** `per_layer_config` names modules by block: {"23": {"skip": ["mlp"]}}. */
-function perLayerConfig(text: string, { removed }: Changes): string {
-  const skips = new Map<string, string[]>();
-  for (const id of removed) {
-    const [, block = '', kind = ''] = id.split('.');
-    skips.set(block, [...(skips.get(block) ?? []), kind === 'attention' ? 'attention' : 'mlp']);
-  }
-  const config = JSON.parse(text) as Record<string, unknown>;
-  const per = Object.fromEntries([...skips].map(([block, skip]) => [block, { skip }]));
-  return `${JSON.stringify({ ...config, per_layer_config: per }, null, 2)}\n`;
 }

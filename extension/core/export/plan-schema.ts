@@ -17,7 +17,7 @@ const id = v.pipe(
   ),
 );
 
-const planSchema = v.strictObject({
+export const planSchema = v.strictObject({
   $schema: v.optional(v.string()),
   format: v.literal('espalier.plan'),
   version: v.literal(1),

@@ -31,6 +31,8 @@ export interface GraphPart {
   readonly key: string;
   /** Bytes its weights take where it runs: as float32, or in the form that they have. */
   readonly bytes: number;
+  /** How many of them stay mapped from their file on the CPU, unless they are repacked. */
+  readonly mappedBytes?: number;
   /** Whether its products are slow unless weights are repacked first, as those of few bits are. */
   readonly needsPrepacking?: boolean;
   readonly inputs: readonly string[];

@@ -25,7 +25,8 @@ import type {
   SideValue,
   Values,
 } from './model-emitter';
-import { emitLinearOver, emitTableRows } from './linear';
+import { emitOverLast } from './forms/emit-pointwise';
+import { emitLinear, emitTableRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
 import { outerMatricesOf } from './outer-matrices';
@@ -223,14 +224,31 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm, head, scales } = this.layout;
+    const sizes = { out: this.vocabularySize, in: this.hiddenSize };
+    return emitOverLast(graph, sizes, this.emitFinalNorm(graph, hidden), (rows) =>
+      this.emitHead(graph, rows),
+    );
+  }
+
+  public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
+    const { attention, finalNorm } = this.layout;
+    return graph.within('epilogue', () => emitNorm(graph, attention.norm, hidden, finalNorm));
+  }
+
+  public emitHead(graph: GraphBuilder, rows: Value): Value {
+    const { head, scales } = this.layout;
     return graph.within('epilogue', () => {
-      const normed = emitNorm(graph, attention.norm, hidden, finalNorm);
-      const logits = emitLinearOver(graph, head, normed);
+      const logits = emitLinear(graph, head, rows);
       const scaled =
         scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
       return emitSoftCap(graph, scaled, scales.logitSoftCap);
     });
+  }
+
+  public get headIsLinear(): boolean {
+    const { head, scales } = this.layout;
+    const { bias, form } = head;
+    return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
   }
 
   public expertTensors(index: number): ExpertTensors | undefined {

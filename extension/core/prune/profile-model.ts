@@ -17,6 +17,7 @@ import { loadModelInputs } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
+import { SearchWork } from './search-work';
 import { TermMemo } from './term-memo';
 import type { TermRecord } from './term-memo';
 
@@ -47,7 +48,9 @@ const entrySchema = v.variant('kind', [
     step: v.string(),
     candidate: v.string(),
     sequence: v.number(),
-    term: v.number(),
+    from: v.number(),
+    to: v.number(),
+    terms: v.pipe(v.array(v.number()), v.readonly()),
   }),
   spentSchema,
 ]);
@@ -100,16 +103,17 @@ export async function profileModel(
       candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
     const run = spentBefore.runs;
+    const work = new SearchWork(model);
     const memo = new TermMemo(termsOf(journal.replayed), async (records) => {
       const terms: Entry[] = records.map((record) => ({ kind: 'term', ...record }));
       const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
-      const { evaluations } = executor;
+      const { evaluations } = work;
       const spent: Entry[] = ofSearch
         ? [{ kind: 'spent', seconds: seconds(), evaluations, run }]
         : [];
       await journal.append([...terms, ...spent]);
     });
-    const progress = new SearchProgress(settings, executor, calibration.inputs.length, context);
+    const progress = new SearchProgress(settings, model, work, calibration.inputs.length, context);
     const found = await search(
       settings,
       {
@@ -118,6 +122,7 @@ export async function profileModel(
         metricName: settings.metric,
         metric,
         memo,
+        work,
         cancellation: context.cancellation,
         onWork: () => {
           progress.report();
@@ -137,7 +142,7 @@ export async function profileModel(
         mode: settings.mode,
         device,
         seconds: spentBefore.seconds + found.seconds,
-        sublayerEvaluations: spentBefore.evaluations + found.sublayerEvaluations,
+        sublayerEvaluations: Math.round(spentBefore.evaluations + found.sublayerEvaluations),
         naiveSublayerEvaluations: found.naiveSublayerEvaluations,
       },
       candidates: found.candidates,

@@ -61,19 +61,19 @@ export async function search(
   const plan = new SearchPlan(settings, setup);
   const scorer: Scorer =
     settings.mode === 'naive' ? new NaiveScorer(setup) : new TrajectoryScorer(setup);
-  const before = setup.executor.evaluations;
+  const before = setup.work.evaluations;
   const started = performance.now();
   listener.onStage('Original');
   const cosine = new CosineLocal(setup);
-  const original = await scorer.start(cosine.observe);
+  const original = await scorer.start([...setup.sequences.keys()], cosine.observe);
   listener.onCosineLocal(cosine.distances());
   await refuseNonFinite(setup, original);
-  plan.rows = await scorer.rowsPerSequence();
+  plan.rows = await Promise.all(setup.sequences.map(async (_, i) => scorer.rows(i)));
   const found = await (isGreedy(settings.mode)
     ? greedy(plan, settings.mode, scorer, listener)
     : ranked(plan, settings.mode, scorer, listener));
   const seconds = (performance.now() - started) / 1000;
-  const sublayerEvaluations = setup.executor.evaluations - before;
+  const sublayerEvaluations = setup.work.evaluations - before;
   const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
   for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
     const order = orderers[name](plan.candidates, found.candidates, settings.seed);
@@ -102,16 +102,17 @@ export async function search(
 
 /** Distances to numbers that are not finite mean nothing: the fault is in the weights. */
 async function refuseNonFinite(setup: ScorerSetup, original: OriginalStates): Promise<void> {
-  const faulty = original.findIndex((state) => !isFiniteState(state));
-  if (faulty >= 0) {
-    throw await explainNonFinite(setup.executor, sequenceOf(setup, faulty));
+  for (const [sequence, state] of original) {
+    if (!isFiniteState(state)) {
+      throw await explainNonFinite(setup.executor, sequenceOf(setup, sequence));
+    }
   }
 }
 
 /** The parts of a search that do not change once the original has run. */
 class SearchPlan {
-  /** Rows of the output per sequence: tokens of a language model. */
-  public rows = 0;
+  /** Rows of each sequence's output: tokens of a language model. */
+  public rows: readonly number[] = [];
   public readonly candidates: readonly Candidate[];
   private readonly isEligible: ReturnType<typeof eligibility>;
   /** Whether a candidate can still be taken out: it is there, and a mixture keeps an expert. */
@@ -148,15 +149,13 @@ class SearchPlan {
     expected: ReadonlyMap<string, number>,
     onDistance: (distance: CandidateDistance) => void,
   ): RoundInput {
-    const { sequences, metric } = this.setup;
     return {
       scorer,
-      metric,
+      metric: this.setup.metric,
       step,
       candidates,
       isEligible: (candidate) => this.mayGo(candidate, scorer.removed),
-      sequences: sequences.length,
-      length: this.rows,
+      rows: this.rows,
       expected,
       onDistance,
     };

@@ -1,10 +1,11 @@
-/** One computed term: a candidate's share of the distance on one sequence in one round. */
-export interface TermRecord {
-  /** What the term belongs to: the search's round, or a baseline's. */
+import type { BlockTerms, Slice } from './slices';
+
+/** What was computed at once: a candidate's terms on a slice in one round. */
+export interface TermRecord extends Slice {
+  /** What the terms belong to: the search's round, or a baseline's. */
   readonly step: string;
   readonly candidate: string;
-  readonly sequence: number;
-  readonly term: number;
+  readonly terms: BlockTerms;
 }
 
 /**
@@ -12,29 +13,29 @@ export interface TermRecord {
  * from the same numbers without computing them again.
  */
 export class TermMemo {
-  private readonly terms = new Map<string, number>();
+  private readonly known = new Map<string, BlockTerms>();
 
   public constructor(
     replayed: Iterable<TermRecord>,
     private readonly record: (records: readonly TermRecord[]) => Promise<void>,
   ) {
     for (const record of replayed) {
-      this.terms.set(keyOf(record), record.term);
+      this.known.set(keyOf(record.step, record.candidate, record), record.terms);
     }
   }
 
-  public get(step: string, candidate: string, sequence: number): number | undefined {
-    return this.terms.get(keyOf({ step, candidate, sequence }));
+  public get(step: string, candidate: string, slice: Slice): BlockTerms | undefined {
+    return this.known.get(keyOf(step, candidate, slice));
   }
 
   public async add(records: readonly TermRecord[]): Promise<void> {
     for (const record of records) {
-      this.terms.set(keyOf(record), record.term);
+      this.known.set(keyOf(record.step, record.candidate, record), record.terms);
     }
     await this.record(records);
   }
 }
 
-function keyOf(at: Omit<TermRecord, 'term'>): string {
-  return `${at.step}|${at.candidate}|${at.sequence}`;
+function keyOf(step: string, candidate: string, { sequence, from, to }: Slice): string {
+  return `${step}|${candidate}|${sequence}|${from}|${to}`;
 }

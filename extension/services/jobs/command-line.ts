@@ -2,9 +2,13 @@ import type { CalibrationRequest } from '../../core/data/calibration';
 import type { DatasetOptions } from '../../core/data/datasets/dataset';
 import type { ProxyRequest } from '../../core/datadiet/proxy-model';
 import type { TrainingSettings } from '../../core/datadiet/training-settings';
-import type { Budget } from '../../core/prune/options';
+import { flagOf } from '../../core/operations/build-request';
+import { evaluate } from '../../core/operations/evaluate';
+import type { AnyOperation } from '../../core/operations/operation';
+import { profile } from '../../core/operations/profile';
+import { prune } from '../../core/operations/prune';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
-import type { PruneRequest, RunOptions } from '../../protocol/worker';
+import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
 
 /** A flag with its values; absent where there are none, alone where it is `true`. */
@@ -15,23 +19,12 @@ type Flags = Readonly<
 /** The command that does the same in a POSIX shell; undefined where the command line has none. */
 export function toCommandLine(job: JobRecord): string | undefined {
   switch (job.operation) {
-    case 'profile': {
-      const { model, calibration, settings, out, ...run } = job.request;
-      return command('profile', model, {
-        ...calibrationFlags(calibration),
-        metric: settings.metric,
-        search: settings.mode,
-        granularity: settings.granularity,
-        ...budgetFlags(settings.budget),
-        exclude: settings.exclude,
-        protect: settings.protect,
-        'every-distance': settings.everyDistance,
-        'no-baselines': settings.baselines.length === 0,
-        seed: settings.seed,
-        ...runFlags(run),
-        out,
-      });
-    }
+    case 'profile':
+      return fromOperation(profile, job.request);
+    case 'prune':
+      return fromOperation(prune, job.request);
+    case 'evaluate':
+      return fromOperation(evaluate, job.request);
     case 'sensitivity': {
       const { model, calibration, settings, out, ...run } = job.request;
       return command('sensitivity', model, {
@@ -47,15 +40,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
         out,
       });
     }
-    case 'prune':
     case 'compress':
-      return withPlan(job.operation, job.request);
-    case 'evaluate': {
-      const { model, removed, against, text, ...run } = job.request;
-      return removed.length > 0
-        ? undefined
-        : command('evaluate', model, { against, text, ...runFlags(run) });
-    }
+      return withPlan(job.request);
     case 'repair': {
       const { model, teacher, text, trains, endToEnd, out, overwrite, ...run } = job.request;
       return command('repair', model, {
@@ -122,21 +108,37 @@ export function toCommandLine(job: JobRecord): string | undefined {
   }
 }
 
-/** The plan is written first: a request holds it, the command line takes a file. */
-function withPlan(name: string, request: PruneRequest): string {
+/** The flags of an operation's own fields; a request that holds a document is given as JSON. */
+function fromOperation(
+  { id, fields }: Pick<AnyOperation, 'id' | 'fields'>,
+  request: object,
+): string {
+  const given = Object.entries(request).filter(
+    ([key, value]) =>
+      String(value) !== '' && JSON.stringify(value) !== JSON.stringify(fields[key]?.default),
+  );
+  if (given.some(([, value]) => typeof value === 'object' && !Array.isArray(value))) {
+    const json = JSON.stringify(Object.fromEntries(given), undefined, 2);
+    return `espalier ${id} --config /dev/stdin <<'REQUEST'\n${json}\nREQUEST`;
+  }
+  const words = given.flatMap(([key, value]) => {
+    const field = fields[key];
+    const flag = field?.positional === true ? [] : [flagOf(key, field)];
+    return typeof value === 'boolean' ? flag : [...flag, String(value)];
+  });
+  return ['espalier', id, ...words].map(quoted).join(' ');
+}
+
+/** A request holds the plan, where the command line takes a file. */
+function withPlan(request: CompressModelRequest): string {
   const { model, plan, out, format, layout, overwrite, calibration = {}, ...run } = request;
-  const file = `${out}.plan.json`;
+  const flags = command('compress', model, {
+    plan: '/dev/stdin',
+    ...calibrationFlags(calibration),
+    ...{ format, layout, overwrite, ...runFlags(run), out },
+  });
   const document = { ...plan, model: { ...plan.model, path: model } };
-  return [
-    `cat > ${quoted(file)} <<'PLAN'`,
-    JSON.stringify(document, undefined, 2),
-    'PLAN',
-    command(name, model, {
-      plan: file,
-      ...calibrationFlags(calibration),
-      ...{ format, layout, overwrite, ...runFlags(run), out },
-    }),
-  ].join('\n');
+  return `${flags} <<'PLAN'\n${JSON.stringify(document, undefined, 2)}\nPLAN`;
 }
 
 function command(name: string, model: string | undefined, flags: Flags): string {
@@ -170,19 +172,6 @@ function calibrationFlags({ file, sequences, length, scores }: Partial<Calibrati
 
 function runFlags({ device, memoryBytes }: RunOptions): Flags {
   return { device, memory: `${Math.floor(memoryBytes / 2 ** 20)}MiB` };
-}
-
-function budgetFlags(budget: Budget): Flags {
-  switch (budget.kind) {
-    case 'count':
-      return { remove: budget.count };
-    case 'ratio':
-      return { ratio: budget.ratio };
-    case 'parameters':
-      return { parameters: budget.ratio };
-    case 'all':
-      return { all: true };
-  }
 }
 
 /** As `parseCompression` reads it. */

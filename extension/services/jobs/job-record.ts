@@ -16,7 +16,7 @@ const progressSchema = v.object({
   stage: v.string(),
   done: v.number(),
   total: v.number(),
-  unit: v.picklist(['sublayer evaluations', 'sequences', 'examples', 'bytes', 'steps', 'programs']),
+  unit: v.picklist(['sequences', 'examples', 'bytes', 'steps', 'programs']),
   /** From the work counted lately; absent while that says nothing. */
   secondsLeft: v.optional(v.number()),
 });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { StageProgress } from '../../core/jobs/job';
+import type { ProfileEvent } from '../../core/prune/layer-profile';
 import type { JobEvent } from '../../protocol/worker';
 import { Signal } from '../signal';
 import { RequestCancelled, WorkerCrashed } from '../worker-errors';
@@ -280,8 +281,11 @@ export class JobService {
         }
       },
       onEvent: (event: JobEvent) => {
-        job.counted = counter.event(event, job.counted);
-        handler?.event?.(event, asRecord(job));
+        if (job.operation === 'profile') {
+          job.counted = counter.event(event as ProfileEvent, job.counted);
+        }
+        // The worker tells of a job only what such a job tells.
+        handler?.event?.(event as never, asRecord(job));
       },
     };
   }

@@ -31,16 +31,16 @@ interface JobOperation<Request> {
   readonly output?: (request: Request) => string;
 }
 
-const model = (request: { readonly model: string }): string => request.model;
+const model = (request: { readonly model?: string | undefined }): string => request.model ?? '';
 const data = (request: { readonly data: string }): string => request.data;
-const out = (request: { readonly out: string }): string => request.out;
+const out = (request: { readonly out?: string | undefined }): string => request.out ?? '';
 
 const declared = {
   profile: {
     title: 'Profiling {0}',
     lane: 'worker',
     subject: model,
-    saves: (request) => [journalBeside(request.out)],
+    saves: (request) => (request.out === undefined ? [] : [journalBeside(request.out)]),
     saved: '{0} of {1} sublayers are saved.',
     output: out,
   },

@@ -6,6 +6,7 @@ import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { ScorerSetup } from '../../../extension/core/prune/scorer';
 import { search } from '../../../extension/core/prune/search';
 import type { SearchResult } from '../../../extension/core/prune/search';
+import { SearchWork } from '../../../extension/core/prune/search-work';
 import { TermMemo } from '../../../extension/core/prune/term-memo';
 import type { TermRecord } from '../../../extension/core/prune/term-memo';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
@@ -34,6 +35,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
       run.onRecord?.(records);
       return Promise.resolve();
     }),
+    work: new SearchWork(model),
     cancellation: { isCancellationRequested: false },
     onWork: () => undefined,
   };

@@ -1,4 +1,5 @@
 import { closestNames } from '../../closest-names';
+import { counted } from '../../format';
 import type { LayeredModel } from '../../models/layered-model';
 import type {
   LinearLayer,
@@ -95,7 +96,7 @@ export function chooseForAll(
     throw new UserError(
       unfit.length === 0
         ? 'The model has no linear layer of these roles in these blocks that is stored dense.'
-        : `At this level the form of none of ${unfit.length} layers would be smaller than the dense matrix.`,
+        : `At this level the form of none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
       {
         file: model.summary.path,
         remedy:

@@ -13,6 +13,7 @@ import { openModel } from '../../models/open-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
+import { repairSettingsSchema } from '../../tensornet/repair/repair-settings';
 import type { RepairSettings } from '../../tensornet/repair/repair-settings';
 import { repairSlices, measureLoss } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
@@ -21,6 +22,7 @@ import type { LossUnit } from '../../tensornet/repair/output-distance';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
 import { trainedTensors, withNumbers } from '../../tensornet/repair/trainable-encoding';
 import { trainedOpsets } from '../../training/onnx-trainable';
+import { checkSettings } from '../../check-settings';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
 import { writeModel } from '../write-model';
@@ -60,13 +62,14 @@ export interface RepairResult extends PruneResult {
 /**
  * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
  * what is better to a new folder. Goes on where an earlier run of the same job stopped.
- * @throws UserError where there is nothing to train, or the result would not be better: nothing is
+ * @throws UserError where a setting is out of range, there is nothing to train, or the result would not be better: nothing is
  * written then.
  */
 export async function repairModel(
   request: RepairRequest,
   context: JobContext,
 ): Promise<RepairResult> {
+  checkSettings(repairSettingsSchema, request.settings);
   const student = await openModel(request.model);
   const teacher = await openModel(request.teacher);
   requireLikes(student, teacher, request.endToEnd === true);

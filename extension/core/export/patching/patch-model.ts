@@ -30,7 +30,9 @@ import { lossOf } from '../../symbolic/patch/sublayer-states';
 import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
 import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
+import { patchFittingSchema } from '../../symbolic/patch/fit-branch';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
+import { checkSettings } from '../../check-settings';
 import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseForm } from '../output-forms';
 import type { OutputFormat, PruneResult } from '../prune-result';
@@ -93,6 +95,7 @@ export interface PatchResult {
  */
 export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
   const { modelPath, sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
+  checkSettings(patchFittingSchema, fitting);
   const { model, index } = await requirePatchable(request);
   const { summary } = model;
   const warn = (message: string): void => {

@@ -1,13 +1,12 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Plan } from '../../../../extension/core/export/plan';
 import { defaultTraining } from '../../../../extension/core/datadiet/training-settings';
-import { defaultSettings } from '../../../../extension/core/prune/options';
+import { buildRequest } from '../../../../extension/core/operations/build-request';
+import { profile } from '../../../../extension/core/operations/profile';
+import { prune } from '../../../../extension/core/operations/prune';
 import { toCommandLine } from '../../../../extension/services/jobs/command-line';
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
-import { temporaryFolder } from '../../temporary-folder';
 
 const run = { device: 'cpu', memoryBytes: 4 * 2 ** 30 } as const;
 
@@ -17,19 +16,21 @@ function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): strin
 
 describe('a job as a command line', () => {
   it('has the flags that ask for the same', () => {
-    const line = lineOf('profile', {
-      ...{ model: '/models/my model', ...run, out: "/it's/p.layerprofile.json" },
-      calibration: { sequences: 8, length: 64, file: 'random' },
-      settings: { ...defaultSettings, protect: ['block.0', 'block.1'], baselines: [] },
+    const request = buildRequest(profile, {
+      ...{ model: '/models/my model', out: "/it's/p.layerprofile.json", calibration: 'random' },
+      ...{ sequences: 8, ratio: 0.25, protect: ['block.0', 'block.1'], baselines: false },
     });
-    expect(line).toBe(
-      [
-        `espalier profile '/models/my model' --calibration random --sequences 8 --length 64`,
-        `--metric ${defaultSettings.metric} --search exact --granularity sublayer --ratio 0.25`,
-        '--exclude 0 --protect block.0,block.1 --no-baselines --seed 0 --device cpu',
-        String.raw`--memory 4096MiB --out '/it'\''s/p.layerprofile.json'`,
-      ].join(' '),
-    );
+    const line = lineOf('profile', request) ?? '';
+    expect(line).toMatch(/^espalier profile /);
+    for (const words of [
+      "'/models/my model'",
+      String.raw`--out '/it'\''s/p.layerprofile.json'`,
+      ...['--sequences 8', '--ratio 0.25', '--protect block.0,block.1', '--no-baselines'],
+    ]) {
+      expect(line).toContain(words);
+    }
+    // Defaults go without saying.
+    expect(line).not.toContain('--memory');
   });
 
   it('of a data set has no model', () => {
@@ -42,24 +43,20 @@ describe('a job as a command line', () => {
     );
   });
 
-  it('writes the plan that a request holds', () => {
-    const folder = temporaryFolder();
-    const out = join(folder, 'smaller one');
-    const line = lineOf('prune', {
-      ...{ model: '/m', out, format: 'safetensors', overwrite: false, ...run },
-      plan: {
-        ...{ format: 'espalier.plan', version: 1, model: { path: 'm' } },
-        remove: ['block.1.attention'],
-      },
-    });
-    const [shell = '', command] = line?.split(/\n(?=espalier)/) ?? [];
-    execFileSync('sh', ['-c', shell]);
-    expect(JSON.parse(readFileSync(`${out}.plan.json`, 'utf8'))).toMatchObject({
-      model: { path: '/m' },
+  it('gives a plan as the document that the command reads', () => {
+    const plan: Plan = {
+      ...{ format: 'espalier.plan', version: 1, model: { path: '/m' } },
       remove: ['block.1.attention'],
+    };
+    const pruned = lineOf('prune', buildRequest(prune, { model: '/m', out: '/o', plan })) ?? '';
+    const [command, ...document] = pruned.split('\n');
+    expect(command).toBe("espalier prune --config /dev/stdin <<'REQUEST'");
+    expect(JSON.parse(document.slice(0, -1).join('\n'))).toEqual({ model: '/m', out: '/o', plan });
+    const compressed = lineOf('compress', {
+      ...{ model: '/m', out: '/o o', format: 'safetensors', overwrite: true, plan, ...run },
     });
-    expect(command).toBe(
-      `espalier prune /m --plan '${out}.plan.json' --format safetensors --device cpu --memory 4096MiB --out '${out}'`,
+    expect(compressed).toMatch(
+      /^espalier compress \/m --plan \/dev\/stdin --format safetensors --overwrite .* --out '\/o o' <<'PLAN'\n\{/,
     );
   });
 

@@ -380,7 +380,7 @@ describe('the job service', () => {
       (await worker.call(0)).resolve({});
       await first;
       const { watch, reject } = await worker.call(1);
-      watch.onProgress?.({ stage: 'Round 1', done: 1, total: 4, unit: 'sublayer evaluations' });
+      watch.onProgress?.({ stage: 'Round 1', done: 1, total: 4, unit: 'steps' });
       expect(shown()).toMatchObject({ kind: 'running', progress: { stage: 'Round 1', done: 1 } });
       reject(new WorkerRequestError('no tokenizer.json', { kind: 'user' }));
       await expect(running).rejects.toThrow();
