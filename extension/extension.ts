@@ -1,7 +1,7 @@
-import { Uri, window } from 'vscode';
+import { l10n, Uri, window } from 'vscode';
 import type { ExtensionContext } from 'vscode';
+import { showJobNotices } from './commands/job-notices';
 import { registerCommands } from './commands/register-commands';
-import { offerInterrupted } from './commands/resume-job';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
 import { registerDocuments } from './editors/document-editors';
@@ -19,12 +19,13 @@ import { CompressionJobs } from './services/compression-jobs';
 import { CompressionSessions } from './services/compression-sessions';
 import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
-import { InterruptedJobs } from './services/interrupted-jobs';
-import { Jobs } from './services/jobs';
+import { JobService } from './services/jobs/job-service';
+import { JobStore } from './services/jobs/job-store';
 import { ModelFolders } from './services/model-folders';
 import { ModelJobs } from './services/model-jobs';
 import { ModelSessions } from './services/model-sessions';
 import { OpenModels } from './services/open-models';
+import { describeError } from './services/report-error';
 import { Reports } from './services/reports';
 import type { Services } from './services/services';
 import { SessionStore } from './services/session-store';
@@ -34,6 +35,7 @@ import { SynthesisSessions } from './services/synthesis-sessions';
 import { WorkerClient } from './services/worker-client';
 import type { WorkerOptions } from './services/worker-process';
 import { showJobStatus } from './views/job-status';
+import { JobsView } from './views/jobs-view';
 import { ModelsView } from './views/models-view';
 
 /** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
@@ -60,32 +62,38 @@ export function activate(context: ExtensionContext): Espalier {
     graceMilliseconds: readerGraceMilliseconds,
   });
   const settings = new Settings();
-  const jobs = new Jobs(worker, log);
-  const interrupted = new InterruptedJobs(context.workspaceState, jobs);
-  const exports = new Jobs(dataReader, log);
+  const jobs = new JobService({
+    lanes: { worker, dataReader },
+    store: new JobStore(storedJobs(context), (text) => {
+      log.warn(text);
+    }),
+    log,
+    translate: l10n.t,
+    describeError,
+  });
   const models = new OpenModels(inspector);
   const folders = new ModelFolders();
   const store = new SessionStore(context.workspaceState);
-  const sessions = new ModelSessions(models, store, interrupted, log);
+  const sessions = new ModelSessions(models, store, jobs, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
-  const modelJobs = new ModelJobs(jobs, settings, interrupted, (session) =>
+  const reports = new Reports(models);
+  const modelJobs = new ModelJobs(jobs, settings, sessions, reports, (session) =>
     heatmaps.isShown(session),
   );
-  const compressionSessions = new CompressionSessions(
-    models,
-    context.workspaceState,
-    interrupted,
-    log,
-  );
+  const compressionSessions = new CompressionSessions(models, context.workspaceState, jobs, log);
   const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
-  const compressionJobs = new CompressionJobs(jobs, settings, interrupted, (session) =>
-    compressions.isShown(session),
+  const compressionJobs = new CompressionJobs(
+    jobs,
+    settings,
+    models,
+    compressionSessions,
+    reports,
+    (session) => compressions.isShown(session),
   );
-  const reports = new Reports(models);
-  const dataJobs = new DataJobs(jobs, context.workspaceState);
   const marks = new DataMarks(context.workspaceState);
-  const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks);
-  const synthesisSessions = new SynthesisSessions(context.workspaceState);
+  const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
+  const dataJobs = new DataJobs(jobs, dataMaps);
+  const synthesisSessions = new SynthesisSessions(jobs);
   const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
   const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
     syntheses.isShown(session),
@@ -98,7 +106,6 @@ export function activate(context: ExtensionContext): Espalier {
     inspector,
     settings,
     jobs,
-    interrupted,
     models,
     folders,
     sessions,
@@ -110,7 +117,6 @@ export function activate(context: ExtensionContext): Espalier {
     heatmaps,
     explorers,
     dataReader,
-    exports,
     dataJobs,
     dataMaps,
     synthesisSessions,
@@ -119,12 +125,11 @@ export function activate(context: ExtensionContext): Espalier {
     modelsView,
   };
   context.subscriptions.push(
+    jobs,
     log,
     worker,
     inspector,
     dataReader,
-    jobs,
-    exports,
     folders,
     sessions,
     heatmaps,
@@ -141,8 +146,13 @@ export function activate(context: ExtensionContext): Espalier {
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     modelsView,
-    showJobStatus([jobs, exports]),
+    new JobsView(jobs),
+    showJobStatus(jobs),
+    showJobNotices(services),
   );
-  void offerInterrupted(services);
   return services;
 }
+
+/** Jobs belong to the workspace, where one is open. */
+const storedJobs = ({ storageUri, globalStorageUri }: ExtensionContext): string =>
+  Uri.joinPath(storageUri ?? globalStorageUri, 'jobs.json').fsPath;

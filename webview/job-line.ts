@@ -1,14 +1,16 @@
-import type { PanelJob } from '../extension/protocol/heatmap';
+import type { PanelJob } from '../extension/protocol/jobs';
 import { createButton } from './components/toolkit';
 import { createProgressLine } from './progress-line';
 import { strings } from './strings';
+
+type StopReason = Extract<PanelJob<string>, { kind: 'stopped' }>['reason'];
 
 /** What the jobs of a panel are called. */
 export interface JobWords<What extends string> {
   readonly jobProgress: (what: What) => string;
   readonly starting: (what: What) => string;
   readonly finished: (what: What) => string;
-  readonly stopped: (what: What, reason: 'cancelled' | 'failed' | 'crashed') => string;
+  readonly stopped: (what: What, reason: StopReason) => string;
 }
 
 interface JobLine<What extends string> {
@@ -51,16 +53,15 @@ export function createJobLine<What extends string>(
       case 'idle':
         line.hide();
         break;
+      case 'queued':
+        line.run(undefined, words.jobProgress(job.what), strings.queued(job.place));
+        break;
       case 'running':
         line.run(job.progress, words.jobProgress(job.what), words.starting(job.what));
         break;
-      case 'stopped': {
-        const kept = job.resumable ? strings.stoppedResumable : '';
-        const cancelled = job.reason === 'cancelled';
-        const detail = cancelled ? kept : `${job.message} ${kept}`.trim();
-        line.stop(words.stopped(job.what, job.reason), detail, !cancelled);
-        resume.element.hidden = !job.resumable || job.what === main;
-      }
+      case 'stopped':
+        line.stop(words.stopped(job.what, job.reason), stopDetail(job), isFault(job.reason));
+        resume.element.hidden = job.saved === undefined || job.what === main;
     }
   };
   return {
@@ -68,7 +69,8 @@ export function createJobLine<What extends string>(
     update: ({ state: { job } }) => {
       show(job);
       if (job.kind !== last.kind) {
-        if (job.kind === 'running') announce(words.starting(job.what));
+        if (job.kind === 'queued') announce(strings.queued(job.place));
+        else if (job.kind === 'running') announce(words.starting(job.what));
         else if (job.kind === 'stopped') announce(words.stopped(job.what, job.reason));
         else if (last.kind === 'running') announce(words.finished(last.what));
       }
@@ -76,3 +78,12 @@ export function createJobLine<What extends string>(
     },
   };
 }
+
+/** Why a job has stopped, and what Resume does not do again. */
+export const stopDetail = ({
+  message,
+  saved = '',
+}: Pick<Extract<PanelJob<string>, { kind: 'stopped' }>, 'message' | 'saved'>): string =>
+  `${message} ${saved}`.trim();
+
+export const isFault = (reason: StopReason): boolean => reason === 'failed' || reason === 'crashed';

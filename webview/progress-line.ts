@@ -1,7 +1,6 @@
 import { createButton } from './components/toolkit';
 import { h, setAttribute, setText } from './dom';
-import type { Progress } from './eta';
-import { TimeLeft } from './eta';
+import type { JobProgress } from '../extension/protocol/jobs';
 import { formatBytes, formatCount, formatDuration, formatPercent } from './format';
 import { warningIcon } from './icons';
 import { strings } from './strings';
@@ -10,7 +9,7 @@ import { strings } from './strings';
 export interface ProgressLine {
   readonly element: HTMLElement;
   /** @param label names the progress bar; `starting` stands where no stage is known yet */
-  run(progress: Progress | undefined, label: string, starting: string): void;
+  run(progress: JobProgress | undefined, label: string, starting: string): void;
   /** @param isFault shows a sign of warning */
   stop(text: string, detail: string, isFault: boolean): void;
   hide(): void;
@@ -22,7 +21,6 @@ export function createProgressLine(
   cancelJob: () => void,
   afterStop: readonly HTMLElement[] = [],
 ): ProgressLine {
-  const timeLeft = new TimeLeft();
   const warning = warningIcon();
   const stage = h('strong');
   const detail = h('span', { class: 'muted' });
@@ -57,15 +55,13 @@ export function createProgressLine(
     if (isRunning) return;
     isCancelled = false;
     cancel.setState(undefined, strings.cancel);
-    timeLeft.update(undefined, 0);
   };
   return {
     element,
     run: (progress, label, starting) => {
       show(true, false);
-      const seconds = timeLeft.update(progress, performance.now());
       setText(stage, isCancelled ? strings.cancelling : (progress?.stage ?? starting));
-      setText(detail, progress === undefined ? '' : progressText(progress, seconds));
+      setText(detail, progress === undefined ? '' : progressText(progress));
       const fraction = fractionOf(progress);
       setAttribute(track, 'aria-label', label);
       setAttribute(track, 'aria-valuemax', 100);
@@ -86,19 +82,19 @@ export function createProgressLine(
   };
 }
 
-function fractionOf(progress: Progress | undefined): number | undefined {
+function fractionOf(progress: JobProgress | undefined): number | undefined {
   if (progress === undefined || progress.total <= 0) return undefined;
   return Math.min(1, progress.done / progress.total);
 }
 
-function progressText(progress: Progress, seconds: number | undefined): string {
-  const { done, total, unit } = progress;
+function progressText(progress: JobProgress): string {
+  const { done, total, unit, secondsLeft } = progress;
   const parts =
     unit === 'bytes'
       ? [strings.progressCount(formatBytes(done), formatBytes(total), '').trim()]
       : [strings.progressCount(formatCount(done), formatCount(total), unit)];
   const fraction = fractionOf(progress);
   if (fraction !== undefined) parts.push(formatPercent(fraction));
-  if (seconds !== undefined) parts.push(strings.timeLeft(formatDuration(seconds)));
+  if (secondsLeft !== undefined) parts.push(strings.timeLeft(formatDuration(secondsLeft)));
   return parts.join(' · ');
 }

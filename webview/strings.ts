@@ -17,7 +17,8 @@ const jobNames: Readonly<Record<JobName, string>> = {
 export const ends = {
   cancelled: 'was cancelled.',
   failed: 'failed.',
-  crashed: 'stopped: the worker process ended.',
+  crashed: 'stopped.',
+  closed: 'was interrupted.',
 } as const;
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
@@ -81,11 +82,11 @@ export const strings = {
   showLog: 'Show Log',
   openConfig: 'Open config.json',
   profileTitle: 'Measure the distance of every sublayer and search the order of removal',
-  resumeTitle: 'Go on from where the job stopped',
+  resumeTitle: 'Continue where the job stopped',
   pruneTitle: 'Write a new model without the removed sublayers',
   evaluateTitle: 'Measure the perplexity of the selection on held-out text',
   savePlanTitle: 'Write the selection to a prune plan, which can be edited by hand',
-  reasonRunning: (job: JobName) => `${jobNames[job]} is running`,
+  reasonActive: (job: JobName, kind: 'queued' | 'running') => `${jobNames[job]} is ${kind}`,
   reasonNothingSelected: 'No sublayer is marked for removal yet',
 
   // Job
@@ -95,7 +96,8 @@ export const strings = {
   progressCount: (done: string, total: string, unit: string) => `${done} of ${total} ${unit}`,
   timeLeft: (duration: string) => `about ${duration} left`,
   stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
-  stoppedResumable: 'What is done is kept.',
+  queued: (place: number) =>
+    place === 1 ? 'Waits for 1 other job' : `Waits for ${place} other jobs`,
   finished: (job: JobName) => `${jobNames[job]} has finished.`,
 
   // Empty state

@@ -76,23 +76,28 @@ interface FormatText {
 
 /** What a format is called, and what it is good for. */
 function describeFormat({ format, layout }: OutputTarget): FormatText {
-  if (format === 'onnx') {
-    return {
-      label: l10n.t('ONNX model'),
-      detail: l10n.t('One graph, for ONNX Runtime and optimum; decoders keep a key/value cache.'),
-    };
+  switch (format) {
+    case 'onnx':
+      return {
+        label: l10n.t('ONNX model'),
+        detail: l10n.t('One graph, for ONNX Runtime and optimum; decoders keep a key/value cache.'),
+      };
+    case 'gguf':
+      return layout === 'deci'
+        ? {
+            label: l10n.t('GGUF, as a deci model'),
+            detail: l10n.t('For llama.cpp: blocks may lack attention or both sublayers.'),
+          }
+        : {
+            label: l10n.t('GGUF'),
+            detail: l10n.t('For llama.cpp: an ordinary model with fewer blocks.'),
+          };
+    case 'safetensors':
+      return describeLayout(layout ?? 'blocks');
   }
-  if (format === 'gguf') {
-    return layout === 'deci'
-      ? {
-          label: l10n.t('GGUF, as a deci model'),
-          detail: l10n.t('For llama.cpp: blocks may lack attention or both sublayers.'),
-        }
-      : {
-          label: l10n.t('GGUF'),
-          detail: l10n.t('For llama.cpp: an ordinary model with fewer blocks.'),
-        };
-  }
+}
+
+function describeLayout(layout: LayoutName): FormatText {
   const folders: Record<LayoutName, FormatText> = {
     blocks: {
       label: l10n.t('Hugging Face folder (safetensors)'),
@@ -117,5 +122,5 @@ function describeFormat({ format, layout }: OutputTarget): FormatText {
       detail: l10n.t('Loads everywhere. Saves no bytes and no time.'),
     },
   };
-  return folders[layout ?? 'blocks'];
+  return folders[layout];
 }

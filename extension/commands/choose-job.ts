@@ -1,33 +1,48 @@
-import { l10n, window } from 'vscode';
-import { jobTitle } from '../services/jobs';
-import type { JobRunner, RunningJob } from '../services/jobs';
+import { window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { JobRecord } from '../services/jobs/job-record';
+import { describeState } from '../services/jobs/job-texts';
 import type { Services } from '../services/services';
 
-/** A job and where it runs. */
-export interface ChosenJob {
-  readonly job: RunningJob;
-  readonly runner: JobRunner;
+/** What the user is asked where no job is named. */
+interface JobQuestion {
+  readonly title: string;
+  /** What is said where there is none to choose. */
+  readonly none: string;
+  /** Whether a single one is taken without a question. */
+  readonly takesSingle?: boolean;
 }
 
-/** The job of a kind, else the only one that runs, else the one that the user picks. */
+/** The job that a panel or a tree item names, else one that the user picks among some. */
 export async function chooseJob(
-  { jobs, exports }: Services,
-  kind: unknown,
-): Promise<ChosenJob | undefined> {
-  const running = [jobs, exports].flatMap((runner) =>
-    runner.current === undefined ? [] : [{ runner, job: runner.current }],
-  );
-  const named = running.find(({ job }) => job.kind === kind);
-  if (named !== undefined) {
-    return named;
+  { jobs }: Services,
+  argument: unknown,
+  among: readonly JobRecord[],
+  { title, none, takesSingle = false }: JobQuestion,
+): Promise<JobRecord | undefined> {
+  const id = idOf(argument);
+  if (id !== undefined) {
+    return among.find((job) => job.id === id);
   }
-  if (running.length === 0) {
-    void window.showInformationMessage(l10n.t('No Espalier job is running.'));
+  if (among.length === 0) {
+    void window.showInformationMessage(none);
+    return undefined;
   }
-  if (running.length <= 1) {
-    return running[0];
+  if (takesSingle && among.length === 1) {
+    return among[0];
   }
-  const items = running.map((one) => ({ label: jobTitle(one.job), one }));
-  const picked = await window.showQuickPick(items, { title: l10n.t('Which job?') });
-  return picked?.one;
+  const items = among.map((job): QuickPickItem & { job: JobRecord } => ({
+    label: job.title,
+    description: describeState(job, jobs),
+    detail: job.model,
+    job,
+  }));
+  return (await window.showQuickPick(items, { title, matchOnDetail: true }))?.job;
+}
+
+/** The Jobs view gives a job, panels its id. */
+function idOf(argument: unknown): string | undefined {
+  const id: unknown =
+    typeof argument === 'object' && argument !== null ? Reflect.get(argument, 'id') : argument;
+  return typeof id === 'string' ? id : undefined;
 }

@@ -1,5 +1,4 @@
-import { basename } from 'node:path';
-import { commands, l10n, window, workspace } from 'vscode';
+import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { documentNames } from '../core/document-names';
 import { scoreKinds } from '../core/datadiet/score-document';
@@ -7,13 +6,10 @@ import { defaultTraining } from '../core/datadiet/training-settings';
 import { formatPercent } from '../core/format';
 import { UserError } from '../core/user-error';
 import type { CompareSubsetsRequest, CompareSubsetsResult } from '../protocol/data';
-import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/data-map-session';
 import { fileExists } from '../services/documents';
-import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
 import { chooseProxy } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
 import { dataMapOf } from './open-data-map';
@@ -39,25 +35,8 @@ export async function compareSubsets(
     return undefined;
   }
   assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  services.jobs.assertFree();
   const request = options.request ?? (await askRequest(services, session));
-  if (request === undefined) {
-    return undefined;
-  }
-  try {
-    const result = await services.jobs.run('compareSubsets', request, {
-      name: basename(request.data),
-      model: request.data,
-      shownInPanel: false,
-    });
-    await services.dataMaps.reload(session.source.scores);
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled) {
-      void offerResume(session, request);
-    }
-    throw error;
-  }
+  return request === undefined ? undefined : services.dataJobs.compareSubsets(request);
 }
 
 async function askRequest(
@@ -119,12 +98,4 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
     placeHolder: l10n.t('Which parts are trained on, beside random ones and the whole?'),
   });
   return chosen?.choices;
-}
-
-async function offerResume(session: DataMapSession, request: CompareSubsetsRequest): Promise<void> {
-  const resume = () => commands.executeCommand(commandIds.compareSubsets, session, { request });
-  await offer(
-    l10n.t('Comparing subsets of {0} was cancelled. What is done is kept.', basename(request.data)),
-    [[l10n.t('Resume'), resume]],
-  );
 }

@@ -1,28 +1,20 @@
-import { basename, dirname, join } from 'node:path';
-import { commands, l10n, Uri, window } from 'vscode';
+import { dirname, join } from 'node:path';
+import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import type { Plan } from '../core/export/plan';
 import type { PruneResult } from '../core/export/prune-result';
-import { formatBytes } from '../core/format';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
-import type { CompressModelRequest } from '../protocol/worker';
-import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
 import { isPlan, readPlan } from '../services/documents';
-import { pruneReport } from '../services/model-report';
-import { offer } from '../services/offer';
-import type { Action } from '../services/offer';
 import { compressionPlanOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
 import { chooseOuter } from './choose-outer';
-import { chooseOutput, revealFolder } from './choose-output';
+import { chooseOutput } from './choose-output';
 import type { OutputOptions } from './choose-output';
 import { methodItems } from './method-items';
-import { offerResume } from './offer-resume';
 import { chooseCompression } from './open-compression';
 import { chooseTarget, uriOf } from './target';
 
@@ -49,7 +41,6 @@ export async function compressModel(
     return undefined;
   }
   assertAllowed(session.blocked);
-  services.jobs.assertFree();
   const plan =
     options.plan ??
     (planPath === undefined
@@ -67,31 +58,11 @@ export async function compressModel(
   if (output === undefined) {
     return undefined;
   }
-  return runCompression(services, session, {
+  return services.compressionJobs.compress(session, {
     ...{ model: model.path, plan, ...output, ...services.settings.runOptions() },
     calibration: services.settings.ownCalibration(),
     ...(planPath === undefined ? {} : { planFolder: dirname(planPath) }),
   });
-}
-
-/** Compresses, or goes on with it, and says what came of it. */
-export async function runCompression(
-  services: Services,
-  session: CompressionSession,
-  request: CompressModelRequest,
-): Promise<PruneResult | CompressResult> {
-  const { model } = session;
-  try {
-    const result = await services.compressionJobs.compress(session, request);
-    await services.reports.showText(basename(result.path), result.path, pruneReport(model, result));
-    void offerNext(model.path, result);
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled && !services.compressions.isShown(session)) {
-      void offerResume({ kind: 'compress', name: model.name }, request.out);
-    }
-    throw error;
-  }
 }
 
 async function sessionOf(
@@ -247,30 +218,4 @@ async function chooseRoles(
     placeHolder: l10n.t('Which layers?'),
   });
   return chosen?.skip;
-}
-
-async function offerNext(source: string, result: PruneResult): Promise<void> {
-  const { path, bytesBefore, bytesAfter } = result;
-  const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
-  const uri = Uri.file(path);
-  const model = graph === undefined ? uri : Uri.file(join(path, graph));
-  const message = l10n.t(
-    '{0} takes {1} instead of {2} and is verified.',
-    basename(path),
-    formatBytes(bytesAfter),
-    formatBytes(bytesBefore),
-  );
-  const run =
-    (command: string, on: Uri, options: object): Action[1] =>
-    () =>
-      commands.executeCommand(command, on, options);
-  const ofFolders: readonly Action[] = [
-    [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, uri, { against: source })],
-    [l10n.t('Repair…'), run(commandIds.repairModel, uri, { teacher: source })],
-  ];
-  await offer(message, [
-    [l10n.t('Reveal'), () => revealFolder(uri)],
-    [l10n.t('Compare'), run(commandIds.compareModels, model, { against: source })],
-    ...(result.format === 'safetensors' ? ofFolders : []),
-  ]);
 }

@@ -1,16 +1,13 @@
 import { basename, dirname, join, resolve } from 'node:path';
-import { commands, l10n, Uri, window, workspace } from 'vscode';
+import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { documentNames } from '../core/document-names';
 import type { DataExport, DataExportResult } from '../core/datadiet/scored-data';
-import { removeStale } from '../core/jobs/partial';
 import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
 import type { DataMapSession } from '../services/data-map-session';
-import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
 import { askText } from './ask-text';
 import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './choose-output';
@@ -37,48 +34,14 @@ export async function exportSubset(
     return undefined;
   }
   assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  services.exports.assertFree();
   const request = options.request ?? (await chooseExport(services, session));
   const out = request && (options.out ?? (await choosePlace(session, request)));
   if (request === undefined || out === undefined) {
     return undefined;
   }
-  const result = await runExport(services, session, request, out);
-  void offerReveal(out, result);
-  return result;
-}
-
-/** Writes, while the panel tells how far it is where there is one. */
-async function runExport(
-  services: Services,
-  session: DataMapSession,
-  request: DataExport,
-  out: string,
-): Promise<DataExportResult> {
   const { source, map } = session;
-  services.exports.assertFree();
-  session.setExport({ kind: 'running', progress: undefined });
-  try {
-    const result = await services.exports.run(
-      'export',
-      { ...source, request, out },
-      {
-        name: map?.overview.name ?? basename(source.scores),
-        model: map?.data ?? source.scores,
-        shownInPanel: services.dataMaps.isShown(session),
-        onProgress: (progress) => {
-          session.setExport({ kind: 'running', progress });
-        },
-      },
-    );
-    session.setExport({ kind: 'idle' });
-    return result;
-  } catch (error) {
-    // A process that did not stop by itself was ended, and could not clean up.
-    await removeStale(out).catch(() => undefined);
-    session.setExport({ kind: error instanceof RequestCancelled ? 'cancelled' : 'idle' });
-    throw error;
-  }
+  const name = map?.overview.name ?? basename(source.scores);
+  return services.dataJobs.export(name, { ...source, request, out });
 }
 
 async function chooseExport(
@@ -202,13 +165,4 @@ async function choosePlace(
     ...(request.form === 'indices' ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } } : {}),
   });
   return target?.fsPath;
-}
-
-async function offerReveal(out: string, { examples }: DataExportResult): Promise<void> {
-  const uri = Uri.file(out);
-  const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
-  const command = inWorkspace ? 'revealInExplorer' : 'revealFileInOS';
-  await offer(l10n.t('{0} examples: {1}', formatCount(examples), basename(out)), [
-    [l10n.t('Reveal'), () => commands.executeCommand(command, uri)],
-  ]);
 }

@@ -1,25 +1,18 @@
-import { basename, dirname, resolve } from 'node:path';
-import { commands, l10n, QuickPickItemKind, Uri, window } from 'vscode';
+import { dirname, resolve } from 'node:path';
+import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { Plan } from '../core/export/plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
 import type { PatchLayerRequest } from '../protocol/worker';
-import { commandIds } from '../services/command-ids';
-import { planPathOf, readPlan } from '../services/documents';
+import { planPathOf } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
-import { offer } from '../services/offer';
-import type { Action } from '../services/offer';
-import { patchReport, verdict } from '../services/patch-report';
-import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
-import { chooseOutput, revealFolder } from './choose-output';
+import { chooseOutput } from './choose-output';
 import type { OutputOptions } from './choose-output';
 import { askLearningText, learningText } from './learning-text';
-import { offerResume } from './offer-resume';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 
@@ -51,10 +44,9 @@ export async function patchLayer(
   await services.models.require(target.model, 'patch');
   const session = await sessionOf(services, target);
   assertAllowed(session.blocked);
-  services.jobs.assertFree();
   const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
   const request = await askRequest(services, session, target.plan, options);
-  return request === undefined ? undefined : runPatch(services, session, request);
+  return request === undefined ? undefined : services.modelJobs.patch(session, request);
 }
 
 /** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
@@ -62,38 +54,6 @@ function cellOf(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
   return typeof id === 'string' ? id : undefined;
-}
-
-/** Patches, or goes on with it, and says what came of it. */
-export async function runPatch(
-  services: Services,
-  session: ModelSession,
-  request: PatchLayerRequest,
-): Promise<PatchResult> {
-  const { name } = session.model;
-  try {
-    const result = await services.modelJobs.patch(session, request);
-    const { plan, sublayer } = result;
-    if (plan !== undefined) {
-      const patches = patchesOfPlan(await readPlan(plan), plan);
-      for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
-        session.addPatch(patch);
-      }
-    }
-    const key = `${request.out} ${sublayer}`;
-    await services.reports.showText(
-      l10n.t('{0}, patch for {1}', name, sublayer),
-      key,
-      patchReport(name, result),
-    );
-    void offerNext(services, session, result);
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled && !services.modelJobs.isShown(session)) {
-      void offerResume({ kind: 'patch', name }, request.out);
-    }
-    throw error;
-  }
 }
 
 async function askRequest(
@@ -203,30 +163,4 @@ async function chooseAnyway(title: string): Promise<boolean | undefined> {
     placeHolder: l10n.t('When is the patched model written?'),
   });
   return chosen?.anyway;
-}
-
-async function offerNext(
-  services: Services,
-  session: ModelSession,
-  result: PatchResult,
-): Promise<void> {
-  const { written } = result;
-  if (written === null) {
-    void window.showInformationMessage(verdict(result));
-    return;
-  }
-  const uri = Uri.file(written.path);
-  const against = session.model.path;
-  const show = (): void => {
-    services.heatmaps.show(session);
-  };
-  const evaluate: Action = [
-    l10n.t('Evaluate Both'),
-    () => commands.executeCommand(commandIds.evaluateModel, uri, { against }),
-  ];
-  await offer(l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result)), [
-    [l10n.t('Reveal'), () => revealFolder(uri)],
-    [l10n.t('Open Heatmap'), show],
-    ...(written.format === 'safetensors' ? [evaluate] : []),
-  ]);
 }

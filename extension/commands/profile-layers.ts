@@ -29,5 +29,5 @@ export async function profileLayers(
   ) {
     return;
   }
-  await services.modelJobs.profile(session, false);
+  await services.modelJobs.profile(session);
 }

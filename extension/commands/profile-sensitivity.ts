@@ -32,7 +32,6 @@ export async function profileSensitivity(
     return;
   }
   assertAllowed(session.blocked);
-  services.jobs.assertFree();
   services.compressions.show(session);
   const { model } = session;
   const title = l10n.t('Measure what compressing each layer of {0} costs', model.name);
@@ -60,15 +59,6 @@ export async function profileSensitivity(
     seed: 0,
   };
   await services.compressionJobs.profile(session, settings);
-}
-
-/** Goes on with an interrupted measurement: what its journal holds is not measured again. */
-export async function resumeSensitivity(services: Services, argument: unknown): Promise<void> {
-  const session = await chooseCompression(services, argument);
-  if (session !== undefined) {
-    services.compressions.show(session);
-    await services.compressionJobs.resume(session);
-  }
 }
 
 /** One level of each method, near to what is usual. */

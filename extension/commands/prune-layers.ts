@@ -1,18 +1,13 @@
-import { basename, join } from 'node:path';
-import { commands, l10n, Uri } from 'vscode';
+import { l10n } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { Plan } from '../core/export/plan';
-import { commandIds } from '../services/command-ids';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
-import { formatPercent } from '../core/format';
-import { pruneReport } from '../services/model-report';
 import type { ModelSession } from '../services/model-session';
 import { offer } from '../services/offer';
-import type { Action } from '../services/offer';
 import { planOf } from '../services/plans';
 import { withAbsolutePaths } from '../core/export/patching/planned-patches';
 import type { Services } from '../services/services';
-import { chooseOutput, revealFolder } from './choose-output';
+import { chooseOutput } from './choose-output';
 import type { OutputOptions } from './choose-output';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
@@ -28,7 +23,6 @@ export async function pruneLayers(
     return undefined;
   }
   const session = await sessionOf(services, target);
-  services.jobs.assertFree();
   const plan = await choosePlan(session, target.plan);
   if (plan === undefined) {
     void offerHeatmap(services, session);
@@ -51,14 +45,7 @@ export async function pruneLayers(
     quality: false,
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
-  const result = await services.modelJobs.prune(session, request);
-  await services.reports.showText(
-    basename(result.path),
-    result.path,
-    pruneReport(session.model, result),
-  );
-  void offerNext(session, result);
-  return result;
+  return services.modelJobs.prune(session, request);
 }
 
 /** The plan that was clicked, or the heatmap's selection, or the plan beside the model. */
@@ -82,27 +69,5 @@ async function offerHeatmap(services: Services, session: ModelSession): Promise<
   };
   await offer(l10n.t('No sublayer of {0} is marked for removal yet.', session.model.name), [
     [l10n.t('Open Layer Heatmap'), show],
-  ]);
-}
-
-async function offerNext(session: ModelSession, result: PruneResult): Promise<void> {
-  const { bytesBefore, bytesAfter } = result;
-  const graph = result.files.find(({ name }) => name.endsWith('.onnx'))?.name;
-  const uri = Uri.file(result.path);
-  const model = graph === undefined ? uri : Uri.file(join(result.path, graph));
-  const message = l10n.t(
-    '{0} is {1} smaller than {2} and verified.',
-    basename(result.path),
-    formatPercent((bytesBefore - bytesAfter) / bytesBefore),
-    session.model.name,
-  );
-  const evaluate: Action = [
-    l10n.t('Evaluate'),
-    () => commands.executeCommand(commandIds.evaluateModel, uri),
-  ];
-  await offer(message, [
-    [l10n.t('Reveal'), () => revealFolder(uri)],
-    [l10n.t('Open Heatmap'), () => commands.executeCommand(commandIds.openHeatmap, model)],
-    ...(graph === undefined ? [evaluate] : []),
   ]);
 }

@@ -3,7 +3,6 @@ import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { reportError } from '../services/report-error';
 import type { Services } from '../services/services';
-import { cancelJob } from './cancel-job';
 import { compareModels } from './compare-models';
 import { compareSubsets } from './compare-subsets';
 import { compressModel } from './compress-model';
@@ -11,6 +10,17 @@ import { exportSubset } from './export-subset';
 import { evaluateModel } from './evaluate-model';
 import { repairModel } from './repair-model';
 import { inspectModel } from './inspect-model';
+import { isSeen } from './job-notices';
+import {
+  cancelJob,
+  clearJobs,
+  copyJobCommandLine,
+  openJobResult,
+  removeJob,
+  runJobAgain,
+  showJob,
+  showLogOfJob,
+} from './job-commands';
 import { openCompression } from './open-compression';
 import { openDataMap } from './open-data-map';
 import { copyName, showInExplorer } from './model-row-commands';
@@ -18,17 +28,15 @@ import { openHeatmap } from './open-heatmap';
 import { patchLayer } from './patch-layer';
 import { planCompression } from './plan-compression';
 import { profileLayers } from './profile-layers';
-import { profileSensitivity, resumeSensitivity } from './profile-sensitivity';
+import { profileSensitivity } from './profile-sensitivity';
 import { pruneLayers } from './prune-layers';
-import { resumeJob } from './resume-job';
-import { resumeProfile } from './resume-profile';
+import { discardJob, resumeJob } from './resume-job';
 import { saveCompressionPlan } from './save-compression-plan';
 import { savePlan } from './save-plan';
-import { resumeScoring, scoreData } from './score-data';
+import { scoreData } from './score-data';
 import { scoreText } from './score-text';
 import { showDevices } from './show-devices';
-import { showJob } from './show-job';
-import { resumeSynthesis, synthesizeModules } from './synthesize-modules';
+import { synthesizeModules } from './synthesize-modules';
 
 /** Takes the services, the argument of the menu or link, and answers given beforehand. */
 type Handler = (services: Services, argument: unknown, options?: object) => unknown;
@@ -43,14 +51,12 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   evaluateModel,
   showDevices,
   savePlan,
-  resumeProfile,
   cancelJob,
   showJob,
   showLog: (services) => {
     services.log.show();
   },
   profileSensitivity,
-  resumeSensitivity,
   openCompression,
   planCompression,
   saveCompressionPlan,
@@ -58,14 +64,19 @@ const handlers: Readonly<Record<CommandName, Handler>> = {
   repairModel,
   patchLayer,
   resumeJob,
+  discardJob,
+  openJobResult,
+  runJobAgain,
+  copyJobCommandLine,
+  showJobLog: showLogOfJob,
+  removeJob,
+  clearJobs,
   scoreData,
-  resumeScoring,
   scoreText,
   openDataMap,
   exportSubset,
   compareSubsets,
   synthesizeModules,
-  resumeSynthesis,
   showInExplorer,
   copyName,
   refreshModels: (services) => services.folders.refresh(),
@@ -86,11 +97,9 @@ export function registerCommands(services: Services): Disposable {
           try {
             return await handlers[name](services, argument, options);
           } catch (error) {
-            const { modelJobs, compressionJobs, synthesisJobs, log } = services;
-            const isShown = [modelJobs, compressionJobs, synthesisJobs].some((jobs) =>
-              jobs.hasShown(error),
-            );
-            void reportError(error, log, isShown);
+            const job = services.jobs.failed(error);
+            const failed = job && { job, isSeen: isSeen(services, job) };
+            void reportError(error, services.log, failed);
             return undefined;
           }
         },

@@ -1,24 +1,18 @@
 import { basename, dirname, extname, join } from 'node:path';
-import { commands, l10n, Uri, window, workspace } from 'vscode';
+import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { readManifest } from '../core/export/manifest-file';
 import type { Manifest } from '../core/export/manifest-file';
 import type { RepairResult } from '../core/export/compression/repair-model';
-import { formatPercent } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
 import { repairEfforts } from '../core/tensornet/repair/efforts';
 import type { RepairEffort } from '../core/tensornet/repair/efforts';
 import type { RepairModelRequest } from '../protocol/worker';
-import { commandIds } from '../services/command-ids';
-import { repairReport } from '../services/repair-report';
 import { modelStem } from '../services/model-file';
-import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
-import { chooseFolder, revealFolder } from './choose-output';
+import { chooseFolder } from './choose-output';
 import { askLearningText, learningText } from './learning-text';
-import { offerResume } from './offer-resume';
 import { chooseTarget, pickModel } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -45,11 +39,10 @@ export async function repairModel(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  services.jobs.assertFree();
   await services.models.require(target.model, 'repair');
   const model = await services.models.summary(target.model);
   const request = await askRequest(services, model, given);
-  return request === undefined ? undefined : runRepair(services, model.name, request);
+  return request === undefined ? undefined : services.compressionJobs.repair(model.name, request);
 }
 
 async function askRequest(
@@ -116,29 +109,6 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
   return chosen?.effort;
 }
 
-/** Repairs, or goes on with it, and says what came of it. */
-export async function runRepair(
-  services: Services,
-  name: string,
-  request: RepairModelRequest,
-): Promise<RepairResult> {
-  const { model, teacher, out } = request;
-  const job = { kind: 'repair', name, request } as const;
-  try {
-    const result = await services.interrupted.keep(job, async () =>
-      services.jobs.run('repair', request, { name, model, shownInPanel: false }),
-    );
-    await services.reports.showText(basename(result.path), result.path, repairReport(name, result));
-    void offerNext(teacher, result);
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled) {
-      void offerResume(job, out);
-    }
-    throw error;
-  }
-}
-
 /** The model that the manifest names, where it is known or lies beside; else one that the user picks. */
 async function chooseTeacher(
   services: Services,
@@ -167,32 +137,4 @@ async function chooseTeacher(
           manifest.source.name,
         );
   return (await pickModel(services, title))?.fsPath;
-}
-
-async function offerNext(teacher: string, result: RepairResult): Promise<void> {
-  const { path, unit, lossBefore, lossAfter } = result;
-  const figures = [
-    basename(path),
-    lossBefore.toPrecision(3),
-    lossAfter.toPrecision(3),
-    formatPercent(1 - lossAfter / lossBefore),
-  ];
-  const message =
-    unit === 'nats'
-      ? l10n.t(
-          '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
-          ...figures,
-        )
-      : l10n.t(
-          '{0}: the relative squared error of the outputs on held-out examples fell from {1} to {2} ({3} less).',
-          ...figures,
-        );
-  const uri = Uri.file(path);
-  const evaluate = () =>
-    commands.executeCommand(commandIds.evaluateModel, uri, { against: teacher });
-  await offer(message, [
-    [l10n.t('Reveal'), () => revealFolder(uri)],
-    [l10n.t('Inspect'), () => commands.executeCommand(commandIds.inspectModel, uri)],
-    [l10n.t('Evaluate Both'), evaluate],
-  ]);
 }

@@ -1,20 +1,17 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { commands, l10n, ProgressLocation, window, workspace } from 'vscode';
+import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { DatasetOptions } from '../core/data/datasets/dataset';
 import type { DatasetSummary } from '../core/datadiet/scored-data';
 import type { ProxyRequest } from '../core/datadiet/proxy-model';
 import { defaultTraining } from '../core/datadiet/training-settings';
-import { UserError } from '../core/user-error';
 import type { ScoreDataRequest, ScoreDataResult } from '../protocol/data';
-import { commandIds } from '../services/command-ids';
 import { fileExists, scoresPathOf } from '../services/documents';
-import { offer } from '../services/offer';
 import { formatCount } from '../core/format';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { RequestCancelled, WorkerRequestError } from '../services/worker-errors';
+import { WorkerRequestError } from '../services/worker-errors';
 import { askText } from './ask-text';
 import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
@@ -39,41 +36,8 @@ export async function scoreData(
     return undefined;
   }
   assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
-  services.jobs.assertFree();
   const request = await askRequest(services, uri.fsPath, given);
-  return request === undefined ? undefined : runScoring(services, request);
-}
-
-/** Goes on with an interrupted scoring: finished runs are not trained again. */
-export async function resumeScoring(services: Services): Promise<ScoreDataResult | undefined> {
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  const { interrupted } = services.dataJobs;
-  if (interrupted === undefined) {
-    throw new UserError(l10n.t('No scoring was interrupted: nothing to resume.'), {
-      remedy: l10n.t('Start one with Score Data Set….'),
-    });
-  }
-  return runScoring(services, interrupted);
-}
-
-async function runScoring(services: Services, request: ScoreDataRequest): Promise<ScoreDataResult> {
-  try {
-    const result = await services.dataJobs.score(request);
-    await services.dataMaps.reload(request.out);
-    await services.dataMaps.show({ scores: request.out });
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled) {
-      void offerResume(request);
-    }
-    throw error;
-  }
-}
-
-async function offerResume({ data }: ScoreDataRequest): Promise<void> {
-  await offer(l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(data)), [
-    [l10n.t('Resume'), () => commands.executeCommand(commandIds.resumeScoring)],
-  ]);
+  return request === undefined ? undefined : services.dataJobs.score(request);
 }
 
 async function askRequest(

@@ -1,16 +1,12 @@
 import { basename, extname } from 'node:path';
-import { commands, ConfigurationTarget, l10n, Uri, window, workspace } from 'vscode';
+import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { ScoreTextRequest, ScoreTextResult } from '../protocol/worker';
 import { documentNames } from '../core/document-names';
-import { formatCount } from '../core/format';
-import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
 import { modelStem } from '../services/model-file';
-import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
 import { confirmAnew } from './confirm-replace';
 import { chooseTarget } from './target';
 
@@ -37,7 +33,6 @@ export async function scoreText(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  services.jobs.assertFree();
   await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
   const { file, length } = services.settings.calibration();
@@ -59,20 +54,7 @@ export async function scoreText(
     ...services.settings.runOptions(),
     out,
   };
-  try {
-    const result = await services.jobs.run('scoreText', request, {
-      name: text === bundled ? model.name : basename(text),
-      model: model.path,
-      shownInPanel: false,
-    });
-    void offerUse(out, result);
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled) {
-      void offerResume(model.path, { text, out, overwrite: true });
-    }
-    throw error;
-  }
+  return services.dataJobs.scoreText(text === bundled ? model.name : basename(text), request);
 }
 
 /**
@@ -135,20 +117,6 @@ export async function chooseText(
   }
 }
 
-/** The scores do nothing until calibration is told to choose by them. */
-async function offerUse(out: string, { windows, mean }: ScoreTextResult): Promise<void> {
-  const message = l10n.t(
-    '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
-    basename(out),
-    formatCount(windows),
-    mean.toFixed(3),
-  );
-  await offer(message, [
-    [l10n.t('Use for Calibration'), () => useForCalibration(out)],
-    [l10n.t('Open'), () => commands.executeCommand('vscode.open', Uri.file(out))],
-  ]);
-}
-
 /** Sets espalier.calibration.scores, in the workspace where there is one. */
 export async function useForCalibration(out: string): Promise<void> {
   const target =
@@ -156,11 +124,4 @@ export async function useForCalibration(out: string): Promise<void> {
       ? ConfigurationTarget.Global
       : ConfigurationTarget.Workspace;
   await workspace.getConfiguration('espalier').update('calibration.scores', out, target);
-}
-
-async function offerResume(model: string, options: ScoreTextOptions): Promise<void> {
-  const resume = () => commands.executeCommand(commandIds.scoreText, Uri.file(model), options);
-  await offer(l10n.t('Scoring {0} was cancelled. What is done is kept.', basename(model)), [
-    [l10n.t('Resume'), resume],
-  ]);
 }

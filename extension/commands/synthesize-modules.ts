@@ -1,19 +1,14 @@
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { commands, l10n, window, workspace } from 'vscode';
+import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { EvolutionSettings } from '../core/symbolic/evolution/gssnn-document';
 import type { SynthesisResult } from '../core/symbolic/evolution/synthesize';
-import { UserError } from '../core/user-error';
-import { formatPercent } from '../core/format';
 import type { SynthesizeRequest } from '../protocol/worker';
-import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
-import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { logOf } from '../services/synthesis-sessions';
 import { assertAllowed, whySynthesisBlocked } from '../services/trust';
-import { RequestCancelled } from '../services/worker-errors';
 import { askText } from './ask-text';
 import { askNumber } from './ask-scoring';
 import { uriOf } from './target';
@@ -33,63 +28,12 @@ export async function synthesizeModules(
   options: SynthesizeOptions = {},
 ): Promise<SynthesisResult | undefined> {
   assertAllowed(whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  services.jobs.assertFree();
   const request = options.request ?? (await askRequest(argument));
-  return request === undefined ? undefined : run(services, request);
-}
-
-/** Goes on with an interrupted evolution: what was trained is not trained again. */
-export async function resumeSynthesis(services: Services): Promise<SynthesisResult | undefined> {
-  assertAllowed(whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  const { interrupted } = services.synthesisSessions;
-  if (interrupted === undefined) {
-    throw new UserError(l10n.t('No evolution was interrupted: nothing to resume.'), {
-      remedy: l10n.t('Start one with Synthesize Modules….'),
-    });
+  if (request === undefined) {
+    return undefined;
   }
-  return run(services, interrupted);
-}
-
-async function run(services: Services, request: SynthesizeRequest): Promise<SynthesisResult> {
-  services.jobs.assertFree();
-  const session = services.synthesisSessions.get(logOf(request.out));
-  services.syntheses.show(session);
-  try {
-    const result = await services.synthesisJobs.run(request);
-    if (!services.syntheses.isShown(session)) {
-      void tellDone(services, result, request.out);
-    }
-    return result;
-  } catch (error) {
-    if (error instanceof RequestCancelled && !services.syntheses.isShown(session)) {
-      void offerResume(request.out);
-    }
-    throw error;
-  }
-}
-
-async function tellDone(
-  services: Services,
-  { document: { best }, log }: SynthesisResult,
-  out: string,
-): Promise<void> {
-  const message = l10n.t(
-    '{0}: the best module is {1}, accuracy {2} on test data.',
-    basename(out),
-    best.name,
-    formatPercent(best.metrics.test),
-  );
-  const show = (): void => {
-    services.syntheses.show(services.synthesisSessions.get(log));
-  };
-  await offer(message, [[l10n.t('Show'), show]]);
-}
-
-async function offerResume(out: string): Promise<void> {
-  await offer(
-    l10n.t('The evolution in {0} was cancelled. What was trained is kept.', basename(out)),
-    [[l10n.t('Resume'), () => commands.executeCommand(commandIds.resumeSynthesis)]],
-  );
+  services.syntheses.show(services.synthesisSessions.get(logOf(request.out)));
+  return services.synthesisJobs.run(request);
 }
 
 async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefined> {

@@ -4,7 +4,7 @@ import { findingsOf } from '../core/tensornet/sensitivity/findings';
 import type { CompressionState, FromCompression, ToCompression } from '../protocol/compression';
 import { commandIds } from '../services/command-ids';
 import type { CompressionSession } from '../services/compression-session';
-import { newTab } from './panel';
+import { idOf, newTab } from './panel';
 import type { Asked } from './panel';
 import { StatePanel } from './state-panel';
 
@@ -70,14 +70,10 @@ export class CompressionPanel extends StatePanel<
         run(commandIds.profileSensitivity, session);
         break;
       case 'resume':
-        if (session.job.kind === 'stopped' && session.job.what === 'compress') {
-          run(commandIds.resumeJob, undefined, { kind: 'compress', model: session.model.path });
-        } else {
-          run(commandIds.resumeSensitivity, session);
-        }
+        run(commandIds.resumeJob, idOf(session.job));
         break;
       case 'cancel':
-        run(commandIds.cancelJob, session.job.kind === 'running' ? session.job.what : undefined);
+        run(commandIds.cancelJob, idOf(session.job));
         break;
       case 'plan':
         run(commandIds.planCompression, session, message.choice);

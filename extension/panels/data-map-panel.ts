@@ -5,7 +5,7 @@ import type { FromDataMap, ToDataMap } from '../protocol/datamap';
 import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/data-map-session';
 import { MessagePanel } from './message-panel';
-import { newTab } from './panel';
+import { idOf, newTab } from './panel';
 import type { Asked } from './panel';
 
 /** One webview that shows scores of a data set, in a tab of its own or as a custom editor. */
@@ -43,7 +43,7 @@ export class DataMapPanel extends MessagePanel<DataMapSession, FromDataMap, ToDa
         await commands.executeCommand(commandIds.compareSubsets, session);
         break;
       case 'cancelExport':
-        await commands.executeCommand(commandIds.cancelJob, 'export');
+        await commands.executeCommand(commandIds.cancelJob, idOf(session.exportJob));
         break;
       case 'chooseData':
         await commands.executeCommand(commandIds.openDataMap, session);

@@ -1,11 +1,14 @@
-import { commands, Uri, workspace } from 'vscode';
+import { commands, Disposable, Uri, workspace } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import type { ScoredSource } from '../core/datadiet/scored-data';
+import type { ExportJob } from '../protocol/datamap';
 import { DataMapSession } from '../services/data-map-session';
 import type { DataReader } from '../services/data-map-session';
 import type { DataMarks } from '../services/data-marks';
 import { viewTypes } from '../services/document-views';
 import { isScores } from '../services/documents';
+import type { JobService } from '../services/jobs/job-service';
+import { jobsAbout, panelJobOf } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/services';
 import { refreshOnTrust, whyDataBlocked } from '../services/trust';
@@ -18,13 +21,23 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
 
   readonly #reader: DataReader;
   readonly #marks: DataMarks;
+  readonly #jobs: JobService;
 
-  public constructor(extension: Uri, reader: DataReader, marks: DataMarks) {
+  public constructor(extension: Uri, reader: DataReader, marks: DataMarks, jobs: JobService) {
     super(
       extension,
       DataMapPanel.kind,
       refreshOnTrust(() => this.panels.map(({ session }) => session)),
+      Disposable.from(
+        jobs.changed.listen((job) => {
+          if (job.operation === 'export') {
+            const session = this.#find(job.request)?.session;
+            session?.setExport(this.#exportOf(job.request));
+          }
+        }),
+      ),
     );
+    this.#jobs = jobs;
     this.#reader = reader;
     this.#marks = marks;
   }
@@ -75,18 +88,39 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
     await this.#find({ scores })?.session.open();
   }
 
+  public async reloadData(data: string): Promise<void> {
+    await Promise.all(this.#of(data).map(async ({ session }) => session.open()));
+  }
+
+  public shows(path: string): boolean {
+    return this.panels.some(
+      ({ visible, session }) =>
+        visible && (session.source.scores === path || session.map?.data === path),
+    );
+  }
+
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
     const data = savedText(saved, 'data');
     const scores = requireSavedText(saved, 'scores');
     await this.fill(panel, { scores, ...(data === undefined ? {} : { data }) });
   }
 
-  #find({ scores }: ScoredSource): DataMapPanel | undefined {
+  #of(data: string): readonly DataMapPanel[] {
+    return this.panels.filter(({ session }) => session.map?.data === data);
+  }
+
+  /** How far the writing of what was chosen from scores is. */
+  #exportOf({ scores }: ScoredSource): ExportJob {
+    const jobs = jobsAbout(this.#jobs.jobs, ['export'], ({ request }) => request.scores === scores);
+    return panelJobOf(this.#jobs, jobs);
+  }
+
+  #find({ scores }: Pick<ScoredSource, 'scores'>): DataMapPanel | undefined {
     return this.panels.find((panel) => panel.session.source.scores === scores);
   }
 
   #session(source: ScoredSource): DataMapSession {
-    return new DataMapSession(this.#reader, source, {
+    const session = new DataMapSession(this.#reader, source, {
       marks: this.#marks.get(source.scores),
       save: (marks) => {
         void this.#marks.set(source.scores, marks);
@@ -94,5 +128,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       describeError,
       blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
+    session.setExport(this.#exportOf(source));
+    return session;
   }
 }

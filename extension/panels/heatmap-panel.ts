@@ -3,7 +3,7 @@ import type { WebviewPanel } from 'vscode';
 import type { FromHeatmap, HeatmapState } from '../protocol/heatmap';
 import { commandIds } from '../services/command-ids';
 import type { ModelSession } from '../services/model-session';
-import { newTab } from './panel';
+import { idOf, newTab } from './panel';
 import type { Asked } from './panel';
 import { StatePanel } from './state-panel';
 
@@ -48,14 +48,10 @@ export class HeatmapPanel extends StatePanel<ModelSession, HeatmapState, FromHea
         run(commandIds.evaluateModel, session, { selection: true });
         break;
       case 'cancel':
-        run(commandIds.cancelJob, session.job.kind === 'running' ? session.job.what : undefined);
+        run(commandIds.cancelJob, idOf(session.job));
         break;
       case 'resume':
-        if (session.job.kind === 'stopped' && session.job.what === 'patch') {
-          run(commandIds.resumeJob, undefined, { kind: 'patch', model: model.fsPath });
-        } else {
-          run(commandIds.resumeProfile, session);
-        }
+        run(commandIds.resumeJob, idOf(session.job));
         break;
       case 'savePlan':
         run(commandIds.savePlan, session);

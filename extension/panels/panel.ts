@@ -1,5 +1,6 @@
 import { Disposable, EventEmitter, Uri, ViewColumn, window } from 'vscode';
 import type { WebviewPanel } from 'vscode';
+import type { PanelJob } from '../protocol/jobs';
 import { panelHtml, webviewRoot } from './panel-html';
 import type { PanelName } from './panel-html';
 
@@ -90,6 +91,10 @@ export abstract class Panel<
 
   protected abstract receive(message: Asked<From>): void | Promise<void>;
 }
+
+/** Id of the job that a panel tells of. */
+export const idOf = (job: PanelJob<string>): string | undefined =>
+  job.kind === 'idle' ? undefined : job.id;
 
 /** A new tab for a panel. */
 export function newTab(

@@ -5,7 +5,7 @@ import type { FromSymbolic, ToSymbolic } from '../protocol/symbolic';
 import { commandIds } from '../services/command-ids';
 import type { SynthesisSession } from '../services/synthesis-session';
 import { MessagePanel } from './message-panel';
-import { newTab } from './panel';
+import { idOf, newTab } from './panel';
 import type { Asked } from './panel';
 
 /** One webview that shows an evolution of symbolic modules, in a tab of its own or as a custom editor. */
@@ -28,10 +28,10 @@ export class SymbolicPanel extends MessagePanel<SynthesisSession, FromSymbolic, 
         await session.open();
         break;
       case 'resume':
-        await commands.executeCommand(commandIds.resumeSynthesis);
+        await commands.executeCommand(commandIds.resumeJob, idOf(session.job));
         break;
       case 'cancel':
-        await commands.executeCommand(commandIds.cancelJob, 'synthesize');
+        await commands.executeCommand(commandIds.cancelJob, idOf(session.job));
         break;
       case 'copy':
         await env.clipboard.writeText(message.text);

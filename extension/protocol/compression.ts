@@ -8,7 +8,7 @@ import type {
   SensitivityProfile,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type { PanelJob } from './heatmap';
+import type { PanelJob } from './jobs';
 
 export type CompressionJob = PanelJob<'sensitivity' | 'planBudget' | 'compress'>;
 

@@ -1,5 +1,4 @@
 import type { ExampleQuery } from '../core/datadiet/find-examples';
-import type { StageProgress } from '../core/jobs/job';
 import type {
   ChoiceCounts,
   DataMap,
@@ -7,16 +6,13 @@ import type {
   ScoredSource,
 } from '../core/datadiet/scored-data';
 import type { SelectionRequest } from '../core/datadiet/selection';
+import type { PanelJob } from './jobs';
 
 /** What the user asks for in the gallery; the marked ones are known to the host. */
 export type GalleryQuery = Omit<ExampleQuery, 'among'> & { readonly marked: boolean };
 
 /** Writing what was chosen, as the panel tells of it. */
-export type ExportState =
-  | { readonly kind: 'idle' }
-  | { readonly kind: 'running'; readonly progress: StageProgress | undefined }
-  /** Nothing was written. */
-  | { readonly kind: 'cancelled' };
+export type ExportJob = PanelJob<'export'>;
 
 /** What is to be kept. */
 export interface ChosenSubset {
@@ -42,7 +38,7 @@ export type ToDataMap =
   | { readonly type: 'pageFailed'; readonly message: string }
   | { readonly type: 'counts'; readonly counts: ChoiceCounts }
   | { readonly type: 'countsFailed'; readonly message: string }
-  | { readonly type: 'export'; readonly state: ExportState }
+  | { readonly type: 'export'; readonly job: ExportJob }
   /** The sentence that says why nothing can be written, if so. */
   | { readonly type: 'blocked'; readonly reason?: string };
 

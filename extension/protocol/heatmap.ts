@@ -1,5 +1,4 @@
 import type { CalibrationSummary } from '../core/data/calibration';
-import type { StageProgress } from '../core/jobs/job';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type {
@@ -10,23 +9,10 @@ import type {
 } from '../core/prune/layer-profile';
 import type { GraphJson } from '../core/symbolic/graph-json';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
+import type { PanelJob } from './jobs';
 
-/** What is running for a panel, if anything. */
-export type PanelJob<What extends string = 'profile' | 'prune' | 'evaluate' | 'patch'> =
-  | { readonly kind: 'idle' }
-  | {
-      readonly kind: 'running';
-      readonly what: What;
-      readonly progress: StageProgress | undefined;
-    }
-  /** The last job ended without a result; `resumable` when its journal allows going on. */
-  | {
-      readonly kind: 'stopped';
-      readonly what: What;
-      readonly reason: 'cancelled' | 'failed' | 'crashed';
-      readonly message: string;
-      readonly resumable: boolean;
-    };
+/** The job that the heatmap tells of. */
+export type HeatmapJob = PanelJob<'profile' | 'prune' | 'evaluate' | 'patch'>;
 
 /** A profile as far as it is known: complete when loaded from a document, growing while a search runs. */
 export interface ProfileState {
@@ -67,7 +53,7 @@ export interface ShownPatch {
 export interface HeatmapState {
   readonly model: ModelSummary;
   readonly profile: ProfileState | undefined;
-  readonly job: PanelJob;
+  readonly job: HeatmapJob;
   /** Rounds of the profile applied in the current selection, or undefined when edited by hand. */
   readonly selectedRounds: number | undefined;
   /** Sublayer ids chosen for removal, in order of removal where known. */

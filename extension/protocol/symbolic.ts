@@ -1,16 +1,8 @@
-import type { StageProgress } from '../core/jobs/job';
 import type { EvolutionView } from '../core/symbolic/evolution/evolution-view';
+import type { PanelJob } from './jobs';
 
 /** The evolution's job, as the panel tells of it. */
-export type SynthesisJob =
-  | { readonly kind: 'idle' }
-  | { readonly kind: 'running'; readonly progress: StageProgress | undefined }
-  /** What was trained is kept: it can be gone on with. */
-  | {
-      readonly kind: 'stopped';
-      readonly reason: 'cancelled' | 'failed' | 'closed';
-      readonly message?: string;
-    };
+export type SynthesisJob = PanelJob<'synthesize'>;
 
 /** What the webview keeps with `setState`, so that a serializer can bring back the same panel. */
 export interface SymbolicRestore {

@@ -1,132 +1,186 @@
+import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { sensitivityCalibration } from '../core/data/calibration-defaults';
-import type { CompressResult } from '../core/export/compression/compress-model';
-import type { PruneResult } from '../core/export/prune-result';
-import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-profile';
-import { UserError } from '../core/user-error';
+import { formatBytes, formatPercent } from '../core/format';
+import type {
+  SensitivityProfile,
+  SensitivitySettings,
+} from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type { CompressModelRequest, SensitivityRequest } from '../protocol/worker';
+import type {
+  CompressModelRequest,
+  PlanBudgetRequest,
+  RepairModelRequest,
+} from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
-import { isFinal } from './interrupted-jobs';
-import type { InterruptedJobs } from './interrupted-jobs';
-import { JobTracker, reasonOf } from './job-tracker';
-import type { CompressionJobKind, Jobs, JobSubject } from './jobs';
-import { describeInPanel } from './report-error';
+import type { CompressionSessions } from './compression-sessions';
+import type { JobOutcome } from './jobs/job-handler';
+import type { JobRecord } from './jobs/job-record';
+import type { JobService } from './jobs/job-service';
+import type { ResultOf } from './jobs/operations';
+import { pruneReport } from './model-report';
+import type { OpenModels } from './open-models';
+import { repairReport } from './repair-report';
+import type { Reports } from './reports';
 import type { Settings } from './settings';
+import { assertAllowed } from './trust';
 
-/** The jobs of the compression panel: each keeps its session in step with what the worker does. */
+/** The jobs around compression: what they are asked, and what becomes of their results. */
 export class CompressionJobs {
-  readonly #jobs: Jobs;
+  readonly #jobs: JobService;
   readonly #settings: Settings;
-  readonly #isShown: (session: CompressionSession) => boolean;
-  readonly #interrupted: InterruptedJobs;
-  readonly #tracker: JobTracker;
+  readonly #models: OpenModels;
+  readonly #sessions: CompressionSessions;
+  readonly #reports: Reports;
 
+  /** @param isShown whether a panel shows a session now */
   public constructor(
-    jobs: Jobs,
+    jobs: JobService,
     settings: Settings,
-    interrupted: InterruptedJobs,
+    models: OpenModels,
+    sessions: CompressionSessions,
+    reports: Reports,
     isShown: (session: CompressionSession) => boolean,
   ) {
     this.#jobs = jobs;
     this.#settings = settings;
-    this.#interrupted = interrupted;
-    this.#isShown = isShown;
-    this.#tracker = new JobTracker(jobs);
+    this.#models = models;
+    this.#sessions = sessions;
+    this.#reports = reports;
+    const shows = (job: JobRecord): boolean => sessions.of(job.model).some(isShown);
+    jobs.handle('sensitivity', {
+      begin: async ({ request }) => sessions.open(request.model, request.out),
+      event: (event, { request }) => {
+        this.#find(request.model, request.out)?.applyEvent(event);
+      },
+      done: (table, { request }) => {
+        const session = this.#find(request.model, request.out);
+        session?.setPlan(undefined);
+        session?.loadTable(table);
+        return { summary: describeTable(table), shown: true };
+      },
+      isShown: shows,
+    });
+    jobs.handle('planBudget', {
+      done: async (result, { request }) => {
+        const session = await sessions.open(request.model, request.table);
+        session.setPlan({ ...choiceOf(request), result });
+        return { summary: describePlan(result), shown: true };
+      },
+      isShown: shows,
+    });
+    jobs.handle('compress', {
+      done: async (result, { request }) => this.#compressed(result, request),
+      isShown: shows,
+    });
+    jobs.handle('repair', {
+      done: async (result, { name }) => {
+        const { path } = result;
+        await reports.showText(basename(path), path, repairReport(name, result));
+        return { summary: describeRepair(result) };
+      },
+    });
   }
 
   /** Measures what compressing each linear layer costs. */
   public async profile(session: CompressionSession, settings: SensitivitySettings): Promise<void> {
+    assertAllowed(session.blocked);
     const calibration = this.#settings.calibration(sensitivityCalibration);
-    const { path, maxPositions = calibration.length } = session.model;
-    await this.#measure(session, {
-      model: path,
-      ...this.#settings.runOptions(),
-      calibration: { ...calibration, length: Math.min(calibration.length, maxPositions) },
-      settings,
-      out: session.file,
+    const { name, path, maxPositions = calibration.length } = session.model;
+    await this.#jobs.run({
+      ...{ operation: 'sensitivity', name },
+      request: {
+        model: path,
+        ...this.#settings.runOptions(),
+        calibration: { ...calibration, length: Math.min(calibration.length, maxPositions) },
+        settings,
+        out: session.file,
+      },
     });
-  }
-
-  /** Goes on with what was interrupted. */
-  public async resume(session: CompressionSession): Promise<void> {
-    if (session.interrupted === undefined) {
-      throw new UserError(
-        l10n.t('No measurement of {0} was interrupted: nothing to resume.', session.model.name),
-        { remedy: l10n.t('Start one with Profile Compression Sensitivity.') },
-      );
-    }
-    await this.#measure(session, session.interrupted.request);
   }
 
   /** Plans under a budget, measured on the real model. */
   public async plan(session: CompressionSession, choice: BudgetChoice): Promise<MadePlan> {
-    const request = {
-      model: session.model.path,
-      table: session.file,
-      ways: choice.ways,
-      outer: choice.outer,
-      budget: choice.budget,
-      removable: choice.removes ? session.removable : [],
-      ...this.#settings.runOptions(),
-    };
-    const result = await this.#track(session, 'planBudget', async (subject) =>
-      this.#jobs.run('planBudget', request, subject),
-    );
-    const plan = { ...choice, result };
-    session.setPlan(plan);
-    return plan;
+    assertAllowed(session.blocked);
+    const { name, path } = session.model;
+    const result = await this.#jobs.run({
+      ...{ operation: 'planBudget', name },
+      request: {
+        model: path,
+        table: session.file,
+        ways: choice.ways,
+        outer: choice.outer,
+        budget: choice.budget,
+        removable: choice.removes ? session.removable : [],
+        ...this.#settings.runOptions(),
+      },
+    });
+    return { ...choice, result };
   }
 
   /** Writes the model that a plan describes. */
   public async compress(
     session: CompressionSession,
     request: CompressModelRequest,
-  ): Promise<PruneResult | CompressResult> {
-    return this.#track(session, 'compress', async (subject) =>
-      this.#interrupted.keep({ kind: 'compress', name: session.model.name, request }, async () =>
-        this.#jobs.run('compress', request, subject),
+  ): Promise<ResultOf<'compress'>> {
+    assertAllowed(session.blocked);
+    return this.#jobs.run({ operation: 'compress', name: session.model.name, request });
+  }
+
+  /** Teaches a compressed or pruned model what its original does. */
+  public async repair(name: string, request: RepairModelRequest): Promise<ResultOf<'repair'>> {
+    return this.#jobs.run({ operation: 'repair', name, request });
+  }
+
+  async #compressed(
+    result: ResultOf<'compress'>,
+    { model }: CompressModelRequest,
+  ): Promise<JobOutcome> {
+    const { path, bytesBefore, bytesAfter } = result;
+    const summary = await this.#models.summary(model);
+    await this.#reports.showText(basename(path), path, pruneReport(summary, result));
+    return {
+      summary: l10n.t(
+        '{0} takes {1} instead of {2} and is verified.',
+        ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
       ),
-    );
+    };
   }
 
-  /** Whether a panel tells of an error, so that no notification is needed. */
-  public hasShown(error: unknown): boolean {
-    return this.#tracker.hasShown(error);
+  #find(model: string, file: string): CompressionSession | undefined {
+    return this.#sessions.of(model).find((session) => session.file === file);
   }
+}
 
-  async #measure(session: CompressionSession, request: SensitivityRequest): Promise<void> {
-    await this.#track(session, 'sensitivity', async (subject) => {
-      session.setInterrupted({ request, reason: 'crashed' });
-      try {
-        const table = await this.#jobs.run('sensitivity', request, {
-          ...subject,
-          onEvent: (event) => {
-            session.applyEvent(event);
-          },
-        });
-        session.setInterrupted(undefined);
-        session.setPlan(undefined);
-        session.loadTable(table);
-      } catch (error) {
-        session.setInterrupted({
-          request,
-          reason: reasonOf(error),
-          message: describeInPanel(error),
-        });
-        throw error;
-      }
-    });
-  }
+const choiceOf = ({ budget, ways, outer, removable }: PlanBudgetRequest): BudgetChoice => ({
+  ...{ budget, ways, outer },
+  removes: removable.length > 0,
+});
 
-  async #track<T>(
-    session: CompressionSession,
-    what: CompressionJobKind,
-    task: (subject: JobSubject) => Promise<T>,
-  ): Promise<T> {
-    const isShown = (): boolean => this.#isShown(session);
-    const resumable = (error: unknown): boolean =>
-      what === 'sensitivity' || (what === 'compress' && !isFinal(error));
-    return this.#tracker.track(session, { what, isShown, resumable }, task);
-  }
+function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
+  const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
+  return l10n.t('{0} compressions of {1} layers are measured.', measurements, layers.length);
+}
+
+function describePlan({ cost, costBefore, compress }: ResultOf<'planBudget'>): string {
+  const share = formatPercent(cost / costBefore);
+  return l10n.t('{0} layers are compressed to {1} of the original.', compress.length, share);
+}
+
+function describeRepair({ path, unit, lossBefore, lossAfter }: ResultOf<'repair'>): string {
+  const figures = [
+    basename(path),
+    lossBefore.toPrecision(3),
+    lossAfter.toPrecision(3),
+    formatPercent(1 - lossAfter / lossBefore),
+  ];
+  return unit === 'nats'
+    ? l10n.t(
+        '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
+        ...figures,
+      )
+    : l10n.t(
+        '{0}: the relative squared error of the outputs on held-out examples fell from {1} to {2} ({3} less).',
+        ...figures,
+      );
 }

@@ -15,38 +15,27 @@ import type {
   MadePlan,
   ShownTable,
 } from '../protocol/compression';
-import type { SensitivityRequest } from '../protocol/worker';
-import type { TrackedSession } from './job-tracker';
-import type { CompressionJobKind } from './jobs';
 import { Signal } from './signal';
-
-/** A measurement that has begun and not ended well. */
-export interface InterruptedSensitivity {
-  readonly request: SensitivityRequest;
-  readonly reason: Extract<CompressionJob, { kind: 'stopped' }>['reason'];
-  /** Absent when the window closed meanwhile. */
-  readonly message?: string;
-}
+import type { Refusal } from './trust';
 
 /** What is remembered of a table between windows. */
 export interface StoredCompression {
   /** Of the model that all this is about. */
   readonly fingerprint: string;
   readonly plan?: MadePlan;
-  readonly interrupted?: InterruptedSensitivity;
 }
 
 /** What a session needs from its surroundings. */
 export interface CompressionHost {
   /** Why jobs may not run, if so. */
-  readonly blocked: () => string | undefined;
+  readonly blocked: () => Refusal | undefined;
   readonly save: (stored: StoredCompression) => void;
 }
 
 export type CompressionField = keyof CompressionState;
 
 /** A model with the sensitivity of its linear layers, the plan made by it, and the job that runs for it. */
-export class CompressionSession implements TrackedSession<CompressionJobKind> {
+export class CompressionSession {
   /** Tells which fields of the state have changed. */
   public readonly changed = new Signal<readonly CompressionField[]>();
   /** Tells of which layers more has been measured. */
@@ -58,7 +47,8 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
-  #interrupted: InterruptedSensitivity | undefined;
+  /** What the worker has warned of. */
+  #warnings: readonly string[] = [];
   #remark: string | undefined;
 
   public constructor(
@@ -69,7 +59,6 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     stored: StoredCompression | undefined,
   ) {
     this.#plan = stored?.plan;
-    this.#interrupted = stored?.interrupted;
   }
 
   /** As far as it is known. */
@@ -97,11 +86,7 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     return this.#job;
   }
 
-  public get interrupted(): InterruptedSensitivity | undefined {
-    return this.#interrupted;
-  }
-
-  public get blocked(): string | undefined {
+  public get blocked(): Refusal | undefined {
     return this.host.blocked();
   }
 
@@ -128,8 +113,8 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
       job: this.#job,
       plan: this.#plan,
       removable: this.removable.length,
-      remark: this.#remark,
-      blocked: this.blocked,
+      remark: this.#remarks(),
+      blocked: this.blocked?.reason,
     };
   }
 
@@ -163,15 +148,12 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     }
   }
 
-  /** Remembers the measurement under way, or that none is left to go on with. */
-  public setInterrupted(interrupted: InterruptedSensitivity | undefined): void {
-    this.#interrupted = interrupted;
-    this.#save();
-  }
-
-  public setJob(job: CompressionJob): void {
+  /** @param warnings what the worker has warned of in the latest job */
+  public setJob(job: CompressionJob, warnings: readonly string[]): void {
     this.#job = job;
-    this.#tell('job');
+    const isNew = warnings.join('\n') !== this.#warnings.join('\n');
+    this.#warnings = warnings;
+    this.#tell('job', ...(isNew ? (['remark'] as const) : []));
   }
 
   public setPlan(plan: MadePlan | undefined): void {
@@ -191,6 +173,11 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     this.#matrices = new Map(matrices.map((matrix) => [matrix.tensor, matrix]));
   }
 
+  #remarks(): string | undefined {
+    const remarks = [...(this.#remark === undefined ? [] : [this.#remark]), ...this.#warnings];
+    return remarks.length === 0 ? undefined : remarks.join(' ');
+  }
+
   #tell(...fields: readonly CompressionField[]): void {
     this.changed.fire(fields);
   }
@@ -199,7 +186,6 @@ export class CompressionSession implements TrackedSession<CompressionJobKind> {
     this.host.save({
       fingerprint: this.model.fingerprint,
       ...(this.#plan === undefined ? {} : { plan: this.#plan }),
-      ...(this.#interrupted === undefined ? {} : { interrupted: this.#interrupted }),
     });
   }
 }

@@ -12,8 +12,8 @@ import {
   readSensitivity,
   sensitivityPathOf,
 } from './documents';
-import { endOf } from './interrupted-jobs';
-import type { InterruptedJobs } from './interrupted-jobs';
+import type { JobService } from './jobs/job-service';
+import { jobsAbout, panelJobOf, warningsOf } from './jobs/panel-job';
 import { isModelFile } from './model-file';
 import type { OpenModels } from './open-models';
 import { reportError } from './report-error';
@@ -23,25 +23,30 @@ import { refreshOnTrust, whyBlocked } from './trust';
 export class CompressionSessions implements Disposable {
   readonly #models: OpenModels;
   readonly #memento: Memento;
-  readonly #interrupted: InterruptedJobs;
+  readonly #jobs: JobService;
   readonly #log: LogOutputChannel;
   readonly #sessions = new Map<string, CompressionSession>();
-  readonly #listeners: readonly Disposable[];
+  readonly #listeners: readonly Pick<Disposable, 'dispose'>[];
 
   public constructor(
     models: OpenModels,
     memento: Memento,
-    interrupted: InterruptedJobs,
+    jobs: JobService,
     log: LogOutputChannel,
   ) {
     this.#models = models;
     this.#memento = memento;
-    this.#interrupted = interrupted;
+    this.#jobs = jobs;
     this.#log = log;
     this.#listeners = [
       refreshOnTrust(() => this.#sessions.values()),
-      interrupted.onDiscard(this.#sessions, (session) => {
-        this.#tellInterrupted(session);
+      jobs.changed.listen(({ model }) => {
+        for (const session of this.#sessions.values()) {
+          // The place of a job that waits changes with others.
+          if (session.model.path === model || session.job.kind === 'queued') {
+            this.#tellJob(session);
+          }
+        }
       }),
     ];
   }
@@ -83,6 +88,11 @@ export class CompressionSessions implements Disposable {
     }
   }
 
+  /** The sessions of a model that have been opened. */
+  public of(model: string): readonly CompressionSession[] {
+    return [...this.#sessions.values()].filter((session) => session.model.path === model);
+  }
+
   public dispose(): void {
     for (const listener of this.#listeners) {
       listener.dispose();
@@ -100,7 +110,10 @@ export class CompressionSessions implements Disposable {
       model,
       file,
       {
-        blocked: () => unable ?? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+        blocked: () =>
+          unable === undefined
+            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            : { reason: unable, needsTrust: false },
         save: (next) => {
           void this.#memento.update(key, next);
         },
@@ -108,29 +121,21 @@ export class CompressionSessions implements Disposable {
       stored?.fingerprint === model.fingerprint ? stored : undefined,
     );
     this.#sessions.set(file, session);
-    this.#tellInterrupted(session);
+    this.#tellJob(session);
     // Last, as whoever else opens the session meanwhile may start a job in it.
     await this.#load(session);
     return session;
   }
 
-  /** What can be gone on with, as the session's job. */
-  #tellInterrupted(session: CompressionSession): void {
-    const { interrupted, model } = session;
-    const [compress] = this.#interrupted.find({ kind: 'compress', model: model.path });
-    if (compress !== undefined) {
-      session.setJob({ kind: 'stopped', what: 'compress', ...endOf(compress), resumable: true });
-    } else if (interrupted !== undefined) {
-      session.setJob({
-        kind: 'stopped',
-        what: 'sensitivity',
-        reason: interrupted.reason,
-        message: interrupted.message ?? l10n.t('The window was closed while the job ran.'),
-        resumable: true,
-      });
-    } else {
-      session.setJob({ kind: 'idle' });
-    }
+  #tellJob(session: CompressionSession): void {
+    const { model, file } = session;
+    const jobs = jobsAbout(
+      this.#jobs.jobs,
+      ['sensitivity', 'planBudget', 'compress'],
+      (job) =>
+        job.model === model.path && (job.operation !== 'sensitivity' || job.request.out === file),
+    );
+    session.setJob(panelJobOf(this.#jobs, jobs), warningsOf(jobs));
   }
 
   async #load(session: CompressionSession): Promise<void> {

@@ -1,44 +1,73 @@
 import { basename } from 'node:path';
-import type { Memento } from 'vscode';
-import type { ScoreDataRequest, ScoreDataResult } from '../protocol/data';
-import type { Jobs } from './jobs';
-import { WorkerRequestError } from './worker-errors';
+import { l10n } from 'vscode';
+import { formatCount } from '../core/format';
+import { removeStale } from '../core/jobs/partial';
+import type { CompareSubsetsRequest, DataRequests, ScoreDataRequest } from '../protocol/data';
+import type { ScoreTextRequest } from '../protocol/worker';
+import type { JobService } from './jobs/job-service';
+import type { ResultOf } from './jobs/operations';
+import type { DataMaps } from './services';
 
-const key = 'interruptedScoring';
-
-/** Scores data sets, and remembers a scoring that has begun and not ended well. */
+/** The jobs around data sets and texts: what becomes of their results. */
 export class DataJobs {
-  readonly #jobs: Jobs;
-  readonly #memento: Memento;
+  readonly #jobs: JobService;
 
-  public constructor(jobs: Jobs, memento: Memento) {
+  public constructor(jobs: JobService, dataMaps: DataMaps) {
     this.#jobs = jobs;
-    this.#memento = memento;
+    jobs.handle('scoreData', {
+      done: async ({ examples, suspected }, { request: { out: scores } }) => {
+        await dataMaps.reload(scores);
+        await dataMaps.show({ scores });
+        const [all, wrong] = [formatCount(examples), formatCount(suspected)];
+        const summary = l10n.t('{0} examples are scored; {1} labels may be wrong.', all, wrong);
+        return { summary, shown: true };
+      },
+      isShown: ({ request }) => dataMaps.shows(request.out),
+    });
+    jobs.handle('compareSubsets', {
+      done: async ({ choices }, { request }) => {
+        await dataMaps.reloadData(request.data);
+        return { summary: l10n.t('{0} subsets are compared.', choices), shown: true };
+      },
+      isShown: ({ request }) => dataMaps.shows(request.data),
+    });
+    jobs.handle('scoreText', {
+      done: ({ windows, mean }, { request: { out } }) => ({
+        summary: l10n.t(
+          '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
+          ...[basename(out), formatCount(windows), mean.toFixed(3)],
+        ),
+      }),
+    });
+    jobs.handle('export', {
+      done: ({ examples }, { request: { out } }) => ({
+        summary: l10n.t('{0} examples: {1}', formatCount(examples), basename(out)),
+      }),
+      // A process that did not stop by itself was ended, and could not clean up.
+      stopped: async ({ request }) => removeStale(request.out).catch(() => undefined),
+      isShown: ({ request }) => dataMaps.shows(request.scores),
+    });
   }
 
-  /** The scoring that can be gone on with: finished runs of it are kept beside its scores. */
-  public get interrupted(): ScoreDataRequest | undefined {
-    return this.#memento.get<ScoreDataRequest>(key);
+  /** Scores how much each example of a data set matters. */
+  public async score(request: ScoreDataRequest): Promise<ResultOf<'scoreData'>> {
+    return this.#jobs.run({ operation: 'scoreData', name: basename(request.data), request });
   }
 
-  public async score(request: ScoreDataRequest): Promise<ScoreDataResult> {
-    this.#jobs.assertFree();
-    // Stays where the window closes meanwhile.
-    await this.#memento.update(key, request);
-    try {
-      const result = await this.#jobs.run('scoreData', request, {
-        name: basename(request.data),
-        model: request.data,
-        shownInPanel: false,
-      });
-      await this.#memento.update(key, undefined);
-      return result;
-    } catch (error) {
-      // What is wrong with the data or the model is wrong the next time too.
-      if (error instanceof WorkerRequestError) {
-        await this.#memento.update(key, undefined);
-      }
-      throw error;
-    }
+  public async compareSubsets(request: CompareSubsetsRequest): Promise<ResultOf<'compareSubsets'>> {
+    return this.#jobs.run({ operation: 'compareSubsets', name: basename(request.data), request });
+  }
+
+  /** Scores how hard each window of a text is for a model. */
+  public async scoreText(name: string, request: ScoreTextRequest): Promise<ResultOf<'scoreText'>> {
+    return this.#jobs.run({ operation: 'scoreText', name, request });
+  }
+
+  /** Writes what was chosen of a data set. */
+  public async export(
+    name: string,
+    request: DataRequests['export'][0],
+  ): Promise<ResultOf<'export'>> {
+    return this.#jobs.run({ operation: 'export', name, request });
   }
 }

@@ -1,8 +1,9 @@
-import type { ChosenSubset, ExportState, GalleryQuery, ToDataMap } from '../protocol/datamap';
+import type { ChosenSubset, ExportJob, GalleryQuery, ToDataMap } from '../protocol/datamap';
 import type { DataRequests } from '../protocol/data';
 import type { DataMap, ScoredSource } from '../core/datadiet/scored-data';
 import type { StoredMarks } from './data-marks';
 import { Signal } from './signal';
+import type { Refusal } from './trust';
 import type { WorkerClient } from './worker-client';
 
 /** What a session asks of the data reader. */
@@ -14,8 +15,8 @@ export interface DataMapEnvironment {
   readonly marks: StoredMarks | undefined;
   save(marks: StoredMarks): void;
   describeError(error: unknown): string;
-  /** The sentence that says why nothing can be written, if so. */
-  blocked(): string | undefined;
+  /** Why nothing can be written, if so. */
+  blocked(): Refusal | undefined;
 }
 
 /** What is kept before the user chooses: half of every class, the hardest. */
@@ -38,7 +39,7 @@ export class DataMapSession {
   #opened: ToDataMap | undefined;
   #map: DataMap | undefined;
   #subset: ChosenSubset | undefined;
-  #export: ExportState = { kind: 'idle' };
+  #export: ExportJob = { kind: 'idle' };
   /** Answers to earlier questions come too late. */
   #asked = 0;
   /** What is counted: a slider asks faster than a large data set answers. */
@@ -90,12 +91,16 @@ export class DataMapSession {
     await this.open();
   }
 
+  public get exportJob(): ExportJob {
+    return this.#export;
+  }
+
   /** Everything that is known, for a webview that has just been made. */
   public snapshot(): ToDataMap[] {
     return [
       this.#blockedMessage(),
       ...(this.#opened === undefined ? [] : [this.#opened]),
-      { type: 'export', state: this.#export },
+      { type: 'export', job: this.#export },
     ];
   }
 
@@ -104,9 +109,9 @@ export class DataMapSession {
   }
 
   /** Tells how far the writing of what was chosen is. */
-  public setExport(state: ExportState): void {
-    this.#export = state;
-    this.messages.fire({ type: 'export', state });
+  public setExport(job: ExportJob): void {
+    this.#export = job;
+    this.messages.fire({ type: 'export', job });
   }
 
   public mark(indices: readonly number[], marked: boolean): void {
@@ -211,7 +216,7 @@ export class DataMapSession {
   }
 
   #blockedMessage(): ToDataMap {
-    const reason = this.#environment.blocked();
+    const reason = this.#environment.blocked()?.reason;
     return reason === undefined ? { type: 'blocked' } : { type: 'blocked', reason };
   }
 }

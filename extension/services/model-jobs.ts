@@ -1,147 +1,210 @@
+import { basename } from 'node:path';
 import { l10n } from 'vscode';
-import type { PruneResult } from '../core/export/prune-result';
-import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
-import { UserError } from '../core/user-error';
+import type { Evaluation, EvaluationResult } from '../core/evaluate/evaluation';
 import type { PatchResult } from '../core/export/patching/patch-model';
-import { buildRequest, asSetting } from '../core/operations/build-request';
-import { evaluate } from '../core/operations/evaluate';
+import { patchesOfPlan } from '../core/export/patching/planned-patches';
+import type { Plan } from '../core/export/plan';
+import { formatPercent } from '../core/format';
+import { asSetting, buildRequest } from '../core/operations/build-request';
 import type { RequestShape } from '../core/operations/build-request';
-import type { Fields, GivenOf, RequestOf } from '../core/operations/fields';
+import { evaluate } from '../core/operations/evaluate';
+import type { Fields, GivenOf, RequestOf as CompleteRequest } from '../core/operations/fields';
 import { profile } from '../core/operations/profile';
 import { prune } from '../core/operations/prune';
-import type { PatchLayerRequest, RequestOfOperation } from '../protocol/worker';
-import { keepEvaluations } from './documents';
-import { isFinal } from './interrupted-jobs';
-import type { InterruptedJobs } from './interrupted-jobs';
-import { JobTracker, reasonOf } from './job-tracker';
-import type { Jobs, JobSubject, ModelJobKind } from './jobs';
+import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
+import type { PatchLayerRequest } from '../protocol/worker';
+import { keepEvaluations, readPlan } from './documents';
+import { describeEvaluation } from './evaluation-summary';
+import type { JobOutcome } from './jobs/job-handler';
+import type { JobRecord } from './jobs/job-record';
+import type { JobService } from './jobs/job-service';
+import type { RequestOf, ResultOf } from './jobs/operations';
+import { pruneReport } from './model-report';
 import type { ModelSession } from './model-session';
-import { describeInPanel } from './report-error';
+import type { ModelSessions } from './model-sessions';
+import { patchReport, verdict } from './patch-report';
+import type { Reports } from './reports';
 import { wholeModel } from './selection';
 import type { Choice } from './selection';
 import type { Settings } from './settings';
+import { assertAllowed } from './trust';
 
 /** Stands for the path of the held-out text that comes with the extension. */
 const bundledText = 'bundled';
 
-/** Tells whether a panel shows a session now. */
-export type IsShown = (session: ModelSession) => boolean;
-
-/** The jobs of a session: each keeps the session's state in step with what the worker does. */
+/** The jobs of the heatmap: what they are asked, and what becomes of their results. */
 export class ModelJobs {
-  readonly #jobs: Jobs;
+  readonly #jobs: JobService;
   readonly #settings: Settings;
-  readonly #isShown: IsShown;
-  readonly #interrupted: InterruptedJobs;
-  readonly #tracker: JobTracker;
+  readonly #sessions: ModelSessions;
+  readonly #reports: Reports;
 
+  /** @param isShown whether a panel shows a session now */
   public constructor(
-    jobs: Jobs,
+    jobs: JobService,
     settings: Settings,
-    interrupted: InterruptedJobs,
-    isShown: IsShown,
+    sessions: ModelSessions,
+    reports: Reports,
+    isShown: (session: ModelSession) => boolean,
   ) {
     this.#jobs = jobs;
-    this.#tracker = new JobTracker(jobs);
     this.#settings = settings;
-    this.#interrupted = interrupted;
-    this.#isShown = isShown;
+    this.#sessions = sessions;
+    this.#reports = reports;
+    const shows = (job: JobRecord): boolean => sessions.of(job.model).some(isShown);
+    jobs.handle('profile', {
+      begin: async ({ request }, resumed) => {
+        (await sessions.open(request.model, request.out)).searchStarted(resumed);
+      },
+      event: (event, job) => {
+        this.#sessionOf(job)?.applyEvent(event);
+      },
+      done: (profile, job) => {
+        this.#sessionOf(job)?.searchEnded();
+        this.#sessionOf(job)?.loadProfile(profile);
+        return { summary: describeProfile(profile), shown: true };
+      },
+      stopped: (job) => this.#sessionOf(job)?.searchEnded(),
+      isShown: (job) => sessions.of(job.model).some((one) => isShown(one) && isOf(one, job)),
+    });
+    jobs.handle('prune', {
+      done: async (result, { request }) => this.#pruned(result, request),
+      isShown: shows,
+    });
+    jobs.handle('patch', {
+      done: async (result, { request }) => this.#patched(result, request),
+      isShown: shows,
+    });
+    jobs.handle('evaluate', {
+      done: async (result, { request }) => this.#evaluated(result, request),
+      isShown: shows,
+    });
   }
 
-  /** Searches anew, or goes on with the search that was interrupted. */
-  public async profile(session: ModelSession, resume: boolean): Promise<LayerProfile> {
-    const request = resume ? this.#interruptedRequest(session) : this.#newRequest(session);
-    return this.#track(session, 'profile', async (subject) => {
-      session.searchStarted({ request, reason: 'crashed' }, resume);
-      try {
-        const profile = await this.#jobs.run('profile', request, {
-          ...subject,
-          onEvent: (event) => {
-            session.applyEvent(event);
-          },
-        });
-        session.searchEnded(undefined);
-        session.loadProfile(profile);
-        return profile;
-      } catch (error) {
-        session.searchEnded({ request, reason: reasonOf(error), message: describeInPanel(error) });
-        throw error;
-      }
+  /** Measures what each sublayer is worth, and the order to remove them in. */
+  public async profile(session: ModelSession): Promise<LayerProfile> {
+    assertAllowed(session.blocked);
+    const { name, path: model } = session.model;
+    const request = this.#request(profile, {
+      model,
+      protect: session.selection.protectedIds,
+      out: session.profilePath,
+      ...this.#settings.amount(),
     });
+    return this.#jobs.run({ operation: 'profile', name, request });
   }
 
   public async prune(
     session: ModelSession,
     given: GivenOf<typeof prune.fields>,
-  ): Promise<PruneResult> {
+  ): Promise<ResultOf<'prune'>> {
+    assertAllowed(session.blocked);
     const request = this.#request(prune, given);
-    return this.#track(session, 'prune', (subject) =>
-      this.#jobs.run('prune', request, { ...subject, onEvent: () => undefined }),
-    );
+    return this.#jobs.run({ operation: 'prune', name: session.model.name, request });
   }
 
   /** Fits a symbolic patch for a sublayer, and writes the model with it where it is accepted. */
   public async patch(session: ModelSession, request: PatchLayerRequest): Promise<PatchResult> {
-    return this.#track(session, 'patch', async (subject) =>
-      this.#interrupted.keep({ kind: 'patch', name: session.model.name, request }, async () =>
-        this.#jobs.run('patch', request, subject),
-      ),
-    );
+    assertAllowed(session.blocked);
+    return this.#jobs.run({ operation: 'patch', name: session.model.name, request });
   }
 
-  /** Perplexity of what a choice leaves, and of the whole model where it is not yet known. */
-  public async evaluate(session: ModelSession, choice: Choice): Promise<ProfileEvaluation> {
-    const request = this.#request(evaluate, { model: session.model.path });
-    const text = request.text ?? bundledText;
-    return this.#track(session, 'evaluate', async (subject) => {
-      const measure = async (chosen: Choice): Promise<ProfileEvaluation> => {
-        const plan = {
-          format: 'espalier.plan',
-          version: 1,
-          model: { path: session.model.path, fingerprint: session.model.fingerprint },
-          remove: chosen.removed,
-          patch: chosen.patches,
-        } as const;
-        const result = await this.#jobs.run('evaluate', { ...request, plan }, subject);
-        if ('task' in result) {
-          throw new RangeError('no task was asked for');
+  /**
+   * Perplexity of what a choice leaves, and of another model; of the original where a choice is evaluated and that is
+   * not yet known.
+   */
+  public async evaluate(
+    session: ModelSession,
+    choice: Choice,
+    other?: string,
+  ): Promise<ProfileEvaluation> {
+    assertAllowed(session.blocked);
+    const { name, path: model, fingerprint } = session.model;
+    const { text } = this.#request(evaluate, { model });
+    const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
+    const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
+    const plan: Plan = {
+      ...{ format: 'espalier.plan', version: 1, model: { path: model, fingerprint } },
+      remove: choice.removed,
+      patch: choice.patches,
+    };
+    const request = this.#request(evaluate, {
+      model,
+      ...(choice.removed.length === 0 ? {} : { plan }),
+      ...(against === undefined ? {} : { against }),
+    });
+    const result = await this.#jobs.run({ operation: 'evaluate', name, request });
+    return evaluationOf(perplexityOf(result), choice, text);
+  }
+
+  async #pruned(
+    result: ResultOf<'prune'>,
+    { model = '' }: RequestOf<'prune'>,
+  ): Promise<JobOutcome> {
+    const { name, ...session } = await this.#modelOf(model);
+    const { path, bytesBefore, bytesAfter } = result;
+    await this.#reports.showText(basename(path), path, pruneReport({ name, ...session }, result));
+    const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
+    const folder = basename(path);
+    return { summary: l10n.t('{0} is {1} smaller than {2} and verified.', folder, saved, name) };
+  }
+
+  async #patched(result: PatchResult, request: PatchLayerRequest): Promise<JobOutcome> {
+    const { name } = await this.#modelOf(request.model);
+    const { plan, sublayer, written } = result;
+    if (plan !== undefined) {
+      const patches = patchesOfPlan(await readPlan(plan), plan);
+      for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
+        for (const session of this.#sessions.of(request.model)) {
+          session.addPatch(patch);
         }
-        const { perplexity, tokens, tokensPerSecond } = result;
-        const evaluation = {
-          rounds: chosen.removed.length,
-          text,
-          perplexity,
-          tokens,
-          tokensPerSecond,
-        };
-        session.addEvaluation(chosen, evaluation);
-        return evaluation;
-      };
-      const original = session.originalEvaluation;
-      if (choice.removed.length > 0 && original?.text !== text) {
-        await measure(wholeModel);
       }
-      const evaluation = await measure(choice);
+    }
+    const title = l10n.t('{0}, patch for {1}', name, sublayer);
+    await this.#reports.showText(title, `${request.out} ${sublayer}`, patchReport(name, result));
+    const summary =
+      written === null
+        ? verdict(result)
+        : l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result));
+    return { summary };
+  }
+
+  async #evaluated(
+    evaluated: ResultOf<'evaluate'>,
+    { model = '', plan, against, text }: RequestOf<'evaluate'>,
+  ): Promise<JobOutcome> {
+    const result = perplexityOf(evaluated);
+    const { remove = [], patch = [] } = typeof plan === 'object' ? plan : {};
+    const choice = { removed: remove, patches: patch };
+    const known = this.#sessions.of(model);
+    const sessions = known.length === 0 ? [await this.#sessions.open(model)] : known;
+    if (result.against !== undefined && against !== undefined) {
+      for (const session of this.#sessions.of(against)) {
+        session.addEvaluation(wholeModel, evaluationOf(result.against, wholeModel, text));
+      }
+    }
+    for (const session of sessions) {
+      session.addEvaluation(choice, evaluationOf(result, choice, text));
       await keepEvaluations(
         session.profilePath,
         session.model.fingerprint,
         session.snapshot().profile?.evaluations ?? [],
       );
-      return evaluation;
-    });
+    }
+    const other = against === undefined || against === model ? undefined : basename(against);
+    const original = sessions[0]?.originalEvaluation;
+    return {
+      summary: describeEvaluation(choice, result, {
+        ...(original === undefined ? {} : { original }),
+        ...(other === undefined || result.against === undefined
+          ? {}
+          : { other: { name: other, evaluation: result.against } }),
+      }),
+      shown: other === undefined && choice.removed.length > 0,
+    };
   }
 
-  /** Whether a panel shows a session and so the results of its jobs. */
-  public isShown(session: ModelSession): boolean {
-    return this.#isShown(session);
-  }
-
-  /** Whether a panel tells of an error, so that no notification is needed. */
-  public hasShown(error: unknown): boolean {
-    return this.#tracker.hasShown(error);
-  }
-
-  #request<F extends Fields>(operation: RequestShape<F>, given: GivenOf<F>): RequestOf<F> {
+  #request<F extends Fields>(operation: RequestShape<F>, given: GivenOf<F>): CompleteRequest<F> {
     const { fields } = operation;
     return buildRequest(operation, given, {
       settings: this.#settings.given(fields),
@@ -149,33 +212,39 @@ export class ModelJobs {
     });
   }
 
-  #newRequest(session: ModelSession): RequestOfOperation<'profile'> {
-    return this.#request(profile, {
-      model: session.model.path,
-      protect: session.selection.protectedIds,
-      out: session.profilePath,
-      ...this.#settings.amount(),
-    });
+  #sessionOf(job: JobRecord<'profile'>): ModelSession | undefined {
+    return this.#sessions.of(job.model).find((session) => isOf(session, job));
   }
 
-  #interruptedRequest(session: ModelSession): RequestOfOperation<'profile'> {
-    if (session.interrupted === undefined) {
-      throw new UserError(
-        l10n.t('No search of {0} was interrupted: nothing to resume.', session.model.name),
-        { remedy: l10n.t('Start one with Profile Layers.') },
-      );
-    }
-    return session.interrupted.request;
+  async #modelOf(path: string): Promise<ModelSession['model']> {
+    return (this.#sessions.of(path)[0] ?? (await this.#sessions.open(path))).model;
   }
+}
 
-  async #track<T>(
-    session: ModelSession,
-    what: ModelJobKind,
-    task: (subject: JobSubject) => Promise<T>,
-  ): Promise<T> {
-    const isShown = (): boolean => this.#isShown(session);
-    const resumable = (error: unknown): boolean =>
-      what === 'profile' || (what === 'patch' && !isFinal(error));
-    return this.#tracker.track(session, { what, isShown, resumable }, task);
+const isOf = ({ profilePath }: ModelSession, { request }: JobRecord<'profile'>): boolean =>
+  profilePath === request.out;
+
+/** @throws RangeError for the accuracy on a task, which is not asked for here. */
+function perplexityOf(result: ResultOf<'evaluate'>): EvaluationResult {
+  if ('task' in result) {
+    throw new RangeError('no task was asked for');
   }
+  return result;
+}
+
+const evaluationOf = (
+  { perplexity, tokens, tokensPerSecond }: Evaluation,
+  { removed }: Choice,
+  text = bundledText,
+): ProfileEvaluation => ({ rounds: removed.length, text, perplexity, tokens, tokensPerSecond });
+
+function describeProfile({ candidates, rounds, search }: LayerProfile): string {
+  const measured = candidates.filter(({ distance }) => distance !== null).length;
+  const minutes = (search.seconds / 60).toPrecision(2);
+  return l10n.t(
+    '{0} sublayers are measured and {1} put in order of removal, in {2} min.',
+    measured,
+    rounds.length,
+    minutes,
+  );
 }

@@ -4,7 +4,7 @@ import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
-import type { HeatmapState, PanelJob, ProfileState } from '../protocol/heatmap';
+import type { HeatmapJob, HeatmapState, ProfileState } from '../protocol/heatmap';
 import { shownPatches } from './patches';
 import { profileStateOf, reduceProfile } from './profile-state';
 import {
@@ -18,8 +18,9 @@ import {
   wholeModel,
 } from './selection';
 import type { Choice, Mark, Selection } from './selection';
-import type { InterruptedSearch, StoredSession } from './session-store';
+import type { StoredSession } from './session-store';
 import { Signal } from './signal';
+import type { Refusal } from './trust';
 
 /** What a session needs from its surroundings. */
 export interface SessionHost {
@@ -31,7 +32,7 @@ export interface SessionHost {
     patches: readonly PlannedPatch[],
   ) => HeatmapState['configPreview'];
   /** Why jobs may not run, if so. */
-  readonly blocked: () => string | undefined;
+  readonly blocked: () => Refusal | undefined;
   readonly save: (session: StoredSession) => void;
 }
 
@@ -44,10 +45,11 @@ export class ModelSession {
 
   #profile: ProfileState | undefined;
   #selection: Selection;
-  #job: PanelJob = { kind: 'idle' };
+  #job: HeatmapJob = { kind: 'idle' };
+  /** What the worker has warned of. */
+  #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
-  #interrupted: InterruptedSearch | undefined;
   /** While a search runs and the user has not chosen: the choice follows its rounds. */
   #following = false;
   #remark: string | undefined;
@@ -62,7 +64,6 @@ export class ModelSession {
     this.#selection = stored?.selection ?? emptySelection;
     this.#evaluations = stored?.evaluations ?? {};
     this.#patches = stored?.patches ?? [];
-    this.#interrupted = stored?.interrupted;
   }
 
   public get selection(): Selection {
@@ -73,12 +74,8 @@ export class ModelSession {
     return this.#profile;
   }
 
-  public get job(): PanelJob {
+  public get job(): HeatmapJob {
     return this.#job;
-  }
-
-  public get interrupted(): InterruptedSearch | undefined {
-    return this.#interrupted;
   }
 
   /** What is chosen for removal, and what is to stand in the places of some of it. */
@@ -92,7 +89,7 @@ export class ModelSession {
   }
 
   /** Why jobs may not run, if so. */
-  public get blocked(): string | undefined {
+  public get blocked(): Refusal | undefined {
     return this.host.blocked();
   }
 
@@ -104,7 +101,7 @@ export class ModelSession {
   public snapshot(): HeatmapState {
     const { removed, protectedIds, rounds } = this.#selection;
     return {
-      model: this.#modelWithRemark(),
+      model: this.#modelWithWarnings(),
       profile: this.#profileWithEvaluations(),
       job: this.#job,
       selectedRounds: rounds,
@@ -114,7 +111,7 @@ export class ModelSession {
       configPreview: this.host.preview(removed, this.patches),
       selectionEvaluation: this.#evaluationOf(this.choice),
       ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
-      blocked: this.blocked,
+      blocked: this.blocked?.reason,
       cannot: this.host.cannot,
     };
   }
@@ -130,11 +127,9 @@ export class ModelSession {
     this.#tell('profile', 'profileFile', 'selectedRounds', 'selectionEvaluation');
   }
 
-  /** A search starts; with `resume` its partial results stay until they are told again. */
-  public searchStarted(interrupted: InterruptedSearch, resume: boolean): void {
-    this.#following = this.#selection.removed.length === 0 || resume;
-    this.#interrupted = interrupted;
-    this.#save();
+  /** A search starts, or is resumed. */
+  public searchStarted(resumed: boolean): void {
+    this.#following = this.#selection.removed.length === 0 || resumed;
   }
 
   public applyEvent(event: ProfileEvent): void {
@@ -151,15 +146,16 @@ export class ModelSession {
     this.#tell('profile');
   }
 
-  public searchEnded(interrupted: InterruptedSearch | undefined): void {
+  public searchEnded(): void {
     this.#following = false;
-    this.#interrupted = interrupted;
-    this.#save();
   }
 
-  public setJob(job: PanelJob): void {
+  /** @param warnings what the worker has warned of in the latest job */
+  public setJob(job: HeatmapJob, warnings: readonly string[]): void {
     this.#job = job;
-    this.#tell('job');
+    const isNew = warnings.join('\n') !== this.#warnings.join('\n');
+    this.#warnings = warnings;
+    this.#tell('job', ...(isNew ? (['model'] as const) : []));
   }
 
   public chooseRounds(rounds: number): void {
@@ -221,11 +217,10 @@ export class ModelSession {
     this.#tell('removed', 'protectedIds', 'selectedRounds', 'configPreview', 'selectionEvaluation');
   }
 
-  #modelWithRemark(): ModelSummary {
-    const { model } = this;
-    return this.#remark === undefined
-      ? model
-      : { ...model, warnings: [...model.warnings, this.#remark] };
+  #modelWithWarnings(): ModelSummary {
+    const remarks = this.#remark === undefined ? [] : [this.#remark];
+    const warnings = new Set([...this.model.warnings, ...remarks, ...this.#warnings]);
+    return { ...this.model, warnings: [...warnings] };
   }
 
   #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
@@ -268,7 +263,6 @@ export class ModelSession {
       selection: this.#selection,
       evaluations: this.#evaluations,
       ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
-      ...(this.#interrupted === undefined ? {} : { interrupted: this.#interrupted }),
     });
   }
 }

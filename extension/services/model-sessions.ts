@@ -13,8 +13,8 @@ import { fileExists, profilePathOf, readProfile } from './documents';
 import { diffLines } from './line-diff';
 import { isModelFile } from './model-file';
 import { ModelSession } from './model-session';
-import { endOf } from './interrupted-jobs';
-import type { InterruptedJobs } from './interrupted-jobs';
+import type { JobService } from './jobs/job-service';
+import { jobsAbout, panelJobOf, warningsOf } from './jobs/panel-job';
 import type { OpenModels } from './open-models';
 import { describedPatches } from './patches';
 import { describeError, reportError } from './report-error';
@@ -32,25 +32,30 @@ interface Limits {
 export class ModelSessions implements Disposable {
   readonly #models: OpenModels;
   readonly #store: SessionStore;
-  readonly #interrupted: InterruptedJobs;
+  readonly #jobs: JobService;
   readonly #log: LogOutputChannel;
   readonly #sessions = new Map<string, ModelSession>();
-  readonly #listeners: readonly Disposable[];
+  readonly #listeners: readonly Pick<Disposable, 'dispose'>[];
 
   public constructor(
     models: OpenModels,
     store: SessionStore,
-    interrupted: InterruptedJobs,
+    jobs: JobService,
     log: LogOutputChannel,
   ) {
     this.#models = models;
     this.#store = store;
-    this.#interrupted = interrupted;
+    this.#jobs = jobs;
     this.#log = log;
     this.#listeners = [
       refreshOnTrust(() => this.#sessions.values()),
-      interrupted.onDiscard(this.#sessions, (session) => {
-        this.#tellInterrupted(session);
+      jobs.changed.listen(({ model }) => {
+        for (const session of this.#sessions.values()) {
+          // The place of a job that waits changes with others.
+          if (session.model.path === model || session.job.kind === 'queued') {
+            this.#tellJob(session);
+          }
+        }
       }),
     ];
   }
@@ -92,6 +97,11 @@ export class ModelSessions implements Disposable {
     }
   }
 
+  /** The sessions of a model that have been opened. */
+  public of(model: string): readonly ModelSession[] {
+    return [...this.#sessions.values()].filter((session) => session.model.path === model);
+  }
+
   public dispose(): void {
     for (const listener of this.#listeners) {
       listener.dispose();
@@ -130,7 +140,10 @@ export class ModelSessions implements Disposable {
           missing === undefined
             ? previewOf(config, removed, patches, model)
             : { lines: [], loadsWith: missing },
-        blocked: () => missing ?? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+        blocked: () =>
+          missing === undefined
+            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            : { reason: missing, needsTrust: false },
         save: (stored) => {
           void this.#store.set(profilePath, stored);
         },
@@ -138,27 +151,20 @@ export class ModelSessions implements Disposable {
       this.#store.get(profilePath, model.fingerprint),
     );
     await this.#loadProfile(session);
-    this.#tellInterrupted(session);
+    this.#tellJob(session);
     return session;
   }
 
-  /** What can be gone on with, as the session's job. */
-  #tellInterrupted(session: ModelSession): void {
-    const { interrupted, model } = session;
-    const [patch] = this.#interrupted.find({ kind: 'patch', model: model.path });
-    if (patch !== undefined) {
-      session.setJob({ kind: 'stopped', what: 'patch', ...endOf(patch), resumable: true });
-    } else if (interrupted !== undefined) {
-      session.setJob({
-        kind: 'stopped',
-        what: 'profile',
-        reason: interrupted.reason,
-        message: interrupted.message ?? l10n.t('The window was closed while the search ran.'),
-        resumable: true,
-      });
-    } else {
-      session.setJob({ kind: 'idle' });
-    }
+  #tellJob(session: ModelSession): void {
+    const { model, profilePath } = session;
+    const jobs = jobsAbout(
+      this.#jobs.jobs,
+      ['profile', 'prune', 'evaluate', 'patch'],
+      (job) =>
+        job.model === model.path &&
+        (job.operation !== 'profile' || job.request.out === profilePath),
+    );
+    session.setJob(panelJobOf(this.#jobs, jobs), warningsOf(jobs));
   }
 
   async #loadProfile(session: ModelSession): Promise<void> {

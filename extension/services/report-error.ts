@@ -4,44 +4,26 @@ import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
 import { offer } from './offer';
 import type { Action } from './offer';
-import { untrusted, untrustedData, untrustedSynthesis } from './trust';
+import { isResumable } from './jobs/job-record';
+import type { JobRecord } from './jobs/job-record';
+import { RefusedError } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 
-/** What goes on with a job whose process has ended, by the job's name. */
-const resumeCommands: Readonly<Record<string, string>> = {
-  profile: commandIds.resumeProfile,
-  sensitivity: commandIds.resumeSensitivity,
-  compress: commandIds.resumeJob,
-  repair: commandIds.resumeJob,
-  patch: commandIds.resumeJob,
-  scoreData: commandIds.resumeScoring,
-  scoreText: commandIds.scoreText,
-  synthesize: commandIds.resumeSynthesis,
-};
+/** A job that has ended with an error. */
+export interface FailedJob {
+  readonly job: JobRecord;
+  /** Whether a panel says so, and the user can see it. */
+  readonly isSeen: boolean;
+}
 
 /** An error in the user's words. */
 export function describeError(error: unknown): string {
   if (error instanceof WorkerCrashed) {
-    return [
-      l10n.t('The worker process ended ({0}).', describeExit(error.exit)),
-      resumeCommands[error.method] !== undefined
-        ? l10n.t('What is done is kept: Resume goes on where it stopped.')
-        : l10n.t('Nothing half-written is left; the next command starts a new one.'),
-      memoryHint(error),
-    ]
+    return [l10n.t('The worker process ended ({0}).', describeExit(error.exit)), memoryHint(error)]
       .filter((part) => part !== undefined)
       .join(' ');
   }
   return error instanceof Error ? error.message : String(error);
-}
-
-/** The same below a headline that says which job stopped, and beside a button that resumes it. */
-export function describeInPanel(error: unknown): string {
-  return error instanceof WorkerCrashed
-    ? [l10n.t('It ended with {0}.', describeExit(error.exit)), memoryHint(error)]
-        .filter((part) => part !== undefined)
-        .join(' ')
-    : describeError(error);
 }
 
 /** Linux ends a process that takes too much memory by this signal. */
@@ -52,13 +34,13 @@ function memoryHint(error: WorkerCrashed): string | undefined {
 }
 
 /**
- * Logs an error and, unless a panel does, shows it with what can be done about it. Cancellation is
+ * Logs an error and, unless a panel shows it, tells it with what can be done about it. Cancellation is
  * no error.
  */
 export async function reportError(
   error: unknown,
   log: LogOutputChannel,
-  shownInPanel = false,
+  failed?: FailedJob,
 ): Promise<void> {
   if (error instanceof RequestCancelled) {
     return;
@@ -68,23 +50,35 @@ export async function reportError(
     error instanceof WorkerCrashed ||
     (error instanceof WorkerRequestError && error.data.kind === 'user');
   log.error(error instanceof Error && !expected ? error : describeError(error));
-  if (shownInPanel) {
+  if (failed?.isSeen === true) {
     return;
   }
-  const crashed = error instanceof WorkerCrashed ? error : undefined;
-  const resumeCommand = resumeCommands[crashed?.method ?? ''];
-  const file = fileOf(error);
-  const setting = error instanceof UserError ? settingOf(error) : undefined;
-  const lacksTrust =
-    error instanceof UserError &&
-    [untrusted(), untrustedData(), untrustedSynthesis()].includes(error.problem);
+  const message =
+    failed === undefined
+      ? describeError(error)
+      : [`${failed.job.title}: ${describeError(error)}`, failed.job.saved]
+          .filter(Boolean)
+          .join(' ');
+  const showLog: Action = [
+    l10n.t('Show Log'),
+    () => {
+      log.show();
+    },
+  ];
+  await offer(message, [...remediesOf(error, failed?.job), showLog], 'error');
+}
+
+/** What can be done about an error. */
+function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
   const run =
     (command: string, ...args: readonly unknown[]) =>
     () =>
       commands.executeCommand(command, ...args);
+  const file = fileOf(error);
+  const setting = error instanceof UserError ? settingOf(error) : undefined;
   const actions: Action[] = [];
-  if (resumeCommand !== undefined) {
-    actions.push([l10n.t('Resume'), run(resumeCommand, crashed?.model)]);
+  if (job !== undefined && isResumable(job)) {
+    actions.push([l10n.t('Resume'), run(commandIds.resumeJob, job.id)]);
   }
   if (file !== undefined) {
     actions.push([l10n.t('Open File'), run('vscode.open', Uri.file(file))]);
@@ -92,16 +86,10 @@ export async function reportError(
   if (setting !== undefined) {
     actions.push([l10n.t('Open Setting'), run('workbench.action.openSettings', setting)]);
   }
-  if (lacksTrust) {
+  if (error instanceof RefusedError && error.refusal.needsTrust) {
     actions.push([l10n.t('Manage Trust'), run('workbench.trust.manage')]);
   }
-  const showLog: Action = [
-    l10n.t('Show Log'),
-    () => {
-      log.show();
-    },
-  ];
-  await offer(describeError(error), [...actions, showLog], 'error');
+  return actions;
 }
 
 /** Text files that an error names can be opened; weights and folders cannot. */

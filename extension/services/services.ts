@@ -5,8 +5,7 @@ import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { DataJobs } from './data-jobs';
 import type { DataMapSession, DataReader } from './data-map-session';
-import type { InterruptedJobs } from './interrupted-jobs';
-import type { Jobs } from './jobs';
+import type { JobService } from './jobs/job-service';
 import type { ScoredSource } from '../core/datadiet/scored-data';
 import type { ModelFolders } from './model-folders';
 import type { ModelJobs } from './model-jobs';
@@ -18,7 +17,6 @@ import type { Settings } from './settings';
 import type { SynthesisJobs } from './synthesis-jobs';
 import type { SynthesisSession } from './synthesis-session';
 import type { SynthesisSessions } from './synthesis-sessions';
-import type { DataRequests } from '../protocol/data';
 import type { InspectorRequests } from '../protocol/worker';
 import type { WorkerClient } from './worker-client';
 
@@ -29,8 +27,7 @@ export interface Services {
   /** Describes models, while the worker is busy too. */
   readonly inspector: WorkerClient<InspectorRequests>;
   readonly settings: Settings;
-  readonly jobs: Jobs;
-  readonly interrupted: InterruptedJobs;
+  readonly jobs: JobService;
   readonly models: OpenModels;
   readonly folders: ModelFolders;
   readonly sessions: ModelSessions;
@@ -43,8 +40,6 @@ export interface Services {
   readonly explorers: Explorers;
   /** Reads scores and data sets, while the worker is busy too. */
   readonly dataReader: DataReader;
-  /** Jobs of the data reader, which wait for none of the worker's. */
-  readonly exports: Jobs<DataRequests>;
   readonly dataJobs: DataJobs;
   readonly dataMaps: DataMaps;
   readonly synthesisSessions: SynthesisSessions;
@@ -68,8 +63,10 @@ export interface DataMaps {
   session(source: ScoredSource): Promise<DataMapSession>;
   /** The session of the panel that has the focus. */
   readonly active: DataMapSession | undefined;
-  /** Whether a panel shows a session now. */
-  isShown(session: DataMapSession): boolean;
+  /** Reads the maps of a data set again. */
+  reloadData(data: string): Promise<void>;
+  /** Whether a panel shows scores, or those of a data set, now. */
+  shows(path: string): boolean;
 }
 
 /** Shows sessions in heatmap panels. */

@@ -1,18 +1,7 @@
 import type { Memento } from 'vscode';
 import type { PlannedPatch } from '../core/export/plan';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
-import type { PanelJob } from '../protocol/heatmap';
-import type { RequestOfOperation } from '../protocol/worker';
 import type { Selection } from './selection';
-
-/** A search that has begun and not ended well. */
-export interface InterruptedSearch {
-  readonly request: RequestOfOperation<'profile'>;
-  /** How it ended; as long as it runs: how it would have ended if the window closed now. */
-  readonly reason: Extract<PanelJob, { kind: 'stopped' }>['reason'];
-  /** Absent when the window closed during the search. */
-  readonly message?: string;
-}
 
 /** What is remembered of a model between windows. */
 export interface StoredSession {
@@ -23,7 +12,6 @@ export interface StoredSession {
   readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
   /** Patches planned for it, their files by absolute path. */
   readonly patches?: readonly PlannedPatch[];
-  readonly interrupted?: InterruptedSearch;
 }
 
 /** The workspace's memory of sessions, so that a panel survives a window reload. */

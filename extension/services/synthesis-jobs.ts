@@ -1,74 +1,50 @@
-import { basename, dirname } from 'node:path';
-import type { SynthesisResult } from '../core/symbolic/evolution/synthesize';
+import { basename } from 'node:path';
+import { l10n } from 'vscode';
+import { formatPercent } from '../core/format';
 import type { SynthesizeRequest } from '../protocol/worker';
-import type { Jobs } from './jobs';
-import { describeInPanel } from './report-error';
+import type { JobRecord } from './jobs/job-record';
+import type { JobService } from './jobs/job-service';
+import type { ResultOf } from './jobs/operations';
 import type { SynthesisSession } from './synthesis-session';
 import { logOf } from './synthesis-sessions';
 import type { SynthesisSessions } from './synthesis-sessions';
-import { RequestCancelled, WorkerRequestError } from './worker-errors';
 
-/** Runs evolutions of symbolic modules. */
+/** Runs evolutions of symbolic modules, and keeps their sessions up to date. */
 export class SynthesisJobs {
-  readonly #jobs: Jobs;
-  readonly #sessions: SynthesisSessions;
-  readonly #isShown: (session: SynthesisSession) => boolean;
-  readonly #shownErrors = new WeakSet();
+  readonly #jobs: JobService;
 
+  /** @param isShown whether a panel shows a session now */
   public constructor(
-    jobs: Jobs,
+    jobs: JobService,
     sessions: SynthesisSessions,
     isShown: (session: SynthesisSession) => boolean,
   ) {
     this.#jobs = jobs;
-    this.#sessions = sessions;
-    this.#isShown = isShown;
+    const sessionOf = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
+      sessions.get(logOf(request.out));
+    jobs.handle('synthesize', {
+      begin: (job) => {
+        sessionOf(job).begin(job.request.settings);
+      },
+      event: (event, job) => {
+        sessionOf(job).receive(event);
+      },
+      done: ({ document }, job) => {
+        sessionOf(job).finish(document);
+        const { name, metrics } = document.best;
+        return {
+          summary: l10n.t(
+            'the best module is {0}, accuracy {1} on test data.',
+            ...[name, formatPercent(metrics.test)],
+          ),
+          shown: true,
+        };
+      },
+      isShown: (job) => isShown(sessionOf(job)),
+    });
   }
 
-  public async run(request: SynthesizeRequest): Promise<SynthesisResult> {
-    this.#jobs.assertFree();
-    const session = this.#sessions.get(logOf(request.out));
-    // Stays where the window closes meanwhile.
-    await this.#sessions.setInterrupted(request);
-    session.begin(request.settings);
-    try {
-      const result = await this.#jobs.run('synthesize', request, {
-        name: basename(dirname(session.file)),
-        model: session.file,
-        shownInPanel: this.#isShown(session),
-        onProgress: (progress) => {
-          session.progress(progress);
-        },
-        onEvent: (event) => {
-          session.receive(event);
-        },
-      });
-      await this.#sessions.setInterrupted(undefined);
-      session.finish(result.document);
-      return result;
-    } catch (error) {
-      if (error instanceof RequestCancelled) {
-        session.stop('cancelled');
-      } else {
-        session.stop('failed', describeInPanel(error));
-        this.#remember(error, session);
-      }
-      // What is wrong with the request is wrong the next time too.
-      if (error instanceof WorkerRequestError) {
-        await this.#sessions.setInterrupted(undefined);
-      }
-      throw error;
-    }
-  }
-
-  /** Whether a panel has told of the error. */
-  public hasShown(error: unknown): boolean {
-    return typeof error === 'object' && error !== null && this.#shownErrors.has(error);
-  }
-
-  #remember(error: unknown, session: SynthesisSession): void {
-    if (typeof error === 'object' && error !== null && this.#isShown(session)) {
-      this.#shownErrors.add(error);
-    }
+  public async run(request: SynthesizeRequest): Promise<ResultOf<'synthesize'>> {
+    return this.#jobs.run({ operation: 'synthesize', name: basename(request.out), request });
   }
 }

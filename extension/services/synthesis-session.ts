@@ -1,4 +1,3 @@
-import type { StageProgress } from '../core/jobs/job';
 import { viewEvolution } from '../core/symbolic/evolution/evolution-view';
 import type { EvolutionState } from '../core/symbolic/evolution/evolution-view';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
@@ -6,6 +5,7 @@ import type { EvolutionSettings, GssnnDocument } from '../core/symbolic/evolutio
 import type { SynthesisJob, ToSymbolic } from '../protocol/symbolic';
 import { Signal } from './signal';
 import { Throttle } from './throttle';
+import type { Refusal } from './trust';
 
 /** What a session needs from outside of itself. */
 export interface SynthesisEnvironment {
@@ -13,10 +13,10 @@ export interface SynthesisEnvironment {
   read(file: string): Promise<GssnnDocument>;
   exists(file: string): Promise<boolean>;
   describeError(error: unknown): string;
-  /** Settings of the evolution that was to write the file and has not ended well, if so. */
-  interrupted(file: string): EvolutionSettings | undefined;
-  /** The sentence that says why nothing can be trained, if so. */
-  blocked(): string | undefined;
+  /** Settings of the last evolution that has not written the file yet, if there is one. */
+  unfinished(file: string): EvolutionSettings | undefined;
+  /** Why nothing can be trained, if so. */
+  blocked(): Refusal | undefined;
 }
 
 /** At most this often a webview is told how far the job is. */
@@ -64,17 +64,15 @@ export class SynthesisSession {
     if (this.#job.kind === 'running') {
       return;
     }
-    const settings = environment.interrupted(this.file);
+    const settings = environment.unfinished(this.file);
     if (settings !== undefined && !(await environment.exists(this.file))) {
       this.#state ??= { settings, iterations: [], models: [] };
       this.#tell();
-      this.#setJob(this.#job.kind === 'idle' ? { kind: 'stopped', reason: 'closed' } : this.#job);
       return;
     }
     try {
       this.#state = { ...(await environment.read(this.file)), models: [] };
       this.#tell();
-      this.#setJob({ kind: 'idle' });
     } catch (error) {
       this.#state = undefined;
       this.#show({ type: 'failed', message: environment.describeError(error) });
@@ -85,16 +83,22 @@ export class SynthesisSession {
     this.messages.fire(this.#blocked());
   }
 
-  /** The job has been asked for. What an earlier run has told comes again. */
+  /** The job begins. What an earlier run has told comes again. */
   public begin(settings: EvolutionSettings): void {
     this.#state = { settings, iterations: [], models: [] };
     this.#tell();
-    this.#setJob({ kind: 'running', progress: undefined });
   }
 
-  public progress(progress: StageProgress): void {
-    this.#job = { kind: 'running', progress };
-    this.#progress.trigger();
+  /** Progress comes often, and is told now and then. */
+  public setJob(job: SynthesisJob): void {
+    const isProgress = job.kind === 'running' && this.#job.kind === 'running';
+    this.#job = job;
+    if (isProgress) {
+      this.#progress.trigger();
+    } else {
+      this.#progress.dispose();
+      this.messages.fire({ type: 'job', job });
+    }
   }
 
   public receive(event: EvolutionEvent): void {
@@ -122,17 +126,6 @@ export class SynthesisSession {
   public finish(document: GssnnDocument): void {
     this.#state = { ...document, models: [] };
     this.#tell();
-    this.#setJob({ kind: 'idle' });
-  }
-
-  public stop(reason: 'cancelled' | 'failed', message?: string): void {
-    this.#setJob({ kind: 'stopped', reason, ...(message === undefined ? {} : { message }) });
-  }
-
-  #setJob(job: SynthesisJob): void {
-    this.#progress.dispose();
-    this.#job = job;
-    this.messages.fire({ type: 'job', job });
   }
 
   #tell(): void {
@@ -154,7 +147,7 @@ export class SynthesisSession {
   }
 
   #blocked(): ToSymbolic {
-    const reason = this.#environment.blocked();
+    const reason = this.#environment.blocked()?.reason;
     return reason === undefined ? { type: 'blocked' } : { type: 'blocked', reason };
   }
 }

@@ -1,31 +1,29 @@
 import { join } from 'node:path';
 import { workspace } from 'vscode';
-import type { Memento } from 'vscode';
 import { documentNames } from '../core/document-names';
-import type { SynthesizeRequest } from '../protocol/worker';
 import { fileExists, readEvolution } from './documents';
+import type { JobRecord } from './jobs/job-record';
+import type { JobService } from './jobs/job-service';
+import { jobsAbout, panelJobOf } from './jobs/panel-job';
 import { describeError } from './report-error';
 import { SynthesisSession } from './synthesis-session';
 import { whySynthesisBlocked } from './trust';
 
-const key = 'interruptedSynthesis';
-
-/** Evolutions that are or were shown, by document, and the one that has begun and not ended well. */
+/** Evolutions that are or were shown, by document. */
 export class SynthesisSessions {
-  readonly #memento: Memento;
+  readonly #jobs: JobService;
   readonly #sessions = new Map<string, SynthesisSession>();
 
-  public constructor(memento: Memento) {
-    this.#memento = memento;
-  }
-
-  /** The evolution that can be gone on with: what it has trained is kept in its folder. */
-  public get interrupted(): SynthesizeRequest | undefined {
-    return this.#memento.get<SynthesizeRequest>(key);
-  }
-
-  public async setInterrupted(request: SynthesizeRequest | undefined): Promise<void> {
-    await this.#memento.update(key, request);
+  public constructor(jobs: JobService) {
+    this.#jobs = jobs;
+    jobs.changed.listen(({ model }) => {
+      for (const session of this.#sessions.values()) {
+        // The place of a job that waits changes with others.
+        if (session.file === logOf(model) || session.job.kind === 'queued') {
+          session.setJob(panelJobOf(jobs, this.#jobsOf(session.file)));
+        }
+      }
+    });
   }
 
   public get known(): readonly SynthesisSession[] {
@@ -42,12 +40,11 @@ export class SynthesisSessions {
       read: readEvolution,
       exists: fileExists,
       describeError,
-      interrupted: (path) => {
-        const request = this.interrupted;
-        return request !== undefined && logOf(request.out) === path ? request.settings : undefined;
-      },
+      unfinished: (path) =>
+        this.#jobsOf(path).find(({ state }) => state !== 'done')?.request.settings,
       blocked: () => whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
+    session.setJob(panelJobOf(this.#jobs, this.#jobsOf(file)));
     this.#sessions.set(file, session);
     return session;
   }
@@ -55,6 +52,10 @@ export class SynthesisSessions {
   /** Reads a document again that something else has written, where it is shown. */
   public async reload(file: string): Promise<void> {
     await this.#sessions.get(file)?.open();
+  }
+
+  #jobsOf(file: string): readonly JobRecord<'synthesize'>[] {
+    return jobsAbout(this.#jobs.jobs, ['synthesize'], ({ request }) => logOf(request.out) === file);
   }
 }
 

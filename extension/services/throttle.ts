@@ -25,6 +25,7 @@ export class Throttle {
 
   public dispose(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#again = false;
   }
 }

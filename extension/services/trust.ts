@@ -9,10 +9,24 @@ export interface Circumstances {
   readonly scheme: string;
 }
 
-/** @throws UserError with the sentence that says why something cannot be done here, where there is one. */
-export function assertAllowed(why: string | undefined): void {
-  if (why !== undefined) {
-    throw new UserError(why);
+/** Why something cannot be done here. */
+export interface Refusal {
+  readonly reason: string;
+  /** Whether trusting the workspace allows it. */
+  readonly needsTrust: boolean;
+}
+
+/** Something cannot be done here; where it {@link Refusal.needsTrust}, the user can change that. */
+export class RefusedError extends UserError {
+  public constructor(public readonly refusal: Refusal) {
+    super(refusal.reason);
+  }
+}
+
+/** @throws RefusedError where there is a reason against it. */
+export function assertAllowed(refusal: Refusal | undefined): void {
+  if (refusal !== undefined) {
+    throw new RefusedError(refusal);
   }
 }
 
@@ -27,45 +41,48 @@ export function refreshOnTrust(
   });
 }
 
-/** The sentence that says why models cannot be run here, or undefined when they can. */
-export function whyBlocked({ trusted, scheme }: Circumstances): string | undefined {
-  if (scheme !== 'file') {
-    return whyUnreadable(scheme);
-  }
-  return trusted ? undefined : untrusted();
-}
-
-/** What {@link whyBlocked} says in an untrusted workspace. */
-export const untrusted = (): string =>
-  l10n.t('This workspace is not trusted: models can be inspected, but not run or written.');
-
-/** The sentence that says why a data set cannot be scored or written, or undefined when it can. */
-export function whyDataBlocked({ trusted, scheme }: Circumstances): string | undefined {
-  if (scheme !== 'file') {
-    return whyDataUnreadable(scheme);
-  }
-  return trusted ? undefined : untrustedData();
-}
-
-/** What {@link whyDataBlocked} says in an untrusted workspace. */
-export const untrustedData = (): string =>
-  l10n.t(
-    'This workspace is not trusted: data maps can be looked at, but nothing is trained or written.',
+/** Why models cannot be run here, or undefined when they can. */
+export function whyBlocked(circumstances: Circumstances): Refusal | undefined {
+  return refusalOf(
+    circumstances,
+    whyUnreadable,
+    l10n.t('This workspace is not trusted: models can be inspected, but not run or written.'),
   );
-
-/** The sentence that says why no modules can be synthesized here, or undefined when they can. */
-export function whySynthesisBlocked({ trusted, scheme }: Circumstances): string | undefined {
-  if (scheme !== 'file') {
-    return whySynthesisUnreadable(scheme);
-  }
-  return trusted ? undefined : untrustedSynthesis();
 }
 
-/** What {@link whySynthesisBlocked} says in an untrusted workspace. */
-export const untrustedSynthesis = (): string =>
-  l10n.t(
-    'This workspace is not trusted: evolutions can be looked at, but nothing is trained or written.',
+/** Why a data set cannot be scored or written, or undefined when it can. */
+export function whyDataBlocked(circumstances: Circumstances): Refusal | undefined {
+  return refusalOf(
+    circumstances,
+    whyDataUnreadable,
+    l10n.t(
+      'This workspace is not trusted: data maps can be looked at, but nothing is trained or written.',
+    ),
   );
+}
+
+/** Why no modules can be synthesized here, or undefined when they can. */
+export function whySynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
+  return refusalOf(
+    circumstances,
+    whySynthesisUnreadable,
+    l10n.t(
+      'This workspace is not trusted: evolutions can be looked at, but nothing is trained or written.',
+    ),
+  );
+}
+
+function refusalOf(
+  { trusted, scheme }: Circumstances,
+  unreadable: (scheme: string) => string | undefined,
+  untrusted: string,
+): Refusal | undefined {
+  const reason = unreadable(scheme);
+  if (reason !== undefined) {
+    return { reason, needsTrust: false };
+  }
+  return trusted ? undefined : { reason: untrusted, needsTrust: true };
+}
 
 /** The sentence that says why an evolution cannot even be read, or undefined when it can. */
 export function whySynthesisUnreadable(scheme: string): string | undefined {

@@ -1,23 +1,8 @@
 import type { Requests, WorkerRequests } from '../protocol/worker';
+import { isOperation } from './jobs/operations';
 import { WorkerCrashed } from './worker-errors';
 import { WorkerProcess } from './worker-process';
 import type { RequestWatch, WorkerOptions } from './worker-process';
-
-/** Requests that only read: sent again when a cancelled one took the child process down. */
-const repeatable: ReadonlySet<string> = new Set([
-  'inspect',
-  'devices',
-  'outputs',
-  'chooseLayers',
-  'checkChoices',
-  'describe',
-  'statistics',
-  'compare',
-  'summarize',
-  'map',
-  'examples',
-  'count',
-]);
 
 /**
  * The host's end of a child process: the worker, or the inspector. The child is started by the first request and after it has ended.
@@ -49,7 +34,8 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
         return await worker.request(method, request, watch);
       } catch (error) {
         const collateral = error instanceof WorkerCrashed && worker.killedForCancel;
-        if (!collateral || !repeatable.has(method) || this.#disposed) {
+        // What is no job only reads: it is sent again when a cancelled job took the child process down.
+        if (!collateral || isOperation(method) || this.#disposed) {
           throw error;
         }
       }

@@ -8,35 +8,15 @@ export interface WorkerExit {
   readonly failure?: string;
 }
 
-/** Requests that go on where they stopped when they are sent again. */
-const resumable: readonly string[] = [
-  'profile',
-  'sensitivity',
-  'compress',
-  'repair',
-  'patch',
-  'scoreData',
-  'scoreText',
-  'compareSubsets',
-  'synthesize',
-];
-
 /** The worker process ended while a request was under way. */
 export class WorkerCrashed extends Error {
   public override readonly name = 'WorkerCrashed';
 
   public constructor(
-    public readonly method: string,
+    method: string,
     public readonly exit: WorkerExit,
-    /** Path of the model that the request was about. */
-    public readonly model: string | undefined,
   ) {
-    super(
-      `The worker process ended during ${method} (${describeExit(exit)}). ` +
-        (resumable.includes(method)
-          ? 'What is done is kept: run it again to resume.'
-          : 'Nothing half-written is left: run it again.'),
-    );
+    super(`The worker process ended during ${method} (${describeExit(exit)}).`);
   }
 }
 

@@ -122,9 +122,9 @@ export class WorkerProcess<R extends Requests<R>> {
       cancel();
     }
     try {
-      return await Promise.race([answer, this.#crash(method, request)]);
+      return await Promise.race([answer, this.#crash(method)]);
     } catch (error) {
-      throw await this.#explain(method, request, error, watch);
+      throw await this.#explain(method, error, watch);
     } finally {
       clearTimeout(grace);
       listening?.dispose();
@@ -139,17 +139,11 @@ export class WorkerProcess<R extends Requests<R>> {
   }
 
   /** Rejects when the child is gone. */
-  async #crash(method: string, request: object): Promise<never> {
-    const { model }: { readonly model?: string } = request;
-    throw new WorkerCrashed(method, await this.exited, model);
+  async #crash(method: string): Promise<never> {
+    throw new WorkerCrashed(method, await this.exited);
   }
 
-  async #explain(
-    method: string,
-    request: object,
-    error: unknown,
-    watch: RequestWatch,
-  ): Promise<unknown> {
+  async #explain(method: string, error: unknown, watch: RequestWatch): Promise<unknown> {
     const cancelled = watch.token?.isCancellationRequested === true;
     if (error instanceof ResponseError && isErrorData(error.data)) {
       return error.data.kind === 'cancelled' || (cancelled && error.data.kind === 'internal')
@@ -162,7 +156,7 @@ export class WorkerProcess<R extends Requests<R>> {
     if (error instanceof WorkerCrashed || this.#child.connected) {
       return error;
     }
-    return this.#crash(method, request).catch((crash: unknown) => crash);
+    return this.#crash(method).catch((crash: unknown) => crash);
   }
 
   #notify({ job, message }: JobNotification): void {

@@ -1,55 +1,55 @@
-import { commands, Disposable, l10n, MarkdownString, StatusBarAlignment, window } from 'vscode';
+import { commands, Disposable, l10n, StatusBarAlignment, window } from 'vscode';
+import type { StatusBarItem } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import { formatCount } from '../core/format';
-import { jobTitle, percentOf } from '../services/jobs';
-import type { JobRunner, RunningJob } from '../services/jobs';
+import { isOver } from '../services/jobs/job-record';
+import type { JobRecord } from '../services/jobs/job-record';
+import type { JobService } from '../services/jobs/job-service';
+import { describeJob, describeStage, describeState } from '../services/jobs/job-texts';
+import type { Lane } from '../services/jobs/operations';
+import { jobOperations } from '../services/jobs/operations';
 
-/** The status bar items that are there while jobs run, one for each process that runs them. */
-export function showJobStatus(runners: readonly JobRunner[]): Disposable {
-  let running = false;
-  const tell = (): void => {
-    const runs = runners.some(({ current }) => current !== undefined);
-    if (runs !== running) {
-      running = runs;
-      void commands.executeCommand('setContext', 'espalier.jobRunning', running);
-    }
-  };
-  return Disposable.from(
-    ...runners.map((runner, i) => showOne(runner, `espalier.job${i === 0 ? '' : i}`)),
-    ...runners.map(({ onDidChange }) => onDidChange(tell)),
-  );
-}
+const lanes: readonly Lane[] = ['worker', 'dataReader'];
 
-function showOne(runner: JobRunner, id: string): Disposable {
-  const item = window.createStatusBarItem(id, StatusBarAlignment.Left);
-  item.name = l10n.t('Espalier Job');
+/** The status bar items that are there while jobs run, one for each lane. */
+export function showJobStatus(jobs: JobService): Disposable {
+  const items = lanes.map((lane): [Lane, StatusBarItem] => {
+    const item = window.createStatusBarItem(`espalier.job.${lane}`, StatusBarAlignment.Left);
+    item.name = l10n.t('Espalier Job');
+    return [lane, item];
+  });
+  let active = false;
   const update = (): void => {
-    const job = runner.current;
-    if (job === undefined) {
-      item.hide();
-      return;
+    const running = jobs.jobs.filter((job) => !isOver(job));
+    for (const [lane, item] of items) {
+      show(
+        item,
+        jobs,
+        running.filter(({ operation }) => jobOperations[operation].lane === lane),
+      );
     }
-    const { progress, kind } = job;
-    const percent = progress === undefined ? '' : ` ${percentOf(progress)}\u00a0%`;
-    item.text = `$(loading~spin) ${jobTitle(job)}${percent}`;
-    item.tooltip = tooltipOf(job);
-    item.command = { command: commandIds.showJob, title: jobTitle(job), arguments: [kind] };
-    item.show();
+    if (running.length > 0 !== active) {
+      active = running.length > 0;
+      void commands.executeCommand('setContext', 'espalier.jobRunning', active);
+    }
   };
-  return Disposable.from(item, runner.onDidChange(update));
+  return Disposable.from(...items.map(([, item]) => item), jobs.changed.listen(update));
 }
 
-function tooltipOf(job: RunningJob): MarkdownString {
-  const tooltip = new MarkdownString('', true);
-  tooltip.isTrusted = { enabledCommands: [commandIds.cancelJob, commandIds.showLog] };
-  tooltip.appendText(`${jobTitle(job)}\n`);
-  if (job.progress !== undefined) {
-    const { stage, done, total, unit } = job.progress;
-    tooltip.appendText(`${stage}: ${formatCount(done)} / ${formatCount(total)} ${unit}\n`);
+function show(item: StatusBarItem, jobs: JobService, lane: readonly JobRecord[]): void {
+  const job = lane.find(({ state }) => state === 'running');
+  if (job === undefined) {
+    item.hide();
+    return;
   }
-  const kind = encodeURIComponent(JSON.stringify([job.kind]));
-  tooltip.appendMarkdown(
-    `\n\n[${l10n.t('Cancel')}](command:${commandIds.cancelJob}?${kind}) · [${l10n.t('Show Log')}](command:${commandIds.showLog})`,
-  );
-  return tooltip;
+  const { progress, title } = job;
+  const waiting = lane.length - 1;
+  const state = progress === undefined ? '' : ` ${describeState(job, jobs)}`;
+  const more = waiting === 0 ? '' : ` · ${l10n.t('{0} queued', waiting)}`;
+  item.text = `$(loading~spin) ${title}${state}${more}`;
+  item.tooltip = [title, progress === undefined ? '' : describeStage(progress)]
+    .filter(Boolean)
+    .join('\n');
+  item.accessibilityInformation = { label: `${describeJob(job, jobs)}${more}`, role: 'button' };
+  item.command = { command: commandIds.showJob, title, arguments: [job.id] };
+  item.show();
 }

@@ -12,10 +12,10 @@ import { patchModel } from '../core/export/patching/patch-model';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
+import { journalBeside, runsBeside } from '../core/jobs/work-folder';
 import { writeDocument } from '../core/jobs/write-document';
 import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
-import { journalBeside } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
 import { defaultRepair } from '../core/tensornet/repair/repair-settings';
@@ -153,14 +153,14 @@ export const handlers: Handlers<WorkerRequests> = {
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);
-    const job = { ...request, folder: `${out}.runs`, write };
+    const job = { ...request, folder: runsBeside(out), write };
     const document = await scoreDataset(job, context, processes);
     const { examples, scoring, labelIssues } = document;
     const suspected = labelIssues.filter((issue) => issue === 1).length;
     return { examples, suspected, seconds: scoring?.seconds ?? 0 };
   },
   compareSubsets: async ({ out, ...request }, context) => {
-    const result = await runDiet({ ...request, folder: `${out}.runs` }, context, processes);
+    const result = await runDiet({ ...request, folder: runsBeside(out) }, context, processes);
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },

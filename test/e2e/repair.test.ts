@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -36,16 +36,24 @@ describe('repair and patching', () => {
     await workbench.screenshot('repair-effort');
     await workbench.quickPick('Thorough').click();
     await nameFolder('repaired');
-    await workbench.statusBarItem(/Repair smaller/).waitFor();
+    await workbench.statusBarItem(/Repairing smaller/).waitFor();
     await workbench.screenshot('repair-running');
   });
 
   it('offers to go on when the window was closed on it, and repairs to the end', async () => {
     const { workbench } = session();
     await workbench.storageWritten();
-    await workbench.statusBarItem(/Repair smaller/).waitFor();
+    await workbench.statusBarItem(/Repairing smaller/).waitFor();
+    const journal = inWorkspace('.repaired.espalier-repair', 'journal.jsonl');
+    await expect
+      .poll(async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length, {
+        timeout: 60_000,
+      })
+      .toBeGreaterThan(2);
     await workbench.reload();
-    const offer = workbench.notification(/Repair smaller: the window was closed meanwhile/);
+    const offer = workbench.notification(
+      /Repairing smaller: The window was closed while the job ran/,
+    );
     await offer.waitFor();
     await workbench.screenshot('repair-offered');
     await offer.getByRole('button', { name: 'Resume' }).click();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { RepairResult } from '../../extension/core/export/compression/repair-model';
 import type { CompressResult } from '../../extension/core/export/compression/compress-model';
@@ -8,21 +8,19 @@ import type { Plan } from '../../extension/core/export/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import type { Espalier } from '../../extension/extension';
 import type { MadePlan } from '../../extension/protocol/compression';
-import type { RepairModelRequest } from '../../extension/protocol/worker';
 import type { CompressionSession } from '../../extension/services/compression-session';
 import { readSensitivity } from '../../extension/services/documents';
-import { InterruptedJobs } from '../../extension/services/interrupted-jobs';
-import { WorkerRequestError } from '../../extension/services/worker-errors';
-import { activate, configure, placeFixture, until, workspacePath } from './support';
-
-/** A workspace's memory. */
-function memoryOf(): Pick<vscode.Memento, 'get' | 'update'> {
-  const stored = new Map<string, unknown>();
-  return {
-    get: <T>(key: string, fallback?: T) => (stored.get(key) ?? fallback) as T,
-    update: async (key: string, value: unknown) => Promise.resolve(void stored.set(key, value)),
-  };
-}
+import { hasWork } from '../../extension/services/jobs/saved-work';
+import {
+  activate,
+  cancelRunning,
+  configure,
+  placeFixture,
+  resumable,
+  running as active,
+  until,
+  workspacePath,
+} from './support';
 
 describe('compression', () => {
   let espalier: Espalier;
@@ -62,7 +60,7 @@ describe('compression', () => {
       ],
     );
     assert.deepEqual(session.table.outer, outer);
-    assert.equal(session.interrupted, undefined);
+    assert.deepEqual(resumable(espalier, 'sensitivity'), []);
     const [panel] = espalier.compressions.panels;
     assert.equal(panel?.session, session);
     await until('the script of the panel', () => panel.ready);
@@ -73,19 +71,18 @@ describe('compression', () => {
       compressions: [{ method: 'lowrank' }, { method: 'mpo' }, { method: 'int4' }],
       overwrite: true,
     });
-    await until(
-      'the first measurement',
-      () =>
-        session.table?.layers.some(({ entries }) => entries.length > 0) &&
-        session.job.kind === 'running',
-    );
-    espalier.jobs.cancel();
+    await until('the first measurement', () => {
+      const job = active(espalier);
+      return job !== undefined && hasWork(job);
+    });
+    cancelRunning(espalier);
     await running;
-    assert.equal(session.job.kind, 'stopped');
-    assert.equal(session.interrupted?.reason, 'cancelled');
-    await run('resumeSensitivity', session);
+    assert.ok(session.job.kind === 'stopped');
+    assert.equal(session.job.reason, 'cancelled');
+    assert.match(session.job.saved ?? '', /^\d+ of \d+ measurements are saved\.$/);
+    await run('resumeJob', session.job.id);
     assert.equal(session.job.kind, 'idle');
-    assert.equal(session.interrupted, undefined);
+    assert.deepEqual(resumable(espalier, 'sensitivity'), []);
     const { layers } = await readSensitivity(table);
     assert.ok(layers.every(({ entries }) => entries.some(({ method }) => method === 'int4')));
   });
@@ -121,14 +118,17 @@ describe('compression', () => {
     );
   });
 
-  /** Begins to compress, and cancels at the first layer. */
+  /** Begins to compress, and cancels when a layer is done. */
   const cancelCompression = async (out: string): Promise<void> => {
     const running = run('compressModel', vscode.Uri.file(model), {
       ...{ format: 'safetensors', layout: 'auto-map', out, overwrite: true },
       ...{ compression: { method: 'lowrank', ratio: 0.5 }, skip: [] },
     });
-    await until('the first layer', () => espalier.jobs.current?.progress !== undefined);
-    espalier.jobs.cancel();
+    await until('the first layer', () => {
+      const job = active(espalier);
+      return job?.progress !== undefined && hasWork(job);
+    });
+    cancelRunning(espalier);
     assert.equal(await running, undefined);
   };
 
@@ -137,54 +137,31 @@ describe('compression', () => {
     await cancelCompression(out);
     assert.equal(existsSync(out), false);
     assert.ok(session.job.kind === 'stopped' && session.job.what === 'compress');
-    assert.ok(session.job.resumable);
-    const result = await run<CompressResult>('resumeJob', undefined, { kind: 'compress', model });
+    assert.ok(session.job.saved);
+    const result = await run<CompressResult>('resumeJob', session.job.id);
     assert.equal(result.path, out);
     assert.ok(result.layers.every(({ method }) => method === 'lowrank'));
     assert.equal(session.job.kind, 'idle');
-    assert.deepEqual(espalier.interrupted.all, []);
+    assert.deepEqual(resumable(espalier, 'compress'), []);
   });
 
-  it('forgets a compression with what it has done, and offers it no more', async () => {
-    const out = workspacePath('forgotten');
-    await cancelCompression(out);
-    const [job] = espalier.interrupted.find({ kind: 'compress', model });
-    assert.ok(job?.end);
-    // So that there is something to remove, however soon it was cancelled.
-    const folder = workFolder(out, 'compress');
-    await mkdir(folder, { recursive: true });
-    const beside = workspacePath('.forgotten.espalier-other');
-    await mkdir(beside);
-
-    // What has been taken for another folder is not meant.
-    assert.ok(job.kind === 'compress');
-    await espalier.interrupted.discard({ ...job, request: { ...job.request, out: model } });
-    assert.ok(existsSync(folder) && existsSync(model));
-    await espalier.interrupted.discard(job);
+  it('remembers two compressions of a model, and discards one with what it has saved', async () => {
+    const outs = [workspacePath('forgotten'), workspacePath('kept')];
+    for (const out of outs) {
+      await cancelCompression(out);
+    }
+    const [kept, forgotten] = resumable(espalier, 'compress');
+    assert.deepEqual([forgotten?.request.out, kept?.request.out], outs);
+    assert.ok(forgotten && kept);
+    const [folder, beside] = outs.map((out) => workFolder(out, 'compress'));
+    assert.ok(folder && beside && existsSync(folder) && existsSync(beside));
+    await run('discardJob', forgotten, { confirmed: true });
     assert.equal(existsSync(folder), false);
     assert.ok(existsSync(beside));
+    assert.ok(session.job.kind === 'stopped' && session.job.id === kept.id);
+    await run('discardJob', kept.id, { confirmed: true });
     assert.equal(session.job.kind, 'idle');
-    assert.deepEqual(espalier.interrupted.all, []);
-    await rm(beside, { recursive: true });
-  });
-
-  it('does not forget a job that runs again', async () => {
-    const memory = memoryOf();
-    const jobs = new InterruptedJobs(memory, { assertFree: () => undefined });
-    const request = { model: '/m', out: workspacePath('runs') } as RepairModelRequest;
-    const job = { kind: 'repair', name: 'm', request } as const;
-    const folder = workFolder(request.out, 'repair');
-    await mkdir(folder, { recursive: true });
-    const never = new Promise<never>(() => undefined);
-    void jobs.keep(job, async () => never);
-    await until('the memory', () => jobs.all.length > 0);
-    await jobs.discard({ ...job, end: { reason: 'cancelled', message: '' } });
-    assert.deepEqual(jobs.all, [job]);
-    assert.ok(existsSync(folder));
-    await jobs.takeUntold();
-    await jobs.discard(job);
-    assert.deepEqual(jobs.all, []);
-    assert.equal(existsSync(folder), false);
+    assert.deepEqual(resumable(espalier, 'compress'), []);
   });
 
   it('finds the teacher of a compressed model, repairs it, and goes on when that was cancelled', async () => {
@@ -193,38 +170,22 @@ describe('compression', () => {
     const running = run('repairModel', student, {
       ...{ text: 'bundled', effort: 'standard', out, overwrite: true },
     });
-    await until('the first slice', () => (espalier.jobs.current?.progress?.done ?? 0) > 0);
-    espalier.jobs.cancel();
+    await until('the first slice', () => {
+      const job = active(espalier);
+      return job !== undefined && hasWork(job);
+    });
+    cancelRunning(espalier);
     assert.equal(await running, undefined);
-    const [job] = espalier.interrupted.find({ kind: 'repair', model: student.fsPath });
-    assert.equal(job?.request.out, out);
-    assert.equal(job.kind === 'repair' && job.request.teacher, model);
-    const result = await run<RepairResult>('resumeJob', undefined, { out });
+    const [job] = resumable(espalier, 'repair');
+    assert.equal(job?.model, student.fsPath);
+    assert.equal(job.request.out, out);
+    assert.equal(job.request.teacher, model);
+    const result = await run<RepairResult>('resumeJob', job.id);
     assert.ok(result.lossAfter < result.lossBefore);
     const report = vscode.workspace.textDocuments.find(
       ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
     );
     assert.match(report?.getText() ?? '', /block\.1\.feedforward/);
-    assert.deepEqual(espalier.interrupted.all, []);
-  });
-
-  it('is told of once in a later window, when the window was closed on it', async () => {
-    const memento = memoryOf();
-    const request = { model: '/m', out: '/m-repaired' } as RepairModelRequest;
-    const job = { kind: 'repair', name: 'm', request } as const;
-    const never = new Promise<never>(() => undefined);
-    void new InterruptedJobs(memento, { assertFree: () => undefined }).keep(job, async () => never);
-    await until('the memory', () => memento.get('interruptedJobs') !== undefined);
-    const later = new InterruptedJobs(memento, { assertFree: () => undefined });
-    assert.deepEqual(await later.takeUntold(), [job]);
-    assert.deepEqual(await later.takeUntold(), []);
-    assert.equal(later.find({ model: '/m' })[0]?.end?.reason, 'crashed');
-    // What is wrong with a request is wrong the next time too.
-    const wrong = new WorkerRequestError('no text', { kind: 'user' });
-    await assert.rejects(
-      later.keep(job, async () => Promise.reject(wrong)),
-      wrong,
-    );
-    assert.deepEqual(later.all, []);
+    assert.deepEqual(resumable(espalier, 'repair'), []);
   });
 });

@@ -9,7 +9,15 @@ import type { Espalier } from '../../extension/extension';
 import { DataMapPanel } from '../../extension/panels/data-map-panel';
 import type { ScoreDataResult } from '../../extension/protocol/data';
 import { whyDataBlocked } from '../../extension/services/trust';
-import { activate, placeFolder, until, workspacePath } from './support';
+import {
+  activate,
+  cancelRunning,
+  placeFolder,
+  resumable,
+  running,
+  until,
+  workspacePath,
+} from './support';
 
 describe('the data map', () => {
   let espalier: Espalier;
@@ -45,7 +53,7 @@ describe('the data map', () => {
     const document = await readScores(scores);
     assert.deepEqual(document.classNames, ['horizontal', 'vertical']);
     assert.equal(document.scoring?.runs, 2);
-    assert.equal(espalier.dataJobs.interrupted, undefined);
+    assert.deepEqual(resumable(espalier, 'scoreData'), []);
     const [panel] = espalier.dataMaps.panels;
     assert.equal(panel?.session.source.scores, scores);
     await until('the script of the panel', () => panel.ready);
@@ -116,16 +124,18 @@ describe('the data map', () => {
       vscode.Uri.file(data),
       long,
     );
-    await until('progress', () => (espalier.jobs.current?.progress?.done ?? 0) > 20);
-    espalier.jobs.cancel();
+    await until('progress', () => (running(espalier)?.progress?.done ?? 0) > 20);
+    cancelRunning(espalier);
     assert.equal(await scoring, undefined);
-    assert.equal(espalier.dataJobs.interrupted?.out, out);
-    const resumed = vscode.commands.executeCommand('espalier.resumeScoring');
+    const [job] = resumable(espalier, 'scoreData');
+    assert.equal(job?.request.out, out);
+    const resumed = vscode.commands.executeCommand('espalier.resumeJob', job.id);
     // What was trained before is not trained again: the first step told is a later one.
-    const first = await until('progress', () => espalier.jobs.current?.progress);
+    const first = await until('progress', () => running(espalier)?.progress);
     // The suites behind this one need the worker, whatever comes of it.
-    espalier.jobs.cancel();
+    cancelRunning(espalier);
     await resumed;
+    await espalier.jobs.discard(job.id);
     assert.ok(first.done > 5, `${first.done}`);
   });
 
@@ -133,8 +143,8 @@ describe('the data map', () => {
     const none = workspacePath('none.scores.json');
     const session = await espalier.dataMaps.session({ scores: none });
     assert.match(JSON.stringify(session.snapshot()), /none\.scores\.json: There is no such file/);
-    assert.match(whyDataBlocked({ trusted: false, scheme: 'file' }) ?? '', /not trusted/);
-    assert.match(whyDataBlocked({ trusted: true, scheme: 'vscode-vfs' }) ?? '', /virtual/);
+    assert.match(whyDataBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
+    assert.match(whyDataBlocked({ trusted: true, scheme: 'vscode-vfs' })?.reason ?? '', /virtual/);
     const virtual = vscode.Uri.parse('vscode-vfs://github/owner/a.scores.json');
     assert.equal(await vscode.commands.executeCommand('espalier.openDataMap', virtual), undefined);
   });

@@ -80,7 +80,7 @@ describe('the heatmap panel', () => {
 
   it('opens a profile document as a heatmap', async () => {
     const session = await espalier.sessions.open(path);
-    await espalier.modelJobs.profile(session, false);
+    await espalier.modelJobs.profile(session);
     const uri = vscode.Uri.file(session.profilePath);
     await vscode.commands.executeCommand('vscode.openWith', uri, 'espalier.layerProfile');
     const [panel] = espalier.heatmaps.panels;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import process from 'node:process';
 import * as vscode from 'vscode';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
@@ -29,6 +30,8 @@ describe('Profile Layers', () => {
     });
   const open = async (name: string): Promise<ModelSession> =>
     espalier.sessions.open(await placeFixture('llama-gqa-untied', name));
+  const measured = ({ profile }: ModelSession): number =>
+    profile?.candidates.filter(({ distance }) => distance !== null).length ?? 0;
   const readProfile = async (session: ModelSession): Promise<LayerProfile> =>
     JSON.parse(await readFile(session.profilePath, 'utf8')) as LayerProfile;
 
@@ -54,7 +57,7 @@ describe('Profile Layers', () => {
       profile.rounds.map(({ removed }) => removed),
     );
     assert.equal(session.job.kind, 'idle');
-    assert.equal(espalier.jobs.current, undefined);
+    assert.deepEqual(espalier.jobs.running, []);
     assert.ok(espalier.heatmaps.panels.some((panel) => panel.session === session));
   });
 
@@ -63,6 +66,7 @@ describe('Profile Layers', () => {
     const session = await open('cancelled');
     const running = start(session);
     await searchUnderWay(session);
+    await until('a distance', () => measured(session) > 0);
     const asked = Date.now();
     await vscode.commands.executeCommand('espalier.cancelJob');
     await running;
@@ -70,7 +74,12 @@ describe('Profile Layers', () => {
     assert.ok(took < 1000, `took ${took} ms`);
     assert.ok(session.job.kind === 'stopped');
     assert.equal(session.job.reason, 'cancelled');
-    assert.equal(session.job.resumable, true);
+    const known = measured(session);
+    assert.equal(
+      session.job.saved,
+      `${known} of ${session.model.sublayers.length} sublayers are saved.`,
+    );
+    assert.ok(known > 0);
   });
 
   it('reports a killed worker, and Resume comes to the same result', async () => {
@@ -89,25 +98,45 @@ describe('Profile Layers', () => {
     assert.equal(session.job.reason, 'crashed');
     assert.match(session.job.message, /SIGKILL/);
 
-    await vscode.commands.executeCommand('espalier.resumeProfile', session);
+    const before = measured(session);
+    const resumed = vscode.commands.executeCommand('espalier.resumeJob', session.job.id);
+    await until('the resumed search', () => session.job.kind === 'running');
+    assert.ok(measured(session) >= before);
+    await resumed;
     assert.notEqual(espalier.worker.pid, pid);
-    const [resumed, expected] = [await readProfile(session), await readProfile(whole)];
-    assert.deepEqual(resumed.rounds, expected.rounds);
-    assert.deepEqual(resumed.candidates, expected.candidates);
-    assert.equal(session.interrupted, undefined);
+    const [again, expected] = [await readProfile(session), await readProfile(whole)];
+    assert.deepEqual(again.rounds, expected.rounds);
+    assert.deepEqual(again.candidates, expected.candidates);
+    assert.equal(session.job.kind, 'idle');
   });
 
-  it('refuses a second job while one runs', async () => {
+  it('queues a second job while one runs', async () => {
     await configure(longSearch);
-    const session = await open('busy');
+    const [session, other] = [await open('busy'), await open('waiting')];
     const running = start(session);
     await searchUnderWay(session);
-    await assert.rejects(
-      espalier.modelJobs.evaluate(session, wholeModel),
-      /Another job is running/,
+    const evaluating = espalier.modelJobs.evaluate(other, wholeModel);
+    await until(
+      'its place in the queue',
+      () => other.job.kind === 'queued' && other.job.place === 1,
     );
-    await vscode.commands.executeCommand('espalier.cancelJob');
+    assert.equal(session.job.kind, 'running');
+    await vscode.commands.executeCommand('espalier.cancelJob', session.job.id);
     await running;
+    assert.ok((await evaluating).perplexity > 0);
+    assert.equal(other.job.kind, 'idle');
+    const [job] = espalier.jobs.jobs;
+    assert.match(job?.result ?? '', /^perplexity .* on .* tokens/);
+  });
+
+  it('leaves nothing to resume where it fails at once, and says what has failed', async () => {
+    const session = await open('no-tokenizer');
+    await rm(join(session.model.path, 'tokenizer.json'));
+    await start(session);
+    assert.ok(session.job.kind === 'stopped');
+    assert.equal(session.job.reason, 'failed');
+    assert.equal(session.job.saved, undefined);
+    assert.match(session.job.message, /tokenizer\.json/);
   });
 
   it('measures perplexity of the model and of a selection, and keeps them', async () => {
@@ -132,7 +161,7 @@ describe('Profile Layers', () => {
   it('says which setting is wrong', async () => {
     await configure({ memory: 'plenty' });
     const session = await open('misconfigured');
-    await assert.rejects(espalier.modelJobs.profile(session, false), /espalier\.memory.*plenty/);
+    await assert.rejects(espalier.modelJobs.profile(session), /espalier\.memory.*plenty/);
     await configure({ memory: undefined });
   });
 });

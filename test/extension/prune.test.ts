@@ -50,7 +50,13 @@ describe('Prune Layers', () => {
       ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
     );
     assert.match(report?.getText() ?? '', /block\.1\.attention/);
-    assert.equal(espalier.jobs.current, undefined);
+    assert.deepEqual(espalier.jobs.running, []);
+    const [job] = espalier.jobs.jobs;
+    assert.deepEqual([job?.operation, job?.state, job?.outputs], ['prune', 'done', [out]]);
+    assert.match(job?.result ?? '', /whole-pruned is .* smaller than whole and verified/);
+    await vscode.commands.executeCommand('espalier.copyJobCommandLine', job);
+    const line = await vscode.env.clipboard.readText();
+    assert.match(line, /espalier prune .*whole --plan .* --out .*whole-pruned/);
   });
 
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {

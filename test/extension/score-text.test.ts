@@ -31,7 +31,7 @@ describe('the scores of a calibration text', () => {
     assert.equal(text.length, shortSearch['calibration.length']);
     await useForCalibration(out);
     assert.equal(espalier.settings.calibration().scores?.file, out);
-    const profile = await espalier.modelJobs.profile(await espalier.sessions.open(path), false);
+    const profile = await espalier.modelJobs.profile(await espalier.sessions.open(path));
     assert.equal(profile.calibration.choice?.windows, scores.length);
   });
 });

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import type { Espalier } from '../../extension/extension';
+import type { JobRecord } from '../../extension/services/jobs/job-record';
+import type { Operation } from '../../extension/services/jobs/operations';
+import { jobsAbout } from '../../extension/services/jobs/panel-job';
 import type { ModelSession } from '../../extension/services/model-session';
 
 /** The extension under test, activated. */
@@ -78,6 +81,24 @@ export async function searchUnderWay(session: ModelSession): Promise<void> {
     () => session.job.kind === 'running' && session.job.progress !== undefined,
   );
 }
+
+/** The job that runs on the worker, if one does. */
+export function running({ jobs }: Espalier): JobRecord | undefined {
+  return jobs.running.find(({ operation }) => operation !== 'export');
+}
+
+/** Cancels the job that runs. */
+export function cancelRunning(espalier: Espalier): void {
+  const job = running(espalier);
+  assert.ok(job);
+  espalier.jobs.cancel(job.id);
+}
+
+/** Jobs of an operation that can be resumed, the latest first. */
+export const resumable = <O extends Operation>(
+  { jobs }: Espalier,
+  operation: O,
+): readonly JobRecord<O>[] => jobsAbout(jobs.resumable, [operation], () => true);
 
 /** Settings under which a search of a tiny model takes some seconds. */
 export const longSearch = {

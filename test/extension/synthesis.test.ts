@@ -8,7 +8,7 @@ import type { Espalier } from '../../extension/extension';
 import type { SynthesizeRequest } from '../../extension/protocol/worker';
 import { logOf } from '../../extension/services/synthesis-sessions';
 import type { SynthesisSession } from '../../extension/services/synthesis-session';
-import { activate, until, workspacePath } from './support';
+import { activate, resumable, until, workspacePath } from './support';
 
 describe('Synthesize Modules', () => {
   let espalier: Espalier;
@@ -59,22 +59,24 @@ describe('Synthesize Modules', () => {
     await until('the script of the panel', () => panel?.ready);
     assert.equal(session.job.kind, 'idle');
     assert.deepEqual(session.state?.iterations.length, 2);
-    assert.equal(espalier.synthesisSessions.interrupted, undefined);
+    assert.deepEqual(resumable(espalier, 'synthesize'), []);
   });
 
   it('keeps what was trained when it is cancelled, and goes on to the same result', async () => {
     const running = run('synthesizeModules', undefined, { request: requestTo('stopped') });
     const session = sessionOf('stopped');
     await until('a trained network', () => (session.state?.baselines?.length ?? 0) > 0);
-    await run('cancelJob', 'synthesize');
+    await run('cancelJob');
     assert.equal(await running, undefined);
     assert.ok(session.job.kind === 'stopped' && session.job.reason === 'cancelled');
-    assert.equal(espalier.synthesisSessions.interrupted?.out, workspacePath('stopped'));
-    const { document } = await run<SynthesisResult>('resumeSynthesis');
+    const [job] = resumable(espalier, 'synthesize');
+    assert.equal(job?.request.out, workspacePath('stopped'));
+    assert.equal(session.job.id, job.id);
+    const { document } = await run<SynthesisResult>('resumeJob', job.id);
     assert.deepEqual(found(document), found(first));
     assert.deepEqual(found(await readLog('stopped')), found(first));
     assert.equal(session.job.kind, 'idle');
-    assert.equal(espalier.synthesisSessions.interrupted, undefined);
+    assert.deepEqual(resumable(espalier, 'synthesize'), []);
   });
 
   it('opens the log as the editor of its own', async () => {

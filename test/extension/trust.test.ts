@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { ModelJobs } from '../../extension/services/model-jobs';
 import { ModelSession } from '../../extension/services/model-session';
 import { wholeModel } from '../../extension/services/selection';
 import { whyBlocked, whyUnreadable } from '../../extension/services/trust';
@@ -9,7 +8,7 @@ import { activate, placeFixture } from './support';
 describe('trust', () => {
   it('lets an untrusted workspace inspect, but not run', () => {
     assert.equal(whyBlocked({ trusted: true, scheme: 'file' }), undefined);
-    assert.match(whyBlocked({ trusted: false, scheme: 'file' }) ?? '', /not trusted/);
+    assert.match(whyBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
     assert.equal(whyUnreadable('file'), undefined);
   });
 
@@ -33,9 +32,12 @@ describe('trust', () => {
       },
       undefined,
     );
-    const jobs = new ModelJobs(espalier.jobs, espalier.settings, espalier.interrupted, () => true);
-    await assert.rejects(jobs.profile(session, false), /not trusted/);
-    await assert.rejects(jobs.evaluate(session, wholeModel), /not trusted/);
+    const { modelJobs } = espalier;
+    await assert.rejects(modelJobs.profile(session), /not trusted/);
+    // Typed, so that the message can offer to trust the workspace.
+    const refusal = whyBlocked({ trusted: false, scheme: 'file' });
+    assert.equal(refusal?.needsTrust, true);
+    await assert.rejects(modelJobs.evaluate(session, wholeModel), { refusal });
     assert.equal(session.job.kind, 'idle');
   });
 });

@@ -33,10 +33,12 @@ export function reasonAgainst(
   { blocked, job }: CompressionState,
   running: (what: 'sensitivity' | 'planBudget' | 'compress') => string,
 ): string | undefined {
-  return blocked ?? (job.kind === 'running' ? running(job.what) : undefined);
+  return (
+    blocked ?? (job.kind === 'running' || job.kind === 'queued' ? running(job.what) : undefined)
+  );
 }
 
 /** Whether the measurement was stopped and can be gone on with. */
 export function resumesMeasuring(job: CompressionState['job']): boolean {
-  return job.kind === 'stopped' && job.what === 'sensitivity' && job.resumable;
+  return job.kind === 'stopped' && job.what === 'sensitivity' && job.saved !== undefined;
 }

@@ -127,7 +127,8 @@ function createEmptyState(send: Send): PanelPart {
     element,
     update: ({ state }) => {
       const { table, job } = state;
-      element.hidden = table !== undefined || job.kind === 'running' || resumesMeasuring(job);
+      const isActive = job.kind === 'running' || job.kind === 'queued';
+      element.hidden = table !== undefined || isActive || resumesMeasuring(job);
       button.setState(reasonAgainst(state, strings.reasonRunning), strings.profileTitle);
     },
   };

@@ -77,7 +77,7 @@ export const strings = {
   profileAgain: 'Measure Again…',
   profileTitle: 'Measure what compressing each linear layer alone costs',
   resume: 'Resume',
-  resumeTitle: 'Go on from where the job stopped',
+  resumeTitle: 'Continue where the job stopped',
   compress: 'Compress…',
   compressTitle:
     'Write a new model whose linear layers are compressed, by the plan or by one method',

@@ -1,4 +1,4 @@
-import type { ExportState, ToDataMap } from '../../extension/protocol/datamap';
+import type { ExportJob, ToDataMap } from '../../extension/protocol/datamap';
 import { onThemeChange } from '../charts/theme-colors';
 import { createButton } from '../components/toolkit';
 import { h, setText } from '../dom';
@@ -7,6 +7,7 @@ import { createHistogramSection, createMapSection } from './chart-sections';
 import { createExperimentSection } from './experiment-section';
 import { createGallerySection } from './gallery-section';
 import { createHeader } from './header';
+import { strings as common } from '../strings';
 import { strings } from './strings';
 import { createSubsetSection } from './subset-section';
 import type { MapMessage, Send } from './types';
@@ -119,7 +120,7 @@ export class DataMapPanel {
         this.subset.fail(message.message);
         break;
       case 'export':
-        this.showExport(message.state);
+        this.showExport(message.job);
         break;
       case 'blocked':
         this.header.setBlocked(message.reason);
@@ -128,24 +129,21 @@ export class DataMapPanel {
     }
   }
 
-  private showExport(state: ExportState): void {
-    const running = state.kind === 'running';
-    this.header.setExporting(running);
-    switch (state.kind) {
-      case 'idle':
-        this.exporting.hide();
-        break;
-      case 'running':
-        this.exporting.run(state.progress, strings.exportProgress, strings.exportStarting);
-        break;
-      case 'cancelled':
-        this.exporting.stop(strings.exportCancelled, strings.nothingWritten, false);
+  private showExport(job: ExportJob): void {
+    const isActive = job.kind === 'running' || job.kind === 'queued';
+    const isCancelled = job.kind === 'stopped' && job.reason === 'cancelled';
+    this.header.setExporting(isActive);
+    if (job.kind === 'running') {
+      this.exporting.run(job.progress, strings.exportProgress, strings.exportStarting);
+    } else if (job.kind === 'queued') {
+      this.exporting.run(undefined, strings.exportProgress, common.queued(job.place));
+    } else if (isCancelled) {
+      this.exporting.stop(strings.exportCancelled, strings.nothingWritten, false);
+    } else {
+      this.exporting.hide();
     }
     const cancelled = `${strings.exportCancelled} ${strings.nothingWritten}`;
-    setText(
-      this.announcer,
-      running ? strings.exportStarting : state.kind === 'cancelled' ? cancelled : '',
-    );
+    setText(this.announcer, isActive ? strings.exportStarting : isCancelled ? cancelled : '');
   }
 
   private show(message: MapMessage): void {

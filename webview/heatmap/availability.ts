@@ -7,7 +7,7 @@ export interface Availability {
   readonly prune: string | undefined;
   readonly evaluate: string | undefined;
   readonly savePlan: string | undefined;
-  /** Whether profiling again means going on from the journal. */
+  /** Whether the main button resumes the search. */
   readonly resumable: boolean;
 }
 
@@ -19,16 +19,19 @@ export function availabilityOf(
   state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'cannot'>,
 ): Availability {
   const { job } = state;
-  const running = job.kind === 'running' ? strings.reasonRunning(job.what) : undefined;
+  const active =
+    job.kind === 'running' || job.kind === 'queued'
+      ? strings.reasonActive(job.what, job.kind)
+      : undefined;
   const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
   const { cannot } = state;
-  const cannotRun = cannot.run ?? state.blocked ?? running;
+  const cannotRun = cannot.run ?? state.blocked ?? active;
   return {
     profile: cannot.removeBlocks ?? cannotRun,
     prune: cannotRun ?? nothing,
     evaluate: cannot.evaluate ?? cannotRun,
     savePlan: nothing,
-    resumable: job.kind === 'stopped' && job.what === 'profile' && job.resumable,
+    resumable: job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined,
   };
 }
 

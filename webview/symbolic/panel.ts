@@ -3,7 +3,9 @@ import { onThemeChange } from '../charts/theme-colors';
 import { createButton } from '../components/toolkit';
 import { h, setText } from '../dom';
 import { formatPercent } from '../format';
+import { isFault, stopDetail } from '../job-line';
 import { createProgressLine } from '../progress-line';
+import { strings as common } from '../strings';
 import { createDetails } from './details';
 import { createHeader } from './header';
 import { createLibrarySection } from './library-section';
@@ -179,15 +181,15 @@ export class SymbolicPanel {
       case 'idle':
         this.job.hide();
         break;
+      case 'queued':
+        this.job.run(undefined, strings.jobProgress, common.queued(job.place));
+        break;
       case 'running':
         this.job.run(job.progress, strings.jobProgress, strings.jobStarting);
         break;
       case 'stopped':
-        this.job.stop(
-          strings.stopped[job.reason],
-          job.message ?? strings.kept,
-          job.reason === 'failed',
-        );
+        this.job.stop(strings.stopped[job.reason], stopDetail(job), isFault(job.reason));
+        this.resume.element.hidden = job.saved === undefined;
         setText(this.announcer, strings.stopped[job.reason]);
     }
   }

@@ -51,13 +51,13 @@ export const strings = {
   jobProgress: 'Progress of the evolution',
   jobStarting: 'The evolution is starting',
   resume: 'Resume',
-  resumeTitle: 'Go on where it stopped: what was trained is kept',
+  resumeTitle: 'Continue where it stopped',
   stopped: {
     cancelled: 'The evolution was cancelled.',
-    failed: 'The evolution stopped.',
-    closed: 'The window was closed while the evolution ran.',
+    failed: 'The evolution failed.',
+    crashed: 'The evolution stopped.',
+    closed: 'The evolution was interrupted.',
   },
-  kept: 'What was trained is kept.',
   announceModel: (name: string, test: string) => `Trained ${name}: test accuracy ${test}`,
 
   // Spread

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultDocumentPath } from '../../core/document-names';
-import { journalBeside } from '../../core/prune/profile-model';
+import { journalBeside } from '../../core/jobs/work-folder';
 import { userCacheFolder } from '../../core/runtime/user-cache';
 import type { ModelSummary } from '../../core/models/model-summary';
 

@@ -4,6 +4,7 @@ import { fingerprint, readTextWindows } from '../data/calibration';
 import type { TextScores } from '../data/text-scores';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
+import { journalBeside } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
@@ -88,7 +89,7 @@ export async function scoreText(
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
-  const journal = await Journal.open(`${job.out}.journal.jsonl`, identity, (entry) => {
+  const journal = await Journal.open(journalBeside(job.out), identity, (entry) => {
     const parsed = v.safeParse(entrySchema, entry);
     return parsed.success ? parsed.output : undefined;
   });

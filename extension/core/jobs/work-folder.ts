@@ -8,3 +8,12 @@ export function workFolder(out: string, kind: keyof typeof suffixes): string {
   const path = resolve(out);
   return join(dirname(path), `.${basename(path)}.espalier-${suffixes[kind]}`);
 }
+
+/** The journal of a job that writes the document `out`. */
+export const journalBeside = (out: string): string => `${out.replace(/\.json$/, '')}.journal.jsonl`;
+
+/** The folder in which trainings keep what is done until the document `out` is written. */
+export const runsBeside = (out: string): string => `${out}.runs`;
+
+/** The journal of an evolution that writes into the folder `out`. */
+export const evolutionJournal = (out: string): string => join(out, 'synthesis.journal.jsonl');

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { journalBeside } from '../prune/profile-model';
+import { journalBeside } from '../jobs/work-folder';
 import { userCacheFolder } from '../runtime/user-cache';
 
 /** The journal of a search: beside its result, or in the user's cache where it has no file. */

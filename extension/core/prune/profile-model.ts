@@ -43,11 +43,6 @@ export interface ProfileEnvironment {
   readonly version: string;
 }
 
-/** Where the journal of a profile written to `out` lies. */
-export function journalBeside(out: string): string {
-  return `${out.replace(/\.json$/, '')}.journal.jsonl`;
-}
-
 const entrySchema = v.variant('kind', [
   v.object({
     kind: v.literal('term'),

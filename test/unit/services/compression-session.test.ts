@@ -129,14 +129,13 @@ describe('a compression session', () => {
     }
   });
 
-  it('remembers its plan and what was interrupted', () => {
+  it('remembers its plan', () => {
     const { session, saved } = sessionOf();
     session.setPlan(plan);
     const [stored] = saved;
     expect(stored).toEqual({ fingerprint: model.fingerprint, plan });
     const again = sessionOf(stored).session;
     expect(again.plan).toEqual(plan);
-    expect(again.interrupted).toBeUndefined();
   });
 
   it('writes its plan as a document', () => {

@@ -75,7 +75,7 @@ describe('a session of the data map', () => {
     expect(session.snapshot()).toMatchObject([
       { type: 'blocked' },
       { type: 'map', marks: [2], map: { overview: { examples: 10 } } },
-      { type: 'export', state: { kind: 'idle' } },
+      { type: 'export', job: { kind: 'idle' } },
     ]);
   });
 
@@ -134,13 +134,18 @@ describe('a session of the data map', () => {
     const lost = new DataMapSession(
       readerInProcess().reader,
       { scores: join(folder, 'none.scores.json') },
-      { marks: undefined, save: () => undefined, describeError: String, blocked: () => 'no' },
+      {
+        marks: undefined,
+        save: () => undefined,
+        describeError: String,
+        blocked: () => ({ reason: 'no', needsTrust: true }),
+      },
     );
     await lost.open();
     expect(lost.snapshot()).toMatchObject([
       { type: 'blocked', reason: 'no' },
       { type: 'failed', message: expect.stringContaining('none.scores.json') as string },
-      { type: 'export', state: { kind: 'idle' } },
+      { type: 'export', job: { kind: 'idle' } },
     ]);
   });
 });

@@ -23,6 +23,10 @@ connection.onRequest('inspect', ({ request }) => {
   }
   return { name: request.model, fingerprint: String(process.pid) };
 });
+connection.onRequest('compare', () => {
+  for (;;); // reads weights and does not listen
+});
+connection.onRequest('diagram', () => ({ reason: 'drawn' }));
 connection.onRequest('devices', () => [{ name: process.env['ORT_DISABLE_TELEMETRY'] }]);
 connection.onRequest('evaluate', ({ job }, token) => {
   void notify(job, {

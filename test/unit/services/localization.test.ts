@@ -5,11 +5,12 @@ import { expect, it } from 'vitest';
 import manifest from '../../../package.json';
 import strings from '../../../package.nls.json';
 import { commandIds } from '../../../extension/services/command-ids';
+import { jobOperations } from '../../../extension/services/jobs/operations';
 
 const root = join(import.meta.dirname, '../../..');
 const folders = ['commands', 'panels', 'editors', 'views', 'services'];
 
-/** First arguments of all calls `l10n.t(…)` in a file. */
+/** First arguments of all calls `l10n.t(…)`, and of what is handed on as `translate(…)`, in a file. */
 function messagesOf(file: string): readonly string[] {
   const source = ts.createSourceFile(
     file,
@@ -19,10 +20,13 @@ function messagesOf(file: string): readonly string[] {
   );
   const found: string[] = [];
   const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node) && node.expression.getText() === 'l10n.t') {
+    const called = ts.isCallExpression(node) ? node.expression.getText() : '';
+    if (ts.isCallExpression(node) && /^l10n\.t$|(^|\.)translate$/.test(called)) {
       const [message] = node.arguments;
-      expect(message && ts.isStringLiteralLike(message), `${file}: ${node.getText()}`).toBe(true);
-      found.push(message && ts.isStringLiteralLike(message) ? message.text : '');
+      const isLiteral = message !== undefined && ts.isStringLiteralLike(message);
+      // What is translated as declared is in the list of operations.
+      expect(isLiteral || called !== 'l10n.t', `${file}: ${node.getText()}`).toBe(true);
+      found.push(...(isLiteral ? [message.text] : []));
     }
     ts.forEachChild(node, visit);
   };
@@ -33,11 +37,17 @@ function messagesOf(file: string): readonly string[] {
 // After changing a message: npx vitest run --project unit localization --update
 it('the bundle for translators holds every message of the host', async () => {
   const messages = folders.flatMap((folder) =>
-    readdirSync(join(root, 'extension', folder)).flatMap((file) =>
-      messagesOf(join(root, 'extension', folder, file)),
-    ),
+    readdirSync(join(root, 'extension', folder), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .flatMap((file) => messagesOf(join(root, 'extension', folder, file))),
   );
-  const bundle = Object.fromEntries([...new Set(messages)].sort().map((text) => [text, text]));
+  const declared = Object.values(jobOperations).flatMap(({ title, saved }) => [
+    title,
+    saved ?? title,
+  ]);
+  const bundle = Object.fromEntries(
+    [...new Set([...messages, ...declared])].sort().map((text) => [text, text]),
+  );
   await expect(`${JSON.stringify(bundle, undefined, 2)}\n`).toMatchFileSnapshot(
     join(root, 'l10n/bundle.l10n.json'),
   );

@@ -1,7 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
-import { buildRequest } from '../../../extension/core/operations/build-request';
-import { profile as profileOperation } from '../../../extension/core/operations/profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import { ModelSession } from '../../../extension/services/model-session';
 import { planOf } from '../../../extension/services/plans';
@@ -127,12 +125,7 @@ describe('ModelSession', () => {
   });
 
   it('follows the rounds of a running search until the user chooses', () => {
-    const request = buildRequest(profileOperation, {
-      model: model.path,
-      out: '/models/small.layerprofile.json',
-    });
-    session.searchStarted({ request, reason: 'crashed' }, false);
-    expect(saved?.interrupted?.reason).toBe('crashed');
+    session.searchStarted(false);
     session.applyEvent({
       kind: 'started',
       model,
@@ -155,8 +148,19 @@ describe('ModelSession', () => {
       result: { removed: 'block.3.attention', distance: 1 },
     });
     expect(session.selection.removed).toEqual([]);
-    session.searchEnded(undefined);
-    expect(saved?.interrupted).toBeUndefined();
+    session.searchEnded();
+  });
+
+  it('shows what the worker has warned of beside what the model is warned of', () => {
+    const told: unknown[] = [];
+    session.changed.listen((fields) => told.push(...fields));
+    session.setJob({ kind: 'idle' }, ['falls back to CPU']);
+    session.setJob({ kind: 'idle' }, ['falls back to CPU']);
+    session.setRemark('made for other weights');
+    expect(session.snapshot().model.warnings).toEqual([
+      ...[...model.warnings, 'made for other weights', 'falls back to CPU'],
+    ]);
+    expect(told.filter((field) => field === 'model')).toHaveLength(2);
   });
 
   it('shows the perplexity of the selection and puts it on the curve', () => {

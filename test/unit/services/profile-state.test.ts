@@ -62,6 +62,14 @@ describe('reduceProfile', () => {
     expect(replay(events.flatMap((event) => [event, event]))).toEqual(replay(events));
   });
 
+  it('loses nothing when a search is resumed, and all when another begins', () => {
+    const [started] = events;
+    if (started?.kind !== 'started') throw new Error('no start');
+    expect(replay([...events, started])).toEqual(replay(events));
+    const other = { ...started, settings: { ...defaultSettings, mode: 'naive' } } as const;
+    expect(replay([...events, other])?.rounds).toEqual([]);
+  });
+
   it('ignores what comes before the start', () => {
     expect(replay(events.slice(1))).toBeUndefined();
   });

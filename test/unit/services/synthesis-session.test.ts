@@ -19,6 +19,10 @@ const metrics = { training: 0.5, train: 0.6, validation: 0.7, test: 0.8 };
 const line = { majority: 0.6, shortcut: 0.7 };
 const lines = { train: line, validation: line, test: line };
 
+const job = { id: '1', what: 'synthesize' } as const;
+const running = { ...job, kind: 'running', progress: undefined } as const;
+const stopped = { ...job, kind: 'stopped', reason: 'cancelled', message: '', saved: 'x' } as const;
+
 /** What a job tells, and what it writes. */
 async function ran(): Promise<{ events: EvolutionEvent[]; document: GssnnDocument }> {
   const events: EvolutionEvent[] = [
@@ -41,7 +45,7 @@ function start(environment: Partial<SynthesisEnvironment> = {}) {
     read: async () => Promise.reject(new Error('no such file')),
     exists: async () => Promise.resolve(false),
     describeError: (error) => (error as Error).message,
-    interrupted: () => undefined,
+    unfinished: () => undefined,
     blocked: () => undefined,
     ...environment,
   });
@@ -59,7 +63,8 @@ describe('a session of an evolution', () => {
     const { events, document } = await ran();
     const { session, shown } = start();
     session.begin(settings);
-    expect(session.job).toEqual({ kind: 'running', progress: undefined });
+    session.setJob(running);
+    expect(session.job).toEqual(running);
     expect(shown()?.iterations).toEqual([]);
     const grown = events.map((event) => {
       session.receive(event);
@@ -76,7 +81,8 @@ describe('a session of an evolution', () => {
       iteration: document.best.iteration,
       model: document.best.model,
     });
-    expect(session.job).toEqual({ kind: 'idle' });
+    session.setJob({ kind: 'idle' });
+    expect(session.snapshot().at(-1)).toEqual({ type: 'job', job: { kind: 'idle' } });
   });
 
   it('says how it stopped, and starts afresh when it goes on', async () => {
@@ -86,11 +92,8 @@ describe('a session of an evolution', () => {
     events.slice(0, 4).forEach((event) => {
       session.receive(event);
     });
-    session.stop('cancelled');
-    expect(session.snapshot().at(-1)).toEqual({
-      type: 'job',
-      job: { kind: 'stopped', reason: 'cancelled' },
-    });
+    session.setJob(stopped);
+    expect(session.snapshot().at(-1)).toEqual({ type: 'job', job: stopped });
     expect(shown()?.iterations).toHaveLength(1);
     session.begin(settings);
     expect(shown()?.iterations).toEqual([]);
@@ -110,15 +113,17 @@ describe('a session of an evolution', () => {
     await session.open();
     expect(shown()?.iterations).toHaveLength(2);
     session.begin(settings);
+    session.setJob(running);
     await session.open();
     expect(read).toBe(1);
     expect(shown()?.iterations).toEqual([]);
   });
 
   it('offers to go on with an evolution that the closing of the window has stopped', async () => {
-    const { session, shown } = start({ interrupted: () => settings });
+    const { session, shown } = start({ unfinished: () => settings });
+    session.setJob({ ...stopped, reason: 'closed' });
     await session.open();
-    expect(session.job).toEqual({ kind: 'stopped', reason: 'closed' });
+    expect(session.job).toMatchObject({ kind: 'stopped', reason: 'closed' });
     expect(shown()?.settings).toEqual(settings);
   });
 

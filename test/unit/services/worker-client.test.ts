@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { profile as profileOperation } from '../../../extension/core/operations/profile';
-import type { RequestOfOperation } from '../../../extension/protocol/worker';
+import type { InspectorRequests, RequestOfOperation } from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker-client';
 import {
   RequestCancelled,
@@ -98,10 +98,27 @@ describe('WorkerClient', () => {
     expect((await inspected).name).toBe('a');
   });
 
+  it('draws a diagram again that the end of a comparison took down', async () => {
+    const inspector = new WorkerClient<InspectorRequests>({
+      modulePath: join(import.meta.dirname, 'fake-worker.mjs'),
+      graceMilliseconds: 300,
+      onOutput: () => undefined,
+    });
+    const source = new CancellationTokenSource();
+    const comparison = { model: 'a', against: 'b', weights: true };
+    const comparing = inspector.request('compare', comparison, { token: source.token });
+    await sleep(200);
+    const diagram = inspector.request('diagram', { model: 'a', open: [] });
+    source.cancel();
+    await expect(comparing).rejects.toBeInstanceOf(RequestCancelled);
+    expect(await diagram).toEqual({ reason: 'drawn' });
+    inspector.dispose();
+  });
+
   it('reports a killed child and starts another', async () => {
     const crashing = client.request('profile', profile('crash'));
     await expect(crashing).rejects.toBeInstanceOf(WorkerCrashed);
-    await expect(crashing).rejects.toThrow(/signal SIGKILL.*is kept.*resume/);
+    await expect(crashing).rejects.toThrow(/ended during profile \(signal SIGKILL\)/);
     await expect(client.request('profile', profile('exit'))).rejects.toThrow(/exit code 3/);
     expect((await client.request('inspect', { model: 'a' })).name).toBe('a');
   });

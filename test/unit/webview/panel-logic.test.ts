@@ -10,7 +10,6 @@ import {
 } from '../../../webview/format';
 import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
 import { changedLines, hunksOf } from '../../../webview/heatmap/config-hunks';
-import { TimeLeft } from '../../../webview/eta';
 import { perplexitiesOf } from '../../../webview/heatmap/perplexities';
 import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
 
@@ -27,12 +26,17 @@ describe('what can be done', () => {
     const available = availabilityOf(
       stateOf({
         removed: ['block.0.attention'],
-        job: { kind: 'running', what: 'profile', progress: undefined },
+        job: { id: '1', kind: 'running', what: 'profile', progress: undefined },
       }),
     );
     expect(available.prune).toBe('Profiling is running');
     expect(available.profile).toBe('Profiling is running');
     expect(available.savePlan).toBeUndefined();
+  });
+
+  it('waits for a job of the same model that is queued', () => {
+    const job = { id: '1', kind: 'queued', what: 'prune', place: 1 } as const;
+    expect(availabilityOf(stateOf({ job })).profile).toBe('Pruning is queued');
   });
 
   it('says why the workspace allows nothing', () => {
@@ -43,49 +47,24 @@ describe('what can be done', () => {
   });
 
   it('goes on only with a job that left a journal', () => {
-    const job = { kind: 'stopped', what: 'profile', reason: 'crashed', message: '' } as const;
-    expect(availabilityOf(stateOf({ job: { ...job, resumable: true } })).resumable).toBe(true);
-    expect(availabilityOf(stateOf({ job: { ...job, resumable: false } })).resumable).toBe(false);
+    const job = {
+      ...({ kind: 'stopped', what: 'profile', reason: 'crashed' } as const),
+      ...{ id: '1', message: '' },
+    };
+    const saved = '4 of 36 sublayers are saved.';
+    expect(availabilityOf(stateOf({ job: { ...job, saved } })).resumable).toBe(true);
+    expect(availabilityOf(stateOf({ job })).resumable).toBe(false);
     // Patching has a button of its own to go on with.
-    expect(
-      availabilityOf(stateOf({ job: { ...job, what: 'patch', resumable: true } })).resumable,
-    ).toBe(false);
+    expect(availabilityOf(stateOf({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
+      false,
+    );
   });
 
   it('starts empty: no profile, and nothing under way', () => {
     expect(isEmpty(stateOf())).toBe(true);
     expect(isEmpty(stateOf({ profile: profileOf() }))).toBe(false);
-    const job = { kind: 'running', what: 'profile', progress: undefined } as const;
+    const job = { id: '1', kind: 'running', what: 'profile', progress: undefined } as const;
     expect(isEmpty(stateOf({ job }))).toBe(false);
-  });
-});
-
-describe('time left', () => {
-  const at = (done: number, stage = 'search') =>
-    ({ stage, done, total: 100, unit: 'sequences' }) as const;
-
-  it('follows the recent speed once there is enough of it', () => {
-    const timeLeft = new TimeLeft();
-    expect(timeLeft.update(at(0), 0)).toBeUndefined();
-    expect(timeLeft.update(at(10), 1000)).toBeUndefined();
-    expect(timeLeft.update(at(40), 4000)).toBeCloseTo(6);
-    expect(timeLeft.update(at(50), 30_000)).toBeCloseTo(50 / (10 / 26));
-  });
-
-  it('starts afresh with a stage, a step back or another job', () => {
-    const timeLeft = new TimeLeft();
-    timeLeft.update(at(0), 0);
-    expect(timeLeft.update(at(50), 5000)).toBeCloseTo(5);
-    expect(timeLeft.update(at(51, 'write'), 6000)).toBeUndefined();
-    expect(timeLeft.update(at(0, 'write'), 9000)).toBeUndefined();
-    timeLeft.update(undefined, 10_000);
-    expect(timeLeft.update(at(1, 'write'), 20_000)).toBeUndefined();
-  });
-
-  it('says nothing while nothing moves', () => {
-    const timeLeft = new TimeLeft();
-    timeLeft.update(at(5), 0);
-    expect(timeLeft.update(at(5), 8000)).toBeUndefined();
   });
 });
 

@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import { encodePng } from '../../data/image/png';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
+import { evolutionJournal } from '../../jobs/work-folder';
 import { writeDocument, writeText } from '../../jobs/write-document';
 import type { BuiltModel } from '../../training/built-model';
 import { stepKey } from '../../training/dropout';
@@ -72,7 +73,7 @@ export async function synthesize(
   const splits = await drawSplits(data, job);
   await writePictures(join(out, 'pictures'), data, Math.min(pictures, data.train));
   const journal = await Journal.open<Entry>(
-    join(out, 'synthesis.journal.jsonl'),
+    evolutionJournal(out),
     JSON.stringify(settings),
     (value) => v.parse(entrySchema, value),
   );

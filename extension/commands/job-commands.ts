@@ -1,0 +1,146 @@
+import { env, l10n, window } from 'vscode';
+import { UserError } from '../core/user-error';
+import { toCommandLine } from '../services/jobs/command-line';
+import { isOver, isResumable } from '../services/jobs/job-record';
+import type { JobRecord } from '../services/jobs/job-record';
+import { describeState } from '../services/jobs/job-texts';
+import { operationOf } from '../services/jobs/operations';
+import { fileExists } from '../services/documents';
+import { showJobLog } from '../services/job-log';
+import type { Services } from '../services/services';
+import { chooseJob } from './choose-job';
+import { confirmAnew } from './confirm-replace';
+import { nextSteps, openResult } from './next-steps';
+import { discardJob, resumeJob } from './resume-job';
+
+/** Stops a job within a second, or takes one that waits out of the queue. */
+export async function cancelJob(services: Services, argument: unknown): Promise<void> {
+  const active = services.jobs.jobs.filter((job) => !isOver(job));
+  const job = await chooseJob(services, argument, active, {
+    title: l10n.t('Cancel which job?'),
+    none: l10n.t('No Espalier job is running.'),
+    takesSingle: true,
+  });
+  if (job !== undefined) {
+    services.jobs.cancel(job.id);
+  }
+}
+
+/** What can be done with a job: from the status bar and the Jobs view. */
+export async function showJob(services: Services, argument: unknown): Promise<void> {
+  const { jobs } = services;
+  const job = await chooseJob(services, argument, jobs.jobs, {
+    title: l10n.t('Which job?'),
+    none: l10n.t('There are no jobs.'),
+  });
+  if (job === undefined) {
+    return;
+  }
+  const items = actionsOf(services, job).map(([label, run]) => ({ label, run }));
+  const chosen = await window.showQuickPick(items, {
+    title: job.title,
+    placeHolder: describeState(job, jobs),
+  });
+  await chosen?.run();
+}
+
+function actionsOf(services: Services, job: JobRecord): (readonly [string, () => unknown])[] {
+  const log = [
+    [`$(output) ${l10n.t('Show Log')}`, async () => showJobLog(services.reports, job)],
+  ] as const;
+  const open = [
+    [`$(go-to-file) ${l10n.t('Open')}`, async () => openResult(services, job)],
+  ] as const;
+  if (!isOver(job)) {
+    const cancel = (): void => {
+      services.jobs.cancel(job.id);
+    };
+    return [...open, [`$(debug-stop) ${l10n.t('Cancel')}`, cancel], ...log];
+  }
+  return [
+    ...(isResumable(job)
+      ? [
+          [`$(debug-continue) ${l10n.t('Resume')}`, async () => resumeJob(services, job)] as const,
+          [`$(trash) ${l10n.t('Discard…')}`, async () => discardJob(services, job)] as const,
+        ]
+      : []),
+    ...(job.state === 'done' ? [...open, ...nextSteps(services, job)] : []),
+    [`$(refresh) ${l10n.t('Run Again')}`, async () => runJobAgain(services, job)],
+    [`$(copy) ${l10n.t('Copy as Command Line')}`, async () => copyJobCommandLine(services, job)],
+    ...log,
+  ];
+}
+
+/** Shows what a job has written, or the panel that tells of it. */
+export async function openJobResult(services: Services, argument: unknown): Promise<void> {
+  const job = await chooseJob(services, argument, services.jobs.jobs, {
+    title: l10n.t('Open the result of which job?'),
+    none: l10n.t('There are no jobs.'),
+  });
+  if (job !== undefined) {
+    await openResult(services, job);
+  }
+}
+
+/** Runs a job with the same request as a new one. */
+export async function runJobAgain(services: Services, argument: unknown): Promise<unknown> {
+  const job = await chooseJob(services, argument, services.jobs.jobs.filter(isOver), {
+    title: l10n.t('Run which job again?'),
+    none: l10n.t('There are no jobs.'),
+  });
+  if (job === undefined) {
+    return undefined;
+  }
+  const { operation, name, request } = job;
+  const output = operationOf(operation).output?.(request);
+  const replaces = output !== undefined && (await fileExists(output));
+  if (replaces && !(await confirmAnew(output, l10n.t('Run Again')))) {
+    return undefined;
+  }
+  const again = 'overwrite' in request ? { ...request, overwrite: replaces } : request;
+  return services.jobs.run({ operation, name, request: again });
+}
+
+export async function copyJobCommandLine(services: Services, argument: unknown): Promise<void> {
+  const job = await chooseJob(services, argument, services.jobs.jobs, {
+    title: l10n.t('Copy which job as a command line?'),
+    none: l10n.t('There are no jobs.'),
+  });
+  if (job === undefined) {
+    return;
+  }
+  const line = toCommandLine(job);
+  if (line === undefined) {
+    throw new UserError(l10n.t('The command line has no command for "{0}".', job.title));
+  }
+  await env.clipboard.writeText(line);
+}
+
+export async function showLogOfJob(services: Services, argument: unknown): Promise<void> {
+  const job = await chooseJob(services, argument, services.jobs.jobs, {
+    title: l10n.t('Show the log of which job?'),
+    none: l10n.t('There are no jobs.'),
+  });
+  if (job !== undefined) {
+    await showJobLog(services.reports, job);
+  }
+}
+
+/** Takes a job out of the history; what it has saved goes too. */
+export async function removeJob(services: Services, argument: unknown): Promise<void> {
+  const over = services.jobs.jobs.filter((job) => isOver(job) && !isResumable(job));
+  const job = await chooseJob(services, argument, over, {
+    title: l10n.t('Remove which job?'),
+    none: l10n.t('There are no jobs.'),
+  });
+  if (job !== undefined) {
+    services.jobs.remove(job.id);
+  }
+}
+
+/** Takes all jobs that are over and have nothing saved out of the history. */
+export function clearJobs({ jobs }: Services): void {
+  for (const job of jobs.jobs.filter((one) => isOver(one) && !isResumable(one))) {
+    jobs.remove(job.id);
+  }
+}

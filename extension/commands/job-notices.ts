@@ -1,0 +1,54 @@
+import { commands, l10n, window } from 'vscode';
+import type { Disposable } from 'vscode';
+import { commandIds } from '../services/command-ids';
+import type { JobOutcome } from '../services/jobs/job-handler';
+import type { JobRecord } from '../services/jobs/job-record';
+import { offer } from '../services/offer';
+import type { Services } from '../services/services';
+import { nextSteps } from './next-steps';
+
+/** Nobody waits in front of the screen for a job that takes longer. */
+const longMilliseconds = 20_000;
+
+/** Tells of jobs that are done, where what comes next is asked or nobody has watched. */
+export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> {
+  void tellInterrupted(services);
+  return services.jobs.ended.listen(({ job, outcome }) => {
+    if (outcome !== undefined && needsNotice(services, job, outcome)) {
+      void offer(`${job.title}: ${outcome.summary}`, nextSteps(services, job));
+    }
+  });
+}
+
+function needsNotice(services: Services, job: JobRecord, { shown = false }: JobOutcome): boolean {
+  const { started = 0, ended = 0 } = job;
+  return !shown || (!isSeen(services, job) && ended - started > longMilliseconds);
+}
+
+/** Whether the user can see in a panel how a job ends. */
+export const isSeen = ({ jobs }: Services, job: JobRecord): boolean =>
+  window.state.focused && jobs.isShown(job);
+
+/** After the window was closed on jobs: what only the Jobs view tells otherwise. */
+async function tellInterrupted({ jobs }: Services): Promise<void> {
+  const interrupted = jobs.resumable.filter(
+    ({ cause, ended }) => cause === 'closed' && ended === jobs.opened,
+  );
+  const [job] = interrupted;
+  if (job === undefined) {
+    return;
+  }
+  const run =
+    (command: string, ...args: readonly unknown[]) =>
+    (): Thenable<unknown> =>
+      commands.executeCommand(command, ...args);
+  if (interrupted.length > 1) {
+    const message = l10n.t('{0} jobs were interrupted when the window closed.', interrupted.length);
+    await offer(message, [[l10n.t('Resume…'), run(commandIds.resumeJob)]]);
+    return;
+  }
+  await offer(`${job.title}: ${job.message ?? ''} ${job.saved ?? ''}`, [
+    [l10n.t('Resume'), run(commandIds.resumeJob, job.id)],
+    [l10n.t('Discard'), run(commandIds.discardJob, job.id, { confirmed: true })],
+  ]);
+}

@@ -1,0 +1,132 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { commands, l10n, Uri } from 'vscode';
+import { fileExists } from '../services/documents';
+import { commandIds } from '../services/command-ids';
+import { isModelFile } from '../services/model-file';
+import type { JobRecord } from '../services/jobs/job-record';
+import type { Action } from '../services/offer';
+import type { Services } from '../services/services';
+import { logOf } from '../services/synthesis-sessions';
+import { revealFolder } from './choose-output';
+import { useForCalibration } from './score-text';
+
+/** Shows what a job has written, or the panel that tells of it meanwhile. */
+export async function openResult(services: Services, job: JobRecord): Promise<void> {
+  switch (job.operation) {
+    case 'profile':
+      services.heatmaps.show(await services.sessions.open(job.model, job.request.out));
+      break;
+    case 'sensitivity':
+      await showCompression(services, job.model, job.request.out);
+      break;
+    case 'planBudget':
+      await showCompression(services, job.model, job.request.table);
+      break;
+    case 'prune':
+    case 'compress':
+    case 'repair':
+    case 'patch':
+    case 'evaluate': {
+      const written = job.outputs[0] === undefined ? undefined : await modelIn(job.outputs[0]);
+      if (written === undefined && job.operation === 'compress') {
+        await showCompression(services, job.model);
+      } else {
+        services.heatmaps.show(await services.sessions.open(written ?? job.model));
+      }
+      break;
+    }
+    case 'scoreData':
+      await services.dataMaps.show({ scores: job.request.out });
+      break;
+    case 'compareSubsets':
+    case 'scoreText':
+      await commands.executeCommand('vscode.open', Uri.file(job.request.out));
+      break;
+    case 'synthesize':
+      services.syntheses.show(services.synthesisSessions.get(logOf(job.request.out)));
+      break;
+    case 'export':
+      await revealFolder(Uri.file(job.request.out));
+      break;
+  }
+}
+
+/** What a user may want to do with the result of a job. */
+export function nextSteps(services: Services, job: JobRecord): Action[] {
+  const [path] = job.outputs;
+  if (path === undefined) {
+    return [];
+  }
+  const folder = Uri.file(path);
+  const run =
+    (command: string, options?: object): Action[1] =>
+    async () =>
+      commands.executeCommand(command, Uri.file((await modelIn(path)) ?? path), options);
+  const against = { against: job.model };
+  const reveal: Action = [l10n.t('Reveal'), () => revealFolder(folder)];
+  const heatmap: Action = [l10n.t('Open Heatmap'), run(commandIds.openHeatmap)];
+  const evaluateBoth: Action = [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, against)];
+  switch (job.operation) {
+    case 'prune':
+      return [
+        reveal,
+        heatmap,
+        ...(job.request.format === 'onnx'
+          ? []
+          : [[l10n.t('Evaluate'), run(commandIds.evaluateModel)] as const]),
+      ];
+    case 'compress':
+      return [
+        reveal,
+        [l10n.t('Compare'), run(commandIds.compareModels, against)],
+        ...(job.request.format === 'safetensors'
+          ? [
+              evaluateBoth,
+              [l10n.t('Repair…'), run(commandIds.repairModel, { teacher: job.model })] as const,
+            ]
+          : []),
+      ];
+    case 'repair': {
+      const original = { against: job.request.teacher };
+      return [
+        reveal,
+        [l10n.t('Inspect'), run(commandIds.inspectModel)],
+        [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, original)],
+      ];
+    }
+    case 'patch':
+      return [
+        reveal,
+        [l10n.t('Open Heatmap'), async () => showHeatmap(services, job.model)],
+        ...(job.request.format === 'safetensors' ? [evaluateBoth] : []),
+      ];
+    case 'scoreText':
+      return [
+        [l10n.t('Use for Calibration'), () => useForCalibration(path)],
+        [l10n.t('Open'), async () => openResult(services, job)],
+      ];
+    case 'export':
+      return [reveal];
+    default:
+      return [[l10n.t('Show'), async () => openResult(services, job)]];
+  }
+}
+
+async function showHeatmap(services: Services, model: string): Promise<void> {
+  services.heatmaps.show(await services.sessions.open(model));
+}
+
+async function showCompression(services: Services, model: string, file?: string): Promise<void> {
+  services.compressions.show(await services.compressionSessions.open(model, file));
+}
+
+/** The model that a job has written into a folder: the folder itself, or a file in it. */
+async function modelIn(folder: string): Promise<string | undefined> {
+  if (!(await fileExists(folder))) {
+    return undefined;
+  }
+  const names = await readdir(folder).catch((): string[] => []);
+  const file = names.includes('config.json') ? undefined : names.find(isModelFile);
+  return file === undefined ? folder : join(folder, file);
+}

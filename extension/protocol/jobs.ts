@@ -1,0 +1,34 @@
+import type { StageProgress } from '../core/jobs/job';
+
+/** How far a job is, as panels show it. */
+export interface JobProgress extends StageProgress {
+  /** From the work counted lately; absent while that says nothing. */
+  readonly secondsLeft?: number | undefined;
+}
+
+/** The job that a panel tells of, if there is one. `id` is that of the job service. */
+export type PanelJob<What extends string> =
+  | { readonly kind: 'idle' }
+  /** `place` jobs run before it. */
+  | {
+      readonly kind: 'queued';
+      readonly id: string;
+      readonly what: What;
+      readonly place: number;
+    }
+  | {
+      readonly kind: 'running';
+      readonly id: string;
+      readonly what: What;
+      readonly progress: JobProgress | undefined;
+    }
+  /** The last job ended without a result. */
+  | {
+      readonly kind: 'stopped';
+      readonly id: string;
+      readonly what: What;
+      readonly reason: 'cancelled' | 'failed' | 'crashed' | 'closed';
+      readonly message: string;
+      /** What Resume does not do again; absent where there is nothing to resume. */
+      readonly saved?: string;
+    };

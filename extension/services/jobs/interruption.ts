@@ -1,0 +1,36 @@
+import { asRecord, isOver } from './job-record';
+import type { StoredJob, Translate } from './job-record';
+import { operationOf } from './operations';
+import { hasWork } from './saved-work';
+
+/** A job of an earlier window: one that ran or waited when that was closed is interrupted. */
+export function afterRestart(job: StoredJob, now: number, translate: Translate): StoredJob {
+  if (isOver(job)) {
+    return job.saved === undefined || hasWork(asRecord(job)) ? job : { ...job, saved: undefined };
+  }
+  return {
+    ...job,
+    state: 'interrupted',
+    cause: 'closed',
+    ended: now,
+    progress: undefined,
+    saved: savedOf(job, translate),
+    message:
+      job.state === 'running'
+        ? translate('The window was closed while the job ran.')
+        : translate('The window was closed before the job started.'),
+  };
+}
+
+/** What Resume does not do again: what is on disk decides, and what was counted says how much that is. */
+export function savedOf(job: StoredJob, translate: Translate): string | undefined {
+  // What another job with the same output has saved is not that of one that never ran.
+  if (job.started === undefined || !hasWork(asRecord(job))) {
+    return undefined;
+  }
+  const { saved } = operationOf(job.operation);
+  const { done = 0, total = 0 } = job.counted ?? {};
+  return saved === undefined || done === 0
+    ? translate('Progress is saved.')
+    : translate(saved, done, total);
+}

@@ -1,0 +1,81 @@
+import * as v from 'valibot';
+import { operations } from './operations';
+import type { Operation, RequestOf } from './operations';
+
+export const jobStates = [
+  'queued',
+  'running',
+  'interrupted',
+  'cancelled',
+  'failed',
+  'done',
+] as const;
+export type JobState = (typeof jobStates)[number];
+
+const progressSchema = v.object({
+  stage: v.string(),
+  done: v.number(),
+  total: v.number(),
+  unit: v.picklist(['sequences', 'examples', 'bytes', 'steps', 'programs']),
+  /** From the work counted lately; absent while that says nothing. */
+  secondsLeft: v.optional(v.number()),
+});
+
+/** A job as it is stored. Times are milliseconds since 1970. */
+export const jobRecordSchema = v.object({
+  id: v.string(),
+  operation: v.picklist(operations),
+  /** `Profiling espalier-sample`. */
+  title: v.string(),
+  /** Name of the model or data set, for people. */
+  name: v.string(),
+  /** Path of the model or data set. */
+  model: v.string(),
+  request: v.record(v.string(), v.unknown()),
+  state: v.picklist(jobStates),
+  created: v.number(),
+  started: v.optional(v.number()),
+  ended: v.optional(v.number()),
+  progress: v.optional(progressSchema),
+  /** Candidates or layers that are measured, of how many. */
+  counted: v.optional(v.object({ done: v.number(), total: v.number() })),
+  /** What Resume does not do again, as a sentence; absent where nothing is saved. */
+  saved: v.optional(v.string()),
+  /** Why it ended without a result. */
+  message: v.optional(v.string()),
+  /** How the job was stopped by something else than itself or the user. */
+  cause: v.optional(v.picklist(['crashed', 'closed'])),
+  /** What came of it, as a sentence. */
+  result: v.optional(v.string()),
+  /** Files and folders that it wrote. */
+  outputs: v.array(v.string()),
+  warnings: v.array(v.string()),
+  log: v.array(v.object({ time: v.number(), text: v.string() })),
+});
+export type StoredJob = v.InferOutput<typeof jobRecordSchema>;
+
+/** What there is to know of a job of any operation. */
+export type JobSummary = Readonly<
+  Omit<StoredJob, 'operation' | 'request' | 'outputs' | 'warnings' | 'log'>
+> & {
+  readonly outputs: readonly string[];
+  readonly warnings: readonly string[];
+  readonly log: readonly { readonly time: number; readonly text: string }[];
+};
+
+/** A job, from being asked for to its end. The service changes it; everybody else reads. */
+export type JobRecord<O extends Operation = Operation> = O extends Operation
+  ? JobSummary & { readonly operation: O; readonly request: RequestOf<O> }
+  : never;
+export const isOver = ({ state }: Pick<JobSummary, 'state'>): boolean =>
+  state !== 'queued' && state !== 'running';
+
+/** Whether Resume does something that Run Again does not. */
+export const isResumable = ({ state, saved }: Pick<JobSummary, 'state' | 'saved'>): boolean =>
+  saved !== undefined && (state === 'interrupted' || state === 'cancelled');
+
+/** The service stores what it was given as the request of an operation. */
+export const asRecord = (job: StoredJob): JobRecord => job as unknown as JobRecord;
+
+/** Says a sentence in the user's language, the numbered places filled. */
+export type Translate = (message: string, ...args: (string | number)[]) => string;

@@ -1,0 +1,390 @@
+import { randomUUID } from 'node:crypto';
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { StageProgress } from '../../core/jobs/job';
+import type { ProfileEvent } from '../../core/prune/layer-profile';
+import type { JobEvent } from '../../protocol/worker';
+import { Signal } from '../signal';
+import { RequestCancelled, WorkerCrashed } from '../worker-errors';
+import type { RequestWatch } from '../worker-process';
+import { Counter } from './counted';
+import type { JobHandler, JobOutcome } from './job-handler';
+import { asRecord, isOver, isResumable } from './job-record';
+import type { JobRecord, StoredJob, Translate } from './job-record';
+import { withoutOldest } from './job-store';
+import type { JobStore } from './job-store';
+import { afterRestart, savedOf } from './interruption';
+import { jobOperations, operationOf } from './operations';
+import type { Lane, Operation, RequestOf, ResultOf } from './operations';
+import { removeWork, workOf } from './saved-work';
+import { TimeLeft } from './time-left';
+
+/** A child process that runs the jobs of a lane. */
+export interface JobRunner {
+  request(method: string, request: object, watch: RequestWatch): Promise<unknown>;
+}
+
+/** What the service needs from outside of itself. */
+export interface JobEnvironment {
+  readonly lanes: Readonly<Record<Lane, JobRunner>>;
+  readonly store: Pick<JobStore, 'load' | 'save'>;
+  readonly log: {
+    info(text: string, ...details: readonly unknown[]): void;
+    warn(text: string): void;
+    error(error: Error): void;
+  };
+  readonly translate: Translate;
+  readonly describeError: (error: unknown) => string;
+}
+
+/** What a new job is about. */
+export interface NewJob<O extends Operation> {
+  readonly operation: O;
+  /** Name of the model or data set, for people. */
+  readonly name: string;
+  readonly request: RequestOf<O>;
+}
+
+/** Lines of a job's log that are kept. */
+const logLength = 200;
+const saveMilliseconds = 2000;
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * All jobs of this window and of earlier ones: those that run, one in each lane, those that wait for them, and those
+ * that are over.
+ */
+export class JobService {
+  /** Tells which job has changed, been added or been removed. */
+  public readonly changed = new Signal<JobRecord>();
+  /** Tells that a job of this window has ended, and what came of it. */
+  public readonly ended = new Signal<{ readonly job: JobRecord; readonly outcome?: JobOutcome }>();
+
+  /** When the window was opened. */
+  public readonly opened = Date.now();
+
+  readonly #environment: JobEnvironment;
+  /** The oldest first; those that wait run in this order. */
+  #jobs: StoredJob[];
+  /** How operations are taken part in, by their ids. */
+  readonly #handlers = new Map<Operation, JobHandler<Operation>>();
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #running = new Map<
+    Lane,
+    { readonly id: string; readonly source: CancellationTokenSource }
+  >();
+  readonly #failures = new WeakMap<Error, string>();
+  #saved = 0;
+  #disposed = false;
+
+  public constructor(environment: JobEnvironment) {
+    this.#environment = environment;
+    const stored = environment.store.load();
+    this.#jobs = stored.map((job) => afterRestart(job, this.opened, environment.translate));
+    if (this.#jobs.some((job, i) => job.state !== stored[i]?.state)) {
+      this.#save();
+    }
+  }
+
+  /** All jobs, the latest first. */
+  public get jobs(): readonly JobRecord[] {
+    return this.#jobs.map(asRecord).reverse();
+  }
+
+  /** Jobs that can be resumed, those that ended last first. */
+  public get resumable(): readonly JobRecord[] {
+    const endOf = ({ ended = 0 }: JobRecord): number => ended;
+    return this.jobs.filter(isResumable).sort((a, b) => endOf(b) - endOf(a));
+  }
+
+  /** Jobs that run, at most one in each lane. */
+  public get running(): readonly JobRecord[] {
+    return this.jobs.filter(({ state }) => state === 'running');
+  }
+
+  public find(id: string): JobRecord | undefined {
+    const job = this.#find(id);
+    return job && asRecord(job);
+  }
+
+  /** How many jobs run before one that waits. */
+  public place({ id, operation }: { readonly id: string; readonly operation: Operation }): number {
+    const { lane } = jobOperations[operation];
+    const ahead = this.#jobs.filter((job) => !isOver(job) && laneOf(job) === lane);
+    return ahead.findIndex((job) => job.id === id);
+  }
+
+  public handle<O extends Operation>(operation: O, handler: JobHandler<O>): void {
+    this.#handlers.set(operation, handler as unknown as JobHandler<Operation>);
+  }
+
+  /** Whether a panel shows a job now. */
+  public isShown(job: JobRecord): boolean {
+    return this.#handlers.get(job.operation)?.isShown?.(job) === true;
+  }
+
+  /** The job that has thrown an error. */
+  public failed(error: unknown): JobRecord | undefined {
+    const id = error instanceof Error ? this.#failures.get(error) : undefined;
+    return id === undefined ? undefined : this.find(id);
+  }
+
+  /** Runs a new job once the jobs before it in its lane are over. */
+  public async run<O extends Operation>({
+    operation,
+    name,
+    request,
+  }: NewJob<O>): Promise<ResultOf<O>> {
+    const { title, subject } = operationOf(operation);
+    const job: StoredJob = {
+      id: randomUUID(),
+      operation,
+      title: this.#environment.translate(title, name),
+      name,
+      model: subject(request),
+      request: { ...request },
+      state: 'queued',
+      created: Date.now(),
+      outputs: [],
+      warnings: [],
+      log: [],
+    };
+    this.#jobs = withoutOldest([...this.#jobs, job]);
+    return (await this.#enqueue(job)) as ResultOf<O>;
+  }
+
+  /** Runs a job again whose finished work is saved; undefined where there is none such. */
+  public async resume(id: string): Promise<unknown> {
+    const job = this.#find(id);
+    if (job === undefined || !isResumable(job)) {
+      return undefined;
+    }
+    // It waits behind those that were asked for meanwhile.
+    this.#jobs = [...this.#jobs.filter((other) => other !== job), job];
+    return this.#enqueue(job);
+  }
+
+  /** Stops a job that runs, or takes one that waits out of the queue. */
+  public cancel(id: string): void {
+    for (const running of this.#running.values()) {
+      if (running.id === id) {
+        running.source.cancel();
+      }
+    }
+    const job = this.#find(id);
+    if (job?.state === 'queued') {
+      this.#end(job, new RequestCancelled());
+    }
+  }
+
+  /** Removes a job that is over together with its finished work. */
+  public async discard(id: string): Promise<void> {
+    const job = this.#find(id);
+    if (job !== undefined && isOver(job)) {
+      this.remove(id);
+      await removeWork(asRecord(job));
+    }
+  }
+
+  /** Removes a job that is over from the history. */
+  public remove(id: string): void {
+    const job = this.#find(id);
+    if (job !== undefined && isOver(job)) {
+      this.#jobs = this.#jobs.filter((other) => other !== job);
+      this.#tell(job);
+    }
+  }
+
+  /** The window closes: what runs ends with it, and is interrupted when it opens again. */
+  public dispose(): void {
+    this.#disposed = true;
+  }
+
+  async #enqueue(job: StoredJob): Promise<unknown> {
+    delete job.ended;
+    delete job.message;
+    delete job.cause;
+    job.state = 'queued';
+    const ended = new Promise((resolve, reject) => {
+      this.#waiting.set(job.id, { resolve, reject });
+    });
+    this.#tell(job);
+    this.#startNext(laneOf(job));
+    return ended;
+  }
+
+  #startNext(lane: Lane): void {
+    const next = this.#jobs.find((job) => job.state === 'queued' && laneOf(job) === lane);
+    if (next !== undefined && !this.#running.has(lane)) {
+      void this.#run(next, lane);
+    }
+  }
+
+  async #run(job: StoredJob, lane: Lane): Promise<void> {
+    const { log, lanes } = this.#environment;
+    const source = new CancellationTokenSource();
+    this.#running.set(lane, { id: job.id, source });
+    const resumed = job.started !== undefined;
+    job.state = 'running';
+    job.started = Date.now();
+    delete job.progress;
+    this.#takeOver(job);
+    this.#note(job, this.#environment.translate('Started.'));
+    this.#tell(job);
+    log.info(`${job.operation} ${job.model}`, JSON.stringify(job.request));
+    const record = asRecord(job);
+    const handler = this.#handlers.get(job.operation);
+    try {
+      await handler?.begin?.(record, resumed);
+      const result = await lanes[lane].request(
+        job.operation,
+        job.request,
+        this.#watch(job, source),
+      );
+      this.#end(job, undefined, await this.#outcome(job, result), result);
+    } catch (error) {
+      await handler?.stopped?.(record);
+      this.#end(job, error);
+    } finally {
+      source.dispose();
+      this.#running.delete(lane);
+      this.#startNext(lane);
+    }
+  }
+
+  #watch(job: StoredJob, source: CancellationTokenSource): RequestWatch {
+    const timeLeft = new TimeLeft();
+    const counter = new Counter();
+    const handler = this.#handlers.get(job.operation);
+    return {
+      token: source.token,
+      onProgress: (progress: StageProgress) => {
+        if (job.progress?.stage !== progress.stage) {
+          this.#note(job, progress.stage);
+        }
+        const secondsLeft = timeLeft.update(progress, performance.now());
+        job.progress = { ...progress, ...(secondsLeft === undefined ? {} : { secondsLeft }) };
+        if (operationOf(job.operation).countsSaved === true) {
+          job.counted = { done: progress.done, total: progress.total };
+        }
+        this.#tell(job, false);
+      },
+      onWarning: (text) => {
+        this.#environment.log.warn(text);
+        if (!job.warnings.includes(text)) {
+          job.warnings.push(text);
+          this.#note(job, text);
+          this.#tell(job);
+        }
+      },
+      onEvent: (event: JobEvent) => {
+        if (job.operation === 'profile') {
+          job.counted = counter.event(event as ProfileEvent, job.counted);
+        }
+        // The worker tells of a job only what such a job tells.
+        handler?.event?.(event as never, asRecord(job));
+      },
+    };
+  }
+
+  /** What came of a job that has a result. Where that cannot be shown, the job is done all the same. */
+  async #outcome(job: StoredJob, result: unknown): Promise<JobOutcome> {
+    try {
+      const handler = this.#handlers.get(job.operation);
+      const outcome = await handler?.done(result as never, asRecord(job));
+      return outcome ?? { summary: this.#environment.translate('Done.') };
+    } catch (error) {
+      this.#environment.log.error(error as Error);
+      return { summary: this.#environment.describeError(error) };
+    }
+  }
+
+  #end(job: StoredJob, error: unknown, outcome?: JobOutcome, result?: unknown): void {
+    if (this.#disposed) {
+      return;
+    }
+    const { translate, describeError, log } = this.#environment;
+    job.ended = Date.now();
+    if (outcome === undefined) {
+      job.saved = savedOf(job, translate);
+      job.state = this.#stateAfter(job, error);
+      if (job.state !== 'cancelled') {
+        job.message = describeError(error);
+      }
+    } else {
+      job.state = 'done';
+      job.result = outcome.summary;
+      const output = operationOf(job.operation).output?.(job.request);
+      job.outputs = output === undefined ? [] : [output];
+      delete job.saved;
+    }
+    delete job.progress;
+    const seconds = (job.ended - (job.started ?? job.ended)) / 1000;
+    log.info(`${job.operation} ${job.model}: ${job.state} after ${seconds.toFixed(1)} s`);
+    this.#note(job, job.result ?? job.message ?? translate('Cancelled.'));
+    this.#tell(job);
+    this.ended.fire({ job: asRecord(job), ...(outcome === undefined ? {} : { outcome }) });
+    const waiting = this.#waiting.get(job.id);
+    this.#waiting.delete(job.id);
+    if (outcome !== undefined) {
+      waiting?.resolve(result);
+      return;
+    }
+    if (error instanceof Error) {
+      this.#failures.set(error, job.id);
+    }
+    waiting?.reject(error);
+  }
+
+  /** What is wrong with a request is wrong the next time too; a crash is not the request's fault. */
+  #stateAfter(job: StoredJob, error: unknown): StoredJob['state'] {
+    if (error instanceof RequestCancelled) {
+      return 'cancelled';
+    }
+    if (error instanceof WorkerCrashed) {
+      job.cause = 'crashed';
+      return job.saved === undefined ? 'failed' : 'interrupted';
+    }
+    return 'failed';
+  }
+
+  /** Finished work that a job goes on with is no longer that of an earlier job with the same output. */
+  #takeOver(job: StoredJob): void {
+    const work = workOf(asRecord(job));
+    for (const other of this.#jobs) {
+      if (other !== job && other.saved !== undefined) {
+        const isSame = workOf(asRecord(other)).some((path) => work.includes(path));
+        if (isSame) {
+          delete other.saved;
+          this.#tell(other);
+        }
+      }
+    }
+  }
+
+  #note(job: StoredJob, text: string): void {
+    job.log = [...job.log, { time: Date.now(), text }].slice(-logLength);
+  }
+
+  /** Tells of a change, which is stored: at once, or soon where it comes often. */
+  #tell(job: StoredJob, atOnce = true): void {
+    if (atOnce || Date.now() - this.#saved > saveMilliseconds) {
+      this.#save();
+    }
+    this.changed.fire(asRecord(job));
+  }
+
+  #save(): void {
+    this.#saved = Date.now();
+    void this.#environment.store.save(this.#jobs);
+  }
+
+  #find(id: string): StoredJob | undefined {
+    return this.#jobs.find((job) => job.id === id);
+  }
+}
+
+const laneOf = ({ operation }: Pick<StoredJob, 'operation'>): Lane => jobOperations[operation].lane;

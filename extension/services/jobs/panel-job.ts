@@ -1,0 +1,61 @@
+import type { PanelJob } from '../../protocol/jobs';
+import { isOver, isResumable } from './job-record';
+import type { JobRecord, JobSummary } from './job-record';
+import type { JobService } from './job-service';
+import type { Operation } from './operations';
+
+/** A job whose request does not matter. */
+type ShownJob<O extends Operation> = JobSummary & { readonly operation: O };
+
+/** Those of some operations that are about something, the latest first. */
+export function jobsAbout<O extends Operation>(
+  all: readonly JobRecord[],
+  operations: readonly O[],
+  isAbout: (job: JobRecord<O>) => boolean,
+): readonly JobRecord<O>[] {
+  const isOne = (job: JobRecord): job is JobRecord<O> =>
+    operations.some((operation) => operation === job.operation);
+  return all.filter(isOne).filter(isAbout);
+}
+
+/**
+ * What a panel tells of its jobs: the one that runs, or waits, or ended last in this window without a result, or can
+ * be resumed.
+ */
+export function panelJobOf<O extends Operation>(
+  service: Pick<JobService, 'place' | 'opened'>,
+  jobs: readonly ShownJob<O>[],
+): PanelJob<O> {
+  const active =
+    jobs.find(({ state }) => state === 'running') ?? jobs.findLast((job) => !isOver(job));
+  if (active !== undefined) {
+    const { id, operation: what, progress } = active;
+    return active.state === 'running'
+      ? { kind: 'running', id, what, progress }
+      : { kind: 'queued', id, what, place: service.place(active) };
+  }
+  const last = latest(jobs);
+  const isNews = last !== undefined && last.state !== 'done' && (last.ended ?? 0) >= service.opened;
+  const told = isNews ? last : jobs.find(isResumable);
+  return told === undefined ? { kind: 'idle' } : stopped(told);
+}
+
+/** What the worker has warned of in the job that ran last. */
+export const warningsOf = (jobs: readonly JobSummary[]): readonly string[] =>
+  latest(jobs)?.warnings ?? [];
+
+/** The job that was started last. */
+function latest<Job extends JobSummary>(jobs: readonly Job[]): Job | undefined {
+  const startOf = ({ started, created }: Job): number => started ?? created;
+  return [...jobs].sort((a, b) => startOf(b) - startOf(a))[0];
+}
+
+function stopped<O extends Operation>(job: ShownJob<O>): PanelJob<O> {
+  const { id, operation: what, state, cause, message = '', saved } = job;
+  return {
+    kind: 'stopped',
+    ...{ id, what, message },
+    reason: state === 'cancelled' ? 'cancelled' : (cause ?? 'failed'),
+    ...(isResumable(job) && saved !== undefined ? { saved } : {}),
+  };
+}

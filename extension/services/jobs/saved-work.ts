@@ -1,0 +1,51 @@
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { operationOf } from './operations';
+import type { JobRecord } from './job-record';
+
+type Job = Pick<JobRecord, 'operation' | 'request'>;
+
+/** Files and folders of finished work, whether they are there or not. */
+export function workOf({ operation, request }: Job): readonly string[] {
+  return operationOf(operation).saves?.(request) ?? [];
+}
+
+/** Whether finished work lies on disk. */
+export const hasWork = (job: Job): boolean => workOf(job).some(holdsWork);
+
+/** Removes finished work and what was in progress. What stands at the job's output stays. */
+export async function removeWork(job: Job): Promise<void> {
+  const scratch = operationOf(job.operation).scratch?.(job.request) ?? [];
+  for (const path of [...workOf(job), ...scratch]) {
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+function holdsWork(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+      ? readdirSync(path).some((name) => holdsWork(join(path, name)))
+      : isWork(path);
+  } catch {
+    return false;
+  }
+}
+
+/** A `.json` file says what the job is; everything else is work, a journal if it has an entry. */
+function isWork(file: string): boolean {
+  return file.endsWith('.jsonl') ? hasEntry(file) : !file.endsWith('.json');
+}
+
+/** Whether a journal has a line behind its header. */
+function hasEntry(journal: string): boolean {
+  const file = openSync(journal, 'r');
+  try {
+    const start = Buffer.alloc(4096);
+    const text = start.toString('utf8', 0, readSync(file, start, 0, start.length, 0));
+    const header = text.indexOf('\n');
+    return header < 0 ? text.length === start.length : text.length > header + 1;
+  } finally {
+    closeSync(file);
+  }
+}

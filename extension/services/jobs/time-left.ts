@@ -1,0 +1,46 @@
+import type { StageProgress } from '../../core/jobs/job';
+
+interface Sample {
+  readonly time: number;
+  readonly done: number;
+}
+
+/** Samples older than this no longer tell the speed. */
+const windowMilliseconds = 20_000;
+/** An estimate from less than this is noise. */
+const leastMilliseconds = 2_000;
+/** What a journal remembers is counted at once, and is no work. */
+const replayMilliseconds = 1_000;
+
+/** Estimates when a job ends from the work counted lately; a new stage, or a step back, starts afresh. */
+export class TimeLeft {
+  #stage: string | undefined;
+  #since = 0;
+  #samples: Sample[] = [];
+
+  /** Seconds left at `time` (milliseconds), or undefined while that cannot be told. */
+  public update({ stage, done, total }: StageProgress, time: number): number | undefined {
+    const last = this.#samples.at(-1);
+    if (stage !== this.#stage || (last !== undefined && done < last.done)) {
+      this.#stage = stage;
+      this.#since = time;
+      this.#samples = [];
+    }
+    if (time - this.#since < replayMilliseconds) {
+      this.#samples = [];
+    }
+    this.#samples.push({ time, done });
+    while (
+      this.#samples.length > 2 &&
+      time - (this.#samples[0]?.time ?? time) > windowMilliseconds
+    ) {
+      this.#samples.shift();
+    }
+    const first = this.#samples[0];
+    if (first === undefined || time - first.time < leastMilliseconds) {
+      return undefined;
+    }
+    const perMillisecond = (done - first.done) / (time - first.time);
+    return perMillisecond > 0 ? Math.max(0, total - done) / perMillisecond / 1000 : undefined;
+  }
+}

@@ -1,0 +1,129 @@
+import {
+  Disposable,
+  EventEmitter,
+  MarkdownString,
+  ThemeColor,
+  ThemeIcon,
+  TreeItem,
+  window,
+} from 'vscode';
+import type { TreeDataProvider } from 'vscode';
+import { commandIds } from '../services/command-ids';
+import { isOver, isResumable } from '../services/jobs/job-record';
+import type { JobRecord, JobState } from '../services/jobs/job-record';
+import type { JobService } from '../services/jobs/job-service';
+import { describeJob, describeStage, describeState } from '../services/jobs/job-texts';
+import { Throttle } from '../services/throttle';
+
+const icons: Readonly<Record<JobState, ThemeIcon>> = {
+  running: new ThemeIcon('loading~spin'),
+  queued: new ThemeIcon('clock'),
+  interrupted: new ThemeIcon('debug-pause', new ThemeColor('charts.yellow')),
+  cancelled: new ThemeIcon('circle-slash'),
+  failed: new ThemeIcon('error', new ThemeColor('charts.red')),
+  done: new ThemeIcon('pass', new ThemeColor('charts.green')),
+};
+
+/** What runs comes first, then what waits, what can be resumed, and the rest. */
+const order: readonly ((job: JobRecord) => boolean)[] = [
+  ({ state }) => state === 'running',
+  ({ state }) => state === 'queued',
+  isResumable,
+  () => true,
+];
+
+/** The jobs of this window and earlier ones, in the side bar. */
+export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
+  public static readonly viewId = 'espalier.jobs';
+
+  readonly #jobs: JobService;
+  readonly #changed = new EventEmitter<JobRecord | undefined>();
+  /** States as they are shown: as long as they stay, a row alone is drawn anew. */
+  readonly #shown = new Map<string, JobState>();
+  readonly #stale = new Set<JobRecord>();
+  readonly #disposable: Disposable;
+
+  public readonly onDidChangeTreeData = this.#changed.event;
+
+  public constructor(jobs: JobService) {
+    this.#jobs = jobs;
+    const refresh = new Throttle(() => {
+      const stale = [...this.#stale];
+      this.#stale.clear();
+      const isMoved = stale.some(
+        ({ id, state }) => this.#shown.get(id) !== state || jobs.find(id) === undefined,
+      );
+      for (const job of isMoved ? [undefined] : stale) {
+        this.#changed.fire(job);
+      }
+    }, 500);
+    this.#disposable = Disposable.from(
+      this.#changed,
+      refresh,
+      jobs.changed.listen((job) => {
+        this.#stale.add(job);
+        refresh.trigger();
+      }),
+      window.createTreeView(JobsView.viewId, { treeDataProvider: this }),
+    );
+  }
+
+  public getChildren(parent?: JobRecord): JobRecord[] {
+    if (parent !== undefined) {
+      return [];
+    }
+    const { jobs } = this.#jobs;
+    this.#shown.clear();
+    for (const { id, state } of jobs) {
+      this.#shown.set(id, state);
+    }
+    const rankOf = (job: JobRecord): number => order.findIndex((isOne) => isOne(job));
+    // Jobs that wait are shown in the order in which they will run.
+    const timeOf = (job: JobRecord): number =>
+      job.state === 'queued' ? this.#jobs.place(job) : -(job.ended ?? job.created);
+    return [...jobs].sort((a, b) => rankOf(a) - rankOf(b) || timeOf(a) - timeOf(b));
+  }
+
+  public getTreeItem(job: JobRecord): TreeItem {
+    const item = new TreeItem(job.title);
+    item.id = job.id;
+    item.description = describeState(job, this.#jobs);
+    item.tooltip = tooltipOf(job);
+    item.iconPath = icons[job.state];
+    item.contextValue = contextOf(job);
+    item.accessibilityInformation = { label: describeJob(job, this.#jobs) };
+    item.command = { command: commandIds.showJob, title: job.title, arguments: [job] };
+    return item;
+  }
+
+  public dispose(): void {
+    this.#disposable.dispose();
+  }
+}
+
+/** Words that menus test. */
+function contextOf(job: JobRecord): string {
+  return [
+    job.state,
+    ...(isOver(job) ? ['over'] : ['active']),
+    ...(isResumable(job) ? ['resumable'] : []),
+  ].join(' ');
+}
+
+function tooltipOf(job: JobRecord): MarkdownString {
+  const { title, model, progress, result, message, saved, outputs, warnings } = job;
+  const tooltip = new MarkdownString('', true);
+  const paragraphs = [
+    title,
+    model,
+    progress === undefined ? undefined : describeStage(progress),
+    result ?? message,
+    saved,
+    ...outputs,
+    ...warnings,
+  ];
+  for (const text of paragraphs.filter((part) => part !== undefined)) {
+    tooltip.appendText(text).appendMarkdown('\n\n');
+  }
+  return tooltip;
+}

@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import type { Plan } from '../../../../extension/core/export/plan';
+import { defaultTraining } from '../../../../extension/core/datadiet/training-settings';
+import { buildRequest } from '../../../../extension/core/operations/build-request';
+import { profile } from '../../../../extension/core/operations/profile';
+import { prune } from '../../../../extension/core/operations/prune';
+import { toCommandLine } from '../../../../extension/services/jobs/command-line';
+import type { JobRecord } from '../../../../extension/services/jobs/job-record';
+import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
+
+const run = { device: 'cpu', memoryBytes: 4 * 2 ** 30 } as const;
+
+function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): string | undefined {
+  return toCommandLine({ operation, request } as unknown as JobRecord);
+}
+
+describe('a job as a command line', () => {
+  it('has the flags that ask for the same', () => {
+    const request = buildRequest(profile, {
+      ...{ model: '/models/my model', out: "/it's/p.layerprofile.json", calibration: 'random' },
+      ...{ sequences: 8, ratio: 0.25, protect: ['block.0', 'block.1'], baselines: false },
+    });
+    const line = lineOf('profile', request) ?? '';
+    expect(line).toMatch(/^espalier profile /);
+    for (const words of [
+      "'/models/my model'",
+      String.raw`--out '/it'\''s/p.layerprofile.json'`,
+      ...['--sequences 8', '--ratio 0.25', '--protect block.0,block.1', '--no-baselines'],
+    ]) {
+      expect(line).toContain(words);
+    }
+    // Defaults go without saying.
+    expect(line).not.toContain('--memory');
+  });
+
+  it('of a data set has no model', () => {
+    const line = lineOf('scoreData', {
+      ...{ data: '/d', options: { imageSize: { height: 32, width: 16 } }, proxy: { model: 'mlp' } },
+      ...{ score: 'el2n', runs: 2, epoch: 3, training: defaultTraining, out: '/d.scores.json' },
+    });
+    expect(line).toMatch(
+      /^espalier score-data --data \/d --image-size 32x16 --model mlp --score el2n/,
+    );
+  });
+
+  it('gives a plan as the document that the command reads', () => {
+    const plan: Plan = {
+      ...{ format: 'espalier.plan', version: 1, model: { path: '/m' } },
+      remove: ['block.1.attention'],
+    };
+    const pruned = lineOf('prune', buildRequest(prune, { model: '/m', out: '/o', plan })) ?? '';
+    const [command, ...document] = pruned.split('\n');
+    expect(command).toBe("espalier prune --config /dev/stdin <<'REQUEST'");
+    expect(JSON.parse(document.slice(0, -1).join('\n'))).toEqual({ model: '/m', out: '/o', plan });
+    const compressed = lineOf('compress', {
+      ...{ model: '/m', out: '/o o', format: 'safetensors', overwrite: true, plan, ...run },
+    });
+    expect(compressed).toMatch(
+      /^espalier compress \/m --plan \/dev\/stdin --format safetensors --overwrite .* --out '\/o o' <<'PLAN'\n\{/,
+    );
+  });
+
+  it('is not there where the command line has no such command', () => {
+    const request = { scores: '/s', out: '/o', request: { what: 'scores', form: 'npy' } } as const;
+    expect(lineOf('export', request)).toBeUndefined();
+  });
+});

@@ -1,0 +1,397 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { workFolder } from '../../../../extension/core/jobs/work-folder';
+import type { ProfileEvent } from '../../../../extension/core/prune/layer-profile';
+import type { RepairModelRequest, SynthesizeRequest } from '../../../../extension/protocol/worker';
+import { JobService } from '../../../../extension/services/jobs/job-service';
+import type { JobRunner } from '../../../../extension/services/jobs/job-service';
+import { JobStore, withoutOldest } from '../../../../extension/services/jobs/job-store';
+import { jobsAbout, panelJobOf } from '../../../../extension/services/jobs/panel-job';
+import type { StoredJob } from '../../../../extension/services/jobs/job-record';
+import type { RequestOf } from '../../../../extension/services/jobs/operations';
+import {
+  RequestCancelled,
+  WorkerCrashed,
+  WorkerRequestError,
+} from '../../../../extension/services/worker-errors';
+import type { RequestWatch } from '../../../../extension/services/worker-process';
+import { temporaryFolder } from '../../temporary-folder';
+
+/** A request under way, ended by the test. */
+interface Call {
+  readonly method: string;
+  readonly request: { readonly out?: string };
+  readonly watch: RequestWatch;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A worker that does what the test says; a cancelled request ends at once. */
+class Runner implements JobRunner {
+  public readonly calls: Call[] = [];
+
+  public async request(method: string, request: object, watch: RequestWatch): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.calls.push({ method, request, watch, resolve, reject });
+      watch.token?.onCancellationRequested(() => {
+        reject(new RequestCancelled());
+      });
+    });
+  }
+
+  /** The request of that number, once it is there. */
+  public async call(number: number): Promise<Call> {
+    await expect.poll(() => this.calls.length).toBeGreaterThan(number);
+    const call = this.calls[number];
+    if (call === undefined) throw new Error('no such call');
+    return call;
+  }
+}
+
+const crash = (): WorkerCrashed => new WorkerCrashed('repair', { code: null, signal: 'SIGKILL' });
+
+describe('the job service', () => {
+  let folder: string;
+  let file: string;
+  let worker: Runner;
+  let reader: Runner;
+  let jobs: JobService;
+  const warned: string[] = [];
+  const scratch = temporaryFolder();
+
+  const open = (): JobService => {
+    worker = new Runner();
+    reader = new Runner();
+    return new JobService({
+      lanes: { worker, dataReader: reader },
+      store: new JobStore(file, (text) => warned.push(text)),
+      log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+      translate: (message, ...args) =>
+        message.replaceAll(/\{(\d)\}/g, (_, index: string) => `${args[Number(index)] ?? ''}`),
+      describeError: (error) => (error as Error).message,
+    });
+  };
+  const request = (out: string, model = 'm'): RepairModelRequest =>
+    ({ model, out: join(folder, out) }) as RepairModelRequest;
+  const repair = async (out: string, model = 'm'): Promise<unknown> =>
+    jobs.run({ operation: 'repair', name: model, request: request(out, model) });
+  const stateOf = (): string[] => jobs.jobs.map(({ state }) => state).reverse();
+  /** What a repair leaves beside its output when its process ends. */
+  const saveWork = async (out: string): Promise<string> => {
+    const work = workFolder(join(folder, out), 'repair');
+    await mkdir(work, { recursive: true });
+    await writeFile(join(work, 'journal.jsonl'), '{"journal":"x"}\n{"sublayer":1}\n');
+    return work;
+  };
+  const stored = async (): Promise<{ jobs: StoredJob[] }> =>
+    JSON.parse(await readFile(file, 'utf8')) as { jobs: StoredJob[] };
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(scratch, 'case-'));
+    file = join(folder, 'storage', 'jobs.json');
+    warned.length = 0;
+    jobs = open();
+  });
+
+  it('runs one job of a lane at a time, in the order in which they were asked for', async () => {
+    const first = repair('a');
+    const second = repair('b');
+    const third = repair('c');
+    expect(stateOf()).toEqual(['running', 'queued', 'queued']);
+    expect(jobs.jobs.map((job) => jobs.place(job)).reverse()).toEqual([0, 1, 2]);
+    (await worker.call(0)).resolve('one');
+    expect(await first).toBe('one');
+    expect(stateOf()).toEqual(['done', 'running', 'queued']);
+    (await worker.call(1)).reject(new WorkerRequestError('bad', { kind: 'user' }));
+    await expect(second).rejects.toThrow('bad');
+    (await worker.call(2)).resolve('three');
+    expect(await third).toBe('three');
+    expect(worker.calls.map(({ request: { out } }) => out)).toEqual(
+      ['a', 'b', 'c'].map((name) => join(folder, name)),
+    );
+  });
+
+  it('runs jobs of the data reader beside those of the worker', async () => {
+    const first = repair('a');
+    const exporting = jobs.run({
+      ...{ operation: 'export', name: 'd' },
+      request: { scores: '/s', out: '/o', request: { what: 'scores', form: 'npy' } },
+    });
+    expect(jobs.running).toHaveLength(2);
+    (await reader.call(0)).resolve({ examples: 3 });
+    expect(await exporting).toEqual({ examples: 3 });
+    (await worker.call(0)).resolve({});
+    await first;
+  });
+
+  it('takes a job out of the queue, which never runs', async () => {
+    const first = repair('a');
+    const second = repair('b');
+    const [waiting] = jobs.jobs;
+    jobs.cancel(waiting?.id ?? '');
+    await expect(second).rejects.toBeInstanceOf(RequestCancelled);
+    expect(stateOf()).toEqual(['running', 'cancelled']);
+    (await worker.call(0)).resolve({});
+    await first;
+    await sleep(10);
+    expect(worker.calls).toHaveLength(1);
+  });
+
+  it('tells progress, the time left, warnings and stages', async () => {
+    const running = repair('a');
+    const { watch, resolve } = await worker.call(0);
+    const step = (stage: string, done: number): void =>
+      watch.onProgress?.({ stage, done, total: 10, unit: 'steps' });
+    step('One', 1);
+    step('Two', 2);
+    watch.onWarning?.('falls back to CPU');
+    watch.onWarning?.('falls back to CPU');
+    expect(jobs.running[0]?.progress).toMatchObject({ stage: 'Two', done: 2, total: 10 });
+    resolve({});
+    await running;
+    const [job] = jobs.jobs;
+    expect(job?.warnings).toEqual(['falls back to CPU']);
+    expect(job?.log.map(({ text }) => text)).toEqual([
+      ...['Started.', 'One', 'Two', 'falls back to CPU', 'Done.'],
+    ]);
+    expect(job?.outputs).toEqual([join(folder, 'a')]);
+  });
+
+  it('offers to resume what a crash has interrupted, under the same id', async () => {
+    const running = repair('a');
+    await saveWork('a');
+    (await worker.call(0)).reject(crash());
+    await expect(running).rejects.toBeInstanceOf(WorkerCrashed);
+    const [job] = jobs.resumable;
+    expect(job).toMatchObject({
+      state: 'interrupted',
+      cause: 'crashed',
+      saved: 'Progress is saved.',
+    });
+    const resumed = jobs.resume(job?.id ?? '');
+    (await worker.call(1)).resolve('done');
+    expect(await resumed).toBe('done');
+    expect(jobs.jobs).toHaveLength(1);
+    expect(jobs.jobs[0]).toMatchObject({ id: job?.id, state: 'done' });
+    expect(jobs.jobs[0]?.saved).toBeUndefined();
+    expect(jobs.resumable).toEqual([]);
+  });
+
+  it('offers nothing where nothing is saved', async () => {
+    const failing = repair('a');
+    (await worker.call(0)).reject(new WorkerRequestError('no tokenizer.json', { kind: 'user' }));
+    await expect(failing).rejects.toThrow();
+    const crashing = repair('b');
+    const work = await saveWork('b');
+    // A journal that only says what the job is.
+    await writeFile(join(work, 'journal.jsonl'), '{"journal":"x"}\n');
+    (await worker.call(1)).reject(crash());
+    await expect(crashing).rejects.toThrow();
+    const cancelled = repair('c');
+    await worker.call(2);
+    jobs.cancel(jobs.running[0]?.id ?? '');
+    await expect(cancelled).rejects.toThrow();
+    expect(stateOf()).toEqual(['failed', 'failed', 'cancelled']);
+    expect(jobs.resumable).toEqual([]);
+    expect(await jobs.resume(jobs.jobs[0]?.id ?? '')).toBeUndefined();
+    expect(jobs.jobs.at(-1)?.message).toBe('no tokenizer.json');
+  });
+
+  it('remembers two jobs of a kind on the same model', async () => {
+    for (const out of ['a', 'b']) {
+      const running = repair(out);
+      await saveWork(out);
+      (await worker.call(worker.calls.length - 1)).reject(crash());
+      await expect(running).rejects.toThrow();
+    }
+    const repairs = jobsAbout(jobs.resumable, ['repair'], () => true);
+    expect(repairs.map((job) => job.request.out)).toEqual(
+      ['b', 'a'].map((name) => join(folder, name)),
+    );
+  });
+
+  it('hands saved work over to a later job with the same output', async () => {
+    const running = repair('a');
+    await saveWork('a');
+    (await worker.call(0)).reject(crash());
+    await expect(running).rejects.toThrow();
+    const again = repair('a');
+    await worker.call(1);
+    expect(jobs.resumable).toEqual([]);
+    (await worker.call(1)).resolve({});
+    await again;
+  });
+
+  it('discards a job with what it has saved, and nothing else', async () => {
+    const running = repair('a');
+    const [work, other] = [await saveWork('a'), await saveWork('b')];
+    const id = jobs.running[0]?.id ?? '';
+    await jobs.discard(id);
+    expect(existsSync(work)).toBe(true);
+    (await worker.call(0)).reject(crash());
+    await expect(running).rejects.toThrow();
+    await jobs.discard(id);
+    expect(existsSync(work)).toBe(false);
+    expect(existsSync(other)).toBe(true);
+    expect(jobs.jobs).toEqual([]);
+  });
+
+  it('finds after a reload what ran and what waited', async () => {
+    void repair('a');
+    void repair('b');
+    await saveWork('a');
+    (await worker.call(0)).watch.onProgress?.({ stage: 'x', done: 1, total: 2, unit: 'steps' });
+    await expect.poll(async () => (await stored()).jobs.length).toBe(2);
+    jobs.dispose();
+    jobs = open();
+    expect(stateOf()).toEqual(['interrupted', 'interrupted']);
+    const [waited, ran] = jobs.jobs;
+    expect(ran).toMatchObject({ cause: 'closed', saved: 'Progress is saved.' });
+    expect(ran?.message).toBe('The window was closed while the job ran.');
+    expect(waited?.message).toBe('The window was closed before the job started.');
+    expect(jobs.resumable.map(({ id }) => id)).toEqual([ran?.id]);
+    const resumed = jobs.resume(ran?.id ?? '');
+    (await worker.call(0)).resolve('whole');
+    expect(await resumed).toBe('whole');
+  });
+
+  it('is not told by the end of its process that the window closes', async () => {
+    const running = repair('a');
+    const { reject } = await worker.call(0);
+    await expect.poll(() => existsSync(file)).toBe(true);
+    jobs.dispose();
+    reject(crash());
+    await Promise.race([running, sleep(20)]);
+    expect((await stored()).jobs[0]?.state).toBe('running');
+  });
+
+  it('goes on without a store that is damaged, and puts it aside', async () => {
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(file, '{"format":"espalier.jobs","ver');
+    jobs = open();
+    expect(jobs.jobs).toEqual([]);
+    expect(warned[0]).toMatch(/jobs\.json: The file is not JSON/);
+    expect(existsSync(`${file}.damaged`)).toBe(true);
+    const running = repair('a');
+    (await worker.call(0)).resolve({});
+    await running;
+    await expect.poll(async () => (await stored()).jobs[0]?.state).toBe('done');
+  });
+
+  it('leaves out single jobs that it cannot read', async () => {
+    const running = repair('a');
+    (await worker.call(0)).resolve({});
+    await running;
+    await expect.poll(async () => (await stored()).jobs[0]?.state).toBe('done');
+    const { jobs: known, ...rest } = await stored();
+    const other = { ...known[0], operation: 'bake' };
+    await writeFile(file, JSON.stringify({ ...rest, jobs: [other, ...known] }));
+    expect(open().jobs.map(({ operation }) => operation)).toEqual(['repair']);
+  });
+
+  it('keeps a bounded history, and all that can be resumed', () => {
+    const job = (id: number, state: StoredJob['state'], saved?: string): StoredJob => ({
+      ...{ id: `${id}`, operation: 'repair', title: '', name: '', model: '', request: {}, state },
+      ...{ created: id, outputs: [], warnings: [], log: [], saved },
+    });
+    const all = [job(0, 'done'), job(1, 'cancelled', 'some'), job(2, 'failed'), job(3, 'running')];
+    expect(withoutOldest(all, 2).map(({ id }) => id)).toEqual(['1', '3']);
+    expect(withoutOldest(all, 9)).toHaveLength(4);
+  });
+
+  it('asks handlers for what came of a job, also when it is resumed', async () => {
+    const begun: boolean[] = [];
+    jobs.handle('synthesize', {
+      begin: (_, resumed) => begun.push(resumed),
+      done: (_, { request: { out } }) => ({ summary: `written to ${out}` }),
+    });
+    const told: (string | undefined)[] = [];
+    jobs.ended.listen(({ outcome }) => told.push(outcome?.summary));
+    const out = join(folder, 'evolution');
+    await mkdir(out);
+    await writeFile(join(out, 'synthesis.journal.jsonl'), '{}\n{}\n');
+    const synthesis = { out, pictures: 0 } as SynthesizeRequest;
+    const running = jobs.run({ operation: 'synthesize', name: 'evolution', request: synthesis });
+    (await worker.call(0)).reject(crash());
+    await expect(running).rejects.toThrow();
+    const resumed = jobs.resume(jobs.jobs[0]?.id ?? '');
+    (await worker.call(1)).resolve({});
+    await resumed;
+    expect(begun).toEqual([false, true]);
+    expect(told).toEqual([undefined, `written to ${out}`]);
+    expect(jobs.jobs[0]?.result).toBe(`written to ${out}`);
+  });
+
+  it('says which job has thrown an error', async () => {
+    const running = repair('a');
+    const error = new WorkerRequestError('bad', { kind: 'user' });
+    (await worker.call(0)).reject(error);
+    await expect(running).rejects.toBe(error);
+    expect(jobs.failed(error)?.id).toBe(jobs.jobs[0]?.id);
+    expect(jobs.failed(new Error('other'))).toBeUndefined();
+  });
+
+  describe('with a search', () => {
+    const out = (): string => join(folder, 'm.layerprofile.json');
+    const profile = async (): Promise<unknown> =>
+      jobs.run({
+        ...{ operation: 'profile', name: 'm' },
+        request: { model: 'm', out: out() } as RequestOf<'profile'>,
+      });
+    const event = (watch: RequestWatch, told: Partial<ProfileEvent>): void =>
+      watch.onEvent?.(told as ProfileEvent);
+    const candidates = ['a', 'b', 'c'];
+
+    it('counts what is saved, once', async () => {
+      const running = profile();
+      const { watch, reject } = await worker.call(0);
+      event(watch, { kind: 'started', candidates });
+      for (const sublayer of ['a', 'b', 'a']) {
+        event(watch, { kind: 'candidate', round: 1, distance: { sublayer, distance: 1 } });
+      }
+      event(watch, { kind: 'candidate', round: 2, distance: { sublayer: 'c', distance: 1 } });
+      await writeFile(join(folder, 'm.layerprofile.journal.jsonl'), '{}\n{}\n');
+      reject(new RequestCancelled());
+      await expect(running).rejects.toThrow();
+      expect(jobs.resumable[0]?.saved).toBe('2 of 3 sublayers are saved.');
+      // What was counted is not lost while a journal tells it again.
+      const resumed = jobs.resume(jobs.resumable[0]?.id ?? '');
+      const again = await worker.call(1);
+      event(again.watch, { kind: 'started', candidates });
+      event(again.watch, { kind: 'candidate', round: 1, distance: { sublayer: 'a', distance: 1 } });
+      again.reject(crash());
+      await expect(resumed).rejects.toThrow();
+      expect(jobs.resumable[0]?.saved).toBe('2 of 3 sublayers are saved.');
+    });
+
+    it('is what a panel tells of: queued, running, stopped, idle', async () => {
+      const shown = () =>
+        panelJobOf(
+          jobs,
+          jobsAbout(jobs.jobs, ['profile', 'prune'], ({ model }) => model === 'm'),
+        );
+      expect(shown()).toEqual({ kind: 'idle' });
+      const first = repair('a');
+      const running = profile();
+      expect(shown()).toMatchObject({ kind: 'queued', what: 'profile', place: 1 });
+      (await worker.call(0)).resolve({});
+      await first;
+      const { watch, reject } = await worker.call(1);
+      watch.onProgress?.({ stage: 'Round 1', done: 1, total: 4, unit: 'steps' });
+      expect(shown()).toMatchObject({ kind: 'running', progress: { stage: 'Round 1', done: 1 } });
+      reject(new WorkerRequestError('no tokenizer.json', { kind: 'user' }));
+      await expect(running).rejects.toThrow();
+      const stopped = shown();
+      expect(stopped).toMatchObject({ kind: 'stopped', reason: 'failed' });
+      expect(stopped).not.toHaveProperty('saved');
+      expect(shown()).toMatchObject({ message: 'no tokenizer.json' });
+      const again = profile();
+      (await worker.call(2)).resolve({});
+      await again;
+      expect(shown()).toEqual({ kind: 'idle' });
+    });
+  });
+});

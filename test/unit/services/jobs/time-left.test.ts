@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { TimeLeft } from '../../../../extension/services/jobs/time-left';
+
+describe('time left', () => {
+  const at = (done: number, stage = 'search') =>
+    ({ stage, done, total: 100, unit: 'sequences' }) as const;
+
+  it('follows the recent speed once there is enough of it', () => {
+    const timeLeft = new TimeLeft();
+    expect(timeLeft.update(at(0), 0)).toBeUndefined();
+    expect(timeLeft.update(at(10), 1000)).toBeUndefined();
+    expect(timeLeft.update(at(40), 4000)).toBeCloseTo(6);
+    expect(timeLeft.update(at(50), 30_000)).toBeCloseTo(50 / (10 / 26));
+  });
+
+  it('starts afresh with a stage or a step back', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update(at(0), 0);
+    expect(timeLeft.update(at(50), 5000)).toBeCloseTo(5);
+    expect(timeLeft.update(at(51, 'write'), 6000)).toBeUndefined();
+    expect(timeLeft.update(at(0, 'write'), 9000)).toBeUndefined();
+  });
+
+  it('takes what a journal replays for no work', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update(at(0), 0);
+    timeLeft.update(at(60), 500);
+    timeLeft.update(at(62), 1500);
+    // 10 in 4 s, not 70 in 4.5 s.
+    expect(timeLeft.update(at(70), 4500)).toBeCloseTo(30 / (10 / 4));
+  });
+
+  it('says nothing while nothing moves', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update(at(5), 0);
+    expect(timeLeft.update(at(5), 8000)).toBeUndefined();
+  });
+});
