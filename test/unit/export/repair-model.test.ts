@@ -173,7 +173,7 @@ describe('repair', () => {
     [{ seed: -1 }, /seed: It takes an integer of at least 0/],
   ])('refuses settings out of range: %o', async (wrong, problem) => {
     const settings = { ...defaultRepair, ...wrong };
-    await expect(repair('no-model', 'out-of-range', { settings })).rejects.toThrow(problem);
+    await expect(repair(teacher, 'out-of-range', { settings })).rejects.toThrow(problem);
   });
 
   it('refuses another teacher, and too little text', async () => {
