@@ -6,12 +6,13 @@ import { measureQuality } from '../../../extension/core/evaluate/measure-quality
 import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
 import { applyPlan } from '../../../extension/core/export/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
-const original = fixture('llama-gqa-untied');
+const path = fixture('llama-gqa-untied');
+const original = await openModelFiles(path);
 const folder = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 30 } as const;
 const text = join(folder, 'held-out.txt');
@@ -30,20 +31,20 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
   const plan = {
     format: 'espalier.plan',
     version: 1,
-    model: { path: original },
+    model: { path },
     remove: ['block.1.attention', 'block.2.feedforward'],
   } as const;
   await applyPlan({ model: original, plan, out, overwrite: false, ...run }, unattended);
   const { perplexity, distance, positions } = await measureQuality(
-    { original, changed: out, text, ...run },
+    { original, changed: await openModelFiles(out), text, ...run },
     unattended,
   );
   expect(distance).toBeGreaterThan(0);
-  for (const [path, measured] of [
-    [original, perplexity?.before],
+  for (const [place, measured] of [
+    [path, perplexity?.before],
     [out, perplexity?.after],
   ] as const) {
-    const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
+    const executor = new LayeredExecutor(await openModel(place), 'cpu', run.memoryBytes);
     const { maxPositions = 128 } = executor.model.summary;
     const ids = (await readTokens(text, executor.model)).slice(0, positions);
     const length = Math.min(128, maxPositions);
