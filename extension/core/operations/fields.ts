@@ -26,6 +26,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly max: number | undefined;
   /** The setting `espalier.<name>` that gives the value in the editor. */
   readonly setting: string | undefined;
+  /** Choices that the setting does not offer. */
+  readonly flagOnly: readonly string[];
   /** The flag, where it is not the field's name in kebab case. */
   readonly flag: string | undefined;
   /** What `--no-name` does, for a flag that is on by default. */
@@ -62,6 +64,7 @@ interface Options<T> {
   readonly placeholder?: string;
   readonly unit?: string;
   readonly setting?: string;
+  readonly flagOnly?: readonly string[];
   readonly flag?: string;
   readonly off?: string;
   readonly positional?: true;
@@ -204,6 +207,7 @@ function make<T, P extends boolean>(
     min: options.min,
     max: options.max,
     setting: options.setting,
+    flagOnly: options.flagOnly ?? [],
     flag: options.flag,
     off: options.off,
     positional: options.positional === true,

@@ -21,6 +21,7 @@ export const searchFields = group('Search', {
     default: defaultSettings.metric,
     placeholder: 'METRIC',
     setting: 'metric',
+    flagOnly: ['js-reference'],
   }),
   search: choice(searchModes, {
     description:

@@ -11,15 +11,18 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
-const path = fixture('llama-gqa-untied');
-const original = await openModelFiles(path);
+const original = fixture('llama-gqa-untied');
 const folder = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 30 } as const;
 const text = join(folder, 'held-out.txt');
 
 it('finds no distance between a model and itself', async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
-  const quality = await measureQuality({ original, changed: original, text, ...run }, unattended);
+  const model = await openModelFiles(original);
+  const quality = await measureQuality(
+    { original: model, changed: model, text, ...run },
+    unattended,
+  );
   expect(quality.metric).toBe('js');
   expect(quality.distance).toBeCloseTo(0, 9);
   expect(quality.top1Agreement).toBe(1);
@@ -31,20 +34,22 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
   const plan = {
     format: 'espalier.plan',
     version: 1,
-    model: { path },
+    model: { path: original },
     remove: ['block.1.attention', 'block.2.feedforward'],
   } as const;
-  await applyPlan({ model: original, plan, out, overwrite: false, ...run }, unattended);
+  const model = await openModelFiles(original);
+  await applyPlan({ model, plan, out, overwrite: false, ...run }, unattended);
+  const changed = await openModelFiles(out);
   const { perplexity, distance, positions } = await measureQuality(
-    { original, changed: await openModelFiles(out), text, ...run },
+    { original: model, changed, text, ...run },
     unattended,
   );
   expect(distance).toBeGreaterThan(0);
-  for (const [place, measured] of [
-    [path, perplexity?.before],
+  for (const [path, measured] of [
+    [original, perplexity?.before],
     [out, perplexity?.after],
   ] as const) {
-    const executor = new LayeredExecutor(await openModel(place), 'cpu', run.memoryBytes);
+    const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
     const { maxPositions = 128 } = executor.model.summary;
     const ids = (await readTokens(text, executor.model)).slice(0, positions);
     const length = Math.min(128, maxPositions);
