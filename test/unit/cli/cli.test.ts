@@ -77,7 +77,7 @@ describe('espalier', () => {
     const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
     expect(all.code).toBe(1);
     expect(all.stderr).toMatch(
-      /search may come to what cannot be written.*--granularity attention/,
+      /3 of 4 candidates can't be removed alone in a GGUF file.*--granularity attention/,
     );
     expect(all.stderr).toMatch(/The first (?:round|2 rounds) can be written: give .*plan\.json/);
     const planned = await runCli([

@@ -46,6 +46,20 @@ describe('what can be done', () => {
     );
   });
 
+  it('leaves out what the model cannot do, with the reason', () => {
+    const cannot = { evaluate: 'It sees the whole input.', keepCache: 'It keeps none.' };
+    const encoder = availabilityOf(stateOf({ cannot, removed: ['block.0.attention'] }));
+    expect(encoder.evaluate).toBe(cannot.evaluate);
+    expect(encoder.profile).toBeUndefined();
+    expect(encoder.prune).toBeUndefined();
+    const listed = availabilityOf(stateOf({ cannot: { run: 'Packed.' } }));
+    expect([listed.profile, listed.evaluate, listed.prune]).toEqual([
+      'Packed.',
+      'Packed.',
+      'Packed.',
+    ]);
+  });
+
   it('goes on only with a job that left a journal', () => {
     const job = {
       ...({ kind: 'stopped', what: 'profile', reason: 'crashed' } as const),
