@@ -37,13 +37,15 @@ const HOST = ['extension.ts', 'commands', 'panels', 'editors', 'views', 'service
   (name) => `extension/${name}`,
 );
 
-const coreZones = Object.entries(CORE_IMPORTS).map(([folder, allowed]) => ({
-  target: `extension/core/${folder}`,
-  from: CORE_FOLDERS.filter((other) => other !== folder && !allowed.includes(other)).map(
-    (other) => `extension/core/${other}`,
-  ),
-  message: `core/${folder} imports only downward: ${allowed.join(', ') || 'nothing'}.`,
-}));
+const coreZones = Object.entries(CORE_IMPORTS)
+  .map(([folder, allowed]) => ({
+    target: `extension/core/${folder}`,
+    from: CORE_FOLDERS.filter((other) => other !== folder && !allowed.includes(other)).map(
+      (other) => `extension/core/${other}`,
+    ),
+    message: `core/${folder} imports only downward: ${allowed.join(', ') || 'nothing'}.`,
+  }))
+  .filter(({ from }) => from.length > 0);
 
 const folderZones = [
   {

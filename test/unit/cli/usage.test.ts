@@ -94,9 +94,7 @@ describe('help', () => {
       expect(stdout.replaceAll(/\s+/g, ' ')).toContain(summary);
       const all = Object.entries({ ...fields, ...presenters[id].options });
       for (const [key, field] of all) {
-        for (const { long } of field.positional
-          ? [{ long: field.placeholder }]
-          : flagsOf(key, field)) {
+        for (const { long } of flagsOf(key, field)) {
           expect(stdout).toMatch(new RegExp(`^  ${long}\\b.* {2}\\S`, 'm'));
         }
       }
