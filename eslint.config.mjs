@@ -28,6 +28,7 @@ const CORE_IMPORTS = {
   evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
 };
+CORE_IMPORTS['documents'] = Object.keys(CORE_IMPORTS);
 const BELOW_OPERATIONS = Object.keys(CORE_IMPORTS);
 // The top of the core: what it is made of does not know what users ask for.
 CORE_IMPORTS['operations'] = BELOW_OPERATIONS;

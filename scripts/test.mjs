@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { ensureDependencies } from './lib/dependencies.mjs';
 
-import { capture, endServersOnExit } from './lib/processes.mjs';
+import { capture, endWithParent } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
 import { bold, dim, duration, green, red, say } from './lib/terminal.mjs';
 import { runVitest } from './lib/vitest.mjs';
@@ -146,7 +146,7 @@ async function runBeside(names) {
   await Promise.all(Array.from({ length: availableParallelism() }, next));
 }
 
-endServersOnExit();
+endWithParent();
 const asked = process.argv.slice(2);
 const names = asked.length > 0 ? asked : Object.keys(STAGES);
 const total = { passed: 0, failed: 0, skipped: 0 };

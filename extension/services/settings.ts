@@ -51,7 +51,7 @@ export class Settings {
   /** What the user has set for fields of a request; the rest is for the request's defaults. */
   public given<F extends Fields>(fields: F): GivenOf<F> {
     const values = Object.entries(fields).flatMap(([key, { setting, kind }]) => {
-      const value = setting === undefined ? undefined : this.#own<unknown>(setting);
+      const value = setting === undefined ? undefined : this.#own(setting);
       const text = typeof value === 'string' ? value.trim() : value;
       const isPath = kind === 'path' && typeof text === 'string' && text !== randomInputs;
       return text === undefined || text === '' ? [] : [[key, isPath ? absolutePath(text) : text]];
@@ -87,18 +87,21 @@ export class Settings {
   }
 
   /** What the user has set: the default that package.json declares is the operations' own. */
-  #own<T>(name: string): T | undefined {
+  #own(name: string): unknown {
     const { workspaceFolderValue, workspaceValue, globalValue } =
-      this.#configuration().inspect<T>(name) ?? {};
+      this.#configuration().inspect(name) ?? {};
     return workspaceFolderValue ?? workspaceValue ?? globalValue;
   }
 
   #wholeNumber(name: string): number | undefined {
-    const value = this.#own<number>(name);
-    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
-      throw invalid(name, String(value), l10n.t('Write a whole number from 1.'));
+    const value = this.#own(name);
+    if (
+      value === undefined ||
+      (typeof value === 'number' && Number.isInteger(value) && value > 0)
+    ) {
+      return value;
     }
-    return value;
+    throw invalid(name, JSON.stringify(value), l10n.t('Write a whole number from 1.'));
   }
 
   #choice<T extends string>(name: string, choices: readonly T[], fallback: T): T {

@@ -107,10 +107,9 @@ export function settleSettings(manifest, { operations }) {
         throw new Error(`package.json lacks the setting espalier.${field.setting}`);
       }
       if (field.choices !== undefined) {
-        property.enum = [...field.choices];
-        property.enumDescriptions = field.choices.map(
-          (choice) => `%setting.${field.setting}.${choice}%`,
-        );
+        const offered = field.choices.filter((choice) => !field.flagOnly.includes(choice));
+        property.enum = offered;
+        property.enumDescriptions = offered.map((choice) => `%setting.${field.setting}.${choice}%`);
       }
       if (field.min !== undefined) property.minimum = field.min;
       if (field.max !== undefined) property.maximum = field.max;

@@ -18,7 +18,7 @@ export interface StageProgress {
   readonly stage: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: 'sublayer evaluations' | 'sequences' | 'examples' | 'bytes' | 'steps' | 'programs';
+  readonly unit: 'sequences' | 'examples' | 'bytes' | 'steps' | 'programs';
 }
 
 /** What a job gets besides its request. `Event` is the job's own kind of partial result. */

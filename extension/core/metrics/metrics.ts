@@ -1,18 +1,31 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
+import { givesLogits } from '../models/capabilities';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
+import { emitAngle, emitJensenShannon, emitKullbackLeibler } from './distances';
 import { defaultMetric, metricNames } from './metric-names';
 import type { MetricName } from './metric-names';
+import { VocabularySums } from './vocabulary-sums';
 
-/** Logits of both models, [batch, sequence, vocabulary], and what comes next in the text. */
+/** What a metric may read of the logits z of the original and ẑ of a candidate; all but targets float32. */
 export interface MetricInputs {
-  /** Batch 1: broadcast over the candidates. */
+  /** z [1, rows, vocabulary] */
   readonly original: Value;
+  /** softmax(z) [1, rows, vocabulary], no number below {@link leastProbability} */
+  readonly probabilities: Value;
+  /**
+   * ẑ − z [batch, rows, vocabulary]; for metrics that read probabilities, less a constant of each row
+   * where that keeps its exponential finite
+   */
+  readonly change: Value;
+  /** ẑ [batch, rows, vocabulary] */
   readonly candidate: Value;
-  /** int64 [1, sequence]: the next token's id, or −1 where there is none. */
+  /** int64 [1, rows]: the next token's id, or −1 where there is none. */
   readonly targets: Value;
 }
+
+export type MetricInput = keyof MetricInputs;
 
 /**
  * A distance between the logits z of the original and ẑ of a pruned model. Every metric is a monotone
@@ -23,8 +36,13 @@ export interface Metric {
   readonly needsScores: boolean;
   /** Formula and normalisation, for people. */
   readonly definition: string;
-  /** Emits one non-negative term per token: [batch, sequence]. */
-  readonly emitTerms: (graph: GraphBuilder, inputs: MetricInputs) => Value;
+  readonly reads: readonly MetricInput[];
+  /** Emits one non-negative term per token, [batch, rows], from at least what it reads. */
+  readonly emitTerms: (
+    graph: GraphBuilder,
+    inputs: Partial<MetricInputs>,
+    vocabulary: number,
+  ) => Value;
   /** A sequence's share of the total, from the sum of its tokens' terms. */
   readonly sequenceTerm: (sum: number) => number;
   /** The distance, from the total over sequences. */
@@ -38,22 +56,14 @@ const unchanged = (sum: number): number => sum;
 /** What is measured in place of the default where the output holds values. */
 const valuesMetric: MetricName = 'norm';
 
-/** Formulas: spec/finercut, "Distances"; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
+/** Formulas: FinerCut (arXiv 2405.18218), section 3, and its code; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
 export const metrics: Readonly<Record<MetricName, Metric>> = {
   js: {
     needsScores: true,
     definition: 'Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats',
-    emitTerms: (graph, inputs) => {
-      // p(log p − log m) + q(log q − log m) = 2m·(x·tanh x − log cosh x) with x = ½(log p − log q)
-      const { m, x } = mixture(graph, inputs);
-      const small = graph.op('Less', [graph.op('Abs', [x]), graph.scalar(seriesBelow)]);
-      const series = evenSeries(graph, x, [1 / 2, -1 / 4, 1 / 9, -17 / 360]);
-      const direct = graph.op('Sub', [
-        graph.op('Mul', [x, graph.op('Tanh', [x])]),
-        logCosh(graph, x),
-      ]);
-      return weightedSum(graph, m, graph.op('Where', [small, series, direct]));
-    },
+    ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
+      emitJensenShannon(sums, probabilities, change, 'from-mixture'),
+    ),
     sequenceTerm: unchanged,
     distance: perToken,
   },
@@ -61,13 +71,9 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     needsScores: true,
     definition:
       "½[KL(m‖p) + KL(m‖q)], as the authors' code orders the arguments, mean over tokens, in nats",
-    emitTerms: (graph, inputs) => {
-      // log m − ½(log p + log q) = log cosh x with x = ½(log p − log q)
-      const { m, x } = mixture(graph, inputs);
-      const small = graph.op('Less', [graph.op('Abs', [x]), graph.scalar(seriesBelow)]);
-      const series = evenSeries(graph, x, [1 / 2, -1 / 12, 1 / 45, -17 / 2520]);
-      return weightedSum(graph, m, graph.op('Where', [small, series, logCosh(graph, x)]));
-    },
+    ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
+      emitJensenShannon(sums, probabilities, change, 'to-mixture'),
+    ),
     sequenceTerm: unchanged,
     distance: perToken,
   },
@@ -75,46 +81,49 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     needsScores: true,
     definition:
       'Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats',
-    emitTerms: (graph, inputs) => {
-      const logP = logSoftmax(graph, inputs.original);
-      const difference = graph.op('Sub', [logP, logSoftmax(graph, inputs.candidate)]);
-      return weightedSum(graph, graph.op('Exp', [logP]), difference);
-    },
+    ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
+      emitKullbackLeibler(sums, probabilities, change),
+    ),
     sequenceTerm: unchanged,
     distance: perToken,
   },
   norm: {
     needsScores: false,
     definition: 'Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences',
-    emitTerms: (graph, { original, candidate }) =>
-      lastAxis(graph, 'ReduceSumSquare', graph.op('Sub', [original, candidate])),
+    ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
     sequenceTerm: Math.sqrt,
     distance: (total, sequences) => total / sequences,
   },
   angular: {
     needsScores: false,
     definition: 'arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians',
-    emitTerms: (graph, { original, candidate }) => {
-      // 2·arcsin(‖u − v‖ / 2) of unit vectors keeps its accuracy where arccos near 1 loses it
-      const unit = (logits: Value): Value =>
-        graph.op('Div', [logits, graph.op('ReduceL2', [logits], { axes: [-1], keepdims: 1 })]);
-      const gap = lastAxis(graph, 'ReduceL2', graph.op('Sub', [unit(original), unit(candidate)]));
-      const half = graph.op('Mul', [gap, graph.scalar(0.5)]);
-      const bounded = graph.op('Min', [half, graph.scalar(Math.SQRT1_2)]);
-      return graph.op('Mul', [graph.op('Asin', [bounded]), graph.scalar(2)]);
-    },
+    ...reading(['original', 'change'], (sums, { original, change }) =>
+      emitAngle(sums, original, change),
+    ),
     sequenceTerm: unchanged,
     distance: perToken,
   },
   perplexity: {
     needsScores: true,
     definition: 'perplexity of the calibration text: exp(mean negative log-likelihood)',
-    emitTerms: (graph, { candidate, targets }) =>
-      emitNegativeLogLikelihood(graph, candidate, targets),
+    reads: ['candidate', 'targets'],
+    emitTerms: (graph, inputs) => {
+      const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);
+      return emitNegativeLogLikelihood(graph, candidate, targets);
+    },
     sequenceTerm: unchanged,
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
   },
 };
+
+/** Formula of a metric for a model's output; says why where that has no logits. */
+export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'output'>): string {
+  const { definition } = metrics[name];
+  const logits = givesLogits(model);
+  return logits.able
+    ? definition
+    : `${definition.replace('logits', model.output.name)}. ${logits.reason}`;
+}
 
 /**
  * The distance to measure a model by: the one asked for, or, where the default does not fit its
@@ -129,10 +138,14 @@ export function fittingMetric(
   if (asked === 'perplexity') {
     requireNextTokens({ output, summary });
   }
-  if (output.givesScores || !metrics[asked].needsScores) {
+  if (!metrics[asked].needsScores) {
     return asked;
   }
-  const problem = `The output ${output.name} holds values, not the logits that ${asked} compares.`;
+  const logits = givesLogits({ output });
+  if (logits.able) {
+    return asked;
+  }
+  const problem = `${logits.reason} ${asked} compares probabilities.`;
   if (asked !== defaultMetric) {
     const remedy = `Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
     throw new UserError(problem, { file: summary.path, field: 'metric', remedy });
@@ -141,57 +154,29 @@ export function fittingMetric(
   return valuesMetric;
 }
 
-/** Below this |x| a series in x² is more accurate than the closed form in float32. */
-const seriesBelow = 0.25;
-
-function logSoftmax(graph: GraphBuilder, logits: Value): Value {
-  return graph.op('LogSoftmax', [logits], { axis: -1 });
-}
-
-function mixture(
-  graph: GraphBuilder,
-  { original, candidate }: MetricInputs,
-): { m: Value; x: Value } {
-  const logP = logSoftmax(graph, original);
-  const logQ = logSoftmax(graph, candidate);
-  const sum = graph.op('Add', [graph.op('Exp', [logP]), graph.op('Exp', [logQ])]);
-  const half = graph.scalar(0.5);
+/** A metric whose terms [batch, rows, 1] come from sums over the vocabulary. */
+function reading<K extends MetricInput>(
+  reads: readonly K[],
+  emit: (sums: VocabularySums, inputs: Pick<MetricInputs, K>) => Value,
+): Pick<Metric, 'reads' | 'emitTerms'> {
   return {
-    m: graph.op('Mul', [sum, half]),
-    x: graph.op('Mul', [graph.op('Sub', [logP, logQ]), half]),
+    reads,
+    emitTerms: (graph, inputs, vocabulary) => {
+      const terms = emit(new VocabularySums(graph, vocabulary), chosen(inputs, reads));
+      // Rounding may leave a sum a little under 0.
+      return graph.op('Relu', [graph.op('Squeeze', [terms, graph.ints([-1])])]);
+    },
   };
 }
 
-/** log cosh x = |x| + log(1 + exp(−2|x|)) − log 2, which does not overflow. */
-function logCosh(graph: GraphBuilder, x: Value): Value {
-  const size = graph.op('Abs', [x]);
-  // Five times as fast as Softplus, and as accurate where it is used, above seriesBelow.
-  const decay = graph.op('Exp', [graph.op('Mul', [size, graph.scalar(-2)])]);
-  const tail = graph.op('Log', [graph.op('Add', [decay, graph.scalar(1)])]);
-  return graph.op('Sub', [graph.op('Add', [size, tail]), graph.scalar(Math.LN2)]);
+function chosen<K extends MetricInput>(
+  inputs: Partial<MetricInputs>,
+  names: readonly K[],
+): Pick<MetricInputs, K> {
+  const entries = names.map((name) => [name, inputs[name] ?? missing(name)] as const);
+  return Object.fromEntries(entries) as Pick<MetricInputs, K>;
 }
 
-/** c₀x² + c₁x⁴ + … */
-function evenSeries(graph: GraphBuilder, x: Value, coefficients: readonly number[]): Value {
-  const square = graph.op('Mul', [x, x]);
-  const [last = 0, ...others] = [...coefficients].reverse();
-  const sum = others.reduce(
-    (inner, coefficient) =>
-      graph.op('Add', [graph.op('Mul', [inner, square]), graph.scalar(coefficient)]),
-    graph.scalar(last),
-  );
-  return graph.op('Mul', [sum, square]);
-}
-
-/** Σᵥ weights·values, no less than 0 (rounding may leave it a little under). */
-function weightedSum(graph: GraphBuilder, weights: Value, values: Value): Value {
-  return graph.op('Relu', [lastAxis(graph, 'ReduceSum', graph.op('Mul', [weights, values]))]);
-}
-
-/** Reduces the vocabulary axis away. */
-function lastAxis(graph: GraphBuilder, type: string, x: Value): Value {
-  // From opset 13 on, ReduceSum alone takes its axes as an input.
-  return type === 'ReduceSum'
-    ? graph.op(type, [x, graph.ints([-1])], { keepdims: 0 })
-    : graph.op(type, [x], { axes: [-1], keepdims: 0 });
+function missing(name: string): never {
+  throw new Error(`the metric reads ${name}, which is not given`);
 }

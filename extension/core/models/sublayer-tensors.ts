@@ -31,15 +31,22 @@ export function runningCosts(sublayer: TransformerSublayer): RunningCosts {
 
 /** The same of tensors that are stored as floats, and of the forms that layers have. */
 export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
-  const elements = stored.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const bytesOf = (tensors: readonly LazyTensor[]): number =>
+    tensors.reduce(
+      (sum, { shape }) => sum + elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
+      0,
+    );
   const forms = linears.flatMap(({ form }) => form ?? []);
   return {
-    bytes: forms.reduce(
-      (sum, form) => sum + formMemory(form),
-      elements * Float32Array.BYTES_PER_ELEMENT,
-    ),
+    bytes: forms.reduce((sum, form) => sum + formMemory(form), bytesOf(stored)),
+    mappedBytes: bytesOf(stored.filter(isMapped)),
     needsPrepacking: forms.some(hasFewBits),
   };
+}
+
+/** Whether ONNX Runtime reads the numbers where they lie. */
+function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
+  return dtype === 'F32' && packed === undefined && interleavedHeads === undefined;
 }
 
 /** Every linear layer of a sublayer. */

@@ -7,7 +7,7 @@ import type { LinearLayer } from './matrix-encoding';
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };
 
 /** What a part asks of a session. */
-export type RunningCosts = Pick<GraphPart, 'bytes' | 'needsPrepacking'>;
+export type RunningCosts = Pick<GraphPart, 'bytes' | 'mappedBytes' | 'needsPrepacking'>;
 
 /** The same part, which gives what goes into these linear layers as well. */
 export function tappedPart(

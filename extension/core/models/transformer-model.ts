@@ -25,7 +25,7 @@ import type {
   SideValue,
   Values,
 } from './model-emitter';
-import { emitLinearOver, emitTableRows } from './linear';
+import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
 import { outerMatricesOf } from './outer-matrices';
@@ -64,6 +64,7 @@ const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
 export class TransformerModel implements LayeredModel, ModelEmitter {
+  public readonly kind = 'decoder';
   public readonly inputs: readonly InputPort[] = tokenInputs;
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
   public readonly joinsExamples = true;
@@ -222,15 +223,33 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.at(index).kind === 'attention' ? { numKeyValueHeads, headDim } : undefined;
   }
 
-  public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm, head, scales } = this.layout;
+  public emitEpilogue(graph: GraphBuilder, hidden: Value, ids?: readonly number[]): Value {
+    const { head } = this.layout;
+    const normed = this.emitFinalNorm(graph, hidden);
     return graph.within('epilogue', () => {
-      const normed = emitNorm(graph, attention.norm, hidden, finalNorm);
-      const logits = emitLinearOver(graph, head, normed);
-      const scaled =
-        scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
-      return emitSoftCap(graph, scaled, scales.logitSoftCap);
+      const logits =
+        ids === undefined
+          ? emitLinearOver(graph, head, normed)
+          : emitOutputs(graph, head, normed, ids);
+      return this.scaled(graph, logits);
     });
+  }
+
+  public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
+    const { attention, finalNorm } = this.layout;
+    return graph.within('epilogue', () => emitNorm(graph, attention.norm, hidden, finalNorm));
+  }
+
+  public emitHead(graph: GraphBuilder, rows: Value): Value {
+    return graph.within('epilogue', () =>
+      this.scaled(graph, emitLinear(graph, this.layout.head, rows)),
+    );
+  }
+
+  public get headIsLinear(): boolean {
+    const { head, scales } = this.layout;
+    const { bias, form } = head;
+    return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
   }
 
   public expertTensors(index: number): ExpertTensors | undefined {
@@ -332,6 +351,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],
       ),
     );
+  }
+
+  private scaled(graph: GraphBuilder, logits: Value): Value {
+    const { scales } = this.layout;
+    const scaled =
+      scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
+    return emitSoftCap(graph, scaled, scales.logitSoftCap);
   }
 
   private at(index: number): TransformerSublayer {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
+import { defaultDocumentPath } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
-import { openModel } from '../models/open-model';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
 import { applyAndMeasure, qualityFields } from './apply-plan';
@@ -50,7 +50,8 @@ export const prune = defineOperation({
     const output = outputOptions(request);
     const { quality } = request;
     if (request.plan !== undefined) {
-      const { plan, folder, model } = await readPlan(request.plan, request.model);
+      const { plan, folder, model: path } = await readPlan(request.plan, request.model);
+      const model = await context.environment.open(path);
       const choices = plan.compress ?? [];
       const { examples } = request;
       return applyAndMeasure(
@@ -62,7 +63,7 @@ export const prune = defineOperation({
             : {
                 compression: compressionSettings(
                   buildRequest({ fields: compressionFields, rules: [] }, {}),
-                  await openModel(model),
+                  model.model,
                   choices,
                   context.environment,
                 ),
@@ -71,8 +72,8 @@ export const prune = defineOperation({
         context,
       );
     }
-    const { model = '' } = request;
-    const file = `${resolve(request.out)}.plan.json`;
+    const model = await context.environment.open(request.model ?? '');
+    const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
     const examples = request.examples ?? profile.calibration.source;
     const result = await applyAndMeasure(

@@ -2,61 +2,69 @@ import { checkpoint } from '../jobs/job';
 import type { ModelInput } from '../models/example';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
-import { meanRows, sequenceOf } from './scorer';
+import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import { createReadout } from '../metrics/metric-readout';
-import type { MetricReadout } from '../metrics/metric-readout';
+import type { MetricReadout } from '../metrics/row-readout';
+import { blockTerms } from './slices';
+import type { BlockTerms, Slice } from './slices';
 
 /**
- * The reference: runs the whole model, from the embedding on, for every candidate and sequence.
- * Shares no state between candidates, so that the faster search can be held against it.
+ * The reference: runs the whole model on the whole sequence, from the embedding on, for every
+ * candidate and slice. Shares no state between candidates, so that the faster search can be held
+ * against it.
  */
 export class NaiveScorer implements Scorer {
   public readonly removed = new Set<number>();
   public readonly candidatesPerPass = 1;
   private readonly readout: MetricReadout;
-  private original: OriginalStates = [];
+  private readonly original = new Map<number, HiddenState>();
 
   public constructor(private readonly setup: ScorerSetup) {
     this.readout = createReadout(setup.executor, setup.metricName, setup.metric);
   }
 
-  public async start(observe?: SublayerObserver): Promise<OriginalStates> {
-    const states: HiddenState[] = [];
-    for (const input of this.setup.sequences) {
-      states.push(await this.run(input, new Set(), observe));
+  public async start(
+    sequences: readonly number[],
+    observe?: SublayerObserver,
+  ): Promise<OriginalStates> {
+    for (const sequence of sequences) {
+      const input = sequenceOf(this.setup, sequence);
+      this.original.set(sequence, await this.run(input, new Set(), observe));
     }
-    this.startFrom(states);
-    return states;
+    return this.original;
   }
 
   public startFrom(original: OriginalStates): void {
-    this.original = original;
+    original.forEach((state, sequence) => this.original.set(sequence, state));
   }
 
-  public async rowsPerSequence(): Promise<number> {
-    return meanRows(this.readout, this.setup, this.original);
+  public async rows(sequence: number): Promise<number> {
+    const original = this.original.get(sequence);
+    return original === undefined
+      ? 0
+      : this.readout.rows(sequenceOf(this.setup, sequence), original);
   }
 
   public async terms(
     step: string,
     candidates: readonly Candidate[],
-    sequences: readonly number[],
-  ): Promise<number[][]> {
+    slices: readonly Slice[],
+  ): Promise<BlockTerms[][]> {
     const { memo } = this.setup;
-    const results: number[][] = [];
+    const results: BlockTerms[][] = [];
     for (const candidate of candidates) {
       const skip = new Set([...this.removed, ...candidate.members]);
-      const terms: number[] = [];
-      for (const sequence of sequences) {
-        const known = memo.get(step, candidate.id, sequence);
-        const term = known ?? (await this.term(sequence, skip));
+      const found: BlockTerms[] = [];
+      for (const slice of slices) {
+        const known = memo.get(step, candidate.id, slice);
+        const terms = known ?? (await this.measure(slice, skip));
         if (known === undefined) {
-          await memo.add([{ step, candidate: candidate.id, sequence, term }]);
+          await memo.add([{ kind: 'term', step, candidate: candidate.id, ...slice, terms }]);
         }
-        terms.push(term);
+        found.push(terms);
       }
-      results.push(terms);
+      results.push(found);
     }
     return results;
   }
@@ -67,28 +75,34 @@ export class NaiveScorer implements Scorer {
     }
   }
 
-  private async term(sequence: number, skip: ReadonlySet<number>): Promise<number> {
-    const input = sequenceOf(this.setup, sequence);
+  private async measure(slice: Slice, skip: ReadonlySet<number>): Promise<BlockTerms> {
+    const input = sequenceOf(this.setup, slice.sequence);
     const final = await this.run(input, skip);
-    const original = this.original[sequence];
-    const [term = Number.NaN] = original ? await this.readout.terms(input, original, [final]) : [];
-    return term;
+    const original = this.original.get(slice.sequence);
+    const [terms = new Float32Array()] =
+      original === undefined
+        ? []
+        : await this.readout.rowTerms(input, original, [final], slice, this.pause);
+    this.setup.work.addReadouts(1);
+    return blockTerms(terms);
   }
+
+  private readonly pause = async (): Promise<void> => {
+    this.setup.onWork();
+    await checkpoint(this.setup.cancellation);
+  };
 
   private async run(
     input: ModelInput,
     skip: ReadonlySet<number>,
     observe?: SublayerObserver,
   ): Promise<HiddenState> {
-    const { executor, cancellation, onWork } = this.setup;
-    const pause = async (): Promise<void> => {
-      onWork();
-      await checkpoint(cancellation);
-    };
+    const { executor, work } = this.setup;
     let state = await executor.embed(input);
     for (const index of executor.model.summary.sublayers.keys()) {
-      const [next = state] = await executor.pass(index, [state], skip, pause);
+      const [next = state] = await executor.pass(index, [state], skip, this.pause);
       if (!skip.has(index)) {
+        work.addSublayers(1);
         observe?.(index, state, next);
       }
       state = next;

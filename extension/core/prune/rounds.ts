@@ -1,7 +1,10 @@
 import type { Candidate } from './candidates';
-import type { CandidateDistance } from './layer-profile';
+import type { CandidateDistance, Decision } from './layer-profile';
 import type { Metric } from '../metrics/metrics';
 import type { Scorer } from './scorer';
+import type { Slice } from './slices';
+import { normalCdf } from './statistics';
+import { Tally } from './tally';
 
 /** What a round has to decide, and with what. */
 export interface RoundInput {
@@ -13,9 +16,8 @@ export interface RoundInput {
   readonly candidates: readonly Candidate[];
   /** Whether a candidate may win. */
   readonly isEligible: (candidate: Candidate) => boolean;
-  /** Number of calibration sequences, and tokens in each. */
-  readonly sequences: number;
-  readonly length: number;
+  /** Rows of each calibration sequence: tokens of a language model. */
+  readonly rows: readonly number[];
   /** Lowest total each candidate is expected to have, from earlier rounds, by id. */
   readonly expected: ReadonlyMap<string, number>;
   readonly onDistance: (distance: CandidateDistance) => void;
@@ -23,7 +25,14 @@ export interface RoundInput {
 
 export interface RoundResult {
   /** Undefined when no candidate may be removed. */
-  readonly winner: { readonly candidate: Candidate; readonly distance: number } | undefined;
+  readonly winner:
+    | {
+        readonly candidate: Candidate;
+        readonly distance: number;
+        readonly standardError?: number;
+        readonly decision: Decision;
+      }
+    | undefined;
   /** In the order of `candidates`. */
   readonly distances: readonly CandidateDistance[];
   /** Totals, or what is known of them, by candidate id. */
@@ -32,87 +41,26 @@ export interface RoundResult {
 
 export type Strategy = (input: RoundInput) => Promise<RoundResult>;
 
+/** Differences of fewer standard errors are ties. */
+const tieErrors = 2;
 /** How far a candidate's partial total may pass the bound before it is dropped: float32 rounding. */
 const slack = 1 + 1e-5;
-
-/** Running totals of one round. */
-class Tally {
-  public readonly totals = new Map<string, number>();
-  private readonly seen = new Map<string, number>();
-
-  public constructor(private readonly input: RoundInput) {}
-
-  public async measure(
-    candidates: readonly Candidate[],
-    sequences: readonly number[],
-  ): Promise<void> {
-    const { scorer, step } = this.input;
-    const terms = await scorer.terms(step, candidates, sequences);
-    candidates.forEach((candidate, i) => {
-      const sum = (terms[i] ?? []).reduce((total, term) => total + term, this.totalOf(candidate));
-      this.totals.set(candidate.id, sum);
-      this.seen.set(candidate.id, (this.seen.get(candidate.id) ?? 0) + sequences.length);
-      if (this.isComplete(candidate)) {
-        this.input.onDistance(this.distanceOf(candidate));
-      }
-    });
-  }
-
-  public totalOf(candidate: Candidate): number {
-    return this.totals.get(candidate.id) ?? 0;
-  }
-
-  public isComplete(candidate: Candidate): boolean {
-    return this.seen.get(candidate.id) === this.input.sequences;
-  }
-
-  /** The complete candidate of least total; of equal ones the first in model order. */
-  public best(): Candidate | undefined {
-    return least(
-      this.input.candidates.filter(
-        (candidate) => this.input.isEligible(candidate) && this.isComplete(candidate),
-      ),
-      (candidate) => this.totalOf(candidate),
-    );
-  }
-
-  public result(): RoundResult {
-    const winner = this.best();
-    return {
-      winner:
-        winner === undefined
-          ? undefined
-          : { candidate: winner, distance: this.toDistance(this.totalOf(winner)) },
-      distances: this.input.candidates.map((candidate) => this.distanceOf(candidate)),
-      totals: this.totals,
-    };
-  }
-
-  private distanceOf(candidate: Candidate): CandidateDistance {
-    const sublayer = candidate.id;
-    if (!this.seen.has(sublayer)) {
-      return { sublayer, distance: null };
-    }
-    const distance = this.toDistance(this.totalOf(candidate));
-    return this.isComplete(candidate)
-      ? { sublayer, distance }
-      : { sublayer, distance: null, atLeast: distance };
-  }
-
-  private toDistance(total: number): number {
-    return this.input.metric.distance(total, this.input.sequences, this.input.length);
-  }
-}
 
 /** Measures every candidate on every sequence, a few candidates at a time, so that they can be shown. */
 export const everyDistance: Strategy = async (input) => {
   const tally = new Tally(input);
-  const { candidates, scorer } = input;
-  for (let start = 0; start < candidates.length; start += scorer.candidatesPerPass) {
-    const group = candidates.slice(start, start + scorer.candidatesPerPass);
-    await tally.measure(group, range(0, input.sequences));
+  const { candidates } = input;
+  const { candidatesPerPass } = input.scorer;
+  const slices = wholeSlices(input);
+  // Where one pass takes all candidates, it takes all sequences as well.
+  for (const group of candidatesPerPass < candidates.length
+    ? slices.map((one) => [one])
+    : [slices]) {
+    for (let start = 0; start < candidates.length; start += candidatesPerPass) {
+      await tally.measure(candidates.slice(start, start + candidatesPerPass), group);
+    }
   }
-  return tally.result();
+  return resultOf(input, tally);
 };
 
 /**
@@ -123,19 +71,23 @@ export const everyDistance: Strategy = async (input) => {
 export const race: Strategy = async (input) => {
   const tally = new Tally(input);
   const runners = input.candidates.filter(input.isEligible);
-  await tally.measure(runners, [0]);
+  const [first, ...others] = wholeSlices(input);
+  if (first === undefined) {
+    return resultOf(input, tally);
+  }
+  await tally.measure(runners, [first]);
   const leader = least(runners, (candidate) => tally.totalOf(candidate));
   if (leader === undefined) {
-    return tally.result();
+    return resultOf(input, tally);
   }
-  await tally.measure([leader], range(1, input.sequences));
-  for (const sequence of range(1, input.sequences)) {
+  await tally.measure([leader], others);
+  for (const slice of others) {
     await tally.measure(
-      runners.filter((candidate) => candidate !== leader && canWin(tally, candidate)),
-      [sequence],
+      runners.filter((candidate) => candidate !== leader && canWin(input, tally, candidate)),
+      [slice],
     );
   }
-  return tally.result();
+  return resultOf(input, tally);
 };
 
 /**
@@ -147,31 +99,93 @@ export const lazy: Strategy = async (input) => {
   const expected = (candidate: Candidate): number => input.expected.get(candidate.id) ?? 0;
   const queue = input.candidates.filter(input.isEligible).sort((a, b) => expected(a) - expected(b));
   for (const candidate of queue) {
-    const best = tally.best();
+    const best = bestOf(input, tally);
     if (best !== undefined && expected(candidate) > tally.totalOf(best)) {
       break;
     }
-    for (const sequence of range(0, input.sequences)) {
-      if (canWin(tally, candidate)) {
-        await tally.measure([candidate], [sequence]);
+    for (const slice of wholeSlices(input)) {
+      if (canWin(input, tally, candidate)) {
+        await tally.measure([candidate], [slice]);
       }
     }
   }
-  return tally.result();
+  return resultOf(input, tally);
 };
 
-function canWin(tally: Tally, candidate: Candidate): boolean {
-  const best = tally.best();
+function wholeSlices({ rows }: RoundInput): Slice[] {
+  return rows.map((to, sequence) => ({ sequence, from: 0, to }));
+}
+
+/** The complete candidate of least total; of equal ones the first in model order. */
+function bestOf({ candidates, isEligible }: RoundInput, tally: Tally): Candidate | undefined {
+  return least(
+    candidates.filter((candidate) => isEligible(candidate) && tally.isComplete(candidate)),
+    (candidate) => tally.totalOf(candidate),
+  );
+}
+
+/** @param predicted what a surrogate expected of those that could go, by id */
+export function resultOf(
+  input: RoundInput,
+  tally: Tally,
+  predicted?: ReadonlyMap<string, number>,
+): RoundResult {
+  const candidate = bestOf(input, tally);
+  const result = { distances: tally.distances(), totals: tally.totals };
+  if (candidate === undefined) {
+    return { winner: undefined, ...result };
+  }
+  const { distance, standardError } = tally.distanceOf(candidate);
+  return {
+    winner: {
+      candidate,
+      distance: distance ?? Number.NaN,
+      ...(standardError === undefined ? {} : { standardError }),
+      decision: decisionFor(candidate, input, tally, predicted),
+    },
+    ...result,
+  };
+}
+
+function decisionFor(
+  winner: Candidate,
+  { candidates, isEligible }: RoundInput,
+  tally: Tally,
+  predicted: ReadonlyMap<string, number> | undefined,
+): Decision {
+  const rivals = candidates
+    .filter((one) => one !== winner && isEligible(one) && tally.isMeasured(one))
+    .map(({ id }, i, all) => {
+      const { total, standardError } = tally.difference(all[i] ?? winner, winner);
+      return { id, errors: total === 0 ? 0 : total / standardError };
+    })
+    .filter(({ errors }) => Number.isFinite(errors))
+    .sort((a, b) => a.errors - b.errors);
+  const expected = predicted?.get(winner.id);
+  return {
+    measured: rivals.length + 1,
+    confidence: normalCdf(rivals[0]?.errors ?? Number.POSITIVE_INFINITY),
+    ties: rivals.filter(({ errors }) => errors < tieErrors).map(({ id }) => id),
+    ...(predicted === undefined || expected === undefined
+      ? {}
+      : {
+          predicted: {
+            distance: expected,
+            place: 1 + [...predicted.values()].filter((other) => other < expected).length,
+          },
+        }),
+  };
+}
+
+function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean {
+  const best = bestOf(input, tally);
   return best === undefined || tally.totalOf(candidate) <= tally.totalOf(best) * slack;
 }
 
-function least<T>(items: readonly T[], value: (item: T) => number): T | undefined {
+/** The item of least value; of equal ones the first. */
+export function least<T>(items: readonly T[], value: (item: T) => number): T | undefined {
   return items.reduce<T | undefined>(
     (best, item) => (best === undefined || value(item) < value(best) ? item : best),
     undefined,
   );
-}
-
-function range(start: number, end: number): number[] {
-  return Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
 }

@@ -4,9 +4,10 @@ import type { LayeredExecutor } from '../runtime/layered-executor';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import type { MetricName } from '../metrics/metric-names';
-import type { MetricReadout } from '../metrics/metric-readout';
 import type { Metric } from '../metrics/metrics';
-import type { TermMemo } from './term-memo';
+import type { SearchWork } from './search-work';
+import type { BlockTerms, Slice } from './slices';
+import type { SearchMemo } from './search-memo';
 
 /** What a scorer works with. */
 export interface ScorerSetup {
@@ -15,14 +16,15 @@ export interface ScorerSetup {
   readonly sequences: readonly ModelInput[];
   readonly metricName: MetricName;
   readonly metric: Metric;
-  readonly memo: TermMemo;
+  readonly memo: SearchMemo;
+  readonly work: SearchWork;
   readonly cancellation: Cancellation;
   /** Called after every run of ONNX Runtime. */
   readonly onWork: () => void;
 }
 
 /** The original's final states, by sequence. */
-export type OriginalStates = readonly HiddenState[];
+export type OriginalStates = ReadonlyMap<number, HiddenState>;
 
 /** Sees what each sublayer of the original does to each sequence's hidden states. */
 export type SublayerObserver = (index: number, before: HiddenState, after: HiddenState) => void;
@@ -32,37 +34,24 @@ export function sequenceOf({ sequences }: ScorerSetup, index: number): ModelInpu
   return sequences[index] ?? new Int32Array();
 }
 
-/** Mean number of rows of the original's output. */
-export async function meanRows(
-  readout: MetricReadout,
-  setup: ScorerSetup,
-  original: OriginalStates,
-): Promise<number> {
-  let rows = 0;
-  for (const [index, state] of original.entries()) {
-    rows += await readout.rows(sequenceOf(setup, index), state);
-  }
-  return rows / Math.max(1, original.length);
-}
-
 /** Measures candidates on top of what has been removed so far. */
 export interface Scorer {
-  /** Sublayers removed so far. */
+  /** Units removed so far. */
   readonly removed: ReadonlySet<number>;
   /** How many candidates to ask for at once where there is a choice. */
   readonly candidatesPerPass: number;
-  /** Runs the original; this or {@link Scorer.startFrom} must come first. */
-  start(observe?: SublayerObserver): Promise<OriginalStates>;
-  /** Takes the final states of another scorer's run of the original. */
+  /** Runs the original on some sequences; this or {@link Scorer.startFrom} must come first for each. */
+  start(sequences: readonly number[], observe?: SublayerObserver): Promise<OriginalStates>;
+  /** Takes the final states of another scorer's runs of the original. */
   startFrom(original: OriginalStates): void;
-  /** Mean number of rows over which an example's terms are summed: tokens of a language model. */
-  rowsPerSequence(): Promise<number>;
-  /** Terms of each candidate on the given sequences, in the same order. */
+  /** Rows of the original's output for a sequence. */
+  rows(sequence: number): Promise<number>;
+  /** Terms of each candidate on the given slices, in the same order. */
   terms(
     step: string,
     candidates: readonly Candidate[],
-    sequences: readonly number[],
-  ): Promise<number[][]>;
+    slices: readonly Slice[],
+  ): Promise<BlockTerms[][]>;
   /** Removes a candidate for good; `others` are those that may be asked for again. */
   commit(candidate: Candidate, others: readonly Candidate[]): void;
 }

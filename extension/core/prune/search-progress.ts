@@ -1,9 +1,10 @@
 import type { JobContext } from '../jobs/job';
-import type { LayeredExecutor } from '../runtime/layered-executor';
+import type { LayeredModel } from '../models/layered-model';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
-import type { SearchListener } from './search';
+import type { SearchListener } from './search-listener';
+import type { SearchWork } from './search-work';
 
 /** Reports at most this often, in milliseconds. */
 const interval = 100;
@@ -20,16 +21,18 @@ export class SearchProgress implements SearchListener {
 
   public constructor(
     settings: SearchSettings,
-    private readonly executor: LayeredExecutor,
+    { summary }: LayeredModel,
+    private readonly work: SearchWork,
     sequences: number,
     private readonly context: JobContext<ProfileEvent>,
   ) {
-    const { summary } = executor.model;
     const candidates = listCandidates(summary, settings.granularity);
     const count = summary.sublayers.length;
     this.rounds = expectedRounds(settings, candidates.length);
     // The original run, then every candidate from its own position to the end.
-    const firstRound = candidates.reduce((sum, { first }) => sum + count - first, 0);
+    const firstRound =
+      candidates.reduce((sum, { first }) => sum + count - first, 0) +
+      work.readoutCost(candidates.length);
     const later =
       (this.rounds - 1) * firstRound * (settings.mode === 'naive' ? 2 : laterRoundShare);
     this.total = (count + firstRound * (settings.mode === 'naive' ? 2 : 1) + later) * sequences;
@@ -39,20 +42,20 @@ export class SearchProgress implements SearchListener {
     const now = performance.now();
     if (force || now - this.reported >= interval) {
       this.reported = now;
-      const done = this.executor.evaluations;
+      const done = this.work.cost;
       this.total = Math.max(this.total, done);
       this.context.progress({
         stage: this.stage,
-        done,
+        done: Math.round(done),
         total: Math.round(this.total),
-        unit: 'sublayer evaluations',
+        unit: 'steps',
       });
     }
   }
 
   public onStage(stage: string): void {
     this.stage = stage.startsWith('Round') ? `${stage} of ${this.rounds}` : stage;
-    this.roundStart = this.executor.evaluations;
+    this.roundStart = this.work.cost;
     this.report(true);
   }
 
@@ -67,9 +70,13 @@ export class SearchProgress implements SearchListener {
   public onRound(round: number, result: Round): void {
     this.context.emit({ kind: 'round', round, result });
     if (round > 1) {
-      const done = this.executor.evaluations;
+      const done = this.work.cost;
       this.total = done + (this.rounds - round) * (done - this.roundStart);
     }
+  }
+
+  public onPredicted(round: number, rounds: readonly Round[]): void {
+    this.context.emit({ kind: 'predicted', round, rounds });
   }
 
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {

@@ -3,17 +3,30 @@ import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { createReadout } from '../metrics/metric-readout';
-import type { MetricReadout } from '../metrics/metric-readout';
-import { meanRows, sequenceOf } from './scorer';
+import type { MetricReadout } from '../metrics/row-readout';
+import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
-import type { TermRecord } from './term-memo';
+import { blockTerms, Prefixes, prefixTokens } from './slices';
+import type { BlockTerms, Slice } from './slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
+import { walkThrough } from './walk';
+
+/** Sees the final state of a slice without a candidate and all that is removed. */
+export type FinalObserver = (candidate: Candidate, slice: Slice, state: HiddenState) => void;
+
+/** A candidate to be measured on a slice. */
+interface Wanted {
+  readonly candidate: Candidate;
+  readonly slice: Slice;
+}
 
 /** One trajectory on its way through the layers. */
 interface Walker {
   readonly trajectory: string;
   readonly sequence: number;
+  /** Share of the sequence that the state holds. */
+  readonly share: number;
   /** Units that its model lacks. */
   readonly skip: ReadonlySet<number>;
   boundary: number;
@@ -35,58 +48,76 @@ export class TrajectoryScorer implements Scorer {
   private readonly store: TrajectoryStore;
   private readonly readout: MetricReadout;
   private readonly count: number;
-  private original: OriginalStates = [];
+  private readonly prefixes: Prefixes;
+  private readonly original = new Map<number, HiddenState>();
 
   /** All where sessions are streamed, since each pass loads the model; else enough to share work. */
   public get candidatesPerPass(): number {
     return this.setup.executor.keepsSessions ? sharedPass : Number.POSITIVE_INFINITY;
   }
 
-  public constructor(private readonly setup: ScorerSetup) {
+  /** @param onFinal sees the final state of every candidate that is run */
+  public constructor(
+    private readonly setup: ScorerSetup,
+    private readonly onFinal: FinalObserver = () => undefined,
+  ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
-    this.store = new TrajectoryStore(executor.stateBytes * (1 - inFlightShare));
+    this.store = new TrajectoryStore(executor.shares.stateBytes * (1 - inFlightShare));
     this.readout = createReadout(executor, metricName, metric);
+    this.prefixes = new Prefixes(executor);
   }
 
-  public async start(observe?: SublayerObserver): Promise<OriginalStates> {
+  public async start(
+    sequences: readonly number[],
+    observe?: SublayerObserver,
+  ): Promise<OriginalStates> {
     const end = new Set([this.count]);
-    const exits = new Map(this.setup.sequences.map((_, i) => [i, end]));
-    const final = await this.mainStates(exits, observe);
-    const original = [...final.values()].map((states) => states.get(this.count)?.state ?? lost());
-    this.startFrom(original);
-    return original;
+    const exits = new Map(sequences.map((sequence) => [sequence, end]));
+    for (const [sequence, states] of await this.mainStates(exits, observe)) {
+      this.original.set(sequence, states.get(this.count)?.state ?? lost());
+    }
+    return this.original;
   }
 
   public startFrom(original: OriginalStates): void {
-    this.original = original;
+    original.forEach((state, sequence) => this.original.set(sequence, state));
   }
 
-  public async rowsPerSequence(): Promise<number> {
-    return meanRows(this.readout, this.setup, this.original);
+  public async rows(sequence: number): Promise<number> {
+    const tokens = this.tokensOf(sequence);
+    if (tokens > 0) {
+      return tokens;
+    }
+    const original = this.original.get(sequence) ?? lost();
+    return this.readout.rows(sequenceOf(this.setup, sequence), original);
   }
 
   public async terms(
     step: string,
     candidates: readonly Candidate[],
-    sequences: readonly number[],
-  ): Promise<number[][]> {
-    const wanted = sequences.flatMap((sequence) =>
+    slices: readonly Slice[],
+  ): Promise<BlockTerms[][]> {
+    const { memo, executor } = this.setup;
+    const wanted = slices.map((slice) =>
       candidates
-        .filter((candidate) => this.setup.memo.get(step, candidate.id, sequence) === undefined)
-        .map((candidate) => ({ candidate, sequence })),
+        .filter((candidate) => memo.get(step, candidate.id, slice) === undefined)
+        .map((candidate) => ({ candidate, slice })),
     );
-    const [state] = this.original;
-    const inFlightBytes = this.setup.executor.stateBytes * inFlightShare;
+    const [state] = this.original.values();
+    const inFlightBytes = executor.shares.stateBytes * inFlightShare;
     const perPass = Math.max(
       1,
       Math.floor(inFlightBytes / (state === undefined ? 1 : stateBytes(state))),
     );
-    for (let start = 0; start < wanted.length; start += perPass) {
-      await this.measure(step, wanted.slice(start, start + perPass));
+    // The journal gets each slice as it ends, but for streamed sessions, where each pass loads the model.
+    for (const group of executor.keepsSessions ? wanted : [wanted.flat()]) {
+      for (let start = 0; start < group.length; start += perPass) {
+        await this.measure(step, group.slice(start, start + perPass));
+      }
     }
     return candidates.map(({ id }) =>
-      sequences.map((sequence) => this.setup.memo.get(step, id, sequence) ?? Number.NaN),
+      slices.map((slice) => memo.get(step, id, slice) ?? [Number.NaN]),
     );
   }
 
@@ -107,52 +138,80 @@ export class TrajectoryScorer implements Scorer {
     await checkpoint(this.setup.cancellation);
   };
 
-  private async measure(
-    step: string,
-    wanted: readonly { candidate: Candidate; sequence: number }[],
-  ): Promise<void> {
+  private async measure(step: string, wanted: readonly Wanted[]): Promise<void> {
+    const { memo, work } = this.setup;
     const starts = await this.startingPoints(wanted);
-    const walkers = wanted.map(({ candidate, sequence }, i) => ({
+    const walkers = wanted.map(({ candidate, slice }, i) => ({
+      slice,
       trajectory: candidate.id,
-      sequence,
+      sequence: slice.sequence,
+      share: this.shareOf(slice, 0),
       skip: new Set([...this.removed, ...candidate.members]),
       ...(starts[i] ?? lost()),
     }));
     await this.advance(walkers, this.count);
-    const records: TermRecord[] = [];
-    for (const sequence of new Set(walkers.map((walker) => walker.sequence))) {
-      const group = walkers.filter((walker) => walker.sequence === sequence);
-      const terms = await this.readout.terms(
-        sequenceOf(this.setup, sequence),
-        this.original[sequence] ?? lost(),
+    wanted.forEach(({ candidate, slice }, i) => {
+      this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+    });
+    for (const slice of new Set(wanted.map((one) => one.slice))) {
+      const group = walkers.filter((walker) => walker.slice === slice);
+      const found = await this.readout.rowTerms(
+        sequenceOf(this.setup, slice.sequence),
+        this.original.get(slice.sequence) ?? lost(),
         group.map((walker) => walker.state),
+        slice,
+        this.pause,
       );
-      group.forEach(({ trajectory }, i) => {
-        records.push({ step, candidate: trajectory, sequence, term: terms[i] ?? Number.NaN });
-      });
-      await checkpoint(this.setup.cancellation);
+      work.addReadouts(group.length * this.shareOf(slice));
+      await memo.add(
+        group.map(({ trajectory }, i) => ({
+          kind: 'term',
+          step,
+          candidate: trajectory,
+          ...slice,
+          terms: blockTerms(found[i] ?? lost()),
+        })),
+      );
+      await this.pause();
     }
-    await this.setup.memo.add(records);
+  }
+
+  /** Share of its sequence that the rows of a slice are, from its own first one on unless said. */
+  private shareOf({ sequence, from, to }: Slice, start = from): number {
+    const tokens = this.tokensOf(sequence);
+    return tokens === 0 ? 1 : (to - start) / tokens;
+  }
+
+  /** Tokens of a sequence that can be run in parts, else 0. */
+  private tokensOf(sequence: number): number {
+    return prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
   }
 
   /** Where each wanted candidate can start: on its own trajectory, or where it leaves the main one. */
-  private async startingPoints(
-    wanted: readonly { candidate: Candidate; sequence: number }[],
-  ): Promise<Boundary[]> {
-    const own = wanted.map(({ candidate, sequence }) =>
-      this.store.nearest(candidate.id, sequence, this.count),
+  private async startingPoints(wanted: readonly Wanted[]): Promise<Boundary[]> {
+    const own = wanted.map(({ candidate, slice }) =>
+      this.store.nearest(
+        candidate.id,
+        slice.sequence,
+        this.count,
+        Math.min(slice.to, this.tokensOf(slice.sequence)),
+      ),
     );
     const exits = new Map<number, Set<number>>();
-    wanted.forEach(({ candidate, sequence }, i) => {
+    wanted.forEach(({ candidate, slice: { sequence } }, i) => {
       if (own[i] === undefined) {
         const boundaries = exits.get(sequence) ?? new Set();
         exits.set(sequence, boundaries.add(candidate.first));
       }
     });
     const main = await this.mainStates(exits);
-    return wanted.map(
-      ({ candidate, sequence }, i) => own[i] ?? main.get(sequence)?.get(candidate.first) ?? lost(),
-    );
+    const starts: Boundary[] = [];
+    for (const [i, { candidate, slice }] of wanted.entries()) {
+      const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
+      const input = sequenceOf(this.setup, slice.sequence);
+      starts.push({ ...from, state: await this.prefixes.cut(input, from.state, slice.to) });
+    }
+    return starts;
   }
 
   /** States of the main trajectory at the given boundaries, by sequence. */
@@ -177,7 +236,13 @@ export class TrajectoryScorer implements Scorer {
       const [lowest] = missing;
       if (lowest !== undefined) {
         const from = await this.mainAtMost(sequence, lowest);
-        walkers.push({ trajectory: mainTrajectory, sequence, skip: this.removed, ...from });
+        walkers.push({
+          trajectory: mainTrajectory,
+          sequence,
+          share: 1,
+          skip: this.removed,
+          ...from,
+        });
       }
     }
     const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
@@ -192,7 +257,7 @@ export class TrajectoryScorer implements Scorer {
 
   /** The main trajectory's state at `boundary`, if only removed sublayers lie since the one kept. */
   private resting(sequence: number, boundary: number): Boundary | undefined {
-    const nearest = this.store.nearest(mainTrajectory, sequence, boundary);
+    const nearest = this.nearestMain(sequence, boundary);
     let state = nearest?.state;
     for (let index = nearest?.boundary ?? boundary; index < boundary; index++) {
       if (state === undefined || !this.removed.has(index)) {
@@ -203,8 +268,13 @@ export class TrajectoryScorer implements Scorer {
     return state === undefined ? undefined : { boundary, state };
   }
 
+  /** Of the main trajectory whole sequences are kept, though a winner may have been measured on parts. */
+  private nearestMain(sequence: number, boundary: number): Boundary | undefined {
+    return this.store.nearest(mainTrajectory, sequence, boundary, this.tokensOf(sequence));
+  }
+
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
-    const nearest = this.store.nearest(mainTrajectory, sequence, boundary);
+    const nearest = this.nearestMain(sequence, boundary);
     if (nearest !== undefined) {
       return nearest;
     }
@@ -224,25 +294,26 @@ export class TrajectoryScorer implements Scorer {
     walkers.forEach(visit);
     for (let index = 0; index < end; index++) {
       const here = walkers.filter((walker) => walker.boundary === index);
-      const moving = here.filter((walker) => !walker.skip.has(index));
-      const resting = here.filter((walker) => walker.skip.has(index));
-      const { executor } = this.setup;
-      const statesOf = (walkers: readonly Walker[]): HiddenState[] =>
-        walkers.map(({ state }) => state);
-      const without = moving.map(({ skip }) => executor.units.expertsGone(index, skip));
-      const states = await executor.run(index, statesOf(moving), this.pause, without);
-      const passed = await executor.skip(index, statesOf(resting), this.pause);
-      for (const walker of here) {
-        walker.boundary = index + 1;
-      }
-      resting.forEach((walker, i) => {
-        walker.state = passed[i] ?? lost();
-      });
-      moving.forEach((walker, i) => {
+      const { executor, work } = this.setup;
+      const states = await walkThrough(
+        executor,
+        index,
+        here.map(({ state }) => state),
+        here.map(({ skip }) => skip),
+        this.pause,
+      );
+      here.forEach((walker, i) => {
         const next = states[i] ?? lost();
-        observe(index, walker.state, next);
+        if (!walker.skip.has(index)) {
+          work.addSublayers(walker.share);
+          observe(index, walker.state, next);
+          this.store.put(walker.trajectory, walker.sequence, {
+            boundary: index + 1,
+            state: next,
+          });
+        }
+        walker.boundary = index + 1;
         walker.state = next;
-        this.store.put(walker.trajectory, walker.sequence, walker);
       });
       here.forEach(visit);
     }

@@ -1,5 +1,6 @@
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
+import { tokensOf } from './slices';
 
 /** Name of the trajectory of the model with everything removed so far. */
 export const mainTrajectory = 'main';
@@ -31,16 +32,25 @@ export class TrajectoryStore {
       return;
     }
     const boundaries = this.boundaries(trajectory, sequence);
-    this.bytes += size - bytesOf(boundaries.get(at.boundary));
+    const known = boundaries.get(at.boundary);
+    if (known !== undefined && tokensOf(known) > tokensOf(at.state)) {
+      return;
+    }
+    this.bytes += size - bytesOf(known);
     boundaries.set(at.boundary, at.state);
   }
 
-  /** The latest state at or before `atMost`. */
-  public nearest(trajectory: string, sequence: number, atMost: number): Boundary | undefined {
+  /** The latest state at or before `atMost` that holds at least `tokens` tokens. */
+  public nearest(
+    trajectory: string,
+    sequence: number,
+    atMost: number,
+    tokens = 0,
+  ): Boundary | undefined {
     const boundaries = this.trajectories.get(trajectory)?.get(sequence);
     for (let boundary = atMost; boundaries !== undefined && boundary >= 0; boundary--) {
       const state = boundaries.get(boundary);
-      if (state !== undefined) {
+      if (state !== undefined && tokensOf(state) >= tokens) {
         return { boundary, state };
       }
     }

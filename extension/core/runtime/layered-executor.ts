@@ -10,26 +10,28 @@ import type {
   TappedStep,
 } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
+import type { RunningCosts } from '../models/tapped-part';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
+import { divideMemory, privateBytes } from './memory-shares';
+import type { MemoryShares } from './memory-shares';
 import { SessionPool } from './session-pool';
 import { divide, exampleTensor, floatsIn, floatTensor, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
-/** A graph from hidden states to numbers, kept apart from the model (such as a distance). */
-export interface Readout {
-  readonly key: string;
-  /** Emits from inputs that it declares itself; `emitter` gives logits of hidden states. */
-  readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
-}
-
-/** A graph that the caller makes. */
+/** A graph that the caller makes, which declares its inputs and outputs itself. */
 export interface OwnGraph {
   readonly key: string;
-  /** Bytes its weights take. */
-  readonly bytes: number;
   readonly build: (graph: GraphBuilder) => void;
+}
+
+/** A graph with parts of the model. */
+export interface Readout {
+  readonly key: string;
+  /** What the weights take. */
+  readonly costs: RunningCosts;
+  readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
 }
 
 /** Sees what goes into linear layers, float32 [rows, in], by their ids. */
@@ -48,41 +50,48 @@ interface StepOptions {
 
 /** Hidden-state elements sent through a sublayer in one run: larger batches gain nothing. */
 const maxElementsPerRun = 1 << 17;
-/** Share of the memory that sessions may take; the rest is for hidden states. */
-const sessionShare = 0.75;
 
 /** Runs a layered model piece by piece over hidden states that live in JavaScript. */
 export class LayeredExecutor {
   private readonly pool: SessionPool;
+  /** Sessions that every walk needs: what is around the sublayers, and graphs of callers. */
+  private readonly outerPool: SessionPool;
   /** Side values by the length of the sequence, where they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
   /** What can be removed of the model. */
   public readonly units: RemovableUnits;
+  public readonly shares: MemoryShares;
+  /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
+  public readonly keepsSessions: boolean;
 
   public constructor(
     public readonly model: LayeredModel,
     public readonly device: DeviceName,
-    private readonly memoryBytes: number,
+    memoryBytes: number,
   ) {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
-    this.pool = new SessionPool(device, memoryBytes * sessionShare);
+    this.shares = divideMemory(model, memoryBytes, device);
+    const { sublayerBytes, headBytes } = this.shares;
+    const ownBytes = model.summary.sublayers.reduce(
+      (sum, _, index) => sum + privateBytes(model.sublayer(index).part, device),
+      0,
+    );
+    this.keepsSessions = ownBytes <= sublayerBytes;
+    this.pool = new SessionPool(device, {
+      bytes: sublayerBytes,
+      repackedBytes: Math.max(0, sublayerBytes - ownBytes),
+    });
+    this.outerPool = new SessionPool(device, {
+      bytes: Number.POSITIVE_INFINITY,
+      repackedBytes: headBytes,
+    });
   }
 
   /** Sublayer evaluations so far: one sublayer run over one example. */
   public get evaluations(): number {
     return this.evaluationCount;
-  }
-
-  /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
-  public get keepsSessions(): boolean {
-    return this.modelBytes() <= this.memoryBytes * sessionShare;
-  }
-
-  /** Bytes that hidden states may take beside the sessions. */
-  public get stateBytes(): number {
-    return this.memoryBytes - Math.min(this.modelBytes(), this.memoryBytes * sessionShare);
   }
 
   /** The state of one example in front of the first sublayer. */
@@ -97,7 +106,7 @@ export class LayeredExecutor {
     const outputs =
       part.outputs.length === 0
         ? {}
-        : await this.pool.use(part, async (session) =>
+        : await this.outerPool.use(part, async (session) =>
             this.started(session, pick(part.inputs, given)),
           );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
@@ -179,50 +188,38 @@ export class LayeredExecutor {
     return step.part === undefined ? follow(step, state) : undefined;
   }
 
-  /** Runs a graph of the caller's, with the head's weights at hand. */
+  /** Runs a graph of the caller's with parts of the model; `outputs` are written to where they are given. */
   public async read(
-    readout: Readout,
-    feeds: Readonly<Record<string, Tensor>>,
+    { key, costs, build }: Readout,
+    feeds: Tensors,
+    outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
     const { emitter } = this.model;
     if (emitter === undefined) {
       throw new Error('this model does not emit itself into other graphs');
     }
-    const { key, build } = readout;
-    const { bytes } = this.model.epilogue;
-    return this.compute(
-      {
-        key,
-        bytes,
-        build: (graph) => {
-          build(graph, emitter);
-        },
+    return this.runOuter(
+      key,
+      costs,
+      (graph) => {
+        build(graph, emitter);
       },
-      feeds,
+      async (session) => (outputs === undefined ? session.run(feeds) : session.run(feeds, outputs)),
     );
   }
 
   /** Runs a graph of the caller's that needs nothing of the model. */
   public async compute(
-    { key, bytes, build }: OwnGraph,
-    feeds: Readonly<Record<string, Tensor>>,
+    { key, build }: OwnGraph,
+    feeds: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
-    const recipe = {
-      key,
-      bytes,
-      build: () => {
-        const graph = new GraphBuilder(key);
-        build(graph);
-        return graph;
-      },
-    };
-    return this.pool.use(recipe, async (session) => session.run(feeds));
+    return this.runOuter(key, { bytes: 0 }, build, async (session) => session.run(feeds));
   }
 
   /** The model's output for a final state: logits [1, sequence, vocabulary] of a language model. */
   public async output(state: HiddenState): Promise<Tensor> {
     const { epilogue } = this.model;
-    const outputs = await this.pool.use(epilogue, async (session) =>
+    const outputs = await this.outerPool.use(epilogue, async (session) =>
       session.run(pick(epilogue.inputs, { ...state.side, ...state.values })),
     );
     return tensorOf(outputs, epilogue.outputs[0] ?? '');
@@ -234,7 +231,25 @@ export class LayeredExecutor {
   }
 
   public async dispose(): Promise<void> {
-    await this.pool.dispose();
+    await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
+  }
+
+  private async runOuter(
+    key: string,
+    costs: Readout['costs'],
+    build: (graph: GraphBuilder) => void,
+    run: (session: InferenceSession) => Promise<InferenceSession.OnnxValueMapType>,
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    const recipe = {
+      ...costs,
+      key,
+      build: () => {
+        const graph = new GraphBuilder(key);
+        build(graph);
+        return graph;
+      },
+    };
+    return this.outerPool.use(recipe, run);
   }
 
   private async take(
@@ -327,10 +342,6 @@ export class LayeredExecutor {
       }
     }
     return batches;
-  }
-
-  private modelBytes(): number {
-    return this.model.summary.parameters * Float32Array.BYTES_PER_ELEMENT;
   }
 }
 

@@ -46,7 +46,7 @@ async function explainWeights(
   const outputs = await executor.compute(
     {
       key: `non-finite.${id}`,
-      bytes: 0,
+
       build: (graph) => {
         tensors.forEach((tensor, i) => {
           // 0 · w is 0 where w is finite and NaN elsewhere.

@@ -1,27 +1,37 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { GraphPart } from '../models/layered-model';
+import { privateBytes } from './memory-shares';
 import { createSession } from './session';
 import type { DeviceName } from './device';
 
 /** What a session is made from. */
-export type SessionRecipe = Pick<GraphPart, 'key' | 'bytes' | 'needsPrepacking' | 'build'>;
+export type SessionRecipe = Pick<
+  GraphPart,
+  'key' | 'bytes' | 'mappedBytes' | 'needsPrepacking' | 'build'
+>;
+
+/** What a pool may keep. */
+export interface PoolBudget {
+  /** Bytes of private memory that sessions may take as they are. */
+  readonly bytes: number;
+  /** Further bytes for repacked weights that would else stay mapped from their files. */
+  readonly repackedBytes: number;
+}
 
 /**
- * Keeps sessions up to a budget of bytes. Those that do not fit are made for one use and released:
- * a walk through the layers is cyclic, so evicting would only replace what is needed next.
+ * Keeps sessions up to a budget of bytes. Those that do not fit
+ * are made for one use and released: a walk through the layers is cyclic, so evicting would only replace
+ * what is needed next.
  */
 export class SessionPool {
   private readonly kept = new Map<string, InferenceSession>();
   private keptBytes = 0;
+  private repackedBytes = 0;
 
   public constructor(
     private readonly device: DeviceName,
-    private readonly budgetBytes: number,
+    private readonly budget: PoolBudget,
   ) {}
-
-  public get bytes(): number {
-    return this.keptBytes;
-  }
 
   public async use<T>(
     recipe: SessionRecipe,
@@ -31,13 +41,16 @@ export class SessionPool {
     if (known !== undefined) {
       return run(known);
     }
-    const keep = this.keptBytes + recipe.bytes <= this.budgetBytes;
-    if (!keep) {
+    const own = privateBytes(recipe, this.device);
+    const further = recipe.bytes - own;
+    if (this.keptBytes + own > this.budget.bytes) {
       return this.once(recipe, run);
     }
-    const session = await createSession(recipe.build(), { device: this.device, prepack: true });
+    const prepack = this.repackedBytes + further <= this.budget.repackedBytes;
+    const session = await createSession(recipe.build(), { device: this.device, prepack });
     this.kept.set(recipe.key, session);
-    this.keptBytes += recipe.bytes;
+    this.keptBytes += own;
+    this.repackedBytes += prepack ? further : 0;
     return run(session);
   }
 
@@ -59,6 +72,7 @@ export class SessionPool {
     const sessions = [...this.kept.values()];
     this.kept.clear();
     this.keptBytes = 0;
+    this.repackedBytes = 0;
     await Promise.all(sessions.map(async (session) => session.release()));
   }
 }

@@ -3,8 +3,9 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { stream } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
+import { Head } from './head';
 import { asRows, floatsOf, int64Tensor, rowsOf } from './tensors';
-import type { HiddenState } from './tensors';
+import type { HiddenState, Tensor } from './tensors';
 
 /** A number for each token, from the logits in front of it. */
 export interface TokenTerm {
@@ -16,59 +17,54 @@ export interface TokenTerm {
   readonly emit: (graph: GraphBuilder, logits: Value, targets: Value) => Value;
 }
 
-/** Most logits held at once, in elements. */
-const maxLogitsPerRun = 1 << 24;
+/** More rows than this in one run make the head's matrix product no faster. */
+const maxRows = 64;
+/** Arrays of the size of the logits that are in use at once. */
+const arraysPerRun = 3;
 
 /**
- * Sum of a term over tokens, from a sequence's final hidden state. `targets` holds the id that comes
+ * Sums of terms over tokens, from a sequence's final hidden state. `targets` holds the id that comes
  * next behind each position, −1 where it does not count; it may end before the sequence does. Read
  * in slices of positions, as the logits of a long sequence can outgrow memory.
  */
-export async function sumOverTokens(
+export async function sumsOverTokens(
   executor: LayeredExecutor,
   targets: Int32Array,
   state: HiddenState,
-  { key, emit }: TokenTerm,
-  logitsPerRun = maxLogitsPerRun,
-): Promise<number> {
+  terms: readonly TokenTerm[],
+  rowsPerRun = maxRows,
+): Promise<number[]> {
   const { emitter } = executor.model;
   if (emitter === undefined) {
-    return sumOverOutput(executor, targets, state, { key, emit });
+    return sumsOverOutput(executor, targets, state, terms);
   }
-  const perRun = Math.max(1, Math.floor(logitsPerRun / emitter.vocabularySize));
+  const { vocabularySize } = emitter;
+  const bytesPerRow = vocabularySize * Float32Array.BYTES_PER_ELEMENT * arraysPerRun;
+  const fitting = Math.floor(executor.shares.readoutBytes / bytesPerRow);
+  const perRun = Math.max(1, Math.min(rowsPerRun, fitting));
+  const head = new Head(executor, emitter);
   const first = targets.findIndex((id) => id >= 0);
-  let sum = 0;
+  const sums = terms.map(() => 0);
   for (let start = Math.max(0, first); start < targets.length; start += perRun) {
     const end = Math.min(targets.length, start + perRun);
-    const outputs = await executor.read(
-      {
-        key,
-        build: (graph) => {
-          const shape = ['batch', 'sequence', emitter.hiddenSize];
-          const hidden = graph.input(stream, DataType.FLOAT, shape);
-          const next = graph.input('targets', DataType.INT64, ['batch', 'sequence']);
-          outputSums(graph, emit(graph, emitter.emitEpilogue(graph, hidden), next));
-        },
-      },
-      {
-        [stream]: rowsOf(state.values, stream, start, end),
-        targets: int64Tensor(targets.subarray(start, end), [1, end - start]),
-      },
-    );
-    sum += floatsOf(outputs, 'sums')[0] ?? Number.NaN;
+    const logits = await head.logits(rowsOf(state.values, stream, start, end));
+    const found = await termSums(executor, terms, logits, targets.subarray(start, end));
+    found.forEach((sum, i) => {
+      sums[i] = (sums[i] ?? 0) + sum;
+    });
   }
-  return sum;
+  return sums;
 }
 
 /** The same from the output of a model that is a graph already. */
-async function sumOverOutput(
+async function sumsOverOutput(
   executor: LayeredExecutor,
   targets: Int32Array,
   state: HiddenState,
-  { key, emit }: TokenTerm,
-): Promise<number> {
+  terms: readonly TokenTerm[],
+): Promise<number[]> {
   const logits = asRows(await executor.output(state));
-  const [, rows = 0, vocabulary] = logits.dims;
+  const [, rows = 0] = logits.dims;
   // The last position may predict a token that is not known, and so have no target.
   if (rows < targets.length || rows > targets.length + 1) {
     const { summary } = executor.model;
@@ -77,28 +73,32 @@ async function sumOverOutput(
       { file: summary.path, remedy: 'Choose a causal language model with logits as its output.' },
     );
   }
-  const outputs = await executor.compute(
-    {
-      key: `${key}.${vocabulary}`,
-      bytes: 0,
-      build: (graph) => {
-        const input = graph.input('logits', DataType.FLOAT, [1, 'sequence', vocabulary ?? 1]);
-        const next = graph.input('targets', DataType.INT64, [1, 'sequence']);
-        outputSums(graph, emit(graph, input, next));
-      },
-    },
-    {
-      logits,
-      targets: int64Tensor(
-        Int32Array.from({ length: rows }, (_, i) => targets[i] ?? -1),
-        [1, rows],
-      ),
-    },
-  );
-  return floatsOf(outputs, 'sums')[0] ?? Number.NaN;
+  const padded = Int32Array.from({ length: rows }, (_, i) => targets[i] ?? -1);
+  return termSums(executor, terms, logits, padded);
 }
 
-function outputSums(graph: GraphBuilder, terms: Value): void {
-  const sums = graph.op('ReduceSum', [terms, graph.ints([1])], { keepdims: 0 });
-  graph.output('sums', sums, DataType.FLOAT, ['batch']);
+/** Sums over rows of logits [1, rows, vocabulary]. */
+async function termSums(
+  executor: LayeredExecutor,
+  terms: readonly TokenTerm[],
+  logits: Tensor,
+  targets: Int32Array,
+): Promise<number[]> {
+  const [, rows = 0, vocabulary = 0] = logits.dims;
+  const next = int64Tensor(targets, [1, rows]);
+  const sums: number[] = [];
+  for (const { key, emit } of terms) {
+    const graph = {
+      key: `${key}.${vocabulary}`,
+      build: (builder: GraphBuilder) => {
+        const input = builder.input('logits', DataType.FLOAT, [1, 'sequence', vocabulary]);
+        const wanted = builder.input('targets', DataType.INT64, [1, 'sequence']);
+        const all = builder.op('ReduceSum', [emit(builder, input, wanted)], { keepdims: 0 });
+        builder.output('sum', all, DataType.FLOAT, []);
+      },
+    };
+    const outputs = await executor.compute(graph, { logits, targets: next });
+    sums.push(floatsOf(outputs, 'sum')[0] ?? Number.NaN);
+  }
+  return sums;
 }

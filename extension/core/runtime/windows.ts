@@ -3,7 +3,7 @@ import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from './layered-executor';
 import { explainNonFinite } from './non-finite';
 import type { HiddenState } from './tensors';
-import { sumOverTokens } from './token-sums';
+import { sumsOverTokens } from './token-sums';
 import type { TokenTerm } from './token-sums';
 
 /** Tokens sent through a sublayer at once: enough to keep all cores busy, few enough to stop soon. */
@@ -74,11 +74,8 @@ export async function windowSums(
     const found: WindowSums[] = [];
     for (const [i, state] of states.entries()) {
       const { input, targets } = batch[i] ?? wholeWindow(new Int32Array());
-      const sums: number[] = [];
-      for (const term of terms) {
-        await checkpoint(cancellation);
-        sums.push(await sumOverTokens(executor, targets, state, term));
-      }
+      await checkpoint(cancellation);
+      const sums = await sumsOverTokens(executor, targets, state, terms);
       if (!sums.every(Number.isFinite)) {
         throw await explainNonFinite(executor, input, removed);
       }
@@ -95,7 +92,7 @@ function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow
   const length = windows.reduce((most, { input }) => Math.max(most, input.length), 1);
   const { hiddenSize = defaultHiddenSize } = executor.model.summary;
   const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
-  const fitting = Math.min(tokensPerBatch / length, executor.stateBytes / bytesPerWindow);
+  const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
   return Math.max(1, Math.floor(fitting));
 }
 

@@ -6,7 +6,7 @@ import { measureQuality } from '../../../extension/core/evaluate/measure-quality
 import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
 import { applyPlan } from '../../../extension/core/export/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -18,7 +18,11 @@ const text = join(folder, 'held-out.txt');
 
 it('finds no distance between a model and itself', async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
-  const quality = await measureQuality({ original, changed: original, text, ...run }, unattended);
+  const model = await openModelFiles(original);
+  const quality = await measureQuality(
+    { original: model, changed: model, text, ...run },
+    unattended,
+  );
   expect(quality.metric).toBe('js');
   expect(quality.distance).toBeCloseTo(0, 9);
   expect(quality.top1Agreement).toBe(1);
@@ -33,9 +37,11 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
     model: { path: original },
     remove: ['block.1.attention', 'block.2.feedforward'],
   } as const;
-  await applyPlan({ model: original, plan, out, overwrite: false, ...run }, unattended);
+  const model = await openModelFiles(original);
+  await applyPlan({ model, plan, out, overwrite: false, ...run }, unattended);
+  const changed = await openModelFiles(out);
   const { perplexity, distance, positions } = await measureQuality(
-    { original, changed: out, text, ...run },
+    { original: model, changed, text, ...run },
     unattended,
   );
   expect(distance).toBeGreaterThan(0);

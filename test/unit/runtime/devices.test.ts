@@ -9,7 +9,7 @@ import { runDeviceTrial } from '../../../extension/core/runtime/device-trial';
 import { DeviceFinder } from '../../../extension/core/runtime/devices';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
-import { sumOverTokens } from '../../../extension/core/runtime/token-sums';
+import { sumsOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { buildProbe } from './probe-script';
@@ -144,7 +144,8 @@ async function compute(
     for (const index of executor.model.summary.sublayers.keys()) {
       [state = state] = await executor.run(index, [state]);
     }
-    const loss = await sumOverTokens(executor, ids.subarray(1), state, negativeLogLikelihood);
+    const terms = [negativeLogLikelihood];
+    const [loss = NaN] = await sumsOverTokens(executor, ids.subarray(1), state, terms);
     return { logits: await executor.logits(state), loss };
   } finally {
     await executor.dispose();

@@ -1,10 +1,9 @@
 import { relativeSquares } from '../../linear-algebra/squares';
+import { LogitsMeter } from '../../metrics/logits-meter';
 import { metrics } from '../../metrics/metrics';
 import type { LayeredModel } from '../../models/layered-model';
-import { DataType } from '../../onnx/graph-builder';
-import type { GraphBuilder } from '../../onnx/graph-builder';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
-import { asRows, floatsIn, floatsOf, int64Tensor } from '../../runtime/tensors';
+import { asRows, floatsIn, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 
 /** How far outputs are apart: nats per token where they are scores, else ‖ŷ − y‖² / ‖y‖². */
@@ -24,6 +23,7 @@ export async function outputDistance(
   states: readonly { readonly teacher: HiddenState; readonly student: HiddenState }[],
   afterRun: () => Promise<void>,
 ): Promise<number> {
+  const meter = new LogitsMeter(student, 'kl', metrics.kl, 'candidate');
   const inNats = lossUnitOf(teacher.model) === 'nats';
   let [sum, tokens] = [0, 0];
   for (const pair of states) {
@@ -33,7 +33,7 @@ export async function outputDistance(
     ];
     if (inNats) {
       const rows = asRows(original);
-      sum += await divergence(student, rows, asRows(candidate));
+      sum += await divergence(meter, rows, asRows(candidate));
       tokens += rows.dims[1] ?? 0;
     } else {
       sum += relativeSquares(floatsIn(candidate), floatsIn(original));
@@ -45,27 +45,12 @@ export async function outputDistance(
 }
 
 async function divergence(
-  executor: LayeredExecutor,
+  meter: LogitsMeter,
   original: Tensor,
   candidate: Tensor,
 ): Promise<number> {
-  const [, rows = 1, width = 1] = original.dims;
-  const graph = {
-    key: `divergence.${width}`,
-    bytes: 0,
-    build: (builder: GraphBuilder) => {
-      const port = (name: string): string =>
-        builder.input(name, DataType.FLOAT, [1, 'rows', width]);
-      const terms = metrics.kl.emitTerms(builder, {
-        original: port('original'),
-        candidate: port('candidate'),
-        targets: builder.input('targets', DataType.INT64, [1, 'rows']),
-      });
-      builder.output('sum', builder.op('ReduceSum', [terms], { keepdims: 0 }), DataType.FLOAT, []);
-    },
-  };
+  const [, rows = 1] = original.dims;
   const targets = int64Tensor(new Int32Array(rows).fill(-1), [1, rows]);
-  const outputs = await executor.compute(graph, { original, candidate, targets });
-  const [sum = Number.NaN] = floatsOf(outputs, 'sum');
-  return sum;
+  const terms = await meter.terms(await meter.originalOf(original), candidate, targets);
+  return terms.reduce((sum, term) => sum + term, 0);
 }

@@ -2,7 +2,7 @@ import type { Cancellation } from '../../jobs/job';
 import { checkpoint } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metric-names';
 import { createReadout } from '../../metrics/metric-readout';
-import type { MetricReadout } from '../../metrics/metric-readout';
+import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
 import type { ModelInput } from '../../models/example';
 import type { GraphPart, Step } from '../../models/layered-model';
@@ -208,7 +208,7 @@ export class ChangeScorer {
   /** How many changes go through the rest of the model together. */
   private stepsInFlight(): number {
     const bytes = this.states.reduce((sum, state) => sum + stateBytes(state), 0);
-    const room = this.setup.executor.stateBytes * inFlightShare;
+    const room = this.setup.executor.shares.stateBytes * inFlightShare;
     return Math.max(1, Math.floor(room / Math.max(1, bytes)));
   }
 }

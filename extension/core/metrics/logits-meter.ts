@@ -1,0 +1,126 @@
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { floatsOf } from '../runtime/tensors';
+import type { Tensor, Tensors } from '../runtime/tensors';
+import { leastProbability } from './distances';
+import type { Metric, MetricInput, MetricInputs } from './metrics';
+import type { MetricName } from './metric-names';
+import { VocabularySums } from './vocabulary-sums';
+
+/** What of a candidate is given: its logits ẑ, or ẑ − z where the head gives that by itself. */
+export type Given = Extract<MetricInput, 'candidate' | 'change'>;
+
+/** float32 holds the exponential of this and products with it, and of its negative. */
+const exponentLimit = 60;
+
+/** Runs a metric over rows of logits that somebody else computes. */
+export class LogitsMeter {
+  /** What the metric is given of the original. */
+  private readonly reads: readonly MetricInput[];
+
+  public constructor(
+    private readonly executor: LayeredExecutor,
+    private readonly name: MetricName,
+    private readonly metric: Metric,
+    private readonly given: Given,
+  ) {
+    const { reads } = metric;
+    const subtracts = given === 'candidate' && reads.includes('change');
+    this.reads = (['original', 'probabilities'] as const).filter(
+      (input) => reads.includes(input) || (input === 'original' && subtracts),
+    );
+  }
+
+  /** Whether anything of the original's logits is read. */
+  public get readsOriginal(): boolean {
+    return this.reads.length > 0;
+  }
+
+  /** What is read of the original, from its logits [1, rows, vocabulary]. */
+  public async originalOf(logits: Tensor): Promise<Tensors> {
+    const width = widthOf(logits);
+    const outputs = await this.executor.compute(
+      {
+        key: `original.${this.reads.join('.')}.${width}`,
+        build: (graph) => {
+          const shape = [1, 'rows', width];
+          const z = graph.input('z', DataType.FLOAT, shape);
+          if (this.reads.includes('original')) {
+            graph.output('original', z, DataType.FLOAT, shape);
+          }
+          if (this.reads.includes('probabilities')) {
+            const softmax = graph.op('Softmax', [z], { axis: -1 });
+            const raised = graph.op('Max', [softmax, graph.scalar(leastProbability)]);
+            graph.output('probabilities', raised, DataType.FLOAT, shape);
+          }
+        },
+      },
+      { z: logits },
+    );
+    return outputs as Tensors;
+  }
+
+  /**
+   * Terms [batch · rows] of candidates, from what is read of the original's rows, and the candidates'
+   * logits or change [batch, rows, vocabulary]; targets are int64 [1, rows].
+   */
+  public async terms(original: Tensors, given: Tensor, targets: Tensor): Promise<Float32Array> {
+    const width = widthOf(given);
+    const feeds = {
+      ...original,
+      [this.given]: given,
+      ...(this.metric.reads.includes('targets') ? { targets } : {}),
+    };
+    const run = async (shifted: boolean): ReturnType<LayeredExecutor['compute']> =>
+      this.executor.compute(
+        {
+          key: `metric.${this.name}.${this.given}.${width}${shifted ? '.shifted' : ''}`,
+          build: (graph) => {
+            this.build(graph, width, shifted);
+          },
+        },
+        feeds,
+      );
+    const outputs = await run(false);
+    const [largest = 0] = this.exponentiates ? floatsOf(outputs, 'largest') : [];
+    return floatsOf(largest > exponentLimit ? await run(true) : outputs, 'terms');
+  }
+
+  private get exponentiates(): boolean {
+    return this.metric.reads.includes('probabilities');
+  }
+
+  private build(graph: GraphBuilder, width: number, shifted: boolean): void {
+    const port = (name: MetricInput, batch: number | string): Value =>
+      graph.input(name, DataType.FLOAT, [batch, 'rows', width]);
+    const ports = Object.fromEntries([
+      ...this.reads.map((name) => [name, port(name, 1)] as const),
+      [this.given, port(this.given, 'batch')],
+      ...(this.metric.reads.includes('targets')
+        ? [['targets', graph.input('targets', DataType.INT64, [1, 'rows'])] as const]
+        : []),
+    ]) as Partial<MetricInputs>;
+    const { original = '', candidate = '' } = ports;
+    const output = (inputs: Partial<MetricInputs>): void => {
+      graph.output('terms', this.metric.emitTerms(graph, inputs, width), DataType.FLOAT);
+    };
+    if (!this.metric.reads.includes('change')) {
+      output(ports);
+      return;
+    }
+    const change = ports.change ?? graph.op('Sub', [candidate, original]);
+    if (!this.exponentiates) {
+      output({ ...ports, change });
+      return;
+    }
+    const rowLargest = new VocabularySums(graph, width).largest(change);
+    output({ ...ports, change: shifted ? graph.op('Sub', [change, rowLargest]) : change });
+    const largest = graph.op('ReduceMax', [graph.op('Abs', [rowLargest])], { keepdims: 0 });
+    graph.output('largest', largest, DataType.FLOAT);
+  }
+}
+
+function widthOf({ dims }: Tensor): number {
+  return dims.at(-1) ?? 1;
+}

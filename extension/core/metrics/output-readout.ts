@@ -1,0 +1,77 @@
+import type { ModelInput } from '../models/example';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { asRows, rowsBetween } from '../runtime/tensors';
+import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
+import { LogitsMeter } from './logits-meter';
+import type { Metric } from './metrics';
+import type { MetricName } from './metric-names';
+import { MetricReadout, nextTokens } from './row-readout';
+import type { AfterRun, Rows } from './row-readout';
+
+/** Numbers of an output in one run of the metric. */
+const maxNumbers = 1 << 22;
+
+/**
+ * For a model that is a graph already, whose head may do anything and whose operators may be of
+ * another version: its output, then the metric.
+ */
+export class OutputReadout extends MetricReadout {
+  private readonly meter: LogitsMeter;
+  private known: { readonly state: HiddenState; readonly output: Tensor } | undefined;
+
+  public constructor(
+    private readonly executor: LayeredExecutor,
+    name: MetricName,
+    metric: Metric,
+    private readonly original: LayeredExecutor,
+  ) {
+    super(metric);
+    this.meter = new LogitsMeter(executor, name, metric, 'candidate');
+  }
+
+  public async rowTerms(
+    input: ModelInput,
+    original: HiddenState,
+    candidates: readonly HiddenState[],
+    wanted?: Rows,
+    afterRun?: AfterRun,
+  ): Promise<Float32Array[]> {
+    const reference = await this.originalOutput(original);
+    const [, rows = 1, width = 1] = reference.dims;
+    const { from, to } = wanted ?? { from: 0, to: rows };
+    const perRun = Math.max(1, Math.floor(maxNumbers / Math.max(1, width)));
+    const terms: Float32Array[] = [];
+    for (const candidate of candidates) {
+      const output = asRows(await this.executor.output(candidate));
+      const own = new Float32Array(to - from);
+      for (let start = from; start < to; start += perRun) {
+        const end = Math.min(to, start + perRun);
+        const read = await this.originalRows(rowsBetween(reference, start, end));
+        const targets = nextTokens(input, rows, start, end);
+        own.set(
+          await this.meter.terms(read, rowsBetween(output, start, end), targets),
+          start - from,
+        );
+      }
+      terms.push(own);
+      await afterRun?.();
+    }
+    return terms;
+  }
+
+  public async rows(_input: ModelInput, original: HiddenState): Promise<number> {
+    const [, rows = 1] = (await this.originalOutput(original)).dims;
+    return rows;
+  }
+
+  private async originalRows(logits: Tensor): Promise<Tensors> {
+    return this.meter.readsOriginal ? this.meter.originalOf(logits) : {};
+  }
+
+  private async originalOutput(state: HiddenState): Promise<Tensor> {
+    if (this.known?.state !== state) {
+      this.known = { state, output: asRows(await this.original.output(state)) };
+    }
+    return this.known.output;
+  }
+}

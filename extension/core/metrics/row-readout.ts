@@ -1,0 +1,50 @@
+import type { ModelInput } from '../models/example';
+import { int64Tensor } from '../runtime/tensors';
+import type { HiddenState, Tensor } from '../runtime/tensors';
+import type { Metric } from './metrics';
+
+/** Rows `from` to `to` of an example's output; of a language model, its tokens. */
+export interface Rows {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop. */
+export type AfterRun = () => Promise<void>;
+
+/** Measures candidates' final states against the original's. */
+export abstract class MetricReadout {
+  public constructor(protected readonly metric: Metric) {}
+
+  /**
+   * Each candidate's term of each row; of all rows unless some are named. States may end behind the
+   * last row that is read.
+   */
+  public abstract rowTerms(
+    input: ModelInput,
+    original: HiddenState,
+    candidates: readonly HiddenState[],
+    rows?: Rows,
+    afterRun?: AfterRun,
+  ): Promise<Float32Array[]>;
+
+  /** Rows of the output that an example's terms are summed over: tokens of a language model. */
+  public abstract rows(input: ModelInput, original: HiddenState): Promise<number>;
+
+  /** Each candidate's term for one example, see {@link Metric.sequenceTerm}. */
+  public async terms(
+    input: ModelInput,
+    original: HiddenState,
+    candidates: readonly HiddenState[],
+  ): Promise<number[]> {
+    const terms = await this.rowTerms(input, original, candidates);
+    return terms.map((rows) => this.metric.sequenceTerm(rows.reduce((sum, term) => sum + term, 0)));
+  }
+}
+
+/** The ids behind rows `start` to `end` of an output of `rows`, −1 where none is known: int64 [1, end − start]. */
+export function nextTokens(input: ModelInput, rows: number, start: number, end: number): Tensor {
+  const ids = input instanceof Int32Array && input.length === rows ? input : new Int32Array();
+  const next = Int32Array.from({ length: end - start }, (_, i) => ids[start + i + 1] ?? -1);
+  return int64Tensor(next, [1, end - start]);
+}

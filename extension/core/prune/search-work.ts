@@ -1,0 +1,41 @@
+import type { LayeredModel } from '../models/layered-model';
+
+/** What head and metric cost of one candidate, in products of a row with the head's matrix. */
+const passesOverVocabulary = 2;
+
+/** What a search has computed, all in evaluations: one sublayer run over one calibration sequence. */
+export class SearchWork {
+  private evaluated = 0;
+  private read = 0;
+  private readonly perReadout: number;
+
+  public constructor({ epilogue, summary: { sublayers } }: LayeredModel) {
+    const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
+    const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
+    this.perReadout = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
+  }
+
+  /** Sublayer evaluations; a prefix of a sequence counts as its share. */
+  public get evaluations(): number {
+    return this.evaluated;
+  }
+
+  /** Sublayer evaluations, and head and metric as what they cost. */
+  public get cost(): number {
+    return this.evaluated + this.read;
+  }
+
+  public addSublayers(evaluations: number): void {
+    this.evaluated += evaluations;
+  }
+
+  /** @param sequences shares of whole sequences count as such */
+  public addReadouts(sequences: number): void {
+    this.read += this.readoutCost(sequences);
+  }
+
+  /** What head and metric cost over so many sequences, in evaluations. */
+  public readoutCost(sequences: number): number {
+    return sequences * this.perReadout;
+  }
+}

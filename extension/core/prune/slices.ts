@@ -1,0 +1,74 @@
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { rowsOf } from '../runtime/tensors';
+import type { HiddenState, Tensors } from '../runtime/tensors';
+
+/**
+ * Rows `from` to `to` of one calibration sequence: tokens of a language model. What comes behind `to`
+ * is not run, which takes a causal model; others have slices of whole sequences alone.
+ */
+export interface Slice {
+  readonly sequence: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Rows whose terms are kept as one sum. Terms of neighbouring tokens depend on each other a little, so
+ * larger blocks tell their spread more truly, but later: four lose no best candidate where measured.
+ */
+export const blockRows = 4;
+
+/** A candidate's sums of terms over blocks of {@link blockRows} rows of a slice, the last maybe shorter. */
+export type BlockTerms = readonly number[];
+
+/** @param terms a term per row */
+export function blockTerms(terms: Float32Array): BlockTerms {
+  const blocks: number[] = [];
+  for (let start = 0; start < terms.length; start += blockRows) {
+    blocks.push(terms.subarray(start, start + blockRows).reduce((sum, term) => sum + term, 0));
+  }
+  return blocks;
+}
+
+/** Tokens of an input whose first ones can be run without those behind them; 0 where they cannot. */
+export function prefixTokens(model: LayeredModel, input: ModelInput): number {
+  const { emitter, output, joinsExamples } = model;
+  const isCausal = emitter !== undefined && output.seesWhole !== true && joinsExamples;
+  return isCausal && input instanceof Int32Array ? input.length : 0;
+}
+
+/** Cuts states of causal models down to their first tokens. */
+export class Prefixes {
+  private readonly sides = new Map<number, Tensors>();
+
+  public constructor(private readonly executor: LayeredExecutor) {}
+
+  /** The state of the first `tokens` of an input, given that of at least so many. */
+  public async cut(input: ModelInput, state: HiddenState, tokens: number): Promise<HiddenState> {
+    const { values } = state;
+    const isWhole = tokensOf(state) <= tokens || prefixTokens(this.executor.model, input) === 0;
+    return isWhole || !(input instanceof Int32Array)
+      ? state
+      : {
+          values: Object.fromEntries(
+            Object.keys(values).map((name) => [name, rowsOf(values, name, 0, tokens)]),
+          ),
+          side: await this.sideOf(input.slice(0, tokens)),
+        };
+  }
+
+  /** Side values of such models depend on the length alone. */
+  private async sideOf(ids: Int32Array): Promise<Tensors> {
+    const known = this.sides.get(ids.length);
+    const side = known ?? (await this.executor.embed(ids)).side;
+    this.sides.set(ids.length, side);
+    return side;
+  }
+}
+
+/** Tokens of a state of a causal model, [1, tokens, hidden]. */
+export function tokensOf({ values }: HiddenState): number {
+  return Math.max(0, ...Object.values(values).map(({ dims }) => dims[1] ?? 1));
+}

@@ -1,0 +1,109 @@
+import type { GraphPart, LayeredModel } from '../models/layered-model';
+import { UserError } from '../user-error';
+import type { DeviceName } from './device';
+
+/** Bytes of private memory, by what they are for. */
+export interface MemoryShares {
+  /** Sessions of sublayers. */
+  readonly sublayerBytes: number;
+  /** The head's weights once more, repacked. */
+  readonly headBytes: number;
+  /** Hidden states. */
+  readonly stateBytes: number;
+  /** Logits and what is computed of them. */
+  readonly readoutBytes: number;
+  /** What is kept of the original's logits. */
+  readonly originalBytes: number;
+}
+
+/** Tokens whose states fit at least. */
+const leastTokens = 1024;
+/** Where a graph does not tell. */
+const defaultHiddenSize = 4096;
+/** Rows of logits that fit at least, in all arrays of a metric. */
+const leastRows = 40;
+/** Shares of what is free beyond the least; hidden states get the rest. */
+const sublayerShare = 0.4;
+const headShare = 0.2;
+const readoutShare = 0.125;
+const originalShare = 0.125;
+
+const nothing: MemoryShares = {
+  sublayerBytes: 0,
+  headBytes: 0,
+  stateBytes: 0,
+  readoutBytes: 0,
+  originalBytes: 0,
+};
+
+/** Bytes that weights take where they run: none while they are mapped from their file as they are. */
+export function privateBytes(
+  { bytes, mappedBytes = 0 }: Pick<GraphPart, 'bytes' | 'mappedBytes'>,
+  device: DeviceName,
+): number {
+  return device === 'cpu' ? bytes - mappedBytes : bytes;
+}
+
+/** Divides a memory setting. Even less than {@link leastMemory} is divided. */
+export function divideMemory(
+  model: LayeredModel,
+  memoryBytes: number,
+  device: DeviceName,
+): MemoryShares {
+  const rest = memoryBytes - leastMemory(model, device);
+  const [least, free] = rest < 0 ? [nothing, memoryBytes] : [leastShares(model, device), rest];
+  const room = least.sublayerBytes + free * sublayerShare;
+  const wanted = sublayerParts(model).reduce((sum, { bytes }) => sum + bytes, 0);
+  const sublayerBytes = Math.min(room, wanted);
+  const { mappedBytes = 0 } = model.epilogue;
+  const headBytes = mappedBytes <= free * headShare ? mappedBytes : 0;
+  const stateShare = 1 - sublayerShare - headShare - readoutShare - originalShare;
+  return {
+    sublayerBytes,
+    headBytes,
+    readoutBytes: least.readoutBytes + free * readoutShare,
+    originalBytes: free * originalShare,
+    stateBytes:
+      least.stateBytes + free * (stateShare + headShare) - headBytes + (room - sublayerBytes),
+  };
+}
+
+/** The least memory that a model runs in: two sublayers, the head and some states. */
+export function leastMemory(model: LayeredModel, device: DeviceName): number {
+  const { sublayerBytes, stateBytes, readoutBytes } = leastShares(model, device);
+  const outer = privateBytes(model.prologue.part, device) + privateBytes(model.epilogue, device);
+  return outer + sublayerBytes + stateBytes + readoutBytes;
+}
+
+/** @throws UserError saying how much is needed. */
+export function requireMemory(model: LayeredModel, memoryBytes: number, device: DeviceName): void {
+  const least = leastMemory(model, device);
+  if (memoryBytes < least) {
+    const needed = `${Math.ceil(least / 2 ** 20)}MiB`;
+    throw new UserError(
+      `${model.summary.name} needs ${needed} of memory: two sublayers, the head and hidden states must fit.`,
+      {
+        file: model.summary.path,
+        field: 'memory',
+        remedy: `Set the memory to at least ${needed}.`,
+      },
+    );
+  }
+}
+
+function leastShares(model: LayeredModel, device: DeviceName): MemoryShares {
+  const { hiddenSize = defaultHiddenSize } = model.summary;
+  const largest = sublayerParts(model).map((part) => privateBytes(part, device));
+  const width = model.emitter?.vocabularySize ?? 0;
+  return {
+    sublayerBytes: 2 * Math.max(0, ...largest),
+    headBytes: 0,
+    stateBytes: leastTokens * hiddenSize * Float32Array.BYTES_PER_ELEMENT,
+    readoutBytes: leastRows * width * Float32Array.BYTES_PER_ELEMENT,
+    originalBytes: 0,
+  };
+}
+
+function sublayerParts(model: LayeredModel): GraphPart[] {
+  return model.summary.sublayers.map((_, index) => model.sublayer(index).part);
+}
