@@ -53,12 +53,13 @@ if (process.argv.includes('--check') && stale.length > 0) {
 
 /** The schema of *.plan.json; what editors read of it besides stands in the metadata of its parts. */
 function planSchema() {
-  const { planSchema: schema, sublayerIdSchema, compressionChoiceSchema } = declarations;
+  const { planSchema: schema, compressionChoiceSchema } = declarations;
+  const id = schema.entries.remove.item;
   const { $defs: definitions, ...rest } = toJsonSchema(schema, {
     errorMode: 'ignore',
     // Draft 7's name for them.
     overrideRef: ({ referenceId }) => `#/definitions/${referenceId}`,
-    definitions: { id: sublayerIdSchema, choice: compressionChoiceSchema },
+    definitions: { id, choice: compressionChoiceSchema },
     overrideAction: ({ valibotAction, jsonSchema }) =>
       valibotAction.type === 'metadata'
         ? { ...jsonSchema, .../** @type {any} */ (valibotAction).metadata }

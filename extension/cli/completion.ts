@@ -1,3 +1,4 @@
+import type { Field } from '../core/operations/fields';
 import { operations } from '../core/operations/operations';
 import { legacyCommands } from './legacy/run-legacy';
 import { flagsOf } from './options';
@@ -36,7 +37,7 @@ function completed(): Completed[] {
     ...operations.map(({ id, summary, fields }) => ({
       name: id,
       summary,
-      flags: Object.entries({ ...fields, ...presenters[id].options, ...commonFields })
+      flags: Object.entries<Field>({ ...fields, ...presenters[id].options, ...commonFields })
         .filter(([, field]) => !field.positional)
         .flatMap(([key, field]) =>
           flagsOf(key, field).map(({ long, takesValue }) => ({

@@ -43,9 +43,12 @@ export interface Flag {
   readonly description: string;
 }
 
-/** `--name VALUE`, `--name`, `--no-name`, or the last two where nothing is the default. */
+/** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two where nothing is the default. */
 export function flagsOf(key: string, field: Field): Flag[] {
   const long = flagOf(key, field);
+  if (field.positional) {
+    return [{ long, takesValue: false, value: true, description: describe(field) }];
+  }
   if (field.kind !== 'flag') {
     return [{ long, takesValue: true, value: true, description: describe(field) }];
   }
@@ -62,7 +65,7 @@ export function flagsOf(key: string, field: Field): Flag[] {
 }
 
 /** `Number of sequences (at least 1; default: 10)`. */
-export function describe(field: Field): string {
+function describe(field: Field): string {
   const { description, choices, min, max, unit, kind } = field;
   const fallback = kind === 'flag' ? undefined : describeDefault(field);
   const bounds =

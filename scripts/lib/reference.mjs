@@ -122,15 +122,13 @@ export function settleSettings(manifest, { operations }) {
  * @param {Readonly<Record<string, Field>>} fields
  * @param {Declarations} declarations
  */
-function optionRows(fields, { flagsOf, describe }) {
+function optionRows(fields, { flagsOf }) {
   return Object.entries(fields).flatMap(([key, field]) =>
-    field.positional
-      ? [[`\`${field.placeholder}\``, describe(field), '']]
-      : flagsOf(key, field).map(({ long, takesValue, description }) => [
-          `\`${long}${takesValue ? ` ${field.placeholder}` : ''}\``,
-          description,
-          field.setting === undefined ? '' : `\`espalier.${field.setting}\``,
-        ]),
+    flagsOf(key, field).map(({ long, takesValue, description }) => [
+      `\`${long}${takesValue ? ` ${field.placeholder}` : ''}\``,
+      description,
+      field.setting === undefined ? '' : `\`espalier.${field.setting}\``,
+    ]),
   );
 }
 

@@ -10,7 +10,8 @@ export const evaluate: Presenter<EvaluationResult | TaskEvaluation> = {
   options: {},
   print: (result, { terminal, request }) => {
     const model = String(request['model'] ?? request['plan']);
-    const against = String(request['against'] ?? '');
+    const { against: other } = request;
+    const against = typeof other === 'string' ? other : '';
     if ('task' in result) {
       printTask(terminal, [model, against], result);
       return;

@@ -13,7 +13,7 @@ export const kindsInIds = sublayerKinds.filter((kind) => kind !== 'patch');
 const said = <const T>(description: string, more?: Readonly<Record<string, unknown>>) =>
   v.metadata<T, Readonly<Record<string, unknown>>>({ description, ...more });
 
-export const sublayerIdSchema = v.pipe(
+const sublayerIdSchema = v.pipe(
   v.string(),
   v.regex(
     new RegExp(`^block\\.\\d+(\\.(${kindsInIds.join('|')}|expert\\.\\d+))?$`),

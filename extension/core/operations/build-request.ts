@@ -123,15 +123,14 @@ function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf):
       });
     }
   }
-  for (const [key, field] of Object.entries(fields)) {
+  for (const [key, field] of Object.entries<Field>(fields)) {
     const value = values[key];
     if (value === undefined) {
       if (field.present) {
         throw new RequestError(field.missing ?? `${name(key)} is required.`);
       }
-    } else if (!v.is(field.schema, value)) {
-      const shown = typeof value === 'string' ? `"${value}"` : JSON.stringify(value);
-      throw new RequestError(`${name(key)} takes ${field.takes}, not ${shown}.`);
+    } else if (!v.safeParse(field.schema, value).success) {
+      throw new RequestError(`${name(key)} takes ${field.takes}, not ${JSON.stringify(value)}.`);
     }
   }
   return values as RequestOf<F>;

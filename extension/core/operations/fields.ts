@@ -161,17 +161,16 @@ export const document = <T, const O extends Options<string>>(
 
 /** The same fields under a heading. */
 export function group<const F extends Fields>(heading: string, fields: F): F {
-  return mapFields(fields, (field) => ({ ...field, group: heading }));
+  return mapFields(fields, (field) => ({ ...field, group: heading })) as F;
 }
 
 /** The same fields with defaults that are only shown, for an operation that must know what was given. */
 export function leftOpen<const F extends Fields>(
   fields: F,
 ): { readonly [K in keyof F]: Field<ValueOf<F[K]>, false> } {
-  return mapFields(fields, (field) => ({
-    ...field,
-    present: false,
-  }));
+  return mapFields(fields, (field) => ({ ...field, present: false })) as {
+    readonly [K in keyof F]: Field<ValueOf<F[K]>, false>;
+  };
 }
 
 /** `--memory SIZE`'s default in words; undefined where there is none. */
@@ -182,7 +181,10 @@ export function describeDefault({ default: value, fallback, kind }: Field): stri
   if (kind === 'flag') {
     return value === true ? 'on' : 'off';
   }
-  return Array.isArray(value) ? value.join(',') || 'none' : String(value);
+  if (Array.isArray(value)) {
+    return value.join(',') || 'none';
+  }
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function make<T, P extends boolean>(
@@ -230,8 +232,6 @@ function range({ min, max }: NumberOptions): string {
   return min === undefined ? '' : ` of at least ${min}`;
 }
 
-function mapFields<F extends Fields, R>(fields: F, change: (field: Field) => Field): R {
-  return Object.fromEntries(
-    Object.entries(fields).map(([key, field]) => [key, change(field)]),
-  ) as R;
+function mapFields(fields: Fields, change: (field: Field) => Field): Fields {
+  return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, change(field)]));
 }

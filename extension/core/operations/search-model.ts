@@ -9,10 +9,10 @@ import { prepareJournal } from './journals';
 import type { OperationContext } from './operation';
 import { requireCandidates } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
-import type { calibrationFields, runFields } from './shared-fields';
+import type { CalibrationFields, runFields } from './shared-fields';
 
 type SearchRequest = RequestOf<typeof runFields> &
-  RequestOf<ReturnType<typeof calibrationFields>> & {
+  RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
   };
 

@@ -1,5 +1,7 @@
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
+import type { TextPolicy } from '../data/text-scores';
+import type { PlanApplication } from '../export/apply-plan';
 import { layoutNames } from '../export/layouts';
 import { modelFormats } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -7,7 +9,7 @@ import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
 import { orDefaults } from '../data/calibration-defaults';
 import { choice, flag, group, integer, path, size } from './fields';
-import type { RequestOf } from './fields';
+import type { Field, RequestOf } from './fields';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
 
@@ -48,8 +50,14 @@ export function runOptions({ device, memory }: RequestOf<typeof runFields>): {
   return { device, memoryBytes: parseMemorySize(memory) ?? 0 };
 }
 
+export type CalibrationFields = Readonly<
+  Record<'calibration' | 'calibrationScores', Field<string, false>> &
+    Record<'sequences' | 'length', Field<number, false>> &
+    Record<'calibrationPolicy', Field<TextPolicy, false>>
+>;
+
 /** @param defaults what stands where nothing is given; shown, and filled in by {@link calibrationOf} */
-export const calibrationFields = ({ sequences, length }: CalibrationRequest) =>
+export const calibrationFields = ({ sequences, length }: CalibrationRequest): CalibrationFields =>
   group('Calibration', {
     calibration: path({
       description: 'Calibration text (.txt, .md, .jsonl), examples (.npz, folder), or "random"',
@@ -93,7 +101,7 @@ export const calibrationRules: readonly Rule[] = [
  * than the model can read, unless their length is given.
  */
 export function calibrationOf(
-  request: RequestOf<ReturnType<typeof calibrationFields>>,
+  request: RequestOf<CalibrationFields>,
   defaults: CalibrationRequest,
   maxPositions = Number.POSITIVE_INFINITY,
 ): CalibrationRequest {
@@ -127,7 +135,15 @@ export const outputFields = group('Output', {
 });
 
 /** How the output fields read as options of a writer. */
-export function outputOptions({ out, format, layout, overwrite }: RequestOf<typeof outputFields>) {
+export function outputOptions({
+  out,
+  format,
+  layout,
+  overwrite,
+}: RequestOf<typeof outputFields>): Pick<
+  PlanApplication,
+  'out' | 'overwrite' | 'format' | 'layout'
+> {
   return {
     out,
     overwrite,

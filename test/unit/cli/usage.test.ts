@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { flagsOf } from '../../../extension/cli/options';
 import { presenters } from '../../../extension/cli/presenters';
 import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
+import type { Fields } from '../../../extension/core/operations/fields';
 import { operations } from '../../../extension/core/operations/operations';
 import type { OperationId } from '../../../extension/core/operations/operations';
 import type { Plan } from '../../../extension/core/export/plan';
@@ -92,11 +93,9 @@ describe('help', () => {
       const { code, stdout } = await run(id, '--help');
       expect(code).toBe(0);
       expect(stdout.replaceAll(/\s+/g, ' ')).toContain(summary);
-      const all = Object.entries({ ...fields, ...presenters[id].options });
-      for (const [key, field] of all) {
-        for (const { long } of field.positional
-          ? [{ long: field.placeholder }]
-          : flagsOf(key, field)) {
+      const all: Fields = { ...fields, ...presenters[id].options };
+      for (const [key, field] of Object.entries(all)) {
+        for (const { long } of flagsOf(key, field)) {
           expect(stdout).toMatch(new RegExp(`^  ${long}\\b.* {2}\\S`, 'm'));
         }
       }
