@@ -13,6 +13,10 @@ export interface SessionOptions {
    */
   readonly prepack: boolean;
   /**
+   * Keep what the arrays of a run took, for the next one: with many sessions that is more than the weights.
+   */
+  readonly keepsArrays?: boolean;
+  /**
    * Let threads wait busily for the next operator: faster where one session runs alone all the time,
    * slower where several take turns.
    */
@@ -52,8 +56,7 @@ export async function createSession(
       options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
     graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
     logSeverityLevel: 3,
-    // An arena keeps what a run took at most, for each session: more than the weights, with many sessions.
-    enableCpuMemArena: false,
+    enableCpuMemArena: options.keepsArrays === true,
     ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
     extra: {
       session: {
