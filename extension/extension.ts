@@ -4,7 +4,7 @@ import { registerCommands } from './commands/register-commands';
 import { offerInterrupted } from './commands/resume-job';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
-import { registerDocumentEditors } from './editors/document-editors';
+import { registerDocuments } from './editors/document-editors';
 import type { AllPanels } from './editors/document-editors';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
@@ -19,7 +19,6 @@ import { CompressionJobs } from './services/compression-jobs';
 import { CompressionSessions } from './services/compression-sessions';
 import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
-import { watchDocuments } from './services/watch-documents';
 import { InterruptedJobs } from './services/interrupted-jobs';
 import { Jobs } from './services/jobs';
 import { ModelFolders } from './services/model-folders';
@@ -64,7 +63,7 @@ export function activate(context: ExtensionContext): Espalier {
   const jobs = new Jobs(worker, log);
   const interrupted = new InterruptedJobs(context.workspaceState, jobs);
   const exports = new Jobs(dataReader, log);
-  const models = new OpenModels(worker);
+  const models = new OpenModels(inspector);
   const folders = new ModelFolders();
   const store = new SessionStore(context.workspaceState);
   const sessions = new ModelSessions(models, store, interrupted, log);
@@ -136,19 +135,13 @@ export function activate(context: ExtensionContext): Espalier {
     syntheses,
     reports,
     registerCommands(services),
-    registerDocumentEditors(services),
+    registerDocuments(services),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
     new PlanDiagnostics(models),
     modelsView,
     showJobStatus([jobs, exports]),
-    watchDocuments('**/*.layerprofile.json', async (path) =>
-      Promise.all([sessions.reload(path), compressionSessions.reloadProfile(path)]),
-    ),
-    watchDocuments('**/*.sensitivity.json', async (path) => compressionSessions.reload(path)),
-    watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
-    watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),
   );
   void offerInterrupted(services);
   return services;

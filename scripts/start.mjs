@@ -7,12 +7,12 @@ import process from 'node:process';
 import { cacheFolder } from './lib/cache.mjs';
 import { ensureDependencies } from './lib/dependencies.mjs';
 import { installExtension, startEditor, writeSettings } from './lib/editor.mjs';
-import { endServersOnExit, findProgram, hasDisplay, run } from './lib/processes.mjs';
+import { endWithParent, findProgram, hasDisplay, run } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
 import { bold, say } from './lib/terminal.mjs';
 import { vsixFile } from './lib/vsix.mjs';
 
-endServersOnExit();
+endWithParent();
 const isTerminal = process.stdout.isTTY;
 // Outside the checkout: the sample is copied there, and the results are written beside the copy.
 const workspace = join(cacheFolder(), 'demo');

@@ -1,3 +1,4 @@
+import { counted } from './counted';
 import type { BaselineName, Mark, SublayerKind } from './heatmap/types';
 
 /** Language of the strings below, which numbers are formatted for. */
@@ -44,13 +45,14 @@ export const strings = {
   parameters: 'Parameters',
   size: 'Size',
   structure: 'Structure',
-  structureValue: (blocks: string, sublayers: string) => `${blocks} blocks, ${sublayers} sublayers`,
+  structureValue: (blocks: string, sublayers: string) =>
+    `${counted(blocks, 'block')}, ${counted(sublayers, 'sublayer')}`,
   hiddenSize: 'Hidden size',
   calibration: 'Calibration',
   bundledText: 'bundled text',
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
-      ? `${sequences} examples, ${source}`
+      ? `${counted(sequences, 'example')}, ${source}`
       : `${sequences} × ${length} tokens, ${source}`,
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     `${source}\n${tokens} tokens\nSHA-256 ${fingerprint}`,
@@ -63,7 +65,7 @@ export const strings = {
     `${done} sublayer evaluations; running the whole model for every candidate takes ${naive} (${share})`,
   device: 'Device',
   profileFile: 'Profile',
-  remarks: (count: number) => (count === 1 ? '1 remark' : `${count} remarks`),
+  remarks: (count: number) => counted(count, 'remark'),
 
   // Actions
   actions: 'Actions',
@@ -133,6 +135,7 @@ export const strings = {
   round: 'Removed in round',
   mark: 'Mark',
   notYet: '–',
+  plusMinus: (distance: string, error: string) => `${distance} ± ${error}`,
   atLeast: (distance: string) => `≥ ${distance}`,
   previewOnly: (distance: string) => `${distance} (local cosine)`,
   markName: (mark: Mark, order: number | undefined) =>
@@ -151,7 +154,7 @@ export const strings = {
   factRank: (rank: string, of: string) => `rank ${rank} of ${of}`,
   factPreview: (distance: string) => `preview ${distance}`,
   graphSize: (nodes: number, edges: number) =>
-    `a graph of ${nodes} nodes and ${edges} ${edges === 1 ? 'edge' : 'edges'}`,
+    `a graph of ${counted(nodes, 'node')} and ${counted(edges, 'edge')}`,
   factPatch: (isPlanned: boolean, size: string) =>
     `${isPlanned ? 'planned symbolic patch' : 'symbolic patch'}${size === '' ? '' : `, ${size}`}`,
   patchTooltip: (program: string) => `Symbolic patch: ${program}`,
@@ -171,7 +174,9 @@ export const strings = {
   sliderText: (rounds: number, of: number, units: string, parameters: string) =>
     `${rounds} of ${of} rounds, ${units} and ${parameters} of the parameters removed`,
   units: (sublayers: number, experts: number) =>
-    experts === 0 ? `${sublayers} sublayers` : `${sublayers} sublayers, ${experts} experts`,
+    [counted(sublayers, 'sublayer'), ...(experts === 0 ? [] : [counted(experts, 'expert')])].join(
+      ', ',
+    ),
   editedByHand: 'edited by hand',
   noRounds: 'The first round of the search has not ended yet.',
   sublayersRemoved: 'Sublayers removed',
@@ -180,6 +185,8 @@ export const strings = {
   parametersSaved: 'Parameters saved',
   bytesSaved: 'Size saved',
   kvSaved: 'KV cache saved',
+  noCache: 'no KV cache',
+  noPerplexity: 'not available',
   perToken: (share: string) => `${share}, per token`,
   notMeasured: 'not measured',
   perplexity: 'Perplexity',

@@ -7,7 +7,8 @@
  *     node bench/compactifai/run.mjs --timing
  *
  * --rows: these rows of rows.mjs alone, judged or timed again where they are known already.
- * --timing: measures the speed of the models that lie in the folder, and nothing else. On a quiet machine.
+ * --timing: measures the speed of the models that lie in the folder, and nothing else; what a busy machine gives is
+ *   printed and not kept.
  * --rounds N: how often, 3 unless it is said.
  */
 import { existsSync } from 'node:fs';
@@ -19,10 +20,10 @@ import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
-import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { espalier as run, isBuilt } from '../lib/espalier.mjs';
+import { Machine } from '../lib/machine.mjs';
 import { median } from '../finercut/compare.mjs';
-import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { preparePython, prepareSmolLM2 } from '../finercut/python.mjs';
 import { report, tableOf } from './report.mjs';
 import { rowsFor } from './rows.mjs';
@@ -92,12 +93,19 @@ async function main(folder) {
     if (options.only === undefined || options.only === subject.name) {
       await mkdir(models, { recursive: true });
       if (options.timing) {
-        const machine = `${await describeMachine(await physicalCores(), undefined)}. Load before: ${load()}.`;
+        const machine = await Machine.watch();
         const found = Object.entries(await measureSpeed(subject, models, texts));
+        const { sentence, isQuiet } = await machine.verdict();
         const wanted = found.filter(([key]) => asked?.includes(key) !== false);
-        results.speed = { ...results.speed, ...Object.fromEntries(wanted) };
-        results.machine = asked === undefined ? machine : (results.machine ?? machine);
-        await keep();
+        if (isQuiet) {
+          results.speed = { ...results.speed, ...Object.fromEntries(wanted) };
+          const measuredOn = `${await machine.describe()} ${sentence}`;
+          results.machine = asked === undefined ? measuredOn : (results.machine ?? measuredOn);
+          await keep();
+        } else {
+          say(red(`${sentence} The machine was busy: these speeds are not kept; run again.`));
+          say(JSON.stringify(Object.fromEntries(wanted), undefined, 1));
+        }
       } else {
         const open = subject.rows.filter(
           ({ key }) => asked?.includes(key) ?? results.quality[key] === undefined,

@@ -17,8 +17,8 @@ import { parseArgs } from 'node:util';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { run } from '../../scripts/lib/processes.mjs';
 import { say } from '../../scripts/lib/terminal.mjs';
-import { describeMachine, physicalCores } from '../finercut/machine.mjs';
 import { cli, isBuilt } from '../lib/espalier.mjs';
+import { Machine } from '../lib/machine.mjs';
 import { cifar10, mnist } from './data.mjs';
 
 /**
@@ -89,6 +89,7 @@ const quick = [
 ];
 
 if (!isBuilt()) process.exit(1);
+const machine = await Machine.watch();
 const work = join(cacheFolder(), options.quick ? 'bench-datadiet-quick' : 'bench-datadiet');
 await mkdir(work, { recursive: true });
 const sections = [];
@@ -116,7 +117,7 @@ for (const { name, title, data, args } of experiments) {
 const text = [
   '# Data diet: accuracy of models trained on chosen examples',
   '',
-  `${await describeMachine(await physicalCores(), undefined)}. Command: \`node bench/datadiet/run.mjs\`.`,
+  `${await machine.describe()} Command: \`node bench/datadiet/run.mjs\`.`,
   'Every part is trained for as many steps as the whole. ± is the standard deviation over seeds.',
   '',
   ...sections,

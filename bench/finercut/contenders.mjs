@@ -96,7 +96,7 @@ export function pytorch(python, threads, tokens, task) {
  * @param {string} python
  * @param {Task} task
  * @param {string} out
- * @returns {Promise<{fingerprint: string, versions: import('./machine.mjs').Versions}>}
+ * @returns {Promise<{fingerprint: string, versions: import('../lib/machine.mjs').Versions}>}
  */
 export async function writeTokens(python, { model, sequences, length }, out) {
   return (await json(python, [tokenScript, model, text, sequences, length, out])).value;

@@ -1,13 +1,11 @@
 /**
  * FinerCut's searches against each other and against a plain PyTorch loop, on the same tokens with
- * as many threads. Prints a Markdown table and writes it to RESULTS.md. Fails where orders differ.
+ * as many threads. Prints a Markdown table and, from a quiet machine, writes it to RESULTS.md. Fails where orders differ.
  *
  *     node bench/finercut/run.mjs [--quick]
  *
  * --quick: tiny searches, to try the bench itself; nothing is written.
  */
-import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -15,9 +13,9 @@ import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { isBuilt } from '../lib/espalier.mjs';
+import { Machine } from '../lib/machine.mjs';
 import { compare, median } from './compare.mjs';
 import { espalier, inTemporaryFolder, pytorch, writeTokens } from './contenders.mjs';
-import { busySeconds, describeMachine, load, physicalCores } from './machine.mjs';
 import { preparePython, prepareSmolLM2 } from './python.mjs';
 
 /**
@@ -29,9 +27,6 @@ import { preparePython, prepareSmolLM2 } from './python.mjs';
 const results = fileURLToPath(new URL('RESULTS.md', import.meta.url));
 /** What float32 may change in a distance when several candidates share a run. */
 const exactTolerance = 1e-5;
-
-/** Share of the processors that other processes may take before times mean nothing. */
-const busy = 0.1;
 
 const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
 
@@ -60,13 +55,12 @@ process.exitCode = await main();
 
 async function main() {
   if (!isBuilt()) return 1;
-  const cores = await physicalCores();
   const python = await preparePython().catch(sayWithout('the PyTorch loop'));
   const model =
     python === undefined
       ? undefined
       : await prepareSmolLM2(python).catch(sayWithout('SmolLM2-135M'));
-  const quiet = load();
+  const machine = await Machine.watch();
   const tasks = [sample, ...(model === undefined ? [] : [smolLM2(model)])];
   /** @type {{text: string, failures: string[]}[]} */
   const sections = [];
@@ -74,12 +68,12 @@ async function main() {
     await inTemporaryFolder(async (folder) => {
       /** @type {Contender[]} */
       const peers = [];
-      /** @type {{fingerprint: string, versions: import('./machine.mjs').Versions} | undefined} */
+      /** @type {{fingerprint: string, versions: import('../lib/machine.mjs').Versions} | undefined} */
       let tokens;
       if (python !== undefined) {
         const file = join(folder, 'tokens.json');
         tokens = await writeTokens(python, task, file);
-        peers.push(pytorch(python, cores, file, task));
+        peers.push(pytorch(python, machine.cores, file, task));
       }
       /** @param {string} fingerprint */
       const check = (fingerprint) => {
@@ -90,7 +84,7 @@ async function main() {
       const ours = /** @type {const} */ (['exact', 'naive', 'lazy']);
       const contenders = [...ours.map((mode) => espalier(mode, task, check)), ...peers];
       sections.push(await race(task, contenders));
-      await publish(`${await describeMachine(cores, tokens?.versions)}. Load before: ${quiet}.`);
+      await publish(machine, tokens?.versions);
     });
   }
   const failures = sections.flatMap((section) => section.failures);
@@ -99,13 +93,14 @@ async function main() {
 
   /**
    * After each task, so that an interrupted run leaves what it has.
-   * @param {string} machine
+   * @param {Machine} machine
+   * @param {import('../lib/machine.mjs').Versions} [versions]
    */
-  async function publish(machine) {
+  async function publish(machine, versions) {
     const text = [
       '# FinerCut: searches compared',
       '',
-      machine,
+      await machine.describe(versions),
       'Command: `npm run build && node bench/finercut/run.mjs`.',
       '',
       'Float32, distance `js`, the same tokens for all (checked by their fingerprint), one thread per core,',
@@ -117,8 +112,7 @@ async function main() {
       '',
       ...sections.map((section) => section.text),
     ].join('\n');
-    if (sections.length === tasks.length) say(`\n${text}`);
-    if (!options.quick) await writeFile(results, text);
+    await machine.publish(results, text, !options.quick);
   }
 }
 
@@ -131,14 +125,9 @@ async function main() {
 async function race(task, contenders) {
   /** @type {Map<string, Result[]>} */
   const runs = new Map(contenders.map(({ name }) => [name, []]));
-  let others = 0;
   for (let repeat = 1; repeat <= task.repeats; repeat++) {
     for (const { name, run } of contenders) {
-      const [before, started] = [busySeconds(), performance.now()];
       const result = await run();
-      const available = ((performance.now() - started) / 1000) * cpus().length;
-      const foreign = busySeconds() - before - (result.cpuSeconds ?? Number.NaN);
-      others = Math.max(others, foreign / available);
       runs.get(name)?.push(result);
       say(dim(`${task.name}, run ${repeat}: ${name}, ${result.seconds.toFixed(1)} s`));
     }
@@ -170,12 +159,6 @@ async function race(task, contenders) {
     ...rows.map((row) => `| ${row.join(' | ')} |`),
     '',
     `Order: ${order}.`,
-    ...(Number.isNaN(others)
-      ? []
-      : [`Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`]),
-    ...(others > busy
-      ? ['**The machine was busy: do not quote these times and ratios; run again.**']
-      : []),
     '',
   ];
   return { text: lines.join('\n'), failures };

@@ -17,8 +17,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { Machine } from '../lib/machine.mjs';
 
 /** @typedef {{kind: string, parameters: number, error: number, loss: number}} Standing */
 /** @typedef {{sublayer: string, accepted: boolean, standings: Standing[], seconds: number}} Patched */
@@ -47,7 +47,7 @@ process.exitCode = await main();
 async function main() {
   if (!isBuilt()) return 1;
   await mkdir(keep, { recursive: true });
-  const quiet = load();
+  const machine = await Machine.watch();
   /** @type {{sublayers: {id: string}[]}} */
   const { sublayers } = await espalier(['inspect', options.model]);
   /** @type {Patched[]} */
@@ -56,7 +56,7 @@ async function main() {
   for (const id of options.only?.split(',') ?? all.map((one) => one.id)) {
     done.push(await patched(id));
   }
-  const text = await report(done, quiet);
+  const text = await report(done, machine);
   say(`\n${text}`);
   if (!options.quick && options.only === undefined) await writeFile(join(here, 'RESULTS.md'), text);
   return 0;
@@ -83,9 +83,9 @@ async function patched(sublayer) {
 
 /**
  * @param {readonly Patched[]} done
- * @param {string} quiet
+ * @param {Machine} machine
  */
-async function report(done, quiet) {
+async function report(done, machine) {
   /**
    * @param {Patched} one
    * @param {'error' | 'loss'} what
@@ -120,7 +120,7 @@ async function report(done, quiet) {
   return [
     '# Symbolic patches, sublayer by sublayer',
     '',
-    `${await describeMachine(await physicalCores(), undefined)}. Load before: ${quiet}.`,
+    await machine.describe(),
     `Command: \`node bench/gssnn-patch/run.mjs\`, that is \`espalier patch … ${settings.join(' ')}\`.`,
     '',
     `Accepted: ${done.filter(({ accepted }) => accepted).length} of ${done.length}.`,

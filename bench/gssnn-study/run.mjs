@@ -18,7 +18,7 @@ import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
-import { describeMachine, physicalCores } from '../finercut/machine.mjs';
+import { Machine } from '../lib/machine.mjs';
 
 /**
  * @typedef {{mean: number, deviation: number | null, least: number, most: number}} Spread
@@ -51,6 +51,7 @@ await build({
   external: ['onnxruntime-node'],
   mainFields: ['module', 'main'],
 });
+const machine = await Machine.watch();
 await mkdir(work, { recursive: true });
 /** @type {string[]} */
 const sections = [];
@@ -75,7 +76,7 @@ for (const [mode, title] of Object.entries(modes)) {
 const text = [
   '# Choosing graphs: what it does to how networks generalize',
   '',
-  `${await describeMachine(await physicalCores(), undefined)}. Command: \`node bench/gssnn-study/run.mjs --seeds ${seeds}\`.`,
+  `${await machine.describe()} Command: \`node bench/gssnn-study/run.mjs --seeds ${seeds}\`.`,
   '',
   'Images of 32 × 32, 128 to train on, 600 to validate, 600 to test, the same for all; 16 epochs, no choice of',
   'settings. Accuracies in per cent. ± is the standard deviation over networks; of *selected* it is over seeds.',

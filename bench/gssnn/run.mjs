@@ -1,12 +1,11 @@
 /**
  * Search and compression of symbolic programs: programs a second with evaluation, and how time and memory grow;
- * against heap search as published, with states in maps. Prints a Markdown table and writes it to RESULTS.md.
+ * against heap search as published, with states in maps. Prints a Markdown table and, from a quiet machine, writes it to RESULTS.md.
  *
  *     node bench/gssnn/run.mjs [--quick]
  *
  * --quick: few programs, to try the bench itself; nothing is written.
  */
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +15,7 @@ import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { median } from '../finercut/compare.mjs';
-import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
+import { Machine } from '../lib/machine.mjs';
 
 /** @typedef {{milliseconds: number, programs: number, graphs: number, kibibytes: number, processorMilliseconds: number}} Result */
 
@@ -37,8 +36,7 @@ await build({
   external: ['onnxruntime-node'],
   mainFields: ['module', 'main'],
 });
-const cores = await physicalCores();
-const quiet = load();
+const machine = await Machine.watch();
 const million = 1_000_000;
 /** @type {[library: string, text: string, counts: number[]][]} */
 const searches = [
@@ -89,15 +87,12 @@ for (const what of /** @type {(keyof typeof known)[]} */ (Object.keys(known))) {
 const text = [
   '# Symbolic programs: search and compression',
   '',
-  `${await describeMachine(cores, undefined)}. Load before: ${quiet}.`,
+  await machine.describe(),
   'Command: `node bench/gssnn/run.mjs`.',
   '',
   `Medians of ${repeats} processes, one thread. Time has everything: making the programs in order, building their graphs, telling`,
-  'graphs apart, keeping the lightest program of each. Where other processes run, processor time tells more than the clock.',
+  'graphs apart, keeping the lightest program of each.',
   'Memory is the most that the process held, Node itself among it.',
-  ...(Number(quiet) > cores
-    ? ['', '**The machine was busy: quote processor time, or run again.**']
-    : []),
   '',
   '| library | programs | graphs | seconds | programs / s | processor seconds | programs / processor second | MiB |',
   '|---|--:|--:|--:|--:|--:|--:|--:|',
@@ -115,8 +110,7 @@ const text = [
   ...compressions,
   '',
 ].join('\n');
-say(`\n${text}`);
-if (!options.quick) await writeFile(join(here, 'RESULTS.md'), text);
+await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
 
 /**
  * @param {string} name

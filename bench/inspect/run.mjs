@@ -2,14 +2,14 @@
 // Each run forks the inspector anew, as the editor does for the first model that is looked at, and asks it a second time.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
 import { root } from '../../scripts/lib/repository.mjs';
-import { busySeconds, describeMachine, load, physicalCores } from '../finercut/machine.mjs';
+import { Machine } from '../lib/machine.mjs';
 import { experts, llama8b, writeModel } from './models.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '7' } } });
@@ -66,9 +66,7 @@ function worst(values) {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
-const loadBefore = load();
-const busyBefore = busySeconds();
-const started = performance.now();
+const machine = await Machine.watch();
 /** @type {string[]} */
 const rows = [];
 try {
@@ -94,14 +92,11 @@ try {
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
-const seconds = (performance.now() - started) / 1000;
-const cores = await physicalCores();
-const busy = (busySeconds() - busyBefore) / seconds;
-await writeFile(
+await machine.publish(
   join(import.meta.dirname, 'RESULTS.md'),
   `# Opening a model: time and memory until its structure is there
 
-${await describeMachine(cores, undefined)} Load before: ${loadBefore}; ${busy.toFixed(1)} processors busy on average, the bench's own work included.
+${await machine.describe()}
 Command: \`npm run build && node bench/inspect/run.mjs\`.
 
 The files have the headers of full-sized models and holes instead of weights, in the page cache. *First* is from forking the

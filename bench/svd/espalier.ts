@@ -29,7 +29,7 @@ async function main(file: string): Promise<void> {
       seconds,
       work: (user + system) / 1e6,
       error: found.error / found.norm,
-      iterations: found.iterations,
+      vectors: 2 * found.basisSize,
       cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
       megabytes: maxRSS / 1024,
     })}\n`,

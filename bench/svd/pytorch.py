@@ -57,6 +57,8 @@ def svd(file, threads, wanted, fewest):
         "work": work,
         "error": error,
         "iterations": iterations,
+        # The range of A, two products for each iteration, and the factor on the other side.
+        "vectors": 2 * (iterations + 1) * (RANK + OVERSAMPLING),
         "torch": torch.__version__,
         "cpuSeconds": cpu_seconds(),
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

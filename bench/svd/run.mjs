@@ -1,14 +1,14 @@
 /**
  * Randomized SVD of a 4096 × 11008 matrix at rank 512 against torch.svd_lowrank at equal error, in
- * processes that take turns. Prints a Markdown table and writes it to RESULTS.md.
+ * processes that take turns. Prints a Markdown table and, from a quiet machine, writes it to RESULTS.md.
  *
  *     node bench/svd/run.mjs [--quick] [--python INTERPRETER]
  *
  * --quick: one turn, to try the bench itself; nothing is written.
  * --python: one with PyTorch; without it a virtual environment is made in the user's cache folder.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -18,16 +18,14 @@ import { capture, run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { median } from '../finercut/compare.mjs';
-import { busySeconds, describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { preparePython } from '../finercut/python.mjs';
+import { Machine } from '../lib/machine.mjs';
 
-/** @typedef {{seconds: number, work: number, error: number, iterations: number, cpuSeconds: number, megabytes: number, torch?: string}} Result */
+/** @typedef {{seconds: number, work: number, error: number, vectors: number, iterations?: number, megabytes: number, torch?: string}} Result */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const program = join(root, 'dist', 'bench-svd.cjs');
 const script = join(here, 'pytorch.py');
-/** Share of the processors that other processes may take before times mean nothing. */
-const busy = 0.1;
 /** How much larger than ours the peer's error may be, as a share of it: that of rounding. */
 const slack = 1e-4;
 
@@ -47,9 +45,7 @@ await build({
   mainFields: ['module', 'main'],
 });
 const python = options.python ?? (await preparePython());
-const cores = await physicalCores();
-const quiet = load();
-let others = 0;
+const machine = await Machine.watch();
 const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-svd-'));
 try {
   const matrix = join(folder, 'matrix.f32');
@@ -60,7 +56,14 @@ try {
     const ours = await turn(process.execPath, [program, matrix]);
     const wanted = String(ours.error * (1 + slack));
     const fewest = String(runs[0]?.theirs.iterations ?? 0);
-    const theirs = await turn(python, [script, 'svd', matrix, String(cores), wanted, fewest]);
+    const theirs = await turn(python, [
+      script,
+      'svd',
+      matrix,
+      String(machine.cores),
+      wanted,
+      fewest,
+    ]);
     runs.push({ ours, theirs });
     say(dim(`${ours.seconds.toFixed(1)} s, PyTorch ${theirs.seconds.toFixed(1)} s`));
   }
@@ -70,50 +73,40 @@ try {
   const row = (name, side) =>
     `| ${name} | ${middle((run) => side(run).seconds).toFixed(2)} | ` +
     `${middle((run) => side(run).work).toFixed(2)} | ` +
-    `${middle((run) => side(run).iterations)} | ${middle((run) => side(run).error).toFixed(5)} | ` +
+    `${middle((run) => side(run).vectors)} | ${middle((run) => side(run).error).toFixed(5)} | ` +
     `${Math.round(middle((run) => side(run).megabytes))} |`;
-  const torch = runs[0]?.theirs.torch ?? '';
+  const torch = runs[0]?.theirs.torch;
   const text = [
     '# Randomized SVD against torch.svd_lowrank',
     '',
-    `${await describeMachine(cores, undefined)}, PyTorch ${torch}. Load before: ${quiet}.`,
+    await machine.describe({ torch }),
     'Command: `node bench/svd/run.mjs`.',
     '',
-    'A matrix of 4096 × 11008 float32 in a file, rank 512, 32 vectors more in both; its singular values fall as 1/√i.',
-    'Espalier iterates until an iteration gains less than its tolerance; PyTorch gets the fewest iterations whose',
-    `error is not larger. Medians of ${runs.length} processes that took turns; seconds are those of the decomposition alone`,
-    '(for Espalier with the sessions it makes), memory is the largest of the whole process.',
+    'A matrix of 4096 × 11008 float32 in a file, rank 512, PyTorch with 32 vectors more; its singular values fall as 1/√i.',
+    'Espalier adds blocks to its Krylov space until the next one gains less than its tolerance; PyTorch gets the fewest',
+    `power iterations whose error is not larger. *Vectors* are those multiplied by A or Aᵀ. Medians of ${runs.length} processes that took`,
+    'turns; seconds are those of the decomposition alone (for Espalier with the sessions it makes), memory is the largest',
+    'of the whole process.',
     '',
-    '| | seconds | CPU seconds | iterations | ‖A − A′‖ / ‖A‖ | MB |',
+    '| | seconds | CPU seconds | vectors | ‖A − A′‖ / ‖A‖ | MB |',
     '|---|--:|--:|--:|--:|--:|',
     row('Espalier', ({ ours }) => ours),
     row('PyTorch', ({ theirs }) => theirs),
     '',
     `Median of the ratios of neighbours, Espalier / PyTorch: **${middle(({ ours, theirs }) => ours.seconds / theirs.seconds).toFixed(2)}** (of CPU seconds ${middle(({ ours, theirs }) => ours.work / theirs.work).toFixed(2)}).`,
-    `Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`,
-    ...(others > busy ? ['**The machine was busy: do not quote these times; run again.**'] : []),
-    '',
   ].join('\n');
-  say(`\n${text}`);
-  if (!options.quick) await writeFile(join(here, 'RESULTS.md'), text);
+  await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
 
 /**
- * One process, and what ran beside it.
  * @param {string} file
  * @param {string[]} args
  * @returns {Promise<Result>}
  */
 async function turn(file, args) {
-  const [before, started] = [busySeconds(), performance.now()];
   const { code, output } = await capture(file, args, { quiet: true });
   if (code !== 0) throw new Error(output);
-  const seconds = (performance.now() - started) / 1000;
-  /** @type {Result} */
-  const result = JSON.parse(output.trimEnd().split('\n').at(-1) ?? '');
-  const foreign = busySeconds() - before - result.cpuSeconds;
-  others = Math.max(others, foreign / (seconds * cpus().length));
-  return result;
+  return JSON.parse(output.trimEnd().split('\n').at(-1) ?? '');
 }

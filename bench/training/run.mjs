@@ -1,14 +1,13 @@
 /**
  * Steps of training against PyTorch eager, on the same models and batch sizes with as many threads, in
- * processes that take turns. Prints a Markdown table and writes it to RESULTS.md.
+ * processes that take turns. Prints a Markdown table and, from a quiet machine, writes it to RESULTS.md.
  *
- *     node bench/training/run.mjs [--quick] [--steps 150] [--repeats 5] [--threads 1,2]
+ *     node bench/training/run.mjs [--quick] [--steps 150] [--repeats 5] [--threads 1,2] [--python INTERPRETER]
  *
  * --threads: numbers of threads, one row each; 1 and one for each core if absent.
+ * --python: one with PyTorch; without it a virtual environment is made in the user's cache folder.
  * --quick: few steps, to try the bench itself; nothing is written.
  */
-import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -18,18 +17,16 @@ import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { median } from '../finercut/compare.mjs';
-import { busySeconds, describeMachine, load, physicalCores } from '../finercut/machine.mjs';
 import { preparePython } from '../finercut/python.mjs';
+import { Machine } from '../lib/machine.mjs';
 
-/** @typedef {{milliseconds: number[], cpuSeconds: number, preparing?: number, torch?: string}} Result */
+/** @typedef {{milliseconds: number[], preparing?: number, torch?: string}} Result */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const results = join(here, 'RESULTS.md');
 const program = join(root, 'dist', 'bench-training.cjs');
 /** Steps at the beginning that are not counted. */
 const warmUp = 10;
-/** Share of the processors that other processes may take before times mean nothing. */
-const busy = 0.1;
 
 const { values: options } = parseArgs({
   options: {
@@ -37,6 +34,7 @@ const { values: options } = parseArgs({
     steps: { type: 'string', default: '150' },
     repeats: { type: 'string', default: '5' },
     threads: { type: 'string' },
+    python: { type: 'string' },
   },
 });
 const { steps, repeats } = options.quick
@@ -59,14 +57,13 @@ await build({
   external: ['onnxruntime-node'],
   mainFields: ['module', 'main'],
 });
-const python = await preparePython();
-const cores = await physicalCores();
-const quiet = load();
-let torch = '';
-let others = 0;
+const python = options.python ?? (await preparePython());
+const machine = await Machine.watch();
+/** @type {string | undefined} */
+let torch;
 /** @type {string[]} */
 const rows = [];
-const counts = options.threads?.split(',').map(Number) ?? [...new Set([1, cores])];
+const counts = options.threads?.split(',').map(Number) ?? [...new Set([1, machine.cores])];
 for (const [model, text] of Object.entries(models)) {
   for (const threads of counts) {
     /** @type {{ours: number, theirs: number, preparing: number}[]} */
@@ -94,7 +91,7 @@ for (const [model, text] of Object.entries(models)) {
 const text = [
   '# Training: a step against PyTorch eager',
   '',
-  `${await describeMachine(cores, undefined)}, PyTorch ${torch}. Load before: ${quiet}.`,
+  await machine.describe({ torch }),
   `Command: \`${['node bench/training/run.mjs', ...process.argv.slice(2)].join(' ')}\`.`,
   '',
   `Milliseconds of a step (forward, backward, update, loss read), float32: the median of ${steps - warmUp}`,
@@ -105,29 +102,18 @@ const text = [
   '|---|--:|--:|--:|--:|--:|',
   ...rows,
   '',
-  `Other processes took up to ${Math.round(100 * others)} % of the processors in a run.`,
-  ...(others > busy ? ['**The machine was busy: do not quote these times; run again.**'] : []),
-  '',
 ].join('\n');
-say(`\n${text}`);
-if (!options.quick) await writeFile(results, text);
+await machine.publish(results, text, !options.quick);
 
 /**
- * One process, and what ran beside it.
  * @param {string} file
  * @param {string[]} args
  * @returns {Promise<Result>}
  */
 async function turn(file, args) {
-  const [before, started] = [busySeconds(), performance.now()];
   const { code, output } = await capture(file, args, { quiet: true });
   if (code !== 0) throw new Error(output);
-  const seconds = (performance.now() - started) / 1000;
-  /** @type {Result} */
-  const result = JSON.parse(output.trimEnd().split('\n').at(-1) ?? '');
-  const foreign = busySeconds() - before - result.cpuSeconds;
-  others = Math.max(others, foreign / (seconds * cpus().length));
-  return result;
+  return JSON.parse(output.trimEnd().split('\n').at(-1) ?? '');
 }
 
 /** @param {Result} result */

@@ -5,7 +5,7 @@
  *     node bench/write/run.mjs [--quick] [--blocks 30] [--runs 3]
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { root } from '../../scripts/lib/repository.mjs';
-import { describeMachine, load, physicalCores } from '../finercut/machine.mjs';
+import { Machine } from '../lib/machine.mjs';
 import { writeFolder, writeGgufFile } from './models.mjs';
 
 const { values: options } = parseArgs({
@@ -31,7 +31,7 @@ const sublayer = `block.${middle}.attention`;
 const block = `block.${middle}.attention,block.${middle}.feedforward`;
 
 const folder = await mkdtemp(join(tmpdir(), 'espalier-write-'));
-const before = load();
+const machine = await Machine.watch();
 /** @type {string[]} */
 const rows = [];
 try {
@@ -75,19 +75,16 @@ const table = [
   '| --- | --- | --- | --- | --- | --- | --- |',
   ...rows,
 ].join('\n');
-process.stdout.write(`${table}\n`);
-if (!options.quick) {
-  const text = `# Writing against copying
+const text = `# Writing against copying
 
 \`node bench/write/run.mjs\`: a Llama-shaped model of ${blocks} blocks in float16, written without one sublayer or block; \`cp\` copies the files
 that were written. Both end when the bytes are on the disk (fsync). Median of ${runs} runs, taken in turn; files are in the page cache as far as it holds them.
 
-${await describeMachine(await physicalCores(), undefined)}. Load before: ${before}.
+${await machine.describe()}
 
 ${table}
 `;
-  await writeFile(join(here, 'RESULTS.md'), text);
-}
+await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
 
 /**
  * @param {string} script

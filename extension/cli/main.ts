@@ -1,61 +1,20 @@
 import { join } from 'node:path';
 import process from 'node:process';
-import { parseArgs } from 'node:util';
 import packageJson from '../../package.json';
+import { runInChild } from '../core/jobs/child-task';
 import { CancelledError } from '../core/jobs/job';
+import { ModelCache } from '../core/models/model-cache';
+import type { OperationContext } from '../core/operations/operation';
+import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
-import { Arguments, UsageError } from './command';
-import type { Command } from './command';
-import { compare } from './commands/compare';
-import { compress } from './commands/compress';
-import { convertScores } from './commands/convert-scores';
-import { dataDiet } from './commands/data-diet';
-import { demo } from './commands/demo';
-import { devices } from './commands/devices';
-import { evaluate } from './commands/evaluate';
-import { exportData } from './commands/export-data';
-import { generateCommand } from './commands/generate';
-import { repair } from './commands/repair';
-import { inspect } from './commands/inspect';
-import { patch } from './commands/patch';
-import { profile } from './commands/profile';
-import { prune } from './commands/prune';
-import { scoreData } from './commands/score-data';
-import { scoreTextCommand } from './commands/score-text';
-import { selectData } from './commands/select-data';
-import { sensitivity } from './commands/sensitivity';
-import { studyGroupsCommand } from './commands/study-groups';
-import { symbolic } from './commands/symbolic';
-import { synthesizeCommand } from './commands/synthesize';
-import { tensors } from './commands/tensors';
-import { train } from './commands/train';
+import { runLegacy } from './legacy/run-legacy';
+import { createProgram } from './program';
+import { runOperation } from './run-operation';
 import { Terminal } from './terminal';
+import { isAnswered, usageProblem } from './usage-errors';
 
-const commands: readonly Command[] = [
-  inspect,
-  tensors,
-  compare,
-  profile,
-  prune,
-  patch,
-  compress,
-  sensitivity,
-  repair,
-  evaluate,
-  generateCommand,
-  scoreTextCommand,
-  devices,
-  train,
-  scoreData,
-  selectData,
-  exportData,
-  convertScores,
-  dataDiet,
-  studyGroupsCommand,
-  symbolic,
-  synthesizeCommand,
-  demo,
-];
+/** Exit codes of a process that a signal has ended: 128 and its number. */
+const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
@@ -66,100 +25,98 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const terminal = new Terminal();
+const { version } = packageJson;
+const models = new ModelCache({ capacity: 4 });
+const samples = join(import.meta.dirname, '..', 'samples');
+const cancellation = { isCancellationRequested: false };
+let stoppedWith: number | undefined;
+let hint: () => string | undefined = () => undefined;
 
-async function main([name, ...rest]: readonly string[]): Promise<number> {
-  const command = commands.find((known) => known.name === name);
-  if (command === undefined) {
-    if (name === '--version') {
-      terminal.print(packageJson.version);
-      return 0;
-    }
-    const help = name === undefined || name === 'help' || name === '--help' || name === '-h';
-    (help && name !== undefined ? terminal.print.bind(terminal) : terminal.note.bind(terminal))(
-      help ? overview() : `There is no command "${name}".\n\n${overview()}`,
-    );
-    return help && name !== undefined ? 0 : 2;
-  }
-  let hint: string | undefined;
-  const cancellation = { isCancellationRequested: false };
-  const stop = (): void => {
+for (const [signal, code] of Object.entries(signals)) {
+  process.on(signal, () => {
     if (cancellation.isCancellationRequested) {
-      process.exit(1);
+      process.exit(code);
     }
     cancellation.isCancellationRequested = true;
-    terminal.note('Stopping after this step; press Ctrl-C again to stop at once.');
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+    stoppedWith = code;
+    terminal.note('Stopping after this step. Press Ctrl-C again to stop at once.');
+  });
+}
+
+const context: OperationContext<unknown> = {
+  cancellation,
+  progress: (progress) => {
+    terminal.progress(progress);
+  },
+  emit: () => undefined,
+  warn: (message) => {
+    terminal.note(message);
+  },
+  environment: {
+    samples,
+    version,
+    costsFolder: costsFolder(),
+    open: async (path) => models.open(path),
+    processes: {
+      run: async (task, job) =>
+        runInChild({ script: join(import.meta.dirname, 'trainer.js') }, task, job),
+    },
+  },
+};
+
+async function main(args: readonly string[]): Promise<number> {
+  const program = createProgram({
+    version,
+    print: (text) => {
+      terminal.write(text);
+    },
+    operation: async (operation, presenter, typed) =>
+      runOperation(operation, presenter, typed, {
+        terminal,
+        context,
+        resumeHint: (resume) => {
+          hint = resume;
+        },
+      }),
+    legacy: async (command, rest) =>
+      runLegacy(command, rest, {
+        terminal,
+        samples,
+        version,
+        open: context.environment.open,
+        job: context,
+        resumeHint: (text) => {
+          hint = () => text;
+        },
+      }),
+  });
+  const [name] = args;
+  if (name === undefined) {
+    terminal.note(program.helpInformation());
+    return 2;
+  }
   try {
-    const args = parse(command, rest);
-    if (args.flag('help')) {
-      terminal.print(usageOf(command));
-      return 0;
-    }
-    await command.run(args, {
-      terminal,
-      samples: join(import.meta.dirname, '..', 'samples'),
-      version: packageJson.version,
-      resumeHint: (text) => {
-        hint = text;
-      },
-      job: {
-        cancellation,
-        progress: (progress) => {
-          terminal.progress(progress);
-        },
-        emit: () => undefined,
-        warn: (message) => {
-          terminal.note(message);
-        },
-      },
-    });
+    await program.parseAsync(args, { from: 'user' });
     terminal.clearBar();
     return 0;
   } catch (error) {
-    if (error instanceof UsageError) {
-      terminal.note(`${error.message}\n\n${usageOf(command)}`);
+    if (isAnswered(error)) {
+      return 0;
+    }
+    const problem = usageProblem(error);
+    if (problem !== undefined) {
+      const known = program.commands.some((command) => command.name() === name);
+      terminal.note(`${problem}\nSee espalier ${known ? `${name} ` : ''}--help.`);
       return 2;
     }
     if (error instanceof CancelledError) {
-      terminal.note(`Stopped. ${hint ?? 'Nothing was written.'}`);
-      return 1;
+      terminal.note(`Stopped. ${hint() ?? 'Nothing was written.'}`);
+      return stoppedWith ?? 1;
     }
-    const known = error instanceof UserError;
-    terminal.note(known ? `error: ${error.message}` : String((error as Error).stack ?? error));
+    const isKnown = error instanceof UserError;
+    terminal.note(isKnown ? `error: ${error.message}` : String((error as Error).stack ?? error));
     return 1;
   }
-}
-
-function parse(command: Command, args: readonly string[]): Arguments {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: { ...command.options, help: { type: 'boolean', short: 'h' } },
-      allowPositionals: true,
-      strict: true,
-    });
-    return new Arguments(positionals, values);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
-function usageOf(command: Command): string {
-  return `${command.summary}\n\nespalier ${command.name} ${command.usage}`;
-}
-
-function overview(): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return [
-    'espalier COMMAND …',
-    '',
-    ...lines,
-    '',
-    'espalier COMMAND --help shows its options.',
-  ].join('\n');
 }
 
 void main(process.argv.slice(2)).then((code) => {

@@ -7,7 +7,7 @@ import type { PruneResult } from '../core/export/prune-result';
 import { formatBytes } from '../core/format';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
-import type { PruneRequest } from '../protocol/worker';
+import type { CompressModelRequest } from '../protocol/worker';
 import { commandIds } from '../services/command-ids';
 import { CompressionSession } from '../services/compression-session';
 import { isPlan, readPlan } from '../services/documents';
@@ -60,7 +60,7 @@ export async function compressModel(
   }
   const { model } = session;
   const output = await chooseOutput(services, model, plan, options, {
-    formTitle: l10n.t('Compress {0}: format', model.name),
+    formatTitle: l10n.t('Compress {0}: format', model.name),
     folderTitle: l10n.t('Compress {0}: new folder', model.name),
     suffix: '-compressed',
   });
@@ -78,7 +78,7 @@ export async function compressModel(
 export async function runCompression(
   services: Services,
   session: CompressionSession,
-  request: PruneRequest,
+  request: CompressModelRequest,
 ): Promise<PruneResult | CompressResult> {
   const { model } = session;
   try {
@@ -137,7 +137,7 @@ async function planFor(
   if (outer === undefined) {
     return undefined;
   }
-  const { choices, unfit } = await services.worker.request('chooseLayers', {
+  const { choices, unfit } = await services.models.chooseLayers({
     model: model.path,
     compression,
     skip,

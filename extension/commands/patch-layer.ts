@@ -48,6 +48,7 @@ export async function patchLayer(
   if (target === undefined) {
     return undefined;
   }
+  await services.models.require(target.model, 'patch');
   const session = await sessionOf(services, target);
   assertAllowed(session.blocked);
   services.jobs.assertFree();
@@ -120,7 +121,7 @@ async function askRequest(
     patch: [{ sublayer, program: '', file: '' }],
   };
   const output = await chooseOutput(services, model, patched, given, {
-    formTitle: l10n.t('{0}: format', title),
+    formatTitle: l10n.t('{0}: format', title),
     folderTitle: l10n.t('{0}: new folder', title),
     suffix: '-patched',
   });

@@ -1,4 +1,4 @@
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { commands, l10n, Uri } from 'vscode';
 import type { PruneResult } from '../core/export/prune-result';
 import type { Plan } from '../core/export/plan';
@@ -10,6 +10,7 @@ import type { ModelSession } from '../services/model-session';
 import { offer } from '../services/offer';
 import type { Action } from '../services/offer';
 import { planOf } from '../services/plans';
+import { withAbsolutePaths } from '../core/export/patching/planned-patches';
 import type { Services } from '../services/services';
 import { chooseOutput, revealFolder } from './choose-output';
 import type { OutputOptions } from './choose-output';
@@ -35,7 +36,7 @@ export async function pruneLayers(
   }
   const { name } = session.model;
   const output = await chooseOutput(services, session.model, plan, options, {
-    formTitle: l10n.t('Prune {0}: format', name),
+    formatTitle: l10n.t('Prune {0}: format', name),
     folderTitle: l10n.t('Prune {0}: new folder', name),
     suffix: '-pruned',
   });
@@ -45,10 +46,9 @@ export async function pruneLayers(
   const calibration = session.profile?.calibration;
   const request = {
     model: session.model.path,
-    plan,
-    planFolder: dirname(target.plan ?? planPathOf(session.model.path)),
+    plan: withAbsolutePaths(plan, target.plan ?? planPathOf(session.model.path)),
     ...output,
-    calibration: services.settings.ownCalibration(),
+    quality: false,
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
   const result = await services.modelJobs.prune(session, request);

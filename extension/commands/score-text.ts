@@ -2,6 +2,7 @@ import { basename, extname } from 'node:path';
 import { commands, ConfigurationTarget, l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { ScoreTextRequest, ScoreTextResult } from '../protocol/worker';
+import { documentNames } from '../core/document-names';
 import { formatCount } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import { fileExists } from '../services/documents';
@@ -37,6 +38,7 @@ export async function scoreText(
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   services.jobs.assertFree();
+  await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
   const { file, length } = services.settings.calibration();
   const text =
@@ -45,7 +47,7 @@ export async function scoreText(
     return undefined;
   }
   const name = text === bundled ? '' : `.${basename(text, extname(text))}`;
-  const out = given.out ?? `${modelStem(model.path)}${name}.textscores.json`;
+  const out = given.out ?? `${modelStem(model.path)}${name}${documentNames.textScores.suffix}`;
   const replaces = await fileExists(out);
   if (replaces && given.overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
     return undefined;

@@ -5,7 +5,10 @@ import type { Services } from '../services/services';
 
 /** Shows which devices models can run on here, each tried for real. */
 export async function showDevices(services: Services): Promise<Uri> {
-  const devices = await services.worker.request('devices', {});
+  const devices = await services.worker.request('devices', { costs: false, device: 'auto' });
+  if ('costs' in devices) {
+    throw new RangeError('no costs were asked for');
+  }
   const table = markdownTable(
     [l10n.t('Device'), l10n.t('Works'), l10n.t('Details')],
     devices.map((device) => [

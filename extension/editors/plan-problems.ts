@@ -1,6 +1,7 @@
+import { distance } from 'fastest-levenshtein';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { Node, ParseError } from 'jsonc-parser';
-import { closestNames, editDistance } from '../core/closest-names';
+import { closestNames } from '../core/closest-names';
 import type { ModelSummary } from '../core/models/model-summary';
 import { expertIds, overlap, unitsMeant } from '../core/models/units';
 
@@ -137,7 +138,7 @@ function otherModel(node: Node | undefined, model: ModelSummary): readonly PlanP
 export function nearestId(id: string, model: ModelSummary): string | undefined {
   const known = model.sublayers.flatMap((sublayer) => [sublayer.id, `block.${sublayer.block}`]);
   const [nearest] = closestNames(id, [...new Set(known)], 1);
-  return nearest !== undefined && editDistance(id, nearest) <= Math.max(3, id.length / 3)
+  return nearest !== undefined && distance(id, nearest) <= Math.max(3, id.length / 3)
     ? nearest
     : undefined;
 }

@@ -4,6 +4,7 @@ import type { ScoredSource } from '../core/datadiet/scored-data';
 import { DataMapSession } from '../services/data-map-session';
 import type { DataReader } from '../services/data-map-session';
 import type { DataMarks } from '../services/data-marks';
+import { viewTypes } from '../services/document-views';
 import { isScores } from '../services/documents';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/services';
@@ -14,7 +15,6 @@ import { Panels, requireSavedText, savedText } from './panels';
 /** The open data maps: one for each file of scores, tabs and custom editors. */
 export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implements DataMaps {
   /** Of the custom editor for score documents. */
-  public static readonly editorViewType = 'espalier.dataMapEditor';
 
   readonly #reader: DataReader;
   readonly #marks: DataMarks;
@@ -40,8 +40,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       return known.session;
     }
     if (isScores(source.scores) && source.data === undefined) {
-      const { editorViewType } = DataMapPanels;
-      await commands.executeCommand('vscode.openWith', Uri.file(source.scores), editorViewType);
+      await commands.executeCommand('vscode.openWith', Uri.file(source.scores), viewTypes.scores);
       const opened = this.#find(source);
       if (opened !== undefined) {
         await opened.session.opened();

@@ -1,24 +1,25 @@
 import type { CalibrationRequest } from '../core/data/calibration';
-import type { EvaluationResult } from '../core/evaluate/evaluation';
 import type { LayoutName } from '../core/export/layouts';
-import type { FormAnswer } from '../core/export/output-forms';
-import type { OutputFormat, PruneResult } from '../core/export/prune-result';
+import type { OutputAnswer } from '../core/export/output-options';
+import type { AskedChanges } from '../core/export/writable';
+import type { ModelFormat } from '../core/models/opened-model';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
+import type { Capabilities } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { LayerProfile, ProfileEvent } from '../core/prune/layer-profile';
-import type { SearchSettings } from '../core/prune/options';
-import type { CompressResult } from '../core/export/compression/compress-model';
+import type { ApplyResult } from '../core/operations/apply-plan';
+import type { OperationContext } from '../core/operations/operation';
+import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import type { RepairResult, TrainedLayers } from '../core/export/compression/repair-model';
-import type { PlannedPatch, Plan } from '../core/export/plan';
+import type { Plan } from '../core/export/plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
-import type { DeviceChoice, DeviceReport } from '../core/runtime/device';
+import type { DeviceChoice } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
@@ -49,52 +50,31 @@ export interface InspectRequest {
   readonly model: string;
 }
 
-export interface ProfileRequest extends RunOptions {
-  readonly model: string;
-  readonly calibration: CalibrationRequest;
-  readonly settings: SearchSettings;
-  /** Where the profile is written (`*.layerprofile.json`); the journal lies beside it until done. */
-  readonly out: string;
-}
-
-export interface PruneRequest extends RunOptions {
+/** A plan to apply, as the compression panel asks for it. */
+export interface CompressModelRequest extends RunOptions {
   readonly model: string;
   readonly plan: Plan;
   /** The folder that files of the plan are relative to. */
   readonly planFolder?: string;
   readonly out: string;
-  readonly format: OutputFormat;
-  /** Of the format; the usual one when absent. */
+  readonly format: ModelFormat;
+  /** Of the format; the default when absent. */
   readonly layout?: LayoutName;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
   readonly overwrite: boolean;
-  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
-  readonly examples?: string;
   /** What compression is calibrated with, as far as somebody has said it. */
   readonly calibration?: Partial<CalibrationRequest>;
 }
 
-/** Asks which forms can express a removal, a compression and patches. */
-export interface FormsRequest {
-  readonly model: string;
-  /** Ids of sublayers, or of whole blocks. */
-  readonly remove: readonly string[];
-  /** Names of the weights of linear layers; none when absent. */
-  readonly compress?: readonly string[];
-  /** Ids of sublayers in whose places patches stand; none when absent. */
-  readonly patch?: readonly string[];
+/** What a model is and what it can do. */
+export interface InspectedModel {
+  readonly summary: ModelSummary;
+  readonly capabilities: Capabilities;
 }
 
-export interface EvaluateRequest extends RunOptions {
+/** Asks what a model can be written as with some changes. */
+export interface OutputsRequest extends AskedChanges {
   readonly model: string;
-  /** Sublayer ids to skip, so that a plan can be judged before it is written. */
-  readonly removed: readonly string[];
-  /** Patches that stand in the places of some of those; none when absent. */
-  readonly patch?: readonly PlannedPatch[];
-  /** A second model to compare with. */
-  readonly against?: string;
-  /** Held-out text; the bundled one when absent. */
-  readonly text?: string;
 }
 
 export interface ScoreTextRequest extends RunOptions {
@@ -175,7 +155,7 @@ export interface PatchLayerRequest extends RunOptions {
   readonly text: CalibrationRequest;
   /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
   readonly out: string;
-  readonly format: OutputFormat;
+  readonly format: ModelFormat;
   readonly anyway: boolean;
   /** Graphs to try; the usual number when absent. */
   readonly graphs?: number;
@@ -208,39 +188,49 @@ export interface InspectorRequests {
   statistics: [StatisticsRequest, TensorStatistics];
   diagram: [DiagramRequest, Diagram | UnknownFlow];
   compare: [CompareRequest, ModelComparison];
-}
-
-/**
- * Requests answered by the worker, as [params, result]. Each is cancelled by vscode-jsonrpc's
- * cancellation token and reports through {@link JobNotification} under the `job` id it was sent with.
- */
-export interface WorkerRequests {
-  inspect: [InspectRequest, ModelSummary];
-  devices: [Record<string, never>, readonly DeviceReport[]];
-  forms: [FormsRequest, readonly FormAnswer[]];
-  profile: [ProfileRequest, LayerProfile];
-  prune: [PruneRequest, PruneResult | CompressResult];
-  sensitivity: [SensitivityRequest, SensitivityProfile];
-  planBudget: [PlanBudgetRequest, RefinedPlan];
+  open: [InspectRequest, InspectedModel];
+  outputs: [OutputsRequest, readonly OutputAnswer[]];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
-  /** The same as `prune`, under the name of what the user has asked for. */
-  compress: [PruneRequest, PruneResult | CompressResult];
+}
+
+/** The request of an operation, and its result. */
+type OperationRequest<Id extends OperationId> = [
+  Parameters<OperationOf<Id>['run']>[0],
+  Awaited<ReturnType<OperationOf<Id>['run']>>,
+];
+export type OperationRequests = { readonly [Id in OperationId]: OperationRequest<Id> };
+
+/** A complete request of an operation. */
+export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0];
+
+/**
+ * Requests answered by the worker, as [params, result]: every operation, and what is not one yet. Each is
+ * cancelled by vscode-jsonrpc's cancellation token and reports through {@link JobNotification} under the
+ * `job` id it was sent with.
+ */
+export interface WorkerRequests extends OperationRequests {
+  sensitivity: [SensitivityRequest, SensitivityProfile];
+  planBudget: [PlanBudgetRequest, RefinedPlan];
+  compress: [CompressModelRequest, ApplyResult];
   repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];
-  evaluate: [EvaluateRequest, EvaluationResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
   synthesize: [SynthesizeRequest, SynthesisResult];
 }
 
+type OperationEvent<Id extends OperationId> =
+  Parameters<OperationOf<Id>['run']>[1] extends OperationContext<infer E> ? E : never;
+
 /** Partial results that jobs tell, by request. */
-export interface WorkerEvents {
-  profile: ProfileEvent;
-  sensitivity: SensitivityEvent;
-  synthesize: EvolutionEvent;
-}
+export type WorkerEvents = {
+  readonly [Id in OperationId]: OperationEvent<Id>;
+} & {
+  readonly sensitivity: SensitivityEvent;
+  readonly synthesize: EvolutionEvent;
+};
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;

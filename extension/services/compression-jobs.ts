@@ -5,7 +5,7 @@ import type { PruneResult } from '../core/export/prune-result';
 import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { UserError } from '../core/user-error';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type { PruneRequest, SensitivityRequest } from '../protocol/worker';
+import type { CompressModelRequest, SensitivityRequest } from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
 import { isFinal } from './interrupted-jobs';
 import type { InterruptedJobs } from './interrupted-jobs';
@@ -81,7 +81,7 @@ export class CompressionJobs {
   /** Writes the model that a plan describes. */
   public async compress(
     session: CompressionSession,
-    request: PruneRequest,
+    request: CompressModelRequest,
   ): Promise<PruneResult | CompressResult> {
     return this.#track(session, 'compress', async (subject) =>
       this.#interrupted.keep({ kind: 'compress', name: session.model.name, request }, async () =>

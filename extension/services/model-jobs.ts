@@ -3,7 +3,13 @@ import type { PruneResult } from '../core/export/prune-result';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
 import { UserError } from '../core/user-error';
 import type { PatchResult } from '../core/export/patching/patch-model';
-import type { PatchLayerRequest, ProfileRequest, PruneRequest } from '../protocol/worker';
+import { buildRequest, asSetting } from '../core/operations/build-request';
+import { evaluate } from '../core/operations/evaluate';
+import type { RequestShape } from '../core/operations/build-request';
+import type { Fields, GivenOf, RequestOf } from '../core/operations/fields';
+import { profile } from '../core/operations/profile';
+import { prune } from '../core/operations/prune';
+import type { PatchLayerRequest, RequestOfOperation } from '../protocol/worker';
 import { keepEvaluations } from './documents';
 import { isFinal } from './interrupted-jobs';
 import type { InterruptedJobs } from './interrupted-jobs';
@@ -66,11 +72,11 @@ export class ModelJobs {
 
   public async prune(
     session: ModelSession,
-    request: Omit<PruneRequest, 'device' | 'memoryBytes'>,
+    given: GivenOf<typeof prune.fields>,
   ): Promise<PruneResult> {
-    const options = this.#settings.runOptions();
+    const request = this.#request(prune, given);
     return this.#track(session, 'prune', (subject) =>
-      this.#jobs.run('prune', { ...request, ...options }, subject),
+      this.#jobs.run('prune', request, { ...subject, onEvent: () => undefined }),
     );
   }
 
@@ -85,24 +91,25 @@ export class ModelJobs {
 
   /** Perplexity of what a choice leaves, and of the whole model where it is not yet known. */
   public async evaluate(session: ModelSession, choice: Choice): Promise<ProfileEvaluation> {
-    const options = this.#settings.runOptions();
-    const text = this.#settings.evaluationText();
+    const request = this.#request(evaluate, { model: session.model.path });
+    const text = request.text ?? bundledText;
     return this.#track(session, 'evaluate', async (subject) => {
       const measure = async (chosen: Choice): Promise<ProfileEvaluation> => {
-        const { perplexity, tokens, tokensPerSecond } = await this.#jobs.run(
-          'evaluate',
-          {
-            model: session.model.path,
-            removed: chosen.removed,
-            patch: chosen.patches,
-            ...options,
-            ...(text === undefined ? {} : { text }),
-          },
-          subject,
-        );
+        const plan = {
+          format: 'espalier.plan',
+          version: 1,
+          model: { path: session.model.path, fingerprint: session.model.fingerprint },
+          remove: chosen.removed,
+          patch: chosen.patches,
+        } as const;
+        const result = await this.#jobs.run('evaluate', { ...request, plan }, subject);
+        if ('task' in result) {
+          throw new RangeError('no task was asked for');
+        }
+        const { perplexity, tokens, tokensPerSecond } = result;
         const evaluation = {
           rounds: chosen.removed.length,
-          text: text ?? bundledText,
+          text,
           perplexity,
           tokens,
           tokensPerSecond,
@@ -111,7 +118,7 @@ export class ModelJobs {
         return evaluation;
       };
       const original = session.originalEvaluation;
-      if (choice.removed.length > 0 && original?.text !== (text ?? bundledText)) {
+      if (choice.removed.length > 0 && original?.text !== text) {
         await measure(wholeModel);
       }
       const evaluation = await measure(choice);
@@ -134,17 +141,24 @@ export class ModelJobs {
     return this.#tracker.hasShown(error);
   }
 
-  #newRequest(session: ModelSession): ProfileRequest {
-    return {
-      model: session.model.path,
-      ...this.#settings.runOptions(),
-      calibration: this.#settings.calibration(),
-      settings: this.#settings.search(session.selection.protectedIds),
-      out: session.profilePath,
-    };
+  #request<F extends Fields>(operation: RequestShape<F>, given: GivenOf<F>): RequestOf<F> {
+    const { fields } = operation;
+    return buildRequest(operation, given, {
+      settings: this.#settings.given(fields),
+      name: asSetting(fields),
+    });
   }
 
-  #interruptedRequest(session: ModelSession): ProfileRequest {
+  #newRequest(session: ModelSession): RequestOfOperation<'profile'> {
+    return this.#request(profile, {
+      model: session.model.path,
+      protect: session.selection.protectedIds,
+      out: session.profilePath,
+      ...this.#settings.amount(),
+    });
+  }
+
+  #interruptedRequest(session: ModelSession): RequestOfOperation<'profile'> {
     if (session.interrupted === undefined) {
       throw new UserError(
         l10n.t('No search of {0} was interrupted: nothing to resume.', session.model.name),

@@ -1,5 +1,6 @@
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { PlannedPatch, Plan } from '../core/export/plan';
+import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
@@ -22,6 +23,8 @@ import { Signal } from './signal';
 
 /** What a session needs from its surroundings. */
 export interface SessionHost {
+  /** What the model cannot do, and why. */
+  readonly cannot: Unable;
   /** What writing a choice does to config.json, and how the result loads. */
   readonly preview: (
     removed: readonly string[],
@@ -112,6 +115,7 @@ export class ModelSession {
       selectionEvaluation: this.#evaluationOf(this.choice),
       ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
       blocked: this.blocked,
+      cannot: this.host.cannot,
     };
   }
 

@@ -54,6 +54,8 @@ export function reduceProfile(
         ...profile,
         rounds: [...profile.rounds.slice(0, event.round - 1), event.result],
       };
+    case 'predicted':
+      return { ...profile, predicted: { after: event.round - 1, rounds: event.rounds } };
     case 'baseline':
       return { ...profile, baselines: { ...profile.baselines, [event.name]: event.rounds } };
   }

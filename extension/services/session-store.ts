@@ -2,12 +2,12 @@ import type { Memento } from 'vscode';
 import type { PlannedPatch } from '../core/export/plan';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import type { PanelJob } from '../protocol/heatmap';
-import type { ProfileRequest } from '../protocol/worker';
+import type { RequestOfOperation } from '../protocol/worker';
 import type { Selection } from './selection';
 
 /** A search that has begun and not ended well. */
 export interface InterruptedSearch {
-  readonly request: ProfileRequest;
+  readonly request: RequestOfOperation<'profile'>;
   /** How it ended; as long as it runs: how it would have ended if the window closed now. */
   readonly reason: Extract<PanelJob, { kind: 'stopped' }>['reason'];
   /** Absent when the window closed during the search. */

@@ -3,14 +3,17 @@ import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
 import { defaultCalibration, orDefaults, randomInputs } from '../core/data/calibration-defaults';
 import { metricNames } from '../core/metrics/metric-names';
-import { baselineNames, defaultSettings, granularities, searchModes } from '../core/prune/options';
+import { defaultSettings } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
 import { UserError } from '../core/user-error';
+import type { Fields, GivenOf } from '../core/operations/fields';
 import type { RunOptions } from '../protocol/worker';
 import { parseMemorySize } from '../core/runtime/memory-size';
+import { amountOf } from '../core/operations/search-fields';
+import type { amountFields } from '../core/operations/search-fields';
 import { parseBudget } from './search-budget';
 
 /** The user's settings, checked: what is wrong is said with the setting's name. */
@@ -45,47 +48,34 @@ export class Settings {
     };
   }
 
-  /** What a new search looks for; `protect` are the sublayers locked in the heatmap. */
-  public search(protect: readonly string[]): SearchSettings {
-    const budget = parseBudget(this.#text('search.budget', '25%'));
+  /** What the user has set for fields of a request; the rest is for the request's defaults. */
+  public given<F extends Fields>(fields: F): GivenOf<F> {
+    const values = Object.entries(fields).flatMap(([key, { setting, kind }]) => {
+      const value = setting === undefined ? undefined : this.#own<unknown>(setting);
+      const text = typeof value === 'string' ? value.trim() : value;
+      const isPath = kind === 'path' && typeof text === 'string' && text !== randomInputs;
+      return text === undefined || text === '' ? [] : [[key, isPath ? absolutePath(text) : text]];
+    });
+    return Object.fromEntries(values) as GivenOf<F>;
+  }
+
+  /** How much a search removes, as fields of a request. */
+  public amount(): GivenOf<typeof amountFields> {
+    const text = this.#text('search.budget', '25%');
+    const budget = parseBudget(text);
     if (budget === undefined) {
       throw invalid(
         'search.budget',
-        this.#text('search.budget', ''),
+        text,
         l10n.t('Write a share (25%), a number of removals (6), or all.'),
       );
     }
-    const exclude = this.#configuration().get<number>('search.exclude', defaultSettings.exclude);
-    if (!(exclude >= 0 && exclude < 1)) {
-      throw invalid('search.exclude', String(exclude), l10n.t('Write a number from 0 to below 1.'));
-    }
-    return {
-      ...defaultSettings,
-      metric: this.metric(),
-      mode: this.#choice('search.mode', searchModes, defaultSettings.mode),
-      granularity: this.#choice('search.granularity', granularities, defaultSettings.granularity),
-      budget,
-      protect,
-      exclude,
-      everyDistance: this.#configuration().get(
-        'search.everyDistance',
-        defaultSettings.everyDistance,
-      ),
-      baselines: this.#configuration().get<boolean>('search.baselines', true)
-        ? [...baselineNames]
-        : [],
-    };
+    return amountOf(budget);
   }
 
   /** The distance between the outputs of two models. */
   public metric(): SearchSettings['metric'] {
     return this.#choice('metric', metricNames, defaultSettings.metric);
-  }
-
-  /** Path of the held-out text; undefined for the bundled one. */
-  public evaluationText(): string | undefined {
-    const file = this.#text('evaluation.file', '');
-    return file === '' ? undefined : absolutePath(file);
   }
 
   #configuration(): WorkspaceConfiguration {
@@ -96,11 +86,15 @@ export class Settings {
     return this.#configuration().get(name, fallback).trim();
   }
 
-  /** What the user has set: the default that package.json declares is that of a search. */
-  #wholeNumber(name: string): number | undefined {
+  /** What the user has set: the default that package.json declares is the operations' own. */
+  #own<T>(name: string): T | undefined {
     const { workspaceFolderValue, workspaceValue, globalValue } =
-      this.#configuration().inspect<number>(name) ?? {};
-    const value = workspaceFolderValue ?? workspaceValue ?? globalValue;
+      this.#configuration().inspect<T>(name) ?? {};
+    return workspaceFolderValue ?? workspaceValue ?? globalValue;
+  }
+
+  #wholeNumber(name: string): number | undefined {
+    const value = this.#own<number>(name);
     if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
       throw invalid(name, String(value), l10n.t('Write a whole number from 1.'));
     }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { workspace } from 'vscode';
 import type { Memento } from 'vscode';
-import { gssnnSuffix } from '../core/symbolic/evolution/gssnn-document';
+import { documentNames } from '../core/document-names';
 import type { SynthesizeRequest } from '../protocol/worker';
 import { fileExists, readEvolution } from './documents';
 import { describeError } from './report-error';
@@ -59,4 +59,5 @@ export class SynthesisSessions {
 }
 
 /** The document that an evolution writes into its folder. */
-export const logOf = (out: string): string => join(out, `synthesis${gssnnSuffix}`);
+export const logOf = (out: string): string =>
+  join(out, `synthesis${documentNames.evolution.suffix}`);

@@ -7,7 +7,7 @@ import type { RequestWatch, WorkerOptions } from './worker-process';
 const repeatable: ReadonlySet<string> = new Set([
   'inspect',
   'devices',
-  'forms',
+  'outputs',
   'chooseLayers',
   'checkChoices',
   'describe',

@@ -7,24 +7,16 @@ import type { SeedTask } from '../core/datadiet/seed-tasks';
 import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
-import { evaluateModels } from '../core/evaluate/evaluate-models';
-import { applyPlan } from '../core/export/apply-plan';
-import { calibrationFor } from '../core/export/compression/start-calibration';
 import { repairModel } from '../core/export/compression/repair-model';
 import { patchModel } from '../core/export/patching/patch-model';
-import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
-import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
 import { writeDocument } from '../core/jobs/write-document';
-import { openModel } from '../core/models/open-model';
-import { unitsMeant } from '../core/models/units';
-import { journalBeside, profileModel } from '../core/prune/profile-model';
-import { idsPort } from '../core/models/example';
-import { orDefaults } from '../core/data/calibration-defaults';
+import { ModelCache } from '../core/models/model-cache';
+import type { OpenedModel } from '../core/models/opened-model';
+import { journalBeside } from '../core/prune/profile-model';
 import { costsFolder } from '../core/runtime/user-cache';
-import { listDevices } from '../core/runtime/devices';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
 import { defaultRepair } from '../core/tensornet/repair/repair-settings';
 import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
@@ -34,13 +26,23 @@ import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
 import { defaultFitting } from '../core/symbolic/patch/fit-branch';
 import { patchLibrary, defaultPatchLimits } from '../core/symbolic/patch/found-graphs';
 import { synthesize } from '../core/symbolic/evolution/synthesize';
-import type { PruneRequest, WorkerRequests } from '../protocol/worker';
+import { apply } from '../core/operations/apply';
+import { asSetting, buildRequest, validateRequest } from '../core/operations/build-request';
+import type { AnyOperation } from '../core/operations/operation';
+import { operations } from '../core/operations/operations';
+import { withAbsolutePaths } from '../core/export/patching/planned-patches';
+import type {
+  CompressModelRequest,
+  JobEvent,
+  OperationRequests,
+  RequestOfOperation,
+  WorkerRequests,
+} from '../protocol/worker';
 import type { Handlers } from './serve';
 
 /** Texts that come with the extension, beside the folder of the bundles. */
 const samples = join(import.meta.dirname, '..', 'samples');
 const calibrationText = join(samples, 'calibration.txt');
-const heldOutText = join(samples, 'held-out.txt');
 
 /** What trains seeds side by side. */
 const script = join(import.meta.dirname, 'trainer.js');
@@ -48,51 +50,73 @@ const processes = {
   run: async (task: SeedTask, job: TaskJob): Promise<unknown> => runInChild({ script }, task, job),
 };
 
-const environment = {
-  bundledText: calibrationText,
-  version: packageJson.version,
-  costsFolder: costsFolder(),
-};
+/** Models of the last jobs: the next one on the same files reads none again. */
+const models = new ModelCache({ capacity: 4 });
 
-async function carryOut(
-  { calibration = {}, ...request }: PruneRequest,
-  context: JobContext,
-): Promise<WorkerRequests['prune'][1]> {
-  const { model: path, plan } = request;
-  const costs = { folder: costsFolder(), rows: 1 };
-  const model = await openModel(path);
-  const hasInputs = calibration.file !== undefined || idsPort(model.inputs) !== undefined;
-  const { compress = [] } = plan;
-  const compression =
-    compress.length === 0 || !hasInputs
-      ? { costs }
-      : {
-          costs,
-          calibration: {
-            request: orDefaults(calibration, calibrationFor(model, compress)),
-            bundledText: calibrationText,
-          },
-        };
-  return applyPlan({ ...request, compression }, context);
+/** The request with its model opened. */
+async function opened<R extends { readonly model: string }>(
+  request: R,
+): Promise<Omit<R, 'model'> & { readonly model: OpenedModel }> {
+  return { ...request, model: await models.open(request.model) };
 }
 
-/** What answers each request: a call of the core. */
+const environment = {
+  samples,
+  version: packageJson.version,
+  costsFolder: costsFolder(),
+  processes,
+  open: async (path: string): Promise<OpenedModel> => models.open(path),
+};
+const withText = { ...environment, bundledText: calibrationText };
+
+/** A handler per operation, which checks its request. */
+const operationHandlers = Object.fromEntries(
+  operations.map((operation) => [
+    operation.id,
+    async (request: unknown, context: JobContext<JobEvent>) =>
+      (operation as unknown as AnyOperation).run(
+        validateRequest(operation as unknown as AnyOperation, request, asSetting(operation.fields)),
+        { ...context, environment },
+      ),
+  ]),
+) as unknown as Handlers<OperationRequests>;
+
+/** The request of `apply` for what the compression panel asks for. */
+function applyRequest(request: CompressModelRequest): RequestOfOperation<'apply'> {
+  const { model, plan, planFolder = '', out, format, layout, overwrite, calibration } = request;
+  const { file, sequences, length, scores } = calibration ?? {};
+  const compresses = (plan.compress ?? []).length > 0;
+  return buildRequest(apply, {
+    plan: withAbsolutePaths(plan, join(planFolder, 'plan')),
+    ...{ model, out, format, overwrite, quality: false },
+    ...(layout === undefined ? {} : { layout }),
+    ...{ device: request.device, memory: `${request.memoryBytes}B` },
+    ...(compresses && file !== undefined ? { calibration: file } : {}),
+    ...(compresses && sequences !== undefined ? { sequences } : {}),
+    ...(compresses && length !== undefined && scores === undefined ? { length } : {}),
+    ...(compresses && scores !== undefined
+      ? { calibrationScores: scores.file, calibrationPolicy: scores.policy }
+      : {}),
+  });
+}
+
+/** What answers each request: operations, and what is not one yet. */
 export const handlers: Handlers<WorkerRequests> = {
-  inspect: async ({ model }) => (await openModel(model)).summary,
-  devices: async () => listDevices(),
-  forms: async ({ model, remove, ...others }) => listForms(model, remove, others),
-  profile: async (request, context) =>
-    profileModel({ ...request, journal: journalBeside(request.out) }, environment, context),
-  prune: carryOut,
-  compress: carryOut,
+  ...operationHandlers,
+  compress: async (request, context) =>
+    apply.run(applyRequest(request), { ...context, environment }),
   sensitivity: async (request, context) =>
-    profileSensitivity({ ...request, journal: journalBeside(request.out) }, environment, context),
+    profileSensitivity(
+      { ...(await opened(request)), journal: journalBeside(request.out) },
+      withText,
+      context,
+    ),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);
     return planForBudget(
       {
-        ...request,
+        ...(await opened(request)),
         table: withWays(table, ways),
         rounds: defaultRounds,
         calibration: calibrationOf(table),
@@ -102,30 +126,27 @@ export const handlers: Handlers<WorkerRequests> = {
       context,
     );
   },
-  chooseLayers: async ({ model, compression, ...selection }) => {
-    const { choices, unfit } = chooseForAll(await openModel(model), compression, selection);
-    return { choices, unfit: unfit.length };
-  },
-  checkChoices: async ({ model: path, choices, removed }) => {
-    const model = await openModel(path);
-    const units = removed.flatMap((id) => unitsMeant(id, model.summary));
-    return choiceProblems(model, choices, units);
-  },
   repair: async (request, context) =>
-    repairModel({ ...request, bundledText: calibrationText, settings: defaultRepair }, context),
-  patch: async ({ model, graphs = defaultPatchLimits.graphs, ...request }, context) =>
+    repairModel(
+      {
+        ...(await opened(request)),
+        teacher: await models.open(request.teacher),
+        bundledText: calibrationText,
+        settings: defaultRepair,
+      },
+      context,
+    ),
+  patch: async ({ graphs = defaultPatchLimits.graphs, ...request }, context) =>
     patchModel(
       {
-        ...{ ...request, modelPath: model, bundledText: calibrationText, seed: 0 },
+        ...{ ...(await opened(request)), bundledText: calibrationText, seed: 0 },
         limits: { ...defaultPatchLimits, graphs },
         ...{ library: patchLibrary(), fitting: defaultFitting },
       },
       context,
     ),
-  evaluate: async (request, context) =>
-    evaluateModels({ ...request, text: request.text ?? heldOutText }, context),
   scoreText: async (request, context) => {
-    const { scores } = await scoreText(request, environment, context);
+    const { scores } = await scoreText(await opened(request), withText, context);
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
     return { windows: scores.length, mean };
   },

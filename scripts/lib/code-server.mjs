@@ -23,8 +23,8 @@ const BUILD_PACKAGES = [
 
 /**
  * A VS Code that needs no desktop: code-server from npm, kept in the user's cache folder.
- * @returns {Promise<{node: string, entry: string, serverMain: string}>} entry: code-server's own command line;
- *   serverMain: VS Code's server beneath it, which has the smoke-test driver
+ * @returns {Promise<{node: string, serverMain: string}>} serverMain: VS Code's server in it, which unlike code-server's
+ *   own command line takes a connection token and has the smoke-test driver
  */
 export async function ensureCodeServer() {
   if (process.platform === 'win32') {
@@ -50,7 +50,6 @@ export async function ensureCodeServer() {
   const folder = join(root, 'node_modules', 'code-server');
   return {
     node: node24.node,
-    entry: join(folder, 'out', 'node', 'entry.js'),
     serverMain: join(folder, 'lib', 'vscode', 'out', 'server-main.js'),
   };
 }

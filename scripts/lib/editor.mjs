@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { ensureCodeServer } from './code-server.mjs';
@@ -32,8 +33,10 @@ export async function writeSettings(data, settings = {}) {
 
 /** @param {string} data */
 const folders = (data) => [
+  ...['--server-data-dir', join(data, 'server')],
   ...['--user-data-dir', join(data, 'user')],
   ...['--extensions-dir', join(data, 'extensions')],
+  ...['--accept-server-license-terms', '--telemetry-level', 'off'],
 ];
 
 /**
@@ -41,40 +44,48 @@ const folders = (data) => [
  * @param {string} vsix
  */
 export async function installExtension(data, vsix) {
-  const { node, entry } = await ensureCodeServer();
-  await run(node, [entry, ...folders(data), '--install-extension', vsix], { quiet: true });
+  const { node, serverMain } = await ensureCodeServer();
+  await run(node, [serverMain, ...folders(data), '--install-extension', vsix, '--force'], {
+    quiet: true,
+  });
 }
 
 /**
- * Starts code-server on a loopback port.
+ * Starts an editor on a loopback port, which only those reach who know the token in its address: other users of the
+ * machine see the port.
  * @param {string} data the editor's data folder
- * @param {{trust?: boolean, environment?: Record<string, string>}} [options] trust: ask for workspace trust
- * @returns {Promise<{address: (folder: string) => string, process: import('node:child_process').ChildProcess, close: () => Promise<void>}>}
+ * @param {{trust?: boolean, driver?: boolean, environment?: Record<string, string>}} [options] trust: ask for
+ *   workspace trust; driver: with the smoke-test driver
+ * @returns {Promise<{address: (folder: string, query?: Record<string, string>) => string, process: import('node:child_process').ChildProcess, close: () => Promise<void>}>}
  */
 export async function startEditor(data, options = {}) {
-  const { node, entry } = await ensureCodeServer();
+  const { node, serverMain } = await ensureCodeServer();
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
+  const token = randomBytes(32).toString('hex');
+  // In a file: other users see the command line.
+  const tokenFile = join(data, 'connection-token');
+  await rm(tokenFile, { force: true });
+  await writeFile(tokenFile, token, { mode: 0o600 });
   const server = startServer(
     node,
     [
-      entry,
+      serverMain,
       ...folders(data),
-      ...['--bind-addr', `127.0.0.1:${port}`, '--auth', 'none'],
-      ...['--config', join(data, 'config.yaml')],
-      ...['--disable-telemetry', '--disable-update-check', '--disable-getting-started-override'],
+      ...['--host', '127.0.0.1', '--port', String(port), '--connection-token-file', tokenFile],
       ...(options.trust ? [] : ['--disable-workspace-trust']),
+      ...(options.driver ? ['--enable-smoke-test-driver'] : []),
     ],
     { ...process.env, ...options.environment },
   );
   const close = () => stop(server);
   try {
-    await waitForServer(`${origin}/healthz`, server);
+    await waitForServer(`${origin}/version`, server);
   } catch (error) {
     await close();
     throw error;
   }
-  const address = (/** @type {string} */ folder) =>
-    `${origin}/?folder=${encodeURIComponent(folder)}`;
+  const address = (/** @type {string} */ folder, query = {}) =>
+    `${origin}/?${new URLSearchParams({ folder, ...query, tkn: token }).toString()}`;
   return { address, process: server, close };
 }

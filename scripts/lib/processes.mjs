@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 /**
  * Runs a program to its end, its output shown as it comes.
@@ -48,31 +49,33 @@ export async function capture(file, args, options = {}) {
   });
 }
 
-/** @type {Set<import('node:child_process').ChildProcess>} */
-const servers = new Set();
+const KEEPER = fileURLToPath(new URL('keeper.mjs', import.meta.url));
 
 /**
- * Starts a server that runs until `stop`, or until this process ends.
+ * Starts a server that runs until `stop`, or until this process ends, by whatever signal.
  * @param {string} file
  * @param {readonly string[]} args
  * @param {NodeJS.ProcessEnv} env
  */
 export function startServer(file, args, env) {
-  const server = spawn(file, args, { env, stdio: 'ignore', detached: true });
-  if (servers.size === 0) process.once('exit', endServers);
-  servers.add(server);
-  server.once('exit', () => servers.delete(server));
-  return server;
+  return spawn(process.execPath, [KEEPER, file, ...args], {
+    env,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    detached: true,
+  });
 }
 
-function endServers() {
-  for (const server of servers) signalGroup(server, 'SIGTERM');
-}
-
-/** Makes Ctrl-C and a termination signal end this process the orderly way, its servers included. */
-export function endServersOnExit() {
+/** Ends this process the orderly way at a signal, at a closed terminal, and when its parent is gone. */
+export function endWithParent() {
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
+  process.once('SIGHUP', () => process.exit(129));
+  // npm passes on only two signals, and none when it is killed.
+  if (process.env['npm_lifecycle_event'] === undefined) return;
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.exit(129);
+  }, 1000).unref();
 }
 
 /**
@@ -82,26 +85,8 @@ export function endServersOnExit() {
 export async function stop(server) {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const closed = new Promise((resolve) => server.once('exit', resolve));
-  signalGroup(server, 'SIGTERM');
-  const timeout = new AbortController();
-  const late = sleep(5000, 'late', { signal: timeout.signal }).catch(() => undefined);
-  if ((await Promise.race([closed, late])) === 'late') {
-    signalGroup(server, 'SIGKILL');
-    await closed;
-  }
-  timeout.abort();
-}
-
-/**
- * @param {import('node:child_process').ChildProcess} server leads a process group of its own
- * @param {NodeJS.Signals} signal
- */
-function signalGroup(server, signal) {
-  try {
-    if (server.pid !== undefined) process.kill(-server.pid, signal);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-  }
+  server.disconnect();
+  await closed;
 }
 
 /** Whether a window can be opened. */
@@ -165,7 +150,8 @@ export async function freePort() {
 export async function waitForServer(url, child, timeoutMilliseconds = 60_000) {
   const end = Date.now() + timeoutMilliseconds;
   while (Date.now() < end) {
-    if (child.exitCode !== null) throw new Error(`the server of ${url} ended (${child.exitCode})`);
+    const ended = child.exitCode ?? child.signalCode;
+    if (ended !== null) throw new Error(`the server of ${url} ended (${ended})`);
     try {
       const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
       await response.arrayBuffer();

@@ -228,7 +228,7 @@ describe('the data map', () => {
   it('cancels an export in the panel and by command, which leaves nothing', async () => {
     const { workbench, workspace } = session();
     const outside = dirname(workspace);
-    await workbench.openFile('many.scores.json');
+    await workbench.explorer.open('many.scores.json');
     const frame = await dataMap();
     await frame.getByRole('heading', { name: 'many', level: 1 }).waitFor();
     const start = async (): Promise<void> => {

@@ -81,7 +81,7 @@ describe('a damaged model', () => {
 
   it('a plan with an unknown sublayer: is marked, with the name it may have meant', async () => {
     const { workbench } = session();
-    await workbench.openFile('planned.plan.json');
+    await workbench.explorer.open('planned.plan.json');
     await workbench.page.locator('.monaco-editor .squiggly-error').first().waitFor();
     await workbench.page.keyboard.press('Control+Shift+M');
     const problem = workbench.page.locator('.markers-panel .monaco-list-row', {

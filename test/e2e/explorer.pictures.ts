@@ -55,7 +55,7 @@ describe('pictures of the explorer', () => {
   const open = async (...path: readonly string[]): Promise<Frame> => {
     const { workbench } = session();
     await workbench.runCommand('View: Close All Editors');
-    await workbench.openFile(...path);
+    await workbench.explorer.open(...path);
     const frame = await workbench.webview('[role="treegrid"]');
     await frame.locator('tr[data-id="block.0"]').waitFor();
     return frame;

@@ -31,7 +31,7 @@ describe('the model explorer', () => {
 
   it('opens a weight file by a click: structure, sizes, side files', async () => {
     const { workbench } = session();
-    await workbench.openFile('sample', 'model.safetensors');
+    await workbench.explorer.open('sample', 'model.safetensors');
     const frame = await explorer();
     await row(frame, 'block.0').waitFor();
     await frame.getByRole('heading', { name: 'sample', level: 1 }).waitFor();
@@ -192,7 +192,7 @@ describe('the model explorer', () => {
     await session().setTheme('dark');
     await workbench.page.keyboard.press('Escape');
     await workbench.runCommand('View: Close All Editors');
-    await workbench.openFile(file);
+    await workbench.explorer.open(file);
     const frame = await explorer();
     await row(frame, block).click();
     await row(frame, `${block}.attention`).click();

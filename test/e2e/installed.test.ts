@@ -6,10 +6,11 @@ describe('the packaged extension in a fresh editor', () => {
   const session = useSession();
 
   it('offers its commands in the palette', async () => {
-    // The list shows what fits, so each is asked for by name.
+    // The list shows what fits, so each is asked for by name; a moment after the start it knows them.
     for (const command of ['Inspect Model', 'Profile Layers', 'Show Devices', 'Show Log']) {
       const title = `Espalier: ${command}`;
-      expect(await session().workbench.commandTitles(title)).toContain(title);
+      const titles = () => session().workbench.commandTitles(title);
+      await expect.poll(titles, { timeout: 30_000, interval: 500 }).toContain(title);
     }
   });
 

@@ -34,7 +34,7 @@ describe('from a model folder to a smaller model', () => {
 
   it('shows what can be done above config.json', async () => {
     const { workbench } = session();
-    await workbench.openFile('sample', 'config.json');
+    await workbench.explorer.open('sample', 'config.json');
     const lenses = workbench.page.locator('.codelens-decoration');
     await lenses.filter({ hasText: '12 blocks · 24 sublayers' }).waitFor();
     for (const action of ['Open heatmap', 'Profile']) {
@@ -190,7 +190,7 @@ describe('from a model folder to a smaller model', () => {
     const weights = (folder: string) => inWorkspace(folder, 'model.safetensors');
     const [before, after] = [await stat(weights('sample')), await stat(weights('sample-pruned'))];
     expect(after.size).toBeLessThan(before.size);
-    await workbench.explorerRow('sample-pruned');
+    await workbench.explorer.focus('sample-pruned');
     await message.getByText('Open Heatmap', { exact: true }).click();
     await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
     await workbench.page.keyboard.press('Control+F4');

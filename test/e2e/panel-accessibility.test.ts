@@ -15,7 +15,7 @@ describe('the heatmap panel', () => {
 
   beforeAll(async () => {
     const { workbench } = session();
-    await workbench.openFile('sample', 'config.json');
+    await workbench.explorer.open('sample', 'config.json');
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     const panel = await Heatmap.find(workbench);
     await panel.finished();

@@ -36,7 +36,7 @@ describe('the panel of an evolution', () => {
   it('opens the log as drawn graphs with their programs', async () => {
     const { workbench, workspace } = session();
     const path = ['evolved', 'synthesis.gssnn.json'] as const;
-    await workbench.openFile(...path);
+    await workbench.explorer.open(...path);
     const frame = await panel();
     const file = join(workspace, ...path);
     const { iterations, best } = parseGssnnDocument(await readFile(file, 'utf8'), file);

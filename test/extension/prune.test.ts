@@ -5,9 +5,11 @@ import * as vscode from 'vscode';
 import type { PruneResult } from '../../extension/core/export/prune-result';
 import type { Plan } from '../../extension/core/export/plan';
 import type { Espalier } from '../../extension/extension';
-import { itemsOf } from '../../extension/commands/choose-form';
+import { itemsOf } from '../../extension/commands/choose-format';
 import { whyUnfit } from '../../extension/commands/choose-output';
 import type { ModelSession } from '../../extension/services/model-session';
+import { buildRequest } from '../../extension/core/operations/build-request';
+import { prune as pruneOperation } from '../../extension/core/operations/prune';
 import { planOf } from '../../extension/services/plans';
 import { activate, placeFixture, workspacePath } from './support';
 
@@ -51,13 +53,13 @@ describe('Prune Layers', () => {
     assert.equal(espalier.jobs.current, undefined);
   });
 
-  it('tells the forms that can express a selection from those that cannot, with the reason', async () => {
-    const request = { model: session.model.path, remove: ['block.0.feedforward'] };
-    const items = itemsOf(await espalier.worker.request('forms', request));
+  it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
+    const changes = { remove: ['block.0.feedforward'] };
+    const items = itemsOf(await espalier.models.outputs(session.model.path, changes));
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
     assert.deepEqual(
       items.slice(0, border).map(({ answer }) => answer?.layout ?? answer?.format),
-      ['auto-map', 'per-layer-config', 'zeroed', 'onnx'],
+      ['auto-map', 'zeroed', 'onnx'],
     );
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
     assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayers would go/);
@@ -88,14 +90,12 @@ describe('Prune Layers', () => {
     const out = workspacePath('whole-pruned');
     const precious = join(out, 'precious.txt');
     await writeFile(precious, 'keep');
-    const request = {
-      ...espalier.settings.runOptions(),
+    const request = buildRequest(pruneOperation, {
       model: session.model.path,
       plan: planOf(session, out),
       out,
       format: 'safetensors',
-      overwrite: false,
-    } as const;
+    });
     await assert.rejects(espalier.worker.request('prune', request), /whole-pruned.*exists/);
     assert.equal(await readFile(precious, 'utf8'), 'keep');
     assert.ok(await prune({ format: 'safetensors', out, overwrite: true }));

@@ -1,10 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import process from 'node:process';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
-import { ensureCodeServer } from '../../scripts/lib/code-server.mjs';
-import { freePort, startServer, stop, waitForServer } from '../../scripts/lib/processes.mjs';
+import { startEditor } from '../../scripts/lib/editor.mjs';
 
 /**
  * Runs the suites in the extension host of code-server's VS Code, which a headless Chromium opens. The smoke-test
@@ -14,25 +12,11 @@ import { freePort, startServer, stop, waitForServer } from '../../scripts/lib/pr
  */
 export async function runInBrowser(suite) {
   const { chromium } = await import('playwright-core');
-  const [codeServer, executablePath] = [await ensureCodeServer(), await ensureChromium()];
-  const serverData = await mkdtemp(join(tmpdir(), 'espalier-server-'));
-  const port = await freePort();
-  const server = startServer(
-    codeServer.node,
-    [
-      codeServer.serverMain,
-      ...['--host', '127.0.0.1', '--port', String(port)],
-      '--without-connection-token',
-      '--accept-server-license-terms',
-      '--enable-smoke-test-driver',
-      '--disable-workspace-trust',
-      ...['--server-data-dir', serverData, '--telemetry-level', 'off'],
-    ],
-    { ...process.env, ...suite.environment },
-  );
+  const executablePath = await ensureChromium();
+  const data = await mkdtemp(join(tmpdir(), 'espalier-server-'));
+  const editor = await startEditor(data, { driver: true, environment: suite.environment });
   const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
-    await waitForServer(`http://127.0.0.1:${port}/version`, server);
     const page = await browser.newPage();
     const ended = reportedExit(page, suite.timeoutMilliseconds);
     await page.exposeFunction('codeAutomationLog', () => undefined);
@@ -40,16 +24,12 @@ export async function runInBrowser(suite) {
       ['extensionDevelopmentPath', `vscode-remote://remote${suite.extension}`],
       ['extensionTestsPath', `vscode-remote://remote${suite.tests}`],
     ];
-    const query = new URLSearchParams({
-      folder: suite.workspace,
-      payload: JSON.stringify(payload),
-    });
-    await page.goto(`http://127.0.0.1:${port}/?${query.toString()}`);
+    await page.goto(editor.address(suite.workspace, { payload: JSON.stringify(payload) }));
     return await ended;
   } finally {
     await browser.close();
-    await stop(server);
-    await rm(serverData, { recursive: true, force: true, maxRetries: 3 });
+    await editor.close();
+    await rm(data, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 

@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
 import type { Drawback } from './cells';
@@ -90,7 +91,7 @@ export const strings = {
   calibration: 'Calibration',
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
-      ? `${sequences} examples, ${source}`
+      ? `${counted(sequences, 'example')}, ${source}`
       : `${sequences} × ${length} tokens, ${source}`,
   bundledText: 'bundled text',
   fittedTo: 'Fitted to',
@@ -160,9 +161,11 @@ export const strings = {
 
   // Whether it pays
   pays: (layers: string) =>
-    `All ${layers} layers measured here are smaller, and none needs more work than dense.`,
+    layers === '1'
+      ? 'The layer measured here is smaller, and needs no more work than dense.'
+      : `All ${layers} layers measured here are smaller, and none needs more work than dense.`,
   paysNot: (parts: readonly string[], layers: string) =>
-    `It does not pay everywhere: of ${layers} layers, ${parts.join('; ')}.`,
+    `It does not pay everywhere: of ${counted(layers, 'layer')}, ${parts.join('; ')}.`,
   paysPart: (count: string, drawback: Drawback) =>
     ({
       bytes: `${count} would not be smaller`,

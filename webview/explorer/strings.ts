@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import type { ComponentKind, ModelDescription, SideFile } from './types';
 
 const kinds: Readonly<Record<ComponentKind, string>> = {
@@ -42,7 +43,9 @@ export const strings = {
   size: 'Size',
   structure: 'Structure',
   structureValue: (blocks: string, sublayers: string, tensors: string) =>
-    `${blocks} blocks, ${sublayers} sublayers, ${tensors} tensors`,
+    [counted(blocks, 'block'), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')].join(
+      ', ',
+    ),
   hiddenSize: 'Hidden size',
   intermediateSize: 'Intermediate size',
   heads: 'Attention heads',
@@ -67,7 +70,7 @@ export const strings = {
   kvPerToken: 'KV cache per token',
   adapter: 'Adapter',
   adapterOf: (base: string) => `of ${base}`,
-  remarks: (count: number) => (count === 1 ? '1 remark' : `${count} remarks`),
+  remarks: (count: number) => counted(count, 'remark'),
   source: (by: ModelDescription['understood']['by']) => sources[by],
   notRunnable: (reason: string) => `It cannot be run here: ${reason}`,
 

@@ -16,16 +16,17 @@ export interface Availability {
  * nothing selected measures the original.
  */
 export function availabilityOf(
-  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed'>,
+  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'cannot'>,
 ): Availability {
   const { job } = state;
   const running = job.kind === 'running' ? strings.reasonRunning(job.what) : undefined;
   const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
-  const cannotRun = state.blocked ?? running;
+  const { cannot } = state;
+  const cannotRun = cannot.run ?? state.blocked ?? running;
   return {
-    profile: cannotRun,
+    profile: cannot.removeBlocks ?? cannotRun,
     prune: cannotRun ?? nothing,
-    evaluate: cannotRun,
+    evaluate: cannot.evaluate ?? cannotRun,
     savePlan: nothing,
     resumable: job.kind === 'stopped' && job.what === 'profile' && job.resumable,
   };

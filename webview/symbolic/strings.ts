@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import type { Order } from './population';
 
 const orderNames: Readonly<Record<Order, string>> = {
@@ -96,7 +97,7 @@ export const strings = {
   graphsOf: (iteration: number, count: string) => `Graphs of iteration ${iteration}: ${count}`,
   listLabel: (iteration: number) => `Graphs of iteration ${iteration}`,
   graphLabel: (name: string, nodes: number, edges: number) =>
-    `Graph ${name}: ${nodes} nodes, ${edges} ${edges === 1 ? 'edge' : 'edges'}`,
+    `Graph ${name}: ${counted(nodes, 'node')}, ${counted(edges, 'edge')}`,
   memberLabel: (name: string, test: string, validation: string, mass: number) =>
     `${name}, test ${test}, validation ${validation}, mass ${mass}`,
   bestBadge: 'best',
@@ -113,7 +114,7 @@ export const strings = {
   inlined: 'Inventions replaced',
   inlinedSame: 'The program uses no invention.',
   inlinedTooLong: 'Too long to be written out.',
-  symbols: (count: number) => (count === 1 ? '1 symbol' : `${count} symbols`),
+  symbols: (count: number) => counted(count, 'symbol'),
   copyProgram: 'Copy Program',
   copyInlined: 'Copy Without Inventions',
   copied: 'Copied.',

@@ -7,7 +7,10 @@ export const ggufDamaged = 'The file is damaged or incomplete: download or conve
 const maxHeaderBytes = 1 << 28;
 const chunkBytes = 1 << 20;
 
-/** Reads the numbers and strings of a GGUF header one after the other, a piece of file at a time. */
+/**
+ * Reads the numbers and strings of a GGUF header one after the other, a piece of file at a time. By hand, for hostile files:
+ * every length is checked against the file's size and token lists are skipped, where @huggingface/gguf holds them in memory.
+ */
 export class GgufReader {
   private buffer = Buffer.alloc(0);
   private bufferStart = 0;

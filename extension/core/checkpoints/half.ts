@@ -1,3 +1,6 @@
+// By hand: the float16 package takes 1 µs a number where this takes 10 ns, and the typed array that new engines have is not
+// in Node 20.
+
 /** Float32 numbers and their bits, to take numbers apart. */
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
@@ -31,6 +34,34 @@ export function numberToHalf(value: number): number {
   // Rounding may carry into the exponent, which is then right as it is.
   const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
   return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
+}
+
+/** The numbers that float16 bits stand for. */
+export function halvesToFloats(halves: Uint16Array): Float32Array {
+  // A loop over a table: Float32Array.from with a function takes 25 times as long.
+  const numbers = numbersOfHalves();
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) {
+    floats[i] = numbers[halves[i] ?? 0] ?? 0;
+  }
+  return floats;
+}
+
+/** The bits of the float16 numbers nearest to these. */
+export function floatsToHalves(floats: Float32Array): Uint16Array {
+  const halves = new Uint16Array(floats.length);
+  for (let i = 0; i < floats.length; i++) {
+    halves[i] = numberToHalf(floats[i] ?? 0);
+  }
+  return halves;
+}
+
+let table: Float32Array | undefined;
+
+/** The number of each of the 65 536 bit patterns. */
+function numbersOfHalves(): Float32Array {
+  table ??= Float32Array.from({ length: 0x1_0000 }, (_, half) => halfToNumber(half));
+  return table;
 }
 
 function roundToEven(value: number): number {

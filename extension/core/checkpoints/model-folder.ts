@@ -13,6 +13,9 @@ export interface ModelFolder {
   readonly weights: string;
 }
 
+/** Files that a model can be opened by. */
+const modelFileTypes = 'config.json, .safetensors, .safetensors.index.json, .gguf or .onnx';
+
 export function isGguf(path: string): boolean {
   return path.toLowerCase().endsWith('.gguf');
 }
@@ -33,6 +36,9 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return ggufFile(absolute);
+  }
+  if (!found.isDirectory()) {
+    requireModelFile(absolute);
   }
   const folder = found.isDirectory() ? absolute : dirname(absolute);
   const names = await readdir(folder).catch((error: unknown) => {
@@ -63,6 +69,16 @@ export async function locateModel(path: string): Promise<ModelFolder> {
     config: join(folder, 'config.json'),
     weights: join(folder, chooseWeights(names, folder)),
   };
+}
+
+/** @throws UserError for a file that no model consists of. */
+export function requireModelFile(file: string): void {
+  if (!/\.(safetensors|gguf|onnx|json|bin|pt|pth)$/i.test(file)) {
+    throw new UserError('Unsupported file type.', {
+      file,
+      remedy: `Choose a model folder, or a ${modelFileTypes} file.`,
+    });
+  }
 }
 
 function ggufFile(path: string): ModelFolder {

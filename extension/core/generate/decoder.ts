@@ -11,6 +11,8 @@ import { requireNextTokens } from '../runtime/next-token';
 export interface Decoder {
   /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
   read(ids: Int32Array): Promise<Float32Array>;
+  /** Forgets what was read. */
+  clear(): void;
   dispose(): Promise<void>;
 }
 
@@ -65,6 +67,11 @@ class CachedDecoder implements Decoder {
     return logits.slice(-this.vocabularySize);
   }
 
+  public clear(): void {
+    this.cache = this.model.emptyCache(1);
+    this.past = 0;
+  }
+
   public async dispose(): Promise<void> {
     await this.model.dispose();
   }
@@ -90,6 +97,10 @@ class RereadingDecoder implements Decoder {
     }
     const logits = await this.executor.logits(state);
     return logits.slice(-logits.length / this.ids.length);
+  }
+
+  public clear(): void {
+    this.ids = new Int32Array();
   }
 
   public async dispose(): Promise<void> {

@@ -1,9 +1,9 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
+import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
-import type { ModelFormat } from './model-description';
+import type { ModelFormat } from '../models/opened-model';
 
 /** Files to describe a model from. */
 export interface WeightsPlace {
@@ -42,6 +42,9 @@ export async function locateWeights(path: string): Promise<WeightsPlace> {
   }
   if (absolute.endsWith(index)) {
     return { ...inFolder(dirname(absolute), absolute), whole: true };
+  }
+  if (!found.isDirectory()) {
+    requireModelFile(absolute);
   }
   return ofFolder(found.isDirectory() ? absolute : dirname(absolute));
 }

@@ -2,7 +2,8 @@ import { rename, rm } from 'node:fs/promises';
 import { partialOf } from './partial';
 
 /**
- * Writes a file so that a reader sees the old one or the new one, never a part.
+ * Writes a file so that a reader sees the old one or the new one, never a part. By hand: write-file-atomic takes what is
+ * written as a whole in memory, and weights are streamed.
  * @param write writes the path that it is given
  */
 export async function replaceFile(

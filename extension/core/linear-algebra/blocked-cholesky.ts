@@ -33,7 +33,7 @@ export async function choleskyBlocked(
     const solved =
       below === width
         ? factor.numbers
-        : await products.multiplyTransposed(panel, invertLower(factor));
+        : await products.multiplyTransposed(panel, width, invertLower(factor).numbers);
     solved.set(factor.numbers);
     for (let row = 0; row < below; row++) {
       numbers.set(solved.subarray(row * width, (row + 1) * width), (start + row) * size + start);

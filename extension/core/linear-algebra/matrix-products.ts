@@ -8,6 +8,7 @@ import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import type { SquareMatrix } from './small-matrix';
+import { sumOfSquares } from './squares';
 
 /** Float32 vectors of one length, one after the other. */
 export interface Rows {
@@ -16,15 +17,16 @@ export interface Rows {
   readonly numbers: Float32Array;
 }
 
+interface StoredMatrix {
+  readonly kind: 'stored';
+  readonly tensor: LazyTensor;
+  /** Whether the file holds [columns, rows]. */
+  readonly transposed?: boolean;
+}
+
 /** A matrix [rows, columns] in float32, from a file or from memory. */
 export type MatrixSource =
-  | {
-      readonly kind: 'stored';
-      readonly tensor: LazyTensor;
-      /** Whether the file holds [columns, rows]. */
-      readonly transposed?: boolean;
-    }
-  | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
+  StoredMatrix | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
 
 /** Numbers that are weighed in one run. */
 const numbersPerRun = 1 << 22;
@@ -130,21 +132,25 @@ export class MatrixProducts {
     return doublesOf(outputs, 'inner');
   }
 
-  /** A·Bᵀ with A [count, size] and B [size, size]. */
+  /** A·Bᵀ with A [count, size] and B [other, size]. */
   public async multiplyTransposed(
     a: Float64Array,
-    { size, numbers }: SquareMatrix,
+    size: number,
+    b: Float64Array,
   ): Promise<Float64Array> {
     const outputs = await this.run(
       this.exact,
       'multiplyTransposed',
       (graph) => {
         const left = graph.input('a', DataType.DOUBLE, ['count', 'size']);
-        const right = graph.input('b', DataType.DOUBLE, ['size', 'size']);
+        const right = graph.input('b', DataType.DOUBLE, ['other', 'size']);
         const product = graph.op('Gemm', [left, right], { transB: 1 });
-        graph.output('product', product, DataType.DOUBLE, ['count', 'size']);
+        graph.output('product', product, DataType.DOUBLE, ['count', 'other']);
       },
-      { a: doubleTensor(a, [a.length / size, size]), b: doubleTensor(numbers, [size, size]) },
+      {
+        a: doubleTensor(a, [a.length / size, size]),
+        b: doubleTensor(b, [b.length / size, size]),
+      },
     );
     return doublesOf(outputs, 'product');
   }
@@ -234,20 +240,27 @@ export class MatrixProducts {
     return { count: size, length, numbers: floatsOf(outputs, 'combined') };
   }
 
-  /** Σ of all squares. @throws UserError where it is not finite. */
-  public async squaredNorm(matrix: MatrixSource): Promise<number> {
+  /** Rows less their parts along the orthonormal rows of a basis, in float32. */
+  public async reject(rows: Rows, basis: Rows): Promise<Rows> {
     const outputs = await this.run(
       this.exact,
-      `squares.${keyOf(matrix)}`,
+      'reject',
       (graph) => {
-        const exact = graph.op('Cast', [emitMatrix(graph, matrix)], { to: DataType.DOUBLE });
-        const sum = graph.op('ReduceSumSquare', [exact], { keepdims: 0 });
-        graph.output('sum', sum, DataType.DOUBLE, []);
+        const inputs = graph.input('rows', DataType.FLOAT, ['count', 'length']);
+        const along = graph.input('basis', DataType.FLOAT, ['size', 'length']);
+        const parts = graph.op('Gemm', [inputs, along], { transB: 1 });
+        const rest = graph.op('Sub', [inputs, graph.op('MatMul', [parts, along])]);
+        graph.output('rest', rest, DataType.FLOAT, ['count', 'length']);
       },
-      feedOf(matrix),
-      bytesOf(matrix),
+      { rows: tensorOf(rows), basis: tensorOf(basis) },
     );
-    const [sum = Number.NaN] = doublesOf(outputs, 'sum');
+    return { ...rows, numbers: floatsOf(outputs, 'rest') };
+  }
+
+  /** Σ of all squares; those of a row in a file are added in float32. @throws UserError where it is not finite. */
+  public async squaredNorm(matrix: MatrixSource): Promise<number> {
+    const isKnown = matrix.kind === 'numbers';
+    const sum = isKnown ? sumOfSquares(matrix.rows.numbers) : await this.storedSquares(matrix);
     requireFinite(matrix, sum);
     return sum;
   }
@@ -255,6 +268,19 @@ export class MatrixProducts {
   public async dispose(): Promise<void> {
     await this.large.dispose();
     await this.exact.dispose();
+  }
+
+  private async storedSquares(matrix: StoredMatrix): Promise<number> {
+    const build = (): GraphBuilder => {
+      const graph = new GraphBuilder('squares');
+      const weight = emitWeight(graph, matrix.tensor);
+      const perRow = graph.op('ReduceSumSquare', [weight], { axes: [1], keepdims: 0 });
+      const exact = graph.op('Cast', [perRow], { to: DataType.DOUBLE });
+      graph.output('sum', graph.op('ReduceSum', [exact], { keepdims: 0 }), DataType.DOUBLE, []);
+      return graph;
+    };
+    const outputs = await this.exact.once({ build }, async (session) => session.run({}));
+    return doublesOf(outputs, 'sum')[0] ?? Number.NaN;
   }
 
   /** Inner products in float64 of the rows of `a`, or of its columns, with those of `b`. */

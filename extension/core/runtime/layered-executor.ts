@@ -217,7 +217,7 @@ export class LayeredExecutor {
     outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
     // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
-    const costs = { bytes: 0, keepsArrays: true };
+    const costs = { bytes: 0, keepMemory: true };
     return this.runOuter(key, costs, build, async (session) =>
       outputs === undefined ? session.run(feeds) : session.run(feeds, outputs),
     );

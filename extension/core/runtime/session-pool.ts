@@ -10,7 +10,7 @@ export type SessionRecipe = Pick<
   'key' | 'bytes' | 'mappedBytes' | 'needsPrepacking' | 'build'
 > & {
   /** Whether the session keeps what the arrays of a run took, for the next one. */
-  readonly keepsArrays?: boolean;
+  readonly keepMemory?: boolean;
 };
 
 /** What a pool may keep. */
@@ -53,7 +53,7 @@ export class SessionPool {
     const session = await createSession(recipe.build(), {
       device: this.device,
       prepack,
-      keepsArrays: recipe.keepsArrays === true,
+      keepMemory: recipe.keepMemory === true,
     });
     this.kept.set(recipe.key, session);
     this.keptBytes += own;

@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 export type { Tensor } from 'onnxruntime-node';
 import type { ExampleValue } from '../models/example';
-import { halfToNumber, numberToHalf } from '../checkpoints/half';
+import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
 
 /** Values by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -95,8 +95,7 @@ export function floatsIn(tensor: Tensor): Float32Array {
     return data;
   }
   if (type === 'float16' && ArrayBuffer.isView(data)) {
-    const bits = new Uint16Array(data.buffer, data.byteOffset, tensor.size);
-    return Float32Array.from(bits, halfToNumber);
+    return halvesToFloats(new Uint16Array(data.buffer, data.byteOffset, tensor.size));
   }
   throw new Error(`a ${type} tensor holds no floating-point numbers`);
 }
@@ -127,8 +126,7 @@ export function floatTensorLike({ type, dims }: Tensor, numbers: Float32Array): 
   if (type !== 'float16') {
     return floatTensor(numbers, dims);
   }
-  const bits = Uint16Array.from(numbers, numberToHalf);
-  return new Tensor('float16', bits, dims);
+  return new Tensor('float16', floatsToHalves(numbers), dims);
 }
 
 /** A float64 tensor over numbers that it does not copy. */
@@ -174,7 +172,7 @@ export function exampleTensor({ dtype, dims, data }: ExampleValue): Tensor {
   return new Tensor(type, data as Tensor.DataType, dims);
 }
 
-function isFloat({ type }: Tensor): boolean {
+export function isFloat({ type }: Tensor): boolean {
   return type === 'float32' || type === 'float16';
 }
 

@@ -9,7 +9,7 @@ import { requireFinite } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-products';
 import { formBytes } from './planned-encoding';
 import { reconstruct } from './reconstruct';
-import { sumOfSquares } from './tensor-values';
+import { sumOfSquares } from '../linear-algebra/squares';
 
 /** What became of a matrix. */
 export interface CompressedMatrix {

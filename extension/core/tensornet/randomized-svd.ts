@@ -1,18 +1,17 @@
-import { seededRandom, standardNormal } from '../data/random';
-import { UserError } from '../user-error';
+import { seededRandom } from '../data/random';
 import type { MatrixProducts, MatrixSource, Rows } from '../linear-algebra/matrix-products';
 import { sizesOf } from '../linear-algebra/matrix-products';
-import { cholesky, invertLower, shifted, trace } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
-import { symmetricEigen } from './symmetric-eigen';
-import { sumOfSquares } from './tensor-values';
+import { sumOfSquares } from '../linear-algebra/squares';
+import { KrylovBasis } from './krylov-basis';
+import { leadingEigen } from './leading-eigen';
+import type { Eigen } from './symmetric-eigen';
 
 export interface SvdOptions {
   readonly rank: number;
   readonly seed: number;
-  /** Stops when an iteration lowers the squared residual by less than this share of it. */
+  /** Stops when another block would lower the squared residual by less than this share of it. */
   readonly tolerance?: number;
-  readonly maxIterations?: number;
   /** C of the error ‖(A − A′)·C^½‖ that is least; the identity when absent. */
   readonly weights?: InputWeights;
 }
@@ -37,27 +36,26 @@ export interface LowRank {
   /** ‖A − Σ uᵢvᵢᵀ‖ (Frobenius), and ‖A‖. */
   readonly error: number;
   readonly norm: number;
-  /** Power iterations run. */
-  readonly iterations: number;
+  /** Vectors of the Krylov space: each took one product with A and one with Aᵀ. */
+  readonly basisSize: number;
 }
 
-/** Vectors beyond the rank that are iterated with it (Halko et al. 2011, § 4.2, "oversampling"). */
-const oversampling = 32;
-/** An excess error of some 0.3 % where the spectrum falls slowly. */
-const defaultTolerance = 1e-3;
-const defaultMaxIterations = 12;
-/** What is added to a Gram matrix that is not positive definite, as a share of its trace. */
-const shift = 1e-12;
-/** The second pass removes what rounding left of the first; a shift takes one more. */
-const defaultPasses = 2;
-const passesWithShift = 3;
+/** Vectors of the basis for each one of the rank, and beside them. */
+const [vectorsPerRank, oversampling] = [2, 64];
+/** Blocks that the first basis is made of: smaller ones gain more for each vector, but run slower. */
+const blocks = 16;
+/** An excess error of some 0.3 % at most: all blocks to come gain up to ten times what the next one does. */
+const defaultTolerance = 5e-4;
+/** Least distance of a Ritz value to what is outside of the basis, as a share of the value. */
+const least = 0.1;
+/** Below this share of the whole, residuals are float32's rounding. */
+const rounding = 1e-7;
 
 /**
- * Randomized SVD by subspace iteration (Halko, Martinsson, Tropp 2011, arXiv 0909.4061, algorithm
- * 4.4), orthonormalised by Cholesky of Gram matrices in float64, twice, with a shift where they are
- * singular (Fukaya et al. 2020, arXiv 1809.11085). The rank is cut to that of the matrix's sizes.
- * With weights C it iterates on A·C·Aᵀ, whose eigenvectors u give the best A′ = Σ u·uᵀ·A: no root
- * and no inverse of C is taken.
+ * Randomized SVD by a block Krylov space (Musco and Musco 2015, arXiv 1504.05477, algorithm 2), with
+ * as many blocks as the spectrum needs. The rank is cut to that of the matrix's sizes. With weights C
+ * the space is that of A·C·Aᵀ, whose eigenvectors u give the best A′ = Σ u·uᵀ·A: no root and no inverse
+ * of C is taken.
  * @throws UserError where the matrix holds NaN or infinity.
  */
 export async function randomizedSvd(
@@ -65,75 +63,87 @@ export async function randomizedSvd(
   matrix: MatrixSource,
   options: SvdOptions,
 ): Promise<LowRank> {
-  const {
-    rank,
-    seed,
-    tolerance = defaultTolerance,
-    maxIterations = defaultMaxIterations,
-  } = options;
+  const { rank, seed, weights, tolerance = defaultTolerance } = options;
   const { rows, columns } = sizesOf(matrix);
   const smallest = Math.min(rows, columns);
   const kept = Math.min(rank, smallest);
-  const count = Math.min(kept + oversampling, smallest);
   const squaredNorm = await products.squaredNorm(matrix);
   if (squaredNorm === 0) {
     return zeroMatrix(kept, rows, columns);
   }
-  const { weights } = options;
   const whole =
     weights === undefined ? squaredNorm : await weighedNorm(products, matrix, weights, squaredNorm);
-  const random = seededRandom(seed);
-  const start = Float32Array.from({ length: count * columns }, () => standardNormal(random));
-  let basis = await orthonormal(
-    products,
-    await products.apply(matrix, { count, length: columns, numbers: start }),
-  );
-  let projected = await products.applyTransposed(matrix, basis);
-  let weighed = await weigh(products, projected, weights);
-  let gram = await gramOf(products, projected, weighed);
-  let residual = Math.max(0, whole - trace(gram));
-  let iterations = 0;
-  // A basis as large as the matrix holds all of it.
-  while (count < smallest && iterations < maxIterations && residual > 0) {
-    // One pass keeps the directions apart; that they are orthonormal matters only on the left.
-    const right = await orthonormal(products, weighed, 1);
-    basis = await orthonormal(products, await products.apply(matrix, right));
-    projected = await products.applyTransposed(matrix, basis);
-    weighed = await weigh(products, projected, weights);
-    gram = await gramOf(products, projected, weighed);
-    iterations++;
-    const before = residual;
-    residual = Math.max(0, whole - trace(gram));
-    if (before - residual < tolerance * residual) {
-      break;
+  const blockSize = Math.min(smallest, Math.ceil((vectorsPerRank * kept + oversampling) / blocks));
+  const basis = new KrylovBasis(products, {
+    matrix,
+    norm: Math.sqrt(whole),
+    ...(weights === undefined ? {} : { weigh: async (some) => weigh(products, some, weights) }),
+    random: seededRandom(seed),
+    blockSize,
+  });
+  let count = Math.min(blocks * blockSize, smallest);
+  for (;;) {
+    await basis.growTo(count);
+    const found = await leadingEigen(products, await basis.gram(), kept);
+    // A basis as large as the matrix holds all of it.
+    if (count === smallest || (await gain(basis, found, kept, whole)) < tolerance) {
+      const isWeighed = weights !== undefined;
+      return await lowRankOf(products, basis, found, { energy: whole, squaredNorm, isWeighed });
     }
+    count = Math.min(count + Math.ceil(kept / blockSize) * blockSize, smallest);
   }
-  const { values, vectors } = symmetricEigen(gram);
-  const largest = vectors.subarray(0, kept * count);
+}
+
+/**
+ * By what share another block would lower the squared residual: Σ ρᵢ² / (θᵢ − τ), to second order,
+ * with residuals ρᵢ of Ritz values θᵢ, and τ the mean of what is outside of the basis.
+ */
+async function gain(
+  basis: KrylovBasis,
+  { values, vectors }: Eigen,
+  kept: number,
+  whole: number,
+): Promise<number> {
+  const residuals = await basis.squaredResiduals(vectors);
+  const outside = (whole - sumOf(values)) / (basis.smallest - values.length);
+  const floor = rounding * whole;
+  let lowered = 0;
+  for (let i = 0; i < kept; i++) {
+    const value = values[i] ?? 0;
+    lowered += (residuals[i] ?? 0) / Math.max(value - outside, least * value, floor);
+  }
+  return lowered / Math.max(whole - sumOf(values.subarray(0, kept)), floor);
+}
+
+/** Ritz vectors as factors. */
+async function lowRankOf(
+  products: MatrixProducts,
+  basis: KrylovBasis,
+  { values, vectors }: Eigen,
+  about: Pick<LowRank, 'energy'> & { readonly squaredNorm: number; readonly isWeighed: boolean },
+): Promise<LowRank> {
+  const { energy, squaredNorm, isWeighed } = about;
+  const kept = vectors.length / values.length;
   const captured = values.slice(0, kept).map((value) => Math.max(0, value));
-  const right = await products.combine(largest, projected);
-  const held = weights === undefined ? sumOf(captured) : sumOfSquares(right.numbers);
+  const right = await products.combine(vectors, basis.projected);
+  const held = isWeighed ? sumOfSquares(right.numbers) : sumOf(captured);
   return {
-    left: await products.combine(largest, basis),
+    left: await products.combine(vectors, basis.basis),
     right,
     singularValues: captured.map(Math.sqrt),
-    energy: whole,
+    energy,
     error: Math.sqrt(Math.max(0, squaredNorm - held)),
     norm: Math.sqrt(squaredNorm),
-    iterations,
+    basisSize: values.length,
   };
 }
 
-/** y·C for each row y; the rows themselves without weights. */
+/** y·C for each row y. */
 async function weigh(
   products: MatrixProducts,
   rows: Rows,
-  weights: InputWeights | undefined,
+  { gram, damping }: InputWeights,
 ): Promise<Rows> {
-  if (weights === undefined) {
-    return rows;
-  }
-  const { gram, damping } = weights;
   const { length, numbers } = rows;
   const weighed =
     gram instanceof Float64Array ? numbers : (await products.weigh(rows, gram)).numbers;
@@ -143,13 +153,6 @@ async function weigh(
     result[i] = factor * (weighed[i] ?? 0) + damping * (numbers[i] ?? 0);
   }
   return { ...rows, numbers: result };
-}
-
-/** Y·C·Yᵀ of rows Y and Y·C. */
-async function gramOf(products: MatrixProducts, rows: Rows, weighed: Rows): Promise<SquareMatrix> {
-  return rows === weighed
-    ? products.gram(rows)
-    : { size: rows.count, numbers: await products.inner(rows, weighed) };
 }
 
 /** ‖A·C^½‖² */
@@ -174,34 +177,6 @@ function sumOf(numbers: Float64Array): number {
   return numbers.reduce((sum, value) => sum + value, 0);
 }
 
-/**
- * Orthonormal rows that span what `rows` do. Where these have a lower rank, the directions beyond it
- * are noise of norm 1 at most, in which the matrix has nothing.
- */
-async function orthonormal(
-  products: MatrixProducts,
-  rows: Rows,
-  wantedPasses = defaultPasses,
-): Promise<Rows> {
-  let result = rows;
-  let passes = wantedPasses;
-  for (let pass = 0; pass < passes; pass++) {
-    const gram = await products.gram(result);
-    if (!Number.isFinite(trace(gram))) {
-      throw new UserError("The matrix's numbers are too large for float32 products.", {
-        remedy: 'Leave this layer as it is.',
-      });
-    }
-    let lower = cholesky(gram);
-    for (let share = shift; lower === undefined; share *= 10) {
-      lower = cholesky(shifted(gram, share));
-      passes = passesWithShift;
-    }
-    result = await products.combine(invertLower(lower).numbers, result);
-  }
-  return result;
-}
-
 function zeroMatrix(kept: number, rows: number, columns: number): LowRank {
   const left = new Float32Array(kept * rows);
   for (let i = 0; i < kept; i++) {
@@ -214,6 +189,6 @@ function zeroMatrix(kept: number, rows: number, columns: number): LowRank {
     energy: 0,
     error: 0,
     norm: 0,
-    iterations: 0,
+    basisSize: 0,
   };
 }

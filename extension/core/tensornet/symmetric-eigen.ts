@@ -6,12 +6,18 @@ export interface Eigen {
   readonly vectors: Float64Array;
 }
 
-/** A tridiagonal matrix T, and rows of P with P·A·Pᵀ = T. */
-interface Tridiagonal {
+/** A symmetric tridiagonal matrix. */
+export interface Tridiagonal {
   readonly diagonal: Float64Array;
   /** Element i lies between rows i and i + 1; the last is 0. */
   readonly off: Float64Array;
-  readonly basis: Float64Array;
+}
+
+/** T = P·A·Pᵀ with P the product of reflections I − factorₖ·vₖ·vₖᵀ, the last one first. */
+export interface Reduction extends Tridiagonal {
+  /** vₖ from element k + 1 on; those before are 0. */
+  readonly reflections: readonly Float64Array[];
+  readonly factors: Float64Array;
 }
 
 /** Sweeps that one eigenvalue may take; 2 are usual. */
@@ -23,13 +29,14 @@ const maxSweeps = 60;
  * @throws Error where the matrix holds NaN or infinity.
  */
 export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
-  const scale = scaleOf(numbers, size);
-  const tridiagonal = tridiagonalize(
+  const scale = scaleOf({ size, numbers });
+  const reduced = tridiagonalize(
     numbers.map((x) => x * scale),
     size,
   );
-  diagonalize(tridiagonal, size);
-  const { diagonal, basis } = tridiagonal;
+  const basis = accumulate(reduced, size);
+  diagonalize(reduced, size, basis);
+  const { diagonal } = reduced;
   const order = Array.from(diagonal.keys()).sort((a, b) => (diagonal[b] ?? 0) - (diagonal[a] ?? 0));
   const vectors = new Float64Array(size * size);
   order.forEach((from, to) => {
@@ -39,7 +46,7 @@ export function symmetricEigen({ size, numbers }: SquareMatrix): Eigen {
 }
 
 /** A power of two that brings the largest number near to 1, so that squares neither vanish nor overflow. */
-function scaleOf(numbers: Float64Array, size: number): number {
+export function scaleOf({ size, numbers }: SquareMatrix): number {
   let largest = 0;
   for (let row = 0; row < size; row++) {
     for (let i = row * size; i <= row * size + row; i++) {
@@ -52,8 +59,8 @@ function scaleOf(numbers: Float64Array, size: number): number {
   return largest === 0 ? 1 : 2 ** -Math.max(-1000, Math.floor(Math.log2(largest)));
 }
 
-/** Overwrites the lower triangle of `a` with the reflections' vectors. */
-function tridiagonalize(a: Float64Array, size: number): Tridiagonal {
+/** Householder reduction of a matrix, of which the lower triangle is read and overwritten. */
+export function tridiagonalize(a: Float64Array, size: number): Reduction {
   const diagonal = new Float64Array(size);
   const off = new Float64Array(size);
   const factors = new Float64Array(size);
@@ -85,7 +92,7 @@ function tridiagonalize(a: Float64Array, size: number): Tridiagonal {
   if (size > 1) {
     off[size - 2] = a[(size - 1) * size + size - 2] ?? 0;
   }
-  return { diagonal, off, basis: accumulate(reflections, factors, size) };
+  return { diagonal, off, reflections, factors };
 }
 
 /** A ← H·A·H on the rows and columns from `start`, of which the lower triangle is kept. */
@@ -98,17 +105,7 @@ function reflect(
   w: Float64Array,
 ): void {
   w.fill(0, start);
-  for (let i = start; i < size; i++) {
-    const row = i * size;
-    const vi = v[i] ?? 0;
-    let sum = 0;
-    for (let j = start; j < i; j++) {
-      const x = a[row + j] ?? 0;
-      sum += x * (v[j] ?? 0);
-      w[j] = (w[j] ?? 0) + x * vi;
-    }
-    w[i] = (w[i] ?? 0) + sum + (a[row + i] ?? 0) * vi;
-  }
+  multiplySymmetric(a, size, start, v, w);
   let product = 0;
   for (let i = start; i < size; i++) {
     w[i] = (w[i] ?? 0) * factor;
@@ -118,22 +115,107 @@ function reflect(
   for (let i = start; i < size; i++) {
     w[i] = (w[i] ?? 0) - half * (v[i] ?? 0);
   }
-  for (let i = start; i < size; i++) {
+  subtractOuter(a, size, start, v, w);
+}
+
+/** A ← A − v·wᵀ − w·vᵀ on the rows and columns from `start`: two rows share what they read. */
+function subtractOuter(
+  a: Float64Array,
+  size: number,
+  start: number,
+  v: Float64Array,
+  w: Float64Array,
+): void {
+  const first = start + ((size - start) % 2);
+  if (first > start) {
+    const at = start * size + start;
+    a[at] = (a[at] ?? 0) - 2 * (v[start] ?? 0) * (w[start] ?? 0);
+  }
+  for (let i = first; i < size; i += 2) {
+    const row = i * size;
+    const next = row + size;
+    const v0 = v[i] ?? 0;
+    const w0 = w[i] ?? 0;
+    const v1 = v[i + 1] ?? 0;
+    const w1 = w[i + 1] ?? 0;
+    for (let j = start; j <= i; j++) {
+      const vj = v[j] ?? 0;
+      const wj = w[j] ?? 0;
+      a[row + j] = (a[row + j] ?? 0) - v0 * wj - w0 * vj;
+      a[next + j] = (a[next + j] ?? 0) - v1 * wj - w1 * vj;
+    }
+    const corner = next + i + 1;
+    a[corner] = (a[corner] ?? 0) - 2 * v1 * w1;
+  }
+}
+
+/** w ← w + A·v on the rows and columns from `start`: four rows share what they read of v and w. */
+function multiplySymmetric(
+  a: Float64Array,
+  size: number,
+  start: number,
+  v: Float64Array,
+  w: Float64Array,
+): void {
+  const first = start + ((size - start) % 4);
+  multiplyTriangle(a, size, start, first, v, w);
+  for (let i = first; i < size; i += 4) {
+    const r0 = i * size;
+    const r1 = r0 + size;
+    const r2 = r1 + size;
+    const r3 = r2 + size;
+    const v0 = v[i] ?? 0;
+    const v1 = v[i + 1] ?? 0;
+    const v2 = v[i + 2] ?? 0;
+    const v3 = v[i + 3] ?? 0;
+    let s0 = 0;
+    let s1 = 0;
+    let s2 = 0;
+    let s3 = 0;
+    for (let j = start; j < i; j++) {
+      const vj = v[j] ?? 0;
+      const x0 = a[r0 + j] ?? 0;
+      const x1 = a[r1 + j] ?? 0;
+      const x2 = a[r2 + j] ?? 0;
+      const x3 = a[r3 + j] ?? 0;
+      s0 += x0 * vj;
+      s1 += x1 * vj;
+      s2 += x2 * vj;
+      s3 += x3 * vj;
+      w[j] = (w[j] ?? 0) + x0 * v0 + x1 * v1 + x2 * v2 + x3 * v3;
+    }
+    w[i] = (w[i] ?? 0) + s0;
+    w[i + 1] = (w[i + 1] ?? 0) + s1;
+    w[i + 2] = (w[i + 2] ?? 0) + s2;
+    w[i + 3] = (w[i + 3] ?? 0) + s3;
+    multiplyTriangle(a, size, i, i + 4, v, w);
+  }
+}
+
+/** w ← w + A·v on the rows and columns from `start` to `end`. */
+function multiplyTriangle(
+  a: Float64Array,
+  size: number,
+  start: number,
+  end: number,
+  v: Float64Array,
+  w: Float64Array,
+): void {
+  for (let i = start; i < end; i++) {
     const row = i * size;
     const vi = v[i] ?? 0;
-    const wi = w[i] ?? 0;
-    for (let j = start; j <= i; j++) {
-      a[row + j] = (a[row + j] ?? 0) - vi * (w[j] ?? 0) - wi * (v[j] ?? 0);
+    let sum = (a[row + i] ?? 0) * vi;
+    for (let j = start; j < i; j++) {
+      const x = a[row + j] ?? 0;
+      sum += x * (v[j] ?? 0);
+      w[j] = (w[j] ?? 0) + x * vi;
     }
+    w[i] = (w[i] ?? 0) + sum;
   }
 }
 
 /** Rows of the product of all reflections, the last one first. */
-function accumulate(
-  reflections: readonly Float64Array[],
-  factors: Float64Array,
-  size: number,
-): Float64Array {
+function accumulate({ reflections, factors }: Reduction, size: number): Float64Array {
   const basis = new Float64Array(size * size);
   for (let i = 0; i < size; i++) {
     basis[i * size + i] = 1;
@@ -157,8 +239,12 @@ function accumulate(
   return basis;
 }
 
-/** Rotates T to a diagonal matrix, and the rows of its basis with it. */
-function diagonalize({ diagonal: d, off: e, basis }: Tridiagonal, size: number): void {
+/** Rotates T to a diagonal matrix, and the rows of its basis with it where there is one. */
+export function diagonalize(
+  { diagonal: d, off: e }: Tridiagonal,
+  size: number,
+  basis?: Float64Array,
+): void {
   for (let low = 0; low < size; low++) {
     for (let sweep = 0; ; sweep++) {
       const high = endOfBlock(d, e, low, size);
@@ -190,7 +276,7 @@ function endOfBlock(d: Float64Array, e: Float64Array, low: number, size: number)
 function sweepBlock(
   d: Float64Array,
   e: Float64Array,
-  basis: Float64Array,
+  basis: Float64Array | undefined,
   size: number,
   low: number,
   high: number,
@@ -218,7 +304,9 @@ function sweepBlock(
     moved = sine * turned;
     d[i + 1] = g + moved;
     g = cosine * turned - b;
-    rotate(basis, i * size, size, cosine, sine);
+    if (basis !== undefined) {
+      rotate(basis, i * size, size, cosine, sine);
+    }
   }
   d[low] = (d[low] ?? 0) - moved;
   e[low] = g;

@@ -1,4 +1,4 @@
-import { halfToNumber, numberToHalf } from '../checkpoints/half';
+import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
 import type { TensorData } from '../checkpoints/tensor-data';
 import type { Rows } from '../linear-algebra/matrix-products';
 
@@ -15,7 +15,7 @@ export function floatData(
 ): TensorData {
   return dtype === 'F32'
     ? float32Data(shape, numbers)
-    : { dtype, shape, bytes: bytesOf(Uint16Array.from(numbers, numberToHalf)) };
+    : { dtype, shape, bytes: bytesOf(floatsToHalves(numbers)) };
 }
 
 export function uint8Data(shape: readonly number[], bytes: Uint8Array): TensorData {
@@ -34,21 +34,13 @@ export function floatsOfData({ dtype, bytes }: TensorData): Float32Array {
   }
   if (dtype === 'F16') {
     const halves = new Uint16Array(buffer, byteOffset, byteLength / Uint16Array.BYTES_PER_ELEMENT);
-    return Float32Array.from(halves, halfToNumber);
+    return halvesToFloats(halves);
   }
   throw new Error(`a tensor of ${dtype} holds no floating-point numbers`);
 }
 
 function bytesOf(numbers: Float32Array | Uint16Array | Int8Array): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
-}
-
-export function sumOfSquares(numbers: Float32Array): number {
-  let sum = 0;
-  for (const x of numbers) {
-    sum += x * x;
-  }
-  return sum;
 }
 
 /** Side of the squares that are turned one by one, so that what is read stays in the cache. */

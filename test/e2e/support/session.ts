@@ -53,6 +53,7 @@ export class Session {
     await writeSettings(data, {
       'workbench.colorTheme': THEMES.dark.setting,
       'files.exclude': { '.vscode': true },
+      'explorer.compactFolders': false,
       ...options.settings,
     });
     await installExtension(data, options.vsix ?? vsixFile());

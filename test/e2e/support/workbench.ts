@@ -2,12 +2,17 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, Frame, Locator, Page } from 'playwright-core';
 import { root } from '../../../scripts/lib/repository.mjs';
+import { Explorer } from './explorer';
 
 const ARTIFACTS = join(root, 'test', 'artifacts');
 
 /** A user's hands and eyes in one window of the editor. */
 export class Workbench {
-  private constructor(public readonly page: Page) {}
+  public readonly explorer: Explorer;
+
+  private constructor(public readonly page: Page) {
+    this.explorer = new Explorer(page);
+  }
 
   public static async open(browser: Browser, address: string): Promise<Workbench> {
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
@@ -95,49 +100,7 @@ export class Workbench {
     await this.page.keyboard.press('Enter');
   }
 
-  /** A row of the explorer by its path from the workspace's root; the folders on the way are opened. */
-  public async explorerRow(...path: readonly string[]): Promise<Locator> {
-    let row = this.page.locator('.explorer-folders-view');
-    for (const [index, name] of path.entries()) {
-      row = this.page
-        .locator(`.explorer-folders-view .monaco-list-row[aria-level="${index + 1}"]`)
-        .filter({ has: this.page.locator('.label-name', { hasText: exactly(name) }) });
-      await row.waitFor();
-      const isLast = index === path.length - 1;
-      if (!isLast) await this.openFolder(row);
-    }
-    return row;
-  }
-
-  /** Opens a folder of the explorer. Rows move when files appear, so that a click may have met another one. */
-  private async openFolder(row: Locator): Promise<void> {
-    const opened = row.and(this.page.locator('[aria-expanded="true"]'));
-    for (let tries = 0; tries < 4 && !(await opened.isVisible()); tries++) {
-      await row.click();
-      await opened.waitFor({ timeout: 5_000 }).catch(() => undefined);
-    }
-    await opened.waitFor();
-  }
-
-  /**
-   * Opens a file to stay. Rows move when files appear: what a click has chosen is looked at before it is opened, and
-   * Enter opens what is chosen, wherever it is by then.
-   */
-  public async openFile(...path: readonly string[]): Promise<void> {
-    for (let attempt = 0; attempt < 15; attempt++) {
-      const row = await this.explorerRow(...path);
-      await row.click();
-      if ((await row.getAttribute('aria-selected')) === 'true') {
-        await this.page.locator('.explorer-folders-view .monaco-list').press('Enter');
-        await this.tab(path.at(-1) ?? '').waitFor();
-        return;
-      }
-      await this.page.waitForTimeout(200);
-    }
-    throw new Error(`a click does not choose ${path.join('/')}`);
-  }
-
-  /** Right-clicks in the explorer and chooses an entry; further labels choose from the submenus. */
+  /** Opens the menu of a row of the explorer and chooses an entry; further labels choose from the submenus. */
   public async explorerMenu(path: readonly string[], ...labels: readonly string[]): Promise<void> {
     await this.openExplorerMenu(path, labels[0]);
     for (const label of labels) await this.clickMenuItem(label);
@@ -145,10 +108,8 @@ export class Workbench {
 
   /** Opens the menu of a row anew until it has the entry, which the extension may bring a moment after its start. */
   private async openExplorerMenu(path: readonly string[], entry = ''): Promise<void> {
-    const row = await this.explorerRow(...path);
     for (let attempt = 0; attempt < 15; attempt++) {
-      await row.click({ button: 'right' });
-      await this.page.locator('.monaco-menu').first().waitFor();
+      await this.explorer.openMenu(...path);
       await this.page.waitForTimeout(200);
       if (await this.menuItem(entry).isVisible()) return;
       await this.closeMenus();

@@ -1,6 +1,11 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { halfToNumber, numberToHalf } from '../../../extension/core/checkpoints/half';
+import {
+  floatsToHalves,
+  halfToNumber,
+  halvesToFloats,
+  numberToHalf,
+} from '../../../extension/core/checkpoints/half';
 import { readNpz } from '../../../extension/core/data/npz';
 
 it('every float16 has the number it stands for, and no other', () => {
@@ -27,4 +32,10 @@ it('float32 numbers are rounded as numpy rounds them', async () => {
   const halves = golden.get('halves')?.data as Uint16Array;
   expect(numbers.length).toBeGreaterThan(4000);
   expect(Array.from(numbers, numberToHalf)).toEqual([...halves]);
+  expect(floatsToHalves(numbers)).toEqual(halves);
+});
+
+it('many at once are the same numbers as one by one', () => {
+  const halves = Uint16Array.from({ length: 0x1_0000 }, (_, half) => half);
+  expect(halvesToFloats(halves)).toEqual(Float32Array.from(halves, halfToNumber));
 });

@@ -324,7 +324,7 @@ describe('espalier', () => {
         })();
       },
     });
-    expect(stopped.code).toBe(1);
+    expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain('Run the same command again');
     await expect(access(out)).rejects.toThrow();
   });

@@ -188,7 +188,7 @@ describe('espalier, data sets', () => {
         })();
       },
     });
-    expect(stopped.code).toBe(1);
+    expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain('Run the same command again');
     expect(existsSync(join(out, 'seed-0.json'))).toBe(false);
     const resumed = await runCli(args);

@@ -30,7 +30,7 @@ function configOf(path: string): Record<string, unknown> {
 }
 
 describe('a layout', () => {
-  it.each(['auto-map', 'deci', 'zeroed', 'per-layer-config'] as const)(
+  it.each(['auto-map', 'deci', 'zeroed'] as const)(
     '%s gives the logits of the source without the sublayers',
     async (layout) => {
       const out = join(folder, layout);
@@ -39,7 +39,7 @@ describe('a layout', () => {
       expect(result.layout).toBe(layout);
       const expected = await logitsOf(model, rows, removed);
       expect(relativeError(await logitsOf(out, rows), expected)).toBeLessThan(1e-6);
-      const keeps = layout === 'zeroed' || layout === 'per-layer-config';
+      const keeps = layout === 'zeroed';
       expect(result.bytesAfter === result.bytesBefore).toBe(keeps);
       expect(result.parametersAfter === result.parametersBefore).toBe(keeps);
     },
@@ -88,14 +88,6 @@ describe('a layout', () => {
     expect(result.layout).toBe('deci');
     const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { layout: 'zeroed' });
     await expect(other).rejects.toThrow(/written as one again. Choose deci/);
-  });
-
-  it('per-layer-config names what is skipped', () => {
-    expect(configOf(join(folder, 'per-layer-config'))['per_layer_config']).toEqual({
-      0: { skip: ['mlp'] },
-      1: { skip: ['attention'] },
-      2: { skip: ['attention', 'mlp'] },
-    });
   });
 
   it.each<[LayoutName, () => string, readonly string[], RegExp]>([

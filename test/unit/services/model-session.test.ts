@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { profile as profileOperation } from '../../../extension/core/operations/profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import { ModelSession } from '../../../extension/services/model-session';
 import { planOf } from '../../../extension/services/plans';
@@ -46,6 +48,7 @@ describe('ModelSession', () => {
       '/models/small.layerprofile.json',
       {
         preview: (removed) => ({ lines: [], loadsWith: removed.join(' ') }),
+        cannot: {},
         blocked: () => undefined,
         save: (now) => {
           saved = now;
@@ -124,14 +127,10 @@ describe('ModelSession', () => {
   });
 
   it('follows the rounds of a running search until the user chooses', () => {
-    const request = {
+    const request = buildRequest(profileOperation, {
       model: model.path,
-      device: 'cpu',
-      memoryBytes: 1,
-      calibration: { sequences: 1, length: 8 },
-      settings: defaultSettings,
       out: '/models/small.layerprofile.json',
-    } as const;
+    });
     session.searchStarted({ request, reason: 'crashed' }, false);
     expect(saved?.interrupted?.reason).toBe('crashed');
     session.applyEvent({

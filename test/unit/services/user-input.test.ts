@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatCount, formatPercent } from '../../../extension/core/format';
+import { counted, formatBytes, formatCount, formatPercent } from '../../../extension/core/format';
 import { parseMemorySize } from '../../../extension/core/runtime/memory-size';
 import { parseBudget } from '../../../extension/services/search-budget';
 
@@ -36,6 +36,11 @@ describe('parseBudget', () => {
 
 describe('numbers for people', () => {
   it('are short', () => {
+    expect([0, 1, 2].map((count) => counted(count, 'group'))).toEqual([
+      '0 groups',
+      '1 group',
+      '2 groups',
+    ]);
     expect(formatCount(999)).toBe('999');
     expect(formatCount(3_421_000)).toBe('3.42 M');
     expect(formatCount(999_999)).toBe('1.00 M');

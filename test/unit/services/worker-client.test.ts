@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
-import { defaultSettings } from '../../../extension/core/prune/options';
-import type { ProfileRequest } from '../../../extension/protocol/worker';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { profile as profileOperation } from '../../../extension/core/operations/profile';
+import type { RequestOfOperation } from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker-client';
 import {
   RequestCancelled,
@@ -11,15 +12,10 @@ import {
   WorkerRequestError,
 } from '../../../extension/services/worker-errors';
 
-const profile = (model: string): ProfileRequest => ({
-  model,
-  device: 'cpu',
-  memoryBytes: 1,
-  calibration: { sequences: 1, length: 8 },
-  settings: defaultSettings,
-  out: 'none',
-});
-const evaluate = { model: 'any', removed: [], device: 'cpu', memoryBytes: 1 } as const;
+const profile = (model: string): RequestOfOperation<'profile'> =>
+  buildRequest(profileOperation, { model, out: 'none' });
+const evaluate = { model: 'any', device: 'cpu', memory: '4GiB' } as const;
+const devices = { costs: false, device: 'auto' } as const;
 
 describe('WorkerClient', () => {
   let client: WorkerClient;
@@ -38,7 +34,7 @@ describe('WorkerClient', () => {
 
   it('starts a child without telemetry at the first request and keeps it', async () => {
     expect(client.pid).toBeUndefined();
-    expect(await client.request('devices', {})).toEqual([{ name: '1' }]);
+    expect(await client.request('devices', devices)).toEqual([{ name: '1' }]);
     const first = await client.request('inspect', { model: 'a' });
     const second = await client.request('inspect', { model: 'b' });
     expect(first.fingerprint).toBe(second.fingerprint);
@@ -116,7 +112,7 @@ describe('WorkerClient', () => {
       graceMilliseconds: 300,
       onOutput: () => undefined,
     });
-    await expect(broken.request('devices', {})).rejects.toBeInstanceOf(WorkerCrashed);
+    await expect(broken.request('devices', devices)).rejects.toBeInstanceOf(WorkerCrashed);
     broken.dispose();
   });
 

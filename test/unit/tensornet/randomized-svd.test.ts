@@ -103,6 +103,27 @@ describe('randomized SVD', () => {
     expect(productOf(none).norm('frobenius')).toBe(0);
   });
 
+  it('takes more vectors for a smaller tolerance, all of them orthonormal', async () => {
+    const random = seededRandom(3);
+    const matrix = new Matrix(200, 210);
+    matrix.apply((row, column) => matrix.set(row, column, standardNormal(random)));
+    const least = leastError(matrix, 20);
+    const found: LowRank[] = [];
+    for (const tolerance of [1, 0]) {
+      const request = { rank: 20, seed: 1, tolerance };
+      const one = await randomizedSvd(products, inMemory(matrix), request);
+      const left = Matrix.from1DArray(20, 200, one.left.numbers);
+      const skew = Matrix.sub(left.mmul(left.transpose()), Matrix.eye(20));
+      expect(skew.norm('frobenius')).toBeLessThan(1e-5);
+      found.push(one);
+    }
+    const [rough, fine] = found;
+    expect(rough?.basisSize).toBeLessThan(200);
+    expect(fine?.basisSize).toBe(200);
+    expect(rough?.error).toBeGreaterThan(fine?.error ?? Number.NaN);
+    expect((fine?.error ?? Number.NaN) / least).toBeLessThan(1.00001);
+  });
+
   it('refuses NaN, naming the matrix', async () => {
     const matrix = Matrix.ones(4, 4);
     matrix.set(2, 1, Number.NaN);

@@ -6,7 +6,9 @@ import { choleskyBlocked } from '../../../extension/core/linear-algebra/blocked-
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { cholesky } from '../../../extension/core/linear-algebra/small-matrix';
 import type { SquareMatrix } from '../../../extension/core/linear-algebra/small-matrix';
+import { leadingEigen } from '../../../extension/core/tensornet/leading-eigen';
 import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
+import type { Eigen } from '../../../extension/core/tensornet/symmetric-eigen';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -20,13 +22,16 @@ function gramOf(size: number, rank: number, seed: number): SquareMatrix {
 }
 
 /** Largest |A·v − λ·v| and |vᵢ·vⱼ − δᵢⱼ|, beside the largest number of A. */
-function faults(matrix: SquareMatrix): { residual: number; skew: number } {
+function faults(
+  matrix: SquareMatrix,
+  { values, vectors }: Eigen = symmetricEigen(matrix),
+): { residual: number; skew: number } {
   const { size, numbers } = matrix;
-  const { values, vectors } = symmetricEigen(matrix);
+  const count = vectors.length / size;
   const a = Matrix.from1DArray(size, size, numbers);
-  const v = Matrix.from1DArray(size, size, vectors);
-  const residual = Matrix.sub(v.mmul(a), Matrix.diag([...values]).mmul(v));
-  const skew = Matrix.sub(v.mmul(v.transpose()), Matrix.eye(size));
+  const v = Matrix.from1DArray(count, size, vectors);
+  const residual = Matrix.sub(v.mmul(a), Matrix.diag([...values.subarray(0, count)]).mmul(v));
+  const skew = Matrix.sub(v.mmul(v.transpose()), Matrix.eye(count));
   expect([...values]).toEqual([...values].sort((x, y) => y - x));
   const largest = Math.max(...numbers.map(Math.abs), Number.MIN_VALUE);
   const most = (of: Matrix): number => Math.max(...of.to1DArray().map(Math.abs));
@@ -93,6 +98,53 @@ describe('eigenvalues of a symmetric matrix', () => {
   it('of NaN are refused', () => {
     const numbers = new Float64Array(16).fill(Number.NaN);
     expect(() => symmetricEigen({ size: 4, numbers })).toThrow('eigenvalues');
+  });
+});
+
+describe('leading eigenvalues of a symmetric matrix', () => {
+  it.each([
+    [5, 3],
+    [97, 97],
+    [150, 20],
+    [203, 120],
+  ])('of %i rows, %i of them, are those of all', async (size, count) => {
+    const matrix = gramOf(size, size + 5, 2);
+    const found = await leadingEigen(products, matrix, count);
+    expect(found.vectors).toHaveLength(count * size);
+    const { residual, skew } = faults(matrix, found);
+    expect(residual).toBeLessThan(1e-13 * size);
+    expect(skew).toBeLessThan(1e-12);
+    symmetricEigen(matrix).values.forEach((value, i) => {
+      expect(Math.abs((found.values[i] ?? Number.NaN) - value)).toBeLessThan(1e-12 * size * size);
+    });
+  });
+
+  it.each([
+    ['zeros', () => 0],
+    ['the identity', (i: number, j: number) => (i === j ? 1 : 0)],
+    ['ones', () => 1],
+    [
+      'a diagonal that falls to nothing',
+      (i: number, j: number) => (i === j ? 1e-30 ** (i / 60) : 0),
+    ],
+    ['two clusters', (i: number, j: number) => (i === j ? 1 + (i % 2) : 1e-14)],
+    ['a tridiagonal one', (i: number, j: number) => (Math.abs(i - j) === 1 ? -1 : i === j ? 2 : 0)],
+    [
+      'pairs that are equal to rounding',
+      (i: number, j: number) => (i === j ? Math.abs(i - 60) : Math.abs(i - j) === 1 ? 1 : 0),
+    ],
+    ['numbers as small as can be', (i: number, j: number) => (i + j) * 1e-300],
+  ])('of %s are found', async (_, at) => {
+    const size = 121;
+    const numbers = Float64Array.from({ length: size * size }, (__, i) =>
+      at(Math.floor(i / size), i % size),
+    );
+    const matrix = { size, numbers };
+    for (const count of [40, size]) {
+      const { residual, skew } = faults(matrix, await leadingEigen(products, matrix, count));
+      expect(residual).toBeLessThan(1e-10);
+      expect(skew).toBeLessThan(1e-12);
+    }
   });
 });
 

@@ -1,4 +1,5 @@
 import { closestNames } from '../../closest-names';
+import { counted } from '../../format';
 import type { LayeredModel } from '../../models/layered-model';
 import type {
   LinearLayer,
@@ -57,7 +58,7 @@ export function isOutside(chosen: ChosenMatrix): chosen is ChosenOuter {
 /** The linear layers of the sublayers that stay, in model order. */
 export function layersOf(model: LayeredModel, removed: readonly string[] = []): LinearLayer[] {
   return model.summary.sublayers.flatMap(({ id }, index) =>
-    removed.includes(id) ? [] : [...(model.linearLayers?.(index) ?? [])],
+    removed.includes(id) ? [] : [...model.linearLayers(index)],
   );
 }
 
@@ -95,7 +96,7 @@ export function chooseForAll(
     throw new UserError(
       unfit.length === 0
         ? 'The model has no linear layer of these roles in these blocks that is stored dense.'
-        : `At this level the form of none of ${unfit.length} layers would be smaller than the dense matrix.`,
+        : `At this level the form of none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
       {
         file: model.summary.path,
         remedy:
@@ -233,7 +234,7 @@ function finder(
   model: LayeredModel,
   removed: readonly string[],
 ): (tensor: string, index: number) => LinearLayer | OuterMatrix {
-  const outer = model.outerMatrices ?? [];
+  const outer = model.outerMatrices;
   const all = new Map<string, LinearLayer | OuterMatrix>(
     [...layersOf(model), ...outer].map((layer) => [layer.id, layer]),
   );

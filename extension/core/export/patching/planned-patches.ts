@@ -46,6 +46,11 @@ export function patchesOfPlan({ patch = [] }: Plan, planPath: string): PlannedPa
   return patch.map((one) => ({ ...one, file: resolve(dirname(planPath), one.file) }));
 }
 
+/** A plan that can be read from anywhere, as far as its patches go. */
+export function withAbsolutePaths(plan: Plan, planPath: string): Plan {
+  return plan.patch === undefined ? plan : { ...plan, patch: patchesOfPlan(plan, planPath) };
+}
+
 /**
  * The patches of a plan, their weights found in the files it names.
  * @param folder the plan's

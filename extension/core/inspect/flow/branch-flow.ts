@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../../models/attention';
 import type { ExpertShape, ExpertWeights } from '../../models/experts';
@@ -134,7 +135,7 @@ export function attentionFlow(
   const headsText =
     numKeyValueHeads === numHeads
       ? `${numHeads} heads × ${headDim}`
-      : `${numHeads} heads × ${headDim} in ${numKeyValueHeads} groups`;
+      : `${numHeads} heads × ${headDim} in ${counted(numKeyValueHeads, 'group')}`;
   const seen =
     slidingWindow === undefined ? (causal ? 'causal' : 'sees all') : `window of ${slidingWindow}`;
   const cap = shape.softCap === undefined ? [] : [`soft cap ${shape.softCap}`];

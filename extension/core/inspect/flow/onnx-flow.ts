@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { isShape, operatorName } from '../../models/onnx/graph-index';
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import type { OnnxModel } from '../../models/onnx/onnx-model';
@@ -288,18 +289,21 @@ const sublayerNames: Readonly<Record<string, string>> = {
 
 function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]): FlowGroup {
   const label = sublayerNames[kind] ?? kind;
-  return { id, kind: 'sublayer', row: id, label, detail: countText(children.length), children };
+  return {
+    id,
+    kind: 'sublayer',
+    row: id,
+    label,
+    detail: counted(children.length, 'operator'),
+    children,
+  };
 }
 
 /** A group where there is more than one node. */
 function part(id: string, label: string, items: readonly FlowItem[], flat = false): FlowItem[] {
   return items.length < 2 || flat
     ? [...items]
-    : [{ id, kind: 'part', label, detail: countText(items.length), children: items }];
-}
-
-function countText(count: number): string {
-  return count === 1 ? '1 operator' : `${count} operators`;
+    : [{ id, kind: 'part', label, detail: counted(items.length, 'operator'), children: items }];
 }
 
 /** Within a sublayer the name of a port is told by what is left without its number. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import * as v from 'valibot';
+import { counted } from '../../format';
 import { writeDocument } from '../../jobs/write-document';
 import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
@@ -142,7 +143,7 @@ export function explainMpoRun({ run, rows, milliseconds }: MpoRunChoice): string
   const [contracted, chained] = [milliseconds.contracted, milliseconds.chained].map((time) =>
     time.toPrecision(2),
   );
-  const at = rows === 1 ? '1 row' : `${rows} rows`;
+  const at = counted(rows, 'row');
   return run === 'chained'
     ? `Chained: ${chained} ms for ${at} site by site, ${contracted} ms as a matrix.`
     : `Contracted when loaded: ${contracted} ms for ${at} as a matrix, ${chained} ms site by site.`;

@@ -1,0 +1,115 @@
+import { formatBytes, formatPercent } from '../../../core/format';
+import type { MethodName } from '../../../core/tensornet/compression-choice';
+import { findingsOf, nearestToHalf } from '../../../core/tensornet/sensitivity/findings';
+import type { GroupSensitivity } from '../../../core/tensornet/sensitivity/findings';
+import type { SensitivityProfile } from '../../../core/tensornet/sensitivity/sensitivity-profile';
+import type { Command, CommandContext } from '../command';
+import { printGrid } from '../../heatmap';
+import type { HeatmapCell } from '../../heatmap';
+import { defaultSensitivityPath } from '../paths';
+import { runOptionTypes, runUsage } from '../run-options';
+import { runSensitivity, sensitivityOptionTypes, sensitivityUsage } from '../sensitivity-options';
+import { printTable } from '../../table';
+
+export const sensitivity: Command = {
+  name: 'sensitivity',
+  usage: `MODEL ${sensitivityUsage}\n    ${runUsage} [--out FILE] [--json]`,
+  summary: 'Measure what compressing each linear layer alone costs, by method and level.',
+  options: {
+    ...sensitivityOptionTypes,
+    ...runOptionTypes,
+    out: { type: 'string' },
+    json: { type: 'boolean' },
+  },
+  run: async (args, context) => {
+    const model = await context.open(args.model());
+    const json = args.flag('json');
+    const out = args.text('out') ?? (json ? undefined : defaultSensitivityPath(model.summary));
+    const table = await runSensitivity(args, model, context, out);
+    if (json) {
+      context.terminal.print(JSON.stringify(table, undefined, 2));
+    } else {
+      printTableOf(table, context);
+    }
+    if (out !== undefined) {
+      context.terminal.note(`Sensitivity table: ${out}`);
+    }
+  },
+};
+
+/** A heatmap for each method, and what the paper says beside what this model shows. */
+function printTableOf(table: SensitivityProfile, { terminal }: CommandContext): void {
+  const { model, calibration, layers, metricDefinition, seconds, device } = table;
+  const { sequences, length } = calibration;
+  terminal.print(
+    `${model.name} · ${layers.length} linear layers · ${sequences} × ${length} tokens · ${metricDefinition}`,
+  );
+  const blocks = [...new Set(layers.map(({ block }) => block))];
+  for (const finding of findingsOf(table)) {
+    terminal.print();
+    terminal.print(`${finding.method}, at the level nearest to half of a layer's bytes`);
+    printGrid(terminal, blocks, cellsOf(table, finding.method), 'distance if compressed alone');
+    printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
+    printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
+  }
+  printOuter(table, terminal);
+  terminal.print();
+  terminal.print(
+    `${seconds.toFixed(1)} s on ${device}, ${table.sublayerEvaluations} sublayer evaluations`,
+  );
+}
+
+/** Embedding and head, each with what its ways cost. */
+function printOuter(
+  { outer = [], original }: SensitivityProfile,
+  terminal: CommandContext['terminal'],
+): void {
+  if (outer.length === 0) {
+    return;
+  }
+  terminal.print();
+  printTable(
+    terminal,
+    ['outside the blocks', 'method', 'distance', 'bytes', 'left'],
+    outer.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
+      entries.map(({ method, level, distance, bytes: left }) => [
+        `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
+        `${method}:${level}`,
+        (distance - original).toPrecision(3),
+        formatBytes(left),
+        formatPercent(left / bytes),
+      ]),
+    ),
+  );
+}
+
+function cellsOf(
+  { layers, original }: SensitivityProfile,
+  method: MethodName,
+): Map<string, Map<number, HeatmapCell>> {
+  const rows = new Map<string, Map<number, HeatmapCell>>();
+  for (const layer of layers) {
+    const entry = nearestToHalf(layer, method);
+    const cells = rows.get(layer.role) ?? new Map<number, HeatmapCell>();
+    cells.set(layer.block, {
+      value: entry === undefined ? null : entry.distance - original,
+      text: '',
+    });
+    rows.set(layer.role, cells);
+  }
+  return rows;
+}
+
+function printGroups(
+  groups: readonly GroupSensitivity<string>[],
+  what: string,
+  paper: string,
+  terminal: CommandContext['terminal'],
+): void {
+  const most = Math.max(...groups.map(({ distance }) => distance));
+  const parts = groups.map(
+    ({ group, distance }) =>
+      `${group} ${distance.toPrecision(2)} (${formatPercent(most > 0 ? distance / most : 0)})`,
+  );
+  terminal.print(`  ${what}: ${parts.join(', ')}; ${paper}`);
+}

@@ -1,0 +1,65 @@
+import { parseArgs } from 'node:util';
+import { Arguments, UsageError } from './command';
+import type { Command, CommandContext } from './command';
+import { compress } from './commands/compress';
+import { convertScores } from './commands/convert-scores';
+import { dataDiet } from './commands/data-diet';
+import { demo } from './commands/demo';
+import { exportData } from './commands/export-data';
+import { patch } from './commands/patch';
+import { repair } from './commands/repair';
+import { scoreData } from './commands/score-data';
+import { scoreTextCommand } from './commands/score-text';
+import { selectData } from './commands/select-data';
+import { sensitivity } from './commands/sensitivity';
+import { studyGroupsCommand } from './commands/study-groups';
+import { symbolic } from './commands/symbolic';
+import { synthesizeCommand } from './commands/synthesize';
+import { train } from './commands/train';
+
+/** Commands that are not operations yet. This folder goes when they are. */
+export const legacyCommands: readonly Command[] = [
+  patch,
+  compress,
+  sensitivity,
+  repair,
+  scoreTextCommand,
+  train,
+  scoreData,
+  selectData,
+  exportData,
+  convertScores,
+  dataDiet,
+  studyGroupsCommand,
+  symbolic,
+  synthesizeCommand,
+  demo,
+];
+
+/** Runs one of them with what was typed after its name. */
+export async function runLegacy(
+  command: Command,
+  args: readonly string[],
+  context: CommandContext,
+): Promise<void> {
+  const parsed = parse(command, args);
+  if (parsed.flag('help')) {
+    context.terminal.print(`${command.summary}\n\nespalier ${command.name} ${command.usage}`);
+    return;
+  }
+  await command.run(parsed, context);
+}
+
+function parse(command: Command, args: readonly string[]): Arguments {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: { ...command.options, help: { type: 'boolean', short: 'h' } },
+      allowPositionals: true,
+      strict: true,
+    });
+    return new Arguments(positionals, values);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}

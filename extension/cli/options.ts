@@ -1,0 +1,92 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { flagOf } from '../core/operations/build-request';
+import { describeDefault } from '../core/operations/fields';
+import type { Field, Fields } from '../core/operations/fields';
+
+/** Values by field, as they were typed; what they may be is for the request to say. */
+export type Typed = Record<string, unknown>;
+
+/** Adds the options and arguments of some fields to a command, which collects into `typed`. */
+export function addFields(command: Command, fields: Fields, typed: Typed): void {
+  for (const [key, field] of Object.entries(fields)) {
+    if (field.positional) {
+      command.argument(`[${field.placeholder}]`, field.description);
+      continue;
+    }
+    for (const { long, takesValue, value, description } of flagsOf(key, field)) {
+      const option = new Option(takesValue ? `${long} <${field.placeholder}>` : long, description);
+      command.addOption(field.group === '' ? option : option.helpGroup(`${field.group}:`));
+      command.on(`option:${option.name()}`, (text: string) => {
+        typed[key] = takesValue ? parse(field, text, typed[key]) : value;
+      });
+    }
+  }
+}
+
+/** Takes the arguments by their place. */
+export function takeArguments(fields: Fields, args: readonly string[], typed: Typed): void {
+  const positional = Object.entries(fields).filter(([, field]) => field.positional);
+  for (const [i, [key]] of positional.entries()) {
+    if (args[i] !== undefined) {
+      typed[key] = args[i];
+    }
+  }
+}
+
+/** A way to type a field. */
+export interface Flag {
+  readonly long: string;
+  readonly takesValue: boolean;
+  /** What the flag alone stands for. */
+  readonly value: boolean;
+  readonly description: string;
+}
+
+/** `--name VALUE`, `--name`, `--no-name`, or the last two where nothing is the default. */
+export function flagsOf(key: string, field: Field): Flag[] {
+  const long = flagOf(key, field);
+  if (field.kind !== 'flag') {
+    return [{ long, takesValue: true, value: true, description: describe(field) }];
+  }
+  const on = { long, takesValue: false, value: true, description: describe(field) };
+  if (field.default === true) {
+    return [{ ...on, value: false, description: field.off ?? field.description }];
+  }
+  return field.default === false
+    ? [on]
+    : [
+        on,
+        { ...on, long: long.replace('--', '--no-'), value: false, description: field.off ?? '' },
+      ];
+}
+
+/** `Number of sequences (at least 1; default: 10)`. */
+export function describe(field: Field): string {
+  const { description, choices, min, max, unit, kind } = field;
+  const fallback = kind === 'flag' ? undefined : describeDefault(field);
+  const bounds =
+    min === undefined ? undefined : max === undefined ? `at least ${min}` : `${min} to ${max}`;
+  const facts = [
+    ...(choices === undefined ? [] : [`choices: ${choices.join(', ')}`]),
+    ...(bounds === undefined ? [] : [bounds]),
+    ...(unit === undefined ? [] : [unit]),
+    ...(fallback === undefined ? [] : [`default: ${fallback}`]),
+    ...(field.present && field.default === undefined ? ['required'] : []),
+  ];
+  return facts.length === 0 ? description : `${description} (${facts.join('; ')})`;
+}
+
+function parse({ kind }: Field, text: string, before: unknown): unknown {
+  switch (kind) {
+    case 'integer':
+    case 'number': {
+      const value = Number(text);
+      return text.trim() === '' || Number.isNaN(value) ? text : value;
+    }
+    case 'list':
+      return [...(Array.isArray(before) ? (before as unknown[]) : []), ...text.split(',')];
+    default:
+      return text;
+  }
+}

@@ -1,0 +1,149 @@
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import type { LayerRecord } from '../../core/export/compression/form-store';
+import { describeCompared } from '../../core/export/prune-result';
+import type { Quality } from '../../core/evaluate/measure-quality';
+import { flag } from '../../core/operations/fields';
+import type { ApplyResult } from '../../core/operations/apply-plan';
+import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
+import type { Presenter } from '../presenter';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+
+/** Of operations that write a changed model. */
+export const applied: Presenter<ApplyResult> = {
+  options: {
+    verbose: flag({
+      description: 'List every layer that was removed or compressed',
+      default: false,
+    }),
+  },
+  print: (result, { terminal, options }) => {
+    printApplied(terminal, result, options['verbose'] === true);
+  },
+};
+
+/** What was changed, what it saves, how it was checked, and how far it is from the original. */
+export function printApplied(terminal: Terminal, result: ApplyResult, verbose: boolean): void {
+  const { removed, patched = [] } = result;
+  const layers = 'layers' in result ? result.layers : [];
+  printKinds(terminal, removed, patched, verbose);
+  printLayers(terminal, layers, verbose);
+  const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
+  terminal.print(
+    `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
+      `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,
+  );
+  terminal.print(
+    `Written against planned: relative error ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
+  );
+  if (result.quality !== undefined) {
+    printQuality(terminal, result.quality);
+  }
+  terminal.print(result.loadsWith);
+  terminal.print(result.path);
+}
+
+/** `Removed attention: 3 (blocks 2, 5, 7)`, a line per kind. */
+function printKinds(
+  terminal: Terminal,
+  removed: readonly string[],
+  patched: readonly string[],
+  verbose: boolean,
+): void {
+  const kinds = new Map<string, string[]>();
+  for (const id of removed) {
+    const kind = /^block\.\d+\.(\D+?)(\.\d+)?$/.exec(id)?.[1] ?? 'block';
+    kinds.set(kind, [...(kinds.get(kind) ?? []), id]);
+  }
+  for (const [kind, ids] of kinds) {
+    const blocks = [...new Set(ids.map((id) => id.split('.')[1] ?? ''))];
+    terminal.print(
+      verbose
+        ? `Removed ${kind}: ${ids.join(', ')}`
+        : `Removed ${kind}: ${ids.length} (${blocks.length === 1 ? 'block' : 'blocks'} ${blocks.join(', ')})`,
+    );
+  }
+  if (patched.length > 0) {
+    terminal.print(`Patched ${patched.join(', ')}`);
+  }
+}
+
+/** Compressed layers, a line per kind of layer and method; every layer if `verbose`. */
+function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose: boolean): void {
+  if (layers.length === 0) {
+    return;
+  }
+  const groups = new Map<string, LayerRecord[]>();
+  for (const layer of layers) {
+    const key = verbose ? layer.tensor : `${patternOf(layer)}\n${methodOf(layer)}`;
+    groups.set(key, [...(groups.get(key) ?? []), layer]);
+  }
+  printTable(
+    terminal,
+    ['layer', 'count', 'method', 'level', 'parameters', 'bytes', 'error', 'of outputs'],
+    [...groups.values()].map((some) => [
+      verbose ? (some[0]?.tensor ?? '') : patternOf(some[0]),
+      String(some.length),
+      methodOf(some[0]),
+      span(some.map(({ level }) => level)),
+      formatCount(sum(some.map(({ parameters }) => parameters))),
+      formatBytes(sum(some.map(({ bytes }) => bytes))),
+      formatPercent(mean(some.map(({ error }) => error))),
+      ...outputErrorOf(some),
+    ]),
+  );
+  const runs = layers.flatMap(({ mpoRun }) => (mpoRun === undefined ? [] : [mpoRun]));
+  for (const run of ['contracted', 'chained'] as const) {
+    const same = runs.filter((one) => one.run === run);
+    const [first] = same;
+    if (first !== undefined) {
+      terminal.print(`${same.length} matrix product operators, the first: ${explainMpoRun(first)}`);
+    }
+  }
+  terminal.print();
+}
+
+function printQuality(terminal: Terminal, quality: Quality): void {
+  const { metric, distance, positions, top1Agreement, perplexity } = quality;
+  const unit = metric === 'js' ? 'Jensen–Shannon, nats' : 'relative change of the output';
+  const agreement =
+    top1Agreement === undefined ? '' : `, top-1 agreement ${formatPercent(top1Agreement)}`;
+  terminal.print(
+    `Against the original: distance ${distance.toPrecision(3)} (${unit})${agreement}, ${positions} positions`,
+  );
+  if (perplexity !== undefined) {
+    const { before, after } = perplexity;
+    terminal.print(
+      `Perplexity on held-out text: ${before.toPrecision(4)} → ${after.toPrecision(4)} (${change(before, after)})`,
+    );
+  }
+}
+
+/** `model.layers.*.mlp.up_proj.weight`: the same layer of every block. */
+function patternOf(layer: LayerRecord | undefined): string {
+  return layer?.tensor.replaceAll(/\.\d+\./g, '.*.') ?? '';
+}
+
+function methodOf(layer: LayerRecord | undefined): string {
+  return layer === undefined
+    ? ''
+    : `${layer.method} ${layer.variant}${layer.then === undefined ? '' : ` + ${layer.then}`}`;
+}
+
+function outputErrorOf(layers: readonly LayerRecord[]): string[] {
+  const known = layers.flatMap(({ outputError }) => outputError ?? []);
+  return [known.length === 0 ? '' : formatPercent(mean(known))];
+}
+
+function change(before: number, after: number): string {
+  return `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
+}
+
+const sum = (values: readonly number[]): number =>
+  values.reduce((total, value) => total + value, 0);
+const mean = (values: readonly number[]): number => sum(values) / values.length;
+
+function span(values: readonly number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low === high ? String(low) : `${low}–${high}`;
+}

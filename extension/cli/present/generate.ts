@@ -1,0 +1,18 @@
+import type { GenerationResult } from '../../core/operations/generate';
+import type { Presenter } from '../presenter';
+
+export const generate: Presenter<GenerationResult> = {
+  options: {},
+  print: ({ against, ...result }, { terminal, request }) => {
+    for (const { model, text, tokens, tokensPerSecond, stopped } of [
+      result,
+      ...(against === undefined ? [] : [against]),
+    ]) {
+      const speed = tokensPerSecond === null ? '' : `, ${tokensPerSecond.toFixed(1)} tokens/s`;
+      const end = stopped === 'end' ? ', ended' : '';
+      terminal.print(`${model} (${tokens} tokens${speed}${end})`);
+      terminal.print(`${String(request['prompt'])}${text}`);
+      terminal.print();
+    }
+  },
+};

@@ -1,0 +1,69 @@
+import { formatBytes, formatCount } from '../../core/format';
+import { countForms } from '../../core/models/forms/form-spec';
+import { refusalsOf } from '../../core/models/capabilities';
+import type { SublayerSummary } from '../../core/models/model-summary';
+import type { Inspection } from '../../core/operations/inspect';
+import { describeQuantization } from '../../core/models/quantization';
+import type { Presenter } from '../presenter';
+import { printTable } from '../table';
+
+export const inspect: Presenter<Inspection> = {
+  options: {},
+  print: (summary, { terminal }) => {
+    const { name, architecture, parameters, bytes, blocks, sublayers } = summary;
+    terminal.print(
+      `${name}: ${architecture}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ` +
+        `${blocks} blocks, ${sublayers.length} sublayers`,
+    );
+    if (summary.quantization !== undefined) {
+      terminal.print(`quantized: ${describeQuantization(summary.quantization)}`);
+    }
+    if (summary.compressed !== undefined) {
+      terminal.print(`compressed: ${countForms(summary.compressed)}`);
+    }
+    terminal.print(`stored as: ${describeDTypes(summary.dtypes)}`);
+    const hasExperts = sublayers.some(({ experts }) => experts !== undefined);
+    printTable(
+      terminal,
+      [
+        'sublayer',
+        'parameters',
+        'bytes',
+        'FLOPs/token',
+        'KV bytes/token',
+        ...(hasExperts ? ['experts'] : []),
+      ],
+      sublayers.map((sublayer) => [
+        sublayer.id,
+        formatCount(sublayer.parameters),
+        formatBytes(sublayer.bytes),
+        formatCount(sublayer.flopsPerToken),
+        String(sublayer.kvBytesPerToken),
+        ...(hasExperts ? [describeExperts(sublayer)] : []),
+      ]),
+    );
+    for (const line of new Set([...summary.warnings, ...refusalsIn(summary)])) {
+      terminal.note(line);
+    }
+  },
+};
+
+/** What the model cannot do, each reason once. */
+function refusalsIn({ capabilities }: Inspection): string[] {
+  if (capabilities === undefined) {
+    return [];
+  }
+  const { run, evaluate, compress, patch } = refusalsOf(capabilities);
+  return [run, evaluate, compress, patch].filter((line) => line !== undefined);
+}
+
+/** `8, 2 per token` for a mixture whose experts can be removed one by one. */
+function describeExperts({ experts }: SublayerSummary): string {
+  return experts === undefined ? '' : `${experts.count}, ${experts.perToken} per token`;
+}
+
+function describeDTypes(dtypes: Readonly<Record<string, number>>): string {
+  return Object.entries(dtypes)
+    .map(([dtype, bytes]) => `${dtype} ${formatBytes(bytes)}`)
+    .join(', ');
+}

@@ -1,0 +1,49 @@
+import { formatPercent } from '../../core/format';
+import type { LayerProfile } from '../../core/prune/layer-profile';
+import { printHeatmap } from '../heatmap';
+import type { Presenter } from '../presenter';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+
+export const profile: Presenter<LayerProfile> = {
+  options: {},
+  print: (result, { terminal, request }) => {
+    printProfile(result, terminal);
+    terminal.note(`Profile: ${String(request['out'])}`);
+  },
+};
+
+/** Shows heatmap, rounds and cost. */
+export function printProfile(result: LayerProfile, terminal: Terminal): void {
+  const { search, metricDefinition, rounds, baselines, calibration, model } = result;
+  terminal.print(`${model.name} · ${describeCalibration(calibration)}`);
+  terminal.print(metricDefinition);
+  terminal.print();
+  printHeatmap(terminal, result);
+  terminal.print();
+  const columns = Object.entries(baselines);
+  printTable(
+    terminal,
+    ['round', 'removed', 'distance', ...columns.map(([name]) => name)],
+    rounds.map(({ removed, distance }, i) => [
+      String(i + 1).padStart(5),
+      removed,
+      formatDistance(distance),
+      ...columns.map(([, rows]) => formatDistance(rows[i]?.distance)),
+    ]),
+  );
+  const share = search.sublayerEvaluations / search.naiveSublayerEvaluations;
+  terminal.print(
+    `${search.mode} search on ${search.device}: ${search.seconds.toFixed(1)} s, ` +
+      `${search.sublayerEvaluations} sublayer evaluations, ${formatPercent(share)} of the naive search's`,
+  );
+}
+
+/** Images and the like have no length. */
+function describeCalibration({ sequences, length, source }: LayerProfile['calibration']): string {
+  return length === 1 ? `${sequences} examples, ${source}` : `${sequences} × ${length} tokens`;
+}
+
+function formatDistance(distance: number | null | undefined): string {
+  return distance === null || distance === undefined ? '–' : distance.toPrecision(3);
+}

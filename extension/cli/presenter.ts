@@ -1,0 +1,18 @@
+import type { Fields } from '../core/operations/fields';
+import type { Terminal } from './terminal';
+
+/** What a result is shown beside. */
+export interface Shown {
+  readonly terminal: Terminal;
+  /** The complete request. */
+  readonly request: Readonly<Record<string, unknown>>;
+  /** Values of the presenter's own options. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** How the terminal shows the result of an operation; `--json` prints the result itself. */
+export interface Presenter<Result = unknown> {
+  /** Flags that change only what is shown. */
+  readonly options: Fields;
+  print(result: Result, shown: Shown): void;
+}

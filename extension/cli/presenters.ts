@@ -1,0 +1,28 @@
+import type { OperationId, OperationOf } from '../core/operations/operations';
+import { applied } from './present/applied';
+import { compare } from './present/compare';
+import { devices } from './present/devices';
+import { evaluate } from './present/evaluate';
+import { generate } from './present/generate';
+import { inspect } from './present/inspect';
+import { latency } from './present/latency';
+import { plan } from './present/plan';
+import { profile } from './present/profile';
+import { tensors } from './present/tensors';
+import type { Presenter } from './presenter';
+
+type ResultOf<Id extends OperationId> = Awaited<ReturnType<OperationOf<Id>['run']>>;
+
+export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>> } = {
+  inspect,
+  tensors,
+  compare,
+  profile,
+  plan,
+  apply: applied,
+  prune: applied,
+  evaluate,
+  latency,
+  generate,
+  devices,
+};

@@ -1,0 +1,116 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { asFlag, buildRequest, flagOf, RequestError } from '../core/operations/build-request';
+import { flag, path } from '../core/operations/fields';
+import type { Fields } from '../core/operations/fields';
+import type { AnyOperation, OperationContext } from '../core/operations/operation';
+import { UserError } from '../core/user-error';
+import type { Typed } from './options';
+import type { Presenter } from './presenter';
+import type { Terminal } from './terminal';
+
+/** Flags of every operation. */
+export const commonFields = {
+  json: flag({ description: 'Print the result as JSON', default: false }),
+  config: path({ description: 'Read options from a JSON file, as --print-config prints them' }),
+  printConfig: flag({
+    description: 'Print the options as JSON, with defaults, instead of running',
+    default: false,
+  }),
+} satisfies Fields;
+
+/** What a run needs of the command line. */
+export interface CommandLine {
+  readonly terminal: Terminal;
+  readonly context: OperationContext<unknown>;
+  /** Says what the user can do if the run is stopped. */
+  readonly resumeHint: (hint: () => string | undefined) => void;
+}
+
+/** Builds the request from what was typed, runs it, and shows the result. */
+export async function runOperation(
+  operation: AnyOperation,
+  presenter: Presenter,
+  typed: Typed,
+  { terminal, context, resumeHint }: CommandLine,
+): Promise<void> {
+  const { fields } = operation;
+  const common = pick(typed, commonFields);
+  const options = pick(typed, presenter.options);
+  requireOneOutput(common, options);
+  const file = common['config'];
+  const given = {
+    ...(typeof file === 'string' ? await readConfig(file) : {}),
+    ...pick(typed, fields),
+  };
+  const name = asFlag(fields);
+  const request: Typed = { ...buildRequest(operation, given, { name }) };
+  if (
+    operation.suggestOut !== undefined &&
+    request['out'] === undefined &&
+    common['json'] !== true
+  ) {
+    request['out'] = await operation.suggestOut(request);
+  }
+  if (common['printConfig'] === true) {
+    terminal.print(JSON.stringify(request, undefined, 2));
+    return;
+  }
+  const saved = operation.resume?.(request);
+  resumeHint(() =>
+    saved !== undefined && existsSync(saved)
+      ? `Run the same command again to continue: progress is saved in ${saved}.`
+      : undefined,
+  );
+  const result = await operation
+    .run(request, context as OperationContext)
+    .catch((error: unknown) => {
+      throw inFlags(error, fields);
+    });
+  if (common['json'] === true) {
+    terminal.print(JSON.stringify(result, undefined, 2));
+  } else {
+    presenter.print(result, { terminal, request, options });
+  }
+}
+
+function pick(typed: Typed, fields: Fields): Typed {
+  return Object.fromEntries(Object.entries(typed).filter(([key]) => Object.hasOwn(fields, key)));
+}
+
+/** @throws RequestError where both JSON and another form of output are asked for. */
+function requireOneOutput(common: Typed, options: Typed): void {
+  const [other] = Object.entries(options).flatMap(([key, value]) => (value === true ? [key] : []));
+  if (common['json'] === true && other !== undefined) {
+    throw new RequestError(`Give only one of --json and --${other}.`);
+  }
+}
+
+async function readConfig(file: string): Promise<Typed> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new RequestError('There is no such file.', { file });
+  });
+  try {
+    const values: unknown = JSON.parse(text);
+    if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
+      return { ...values };
+    }
+  } catch (error) {
+    throw new RequestError(`The file is not JSON: ${(error as Error).message}.`, { file });
+  }
+  throw new RequestError('The file must hold a JSON object.', { file });
+}
+
+/** An error about a field of the request names its flag. */
+function inFlags(error: unknown, fields: Fields): unknown {
+  if (!(error instanceof UserError)) {
+    return error;
+  }
+  const { file, field = '', remedy } = error.subject;
+  return file !== undefined || !Object.hasOwn(fields, field)
+    ? error
+    : new UserError(error.problem, {
+        field: flagOf(field, fields[field]),
+        ...(remedy === undefined ? {} : { remedy }),
+      });
+}

@@ -1,0 +1,121 @@
+import { l10n, QuickPickItemKind, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { LayoutName } from '../core/export/layouts';
+import type { OutputAnswer, OutputTarget } from '../core/export/output-options';
+
+interface FormatItem extends QuickPickItem {
+  /** Absent from separators. */
+  readonly answer?: OutputAnswer;
+}
+
+/**
+ * Lets the user choose what to write: formats and layouts that can express the changes first, the others
+ * below with the reason why not. Where there is only one, nothing is asked.
+ */
+export async function chooseFormat(
+  title: string,
+  answers: readonly OutputAnswer[],
+): Promise<OutputTarget | undefined> {
+  const [only, ...others] = answers.filter(
+    ({ layout, isDefault }) => layout !== undefined || isDefault,
+  );
+  if (only?.able === true && others.length === 0) {
+    return only;
+  }
+  const pick = window.createQuickPick<FormatItem>();
+  pick.title = title;
+  pick.matchOnDetail = true;
+  pick.items = itemsOf(answers);
+  const chosen = new Promise<OutputTarget | undefined>((resolve) => {
+    pick.onDidAccept(() => {
+      const answer = pick.selectedItems[0]?.answer;
+      if (answer?.able === false) {
+        // A row has room for the beginning alone.
+        void window.showWarningMessage(`${answer.reason} ${answer.remedy}`);
+      } else if (answer !== undefined) {
+        resolve(answer);
+        pick.hide();
+      }
+    });
+    pick.onDidHide(() => {
+      resolve(undefined);
+    });
+  });
+  pick.show();
+  return chosen.finally(() => {
+    pick.dispose();
+  });
+}
+
+/** Rows of the choice, the model's own format first. */
+export function itemsOf(answers: readonly OutputAnswer[]): FormatItem[] {
+  const row = (answer: OutputAnswer): FormatItem => {
+    const { label, detail } = describeFormat(answer);
+    return answer.able
+      ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
+      : {
+          label: `$(circle-slash) ${label}`,
+          detail: `${answer.reason} ${answer.remedy}`,
+          answer,
+        };
+  };
+  const able = answers.filter((answer) => answer.able);
+  const unable = answers.filter((answer) => !answer.able);
+  const separator = l10n.t('Cannot express this selection');
+  return [
+    ...[...able].sort((a, b) => Number(b.isDefault) - Number(a.isDefault)).map(row),
+    ...(unable.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
+    ...unable.map(row),
+  ];
+}
+
+interface FormatText {
+  readonly label: string;
+  readonly detail: string;
+}
+
+/** What a format is called, and what it is good for. */
+function describeFormat({ format, layout }: OutputTarget): FormatText {
+  if (format === 'onnx') {
+    return {
+      label: l10n.t('ONNX model'),
+      detail: l10n.t('One graph, for ONNX Runtime and optimum; decoders keep a key/value cache.'),
+    };
+  }
+  if (format === 'gguf') {
+    return layout === 'deci'
+      ? {
+          label: l10n.t('GGUF, as a deci model'),
+          detail: l10n.t('For llama.cpp: blocks may lack attention or both sublayers.'),
+        }
+      : {
+          label: l10n.t('GGUF'),
+          detail: l10n.t('For llama.cpp: an ordinary model with fewer blocks.'),
+        };
+  }
+  const folders: Record<LayoutName, FormatText> = {
+    blocks: {
+      label: l10n.t('Hugging Face folder (safetensors)'),
+      detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),
+    },
+    'auto-map': {
+      label: l10n.t('Hugging Face folder with a modelling file'),
+      detail: l10n.t(
+        'For transformers with trust_remote_code=True: single sublayers are gone, or matrices compressed.',
+      ),
+    },
+    dense: {
+      label: l10n.t('Hugging Face folder with dense matrices'),
+      detail: l10n.t('Loads everywhere, with the compressed values. Saves no bytes and no time.'),
+    },
+    deci: {
+      label: l10n.t('Hugging Face folder as nemotron-nas (DeciLM)'),
+      detail: l10n.t('For vLLM, SGLang and mlx-lm: block_configs says what each block lacks.'),
+    },
+    zeroed: {
+      label: l10n.t('Hugging Face folder with zeroed weights'),
+      detail: l10n.t('Loads everywhere. Saves no bytes and no time.'),
+    },
+  };
+  return folders[layout ?? 'blocks'];
+}

@@ -1,0 +1,204 @@
+import { existsSync } from 'node:fs';
+import { readTokens } from '../data/text-tokens';
+import { verificationInput } from '../export/verify';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { ModelInput } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+import type { OpenedModel } from '../models/opened-model';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { floatsIn } from '../runtime/tensors';
+import { divideIds } from '../runtime/windows';
+import { UserError } from '../user-error';
+
+/** How far a changed model is from its original, on a few inputs. */
+export interface Quality {
+  /** Positions of the output that were compared. */
+  readonly positions: number;
+  /** `js`: Jensen–Shannon divergence in nats, mean over positions; `relative`: ‖a − b‖ / ‖a‖ of an output of values. */
+  readonly metric: 'js' | 'relative';
+  readonly distance: number;
+  /** Fraction of the positions where both models find the same class or token likeliest; of scores only. */
+  readonly top1Agreement?: number;
+  /** On held-out text; absent where the model was run on other inputs. */
+  readonly perplexity?: { readonly before: number; readonly after: number };
+}
+
+/** Which models to compare. */
+export interface QualityRequest {
+  readonly original: OpenedModel;
+  readonly changed: OpenedModel;
+  /** Held-out text for models that read text. */
+  readonly text: string;
+  /** Examples for models that do not; random ones when absent. */
+  readonly examples?: string;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** Windows and tokens in each: enough to see a collapse, few enough to wait for. */
+const windows = 4;
+const windowLength = 128;
+
+/** Compares the outputs of a changed model with the original's, a few windows of text or one example. */
+export async function measureQuality(
+  request: QualityRequest,
+  context: JobContext,
+): Promise<Quality> {
+  const { model: original } = request.original;
+  const { model: changed } = request.changed;
+  const text = await textWindows(original, request.text);
+  const examples =
+    request.examples !== undefined && existsSync(request.examples) ? request.examples : undefined;
+  const inputs = text ?? [await verificationInput(original, original.summary.path, examples)];
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  const { memoryBytes } = request;
+  const executors = [original, changed].map(
+    (model) => new LayeredExecutor(model, device, memoryBytes / 2),
+  );
+  const [before, after] = executors;
+  if (before === undefined || after === undefined) {
+    throw new RangeError('two models are compared');
+  }
+  const sums = new Sums(original.output.givesScores);
+  try {
+    for (const [i, input] of inputs.entries()) {
+      context.progress({
+        stage: 'Comparing with the original',
+        done: i,
+        total: inputs.length,
+        unit: 'sequences',
+      });
+      const [a, b] = [
+        await outputOf(before, input, context),
+        await outputOf(after, input, context),
+      ];
+      sums.add(a, b, input instanceof Int32Array && text !== undefined ? input : undefined);
+    }
+    return sums.quality();
+  } finally {
+    await Promise.all(executors.map(async (executor) => executor.dispose()));
+  }
+}
+
+/** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */
+async function textWindows(model: LayeredModel, file: string): Promise<Int32Array[] | undefined> {
+  if (!model.output.givesScores || model.summary.vocabularySize === undefined) {
+    return undefined;
+  }
+  try {
+    const length = Math.min(windowLength, model.summary.maxPositions ?? windowLength);
+    return divideIds(await readTokens(file, model), length).slice(0, windows);
+  } catch (error) {
+    if (error instanceof UserError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+interface Output {
+  readonly values: Float32Array;
+  readonly width: number;
+}
+
+async function outputOf(
+  executor: LayeredExecutor,
+  input: ModelInput,
+  { cancellation }: JobContext,
+): Promise<Output> {
+  let state = await executor.embed(input);
+  for (const index of executor.model.summary.sublayers.keys()) {
+    await checkpoint(cancellation);
+    [state = state] = await executor.pass(index, [state], new Set());
+  }
+  const output = await executor.output(state);
+  return { values: floatsIn(output), width: output.dims.at(-1) ?? 1 };
+}
+
+/** Sums over positions. */
+class Sums {
+  private positions = 0;
+  private distance = 0;
+  private agreed = 0;
+  private squares = 0;
+  private readonly losses = { before: 0, after: 0, tokens: 0 };
+
+  public constructor(private readonly areScores: boolean) {}
+
+  /** @param ids the text, where position i predicts id i + 1 */
+  public add(a: Output, b: Output, ids: Int32Array | undefined): void {
+    const { width } = a;
+    const rows = a.values.length / width;
+    for (let row = 0; row < rows; row++) {
+      const [x, y] = [a, b].map(({ values }) => values.subarray(row * width, (row + 1) * width));
+      if (x !== undefined && y !== undefined) {
+        this.addRow(x, y, ids?.[row + 1]);
+      }
+    }
+    this.positions += rows;
+  }
+
+  public quality(): Quality {
+    const { positions, losses } = this;
+    if (!this.areScores) {
+      return {
+        positions,
+        metric: 'relative',
+        distance: Math.sqrt(this.distance / this.squares),
+      };
+    }
+    return {
+      positions,
+      metric: 'js',
+      distance: this.distance / positions,
+      top1Agreement: this.agreed / positions,
+      ...(losses.tokens === 0
+        ? {}
+        : {
+            perplexity: {
+              before: Math.exp(losses.before / losses.tokens),
+              after: Math.exp(losses.after / losses.tokens),
+            },
+          }),
+    };
+  }
+
+  private addRow(x: Float32Array, y: Float32Array, next: number | undefined): void {
+    if (!this.areScores) {
+      for (const [i, value] of x.entries()) {
+        this.distance += (value - (y[i] ?? Number.NaN)) ** 2;
+        this.squares += value ** 2;
+      }
+      return;
+    }
+    const [p, q] = [normalizer(x), normalizer(y)];
+    let [divergence, best, other] = [0, 0, 0];
+    for (const [i, value] of x.entries()) {
+      const [logP, logQ] = [value - p, (y[i] ?? Number.NaN) - q];
+      const [probability, changed] = [Math.exp(logP), Math.exp(logQ)];
+      const logM = Math.log((probability + changed) / 2);
+      divergence += probability > 0 ? probability * (logP - logM) : 0;
+      divergence += changed > 0 ? changed * (logQ - logM) : 0;
+      best = value > (x[best] ?? 0) ? i : best;
+      other = (y[i] ?? 0) > (y[other] ?? 0) ? i : other;
+    }
+    this.distance += Math.max(0, divergence / 2);
+    this.agreed += best === other ? 1 : 0;
+    if (next !== undefined) {
+      this.losses.before += p - (x[next] ?? Number.NaN);
+      this.losses.after += q - (y[next] ?? Number.NaN);
+      this.losses.tokens++;
+    }
+  }
+}
+
+/** log Σ exp(x). */
+function normalizer(x: Float32Array): number {
+  const most = x.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return most + Math.log(x.reduce((sum, value) => sum + Math.exp(value - most), 0));
+}

@@ -1,0 +1,95 @@
+import { seededRandom } from '../data/random';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { OpenedModel } from '../models/opened-model';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { UserError } from '../user-error';
+import { openDecoder } from './decoder';
+
+/** What to time, and where. */
+export interface LatencyRequest {
+  readonly model: OpenedModel;
+  /** Tokens of the prompt. */
+  readonly context: number;
+  /** Tokens generated after it. */
+  readonly tokens: number;
+  /** Runs that count, after one to warm up. */
+  readonly repeats: number;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** Medians over all runs. */
+export interface Latency {
+  /** Time to read the prompt and give the first logits. */
+  readonly prefillMs: number;
+  /** Time of each further token. */
+  readonly decodeMsPerToken: number;
+  readonly context: number;
+  readonly tokens: number;
+  readonly repeats: number;
+  readonly device: string;
+}
+
+/** Times generation: the prompt at once, then token by token with the key/value cache. */
+export async function measureLatency(
+  request: LatencyRequest,
+  context: JobContext,
+): Promise<Latency> {
+  const { context: length, tokens, repeats } = request;
+  const { model } = request.model;
+  const { name, vocabularySize, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
+  if (length + tokens > maxPositions) {
+    throw new UserError(`${length} + ${tokens} tokens are more than ${name} can read.`, {
+      field: 'context',
+      remedy: `Choose at most ${maxPositions - tokens}.`,
+    });
+  }
+  const random = seededRandom(0);
+  const anyToken = (): number => Math.floor(random() * (vocabularySize ?? 1));
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  const prefills: number[] = [];
+  const decodes: number[] = [];
+  const decoder = await openDecoder(model, { ...request, device, removed: [] });
+  try {
+    for (let run = 0; run <= repeats; run++) {
+      decoder.clear();
+      const prompt = Int32Array.from({ length }, anyToken);
+      const prefill = await timed(async () => decoder.read(prompt));
+      const steps: number[] = [];
+      for (let step = 0; step < tokens; step++) {
+        await checkpoint(context.cancellation);
+        steps.push(await timed(async () => decoder.read(Int32Array.of(anyToken()))));
+      }
+      // The first run of a session allocates its buffers.
+      if (run > 0) {
+        prefills.push(prefill);
+        decodes.push(...steps);
+      }
+      context.progress({ stage: `Timing ${name}`, done: run, total: repeats, unit: 'steps' });
+    }
+  } finally {
+    await decoder.dispose();
+  }
+  return {
+    prefillMs: median(prefills),
+    decodeMsPerToken: median(decodes),
+    ...{ context: length, tokens, repeats, device },
+  };
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const [low, high] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]];
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
+}

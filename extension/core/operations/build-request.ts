@@ -1,0 +1,138 @@
+import * as v from 'valibot';
+import { UserError } from '../user-error';
+import type { Field, Fields, GivenOf, RequestOf } from './fields';
+import type { Breach, NameOf, Rule, Values } from './rules';
+
+/** The part of an operation that decides what its requests may be. */
+export interface RequestShape<F extends Fields = Fields> {
+  readonly fields: F;
+  readonly rules: readonly Rule[];
+}
+
+/** A request that cannot be: the caller said something wrong, before any work began. */
+export class RequestError extends UserError {}
+
+/**
+ * Completes a request: what is given, then what settings say, then defaults. A setting that does nothing
+ * beside what is given is left out; a given field that does nothing is an error.
+ * @throws RequestError naming the fields as `name` says them.
+ */
+export function buildRequest<const F extends Fields>(
+  operation: RequestShape<F>,
+  given: GivenOf<F>,
+  { settings = {}, name = asKey }: { settings?: GivenOf<F>; name?: NameOf } = {},
+): RequestOf<F> {
+  const { fields, rules } = operation;
+  const values = present(given);
+  const chosen = { ...present(settings), ...values };
+  for (;;) {
+    const breach = findBreach(rules, chosen, fields);
+    if (breach === undefined) {
+      const filledIn = Object.entries(fields).filter(([, field]) => field.present);
+      return checkValues(fields, { ...defaultsOf(Object.fromEntries(filledIn)), ...chosen }, name);
+    }
+    const idle = breach.fields.find((key) => values[key] === undefined);
+    if (idle === undefined) {
+      throw new RequestError(breach.problem(name));
+    }
+    Reflect.deleteProperty(chosen, idle);
+  }
+}
+
+/**
+ * Checks a complete request that has come from elsewhere.
+ * @throws RequestError naming the fields as `name` says them.
+ */
+export function validateRequest<const F extends Fields>(
+  operation: RequestShape<F>,
+  request: unknown,
+  name: NameOf = asKey,
+): RequestOf<F> {
+  if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+    throw new RequestError('A request is a JSON object.');
+  }
+  const values = present(request);
+  const { fields, rules } = operation;
+  const checked = checkValues(fields, values, name);
+  // A default that was filled in was not chosen by anybody.
+  const chosen = Object.entries(values).filter(
+    ([key, value]) =>
+      fields[key]?.present !== true ||
+      JSON.stringify(value) !== JSON.stringify(fields[key].default),
+  );
+  const breach = findBreach(rules, Object.fromEntries(chosen), fields);
+  if (breach !== undefined) {
+    throw new RequestError(breach.problem(name));
+  }
+  return checked;
+}
+
+/** The flag of a field: `--calibration-scores`, or `MODEL`. */
+export function flagOf(key: string, field: Field | undefined): string {
+  if (field?.positional === true) {
+    return field.placeholder;
+  }
+  const kebab = field?.flag ?? key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `--${field?.kind === 'flag' && field.default === true ? 'no-' : ''}${kebab}`;
+}
+
+/** Names fields as the command line does. */
+export const asFlag =
+  (fields: Fields): NameOf =>
+  (key) =>
+    flagOf(key, fields[key]);
+
+/** Names fields as the editor's settings, those that have one. */
+export const asSetting =
+  (fields: Fields): NameOf =>
+  (key) => {
+    const setting = fields[key]?.setting;
+    return setting === undefined ? key : `espalier.${setting}`;
+  };
+
+const asKey: NameOf = (key) => key;
+
+function present(values: object): Values {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+function findBreach(rules: readonly Rule[], given: Values, fields: Fields): Breach | undefined {
+  const complete = { ...defaultsOf(fields), ...given };
+  for (const rule of rules) {
+    const breach = rule.check(given, complete);
+    if (breach !== undefined) {
+      return breach;
+    }
+  }
+  return undefined;
+}
+
+function defaultsOf(fields: Fields): Values {
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([key, field]) =>
+      field.default === undefined ? [] : [[key, field.default]],
+    ),
+  );
+}
+
+function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf): RequestOf<F> {
+  for (const key of Object.keys(values)) {
+    if (!Object.hasOwn(fields, key)) {
+      throw new RequestError(`There is no field "${key}".`, {
+        remedy: `Fields are ${Object.keys(fields).join(', ')}.`,
+      });
+    }
+  }
+  for (const [key, field] of Object.entries(fields)) {
+    const value = values[key];
+    if (value === undefined) {
+      if (field.present) {
+        throw new RequestError(field.missing ?? `${name(key)} is required.`);
+      }
+    } else if (!v.is(field.schema, value)) {
+      const shown = typeof value === 'string' ? `"${value}"` : JSON.stringify(value);
+      throw new RequestError(`${name(key)} takes ${field.takes}, not ${shown}.`);
+    }
+  }
+  return values as RequestOf<F>;
+}

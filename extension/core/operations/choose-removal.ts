@@ -1,0 +1,204 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { defaultCalibration } from '../data/calibration-defaults';
+import type { OutputTarget } from '../export/output-options';
+import type { Plan } from '../export/plan';
+import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
+import { writeDocument } from '../jobs/write-document';
+import { refused } from '../models/capability';
+import type { OpenedModel } from '../models/opened-model';
+import { RemovableUnits, unitsMeant } from '../models/units';
+import { checkBudget } from '../prune/candidates';
+import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
+import { parseLayerProfile } from '../prune/layer-profile-schema';
+import { UserError } from '../user-error';
+import { path } from './fields';
+import type { RequestOf } from './fields';
+import type { OperationContext } from './operation';
+import { needs, replaces } from './rules';
+import {
+  amountFields,
+  amountNames,
+  budgetOf,
+  openSearchFields,
+  requireAtMost,
+  searchNames,
+  searchRules,
+  searchSettings,
+} from './search-fields';
+import { searchModel } from './search-model';
+import { calibrationFields, calibrationRules, runFields } from './shared-fields';
+
+const calibration = calibrationFields(defaultCalibration);
+
+/** What chooses the sublayers to remove: a saved profile, or a new search. */
+export const removalFields = {
+  profile: path({
+    description: 'Remove the first of a profile (*.layerprofile.json), without a search',
+  }),
+  ...amountFields,
+  ...openSearchFields,
+  ...calibration,
+  ...runFields,
+};
+
+/** Fields that only a search reads. */
+export const removalNames = ['profile', ...searchNames];
+
+export const removalRules = [
+  ...searchRules,
+  ...calibrationRules,
+  needs('profile', ...amountNames),
+  replaces(
+    'profile',
+    ['calibrationScores', 'calibrationPolicy'],
+    'a profile holds a finished search',
+  ),
+];
+
+export type RemovalRequest = RequestOf<typeof removalFields> & {
+  readonly model: OpenedModel;
+};
+
+/** A plan, and the profile that it came from. */
+export interface ChosenRemoval {
+  readonly plan: Plan;
+  readonly profile: LayerProfile;
+}
+
+/**
+ * Plans a removal that can be written in a format: any prefix of a saved profile's order, or what a new
+ * search finds. Where only some rounds can be written, those are kept as a plan.
+ * @param file where that plan goes
+ */
+export async function chooseRemoval(
+  request: RemovalRequest,
+  target: Partial<OutputTarget>,
+  file: string,
+  context: OperationContext<ProfileEvent>,
+): Promise<ChosenRemoval> {
+  const chosen =
+    request.profile === undefined
+      ? await search(request, target, context)
+      : await prefixOf(request, request.profile);
+  await requirePlanWritable(request.model, target, chosen.plan, file);
+  return chosen;
+}
+
+async function search(
+  request: RemovalRequest,
+  target: Partial<OutputTarget>,
+  context: OperationContext<ProfileEvent>,
+): Promise<ChosenRemoval> {
+  const { model } = request;
+  const settings = searchSettings(request);
+  await requireWritable(model, target, settings.granularity);
+  const warning = await foreseeRefusals(model, target, settings);
+  if (warning !== undefined) {
+    context.warn(warning);
+  }
+  const profile = await searchModel(request, settings, undefined, context);
+  return { plan: planOf(profile, model.path), profile };
+}
+
+/** The first rounds of a saved profile, as many as the request asks for. */
+async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRemoval> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new UserError('There is no such profile.', { file });
+  });
+  const profile = parseLayerProfile(text, file);
+  requireSameSearch(request, profile, file);
+  const { summary, path } = request.model;
+  if (profile.model.fingerprint !== summary.fingerprint) {
+    throw new UserError(`The profile is of another model than ${summary.path}.`, {
+      file,
+      field: 'model.fingerprint',
+      remedy: 'Name the model that was profiled, or profile this one.',
+    });
+  }
+  const { rounds, settings } = profile;
+  const budget = budgetOf(request) ?? settings.budget;
+  if (budget.kind === 'count') {
+    requireAtMost(budget.count, rounds.length, `${file} has ${rounds.length} removals`);
+  }
+  const { isMet } = checkBudget(budget, summary, settings.granularity);
+  const units = new RemovableUnits(summary);
+  const removed = new Set<number>();
+  let count = 0;
+  while (count < rounds.length && !isMet(removed, count)) {
+    for (const id of unitsMeant(rounds[count]?.removed ?? '', summary)) {
+      removed.add(units.numberOf(id) ?? -1);
+    }
+    count++;
+  }
+  if (budget.kind !== 'all' && !isMet(removed, count)) {
+    throw new UserError(`The ${rounds.length} removals of ${file} are fewer than that.`, {
+      field: budget.kind === 'count' ? 'remove' : budget.kind,
+      remedy: 'Choose less, or profile the model with a larger amount.',
+    });
+  }
+  return { plan: planOf(profile, path, count), profile };
+}
+
+/** @throws UserError where the request asks for another search than the profile's. */
+function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file: string): void {
+  const { settings, calibration: used } = profile;
+  const searched: Readonly<Record<string, unknown>> = {
+    metric: settings.metric,
+    search: settings.mode,
+    granularity: settings.granularity,
+    exclude: settings.exclude,
+    protect: settings.protect,
+    everyDistance: settings.everyDistance,
+    baselines: settings.baselines.length > 0,
+    seed: settings.seed,
+    calibration: used.source,
+    sequences: used.sequences,
+    length: used.length,
+  };
+  const asked: Readonly<Record<string, unknown>> = { ...request };
+  for (const [field, value] of Object.entries(searched)) {
+    if (asked[field] !== undefined && JSON.stringify(asked[field]) !== JSON.stringify(value)) {
+      throw new UserError(
+        `${JSON.stringify(asked[field])} contradicts the profile ${file}, which was made with ${JSON.stringify(value)}.`,
+        { field, remedy: 'Leave it out, or search again without the profile.' },
+      );
+    }
+  }
+}
+
+/**
+ * Refuses what cannot be written, and keeps the rounds that can as a plan.
+ * @throws UserError naming the plan.
+ */
+async function requirePlanWritable(
+  model: OpenedModel,
+  target: Partial<OutputTarget>,
+  plan: Plan,
+  file: string,
+): Promise<void> {
+  const { count, refusal } = await writablePrefix(model, target, plan.remove);
+  if (refusal === undefined) {
+    return;
+  }
+  const rounds = count === 1 ? 'The first round' : `The first ${count} rounds`;
+  const kept = `${rounds} can be written: give ${file} with --plan.`;
+  if (count > 0) {
+    await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
+  }
+  const remedy = count === 0 ? refusal.remedy : `${refusal.remedy} ${kept}`;
+  throw refused({ ...refusal, remedy }, model.path);
+}
+
+/** The plan that removes the first rounds of a profile; all of them where no number is given. */
+export function planOf(profile: LayerProfile, model: string, count = profile.rounds.length): Plan {
+  const { metric, search: how, model: source, settings } = profile;
+  return {
+    format: 'espalier.plan',
+    version: 1,
+    model: { path: resolve(model), fingerprint: source.fingerprint },
+    remove: profile.rounds.slice(0, count).map(({ removed }) => removed),
+    ...(settings.protect.length === 0 ? {} : { protect: settings.protect }),
+    note: `${how.mode} search, metric ${metric}`,
+  };
+}

@@ -1,0 +1,38 @@
+import * as v from 'valibot';
+import { compareModels } from '../inspect/compare-models';
+import type { ModelComparison } from '../inspect/model-comparison';
+import { flag, path } from './fields';
+import { defineOperation } from './operation';
+import { modelField } from './shared-fields';
+
+const missing = 'Name two models: their folders or any of their files.';
+
+export const compare = defineOperation({
+  id: 'compare',
+  title: 'Compare Models',
+  verb: 'Comparing',
+  summary:
+    'Show what two models have differently: structure, configuration and, optionally, weights.',
+  fields: {
+    model: { ...modelField, missing },
+    against: path({
+      description: 'The other model',
+      placeholder: 'MODEL2',
+      positional: true,
+      required: true,
+      missing,
+    }),
+    weights: flag({
+      description: 'Read the weights of every tensor that both have in the same shape',
+      default: false,
+    }),
+  },
+  rules: [],
+  result: v.looseObject({
+    config: v.array(v.looseObject({ field: v.string() })),
+    weights: v.optional(v.looseObject({ equal: v.number() })),
+  }),
+  trust: 'inspect',
+  run: async (request, context): Promise<ModelComparison> =>
+    compareModels(request, context, context.environment.open),
+});

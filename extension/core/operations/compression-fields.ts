@@ -1,0 +1,78 @@
+import { join } from 'node:path';
+import { defaultCalibration } from '../data/calibration-defaults';
+import type { CompressionSettings } from '../export/compression/compress-model';
+import { calibrationFor } from '../export/compression/start-calibration';
+import { idsPort } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+import type { CompressionChoice } from '../tensornet/compression-choice';
+import { choice, flag, group, integer } from './fields';
+import type { RequestOf } from './fields';
+import type { Environment } from './operation';
+import { switchedOff } from './rules';
+import { calibrationFields, calibrationOf, calibrationRules } from './shared-fields';
+
+const calibration = calibrationFields(defaultCalibration);
+
+/** How what a plan compresses is compressed, where the plan leaves that open. */
+export const compressionFields = {
+  ...calibration,
+  ...group('Compression', {
+    calibrate: flag({
+      description: 'Use calibration for methods that look at the inputs of a layer',
+      default: true,
+      off: 'Compress by the weights alone',
+      flag: 'calibration',
+    }),
+    qdq: flag({
+      description: 'Write integers for ONNX as QuantizeLinear and DequantizeLinear',
+      default: false,
+    }),
+    mpoRun: choice(['contracted', 'chained'], {
+      description: 'How matrix product operators run',
+      fallback: 'the faster one on this machine',
+      placeholder: 'HOW',
+    }),
+    rows: integer({
+      description: 'Rows that most products have; 1 when text is generated',
+      default: 1,
+      min: 1,
+    }),
+    dtype: choice(['F32', 'F16'], {
+      description: 'How factors and cores are stored',
+      fallback: 'F16 if the weights have 16 bits',
+      placeholder: 'DTYPE',
+    }),
+    seed: integer({ description: 'Seed of random projections', default: 0 }),
+  }),
+};
+
+export const compressionRules = [
+  ...calibrationRules,
+  switchedOff('calibrate', Object.keys(calibration)),
+];
+
+/** Models that read text are calibrated on the text that comes with Espalier where none is given. */
+export function compressionSettings(
+  request: RequestOf<typeof compressionFields>,
+  model: LayeredModel,
+  choices: readonly CompressionChoice[],
+  { samples, costsFolder }: Environment,
+): CompressionSettings {
+  const { calibrate, qdq, mpoRun, rows, dtype, seed } = request;
+  const given = request.calibration ?? request.calibrationScores;
+  const calibrates = calibrate && (given !== undefined || idsPort(model.inputs) !== undefined);
+  return {
+    ...(calibrates
+      ? {
+          calibration: {
+            request: calibrationOf(request, calibrationFor(model, choices)),
+            bundledText: join(samples, 'calibration.txt'),
+          },
+        }
+      : {}),
+    ...(qdq ? { run: 'qdq' as const } : {}),
+    ...(mpoRun === undefined ? { costs: { folder: costsFolder, rows } } : { mpoRun }),
+    ...(dtype === undefined ? {} : { dtype }),
+    seed,
+  };
+}

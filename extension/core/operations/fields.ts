@@ -1,0 +1,237 @@
+import * as v from 'valibot';
+import { parseMemorySize } from '../runtime/memory-size';
+
+/** Everything that help, docs, settings and validation say of one field of a request. */
+export interface Field<T = unknown, Present extends boolean = boolean> {
+  readonly kind:
+    'text' | 'path' | 'integer' | 'number' | 'size' | 'flag' | 'choice' | 'list' | 'document';
+  /** One line, without a full stop. */
+  readonly description: string;
+  /** Of a value that is there. */
+  readonly schema: v.GenericSchema<unknown, T>;
+  /** What a value is, for errors: `--metric takes one of js, kl`. */
+  readonly takes: string;
+  /** Stands for the value in help: `--memory SIZE`. */
+  readonly placeholder: string;
+  /** The value where none is given. */
+  readonly default: T | undefined;
+  /** The default in words, where the operation works it out when it runs. */
+  readonly fallback: string | undefined;
+  /** Whether a complete request has the field in any case: it is required, or its default is filled in. */
+  readonly present: Present;
+  readonly unit: string | undefined;
+  readonly choices: readonly string[] | undefined;
+  /** Bounds of a number, both included. */
+  readonly min: number | undefined;
+  readonly max: number | undefined;
+  /** The setting `espalier.<name>` that gives the value in the editor. */
+  readonly setting: string | undefined;
+  /** Choices that the setting does not offer. */
+  readonly flagOnly: readonly string[];
+  /** The flag, where it is not the field's name in kebab case. */
+  readonly flag: string | undefined;
+  /** What `--no-name` does, for a flag that is on by default. */
+  readonly off: string | undefined;
+  /** Named by its place on the command line instead of a flag. */
+  readonly positional: boolean;
+  /** Replaces "MODEL is required." where the field is missing. */
+  readonly missing: string | undefined;
+  /** Heading in help and docs. */
+  readonly group: string;
+}
+
+export type Fields = Readonly<Record<string, Field>>;
+type ValueOf<F> = F extends Field<infer T> ? T : never;
+type PresentKeys<F extends Fields> = {
+  [K in keyof F]: F[K] extends Field<unknown, true> ? K : never;
+}[keyof F];
+
+/** A complete request: defaults are filled in. */
+export type RequestOf<F extends Fields> = {
+  readonly [K in PresentKeys<F>]: ValueOf<F[K]>;
+} & {
+  readonly [K in Exclude<keyof F, PresentKeys<F>>]?: ValueOf<F[K]>;
+};
+
+/** What somebody gives of a request; the rest is filled in by `buildRequest`. */
+export type GivenOf<F extends Fields> = { readonly [K in keyof F]?: ValueOf<F[K]> };
+
+interface Options<T> {
+  readonly description: string;
+  readonly default?: T;
+  readonly fallback?: string;
+  readonly required?: true;
+  readonly placeholder?: string;
+  readonly unit?: string;
+  readonly setting?: string;
+  readonly flagOnly?: readonly string[];
+  readonly flag?: string;
+  readonly off?: string;
+  readonly positional?: true;
+  readonly missing?: string;
+}
+interface NumberOptions extends Options<number> {
+  readonly min?: number;
+  readonly max?: number;
+}
+type PresentIn<O> = O extends { readonly default: unknown } | { readonly required: true }
+  ? true
+  : false;
+
+const notEmpty = v.pipe(v.string(), v.minLength(1));
+
+export const text = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
+  make('text', v.string(), 'a text', options, 'TEXT');
+
+/** A file or folder. */
+export const path = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
+  make('path', notEmpty, 'a path', options, 'FILE');
+
+export const integer = <const O extends NumberOptions>(options: O): Field<number, PresentIn<O>> =>
+  make(
+    'integer',
+    bounded(v.pipe(v.number(), v.safeInteger()), options),
+    `an integer${range(options)}`,
+    options,
+    'N',
+  );
+
+export const number = <const O extends NumberOptions>(options: O): Field<number, PresentIn<O>> =>
+  make(
+    'number',
+    bounded(v.pipe(v.number(), v.finite()), options),
+    `a number${range(options)}`,
+    options,
+    'X',
+  );
+
+const minSize = '64MiB';
+
+/** An amount of memory with its unit; {@link parseMemorySize} gives its bytes. */
+export const size = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
+  make(
+    'size',
+    v.pipe(
+      v.string(),
+      v.check(
+        (value) =>
+          /[a-z]/i.test(value) && (parseMemorySize(value) ?? 0) >= (parseMemorySize(minSize) ?? 0),
+      ),
+    ),
+    `a size with its unit, such as 4GiB, at least ${minSize}`,
+    options,
+    'SIZE',
+  );
+
+/** On the command line `--name`, `--no-name` where it is on by default, and both where neither is. */
+export const flag = <const O extends Options<boolean>>(options: O): Field<boolean, PresentIn<O>> =>
+  make('flag', v.boolean(), 'true or false', options, '');
+
+export const choice = <const C extends readonly string[], const O extends Options<C[number]>>(
+  choices: C,
+  options: O,
+): Field<C[number], PresentIn<O>> =>
+  make(
+    'choice',
+    v.picklist(choices),
+    `one of ${choices.join(', ')}`,
+    { ...options, choices },
+    'NAME',
+  );
+
+/** Several names, separated by commas or given by a repeated flag. */
+export function list<
+  const C extends readonly string[],
+  const O extends Options<readonly C[number][]>,
+>(options: O & { readonly choices?: C }): Field<readonly C[number][], PresentIn<O>> {
+  const { choices } = options;
+  const item: v.GenericSchema<unknown, C[number]> =
+    choices === undefined ? notEmpty : v.picklist(choices);
+  const takes = choices === undefined ? 'names' : `some of ${choices.join(', ')}`;
+  const items: v.GenericSchema<unknown, readonly C[number][]> = v.array(item);
+  return make('list', items, `${takes}, separated by commas`, options, 'NAME,…');
+}
+
+/** The path of a document; a request as JSON may hold the document itself instead. */
+export const document = <T, const O extends Options<string>>(
+  schema: v.GenericSchema<unknown, T>,
+  options: O,
+): Field<string | T, PresentIn<O>> =>
+  make('document', v.union([notEmpty, schema]), 'the path of a document', options, 'FILE');
+
+/** The same fields under a heading. */
+export function group<const F extends Fields>(heading: string, fields: F): F {
+  return mapFields(fields, (field) => ({ ...field, group: heading }));
+}
+
+/** The same fields with defaults that are only shown, for an operation that must know what was given. */
+export function leftOpen<const F extends Fields>(
+  fields: F,
+): { readonly [K in keyof F]: Field<ValueOf<F[K]>, false> } {
+  return mapFields(fields, (field) => ({
+    ...field,
+    present: false,
+  }));
+}
+
+/** `--memory SIZE`'s default in words; undefined where there is none. */
+export function describeDefault({ default: value, fallback, kind }: Field): string | undefined {
+  if (value === undefined) {
+    return fallback;
+  }
+  if (kind === 'flag') {
+    return value === true ? 'on' : 'off';
+  }
+  return Array.isArray(value) ? value.join(',') || 'none' : String(value);
+}
+
+function make<T, P extends boolean>(
+  kind: Field['kind'],
+  schema: v.GenericSchema<unknown, T>,
+  takes: string,
+  options: Options<NoInfer<T>> &
+    Partial<Pick<Field, 'min' | 'max' | 'choices'>> & { readonly default?: unknown },
+  placeholder: string,
+): Field<T, P> {
+  return {
+    kind,
+    schema,
+    takes,
+    description: options.description,
+    placeholder: options.placeholder ?? placeholder,
+    default: options.default,
+    fallback: options.fallback,
+    present: (options.required === true || options.default !== undefined) as P,
+    unit: options.unit,
+    choices: options.choices,
+    min: options.min,
+    max: options.max,
+    setting: options.setting,
+    flagOnly: options.flagOnly ?? [],
+    flag: options.flag,
+    off: options.off,
+    positional: options.positional === true,
+    missing: options.missing,
+    group: '',
+  };
+}
+
+function bounded(
+  schema: v.GenericSchema<unknown, number>,
+  { min = -Infinity, max = Infinity }: NumberOptions,
+): v.GenericSchema<unknown, number> {
+  return v.pipe(schema, v.minValue(min), v.maxValue(max));
+}
+
+function range({ min, max }: NumberOptions): string {
+  if (min !== undefined && max !== undefined) {
+    return ` from ${min} to ${max}`;
+  }
+  return min === undefined ? '' : ` of at least ${min}`;
+}
+
+function mapFields<F extends Fields, R>(fields: F, change: (field: Field) => Field): R {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, field]) => [key, change(field)]),
+  ) as R;
+}

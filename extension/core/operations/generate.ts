@@ -1,0 +1,74 @@
+import * as v from 'valibot';
+import { generate as generateText } from '../generate/generate';
+import type { Generation, GenerationEvent } from '../generate/generate';
+import { flag, group, integer, number, path, text } from './fields';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { modelField, runFields, runOptions } from './shared-fields';
+
+/** The texts of one model, or of two. */
+export type GenerationResult = Generation & { readonly against?: Generation };
+
+export const generate = defineOperation({
+  id: 'generate',
+  title: 'Generate Text',
+  verb: 'Generating with',
+  summary: 'Continue a prompt, greedily or by sampling; two models side by side.',
+  fields: {
+    model: modelField,
+    prompt: text({ description: 'Text to continue', required: true }),
+    against: path({ description: 'A second model to compare with', placeholder: 'MODEL2' }),
+    chat: flag({ description: "Put the prompt into the model's chat template", default: false }),
+    tokens: integer({ description: 'Most tokens to generate', default: 64, min: 1 }),
+    ...group('Sampling', {
+      temperature: number({ description: 'Divides the logits; 0 is greedy', default: 0, min: 0 }),
+      topK: integer({
+        description: 'Draw from the K likeliest tokens',
+        placeholder: 'K',
+        fallback: 'all',
+        min: 1,
+      }),
+      topP: number({
+        description: 'Draw from the fewest tokens whose probabilities reach P',
+        placeholder: 'P',
+        fallback: '1',
+        min: 0,
+        max: 1,
+      }),
+      seed: integer({ description: 'Seed of sampling', default: 0 }),
+    }),
+    ...runFields,
+  },
+  rules: [],
+  result: v.looseObject({
+    text: v.string(),
+    tokens: v.number(),
+    tokensPerSecond: v.nullable(v.number()),
+  }),
+  trust: 'run',
+  run: async (request, context: OperationContext<GenerationEvent>): Promise<GenerationResult> => {
+    const { prompt, chat, tokens, temperature, topK, topP, seed, against } = request;
+    const run = async (model: string): Promise<Generation> =>
+      generateText(
+        {
+          ...{
+            model: await context.environment.open(model),
+            removed: [],
+            prompt,
+            chat,
+            tokens,
+            ...runOptions(request),
+          },
+          sampling: {
+            temperature,
+            seed,
+            ...(topK === undefined ? {} : { topK }),
+            ...(topP === undefined ? {} : { topP }),
+          },
+        },
+        context,
+      );
+    const result = await run(request.model);
+    return against === undefined ? result : { ...result, against: await run(against) };
+  },
+});

@@ -1,0 +1,52 @@
+import * as v from 'valibot';
+import { locateOnnx } from '../checkpoints/model-folder';
+import type { Capabilities } from '../models/capabilities';
+import type { ModelSummary } from '../models/model-summary';
+import { openOnnxModel } from '../models/onnx/onnx-model';
+import { UserError } from '../user-error';
+import { defineOperation } from './operation';
+import { modelField } from './shared-fields';
+
+/** The structure of a model; what it can do where it can be opened. */
+export type Inspection = ModelSummary & { readonly capabilities?: Capabilities };
+
+export const inspect = defineOperation({
+  id: 'inspect',
+  title: 'Inspect Model',
+  verb: 'Inspecting',
+  summary: 'Show the structure of a model, from its headers alone.',
+  fields: { model: modelField },
+  rules: [],
+  result: v.looseObject({
+    architecture: v.string(),
+    parameters: v.number(),
+    bytes: v.number(),
+    blocks: v.number(),
+    sublayers: v.array(
+      v.looseObject({
+        id: v.string(),
+        block: v.number(),
+        kind: v.string(),
+        parameters: v.number(),
+        bytes: v.number(),
+      }),
+    ),
+    opset: v.optional(v.number()),
+  }),
+  trust: 'inspect',
+  run: async ({ model }, { environment }): Promise<Inspection> => {
+    try {
+      const { summary, capabilities } = await environment.open(model);
+      return { ...summary, capabilities };
+    } catch (error) {
+      // A graph that cannot be cut into layers still has a structure.
+      const onnx = error instanceof UserError ? await locateOnnx(model) : undefined;
+      const structure =
+        onnx === undefined ? undefined : await openOnnxModel(onnx).catch(() => undefined);
+      if (structure === undefined) {
+        throw error;
+      }
+      return structure.summary;
+    }
+  },
+});

@@ -1,0 +1,32 @@
+import { apply } from './apply';
+import { compare } from './compare';
+import { devices } from './devices';
+import { evaluate } from './evaluate';
+import { generate } from './generate';
+import { inspect } from './inspect';
+import { latency } from './latency';
+import { plan } from './plan';
+import { profile } from './profile';
+import { prune } from './prune';
+import { tensors } from './tensors';
+
+/** Everything a user can ask for, in the order of help and docs. */
+export const operations = [
+  inspect,
+  tensors,
+  compare,
+  profile,
+  plan,
+  apply,
+  prune,
+  evaluate,
+  latency,
+  generate,
+  devices,
+] as const;
+
+type Known = (typeof operations)[number];
+export type OperationId = Known['id'];
+
+/** The operation of an id. */
+export type OperationOf<Id extends OperationId> = Extract<Known, { readonly id: Id }>;

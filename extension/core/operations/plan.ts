@@ -1,0 +1,48 @@
+import * as v from 'valibot';
+import type { Plan } from '../export/plan';
+import { writeDocument } from '../jobs/write-document';
+import type { ProfileEvent } from '../prune/layer-profile';
+import { chooseRemoval, removalFields, removalRules } from './choose-removal';
+import { path } from './fields';
+import { journalOf } from './journals';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { anyOf, excludes } from './rules';
+import { amountNames } from './search-fields';
+import { modelField, outputFields } from './shared-fields';
+import { besideModel } from './suggest-out';
+
+const { format, layout } = outputFields;
+
+export const plan = defineOperation({
+  id: 'plan',
+  title: 'Plan Removal',
+  verb: 'Planning',
+  summary: 'Choose the least important sublayers and write them down as a plan.',
+  fields: {
+    model: modelField,
+    out: path({ description: 'Where to write the plan (*.plan.json)' }),
+    ...removalFields,
+    format,
+    layout,
+  },
+  rules: [anyOf(...amountNames), excludes(...amountNames), ...removalRules],
+  result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
+  trust: 'run',
+  resume: ({ model }) => journalOf(undefined, model),
+  suggestOut: async ({ model = '.' }) => besideModel('plan', model),
+  run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {
+    const { format, layout, model, out } = request;
+    const form = {
+      ...(format === undefined ? {} : { format }),
+      ...(layout === undefined ? {} : { layout }),
+    };
+    const file = out ?? (await besideModel('plan', model));
+    const opened = await context.environment.open(model);
+    const { plan } = await chooseRemoval({ ...request, model: opened }, form, file, context);
+    if (out !== undefined) {
+      await writeDocument(out, plan);
+    }
+    return plan;
+  },
+});

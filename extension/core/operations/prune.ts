@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import { defaultDocumentPath } from '../document-names';
+import { writeDocument } from '../jobs/write-document';
+import type { ProfileEvent } from '../prune/layer-profile';
+import { appliedSchema } from './apply';
+import { applyAndMeasure, qualityFields } from './apply-plan';
+import type { ApplyResult } from './apply-plan';
+import { chooseRemoval, removalFields, removalNames, removalRules } from './choose-removal';
+import { compressionFields, compressionSettings } from './compression-fields';
+import { path } from './fields';
+import { buildRequest } from './build-request';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { planField, readPlan } from './read-plan';
+import { anyOf, oneOf, replaces } from './rules';
+import { amountNames } from './search-fields';
+import {
+  optionalModelField,
+  outputFields,
+  outputOptions,
+  runFields,
+  runOptions,
+} from './shared-fields';
+import { journalOf } from './journals';
+
+export const prune = defineOperation({
+  id: 'prune',
+  title: 'Prune Layers',
+  verb: 'Pruning',
+  summary: 'Write a smaller model without the least important sublayers, and check it.',
+  fields: {
+    model: optionalModelField,
+    plan: planField,
+    ...removalFields,
+    ...outputFields,
+    ...qualityFields,
+    examples: path({ description: 'Examples to check models on that read no text' }),
+    ...runFields,
+  },
+  rules: [
+    replaces('plan', removalNames, 'the plan says what to remove'),
+    ...oneOf('plan', ...amountNames),
+    anyOf('model', 'plan'),
+    ...removalRules,
+  ],
+  result: appliedSchema,
+  trust: 'write',
+  resume: ({ model = '' }) => journalOf(undefined, model),
+  run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
+    const output = outputOptions(request);
+    const { quality } = request;
+    if (request.plan !== undefined) {
+      const { plan, folder, model: path } = await readPlan(request.plan, request.model);
+      const model = await context.environment.open(path);
+      const choices = plan.compress ?? [];
+      const { examples } = request;
+      return applyAndMeasure(
+        {
+          ...{ model, plan, planFolder: folder, quality, ...output, ...runOptions(request) },
+          ...(examples === undefined ? {} : { examples }),
+          ...(choices.length === 0
+            ? {}
+            : {
+                compression: compressionSettings(
+                  buildRequest({ fields: compressionFields, rules: [] }, {}),
+                  model.model,
+                  choices,
+                  context.environment,
+                ),
+              }),
+        },
+        context,
+      );
+    }
+    const model = await context.environment.open(request.model ?? '');
+    const file = defaultDocumentPath('plan', resolve(request.out));
+    const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
+    const examples = request.examples ?? profile.calibration.source;
+    const result = await applyAndMeasure(
+      { model, plan, quality, ...output, ...runOptions(request), examples },
+      context,
+    );
+    await writeDocument(file, plan);
+    return result;
+  },
+});

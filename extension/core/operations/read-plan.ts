@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import type * as v from 'valibot';
+import { dirname, resolve } from 'node:path';
+import type { Plan } from '../export/plan';
+import { parsePlan, planSchema } from '../export/plan-schema';
+import { UserError } from '../user-error';
+import { document } from './fields';
+
+const schema = planSchema as v.GenericSchema<unknown, Plan>;
+
+/** A plan by its path; as JSON also the plan itself, with absolute paths. */
+export const planField = document(schema, {
+  description: 'Plan of what to change (*.plan.json)',
+  placeholder: 'PLAN',
+});
+
+/** The same where nothing works without it. */
+export const requiredPlanField = document(schema, {
+  description: planField.description,
+  placeholder: planField.placeholder,
+  positional: true,
+  required: true,
+  missing: 'Name a plan: a *.plan.json file.',
+});
+
+/** A plan that a request names or holds. */
+export interface NamedPlan {
+  readonly plan: Plan;
+  /** The plan's own path, where it has one. */
+  readonly file: string | undefined;
+  /** The folder that files of the plan are relative to. */
+  readonly folder: string;
+  /** The model that was named, or else the plan's. */
+  readonly model: string;
+}
+
+/** @throws UserError where the file is missing or not a plan. */
+export async function readPlan(
+  given: string | Plan,
+  model: string | undefined,
+): Promise<NamedPlan> {
+  if (typeof given !== 'string') {
+    return { plan: given, file: undefined, folder: '', model: model ?? given.model.path };
+  }
+  const text = await readFile(given, 'utf8').catch(() => {
+    throw new UserError('There is no such plan.', { file: given });
+  });
+  const plan = parsePlan(text, given);
+  const folder = dirname(resolve(given));
+  return { plan, file: given, folder, model: model ?? resolve(folder, plan.model.path) };
+}

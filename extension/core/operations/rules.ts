@@ -1,0 +1,124 @@
+/** Says a field's name to the reader: as a flag, or as a setting. */
+export type NameOf = (key: string) => string;
+
+/** What is wrong with a combination of fields. */
+export interface Breach {
+  /** The fields that contradict each other or lack another, the first to drop first. */
+  readonly fields: readonly string[];
+  readonly problem: (name: NameOf) => string;
+}
+
+/** What fields a request may have together. */
+export interface Rule {
+  /** In words, for docs. */
+  readonly describe: (name: NameOf) => string;
+  /** @param complete what is given, and defaults where nothing is */
+  readonly check: (given: Values, complete: Values) => Breach | undefined;
+}
+
+/** Values by field. */
+export type Values = Readonly<Record<string, unknown>>;
+
+const isGiven = (given: Values, key: string): boolean =>
+  given[key] !== undefined && given[key] !== false;
+
+/** At most one of them. */
+export function excludes(...fields: readonly string[]): Rule {
+  return {
+    describe: (name) => `Only one of ${listed(fields, name, 'and')}.`,
+    check: (given) => {
+      const [first, second] = fields.filter((key) => isGiven(given, key));
+      return first === undefined || second === undefined
+        ? undefined
+        : {
+            fields: [second, first],
+            problem: (name) =>
+              `Give only one of ${listed(fields, name, 'and')}${
+                fields.length > 2 ? `, not both ${name(first)} and ${name(second)}` : ''
+              }.`,
+          };
+    },
+  };
+}
+
+/** At least one of them. */
+export function anyOf(...fields: readonly string[]): Rule {
+  const say = (name: NameOf): string => `${listed(fields, name, 'or')} is required.`;
+  return {
+    describe: say,
+    check: (given) =>
+      fields.some((key) => isGiven(given, key)) ? undefined : { fields: [], problem: say },
+  };
+}
+
+/** Exactly one of them. */
+export function oneOf(...fields: readonly string[]): readonly Rule[] {
+  return [excludes(...fields), anyOf(...fields)];
+}
+
+/** A field that acts only together with one of others. */
+export function needs(field: string, ...others: readonly string[]): Rule {
+  return {
+    describe: (name) => `${name(field)} needs ${listed(others, name, 'or')}.`,
+    check: (given) =>
+      isGiven(given, field) && !others.some((key) => isGiven(given, key))
+        ? {
+            fields: [field],
+            problem: (name) => `${name(field)} needs ${listed(others, name, 'or')}.`,
+          }
+        : undefined,
+  };
+}
+
+/** A field that acts only where another has one of some values. */
+export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
+  const say = (name: NameOf): string =>
+    `${name(field)} acts only with ${name(other)} ${values.join(' or ')}`;
+  return {
+    describe: (name) => `${say(name)}.`,
+    check: (given, complete) =>
+      isGiven(given, field) && !values.includes(complete[other])
+        ? { fields: [field], problem: (name) => `${say(name)}, not ${String(complete[other])}.` }
+        : undefined,
+  };
+}
+
+/** A field beside which others do nothing, and why. */
+export function replaces(field: string, others: readonly string[], why: string): Rule {
+  return {
+    describe: (name) => `${name(field)} goes without ${listed(others, name, 'and')}: ${why}.`,
+    check: (given) => {
+      const other = others.find((key) => given[key] !== undefined);
+      return isGiven(given, field) && other !== undefined
+        ? {
+            fields: [other, field],
+            problem: (name) => `${name(other)} does nothing with ${name(field)}: ${why}.`,
+          }
+        : undefined;
+    },
+  };
+}
+
+/** A flag that is on by default; fields that do nothing where it is off. */
+export function switchedOff(field: string, others: readonly string[]): Rule {
+  const say = (name: NameOf): string =>
+    `${name(field)} goes without ${listed(others, name, 'and')}.`;
+  return {
+    describe: say,
+    check: (given) => {
+      const other = others.find((key) => given[key] !== undefined);
+      return given[field] === false && other !== undefined
+        ? {
+            fields: [other, field],
+            problem: (name) => `${name(other)} does nothing with ${name(field)}.`,
+          }
+        : undefined;
+    },
+  };
+}
+
+function listed(fields: readonly string[], name: NameOf, word: 'and' | 'or'): string {
+  const names = fields.map(name);
+  const last = names.pop() ?? '';
+  return names.length === 0 ? last : `${names.join(', ')} ${word} ${last}`;
+}

@@ -1,0 +1,169 @@
+import type { ModelSummary } from '../models/model-summary';
+import { metricNames } from '../metrics/metric-names';
+import { listCandidates, resolveIds } from '../prune/candidates';
+import {
+  baselineNames,
+  defaultSettings,
+  granularities,
+  leastConfidence,
+  searchModes,
+} from '../prune/options';
+import type { Budget, SearchSettings } from '../prune/options';
+import { UserError } from '../user-error';
+import { choice, flag, group, integer, leftOpen, list, number } from './fields';
+import type { GivenOf, RequestOf } from './fields';
+import { actsOnlyWith, excludes } from './rules';
+
+/** How a removal order is found. */
+export const searchFields = group('Search', {
+  metric: choice(metricNames, {
+    description: 'Distance between the outputs of two models',
+    default: defaultSettings.metric,
+    placeholder: 'METRIC',
+    setting: 'metric',
+    flagOnly: ['js-reference'],
+  }),
+  search: choice(searchModes, {
+    description:
+      'Search mode; adaptive measures as much as each decision needs, exact finds what naive finds',
+    default: defaultSettings.mode,
+    placeholder: 'MODE',
+    setting: 'search.mode',
+  }),
+  confidence: number({
+    description: 'How sure adaptive must be that a candidate is worse to stop measuring it',
+    default: defaultSettings.confidence,
+    min: leastConfidence,
+    max: 1,
+    setting: 'search.confidence',
+  }),
+  granularity: choice(granularities, {
+    description: 'What is removed at a time',
+    default: defaultSettings.granularity,
+    placeholder: 'G',
+    setting: 'search.granularity',
+  }),
+  exclude: number({
+    description: 'Fraction of the first blocks that wait until others are gone',
+    default: defaultSettings.exclude,
+    min: 0,
+    max: 1,
+  }),
+  protect: list({
+    description: 'Sublayers or blocks that stay, such as block.0 or block.3.attention',
+    placeholder: 'ID,…',
+  }),
+  everyDistance: flag({
+    description: 'Measure every distance in every round, not only in the first',
+    default: defaultSettings.everyDistance,
+  }),
+  baselines: flag({
+    description: 'Also measure the orders one-shot, reverse and random',
+    default: true,
+    off: 'Skip the orders one-shot, reverse and random',
+    setting: 'search.baselines',
+  }),
+  seed: integer({
+    description: 'Seed of the random order',
+    default: defaultSettings.seed,
+  }),
+});
+
+/** The same, for operations that search only if nothing else says what to remove. */
+export const openSearchFields = leftOpen(searchFields);
+
+/** How much is removed; the model decides what is possible. */
+export const amountFields = group('Amount', {
+  remove: integer({ description: 'Number of removals, at least 1' }),
+  ratio: number({
+    description: 'Fraction of the sublayers, above 0 and up to 1',
+    placeholder: 'R',
+  }),
+  parameters: number({
+    description: 'Fraction of the parameters, above 0 and up to 1',
+    placeholder: 'R',
+  }),
+  all: flag({ description: 'Remove until nothing more can go', default: false }),
+});
+
+export const amountNames = Object.keys(amountFields);
+export const searchNames = Object.keys(searchFields);
+
+export const searchRules = [
+  excludes(...amountNames),
+  actsOnlyWith('everyDistance', 'search', ['exact', 'lazy']),
+  actsOnlyWith('confidence', 'search', ['adaptive']),
+];
+
+type Amount = RequestOf<typeof amountFields>;
+
+/** How much to remove, or undefined where a request does not say. */
+export function budgetOf({ remove, ratio, parameters, all }: Amount): Budget | undefined {
+  if (remove !== undefined) {
+    return { kind: 'count', count: remove };
+  }
+  if (ratio !== undefined) {
+    return { kind: 'ratio', ratio };
+  }
+  if (parameters !== undefined) {
+    return { kind: 'parameters', ratio: parameters };
+  }
+  return all ? { kind: 'all' } : undefined;
+}
+
+/** A budget as fields of a request. */
+export function amountOf(budget: Budget): GivenOf<typeof amountFields> {
+  switch (budget.kind) {
+    case 'count':
+      return { remove: budget.count };
+    case 'ratio':
+      return { ratio: budget.ratio };
+    case 'parameters':
+      return { parameters: budget.ratio };
+    case 'all':
+      return { all: true };
+  }
+}
+
+/** The search that a request asks for, with defaults where it says nothing. */
+export function searchSettings(
+  request: RequestOf<typeof openSearchFields> & Amount,
+): SearchSettings {
+  return {
+    metric: request.metric ?? defaultSettings.metric,
+    mode: request.search ?? defaultSettings.mode,
+    confidence: request.confidence ?? defaultSettings.confidence,
+    granularity: request.granularity ?? defaultSettings.granularity,
+    budget: budgetOf(request) ?? defaultSettings.budget,
+    protect: request.protect ?? defaultSettings.protect,
+    exclude: request.exclude ?? defaultSettings.exclude,
+    everyDistance: request.everyDistance ?? defaultSettings.everyDistance,
+    baselines: request.baselines === false ? [] : [...baselineNames],
+    seed: request.seed ?? defaultSettings.seed,
+  };
+}
+
+/** @throws UserError where more is to be removed than there is. */
+export function requireCandidates(
+  model: ModelSummary,
+  { budget, granularity, protect }: SearchSettings,
+): void {
+  if (budget.kind !== 'count') {
+    return;
+  }
+  const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
+  const available = listCandidates(model, granularity).filter(
+    ({ members }) => !members.some((unit) => kept.has(unit)),
+  ).length;
+  requireAtMost(budget.count, available, `${model.name} has ${available} to remove`);
+}
+
+/** @throws UserError where more is to be removed than there is. */
+export function requireAtMost(count: number, available: number, what: string): void {
+  if (count > available) {
+    throw new UserError(`Cannot remove ${count}: ${what}.`, {
+      field: 'remove',
+      remedy: `Choose a number from 1 to ${available}.`,
+    });
+  }
+}

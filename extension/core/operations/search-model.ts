@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import { defaultCalibration } from '../data/calibration-defaults';
+import type { OpenedModel } from '../models/opened-model';
+import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
+import type { SearchSettings } from '../prune/options';
+import { profileModel } from '../prune/profile-model';
+import type { RequestOf } from './fields';
+import { prepareJournal } from './journals';
+import type { OperationContext } from './operation';
+import { requireCandidates } from './search-fields';
+import { calibrationOf, runOptions } from './shared-fields';
+import type { calibrationFields, runFields } from './shared-fields';
+
+type SearchRequest = RequestOf<typeof runFields> &
+  RequestOf<ReturnType<typeof calibrationFields>> & {
+    readonly model: OpenedModel;
+  };
+
+/**
+ * Profiles a model, with defaults that depend on the model.
+ * @param out where the profile is written; undefined to only return it
+ */
+export async function searchModel(
+  request: SearchRequest,
+  settings: SearchSettings,
+  out: string | undefined,
+  context: OperationContext<ProfileEvent>,
+): Promise<LayerProfile> {
+  const { model } = request;
+  const { samples, version } = context.environment;
+  const { summary, path } = model;
+  requireCandidates(summary, settings);
+  return profileModel(
+    {
+      model,
+      calibration: calibrationOf(request, defaultCalibration, summary.maxPositions),
+      settings,
+      ...runOptions(request),
+      out,
+      journal: await prepareJournal(out, path),
+    },
+    { bundledText: join(samples, 'calibration.txt'), version },
+    context,
+  );
+}

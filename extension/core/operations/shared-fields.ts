@@ -1,0 +1,137 @@
+import type { CalibrationRequest } from '../data/calibration';
+import { defaultTextPolicy, textPolicies } from '../data/text-scores';
+import { layoutNames } from '../export/layouts';
+import { modelFormats } from '../models/opened-model';
+import type { DeviceChoice } from '../runtime/device';
+import { deviceNames } from '../runtime/device';
+import { parseMemorySize } from '../runtime/memory-size';
+import { orDefaults } from '../data/calibration-defaults';
+import { choice, flag, group, integer, path, size } from './fields';
+import type { RequestOf } from './fields';
+import { excludes, needs } from './rules';
+import type { Rule } from './rules';
+
+const modelFacts = {
+  description: 'Model folder or any of its files: .safetensors, .gguf, .onnx',
+  placeholder: 'MODEL',
+  positional: true,
+} as const;
+
+/** For operations where something else may say which model. */
+export const optionalModelField = path(modelFacts);
+
+export const modelField = path({
+  ...modelFacts,
+  required: true,
+  missing: 'Name one model: its folder, or its .safetensors, .gguf or .onnx file.',
+});
+
+export const runFields = group('Running', {
+  device: choice(['auto', ...deviceNames], {
+    description: 'Where to run; auto takes the fastest that works',
+    default: 'auto',
+    placeholder: 'DEVICE',
+    setting: 'device',
+  }),
+  memory: size({
+    description: 'Memory that sessions and kept states may take together',
+    default: '4GiB',
+    setting: 'memory',
+  }),
+});
+
+/** Where and with how much memory to run. */
+export function runOptions({ device, memory }: RequestOf<typeof runFields>): {
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+} {
+  return { device, memoryBytes: parseMemorySize(memory) ?? 0 };
+}
+
+/** @param defaults what stands where nothing is given; shown, and filled in by {@link calibrationOf} */
+export const calibrationFields = ({ sequences, length }: CalibrationRequest) =>
+  group('Calibration', {
+    calibration: path({
+      description: 'Calibration text (.txt, .md, .jsonl), examples (.npz, folder), or "random"',
+      fallback: 'the text that comes with Espalier',
+      setting: 'calibration.file',
+    }),
+    sequences: integer({
+      description: 'Number of sequences',
+      fallback: String(sequences),
+      min: 1,
+      setting: 'calibration.sequences',
+    }),
+    length: integer({
+      description: 'Length of a sequence, at most what the model can read',
+      fallback: String(length),
+      placeholder: 'L',
+      unit: 'tokens',
+      min: 1,
+      setting: 'calibration.length',
+    }),
+    calibrationScores: path({
+      description: 'Choose sequences by the scores of a *.textscores.json',
+      setting: 'calibration.scores',
+    }),
+    calibrationPolicy: choice(textPolicies, {
+      description: 'Which scored sequences to choose',
+      fallback: defaultTextPolicy,
+      placeholder: 'POLICY',
+      setting: 'calibration.policy',
+    }),
+  });
+
+export const calibrationRules: readonly Rule[] = [
+  needs('calibrationPolicy', 'calibrationScores'),
+  // Scored windows have a length of their own.
+  excludes('calibrationScores', 'length'),
+];
+
+/**
+ * The calibration that a request asks for, with defaults where it says nothing. Sequences are no longer
+ * than the model can read, unless their length is given.
+ */
+export function calibrationOf(
+  request: RequestOf<ReturnType<typeof calibrationFields>>,
+  defaults: CalibrationRequest,
+  maxPositions = Number.POSITIVE_INFINITY,
+): CalibrationRequest {
+  const { calibration: file, calibrationScores: scores, sequences, length } = request;
+  const policy = request.calibrationPolicy ?? defaultTextPolicy;
+  return orDefaults(
+    {
+      ...(file === undefined ? {} : { file }),
+      ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
+      ...(sequences === undefined ? {} : { sequences }),
+      ...(length === undefined ? {} : { length }),
+    },
+    { ...defaults, length: Math.min(defaults.length, maxPositions) },
+  );
+}
+
+/** Where a changed model is written, and as what. */
+export const outputFields = group('Output', {
+  out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
+  format: choice(modelFormats, {
+    description: 'Format of the new model',
+    fallback: "the model's own",
+    placeholder: 'FORMAT',
+  }),
+  layout: choice(layoutNames, {
+    description: 'How a Hugging Face folder expresses what was removed',
+    fallback: 'the first that can express it',
+    placeholder: 'LAYOUT',
+  }),
+  overwrite: flag({ description: 'Replace an existing folder', default: false }),
+});
+
+/** How the output fields read as options of a writer. */
+export function outputOptions({ out, format, layout, overwrite }: RequestOf<typeof outputFields>) {
+  return {
+    out,
+    overwrite,
+    ...(format === undefined ? {} : { format }),
+    ...(layout === undefined ? {} : { layout }),
+  };
+}

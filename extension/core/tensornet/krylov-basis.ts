@@ -1,0 +1,195 @@
+import { standardNormal } from '../data/random';
+import type { Random } from '../data/random';
+import type { MatrixProducts, MatrixSource, Rows } from '../linear-algebra/matrix-products';
+import { sizesOf } from '../linear-algebra/matrix-products';
+import { cholesky, invertLower, shifted, trace } from '../linear-algebra/small-matrix';
+import type { SquareMatrix } from '../linear-algebra/small-matrix';
+import { rootMeanSquare } from '../linear-algebra/squares';
+import { UserError } from '../user-error';
+
+/** What a basis is made for. */
+export interface KrylovProblem {
+  readonly matrix: MatrixSource;
+  /** ‖A·C^½‖: blocks are scaled by it, so that float32 neither overflows nor underflows. */
+  readonly norm: number;
+  /** y·C for each row y, with C the weights of the matrix's inputs; the identity when absent. */
+  readonly weigh?: (rows: Rows) => Promise<Rows>;
+  readonly random: Random;
+  /** Vectors that are added at once. */
+  readonly blockSize: number;
+}
+
+/** What is added to a Gram matrix that is not positive definite, as a share of its trace. */
+const shift = 1e-12;
+/** Norm that unit vectors must keep without their parts along the basis, or that is done again. */
+const keptNorm = 0.5;
+const maxRounds = 6;
+/** Noise that a new block gets, relative to its numbers: as much as float32 products round. */
+const noise = 1e-6;
+
+/**
+ * An orthonormal basis Q of the block Krylov space of A·C·Aᵀ: of A·Ω with random Ω, then of
+ * A·C·Aᵀ times the block before (Golub and Underwood 1977; Musco and Musco 2015, arXiv 1504.05477).
+ * Each block loses its parts along all before it, twice. Where the space ends, noise takes Q on in
+ * random directions. Vectors are rows.
+ */
+export class KrylovBasis {
+  private readonly rows: number;
+  private readonly columns: number;
+  private readonly vectors: Float32Array;
+  private readonly images: Float32Array;
+  /** Images times C; the images themselves without weights. */
+  private readonly weighed: Float32Array;
+  private count = 0;
+  private lastCount = 0;
+  /** What the next block is made from. */
+  private candidate: { readonly rows: Rows; readonly scale: number } | undefined;
+
+  public constructor(
+    private readonly products: MatrixProducts,
+    private readonly problem: KrylovProblem,
+  ) {
+    const { rows, columns } = sizesOf(problem.matrix);
+    this.rows = rows;
+    this.columns = columns;
+    // The system gives memory only to what is written.
+    const most = this.smallest;
+    this.vectors = new Float32Array(most * rows);
+    this.images = new Float32Array(most * columns);
+    this.weighed = problem.weigh === undefined ? this.images : new Float32Array(most * columns);
+  }
+
+  /** The most vectors that it can have. */
+  public get smallest(): number {
+    return Math.min(this.rows, this.columns);
+  }
+
+  /** Q, `length` being A's rows. */
+  public get basis(): Rows {
+    return part(this.vectors, this.rows, 0, this.count);
+  }
+
+  /** Q·A, `length` being A's columns. */
+  public get projected(): Rows {
+    return part(this.images, this.columns, 0, this.count);
+  }
+
+  /** Q·A·C·Aᵀ·Qᵀ */
+  public async gram(): Promise<SquareMatrix> {
+    const { projected, products, weighed, columns, count } = this;
+    return weighed === this.images
+      ? products.gram(projected)
+      : { size: count, numbers: await products.inner(projected, part(weighed, columns, 0, count)) };
+  }
+
+  /** Adds blocks until there are `count` vectors. */
+  public async growTo(count: number): Promise<void> {
+    const { products, problem, rows, columns } = this;
+    while (this.count < count) {
+      const block = await this.nextBlock(count - this.count);
+      const images = await products.applyTransposed(problem.matrix, block);
+      this.vectors.set(block.numbers, this.count * rows);
+      this.images.set(images.numbers, this.count * columns);
+      if (problem.weigh !== undefined) {
+        this.weighed.set((await problem.weigh(images)).numbers, this.count * columns);
+      }
+      this.count += block.count;
+      this.lastCount = block.count;
+      this.candidate = undefined;
+    }
+  }
+
+  /**
+   * ‖A·C·Aᵀ·u − θ·u‖² of Ritz vectors u, which are combinations of Q by eigenvectors of the Gram matrix,
+   * one a row. Only the last block has an image outside of Q.
+   */
+  public async squaredResiduals(combinations: Float64Array): Promise<Float64Array> {
+    const { count } = this;
+    const { rows } = await this.nextCandidate();
+    const { size, numbers } = await this.products.gram(rows);
+    return Float64Array.from({ length: combinations.length / count }, (_, row) => {
+      const last = combinations.subarray((row + 1) * count - size, (row + 1) * count);
+      let sum = 0;
+      for (let i = 0; i < size; i++) {
+        let along = 0;
+        for (let j = 0; j < size; j++) {
+          along += (numbers[i * size + j] ?? 0) * (last[j] ?? 0);
+        }
+        sum += along * (last[i] ?? 0);
+      }
+      return sum * this.problem.norm ** 2;
+    });
+  }
+
+  /** At most `most` orthonormal vectors outside of Q. */
+  private async nextBlock(most: number): Promise<Rows> {
+    const { products, problem, rows: length, basis } = this;
+    const { rows, scale } = await this.nextCandidate();
+    const block = part(rows.numbers, length, 0, Math.min(most, rows.count));
+    for (let i = 0; i < block.numbers.length; i++) {
+      block.numbers[i] = (block.numbers[i] ?? 0) + scale * (problem.random() - 0.5);
+    }
+    let { rows: found } = await orthonormal(products, block);
+    for (let round = 0, least = 0; least < keptNorm && round < maxRounds; round++) {
+      const outside = basis.count === 0 ? found : await products.reject(found, basis);
+      ({ rows: found, least } = await orthonormal(products, outside));
+    }
+    return found;
+  }
+
+  private async nextCandidate(): Promise<{ readonly rows: Rows; readonly scale: number }> {
+    if (this.candidate === undefined) {
+      const { count, lastCount, columns, products, problem, basis } = this;
+      const last = part(this.weighed, columns, count - lastCount, count);
+      const start = count === 0 ? randomRows(problem, columns) : scaled(last, 1 / problem.norm);
+      const found = await products.apply(problem.matrix, start);
+      const level = rootMeanSquare(found.numbers);
+      this.candidate = {
+        rows: count === 0 ? found : await products.reject(found, basis),
+        scale: level === 0 ? 1 : noise * level,
+      };
+    }
+    return this.candidate;
+  }
+}
+
+/** Rows `from` to `to` of vectors one after the other; they share its memory. */
+function part(numbers: Float32Array, length: number, from: number, to: number): Rows {
+  return { count: to - from, length, numbers: numbers.subarray(from * length, to * length) };
+}
+
+function scaled(rows: Rows, factor: number): Rows {
+  return { ...rows, numbers: rows.numbers.map((x) => factor * x) };
+}
+
+function randomRows({ random, blockSize }: KrylovProblem, length: number): Rows {
+  const numbers = Float32Array.from({ length: blockSize * length }, () => standardNormal(random));
+  return { count: blockSize, length, numbers };
+}
+
+/**
+ * Rows made orthonormal by Cholesky of their Gram matrix in float64, up to rounding that grows with its
+ * condition; `least` is the smallest norm of a row without its parts along those before it, 0 after a shift.
+ */
+async function orthonormal(
+  products: MatrixProducts,
+  rows: Rows,
+): Promise<{ readonly rows: Rows; readonly least: number }> {
+  const gram = await products.gram(rows);
+  if (!Number.isFinite(trace(gram))) {
+    throw new UserError("The matrix's numbers are too large for float32 products.", {
+      remedy: 'Leave this layer as it is.',
+    });
+  }
+  let lower = cholesky(gram);
+  const isDefinite = lower !== undefined;
+  for (let share = shift; lower === undefined; share *= 10) {
+    lower = cholesky(shifted(gram, share));
+  }
+  const { size, numbers } = lower;
+  const diagonal = numbers.filter((_, i) => i % (size + 1) === 0);
+  return {
+    rows: await products.combine(invertLower(lower).numbers, rows),
+    least: isDefinite ? Math.min(...diagonal) : 0,
+  };
+}

@@ -1,0 +1,92 @@
+import type { Locator, Page } from 'playwright-core';
+
+/**
+ * The file explorer, driven by keyboard: rows move when files appear, so that a click may meet another one, while the
+ * focus stays with its row.
+ */
+export class Explorer {
+  private readonly list: Locator;
+
+  public constructor(private readonly page: Page) {
+    this.list = page.locator('.explorer-folders-view .monaco-list').first();
+  }
+
+  /** Waits for a row and focuses it; the folders on the way to it are opened. */
+  public async focus(...path: readonly string[]): Promise<void> {
+    const end = Date.now() + 30_000;
+    while (!(await this.tryFocus(path))) {
+      if (Date.now() > end) throw new Error(`the explorer has no row ${path.join('/')}`);
+      await this.page.waitForTimeout(200);
+    }
+  }
+
+  /** Opens a file to stay. */
+  public async open(...path: readonly string[]): Promise<void> {
+    await this.focus(...path);
+    await this.list.press('Enter');
+    await this.page
+      .getByRole('tab', { name: path.at(-1) ?? '', selected: true })
+      .first()
+      .waitFor();
+  }
+
+  /** Opens the menu of a row. */
+  public async openMenu(...path: readonly string[]): Promise<void> {
+    await this.focus(...path);
+    await this.list.press('Shift+F10');
+    await this.page.locator('.monaco-menu').first().waitFor();
+  }
+
+  /** Walks down from the first row; false where the row is not there, or not yet. */
+  private async tryFocus(path: readonly string[]): Promise<boolean> {
+    await this.list.press('Home');
+    for (const [index, name] of path.entries()) {
+      if (index > 0) {
+        await this.expandFocused();
+        await this.list.press('ArrowDown');
+      }
+      if (!(await this.walkTo(name, index + 1))) return false;
+    }
+    return true;
+  }
+
+  /** Moves down among the rows of one folder; whether a row of that name came. */
+  private async walkTo(name: string, level: number): Promise<boolean> {
+    for (let row = await this.focused(); ;) {
+      if (row === undefined || row.level < level) return false;
+      if (row.level === level && row.name === name) return true;
+      await this.list.press('ArrowDown');
+      const next = await this.focused();
+      if (next === undefined || next.id === row.id) return false;
+      row = next;
+    }
+  }
+
+  private async expandFocused(): Promise<void> {
+    if ((await this.focused())?.expanded === 'true') return;
+    await this.list.press('ArrowRight');
+    await this.list.locator('.monaco-list-row.focused[aria-expanded="true"]').waitFor();
+  }
+
+  private async focused(): Promise<FocusedRow | undefined> {
+    return this.list.evaluate((list) => {
+      const row = list.querySelector('.monaco-list-row.focused');
+      return row === null
+        ? undefined
+        : {
+            id: row.id,
+            level: Number(row.getAttribute('aria-level')),
+            name: row.querySelector('.label-name')?.textContent.trim() ?? '',
+            expanded: row.getAttribute('aria-expanded'),
+          };
+    });
+  }
+}
+
+interface FocusedRow {
+  /** Of the element, which no two rows share. */
+  readonly id: string;
+  readonly level: number;
+  readonly name: string;
+  readonly expanded: string | null;
+}
