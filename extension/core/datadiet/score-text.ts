@@ -11,6 +11,7 @@ import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { requireMemory } from '../runtime/memory-shares';
 import { requireNextTokens } from '../runtime/next-token';
 import type { TokenTerm } from '../runtime/token-sums';
 import { onnxRuntimeVersion } from '../runtime/version';
@@ -94,6 +95,7 @@ export async function scoreText(
     return parsed.success ? parsed.output : undefined;
   });
   const scores = journal.replayed.flatMap((entry) => entry.scores);
+  requireMemory(model, job.memoryBytes, device);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const started = performance.now();
   const before = scores.length;

@@ -12,6 +12,7 @@ import { requireExperts } from '../prune/candidates';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { requireMemory } from '../runtime/memory-shares';
 import type { EvaluationResult } from './evaluation';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import { evaluateTask } from './task-accuracy';
@@ -124,6 +125,7 @@ async function runModels<Prepared, Result extends object>(
     context.warn(message);
   });
   const evaluate = async (evaluated: LayeredModel, gone: ReadonlySet<number>): Promise<Result> => {
+    requireMemory(evaluated, request.memoryBytes, device);
     const executor = new LayeredExecutor(evaluated, device, request.memoryBytes);
     try {
       return await run(executor, gone, prepared);

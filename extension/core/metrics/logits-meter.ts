@@ -1,7 +1,7 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { floatsOf } from '../runtime/tensors';
+import { floatsOf, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { leastProbability } from './distances';
 import type { Metric, MetricInput, MetricInputs } from './metrics';
@@ -40,25 +40,30 @@ export class LogitsMeter {
   /** What is read of the original, from its logits [1, rows, vocabulary]. */
   public async originalOf(logits: Tensor): Promise<Tensors> {
     const width = widthOf(logits);
-    const outputs = await this.executor.compute(
+    const shape = [1, logits.dims[1] ?? 1, width];
+    const outputs = Object.fromEntries(
+      this.reads.map((name) => [name, floatTensor(new Float32Array(logits.size), shape)]),
+    );
+    await this.executor.compute(
       {
         key: `original.${this.reads.join('.')}.${width}`,
         build: (graph) => {
-          const shape = [1, 'rows', width];
-          const z = graph.input('z', DataType.FLOAT, shape);
+          const rows = [1, 'rows', width];
+          const z = graph.input('z', DataType.FLOAT, rows);
           if (this.reads.includes('original')) {
-            graph.output('original', z, DataType.FLOAT, shape);
+            graph.output('original', z, DataType.FLOAT, rows);
           }
           if (this.reads.includes('probabilities')) {
             const softmax = graph.op('Softmax', [z], { axis: -1 });
             const raised = graph.op('Max', [softmax, graph.scalar(leastProbability)]);
-            graph.output('probabilities', raised, DataType.FLOAT, shape);
+            graph.handOver('probabilities', raised, DataType.FLOAT, rows);
           }
         },
       },
       { z: logits },
+      outputs,
     );
-    return outputs as Tensors;
+    return outputs;
   }
 
   /**

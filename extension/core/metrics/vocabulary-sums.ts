@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 
 /** Fewer numbers than this in a block cost more time than they win accuracy. */
-const minBlock = 512;
+const minBlock = 1024;
 
 /**
  * Sums over the vocabulary, the last of three axes: [batch, rows, 1]. Each is taken over blocks first:

@@ -44,6 +44,14 @@ export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[
   };
 }
 
+/** The same of a table whose rows are looked up where they lie, unless it has to be unpacked first. */
+export function lookupCosts(table: Linear): RunningCosts {
+  const costs = costsOf(storedTensors(table), [table]);
+  return table.form === undefined && table.weight.packed !== undefined
+    ? costs
+    : { ...costs, mappedBytes: costs.bytes };
+}
+
 /** Whether ONNX Runtime reads the numbers where they lie. */
 function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
   return dtype === 'F32' && packed === undefined && interleavedHeads === undefined;

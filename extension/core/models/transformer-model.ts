@@ -38,6 +38,7 @@ import { requireRunnableTensors } from './runnable';
 import {
   costsOf,
   expertTensors,
+  lookupCosts,
   outputTensors,
   partTensors,
   runningCosts,
@@ -92,8 +93,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public get prologue(): Step & { part: GraphPart } {
     const { embedding } = this.layout;
-    const costs = costsOf(storedTensors(embedding), [embedding]);
-    return { part: prologuePart(this, costs), next: { [stream]: stream } };
+    return { part: prologuePart(this, lookupCosts(embedding)), next: { [stream]: stream } };
   }
 
   public get epilogue(): GraphPart {

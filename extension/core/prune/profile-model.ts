@@ -9,6 +9,7 @@ import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
+import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
@@ -87,6 +88,7 @@ export async function profileModel(
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
+  requireMemory(model, job.memoryBytes, device);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const metricName = fittingMetric(model, job.settings.metric, (message) => {
     context.warn(message);

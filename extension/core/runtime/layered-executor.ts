@@ -17,6 +17,7 @@ import type { DeviceName } from './device';
 import { divideMemory, privateBytes } from './memory-shares';
 import type { MemoryShares } from './memory-shares';
 import { SessionPool } from './session-pool';
+import type { SessionRecipe } from './session-pool';
 import { divide, exampleTensor, floatsIn, floatTensor, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
@@ -48,8 +49,9 @@ interface StepOptions {
   readonly observe?: TapObserver;
 }
 
-/** Hidden-state elements sent through a sublayer in one run: larger batches gain nothing. */
-const maxElementsPerRun = 1 << 17;
+/** Rows and numbers of hidden states in one run: more make its matrix products no faster. */
+const maxRowsPerRun = 512;
+const maxElementsPerRun = 1 << 19;
 
 /** Runs a layered model piece by piece over hidden states that live in JavaScript. */
 export class LayeredExecutor {
@@ -106,7 +108,7 @@ export class LayeredExecutor {
     const outputs =
       part.outputs.length === 0
         ? {}
-        : await this.outerPool.use(part, async (session) =>
+        : await this.outerPool.use(this.lookup(part), async (session) =>
             this.started(session, pick(part.inputs, given)),
           );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
@@ -212,8 +214,13 @@ export class LayeredExecutor {
   public async compute(
     { key, build }: OwnGraph,
     feeds: Tensors,
+    outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
-    return this.runOuter(key, { bytes: 0 }, build, async (session) => session.run(feeds));
+    // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
+    const costs = { bytes: 0, keepMemory: true };
+    return this.runOuter(key, costs, build, async (session) =>
+      outputs === undefined ? session.run(feeds) : session.run(feeds, outputs),
+    );
   }
 
   /** The model's output for a final state: logits [1, sequence, vocabulary] of a language model. */
@@ -234,9 +241,14 @@ export class LayeredExecutor {
     await Promise.all([this.pool.dispose(), this.outerPool.dispose()]);
   }
 
+  /** A prologue looks rows up: nothing of it is repacked. */
+  private lookup(part: GraphPart): SessionRecipe {
+    return { ...part, bytes: privateBytes(part, this.device), mappedBytes: 0 };
+  }
+
   private async runOuter(
     key: string,
-    costs: Readout['costs'],
+    costs: Omit<SessionRecipe, 'key' | 'build'>,
     build: (graph: GraphBuilder) => void,
     run: (session: InferenceSession) => Promise<InferenceSession.OnnxValueMapType>,
   ): Promise<InferenceSession.OnnxValueMapType> {
@@ -329,7 +341,7 @@ export class LayeredExecutor {
     const batches: HiddenState[][] = [];
     for (const state of states) {
       const last = batches.at(-1);
-      const perRun = Math.max(1, Math.floor(maxElementsPerRun / largest(state)));
+      const perRun = statesPerRun(state);
       if (
         this.model.joinsExamples &&
         last !== undefined &&
@@ -381,8 +393,12 @@ function tensorsOf(outputs: InferenceSession.OnnxValueMapType, names: readonly s
   return Object.fromEntries(names.map((name) => [name, tensorOf(outputs, name)]));
 }
 
-function largest({ values }: HiddenState): number {
-  return Math.max(1, ...Object.values(values).map(({ size }) => size));
+/** How many states of this size go through in one run. */
+function statesPerRun({ values }: HiddenState): number {
+  const fitting = Object.values(values).map(({ size, dims }) =>
+    Math.min(maxElementsPerRun / Math.max(1, size), maxRowsPerRun / Math.max(1, dims[1] ?? 1)),
+  );
+  return Math.max(1, Math.floor(Math.min(...fitting)));
 }
 
 function missing(name: string): never {

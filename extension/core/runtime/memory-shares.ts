@@ -69,14 +69,15 @@ export function divideMemory(
 }
 
 /** The least memory that a model runs in: two sublayers, the head and some states. */
-export function leastMemory(model: LayeredModel, device: DeviceName): number {
+function leastMemory(model: LayeredModel, device: DeviceName): number {
   const { sublayerBytes, stateBytes, readoutBytes } = leastShares(model, device);
   const outer = privateBytes(model.prologue.part, device) + privateBytes(model.epilogue, device);
   return outer + sublayerBytes + stateBytes + readoutBytes;
 }
 
-/** @throws UserError saying how much is needed. */
+/** @throws UserError saying how much is needed, or why the model cannot run at all. */
 export function requireMemory(model: LayeredModel, memoryBytes: number, device: DeviceName): void {
+  model.requireRunnable();
   const least = leastMemory(model, device);
   if (memoryBytes < least) {
     const needed = `${Math.ceil(least / 2 ** 20)}MiB`;

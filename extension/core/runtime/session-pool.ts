@@ -8,7 +8,10 @@ import type { DeviceName } from './device';
 export type SessionRecipe = Pick<
   GraphPart,
   'key' | 'bytes' | 'mappedBytes' | 'needsPrepacking' | 'build'
->;
+> & {
+  /** Whether the session keeps what the arrays of a run took, for the next one. */
+  readonly keepMemory?: boolean;
+};
 
 /** What a pool may keep. */
 export interface PoolBudget {
@@ -47,7 +50,11 @@ export class SessionPool {
       return this.once(recipe, run);
     }
     const prepack = this.repackedBytes + further <= this.budget.repackedBytes;
-    const session = await createSession(recipe.build(), { device: this.device, prepack });
+    const session = await createSession(recipe.build(), {
+      device: this.device,
+      prepack,
+      keepMemory: recipe.keepMemory === true,
+    });
     this.kept.set(recipe.key, session);
     this.keptBytes += own;
     this.repackedBytes += prepack ? further : 0;

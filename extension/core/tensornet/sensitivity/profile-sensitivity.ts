@@ -18,6 +18,7 @@ import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
+import { requireMemory } from '../../runtime/memory-shares';
 import { describeOrigin } from '../../runtime/origin';
 import { UserError } from '../../user-error';
 import { compressInWays } from '../compress-matrix';
@@ -123,6 +124,7 @@ export async function profileSensitivity(
   const spentBefore = spentOf(journal.replayed);
   const forms = `${job.journal}.forms`;
   const dtype = storageDtype(model.summary);
+  requireMemory(model, job.memoryBytes, device);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const products = new MatrixProducts(device, job.memoryBytes);
   const started = performance.now();

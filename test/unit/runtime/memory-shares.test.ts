@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import { openModel } from '../../../extension/core/models/open-model';
+import {
+  divideMemory,
+  privateBytes,
+  requireMemory,
+} from '../../../extension/core/runtime/memory-shares';
+import { UserError } from '../../../extension/core/user-error';
+import { fixture } from '../fixtures';
+
+const models = ['llama-gqa-untied', 'llama-bf16', 'gemma2'] as const;
+
+/** What a model needs besides its shares. */
+function outerBytes({ prologue, epilogue }: LayeredModel): number {
+  return privateBytes(prologue.part, 'cpu') + privateBytes(epilogue, 'cpu');
+}
+
+it.each(models)('the shares of %s are never more than the setting', async (name) => {
+  const model = await openModel(fixture(name));
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 40 }), (bytes) => {
+      const shares = Object.values(divideMemory(model, bytes, 'cpu')) as number[];
+      const sum = shares.reduce((total, share) => total + share, 0);
+      expect(shares.every((share) => share >= 0)).toBe(true);
+      const isEnough = doesNotThrow(() => {
+        requireMemory(model, bytes, 'cpu');
+      });
+      expect(sum + (isEnough ? outerBytes(model) : 0)).toBeLessThanOrEqual(bytes * (1 + 1e-9));
+    }),
+  );
+});
+
+it('says how much is needed', async () => {
+  const model = await openModel(fixture('llama-bf16'));
+  const message = /memory: .* needs 1MiB of memory.* Set the memory to at least 1MiB\./;
+  expect(() => {
+    requireMemory(model, 10, 'cpu');
+  }).toThrow(message);
+  expect(() => {
+    requireMemory(model, 10, 'cpu');
+  }).toThrow(UserError);
+  requireMemory(model, 1 << 20, 'cpu');
+});
+
+it('float32 stays in its file on the CPU, float16 and other devices take copies', async () => {
+  const [mapped, widened] = [
+    await openModel(fixture('llama-gqa-untied')),
+    await openModel(fixture('llama-bf16')),
+  ];
+  const bytes = (model: LayeredModel, device: 'cpu' | 'cuda'): number =>
+    privateBytes(model.sublayer(0).part, device);
+  expect(bytes(mapped, 'cpu')).toBe(0);
+  expect(bytes(mapped, 'cuda')).toBe(mapped.sublayer(0).part.bytes);
+  expect(bytes(widened, 'cpu')).toBe(widened.sublayer(0).part.bytes);
+});
+
+function doesNotThrow(action: () => void): boolean {
+  try {
+    action();
+    return true;
+  } catch {
+    return false;
+  }
+}
