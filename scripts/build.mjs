@@ -40,9 +40,28 @@ const node = {
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 
+/**
+ * The extension host names operations, whose runs it leaves to the worker: it must not load ONNX Runtime,
+ * which would slow activation, and which a second copy aborts.
+ * @type {import('esbuild').Plugin}
+ */
+const withoutRuntime = {
+  name: 'without-runtime',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^onnxruntime-node$/ }, ({ path }) => ({ path, namespace: 'absent' }));
+    onLoad({ filter: /./, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
+
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
-  { ...node, entryPoints: ['extension/extension.ts'], outfile: 'dist/extension.js' },
+  {
+    ...node,
+    entryPoints: ['extension/extension.ts'],
+    outfile: 'dist/extension.js',
+    external: ['vscode'],
+    plugins: [withoutRuntime],
+  },
   { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
   { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
   { ...node, entryPoints: ['extension/worker/data-reader.ts'], outfile: 'dist/data-reader.js' },

@@ -63,7 +63,7 @@ describe('terms of candidates', () => {
   });
 });
 
-function expectClose(actual: readonly number[], expected = new Float32Array()): void {
+function expectClose(actual: readonly number[], expected: ArrayLike<number> = []): void {
   expect(actual).toHaveLength(expected.length);
   actual.forEach((term, i) => {
     const target = expected[i] ?? Number.NaN;
