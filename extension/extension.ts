@@ -4,7 +4,7 @@ import { showJobNotices } from './commands/job-notices';
 import { registerCommands } from './commands/register-commands';
 import { ConfigCodeLens } from './editors/config-code-lens';
 import { ConfigHover } from './editors/config-hover';
-import { registerDocumentEditors } from './editors/document-editors';
+import { registerDocuments } from './editors/document-editors';
 import type { AllPanels } from './editors/document-editors';
 import { PlanCodeLens } from './editors/plan-code-lens';
 import { PlanDiagnostics } from './editors/plan-diagnostics';
@@ -19,7 +19,6 @@ import { CompressionJobs } from './services/compression-jobs';
 import { CompressionSessions } from './services/compression-sessions';
 import { DataJobs } from './services/data-jobs';
 import { DataMarks } from './services/data-marks';
-import { watchDocuments } from './services/watch-documents';
 import { JobService } from './services/jobs/job-service';
 import { JobStore } from './services/jobs/job-store';
 import { ModelFolders } from './services/model-folders';
@@ -72,7 +71,7 @@ export function activate(context: ExtensionContext): Espalier {
     translate: l10n.t,
     describeError,
   });
-  const models = new OpenModels(worker);
+  const models = new OpenModels(inspector);
   const folders = new ModelFolders();
   const store = new SessionStore(context.workspaceState);
   const sessions = new ModelSessions(models, store, jobs, log);
@@ -141,7 +140,7 @@ export function activate(context: ExtensionContext): Espalier {
     syntheses,
     reports,
     registerCommands(services),
-    registerDocumentEditors(services),
+    registerDocuments(services),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models),
@@ -150,12 +149,6 @@ export function activate(context: ExtensionContext): Espalier {
     new JobsView(jobs),
     showJobStatus(jobs),
     showJobNotices(services),
-    watchDocuments('**/*.layerprofile.json', async (path) =>
-      Promise.all([sessions.reload(path), compressionSessions.reloadProfile(path)]),
-    ),
-    watchDocuments('**/*.sensitivity.json', async (path) => compressionSessions.reload(path)),
-    watchDocuments('**/*.scores.json', async (path) => dataMaps.reload(path)),
-    watchDocuments('**/*.gssnn.json', async (path) => synthesisSessions.reload(path)),
   );
   return services;
 }

@@ -1,36 +1,68 @@
-// Writes what is made from the core's declarations: docs/reference/, media/plan.schema.json and lists in
+// Writes what follows from the declarations: docs/reference/, media/plan.schema.json and the settings' lists in
 // package.json. node scripts/generate.mjs [--check]: only says what is not current.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
-import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
-import { format } from 'prettier';
+import { toJsonSchema } from '@valibot/to-json-schema';
+import { format, resolveConfig } from 'prettier';
+import { loadDeclarations } from './lib/core-modules.mjs';
+import {
+  cliReference,
+  filesReference,
+  settingsReference,
+  settleSettings,
+} from './lib/reference.mjs';
 import { root } from './lib/repository.mjs';
 import { say } from './lib/terminal.mjs';
 
-const check = process.argv.includes('--check');
+/** @param {string} path */
+const read = (path) => readFile(join(root, path), 'utf8').catch(() => '');
 
-/** The generators are TypeScript over the core: bundled, then loaded. */
-async function loadGenerators() {
-  const folder = await mkdtemp(join(tmpdir(), 'espalier-generate-'));
-  const outfile = join(folder, 'generate.cjs');
-  try {
-    await build({
-      absWorkingDir: root,
-      entryPoints: ['scripts/generate/generate.ts'],
-      outfile,
-      bundle: true,
-      platform: 'node',
-      format: 'cjs',
-      logLevel: 'warning',
-      external: ['onnxruntime-node'],
-      define: { 'import.meta.dirname': '__dirname' },
-    });
-    return await import(pathToFileURL(outfile).href);
-  } finally {
-    await rm(folder, { recursive: true });
+const declarations = await loadDeclarations();
+const manifest = JSON.parse(await read('package.json'));
+const words = JSON.parse(await read('package.nls.json'));
+settleSettings(manifest, declarations);
+
+/** @type {Record<string, string>} */
+const files = {
+  'package.json': JSON.stringify(manifest),
+  'docs/reference/cli.md': cliReference(declarations),
+  'docs/reference/settings.md': settingsReference(manifest, words, declarations),
+  'docs/reference/files.md': filesReference(manifest, words),
+  'media/plan.schema.json': JSON.stringify(planSchema()),
+};
+
+const stale = [];
+for (const [path, content] of Object.entries(files)) {
+  const config = await resolveConfig(join(root, path));
+  const parser = path === 'package.json' ? { parser: 'json-stringify' } : {};
+  const text = await format(content, { ...config, filepath: path, ...parser });
+  if (text === (await read(path))) continue;
+  stale.push(path);
+  if (!process.argv.includes('--check')) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text);
   }
+}
+if (process.argv.includes('--check') && stale.length > 0) {
+  say(`Not current: ${stale.join(', ')}. Run node scripts/generate.mjs.`);
+  process.exitCode = 1;
+} else {
+  for (const path of stale) say(`Wrote ${path}`);
+}
+
+/** The schema of *.plan.json; what editors read of it besides stands in the metadata of its parts. */
+function planSchema() {
+  const { planSchema: schema, sublayerIdSchema, compressionChoiceSchema } = declarations;
+  const { $defs: definitions, ...rest } = toJsonSchema(schema, {
+    errorMode: 'ignore',
+    // Draft 7's name for them.
+    overrideRef: ({ referenceId }) => `#/definitions/${referenceId}`,
+    definitions: { id: sublayerIdSchema, choice: compressionChoiceSchema },
+    overrideAction: ({ valibotAction, jsonSchema }) =>
+      valibotAction.type === 'metadata'
+        ? { ...jsonSchema, .../** @type {any} */ (valibotAction).metadata }
+        : undefined,
+  });
+  return { ...rest, definitions };
 }

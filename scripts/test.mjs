@@ -1,5 +1,5 @@
-// Checks everything, or the stages that are named: node scripts/test.mjs [typecheck] [lint] [format] [knip] [build]
-// [unit] [extension] [e2e]. The last line counts what passed and what failed.
+// Checks everything, or the stages that are named: node scripts/test.mjs [typecheck] [lint] [format] [knip]
+// [generated] [build] [unit] [extension] [e2e]. The last line counts what passed and what failed.
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -21,6 +21,7 @@ const STAGES = {
   lint: () => checks([tool('eslint/bin/eslint.js', '--max-warnings', '0', '.')]),
   format: () => checks([tool('prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.')]),
   knip: () => checks([tool('knip/bin/knip.js')]),
+  generated: () => checks([script('generate.mjs', '--check')]),
   build: () => checks([script('build.mjs', '--tests')]),
   unit: async () => {
     await ensureBuilt();
@@ -45,7 +46,7 @@ const REQUIRED = new Map([
 ]);
 
 /** Stages that take one core and say nothing before they end. */
-const QUIET = new Set(['typecheck', 'lint', 'format', 'knip']);
+const QUIET = new Set(['typecheck', 'lint', 'format', 'knip', 'generated']);
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();

@@ -137,6 +137,7 @@ export const strings = {
   round: 'Removed in round',
   mark: 'Mark',
   notYet: '–',
+  plusMinus: (distance: string, error: string) => `${distance} ± ${error}`,
   atLeast: (distance: string) => `≥ ${distance}`,
   previewOnly: (distance: string) => `${distance} (local cosine)`,
   markName: (mark: Mark, order: number | undefined) =>
@@ -186,6 +187,8 @@ export const strings = {
   parametersSaved: 'Parameters saved',
   bytesSaved: 'Size saved',
   kvSaved: 'KV cache saved',
+  noCache: 'no KV cache',
+  noPerplexity: 'not available',
   perToken: (share: string) => `${share}, per token`,
   notMeasured: 'not measured',
   perplexity: 'Perplexity',

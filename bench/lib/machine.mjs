@@ -6,7 +6,7 @@ import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { red, say } from '../../scripts/lib/terminal.mjs';
 
-/** @typedef {{torch: string, transformers: string}} Versions */
+/** @typedef {{torch?: string | undefined, transformers?: string | undefined}} Versions */
 /** @typedef {{at: number, all: number, own: number}} Usage seconds */
 
 /** Share of the processors that other processes may take; above it, times mean nothing. */
@@ -37,7 +37,7 @@ export class Machine {
 
   /**
    * The machine, the versions and the load before, in two sentences.
-   * @param {Partial<Versions>} [python]
+   * @param {Versions} [python]
    */
   async describe({ torch, transformers } = {}) {
     const processor = cpus()[0]?.model.trim() ?? 'unknown processor';

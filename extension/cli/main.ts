@@ -3,6 +3,7 @@ import process from 'node:process';
 import packageJson from '../../package.json';
 import { runInChild } from '../core/jobs/child-task';
 import { CancelledError } from '../core/jobs/job';
+import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
@@ -25,6 +26,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const terminal = new Terminal();
 const { version } = packageJson;
+const models = new ModelCache({ capacity: 4 });
 const samples = join(import.meta.dirname, '..', 'samples');
 const cancellation = { isCancellationRequested: false };
 let stoppedWith: number | undefined;
@@ -54,6 +56,7 @@ const context: OperationContext<unknown> = {
     samples,
     version,
     costsFolder: costsFolder(),
+    open: async (path) => models.open(path),
     processes: {
       run: async (task, job) =>
         runInChild({ script: join(import.meta.dirname, 'trainer.js') }, task, job),
@@ -80,6 +83,7 @@ async function main(args: readonly string[]): Promise<number> {
         terminal,
         samples,
         version,
+        open: context.environment.open,
         job: context,
         resumeHint: (text) => {
           hint = () => text;

@@ -3,20 +3,20 @@ import { commands, l10n, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
 import type { Plan } from '../core/export/plan';
-import type { OutputFormat } from '../core/export/prune-result';
+import type { ModelFormat } from '../core/models/opened-model';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressModelRequest } from '../protocol/worker';
 import { fileExists } from '../services/documents';
 import { isModelFile, modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
 import { askText } from './ask-text';
-import { chooseForm } from './choose-form';
+import { chooseFormat } from './choose-format';
 import { confirmReplace } from './confirm-replace';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions {
-  readonly format?: OutputFormat;
-  /** Of the format; the usual one when absent. */
+  readonly format?: ModelFormat;
+  /** Of the format; the default one when absent. */
   readonly layout?: LayoutName;
   /** Path of the new folder. */
   readonly out?: string;
@@ -26,37 +26,36 @@ export interface OutputOptions {
 
 /** What questions about an output are called, and how its folder ends. */
 export interface OutputWords {
-  readonly formTitle: string;
+  readonly formatTitle: string;
   readonly folderTitle: string;
   readonly suffix: string;
 }
 
 type Output = Pick<CompressModelRequest, 'format' | 'layout' | 'out' | 'overwrite'>;
 
-/** In which form and where a plan's result is written; undefined when the user breaks off. */
+/** In which format and where a plan's result is written; undefined when the user breaks off. */
 export async function chooseOutput(
   services: Services,
   { path: model }: ModelSummary,
   { remove, compress = [], patch = [] }: Plan,
   options: OutputOptions,
-  { formTitle, folderTitle, suffix }: OutputWords,
+  { formatTitle, folderTitle, suffix }: OutputWords,
 ): Promise<Output | undefined> {
-  const form =
+  const target =
     options.format === undefined
-      ? await chooseForm(
-          formTitle,
-          await services.worker.request('forms', {
-            model,
+      ? await chooseFormat(
+          formatTitle,
+          await services.models.outputs(model, {
             remove,
             compress: compress.map(({ tensor }) => tensor),
             patch: patch.map(({ sublayer }) => sublayer),
           }),
         )
       : { format: options.format, layout: options.layout };
-  if (form === undefined) {
+  if (target === undefined) {
     return undefined;
   }
-  const { format, layout } = form;
+  const { format, layout } = target;
   const converts = format === 'onnx' && !isModelFile(model);
   const usual = `${modelStem(model)}${suffix}${converts ? '-onnx' : ''}`;
   const folder = await chooseFolder(model, usual, folderTitle, options);

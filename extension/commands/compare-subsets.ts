@@ -1,5 +1,6 @@
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import { documentNames } from '../core/document-names';
 import { scoreKinds } from '../core/datadiet/score-document';
 import { defaultTraining } from '../core/datadiet/training-settings';
 import { formatPercent } from '../core/format';
@@ -59,7 +60,7 @@ async function askRequest(
   if (proxy === undefined || choices === undefined) {
     return undefined;
   }
-  const out = `${source.scores.replace(/(\.scores)?\.\w+$/, '')}.datadiet.json`;
+  const out = `${source.scores.replace(/(\.scores)?\.\w+$/, '')}${documentNames.experiment.suffix}`;
   if ((await fileExists(out)) && !(await confirmAnew(out, l10n.t('Compare Again')))) {
     return undefined;
   }

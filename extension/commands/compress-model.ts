@@ -51,7 +51,7 @@ export async function compressModel(
   }
   const { model } = session;
   const output = await chooseOutput(services, model, plan, options, {
-    formTitle: l10n.t('Compress {0}: format', model.name),
+    formatTitle: l10n.t('Compress {0}: format', model.name),
     folderTitle: l10n.t('Compress {0}: new folder', model.name),
     suffix: '-compressed',
   });
@@ -108,7 +108,7 @@ async function planFor(
   if (outer === undefined) {
     return undefined;
   }
-  const { choices, unfit } = await services.worker.request('chooseLayers', {
+  const { choices, unfit } = await services.models.chooseLayers({
     model: model.path,
     compression,
     skip,

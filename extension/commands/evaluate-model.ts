@@ -22,6 +22,7 @@ export async function evaluateModel(
   if (target === undefined) {
     return undefined;
   }
+  await services.models.require(target.model, 'evaluate');
   const session = await sessionOf(services, target);
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;

@@ -1,6 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import { documentNames } from '../core/document-names';
 import type { DataExport, DataExportResult } from '../core/datadiet/scored-data';
 import { UserError } from '../core/user-error';
 import { formatCount, formatPercent } from '../core/format';
@@ -150,12 +151,12 @@ async function choosePlace(
     return typed === undefined ? undefined : resolve(dirname(data), typed.trim());
   }
   const endings = {
-    indices: '.selection.json',
+    indices: documentNames.selection.suffix,
     npy: '.scores.npy',
     deepcore: '.deepcore.json',
     cleanlab: '.labels.csv',
     cartography: '.td_metrics.jsonl',
-    espalier: '.scores.json',
+    espalier: documentNames.scores.suffix,
   } as const;
   const target = await window.showSaveDialog({
     title: l10n.t('Export'),

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem, Uri } from 'vscode';
+import { documentGlob } from '../core/document-names';
 import type { ScoredSource } from '../core/datadiet/scored-data';
 import { UserError } from '../core/user-error';
 import { DataMapSession } from '../services/data-map-session';
@@ -81,7 +82,7 @@ async function askData(name: string): Promise<{ data?: string } | undefined> {
 }
 
 async function pickScores(): Promise<Uri | undefined> {
-  const files = await workspace.findFiles('**/*.scores.json', '**/node_modules/**', 200);
+  const files = await workspace.findFiles(documentGlob('scores'), '**/node_modules/**', 200);
   const other: QuickPickItem = { label: `$(go-to-file) ${l10n.t('Scores of another tool…')}` };
   const items = files.map((file) => ({
     label: `$(graph-scatter) ${basename(file.fsPath)}`,

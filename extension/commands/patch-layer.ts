@@ -41,6 +41,7 @@ export async function patchLayer(
   if (target === undefined) {
     return undefined;
   }
+  await services.models.require(target.model, 'patch');
   const session = await sessionOf(services, target);
   assertAllowed(session.blocked);
   const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
@@ -80,7 +81,7 @@ async function askRequest(
     patch: [{ sublayer, program: '', file: '' }],
   };
   const output = await chooseOutput(services, model, patched, given, {
-    formTitle: l10n.t('{0}: format', title),
+    formatTitle: l10n.t('{0}: format', title),
     folderTitle: l10n.t('{0}: new folder', title),
     suffix: '-patched',
   });

@@ -30,7 +30,7 @@ export async function pruneLayers(
   }
   const { name } = session.model;
   const output = await chooseOutput(services, session.model, plan, options, {
-    formTitle: l10n.t('Prune {0}: format', name),
+    formatTitle: l10n.t('Prune {0}: format', name),
     folderTitle: l10n.t('Prune {0}: new folder', name),
     suffix: '-pruned',
   });

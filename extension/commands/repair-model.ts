@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import * as v from 'valibot';
+import { readManifest } from '../core/export/manifest-file';
+import type { Manifest } from '../core/export/manifest-file';
 import type { RepairResult } from '../core/export/compression/repair-model';
 import type { ModelSummary } from '../core/models/model-summary';
 import { repairEfforts } from '../core/tensornet/repair/efforts';
@@ -39,6 +39,7 @@ export async function repairModel(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  await services.models.require(target.model, 'repair');
   const model = await services.models.summary(target.model);
   const request = await askRequest(services, model, given);
   return request === undefined ? undefined : services.compressionJobs.repair(model.name, request);
@@ -108,28 +109,11 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
   return chosen?.effort;
 }
 
-const manifestSchema = v.object({
-  source: v.object({ name: v.string(), fingerprint: v.string() }),
-  compressed: v.optional(v.record(v.string(), v.unknown())),
-});
-type ReadManifest = v.InferOutput<typeof manifestSchema>;
-
-/** What Espalier wrote beside the model of where it comes from. */
-async function readManifest(model: string): Promise<ReadManifest | undefined> {
-  try {
-    const text = await readFile(join(model, 'espalier.json'), 'utf8');
-    return v.parse(manifestSchema, JSON.parse(text));
-  } catch {
-    // Another tool's folder, or a damaged file: the user names the teacher.
-    return undefined;
-  }
-}
-
 /** The model that the manifest names, where it is known or lies beside; else one that the user picks. */
 async function chooseTeacher(
   services: Services,
   model: ModelSummary,
-  manifest: ReadManifest | undefined,
+  manifest: Manifest | undefined,
 ): Promise<string | undefined> {
   if (manifest !== undefined) {
     const { name, fingerprint } = manifest.source;

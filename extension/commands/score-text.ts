@@ -2,6 +2,7 @@ import { basename, extname } from 'node:path';
 import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { ScoreTextRequest, ScoreTextResult } from '../protocol/worker';
+import { documentNames } from '../core/document-names';
 import { fileExists } from '../services/documents';
 import { modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
@@ -32,6 +33,7 @@ export async function scoreText(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
   const { file, length } = services.settings.calibration();
   const text =
@@ -40,7 +42,7 @@ export async function scoreText(
     return undefined;
   }
   const name = text === bundled ? '' : `.${basename(text, extname(text))}`;
-  const out = given.out ?? `${modelStem(model.path)}${name}.textscores.json`;
+  const out = given.out ?? `${modelStem(model.path)}${name}${documentNames.textScores.suffix}`;
   const replaces = await fileExists(out);
   if (replaces && given.overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
     return undefined;

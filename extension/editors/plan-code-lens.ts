@@ -1,5 +1,6 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
+import { documentGlob } from '../core/document-names';
 import type { Plan } from '../core/export/plan';
 import { parsePlan } from '../core/export/plan-schema';
 import { commandIds } from '../services/command-ids';
@@ -17,7 +18,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
   public constructor(models: OpenModels) {
     this.#models = models;
     this.#registration = languages.registerCodeLensProvider(
-      { scheme: 'file', pattern: '**/*.plan.json' },
+      { scheme: 'file', pattern: documentGlob('plan') },
       this,
     );
   }

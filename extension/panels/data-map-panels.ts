@@ -5,6 +5,7 @@ import type { ExportJob } from '../protocol/datamap';
 import { DataMapSession } from '../services/data-map-session';
 import type { DataReader } from '../services/data-map-session';
 import type { DataMarks } from '../services/data-marks';
+import { viewTypes } from '../services/document-views';
 import { isScores } from '../services/documents';
 import type { JobService } from '../services/jobs/job-service';
 import { jobsAbout, panelJobOf } from '../services/jobs/panel-job';
@@ -17,7 +18,6 @@ import { Panels, requireSavedText, savedText } from './panels';
 /** The open data maps: one for each file of scores, tabs and custom editors. */
 export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implements DataMaps {
   /** Of the custom editor for score documents. */
-  public static readonly editorViewType = 'espalier.dataMapEditor';
 
   readonly #reader: DataReader;
   readonly #marks: DataMarks;
@@ -53,8 +53,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       return known.session;
     }
     if (isScores(source.scores) && source.data === undefined) {
-      const { editorViewType } = DataMapPanels;
-      await commands.executeCommand('vscode.openWith', Uri.file(source.scores), editorViewType);
+      await commands.executeCommand('vscode.openWith', Uri.file(source.scores), viewTypes.scores);
       const opened = this.#find(source);
       if (opened !== undefined) {
         await opened.session.opened();

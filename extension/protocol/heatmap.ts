@@ -1,4 +1,5 @@
 import type { CalibrationSummary } from '../core/data/calibration';
+import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type {
   CandidateDistance,
@@ -22,6 +23,8 @@ export interface ProfileState {
   readonly cosineLocal: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
+  /** What a running adaptive search expects of the rounds behind round `after`. */
+  readonly predicted?: { readonly after: number; readonly rounds: readonly Round[] };
   readonly evaluations: readonly ProfileEvaluation[];
   /** What the search runs, or ran, on. */
   readonly device?: string;
@@ -67,6 +70,8 @@ export interface HeatmapState {
   readonly profileFile?: string;
   /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */
   readonly blocked: string | undefined;
+  /** What the model cannot do: why, and the way out. */
+  readonly cannot: Unable;
 }
 
 /**

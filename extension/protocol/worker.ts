@@ -1,13 +1,16 @@
 import type { CalibrationRequest } from '../core/data/calibration';
 import type { LayoutName } from '../core/export/layouts';
-import type { FormAnswer } from '../core/export/output-forms';
-import type { OutputFormat } from '../core/export/prune-result';
+import type { OutputAnswer } from '../core/export/output-options';
+import type { AskedChanges } from '../core/export/writable';
+import type { ModelFormat } from '../core/models/opened-model';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
+import type { Capabilities } from '../core/models/capabilities';
+import type { ModelSummary } from '../core/models/model-summary';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import type { OperationContext } from '../core/operations/operation';
 import type { OperationId, OperationOf } from '../core/operations/operations';
@@ -54,7 +57,7 @@ export interface CompressModelRequest extends RunOptions {
   /** The folder that files of the plan are relative to. */
   readonly planFolder?: string;
   readonly out: string;
-  readonly format: OutputFormat;
+  readonly format: ModelFormat;
   /** Of the format; the default when absent. */
   readonly layout?: LayoutName;
   /** Replace an existing folder at `out`. Without it an existing folder is an error. */
@@ -63,15 +66,15 @@ export interface CompressModelRequest extends RunOptions {
   readonly calibration?: Partial<CalibrationRequest>;
 }
 
-/** Asks which forms can express a removal, a compression and patches. */
-export interface FormsRequest {
+/** What a model is and what it can do. */
+export interface InspectedModel {
+  readonly summary: ModelSummary;
+  readonly capabilities: Capabilities;
+}
+
+/** Asks what a model can be written as with some changes. */
+export interface OutputsRequest extends AskedChanges {
   readonly model: string;
-  /** Ids of sublayers, or of whole blocks. */
-  readonly remove: readonly string[];
-  /** Names of the weights of linear layers; none when absent. */
-  readonly compress?: readonly string[];
-  /** Ids of sublayers in whose places patches stand; none when absent. */
-  readonly patch?: readonly string[];
 }
 
 export interface ScoreTextRequest extends RunOptions {
@@ -152,7 +155,7 @@ export interface PatchLayerRequest extends RunOptions {
   readonly text: CalibrationRequest;
   /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
   readonly out: string;
-  readonly format: OutputFormat;
+  readonly format: ModelFormat;
   readonly anyway: boolean;
   /** Graphs to try; the usual number when absent. */
   readonly graphs?: number;
@@ -185,6 +188,10 @@ export interface InspectorRequests {
   statistics: [StatisticsRequest, TensorStatistics];
   diagram: [DiagramRequest, Diagram | UnknownFlow];
   compare: [CompareRequest, ModelComparison];
+  open: [InspectRequest, InspectedModel];
+  outputs: [OutputsRequest, readonly OutputAnswer[]];
+  chooseLayers: [ChooseLayersRequest, ChosenLayers];
+  checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
 }
 
 /** The request of an operation, and its result. */
@@ -203,11 +210,8 @@ export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0]
  * `job` id it was sent with.
  */
 export interface WorkerRequests extends OperationRequests {
-  forms: [FormsRequest, readonly FormAnswer[]];
   sensitivity: [SensitivityRequest, SensitivityProfile];
   planBudget: [PlanBudgetRequest, RefinedPlan];
-  chooseLayers: [ChooseLayersRequest, ChosenLayers];
-  checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
   compress: [CompressModelRequest, ApplyResult];
   repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];

@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel, Memento } from 'vscode';
+import { refusalsOf } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import { CompressionSession } from './compression-session';
 import type { StoredCompression } from './compression-session';
@@ -52,8 +53,9 @@ export class CompressionSessions implements Disposable {
 
   /** The session of the model that a path points at, its table loaded. */
   public async open(path: string, file?: string): Promise<CompressionSession> {
-    const model = await this.#models.summary(path);
-    return this.#openAs(model, file ?? sensitivityPathOf(model.path));
+    const { summary, capabilities } = await this.#models.inspect(path);
+    const unable = refusalsOf(capabilities).compress;
+    return this.#openAs(summary, file ?? sensitivityPathOf(summary.path), unable);
   }
 
   /** The session of a table, which shows its numbers even where the model itself is not. */
@@ -97,7 +99,7 @@ export class CompressionSessions implements Disposable {
     }
   }
 
-  async #openAs(model: ModelSummary, file: string, missing?: string): Promise<CompressionSession> {
+  async #openAs(model: ModelSummary, file: string, unable?: string): Promise<CompressionSession> {
     const known = this.#sessions.get(file);
     if (known?.model.fingerprint === model.fingerprint || known?.job.kind === 'running') {
       return known;
@@ -109,9 +111,9 @@ export class CompressionSessions implements Disposable {
       file,
       {
         blocked: () =>
-          missing === undefined
+          unable === undefined
             ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
-            : { reason: missing, needsTrust: false },
+            : { reason: unable, needsTrust: false },
         save: (next) => {
           void this.#memento.update(key, next);
         },

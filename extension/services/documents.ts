@@ -1,53 +1,39 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { writeDocument } from '../core/jobs/write-document';
-import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
-import { parseLayerProfile } from '../core/prune/layer-profile-schema';
+import { defaultDocumentPath, isDocument } from '../core/document-names';
+import type { DocumentId } from '../core/document-names';
+import { readDocument } from '../core/documents/document-types';
+import type { DocumentContent } from '../core/documents/document-types';
 import type { Plan } from '../core/export/plan';
-import { parsePlan } from '../core/export/plan-schema';
-import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
-import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
-import { parseGssnnDocument } from '../core/symbolic/evolution/gssnn-document';
-import type { GssnnDocument } from '../core/symbolic/evolution/gssnn-document';
-import { modelStem } from './model-file';
+import { writeDocument } from '../core/jobs/write-document';
+import type { ProfileEvaluation } from '../core/prune/layer-profile';
 
-/** `NAME.layerprofile.json` beside the model. */
-export const profilePathOf = (model: string): string => `${modelStem(model)}.layerprofile.json`;
+const beside =
+  (id: DocumentId) =>
+  (source: string): string =>
+    defaultDocumentPath(id, source);
+export const profilePathOf = beside('layerProfile');
+export const sensitivityPathOf = beside('sensitivity');
+export const planPathOf = beside('plan');
+export const scoresPathOf = beside('scores');
 
-/** `NAME.sensitivity.json` beside the model. */
-export const sensitivityPathOf = (model: string): string => `${modelStem(model)}.sensitivity.json`;
+const named =
+  (id: DocumentId) =>
+  (path: string): boolean =>
+    isDocument(id, path);
+export const isProfile = named('layerProfile');
+export const isScores = named('scores');
+export const isSensitivity = named('sensitivity');
+export const isPlan = named('plan');
 
-/** `NAME.plan.json` beside the model. */
-export const planPathOf = (model: string): string => `${modelStem(model)}.plan.json`;
-
-export const isProfile = (path: string): boolean => path.endsWith('.layerprofile.json');
-/** `NAME.scores.json` beside the data set. */
-export const scoresPathOf = (data: string): string =>
-  `${data.replace(/(?<=[^\\/])\.(npz|npy|csv|tsv|jsonl|ndjson|parquet|bin|gz)$/i, '')}.scores.json`;
-
-export const isScores = (path: string): boolean => path.endsWith('.scores.json');
-export const isSensitivity = (path: string): boolean => path.endsWith('.sensitivity.json');
-export const isPlan = (path: string): boolean => path.endsWith('.plan.json');
-
-/** @throws UserError when the file is no profile. */
-export async function readProfile(path: string): Promise<LayerProfile> {
-  return parseLayerProfile(await readFile(path, 'utf8'), path);
-}
-
-/** @throws UserError when the file is no sensitivity table. */
-export async function readSensitivity(path: string): Promise<SensitivityProfile> {
-  return parseSensitivityProfile(await readFile(path, 'utf8'), path);
-}
-
-/** @throws UserError when the file is no plan. */
-export async function readPlan(path: string): Promise<Plan> {
-  return parsePlan(await readFile(path, 'utf8'), path);
-}
-
-/** @throws UserError when the file is no log of an evolution. */
-export async function readEvolution(path: string): Promise<GssnnDocument> {
-  return parseGssnnDocument(await readFile(path, 'utf8'), path);
-}
+const reader =
+  <Id extends DocumentId>(id: Id) =>
+  async (path: string): Promise<DocumentContent<Id>> =>
+    readDocument(id, path);
+export const readProfile = reader('layerProfile');
+export const readSensitivity = reader('sensitivity');
+export const readPlan = reader('plan');
+export const readEvolution = reader('evolution');
 
 /** Path of the model folder that a plan is for. */
 export const modelPathOfPlan = (plan: Plan, planPath: string): string =>

@@ -1,5 +1,6 @@
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { PlannedPatch, Plan } from '../core/export/plan';
+import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
@@ -23,6 +24,8 @@ import type { Refusal } from './trust';
 
 /** What a session needs from its surroundings. */
 export interface SessionHost {
+  /** What the model cannot do, and why. */
+  readonly cannot: Unable;
   /** What writing a choice does to config.json, and how the result loads. */
   readonly preview: (
     removed: readonly string[],
@@ -109,6 +112,7 @@ export class ModelSession {
       selectionEvaluation: this.#evaluationOf(this.choice),
       ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
       blocked: this.blocked?.reason,
+      cannot: this.host.cannot,
     };
   }
 

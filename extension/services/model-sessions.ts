@@ -5,6 +5,8 @@ import type { Disposable, LogOutputChannel } from 'vscode';
 import { previewPrunedFile } from '../core/export/preview-file';
 import { previewPrunedConfig } from '../core/export/pruned-config';
 import type { PlannedPatch } from '../core/export/plan';
+import { refusalsOf } from '../core/models/capabilities';
+import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { HeatmapState } from '../protocol/heatmap';
 import { fileExists, profilePathOf, readProfile } from './documents';
@@ -18,6 +20,13 @@ import { describedPatches } from './patches';
 import { describeError, reportError } from './report-error';
 import type { SessionStore } from './session-store';
 import { refreshOnTrust, whyBlocked } from './trust';
+
+/** What cannot be done with a model. */
+interface Limits {
+  readonly cannot: Unable;
+  /** Why the model is not here, if so. */
+  readonly missing?: string;
+}
 
 /** The sessions of this window, one for each profile of a model. */
 export class ModelSessions implements Disposable {
@@ -56,8 +65,9 @@ export class ModelSessions implements Disposable {
    * on disk gets a new one.
    */
   public async open(path: string, profilePath?: string): Promise<ModelSession> {
-    const model = await this.#models.summary(path);
-    return this.#openAs(model, profilePath ?? profilePathOf(model.path));
+    const { summary, capabilities } = await this.#models.inspect(path);
+    const cannot = refusalsOf(capabilities);
+    return this.#openAs(summary, profilePath ?? profilePathOf(summary.path), { cannot });
   }
 
   /** The session of a profile, which shows its numbers even where the model itself is not. */
@@ -73,11 +83,10 @@ export class ModelSessions implements Disposable {
         return this.open(place, profilePath);
       }
     }
-    return this.#openAs(
-      profile.model,
-      profilePath,
-      l10n.t('The model {0} is not on this machine.', path),
-    );
+    return this.#openAs(profile.model, profilePath, {
+      cannot: {},
+      missing: l10n.t('The model {0} is not on this machine.', path),
+    });
   }
 
   /** Reads a session's profile again, after something else has written it. */
@@ -99,12 +108,12 @@ export class ModelSessions implements Disposable {
     }
   }
 
-  async #openAs(model: ModelSummary, profilePath: string, missing?: string): Promise<ModelSession> {
+  async #openAs(model: ModelSummary, profilePath: string, limits: Limits): Promise<ModelSession> {
     const known = this.#sessions.get(profilePath);
     if (known?.model.fingerprint === model.fingerprint || known?.job.kind === 'running') {
       return known;
     }
-    const session = await this.#create(model, profilePath, missing);
+    const session = await this.#create(model, profilePath, limits);
     const raced = this.#sessions.get(profilePath);
     if (raced !== undefined && raced !== known) {
       return raced;
@@ -116,7 +125,7 @@ export class ModelSessions implements Disposable {
   async #create(
     model: ModelSummary,
     profilePath: string,
-    missing: string | undefined,
+    { cannot, missing }: Limits,
   ): Promise<ModelSession> {
     const config =
       missing === undefined && !isModelFile(model.path)
@@ -126,6 +135,7 @@ export class ModelSessions implements Disposable {
       model,
       profilePath,
       {
+        cannot,
         preview: (removed, patches) =>
           missing === undefined
             ? previewOf(config, removed, patches, model)

@@ -1,52 +1,55 @@
-import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
+import type { OutputAnswer } from '../core/export/output-options';
+import type { AskedChanges } from '../core/export/writable';
+import type { CapabilityName } from '../core/models/capabilities';
+import { refused } from '../core/models/capability';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressionChoice } from '../core/tensornet/compression-choice';
-import { UserError } from '../core/user-error';
-import { isModelFile, modelStem } from './model-file';
+import type {
+  ChooseLayersRequest,
+  ChosenLayers,
+  InspectedModel,
+  InspectorRequests,
+} from '../protocol/worker';
 import type { WorkerClient } from './worker-client';
 
-interface OpenModel {
-  /** Names, sizes and times of the model's files: a change means another summary. */
-  readonly stamp: string;
-  readonly summary: Promise<ModelSummary>;
-}
-
-const kept = 32;
-
-/** Summaries of the models looked at lately, read once per version of their files. */
+/**
+ * What models are and can do, by their headers. The inspector answers, which keeps models open and
+ * waits for no job of the worker.
+ */
 export class OpenModels {
-  readonly #worker: WorkerClient;
-  readonly #models = new Map<string, OpenModel>();
+  readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
 
-  public constructor(worker: WorkerClient) {
-    this.#worker = worker;
+  public constructor(inspector: Pick<WorkerClient<InspectorRequests>, 'request'>) {
+    this.#inspector = inspector;
   }
 
-  /** Summary of a model folder, or of the model that a file in it belongs to. */
+  /** A model folder, or the model that a file in it belongs to. */
+  public async inspect(path: string): Promise<InspectedModel> {
+    return this.#inspector.request('open', { model: path });
+  }
+
   public async summary(path: string): Promise<ModelSummary> {
-    const folder = await placeOf(path);
-    const stamp = await stampOf(folder);
-    const known = this.#models.get(folder);
-    this.#models.delete(folder);
-    const open =
-      known?.stamp === stamp
-        ? known
-        : { stamp, summary: this.#worker.request('inspect', { model: folder }) };
-    this.#models.set(folder, open);
-    const [oldest] = this.#models.keys();
-    if (this.#models.size > kept && oldest !== undefined) {
-      this.#models.delete(oldest);
+    return (await this.inspect(path)).summary;
+  }
+
+  /** @throws UserError with the reason and the way out, where the model cannot do something. */
+  public async require(path: string, name: CapabilityName): Promise<void> {
+    const { summary, capabilities } = await this.inspect(path);
+    const capability = capabilities[name];
+    if (!capability.able) {
+      throw refused(capability, summary.path);
     }
-    try {
-      return await open.summary;
-    } catch (error) {
-      if (this.#models.get(folder) === open) {
-        this.#models.delete(folder);
-      }
-      throw error;
-    }
+  }
+
+  /** What the model can be written as with some changes, and why not. */
+  public async outputs(path: string, changes: AskedChanges): Promise<readonly OutputAnswer[]> {
+    return this.#inspector.request('outputs', { model: path, ...changes });
+  }
+
+  /** The layers that a compression is for. */
+  public async chooseLayers(request: ChooseLayersRequest): Promise<ChosenLayers> {
+    return this.#inspector.request('chooseLayers', request);
   }
 
   /** What is wrong with the compressions of a plan for the model at `path`. */
@@ -57,32 +60,6 @@ export class OpenModels {
   ): Promise<readonly ChoiceProblem[]> {
     return choices.length === 0
       ? []
-      : this.#worker.request('checkChoices', { model: await placeOf(path), choices, removed });
+      : this.#inspector.request('checkChoices', { model: path, choices, removed });
   }
-}
-
-/** The folder or model file itself, or the folder that holds a config.json or weights. */
-async function placeOf(path: string): Promise<string> {
-  try {
-    return (await stat(path)).isDirectory() || isModelFile(path) ? path : dirname(path);
-  } catch {
-    throw new UserError('There is no such file or folder.', { file: path });
-  }
-}
-
-async function stampOf(place: string): Promise<string> {
-  const folder = isModelFile(place) ? dirname(place) : place;
-  const stem = basename(modelStem(place));
-  const names = (await readdir(folder)).filter((name) =>
-    isModelFile(place)
-      ? name === basename(place) || (name.startsWith(stem) && /\.onnx[._]data$/.test(name))
-      : /\.(json|safetensors|gguf|onnx|onnx[._]data)$/.test(name),
-  );
-  const stamps = await Promise.all(
-    names.sort().map(async (name) => {
-      const { size, mtimeMs } = await stat(join(folder, name));
-      return `${name}:${size}:${mtimeMs}`;
-    }),
-  );
-  return `${basename(place)} ${stamps.join(' ')}`;
 }

@@ -59,6 +59,8 @@ export function reduceProfile(
         : profile;
     case 'round':
       return { ...profile, rounds: withRound(profile.rounds, event.round, event.result) };
+    case 'predicted':
+      return { ...profile, predicted: { after: event.round - 1, rounds: event.rounds } };
     case 'baseline':
       return { ...profile, baselines: { ...profile.baselines, [event.name]: event.rounds } };
   }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { workspace } from 'vscode';
-import { gssnnSuffix } from '../core/symbolic/evolution/gssnn-document';
+import { documentNames } from '../core/document-names';
 import { fileExists, readEvolution } from './documents';
 import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
@@ -60,4 +60,5 @@ export class SynthesisSessions {
 }
 
 /** The document that an evolution writes into its folder. */
-export const logOf = (out: string): string => join(out, `synthesis${gssnnSuffix}`);
+export const logOf = (out: string): string =>
+  join(out, `synthesis${documentNames.evolution.suffix}`);

@@ -11,6 +11,7 @@ import {
 } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
 import { commandIds } from '../services/command-ids';
+import { documentGlob } from '../core/document-names';
 import { formatCount } from '../core/format';
 import { Descriptions } from '../services/descriptions';
 import type { Inspector } from '../services/explorer-session';
@@ -24,8 +25,6 @@ import type { ModelEntry } from './model-entries';
 
 /** Files that a model's description comes from. */
 const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
-
-const sensitivityTables = '**/*.sensitivity.json';
 
 /** The models of the workspace, in the explorer: blocks, sublayers and tensors of each. */
 export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposable {
@@ -51,7 +50,12 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       this.#stale.clear();
     }, 1000);
     const watcher = workspace.createFileSystemWatcher(modelFiles, true, false, true);
-    const tables = workspace.createFileSystemWatcher(sensitivityTables, false, true, false);
+    const tables = workspace.createFileSystemWatcher(
+      documentGlob('sensitivity'),
+      false,
+      true,
+      false,
+    );
     const tableChanged = ({ fsPath }: Uri): void => {
       for (const model of folders.folders) {
         if (sensitivityPathOf(model.fsPath) === fsPath) {

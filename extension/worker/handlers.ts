@@ -9,15 +9,13 @@ import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { repairModel } from '../core/export/compression/repair-model';
 import { patchModel } from '../core/export/patching/patch-model';
-import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
-import { listForms } from '../core/export/prune-source';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
 import { journalBeside, runsBeside } from '../core/jobs/work-folder';
 import { writeDocument } from '../core/jobs/write-document';
-import { openModel } from '../core/models/open-model';
-import { unitsMeant } from '../core/models/units';
+import { ModelCache } from '../core/models/model-cache';
+import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
 import { defaultRepair } from '../core/tensornet/repair/repair-settings';
@@ -52,11 +50,22 @@ const processes = {
   run: async (task: SeedTask, job: TaskJob): Promise<unknown> => runInChild({ script }, task, job),
 };
 
+/** Models of the last jobs: the next one on the same files reads none again. */
+const models = new ModelCache({ capacity: 4 });
+
+/** The request with its model opened. */
+async function opened<R extends { readonly model: string }>(
+  request: R,
+): Promise<Omit<R, 'model'> & { readonly model: OpenedModel }> {
+  return { ...request, model: await models.open(request.model) };
+}
+
 const environment = {
   samples,
   version: packageJson.version,
   costsFolder: costsFolder(),
   processes,
+  open: async (path: string): Promise<OpenedModel> => models.open(path),
 };
 const withText = { ...environment, bundledText: calibrationText };
 
@@ -94,17 +103,20 @@ function applyRequest(request: CompressModelRequest): RequestOfOperation<'apply'
 /** What answers each request: operations, and what is not one yet. */
 export const handlers: Handlers<WorkerRequests> = {
   ...operationHandlers,
-  forms: async ({ model, remove, ...others }) => listForms(model, remove, others),
   compress: async (request, context) =>
     apply.run(applyRequest(request), { ...context, environment }),
   sensitivity: async (request, context) =>
-    profileSensitivity({ ...request, journal: journalBeside(request.out) }, withText, context),
+    profileSensitivity(
+      { ...(await opened(request)), journal: journalBeside(request.out) },
+      withText,
+      context,
+    ),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);
     return planForBudget(
       {
-        ...request,
+        ...(await opened(request)),
         table: withWays(table, ways),
         rounds: defaultRounds,
         calibration: calibrationOf(table),
@@ -114,28 +126,27 @@ export const handlers: Handlers<WorkerRequests> = {
       context,
     );
   },
-  chooseLayers: async ({ model, compression, ...selection }) => {
-    const { choices, unfit } = chooseForAll(await openModel(model), compression, selection);
-    return { choices, unfit: unfit.length };
-  },
-  checkChoices: async ({ model: path, choices, removed }) => {
-    const model = await openModel(path);
-    const units = removed.flatMap((id) => unitsMeant(id, model.summary));
-    return choiceProblems(model, choices, units);
-  },
   repair: async (request, context) =>
-    repairModel({ ...request, bundledText: calibrationText, settings: defaultRepair }, context),
-  patch: async ({ model, graphs = defaultPatchLimits.graphs, ...request }, context) =>
+    repairModel(
+      {
+        ...(await opened(request)),
+        teacher: await models.open(request.teacher),
+        bundledText: calibrationText,
+        settings: defaultRepair,
+      },
+      context,
+    ),
+  patch: async ({ graphs = defaultPatchLimits.graphs, ...request }, context) =>
     patchModel(
       {
-        ...{ ...request, modelPath: model, bundledText: calibrationText, seed: 0 },
+        ...{ ...(await opened(request)), bundledText: calibrationText, seed: 0 },
         limits: { ...defaultPatchLimits, graphs },
         ...{ library: patchLibrary(), fitting: defaultFitting },
       },
       context,
     ),
   scoreText: async (request, context) => {
-    const { scores } = await scoreText(request, withText, context);
+    const { scores } = await scoreText(await opened(request), withText, context);
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
     return { windows: scores.length, mean };
   },

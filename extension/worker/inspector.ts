@@ -1,22 +1,33 @@
 import { compareModels } from '../core/inspect/compare-models';
 import { describeModel } from '../core/inspect/describe-model';
+import type { OpenedModel } from '../core/models/opened-model';
 import type { Diagrams } from '../core/inspect/flow/diagrams';
 import { tensorStatistics } from '../core/inspect/tensor-statistics';
 import type { InspectorRequests } from '../protocol/worker';
+import type * as Questions from './questions';
+import { listOutputs } from '../core/export/writable';
+import { ModelCache } from '../core/models/model-cache';
 import { serve } from './serve';
 
 /** A progress told more often than this is not seen. */
 const progressMilliseconds = 100;
 
+/** Models looked at last. */
+const models = new ModelCache({ capacity: 8 });
+const open = async (path: string): Promise<OpenedModel> => models.open(path);
+
 /** Loaded when the first flow is drawn: opening a model does not wait for it. */
 let diagrams: Promise<Diagrams> | undefined;
 
+/** Loaded when first asked: the rules of compression methods bring ONNX Runtime along, which is never run here. */
+const questions = async (): Promise<typeof Questions> => import('./questions');
+
 /**
- * A process of its own, so that looking at a model does not wait for the worker's job. It never loads
- * ONNX Runtime.
+ * A process of its own, so that looking at a model does not wait for the worker's job. It runs no
+ * model.
  */
 serve<InspectorRequests>({
-  describe: async ({ model }) => describeModel(model),
+  describe: async ({ model }) => describeModel(model, open),
   statistics: async ({ tensor }, context) => {
     let told = 0;
     return tensorStatistics(tensor, context.cancellation, (done, total) => {
@@ -27,10 +38,19 @@ serve<InspectorRequests>({
       }
     });
   },
-  diagram: async ({ model, open }) => {
-    diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams());
-    return (await diagrams).draw(model, new Set(open));
+  diagram: async ({ model, open: unfolded }) => {
+    diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
+    return (await diagrams).draw(model, new Set(unfolded));
   },
   compare: async (request, context) =>
-    compareModels(request, { ...context, emit: () => undefined }),
+    compareModels(request, { ...context, emit: () => undefined }, open),
+  open: async ({ model }) => {
+    const { summary, capabilities } = await open(model);
+    return { summary, capabilities };
+  },
+  outputs: async ({ model, ...changes }) => listOutputs(await open(model), changes),
+  chooseLayers: async ({ model, ...request }) =>
+    (await questions()).chooseLayers(await open(model), request),
+  checkChoices: async ({ model, ...request }) =>
+    (await questions()).checkChoices(await open(model), request),
 });

@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import type { PruneResult } from '../../extension/core/export/prune-result';
 import type { Plan } from '../../extension/core/export/plan';
 import type { Espalier } from '../../extension/extension';
-import { itemsOf } from '../../extension/commands/choose-form';
+import { itemsOf } from '../../extension/commands/choose-format';
 import { whyUnfit } from '../../extension/commands/choose-output';
 import type { ModelSession } from '../../extension/services/model-session';
 import { buildRequest } from '../../extension/core/operations/build-request';
@@ -60,9 +60,9 @@ describe('Prune Layers', () => {
     assert.match(line, /"block\.1\.feedforward"[^]*whole-pruned"\n\}\nREQUEST$/);
   });
 
-  it('tells the forms that can express a selection from those that cannot, with the reason', async () => {
-    const request = { model: session.model.path, remove: ['block.0.feedforward'] };
-    const items = itemsOf(await espalier.worker.request('forms', request));
+  it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
+    const changes = { remove: ['block.0.feedforward'] };
+    const items = itemsOf(await espalier.models.outputs(session.model.path, changes));
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
     assert.deepEqual(
       items.slice(0, border).map(({ answer }) => answer?.layout ?? answer?.format),

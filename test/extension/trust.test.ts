@@ -26,6 +26,7 @@ describe('trust', () => {
       `${model.path}.layerprofile.json`,
       {
         preview: () => ({ lines: [], loadsWith: '' }),
+        cannot: {},
         blocked: () => whyBlocked({ trusted: false, scheme: 'file' }),
         save: () => undefined,
       },

@@ -16,7 +16,7 @@ export interface Availability {
  * nothing selected measures the original.
  */
 export function availabilityOf(
-  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed'>,
+  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'cannot'>,
 ): Availability {
   const { job } = state;
   const active =
@@ -24,11 +24,12 @@ export function availabilityOf(
       ? strings.reasonActive(job.what, job.kind)
       : undefined;
   const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
-  const cannotRun = state.blocked ?? active;
+  const { cannot } = state;
+  const cannotRun = cannot.run ?? state.blocked ?? active;
   return {
-    profile: cannotRun,
+    profile: cannot.removeBlocks ?? cannotRun,
     prune: cannotRun ?? nothing,
-    evaluate: cannotRun,
+    evaluate: cannot.evaluate ?? cannotRun,
     savePlan: nothing,
     resumable: job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined,
   };

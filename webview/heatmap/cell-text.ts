@@ -6,7 +6,12 @@ import type { Unit } from './units';
 
 /** The distance of a cell in words; a dash where there is none. */
 export function distanceText(cell: Cell): string {
-  if (cell.distance !== undefined) return formatDistance(cell.distance);
+  if (cell.distance !== undefined) {
+    const distance = formatDistance(cell.distance);
+    return cell.standardError === undefined
+      ? distance
+      : strings.plusMinus(distance, formatDistance(cell.standardError));
+  }
   if (cell.atLeast !== undefined) return strings.atLeast(formatDistance(cell.atLeast));
   return strings.notYet;
 }
@@ -40,8 +45,9 @@ function patchFact({ place, graph }: ShownPatch): string {
 }
 
 /** What a pointer that rests on a cell is told. */
-export function cellTooltip({ patch }: Cell): string | undefined {
-  return patch === undefined ? undefined : strings.patchTooltip(patch.program);
+export function cellTooltip(cell: Cell): string | undefined {
+  if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
+  return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
 export interface CellFact {

@@ -20,6 +20,8 @@ export interface Cell {
   readonly status: CellStatus;
   /** Distance of the original without this sublayer (or its block), when measured in full. */
   readonly distance: number | undefined;
+  /** Standard error of the distance, where it is known. */
+  readonly standardError: number | undefined;
   /** A lower bound where the distance was not needed in full. */
   readonly atLeast: number | undefined;
   /** 1 − cos(x, x + f(x)). */
@@ -91,6 +93,7 @@ export function cellsOf({ model, profile, removed, protectedIds, patches }: Cell
       sublayer,
       status: statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity)),
       distance,
+      standardError: distance === undefined ? undefined : measured?.standardError,
       atLeast,
       preview,
       rank: ranks.get(sublayer.id),

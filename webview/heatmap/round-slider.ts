@@ -104,10 +104,15 @@ function drawTiles(
   tiles.experts.set(formatCount(totals.experts), strings.ofTotal(formatCount(experts)));
   tiles.parameters.set(formatCompact(totals.parameters), formatPercent(shares.parameters));
   tiles.bytes.set(formatBytes(totals.bytes), formatPercent(shares.bytes));
-  tiles.kv.set(
-    formatBytes(totals.kvBytesPerToken),
-    strings.perToken(formatPercent(shares.kvBytesPerToken)),
-  );
+  const { keepCache, evaluate } = state.cannot;
+  if (keepCache === undefined) {
+    tiles.kv.set(
+      formatBytes(totals.kvBytesPerToken),
+      strings.perToken(formatPercent(shares.kvBytesPerToken)),
+    );
+  } else {
+    tiles.kv.set(strings.notYet, strings.noCache, keepCache);
+  }
   const distance = selectedDistance(state);
   const metric = state.profile?.settings.metric ?? '';
   if (distance === undefined) {
@@ -117,7 +122,9 @@ function drawTiles(
     tiles.distance.set(formatDistance(distance), metric);
   }
   const { original, selected } = perplexitiesOf(state);
-  if (selected === undefined) {
+  if (evaluate !== undefined && selected === undefined) {
+    tiles.perplexity.set(strings.notYet, strings.noPerplexity, evaluate);
+  } else if (selected === undefined) {
     const note =
       original === undefined
         ? strings.notEvaluated

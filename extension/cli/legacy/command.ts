@@ -1,4 +1,5 @@
 import type { JobContext } from '../../core/jobs/job';
+import type { OpenModel } from '../../core/models/model-cache';
 import type { Terminal } from '../terminal';
 
 /** Options as `util.parseArgs` describes them. */
@@ -79,6 +80,8 @@ export interface CommandContext {
   readonly resumeHint: (text: string) => void;
   /** Folder of texts that come with Espalier. */
   readonly samples: string;
+  /** Opens a model, each once. */
+  readonly open: OpenModel;
   readonly version: string;
 }
 

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { defaultDocumentPath } from '../../core/document-names';
 import { journalBeside } from '../../core/jobs/work-folder';
 import { userCacheFolder } from '../../core/runtime/user-cache';
 import type { ModelSummary } from '../../core/models/model-summary';
 
 /** Where a sensitivity table goes when no `--out` is given. */
 export function defaultSensitivityPath(model: ModelSummary): string {
-  return join(dirname(model.path), `${model.name}.sensitivity.json`);
+  return defaultDocumentPath('sensitivity', model.path);
 }
 
 /** The journal of a search: beside its result, or in the user's cache when it has no file. */

@@ -3,7 +3,7 @@ import { costsFolder } from '../../core/runtime/user-cache';
 import { join } from 'node:path';
 import { metricNames } from '../../core/metrics/metric-names';
 import { linearRoles } from '../../core/models/matrix-encoding';
-import type { ModelSummary } from '../../core/models/model-summary';
+import type { OpenedModel } from '../../core/models/opened-model';
 import { methodNames, parseCompression } from '../../core/tensornet/compression-choice';
 import { profileSensitivity } from '../../core/tensornet/sensitivity/profile-sensitivity';
 import type {
@@ -36,15 +36,16 @@ export const sensitivityUsage = [
 /** Profiles the sensitivity of a model as the options ask for, and writes the table where `out` says. */
 export async function runSensitivity(
   args: Arguments,
-  summary: ModelSummary,
+  model: OpenedModel,
   { job, samples, version, resumeHint }: CommandContext,
   out: string | undefined,
 ): Promise<SensitivityProfile> {
+  const { summary } = model;
   const journal = await journalPath(out, summary);
   resumeHint(`Run the same command again to go on: what is done is kept in ${journal}.`);
   return profileSensitivity(
     {
-      model: args.model(),
+      model,
       calibration: readCalibration(args, summary.maxPositions, sensitivityCalibration),
       settings: readSettings(args),
       ...readRunOptions(args),

@@ -1,11 +1,13 @@
 import { formatBytes, formatCount } from '../../core/format';
 import { countForms } from '../../core/models/forms/form-spec';
-import type { ModelSummary, SublayerSummary } from '../../core/models/model-summary';
+import { refusalsOf } from '../../core/models/capabilities';
+import type { SublayerSummary } from '../../core/models/model-summary';
+import type { Inspection } from '../../core/operations/inspect';
 import { describeQuantization } from '../../core/models/quantization';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 
-export const inspect: Presenter<ModelSummary> = {
+export const inspect: Presenter<Inspection> = {
   options: {},
   print: (summary, { terminal }) => {
     const { name, architecture, parameters, bytes, blocks, sublayers } = summary;
@@ -40,11 +42,20 @@ export const inspect: Presenter<ModelSummary> = {
         ...(hasExperts ? [describeExperts(sublayer)] : []),
       ]),
     );
-    for (const warning of summary.warnings) {
-      terminal.note(warning);
+    for (const line of new Set([...summary.warnings, ...refusalsIn(summary)])) {
+      terminal.note(line);
     }
   },
 };
+
+/** What the model cannot do, each reason once. */
+function refusalsIn({ capabilities }: Inspection): string[] {
+  if (capabilities === undefined) {
+    return [];
+  }
+  const { run, evaluate, compress, patch } = refusalsOf(capabilities);
+  return [run, evaluate, compress, patch].filter((line) => line !== undefined);
+}
 
 /** `8, 2 per token` for a mixture whose experts can be removed one by one. */
 function describeExperts({ experts }: SublayerSummary): string {

@@ -44,6 +44,11 @@ export async function readTextScores(file: string): Promise<TextScores> {
       remedy: 'Make them with `espalier score-text`.',
     });
   });
+  return parseTextScores(text, file);
+}
+
+/** @throws UserError naming the file and the field. */
+export function parseTextScores(text: string, file: string): TextScores {
   return parseDocument(textScoresSchema, text, file, 'scores of a text');
 }
 

@@ -1,17 +1,11 @@
-import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { isGguf, isOnnx } from '../checkpoints/model-folder';
+import { isGguf } from '../checkpoints/model-folder';
+import { explainNoTokenizer, tokenizerPlace } from '../models/tokenizer-place';
 import { UserError } from '../user-error';
 import { readGgufTokenizer, readGgufTokenizerSettings } from './gguf-tokenizer';
 import { isRecord, readJsonObject } from './json-object';
 import { downloadTokenizer, readTokenizerSettings } from './tokenizer-settings';
 import type { TokenizerSettings } from './tokenizer-settings';
-
-const fileName = 'tokenizer.json';
-/** Files of tokenizers in other forms, which transformers can turn into tokenizer.json. */
-const otherForms = ['tokenizer.model', 'vocab.json', 'merges.txt', 'vocab.txt', 'tekken.json'];
 
 /** A model's own tokenizer. */
 export interface Tokenizer {
@@ -42,17 +36,9 @@ export async function loadTokenizer(model: string): Promise<Tokenizer> {
   if (isGguf(model)) {
     return build(model, await readGgufTokenizer(model), await readGgufTokenizerSettings(model));
   }
-  const beside = isOnnx(model) ? dirname(model) : model;
-  const above = dirname(beside);
-  const isAbove = isOnnx(model) && !hasTokenizer(beside) && hasTokenizer(above);
-  const modelFolder = isAbove ? above : beside;
-  const file = join(modelFolder, fileName);
-  const definition = await readDefinition(modelFolder, file);
-  return build(file, definition, await readTokenizerSettings(modelFolder));
-}
-
-function hasTokenizer(folder: string): boolean {
-  return existsSync(join(folder, fileName));
+  const { folder, file } = tokenizerPlace(model);
+  const definition = await readDefinition(model, file);
+  return build(file, definition, await readTokenizerSettings(folder));
 }
 
 function build(file: string, definition: object, settings: TokenizerSettings): Tokenizer {
@@ -101,23 +87,15 @@ function encode(
   return Int32Array.from(encoding.ids);
 }
 
-async function readDefinition(modelFolder: string, file: string): Promise<object> {
-  const definition = await readJsonObject(file, downloadTokenizer);
+async function readDefinition(model: string, file: string): Promise<object> {
+  const missing = explainNoTokenizer(model);
+  const definition =
+    missing === undefined ? await readJsonObject(file, downloadTokenizer) : undefined;
   if (definition === undefined) {
-    const names = await readdir(modelFolder).catch((): string[] => []);
-    const others = otherForms.filter((name) => names.includes(name));
-    throw new UserError(
-      others.length === 0
-        ? 'The model has no tokenizer.json, so text cannot be turned into tokens.'
-        : `The model has no tokenizer.json, only ${others.join(', ')}, which cannot be read here.`,
-      {
-        file,
-        remedy:
-          others.length === 0
-            ? "Copy the model's tokenizer.json into its folder."
-            : "Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.",
-      },
-    );
+    throw new UserError(missing?.reason ?? 'The file is gone.', {
+      file,
+      remedy: missing?.remedy ?? downloadTokenizer,
+    });
   }
   if (!isRecord(definition['model'])) {
     throw damaged(file, 'It must be an object that describes the tokenizer.', 'model');

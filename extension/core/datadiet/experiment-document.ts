@@ -1,12 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
+import { isDocument } from '../document-names';
 import { parseDocument } from '../jobs/parse-document';
 import { readText } from './score-document';
 import { policies } from './selection';
-
-/** End of the names of experiments that the data map looks for beside scores. */
-const experimentSuffix = '.datadiet.json';
 
 const schema = v.object({
   format: v.literal('espalier.datadiet'),
@@ -31,24 +29,24 @@ export type Experiment = Omit<v.InferOutput<typeof schema>, 'format'> & {
   readonly file: string;
 };
 
+/** @throws UserError naming the file and the field. */
+export function parseExperiment(text: string, file: string): v.InferOutput<typeof schema> {
+  return parseDocument(schema, text, file, 'an experiment of espalier data-diet');
+}
+
 /** Experiments beside a file of scores that are of the same data set; what is no experiment is left out. */
 export async function experimentsBeside(
   scores: string,
   fingerprint: string,
 ): Promise<{ experiments: Experiment[]; warnings: string[] }> {
   const folder = dirname(scores);
-  const files = (await readdir(folder)).filter((name) => name.endsWith(experimentSuffix)).sort();
+  const files = (await readdir(folder)).filter((name) => isDocument('experiment', name)).sort();
   const experiments: Experiment[] = [];
   const warnings: string[] = [];
   for (const name of files) {
     const path = join(folder, name);
     try {
-      const { dataset, request, rows } = parseDocument(
-        schema,
-        await readText(path),
-        path,
-        'an experiment of espalier data-diet',
-      );
+      const { dataset, request, rows } = parseExperiment(await readText(path), path);
       if (dataset.fingerprint === fingerprint) {
         experiments.push({ file: basename(path), dataset, request, rows });
       }

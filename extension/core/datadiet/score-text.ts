@@ -6,7 +6,7 @@ import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
 import { journalBeside } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
-import { openModel } from '../models/open-model';
+import type { OpenedModel } from '../models/opened-model';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
@@ -18,7 +18,7 @@ import { wholeWindow, windowSums } from '../runtime/windows';
 
 /** What to score. */
 export interface ScoreTextJob {
-  readonly model: string;
+  readonly model: OpenedModel;
   /** A .txt, .md or .jsonl file; the bundled text when absent. */
   readonly file?: string;
   /** Tokens per window. */
@@ -71,7 +71,7 @@ export async function scoreText(
   environment: { readonly bundledText: string; readonly version: string },
   context: JobContext,
 ): Promise<TextScores> {
-  const model = await openModel(job.model);
+  const { model } = job.model;
   requireNextTokens(model);
   const windows = await readTextWindows(
     { file: job.file ?? environment.bundledText, length: job.length, most: job.windows },

@@ -8,6 +8,7 @@ import { openDataset } from '../data/datasets/open-dataset';
 import { npyBytes } from '../data/write-npy';
 import type { PartContext } from '../data/datasets/write-part';
 import { writeText } from '../jobs/write-document';
+import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
 import { overviewOf } from './data-map';
 import type { ScoreOverview } from './data-map';
@@ -195,7 +196,7 @@ export class ScoredData {
     if (chosen === undefined) {
       return { examples: indices.length, files };
     }
-    const beside = `${out}.selection.json`;
+    const beside = `${out}${documentNames.selection.suffix}`;
     await writeSelection(beside, chosen);
     return { examples: indices.length, files: [...files, beside] };
   }

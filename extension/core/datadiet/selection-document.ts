@@ -135,8 +135,13 @@ export async function readSelectionOptions(path: string): Promise<DatasetOptions
   return path.endsWith('.npy') ? {} : ((await readDocument(path)).dataset?.options ?? {});
 }
 
+/** @throws UserError naming the file and the field. */
+export function parseSelection(text: string, file: string): v.InferOutput<typeof readSchema> {
+  return parseDocument(readSchema, text, file, 'a selection of examples');
+}
+
 async function readDocument(path: string): Promise<v.InferOutput<typeof readSchema>> {
-  return parseDocument(readSchema, await readText(path), path, 'a selection of examples');
+  return parseSelection(await readText(path), path);
 }
 
 async function readIndices(path: string): Promise<{ values: number[]; fingerprint?: string }> {

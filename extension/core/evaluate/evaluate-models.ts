@@ -5,7 +5,8 @@ import { readRemoval } from '../export/patching/planned-patches';
 import type { PlannedPatch } from '../export/plan';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
-import { openModel } from '../models/open-model';
+import { requireAble } from '../models/capability';
+import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
 import type { DeviceChoice } from '../runtime/device';
@@ -19,14 +20,13 @@ import { readTask } from './task-file';
 
 /** Which models to evaluate, and where. */
 export interface ModelsRequest {
-  /** Path of a model folder or one of its files. */
-  readonly model: string;
+  readonly model: OpenedModel;
   /** Ids of sublayers and experts of `model` to leave out, or of whole blocks. */
   readonly removed: readonly string[];
   /** Patches that stand in the places of sublayers, which may be named among the removed; none when absent. */
   readonly patch?: readonly PlannedPatch[];
   /** A second model, evaluated whole on the same; may be `model` itself. */
-  readonly against?: string;
+  readonly against?: OpenedModel;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 }
@@ -105,11 +105,17 @@ async function runModels<Prepared, Result extends object>(
   context: JobContext,
   { prepare, run }: Work<Prepared, Result>,
 ): Promise<Result & { readonly against?: Result }> {
-  const opened = await openModel(request.model);
+  for (const { capabilities, path } of [
+    request.model,
+    ...(request.against ? [request.against] : []),
+  ]) {
+    requireAble(capabilities.evaluate, path);
+  }
+  const { model: original } = request.model;
   const { patch = [], removed: remove } = request;
-  const { removed: ids, patches } = await readRemoval({ remove, patch }, opened, '', 'removed');
-  const model = withChanges(opened, { matrices: new Map(), patches });
-  const other = request.against === undefined ? undefined : await openModel(request.against);
+  const { removed: ids, patches } = await readRemoval({ remove, patch }, original, '', 'removed');
+  const model = withChanges(original, { matrices: new Map(), patches });
+  const other = request.against?.model;
   const units = new RemovableUnits(model.summary);
   const removed = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
   requireExperts(model.summary, removed, { field: 'removed' });

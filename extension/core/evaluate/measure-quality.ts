@@ -5,7 +5,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { ModelInput } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
-import { openModel } from '../models/open-model';
+import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -28,8 +28,8 @@ export interface Quality {
 
 /** Which models to compare. */
 export interface QualityRequest {
-  readonly original: string;
-  readonly changed: string;
+  readonly original: OpenedModel;
+  readonly changed: OpenedModel;
   /** Held-out text for models that read text. */
   readonly text: string;
   /** Examples for models that do not; random ones when absent. */
@@ -47,8 +47,8 @@ export async function measureQuality(
   request: QualityRequest,
   context: JobContext,
 ): Promise<Quality> {
-  const original = await openModel(request.original);
-  const changed = await openModel(request.changed);
+  const { model: original } = request.original;
+  const { model: changed } = request.changed;
   const text = await textWindows(original, request.text);
   const examples =
     request.examples !== undefined && existsSync(request.examples) ? request.examples : undefined;

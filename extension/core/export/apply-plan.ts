@@ -1,5 +1,4 @@
 import type { JobContext } from '../jobs/job';
-import { openModel } from '../models/open-model';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from './plan';
 import { requireMadeFor } from './plan-schema';
@@ -8,18 +7,19 @@ import { resolveDevice } from '../runtime/devices';
 import { compressModel } from './compression/compress-model';
 import type { CompressionSettings, CompressResult } from './compression/compress-model';
 import type { LayoutName } from './layouts';
-import type { OutputFormat, PruneResult } from './prune-result';
+import type { PruneResult } from './prune-result';
+import type { ModelFormat, OpenedModel } from '../models/opened-model';
 import { writeModel } from './write-model';
 
 /** A plan to carry out, and where. */
 export interface PlanApplication {
-  readonly model: string;
+  readonly model: OpenedModel;
   readonly plan: Plan;
   /** The folder that files of the plan are relative to; the working directory when absent. */
   readonly planFolder?: string;
   readonly out: string;
   /** The model's own form when absent. */
-  readonly format?: OutputFormat;
+  readonly format?: ModelFormat;
   readonly layout?: LayoutName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
@@ -38,15 +38,14 @@ export async function applyPlan(
   application: PlanApplication,
   context: JobContext,
 ): Promise<PruneResult | CompressResult> {
-  const { model: modelPath, plan, out, format, overwrite, memoryBytes } = application;
-  const model = await openModel(modelPath);
+  const { model, plan, out, format, overwrite, memoryBytes } = application;
   requireMadeFor(plan, model.summary, {
     remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
   });
   const folder = application.planFolder ?? '';
-  const { removed, patches } = await readRemoval(plan, model, folder, 'remove');
+  const { removed, patches } = await readRemoval(plan, model.model, folder, 'remove');
   const how = {
-    modelPath,
+    model,
     removed,
     ...(patches.size === 0 ? {} : { patches }),
     out,

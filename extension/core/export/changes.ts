@@ -1,8 +1,8 @@
 import { closestNames } from '../closest-names';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
-import type { LayeredModel } from '../models/layered-model';
 import { outerPlaces } from '../models/matrix-encoding';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';
@@ -61,33 +61,19 @@ export function goneWithoutPatch(
   return removed.filter((id) => !patches.has(id));
 }
 
-/** The model with the forms and patches that it is to have. */
-export function withChanges(
-  model: LayeredModel,
-  { matrices, patches }: Pick<Changes, 'matrices' | 'patches'>,
-): LayeredModel {
-  const formed = withForms(model, matrices);
-  if (patches.size === 0) {
-    return formed;
-  }
-  if (formed.withPatches === undefined) {
-    throw new Error('this model takes no patches');
-  }
-  return formed.withPatches(patches);
+/** A model that gives models of its own kind. */
+interface Changeable<Model> {
+  withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Model;
+  withPatches(patches: Patches): Model;
 }
 
-/** The model with the forms that its linear layers are to take. */
-function withForms(
-  model: LayeredModel,
-  matrices: ReadonlyMap<string, MatrixEncoding>,
-): LayeredModel {
-  if (matrices.size === 0) {
-    return model;
-  }
-  if (model.withMatrices === undefined) {
-    throw new Error('matrices of a model without linear layers do not change');
-  }
-  return model.withMatrices(matrices);
+/** The model with its new encodings and patches. */
+export function withChanges<Model extends Changeable<Model>>(
+  model: Model,
+  { matrices, patches }: Pick<Changes, 'matrices' | 'patches'>,
+): Model {
+  const encoded = matrices.size === 0 ? model : model.withMatrices(matrices);
+  return patches.size === 0 ? encoded : encoded.withPatches(patches);
 }
 
 /** Whether an ordinary model of the family cannot hold what is left. */
@@ -98,15 +84,6 @@ export function needsModule({ absent, expertCounts, compressed }: Changes): bool
 /** Whether mixtures have different numbers of experts, where config.json has one for all. */
 export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
   return new Set(expertCounts.values()).size > 1;
-}
-
-/** Why something cannot be written, as a sentence, and what can be done. */
-export interface Refusal {
-  readonly problem: string;
-  readonly remedy: string;
-  /** The file at fault, where it is not the model as a whole, and the key or field in it. */
-  readonly file?: string;
-  readonly field?: string;
 }
 
 /** Forms that linear layers are to take. */
@@ -247,7 +224,8 @@ export function whyTorn(
   return torn === undefined
     ? undefined
     : {
-        problem: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        code: 'single-sublayers',
+        reason: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
         remedy:
           'Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.',
       };

@@ -1,8 +1,9 @@
+import type { Refusal } from '../models/capability';
 import type { ModelConfig } from '../models/model-config';
 import { readArchitecture } from '../models/open-model';
-import type { Refusal, Changes } from './changes';
+import type { Changes } from './changes';
 import { rewriteConfig } from './pruned-config';
-import type { CheckpointSource } from './weight-writers';
+import type { CheckpointSource } from './checkpoint-source';
 
 /** Loaders round sizes of feed-forwards up to a multiple of this. */
 const sizeStep = 256;
@@ -18,21 +19,37 @@ export function whyNotDeci(
   const { architecture, quantization } = model.summary;
   const remedy = 'Choose auto-map.';
   if (Object.keys(changes.patched).length > 0) {
-    return { problem: 'nemotron-nas models have no symbolic patches.', remedy };
+    return {
+      code: 'patches-not-expressible',
+      reason: 'nemotron-nas models have no symbolic patches.',
+      remedy,
+    };
   }
   if (Object.keys(changes.compressed).length > 0) {
-    return { problem: 'The matrices of nemotron-nas models are dense.', remedy };
+    return {
+      code: 'matrices-not-expressible',
+      reason: 'The matrices of nemotron-nas models are dense.',
+      remedy,
+    };
   }
   if (!/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {
-    return { problem: `nemotron-nas models are shaped like llama, not ${architecture}.`, remedy };
+    return {
+      code: 'family-not-known',
+      reason: `nemotron-nas models are shaped like llama, not ${architecture}.`,
+      remedy,
+    };
   }
   if (quantization !== undefined) {
-    return { problem: 'Quantized nemotron-nas models are not known.', remedy };
+    return {
+      code: 'family-not-known',
+      reason: 'Quantized nemotron-nas models are not known.',
+      remedy,
+    };
   }
   const { config } = readArchitecture(configText, model.summary.path);
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: inner } = config;
   if (config.attention_bias || config.mlp_bias) {
-    return { problem: 'nemotron-nas models have no biases.', remedy };
+    return { code: 'family-not-known', reason: 'nemotron-nas models have no biases.', remedy };
   }
   if (
     config.head_dim !== undefined &&
@@ -40,19 +57,22 @@ export function whyNotDeci(
     config.head_dim !== hidden / heads
   ) {
     return {
-      problem: `nemotron-nas models divide the hidden size among the heads: ${hidden} / ${heads} is not ${config.head_dim}.`,
+      code: 'family-not-known',
+      reason: `nemotron-nas models divide the hidden size among the heads: ${hidden} / ${heads} is not ${config.head_dim}.`,
       remedy,
     };
   }
   if (inner % sizeStep !== 0) {
     return {
-      problem: `block_configs can express feed-forwards of a multiple of ${sizeStep} only, not ${inner}.`,
+      code: 'family-not-known',
+      reason: `block_configs can express feed-forwards of a multiple of ${sizeStep} only, not ${inner}.`,
       remedy,
     };
   }
   if (changes.absent.includes('block.0.attention')) {
     return {
-      problem: 'vLLM and SGLang fail on nemotron-nas models whose first block has no attention.',
+      code: 'single-sublayers',
+      reason: 'vLLM and SGLang fail on nemotron-nas models whose first block has no attention.',
       remedy: 'Keep block.0.attention (--protect), remove all of block 0, or choose auto-map.',
     };
   }

@@ -1,9 +1,10 @@
 import type { GgufHeader } from '../checkpoints/gguf';
+import type { Refusal } from '../models/capability';
 import { readDeciBlocks, readSameBlocks } from '../models/gguf-blocks';
 import { GgufKeys } from '../models/gguf-keys';
 import type { ModelSummary } from '../models/model-summary';
 import type { GgufLayout } from './gguf-writer';
-import type { Refusal, Changes } from './changes';
+import type { Changes } from './changes';
 
 /** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
 export const deciArchitecture = 'deci';
@@ -18,14 +19,16 @@ export function whyNotGgufDeci(
 ): Refusal | undefined {
   if (architecture !== 'llama') {
     return {
-      problem: `llama.cpp has models without single sublayers in the shape of llama alone, not of ${architecture}.`,
+      code: 'single-sublayers',
+      reason: `llama.cpp has models without single sublayers in the shape of llama alone, not of ${architecture}.`,
       remedy: `Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
     };
   }
   const lacks = (block: number, kind: string): boolean => absent.includes(`block.${block}.${kind}`);
   if (lacks(0, 'attention')) {
     return {
-      problem: `llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
+      code: 'single-sublayers',
+      reason: `llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
       remedy: `Keep it (--protect), or remove the feed-forward as well: the block then goes as a whole.`,
     };
   }
@@ -35,7 +38,8 @@ export function whyNotGgufDeci(
   return torn.length === 0
     ? undefined
     : {
-        problem: `llama.cpp leaves the attention out as well where a block has no feed-forward: ${torn.map((source) => `block.${source}.feedforward`).join(', ')} would go alone.`,
+        code: 'single-sublayers',
+        reason: `llama.cpp leaves the attention out as well where a block has no feed-forward: ${torn.map((source) => `block.${source}.feedforward`).join(', ')} would go alone.`,
         remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }

@@ -1,3 +1,4 @@
+import type { Refusal } from '../models/capability';
 import { formTensors } from '../models/forms/form-facts';
 import type { LayeredModel } from '../models/layered-model';
 import type { MatrixEncoding } from '../models/matrix-encoding';
@@ -6,10 +7,10 @@ import { matrixChanges } from './matrix-changes';
 import { whyNotPatched } from './modelling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from './changes';
-import type { Refusal, Changes } from './changes';
+import type { Changes } from './changes';
 import { planTensors, planZeroed } from './weight-plan';
 import type { PlannedTensor } from './weight-plan';
-import type { CheckpointSource } from './weight-writers';
+import type { CheckpointSource } from './checkpoint-source';
 
 /** Ways in which a result can say what it has otherwise than an ordinary model. */
 export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
@@ -52,7 +53,8 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
       needsModule(changes)
         ? (whyNotInModule(changes) ?? whyNotPatched(configText, changes))
         : {
-            problem:
+            code: 'needs-no-module',
+            reason:
               'The result is an ordinary model, so that no module of our own is needed to load it.',
             remedy: 'Choose blocks.',
           },
@@ -67,7 +69,8 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     refuse: ({ model }, changes) =>
       changes.matrices.size === 0
         ? {
-            problem: 'No matrix is compressed, so that none has to be made dense again.',
+            code: 'nothing-compressed',
+            reason: 'No matrix is compressed, so that none has to be made dense again.',
             remedy: 'Choose blocks or auto-map.',
           }
         : whyNotPlain(asDense(model, changes)),
@@ -106,7 +109,8 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
   return expert === undefined
     ? undefined
     : {
-        problem: `transformers holds all experts of a mixture in one tensor, so that none (such as ${expert}) can take a form of its own.`,
+        code: 'experts-not-expressible',
+        reason: `transformers holds all experts of a mixture in one tensor, so that none (such as ${expert}) can take a form of its own.`,
         remedy: 'Write ONNX, choose dense, or leave the experts out.',
       };
 }
@@ -124,30 +128,38 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
 
 function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Refusal | undefined {
   if (Object.keys(patched).length > 0) {
-    return { problem: 'A plain model has no symbolic patches.', remedy: 'Choose auto-map.' };
+    return {
+      code: 'patches-not-expressible',
+      reason: 'A plain model has no symbolic patches.',
+      remedy: 'Choose auto-map.',
+    };
   }
   const forms = Object.values(compressed).flatMap((matrices) => Object.values(matrices));
   if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
     return {
-      problem: 'An ordinary model of this family stores its matrices turned by 90 degrees.',
+      code: 'matrices-not-expressible',
+      reason: 'An ordinary model of this family stores its matrices turned by 90 degrees.',
       remedy: 'Choose auto-map, or write ONNX.',
     };
   }
   if (forms.length > 0) {
     return {
-      problem: `The matrices of a plain model are dense, but ${forms.length} of the result would not be.`,
+      code: 'matrices-not-expressible',
+      reason: `The matrices of a plain model are dense, but ${forms.length} of the result would not be.`,
       remedy: 'Choose auto-map, or dense where nothing has to be smaller.',
     };
   }
   if (absent.length > 0) {
     return {
-      problem: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
+      code: 'single-sublayers',
+      reason: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
       remedy: 'Choose auto-map, or search with --granularity block.',
     };
   }
   return isUneven(expertCounts)
     ? {
-        problem: `A plain model has as many experts in every mixture, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+        code: 'uneven-experts',
+        reason: `A plain model has as many experts in every mixture, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
         remedy: 'Choose auto-map, or remove as many experts from each mixture.',
       }
     : undefined;
@@ -160,38 +172,43 @@ function whyNotZeroed(
   const { summary } = model;
   if (Object.keys(patched).length > 0) {
     return {
-      problem: 'This way to say what is removed knows no patches.',
+      code: 'patches-not-expressible',
+      reason: 'This way to say what is removed knows no patches.',
       remedy: 'Choose auto-map.',
     };
   }
   if (matrices.size > 0 || Object.keys(compressed).length > 0) {
     return {
-      problem: 'This way to say what is removed says nothing of matrices in other forms.',
+      code: 'matrices-not-expressible',
+      reason: 'This way to say what is removed says nothing of matrices in other forms.',
       remedy: 'Choose auto-map.',
     };
   }
   if (summary.quantization !== undefined) {
     return {
-      problem: 'Quantized weights have no zeros of their own.',
+      code: 'zeros-not-expressible',
+      reason: 'Quantized weights have no zeros of their own.',
       remedy: 'Choose auto-map, or prune the model before it is quantized.',
     };
   }
   if (keptExperts.size > 0) {
     return {
-      problem:
-        'With zeros in its place, an expert would still be chosen and weighed by the router.',
+      code: 'zeros-not-expressible',
+      reason: 'With zeros in its place, an expert would still be chosen and weighed by the router.',
       remedy: 'Choose auto-map, or blocks where every mixture keeps as many experts.',
     };
   }
   const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
   return gone.some((index) => model.outputTensors?.(index) === undefined)
     ? {
-        problem: 'With norms behind each sublayer, zeros do not leave the stream as it is.',
+        code: 'zeros-not-expressible',
+        reason: 'With norms behind each sublayer, zeros do not leave the stream as it is.',
         remedy: 'Choose auto-map.',
       }
     : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
       ? {
-          problem:
+          code: 'zeros-not-expressible',
+          reason:
             'The model lacks sublayers or experts already, so that no plain model can hold it.',
           remedy: 'Choose auto-map.',
         }

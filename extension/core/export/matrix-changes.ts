@@ -1,9 +1,10 @@
 import { describeForm } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
+import type { Refusal } from '../models/capability';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../models/matrix-encoding';
 import { isStorable } from '../models/forms/stored-forms';
-import type { Changes, MatrixChanges, Refusal } from './changes';
+import type { Changes, MatrixChanges } from './changes';
 
 /**
  * Forms of matrices by id, and by where they stand in the model. Where embedding and head are one matrix
@@ -19,7 +20,7 @@ export function matrixChanges(
     compressed[key] = { ...compressed[key], [name]: describeForm(form) };
   };
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
-    for (const { id, form: before, transposed } of model.linearLayers?.(index) ?? []) {
+    for (const { id, form: before, transposed } of model.linearLayers(index)) {
       const form = matrices.get(id);
       // A dense matrix is told of where an ordinary model would not have it so.
       const isTold = form?.kind !== 'dense' || before !== undefined || transposed;
@@ -28,7 +29,7 @@ export function matrixChanges(
       }
     }
   }
-  const outer = model.outerMatrices ?? [];
+  const outer = model.outerMatrices;
   for (const { id, place, form: before, tiedTo } of outer) {
     const form = matrices.get(id);
     const isEmbedding = place === 'head' && isOne(tiedTo, form, matrices);
@@ -53,8 +54,8 @@ function isOne(
 
 /** All matrices of a model that can take another form. */
 export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
-  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
-  return [...layers, ...(model.outerMatrices ?? [])];
+  const layers = model.summary.sublayers.flatMap((_, index) => model.linearLayers(index));
+  return [...layers, ...model.outerMatrices];
 }
 
 /**
@@ -83,7 +84,8 @@ export function whyNotStored(
   const changed = matricesOf(model).filter(({ id }) => matrices.has(id));
   if (unties && model.emitter === undefined) {
     return {
-      problem:
+      code: 'tied-embedding',
+      reason:
         'The embedding is the head of this model as well, and transformers keeps both as one.',
       remedy: 'Compress both alike, leave both out, or write ONNX.',
     };
@@ -91,7 +93,8 @@ export function whyNotStored(
   const packed = changed.find(({ weight }) => weight.packed !== undefined);
   if (packed !== undefined) {
     return {
-      problem: `${packed.id} is quantized already.`,
+      code: 'keeps-own-packing',
+      reason: `${packed.id} is quantized already.`,
       remedy: 'Compress the original weights, leave the layer out, or write ONNX.',
     };
   }
@@ -99,7 +102,8 @@ export function whyNotStored(
   return part === undefined
     ? undefined
     : {
-        problem: `${part.id} is a part of a larger tensor, of which no part can be stored by itself.`,
+        code: 'matrices-not-expressible',
+        reason: `${part.id} is a part of a larger tensor, of which no part can be stored by itself.`,
         remedy: 'Write ONNX, or leave the experts out.',
       };
 }

@@ -1,10 +1,11 @@
+import type { Refusal } from '../models/capability';
 import { knownArchitecture } from '../models/architectures';
 import type { Architecture } from '../models/architecture';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../models/encoders/encoder-layout';
 import { baseModelType } from '../models/model-config';
 import { readArchitecture } from '../models/open-model';
-import type { Changes, Refusal } from './changes';
+import type { Changes } from './changes';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { outerParts } from './outer-modules';
@@ -109,7 +110,8 @@ export function whyNotPatched(configText: string, { patched }: Changes): Refusal
     (id) => (id.endsWith('.attention') ? attention : feedforward).parts.length > 1,
   )
     ? {
-        problem: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so that a patch has no place among them.`,
+        code: 'nothing-patchable',
+        reason: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so that a patch has no place among them.`,
         remedy: 'Write ONNX.',
       }
     : undefined;

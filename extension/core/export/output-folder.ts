@@ -2,7 +2,7 @@ import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:f
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
 import { UserError } from '../user-error';
-import { manifestName } from './manifest';
+import { manifestName } from '../document-names';
 import { onPath } from './write-errors';
 
 /**

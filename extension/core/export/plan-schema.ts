@@ -9,34 +9,108 @@ import type { Plan } from './plan';
 /** A patch has the id of what it stands for. */
 export const kindsInIds = sublayerKinds.filter((kind) => kind !== 'patch');
 
-const id = v.pipe(
+/** What editors make of a schema beside its rules, as VS Code reads it from JSON schemas. */
+const said = <const T>(description: string, more?: Readonly<Record<string, unknown>>) =>
+  v.metadata<T, Readonly<Record<string, unknown>>>({ description, ...more });
+
+export const sublayerIdSchema = v.pipe(
   v.string(),
   v.regex(
     new RegExp(`^block\\.\\d+(\\.(${kindsInIds.join('|')}|expert\\.\\d+))?$`),
     (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
   ),
+  said(
+    'A sublayer (such as block.3.attention, block.3.feedforward, block.3.expert), a single expert of a mixture (block.3.expert.5) or a whole block (block.3). All count from 0.',
+    {
+      patternErrorMessage:
+        'Write block.3.attention, block.3.feedforward or another kind that inspecting the model lists, or block.3 for the whole block.',
+      defaultSnippets: [
+        { label: 'attention sublayer', body: 'block.${1:0}.attention' },
+        { label: 'feed-forward sublayer', body: 'block.${1:0}.feedforward' },
+        { label: 'single expert', body: 'block.${1:0}.expert.${2:0}' },
+        { label: 'whole block', body: 'block.${1:0}' },
+      ],
+    },
+  ),
 );
 
-export const planSchema = v.strictObject({
-  $schema: v.optional(v.string()),
-  format: v.literal('espalier.plan'),
-  version: v.literal(1),
-  model: v.strictObject({ path: v.string(), fingerprint: v.optional(v.string()) }),
-  remove: v.array(id),
-  compress: v.optional(v.array(compressionChoiceSchema)),
-  patch: v.optional(
-    v.pipe(
-      v.array(v.strictObject({ sublayer: id, program: v.string(), file: v.string() })),
-      v.check(
-        (patches) => new Set(patches.map(({ sublayer }) => sublayer)).size === patches.length,
-        'A sublayer is patched once at most',
+export const planSchema = v.pipe(
+  v.strictObject({
+    $schema: v.optional(v.string()),
+    format: v.pipe(v.literal('espalier.plan'), said('Marks the file as a plan.')),
+    version: v.pipe(v.literal(1), said('Version of the format.')),
+    model: v.pipe(
+      v.strictObject({
+        path: v.pipe(
+          v.string(),
+          said("The model folder, absolute or relative to this file's folder."),
+        ),
+        fingerprint: v.optional(
+          v.pipe(
+            v.string(),
+            said(
+              'Fingerprint of the model the plan was made for. A plan written by hand may leave it out.',
+            ),
+          ),
+        ),
+      }),
+      said('The model that the plan is for.'),
+    ),
+    remove: v.pipe(
+      v.array(sublayerIdSchema),
+      said('What is removed; may be empty where something is compressed.'),
+    ),
+    compress: v.optional(
+      v.pipe(
+        v.array(compressionChoiceSchema),
+        said('How linear layers of what stays are compressed, each at most once.'),
       ),
     ),
-  ),
-  protect: v.optional(v.array(id)),
-  profile: v.optional(v.string()),
-  note: v.optional(v.string()),
-});
+    patch: v.optional(
+      v.pipe(
+        v.array(
+          v.strictObject({
+            sublayer: sublayerIdSchema,
+            program: v.pipe(
+              v.string(),
+              said('The program that builds the graph, such as (push (add (connect identity))).'),
+            ),
+            file: v.pipe(
+              v.string(),
+              said(
+                "A safetensors file of the weights, as espalier patch --plan writes it, relative to this file's folder.",
+              ),
+            ),
+          }),
+        ),
+        v.check(
+          (patches) => new Set(patches.map(({ sublayer }) => sublayer)).size === patches.length,
+          'A sublayer is patched once at most',
+        ),
+        said('Graph modules that replace sublayers, each at most once; those are removed.'),
+      ),
+    ),
+    protect: v.optional(v.pipe(v.array(sublayerIdSchema), said('What a later search must keep.'))),
+    profile: v.optional(
+      v.pipe(v.string(), said("The layer profile it came from, relative to this file's folder.")),
+    ),
+    note: v.optional(v.pipe(v.string(), said('Anything worth remembering.'))),
+  }),
+  said('What Espalier changes in a model.', {
+    title: 'Plan',
+    defaultSnippets: [
+      {
+        label: 'New plan',
+        body: {
+          format: 'espalier.plan',
+          version: 1,
+          model: { path: '${1:model-folder}' },
+          remove: ['block.${2:0}.attention'],
+        },
+      },
+    ],
+  }),
+);
 
 /**
  * Parses the text of a `*.plan.json`.

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
+import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import type { ConfigPreview } from './pruned-config';
-import { UserError } from '../user-error';
 import { deciArchitecture, whyNotGgufDeci } from './gguf-deci';
 import { checkChanges, whyTorn } from './changes';
 import type { Changes } from './changes';
@@ -40,7 +40,7 @@ export function previewPrunedFile(
   const isDeci = summary.architecture === 'llama' && changes.absent.length > 0;
   const refusal = isDeci ? whyNotGgufDeci(summary, changes) : whyTorn(summary, changes);
   if (refusal !== undefined) {
-    throw new UserError(refusal.problem, { file: summary.path, remedy: refusal.remedy });
+    throw refused(refusal, summary.path);
   }
   const lacksSome = (summary.absent ?? []).length > 0;
   const header = (blocks: number, architecture: string): string =>

@@ -1,12 +1,10 @@
-/** Forms in which a pruned model can be written. */
-export const outputFormats = ['safetensors', 'onnx', 'gguf'] as const;
-export type OutputFormat = (typeof outputFormats)[number];
+import type { ModelFormat } from '../models/opened-model';
 
 /** What writing a pruned model did, and how it was checked. */
 export interface PruneResult {
   /** Absolute path of the new folder. */
   readonly path: string;
-  readonly format: OutputFormat;
+  readonly format: ModelFormat;
   /** How a Hugging Face folder says what is gone. */
   readonly layout?: string;
   /** How other tools load it, as a sentence. */

@@ -1,5 +1,6 @@
 import { applyEdits, format, modify } from 'jsonc-parser';
 import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { Refusal } from '../models/capability';
 import type { Architecture } from '../models/architecture';
 import { knownArchitecture } from '../models/architectures';
 import type { CompressedForms } from '../models/forms/form-spec';
@@ -8,7 +9,7 @@ import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import { baseModelType, configEntries, prunedTypePrefix } from '../models/model-config';
 import { modellingClasses, modellingModule } from './modelling-file';
 import { isUneven, layOutChanges, needsModule } from './changes';
-import type { Patches, Refusal } from './changes';
+import type { Patches } from './changes';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -196,7 +197,8 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
   const renumbers = blocks.some((source, block) => source !== block);
   return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
     ? {
-        problem: 'Rules for single modules may name blocks by number, which would change.',
+        code: 'config-not-rewritable',
+        reason: 'Rules for single modules may name blocks by number, which would change.',
         field: 'quantization_config.dynamic',
         remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
       }

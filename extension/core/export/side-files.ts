@@ -1,7 +1,7 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { modellingModule } from './modelling-file';
-import { manifestName } from './manifest';
+import { manifestName } from '../document-names';
 import { onPath } from './write-errors';
 
 /** A file that is copied as it is. */

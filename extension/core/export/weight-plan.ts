@@ -104,7 +104,7 @@ function replacedTensors(
       names.forEach((one, i) => replaced.set(one, i === 0 ? [{ name, form }] : []));
     }
   }
-  for (const { id, weight, form: before, place, tiedTo } of model.outerMatrices ?? []) {
+  for (const { id, weight, form: before, place, tiedTo } of model.outerMatrices) {
     // Where both have been one tensor, its other name is stored in the place of the first.
     const isSplit = unties && tiedTo !== undefined;
     const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
@@ -141,7 +141,7 @@ function inNewForm(
 }
 
 function allLayers(model: LayeredModel): LinearLayer[] {
-  return model.summary.sublayers.flatMap((_, index) => [...(model.linearLayers?.(index) ?? [])]);
+  return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
 }
 
 /** A mixture that loses experts. */

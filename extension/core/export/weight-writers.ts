@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import type { JobContext } from '../jobs/job';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import type { EncoderModel } from '../models/encoders/encoder-model';
@@ -14,6 +13,7 @@ import type { ModelEmitter } from '../models/model-emitter';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
 import type { ByteCopier } from './byte-copier';
+import type { CheckpointSource } from './checkpoint-source';
 import { encoderModellingFile } from './encoder-modelling-file';
 import { modellingFile, modellingModule } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
@@ -25,14 +25,6 @@ import { writeSafetensors } from './safetensors-writer';
 import { graphLogits, writtenLogits, writtenOnnxLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { parametersAfter, planShards } from './weight-plan';
-
-/** A model in safetensors, and what its writers need of it. */
-export interface CheckpointSource {
-  readonly model: LayeredModel;
-  readonly checkpoint: Checkpoint;
-  /** Text of config.json. */
-  readonly configText: string;
-}
 
 /** Choices that some forms leave open. */
 export interface WriteOptions extends VerificationOptions {

@@ -6,27 +6,31 @@ import type { DeviceName } from '../runtime/device';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { ByteCopier, writeAll, writeFlushed } from './byte-copier';
-import { describeResult, manifestName } from './manifest';
+import { manifestName } from '../document-names';
+import { describeResult } from './manifest';
 import type { LayoutName } from './layouts';
 import { OutputFolder } from './output-folder';
-import type { OutputFormat, PruneResult } from './prune-result';
+import type { PruneResult } from './prune-result';
+import type { LayeredModel } from '../models/layered-model';
+import type { AnyModel, ModelFormat, OpenedModel } from '../models/opened-model';
 import { checkChanges, withChanges } from './changes';
 import type { Changes, Patches } from './changes';
 import { matrixChanges } from './matrix-changes';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
-import { chooseForm } from './output-forms';
-import type { OutputForm } from './output-forms';
-import { openSource } from './prune-source';
-import type { PruneSource } from './prune-source';
+import { createWriter } from './create-writer';
+import { chooseOutput } from './output-options';
+import type { OutputTarget } from './output-options';
+import { writeSource } from './write-source';
+import type { WriteSource } from './write-source';
 import { compareLogits, sourceLogits, verificationInput } from './verify';
 import type { ComparedOutput } from './verify';
 import { onPath } from './write-errors';
 
 /** What is to be written where. */
 export interface WriteRequest {
-  /** The source: a model folder or any of its files. */
-  readonly modelPath: string;
+  /** The source. */
+  readonly model: OpenedModel;
   /** Sublayer ids of the source. */
   readonly removed: readonly string[];
   /** Forms that linear layers of what stays take, by id; as they are when absent. */
@@ -36,7 +40,7 @@ export interface WriteRequest {
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
-  readonly format?: OutputFormat;
+  readonly format?: ModelFormat;
   /** How the result says what is otherwise; see layouts. */
   readonly layout?: LayoutName;
   /** Replace a model that stands at `out`. */
@@ -59,17 +63,17 @@ const marginBytes = 1 << 16;
  * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
  */
 export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
-  const source = await openSource(request.modelPath);
+  const source = writeSource(request.model);
   const { summary } = source.model;
   const { removed, matrices = new Map<string, MatrixEncoding>() } = request;
   const forms = matrixChanges(source.model, matrices);
   const changes = checkChanges(summary, removed, forms, request.patches);
-  const { format = source.forms[0]?.format, layout } = request;
-  const form = await chooseForm(source, changes, {
-    ...(format === undefined ? {} : { format }),
+  const { format = request.model.format, layout } = request;
+  const target = await chooseOutput(source, changes, {
+    format,
     ...(layout === undefined ? {} : { layout }),
   });
-  const converts = source.forms[0]?.format !== form.format;
+  const converts = request.model.format !== target.format;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
   if (!converts && changed === 0) {
     throw new UserError('Nothing is to be changed: the result would be a copy.', {
@@ -80,7 +84,7 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
   }
   const output = await OutputFolder.create(request.out, source.path, request.overwrite);
   try {
-    const result = await writeChecked(request, source, form, changes, output, context);
+    const result = await writeChecked(request, source, target, changes, output, context);
     await checkpoint(context.cancellation);
     await output.commit(context.warn.bind(context));
     return result;
@@ -93,8 +97,8 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
 /** Fills the partial folder and checks it. */
 async function writeChecked(
   request: WriteRequest,
-  source: PruneSource,
-  { format, create }: OutputForm,
+  source: WriteSource,
+  target: OutputTarget,
   changes: Changes,
   output: OutputFolder,
   context: JobContext,
@@ -102,17 +106,17 @@ async function writeChecked(
   const { summary } = source.model;
   // ONNX files are checked on the CPU, where sums hardly depend on the form of the graph.
   const options = {
-    device: format === 'onnx' ? ('cpu' as const) : request.device,
+    device: target.format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
   };
-  const writer = await create(changes, options, context);
+  const writer = await createWriter(source, target, changes, options, context);
   const sideFiles = await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
   const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
-  const changed = withChanges(source.model, changes);
+  const changed: LayeredModel = withChanges<AnyModel>(source.model, changes);
   for (const model of [changed, ...(changed.otherModes ?? [])]) {
     const input = await verificationInput(model, source.folder, request.examples);
     const reference = model.roundingError === undefined ? undefined : writer.reference;
@@ -138,7 +142,7 @@ async function writeChecked(
 
   const { loadsWith, parameters, layout } = writer;
   const written = {
-    format,
+    format: target.format,
     ...(layout === undefined ? {} : { layout }),
     loadsWith,
     parametersAfter: parameters,

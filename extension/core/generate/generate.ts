@@ -8,7 +8,8 @@ import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { openModel } from '../models/open-model';
+import { requireAble } from '../models/capability';
+import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
@@ -18,7 +19,7 @@ import type { Sampling } from './sampling';
 
 /** What to write on, and how. */
 export interface GenerationRequest {
-  readonly model: string;
+  readonly model: OpenedModel;
   /** Ids of sublayers to skip. */
   readonly removed: readonly string[];
   readonly prompt: string;
@@ -57,7 +58,8 @@ export async function generate(
   context: JobContext<GenerationEvent>,
 ): Promise<Generation> {
   checkSampling(request.sampling);
-  const model = await openModel(request.model);
+  requireAble(request.model.capabilities.generate, request.model.path);
+  const { model } = request.model;
   const { name, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   const tokenizer = await loadTokenizer(model.summary.path);
   const prompt = encodePrompt(tokenizer, request);

@@ -1,7 +1,7 @@
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { openModel } from '../models/open-model';
+import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
@@ -9,7 +9,7 @@ import { openDecoder } from './decoder';
 
 /** What to time, and where. */
 export interface LatencyRequest {
-  readonly model: string;
+  readonly model: OpenedModel;
   /** Tokens of the prompt. */
   readonly context: number;
   /** Tokens generated after it. */
@@ -38,7 +38,7 @@ export async function measureLatency(
   context: JobContext,
 ): Promise<Latency> {
   const { context: length, tokens, repeats } = request;
-  const model = await openModel(request.model);
+  const { model } = request.model;
   const { name, vocabularySize, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   if (length + tokens > maxPositions) {
     throw new UserError(`${length} + ${tokens} tokens are more than ${name} can read.`, {

@@ -9,7 +9,8 @@ import { openSafetensors } from '../checkpoints/safetensors';
 import type { ConfigFields } from '../models/architecture';
 import { namesInFolder } from '../models/gguf-model';
 import type { LayeredModel } from '../models/layered-model';
-import { openModel } from '../models/open-model';
+import type { OpenModel } from '../models/model-cache';
+import { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
 import { configOfGguf, record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
@@ -17,13 +18,21 @@ import type { StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 
 /** Reads the headers of safetensors files and the config.json they belong to. */
-export async function readSafetensorsSource(place: WeightsPlace): Promise<ModelSource> {
-  const checkpoint = await openSafetensors(place.weights);
+export async function readSafetensorsSource(
+  place: WeightsPlace,
+  open: OpenModel,
+): Promise<ModelSource> {
+  const opened = await tryOpen(place, open);
+  const headers = opened instanceof OpenedModel ? opened.headers : undefined;
+  const checkpoint =
+    headers?.format === 'safetensors' && headers.checkpoint.entry === place.weights
+      ? headers.checkpoint
+      : await openSafetensors(place.weights);
   const config = place.whole ? await readConfig(join(place.folder, 'config.json')) : {};
   const { model_type: type, architectures } = config;
   const family = typeof type === 'string' ? type : firstText(architectures);
   return {
-    ...(await understand(place, [...checkpoint.tensors.values()])),
+    ...understand(opened, [...checkpoint.tensors.values()]),
     family,
     config,
     metadata: checkpoint.metadata,
@@ -32,15 +41,17 @@ export async function readSafetensorsSource(place: WeightsPlace): Promise<ModelS
 }
 
 /** Reads the header of a GGUF file. */
-export async function readGgufSource(place: WeightsPlace): Promise<ModelSource> {
-  const header = await readGgufHeader(place.weights);
+export async function readGgufSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
+  const opened = await tryOpen(place, open);
+  const headers = opened instanceof OpenedModel ? opened.headers : undefined;
+  const header = headers?.format === 'gguf' ? headers.header : await readGgufHeader(place.weights);
   const { metadata, tensors, file, version } = header;
   const architecture = metadata.get('general.architecture');
   const family = typeof architecture === 'string' ? architecture : undefined;
   const hasHead = tensors.some(({ name }) => name === 'output.weight');
   const embedding = tensors.find(({ name }) => name === 'token_embd.weight');
   const parts = metadata.get('split.count');
-  const source = await understand(place, tensors, namesInFolder(header));
+  const source = understand(opened, tensors, namesInFolder(header));
   return {
     ...source,
     family,
@@ -68,14 +79,14 @@ type Understood = Pick<
   'understood' | 'tensors' | 'sublayers' | 'parts' | 'warnings' | 'tiedHead'
 >;
 
-/** Opens the model as one to be run; where that fails, the tensors are still there to be listed. */
-async function understand(
-  place: WeightsPlace,
+/** What the opened model tells of its tensors; where it cannot be opened, they are still there to be listed. */
+function understand(
+  opened: OpenedModel | UserError | undefined,
   lazy: readonly LazyTensor[],
   inFolder: ReturnType<typeof namesInFolder> = new Map(),
-): Promise<Understood> {
-  const model = place.whole ? await tryOpen(place.weights) : undefined;
-  const interleaved = model === undefined || model instanceof UserError ? undefined : rowsOf(model);
+): Understood {
+  const model = opened instanceof OpenedModel ? opened.model : undefined;
+  const interleaved = model === undefined ? undefined : rowsOf(model);
   const tensors = lazy.map((tensor): StoredTensor => {
     const known = inFolder.get(tensor.name);
     const heads = interleaved?.get(placeOf(tensor));
@@ -86,8 +97,8 @@ async function understand(
         : { inFolder: { ...known, ...(heads === undefined ? {} : { interleavedHeads: heads }) } }),
     };
   });
-  if (model === undefined || model instanceof UserError) {
-    const reason = model === undefined ? undefined : reasonOf(model);
+  if (model === undefined) {
+    const reason = opened instanceof UserError ? reasonOf(opened) : undefined;
     return {
       understood: { by: 'names', reason },
       tensors,
@@ -128,9 +139,16 @@ function rowsOf(model: LayeredModel): Map<string, number> {
   );
 }
 
-async function tryOpen(path: string): Promise<LayeredModel | UserError> {
+/** The model; why it cannot be opened; or undefined for weights that are none by themselves. */
+async function tryOpen(
+  { whole, weights }: WeightsPlace,
+  open: OpenModel,
+): Promise<OpenedModel | UserError | undefined> {
+  if (!whole) {
+    return undefined;
+  }
   try {
-    return await openModel(path);
+    return await open(weights);
   } catch (error) {
     if (error instanceof UserError) {
       return error;

@@ -1,4 +1,6 @@
 import type { JobContext } from '../jobs/job';
+import type { OpenModel } from '../models/model-cache';
+import { openModelFiles } from '../models/open-model';
 import { compareWeights, nameInFolder } from './compare-weights';
 import { describeModel } from './describe-model';
 import type {
@@ -19,9 +21,10 @@ import { allTensors } from './tensor-table';
 export async function compareModels(
   request: CompareRequest,
   context: JobContext,
+  open: OpenModel = openModelFiles,
 ): Promise<ModelComparison> {
-  const model = await describeModel(request.model);
-  const against = await describeModel(request.against);
+  const model = await describeModel(request.model, open);
+  const against = await describeModel(request.against, open);
   const asInFolder = model.format !== against.format;
   const [ours, theirs] = [byName(model, asInFolder), byName(against, asInFolder)];
   const pairs = [...ours.values()].flatMap((tensor): [StoredTensor, StoredTensor][] => {

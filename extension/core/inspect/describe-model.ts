@@ -1,3 +1,6 @@
+import type { OpenModel } from '../models/model-cache';
+import { openModelFiles } from '../models/open-model';
+import type { ModelFormat } from '../models/opened-model';
 import { arrange } from './blocks';
 import { readGgufSource, readSafetensorsSource } from './checkpoint-source';
 import { factsOf, flatten } from './config-facts';
@@ -9,7 +12,6 @@ import type {
   BlockDescription,
   ModelDescription,
   ModelFacts,
-  ModelFormat,
   PartDescription,
 } from './model-description';
 import type { ModelSource } from './model-source';
@@ -17,7 +19,9 @@ import { readOnnxSource } from './onnx-source';
 import { findSideFiles } from './side-files';
 import { sum, sumKnown, totalsOf } from './totals';
 
-const readers: Readonly<Record<ModelFormat, (place: WeightsPlace) => Promise<ModelSource>>> = {
+type Reader = (place: WeightsPlace, open: OpenModel) => Promise<ModelSource>;
+
+const readers: Readonly<Record<ModelFormat, Reader>> = {
   safetensors: readSafetensorsSource,
   gguf: readGgufSource,
   onnx: readOnnxSource,
@@ -28,9 +32,12 @@ const readers: Readonly<Record<ModelFormat, (place: WeightsPlace) => Promise<Mod
  * that cannot be run is described by the names of its tensors.
  * @throws UserError when a file is missing or damaged.
  */
-export async function describeModel(path: string): Promise<ModelDescription> {
+export async function describeModel(
+  path: string,
+  open: OpenModel = openModelFiles,
+): Promise<ModelDescription> {
   const place = await locateWeights(path);
-  const source = await readers[place.format](place);
+  const source = await readers[place.format](place, open);
   const facts = {
     ...source.facts,
     ...factsOf(source.config),

@@ -1,4 +1,4 @@
-import type { ModelFormat } from './model-description';
+import type { ModelFormat } from '../models/opened-model';
 
 /** Which models are compared. */
 export interface CompareRequest {

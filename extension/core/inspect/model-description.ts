@@ -1,4 +1,5 @@
 import type { SublayerKind } from '../models/model-summary';
+import type { ModelFormat } from '../models/opened-model';
 
 /** A tensor of a model and where it lies. */
 export interface StoredTensor {
@@ -157,8 +158,6 @@ export interface WeightFile {
   readonly bytes: number;
   readonly tensors: number;
 }
-
-export type ModelFormat = 'safetensors' | 'gguf' | 'onnx';
 
 /** All that the headers of a model's files tell. */
 export interface ModelDescription {

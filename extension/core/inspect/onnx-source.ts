@@ -10,6 +10,8 @@ import type { GraphNode } from '../models/onnx/graph-index';
 import { openOnnxModel } from '../models/onnx/onnx-model';
 import type { OnnxModel } from '../models/onnx/onnx-model';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
+import type { OpenModel } from '../models/model-cache';
+import { UserError } from '../user-error';
 import { record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
 import type { PartKind, StoredTensor } from './model-description';
@@ -18,8 +20,8 @@ import { factsOfGraph } from './onnx-facts';
 import { partByName } from './tensor-names';
 
 /** Reads the structure of an ONNX file and the config.json beside it. */
-export async function readOnnxSource(place: WeightsPlace): Promise<ModelSource> {
-  const model = await openOnnxModel(place.weights);
+export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
+  const model = await graphOf(place.weights, open);
   const { file, summary } = model;
   const tensors = new Map([...file.initializers].map(([name, data]) => [name, storedTensor(data)]));
   const sublayers = sublayersOf(model, tensors);
@@ -40,6 +42,20 @@ export async function readOnnxSource(place: WeightsPlace): Promise<ModelSource> 
     ),
     warnings,
   };
+}
+
+/**
+ * The graph of a file. It can be described where it cannot be run.
+ * @throws UserError when the file is missing or damaged.
+ */
+export async function graphOf(file: string, open: OpenModel): Promise<OnnxModel> {
+  const opened = await open(file).catch((error: unknown) => {
+    if (error instanceof UserError) {
+      return undefined;
+    }
+    throw error;
+  });
+  return opened?.headers.format === 'onnx' ? opened.headers.graph.source : openOnnxModel(file);
 }
 
 /** The weights that the nodes of each sublayer read; of shared ones, the first reader has them. */

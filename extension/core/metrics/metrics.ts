@@ -1,5 +1,6 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
+import { givesLogits } from '../models/capabilities';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { emitAngle, emitJensenShannon, emitKullbackLeibler } from './distances';
@@ -55,7 +56,7 @@ const unchanged = (sum: number): number => sum;
 /** What is measured in place of the default where the output holds values. */
 const valuesMetric: MetricName = 'norm';
 
-/** Formulas: spec/finercut, "Distances"; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
+/** Formulas: FinerCut (arXiv 2405.18218), section 3, and its code; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
 export const metrics: Readonly<Record<MetricName, Metric>> = {
   js: {
     needsScores: true,
@@ -115,6 +116,15 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
   },
 };
 
+/** Formula of a metric for a model's output; says why where that has no logits. */
+export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'output'>): string {
+  const { definition } = metrics[name];
+  const logits = givesLogits(model);
+  return logits.able
+    ? definition
+    : `${definition.replace('logits', model.output.name)}. ${logits.reason}`;
+}
+
 /**
  * The distance to measure a model by: the one asked for, or, where the default does not fit its
  * output, one of values.
@@ -128,10 +138,14 @@ export function fittingMetric(
   if (asked === 'perplexity') {
     requireNextTokens({ output, summary });
   }
-  if (output.givesScores || !metrics[asked].needsScores) {
+  if (!metrics[asked].needsScores) {
     return asked;
   }
-  const problem = `The output ${output.name} holds values, not the logits that ${asked} compares.`;
+  const logits = givesLogits({ output });
+  if (logits.able) {
+    return asked;
+  }
+  const problem = `${logits.reason} ${asked} compares probabilities.`;
   if (asked !== defaultMetric) {
     const remedy = `Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
     throw new UserError(problem, { file: summary.path, field: 'metric', remedy });

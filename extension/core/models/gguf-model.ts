@@ -10,6 +10,7 @@ import { GgufKeys } from './gguf-keys';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
 interface GgufModel {
+  readonly header: GgufHeader;
   /** Text of the config.json that the header amounts to, under the keys of the header. */
   readonly configText: string;
   /** Names, keys and norms as the file has them. */
@@ -80,6 +81,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
   );
   const fields = Object.entries(config).map(([field, value]) => [names[field] ?? field, value]);
   return {
+    header,
     configText: JSON.stringify({ model_type: family.modelType, ...Object.fromEntries(fields) }),
     architecture: inGguf(known, names),
     checkpoint: checkpointOf(header, path, family, config),

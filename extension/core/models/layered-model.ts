@@ -87,6 +87,9 @@ export interface ModelOutput {
   readonly seesWhole?: boolean;
 }
 
+/** What a model is laid out from: an architecture table of decoders or encoders, or a graph. */
+export type ModelKind = 'decoder' | 'encoder' | 'graph';
+
 /**
  * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
  * sublayer i: state → state, hᵢ₊₁ = hᵢ + f(hᵢ); epilogue(state) → output. The state is what must be
@@ -94,6 +97,7 @@ export interface ModelOutput {
  * it where branches run in parallel; the encoder's result in a decoder.
  */
 export interface LayeredModel {
+  readonly kind: ModelKind;
   readonly summary: ModelSummary;
   readonly inputs: readonly InputPort[];
   /** Values of the prologue, or inputs, that parts need besides the state. */
@@ -121,19 +125,19 @@ export interface LayeredModel {
    * undefined where a norm behind the sum changes the stream all the same.
    */
   outputTensors?(index: number): readonly LazyTensor[] | undefined;
-  /** The linear layers of sublayer `index` that can take another form; none where the model tells none. */
-  linearLayers?(index: number): readonly LinearLayer[];
-  /** The matrices of embedding and head that can take another form. */
-  readonly outerMatrices?: readonly OuterMatrix[];
+  /** The linear layers of sublayer `index` that can take another encoding. */
+  linearLayers(index: number): readonly LinearLayer[];
+  /** The matrices of embedding and head that can take another encoding. */
+  readonly outerMatrices: readonly OuterMatrix[];
   /** Sublayer `index`, whose part gives what goes into its linear layers as well. */
-  tapped?(index: number): TappedStep;
+  tapped(index: number): TappedStep;
   /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
-  withMatrices?(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
+  withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**
    * This model with patches in the places of sublayers, by their ids.
    * @throws UserError where one cannot stand there.
    */
-  withPatches?(patches: ReadonlyMap<string, SymbolicPatch>): LayeredModel;
+  withPatches(patches: ReadonlyMap<string, SymbolicPatch>): LayeredModel;
   /** Name within its block of the module that a patch of this sublayer takes the place of. */
   patchModule?(id: string): string;
   /** What a patch of sublayer `index` reads: a value of the state, and its last size where that is known. */

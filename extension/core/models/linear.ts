@@ -44,3 +44,25 @@ export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): V
 export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids: Value): Value {
   return form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids);
 }
+
+/** Applies some outputs of `linear` alone to x [..., in], giving [..., ids]. */
+export function emitOutputs(
+  graph: GraphBuilder,
+  linear: Linear,
+  x: Value,
+  ids: readonly number[],
+): Value {
+  const { weight, bias, transposed, form } = linear;
+  const wanted = graph.ints(ids);
+  if (form?.kind === 'low-rank' || form?.kind === 'mpo') {
+    return graph.op('Gather', [emitLinearOver(graph, linear, x), wanted], { axis: -1 });
+  }
+  const columns =
+    transposed === true && form === undefined
+      ? graph.op('Gather', [emitWeight(graph, weight), wanted], { axis: 1 })
+      : graph.op('Transpose', [emitTableRows(graph, linear, wanted)], { perm: [1, 0] });
+  const products = graph.op('MatMul', [x, columns]);
+  return bias === undefined
+    ? products
+    : graph.op('Add', [products, graph.op('Gather', [emitWeight(graph, bias), wanted])]);
+}

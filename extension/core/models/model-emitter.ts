@@ -66,8 +66,8 @@ export interface ModelEmitter {
   ): { state: Values; present?: KeyValueCache };
   /** Cache of sublayer `index`, or undefined where it keeps none. */
   cacheShape(index: number): CacheShape | undefined;
-  /** Logits [batch, sequence, vocabulary] of the stream: the head of its final norm. */
-  emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
+  /** Logits [batch, sequence, vocabulary] of the stream; of some ids alone where they are given. */
+  emitEpilogue(graph: GraphBuilder, hidden: Value, ids?: readonly number[]): Value;
   emitFinalNorm(graph: GraphBuilder, hidden: Value): Value;
   /** Logits [rows, vocabulary] of normed rows [rows, hidden]. */
   emitHead(graph: GraphBuilder, rows: Value): Value;

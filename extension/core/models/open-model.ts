@@ -1,11 +1,12 @@
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
+import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './architecture';
 import { architectures, knownArchitecture } from './architectures';
-import { encoderArchitectures } from './encoders/encoder-architectures';
+import { encoderArchitectures, knownEncoder } from './encoders/encoder-architectures';
 import { openEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf-model';
@@ -13,6 +14,8 @@ import type { LayeredModel } from './layered-model';
 import { baseModelType, parseModelConfig, readModelType } from './model-config';
 import type { ModelConfig } from './model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import type { QuantizationSummary } from './model-summary';
+import { OpenedModel } from './opened-model';
 import { hasTiedHead } from './outer-matrices';
 import { joinPacked } from './packed-checkpoint';
 import { readQuantization } from './quantization';
@@ -24,19 +27,44 @@ import { TransformerModel } from './transformer-model';
  * Opens a model from its folder or any of its files. Only headers are read.
  * @throws UserError when something is missing, damaged or not known.
  */
-export async function openModel(path: string): Promise<LayeredModel> {
+export async function openModelFiles(path: string): Promise<OpenedModel> {
   const onnx = await locateOnnx(path);
   if (onnx !== undefined) {
-    return OnnxLayeredModel.open(onnx);
+    const graph = await OnnxLayeredModel.open(onnx);
+    return new OpenedModel(graph, { format: 'onnx', graph });
   }
   const folder = await locateModel(path);
-  const encoder = isGguf(folder.weights) ? undefined : await openEncoder(folder);
-  if (encoder !== undefined) {
-    return encoder;
-  }
-  const gguf = isGguf(folder.weights) ? await openGguf(folder.weights) : undefined;
-  const configText = gguf?.configText ?? (await readSmallText(folder.config));
-  const { architecture, config } = readArchitecture(configText, folder.config, gguf?.architecture);
+  return isGguf(folder.weights) ? openGgufFile(folder) : openFolder(folder);
+}
+
+/** The model alone, for who neither writes it nor asks what it can do. */
+export async function openModel(path: string): Promise<LayeredModel> {
+  return (await openModelFiles(path)).model;
+}
+
+async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
+  const { header, configText, checkpoint, ...gguf } = await openGguf(folder.weights);
+  const read = readArchitecture(configText, folder.config, gguf.architecture);
+  const model = await layOut({ folder, configText, checkpoint, ...read });
+  return new OpenedModel(model, { format: 'gguf', header });
+}
+
+async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
+  const configText = await readSmallText(folder.config);
+  const encoder = knownEncoder(baseModelType(readModelType(configText) ?? ''));
+  const { model, checkpoint } =
+    encoder === undefined
+      ? await openDecoder(folder, configText)
+      : await openEncoder(folder, configText, encoder);
+  const headers = { configFile: folder.config, configText, checkpoint };
+  return new OpenedModel(model, { format: 'safetensors', ...headers });
+}
+
+async function openDecoder(
+  folder: ModelFolder,
+  configText: string,
+): Promise<{ readonly model: TransformerModel; readonly checkpoint: Checkpoint }> {
+  const { architecture, config } = readArchitecture(configText, folder.config);
   const quantization = config.quantization_config
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
@@ -46,7 +74,30 @@ export async function openModel(path: string): Promise<LayeredModel> {
       field: 'quantization_config',
     });
   }
-  const checkpoint = gguf?.checkpoint ?? (await openSafetensors(folder.weights));
+  const checkpoint = await openSafetensors(folder.weights);
+  const stored = { folder, configText, checkpoint, architecture, config };
+  const model = await layOut(quantization === undefined ? stored : { ...stored, quantization });
+  return { model, checkpoint };
+}
+
+interface Stored {
+  readonly folder: ModelFolder;
+  readonly configText: string;
+  readonly architecture: Architecture;
+  readonly config: ModelConfig;
+  readonly checkpoint: Checkpoint;
+  readonly quantization?: QuantizationSummary;
+}
+
+/** The decoder that a checkpoint holds. */
+async function layOut({
+  folder,
+  configText,
+  architecture,
+  config,
+  checkpoint,
+  quantization,
+}: Stored): Promise<TransformerModel> {
   const joined =
     quantization === undefined
       ? plainCheckpoint(checkpoint, folder.config)

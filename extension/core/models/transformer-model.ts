@@ -25,8 +25,7 @@ import type {
   SideValue,
   Values,
 } from './model-emitter';
-import { emitOverLast } from './forms/emit-pointwise';
-import { emitLinear, emitTableRows } from './linear';
+import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from './linear';
 import { emitNorm, emitSoftCap } from './norm';
 import type { ModelSummary } from './model-summary';
 import { outerMatricesOf } from './outer-matrices';
@@ -65,6 +64,7 @@ const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
 export class TransformerModel implements LayeredModel, ModelEmitter {
+  public readonly kind = 'decoder';
   public readonly inputs: readonly InputPort[] = tokenInputs;
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
   public readonly joinsExamples = true;
@@ -223,11 +223,16 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.at(index).kind === 'attention' ? { numKeyValueHeads, headDim } : undefined;
   }
 
-  public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    const sizes = { out: this.vocabularySize, in: this.hiddenSize };
-    return emitOverLast(graph, sizes, this.emitFinalNorm(graph, hidden), (rows) =>
-      this.emitHead(graph, rows),
-    );
+  public emitEpilogue(graph: GraphBuilder, hidden: Value, ids?: readonly number[]): Value {
+    const { head } = this.layout;
+    const normed = this.emitFinalNorm(graph, hidden);
+    return graph.within('epilogue', () => {
+      const logits =
+        ids === undefined
+          ? emitLinearOver(graph, head, normed)
+          : emitOutputs(graph, head, normed, ids);
+      return this.scaled(graph, logits);
+    });
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
@@ -236,13 +241,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public emitHead(graph: GraphBuilder, rows: Value): Value {
-    const { head, scales } = this.layout;
-    return graph.within('epilogue', () => {
-      const logits = emitLinear(graph, head, rows);
-      const scaled =
-        scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
-      return emitSoftCap(graph, scaled, scales.logitSoftCap);
-    });
+    return graph.within('epilogue', () =>
+      this.scaled(graph, emitLinear(graph, this.layout.head, rows)),
+    );
   }
 
   public get headIsLinear(): boolean {
@@ -350,6 +351,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],
       ),
     );
+  }
+
+  private scaled(graph: GraphBuilder, logits: Value): Value {
+    const { scales } = this.layout;
+    const scaled =
+      scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
+    return emitSoftCap(graph, scaled, scales.logitSoftCap);
   }
 
   private at(index: number): TransformerSublayer {

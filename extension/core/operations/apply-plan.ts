@@ -35,7 +35,7 @@ export async function applyAndMeasure(
         quality: await measureQuality(
           {
             original: application.model,
-            changed: result.path,
+            changed: await context.environment.open(result.path),
             text: join(context.environment.samples, 'held-out.txt'),
             ...(application.examples === undefined ? {} : { examples: application.examples }),
             device: application.device,

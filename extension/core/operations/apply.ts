@@ -1,6 +1,5 @@
 import * as v from 'valibot';
 import { workFolder } from '../jobs/work-folder';
-import { openModel } from '../models/open-model';
 import { UserError } from '../user-error';
 import { applyAndMeasure, qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
@@ -8,7 +7,7 @@ import { compressionFields, compressionRules, compressionSettings } from './comp
 import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { planField, readPlan } from './read-plan';
+import { readPlan, requiredPlanField } from './read-plan';
 import { outputFields, outputOptions, runFields, runOptions } from './shared-fields';
 
 /** Sizes before and after, as scripts may rely on. */
@@ -27,12 +26,7 @@ export const apply = defineOperation({
   verb: 'Applying',
   summary: 'Write the model that a plan describes, and check it.',
   fields: {
-    plan: {
-      ...planField,
-      positional: true,
-      present: true,
-      missing: 'Name a plan: a *.plan.json file.',
-    },
+    plan: requiredPlanField,
     model: path({
       description: 'The model to change',
       placeholder: 'MODEL',
@@ -49,7 +43,8 @@ export const apply = defineOperation({
   trust: 'write',
   resume: ({ out }) => workFolder(out, 'compress'),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
-    const { plan, folder, model } = await readPlan(request.plan, request.model);
+    const { plan, folder, model: path } = await readPlan(request.plan, request.model);
+    const model = await context.environment.open(path);
     const choices = plan.compress ?? [];
     if (choices.length === 0) {
       requireNoCompression(request);
@@ -67,12 +62,7 @@ export const apply = defineOperation({
         ...(choices.length === 0
           ? {}
           : {
-              compression: compressionSettings(
-                request,
-                await openModel(model),
-                choices,
-                context.environment,
-              ),
+              compression: compressionSettings(request, model.model, choices, context.environment),
             }),
       },
       context,

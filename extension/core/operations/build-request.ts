@@ -22,18 +22,16 @@ export function buildRequest<const F extends Fields>(
   given: GivenOf<F>,
   { settings = {}, name = asKey }: { settings?: GivenOf<F>; name?: NameOf } = {},
 ): RequestOf<F> {
-  const defaults = Object.entries(operation.fields).flatMap(([key, field]) =>
-    field.default === undefined ? [] : [[key, field.default] as const],
-  );
-  const complete = (values: Values): Values => ({ ...Object.fromEntries(defaults), ...values });
+  const { fields, rules } = operation;
   const values = present(given);
   const chosen = { ...present(settings), ...values };
   for (;;) {
-    const breach = findBreach(operation.rules, chosen, complete(chosen));
-    const idle = breach?.fields.find((key) => values[key] === undefined);
+    const breach = findBreach(rules, chosen, fields);
     if (breach === undefined) {
-      return checkValues(operation.fields, complete(chosen), name);
+      const filledIn = Object.entries(fields).filter(([, field]) => field.present);
+      return checkValues(fields, { ...defaultsOf(Object.fromEntries(filledIn)), ...chosen }, name);
     }
+    const idle = breach.fields.find((key) => values[key] === undefined);
     if (idle === undefined) {
       throw new RequestError(breach.problem(name));
     }
@@ -54,11 +52,15 @@ export function validateRequest<const F extends Fields>(
     throw new RequestError('A request is a JSON object.');
   }
   const values = present(request);
+  const { fields, rules } = operation;
+  const checked = checkValues(fields, values, name);
+  // A default that was filled in was not chosen by anybody.
   const chosen = Object.entries(values).filter(
-    ([key, value]) => JSON.stringify(value) !== JSON.stringify(operation.fields[key]?.default),
+    ([key, value]) =>
+      fields[key]?.present !== true ||
+      JSON.stringify(value) !== JSON.stringify(fields[key].default),
   );
-  const checked = checkValues(operation.fields, values, name);
-  const breach = findBreach(operation.rules, Object.fromEntries(chosen), values);
+  const breach = findBreach(rules, Object.fromEntries(chosen), fields);
   if (breach !== undefined) {
     throw new RequestError(breach.problem(name));
   }
@@ -94,7 +96,8 @@ function present(values: object): Values {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
-function findBreach(rules: readonly Rule[], given: Values, complete: Values): Breach | undefined {
+function findBreach(rules: readonly Rule[], given: Values, fields: Fields): Breach | undefined {
+  const complete = { ...defaultsOf(fields), ...given };
   for (const rule of rules) {
     const breach = rule.check(given, complete);
     if (breach !== undefined) {
@@ -102,6 +105,14 @@ function findBreach(rules: readonly Rule[], given: Values, complete: Values): Br
     }
   }
   return undefined;
+}
+
+function defaultsOf(fields: Fields): Values {
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([key, field]) =>
+      field.default === undefined ? [] : [[key, field.default]],
+    ),
+  );
 }
 
 function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf): RequestOf<F> {

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
-import type { FormName } from '../export/output-forms';
+import type { OutputTarget } from '../export/output-options';
 import type { Plan } from '../export/plan';
-import { foreseeRefusals, requireWritable, writablePrefix } from '../export/prune-source';
+import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
 import { writeDocument } from '../jobs/write-document';
-import { openModel } from '../models/open-model';
+import { refused } from '../models/capability';
+import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
@@ -55,7 +56,9 @@ export const removalRules = [
   ),
 ];
 
-export type RemovalRequest = RequestOf<typeof removalFields> & { readonly model: string };
+export type RemovalRequest = RequestOf<typeof removalFields> & {
+  readonly model: OpenedModel;
+};
 
 /** A plan, and the profile that it came from. */
 export interface ChosenRemoval {
@@ -70,32 +73,32 @@ export interface ChosenRemoval {
  */
 export async function chooseRemoval(
   request: RemovalRequest,
-  form: Partial<FormName>,
+  target: Partial<OutputTarget>,
   file: string,
   context: OperationContext<ProfileEvent>,
 ): Promise<ChosenRemoval> {
   const chosen =
     request.profile === undefined
-      ? await search(request, form, context)
+      ? await search(request, target, context)
       : await prefixOf(request, request.profile);
-  await requirePlanWritable(request.model, form, chosen.plan, file);
+  await requirePlanWritable(request.model, target, chosen.plan, file);
   return chosen;
 }
 
 async function search(
   request: RemovalRequest,
-  form: Partial<FormName>,
+  target: Partial<OutputTarget>,
   context: OperationContext<ProfileEvent>,
 ): Promise<ChosenRemoval> {
   const { model } = request;
   const settings = searchSettings(request);
-  await requireWritable(model, form, settings.granularity);
-  const warning = await foreseeRefusals(model, form, settings);
+  await requireWritable(model, target, settings.granularity);
+  const warning = await foreseeRefusals(model, target, settings);
   if (warning !== undefined) {
     context.warn(warning);
   }
   const profile = await searchModel(request, settings, undefined, context);
-  return { plan: planOf(profile, model), profile };
+  return { plan: planOf(profile, model.path), profile };
 }
 
 /** The first rounds of a saved profile, as many as the request asks for. */
@@ -105,7 +108,7 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
   });
   const profile = parseLayerProfile(text, file);
   requireSameSearch(request, profile, file);
-  const { summary } = await openModel(request.model);
+  const { summary, path } = request.model;
   if (profile.model.fingerprint !== summary.fingerprint) {
     throw new UserError(`The profile is of another model than ${summary.path}.`, {
       file,
@@ -134,7 +137,7 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
       remedy: 'Choose less, or profile the model with a larger amount.',
     });
   }
-  return { plan: planOf(profile, request.model, count), profile };
+  return { plan: planOf(profile, path, count), profile };
 }
 
 /** @throws UserError where the request asks for another search than the profile's. */
@@ -169,12 +172,12 @@ function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file:
  * @throws UserError naming the plan.
  */
 async function requirePlanWritable(
-  model: string,
-  form: Partial<FormName>,
+  model: OpenedModel,
+  target: Partial<OutputTarget>,
   plan: Plan,
   file: string,
 ): Promise<void> {
-  const { count, refusal } = await writablePrefix(model, form, plan.remove);
+  const { count, refusal } = await writablePrefix(model, target, plan.remove);
   if (refusal === undefined) {
     return;
   }
@@ -183,11 +186,8 @@ async function requirePlanWritable(
   if (count > 0) {
     await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
   }
-  throw new UserError(refusal.problem, {
-    file: refusal.file ?? model,
-    ...(refusal.field === undefined ? {} : { field: refusal.field }),
-    remedy: count === 0 ? refusal.remedy : `${refusal.remedy} ${kept}`,
-  });
+  const remedy = count === 0 ? refusal.remedy : `${refusal.remedy} ${kept}`;
+  throw refused({ ...refusal, remedy }, model.path);
 }
 
 /** The plan that removes the first rounds of a profile; all of them where no number is given. */

@@ -33,5 +33,6 @@ export const compare = defineOperation({
     weights: v.optional(v.looseObject({ equal: v.number() })),
   }),
   trust: 'inspect',
-  run: async (request, context): Promise<ModelComparison> => compareModels(request, context),
+  run: async (request, context): Promise<ModelComparison> =>
+    compareModels(request, context, context.environment.open),
 });

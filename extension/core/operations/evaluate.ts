@@ -6,14 +6,14 @@ import { defaultWindowLength } from '../evaluate/perplexity';
 import type { TaskResult } from '../evaluate/task-accuracy';
 import { patchesOfPlan } from '../export/patching/planned-patches';
 import { requireMadeFor } from '../export/plan-schema';
-import { openModel } from '../models/open-model';
+import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
-import { modelField, runFields, runOptions } from './shared-fields';
+import { optionalModelField, runFields, runOptions } from './shared-fields';
 
 /** What judging by a task tells of one model, or of two. */
 export type TaskEvaluation = TaskResult & { readonly against?: TaskResult };
@@ -30,7 +30,7 @@ export const evaluate = defineOperation({
   verb: 'Evaluating',
   summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
   fields: {
-    model: { ...modelField, present: false as const },
+    model: optionalModelField,
     plan: { ...planField, description: 'Evaluate what a plan leaves of the model (*.plan.json)' },
     against: path({ description: 'A second model to compare with', placeholder: 'MODEL2' }),
     text: path({
@@ -61,14 +61,15 @@ export const evaluate = defineOperation({
   result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
   trust: 'run',
   run: async (request, context): Promise<EvaluationResult | TaskEvaluation> => {
+    const { open } = context.environment;
     const { plan, task, against, length, stride, model = '' } = request;
     const planned =
-      plan === undefined ? undefined : await planOf(await readPlan(plan, request.model));
+      plan === undefined ? undefined : await planOf(await readPlan(plan, request.model), open);
     const models = {
-      model: planned?.model ?? model,
+      model: await open(planned?.model ?? model),
       removed: planned?.plan.remove ?? [],
       patch: planned === undefined ? [] : patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
-      ...(against === undefined ? {} : { against }),
+      ...(against === undefined ? {} : { against: await open(against) }),
       ...runOptions(request),
     };
     if (task !== undefined) {
@@ -87,9 +88,9 @@ export const evaluate = defineOperation({
 });
 
 /** @throws UserError for a plan of another model, and for one that compresses. */
-async function planOf(planned: NamedPlan): Promise<NamedPlan> {
+async function planOf(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {
   const place = planned.file === undefined ? {} : { file: planned.file };
-  requireMadeFor(planned.plan, (await openModel(planned.model)).summary, {
+  requireMadeFor(planned.plan, (await open(planned.model)).summary, {
     ...place,
     remedy: 'Profile this model again, or delete the field to evaluate the plan all the same.',
   });

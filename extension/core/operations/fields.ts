@@ -17,7 +17,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly default: T | undefined;
   /** The default in words, where the operation works it out when it runs. */
   readonly fallback: string | undefined;
-  /** Whether a request has the field in any case. */
+  /** Whether a complete request has the field in any case: it is required, or its default is filled in. */
   readonly present: Present;
   readonly unit: string | undefined;
   readonly choices: readonly string[] | undefined;
@@ -26,6 +26,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly max: number | undefined;
   /** The setting `espalier.<name>` that gives the value in the editor. */
   readonly setting: string | undefined;
+  /** Choices that the setting does not offer. */
+  readonly flagOnly: readonly string[];
   /** The flag, where it is not the field's name in kebab case. */
   readonly flag: string | undefined;
   /** What `--no-name` does, for a flag that is on by default. */
@@ -62,6 +64,7 @@ interface Options<T> {
   readonly placeholder?: string;
   readonly unit?: string;
   readonly setting?: string;
+  readonly flagOnly?: readonly string[];
   readonly flag?: string;
   readonly off?: string;
   readonly positional?: true;
@@ -161,14 +164,12 @@ export function group<const F extends Fields>(heading: string, fields: F): F {
   return mapFields(fields, (field) => ({ ...field, group: heading }));
 }
 
-/** The same fields without their defaults, for an operation that must know what was given. */
+/** The same fields with defaults that are only shown, for an operation that must know what was given. */
 export function leftOpen<const F extends Fields>(
   fields: F,
 ): { readonly [K in keyof F]: Field<ValueOf<F[K]>, false> } {
   return mapFields(fields, (field) => ({
     ...field,
-    default: undefined,
-    fallback: describeDefault(field),
     present: false,
   }));
 }
@@ -206,6 +207,7 @@ function make<T, P extends boolean>(
     min: options.min,
     max: options.max,
     setting: options.setting,
+    flagOnly: options.flagOnly ?? [],
     flag: options.flag,
     off: options.off,
     positional: options.positional === true,

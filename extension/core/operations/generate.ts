@@ -51,7 +51,14 @@ export const generate = defineOperation({
     const run = async (model: string): Promise<Generation> =>
       generateText(
         {
-          ...{ model, removed: [], prompt, chat, tokens, ...runOptions(request) },
+          ...{
+            model: await context.environment.open(model),
+            removed: [],
+            prompt,
+            chat,
+            tokens,
+            ...runOptions(request),
+          },
           sampling: {
             temperature,
             seed,

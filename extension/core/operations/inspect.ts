@@ -1,11 +1,14 @@
 import * as v from 'valibot';
 import { locateOnnx } from '../checkpoints/model-folder';
+import type { Capabilities } from '../models/capabilities';
 import type { ModelSummary } from '../models/model-summary';
 import { openOnnxModel } from '../models/onnx/onnx-model';
-import { openModel } from '../models/open-model';
 import { UserError } from '../user-error';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
+
+/** The structure of a model; what it can do where it can be opened. */
+export type Inspection = ModelSummary & { readonly capabilities?: Capabilities };
 
 export const inspect = defineOperation({
   id: 'inspect',
@@ -31,9 +34,10 @@ export const inspect = defineOperation({
     opset: v.optional(v.number()),
   }),
   trust: 'inspect',
-  run: async ({ model }): Promise<ModelSummary> => {
+  run: async ({ model }, { environment }): Promise<Inspection> => {
     try {
-      return (await openModel(model)).summary;
+      const { summary, capabilities } = await environment.open(model);
+      return { ...summary, capabilities };
     } catch (error) {
       // A graph that cannot be cut into layers still has a structure.
       const onnx = error instanceof UserError ? await locateOnnx(model) : undefined;

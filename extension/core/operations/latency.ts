@@ -34,5 +34,12 @@ export const latency = defineOperation({
   result: v.looseObject({ prefillMs: v.number(), decodeMsPerToken: v.number() }),
   trust: 'run',
   run: async (request, context): Promise<Latency> =>
-    measureLatency({ ...request, ...runOptions(request) }, context),
+    measureLatency(
+      {
+        ...request,
+        model: await context.environment.open(request.model),
+        ...runOptions(request),
+      },
+      context,
+    ),
 });

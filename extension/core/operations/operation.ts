@@ -1,6 +1,7 @@
 import type * as v from 'valibot';
 import type { Processes } from '../datadiet/side-by-side';
 import type { JobContext } from '../jobs/job';
+import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
 import type { Rule } from './rules';
 
@@ -13,6 +14,8 @@ export interface Environment {
   readonly costsFolder: string;
   /** Processes that seeds are trained in, side by side. */
   readonly processes: Processes;
+  /** Opens a model, or gives the one that is open: each is read once. */
+  readonly open: OpenModel;
 }
 
 /** What an operation gets besides its request. */

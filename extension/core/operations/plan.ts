@@ -30,15 +30,16 @@ export const plan = defineOperation({
   result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
   trust: 'run',
   resume: ({ model }) => journalOf(undefined, model),
-  suggestOut: async ({ model = '.' }) => besideModel(model, '.plan.json'),
+  suggestOut: async ({ model = '.' }) => besideModel('plan', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {
     const { format, layout, model, out } = request;
     const form = {
       ...(format === undefined ? {} : { format }),
       ...(layout === undefined ? {} : { layout }),
     };
-    const file = out ?? (await besideModel(model, '.plan.json'));
-    const { plan } = await chooseRemoval(request, form, file, context);
+    const file = out ?? (await besideModel('plan', model));
+    const opened = await context.environment.open(model);
+    const { plan } = await chooseRemoval({ ...request, model: opened }, form, file, context);
     if (out !== undefined) {
       await writeDocument(out, plan);
     }

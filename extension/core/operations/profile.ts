@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
-import { foreseeRefusals } from '../export/prune-source';
+import { foreseeRefusals } from '../export/writable';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import { path } from './fields';
 import { journalOf } from './journals';
@@ -37,13 +37,14 @@ export const profile = defineOperation({
   }),
   trust: 'run',
   resume: ({ out, model }) => journalOf(out, model),
-  suggestOut: async ({ model = '.' }) => besideModel(model, '.layerprofile.json'),
+  suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const settings = searchSettings(request);
-    const warning = await foreseeRefusals(request.model, {}, settings);
+    const model = await context.environment.open(request.model);
+    const warning = await foreseeRefusals(model, {}, settings);
     if (warning !== undefined) {
       context.warn(warning);
     }
-    return searchModel(request, settings, request.out, context);
+    return searchModel({ ...request, model }, settings, request.out, context);
   },
 });

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
+import { defaultDocumentPath } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
-import { openModel } from '../models/open-model';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
 import { applyAndMeasure, qualityFields } from './apply-plan';
@@ -14,7 +14,13 @@ import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
 import { amountNames } from './search-fields';
-import { modelField, outputFields, outputOptions, runFields, runOptions } from './shared-fields';
+import {
+  optionalModelField,
+  outputFields,
+  outputOptions,
+  runFields,
+  runOptions,
+} from './shared-fields';
 import { journalOf } from './journals';
 
 export const prune = defineOperation({
@@ -23,7 +29,7 @@ export const prune = defineOperation({
   verb: 'Pruning',
   summary: 'Write a smaller model without the least important sublayers, and check it.',
   fields: {
-    model: { ...modelField, present: false as const },
+    model: optionalModelField,
     plan: planField,
     ...removalFields,
     ...outputFields,
@@ -44,7 +50,8 @@ export const prune = defineOperation({
     const output = outputOptions(request);
     const { quality } = request;
     if (request.plan !== undefined) {
-      const { plan, folder, model } = await readPlan(request.plan, request.model);
+      const { plan, folder, model: path } = await readPlan(request.plan, request.model);
+      const model = await context.environment.open(path);
       const choices = plan.compress ?? [];
       const { examples } = request;
       return applyAndMeasure(
@@ -56,7 +63,7 @@ export const prune = defineOperation({
             : {
                 compression: compressionSettings(
                   buildRequest({ fields: compressionFields, rules: [] }, {}),
-                  await openModel(model),
+                  model.model,
                   choices,
                   context.environment,
                 ),
@@ -65,8 +72,8 @@ export const prune = defineOperation({
         context,
       );
     }
-    const { model = '' } = request;
-    const file = `${resolve(request.out)}.plan.json`;
+    const model = await context.environment.open(request.model ?? '');
+    const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
     const examples = request.examples ?? profile.calibration.source;
     const result = await applyAndMeasure(

@@ -6,10 +6,21 @@ import { parsePlan, planSchema } from '../export/plan-schema';
 import { UserError } from '../user-error';
 import { document } from './fields';
 
+const schema = planSchema as v.GenericSchema<unknown, Plan>;
+
 /** A plan by its path; as JSON also the plan itself, with absolute paths. */
-export const planField = document(planSchema as v.GenericSchema<unknown, Plan>, {
+export const planField = document(schema, {
   description: 'Plan of what to change (*.plan.json)',
   placeholder: 'PLAN',
+});
+
+/** The same where nothing works without it. */
+export const requiredPlanField = document(schema, {
+  description: planField.description,
+  placeholder: planField.placeholder,
+  positional: true,
+  required: true,
+  missing: 'Name a plan: a *.plan.json file.',
 });
 
 /** A plan that a request names or holds. */

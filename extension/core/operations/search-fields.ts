@@ -1,7 +1,13 @@
 import type { ModelSummary } from '../models/model-summary';
 import { metricNames } from '../metrics/metric-names';
 import { listCandidates, resolveIds } from '../prune/candidates';
-import { baselineNames, defaultSettings, granularities, searchModes } from '../prune/options';
+import {
+  baselineNames,
+  defaultSettings,
+  granularities,
+  leastConfidence,
+  searchModes,
+} from '../prune/options';
 import type { Budget, SearchSettings } from '../prune/options';
 import { UserError } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number } from './fields';
@@ -15,12 +21,21 @@ export const searchFields = group('Search', {
     default: defaultSettings.metric,
     placeholder: 'METRIC',
     setting: 'metric',
+    flagOnly: ['js-reference'],
   }),
   search: choice(searchModes, {
-    description: 'Search mode; exact finds what naive finds with less work, lazy approximates it',
+    description:
+      'Search mode; adaptive measures as much as each decision needs, exact finds what naive finds',
     default: defaultSettings.mode,
     placeholder: 'MODE',
     setting: 'search.mode',
+  }),
+  confidence: number({
+    description: 'How sure adaptive must be that a candidate is worse to stop measuring it',
+    default: defaultSettings.confidence,
+    min: leastConfidence,
+    max: 1,
+    setting: 'search.confidence',
   }),
   granularity: choice(granularities, {
     description: 'What is removed at a time',
@@ -77,6 +92,7 @@ export const searchNames = Object.keys(searchFields);
 export const searchRules = [
   excludes(...amountNames),
   actsOnlyWith('everyDistance', 'search', ['exact', 'lazy']),
+  actsOnlyWith('confidence', 'search', ['adaptive']),
 ];
 
 type Amount = RequestOf<typeof amountFields>;
@@ -116,6 +132,7 @@ export function searchSettings(
   return {
     metric: request.metric ?? defaultSettings.metric,
     mode: request.search ?? defaultSettings.mode,
+    confidence: request.confidence ?? defaultSettings.confidence,
     granularity: request.granularity ?? defaultSettings.granularity,
     budget: budgetOf(request) ?? defaultSettings.budget,
     protect: request.protect ?? defaultSettings.protect,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
-import { openModel } from '../models/open-model';
+import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
@@ -13,7 +13,7 @@ import type { calibrationFields, runFields } from './shared-fields';
 
 type SearchRequest = RequestOf<typeof runFields> &
   RequestOf<ReturnType<typeof calibrationFields>> & {
-    readonly model: string;
+    readonly model: OpenedModel;
   };
 
 /**
@@ -28,7 +28,7 @@ export async function searchModel(
 ): Promise<LayerProfile> {
   const { model } = request;
   const { samples, version } = context.environment;
-  const { summary } = await openModel(model);
+  const { summary, path } = model;
   requireCandidates(summary, settings);
   return profileModel(
     {
@@ -37,7 +37,7 @@ export async function searchModel(
       settings,
       ...runOptions(request),
       out,
-      journal: await prepareJournal(out, model),
+      journal: await prepareJournal(out, path),
     },
     { bundledText: join(samples, 'calibration.txt'), version },
     context,

@@ -1,7 +1,7 @@
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import { layoutNames } from '../export/layouts';
-import { outputFormats } from '../export/prune-result';
+import { modelFormats } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
@@ -11,10 +11,17 @@ import type { RequestOf } from './fields';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
 
-export const modelField = path({
+const modelFacts = {
   description: 'Model folder or any of its files: .safetensors, .gguf, .onnx',
   placeholder: 'MODEL',
   positional: true,
+} as const;
+
+/** For operations where something else may say which model. */
+export const optionalModelField = path(modelFacts);
+
+export const modelField = path({
+  ...modelFacts,
   required: true,
   missing: 'Name one model: its folder, or its .safetensors, .gguf or .onnx file.',
 });
@@ -106,7 +113,7 @@ export function calibrationOf(
 /** Where a changed model is written, and as what. */
 export const outputFields = group('Output', {
   out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
-  format: choice(outputFormats, {
+  format: choice(modelFormats, {
     description: 'Format of the new model',
     fallback: "the model's own",
     placeholder: 'FORMAT',

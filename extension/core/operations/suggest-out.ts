@@ -1,12 +1,8 @@
-import { basename, dirname, extname, join } from 'node:path';
 import { locateModel, locateOnnx } from '../checkpoints/model-folder';
+import { defaultDocumentPath } from '../document-names';
+import type { DocumentId } from '../document-names';
 
-/** `NAME<suffix>` beside a model: where a result goes if the user names no file. */
-export async function besideModel(model: string, suffix: string): Promise<string> {
-  const onnx = await locateOnnx(model);
-  if (onnx !== undefined) {
-    return join(dirname(onnx), `${basename(onnx, extname(onnx))}${suffix}`);
-  }
-  const { path, name } = await locateModel(model);
-  return join(dirname(path), `${name}${suffix}`);
+/** Where a document goes if the user names no file: beside the model. */
+export async function besideModel(id: DocumentId, model: string): Promise<string> {
+  return defaultDocumentPath(id, (await locateOnnx(model)) ?? (await locateModel(model)).path);
 }

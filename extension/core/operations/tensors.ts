@@ -43,7 +43,7 @@ export const tensors = defineOperation({
   }),
   trust: 'inspect',
   run: async ({ model: path, stats }, context): Promise<TensorList> => {
-    const model = await describeModel(path);
+    const model = await describeModel(path, context.environment.open);
     const placed = allTensors(model);
     const known = stats ? await measure(placed, context) : undefined;
     const { name, path: place, format, family, totals } = model;

@@ -14,16 +14,26 @@ const distance = v.object({
   sublayer: v.string(),
   distance: v.nullable(v.number()),
   atLeast: v.optional(v.number()),
+  standardError: v.optional(v.number()),
+});
+const decision = v.object({
+  measured: count,
+  confidence: v.number(),
+  ties: v.array(v.string()),
+  predicted: v.optional(v.object({ distance: v.number(), place: count })),
 });
 const round = v.object({
   removed: v.string(),
   distance: v.number(),
+  standardError: v.optional(v.number()),
+  decision: v.optional(decision),
   candidates: v.optional(v.array(distance)),
 });
 
 const settings = v.object({
   metric: v.picklist(metricNames),
   mode: v.picklist(searchModes),
+  confidence: v.number(),
   granularity: v.picklist(granularities),
   budget: v.variant('kind', [
     v.object({ kind: v.literal('count'), count }),
@@ -53,6 +63,9 @@ const profileSchema = v.object({
     sublayerEvaluations: count,
     naiveSublayerEvaluations: count,
   }),
+  surrogate: v.optional(
+    v.object({ rounds: count, first: count, amongFour: count, meanLogError: v.number() }),
+  ),
   candidates: v.array(distance),
   rounds: v.array(round),
   baselines: v.record(v.picklist(baselineNames), v.array(round)),

@@ -10,12 +10,29 @@ export interface CandidateDistance {
   readonly distance: number | null;
   /** The distance is at least this; absent where it was not measured at all. */
   readonly atLeast?: number;
+  /** Of the distance, for other text like the one measured; `adaptive` gives estimates from a part of it. */
+  readonly standardError?: number;
+}
+
+/** How sure a round's choice is, by paired differences over tokens; for other text like the one measured. */
+export interface Decision {
+  /** How many candidates were measured. */
+  readonly measured: number;
+  /** Probability that the runner-up is no nearer. */
+  readonly confidence: number;
+  /** Candidates that cannot be told apart from the one removed: within two standard errors. */
+  readonly ties: readonly string[];
+  /** What the surrogate expected: the distance, and its place in the predicted order, from 1. */
+  readonly predicted?: { readonly distance: number; readonly place: number };
 }
 
 /** One greedy step: what was removed, and the distance of the model that lacks it and all before. */
 export interface Round {
   readonly removed: string;
   readonly distance: number;
+  readonly standardError?: number;
+  /** Absent for orders that were not searched. */
+  readonly decision?: Decision;
   /** Distances of this round as far as computed; absent for orders that were not searched. */
   readonly candidates?: readonly CandidateDistance[];
 }
@@ -26,6 +43,17 @@ export interface SearchCost {
   readonly sublayerEvaluations: number;
   /** What running the whole model for every candidate of every round would have taken. */
   readonly naiveSublayerEvaluations: number;
+}
+
+/** How often a search's surrogate was right. */
+export interface SurrogateRecord {
+  /** Rounds that it proposed candidates for. */
+  readonly rounds: number;
+  /** Rounds whose choice it had expected first, and among the first four. */
+  readonly first: number;
+  readonly amongFour: number;
+  /** Mean of |log(predicted / measured)| of the distances chosen. */
+  readonly meanLogError: number;
 }
 
 /** Perplexity of the model after some rounds, on text that is not the calibration text. */
@@ -49,6 +77,8 @@ export interface LayerProfile extends Origin {
   readonly metricDefinition: string;
   readonly settings: SearchSettings;
   readonly search: SearchCost & { readonly mode: SearchMode; readonly device: string };
+  /** Of an adaptive search. */
+  readonly surrogate?: SurrogateRecord;
   /** Every candidate's distance when removed alone from the original, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
@@ -74,4 +104,6 @@ export type ProfileEvent =
   /** `round` counts from 1. */
   | { readonly kind: 'candidate'; readonly round: number; readonly distance: CandidateDistance }
   | { readonly kind: 'round'; readonly round: number; readonly result: Round }
+  /** What the surrogate expects of the rounds from `round` on. */
+  | { readonly kind: 'predicted'; readonly round: number; readonly rounds: readonly Round[] }
   | { readonly kind: 'baseline'; readonly name: BaselineName; readonly rounds: readonly Round[] };

@@ -60,7 +60,7 @@ export class NaiveScorer implements Scorer {
         const known = memo.get(step, candidate.id, slice);
         const terms = known ?? (await this.measure(slice, skip));
         if (known === undefined) {
-          await memo.add([{ step, candidate: candidate.id, ...slice, terms }]);
+          await memo.add([{ kind: 'term', step, candidate: candidate.id, ...slice, terms }]);
         }
         found.push(terms);
       }

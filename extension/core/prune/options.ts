@@ -2,10 +2,18 @@ import { defaultMetric } from '../metrics/metric-names';
 import type { MetricName } from '../metrics/metric-names';
 
 /**
- * How the removal order is found. `exact` gives the order and distances of `naive` for less work;
+ * How the removal order is found. `adaptive` measures as much as its decisions need; `exact` gives the order and distances of `naive` for less work;
  * `lazy` is approximate; the last three are baselines that rank without searching.
  */
-export const searchModes = ['exact', 'lazy', 'naive', 'one-shot', 'random', 'reverse'] as const;
+export const searchModes = [
+  'adaptive',
+  'exact',
+  'lazy',
+  'naive',
+  'one-shot',
+  'random',
+  'reverse',
+] as const;
 export type SearchMode = (typeof searchModes)[number];
 
 /** What a candidate for removal is; `expert` is a single expert of a mixture. */
@@ -21,10 +29,15 @@ export type Budget =
   | { readonly kind: 'parameters'; readonly ratio: number }
   | { readonly kind: 'all' };
 
+/** Least {@link SearchSettings.confidence}: whatever measures worse is dropped at once. */
+export const leastConfidence = 0.5;
+
 /** Everything that decides what a search finds. */
 export interface SearchSettings {
   readonly metric: MetricName;
   readonly mode: SearchMode;
+  /** How sure `adaptive` must be to stop measuring a candidate, in [0.5, 1]; 1 makes it `exact`. */
+  readonly confidence: number;
   readonly granularity: Granularity;
   readonly budget: Budget;
   /** Candidate ids that stay. A block's id protects both its sublayers. */
@@ -42,9 +55,15 @@ export interface SearchSettings {
 export const baselineNames = ['one-shot', 'reverse', 'random'] as const;
 export type BaselineName = (typeof baselineNames)[number];
 
+/** Whether a mode ranks without searching. */
+export function isBaseline(mode: SearchMode): mode is BaselineName {
+  return baselineNames.some((name) => name === mode);
+}
+
 export const defaultSettings: SearchSettings = {
   metric: defaultMetric,
-  mode: 'exact',
+  mode: 'adaptive',
+  confidence: 0.999,
   granularity: 'sublayer',
   budget: { kind: 'ratio', ratio: 0.25 },
   protect: [],

@@ -5,25 +5,26 @@ import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
 import { spentOf, spentSchema } from '../jobs/spent';
 import { writeDocument } from '../jobs/write-document';
-import { openModel } from '../models/open-model';
+import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
-import { fittingMetric, metrics } from '../metrics/metrics';
+import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { loadModelInputs } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
 import { SearchWork } from './search-work';
-import { TermMemo } from './term-memo';
-import type { TermRecord } from './term-memo';
+import { surrogateRecord } from './surrogate-record';
+import { SearchMemo } from './search-memo';
+import type { SearchRecord } from './search-memo';
 
 /** What to profile, how, and where the result goes. */
 export interface ProfileJob {
-  readonly model: string;
+  readonly model: OpenedModel;
   readonly calibration: CalibrationRequest;
   readonly settings: SearchSettings;
   readonly device: DeviceChoice;
@@ -52,6 +53,14 @@ const entrySchema = v.variant('kind', [
     to: v.number(),
     terms: v.pipe(v.array(v.number()), v.readonly()),
   }),
+  v.object({
+    kind: v.literal('prediction'),
+    step: v.string(),
+    distances: v.pipe(
+      v.array(v.object({ candidate: v.string(), distance: v.number() })),
+      v.readonly(),
+    ),
+  }),
   spentSchema,
 ]);
 type Entry = v.InferOutput<typeof entrySchema>;
@@ -65,7 +74,7 @@ export async function profileModel(
   environment: ProfileEnvironment,
   context: JobContext<ProfileEvent>,
 ): Promise<LayerProfile> {
-  const model = await openModel(job.model);
+  const { model } = job.model;
   const calibration = await loadModelInputs(
     job.calibration,
     model,
@@ -98,20 +107,19 @@ export async function profileModel(
       model: model.summary,
       calibration: calibration.summary,
       settings,
-      metricDefinition: metric.definition,
+      metricDefinition: describeMetric(metricName, model),
       device,
       candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
     });
     const run = spentBefore.runs;
     const work = new SearchWork(model);
-    const memo = new TermMemo(termsOf(journal.replayed), async (records) => {
-      const terms: Entry[] = records.map((record) => ({ kind: 'term', ...record }));
+    const memo = new SearchMemo(recordsOf(journal.replayed), async (records) => {
       const ofSearch = records.some(({ step }) => !step.startsWith(baselineStep));
       const { evaluations } = work;
       const spent: Entry[] = ofSearch
         ? [{ kind: 'spent', seconds: seconds(), evaluations, run }]
         : [];
-      await journal.append([...terms, ...spent]);
+      await journal.append([...records, ...spent]);
     });
     const progress = new SearchProgress(settings, model, work, calibration.inputs.length, context);
     const found = await search(
@@ -130,13 +138,14 @@ export async function profileModel(
       },
       progress,
     );
+    const surrogate = surrogateRecord(found.rounds);
     const profile: LayerProfile = {
       format: 'espalier.layerprofile',
       version: 1,
       model: model.summary,
       calibration: calibration.summary,
       metric: settings.metric,
-      metricDefinition: metric.definition,
+      metricDefinition: describeMetric(metricName, model),
       settings,
       search: {
         mode: settings.mode,
@@ -145,6 +154,7 @@ export async function profileModel(
         sublayerEvaluations: Math.round(spentBefore.evaluations + found.sublayerEvaluations),
         naiveSublayerEvaluations: found.naiveSublayerEvaluations,
       },
+      ...(surrogate === undefined ? {} : { surrogate }),
       candidates: found.candidates,
       rounds: found.rounds,
       baselines: found.baselines,
@@ -179,6 +189,6 @@ function parseEntry(value: unknown): Entry | undefined {
   return result.success ? result.output : undefined;
 }
 
-function termsOf(entries: readonly Entry[]): TermRecord[] {
-  return entries.filter((entry) => entry.kind === 'term');
+function recordsOf(entries: readonly Entry[]): SearchRecord[] {
+  return entries.filter((entry) => entry.kind !== 'spent');
 }

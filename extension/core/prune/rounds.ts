@@ -1,8 +1,9 @@
 import type { Candidate } from './candidates';
-import type { CandidateDistance } from './layer-profile';
+import type { CandidateDistance, Decision } from './layer-profile';
 import type { Metric } from '../metrics/metrics';
 import type { Scorer } from './scorer';
 import type { Slice } from './slices';
+import { normalCdf } from './statistics';
 import { Tally } from './tally';
 
 /** What a round has to decide, and with what. */
@@ -24,7 +25,14 @@ export interface RoundInput {
 
 export interface RoundResult {
   /** Undefined when no candidate may be removed. */
-  readonly winner: { readonly candidate: Candidate; readonly distance: number } | undefined;
+  readonly winner:
+    | {
+        readonly candidate: Candidate;
+        readonly distance: number;
+        readonly standardError?: number;
+        readonly decision: Decision;
+      }
+    | undefined;
   /** In the order of `candidates`. */
   readonly distances: readonly CandidateDistance[];
   /** Totals, or what is known of them, by candidate id. */
@@ -33,6 +41,8 @@ export interface RoundResult {
 
 export type Strategy = (input: RoundInput) => Promise<RoundResult>;
 
+/** Differences of fewer standard errors are ties. */
+const tieErrors = 2;
 /** How far a candidate's partial total may pass the bound before it is dropped: float32 rounding. */
 const slack = 1 + 1e-5;
 
@@ -114,15 +124,56 @@ function bestOf({ candidates, isEligible }: RoundInput, tally: Tally): Candidate
   );
 }
 
-function resultOf(input: RoundInput, tally: Tally): RoundResult {
+/** @param predicted what a surrogate expected of those that could go, by id */
+export function resultOf(
+  input: RoundInput,
+  tally: Tally,
+  predicted?: ReadonlyMap<string, number>,
+): RoundResult {
   const candidate = bestOf(input, tally);
+  const result = { distances: tally.distances(), totals: tally.totals };
+  if (candidate === undefined) {
+    return { winner: undefined, ...result };
+  }
+  const { distance, standardError } = tally.distanceOf(candidate);
   return {
-    winner:
-      candidate === undefined
-        ? undefined
-        : { candidate, distance: tally.toDistance(tally.totalOf(candidate)) },
-    distances: tally.distances(),
-    totals: tally.totals,
+    winner: {
+      candidate,
+      distance: distance ?? Number.NaN,
+      ...(standardError === undefined ? {} : { standardError }),
+      decision: decisionFor(candidate, input, tally, predicted),
+    },
+    ...result,
+  };
+}
+
+function decisionFor(
+  winner: Candidate,
+  { candidates, isEligible }: RoundInput,
+  tally: Tally,
+  predicted: ReadonlyMap<string, number> | undefined,
+): Decision {
+  const rivals = candidates
+    .filter((one) => one !== winner && isEligible(one) && tally.isMeasured(one))
+    .map(({ id }, i, all) => {
+      const { total, standardError } = tally.difference(all[i] ?? winner, winner);
+      return { id, errors: total === 0 ? 0 : total / standardError };
+    })
+    .filter(({ errors }) => Number.isFinite(errors))
+    .sort((a, b) => a.errors - b.errors);
+  const expected = predicted?.get(winner.id);
+  return {
+    measured: rivals.length + 1,
+    confidence: normalCdf(rivals[0]?.errors ?? Number.POSITIVE_INFINITY),
+    ties: rivals.filter(({ errors }) => errors < tieErrors).map(({ id }) => id),
+    ...(predicted === undefined || expected === undefined
+      ? {}
+      : {
+          predicted: {
+            distance: expected,
+            place: 1 + [...predicted.values()].filter((other) => other < expected).length,
+          },
+        }),
   };
 }
 
@@ -131,7 +182,8 @@ function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean 
   return best === undefined || tally.totalOf(candidate) <= tally.totalOf(best) * slack;
 }
 
-function least<T>(items: readonly T[], value: (item: T) => number): T | undefined {
+/** The item of least value; of equal ones the first. */
+export function least<T>(items: readonly T[], value: (item: T) => number): T | undefined {
   return items.reduce<T | undefined>(
     (best, item) => (best === undefined || value(item) < value(best) ? item : best),
     undefined,

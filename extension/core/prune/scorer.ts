@@ -7,7 +7,7 @@ import type { MetricName } from '../metrics/metric-names';
 import type { Metric } from '../metrics/metrics';
 import type { SearchWork } from './search-work';
 import type { BlockTerms, Slice } from './slices';
-import type { TermMemo } from './term-memo';
+import type { SearchMemo } from './search-memo';
 
 /** What a scorer works with. */
 export interface ScorerSetup {
@@ -16,7 +16,7 @@ export interface ScorerSetup {
   readonly sequences: readonly ModelInput[];
   readonly metricName: MetricName;
   readonly metric: Metric;
-  readonly memo: TermMemo;
+  readonly memo: SearchMemo;
   readonly work: SearchWork;
   readonly cancellation: Cancellation;
   /** Called after every run of ONNX Runtime. */

@@ -3,7 +3,7 @@ import type { LayeredModel } from '../models/layered-model';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
-import type { SearchListener } from './search';
+import type { SearchListener } from './search-listener';
 import type { SearchWork } from './search-work';
 
 /** Reports at most this often, in milliseconds. */
@@ -73,6 +73,10 @@ export class SearchProgress implements SearchListener {
       const done = this.work.cost;
       this.total = done + (this.rounds - round) * (done - this.roundStart);
     }
+  }
+
+  public onPredicted(round: number, rounds: readonly Round[]): void {
+    this.context.emit({ kind: 'predicted', round, rounds });
   }
 
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {

@@ -10,6 +10,10 @@ import { blockTerms, Prefixes, prefixTokens } from './slices';
 import type { BlockTerms, Slice } from './slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
+import { walkThrough } from './walk';
+
+/** Sees the final state of a slice without a candidate and all that is removed. */
+export type FinalObserver = (candidate: Candidate, slice: Slice, state: HiddenState) => void;
 
 /** A candidate to be measured on a slice. */
 interface Wanted {
@@ -52,7 +56,11 @@ export class TrajectoryScorer implements Scorer {
     return this.setup.executor.keepsSessions ? sharedPass : Number.POSITIVE_INFINITY;
   }
 
-  public constructor(private readonly setup: ScorerSetup) {
+  /** @param onFinal sees the final state of every candidate that is run */
+  public constructor(
+    private readonly setup: ScorerSetup,
+    private readonly onFinal: FinalObserver = () => undefined,
+  ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
     this.store = new TrajectoryStore(executor.shares.stateBytes * (1 - inFlightShare));
@@ -77,6 +85,10 @@ export class TrajectoryScorer implements Scorer {
   }
 
   public async rows(sequence: number): Promise<number> {
+    const tokens = this.tokensOf(sequence);
+    if (tokens > 0) {
+      return tokens;
+    }
     const original = this.original.get(sequence) ?? lost();
     return this.readout.rows(sequenceOf(this.setup, sequence), original);
   }
@@ -138,6 +150,9 @@ export class TrajectoryScorer implements Scorer {
       ...(starts[i] ?? lost()),
     }));
     await this.advance(walkers, this.count);
+    wanted.forEach(({ candidate, slice }, i) => {
+      this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+    });
     for (const slice of new Set(wanted.map((one) => one.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
       const found = await this.readout.rowTerms(
@@ -150,6 +165,7 @@ export class TrajectoryScorer implements Scorer {
       work.addReadouts(group.length * this.shareOf(slice));
       await memo.add(
         group.map(({ trajectory }, i) => ({
+          kind: 'term',
           step,
           candidate: trajectory,
           ...slice,
@@ -278,26 +294,26 @@ export class TrajectoryScorer implements Scorer {
     walkers.forEach(visit);
     for (let index = 0; index < end; index++) {
       const here = walkers.filter((walker) => walker.boundary === index);
-      const moving = here.filter((walker) => !walker.skip.has(index));
-      const resting = here.filter((walker) => walker.skip.has(index));
       const { executor, work } = this.setup;
-      const statesOf = (walkers: readonly Walker[]): HiddenState[] =>
-        walkers.map(({ state }) => state);
-      const without = moving.map(({ skip }) => executor.units.expertsGone(index, skip));
-      const states = await executor.run(index, statesOf(moving), this.pause, without);
-      work.addSublayers(moving.reduce((sum, { share }) => sum + share, 0));
-      const passed = await executor.skip(index, statesOf(resting), this.pause);
-      for (const walker of here) {
-        walker.boundary = index + 1;
-      }
-      resting.forEach((walker, i) => {
-        walker.state = passed[i] ?? lost();
-      });
-      moving.forEach((walker, i) => {
+      const states = await walkThrough(
+        executor,
+        index,
+        here.map(({ state }) => state),
+        here.map(({ skip }) => skip),
+        this.pause,
+      );
+      here.forEach((walker, i) => {
         const next = states[i] ?? lost();
-        observe(index, walker.state, next);
+        if (!walker.skip.has(index)) {
+          work.addSublayers(walker.share);
+          observe(index, walker.state, next);
+          this.store.put(walker.trajectory, walker.sequence, {
+            boundary: index + 1,
+            state: next,
+          });
+        }
+        walker.boundary = index + 1;
         walker.state = next;
-        this.store.put(walker.trajectory, walker.sequence, walker);
       });
       here.forEach(visit);
     }

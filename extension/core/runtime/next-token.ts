@@ -1,7 +1,8 @@
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredModel } from '../models/layered-model';
-import { UserError } from '../user-error';
+import { predictsNextToken } from '../models/capabilities';
+import { requireAble } from '../models/capability';
 import type { TokenTerm } from './token-sums';
 
 /**
@@ -38,16 +39,8 @@ export function emitNegativeLogLikelihood(
 }
 
 /** @throws UserError for a model whose output predicts no next token. */
-export function requireNextTokens({
-  output,
-  summary,
-}: Pick<LayeredModel, 'output' | 'summary'>): void {
-  if (output.seesWhole === true) {
-    throw new UserError(
-      `Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
-      { file: summary.path, remedy: 'Profile it with another metric, such as js or norm.' },
-    );
-  }
+export function requireNextTokens(model: Pick<LayeredModel, 'output' | 'summary'>): void {
+  requireAble(predictsNextToken(model), model.summary.path);
 }
 
 /** −log p(next token | those before), in nats. */

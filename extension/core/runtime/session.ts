@@ -17,6 +17,11 @@ export interface SessionOptions {
    * slower where several take turns.
    */
   readonly spin?: boolean;
+  /**
+   * Keep the memory of a run for the next one: a training step of a small convolutional network takes a
+   * third less time without the page faults of fresh memory. The session holds what its largest run took.
+   */
+  readonly keepMemory?: boolean;
   /** Run the graph as it stands: operators are not joined, which rounds otherwise. */
   readonly asItStands?: boolean;
   /**
@@ -52,8 +57,7 @@ export async function createSession(
       options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
     graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
     logSeverityLevel: 3,
-    // An arena keeps what a run took at most, for each session: more than the weights, with many sessions.
-    enableCpuMemArena: false,
+    enableCpuMemArena: options.keepMemory === true,
     ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
     extra: {
       session: {

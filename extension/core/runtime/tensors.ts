@@ -172,7 +172,7 @@ export function exampleTensor({ dtype, dims, data }: ExampleValue): Tensor {
   return new Tensor(type, data as Tensor.DataType, dims);
 }
 
-function isFloat({ type }: Tensor): boolean {
+export function isFloat({ type }: Tensor): boolean {
   return type === 'float32' || type === 'float16';
 }
 

@@ -37,28 +37,96 @@ export interface CompressionChoice extends Compression {
 
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const siteFactors = v.pipe(v.array(size), v.minLength(2));
-const minBlockSize = 16;
-const maxBlockSize = 256;
+const blockSizes = [16, 32, 64, 128, 256] as const;
 
 function isBlockSize(level: number): boolean {
-  return level >= minBlockSize && level <= maxBlockSize && Number.isInteger(Math.log2(level));
+  return blockSizes.some((size) => size === level);
 }
 
 /** Entries of a document that say how a matrix is compressed. */
 export const compressionEntries = {
-  method: v.picklist(methodNames),
-  level: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  variant: v.optional(v.string()),
-  then: v.optional(v.picklist(quantizerNames)),
+  method: v.pipe(
+    v.picklist(methodNames),
+    v.metadata({
+      description: 'How it is compressed.',
+      enumDescriptions: [
+        'Matrix product operator (CompactifAI).',
+        'Two matrices of a smaller rank.',
+        '8-bit integers.',
+        '4-bit integers.',
+      ],
+    }),
+  ),
+  level: v.pipe(
+    v.number(),
+    v.safeInteger(),
+    v.minValue(0),
+    v.description(
+      'Bond dimension of mpo, rank of lowrank, block size of int4 and of block-wise int8 (a power of 2 from 16 to 256); 0 for int8 with a scale for each output.',
+    ),
+  ),
+  variant: v.optional(
+    v.pipe(v.string(), v.description('A variant of the method; the default when left out.')),
+  ),
+  then: v.optional(
+    v.pipe(
+      v.picklist(quantizerNames),
+      v.description('Quantizes the two matrices that lowrank leaves.'),
+    ),
+  ),
   sites: v.optional(
-    v.union([v.pipe(size, v.minValue(2)), v.strictObject({ out: siteFactors, in: siteFactors })]),
+    v.pipe(
+      v.union([v.pipe(size, v.minValue(2)), v.strictObject({ out: siteFactors, in: siteFactors })]),
+      v.description(
+        'For mpo: the number of sites, or the factors of the two sizes; found from the sizes when left out.',
+      ),
+    ),
   ),
 };
 
 /** An entry of a plan; that the variant exists is for the table of methods to say. */
 export const compressionChoiceSchema = v.pipe(
-  v.strictObject({ tensor: v.string(), ...compressionEntries }),
+  v.strictObject({
+    tensor: v.pipe(
+      v.string(),
+      v.description('The linear layer: the name of its weight, as espalier tensors lists it.'),
+    ),
+    ...compressionEntries,
+  }),
   v.check(({ method, level }) => isLevel(method, level), 'The level does not fit the method'),
+  // What the check says, and examples, for editors of plans.
+  v.metadata({
+    allOf: [
+      {
+        if: { properties: { method: { enum: ['mpo', 'lowrank'] } } },
+        then: { properties: { level: { minimum: 1 } } },
+      },
+      {
+        if: { properties: { method: { const: 'int4' } } },
+        then: { properties: { level: { enum: blockSizes } } },
+      },
+      {
+        if: { properties: { method: { const: 'int8' } } },
+        then: { properties: { level: { enum: [0, ...blockSizes] } } },
+      },
+      { if: { required: ['then'] }, then: { properties: { method: { const: 'lowrank' } } } },
+    ],
+    defaultSnippets: [
+      { label: 'low rank', body: { tensor: '${1:weight}', method: 'lowrank', level: '^${2:64}' } },
+      {
+        label: 'matrix product operator',
+        body: { tensor: '${1:weight}', method: 'mpo', level: '^${2:16}' },
+      },
+      {
+        label: 'int8, a scale for each output',
+        body: { tensor: '${1:weight}', method: 'int8', level: 0 },
+      },
+      {
+        label: 'int4 in blocks',
+        body: { tensor: '${1:weight}', method: 'int4', level: '^${2:32}' },
+      },
+    ],
+  }),
 );
 
 /** Whether `level` can be one of `method`, whatever the matrix. */
@@ -133,14 +201,14 @@ export function parseCompression(text: string): CompressionRequest {
   return { ...rest, level };
 }
 
-const blockSizes = `a power of two from ${minBlockSize} to ${maxBlockSize}`;
+const blockSizeWords = `a power of two from ${blockSizes[0]} to ${blockSizes[4]}`;
 
 /** What levels of a method are, in words. */
 export const levelWords: Readonly<Record<MethodName, string>> = {
   mpo: 'a bond dimension from 1',
   lowrank: 'a rank from 1',
-  int8: `0 for a scale per output, or a block size, ${blockSizes}`,
-  int4: `a block size, ${blockSizes}`,
+  int8: `0 for a scale per output, or a block size, ${blockSizeWords}`,
+  int4: `a block size, ${blockSizeWords}`,
 };
 
 function malformed(text: string, problem: string): UserError {

@@ -10,7 +10,7 @@ import { compressionMethods } from './compression-methods';
  * @throws UserError where the model has none.
  */
 export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[] {
-  const matrices = (model.outerMatrices ?? []).filter((matrix) => matrix.place === place);
+  const matrices = model.outerMatrices.filter((matrix) => matrix.place === place);
   const dense = matrices.filter(({ form }) => form === undefined);
   if (dense.length === 0) {
     const problem =

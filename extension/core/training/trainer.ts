@@ -83,6 +83,7 @@ export class Trainer {
         device: 'cpu',
         prepack: true,
         spin: true,
+        keepMemory: true,
         ...(options.keepReshapes === undefined ? {} : { keepReshapes: options.keepReshapes }),
         ...(options.threads === undefined ? {} : { threads: options.threads }),
       });

@@ -7,7 +7,7 @@ import type { TextPolicy, TextScores } from '../../../extension/core/data/text-s
 import { scoreText } from '../../../extension/core/datadiet/score-text';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -29,7 +29,7 @@ async function score(
 ): Promise<TextScores> {
   const out = join(folder, `${name}.textscores.json`);
   return scoreText(
-    { model, file: text, length, device: 'cpu', memoryBytes, out },
+    { model: await openModelFiles(model), file: text, length, device: 'cpu', memoryBytes, out },
     { bundledText: 'no such text', version: '0' },
     context,
   );

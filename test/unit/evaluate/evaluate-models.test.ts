@@ -1,6 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openModelFiles } from '../../../extension/core/models/open-model';
 import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
 import type { EvaluationRequest } from '../../../extension/core/evaluate/evaluate-models';
 import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
@@ -12,8 +13,9 @@ const folder = temporaryFolder();
 const text = join(folder, 'held-out.txt');
 writeFileSync(text, 'The pear tree against the wall stays flat when it is tied early. '.repeat(20));
 
+const path = fixture('llama-gqa-untied');
 const request: EvaluationRequest = {
-  model: fixture('llama-gqa-untied'),
+  model: await openModelFiles(path),
   removed: [],
   text,
   device: 'cpu',
@@ -44,13 +46,13 @@ describe('evaluating models', () => {
 
   it('uses windows that both models can read', async () => {
     const short = join(folder, 'short');
-    cpSync(request.model, short, { recursive: true });
+    cpSync(path, short, { recursive: true });
     const config = JSON.parse(readFileSync(join(short, 'config.json'), 'utf8')) as object;
     writeFileSync(
       join(short, 'config.json'),
       JSON.stringify({ ...config, max_position_embeddings: 16 }),
     );
-    const { result } = await evaluate({ against: short });
+    const { result } = await evaluate({ against: await openModelFiles(short) });
     expect(result.against?.perplexity).toBe(result.perplexity);
     expect(result.perplexity).toBe((await evaluate({ length: 16 })).result.perplexity);
     expect(result.perplexity).not.toBe((await evaluate({})).result.perplexity);
@@ -58,11 +60,11 @@ describe('evaluating models', () => {
 
   it('warns when the tokens differ', async () => {
     const other = join(folder, 'other');
-    cpSync(request.model, other, { recursive: true });
+    cpSync(path, other, { recursive: true });
     const file = join(other, 'tokenizer.json');
     const tokenizer = JSON.parse(readFileSync(file, 'utf8')) as object;
     writeFileSync(file, JSON.stringify({ ...tokenizer, post_processor: null }));
-    const { warnings } = await evaluate({ against: other });
+    const { warnings } = await evaluate({ against: await openModelFiles(other) });
     expect(warnings).toEqual([
       expect.stringMatching(/llama-gqa-untied and other divide the text into different tokens/),
     ]);
@@ -75,6 +77,8 @@ describe('evaluating models', () => {
     await expect(evaluate({ text: join(folder, 'nowhere.txt') })).rejects.toThrow(/no such file/);
     writeFileSync(join(folder, 'blank.md'), '\n');
     await expect(evaluate({ text: join(folder, 'blank.md') })).rejects.toThrow(/text is empty/);
-    await expect(evaluate({ model: fixture('qwen3') })).rejects.toThrow(/tokenizer\.json/);
+    await expect(evaluate({ model: await openModelFiles(fixture('qwen3')) })).rejects.toThrow(
+      /tokenizer\.json/,
+    );
   });
 });

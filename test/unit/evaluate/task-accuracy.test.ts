@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openModelFiles } from '../../../extension/core/models/open-model';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
 import { readTask } from '../../../extension/core/evaluate/task-file';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -18,9 +19,9 @@ const golden = JSON.parse(readFileSync(join(tasks, 'golden.json'), 'utf8')) as {
 const judge = async (name: string, against?: string) =>
   judgeModels(
     {
-      model,
+      model: await openModelFiles(model),
       removed: against === undefined ? [] : ['block.1', 'block.2'],
-      ...(against === undefined ? {} : { against }),
+      ...(against === undefined ? {} : { against: await openModelFiles(against) }),
       task: join(tasks, `${name}.jsonl`),
       device: 'cpu',
       memoryBytes: 1 << 30,

@@ -9,7 +9,7 @@ import { spreadRanks } from '../../../extension/core/export/compression/spread-r
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { parseCompression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
 import { encoderFixture } from '../encoder-fixtures';
@@ -34,13 +34,15 @@ async function choicesFor(path: string, method: string): Promise<CompressionChoi
   return chooseForAll(await openModel(path), parseCompression(method), {}).choices;
 }
 
+/** Changes of a request, with the path of its model. */
+type Changes = Partial<Omit<CompressRequest, 'model'>> & { readonly modelPath?: string };
+
 async function request(
   method: string,
-  more: Partial<CompressRequest> = {},
+  { modelPath = source, ...more }: Changes = {},
 ): Promise<CompressRequest> {
-  const { modelPath = source } = more;
   return {
-    modelPath,
+    model: await openModelFiles(modelPath),
     choices: await choicesFor(modelPath, method),
     out: fresh(),
     overwrite: false,
@@ -62,7 +64,7 @@ describe('compressing beside patches and removals', () => {
     const choices = (await choicesFor(source, 'lowrank:50%:covariance')).filter(
       ({ tensor }) => !tensor.includes('layers.0.self_attn'),
     );
-    const errors = async (more: Partial<CompressRequest>): Promise<(number | undefined)[]> => {
+    const errors = async (more: Changes): Promise<(number | undefined)[]> => {
       const settled = await request('int8', { choices, calibration, ...more });
       return (await compressModel(settled, unattended)).layers.map(({ error }) => error);
     };
@@ -134,7 +136,7 @@ describe('compressing embedding and head', () => {
       });
       const { summary } = await openModel(result.path);
       expect(summary).toMatchObject({ tiedHead: true, parameters: result.parametersAfter });
-      const dense = [...layersOf(model), ...(model.outerMatrices ?? []).slice(0, 1)];
+      const dense = [...layersOf(model), ...model.outerMatrices.slice(0, 1)];
       const before = dense.reduce((sum, { weight }) => sum + weight.length, 0);
       const after = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
       expect(summary.bytes).toBe(model.summary.bytes - before + after);
@@ -344,7 +346,7 @@ describe('compressing a model', () => {
     expect(new Set(result.layers.map(({ method }) => method))).toEqual(new Set(['int4']));
   });
 
-  it.each<[string, Partial<CompressRequest>, RegExp]>([
+  it.each<[string, Changes, RegExp]>([
     ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
     ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
     ['blocks, which hold dense matrices alone', { layout: 'blocks' }, /would not be.*auto-map/],

@@ -4,8 +4,8 @@ import { cp, mkdtemp, open, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readSafetensorsHeader } from '../../../extension/core/checkpoints/safetensors';
-import { outputFormats } from '../../../extension/core/export/prune-result';
-import type { OutputFormat } from '../../../extension/core/export/prune-result';
+import { modelFormats } from '../../../extension/core/models/opened-model';
+import type { ModelFormat } from '../../../extension/core/models/opened-model';
 import { CancelledError } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
@@ -19,7 +19,7 @@ const source = fixture('llama-sharded');
 const removed = ['block.1.attention'];
 
 /** A model that can be written in a form, and what may go of it. */
-function sourceOf(format: OutputFormat): { path: string; folder: string; removed: string[] } {
+function sourceOf(format: ModelFormat): { path: string; folder: string; removed: string[] } {
   const path = format === 'gguf' ? ggufFixture('llama.gguf') : source;
   return {
     path,
@@ -30,7 +30,7 @@ function sourceOf(format: OutputFormat): { path: string; folder: string; removed
 
 describe('a cancelled or failed write', () => {
   it.each(
-    outputFormats.flatMap((format) =>
+    modelFormats.flatMap((format) =>
       ['Running the source model', 'Writing weights', 'Checking the written model'].map(
         (stage) => [format, stage] as const,
       ),
@@ -204,7 +204,7 @@ describe('on a small disk', () => {
     expect(hashes(source)).toEqual(before);
   });
 
-  it.for(outputFormats)(
+  it.for(modelFormats)(
     'that fills up while %s is written, leaves nothing',
     async (format, { skip }) => {
       const disk = await freshFolder();

@@ -8,9 +8,9 @@ import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { planGguf, writeGguf } from '../../../extension/core/export/gguf-writer';
-import { requireWritable } from '../../../extension/core/export/prune-source';
+import { requireWritable } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import {
   ggufBytes,
   listValue,
@@ -241,13 +241,14 @@ describe('a pruned GGUF file', () => {
   );
 
   it('of single sublayers is refused before a search, as is GGUF of a folder', async () => {
-    const path = ggufFixture('llama.gguf');
-    const qwen2 = ggufFixture('qwen2.gguf');
+    const path = await openModelFiles(ggufFixture('llama.gguf'));
+    const qwen2 = await openModelFiles(ggufFixture('qwen2.gguf'));
+    const folder = await openModelFiles(fixture('qwen3'));
     await expect(requireWritable(qwen2, {}, 'sublayer')).rejects.toThrow(/every block of a qwen2/);
     await expect(requireWritable(path, {}, 'sublayer')).resolves.toBeUndefined();
     await expect(requireWritable(path, {}, 'feedforward')).rejects.toThrow(/leaves the attention/);
     await expect(requireWritable(qwen2, { format: 'gguf' }, 'block')).resolves.toBeUndefined();
-    await expect(requireWritable(fixture('qwen3'), { format: 'gguf' }, 'block')).rejects.toThrow(
+    await expect(requireWritable(folder, { format: 'gguf' }, 'block')).rejects.toThrow(
       /cannot be written as gguf: .*convert_hf_to_gguf.*Choose safetensors or onnx/,
     );
   });

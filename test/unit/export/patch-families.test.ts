@@ -7,7 +7,7 @@ import { patchModel } from '../../../extension/core/export/patching/patch-model'
 import { parsePlan } from '../../../extension/core/export/plan-schema';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import type { SymbolicPatch } from '../../../extension/core/models/patch/symbolic-patch';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
@@ -203,7 +203,14 @@ describe('patching', () => {
     const plan = `${fresh()}.plan.json`;
     const result = await patchModel(
       {
-        ...{ modelPath: source, sublayer, bundledText: '', seed: 3, out: fresh(), plan },
+        ...{
+          model: await openModelFiles(source),
+          sublayer,
+          bundledText: '',
+          seed: 3,
+          out: fresh(),
+          plan,
+        },
         text: { file: 'random', sequences: 10, length: 8 },
         library: patchLibrary(),
         limits: { graphs: 1, programs: 200 },
@@ -220,7 +227,12 @@ describe('patching', () => {
     }
     const applied = await applyPlan(
       {
-        ...{ model: source, planFolder: dirname(plan), out: fresh(), overwrite: false },
+        ...{
+          model: await openModelFiles(source),
+          planFolder: dirname(plan),
+          out: fresh(),
+          overwrite: false,
+        },
         plan: parsePlan(readFileSync(plan, 'utf8'), plan),
         ...{ device: 'cpu', memoryBytes: 1 << 28 },
       },

@@ -3,11 +3,15 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { applyPlan } from '../../../extension/core/export/apply-plan';
 import { patchModel } from '../../../extension/core/export/patching/patch-model';
-import type { PatchRequest } from '../../../extension/core/export/patching/patch-model';
+import type {
+  PatchRequest,
+  PatchResult,
+} from '../../../extension/core/export/patching/patch-model';
 import { workFolder } from '../../../extension/core/jobs/work-folder';
 import { parsePlan } from '../../../extension/core/export/plan-schema';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { patchKinds } from '../../../extension/core/symbolic/patch/contestants';
 import { defaultFitting } from '../../../extension/core/symbolic/patch/fit-branch';
 import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
@@ -30,7 +34,13 @@ const text = join(import.meta.dirname, '../../../samples/calibration.txt');
 const random = async (shape: Partial<RandomModelShape> = {}): Promise<string> =>
   makeRandomModel({ seed: 11, blocks: 3, ...shape });
 
-function request(modelPath: string, more: Partial<PatchRequest> = {}): PatchRequest {
+type Asked = Omit<PatchRequest, 'model'> & { readonly modelPath: string };
+
+async function patchAt({ modelPath, ...given }: Asked, context: JobContext): Promise<PatchResult> {
+  return patchModel({ ...given, model: await openModelFiles(modelPath) }, context);
+}
+
+function request(modelPath: string, more: Partial<Asked> = {}): Asked {
   return {
     modelPath,
     sublayer: 'block.1.feedforward',
@@ -53,9 +63,9 @@ it.each([
   [{ rate: -1 }, /rate: It takes a number above 0, not -1/],
   [{ epochs: 0 }, /epochs: It takes an integer of at least 1, not 0/],
   [{ batch: 0.5 }, /batch: It takes an integer of at least 1, not 0.5/],
-])('refuses numbers out of range before it opens the model: %o', async (wrong, problem) => {
-  const fitting = { ...defaultFitting, ...wrong };
-  await expect(patchModel(request('no-model', { fitting }), unattended)).rejects.toThrow(problem);
+])('refuses numbers out of range before any work: %o', async (wrong, problem) => {
+  const given = request(await random(), { fitting: { ...defaultFitting, ...wrong } });
+  await expect(patchAt(given, unattended)).rejects.toThrow(problem);
 });
 
 describe('a model with patches', () => {
@@ -155,7 +165,7 @@ describe('patching a sublayer', () => {
   it('compares all kinds, lowers the error and writes what it says', async () => {
     const source = await random();
     const given = request(source);
-    const result = await patchModel(given, unattended);
+    const result = await patchAt(given, unattended);
     expect(result.standings.map(({ kind }) => kind)).toEqual([...patchKinds]);
     const of = Object.fromEntries(result.standings.map((one) => [one.kind, one]));
     expect(of['graph']?.error).toBeLessThan(1);
@@ -177,7 +187,7 @@ describe('patching a sublayer', () => {
       anyway: false,
       fitting: { epochs: 1, batch: 32, rate: 1e-9 },
     });
-    const { accepted, written } = await patchModel(given, unattended);
+    const { accepted, written } = await patchAt(given, unattended);
     expect(accepted).toBe(false);
     expect(written).toBeNull();
     expect(existsSync(given.out)).toBe(false);
@@ -186,16 +196,16 @@ describe('patching a sublayer', () => {
 
   it('goes on where it was stopped, to the same model', async () => {
     const source = await random();
-    const whole = await patchModel(request(source), unattended);
+    const whole = await patchAt(request(source), unattended);
     const given = request(source);
     const stopping: RecordedContext = new RecordedContext(({ stage, done }) => {
       stopping.cancellation.isCancellationRequested ||= stage.startsWith('Fitting') && done === 4;
     });
-    await expect(patchModel(given, stopping)).rejects.toThrow(CancelledError);
+    await expect(patchAt(given, stopping)).rejects.toThrow(CancelledError);
     expect(existsSync(given.out)).toBe(false);
     const journal = readFileSync(join(workFolder(given.out, 'patch'), 'journal.jsonl'), 'utf8');
     expect(journal.trim().split('\n')).toHaveLength(5);
-    const resumed = await patchModel(given, unattended);
+    const resumed = await patchAt(given, unattended);
     expect(resumed.standings).toEqual(whole.standings);
     const [a, b] = [whole, resumed].map(({ written }) => hashes(written?.path ?? ''));
     expect(b?.['model.safetensors']).toBe(a?.['model.safetensors']);
@@ -204,7 +214,7 @@ describe('patching a sublayer', () => {
   it('writes a plan that gives the same model', async () => {
     const source = await random();
     const plan = join(root, 'one.plan.json');
-    const result = await patchModel(request(source, { plan }), unattended);
+    const result = await patchAt(request(source, { plan }), unattended);
     expect(result.plan).toBe(plan);
     const parsed = parsePlan(readFileSync(plan, 'utf8'), plan);
     expect(parsed.patch).toEqual([
@@ -215,7 +225,7 @@ describe('patching a sublayer', () => {
       },
     ]);
     const application = {
-      model: source,
+      model: await openModelFiles(source),
       plan: parsed,
       planFolder: dirname(plan),
       out: fresh(),
@@ -250,17 +260,22 @@ describe('patching a sublayer', () => {
       ...{ remove: ['block.0.attention'], protect: ['block.1.attention'], note: 'by hand' },
     };
     writeFileSync(plan, JSON.stringify(mine));
-    await patchModel(request(source, { plan }), unattended);
-    await patchModel(request(source, { plan, sublayer: 'block.0.attention' }), unattended);
+    await patchAt(request(source, { plan }), unattended);
+    await patchAt(request(source, { plan, sublayer: 'block.0.attention' }), unattended);
     // The same once more takes the place of the first.
-    await patchModel(request(source, { plan, seed: 1 }), unattended);
+    await patchAt(request(source, { plan, seed: 1 }), unattended);
     const { patch = [], ...rest } = read();
     expect(rest).toEqual({ ...mine, remove: ['block.0.attention', 'block.1.feedforward'] });
     expect(patch.map(({ sublayer }) => sublayer)).toEqual([
       'block.0.attention',
       'block.1.feedforward',
     ]);
-    const application = { model: source, plan: read(), planFolder: root, out: fresh() };
+    const application = {
+      model: await openModelFiles(source),
+      plan: read(),
+      planFolder: root,
+      out: fresh(),
+    };
     const { patched } = await applyPlan(
       { ...application, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
       unattended,
@@ -269,19 +284,19 @@ describe('patching a sublayer', () => {
 
     writeFileSync(plan, JSON.stringify({ ...mine, model: { path: source, fingerprint: '0' } }));
     const given = request(source, { plan });
-    expect((await rejection(patchModel(given, unattended))).message).toContain('another model');
+    expect((await rejection(patchAt(given, unattended))).message).toContain('another model');
     expect(existsSync(given.out)).toBe(false);
   });
 
   it('is refused before any work where the result could not be written', async () => {
     const source = await random();
     const absent = await rejection(
-      patchModel(request(source, { sublayer: 'block.7.attention' }), unattended),
+      patchAt(request(source, { sublayer: 'block.7.attention' }), unattended),
     );
     expect(absent.message).toContain('no sublayer');
-    const gguf = await rejection(patchModel(request(source, { format: 'gguf' }), unattended));
+    const gguf = await rejection(patchAt(request(source, { format: 'gguf' }), unattended));
     expect(gguf.message).toContain('gguf');
     const few = request(source, { text: { file: 'random', sequences: 2, length: 8 } });
-    expect((await rejection(patchModel(few, unattended))).message).toContain('three sequences');
+    expect((await rejection(patchAt(few, unattended))).message).toContain('three sequences');
   });
 });

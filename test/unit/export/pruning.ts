@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { OutputFormat, PruneResult } from '../../../extension/core/export/prune-result';
+import type { PruneResult } from '../../../extension/core/export/prune-result';
+import type { ModelFormat } from '../../../extension/core/models/opened-model';
 import { writeModel } from '../../../extension/core/export/write-model';
 import type { WriteRequest } from '../../../extension/core/export/write-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { JobContext, StageProgress } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { UserError } from '../../../extension/core/user-error';
 
@@ -43,9 +44,18 @@ export async function prune(
   more: Partial<WriteRequest> = {},
   context: JobContext = unattended,
 ): Promise<PruneResult> {
-  const format: OutputFormat = 'safetensors';
+  const format: ModelFormat = 'safetensors';
   return writeModel(
-    { modelPath, removed, out, format, overwrite: false, device: 'cpu', memoryBytes, ...more },
+    {
+      model: await openModelFiles(modelPath),
+      removed,
+      out,
+      format,
+      overwrite: false,
+      device: 'cpu',
+      memoryBytes,
+      ...more,
+    },
     context,
   );
 }

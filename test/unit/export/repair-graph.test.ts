@@ -8,7 +8,7 @@ import type {
 } from '../../../extension/core/export/compression/repair-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
 import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
@@ -33,28 +33,32 @@ async function compressed(name: string, compression: Compression): Promise<strin
   const model = await openModel(onnxFixture(name));
   const choices = layersOf(model).map(({ id }) => ({ tensor: id, ...compression }));
   const out = fresh();
-  await compressModel({ ...where, modelPath: onnxFixture(name), choices, out }, unattended);
+  await compressModel(
+    { ...where, model: await openModelFiles(onnxFixture(name)), choices, out },
+    unattended,
+  );
   return join(out, 'model.onnx');
 }
 
 async function repair(
   name: string,
   model: string,
-  more: Partial<RepairRequest> = {},
+  more: Partial<Omit<RepairRequest, 'teacher'>> & { teacher?: string } = {},
   context: JobContext = unattended,
 ): Promise<RepairResult> {
+  const { teacher = onnxFixture(name), ...others } = more;
   return repairModel(
     {
       ...where,
-      model,
-      teacher: onnxFixture(name),
+      model: await openModelFiles(model),
+      teacher: await openModelFiles(teacher),
       text,
       bundledText: '',
       trains: 'compressed',
       settings: { ...defaultRepair, epochs: 4, rate: 0.03 },
       endToEnd: false,
       out: fresh(),
-      ...more,
+      ...others,
     },
     context,
   );
@@ -108,7 +112,10 @@ describe('repair of a graph', () => {
       level: 4,
     }));
     const out = fresh();
-    await compressModel({ ...where, modelPath: teacher, choices, out }, unattended);
+    await compressModel(
+      { ...where, model: await openModelFiles(teacher), choices, out },
+      unattended,
+    );
     const { unit, lossBefore, lossAfter } = await repair(name, out, { teacher });
     expect(unit).toBe(name === 'bert-classes' ? 'nats' : 'relative-squares');
     expect(lossAfter).toBeLessThan(lossBefore);

@@ -11,7 +11,7 @@ import type {
 import { writeModel } from '../../../extension/core/export/write-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { makeRandomModel } from '../random-model';
@@ -20,6 +20,8 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
 const text = { file: 'random', sequences: 40, length: 16 };
+
+type Changes = Partial<Omit<RepairRequest, 'teacher'>> & { readonly teacher?: string };
 
 describe('repair', () => {
   let teacher: string;
@@ -31,12 +33,12 @@ describe('repair', () => {
   const compressed = async (name: string, compression: Compression): Promise<string> => {
     const model = await openModel(teacher);
     const { sublayers } = model.summary;
-    const layers = sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+    const layers = sublayers.flatMap((_, index) => model.linearLayers(index));
     const out = join(folder, name);
     await compressModel(
       {
         ...where,
-        modelPath: teacher,
+        model: await openModelFiles(teacher),
         choices: layers.map(({ id }) => ({ tensor: id, ...compression })),
         out,
       },
@@ -48,14 +50,14 @@ describe('repair', () => {
   const repair = async (
     model: string,
     name: string,
-    more: Partial<RepairRequest> = {},
+    { teacher: from = teacher, ...more }: Changes = {},
     context: JobContext = unattended,
   ): Promise<RepairResult> =>
     repairModel(
       {
         ...where,
-        model,
-        teacher,
+        model: await openModelFiles(model),
+        teacher: await openModelFiles(from),
         text,
         bundledText: '',
         trains: 'compressed',
@@ -115,7 +117,12 @@ describe('repair', () => {
   it('repairs a pruned model through the layers that stay, and as a whole', async () => {
     const model = join(folder, 'pruned');
     await writeModel(
-      { ...where, modelPath: teacher, removed: ['block.0.feedforward'], out: model },
+      {
+        ...where,
+        model: await openModelFiles(teacher),
+        removed: ['block.0.feedforward'],
+        out: model,
+      },
       unattended,
     );
     await expect(repair(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
@@ -166,7 +173,7 @@ describe('repair', () => {
     [{ seed: -1 }, /seed: It takes an integer of at least 0/],
   ])('refuses settings out of range: %o', async (wrong, problem) => {
     const settings = { ...defaultRepair, ...wrong };
-    await expect(repair('no-model', 'out-of-range', { settings })).rejects.toThrow(problem);
+    await expect(repair(teacher, 'out-of-range', { settings })).rejects.toThrow(problem);
   });
 
   it('refuses another teacher, and too little text', async () => {

@@ -2,7 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cp, mkdtemp, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Manifest } from '../../../extension/core/export/manifest';
+import { readManifest } from '../../../extension/core/export/manifest-file';
+import type { Manifest } from '../../../extension/core/export/manifest-file';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -12,8 +13,11 @@ const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
 const removed = ['block.0.attention', 'block.0.feedforward', 'block.1.attention'];
 
-function readManifest(folder: string): Manifest {
-  return JSON.parse(readFileSync(join(folder, 'espalier.json'), 'utf8')) as Manifest;
+/** The manifest as it is written, which has to be what is read of it. */
+async function manifestOf(folder: string): Promise<Manifest> {
+  const written = JSON.parse(readFileSync(join(folder, 'espalier.json'), 'utf8')) as Manifest;
+  expect(await readManifest(folder)).toEqual(written);
+  return written;
 }
 
 describe('beside the weights', () => {
@@ -88,7 +92,7 @@ describe('beside the weights', () => {
     const { fingerprint, parameters } = (await openModel(source)).summary;
     const [once, twice] = [join(folder, 'once'), join(folder, 'twice')];
     const result = await prune(source, removed, once);
-    const first = readManifest(once);
+    const first = await manifestOf(once);
     expect(first).toMatchObject({
       format: 'espalier.manifest',
       version: 1,
@@ -110,10 +114,19 @@ describe('beside the weights', () => {
       verification: result.verification,
     });
     await prune(once, ['block.2.attention', 'block.2.feedforward'], twice);
-    const second = readManifest(twice);
+    const second = await manifestOf(twice);
     expect(second.source.manifest).toEqual(first);
     expect(second.result.sourceBlocks).toEqual([0, 1]);
     expect(second.source.architecture).toBe('espalier-llama');
+  });
+
+  it('a damaged manifest is passed over', async () => {
+    const folder = await freshFolder();
+    const file = join(folder, 'espalier.json');
+    for (const text of ['{', '{}', '{"format": "espalier.manifest", "version": 1, "removed": 3}']) {
+      writeFileSync(file, text);
+      expect(await readManifest(folder)).toBeUndefined();
+    }
   });
 
   it('reports progress in bytes up to the end', async () => {

@@ -40,7 +40,7 @@ describe('the usual calibration', () => {
         summary: { ...model.summary, maxPositions },
         requireRunnable: () => undefined,
         linearLayers: (index) =>
-          (model.linearLayers?.(index) ?? []).map((layer) => ({ ...layer, in: inputs })),
+          model.linearLayers(index).map((layer) => ({ ...layer, in: inputs })),
       };
       return calibrationFor(wide, choices);
     };

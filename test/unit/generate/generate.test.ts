@@ -9,7 +9,7 @@ import { generate } from '../../../extension/core/generate/generate';
 import type { GenerationRequest } from '../../../extension/core/generate/generate';
 import { greedy, sampleToken } from '../../../extension/core/generate/sampling';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { seededRandom } from '../../../extension/core/data/random';
 import { fixture, readFloats, readJson } from '../fixtures';
 import type { GoldenArray } from '../fixtures';
@@ -18,11 +18,12 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const root = join(import.meta.dirname, '..', '..', '..');
 const sample = join(root, 'samples', 'espalier-sample');
+const opened = await openModelFiles(sample);
 const run = { removed: [], device: 'cpu', memoryBytes: 1 << 30 } as const;
 
 const request = (changes: Partial<GenerationRequest>): GenerationRequest => ({
   ...run,
-  model: sample,
+  model: opened,
   prompt: 'The president said that',
   chat: false,
   tokens: 12,
@@ -92,7 +93,9 @@ describe('generation', () => {
       join(model, 'generation_config.json'),
       JSON.stringify({ eos_token_id: [7, first] }),
     );
-    await expect(generate(request({ model }), unattended)).resolves.toMatchObject({
+    await expect(
+      generate(request({ model: await openModelFiles(model) }), unattended),
+    ).resolves.toMatchObject({
       text: '',
       tokens: 0,
       stopped: 'end',

@@ -7,8 +7,8 @@ import type { ScorerSetup } from '../../../extension/core/prune/scorer';
 import { search } from '../../../extension/core/prune/search';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import { SearchWork } from '../../../extension/core/prune/search-work';
-import { TermMemo } from '../../../extension/core/prune/term-memo';
-import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import { SearchMemo } from '../../../extension/core/prune/search-memo';
+import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 
 export interface SearchRun {
@@ -17,8 +17,8 @@ export interface SearchRun {
   readonly sequences: readonly (readonly number[] | Example)[];
   readonly settings: Partial<SearchSettings>;
   readonly memoryBytes?: number;
-  readonly replayed?: readonly TermRecord[];
-  readonly onRecord?: (records: readonly TermRecord[]) => void;
+  readonly replayed?: readonly SearchRecord[];
+  readonly onRecord?: (records: readonly SearchRecord[]) => void;
 }
 
 /** Runs a search with everything around it made for the test. */
@@ -31,7 +31,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
     sequences: run.sequences.map((one) => (isIds(one) ? Int32Array.from(one) : one)),
     metricName: settings.metric,
     metric: metrics[settings.metric],
-    memo: new TermMemo(run.replayed ?? [], (records) => {
+    memo: new SearchMemo(run.replayed ?? [], (records) => {
       run.onRecord?.(records);
       return Promise.resolve();
     }),
@@ -46,6 +46,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
       onRound: () => undefined,
       onBaseline: () => undefined,
       onStage: () => undefined,
+      onPredicted: () => undefined,
     });
   } finally {
     await executor.dispose();

@@ -6,7 +6,7 @@ import { metricNames } from '../../../extension/core/metrics/metric-names';
 import { granularities } from '../../../extension/core/prune/options';
 import type { Granularity, SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
-import type { TermRecord } from '../../../extension/core/prune/term-memo';
+import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { prune } from '../export/pruning';
 import { encoderFixture, encoderGolden, encoderNames } from '../encoder-fixtures';
 import { fixture } from '../fixtures';
@@ -203,7 +203,7 @@ describe('exact search', () => {
       budget: { kind: 'count', count: 4 },
       baselines: ['one-shot', 'reverse', 'random'],
     };
-    const journal: TermRecord[] = [];
+    const journal: SearchRecord[] = [];
     const whole = await runSearch({
       folder,
       sequences,
@@ -212,7 +212,7 @@ describe('exact search', () => {
     });
     for (const share of [0, 0.3, 0.7, 1]) {
       const replayed = journal.slice(0, Math.floor(journal.length * share));
-      const added: TermRecord[] = [];
+      const added: SearchRecord[] = [];
       const resumed = await runSearch({
         folder,
         sequences,

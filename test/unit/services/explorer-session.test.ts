@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { listOutputs } from '../../../extension/core/export/writable';
+import { checkChoices, chooseLayers } from '../../../extension/worker/questions';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
@@ -31,6 +34,13 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
       await Promise.race([gate, cancelled(token)]);
       return compareModels(request, { ...unattended, cancellation: token });
     },
+    open: async (request) => {
+      const { summary, capabilities } = await openModelFiles(request.model);
+      return { summary, capabilities };
+    },
+    outputs: async (request) => listOutputs(await openModelFiles(request.model), request),
+    chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
+    checkChoices: async (request) => checkChoices(await openModelFiles(request.model), request),
   };
   const inspector: Inspector = {
     request: async (method, request, watch) => {

@@ -46,6 +46,7 @@ describe('ModelSession', () => {
       '/models/small.layerprofile.json',
       {
         preview: (removed) => ({ lines: [], loadsWith: removed.join(' ') }),
+        cannot: {},
         blocked: () => undefined,
         save: (now) => {
           saved = now;

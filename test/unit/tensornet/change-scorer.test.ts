@@ -66,13 +66,13 @@ describe('ChangeScorer', () => {
       const unchanged = await scorer.distance(dense);
       for (const index of [0, 3, 5]) {
         await scorer.advance(index);
-        const layers = model.linearLayers?.(index) ?? [];
+        const layers = model.linearLayers(index);
         expect(layers.length).toBeGreaterThan(2);
         const models = await Promise.all(
           layers.map(async (layer, i) => {
             const forms = new Map([[layer.id, changed(layer, 10 * index + i)]]);
             const stored = await storeForms(join(folder, `${metric}.${index}.${i}`), forms);
-            return model.withMatrices?.(stored) ?? model;
+            return model.withMatrices(stored);
           }),
         );
         const distances = await scorer.distances(models.map((one) => one.sublayer(index)));

@@ -6,7 +6,7 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import type { OuterPlace } from '../../../extension/core/models/matrix-encoding';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
@@ -41,7 +41,7 @@ async function profile(
 ): Promise<SensitivityProfile> {
   return profileSensitivity(
     {
-      ...{ model, calibration, ...run, out: undefined, journal },
+      ...{ model: await openModelFiles(model), calibration, ...run, out: undefined, journal },
       settings: {
         compressions: [
           { method: 'int8', level: 0 },
@@ -65,7 +65,10 @@ async function compressed(
   modelPath: string,
   choices: readonly CompressionChoice[],
 ): Promise<CompressResult> {
-  return compressModel({ modelPath, choices, out: fresh(), overwrite: false, ...run }, unattended);
+  return compressModel(
+    { model: await openModelFiles(modelPath), choices, out: fresh(), overwrite: false, ...run },
+    unattended,
+  );
 }
 
 /** The distance of a whole model to another one, each with its own embedding and head. */
@@ -139,7 +142,12 @@ describe.each([
   ): Promise<RefinedPlan> =>
     planForBudget(
       {
-        ...{ model: source, table: of, budget: { unit: 'bytes', ratio }, rounds },
+        ...{
+          model: await openModelFiles(source),
+          table: of,
+          budget: { unit: 'bytes', ratio },
+          rounds,
+        },
         ...{ calibration, bundledText, folder: fresh(), ...run },
       },
       unattended,

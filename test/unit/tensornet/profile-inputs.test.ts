@@ -5,7 +5,7 @@ import { fingerprint, loadCalibration } from '../../../extension/core/data/calib
 import type { CalibrationRequest } from '../../../extension/core/data/calibration';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
@@ -128,7 +128,7 @@ describe('distances', () => {
     const warnings: string[] = [];
     const table = await profileSensitivity(
       {
-        model: path,
+        model: await openModelFiles(path),
         calibration: { file: calibration, sequences: 1, length: tokens },
         settings: { compressions, metric: 'js', roles: [], blocks: [], seed: 1 },
         device: 'cpu',
@@ -177,7 +177,7 @@ describe('distances', () => {
     const [table] = await profile(calibration);
     const plan = await planForBudget(
       {
-        model: path,
+        model: await openModelFiles(path),
         table,
         budget: { unit: 'bytes', ratio: 0.9 },
         rounds: 0,

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openModelFiles } from '../../../extension/core/models/open-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
@@ -32,7 +33,7 @@ describe('the sensitivity profile', () => {
   ): Promise<SensitivityProfile> =>
     profileSensitivity(
       {
-        model,
+        model: await openModelFiles(model),
         calibration,
         settings: {
           compressions: [
@@ -89,7 +90,7 @@ describe('the sensitivity profile', () => {
         await writeFile(join(costsFolder, 'cpu.json'), JSON.stringify(costs));
         return profileSensitivity(
           {
-            model,
+            model: await openModelFiles(model),
             calibration,
             settings: {
               compressions: [{ method: 'mpo', level: 1 }],
@@ -132,7 +133,13 @@ describe('the sensitivity profile', () => {
     const profile = async (path: string): Promise<SensitivityProfile> =>
       profileSensitivity(
         {
-          ...{ model: path, calibration, device: 'cpu', memoryBytes: 1 << 28, out: undefined },
+          ...{
+            model: await openModelFiles(path),
+            calibration,
+            device: 'cpu',
+            memoryBytes: 1 << 28,
+            out: undefined,
+          },
           settings: {
             compressions: [{ method: 'lowrank', level: 1 }],
             metric: 'norm',
@@ -197,7 +204,7 @@ describe('the sensitivity profile', () => {
   it('refuses roles that the model lacks', async () => {
     const settings = { ...table.settings, roles: ['query-key-value' as const] };
     const job = {
-      model,
+      model: await openModelFiles(model),
       calibration,
       settings,
       device: 'cpu' as const,
@@ -252,7 +259,7 @@ describe('the sensitivity profile', () => {
     const forms = join(folder, 'plan-forms');
     const plan = await planForBudget(
       {
-        model,
+        model: await openModelFiles(model),
         table,
         budget: { unit: 'bytes', ratio: 0.6 },
         removable: [{ sublayer: 'block.1.feedforward', distance: 0.05 }],

@@ -26,7 +26,7 @@ const paths = [
 ];
 
 function layersOf(model: LayeredModel): ReturnType<NonNullable<LayeredModel['linearLayers']>> {
-  return model.summary.sublayers.flatMap((_, index) => [...(model.linearLayers?.(index) ?? [])]);
+  return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
 }
 
 function identity(size: number): Rows {
@@ -72,7 +72,7 @@ describe('weights as they are stored', () => {
         const inputs = [Int32Array.from({ length: 12 }, (_, i) => 3 * i + 1)];
         const pass = new CalibrationPass({ executor, products, inputs });
         const statistics = await pass.statistics(0);
-        for (const layer of model.linearLayers?.(0) ?? []) {
+        for (const layer of model.linearLayers(0)) {
           const seen = statistics.get(layer.id);
           if (seen === undefined) {
             throw new Error(`${layer.id} was not tapped`);

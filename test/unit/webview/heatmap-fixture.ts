@@ -59,6 +59,7 @@ export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
     settings: {
       metric: 'js',
       mode: 'exact',
+      confidence: 0.999,
       granularity: 'sublayer',
       budget: { kind: 'all' },
       protect: [],
@@ -90,6 +91,7 @@ export function stateOf(changes: Partial<HeatmapState> = {}): HeatmapState {
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,
     blocked: undefined,
+    cannot: {},
     ...changes,
   };
 }

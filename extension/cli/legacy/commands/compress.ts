@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sensitivityCalibration } from '../../../core/data/calibration-defaults';
+import { defaultDocumentPath } from '../../../core/document-names';
 import { applyPlan } from '../../../core/export/apply-plan';
 import type { CompressionSettings } from '../../../core/export/compression/compress-model';
 import { chooseForAll } from '../../../core/export/compression/layer-choices';
@@ -9,12 +10,12 @@ import { spreadRanks } from '../../../core/export/compression/spread-ranks';
 import { calibrationFor } from '../../../core/export/compression/start-calibration';
 import { layoutNames } from '../../../core/export/layouts';
 import type { Plan } from '../../../core/export/plan';
-import { outputFormats } from '../../../core/export/prune-result';
+import { modelFormats } from '../../../core/models/opened-model';
+import type { OpenedModel } from '../../../core/models/opened-model';
 import { workFolder } from '../../../core/jobs/work-folder';
 import { writeDocument } from '../../../core/jobs/write-document';
 import type { LayeredModel } from '../../../core/models/layered-model';
 import { linearRoles } from '../../../core/models/matrix-encoding';
-import { openModel } from '../../../core/models/open-model';
 import { idsPort } from '../../../core/models/example';
 import { planForBudget, defaultRounds } from '../../../core/tensornet/budget/plan-for-budget';
 import { budgetUnits } from '../../../core/tensornet/budget/plan-under-budget';
@@ -44,7 +45,7 @@ export const compress: Command = {
     [--embeddings] [--head]
     a budget: [--unit ${budgetUnits.join('|')}] [--sensitivity FILE] [--methods …] [--rounds ${defaultRounds}]
     [--no-calibration] ${calibrationUsage()}
-    [--format ${outputFormats.join('|')}] [--layout ${layoutNames.join('|')}] [--overwrite]
+    [--format ${modelFormats.join('|')}] [--layout ${layoutNames.join('|')}] [--overwrite]
     [--qdq] [--mpo-run contracted|chained] [--rows 1] [--dtype F32|F16] [--seed N] ${runUsage}`,
   summary: 'Write a model whose matrices take fewer bytes, and check it.',
   options: {
@@ -78,9 +79,10 @@ export const compress: Command = {
     if (out === undefined) {
       throw new UsageError('--out DIR is required.');
     }
-    const format = args.choice('format', outputFormats, undefined);
+    const format = args.choice('format', modelFormats, undefined);
     const layout = args.choice('layout', layoutNames, undefined);
-    const { plan, model, folder, isNew } = await planFor(args, context);
+    const { plan, model: path, folder, isNew } = await planFor(args, context);
+    const model = await context.open(path);
     context.resumeHint(
       `Run the same command again to go on: layers that are done are kept in ${workFolder(out, 'compress')}.`,
     );
@@ -94,12 +96,12 @@ export const compress: Command = {
         ...(layout === undefined ? {} : { layout }),
         overwrite: args.flag('overwrite'),
         ...readRunOptions(args),
-        compression: readSettings(args, await openModel(model), plan.compress ?? [], context),
+        compression: readSettings(args, model.model, plan.compress ?? [], context),
       },
       context.job,
     );
     if (isNew) {
-      await writeDocument(`${resolve(out)}.plan.json`, plan);
+      await writeDocument(defaultDocumentPath('plan', resolve(out)), plan);
     }
     if (args.flag('json')) {
       context.terminal.print(JSON.stringify(result, undefined, 2));
@@ -128,10 +130,10 @@ async function planFor(
   if (file !== undefined) {
     return { ...(await readNamedPlan(file, args)), isNew: false };
   }
-  const model = await openModel(args.model());
+  const model = await context.open(args.model());
   const changes =
     args.text('budget') === undefined
-      ? await chooseByMethod(args, model, context)
+      ? await chooseByMethod(args, model.model, context)
       : await chooseByBudget(args, model, context);
   const plan: Plan = {
     format: 'espalier.plan',
@@ -170,7 +172,7 @@ async function chooseByMethod(
 /** By a table of what each layer's compression costs, which is made first where none is given. */
 async function chooseByBudget(
   args: Arguments,
-  { summary }: LayeredModel,
+  model: OpenedModel,
   context: CommandContext,
 ): Promise<PlannedChanges> {
   const ratio = args.number('budget') ?? 0;
@@ -178,7 +180,7 @@ async function chooseByBudget(
   const file = args.text('sensitivity');
   const table =
     file === undefined
-      ? await runSensitivity(args, summary, context, undefined)
+      ? await runSensitivity(args, model, context, undefined)
       : parseSensitivityProfile(
           await readFile(file, 'utf8').catch(() => {
             throw new UserError('There is no such table.', { file });
@@ -187,11 +189,11 @@ async function chooseByBudget(
         );
   const plan = await planForBudget(
     {
-      model: args.model(),
+      model,
       table: withOuter(table, readOuter(args)),
       budget: { unit, ratio },
       rounds: args.number('rounds') ?? defaultRounds,
-      calibration: readCalibration(args, summary.maxPositions, sensitivityCalibration),
+      calibration: readCalibration(args, model.summary.maxPositions, sensitivityCalibration),
       bundledText: join(context.samples, 'calibration.txt'),
       folder: `${workFolder(args.text('out') ?? '', 'compress')}-plan`,
       ...readRunOptions(args),

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { cp, mkdir } from 'node:fs/promises';
+import { defaultDocumentPath } from '../../../core/document-names';
 import { evaluateModels } from '../../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../../core/evaluate/evaluation';
 import { applyPlan } from '../../../core/export/apply-plan';
@@ -11,7 +12,6 @@ import type { Command } from '../command';
 import { journalPath } from '../paths';
 import { readRunOptions, runOptionTypes } from '../run-options';
 import { printTable } from '../../table';
-import { openModel } from '../../../core/models/open-model';
 import { planOf } from '../../../core/operations/choose-removal';
 import { printProfile } from '../../present/profile';
 import { printApplied } from '../../present/applied';
@@ -31,30 +31,30 @@ export const demo: Command = {
     const model = join(folder, sampleName);
     await mkdir(folder, { recursive: true });
     await cp(join(samples, sampleName), model, { recursive: true });
-    const { summary } = await openModel(model);
+    const opened = await context.open(model);
     terminal.print(`Profiling ${model}`);
-    const out = join(folder, `${sampleName}.layerprofile.json`);
+    const out = defaultDocumentPath('layerProfile', model);
     const profile = await profileModel(
       {
-        model,
+        model: opened,
         calibration: defaultCalibration,
         settings: defaultSettings,
         ...run,
         out,
-        journal: await journalPath(out, summary),
+        journal: await journalPath(out, opened.summary),
       },
       { bundledText: join(samples, 'calibration.txt'), version },
       job,
     );
     printProfile(profile, terminal);
     const plan = { ...planOf(profile, model), model: { path: sampleName } };
-    await writeDocument(join(folder, `${sampleName}.plan.json`), plan);
+    await writeDocument(defaultDocumentPath('plan', model), plan);
 
     terminal.print();
     terminal.print('Pruning a quarter of the sublayers');
     const pruned = join(folder, `${sampleName}-pruned`);
     const result = await applyPlan(
-      { model, plan, out: pruned, format: 'safetensors', overwrite: true, ...run },
+      { model: opened, plan, out: pruned, format: 'safetensors', overwrite: true, ...run },
       job,
     );
     printApplied(terminal, result, false);
@@ -63,7 +63,7 @@ export const demo: Command = {
     terminal.print('Held-out text, from documents that neither training nor calibration has seen');
     const text = join(samples, 'held-out.txt');
     const original = await evaluateModels(
-      { model, removed: [], against: pruned, text, ...run },
+      { model: opened, removed: [], against: await context.open(pruned), text, ...run },
       job,
     );
     const row = (name: string, { perplexity, tokens, tokensPerSecond }: Evaluation): string[] => [

@@ -3,8 +3,7 @@ import { formatCount } from '../../../core/format';
 import { patchModel } from '../../../core/export/patching/patch-model';
 import type { PatchResult } from '../../../core/export/patching/patch-model';
 import { workFolder } from '../../../core/jobs/work-folder';
-import { outputFormats } from '../../../core/export/prune-result';
-import { openModel } from '../../../core/models/open-model';
+import { modelFormats } from '../../../core/models/opened-model';
 import { readLibrary } from '../../../core/symbolic/language/library-file';
 import { patchLibrary, defaultPatchLimits } from '../../../core/symbolic/patch/found-graphs';
 import { defaultFitting } from '../../../core/symbolic/patch/fit-branch';
@@ -39,7 +38,7 @@ export const patch: Command = {
     ${calibrationUsage(defaultText)}
     [--graphs ${defaultPatchLimits.graphs}] [--programs ${defaultPatchLimits.programs}] [--library FILE]
     [--epochs ${defaultFitting.epochs}] [--rate ${defaultFitting.rate}] [--seed 0]
-    [--format ${outputFormats.join('|')}] [--plan FILE] [--anyway] [--overwrite] ${runUsage}
+    [--format ${modelFormats.join('|')}] [--plan FILE] [--anyway] [--overwrite] ${runUsage}
 
   Fits a small symbolic module to what the sublayer adds to the stream, and as many tries of simpler things. The
   model is written with the patch where its loss beats theirs; --anyway writes it in any case. --plan writes a
@@ -62,18 +61,19 @@ export const patch: Command = {
     overwrite: { type: 'boolean' },
     json: { type: 'boolean' },
   },
-  run: async (args, { terminal, job, samples, resumeHint }) => {
+  run: async (args, { terminal, job, samples, resumeHint, open }) => {
     const out = required(args, 'out');
-    const { summary } = await openModel(args.model());
+    const model = await open(args.model());
+    const { summary } = model;
     const library = args.text('library');
-    const format = args.choice('format', outputFormats, undefined);
+    const format = args.choice('format', modelFormats, undefined);
     const plan = args.text('plan');
     resumeHint(
       `Run the same command again to go on: what is fitted is kept in ${workFolder(out, 'patch')}.`,
     );
     const result = await patchModel(
       {
-        modelPath: args.model(),
+        model,
         sublayer: required(args, 'sublayer'),
         text: readCalibration(args, summary.maxPositions, defaultText),
         bundledText: join(samples, 'calibration.txt'),

@@ -3,7 +3,6 @@ import { formatBytes, formatPercent } from '../../../core/format';
 import { repairModel, trainedLayers } from '../../../core/export/compression/repair-model';
 import { workFolder } from '../../../core/jobs/work-folder';
 import type { RepairResult } from '../../../core/export/compression/repair-model';
-import { openModel } from '../../../core/models/open-model';
 import { defaultRepair, defaultRepairText } from '../../../core/tensornet/repair/repair-settings';
 import { calibrationOptionTypes, calibrationUsage, readCalibration } from '../calibration-options';
 import { UsageError } from '../command';
@@ -36,7 +35,7 @@ export const repair: Command = {
     overwrite: { type: 'boolean' },
     json: { type: 'boolean' },
   },
-  run: async (args, { terminal, job, samples, resumeHint }) => {
+  run: async (args, { terminal, job, samples, resumeHint, open }) => {
     const out = args.text('out');
     const teacher = args.text('teacher');
     if (out === undefined || teacher === undefined) {
@@ -48,14 +47,15 @@ export const repair: Command = {
     if (text !== undefined && args.text('calibration') !== undefined) {
       throw new UsageError('Give the text to learn from once: --text or --calibration.');
     }
-    const { summary } = await openModel(args.model());
+    const model = await open(args.model());
+    const { summary } = model;
     resumeHint(
       `Run the same command again to go on: sublayers that are done are kept in ${workFolder(out, 'repair')}.`,
     );
     const result = await repairModel(
       {
-        model: args.model(),
-        teacher,
+        model,
+        teacher: await open(teacher),
         text: {
           ...readCalibration(args, summary.maxPositions, defaultRepairText),
           ...(text === undefined ? {} : { file: text }),

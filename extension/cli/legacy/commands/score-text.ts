@@ -1,7 +1,7 @@
 import { basename, extname, join } from 'node:path';
+import { documentNames } from '../../../core/document-names';
 import { defaultCalibration } from '../../../core/data/calibration-defaults';
 import { scoreText } from '../../../core/datadiet/score-text';
-import { openModel } from '../../../core/models/open-model';
 import { defaultTextPolicy, textPolicies } from '../../../core/data/text-scores';
 import type { Command } from '../command';
 import { readRunOptions, runOptionTypes, runUsage } from '../run-options';
@@ -22,17 +22,19 @@ export const scoreTextCommand: Command = {
     out: { type: 'string' },
     json: { type: 'boolean' },
   },
-  run: async (args, { terminal, job, samples, version, resumeHint }) => {
-    const { summary } = await openModel(args.model());
+  run: async (args, { terminal, job, samples, version, resumeHint, open }) => {
+    const model = await open(args.model());
+    const { summary } = model;
     const file = args.text('text');
     const windows = args.number('windows');
     const text = file ?? 'calibration';
     const out =
-      args.text('out') ?? `${basename(text, extname(text))}.${summary.name}.textscores.json`;
+      args.text('out') ??
+      `${basename(text, extname(text))}.${summary.name}${documentNames.textScores.suffix}`;
     resumeHint('Run the same command again to go on.');
     const result = await scoreText(
       {
-        model: args.model(),
+        model,
         ...(file === undefined ? {} : { file }),
         ...(windows === undefined ? {} : { windows }),
         length:

@@ -1,5 +1,4 @@
 import { formatBytes, formatPercent } from '../../../core/format';
-import { openModel } from '../../../core/models/open-model';
 import type { MethodName } from '../../../core/tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../../core/tensornet/sensitivity/findings';
@@ -23,10 +22,10 @@ export const sensitivity: Command = {
     json: { type: 'boolean' },
   },
   run: async (args, context) => {
-    const { summary } = await openModel(args.model());
+    const model = await context.open(args.model());
     const json = args.flag('json');
-    const out = args.text('out') ?? (json ? undefined : defaultSensitivityPath(summary));
-    const table = await runSensitivity(args, summary, context, out);
+    const out = args.text('out') ?? (json ? undefined : defaultSensitivityPath(model.summary));
+    const table = await runSensitivity(args, model, context, out);
     if (json) {
       context.terminal.print(JSON.stringify(table, undefined, 2));
     } else {

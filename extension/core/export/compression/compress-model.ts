@@ -26,9 +26,11 @@ import { checkChanges, goneWithoutPatch, withChanges } from '../changes';
 import type { Patches } from '../changes';
 import { matrixChanges, standIns } from '../matrix-changes';
 import type { LayoutName } from '../layouts';
-import { chooseForm } from '../output-forms';
-import type { OutputFormat, PruneResult } from '../prune-result';
-import { openSource } from '../prune-source';
+import { chooseOutput } from '../output-options';
+import type { PruneResult } from '../prune-result';
+import { requireAble } from '../../models/capability';
+import type { ModelFormat, OpenedModel } from '../../models/opened-model';
+import { writeSource } from '../write-source';
 import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
@@ -62,7 +64,7 @@ export interface CompressionSettings {
 
 /** What is to be compressed how, and where the result goes. */
 export interface CompressRequest extends CompressionSettings {
-  readonly modelPath: string;
+  readonly model: OpenedModel;
   readonly choices: readonly CompressionChoice[];
   /** Ids of sublayers and experts that are removed as well. */
   readonly removed?: readonly string[];
@@ -71,7 +73,7 @@ export interface CompressRequest extends CompressionSettings {
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
-  readonly format?: OutputFormat;
+  readonly format?: ModelFormat;
   readonly layout?: LayoutName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
@@ -95,11 +97,11 @@ export async function compressModel(
   asked: CompressRequest,
   context: JobContext,
 ): Promise<CompressResult> {
-  const { modelPath, choices, out, patches = new Map() } = asked;
+  const { choices, out, patches = new Map() } = asked;
   const removed = goneWithoutPatch(asked.removed ?? [], patches);
   const request: SettledRequest = { ...asked, removed, patches };
-  const source = await openSource(modelPath);
-  const { model } = source;
+  const { model, capabilities, path } = asked.model;
+  requireAble(capabilities.compress, path);
   const chosen = layersOfChoices(model, choices, [...removed, ...patches.keys()]);
   const isCalibrated = request.calibration !== undefined;
   for (const { layer, choice } of chosen.values()) {
@@ -118,9 +120,9 @@ export async function compressModel(
     );
   }
   const changes = checkChanges(model.summary, removed, forms, patches);
-  const { format = source.forms[0]?.format, layout } = request;
-  await chooseForm(source, changes, {
-    ...(format === undefined ? {} : { format }),
+  const { format = asked.model.format, layout } = request;
+  await chooseOutput(writeSource(asked.model), changes, {
+    format,
     ...(layout === undefined ? {} : { layout }),
   });
   const device = await resolveDevice(request.device, (message) => {
@@ -140,12 +142,12 @@ export async function compressModel(
     }
     const result = await writeModel(
       {
-        modelPath,
+        model: asked.model,
         removed,
         matrices: new Map(layers.map(({ record, form }) => [record.tensor, form])),
         patches,
         out,
-        ...(format === undefined ? {} : { format }),
+        format,
         ...(layout === undefined ? {} : { layout }),
         overwrite: request.overwrite,
         device,

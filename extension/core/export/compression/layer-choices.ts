@@ -58,7 +58,7 @@ export function isOutside(chosen: ChosenMatrix): chosen is ChosenOuter {
 /** The linear layers of the sublayers that stay, in model order. */
 export function layersOf(model: LayeredModel, removed: readonly string[] = []): LinearLayer[] {
   return model.summary.sublayers.flatMap(({ id }, index) =>
-    removed.includes(id) ? [] : [...(model.linearLayers?.(index) ?? [])],
+    removed.includes(id) ? [] : [...model.linearLayers(index)],
   );
 }
 
@@ -234,7 +234,7 @@ function finder(
   model: LayeredModel,
   removed: readonly string[],
 ): (tensor: string, index: number) => LinearLayer | OuterMatrix {
-  const outer = model.outerMatrices ?? [];
+  const outer = model.outerMatrices;
   const all = new Map<string, LinearLayer | OuterMatrix>(
     [...layersOf(model), ...outer].map((layer) => [layer.id, layer]),
   );

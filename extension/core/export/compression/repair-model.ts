@@ -8,8 +8,8 @@ import { workFolder } from '../../jobs/work-folder';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
-import { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
-import { openModel } from '../../models/open-model';
+import { requireAble } from '../../models/capability';
+import type { AnyModel, OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
@@ -35,9 +35,9 @@ export type TrainedLayers = (typeof trainedLayers)[number];
 /** What to repair, on what, and where the result goes. */
 export interface RepairRequest {
   /** A folder that Espalier has compressed or pruned. */
-  readonly model: string;
+  readonly model: OpenedModel;
   /** The model that it was made from. */
-  readonly teacher: string;
+  readonly teacher: OpenedModel;
   /** Text to learn from; its last part is held out. */
   readonly text: CalibrationRequest;
   readonly bundledText: string;
@@ -70,9 +70,10 @@ export async function repairModel(
   context: JobContext,
 ): Promise<RepairResult> {
   checkSettings(repairSettingsSchema, request.settings);
-  const student = await openModel(request.model);
-  const teacher = await openModel(request.teacher);
-  requireLikes(student, teacher, request.endToEnd === true);
+  requireAble(request.model.capabilities.repair, request.model.path);
+  const { model: student } = request.model;
+  const { model: teacher } = request.teacher;
+  requireLikes(request.model.model, request.teacher.model, request.endToEnd === true);
   const places = await teacherPlaces(student.summary, teacher.summary);
   const forms = formsToTrain(student, request.trains);
   const warn = (message: string): void => {
@@ -110,7 +111,7 @@ export async function repairModel(
     }
     const written = await writeModel(
       {
-        modelPath: request.model,
+        model: request.model,
         removed: [],
         matrices: repaired.forms,
         out,
@@ -131,18 +132,19 @@ export async function repairModel(
 }
 
 /** @throws UserError where one is a graph and the other is not, or for what graphs are not trained with. */
-function requireLikes(student: LayeredModel, teacher: LayeredModel, endToEnd: boolean): void {
+function requireLikes(student: AnyModel, teacher: AnyModel, endToEnd: boolean): void {
   const file = student.summary.path;
-  if ((student.emitter === undefined) !== (teacher.emitter === undefined)) {
+  const isDecoder = student.kind === 'decoder';
+  if (isDecoder !== (teacher.kind === 'decoder')) {
     throw new UserError('An ONNX graph learns from the graph that it was made from.', {
       file,
       remedy: 'Name that as teacher, or repair the Hugging Face folder and write it as ONNX then.',
     });
   }
-  if (student instanceof OnnxLayeredModel) {
+  if (student.kind === 'graph') {
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
-  if (student.emitter === undefined && endToEnd) {
+  if (!isDecoder && endToEnd) {
     throw new UserError('Only decoders of a Hugging Face folder are trained as a whole.', {
       file,
       field: 'end-to-end',
@@ -163,7 +165,7 @@ async function together(
   context: JobContext,
 ): Promise<Pick<typeof sliced, 'forms' | 'lossBefore' | 'lossAfter'>> {
   const current = new Map([...forms, ...sliced.forms]);
-  const student = setup.student.withMatrices?.(sliced.forms) ?? setup.student;
+  const student = setup.student.withMatrices(sliced.forms);
   const numbers = await repairEndToEnd({ ...setup, student, forms: current }, context);
   if (numbers === undefined) {
     return sliced;
@@ -190,7 +192,7 @@ async function together(
  */
 function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string, MatrixEncoding> {
   const { summary } = student;
-  const layers = summary.sublayers.flatMap((_, index) => student.linearLayers?.(index) ?? []);
+  const layers = summary.sublayers.flatMap((_, index) => student.linearLayers(index));
   const forms = layers.flatMap((layer): [string, MatrixEncoding][] => {
     const { id, form, weight, transposed } = layer;
     const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);

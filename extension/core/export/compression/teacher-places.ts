@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import * as v from 'valibot';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
-import { manifestName } from '../manifest';
+import { manifestName } from '../../document-names';
+import { readManifest } from '../manifest-file';
+import type { Manifest } from '../manifest-file';
 
 /** What a manifest says of the way from its source to the model. */
 interface Step {
@@ -11,12 +10,6 @@ interface Step {
   readonly removed: readonly string[];
   readonly sourceBlocks: readonly number[];
 }
-
-const manifestSchema = v.object({
-  source: v.object({ fingerprint: v.string(), manifest: v.optional(v.unknown()) }),
-  removed: v.array(v.string()),
-  result: v.object({ sourceBlocks: v.array(v.number()) }),
-});
 
 /**
  * Index among the teacher's sublayers of each of the student's, by the manifests of the way on which
@@ -27,8 +20,7 @@ export async function teacherPlaces(
   student: ModelSummary,
   teacher: ModelSummary,
 ): Promise<number[]> {
-  const folder = student.path.endsWith('.onnx') ? dirname(student.path) : student.path;
-  const steps = stepsFrom(teacher.fingerprint, await readJson(join(folder, manifestName)));
+  const steps = stepsFrom(teacher.fingerprint, await readManifest(student.path));
   let ids = teacher.sublayers.map(({ id }, place) => ({ id, place }));
   for (const { removed, sourceBlocks } of steps ?? []) {
     const gone = new Set(removed);
@@ -57,28 +49,15 @@ export async function teacherPlaces(
 }
 
 /** The steps from the model of a fingerprint on, earliest first; undefined where it is not on the way. */
-function stepsFrom(fingerprint: string, manifest: unknown): Step[] | undefined {
-  const result = v.safeParse(manifestSchema, manifest);
-  if (!result.success) {
+function stepsFrom(fingerprint: string, manifest: Manifest | undefined): Step[] | undefined {
+  if (manifest === undefined) {
     return undefined;
   }
-  const { source, removed, result: written } = result.output;
-  const step = {
-    fingerprint: source.fingerprint,
-    removed,
-    sourceBlocks: written.sourceBlocks,
-  };
+  const { source, removed, result } = manifest;
+  const step = { fingerprint: source.fingerprint, removed, sourceBlocks: result.sourceBlocks };
   if (source.fingerprint === fingerprint) {
     return [step];
   }
   const earlier = stepsFrom(fingerprint, source.manifest);
   return earlier === undefined ? undefined : [...earlier, step];
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -14,7 +14,6 @@ import { workFolder } from '../../jobs/work-folder';
 import { writeDocument } from '../../jobs/write-document';
 import type { ModelSummary } from '../../models/model-summary';
 import { storeTensors } from '../../models/forms/store-forms';
-import type { LayeredModel } from '../../models/layered-model';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import { patchTensorShapes } from '../../models/patch/symbolic-patch';
 import type { DeviceChoice } from '../../runtime/device';
@@ -34,17 +33,18 @@ import { patchFittingSchema } from '../../symbolic/patch/fit-branch';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
 import { checkSettings } from '../../check-settings';
 import { checkChanges, patchesStandingIn, withChanges } from '../changes';
-import { chooseForm } from '../output-forms';
-import type { OutputFormat, PruneResult } from '../prune-result';
+import { chooseOutput } from '../output-options';
+import type { PruneResult } from '../prune-result';
+import type { ModelFormat, OpenedModel } from '../../models/opened-model';
 import type { Plan } from '../plan';
 import { parsePlan, requireMadeFor } from '../plan-schema';
-import { openSource } from '../prune-source';
+import { writeSource } from '../write-source';
 import { onPath } from '../write-errors';
 import { writeModel } from '../write-model';
 
 /** Which sublayer is to be patched, on what, and where the result goes. */
 export interface PatchRequest {
-  readonly modelPath: string;
+  readonly model: OpenedModel;
   readonly sublayer: string;
   /** Text to fit to, to choose by and to judge by. */
   readonly text: CalibrationRequest;
@@ -55,7 +55,7 @@ export interface PatchRequest {
   readonly fitting: PatchFitting;
   readonly seed: number;
   readonly out: string;
-  readonly format?: OutputFormat;
+  readonly format?: ModelFormat;
   /** Write the patch though it does not beat everything else. */
   readonly anyway: boolean;
   /** A plan to write, or to put the patch into where it is there; the weights go into a file beside it. */
@@ -94,9 +94,10 @@ export interface PatchResult {
  * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
  */
 export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
-  const { modelPath, sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
+  const { sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
   checkSettings(patchFittingSchema, fitting);
-  const { model, index } = await requirePatchable(request);
+  const { model } = request.model;
+  const index = await requirePatchable(request);
   const { summary } = model;
   const warn = (message: string): void => {
     context.warn(message);
@@ -155,7 +156,14 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const { format, overwrite } = request;
   const written = await writeModel(
     {
-      ...{ modelPath, removed: [], patches: new Map([[sublayer, patch]]), out, overwrite, device },
+      ...{
+        model: request.model,
+        removed: [],
+        patches: new Map([[sublayer, patch]]),
+        out,
+        overwrite,
+        device,
+      },
       ...(format === undefined ? {} : { format }),
       memoryBytes,
     },
@@ -164,7 +172,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const plan =
     request.plan === undefined
       ? {}
-      : { plan: await writePlan(request.plan, modelPath, model, best.fitted.tensors, result) };
+      : { plan: await writePlan(request.plan, request.model, best.fitted.tensors, result) };
   await rm(folder, { recursive: true, force: true });
   return { ...result, written, ...plan };
 }
@@ -208,8 +216,7 @@ const widthOf = (tensors: Tensors): number => tensors['up.bias']?.dims[0] ?? 0;
  */
 async function writePlan(
   path: string,
-  modelPath: string,
-  { summary }: LayeredModel,
+  { summary, path: modelPath }: OpenedModel,
   tensors: Tensors,
   { sublayer, program, graph }: Pick<PatchResult, 'sublayer' | 'program' | 'graph'>,
 ): Promise<string> {
@@ -223,7 +230,7 @@ async function writePlan(
     ...(known ?? {
       format: 'espalier.plan',
       version: 1,
-      model: { path: resolve(modelPath), fingerprint: summary.fingerprint },
+      model: { path: modelPath, fingerprint: summary.fingerprint },
     }),
     remove: [...new Set([...(known?.remove ?? []), sublayer])],
     patch: [...(known?.patch ?? []).filter((other) => other.sublayer !== sublayer), own],
@@ -247,26 +254,24 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
 
 /**
  * Asked before any work: how the patch is fitted makes no difference.
- * @returns the model and the index of the sublayer
+ * @returns the index of the sublayer
  * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
  */
 async function requirePatchable({
-  modelPath,
+  model: opened,
   sublayer,
   format,
   plan,
-}: PatchRequest): Promise<{ readonly model: LayeredModel; readonly index: number }> {
-  const source = await openSource(modelPath);
-  const { summary } = source.model;
+}: PatchRequest): Promise<number> {
+  const { model, summary } = opened;
   const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
-  const width = index < 0 ? undefined : source.model.patchInput(index).width;
+  const width = index < 0 ? undefined : model.patchInput(index).width;
   const patches = patchesStandingIn([sublayer], width);
   const changes = checkChanges(summary, [], undefined, patches);
-  withChanges(source.model, changes);
-  const asked = format ?? source.forms[0]?.format;
-  await chooseForm(source, changes, asked === undefined ? {} : { format: asked });
+  withChanges(model, changes);
+  await chooseOutput(writeSource(opened), changes, { format: format ?? opened.format });
   if (plan !== undefined) {
     await planToExtend(resolve(plan), summary);
   }
-  return { model: source.model, index };
+  return index;
 }

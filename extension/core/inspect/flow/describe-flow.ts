@@ -1,8 +1,7 @@
-import { EncoderModel } from '../../models/encoders/encoder-model';
-import { openOnnxModel } from '../../models/onnx/onnx-model';
-import { openModel } from '../../models/open-model';
-import { TransformerModel } from '../../models/transformer-model';
+import type { OpenModel } from '../../models/model-cache';
+import { openModelFiles } from '../../models/open-model';
 import { describeModel } from '../describe-model';
+import { graphOf } from '../onnx-source';
 import { allTensors } from '../tensor-table';
 import type { Flow, UnknownFlow } from './flow-document';
 import { encoderFlow, transformerFlow } from './layout-flow';
@@ -13,11 +12,14 @@ import { onnxFlow } from './onnx-flow';
  * names: where nothing tells it, the reason is given.
  * @throws UserError when a file is missing or damaged.
  */
-export async function describeFlow(path: string): Promise<Flow | UnknownFlow> {
-  const description = await describeModel(path);
+export async function describeFlow(
+  path: string,
+  open: OpenModel = openModelFiles,
+): Promise<Flow | UnknownFlow> {
+  const description = await describeModel(path, open);
   const { format, understood, files, warnings } = description;
   if (format === 'onnx') {
-    const graph = await openOnnxModel(files[0]?.path ?? path);
+    const graph = await graphOf(files[0]?.path ?? path, open);
     return (
       onnxFlow(graph) ?? {
         reason: warnings[0] ?? 'The graph has no residual stream to fold it by.',
@@ -27,12 +29,14 @@ export async function describeFlow(path: string): Promise<Flow | UnknownFlow> {
   if (understood.by !== 'architecture') {
     return { reason: understood.reason ?? 'There is no config.json that names the architecture.' };
   }
-  const model = await openModel(description.path);
+  const { model } = await open(description.path);
   const tensors = allTensors(description).map(({ tensor }) => tensor);
-  if (model instanceof TransformerModel) {
-    return transformerFlow(model, tensors);
+  switch (model.kind) {
+    case 'decoder':
+      return transformerFlow(model, tensors);
+    case 'encoder':
+      return encoderFlow(model, tensors);
+    case 'graph':
+      return { reason: `The flow of ${description.family ?? 'this'} models is not known.` };
   }
-  return model instanceof EncoderModel
-    ? encoderFlow(model, tensors)
-    : { reason: `The flow of ${description.family ?? 'this'} models is not known.` };
 }

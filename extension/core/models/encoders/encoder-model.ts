@@ -52,6 +52,7 @@ const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', 'token_
 
 /** An encoder of text or images laid out from a checkpoint, as a residual stream. */
 export class EncoderModel implements LayeredModel {
+  public readonly kind = 'encoder';
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly sideNames: readonly string[];

@@ -1,25 +1,23 @@
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import { readSmallText } from '../../checkpoints/regular-file';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
-import { baseModelType, readModelType } from '../model-config';
 import { hasTiedHead } from '../outer-matrices';
 import { summarizeModel } from '../summarize';
-import { knownEncoder } from './encoder-architectures';
+import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';
 import { layOutEncoder, outerOf } from './encoder-layout';
 import { EncoderModel } from './encoder-model';
 
 /**
- * Opens the encoder in a folder, or gives undefined where its config.json names another model.
+ * Opens the encoder in a folder.
  * @throws UserError when something is missing or damaged.
  */
-export async function openEncoder(folder: ModelFolder): Promise<EncoderModel | undefined> {
-  const configText = await readSmallText(folder.config);
-  const architecture = knownEncoder(baseModelType(readModelType(configText) ?? ''));
-  if (architecture === undefined) {
-    return undefined;
-  }
+export async function openEncoder(
+  folder: ModelFolder,
+  configText: string,
+  architecture: EncoderArchitecture,
+): Promise<{ readonly model: EncoderModel; readonly checkpoint: Checkpoint }> {
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const checkpoint = await openSafetensors(folder.weights);
   const layout = layOutEncoder(architecture, config, folder, checkpoint);
@@ -40,5 +38,5 @@ export async function openEncoder(folder: ModelFolder): Promise<EncoderModel | u
       ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
     },
   });
-  return new EncoderModel(summary, checkpoint.files, layout);
+  return { model: new EncoderModel(summary, checkpoint.files, layout), checkpoint };
 }

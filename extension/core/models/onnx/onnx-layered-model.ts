@@ -49,6 +49,7 @@ const rowsRank = 3;
 
 /** An ONNX model cut at its residual stream. */
 export class OnnxLayeredModel implements LayeredModel {
+  public readonly kind = 'graph';
   public readonly joinsExamples = false;
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;

@@ -6,6 +6,7 @@ import { dataTypeName } from '../../checkpoints/onnx-data-types';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
+import { manifestName } from '../../document-names';
 import { copyWith } from '../../onnx/messages';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
@@ -313,6 +314,6 @@ async function fingerprintFile({ model, initializers, files }: OnnxFile): Promis
 /** The file's name, or its folder's where files are called alike, as those are that Espalier writes. */
 function modelName(path: string): string {
   const name = basename(path, '.onnx');
-  const isWritten = existsSync(join(dirname(path), 'espalier.json'));
+  const isWritten = existsSync(join(dirname(path), manifestName));
   return name === 'model' || isWritten ? basename(dirname(path)) : name;
 }

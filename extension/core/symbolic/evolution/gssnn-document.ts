@@ -115,9 +115,6 @@ const documentSchema = v.object({
 /** The document `*.gssnn.json`: what an evolution did and found. */
 export type GssnnDocument = v.InferOutput<typeof documentSchema>;
 
-/** End of the document's name. */
-export const gssnnSuffix = '.gssnn.json';
-
 /** @throws UserError naming the field at fault. */
 export function parseGssnnDocument(text: string, file: string): GssnnDocument {
   return parseDocument(documentSchema, text, file, 'the log of an evolution of symbolic modules');

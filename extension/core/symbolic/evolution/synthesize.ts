@@ -22,7 +22,8 @@ import { drawSplits } from '../raven/splits';
 import type { RavenSplits, SplitRequest } from '../raven/splits';
 import { evolve, isBetter } from './evolve';
 import type { EvolutionEvent, TrainingOrder } from './evolve';
-import { gssnnSuffix, metricsSchema, parseGssnnDocument } from './gssnn-document';
+import { documentNames } from '../../document-names';
+import { metricsSchema, parseGssnnDocument } from './gssnn-document';
 import type { EvolutionSettings, GssnnDocument, ModelRecord } from './gssnn-document';
 
 export interface SynthesisRequest {
@@ -58,7 +59,7 @@ export async function synthesize(
   job: JobContext<EvolutionEvent>,
 ): Promise<SynthesisResult> {
   const result = {
-    log: join(out, `synthesis${gssnnSuffix}`),
+    log: join(out, `synthesis${documentNames.evolution.suffix}`),
     network: join(out, 'best.onnx'),
     library: join(out, 'library.json'),
   };

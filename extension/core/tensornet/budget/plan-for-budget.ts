@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { JobContext } from '../../jobs/job';
-import { openModel } from '../../models/open-model';
+import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
@@ -15,7 +15,7 @@ import type { RefinedPlan } from './refine-plan';
 
 /** What to plan for, and what it is measured on. */
 export interface BudgetRequest {
-  readonly model: string;
+  readonly model: OpenedModel;
   /** A table of this model. */
   readonly table: SensitivityProfile;
   readonly budget: CompressionBudget;
@@ -45,7 +45,7 @@ export async function planForBudget(
   context: JobContext,
 ): Promise<RefinedPlan> {
   const { table, folder, memoryBytes } = request;
-  const model = await openModel(request.model);
+  const { model } = request.model;
   if (model.summary.fingerprint !== table.model.fingerprint) {
     throw new UserError(
       `The sensitivity table was made for another model than ${model.summary.path}.`,

@@ -65,11 +65,11 @@ export class PlanMeasurer {
     const { model, device, memoryBytes } = setup;
     this.layers = new Map(
       model.summary.sublayers.flatMap((_, index) =>
-        (model.linearLayers?.(index) ?? []).map((layer) => [layer.id, layer] as const),
+        model.linearLayers(index).map((layer) => [layer.id, layer] as const),
       ),
     );
     this.outer = new Map(
-      (model.outerMatrices ?? [])
+      model.outerMatrices
         .filter((matrix) => !isTiedHead(matrix))
         .map((matrix) => [matrix.id, matrix]),
     );
@@ -115,7 +115,7 @@ export class PlanMeasurer {
 
   private changed(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel {
     const { model } = this.setup;
-    return model.withMatrices?.(forms) ?? model;
+    return model.withMatrices(forms);
   }
 
   /** The distance of a plan whose embedding or head stays dense. */

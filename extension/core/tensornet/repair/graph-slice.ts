@@ -34,7 +34,7 @@ export function graphSlice(
   data: SlicePair,
 ): Slice {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
-  const { part, mask, next } = (model.withMatrices?.(changed) ?? model).sublayer(index);
+  const { part, mask, next } = model.withMatrices(changed).sublayer(index);
   const after = streamBehind(model, index);
   const states = [...data.train.inputs, ...data.heldOut.inputs];
   const targets = [...data.train.targets, ...data.heldOut.targets];

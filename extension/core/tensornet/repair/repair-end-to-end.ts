@@ -80,7 +80,7 @@ export async function repairEndToEnd(
   }
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
-  const model = trainableTransformer(student.withMatrices?.(changed) ?? student, trained);
+  const model = trainableTransformer(student.withMatrices(changed), trained);
   const smallest = await smallestScale(model);
   const stepsPerEpoch = Math.ceil(setup.train.length / settings.batch);
   const steps = settings.epochs * stepsPerEpoch;

@@ -138,7 +138,7 @@ function sliceModel(
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): GraphModel {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
-  const emitter = (model.withMatrices?.(changed) ?? model).emitter ?? notEmitted();
+  const emitter = model.withMatrices(changed).emitter ?? notEmitted();
   const graph = new GraphBuilder(`slice.${index}`);
   const shape = ['batch', 'sequence', emitter.hiddenSize];
   const state = inputsOf(emitter.stateNames(index), (name) =>

@@ -166,10 +166,7 @@ export async function repairSlices(
           ? await store.formsOf(id, own)
           : new Map<string, MatrixEncoding>();
       better.forEach((form, layer) => repaired.set(layer, form));
-      await walk.advance(
-        index,
-        better.size === 0 ? student : (student.withMatrices?.(better) ?? student),
-      );
+      await walk.advance(index, better.size === 0 ? student : student.withMatrices(better));
       slices.push(...(record === undefined ? [] : [record]));
     }
     return { forms: repaired, slices, lossBefore, lossAfter: await walk.loss() };
@@ -188,7 +185,7 @@ export async function measureLoss(
   const { student } = setup;
   const walk = new Walk({ ...setup, train: [] }, async () => checkpoint(context.cancellation));
   const total = student.summary.sublayers.length;
-  const model = forms.size === 0 ? student : (student.withMatrices?.(forms) ?? student);
+  const model = forms.size === 0 ? student : student.withMatrices(forms);
   try {
     return await walk.whole(model, (done) => {
       context.progress({ stage, done, total, unit: 'steps' });
@@ -262,7 +259,7 @@ function formsOf(
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): Map<string, MatrixEncoding> {
   return new Map(
-    (model.linearLayers?.(index) ?? []).flatMap(({ id }) => {
+    model.linearLayers(index).flatMap(({ id }) => {
       const form = forms.get(id);
       return form === undefined ? [] : [[id, form] as const];
     }),

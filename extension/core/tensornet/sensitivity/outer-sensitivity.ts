@@ -3,7 +3,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { OuterMatrix } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
@@ -46,7 +46,7 @@ export async function measureOuter(
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
     const stored = await storeForms(path, new Map(outerIds(matrix).map((id) => [id, form])));
-    const other = new LayeredExecutor(withOuterMatrices(model, stored), device, memoryBytes);
+    const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes);
     try {
       const distance = await scorer.outerDistance(other, {
         reembeds: matrix.place === 'embedding',
@@ -60,13 +60,6 @@ export async function measureOuter(
   return entries;
 }
 
-function withOuterMatrices(
-  model: LayeredModel,
-  forms: ReadonlyMap<string, MatrixEncoding>,
-): LayeredModel {
-  return model.withMatrices?.(forms) ?? lost();
-}
-
 function lost(): never {
-  throw new Error('the model or its matrix takes no other form');
+  throw new Error('the matrix takes no other encoding');
 }

@@ -9,11 +9,12 @@ import { Journal } from '../../jobs/journal';
 import { spentOf, spentSchema } from '../../jobs/spent';
 import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
-import { fittingMetric, metrics } from '../../metrics/metrics';
+import { describeMetric, fittingMetric } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
-import { openModel } from '../../models/open-model';
+import { requireAble } from '../../models/capability';
+import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -45,7 +46,7 @@ import type { Timing } from './timing';
 
 /** What to profile, how, and where the result goes. */
 export interface SensitivityJob {
-  readonly model: string;
+  readonly model: OpenedModel;
   readonly calibration: CalibrationRequest;
   readonly settings: SensitivitySettings;
   readonly device: DeviceChoice;
@@ -84,7 +85,8 @@ export async function profileSensitivity(
   environment: SensitivityEnvironment,
   context: JobContext<SensitivityEvent>,
 ): Promise<SensitivityProfile> {
-  const model = await openModel(job.model);
+  requireAble(job.model.capabilities.compress, job.model.path);
+  const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
   const outer = chosenOuter(model, job.settings);
   const warn = (message: string): void => {
@@ -164,7 +166,7 @@ export async function profileSensitivity(
       calibration: measured.summary,
       ...(fitting === undefined ? {} : { fitting: fitting.summary }),
       metric: settings.metric,
-      metricDefinition: metrics[settings.metric].definition,
+      metricDefinition: describeMetric(settings.metric, model),
       original,
       settings,
       device,
@@ -276,7 +278,7 @@ async function standIn(
   timing: Timing,
 ): Promise<Change> {
   const stored = await storeForms(path, new Map([[layer.id, form]]));
-  const changed = model.withMatrices?.(stored) ?? noLayers(model);
+  const changed = model.withMatrices(stored);
   return {
     step: changed.sublayer(layer.sublayer),
     costs: {
@@ -295,7 +297,7 @@ async function standIn(
  */
 function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySettings): LinearLayer[] {
   const { sublayers } = model.summary;
-  const all = sublayers.flatMap((_, index) => model.linearLayers?.(index) ?? []);
+  const all = sublayers.flatMap((_, index) => model.linearLayers(index));
   if (all.length === 0) {
     noLayers(model);
   }

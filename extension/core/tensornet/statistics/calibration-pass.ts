@@ -34,10 +34,7 @@ export class CalibrationPass {
    */
   public async statistics(index: number): Promise<ReadonlyMap<string, InputStatistics>> {
     const { executor, products, afterRun } = this.setup;
-    const step = executor.model.tapped?.(index);
-    if (step === undefined) {
-      return new Map();
-    }
+    const step = executor.model.tapped(index);
     const accumulator = new StatisticsAccumulator(products);
     await executor.tap(
       step,

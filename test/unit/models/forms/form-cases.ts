@@ -69,7 +69,7 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
       const model = await openModel(path);
       const states = await statesOf(model, input());
       for (const [index, { kind }] of model.summary.sublayers.entries()) {
-        const step = model.tapped?.(index) ?? missing();
+        const step = model.tapped(index);
         const before = states[index] ?? missing();
         const { outputs, rows } = await runTapped(step, before);
         for (const [name, source] of Object.entries(step.next)) {
@@ -78,7 +78,7 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
           const expected = states[index + 1]?.values[name] ?? missing();
           expect(relativeError(floatsIn(actual), floatsIn(expected))).toBeLessThan(tolerance);
         }
-        const layers = model.linearLayers?.(index) ?? [];
+        const layers = model.linearLayers(index);
         expect([...rows.keys()].sort()).toEqual(layers.map(({ id }) => id).sort());
         for (const layer of layers) {
           const numbers = rows.get(layer.id) ?? missing();

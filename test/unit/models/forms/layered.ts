@@ -93,7 +93,7 @@ export async function runTapped(
 
 /** All linear layers of a model. */
 export function layersOf(model: LayeredModel): LinearLayer[] {
-  return model.summary.sublayers.flatMap((_, index) => [...(model.linearLayers?.(index) ?? [])]);
+  return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
 }
 
 /** The weight of a layer as it is used, float32 [out, in]. */
@@ -138,11 +138,7 @@ export async function withForms(
   file: string,
   forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
 ): Promise<LayeredModel> {
-  const changed = model.withMatrices?.(await storeForms(file, forms));
-  if (changed === undefined) {
-    throw new Error(`${model.summary.name} takes no forms`);
-  }
-  return changed;
+  return model.withMatrices(await storeForms(file, forms));
 }
 
 const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({

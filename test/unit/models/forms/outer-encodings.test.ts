@@ -80,7 +80,7 @@ const cases: readonly Case[] = [
 ];
 const named = cases.map((one) => [one.name, one] as const);
 
-const outerOf = (model: LayeredModel): readonly OuterMatrix[] => model.outerMatrices ?? [];
+const outerOf = (model: LayeredModel): readonly OuterMatrix[] => model.outerMatrices;
 
 async function changed(
   model: LayeredModel,

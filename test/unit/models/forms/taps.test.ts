@@ -30,9 +30,9 @@ async function tapped(model: LayeredModel, index: number) {
     const hidden = states[i]?.values['hidden'];
     return hidden === undefined ? new Float32Array() : floatsIn(hidden);
   };
-  const step = model.tapped?.(index);
-  const [state, layers] = [states[index], model.linearLayers?.(index) ?? []];
-  if (step === undefined || state === undefined) {
+  const step = model.tapped(index);
+  const [state, layers] = [states[index], model.linearLayers(index)];
+  if (state === undefined) {
     throw new Error('the model has no such sublayer');
   }
   const { rows } = await runTapped(step, state);

@@ -342,7 +342,7 @@ describe('the job service', () => {
         request: { model: 'm', out: out() } as RequestOf<'profile'>,
       });
     const event = (watch: RequestWatch, told: Partial<ProfileEvent>): void =>
-      watch.onEvent?.(told as ProfileEvent);
+      watch.onEvent?.(told);
     const candidates = ['a', 'b', 'c'];
 
     it('counts what is saved, once', async () => {

@@ -1,35 +1,37 @@
 import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
-import type { FormAnswer, FormName } from '../core/export/output-forms';
+import type { OutputAnswer, OutputTarget } from '../core/export/output-options';
 
-interface FormItem extends QuickPickItem {
+interface FormatItem extends QuickPickItem {
   /** Absent from separators. */
-  readonly answer?: FormAnswer;
+  readonly answer?: OutputAnswer;
 }
 
 /**
- * Lets the user choose what to write: forms that can express the removal first, the others below
- * with the reason why not, where they cannot be chosen. Where there is one form in all, nothing is asked.
+ * Lets the user choose what to write: formats and layouts that can express the changes first, the others
+ * below with the reason why not. Where there is only one, nothing is asked.
  */
-export async function chooseForm(
+export async function chooseFormat(
   title: string,
-  forms: readonly FormAnswer[],
-): Promise<FormName | undefined> {
-  const [form, ...others] = forms.filter(({ layout, usual }) => layout !== undefined || usual);
-  if (form !== undefined && form.refusal === undefined && others.length === 0) {
-    return form;
+  answers: readonly OutputAnswer[],
+): Promise<OutputTarget | undefined> {
+  const [only, ...others] = answers.filter(
+    ({ layout, isDefault }) => layout !== undefined || isDefault,
+  );
+  if (only?.able === true && others.length === 0) {
+    return only;
   }
-  const pick = window.createQuickPick<FormItem>();
+  const pick = window.createQuickPick<FormatItem>();
   pick.title = title;
   pick.matchOnDetail = true;
-  pick.items = itemsOf(forms);
-  const chosen = new Promise<FormName | undefined>((resolve) => {
+  pick.items = itemsOf(answers);
+  const chosen = new Promise<OutputTarget | undefined>((resolve) => {
     pick.onDidAccept(() => {
       const answer = pick.selectedItems[0]?.answer;
-      if (answer?.refusal !== undefined) {
+      if (answer?.able === false) {
         // A row has room for the beginning alone.
-        void window.showWarningMessage(`${answer.refusal.problem} ${answer.refusal.remedy}`);
+        void window.showWarningMessage(`${answer.reason} ${answer.remedy}`);
       } else if (answer !== undefined) {
         resolve(answer);
         pick.hide();
@@ -45,36 +47,35 @@ export async function chooseForm(
   });
 }
 
-/** Rows of the choice, the usual form of the model first. */
-export function itemsOf(forms: readonly FormAnswer[]): FormItem[] {
-  const row = (answer: FormAnswer): FormItem => {
-    const { label, detail } = describeForm(answer);
-    const { refusal, usual } = answer;
-    return refusal === undefined
-      ? { label, detail, answer, ...(usual ? { description: l10n.t('usual') } : {}) }
+/** Rows of the choice, the model's own format first. */
+export function itemsOf(answers: readonly OutputAnswer[]): FormatItem[] {
+  const row = (answer: OutputAnswer): FormatItem => {
+    const { label, detail } = describeFormat(answer);
+    return answer.able
+      ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
       : {
           label: `$(circle-slash) ${label}`,
-          detail: `${refusal.problem} ${refusal.remedy}`,
+          detail: `${answer.reason} ${answer.remedy}`,
           answer,
         };
   };
-  const able = forms.filter(({ refusal }) => refusal === undefined);
-  const unable = forms.filter(({ refusal }) => refusal !== undefined);
+  const able = answers.filter((answer) => answer.able);
+  const unable = answers.filter((answer) => !answer.able);
   const separator = l10n.t('Cannot express this selection');
   return [
-    ...[...able].sort((a, b) => Number(b.usual) - Number(a.usual)).map(row),
+    ...[...able].sort((a, b) => Number(b.isDefault) - Number(a.isDefault)).map(row),
     ...(unable.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
     ...unable.map(row),
   ];
 }
 
-interface FormText {
+interface FormatText {
   readonly label: string;
   readonly detail: string;
 }
 
-/** What a form is called, and what it is good for. */
-function describeForm({ format, layout }: FormName): FormText {
+/** What a format is called, and what it is good for. */
+function describeFormat({ format, layout }: OutputTarget): FormatText {
   switch (format) {
     case 'onnx':
       return {
@@ -96,8 +97,8 @@ function describeForm({ format, layout }: FormName): FormText {
   }
 }
 
-function describeLayout(layout: LayoutName): FormText {
-  const folders: Record<LayoutName, FormText> = {
+function describeLayout(layout: LayoutName): FormatText {
+  const folders: Record<LayoutName, FormatText> = {
     blocks: {
       label: l10n.t('Hugging Face folder (safetensors)'),
       detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),

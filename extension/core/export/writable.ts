@@ -1,0 +1,133 @@
+import type { Refusal } from '../models/capability';
+import type { ModelSummary } from '../models/model-summary';
+import type { OpenedModel } from '../models/opened-model';
+import { RemovableUnits, unitsMeant } from '../models/units';
+import { listCandidates, resolveIds } from '../prune/candidates';
+import type { Candidate } from '../prune/candidates';
+import type { SearchSettings } from '../prune/options';
+import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
+import { matricesOf, matrixChanges, standIns } from './matrix-changes';
+import { answerOutputs, chooseOutput, findOutput } from './output-options';
+import type { OutputAnswer, OutputTarget } from './output-options';
+import { writeSource } from './write-source';
+import type { WriteSource } from './write-source';
+
+/** Changes that are asked about before any work. */
+export interface AskedChanges {
+  /** Ids of sublayers, experts or blocks that go. */
+  readonly remove: readonly string[];
+  /** Names of the weights that are compressed, embedding and head included; none when absent. */
+  readonly compress?: readonly string[];
+  /** Ids of sublayers in whose places patches stand; none when absent. */
+  readonly patch?: readonly string[];
+}
+
+/**
+ * Everything that a model can be written as with some changes, and why not where it cannot.
+ * @throws UserError where the model lacks one of the sublayers.
+ */
+export async function listOutputs(
+  opened: OpenedModel,
+  { remove, compress = [], patch = [] }: AskedChanges,
+): Promise<OutputAnswer[]> {
+  const { model, summary } = opened;
+  const units = new RemovableUnits(summary);
+  const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
+  const chosen = matricesOf(model).filter(({ id }) => compress.includes(id));
+  const matrices = matrixChanges(model, standIns(chosen));
+  const changes = checkChanges(summary, ids, matrices, patchesStandingIn(patch));
+  return answerOutputs(writeSource(opened), changes);
+}
+
+/**
+ * Refuses what could not be written, so that nobody waits for a search in vain: asked is the last
+ * block, or that part of it which the search may remove.
+ * @throws UserError with the remedy.
+ */
+export async function requireWritable(
+  opened: OpenedModel,
+  asked: Partial<OutputTarget>,
+  granularity: SearchSettings['granularity'],
+): Promise<void> {
+  const { summary } = opened;
+  const candidates = listCandidates(summary, granularity);
+  // A search of all sublayers removes attention first, as a rule.
+  const attention = candidates.filter(
+    ({ id }) => granularity === 'sublayer' && id.endsWith('.attention'),
+  );
+  const example = attention.at(-1) ?? candidates.at(-1);
+  const changes = layOutChanges(summary, example === undefined ? [] : idsOf(summary, example));
+  await chooseOutput(writeSource(opened), changes, asked);
+}
+
+/**
+ * A warning about what a search may find that cannot be written, with the remedy: candidates that
+ * cannot go alone. Undefined where all can.
+ */
+export async function foreseeRefusals(
+  opened: OpenedModel,
+  asked: Partial<OutputTarget>,
+  { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
+): Promise<string | undefined> {
+  const { summary } = opened;
+  const source = writeSource(opened);
+  const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
+  const candidates = listCandidates(summary, granularity).filter(
+    ({ members }) => !members.some((unit) => kept.has(unit)),
+  );
+  const refusals: string[] = [];
+  let format: string | undefined;
+  for (const candidate of candidates) {
+    const { refusal, target } = await judge(source, asked, idsOf(summary, candidate));
+    if (refusal !== undefined) {
+      format ??= formatNames[target.format];
+      refusals.push(`${refusal.reason} ${refusal.remedy}`);
+    }
+  }
+  // The first and the last are of different kinds where there are several.
+  const found = new Set([...refusals.slice(0, 1), ...refusals.slice(-1)]);
+  return format === undefined
+    ? undefined
+    : `${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${[...found].join(' ')}`;
+}
+
+const formatNames = {
+  safetensors: 'Hugging Face folder',
+  onnx: 'ONNX file',
+  gguf: 'GGUF file',
+} as const;
+
+/** How many of the ids, from the first on, can go together, and why not all of them. */
+export async function writablePrefix(
+  opened: OpenedModel,
+  asked: Partial<OutputTarget>,
+  ids: readonly string[],
+): Promise<{ readonly count: number; readonly refusal: Refusal | undefined }> {
+  const source = writeSource(opened);
+  const { refusal } = await judge(source, asked, ids);
+  for (let count = refusal === undefined ? ids.length : ids.length - 1; count > 0; count--) {
+    if ((await judge(source, asked, ids.slice(0, count))).refusal === undefined) {
+      return { count, refusal };
+    }
+  }
+  return { count: 0, refusal };
+}
+
+async function judge(
+  source: WriteSource,
+  asked: Partial<OutputTarget>,
+  ids: readonly string[],
+): Promise<{ readonly refusal: Refusal | undefined; readonly target: OutputTarget }> {
+  const { summary } = source.model;
+  const changes = layOutChanges(
+    summary,
+    ids.flatMap((id) => unitsMeant(id, summary)),
+  );
+  const target = findOutput(source, changes, asked);
+  return { refusal: await target.refuse(changes), target };
+}
+
+function idsOf(summary: ModelSummary, { members }: Candidate): string[] {
+  const units = new RemovableUnits(summary);
+  return members.map((unit) => units.idOf(unit));
+}

@@ -1,0 +1,102 @@
+import { dirname } from 'node:path';
+import type { AnyModel, ModelHeaders, OpenedModel } from '../models/opened-model';
+import { needsModule } from './changes';
+import type { Changes } from './changes';
+import type { CheckpointSource } from './checkpoint-source';
+import { ggufOptions } from './gguf-options';
+import { layoutNames, layouts } from './layouts';
+import type { LayoutName } from './layouts';
+import { whyNotStored } from './matrix-changes';
+import type { OutputOption, OutputOptions } from './output-options';
+import { whyNotRewritable } from './pruned-config';
+import { findNamedSideFiles, findSideFiles } from './side-files';
+import type { SideFiles } from './side-files';
+
+/** A model that is written anew, and what it can be written as. */
+export interface WriteSource extends OutputOptions {
+  readonly model: AnyModel;
+  readonly headers: ModelHeaders;
+  /** The files of its weights. */
+  readonly files: readonly string[];
+  /** Where its side files lie. */
+  readonly folder: string;
+  readonly sideFiles: () => Promise<SideFiles>;
+}
+
+/** What an opened model can be written as, and what is written beside its weights. */
+export function writeSource({ model, headers, path }: OpenedModel): WriteSource {
+  const own = { model, headers, path, files: model.files };
+  switch (headers.format) {
+    case 'onnx': {
+      const folder = dirname(path);
+      const others = 'a graph says what is computed, not which family of models it belongs to.';
+      return {
+        ...own,
+        folder,
+        sideFiles: async () => findNamedSideFiles(folder),
+        options: [
+          { format: 'onnx', isDefault: () => true, refuse: () => Promise.resolve(undefined) },
+        ],
+        unreachable: { safetensors: others, gguf: others },
+      };
+    }
+    case 'gguf': {
+      const others = 'the weights of a GGUF file stay in their own packing.';
+      return {
+        ...own,
+        folder: dirname(path),
+        // The file holds its tokenizer and settings itself.
+        sideFiles: () => Promise.resolve({ files: [], folders: [], leftBehind: [] }),
+        options: ggufOptions(model, headers.header),
+        unreachable: { safetensors: others, onnx: others },
+      };
+    }
+    case 'safetensors':
+      return {
+        ...own,
+        files: headers.checkpoint.files,
+        folder: path,
+        sideFiles: async () => findSideFiles(path),
+        options: folderOptions({ model, ...headers }, headers.configFile),
+        unreachable: {
+          gguf: 'GGUF files are made from GGUF files alone. Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.',
+        },
+      };
+  }
+}
+
+/** The layouts of a Hugging Face folder, and ONNX. */
+function folderOptions(source: CheckpointSource, configFile: string): OutputOption[] {
+  const { model, configText } = source;
+  const whyNotConfig = ({ blocks }: Changes): ReturnType<typeof whyNotRewritable> => {
+    const refusal = whyNotRewritable(configText, blocks);
+    return refusal === undefined ? undefined : { ...refusal, file: configFile };
+  };
+  const isDeci = model.summary.architecture === 'nemotron-nas';
+  const defaultLayout = (changes: Changes): LayoutName =>
+    isDeci ? 'deci' : needsModule(changes) ? 'auto-map' : 'blocks';
+  return [
+    ...layoutNames.map((layout): OutputOption => ({
+      format: 'safetensors',
+      layout,
+      isDefault: (changes) => defaultLayout(changes) === layout,
+      refuse: (changes) =>
+        Promise.resolve(
+          isDeci && layout !== 'deci'
+            ? {
+                code: 'stays-deci',
+                reason: 'A nemotron-nas model is written as one again.',
+                remedy: 'Choose deci.',
+              }
+            : (layouts[layout].refuse(source, changes) ??
+                whyNotStored(model, changes) ??
+                whyNotConfig(changes)),
+        ),
+    })),
+    {
+      format: 'onnx',
+      isDefault: () => true,
+      refuse: (changes) => Promise.resolve(whyNotConfig(changes)),
+    },
+  ];
+}

@@ -1,0 +1,235 @@
+import { basename } from 'node:path';
+import { UserError } from '../user-error';
+import { able, refusalOf, unable } from './capability';
+import type { Capability } from './capability';
+import { idsPort } from './example';
+import type { LayeredModel } from './layered-model';
+import type { ModelSummary, SublayerKind } from './model-summary';
+import type { ModelHeaders } from './opened-model';
+import { explainNoTokenizer } from './tokenizer-place';
+
+/** What can be asked of a model. */
+export const capabilityNames = [
+  'run',
+  'readText',
+  'giveLogits',
+  'evaluate',
+  'generate',
+  'keepCache',
+  'removeAttention',
+  'removeFeedforward',
+  'removeBlocks',
+  'removeExperts',
+  'compress',
+  'repair',
+  'patch',
+] as const;
+export type CapabilityName = (typeof capabilityNames)[number];
+
+/**
+ * What a model can do, decided once from its headers: whether it runs; reads text by its tokenizer;
+ * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; what of it
+ * can be removed; whether its matrices can be compressed and repaired, its sublayers patched, and the
+ * result written.
+ */
+export type Capabilities = Readonly<Record<CapabilityName, Capability>>;
+
+export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capabilities {
+  const run = runs(model);
+  const readText = firstRefusal(readsText(model), () => hasTokenizer(model, headers));
+  const nextTokens = predictsNextToken(model);
+  const decodes = firstRefusal(
+    run,
+    () => nextTokens,
+    () => readText,
+  );
+  return {
+    run,
+    readText,
+    giveLogits: givesLogits(model),
+    evaluate: decodes,
+    generate: decodes,
+    keepCache: keepsCache(model.summary),
+    removeAttention: hasSublayers(model.summary, 'attention'),
+    removeFeedforward: hasSublayers(model.summary, 'feedforward'),
+    removeBlocks: hasBlocks(model.summary),
+    removeExperts: hasExperts(model.summary),
+    compress: firstRefusal(
+      run,
+      () => takesEncodings(headers),
+      () => hasDenseMatrices(model),
+    ),
+    repair: firstRefusal(run, () => takesEncodings(headers)),
+    patch: firstRefusal(run, () => takesPatches(headers)),
+  };
+}
+
+/** The first of some conditions that does not hold; those behind it are not asked. */
+function firstRefusal(first: Capability, ...others: readonly (() => Capability)[]): Capability {
+  return others.reduce((found, next) => (found.able ? next() : found), first);
+}
+
+function runs(model: LayeredModel): Capability {
+  try {
+    model.requireRunnable();
+    return able;
+  } catch (error) {
+    if (!(error instanceof UserError)) {
+      throw error;
+    }
+    const { field, remedy = 'Save the model in float32, float16 or bfloat16.' } = error.subject;
+    return unable(
+      'dtype-not-runnable',
+      field === undefined ? error.problem : `${field}: ${error.problem}`,
+      remedy,
+    );
+  }
+}
+
+function readsText({ inputs, summary }: LayeredModel): Capability {
+  return idsPort(inputs) === undefined
+    ? unable(
+        'no-text-input',
+        `${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
+        'Give examples of its inputs: a folder of images, or a .npz file.',
+      )
+    : able;
+}
+
+function hasTokenizer({ summary }: LayeredModel, headers: ModelHeaders): Capability {
+  const missing =
+    headers.format === 'gguf'
+      ? headers.header.metadata.has('tokenizer.ggml.tokens')
+        ? undefined
+        : {
+            reason: `${basename(summary.path)} has no tokenizer.`,
+            remedy: 'Convert the model again with its tokenizer.',
+          }
+      : explainNoTokenizer(summary.path);
+  return missing === undefined ? able : unable('no-tokenizer', missing.reason, missing.remedy);
+}
+
+/** Whether each row of the output predicts what comes next, so that perplexity is defined. */
+export function predictsNextToken({
+  output,
+  summary,
+}: Pick<LayeredModel, 'output' | 'summary'>): Capability {
+  return output.seesWhole === true
+    ? unable(
+        'sees-whole-input',
+        `Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
+        'Profile it with another metric, such as js or norm.',
+      )
+    : able;
+}
+
+/** Whether the output holds logits of classes or tokens, as probabilities are compared by. */
+export function givesLogits({ output }: Pick<LayeredModel, 'output'>): Capability {
+  return output.givesScores
+    ? able
+    : unable(
+        'no-logits',
+        `The output ${output.name} holds values, not logits.`,
+        'Choose the metric norm or angular.',
+      );
+}
+
+function keepsCache({ name, sublayers }: ModelSummary): Capability {
+  return sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0)
+    ? able
+    : unable(
+        'no-key-value-cache',
+        `${name} keeps no keys and values between tokens.`,
+        'Only decoders with attention have a key/value cache.',
+      );
+}
+
+function hasSublayers({ name, sublayers }: ModelSummary, kind: SublayerKind): Capability {
+  return sublayers.some((sublayer) => sublayer.kind === kind)
+    ? able
+    : unable(
+        'none-of-kind',
+        `${name} has no removable ${kind === 'feedforward' ? 'feed-forward' : kind} sublayer.`,
+        'Choose another granularity.',
+      );
+}
+
+function hasBlocks({ name, blocks, warnings }: ModelSummary): Capability {
+  return blocks > 0
+    ? able
+    : unable(
+        'none-of-kind',
+        warnings[0] ?? `${name} has no removable block.`,
+        'Choose a model with a residual stream.',
+      );
+}
+
+function hasExperts({ name, sublayers }: ModelSummary): Capability {
+  const spare = sublayers.some(({ experts }) => (experts?.count ?? 0) > (experts?.least ?? 1));
+  return spare
+    ? able
+    : unable(
+        'none-of-kind',
+        `${name} has no mixture whose experts can be removed one by one.`,
+        'Choose the granularity sublayer or block.',
+      );
+}
+
+/** Way out of GGUF, for all that its files cannot hold. */
+const convertedBack =
+  'Use the Hugging Face folder the file was made from, write it with the layout dense, and convert that with convert_hf_to_gguf.py of llama.cpp.';
+
+/** Whether a file of this format can hold matrices in the encodings that Espalier compresses into. */
+export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capability {
+  return format === 'gguf'
+    ? unable(
+        'keeps-own-packing',
+        'A GGUF file can be inspected, profiled and pruned, but not compressed: llama.cpp reads no low-rank or MPO matrices, and the file keeps its own quantization.',
+        convertedBack,
+      )
+    : able;
+}
+
+/** Whether a file of this format can hold symbolic patches. */
+export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capability {
+  return format === 'gguf'
+    ? unable(
+        'keeps-own-packing',
+        'A GGUF file can be inspected, profiled and pruned, but not patched: llama.cpp runs no symbolic patches.',
+        'Patch the Hugging Face folder the file was made from.',
+      )
+    : able;
+}
+
+function hasDenseMatrices(model: LayeredModel): Capability {
+  const matrices = [
+    ...model.summary.sublayers.flatMap((_, index) => model.linearLayers(index)),
+    ...model.outerMatrices,
+  ];
+  if (matrices.some(({ form }) => form === undefined)) {
+    return able;
+  }
+  return matrices.length === 0
+    ? unable(
+        'nothing-to-compress',
+        `${model.summary.name} has no linear layers that can be compressed.`,
+        'Choose a model with linear layers.',
+      )
+    : unable(
+        'nothing-to-compress',
+        `All ${matrices.length} linear layers of ${model.summary.name} are compressed already.`,
+        'Compress the model it was made from.',
+      );
+}
+
+/** Reason and way out by what a model cannot do, in words for people. */
+export type Unable = Readonly<Partial<Record<CapabilityName, string>>>;
+
+export function refusalsOf(capabilities: Capabilities): Unable {
+  return Object.fromEntries(
+    capabilityNames.flatMap((name) => {
+      const refusal = refusalOf(capabilities[name]);
+      return refusal === undefined ? [] : [[name, `${refusal.reason} ${refusal.remedy}`]];
+    }),
+  );
+}

@@ -1,0 +1,75 @@
+import { UserError } from '../user-error';
+
+/** Why something cannot be done, and the way out. */
+export interface Refusal {
+  /** Stable: for tests, telemetry-free logs and programs that read JSON. */
+  readonly code: RefusalCode;
+  /** One sentence. */
+  readonly reason: string;
+  /** What to do instead, as one sentence. */
+  readonly remedy: string;
+  /** The file at fault, where it is not the model as a whole, and the key or field in it. */
+  readonly file?: string;
+  readonly field?: string;
+}
+
+/** Whether something can be done. */
+export type Capability = { readonly able: true } | ({ readonly able: false } & Refusal);
+
+/** What refusals are about. */
+export type RefusalCode =
+  // The model as a whole.
+  | 'dtype-not-runnable'
+  | 'no-text-input'
+  | 'no-tokenizer'
+  | 'sees-whole-input'
+  | 'no-logits'
+  | 'no-key-value-cache'
+  | 'none-of-kind'
+  | 'nothing-to-compress'
+  | 'nothing-to-patch'
+  | 'keeps-own-packing'
+  // How it would be written.
+  | 'format-not-reachable'
+  | 'stays-deci'
+  | 'needs-no-module'
+  | 'nothing-compressed'
+  | 'nothing-patchable'
+  | 'single-sublayers'
+  | 'uneven-experts'
+  | 'patches-not-expressible'
+  | 'matrices-not-expressible'
+  | 'experts-not-expressible'
+  | 'zeros-not-expressible'
+  | 'config-not-rewritable'
+  | 'tied-embedding'
+  | 'blocks-not-removable'
+  | 'family-not-known';
+
+export const able: Capability = { able: true };
+
+export function unable(code: RefusalCode, reason: string, remedy: string): Capability {
+  return { able: false, code, reason, remedy };
+}
+
+/** `undefined` for what can be done. */
+export function refusalOf(capability: Capability): Refusal | undefined {
+  return capability.able ? undefined : capability;
+}
+
+/** @throws UserError with the reason and the remedy, for what cannot be done. */
+export function requireAble(capability: Capability, file: string, field?: string): void {
+  if (!capability.able) {
+    throw refused(capability, file, field);
+  }
+}
+
+/** The error that a refusal amounts to. */
+export function refused(refusal: Refusal, file: string, field?: string): UserError {
+  const at = refusal.field ?? field;
+  return new UserError(refusal.reason, {
+    file: refusal.file ?? file,
+    ...(at === undefined ? {} : { field: at }),
+    remedy: refusal.remedy,
+  });
+}

@@ -1,0 +1,85 @@
+import { locateModel, locateOnnx } from '../checkpoints/model-folder';
+import { stampOfModel } from '../checkpoints/model-stamp';
+import { openModelFiles } from './open-model';
+import type { OpenedModel } from './opened-model';
+
+/** Opens a model, or gives the one that is open. */
+export type OpenModel = (path: string) => Promise<OpenedModel>;
+
+interface Entry {
+  readonly opened: Promise<OpenedModel>;
+  /** Of the files as they were read; undefined while they are. */
+  stamp?: string;
+  files: readonly string[];
+}
+
+export interface ModelCacheOptions {
+  /** Most models that are kept: those asked for last. */
+  readonly capacity: number;
+  readonly open?: OpenModel;
+}
+
+/** Opened models by path, read again when one of their files changes. Failures are not kept. */
+export class ModelCache {
+  /** The one asked for last at the end. */
+  readonly #entries = new Map<string, Entry>();
+  readonly #options: Required<ModelCacheOptions>;
+  #reads = 0;
+
+  public constructor({ capacity, open = openModelFiles }: ModelCacheOptions) {
+    this.#options = { capacity, open };
+  }
+
+  /** How often the files of a model have been read. */
+  public get reads(): number {
+    return this.#reads;
+  }
+
+  /**
+   * The model of a folder, or of a file of one. Those who ask at the same time share one reading.
+   * @throws UserError when something is missing, damaged or not known.
+   */
+  public async open(path: string): Promise<OpenedModel> {
+    const place = (await locateOnnx(path)) ?? (await locateModel(path)).path;
+    const known = this.#entries.get(place);
+    const isCurrent = known !== undefined && (await isUnchanged(place, known));
+    // Somebody else may have begun to read it meanwhile.
+    const latest = this.#entries.get(place);
+    const entry = isCurrent ? known : latest === known ? this.#read(place) : latest;
+    return this.#use(place, entry ?? this.#read(place)).opened;
+  }
+
+  #read(place: string): Entry {
+    this.#reads++;
+    const before = stampOfModel(place);
+    const entry: Entry = { opened: before.then(async () => this.#options.open(place)), files: [] };
+    void entry.opened.then(
+      async ({ files }) => {
+        // What changed while it was read is read again by whoever asks next.
+        const isSame = (await before) === (await stampOfModel(place));
+        entry.files = files;
+        entry.stamp = isSame ? await stampOfModel(place, files) : '';
+      },
+      () => {
+        if (this.#entries.get(place) === entry) {
+          this.#entries.delete(place);
+        }
+      },
+    );
+    return entry;
+  }
+
+  #use(place: string, entry: Entry): Entry {
+    this.#entries.delete(place);
+    this.#entries.set(place, entry);
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > this.#options.capacity && oldest !== undefined) {
+      this.#entries.delete(oldest);
+    }
+    return entry;
+  }
+}
+
+async function isUnchanged(place: string, { stamp, files }: Entry): Promise<boolean> {
+  return stamp === undefined || stamp === (await stampOfModel(place, files));
+}

@@ -1,0 +1,64 @@
+import type { GgufHeader } from '../checkpoints/gguf';
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
+import { capabilitiesOf } from './capabilities';
+import type { Capabilities } from './capabilities';
+import type { EncoderModel } from './encoders/encoder-model';
+import type { ModelSummary } from './model-summary';
+import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import type { TransformerModel } from './transformer-model';
+
+/** File formats that models are read from and written in. */
+export const modelFormats = ['safetensors', 'onnx', 'gguf'] as const;
+export type ModelFormat = (typeof modelFormats)[number];
+
+/** What the headers of a model's files hold, by format. */
+export type ModelHeaders =
+  | {
+      readonly format: 'safetensors';
+      /** Path and text of config.json. */
+      readonly configFile: string;
+      readonly configText: string;
+      /** As stored: weights of quantized models are packed. */
+      readonly checkpoint: Checkpoint;
+    }
+  | { readonly format: 'gguf'; readonly header: GgufHeader }
+  | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };
+
+/** A layered model, told apart by its `kind`. */
+export type AnyModel = TransformerModel | EncoderModel | OnnxLayeredModel;
+
+/**
+ * A model whose headers have been read once: what a job is given instead of a path. Its fingerprint is
+ * in the summary.
+ */
+export class OpenedModel {
+  private known: Capabilities | undefined;
+
+  public constructor(
+    public readonly model: AnyModel,
+    public readonly headers: ModelHeaders,
+  ) {}
+
+  public get summary(): ModelSummary {
+    return this.model.summary;
+  }
+
+  /** Absolute path of the folder, or of the file that is the model. */
+  public get path(): string {
+    return this.model.summary.path;
+  }
+
+  public get format(): ModelFormat {
+    return this.headers.format;
+  }
+
+  /** Files that it was read from: a change of one of them makes it another model. */
+  public get files(): readonly string[] {
+    const { headers, model } = this;
+    return headers.format === 'safetensors' ? [...model.files, headers.configFile] : model.files;
+  }
+
+  public get capabilities(): Capabilities {
+    return (this.known ??= capabilitiesOf(this.model, this.headers));
+  }
+}

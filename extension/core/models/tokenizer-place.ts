@@ -1,0 +1,56 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { isOnnx } from '../checkpoints/model-folder';
+
+const fileName = 'tokenizer.json';
+/** Files of other tokenizers, which transformers can turn into tokenizer.json. */
+const otherFiles = ['tokenizer.model', 'vocab.json', 'merges.txt', 'vocab.txt', 'tekken.json'];
+
+/** Where a tokenizer is looked for. */
+export interface TokenizerPlace {
+  readonly folder: string;
+  /** Path of tokenizer.json, there or not. */
+  readonly file: string;
+}
+
+/**
+ * Where the tokenizer of a folder or an .onnx file lies: beside it, or above a folder of graphs in a
+ * repository.
+ */
+export function tokenizerPlace(model: string): TokenizerPlace {
+  const beside = isOnnx(model) ? dirname(model) : model;
+  const places = isOnnx(model) ? [beside, dirname(beside)] : [beside];
+  const folder = places.find((place) => existsSync(join(place, fileName))) ?? beside;
+  return { folder, file: join(folder, fileName) };
+}
+
+/** Why a folder or an .onnx file has no tokenizer, and the way out; undefined where it has one. */
+export function explainNoTokenizer(
+  model: string,
+): { readonly file: string; readonly reason: string; readonly remedy: string } | undefined {
+  const { folder, file } = tokenizerPlace(model);
+  if (existsSync(file)) {
+    return undefined;
+  }
+  const others = otherFiles.filter((name) => namesIn(folder).includes(name));
+  return others.length === 0
+    ? {
+        file,
+        reason: 'The model has no tokenizer.json, so text cannot be turned into tokens.',
+        remedy: "Copy the model's tokenizer.json into its folder.",
+      }
+    : {
+        file,
+        reason: `The model has no tokenizer.json, only ${others.join(', ')}, which cannot be read here.`,
+        remedy:
+          "Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.",
+      };
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

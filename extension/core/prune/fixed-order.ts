@@ -1,0 +1,94 @@
+import type { Candidate } from './candidates';
+import type { CandidateDistance, Round } from './layer-profile';
+import type { BaselineName } from './options';
+import { orderers } from './orders';
+import { everyDistance } from './rounds';
+import type { OriginalStates, Scorer } from './scorer';
+import type { SearchListener } from './search-listener';
+import type { SearchPlan } from './search-plan';
+import { TrajectoryScorer } from './trajectory-scorer';
+
+/** A baseline as the search itself: the order is fixed, only its distances are measured. */
+export async function ranked(
+  plan: SearchPlan,
+  name: BaselineName,
+  scorer: Scorer,
+  listener: SearchListener,
+): Promise<{ candidates: readonly CandidateDistance[]; rounds: readonly Round[] }> {
+  let distances: readonly CandidateDistance[] = plan.candidates.map(({ id }) => ({
+    sublayer: id,
+    distance: null,
+  }));
+  if (name === 'one-shot') {
+    listener.onStage('Round 1');
+    const input = plan.input(scorer, 'round.1', plan.candidates, new Map(), (distance) => {
+      listener.onCandidate(1, distance);
+    });
+    ({ distances } = await everyDistance(input));
+  }
+  const order = orderers[name](plan.candidates, distances, plan.settings.seed) ?? [];
+  listener.onStage(`Order: ${name}`);
+  const rounds = await followOrder(
+    plan,
+    order,
+    'order',
+    scorer,
+    plan.rows,
+    undefined,
+    (round, result) => {
+      listener.onRound(round, result);
+    },
+  );
+  return { candidates: distances, rounds };
+}
+
+/** Distances of a baseline over as many rounds as the search took. */
+export async function measureOrder(
+  plan: SearchPlan,
+  order: readonly Candidate[],
+  step: string,
+  original: OriginalStates,
+  rounds: number,
+): Promise<readonly Round[]> {
+  const scorer = new TrajectoryScorer(plan.setup);
+  scorer.startFrom(original);
+  return followOrder(plan, order, step, scorer, plan.baselineRows, rounds, () => undefined);
+}
+
+/** Removes in the given order, passing over what may not go yet, and measures every prefix. */
+async function followOrder(
+  plan: SearchPlan,
+  order: readonly Candidate[],
+  step: string,
+  scorer: Scorer,
+  rows: readonly number[],
+  maxRounds: number | undefined,
+  onRound: (round: number, result: Round) => void,
+): Promise<readonly Round[]> {
+  const rounds: Round[] = [];
+  const isDone = (): boolean =>
+    maxRounds === undefined
+      ? plan.isMet(scorer.removed, rounds.length)
+      : rounds.length === maxRounds;
+  while (!isDone()) {
+    const next = order.find((candidate) => plan.mayGo(candidate, scorer.removed));
+    if (next === undefined) {
+      break;
+    }
+    const input = {
+      ...plan.input(scorer, `${step}.${rounds.length + 1}`, [next], new Map(), () => undefined),
+      rows,
+    };
+    const { winner } = await everyDistance(input);
+    scorer.commit(next, []);
+    const { distance = Number.NaN, standardError } = winner ?? {};
+    const result = {
+      removed: next.id,
+      distance,
+      ...(standardError === undefined ? {} : { standardError }),
+    };
+    rounds.push(result);
+    onRound(rounds.length, result);
+  }
+  return rounds;
+}

@@ -1,0 +1,64 @@
+import type { AdaptiveRounds } from './adaptive';
+import type { CandidateDistance, Round } from './layer-profile';
+import type { SearchSettings } from './options';
+import { everyDistance, lazy, race } from './rounds';
+import type { Strategy } from './rounds';
+import type { Scorer } from './scorer';
+import type { SearchListener } from './search-listener';
+import type { SearchPlan } from './search-plan';
+
+/** How rounds after the first are decided, which measures every distance in full: it is the heatmap. */
+const laterRounds = { exact: race, lazy, naive: everyDistance } as const;
+
+/** How a search decides round n, from 1. */
+export function roundStrategies(
+  { mode, everyDistance: inFull }: SearchSettings,
+  adaptive: AdaptiveRounds | undefined,
+): (round: number) => Strategy {
+  if (adaptive !== undefined) {
+    return () => adaptive.round;
+  }
+  const later = mode === 'lazy' || mode === 'naive' ? laterRounds[mode] : laterRounds.exact;
+  return (round) => (round === 1 || inFull ? everyDistance : later);
+}
+
+/** Removes one candidate after the other, each time the one that leaves the least distance. */
+export async function greedy(
+  plan: SearchPlan,
+  strategyOf: (round: number) => Strategy,
+  scorer: Scorer,
+  listener: SearchListener,
+): Promise<{ candidates: readonly CandidateDistance[]; rounds: readonly Round[] }> {
+  const rounds: Round[] = [];
+  const expected = new Map<string, number>();
+  let first: readonly CandidateDistance[] = [];
+  while (!plan.isMet(scorer.removed, rounds.length)) {
+    const round = rounds.length + 1;
+    const left = plan.remaining(scorer.removed);
+    if (!left.some((candidate) => plan.mayGo(candidate, scorer.removed))) {
+      break;
+    }
+    listener.onStage(`Round ${round}`);
+    const result = await strategyOf(round)(
+      plan.input(scorer, `round.${round}`, left, expected, (distance) => {
+        listener.onCandidate(round, distance);
+      }),
+    );
+    if (result.winner === undefined) {
+      break;
+    }
+    const { candidate, ...decided } = result.winner;
+    first = round === 1 ? result.distances : first;
+    for (const [id, total] of result.totals) {
+      expected.set(id, Math.max(total, expected.get(id) ?? 0));
+    }
+    scorer.commit(
+      candidate,
+      left.filter((other) => other !== candidate),
+    );
+    const found = { removed: candidate.id, ...decided, candidates: result.distances };
+    rounds.push(found);
+    listener.onRound(round, found);
+  }
+  return { candidates: first, rounds };
+}

@@ -1,0 +1,66 @@
+import type { BlockTerms, Slice } from './slices';
+
+/** What was computed at once: a candidate's terms on a slice in one round. */
+export interface TermRecord extends Slice {
+  readonly kind: 'term';
+  /** What the terms belong to: the search's round, or a baseline's. */
+  readonly step: string;
+  readonly candidate: string;
+  readonly terms: BlockTerms;
+}
+
+/** What a surrogate predicted in one round for every candidate that could go. */
+export interface PredictionRecord {
+  readonly kind: 'prediction';
+  readonly step: string;
+  readonly distances: readonly { readonly candidate: string; readonly distance: number }[];
+}
+
+export type SearchRecord = TermRecord | PredictionRecord;
+
+/**
+ * What a search has computed. Replaying a journal fills it, so a resumed search takes the same
+ * decisions from the same numbers without computing them again.
+ */
+export class SearchMemo {
+  private readonly terms = new Map<string, BlockTerms>();
+  private readonly predictions = new Map<string, PredictionRecord['distances']>();
+
+  public constructor(
+    replayed: Iterable<SearchRecord>,
+    private readonly record: (records: readonly SearchRecord[]) => Promise<void>,
+  ) {
+    for (const record of replayed) {
+      this.keep(record);
+    }
+  }
+
+  public get(step: string, candidate: string, slice: Slice): BlockTerms | undefined {
+    return this.terms.get(keyOf(step, candidate, slice));
+  }
+
+  /** Predicted distances of a round, by candidate id. */
+  public predicted(step: string): ReadonlyMap<string, number> | undefined {
+    const found = this.predictions.get(step);
+    return found && new Map(found.map(({ candidate, distance }) => [candidate, distance]));
+  }
+
+  public async add(records: readonly SearchRecord[]): Promise<void> {
+    records.forEach((record) => {
+      this.keep(record);
+    });
+    await this.record(records);
+  }
+
+  private keep(record: SearchRecord): void {
+    if (record.kind === 'term') {
+      this.terms.set(keyOf(record.step, record.candidate, record), record.terms);
+    } else {
+      this.predictions.set(record.step, record.distances);
+    }
+  }
+}
+
+function keyOf(step: string, candidate: string, { sequence, from, to }: Slice): string {
+  return `${step}|${candidate}|${sequence}|${from}|${to}`;
+}

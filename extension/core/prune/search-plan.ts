@@ -1,0 +1,128 @@
+import type { ModelSummary } from '../models/model-summary';
+import { UserError } from '../user-error';
+import { checkBudget, eligibility, listCandidates } from './candidates';
+import type { Candidate } from './candidates';
+import type { CandidateDistance, Round } from './layer-profile';
+import type { Granularity, SearchSettings } from './options';
+import type { RoundInput } from './rounds';
+import type { Scorer, ScorerSetup } from './scorer';
+import { prefixTokens } from './slices';
+
+/** Rows that a baseline's distance is estimated from in an adaptive search. */
+const leastBaselineRows = 256;
+
+/** The parts of a search that do not change once the original has run. */
+export class SearchPlan {
+  /** Rows of each sequence's output: tokens of a language model. */
+  public rows: readonly number[] = [];
+  private readonly tokens: readonly number[];
+  public readonly candidates: readonly Candidate[];
+  private readonly isEligible: ReturnType<typeof eligibility>;
+  /** Whether a candidate can still be taken out: it is there, and a mixture keeps an expert. */
+  private readonly isRemaining: (candidate: Candidate, removed: ReadonlySet<number>) => boolean;
+  public readonly isMet: ReturnType<typeof checkBudget>['isMet'];
+
+  public constructor(
+    public readonly settings: SearchSettings,
+    public readonly setup: ScorerSetup,
+  ) {
+    const model = setup.executor.model.summary;
+    const { units } = setup.executor;
+    if (settings.everyDistance && settings.mode === 'adaptive') {
+      throw new UserError('An adaptive search does not measure every distance.', {
+        field: 'everyDistance',
+        remedy: 'Choose the search mode exact or lazy, or leave everyDistance out.',
+      });
+    }
+    this.tokens = setup.sequences.map((input) => prefixTokens(setup.executor.model, input));
+    this.candidates = listCandidates(model, settings.granularity);
+    if (this.candidates.length === 0) {
+      throw nothingToRemove(model, settings.granularity);
+    }
+    this.isEligible = eligibility(model, settings);
+    this.isMet = checkBudget(settings.budget, model, settings.granularity).isMet;
+    this.isRemaining = ({ members }, removed) =>
+      !members.some((unit) => removed.has(unit)) &&
+      units.emptied(new Set([...removed, ...members])) === undefined;
+    if (!this.candidates.some((candidate) => this.mayGo(candidate, new Set()))) {
+      throw new UserError('Nothing may be removed: every candidate is protected or excluded.', {
+        field: 'protect',
+        remedy: 'Protect fewer sublayers, or lower exclude.',
+      });
+    }
+  }
+
+  public input(
+    scorer: Scorer,
+    step: string,
+    candidates: readonly Candidate[],
+    expected: ReadonlyMap<string, number>,
+    onDistance: (distance: CandidateDistance) => void,
+  ): RoundInput {
+    return {
+      scorer,
+      metric: this.setup.metric,
+      step,
+      candidates,
+      isEligible: (candidate) => this.mayGo(candidate, scorer.removed),
+      rows: this.rows,
+      expected,
+      onDistance,
+    };
+  }
+
+  /** Whether every sequence can be run in parts. */
+  public get hasPrefixes(): boolean {
+    return this.tokens.every((tokens) => tokens > 0);
+  }
+
+  /** Rows that baselines are measured on: as many sequences as give a rough distance, where that will do. */
+  public get baselineRows(): readonly number[] {
+    if (this.settings.mode !== 'adaptive' || this.settings.confidence === 1) {
+      return this.rows;
+    }
+    let sum = 0;
+    const enough = this.rows.findIndex((rows) => (sum += rows) >= leastBaselineRows);
+    return enough < 0 ? this.rows : this.rows.slice(0, enough + 1);
+  }
+
+  /** Candidates that are still there. */
+  public remaining(removed: ReadonlySet<number>): readonly Candidate[] {
+    return this.candidates.filter((candidate) => this.isRemaining(candidate, removed));
+  }
+
+  public mayGo(candidate: Candidate, removed: ReadonlySet<number>): boolean {
+    return this.isRemaining(candidate, removed) && this.isEligible(candidate, removed);
+  }
+
+  /** Sublayer evaluations of the naive search over the same rounds, the original run included. */
+  public naiveEvaluations(rounds: readonly Round[]): number {
+    const { units, model } = this.setup.executor;
+    const count = model.summary.sublayers.length;
+    const removed = new Set<number>();
+    let evaluations = count;
+    for (const { removed: id } of rounds) {
+      for (const candidate of this.remaining(removed)) {
+        const gone = [...removed, ...candidate.members].filter((unit) => !units.isExpert(unit));
+        evaluations += count - gone.length;
+      }
+      for (const index of this.candidates.find((one) => one.id === id)?.members ?? []) {
+        removed.add(index);
+      }
+    }
+    return evaluations * this.setup.sequences.length;
+  }
+}
+
+function nothingToRemove({ path, warnings }: ModelSummary, granularity: Granularity): UserError {
+  const reasons =
+    granularity === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
+  return new UserError(
+    ['The model has nothing that could be removed at this granularity.', ...reasons].join(' '),
+    {
+      file: path,
+      field: `granularity ${granularity}`,
+      remedy: 'Choose another granularity, such as sublayer.',
+    },
+  );
+}

@@ -1,0 +1,63 @@
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { root } from './repository.mjs';
+
+/**
+ * @typedef {typeof import('../../extension/core/operations/operations')
+ *   & typeof import('../../extension/core/operations/build-request')
+ *   & typeof import('../../extension/core/operations/fields')
+ *   & typeof import('../../extension/core/export/plan-schema')
+ *   & typeof import('../../extension/core/tensornet/compression-choice')
+ *   & typeof import('../../extension/cli/options')
+ *   & typeof import('../../extension/cli/presenters')
+ *   & typeof import('../../extension/cli/run-operation')
+ *   & typeof import('../../extension/cli/legacy/run-legacy')} Declarations
+ */
+
+const modules = [
+  'core/operations/operations',
+  'core/operations/build-request',
+  'core/operations/fields',
+  'core/export/plan-schema',
+  'core/tensornet/compression-choice',
+  'cli/options',
+  'cli/presenters',
+  'cli/run-operation',
+  'cli/legacy/run-legacy',
+];
+
+/**
+ * What the extension declares, for scripts: TypeScript is bundled first.
+ * @returns {Promise<Declarations>}
+ */
+export async function loadDeclarations() {
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-declarations-'));
+  const outfile = join(folder, 'declarations.cjs');
+  try {
+    // The libraries that stay outside of the bundle are found from its folder.
+    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction');
+    await build({
+      absWorkingDir: root,
+      stdin: {
+        contents: modules.map((path) => `export * from './extension/${path}';`).join('\n'),
+        resolveDir: root,
+        loader: 'ts',
+      },
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      mainFields: ['module', 'main'],
+      logLevel: 'warning',
+      external: ['onnxruntime-node', 'valibot'],
+      define: { 'import.meta.dirname': '__dirname', 'import.meta.url': 'importMetaUrl' },
+      banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
+    });
+    return createRequire(import.meta.url)(outfile);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

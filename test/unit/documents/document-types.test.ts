@@ -1,0 +1,94 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import packageJson from '../../../package.json';
+import {
+  defaultDocumentPath,
+  documentIds,
+  documentNames,
+  documentOf,
+} from '../../../extension/core/document-names';
+import { documentTypes, readDocument } from '../../../extension/core/documents/document-types';
+import { UserError } from '../../../extension/core/user-error';
+import { documentContributions } from '../../../extension/services/document-views';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+
+/** What is wrong with a document of one field. */
+function refusal(id: keyof typeof documentTypes, document: object): UserError | undefined {
+  try {
+    documentTypes[id].parse(JSON.stringify(document), 'file');
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) {
+      return error;
+    }
+    throw error;
+  }
+}
+
+describe('a type of documents', () => {
+  it.each(documentIds)('%s is told by its name and its mark', (id) => {
+    const { suffix, format } = documentNames[id];
+    expect(documentOf(`/a/model${suffix}`)).toBe(id);
+    expect(refusal(id, { format })?.subject.field).not.toBe('format');
+    // Other tools' selections have indices alone.
+    if (id !== 'selection') {
+      expect(refusal(id, { format: 'espalier.other', version: 1 })?.subject.field).toBe('format');
+    }
+  });
+
+  it('has a place beside what it is of', () => {
+    expect(defaultDocumentPath('layerProfile', '/models/tiny')).toBe(
+      '/models/tiny.layerprofile.json',
+    );
+    expect(defaultDocumentPath('plan', '/models/v1.5/tiny.Q4_0.gguf')).toBe(
+      '/models/v1.5/tiny.Q4_0.plan.json',
+    );
+    expect(defaultDocumentPath('sensitivity', '/m/model.ONNX')).toBe('/m/model.sensitivity.json');
+    expect(defaultDocumentPath('scores', '/data/set.csv')).toBe('/data/set.scores.json');
+    expect(defaultDocumentPath('scores', '/data/.csv')).toBe('/data/.csv.scores.json');
+  });
+
+  it('is read, and refused by its name', async () => {
+    const file = join(folder, 'one.plan.json');
+    const plan = { format: 'espalier.plan', version: 1, model: { path: 'm' }, remove: ['block.1'] };
+    writeFileSync(file, JSON.stringify(plan));
+    expect((await readDocument('plan', file)).remove).toEqual(['block.1']);
+    await expect(readDocument('layerProfile', file)).rejects.toMatchObject({
+      subject: { file, field: 'format' },
+    });
+    await expect(readDocument('plan', join(folder, 'no.plan.json'))).rejects.toThrow(/a plan/);
+  });
+});
+
+describe('package.json', () => {
+  const { contributes, activationEvents } = packageJson;
+  const expected = documentContributions();
+
+  it('has the editors and schemas of documents', () => {
+    const editors = contributes.customEditors
+      .filter(({ viewType }) => viewType !== 'espalier.modelExplorer')
+      .map(({ viewType, selector, priority }) => ({ viewType, selector, priority }));
+    expect(editors).toEqual(expected.customEditors);
+    expect(contributes.jsonValidation).toEqual(expected.jsonValidation);
+  });
+
+  it('is activated by every document that is watched', () => {
+    expect(activationEvents).toEqual(expect.arrayContaining([...expected.activationEvents]));
+    const ofDocuments = activationEvents.filter((event) => event.endsWith('.json'));
+    expect(ofDocuments.sort()).toEqual([...expected.activationEvents].sort());
+  });
+
+  it('tells documents in menus by their names', () => {
+    const conditions = Object.values(contributes.menus)
+      .flat()
+      .flatMap((item) => ('when' in item ? [item.when] : []))
+      .flatMap((when) => when.match(/resourceFilename =~ \/[^ ]*\.json\$\//g) ?? [])
+      .filter((condition) => !condition.includes('safetensors'));
+    expect(conditions.length).toBeGreaterThan(10);
+    const known = Object.values(expected.conditions);
+    expect(conditions.filter((condition) => !known.includes(condition))).toEqual([]);
+  });
+});

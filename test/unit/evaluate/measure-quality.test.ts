@@ -1,0 +1,60 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readTokens } from '../../../extension/core/data/text-tokens';
+import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
+import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
+import { applyPlan } from '../../../extension/core/export/apply-plan';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const original = fixture('llama-gqa-untied');
+const folder = temporaryFolder();
+const run = { device: 'cpu', memoryBytes: 1 << 30 } as const;
+const text = join(folder, 'held-out.txt');
+
+it('finds no distance between a model and itself', async () => {
+  await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
+  const model = await openModelFiles(original);
+  const quality = await measureQuality(
+    { original: model, changed: model, text, ...run },
+    unattended,
+  );
+  expect(quality.metric).toBe('js');
+  expect(quality.distance).toBeCloseTo(0, 9);
+  expect(quality.top1Agreement).toBe(1);
+  expect(quality.perplexity?.before).toBe(quality.perplexity?.after);
+});
+
+it('gives the perplexities of both models, as an evaluation does on the same tokens', async () => {
+  const out = join(folder, 'pruned');
+  const plan = {
+    format: 'espalier.plan',
+    version: 1,
+    model: { path: original },
+    remove: ['block.1.attention', 'block.2.feedforward'],
+  } as const;
+  const model = await openModelFiles(original);
+  await applyPlan({ model, plan, out, overwrite: false, ...run }, unattended);
+  const changed = await openModelFiles(out);
+  const { perplexity, distance, positions } = await measureQuality(
+    { original: model, changed, text, ...run },
+    unattended,
+  );
+  expect(distance).toBeGreaterThan(0);
+  for (const [path, measured] of [
+    [original, perplexity?.before],
+    [out, perplexity?.after],
+  ] as const) {
+    const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
+    const { maxPositions = 128 } = executor.model.summary;
+    const ids = (await readTokens(text, executor.model)).slice(0, positions);
+    const length = Math.min(128, maxPositions);
+    const expected = await evaluatePerplexity(executor, ids, { length }, unattended);
+    await executor.dispose();
+    expect(measured).toBeCloseTo(expected.perplexity, 2);
+  }
+});

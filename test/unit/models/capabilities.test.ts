@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import { listOutputs } from '../../../extension/core/export/writable';
+import { capabilityNames, refusalsOf } from '../../../extension/core/models/capabilities';
+import type { CapabilityName } from '../../../extension/core/models/capabilities';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { describeMetric } from '../../../extension/core/metrics/metrics';
+import { encoderFixture } from '../encoder-fixtures';
+import { fixture } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
+import { onnxFixture } from '../onnx-fixtures';
+import { quantizedFixture } from '../quantized-fixtures';
+
+/** Codes of what a model cannot do. */
+async function unableOf(path: string): Promise<Partial<Record<CapabilityName, string>>> {
+  const { capabilities } = await openModelFiles(path);
+  return Object.fromEntries(
+    capabilityNames.flatMap((name) => {
+      const capability = capabilities[name];
+      return capability.able ? [] : [[name, capability.code]];
+    }),
+  );
+}
+
+describe('what a model cannot do', () => {
+  it.each<[string, string, Partial<Record<CapabilityName, string>>]>([
+    ['a decoder', fixture('llama-gqa-untied'), { removeExperts: 'none-of-kind' }],
+    [
+      'a decoder without a tokenizer',
+      fixture('qwen3'),
+      {
+        readText: 'no-tokenizer',
+        evaluate: 'no-tokenizer',
+        generate: 'no-tokenizer',
+        removeExperts: 'none-of-kind',
+      },
+    ],
+    [
+      'a GGUF file',
+      ggufFixture('llama.gguf'),
+      {
+        removeExperts: 'none-of-kind',
+        compress: 'keeps-own-packing',
+        repair: 'keeps-own-packing',
+        patch: 'keeps-own-packing',
+      },
+    ],
+    [
+      'an encoder of text',
+      encoderFixture('bert-plain'),
+      {
+        readText: 'no-tokenizer',
+        giveLogits: 'no-logits',
+        evaluate: 'sees-whole-input',
+        generate: 'sees-whole-input',
+        keepCache: 'no-key-value-cache',
+        removeExperts: 'none-of-kind',
+      },
+    ],
+    [
+      'an encoder of images',
+      encoderFixture('vit-plain'),
+      {
+        readText: 'no-text-input',
+        giveLogits: 'no-logits',
+        evaluate: 'sees-whole-input',
+        generate: 'sees-whole-input',
+        keepCache: 'no-key-value-cache',
+        removeExperts: 'none-of-kind',
+      },
+    ],
+    [
+      'a graph of images',
+      onnxFixture('mobilenet-legacy'),
+      {
+        readText: 'no-text-input',
+        evaluate: 'no-text-input',
+        generate: 'no-text-input',
+        keepCache: 'no-key-value-cache',
+        removeAttention: 'none-of-kind',
+        removeFeedforward: 'none-of-kind',
+        removeExperts: 'none-of-kind',
+      },
+    ],
+  ])('is decided once for %s', async (_, path, expected) => {
+    expect(await unableOf(path)).toEqual(expected);
+  });
+
+  it('is run what its method does not know', async () => {
+    const unable = await unableOf(quantizedFixture('bnb-nf4'));
+    expect(unable).toMatchObject({ run: 'dtype-not-runnable', compress: 'dtype-not-runnable' });
+  });
+
+  it('is told with the reason and the way out', async () => {
+    const { capabilities } = await openModelFiles(ggufFixture('llama.gguf'));
+    const { compress } = refusalsOf(capabilities);
+    expect(compress).toMatch(/GGUF file can be inspected, profiled and pruned, but not compressed/);
+    expect(compress).toMatch(/Hugging Face folder.*layout dense.*convert_hf_to_gguf/);
+    expect(
+      Object.values(refusalsOf((await openModelFiles(fixture('mixtral'))).capabilities)).join(),
+    ).not.toContain('experts');
+  });
+});
+
+describe('what a model can be written as', () => {
+  it('is answered with the same reason in every format that cannot hold it', async () => {
+    const opened = await openModelFiles(ggufFixture('llama.gguf'));
+    const [layer] = opened.model.linearLayers(0);
+    const answers = await listOutputs(opened, { remove: [], compress: [layer?.id ?? ''] });
+    const { compress } = opened.capabilities;
+    expect(answers.filter(({ format }) => format === 'gguf')).toEqual([
+      expect.objectContaining({ layout: 'blocks', ...compress }),
+      expect.objectContaining({ layout: 'deci', ...compress }),
+    ]);
+    expect(
+      answers
+        .filter(({ format }) => format !== 'gguf')
+        .map((answer) => !answer.able && answer.code),
+    ).toEqual(['format-not-reachable', 'format-not-reachable']);
+  });
+
+  it('has one default', async () => {
+    const opened = await openModelFiles(fixture('llama-gqa-untied'));
+    for (const remove of [['block.1'], ['block.1.attention']]) {
+      const answers = await listOutputs(opened, { remove });
+      const usual = answers.filter(({ isDefault }) => isDefault);
+      expect(usual.map(({ able, layout }) => [able, layout])).toEqual([
+        [true, remove.includes('block.1') ? 'blocks' : 'auto-map'],
+      ]);
+    }
+  });
+});
+
+describe('the metric of a model', () => {
+  it('says why it compares no probabilities', async () => {
+    const { model } = await openModelFiles(encoderFixture('bert-plain'));
+    expect(describeMetric('norm', model)).toMatch(/last_hidden_state.*holds values, not logits/);
+    expect(describeMetric('norm', (await openModelFiles(fixture('gpt2'))).model)).toMatch(
+      /logits, mean/,
+    );
+  });
+});
