@@ -98,7 +98,7 @@ export class Settings {
     if (value === undefined || isCount(value)) {
       return value;
     }
-    throw invalid(name, String(value), l10n.t('Enter an integer of at least 1.'));
+    throw invalid(name, JSON.stringify(value), l10n.t('Enter an integer of at least 1.'));
   }
 
   #choice<T extends string>(name: string, choices: readonly T[], fallback: T): T {

@@ -56,7 +56,8 @@ describe('Prune Layers', () => {
     assert.match(job?.result ?? '', /whole-pruned is .* smaller than whole and verified/);
     await vscode.commands.executeCommand('espalier.copyJobCommandLine', job);
     const line = await vscode.env.clipboard.readText();
-    assert.match(line, /espalier prune .*whole --plan .* --out .*whole-pruned/);
+    assert.match(line, /^espalier prune --config \/dev\/stdin <<'REQUEST'\n\{/);
+    assert.match(line, /"block\.1\.feedforward"[^]*whole-pruned"\n\}\nREQUEST$/);
   });
 
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {

@@ -1,7 +1,7 @@
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { Expectations } from './expectations';
-import { propose } from './proposals';
+import { chooseFinalists, propose } from './proposals';
 import { least, resultOf } from './rounds';
 import type { RoundInput, RoundResult } from './rounds';
 import type { OriginalStates } from './scorer';
@@ -67,18 +67,15 @@ export class AdaptiveRounds {
   public readonly round = async (input: RoundInput): Promise<RoundResult> => {
     const tally = new Tally({ ...input, estimates: true });
     const runners = input.candidates.filter(input.isEligible);
-    const predicted = this.done === 0 ? undefined : await this.expected(input.step, runners);
-    const { sublayers } = this.plan.setup.executor.model.summary;
-    const field =
-      predicted === undefined
-        ? runners
-        : propose(runners, predicted, sublayers, (one) => this.surrogate?.age(one) ?? 0);
-    await this.measureRough(tally, input, predicted === undefined ? input.candidates : field);
+    const expected = this.done === 0 ? undefined : await this.expected(input.step, runners);
+    const looked = expected === undefined ? input.candidates : this.propose(runners, expected);
+    await this.measureRough(tally, input, looked);
     if (this.done === 0) {
       await this.startOthers();
     }
-    await this.race(tally, field);
-    const result = resultOf(input, tally, predicted);
+    const finalists = expected === undefined ? runners : this.finalists(tally, looked);
+    await this.race(tally, finalists);
+    const result = resultOf(input, tally, expected && { expected, finalists });
     this.expectations.learn(tally, input.candidates, this.seenRows);
     if (result.winner !== undefined) {
       const { candidate } = result.winner;
@@ -88,6 +85,22 @@ export class AdaptiveRounds {
     this.done++;
     return result;
   };
+
+  private propose(
+    candidates: readonly Candidate[],
+    expected: ReadonlyMap<string, number>,
+  ): readonly Candidate[] {
+    return propose(candidates, expected, (candidate) => this.surrogate?.age(candidate) ?? 0);
+  }
+
+  /** Candidates by what is expected once their first rows are measured. */
+  private finalists(tally: Tally, candidates: readonly Candidate[]): readonly Candidate[] {
+    const expected = candidates.map((candidate) => {
+      const { seen } = tally.distancesOf(candidate, this.seenRows);
+      return [candidate.id, this.expectations.ofCandidate(candidate.id, seen)] as const;
+    });
+    return chooseFinalists(candidates, new Map(expected));
+  }
 
   /** The rough heatmap: candidates on the first slice. */
   private async measureRough(

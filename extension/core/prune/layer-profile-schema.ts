@@ -17,10 +17,10 @@ const distance = v.object({
   standardError: v.optional(v.number()),
 });
 const decision = v.object({
-  measured: count,
+  compared: count,
   confidence: v.number(),
   ties: v.array(v.string()),
-  predicted: v.optional(v.object({ distance: v.number(), place: count })),
+  expected: v.optional(v.object({ distance: v.number(), place: count })),
 });
 const round = v.object({
   removed: v.string(),

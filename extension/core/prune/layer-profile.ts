@@ -16,14 +16,14 @@ export interface CandidateDistance {
 
 /** How sure a round's choice is, by paired differences over tokens; for other text like the one measured. */
 export interface Decision {
-  /** How many candidates were measured. */
-  readonly measured: number;
+  /** How many candidates were compared. */
+  readonly compared: number;
   /** Probability that the runner-up is no nearer. */
   readonly confidence: number;
   /** Candidates that cannot be told apart from the one removed: within two standard errors. */
   readonly ties: readonly string[];
-  /** What the surrogate expected: the distance, and its place in the predicted order, from 1. */
-  readonly predicted?: { readonly distance: number; readonly place: number };
+  /** What an adaptive search had expected: the distance, and its place among all, from 1. */
+  readonly expected?: { readonly distance: number; readonly place: number };
 }
 
 /** One greedy step: what was removed, and the distance of the model that lacks it and all before. */

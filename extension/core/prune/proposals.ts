@@ -1,39 +1,40 @@
-import type { ModelSummary } from '../models/model-summary';
 import type { Candidate } from './candidates';
 
-/** How many are measured in a round: the nearest by prediction, and some that keep predictions honest. */
-const nearest = 4;
-const nearestFeedforwards = 2;
-const nearestAttentions = 1;
-const longestAgo = 1;
-const inAll = nearest + nearestFeedforwards + nearestAttentions + longestAgo;
+/** How many candidates a round looks at: those expected nearest, and those measured longest ago. */
+const nearest = 14;
+const longestAgo = 2;
+/** How many of them may win. */
+const finalists = 7;
 
 /**
- * The candidates that are worth measuring.
- * @param predicted distances by id
+ * The candidates whose first rows are worth measuring.
+ * @param expected distances by id
  * @param age rounds since a candidate was measured
  */
 export function propose(
   candidates: readonly Candidate[],
-  predicted: ReadonlyMap<string, number>,
-  sublayers: ModelSummary['sublayers'],
+  expected: ReadonlyMap<string, number>,
   age: (candidate: Candidate) => number,
 ): readonly Candidate[] {
-  const distance = ({ id }: Candidate): number => predicted.get(id) ?? Number.POSITIVE_INFINITY;
-  const order = [...candidates].sort((a, b) => distance(a) - distance(b));
-  const chosen = new Set(order.slice(0, nearest));
-  const add = (count: number, from: readonly Candidate[]): void => {
-    const others = from.filter((candidate) => !chosen.has(candidate));
-    others.slice(0, count).forEach((candidate) => chosen.add(candidate));
-  };
-  const ofKind = (kind: string): Candidate[] =>
-    order.filter(({ first }) => sublayers[first]?.kind === kind);
-  add(nearestFeedforwards, ofKind('feedforward'));
-  add(nearestAttentions, ofKind('attention'));
-  add(
-    longestAgo,
-    [...order].sort((a, b) => age(b) - age(a)),
-  );
-  add(inAll - chosen.size, order);
+  const order = byDistance(candidates, expected);
+  const others = order.slice(nearest).sort((a, b) => age(b) - age(a));
+  const chosen = new Set([...order.slice(0, nearest), ...others.slice(0, longestAgo)]);
   return candidates.filter((candidate) => chosen.has(candidate));
+}
+
+/** The candidates worth measuring on more, as expected once their first rows are known. */
+export function chooseFinalists(
+  candidates: readonly Candidate[],
+  expected: ReadonlyMap<string, number>,
+): readonly Candidate[] {
+  const chosen = new Set(byDistance(candidates, expected).slice(0, finalists));
+  return candidates.filter((candidate) => chosen.has(candidate));
+}
+
+function byDistance(
+  candidates: readonly Candidate[],
+  distances: ReadonlyMap<string, number>,
+): Candidate[] {
+  const of = ({ id }: Candidate): number => distances.get(id) ?? Number.POSITIVE_INFINITY;
+  return [...candidates].sort((a, b) => of(a) - of(b));
 }

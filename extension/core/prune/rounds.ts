@@ -124,12 +124,16 @@ function bestOf({ candidates, isEligible }: RoundInput, tally: Tally): Candidate
   );
 }
 
-/** @param predicted what a surrogate expected of those that could go, by id */
-export function resultOf(
-  input: RoundInput,
-  tally: Tally,
-  predicted?: ReadonlyMap<string, number>,
-): RoundResult {
+/** What a surrogate has done for a round. */
+export interface Proposal {
+  /** Expected distances of those that could go, by id. */
+  readonly expected: ReadonlyMap<string, number>;
+  /** The candidates that were held against each other. */
+  readonly finalists: readonly Candidate[];
+}
+
+/** @param proposal where a surrogate has made one */
+export function resultOf(input: RoundInput, tally: Tally, proposal?: Proposal): RoundResult {
   const candidate = bestOf(input, tally);
   const result = { distances: tally.distances(), totals: tally.totals };
   if (candidate === undefined) {
@@ -141,7 +145,7 @@ export function resultOf(
       candidate,
       distance: distance ?? Number.NaN,
       ...(standardError === undefined ? {} : { standardError }),
-      decision: decisionFor(candidate, input, tally, predicted),
+      decision: decisionFor(candidate, input, tally, proposal),
     },
     ...result,
   };
@@ -151,30 +155,30 @@ function decisionFor(
   winner: Candidate,
   { candidates, isEligible }: RoundInput,
   tally: Tally,
-  predicted: ReadonlyMap<string, number> | undefined,
+  proposal: Proposal | undefined,
 ): Decision {
-  const rivals = candidates
+  const rivals = (proposal?.finalists ?? candidates)
     .filter((one) => one !== winner && isEligible(one) && tally.isMeasured(one))
-    .map(({ id }, i, all) => {
-      const { total, standardError } = tally.difference(all[i] ?? winner, winner);
-      return { id, errors: total === 0 ? 0 : total / standardError };
+    .map((candidate) => {
+      const { total, standardError } = tally.difference(candidate, winner);
+      return { id: candidate.id, errors: total === 0 ? 0 : total / standardError };
     })
     .filter(({ errors }) => Number.isFinite(errors))
     .sort((a, b) => a.errors - b.errors);
-  const expected = predicted?.get(winner.id);
+  const distance = proposal?.expected.get(winner.id);
   return {
-    measured: rivals.length + 1,
+    compared: rivals.length + 1,
     confidence: normalCdf(rivals[0]?.errors ?? Number.POSITIVE_INFINITY),
     ties: rivals.filter(({ errors }) => errors < tieErrors).map(({ id }) => id),
-    ...(predicted === undefined || expected === undefined
+    ...(proposal === undefined || distance === undefined
       ? {}
-      : {
-          predicted: {
-            distance: expected,
-            place: 1 + [...predicted.values()].filter((other) => other < expected).length,
-          },
-        }),
+      : { expected: { distance, place: placeOf(distance, proposal.expected) } }),
   };
+}
+
+/** Place of a distance among others, from 1. */
+function placeOf(distance: number, others: ReadonlyMap<string, number>): number {
+  return 1 + [...others.values()].filter((other) => other < distance).length;
 }
 
 function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean {

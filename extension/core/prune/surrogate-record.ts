@@ -3,12 +3,12 @@ import type { Round, SurrogateRecord } from './layer-profile';
 /** How often the surrogate of a search was right; undefined where it proposed nothing. */
 export function surrogateRecord(rounds: readonly Round[]): SurrogateRecord | undefined {
   const proposed = rounds.flatMap(({ distance, decision }) =>
-    decision?.predicted === undefined
+    decision?.expected === undefined
       ? []
       : [
           {
-            place: decision.predicted.place,
-            logError: Math.abs(Math.log(decision.predicted.distance / distance)),
+            place: decision.expected.place,
+            logError: Math.abs(Math.log(decision.expected.distance / distance)),
           },
         ],
   );

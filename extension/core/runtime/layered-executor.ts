@@ -2,13 +2,7 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { tokenExample } from '../models/example';
 import type { ModelInput } from '../models/example';
-import type {
-  ExpertMask,
-  GraphPart,
-  LayeredModel,
-  Step,
-  TappedStep,
-} from '../models/layered-model';
+import type { GraphPart, LayeredModel, Step, TappedStep } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import type { RunningCosts } from '../models/tapped-part';
 import { RemovableUnits } from '../models/units';
@@ -18,7 +12,8 @@ import { divideMemory, privateBytes } from './memory-shares';
 import type { MemoryShares } from './memory-shares';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
-import { divide, exampleTensor, floatsIn, floatTensor, join, tensorOf } from './tensors';
+import { follow, maskFeed, missing, pick, tensorsOf, valuesAfter } from './step-values';
+import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
 /** A graph that the caller makes, which declares its inputs and outputs itself. */
@@ -357,50 +352,10 @@ export class LayeredExecutor {
   }
 }
 
-/** Leaves out the experts listed for each state. */
-function maskFeed(
-  { input, count }: ExpertMask,
-  without: readonly (readonly number[])[],
-): Record<string, Tensor> {
-  const numbers = new Float32Array(without.length * count);
-  without.forEach((experts, i) => {
-    for (const expert of experts) {
-      numbers[i * count + expert] = Number.NEGATIVE_INFINITY;
-    }
-  });
-  return { [input]: floatTensor(numbers, [without.length, count]) };
-}
-
-/** The state behind a step that computes nothing. */
-function follow(step: Step, { values, side }: HiddenState): HiddenState {
-  return { values: valuesAfter(step, {}, values, side), side };
-}
-
-function valuesAfter({ next }: Step, outputs: Tensors, before: Tensors, side: Tensors): Tensors {
-  return Object.fromEntries(
-    Object.entries(next).map(([name, source]) => [
-      name,
-      outputs[source] ?? before[source] ?? side[source] ?? missing(source),
-    ]),
-  );
-}
-
-function pick(names: readonly string[], values: Tensors): Tensors {
-  return Object.fromEntries(names.map((name) => [name, values[name] ?? missing(name)]));
-}
-
-function tensorsOf(outputs: InferenceSession.OnnxValueMapType, names: readonly string[]): Tensors {
-  return Object.fromEntries(names.map((name) => [name, tensorOf(outputs, name)]));
-}
-
 /** How many states of this size go through in one run. */
 function statesPerRun({ values }: HiddenState): number {
   const fitting = Object.values(values).map(({ size, dims }) =>
     Math.min(maxElementsPerRun / Math.max(1, size), maxRowsPerRun / Math.max(1, dims[1] ?? 1)),
   );
   return Math.max(1, Math.floor(Math.min(...fitting)));
-}
-
-function missing(name: string): never {
-  throw new Error(`the graph has no value named ${name}`);
 }

@@ -41,6 +41,6 @@ export class TimeLeft {
       return undefined;
     }
     const perMillisecond = (done - first.done) / (time - first.time);
-    return perMillisecond > 0 ? Math.max(0, total - done) / perMillisecond / 1000 : undefined;
+    return perMillisecond > 0 && done < total ? (total - done) / perMillisecond / 1000 : undefined;
   }
 }

@@ -12,6 +12,7 @@ import type { Fields } from '../../../extension/core/operations/fields';
 import { operations } from '../../../extension/core/operations/operations';
 import type { OperationId } from '../../../extension/core/operations/operations';
 import type { Plan } from '../../../extension/core/export/plan';
+import { defaultSettings } from '../../../extension/core/prune/options';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -121,7 +122,7 @@ describe('a request as JSON', () => {
       model,
       remove: 2,
       metric: 'kl',
-      search: 'exact',
+      search: defaultSettings.mode,
       baselines: false,
     });
     await writeFile(config, printed.stdout);

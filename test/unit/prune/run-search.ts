@@ -4,6 +4,7 @@ import { metrics } from '../../../extension/core/metrics/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { ScorerSetup } from '../../../extension/core/prune/scorer';
+import type { SearchListener } from '../../../extension/core/prune/search-listener';
 import { search } from '../../../extension/core/prune/search';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import { SearchWork } from '../../../extension/core/prune/search-work';
@@ -19,10 +20,29 @@ export interface SearchRun {
   readonly memoryBytes?: number;
   readonly replayed?: readonly SearchRecord[];
   readonly onRecord?: (records: readonly SearchRecord[]) => void;
+  readonly listener?: Partial<SearchListener>;
 }
 
 /** Runs a search with everything around it made for the test. */
 export async function runSearch(run: SearchRun): Promise<SearchResult> {
+  return withSetup(run, async (setup, settings) =>
+    search(settings, setup, {
+      onCosineLocal: () => undefined,
+      onCandidate: () => undefined,
+      onRound: () => undefined,
+      onBaseline: () => undefined,
+      onStage: () => undefined,
+      onPredicted: () => undefined,
+      ...run.listener,
+    }),
+  );
+}
+
+/** Makes what a search works with, and disposes of it. */
+export async function withSetup<T>(
+  run: SearchRun,
+  action: (setup: ScorerSetup, settings: SearchSettings) => Promise<T>,
+): Promise<T> {
   const settings: SearchSettings = { ...defaultSettings, baselines: [], ...run.settings };
   const model = await openModel(run.folder);
   const executor = new LayeredExecutor(model, 'cpu', run.memoryBytes ?? 1 << 30);
@@ -40,14 +60,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
     onWork: () => undefined,
   };
   try {
-    return await search(settings, setup, {
-      onCosineLocal: () => undefined,
-      onCandidate: () => undefined,
-      onRound: () => undefined,
-      onBaseline: () => undefined,
-      onStage: () => undefined,
-      onPredicted: () => undefined,
-    });
+    return await action(setup, settings);
   } finally {
     await executor.dispose();
   }

@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { metricNames } from '../../../extension/core/metrics/metric-names';
 import { granularities } from '../../../extension/core/prune/options';
 import type { Granularity, SearchSettings } from '../../../extension/core/prune/options';
-import type { SearchResult } from '../../../extension/core/prune/search';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { prune } from '../export/pruning';
 import { encoderFixture, encoderGolden, encoderNames } from '../encoder-fixtures';
@@ -13,6 +12,7 @@ import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import type { RandomModelShape } from '../random-model';
+import { expectSame } from './expect-same';
 import { runSearch } from './run-search';
 
 const families = ['llama', 'qwen2', 'mistral', 'cohere'] as const;
@@ -40,34 +40,6 @@ const scenarioOf = (
       { minLength: 1, maxLength: 4 },
     ),
   });
-
-/** Order and distances of `actual` must be those of `naive`; what was stopped early must be worse. */
-function expectSame(actual: SearchResult, naive: SearchResult): void {
-  const tolerance = 1e-4;
-  expect(actual.rounds.map((round) => round.removed)).toEqual(
-    naive.rounds.map((round) => round.removed),
-  );
-  expect(actual.candidates.map(({ sublayer }) => sublayer)).toEqual(
-    naive.candidates.map(({ sublayer }) => sublayer),
-  );
-  actual.rounds.forEach((round, i) => {
-    const reference = naive.rounds[i];
-    const target = reference?.distance ?? Number.NaN;
-    expect(Math.abs(round.distance - target)).toBeLessThanOrEqual(tolerance * target);
-    const known = new Map(reference?.candidates?.map((one) => [one.sublayer, one.distance]));
-    for (const { sublayer, distance, atLeast } of round.candidates ?? []) {
-      const full = known.get(sublayer) ?? Number.NaN;
-      if (distance === null) {
-        expect(full).toBeGreaterThanOrEqual((atLeast ?? 0) * (1 - tolerance));
-        // What may not be removed is not measured at all, and may be nearer than the winner.
-        const wasMeasured = atLeast !== undefined;
-        expect(wasMeasured && full < target * (1 - tolerance)).toBe(false);
-      } else {
-        expect(Math.abs(distance - full)).toBeLessThanOrEqual(tolerance * full);
-      }
-    }
-  });
-}
 
 describe('exact search', () => {
   it.each([

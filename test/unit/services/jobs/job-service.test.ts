@@ -341,8 +341,7 @@ describe('the job service', () => {
         ...{ operation: 'profile', name: 'm' },
         request: { model: 'm', out: out() } as RequestOf<'profile'>,
       });
-    const event = (watch: RequestWatch, told: Partial<ProfileEvent>): void =>
-      watch.onEvent?.(told as ProfileEvent);
+    const event = (watch: RequestWatch, told: Partial<ProfileEvent>): void => watch.onEvent?.(told);
     const candidates = ['a', 'b', 'c'];
 
     it('counts what is saved, once', async () => {

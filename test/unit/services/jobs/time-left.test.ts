@@ -30,6 +30,12 @@ describe('time left', () => {
     expect(timeLeft.update(at(70), 4500)).toBeCloseTo(30 / (10 / 4));
   });
 
+  it('says nothing where more is counted than was expected', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update(at(50), 0);
+    expect(timeLeft.update(at(100), 8000)).toBeUndefined();
+  });
+
   it('says nothing while nothing moves', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(5), 0);

@@ -1,0 +1,56 @@
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { ExpertMask, Step } from '../models/layered-model';
+import { floatTensor, tensorOf } from './tensors';
+import type { HiddenState, Tensors } from './tensors';
+
+/** Leaves out the experts listed for each state. */
+export function maskFeed(
+  { input, count }: ExpertMask,
+  without: readonly (readonly number[])[],
+): Record<string, Tensor> {
+  const numbers = new Float32Array(without.length * count);
+  without.forEach((experts, i) => {
+    for (const expert of experts) {
+      numbers[i * count + expert] = Number.NEGATIVE_INFINITY;
+    }
+  });
+  return { [input]: floatTensor(numbers, [without.length, count]) };
+}
+
+/** The state behind a step that computes nothing. */
+export function follow(step: Step, { values, side }: HiddenState): HiddenState {
+  return { values: valuesAfter(step, {}, values, side), side };
+}
+
+/** Values of the state behind a step. */
+export function valuesAfter(
+  { next }: Step,
+  outputs: Tensors,
+  before: Tensors,
+  side: Tensors,
+): Tensors {
+  return Object.fromEntries(
+    Object.entries(next).map(([name, source]) => [
+      name,
+      outputs[source] ?? before[source] ?? side[source] ?? missing(source),
+    ]),
+  );
+}
+
+/** What a part is fed. */
+export function pick(names: readonly string[], values: Tensors): Tensors {
+  return Object.fromEntries(names.map((name) => [name, values[name] ?? missing(name)]));
+}
+
+/** Outputs by their names. */
+export function tensorsOf(
+  outputs: InferenceSession.OnnxValueMapType,
+  names: readonly string[],
+): Tensors {
+  return Object.fromEntries(names.map((name) => [name, tensorOf(outputs, name)]));
+}
+
+/** @throws Error: a part and what it is given do not fit. */
+export function missing(name: string): never {
+  throw new Error(`the graph has no value named ${name}`);
+}

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { listCandidates } from '../../../extension/core/prune/candidates';
+import {
+  normalCdf,
+  normalQuantile,
+  studentQuantile,
+} from '../../../extension/core/prune/statistics';
+import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
+import { fixture } from '../fixtures';
+import { withSetup } from './run-search';
+
+const ids = Array.from({ length: 24 }, (_, i) => (i * 7 + 3) % 40);
+
+describe('slices of a sequence', () => {
+  it.each(['llama-gqa-untied', 'gemma2', 'gpt2', 'gpt-neox', 'phi', 'mixtral', 'olmo2'])(
+    'have the terms of the whole: %s',
+    async (name) => {
+      await withSetup({ folder: fixture(name), sequences: [ids], settings: {} }, async (setup) => {
+        const scorer = new TrajectoryScorer(setup);
+        await scorer.start([0]);
+        const candidates = listCandidates(setup.executor.model.summary, 'sublayer');
+        const expectedTerms = await scorer.terms('whole', candidates, [
+          { sequence: 0, from: 0, to: 24 },
+        ]);
+        const other = new TrajectoryScorer(setup);
+        await other.start([0]);
+        const before = setup.work.evaluations;
+        const parts = await other.terms('parts', candidates, [
+          { sequence: 0, from: 0, to: 8 },
+          { sequence: 0, from: 8, to: 24 },
+        ]);
+        // The first tokens are run twice, and count as the share of the sequence that they are.
+        const whole = candidates.reduce((sum, { first }) => sum + candidates.length - 1 - first, 0);
+        expect(setup.work.evaluations - before).toBeCloseTo((whole * 4) / 3, 5);
+        parts.forEach((slices, i) => {
+          const expected = expectedTerms[i]?.[0] ?? [];
+          expect(slices.flat()).toHaveLength(expected.length);
+          slices.flat().forEach((term, j) => {
+            expect(Math.abs(term - (expected[j] ?? 0))).toBeLessThan(
+              1e-4 * (expected[j] ?? 0) + 1e-7,
+            );
+          });
+        });
+      });
+    },
+  );
+});
+
+describe('quantiles', () => {
+  it('are those of tables', () => {
+    expect(normalCdf(1.96)).toBeCloseTo(0.975, 4);
+    expect(normalCdf(-1.96)).toBeCloseTo(0.025, 4);
+    expect(normalQuantile(0.001)).toBeCloseTo(3.0902, 2);
+    for (const [tail, freedom, value] of [
+      [0.001, 7, 4.785],
+      [0.001, 15, 3.733],
+      [0.0001, 15, 4.88],
+      [0.01, 31, 2.453],
+    ] as const) {
+      expect(Math.abs(studentQuantile(tail, freedom) / value - 1)).toBeLessThan(0.02);
+    }
+  });
+});
