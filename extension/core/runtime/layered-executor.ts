@@ -45,8 +45,8 @@ interface StepOptions {
 }
 
 /** Rows and numbers of hidden states in one run: more make its matrix products no faster. */
-const maxRowsPerRun = 512;
-const maxElementsPerRun = 1 << 19;
+const maxRowsPerRun = 256;
+const maxElementsPerRun = 1 << 18;
 
 /** Runs a layered model piece by piece over hidden states that live in JavaScript. */
 export class LayeredExecutor {

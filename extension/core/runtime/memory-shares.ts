@@ -20,6 +20,8 @@ export interface MemoryShares {
 const leastTokens = 1024;
 /** Where a graph does not tell. */
 const defaultHiddenSize = 4096;
+/** What a session takes besides its weights: graph, kernels and threads. */
+const bytesPerSession = 1 << 19;
 /** Rows of logits that fit at least, in all arrays of a metric. */
 const leastRows = 40;
 /** Shares of what is free beyond the least; hidden states get the rest. */
@@ -72,7 +74,8 @@ export function divideMemory(
 function leastMemory(model: LayeredModel, device: DeviceName): number {
   const { sublayerBytes, stateBytes, readoutBytes } = leastShares(model, device);
   const outer = privateBytes(model.prologue.part, device) + privateBytes(model.epilogue, device);
-  return outer + sublayerBytes + stateBytes + readoutBytes;
+  const sessions = model.summary.sublayers.length * bytesPerSession;
+  return outer + sessions + sublayerBytes + stateBytes + readoutBytes;
 }
 
 /** @throws UserError saying how much is needed, or why the model cannot run at all. */

@@ -34,14 +34,14 @@ it.each(models)('the shares of %s are never more than the setting', async (name)
 
 it('says how much is needed', async () => {
   const model = await openModel(fixture('llama-bf16'));
-  const message = /memory: .* needs 1MiB of memory.* Set the memory to at least 1MiB\./;
+  const message = /memory: .* needs 3MiB of memory.* Set the memory to at least 3MiB\./;
   expect(() => {
     requireMemory(model, 10, 'cpu');
   }).toThrow(message);
   expect(() => {
     requireMemory(model, 10, 'cpu');
   }).toThrow(UserError);
-  requireMemory(model, 1 << 20, 'cpu');
+  requireMemory(model, 3 << 20, 'cpu');
 });
 
 it('float32 stays in its file on the CPU, float16 and other devices take copies', async () => {
