@@ -12,9 +12,9 @@ import { floatTensor } from '../../extension/core/runtime/tensors';
 import type { HiddenState } from '../../extension/core/runtime/tensors';
 
 const tokens = 128;
-const candidates = 8;
+const candidates = 4;
 const rows = 64;
-const repeats = 15;
+const repeats = 9;
 const memoryBytes = 2 ** 32;
 
 interface Task {

@@ -2,8 +2,9 @@ import type { ModelInput } from '../models/example';
 import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
+import { Head } from '../runtime/head';
 import type { LayeredExecutor, Readout } from '../runtime/layered-executor';
-import { int64Tensor, join, tensorOf } from '../runtime/tensors';
+import { floatsIn, int64Tensor, join, rowsOf, tensorOf } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
 import type { MetricName } from './metric-names';
 import { LogitsMeter } from './logits-meter';
@@ -49,7 +50,8 @@ export async function createProxyReadout(
   }
   const [, rows = 1] = original.values[stream]?.dims ?? [];
   const next = nextIds(input, rows);
-  const ids = chooseIds(await executor.logits(original), rows, next);
+  const likely = await new Head(executor, emitter).logits(rowsOf(original.values, stream, 0, rows));
+  const ids = chooseIds(floatsIn(likely), rows, next);
   const places = new Map(ids.map((id, place) => [id, place]));
   const targets = int64Tensor(
     next.map((id) => places.get(id) ?? -1),
