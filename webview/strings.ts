@@ -208,6 +208,7 @@ export const strings = {
   logarithmic: 'Log scale',
   series: 'Series shown',
   greedy: 'Greedy search',
+  predicted: 'Predicted',
   baseline: (name: BaselineName) => baselines[name],
   perplexitySeries: 'Perplexity (held-out)',
   curveWaiting: 'The curve appears after the first round of the search.',

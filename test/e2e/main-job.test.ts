@@ -14,7 +14,11 @@ const ROUNDS = 6;
 
 describe('from a model folder to a smaller model', () => {
   const session = useSession({
-    settings: { 'espalier.device': 'cpu', 'espalier.calibration.length': 128 },
+    settings: {
+      'espalier.device': 'cpu',
+      'espalier.calibration.length': 128,
+      'espalier.search.mode': 'exact',
+    },
   });
   const heatmap = async () => Heatmap.find(session().workbench);
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);

@@ -5,12 +5,13 @@ import type { Curves } from './curves';
 import type { PanelActions } from './panel-part';
 import type { BaselineName } from './types';
 
-export type SeriesName = 'greedy' | BaselineName | 'perplexity';
+export type SeriesName = 'greedy' | 'predicted' | BaselineName | 'perplexity';
 type Look = Pick<ChartSeries, 'color' | 'dash' | 'marker' | 'axis' | 'emphasised'>;
 
 /** Series differ in dash and marker as well as in colour. */
 export const seriesLooks: Readonly<Record<SeriesName, Look>> = {
   greedy: { color: 'blue', dash: [], marker: 'circle', axis: 'y', emphasised: true },
+  predicted: { color: 'blue', dash: [4, 4], marker: 'circle', axis: 'y', emphasised: false },
   'one-shot': { color: 'yellow', dash: [8, 4], marker: 'rect', axis: 'y', emphasised: false },
   reverse: { color: 'green', dash: [2, 3], marker: 'triangle', axis: 'y', emphasised: false },
   random: { color: 'purple', dash: [9, 3, 2, 3], marker: 'rectRot', axis: 'y', emphasised: false },
@@ -46,6 +47,7 @@ export function createCurveLegend({ setView }: PanelActions): CurveLegend {
     update: (curves, hidden) => {
       hiddenNow = hidden;
       const names: SeriesName[] = ['greedy', ...curves.baselines.map(({ name }) => name)];
+      if (curves.predicted.length > 0) names.push('predicted');
       if (curves.perplexity.length > 0) names.push('perplexity');
       setChildren(element, names.map(buttonOf));
       for (const name of names) {
@@ -57,6 +59,7 @@ export function createCurveLegend({ setView }: PanelActions): CurveLegend {
 
 function labelOf(name: SeriesName): string {
   if (name === 'greedy') return strings.greedy;
+  if (name === 'predicted') return strings.predicted;
   return name === 'perplexity' ? strings.perplexitySeries : strings.baseline(name);
 }
 

@@ -96,6 +96,7 @@ export function createCurveSection(view: View, actions: PanelActions): PanelPart
 function seriesOf(curves: Curves, hidden: readonly string[]): ChartSeries[] {
   const all = [
     { name: 'greedy', points: curves.greedy, label: strings.greedy },
+    { name: 'predicted', points: curves.predicted, label: strings.predicted },
     ...curves.baselines.map(({ name, points }) => ({
       name,
       points,
@@ -108,8 +109,8 @@ function seriesOf(curves: Curves, hidden: readonly string[]): ChartSeries[] {
     .map(({ name, points, label }) => ({ label, points, ...seriesLooks[name] }));
 }
 
-function mostRemoved({ greedy, baselines }: Curves): number {
-  const points = [...greedy, ...baselines.flatMap((baseline) => baseline.points)];
+function mostRemoved({ greedy, predicted, baselines }: Curves): number {
+  const points = [...greedy, ...predicted, ...baselines.flatMap((baseline) => baseline.points)];
   return Math.max(...points.map((point) => point.x));
 }
 

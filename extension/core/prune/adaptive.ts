@@ -1,9 +1,10 @@
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { Expectations } from './expectations';
+import type { Prediction } from './expectations';
 import { chooseFinalists, propose } from './proposals';
 import { least, resultOf } from './rounds';
-import type { RoundInput, RoundResult } from './rounds';
+import type { Proposal, RoundInput, RoundResult } from './rounds';
 import type { OriginalStates } from './scorer';
 import type { SearchListener } from './search-listener';
 import type { SearchPlan } from './search-plan';
@@ -67,16 +68,42 @@ export class AdaptiveRounds {
   public readonly round = async (input: RoundInput): Promise<RoundResult> => {
     const tally = new Tally({ ...input, estimates: true });
     const runners = input.candidates.filter(input.isEligible);
-    const expected = this.done === 0 ? undefined : await this.expected(input.step, runners);
-    const looked = expected === undefined ? input.candidates : this.propose(runners, expected);
-    await this.measureRough(tally, input, looked);
     if (this.done === 0) {
+      await this.measureRough(tally, input, input.candidates);
       await this.startOthers();
+      await this.race(tally, runners);
+      return this.decided(input, tally, new Map());
     }
-    const finalists = expected === undefined ? runners : this.finalists(tally, looked);
+    const predictions = await this.predictions(input.step, runners);
+    const expected = new Map(
+      [...predictions].map(([id, one]) => [id, this.expectations.ofPrediction(id, one)]),
+    );
+    const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
+    const looked = propose(runners, expected, ageOf);
+    await this.measureRough(tally, input, looked);
+    const finalists = chooseFinalists(looked, this.expectedOf(tally, looked));
     await this.race(tally, finalists);
-    const result = resultOf(input, tally, expected && { expected, finalists });
-    this.expectations.learn(tally, input.candidates, this.seenRows);
+    return this.decided(input, tally, predictions, { expected, finalists });
+  };
+
+  /** What is expected of candidates whose first rows are measured, by id. */
+  private expectedOf(tally: Tally, candidates: readonly Candidate[]): ReadonlyMap<string, number> {
+    const expected = candidates.map((candidate) => {
+      const { seen } = tally.distancesOf(candidate, this.seenRows);
+      return [candidate.id, this.expectations.ofSeen(candidate.id, seen)] as const;
+    });
+    return new Map(expected);
+  }
+
+  /** Learns from a round. */
+  private decided(
+    input: RoundInput,
+    tally: Tally,
+    predictions: ReadonlyMap<string, Prediction>,
+    proposal?: Proposal,
+  ): RoundResult {
+    const result = resultOf(input, tally, proposal);
+    this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
     if (result.winner !== undefined) {
       const { candidate } = result.winner;
       this.expectations.commit(candidate, tally, this.seenRows);
@@ -84,22 +111,6 @@ export class AdaptiveRounds {
     }
     this.done++;
     return result;
-  };
-
-  private propose(
-    candidates: readonly Candidate[],
-    expected: ReadonlyMap<string, number>,
-  ): readonly Candidate[] {
-    return propose(candidates, expected, (candidate) => this.surrogate?.age(candidate) ?? 0);
-  }
-
-  /** Candidates by what is expected once their first rows are measured. */
-  private finalists(tally: Tally, candidates: readonly Candidate[]): readonly Candidate[] {
-    const expected = candidates.map((candidate) => {
-      const { seen } = tally.distancesOf(candidate, this.seenRows);
-      return [candidate.id, this.expectations.ofCandidate(candidate.id, seen)] as const;
-    });
-    return chooseFinalists(candidates, new Map(expected));
   }
 
   /** The rough heatmap: candidates on the first slice. */
@@ -154,35 +165,39 @@ export class AdaptiveRounds {
     return total > studentQuantile(risk, blocks - 1) * standardError * Math.sqrt(1 - share);
   }
 
-  /** Expected distances of removing each candidate next, by id. */
-  private async expected(
-    step: string,
-    candidates: readonly Candidate[],
-  ): Promise<ReadonlyMap<string, number>> {
-    const predicted = await this.predictions(step, candidates);
-    return new Map(
-      [...predicted].map(([id, distance]) => [id, this.expectations.ofCandidate(id, distance)]),
-    );
-  }
-
   /** What the surrogate says of removing each candidate next, by id. */
   private async predictions(
     step: string,
     candidates: readonly Candidate[],
-  ): Promise<ReadonlyMap<string, number>> {
+  ): Promise<ReadonlyMap<string, Prediction>> {
+    const { surrogate } = this;
+    if (surrogate === undefined) {
+      return new Map();
+    }
     const { memo } = this.plan.setup;
     const known = memo.predicted(step);
-    if (known !== undefined || this.surrogate === undefined) {
-      return known ?? new Map();
-    }
-    const found = await this.surrogate.distances(candidates.map((candidate) => [candidate]));
+    const distances = known ?? (await this.predict(surrogate, step, candidates));
+    return new Map(
+      candidates.map((candidate) => {
+        const distance = distances.get(candidate.id) ?? Number.NaN;
+        return [candidate.id, { distance, age: surrogate.age(candidate) }];
+      }),
+    );
+  }
+
+  private async predict(
+    surrogate: Surrogate,
+    step: string,
+    candidates: readonly Candidate[],
+  ): Promise<ReadonlyMap<string, number>> {
+    const found = await surrogate.distances(candidates.map((candidate) => [candidate]));
     const distances = candidates.map(({ id }, i) => ({
       candidate: id,
       distance: found[i] ?? Number.NaN,
     }));
-    await memo.add([{ kind: 'prediction', step, distances }]);
+    await this.plan.setup.memo.add([{ kind: 'prediction', step, distances }]);
     const predicted = new Map(distances.map(({ candidate, distance }) => [candidate, distance]));
-    await this.tellTrajectory(this.surrogate, candidates, predicted);
+    await this.tellTrajectory(surrogate, candidates, predicted);
     return predicted;
   }
 

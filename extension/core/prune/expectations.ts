@@ -7,15 +7,26 @@ interface Gain {
   readonly seen: number;
 }
 
+/** What the surrogate said of a candidate. */
+export interface Prediction {
+  readonly distance: number;
+  /** Rounds since the candidate was measured. */
+  readonly age: number;
+}
+
 const nothing: Gain = { over: 0, seen: 0 };
 
 /** Rows measured beyond the surrogate's own at which these count as much as what is typical. */
 const typicalRows = 32;
+/** Ages at which the trend begins with one prediction that was right. */
+const trustedAges = [1, 8];
 
 /**
  * Corrects a surrogate by what was measured. The rows that it sees are not the whole text: what a
  * candidate was last measured to add over all rows stands, moved by as much as the surrogate says that
- * it has changed since, in the proportion of all rows to those that has been typical.
+ * it has changed since, in the proportion of all rows to those that has been typical. And it is the
+ * further off the longer ago it learned of a candidate: the trend of log(measured / predicted) by age
+ * is taken out.
  */
 export class Expectations {
   private readonly gains = new Map<string, Gain>();
@@ -24,14 +35,26 @@ export class Expectations {
   /** Sums behind the typical proportion. */
   private over = 0;
   private seen = 0;
+  private readonly trend = new Trend();
 
   /** @param isDivergence whether the original's distance is 0; else the least one stands for it */
   public constructor(isDivergence: boolean) {
     this.base = isDivergence ? nothing : undefined;
+    for (const age of trustedAges) {
+      this.trend.add(age, 0);
+    }
   }
 
-  /** Learns a round's distances before its winner is removed. */
-  public learn(tally: Tally, candidates: readonly Candidate[], seenRows: number): void {
+  /**
+   * Learns a round's distances before its winner is removed.
+   * @param predictions by candidate id
+   */
+  public learn(
+    tally: Tally,
+    candidates: readonly Candidate[],
+    seenRows: number,
+    predictions: ReadonlyMap<string, Prediction>,
+  ): void {
     const measured = candidates
       .filter((candidate) => tally.isMeasured(candidate))
       .map((candidate) => ({ id: candidate.id, ...tally.distancesOf(candidate, seenRows) }));
@@ -40,9 +63,13 @@ export class Expectations {
       seen: Math.min(...measured.map(({ seen }) => seen)),
     };
     this.base = base;
-    for (const { rows, over, seen } of measured) {
+    for (const { id, rows, over, seen } of measured) {
       this.over += (rows - seenRows) * (over - base.over);
       this.seen += (rows - seenRows) * (seen - base.seen);
+      const { distance = seen, age = 1 } = predictions.get(id) ?? {};
+      if (predictions.has(id) && seen > 0 && distance > 0) {
+        this.trend.add(age, Math.log(seen / distance));
+      }
     }
     for (const { id, rows, over, seen } of measured) {
       const weight = (rows - seenRows) / (rows - seenRows + typicalRows);
@@ -59,10 +86,15 @@ export class Expectations {
     this.base = tally.distancesOf(winner, seenRows);
   }
 
-  /** Expected distance of the model without a candidate that the surrogate gives a distance. */
-  public ofCandidate(id: string, predicted: number): number {
+  /** Expected distance of the model without a candidate, from the surrogate's. */
+  public ofPrediction(id: string, { distance, age }: Prediction): number {
+    return this.ofSeen(id, distance * Math.exp(this.trend.at(age)));
+  }
+
+  /** The same, once its distance over the surrogate's rows is measured. */
+  public ofSeen(id: string, seen: number): number {
     const gain = this.gains.get(id) ?? nothing;
-    return this.ofModel(predicted) + gain.over - this.proportion * gain.seen;
+    return this.ofModel(seen) + gain.over - this.proportion * gain.seen;
   }
 
   /** Expected distance of any model that lacks more, from the surrogate's. */
@@ -73,5 +105,28 @@ export class Expectations {
 
   private get proportion(): number {
     return this.over > 0 && this.seen > 0 ? this.over / this.seen : 1;
+  }
+}
+
+/** A straight line through points, by least squares. */
+class Trend {
+  private count = 0;
+  private x = 0;
+  private y = 0;
+  private xx = 0;
+  private xy = 0;
+
+  public add(x: number, y: number): void {
+    this.count++;
+    this.x += x;
+    this.y += y;
+    this.xx += x * x;
+    this.xy += x * y;
+  }
+
+  public at(x: number): number {
+    const slope =
+      (this.count * this.xy - this.x * this.y) / (this.count * this.xx - this.x * this.x);
+    return this.y / this.count + slope * (x - this.x / this.count);
   }
 }

@@ -1,10 +1,10 @@
 import type { Candidate } from './candidates';
 
 /** How many candidates a round looks at: those expected nearest, and those measured longest ago. */
-const nearest = 14;
-const longestAgo = 2;
+const nearest = 10;
+const longestAgo = 4;
 /** How many of them may win. */
-const finalists = 7;
+const finalists = 6;
 
 /**
  * The candidates whose first rows are worth measuring.

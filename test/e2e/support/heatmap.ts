@@ -71,7 +71,7 @@ export class Heatmap {
 
   /** Waits until no job runs and the profile is whole. */
   public async finished(): Promise<void> {
-    await this.frame.getByText(/^exact, /).waitFor({ timeout: 120_000 });
+    await this.frame.getByText(/^(adaptive|exact), /).waitFor({ timeout: 120_000 });
     await this.job.waitFor({ state: 'hidden' });
   }
 }

@@ -33,6 +33,11 @@ const events: readonly ProfileEvent[] = [
   },
   { kind: 'round', round: 2, result: { removed: 'block.0.feedforward', distance: 0.5 } },
   {
+    kind: 'predicted',
+    round: 3,
+    rounds: [{ removed: 'block.1.feedforward', distance: 0.75 }],
+  },
+  {
     kind: 'baseline',
     name: 'reverse',
     rounds: [{ removed: 'block.1.feedforward', distance: 0.75 }],
@@ -53,6 +58,7 @@ describe('reduceProfile', () => {
       ],
       cosineLocal: [{ sublayer: 'block.0.attention', distance: 0.5 }],
       rounds: [{ removed: 'block.1.attention' }, { removed: 'block.0.feedforward' }],
+      predicted: { after: 2, rounds: [{ removed: 'block.1.feedforward' }] },
       baselines: { reverse: [{ removed: 'block.1.feedforward' }] },
     });
   });

@@ -50,6 +50,19 @@ describe('curves', () => {
     expect(first).toEqual({ rounds: 1, x: 1, y: 0.1 });
   });
 
+  it('go on with what a running search expects, as far as it is not known', () => {
+    const predicted = { after: 2, rounds: roundsOf('block.0', 'block.1.attention') };
+    const running = profileOf({ rounds: profile.rounds, predicted });
+    expect(curvesOf(running, model, 'sublayers').predicted).toEqual([
+      { rounds: 3, x: 4, y: 0.3 },
+      { rounds: 4, x: 5, y: 0.2 },
+    ]);
+    const cost = { seconds: 1, sublayerEvaluations: 1, naiveSublayerEvaluations: 1 };
+    const done = { ...running, search: cost };
+    expect(curvesOf(done, model, 'sublayers').predicted).toEqual([]);
+    expect(curvesOf(profile, model, 'sublayers').predicted).toEqual([]);
+  });
+
   it('are the same numbers as a table', () => {
     const rows = curveRows(profile, model, 'sublayers');
     expect(rows).toHaveLength(4);

@@ -1,0 +1,146 @@
+/**
+ * The adaptive search against the exact one over several pieces of the calibration text: removals in
+ * common, held-out perplexity once they are gone, and what each search ran. Prints a Markdown table.
+ *
+ *     node bench/finercut/quality.mjs [MODEL] [--pieces 5] [--sequences 10] [--length 256]
+ *         [--ratio 0.25 | --remove N] [--confidence C] [--keep FOLDER]
+ *
+ * --keep: profiles are kept there, and found there by the next run.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { root } from '../../scripts/lib/repository.mjs';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { cli, espalier, isBuilt } from '../lib/espalier.mjs';
+import { json } from '../lib/json.mjs';
+import { inTemporaryFolder } from './contenders.mjs';
+
+/** @typedef {{file: string, rounds: {removed: string, distance: number}[], search: any, surrogate?: any, cpuSeconds: number}} Found */
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    pieces: { type: 'string', default: '5' },
+    sequences: { type: 'string', default: '10' },
+    length: { type: 'string', default: '256' },
+    ratio: { type: 'string', default: '0.25' },
+    remove: { type: 'string' },
+    confidence: { type: 'string' },
+    keep: { type: 'string' },
+  },
+});
+const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
+const amount =
+  options.remove === undefined ? ['--ratio', options.ratio] : ['--remove', options.remove];
+
+process.exitCode = await main();
+
+async function main() {
+  if (!isBuilt()) return 1;
+  const { keep } = options;
+  if (keep === undefined) {
+    await inTemporaryFolder(compareIn);
+  } else {
+    await mkdir(keep, { recursive: true });
+    await compareIn(keep);
+  }
+  return 0;
+}
+
+/** @param {string} folder */
+async function compareIn(folder) {
+  const rows = [];
+  const ratios = [];
+  for (const [piece, text] of (await pieces(Number(options.pieces))).entries()) {
+    const calibration = join(folder, `piece-${piece}.txt`);
+    await writeFile(calibration, text);
+    const exact = await find(folder, calibration, piece, 'exact');
+    const adaptive = await find(folder, calibration, piece, 'adaptive');
+    const gone = new Set(exact.rounds.map(({ removed }) => removed));
+    const common = adaptive.rounds.filter(({ removed }) => gone.has(removed)).length;
+    const [before, after] = [await perplexity(folder, exact), await perplexity(folder, adaptive)];
+    ratios.push(after / before);
+    rows.push([
+      piece + 1,
+      `${common} of ${exact.rounds.length}`,
+      exact.rounds.at(-1)?.distance.toFixed(4),
+      adaptive.rounds.at(-1)?.distance.toFixed(4),
+      before.toFixed(2),
+      after.toFixed(2),
+      percent(after / before - 1),
+      exact.search.sublayerEvaluations,
+      adaptive.search.sublayerEvaluations,
+      (exact.search.sublayerEvaluations / adaptive.search.sublayerEvaluations).toFixed(1),
+      exact.cpuSeconds.toFixed(0),
+      adaptive.cpuSeconds.toFixed(0),
+      `${adaptive.surrogate?.first ?? '–'} / ${adaptive.surrogate?.amongFour ?? '–'} of ${adaptive.surrogate?.rounds ?? '–'}`,
+    ]);
+  }
+  const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length;
+  say(
+    [
+      `${model}: ${options.sequences} × ${options.length} tokens, ${amount.join(' ')}`,
+      '',
+      '| piece | removals in common | exact: distance | adaptive: distance | exact: perplexity | adaptive: perplexity | change | exact: evaluations | adaptive: evaluations | fewer by | exact: CPU seconds | adaptive: CPU seconds | expected first / among four |',
+      '|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|',
+      ...rows.map((row) => `| ${row.join(' | ')} |`),
+      '',
+      `Perplexity on held-out text: ${percent(mean - 1)} in the mean, ${percent(Math.max(...ratios) - 1)} at worst.`,
+    ].join('\n'),
+  );
+}
+
+/**
+ * Equal parts of the calibration text, cut at lines.
+ * @param {number} count
+ */
+async function pieces(count) {
+  const lines = (await readFile(join(root, 'samples', 'calibration.txt'), 'utf8')).split('\n');
+  const size = Math.floor(lines.length / count);
+  return Array.from({ length: count }, (_, i) => lines.slice(i * size, (i + 1) * size).join('\n'));
+}
+
+/**
+ * @param {string} folder
+ * @param {string} calibration
+ * @param {number} piece
+ * @param {'exact' | 'adaptive'} mode
+ * @returns {Promise<Found>}
+ */
+async function find(folder, calibration, piece, mode) {
+  const file = join(folder, `piece-${piece}-${mode}.layerprofile.json`);
+  const known = `${file}.cpu`;
+  if (!existsSync(known)) {
+    const { confidence } = options;
+    const { cpuSeconds } = await json(process.execPath, [
+      ...[cli, 'profile', model, '--json', '--no-baselines', '--device', 'cpu', ...amount],
+      ...['--calibration', calibration, '--sequences', options.sequences],
+      ...['--length', options.length, '--search', mode, '--out', file],
+      ...(confidence === undefined || mode === 'exact' ? [] : ['--confidence', confidence]),
+    ]);
+    await writeFile(known, String(cpuSeconds));
+    say(dim(`piece ${piece + 1}, ${mode}: ${cpuSeconds?.toFixed(0)} CPU seconds`));
+  }
+  const profile = JSON.parse(await readFile(file, 'utf8'));
+  return { ...profile, file, cpuSeconds: Number(await readFile(known, 'utf8')) };
+}
+
+/**
+ * Perplexity of the bundled held-out text without what a search removed.
+ * @param {string} folder
+ * @param {Found} found
+ * @returns {Promise<number>}
+ */
+async function perplexity(folder, { file, rounds }) {
+  const plan = join(folder, 'quality.plan.json');
+  await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
+  return (await espalier(['evaluate', '--plan', plan])).perplexity;
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${share < 0 ? '−' : '+'}${Math.abs(100 * share).toFixed(1)} %`;
+}
