@@ -9,7 +9,7 @@ import { Journal } from '../../jobs/journal';
 import { spentOf, spentSchema } from '../../jobs/spent';
 import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
-import { describeMetric, fittingMetric } from '../../metrics/metrics';
+import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
@@ -160,7 +160,11 @@ export async function profileSensitivity(
   });
   try {
     const timing = await timingOf(environment.costsFolder, device, context);
-    const original = await scorer.distance(await scorer.start());
+    const states = await scorer.start();
+    // Nothing has changed, which only metrics of the output itself have to measure.
+    const original = metrics[settings.metric].reads.includes('change')
+      ? 0
+      : await scorer.distance(states);
     const table = (): Omit<SensitivityProfile, 'created' | 'versions' | 'machine'> => ({
       format: 'espalier.sensitivity',
       version: 1,
