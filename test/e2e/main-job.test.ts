@@ -269,8 +269,9 @@ describe('from a model folder to a smaller model', () => {
     await session().changeSettings({ 'espalier.calibration.sequences': 200 });
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
-    await (await heatmap()).partlyMeasured();
-    await workbench.runCommand('Notifications: Clear All Notifications');
+    const journal = inWorkspace('sample.layerprofile.journal.jsonl');
+    const lines = async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
+    await expect.poll(lines, { timeout: 60_000 }).toBeGreaterThan(2);
     const header = page.getByRole('button', { name: 'Jobs Section' });
     await header.click();
     const rows = page.locator('.pane', { has: header }).locator('.monaco-list-row');
@@ -279,11 +280,10 @@ describe('from a model folder to a smaller model', () => {
     await workbench.explorerMenu(['sample-pruned'], 'Espalier', 'Evaluate Model');
     await row(/^Evaluating sample-pruned, queued, 1 ahead/).waitFor();
     await workbench.statusBarItem(/Profiling sample.* · 1 queued/).waitFor();
-    await row(/^Pruning sample, done, sample-pruned is .* verified/).waitFor();
     await workbench.screenshot('jobs-view');
     await row(/^Profiling sample, running/).hover();
     await rows.getByRole('button', { name: 'Cancel Job' }).first().click();
-    await row(/^Profiling sample, cancelled · \d+ of 24 sublayers are saved/).waitFor();
+    await row(/^Profiling sample, cancelled · .* saved/).waitFor();
     // The job that has waited runs now, and its result is told and kept.
     const result = /perplexity [\d.]+ on .* tokens per second/;
     await workbench.notification(result).waitFor({ timeout: 60_000 });
@@ -306,6 +306,6 @@ describe('from a model folder to a smaller model', () => {
     await workbench.runCommand('Espalier: Discard Job…');
     await workbench.quickPick('Profiling sample').click();
     await workbench.dialog().getByRole('button', { name: 'Discard' }).click();
-    await row(/^Profiling sample, cancelled/).waitFor({ state: 'detached' });
+    await row(/^Profiling sample, cancelled · .* saved/).waitFor({ state: 'detached' });
   });
 });
