@@ -4,14 +4,12 @@ export default defineConfig({
   test: {
     projects: [
       {
-        // Vitest leaves one core of two idle otherwise. The files share what they import: loading it for each takes a
-        // fifth of the stage.
+        // Vitest leaves one core of two idle otherwise.
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           testTimeout: 120_000,
           maxWorkers: '100%',
-          isolate: false,
         },
       },
       {
