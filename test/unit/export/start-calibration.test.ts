@@ -37,6 +37,7 @@ describe('the usual calibration', () => {
     const of = (inputs: number, maxPositions: number): ReturnType<typeof calibrationFor> => {
       const wide: LayeredModel = {
         ...model,
+        outerMatrices: model.outerMatrices,
         summary: { ...model.summary, maxPositions },
         requireRunnable: () => undefined,
         linearLayers: (index) =>
