@@ -74,7 +74,7 @@ function actionsOf(services: Services, job: JobRecord): (readonly [string, () =>
 /** Shows what a job has written, or the panel that tells of it. */
 export async function openJobResult(services: Services, argument: unknown): Promise<void> {
   const job = await chooseJob(services, argument, services.jobs.jobs, {
-    title: l10n.t('Open the result of which job?'),
+    title: l10n.t('Choose a job to show its result'),
     none: l10n.t('There are no jobs.'),
   });
   if (job !== undefined) {
@@ -118,7 +118,7 @@ export async function copyJobCommandLine(services: Services, argument: unknown):
 
 export async function showLogOfJob(services: Services, argument: unknown): Promise<void> {
   const job = await chooseJob(services, argument, services.jobs.jobs, {
-    title: l10n.t('Show the log of which job?'),
+    title: l10n.t('Choose a job to show its log'),
     none: l10n.t('There are no jobs.'),
   });
   if (job !== undefined) {

@@ -103,7 +103,7 @@ export function whyNotStored(
     ? undefined
     : {
         code: 'matrices-not-expressible',
-        reason: `${part.id} is a part of a larger tensor, of which no part can be stored by itself.`,
+        reason: `${part.id} is part of a larger tensor and cannot be stored by itself.`,
         remedy: 'Write ONNX, or leave the experts out.',
       };
 }

@@ -15,7 +15,7 @@ import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
 
-/** What judging by a task tells of one model, or of two. */
+/** Task scores of one model, or of two. */
 export type TaskEvaluation = TaskResult & { readonly against?: TaskResult };
 
 const measured = v.looseObject({

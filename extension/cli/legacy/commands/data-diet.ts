@@ -26,7 +26,8 @@ export const dataDiet: Command = {
     [--score el2n@3,grand@0,…] [--runs 10] [--keep 0.5,0.2] [--policy max,window] [--offset 0.1,…]
     [--epochs 3] [--seeds 3] [--iso steps|epochs] [--noise 0.1] [--noise-seed 0] [--unbalanced]
     ${trainingUsage} [--json]`,
-  summary: 'Measure what training on the examples of high scores does, beside random ones and all.',
+  summary:
+    'Compare training on the highest-scoring examples with random subsets and the full data set.',
   options: {
     ...trainingOptionTypes,
     test: { type: 'string' },
