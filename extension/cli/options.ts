@@ -83,13 +83,23 @@ function describe(field: Field): string {
 function parse({ kind }: Field, text: string, before: unknown): unknown {
   switch (kind) {
     case 'integer':
-    case 'number': {
-      const value = Number(text);
-      return text.trim() === '' || Number.isNaN(value) ? text : value;
-    }
+    case 'number':
+      return parseNumber(text);
     case 'list':
-      return [...(Array.isArray(before) ? (before as unknown[]) : []), ...text.split(',')];
+    case 'numbers': {
+      const parts = text.split(',');
+      return [
+        ...(Array.isArray(before) ? (before as unknown[]) : []),
+        ...(kind === 'list' ? parts : parts.map(parseNumber)),
+      ];
+    }
     default:
       return text;
   }
+}
+
+/** The number, or the text where it is none. */
+function parseNumber(text: string): number | string {
+  const value = Number(text);
+  return text.trim() === '' || Number.isNaN(value) ? text : value;
 }

@@ -9,6 +9,7 @@ import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { tensors } from './present/tensors';
+import { train } from './present/train';
 import type { Presenter } from './presenter';
 
 type ResultOf<Id extends OperationId> = Awaited<ReturnType<OperationOf<Id>['run']>>;
@@ -24,5 +25,6 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   evaluate,
   latency,
   generate,
+  train,
   devices,
 };

@@ -15,7 +15,6 @@ import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 import { symbolic } from './commands/symbolic';
 import { synthesizeCommand } from './commands/synthesize';
-import { train } from './commands/train';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
@@ -24,7 +23,6 @@ export const legacyCommands: readonly Command[] = [
   sensitivity,
   repair,
   scoreTextCommand,
-  train,
   scoreData,
   selectData,
   exportData,

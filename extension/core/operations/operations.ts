@@ -9,6 +9,7 @@ import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
 import { tensors } from './tensors';
+import { train } from './train';
 
 /** Everything a user can ask for, in the order of help and docs. */
 export const operations = [
@@ -22,6 +23,7 @@ export const operations = [
   evaluate,
   latency,
   generate,
+  train,
   devices,
 ] as const;
 
