@@ -24,6 +24,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Bounds of a number, both included. */
   readonly min: number | undefined;
   readonly max: number | undefined;
+  /** A bound that is not included. */
+  readonly above: number | undefined;
   /** The setting `espalier.<name>` that gives the value in the editor. */
   readonly setting: string | undefined;
   /** Choices that the setting does not offer. */
@@ -39,6 +41,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Heading in help and docs. */
   readonly group: string;
 }
+
+type Bounds = Readonly<Partial<Record<'min' | 'max' | 'above', number | undefined>>>;
 
 export type Fields = Readonly<Record<string, Field>>;
 type ValueOf<F> = F extends Field<infer T> ? T : never;
@@ -73,6 +77,7 @@ interface Options<T> {
 interface NumberOptions extends Options<number> {
   readonly min?: number;
   readonly max?: number;
+  readonly above?: number;
 }
 type PresentIn<O> = O extends { readonly default: unknown } | { readonly required: true }
   ? true
@@ -192,7 +197,7 @@ function make<T, P extends boolean>(
   schema: v.GenericSchema<unknown, T>,
   takes: string,
   options: Options<NoInfer<T>> &
-    Partial<Pick<Field, 'min' | 'max' | 'choices'>> & { readonly default?: unknown },
+    Partial<Pick<Field, 'min' | 'max' | 'above' | 'choices'>> & { readonly default?: unknown },
   placeholder: string,
 ): Field<T, P> {
   return {
@@ -208,6 +213,7 @@ function make<T, P extends boolean>(
     choices: options.choices,
     min: options.min,
     max: options.max,
+    above: options.above,
     setting: options.setting,
     flagOnly: options.flagOnly ?? [],
     flag: options.flag,
@@ -220,16 +226,27 @@ function make<T, P extends boolean>(
 
 function bounded(
   schema: v.GenericSchema<unknown, number>,
-  { min = -Infinity, max = Infinity }: NumberOptions,
+  { min = -Infinity, max = Infinity, above = -Infinity }: NumberOptions,
 ): v.GenericSchema<unknown, number> {
-  return v.pipe(schema, v.minValue(min), v.maxValue(max));
+  return v.pipe(schema, v.minValue(min), v.maxValue(max), v.gtValue(above));
 }
 
-function range({ min, max }: NumberOptions): string {
-  if (min !== undefined && max !== undefined) {
-    return ` from ${min} to ${max}`;
+function range(options: NumberOptions): string {
+  const { min, max } = options;
+  const word = min === undefined ? '' : max === undefined ? 'of ' : 'from ';
+  const bounds = describeBounds(options);
+  return bounds === undefined ? '' : ` ${word}${bounds}`;
+}
+
+/** `at least 1`, `0 to 1`, `above 0`, `above 0 and at most 1`; undefined where there is no lower bound. */
+export function describeBounds({ min, max, above }: Bounds): string | undefined {
+  if (above !== undefined) {
+    return max === undefined ? `above ${above}` : `above ${above} and at most ${max}`;
   }
-  return min === undefined ? '' : ` of at least ${min}`;
+  if (min === undefined) {
+    return undefined;
+  }
+  return max === undefined ? `at least ${min}` : `${min} to ${max}`;
 }
 
 function mapFields(fields: Fields, change: (field: Field) => Field): Fields {
