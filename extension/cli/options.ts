@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { flagOf } from '../core/operations/build-request';
-import { describeDefault } from '../core/operations/fields';
+import { describeBounds, describeDefault } from '../core/operations/fields';
 import type { Field, Fields } from '../core/operations/fields';
 
 /** Values by field, as they were typed; what they may be is for the request to say. */
@@ -66,10 +66,9 @@ export function flagsOf(key: string, field: Field): Flag[] {
 
 /** `Number of sequences (at least 1; default: 10)`. */
 function describe(field: Field): string {
-  const { description, choices, min, max, unit, kind } = field;
+  const { description, choices, unit, kind } = field;
   const fallback = kind === 'flag' ? undefined : describeDefault(field);
-  const bounds =
-    min === undefined ? undefined : max === undefined ? `at least ${min}` : `${min} to ${max}`;
+  const bounds = describeBounds(field);
   const facts = [
     ...(choices === undefined ? [] : [`choices: ${choices.join(', ')}`]),
     ...(bounds === undefined ? [] : [bounds]),
@@ -87,7 +86,7 @@ function parse({ kind }: Field, text: string, before: unknown): unknown {
       return parseNumber(text);
     case 'list':
     case 'numbers': {
-      const parts = text.split(',');
+      const parts = text.split(',').map((part) => part.trim());
       return [
         ...(Array.isArray(before) ? (before as unknown[]) : []),
         ...(kind === 'list' ? parts : parts.map(parseNumber)),

@@ -33,6 +33,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Bounds of a number, both included. */
   readonly min: number | undefined;
   readonly max: number | undefined;
+  /** A bound that is not included. */
+  readonly above: number | undefined;
   /** The setting `espalier.<name>` that gives the value in the editor. */
   readonly setting: string | undefined;
   /** Choices that the setting does not offer. */
@@ -48,6 +50,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Heading in help and docs. */
   readonly group: string;
 }
+
+type Bounds = Readonly<Partial<Record<'min' | 'max' | 'above', number | undefined>>>;
 
 export type Fields = Readonly<Record<string, Field>>;
 type ValueOf<F> = F extends Field<infer T> ? T : never;
@@ -82,6 +86,7 @@ interface Options<T> {
 interface NumberOptions extends Options<number> {
   readonly min?: number;
   readonly max?: number;
+  readonly above?: number;
 }
 type PresentIn<O> = O extends { readonly default: unknown } | { readonly required: true }
   ? true
@@ -181,9 +186,7 @@ export function list<
 }
 
 /** Several numbers, separated by commas or given by a repeated flag. */
-export const numbers = <
-  const O extends Options<readonly number[]> & Pick<NumberOptions, 'min' | 'max'>,
->(
+export const numbers = <const O extends Options<readonly number[]> & Bounds>(
   options: O,
 ): Field<readonly number[], PresentIn<O>> => {
   const items: v.GenericSchema<unknown, readonly number[]> = v.array(
@@ -232,7 +235,7 @@ function make<T, P extends boolean>(
   schema: v.GenericSchema<unknown, T>,
   takes: string,
   options: Options<NoInfer<T>> &
-    Partial<Pick<Field, 'min' | 'max' | 'choices'>> & { readonly default?: unknown },
+    Partial<Pick<Field, 'min' | 'max' | 'above' | 'choices'>> & { readonly default?: unknown },
   placeholder: string,
 ): Field<T, P> {
   return {
@@ -248,6 +251,7 @@ function make<T, P extends boolean>(
     choices: options.choices,
     min: options.min,
     max: options.max,
+    above: options.above,
     setting: options.setting,
     flagOnly: options.flagOnly ?? [],
     flag: options.flag,
@@ -260,16 +264,27 @@ function make<T, P extends boolean>(
 
 function bounded(
   schema: v.GenericSchema<unknown, number>,
-  { min = -Infinity, max = Infinity }: Pick<NumberOptions, 'min' | 'max'>,
+  { min = -Infinity, max = Infinity, above = -Infinity }: Bounds,
 ): v.GenericSchema<unknown, number> {
-  return v.pipe(schema, v.minValue(min), v.maxValue(max));
+  return v.pipe(schema, v.minValue(min), v.maxValue(max), v.gtValue(above));
 }
 
-function range({ min, max }: Pick<NumberOptions, 'min' | 'max'>): string {
-  if (min !== undefined && max !== undefined) {
-    return ` from ${min} to ${max}`;
+function range(options: Bounds): string {
+  const { min, max } = options;
+  const word = min === undefined ? '' : max === undefined ? 'of ' : 'from ';
+  const bounds = describeBounds(options);
+  return bounds === undefined ? '' : ` ${word}${bounds}`;
+}
+
+/** `at least 1`, `0 to 1`, `above 0`, `above 0 and at most 1`; undefined where there is no lower bound. */
+export function describeBounds({ min, max, above }: Bounds): string | undefined {
+  if (above !== undefined) {
+    return max === undefined ? `above ${above}` : `above ${above} and at most ${max}`;
   }
-  return min === undefined ? '' : ` of at least ${min}`;
+  if (min === undefined) {
+    return undefined;
+  }
+  return max === undefined ? `at least ${min}` : `${min} to ${max}`;
 }
 
 function mapFields(fields: Fields, change: (field: Field) => Field): Fields {

@@ -40,7 +40,7 @@ export const trainingFields = {
     rate: number({
       description: 'Learning rate',
       default: defaultTraining.learningRate,
-      min: 0,
+      above: 0,
     }),
     schedule: choice(schedules, {
       description: 'Learning rate over the steps; cosine ends at 0',

@@ -207,7 +207,7 @@ describe('espalier, data sets', () => {
     ],
     [
       ['train', '--data', data, '--out', 'x', '--rate', '-1'],
-      '--rate takes a number of at least 0',
+      '--rate takes a number above 0',
     ],
     [
       ['train', '--data', data, '--out', 'x', '--momentum', '2'],
