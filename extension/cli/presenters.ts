@@ -8,6 +8,7 @@ import { inspect } from './present/inspect';
 import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { scoreText } from './present/score-text';
 import { tensors } from './present/tensors';
 import { train } from './present/train';
 import type { Presenter } from './presenter';
@@ -25,6 +26,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   evaluate,
   latency,
   generate,
+  'score-text': scoreText,
   train,
   devices,
 };

@@ -77,22 +77,6 @@ export interface OutputsRequest extends AskedChanges {
   readonly model: string;
 }
 
-export interface ScoreTextRequest extends RunOptions {
-  readonly model: string;
-  /** A .txt, .md or .jsonl file; the bundled text when absent. */
-  readonly file?: string;
-  /** Tokens per window. */
-  readonly length: number;
-  /** Where the scores are written (`*.textscores.json`); the journal lies beside it until done. */
-  readonly out: string;
-}
-
-export interface ScoreTextResult {
-  readonly windows: number;
-  /** Mean EL2N of the windows. */
-  readonly mean: number;
-}
-
 export interface SensitivityRequest extends RunOptions {
   readonly model: string;
   readonly calibration: CalibrationRequest;
@@ -217,7 +201,6 @@ export interface WorkerRequests extends OperationRequests {
   patch: [PatchLayerRequest, PatchResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
-  scoreText: [ScoreTextRequest, ScoreTextResult];
   synthesize: [SynthesizeRequest, SynthesisResult];
 }
 

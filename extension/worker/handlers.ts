@@ -4,7 +4,6 @@ import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
 import { scoreDataset } from '../core/datadiet/score-dataset';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
-import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { repairModel } from '../core/export/compression/repair-model';
@@ -145,11 +144,6 @@ export const handlers: Handlers<WorkerRequests> = {
       },
       context,
     ),
-  scoreText: async (request, context) => {
-    const { scores } = await scoreText(await opened(request), withText, context);
-    const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
-    return { windows: scores.length, mean };
-  },
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);

@@ -9,7 +9,6 @@ import { exportData } from './commands/export-data';
 import { patch } from './commands/patch';
 import { repair } from './commands/repair';
 import { scoreData } from './commands/score-data';
-import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
 import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
@@ -22,7 +21,6 @@ export const legacyCommands: readonly Command[] = [
   compress,
   sensitivity,
   repair,
-  scoreTextCommand,
   scoreData,
   selectData,
   exportData,

@@ -8,6 +8,7 @@ import { latency } from './latency';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { scoreText } from './score-text';
 import { tensors } from './tensors';
 import { train } from './train';
 
@@ -23,6 +24,7 @@ export const operations = [
   evaluate,
   latency,
   generate,
+  scoreText,
   train,
   devices,
 ] as const;

@@ -7,6 +7,7 @@ import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
+import { scoreText } from '../../core/operations/score-text';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
@@ -62,10 +63,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
         ...{ graphs, format, plan, anyway, overwrite, ...runFlags(run), out },
       });
     }
-    case 'scoreText': {
-      const { model, file, length, out, ...run } = job.request;
-      return command('score-text', model, { text: file, length, ...runFlags(run), out });
-    }
+    case 'score-text':
+      return fromOperation(scoreText, job.request);
     case 'scoreData': {
       const { data, options, proxy, score, runs, epoch, training, out } = job.request;
       return command('score-data', undefined, {
