@@ -8,6 +8,7 @@ import { inspect } from './present/inspect';
 import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
 import type { Presenter } from './presenter';
 
@@ -21,6 +22,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   plan,
   apply: applied,
   prune: applied,
+  sensitivity,
   evaluate,
   latency,
   generate,

@@ -11,7 +11,6 @@ import { repair } from './commands/repair';
 import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
-import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 import { symbolic } from './commands/symbolic';
 import { synthesizeCommand } from './commands/synthesize';
@@ -21,7 +20,6 @@ import { train } from './commands/train';
 export const legacyCommands: readonly Command[] = [
   patch,
   compress,
-  sensitivity,
   repair,
   scoreTextCommand,
   train,

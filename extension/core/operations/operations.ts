@@ -8,6 +8,7 @@ import { latency } from './latency';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
 
 /** Everything a user can ask for, in the order of help and docs. */
@@ -19,6 +20,7 @@ export const operations = [
   plan,
   apply,
   prune,
+  sensitivity,
   evaluate,
   latency,
   generate,
