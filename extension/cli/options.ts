@@ -82,16 +82,23 @@ function describe(field: Field): string {
 function parse({ kind }: Field, text: string, before: unknown): unknown {
   switch (kind) {
     case 'integer':
-    case 'number': {
-      const value = Number(text);
-      return text.trim() === '' || Number.isNaN(value) ? text : value;
-    }
+    case 'number':
+      return parseNumber(text);
     case 'list':
+    case 'numbers': {
+      const parts = text.split(',').map((part) => part.trim());
       return [
         ...(Array.isArray(before) ? (before as unknown[]) : []),
-        ...text.split(',').map((part) => part.trim()),
+        ...(kind === 'list' ? parts : parts.map(parseNumber)),
       ];
+    }
     default:
       return text;
   }
+}
+
+/** The number, or the text where it is none. */
+function parseNumber(text: string): number | string {
+  const value = Number(text);
+  return text.trim() === '' || Number.isNaN(value) ? text : value;
 }

@@ -10,6 +10,7 @@ import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
+import { train } from './present/train';
 import type { Presenter } from './presenter';
 
 type ResultOf<Id extends OperationId> = Awaited<ReturnType<OperationOf<Id>['run']>>;
@@ -26,5 +27,6 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   evaluate,
   latency,
   generate,
+  train,
   devices,
 };

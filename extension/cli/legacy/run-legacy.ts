@@ -14,7 +14,6 @@ import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
 import { symbolic } from './commands/symbolic';
 import { synthesizeCommand } from './commands/synthesize';
-import { train } from './commands/train';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
@@ -22,7 +21,6 @@ export const legacyCommands: readonly Command[] = [
   compress,
   repair,
   scoreTextCommand,
-  train,
   scoreData,
   selectData,
   exportData,

@@ -10,6 +10,7 @@ import { profile } from './profile';
 import { prune } from './prune';
 import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
+import { train } from './train';
 
 /** Everything a user can ask for, in the order of help and docs. */
 export const operations = [
@@ -24,6 +25,7 @@ export const operations = [
   evaluate,
   latency,
   generate,
+  train,
   devices,
 ] as const;
 

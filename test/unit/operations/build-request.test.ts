@@ -11,10 +11,12 @@ import {
   choice,
   describeDefault,
   flag,
+  formed,
   integer,
   leftOpen,
   list,
   number,
+  numbers,
   path,
   size,
   text,
@@ -42,6 +44,12 @@ const fields = {
   memory: size({ description: 'Memory', default: '4GiB' }),
   noteText: text({ description: 'A note' }),
   extra: flag({ description: 'More', default: false }),
+  area: formed({ pattern: /^\d+x\d+$/, takes: 'a size such as 3x4' }, { description: 'A size' }),
+  marks: list({
+    description: 'Marks',
+    form: { pattern: /^\w+@\d+$/, takes: 'marks such as a@1' },
+  }),
+  shares: numbers({ description: 'Shares', min: 0, max: 1 }),
   check: flag({ description: 'Check', default: true, off: 'Skip the check' }),
 };
 const shape = { fields, rules: [] };
@@ -93,6 +101,15 @@ describe('buildRequest', () => {
     [{ model: 'm', mode: 'swift' }, '--mode takes one of fast, slow, not "swift".'],
     [{ model: 'm', memory: '10' }, '--memory takes a size with its unit, such as 4GiB'],
     [{ model: 'm', memory: '10MiB' }, 'at least 64MiB, not "10MiB".'],
+    [{ model: 'm', area: '3' }, '--area takes a size such as 3x4, not "3".'],
+    [
+      { model: 'm', marks: ['a@1', 'a'] },
+      '--marks takes marks such as a@1, separated by commas, not ["a@1","a"].',
+    ],
+    [
+      { model: 'm', shares: [0.5, 2] },
+      '--shares takes numbers from 0 to 1, separated by commas, not [0.5,2].',
+    ],
     [{ model: 'm', noteText: 3 }, '--note-text takes a text, not 3.'],
     [{ model: 'm', check: 'yes' }, '--no-check takes true or false, not "yes".'],
     [{ model: 'm', coumt: 3 }, 'There is no field "coumt".'],
@@ -139,6 +156,12 @@ describe('rules', () => {
       '--extra acts only with --mode slow, not fast.',
     ],
     [actsOnlyWith('extra', 'mode', ['slow']), { extra: true, mode: 'slow' }, undefined],
+    [actsOnlyWith('extra', 'keep', ['a']), { extra: true, keep: ['b', 'a'] }, undefined],
+    [
+      actsOnlyWith('extra', 'keep', ['a']),
+      { extra: true, keep: ['b', 'c'] },
+      '--extra acts only with --keep a, not b,c.',
+    ],
     [
       replaces('keep', ['share', 'check'], 'it says all'),
       { keep: ['a'], check: false },
