@@ -9,6 +9,7 @@ import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { scoreText } from './present/score-text';
+import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
 import { train } from './present/train';
 import type { Presenter } from './presenter';
@@ -23,6 +24,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   plan,
   apply: applied,
   prune: applied,
+  sensitivity,
   evaluate,
   latency,
   generate,

@@ -23,11 +23,6 @@ import type { DeviceChoice } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
-import type {
-  SensitivityEvent,
-  SensitivitySettings,
-  SensitivityProfile,
-} from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
 import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
@@ -75,14 +70,6 @@ export interface InspectedModel {
 /** Asks what a model can be written as with some changes. */
 export interface OutputsRequest extends AskedChanges {
   readonly model: string;
-}
-
-export interface SensitivityRequest extends RunOptions {
-  readonly model: string;
-  readonly calibration: CalibrationRequest;
-  readonly settings: SensitivitySettings;
-  /** Where the table is written (`*.sensitivity.json`); the journal lies beside it until done. */
-  readonly out: string;
 }
 
 export interface PlanBudgetRequest extends RunOptions {
@@ -194,7 +181,6 @@ export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0]
  * `job` id it was sent with.
  */
 export interface WorkerRequests extends OperationRequests {
-  sensitivity: [SensitivityRequest, SensitivityProfile];
   planBudget: [PlanBudgetRequest, RefinedPlan];
   compress: [CompressModelRequest, ApplyResult];
   repair: [RepairModelRequest, RepairResult];
@@ -211,7 +197,6 @@ type OperationEvent<Id extends OperationId> =
 export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
 } & {
-  readonly sensitivity: SensitivityEvent;
   readonly synthesize: EvolutionEvent;
 };
 export type JobEvent = WorkerEvents[keyof WorkerEvents];

@@ -11,14 +11,13 @@ import { patchModel } from '../core/export/patching/patch-model';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
-import { journalBeside, runsBeside } from '../core/jobs/work-folder';
+import { runsBeside } from '../core/jobs/work-folder';
 import { writeDocument } from '../core/jobs/write-document';
 import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
 import { defaultRepair } from '../core/tensornet/repair/repair-settings';
-import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
@@ -104,12 +103,6 @@ export const handlers: Handlers<WorkerRequests> = {
   ...operationHandlers,
   compress: async (request, context) =>
     apply.run(applyRequest(request), { ...context, environment }),
-  sensitivity: async (request, context) =>
-    profileSensitivity(
-      { ...(await opened(request)), journal: journalBeside(request.out) },
-      withText,
-      context,
-    ),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);

@@ -10,7 +10,6 @@ import { patch } from './commands/patch';
 import { repair } from './commands/repair';
 import { scoreData } from './commands/score-data';
 import { selectData } from './commands/select-data';
-import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 import { symbolic } from './commands/symbolic';
 import { synthesizeCommand } from './commands/synthesize';
@@ -19,7 +18,6 @@ import { synthesizeCommand } from './commands/synthesize';
 export const legacyCommands: readonly Command[] = [
   patch,
   compress,
-  sensitivity,
   repair,
   scoreData,
   selectData,

@@ -9,6 +9,7 @@ import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
 import { scoreText } from './score-text';
+import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
 import { train } from './train';
 
@@ -21,6 +22,7 @@ export const operations = [
   plan,
   apply,
   prune,
+  sensitivity,
   evaluate,
   latency,
   generate,

@@ -4,6 +4,7 @@ import { defaultTraining } from '../../../../extension/core/datadiet/training-se
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { profile } from '../../../../extension/core/operations/profile';
 import { prune } from '../../../../extension/core/operations/prune';
+import { sensitivity } from '../../../../extension/core/operations/sensitivity';
 import { toCommandLine } from '../../../../extension/services/jobs/command-line';
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
@@ -31,6 +32,16 @@ describe('a job as a command line', () => {
     }
     // Defaults go without saying.
     expect(line).not.toContain('--memory');
+  });
+
+  it('of a sensitivity profile has methods as they are typed', () => {
+    const request = buildRequest(sensitivity, {
+      ...{ model: '/m', out: '/m.sensitivity.json', methods: ['int4:32', 'lowrank:40%'] },
+      ...{ blocks: ['0', '2'], embeddings: true, head: false, metric: 'kl' },
+    });
+    expect(lineOf('sensitivity', request)).toBe(
+      'espalier sensitivity /m --out /m.sensitivity.json --methods int4:32,lowrank:40% --metric kl --blocks 0,2 --embeddings',
+    );
   });
 
   it('of a data set has no model', () => {
