@@ -65,7 +65,6 @@ const environment = {
   processes,
   open: async (path: string): Promise<OpenedModel> => models.open(path),
 };
-const withText = { ...environment, bundledText: calibrationText };
 
 /** A handler per operation, which checks its request. */
 const operationHandlers = Object.fromEntries(
