@@ -8,6 +8,7 @@ import { inspect } from './present/inspect';
 import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { scoreData } from './present/score-data';
 import { scoreText } from './present/score-text';
 import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
@@ -30,5 +31,6 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   generate,
   'score-text': scoreText,
   train,
+  'score-data': scoreData,
   devices,
 };

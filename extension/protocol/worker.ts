@@ -26,12 +26,7 @@ import type { CompressionChoice, CompressionRequest } from '../core/tensornet/co
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
 import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
-import type {
-  CompareSubsetsRequest,
-  CompareSubsetsResult,
-  ScoreDataRequest,
-  ScoreDataResult,
-} from './data';
+import type { CompareSubsetsRequest, CompareSubsetsResult } from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -185,7 +180,6 @@ export interface WorkerRequests extends OperationRequests {
   compress: [CompressModelRequest, ApplyResult];
   repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];
-  scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   synthesize: [SynthesizeRequest, SynthesisResult];
 }

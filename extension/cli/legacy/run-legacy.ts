@@ -8,7 +8,6 @@ import { demo } from './commands/demo';
 import { exportData } from './commands/export-data';
 import { patch } from './commands/patch';
 import { repair } from './commands/repair';
-import { scoreData } from './commands/score-data';
 import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
 import { symbolic } from './commands/symbolic';
@@ -19,7 +18,6 @@ export const legacyCommands: readonly Command[] = [
   patch,
   compress,
   repair,
-  scoreData,
   selectData,
   exportData,
   convertScores,

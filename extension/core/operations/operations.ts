@@ -8,6 +8,7 @@ import { latency } from './latency';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { scoreData } from './score-data';
 import { scoreText } from './score-text';
 import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
@@ -28,6 +29,7 @@ export const operations = [
   generate,
   scoreText,
   train,
+  scoreData,
   devices,
 ] as const;
 

@@ -7,6 +7,7 @@ import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
+import { scoreData } from '../../core/operations/score-data';
 import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
@@ -52,13 +53,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
     }
     case 'score-text':
       return fromOperation(scoreText, job.request);
-    case 'scoreData': {
-      const { data, options, proxy, score, runs, epoch, training, out } = job.request;
-      return command('score-data', undefined, {
-        ...{ data, ...datasetFlags(options), ...proxyFlags(proxy), score, runs, epoch },
-        ...{ ...trainingFlags(training), out },
-      });
-    }
+    case 'score-data':
+      return fromOperation(scoreData, job.request);
     case 'compareSubsets': {
       const { data, options, proxy, training, out, ...diet } = job.request;
       return command('data-diet', undefined, {
