@@ -8,7 +8,7 @@ import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
 import { runLegacy } from './legacy/run-legacy';
-import { createProgram } from './program';
+import { commandPath, createProgram } from './program';
 import { runOperation } from './run-operation';
 import { Terminal } from './terminal';
 import { isAnswered, usageProblem } from './usage-errors';
@@ -90,8 +90,7 @@ async function main(args: readonly string[]): Promise<number> {
         },
       }),
   });
-  const [name] = args;
-  if (name === undefined) {
+  if (args.length === 0) {
     terminal.note(program.helpInformation());
     return 2;
   }
@@ -105,8 +104,8 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const problem = usageProblem(error);
     if (problem !== undefined) {
-      const known = program.commands.some((command) => command.name() === name);
-      terminal.note(`${problem}\nSee espalier ${known ? `${name} ` : ''}--help.`);
+      const command = ['espalier', commandPath(program, args)].filter(Boolean).join(' ');
+      terminal.note(`${problem}\nSee ${command} --help.`);
       return 2;
     }
     if (error instanceof CancelledError) {

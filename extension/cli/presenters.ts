@@ -1,6 +1,7 @@
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import { applied } from './present/applied';
 import { compare } from './present/compare';
+import { demo } from './present/demo';
 import { devices } from './present/devices';
 import { evaluate } from './present/evaluate';
 import { generate } from './present/generate';
@@ -8,6 +9,8 @@ import { inspect } from './present/inspect';
 import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
+import { synthesize } from './present/synthesize';
 import { tensors } from './present/tensors';
 import type { Presenter } from './presenter';
 
@@ -24,5 +27,9 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   evaluate,
   latency,
   generate,
+  'symbolic evaluate': symbolicEvaluate,
+  'symbolic enumerate': symbolicEnumerate,
+  synthesize,
   devices,
+  demo,
 };

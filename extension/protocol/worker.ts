@@ -29,8 +29,6 @@ import type {
   SensitivityProfile,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
-import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type {
   CompareSubsetsRequest,
   CompareSubsetsResult,
@@ -164,9 +162,6 @@ export interface PatchLayerRequest extends RunOptions {
   readonly overwrite: boolean;
 }
 
-/** The evolution to run; the version is the worker's own. */
-export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
-
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
   readonly tensor: StoredTensor;
@@ -218,7 +213,6 @@ export interface WorkerRequests extends OperationRequests {
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
   scoreText: [ScoreTextRequest, ScoreTextResult];
-  synthesize: [SynthesizeRequest, SynthesisResult];
 }
 
 type OperationEvent<Id extends OperationId> =
@@ -229,7 +223,6 @@ export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
 } & {
   readonly sensitivity: SensitivityEvent;
-  readonly synthesize: EvolutionEvent;
 };
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */

@@ -4,7 +4,6 @@ import type { Command, CommandContext } from './command';
 import { compress } from './commands/compress';
 import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
-import { demo } from './commands/demo';
 import { exportData } from './commands/export-data';
 import { patch } from './commands/patch';
 import { repair } from './commands/repair';
@@ -13,8 +12,6 @@ import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
 import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
-import { symbolic } from './commands/symbolic';
-import { synthesizeCommand } from './commands/synthesize';
 import { train } from './commands/train';
 
 /** Commands that are not operations yet. This folder goes when they are. */
@@ -31,9 +28,6 @@ export const legacyCommands: readonly Command[] = [
   convertScores,
   dataDiet,
   studyGroupsCommand,
-  symbolic,
-  synthesizeCommand,
-  demo,
 ];
 
 /** Runs one of them with what was typed after its name. */

@@ -1,5 +1,6 @@
 import { apply } from './apply';
 import { compare } from './compare';
+import { demo } from './demo';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { generate } from './generate';
@@ -8,6 +9,9 @@ import { latency } from './latency';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { symbolicEnumerate } from './symbolic-enumerate';
+import { symbolicEvaluate } from './symbolic-evaluate';
+import { synthesize } from './synthesize';
 import { tensors } from './tensors';
 
 /** Everything a user can ask for, in the order of help and docs. */
@@ -22,7 +26,11 @@ export const operations = [
   evaluate,
   latency,
   generate,
+  symbolicEvaluate,
+  symbolicEnumerate,
+  synthesize,
   devices,
+  demo,
 ] as const;
 
 type Known = (typeof operations)[number];

@@ -7,6 +7,7 @@ import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
+import { synthesize } from '../../core/operations/synthesize';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
@@ -89,19 +90,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
         ...{ ...trainingFlags(training), out },
       });
     }
-    case 'synthesize': {
-      const { settings, out, pictures } = job.request;
-      const { data, mode, programLimit, legacyWeights, ...rest } = settings;
-      return command('synthesize', undefined, {
-        ...rest,
-        programs: programLimit,
-        module: mode,
-        'legacy-weights': legacyWeights,
-        data: data.mode,
-        'data-seed': data.seed,
-        ...{ train: data.train, validation: data.validation, test: data.test, pictures, out },
-      });
-    }
+    case 'synthesize':
+      return fromOperation(synthesize, job.request);
     case 'planBudget':
     case 'export':
       return undefined;

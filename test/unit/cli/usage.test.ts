@@ -91,7 +91,7 @@ describe('help', () => {
   it.each(operations.map((operation) => [operation.id, operation] as const))(
     '%s has a line for every option',
     async (id, { fields, summary }) => {
-      const { code, stdout } = await run(id, '--help');
+      const { code, stdout } = await run(...id.split(' '), '--help');
       expect(code).toBe(0);
       expect(stdout.replaceAll(/\s+/g, ' ')).toContain(summary);
       const all: Fields = { ...fields, ...presenters[id].options };
@@ -106,9 +106,16 @@ describe('help', () => {
   it('lists every command', async () => {
     const { code, stdout } = await run('--help');
     expect(code).toBe(0);
+    const groups = new Set<string>();
     for (const { id } of operations) {
-      expect(stdout).toMatch(new RegExp(`^  ${id}\\b`, 'm'));
+      const [name = '', subcommand] = id.split(' ');
+      expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+      if (subcommand !== undefined) groups.add(name);
     }
+    expect([...groups]).toEqual(['symbolic']);
+    expect((await run('symbolic', '--help')).stdout).toMatch(
+      /^ {2}evaluate\b.*\n(.*\n)*? {2}enumerate\b/m,
+    );
     expect((await run()).code).toBe(2);
   });
 });
@@ -149,13 +156,18 @@ describe('completion', () => {
     expect(await complete('espalier', 'prof')).toEqual(['profile']);
     expect(await complete('espalier', 'profile', '--met')).toEqual(['--metric']);
     expect(await complete('espalier', 'profile', '--metric', 'k')).toEqual(['kl']);
+    expect(await complete('espalier', 'symbolic', 'e')).toEqual(['evaluate', 'enumerate']);
+    expect(await complete('espalier', 'symbolic', 'enumerate', '--m')).toEqual(['--max-size']);
+    expect(await complete('espalier', 'completion', 'f')).toEqual(['fish']);
   });
 
   it.each(['zsh', 'fish'])('prints a script for %s', async (shell) => {
     const { code, stdout } = await run('completion', shell);
     expect(code).toBe(0);
     for (const { id } of operations) {
-      expect(stdout).toContain(id);
+      for (const word of id.split(' ')) {
+        expect(stdout).toContain(word);
+      }
     }
   });
 });
