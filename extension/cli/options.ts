@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { flagOf } from '../core/operations/build-request';
-import { describeDefault } from '../core/operations/fields';
+import { describeBounds, describeDefault } from '../core/operations/fields';
 import type { Field, Fields } from '../core/operations/fields';
 
 /** Values by field, as they were typed; what they may be is for the request to say. */
@@ -66,10 +66,9 @@ export function flagsOf(key: string, field: Field): Flag[] {
 
 /** `Number of sequences (at least 1; default: 10)`. */
 function describe(field: Field): string {
-  const { description, choices, min, max, unit, kind } = field;
+  const { description, choices, unit, kind } = field;
   const fallback = kind === 'flag' ? undefined : describeDefault(field);
-  const bounds =
-    min === undefined ? undefined : max === undefined ? `at least ${min}` : `${min} to ${max}`;
+  const bounds = describeBounds(field);
   const facts = [
     ...(choices === undefined ? [] : [`choices: ${choices.join(', ')}`]),
     ...(bounds === undefined ? [] : [bounds]),
@@ -83,13 +82,23 @@ function describe(field: Field): string {
 function parse({ kind }: Field, text: string, before: unknown): unknown {
   switch (kind) {
     case 'integer':
-    case 'number': {
-      const value = Number(text);
-      return text.trim() === '' || Number.isNaN(value) ? text : value;
-    }
+    case 'number':
+      return parseNumber(text);
     case 'list':
-      return [...(Array.isArray(before) ? (before as unknown[]) : []), ...text.split(',')];
+    case 'numbers': {
+      const parts = text.split(',').map((part) => part.trim());
+      return [
+        ...(Array.isArray(before) ? (before as unknown[]) : []),
+        ...(kind === 'list' ? parts : parts.map(parseNumber)),
+      ];
+    }
     default:
       return text;
   }
+}
+
+/** The number, or the text where it is none. */
+function parseNumber(text: string): number | string {
+  const value = Number(text);
+  return text.trim() === '' || Number.isNaN(value) ? text : value;
 }

@@ -12,6 +12,7 @@ import { profile } from './present/profile';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
 import { tensors } from './present/tensors';
+import { train } from './present/train';
 import type { Presenter } from './presenter';
 
 type ResultOf<Id extends OperationId> = Awaited<ReturnType<OperationOf<Id>['run']>>;
@@ -30,6 +31,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   'symbolic evaluate': symbolicEvaluate,
   'symbolic enumerate': symbolicEnumerate,
   synthesize,
+  train,
   devices,
   demo,
 };

@@ -113,6 +113,7 @@ export function settleSettings(manifest, { operations }) {
       }
       if (field.min !== undefined) property.minimum = field.min;
       if (field.max !== undefined) property.maximum = field.max;
+      if (field.above !== undefined) property.exclusiveMinimum = field.above;
       if (field.default !== undefined) property.default = field.default;
     }
   }

@@ -12,7 +12,6 @@ import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
 import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
-import { train } from './commands/train';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
@@ -21,7 +20,6 @@ export const legacyCommands: readonly Command[] = [
   sensitivity,
   repair,
   scoreTextCommand,
-  train,
   scoreData,
   selectData,
   exportData,

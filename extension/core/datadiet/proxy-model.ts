@@ -16,7 +16,7 @@ import { Standardization } from './standardization';
 import { TokenRows } from './token-rows';
 
 /** Models that come with Espalier; anything else is the path of an ONNX file. */
-const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
+export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
 type ProxyName = (typeof proxyNames)[number];
 
 /** Which model is trained, and what turns texts into tokens. */
@@ -42,7 +42,7 @@ export interface ProxyModel {
   inputs(dataset: Dataset, indices: Indices): Tensors;
 }
 
-const defaultMaxTokens = 128;
+export const defaultMaxTokens = 128;
 
 /**
  * Makes a model for a data set: `mlp`, `cnn` and `resnet` for images, `mlp` for tables and texts, or an

@@ -4,7 +4,16 @@ import { parseMemorySize } from '../runtime/memory-size';
 /** Everything that help, docs, settings and validation say of one field of a request. */
 export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly kind:
-    'text' | 'path' | 'integer' | 'number' | 'size' | 'flag' | 'choice' | 'list' | 'document';
+    | 'text'
+    | 'path'
+    | 'integer'
+    | 'number'
+    | 'size'
+    | 'flag'
+    | 'choice'
+    | 'list'
+    | 'numbers'
+    | 'document';
   /** One line, without a full stop. */
   readonly description: string;
   /** Of a value that is there. */
@@ -24,6 +33,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Bounds of a number, both included. */
   readonly min: number | undefined;
   readonly max: number | undefined;
+  /** A bound that is not included. */
+  readonly above: number | undefined;
   /** The setting `espalier.<name>` that gives the value in the editor. */
   readonly setting: string | undefined;
   /** Choices that the setting does not offer. */
@@ -39,6 +50,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Heading in help and docs. */
   readonly group: string;
 }
+
+type Bounds = Readonly<Partial<Record<'min' | 'max' | 'above', number | undefined>>>;
 
 export type Fields = Readonly<Record<string, Field>>;
 type ValueOf<F> = F extends Field<infer T> ? T : never;
@@ -73,6 +86,7 @@ interface Options<T> {
 interface NumberOptions extends Options<number> {
   readonly min?: number;
   readonly max?: number;
+  readonly above?: number;
 }
 type PresentIn<O> = O extends { readonly default: unknown } | { readonly required: true }
   ? true
@@ -139,18 +153,47 @@ export const choice = <const C extends readonly string[], const O extends Option
     'NAME',
   );
 
+/** A text that is written in a certain way, and how errors say it. */
+export interface Form {
+  readonly pattern: RegExp;
+  readonly takes: string;
+}
+
+/** A text of some form, such as `32x32`. */
+export const formed = <const O extends Options<string>>(
+  { pattern, takes }: Form,
+  options: O,
+): Field<string, PresentIn<O>> =>
+  make('text', v.pipe(v.string(), v.regex(pattern)), takes, options, 'TEXT');
+
 /** Several names, separated by commas or given by a repeated flag. */
 export function list<
   const C extends readonly string[],
   const O extends Options<readonly C[number][]>,
->(options: O & { readonly choices?: C }): Field<readonly C[number][], PresentIn<O>> {
-  const { choices } = options;
+>(
+  options: O & { readonly choices?: C; readonly form?: Form },
+): Field<readonly C[number][], PresentIn<O>> {
+  const { choices, form } = options;
   const item: v.GenericSchema<unknown, C[number]> =
-    choices === undefined ? notEmpty : v.picklist(choices);
-  const takes = choices === undefined ? 'names' : `some of ${choices.join(', ')}`;
+    choices !== undefined
+      ? v.picklist(choices)
+      : form === undefined
+        ? notEmpty
+        : v.pipe(v.string(), v.regex(form.pattern));
+  const takes = choices === undefined ? (form?.takes ?? 'names') : `some of ${choices.join(', ')}`;
   const items: v.GenericSchema<unknown, readonly C[number][]> = v.array(item);
   return make('list', items, `${takes}, separated by commas`, options, 'NAME,…');
 }
+
+/** Several numbers, separated by commas or given by a repeated flag. */
+export const numbers = <const O extends Options<readonly number[]> & Bounds>(
+  options: O,
+): Field<readonly number[], PresentIn<O>> => {
+  const items: v.GenericSchema<unknown, readonly number[]> = v.array(
+    bounded(v.pipe(v.number(), v.finite()), options),
+  );
+  return make('numbers', items, `numbers${range(options)}, separated by commas`, options, 'X,…');
+};
 
 /** The path of a document; a request as JSON may hold the document itself instead. */
 export const document = <T, const O extends Options<string>>(
@@ -192,7 +235,7 @@ function make<T, P extends boolean>(
   schema: v.GenericSchema<unknown, T>,
   takes: string,
   options: Options<NoInfer<T>> &
-    Partial<Pick<Field, 'min' | 'max' | 'choices'>> & { readonly default?: unknown },
+    Partial<Pick<Field, 'min' | 'max' | 'above' | 'choices'>> & { readonly default?: unknown },
   placeholder: string,
 ): Field<T, P> {
   return {
@@ -208,6 +251,7 @@ function make<T, P extends boolean>(
     choices: options.choices,
     min: options.min,
     max: options.max,
+    above: options.above,
     setting: options.setting,
     flagOnly: options.flagOnly ?? [],
     flag: options.flag,
@@ -220,16 +264,27 @@ function make<T, P extends boolean>(
 
 function bounded(
   schema: v.GenericSchema<unknown, number>,
-  { min = -Infinity, max = Infinity }: NumberOptions,
+  { min = -Infinity, max = Infinity, above = -Infinity }: Bounds,
 ): v.GenericSchema<unknown, number> {
-  return v.pipe(schema, v.minValue(min), v.maxValue(max));
+  return v.pipe(schema, v.minValue(min), v.maxValue(max), v.gtValue(above));
 }
 
-function range({ min, max }: NumberOptions): string {
-  if (min !== undefined && max !== undefined) {
-    return ` from ${min} to ${max}`;
+function range(options: Bounds): string {
+  const { min, max } = options;
+  const word = min === undefined ? '' : max === undefined ? 'of ' : 'from ';
+  const bounds = describeBounds(options);
+  return bounds === undefined ? '' : ` ${word}${bounds}`;
+}
+
+/** `at least 1`, `0 to 1`, `above 0`, `above 0 and at most 1`; undefined where there is no lower bound. */
+export function describeBounds({ min, max, above }: Bounds): string | undefined {
+  if (above !== undefined) {
+    return max === undefined ? `above ${above}` : `above ${above} and at most ${max}`;
   }
-  return min === undefined ? '' : ` of at least ${min}`;
+  if (min === undefined) {
+    return undefined;
+  }
+  return max === undefined ? `at least ${min}` : `${min} to ${max}`;
 }
 
 function mapFields(fields: Fields, change: (field: Field) => Field): Fields {

@@ -13,6 +13,7 @@ import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
 import { tensors } from './tensors';
+import { train } from './train';
 
 /** Everything a user can ask for, in the order of help and docs. */
 export const operations = [
@@ -29,6 +30,7 @@ export const operations = [
   symbolicEvaluate,
   symbolicEnumerate,
   synthesize,
+  train,
   devices,
   demo,
 ] as const;

@@ -70,14 +70,14 @@ export function needs(field: string, ...others: readonly string[]): Rule {
   };
 }
 
-/** A field that acts only where another has one of some values. */
+/** A field that acts only where another has, or holds, one of some values. */
 export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
   const say = (name: NameOf): string =>
     `${name(field)} acts only with ${name(other)} ${values.join(' or ')}`;
   return {
     describe: (name) => `${say(name)}.`,
     check: (given, complete) =>
-      isGiven(given, field) && !values.includes(complete[other])
+      isGiven(given, field) && ![complete[other]].flat().some((value) => values.includes(value))
         ? { fields: [field], problem: (name) => `${say(name)}, not ${String(complete[other])}.` }
         : undefined,
   };

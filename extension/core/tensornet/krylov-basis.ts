@@ -141,7 +141,11 @@ export class KrylovBasis {
     if (this.candidate === undefined) {
       const { count, lastCount, columns, products, problem, basis } = this;
       const last = part(this.weighed, columns, count - lastCount, count);
-      const start = count === 0 ? randomRows(problem, columns) : scaled(last, 1 / problem.norm);
+      // Orthonormal, so that no direction of A is lost among others that the block has almost twice.
+      const start =
+        count === 0
+          ? (await orthonormal(products, randomRows(problem, columns))).rows
+          : scaled(last, 1 / problem.norm);
       const found = await products.apply(problem.matrix, start);
       const level = rootMeanSquare(found.numbers);
       this.candidate = {

@@ -73,7 +73,9 @@ export async function randomizedSvd(
   }
   const whole =
     weights === undefined ? squaredNorm : await weighedNorm(products, matrix, weights, squaredNorm);
-  const blockSize = Math.min(smallest, Math.ceil((vectorsPerRank * kept + oversampling) / blocks));
+  const share = Math.ceil((vectorsPerRank * kept + oversampling) / blocks);
+  // A basis of everything is best made at once: what earlier blocks leave for the last is mostly rounding.
+  const blockSize = blocks * share < smallest ? share : smallest;
   const basis = new KrylovBasis(products, {
     matrix,
     norm: Math.sqrt(whole),
@@ -81,7 +83,7 @@ export async function randomizedSvd(
     random: seededRandom(seed),
     blockSize,
   });
-  let count = Math.min(blocks * blockSize, smallest);
+  let count = Math.min(blocks * share, smallest);
   for (;;) {
     await basis.growTo(count);
     const found = await leadingEigen(products, await basis.gram(), kept);

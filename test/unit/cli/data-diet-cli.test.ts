@@ -196,8 +196,24 @@ describe('espalier, data sets', () => {
   });
 
   it.each([
-    [['train', '--out', 'x'], '--data is missing'],
-    [['train', '--data', data, '--out', 'x', '--epochs', '0'], '--epochs takes a whole number'],
+    [['train', '--out', 'x'], '--data is required.'],
+    [
+      ['train', '--data', data, '--out', 'x', '--epochs', '0'],
+      '--epochs takes an integer of at least 1',
+    ],
+    [
+      ['train', '--data', data, '--out', 'x', '--batch', '0'],
+      '--batch takes an integer of at least',
+    ],
+    [
+      ['train', '--data', data, '--out', 'x', '--rate', '-1'],
+      '--rate takes a number above 0',
+    ],
+    [
+      ['train', '--data', data, '--out', 'x', '--momentum', '2'],
+      '--momentum takes a number from 0',
+    ],
+    [['train', '--data', data, '--out', 'x', '--image-size', '8'], 'takes a size such as 32x32'],
     [['score-data', '--data', data, '--out', 'x', '--score', 'loss'], '--score takes one of el2n'],
     [['select-data', '--scores', 'x', '--out', 'y'], '--keep is missing'],
     [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],

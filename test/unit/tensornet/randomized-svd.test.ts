@@ -86,7 +86,7 @@ describe('randomized SVD', () => {
           expect(Math.abs(error - leastError(matrix, rank))).toBeLessThan(1e-4 * found.norm);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 100 },
     );
   });
 

@@ -1,0 +1,80 @@
+import type { DatasetOptions } from '../data/datasets/dataset';
+import { flag, formed, group, list, path, text } from './fields';
+import type { GivenOf } from './fields';
+
+const dataFacts = {
+  description:
+    'Data set: a folder of images, or MNIST, CIFAR, .npz, .npy, .csv, .jsonl or .parquet files',
+  placeholder: 'DIR',
+} as const;
+
+export const dataField = path({ ...dataFacts, required: true });
+
+/** For operations that can do without. */
+export const optionalDataField = path(dataFacts);
+
+/** For operations that measure accuracy. */
+export const testField = path({
+  description: 'Test data',
+  fallback: 'the test part of the data set, or examples held out of it',
+  placeholder: 'DIR',
+});
+
+/** How a data set is read where that does not follow from its files. */
+export const datasetFields = group('Data set', {
+  label: text({ description: 'Column or array with the labels', placeholder: 'COLUMN' }),
+  text: text({ description: 'Column with the texts', placeholder: 'COLUMN' }),
+  features: list({
+    description: 'Columns, or the one array, with the features',
+    placeholder: 'COLUMN,…',
+  }),
+  classes: list({ description: 'Classes in their order', fallback: 'those that occur' }),
+  imageSize: formed(
+    { pattern: /^[1-9]\d{0,4}x[1-9]\d{0,4}$/, takes: 'a size such as 32x32' },
+    {
+      description: 'Resize images to this height and width',
+      placeholder: 'HxW',
+      unit: 'pixels',
+    },
+  ),
+  gray: flag({ description: 'Read images as gray', default: false }),
+});
+
+/** How a request asks to open its data set. */
+export function datasetOptions({
+  label,
+  text: column,
+  features,
+  classes,
+  imageSize,
+  gray,
+}: GivenOf<typeof datasetFields>): DatasetOptions {
+  const [height, width] = imageSize?.split('x').map(Number) ?? [];
+  return {
+    ...(label === undefined ? {} : { label }),
+    ...(column === undefined ? {} : { text: column }),
+    ...(features === undefined ? {} : { features }),
+    ...(classes === undefined ? {} : { classNames: classes }),
+    ...(height === undefined || width === undefined ? {} : { imageSize: { height, width } }),
+    ...(gray === true ? { imageChannels: 1 } : {}),
+  };
+}
+
+/** The same as fields of a request. */
+export function datasetGiven({
+  label,
+  text: column,
+  features,
+  classNames,
+  imageSize,
+  imageChannels,
+}: DatasetOptions): GivenOf<typeof datasetFields> {
+  return {
+    ...(label === undefined ? {} : { label }),
+    ...(column === undefined ? {} : { text: column }),
+    ...(features === undefined ? {} : { features }),
+    ...(classNames === undefined ? {} : { classes: classNames }),
+    ...(imageSize === undefined ? {} : { imageSize: `${imageSize.height}x${imageSize.width}` }),
+    ...(imageChannels === 1 ? { gray: true } : {}),
+  };
+}

@@ -1,0 +1,62 @@
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { trainModels } from '../datadiet/train-models';
+import type { TrainResult } from '../datadiet/train-models';
+import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
+import { integer, path } from './fields';
+import { defineOperation } from './operation';
+import {
+  processesField,
+  processesOf,
+  proxyOf,
+  trainingFields,
+  trainingOf,
+} from './training-fields';
+
+export const train = defineOperation({
+  id: 'train',
+  title: 'Train Models',
+  verb: 'Training',
+  summary: 'Train a small model on a data set from several seeds.',
+  fields: {
+    data: dataField,
+    test: testField,
+    out: path({
+      description: 'Folder for weights and results',
+      placeholder: 'DIR',
+      required: true,
+    }),
+    epochs: integer({ description: 'Passes over the data', default: 3, min: 1 }),
+    seeds: integer({ description: 'Trainings, with seeds 0, 1, …', default: 1, min: 1 }),
+    processes: processesField,
+    ...datasetFields,
+    ...trainingFields,
+  },
+  rules: [],
+  result: v.looseObject({
+    runs: v.array(
+      v.looseObject({
+        seed: v.number(),
+        steps: v.number(),
+        trainAccuracy: v.number(),
+        testAccuracy: v.number(),
+      }),
+    ),
+    secondsPerStep: v.number(),
+  }),
+  trust: 'write',
+  resume: ({ out }) => out,
+  run: async (request, context): Promise<TrainResult> => {
+    const { data, test, out, epochs, seeds } = request;
+    const { environment } = context;
+    return trainModels(
+      {
+        ...{ data: resolve(data), options: datasetOptions(request), out: resolve(out) },
+        ...(test === undefined ? {} : { test: resolve(test) }),
+        ...{ proxy: proxyOf(request, environment), training: trainingOf(request), epochs, seeds },
+      },
+      context,
+      processesOf(request, environment),
+    );
+  },
+});

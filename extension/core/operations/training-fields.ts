@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { isOnnx } from '../checkpoints/model-folder';
+import { defaultMaxTokens, proxyNames } from '../datadiet/proxy-model';
+import type { ProxyRequest } from '../datadiet/proxy-model';
+import type { Processes } from '../datadiet/side-by-side';
+import { defaultTraining, schedules } from '../datadiet/training-settings';
+import type { TrainingSettings } from '../datadiet/training-settings';
+import { choice, group, integer, number, path } from './fields';
+import type { RequestOf } from './fields';
+import type { Environment } from './operation';
+
+/** Which model is trained on a data set. */
+const proxyFields = group('Model', {
+  model: path({
+    description: `Model to train: ${proxyNames.join(', ')}, or an ONNX classifier`,
+    default: proxyNames[0],
+    placeholder: 'MODEL',
+  }),
+  tokenizer: path({
+    description: 'Model whose tokenizer reads texts',
+    fallback: "the ONNX file's own, or that of the sample model",
+    placeholder: 'MODEL',
+  }),
+  maxTokens: integer({
+    description: 'Tokens of a text that are read',
+    fallback: String(defaultMaxTokens),
+    min: 1,
+  }),
+});
+
+/** Which model is trained on a data set, and how. */
+export const trainingFields = {
+  ...proxyFields,
+  ...group('Training', {
+    batch: integer({
+      description: 'Examples per step',
+      default: defaultTraining.batchSize,
+      min: 1,
+    }),
+    rate: number({
+      description: 'Learning rate',
+      default: defaultTraining.learningRate,
+      above: 0,
+    }),
+    schedule: choice(schedules, {
+      description: 'Learning rate over the steps; cosine ends at 0',
+      default: defaultTraining.schedule,
+      placeholder: 'SCHEDULE',
+    }),
+    momentum: number({
+      description: "Nesterov's momentum",
+      default: defaultTraining.momentum,
+      min: 0,
+      max: 1,
+    }),
+    weightDecay: number({
+      description: 'Weight decay',
+      default: defaultTraining.weightDecay,
+      min: 0,
+    }),
+    threads: integer({
+      description: 'Threads per step',
+      fallback: `1 for ${proxyNames.join(', ')}, else one per core`,
+      min: 1,
+    }),
+  }),
+};
+
+/** For operations that train from several seeds. */
+export const processesField = integer({
+  description: 'Processes that train seeds side by side',
+  fallback: 'as many as save time',
+  min: 1,
+});
+
+/** The model that a request trains. */
+export function proxyOf(
+  { model, tokenizer, maxTokens }: RequestOf<typeof proxyFields>,
+  { samples }: Environment,
+): ProxyRequest {
+  const reader = tokenizer ?? (isOnnx(model) ? undefined : join(samples, 'espalier-sample'));
+  return {
+    model,
+    ...(reader === undefined ? {} : { tokenizer: reader }),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  };
+}
+
+export function trainingOf({
+  batch,
+  rate,
+  schedule,
+  momentum,
+  weightDecay,
+  threads,
+}: RequestOf<typeof trainingFields>): TrainingSettings {
+  return {
+    ...{ batchSize: batch, learningRate: rate, schedule, momentum, weightDecay },
+    ...(threads === undefined ? {} : { threads }),
+  };
+}
+
+/** The processes of the environment, as many of them as a request says. */
+export function processesOf(
+  { processes: count }: { readonly processes?: number },
+  { processes }: Environment,
+): Processes {
+  return { ...processes, ...(count === undefined ? {} : { count }) };
+}
