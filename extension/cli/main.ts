@@ -33,9 +33,10 @@ let stoppedWith: number | undefined;
 let hint: () => string | undefined = () => undefined;
 
 for (const [signal, code] of Object.entries(signals)) {
-  process.on(signal, () => {
-    if (cancellation.isCancellationRequested) {
-      process.exit(code);
+  process.once(signal, () => {
+    // The next signal ends the process as if nobody listened, even within a run of ONNX Runtime.
+    for (const name of Object.keys(signals)) {
+      process.removeAllListeners(name);
     }
     cancellation.isCancellationRequested = true;
     stoppedWith = code;

@@ -1,4 +1,6 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execFile } from 'node:child_process';
@@ -246,7 +248,7 @@ it('times a model', async () => {
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s exits with %d, and at once the second time', async (signal, expected) => {
+] as const)('%s exits with %d and says what is saved', async (signal, expected) => {
   const args = ['profile', model, ...calibrated, '--search', 'naive', '--all'];
   const out = join(folder, `${signal}.layerprofile.json`);
   const journal = join(folder, `${signal}.layerprofile.journal.jsonl`);
@@ -263,4 +265,44 @@ it.each([
   });
   expect(code).toBe(expected);
   expect(stderr).toContain(`progress is saved in ${journal}`);
+  const saved = await readFile(journal, 'utf8');
+  expect(saved.length).toBeGreaterThanOrEqual(200);
+  const resumed = await runCli([...args, '--out', out], { env });
+  expect(resumed.code).toBe(0);
+  expect(JSON.parse(await readFile(out, 'utf8'))).toHaveProperty('rounds');
 });
+
+it('ends at once the second time, whatever it does', async () => {
+  // Nothing is written to the pipe: the step that reads it never ends.
+  const pipe = join(folder, 'pipe');
+  await promisify(execFile)('mkfifo', [pipe]);
+  let asked = 0;
+  let stillRan = false;
+  let writer: FileHandle | undefined;
+  const { signal, stderr } = await runCli(['profile', model, '--config', pipe], {
+    env,
+    onStart: (child) => {
+      const interrupt = async (): Promise<void> => {
+        await sleep(400);
+        stillRan = child.exitCode === null && child.signalCode === null;
+        asked = performance.now();
+        child.kill('SIGINT');
+      };
+      child.stderr?.on('data', (data: Buffer) => {
+        if (data.toString().includes('Press Ctrl-C again')) void interrupt();
+      });
+      void (async () => {
+        // It can be opened as soon as somebody reads it.
+        const flags = constants.O_WRONLY | constants.O_NONBLOCK;
+        while (writer === undefined) {
+          writer = await open(pipe, flags).catch(async () => sleep(20, undefined));
+        }
+        child.kill('SIGINT');
+      })();
+    },
+  });
+  expect({ signal, stillRan }).toEqual({ signal: 'SIGINT', stillRan: true });
+  expect(performance.now() - asked).toBeLessThan(1000);
+  expect(stderr).toContain('Stopping after this step.');
+  await writer?.close();
+}, 20_000);
