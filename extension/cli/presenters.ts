@@ -11,6 +11,8 @@ import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
+import { scoreText } from './present/score-text';
+import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
 import { train } from './present/train';
 import type { Presenter } from './presenter';
@@ -25,12 +27,14 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   plan,
   apply: applied,
   prune: applied,
+  sensitivity,
   evaluate,
   latency,
   generate,
   'symbolic evaluate': symbolicEvaluate,
   'symbolic enumerate': symbolicEnumerate,
   synthesize,
+  'score-text': scoreText,
   train,
   devices,
   demo,

@@ -1,8 +1,8 @@
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../core/models/matrix-encoding';
+import { formatCompression } from '../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
-import type { SensitivitySettings } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -50,15 +50,12 @@ export async function profileSensitivity(
   if (replaces && !overwrite && !(await confirmAnew(session.file, l10n.t('Measure Again')))) {
     return;
   }
-  const settings: SensitivitySettings = {
-    compressions,
-    metric: services.settings.metric(),
-    roles: [],
-    blocks,
-    ...(outer === undefined || outer.length === 0 ? {} : { outer }),
-    seed: 0,
-  };
-  await services.compressionJobs.profile(session, settings);
+  await services.compressionJobs.profile(session, {
+    methods: compressions.map(formatCompression),
+    ...(blocks.length === 0 ? {} : { blocks: blocks.map(String) }),
+    embeddings: outer?.includes('embedding') === true,
+    head: outer?.includes('head') === true,
+  });
 }
 
 /** One level of each method, near to what is usual. */

@@ -23,11 +23,6 @@ import type { DeviceChoice } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
-import type {
-  SensitivityEvent,
-  SensitivitySettings,
-  SensitivityProfile,
-} from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type {
   CompareSubsetsRequest,
@@ -73,30 +68,6 @@ export interface InspectedModel {
 /** Asks what a model can be written as with some changes. */
 export interface OutputsRequest extends AskedChanges {
   readonly model: string;
-}
-
-export interface ScoreTextRequest extends RunOptions {
-  readonly model: string;
-  /** A .txt, .md or .jsonl file; the bundled text when absent. */
-  readonly file?: string;
-  /** Tokens per window. */
-  readonly length: number;
-  /** Where the scores are written (`*.textscores.json`); the journal lies beside it until done. */
-  readonly out: string;
-}
-
-export interface ScoreTextResult {
-  readonly windows: number;
-  /** Mean EL2N of the windows. */
-  readonly mean: number;
-}
-
-export interface SensitivityRequest extends RunOptions {
-  readonly model: string;
-  readonly calibration: CalibrationRequest;
-  readonly settings: SensitivitySettings;
-  /** Where the table is written (`*.sensitivity.json`); the journal lies beside it until done. */
-  readonly out: string;
 }
 
 export interface PlanBudgetRequest extends RunOptions {
@@ -205,14 +176,12 @@ export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0]
  * `job` id it was sent with.
  */
 export interface WorkerRequests extends OperationRequests {
-  sensitivity: [SensitivityRequest, SensitivityProfile];
   planBudget: [PlanBudgetRequest, RefinedPlan];
   compress: [CompressModelRequest, ApplyResult];
   repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
-  scoreText: [ScoreTextRequest, ScoreTextResult];
 }
 
 type OperationEvent<Id extends OperationId> =
@@ -221,9 +190,7 @@ type OperationEvent<Id extends OperationId> =
 /** Partial results that jobs tell, by request. */
 export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
-} & {
-  readonly sensitivity: SensitivityEvent;
-};
+} & {};
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;

@@ -1,11 +1,9 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
-import { sensitivityCalibration } from '../core/data/calibration-defaults';
 import { formatBytes, formatPercent } from '../core/format';
-import type {
-  SensitivityProfile,
-  SensitivitySettings,
-} from '../core/tensornet/sensitivity/sensitivity-profile';
+import type { GivenOf } from '../core/operations/fields';
+import { sensitivity } from '../core/operations/sensitivity';
+import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type {
   CompressModelRequest,
@@ -83,20 +81,14 @@ export class CompressionJobs {
   }
 
   /** Measures what compressing each linear layer costs. */
-  public async profile(session: CompressionSession, settings: SensitivitySettings): Promise<void> {
+  public async profile(
+    session: CompressionSession,
+    given: GivenOf<typeof sensitivity.fields>,
+  ): Promise<void> {
     assertAllowed(session.blocked);
-    const calibration = this.#settings.calibration(sensitivityCalibration);
-    const { name, path, maxPositions = calibration.length } = session.model;
-    await this.#jobs.run({
-      ...{ operation: 'sensitivity', name },
-      request: {
-        model: path,
-        ...this.#settings.runOptions(),
-        calibration: { ...calibration, length: Math.min(calibration.length, maxPositions) },
-        settings,
-        out: session.file,
-      },
-    });
+    const { name, path: model } = session.model;
+    const request = this.#settings.request(sensitivity, { ...given, model, out: session.file });
+    await this.#jobs.run({ operation: 'sensitivity', name, request });
   }
 
   /** Plans under a budget, measured on the real model. */
@@ -147,7 +139,7 @@ export class CompressionJobs {
     };
   }
 
-  #find(model: string, file: string): CompressionSession | undefined {
+  #find(model: string, file: string | undefined): CompressionSession | undefined {
     return this.#sessions.of(model).find((session) => session.file === file);
   }
 }

@@ -5,10 +5,8 @@ import type { PatchResult } from '../core/export/patching/patch-model';
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { Plan } from '../core/export/plan';
 import { formatPercent } from '../core/format';
-import { asSetting, buildRequest } from '../core/operations/build-request';
-import type { RequestShape } from '../core/operations/build-request';
 import { evaluate } from '../core/operations/evaluate';
-import type { Fields, GivenOf, RequestOf as CompleteRequest } from '../core/operations/fields';
+import type { GivenOf } from '../core/operations/fields';
 import { profile } from '../core/operations/profile';
 import { prune } from '../core/operations/prune';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
@@ -85,7 +83,7 @@ export class ModelJobs {
   public async profile(session: ModelSession): Promise<LayerProfile> {
     assertAllowed(session.blocked);
     const { name, path: model } = session.model;
-    const request = this.#request(profile, {
+    const request = this.#settings.request(profile, {
       model,
       protect: session.selection.protectedIds,
       out: session.profilePath,
@@ -99,7 +97,7 @@ export class ModelJobs {
     given: GivenOf<typeof prune.fields>,
   ): Promise<ResultOf<'prune'>> {
     assertAllowed(session.blocked);
-    const request = this.#request(prune, given);
+    const request = this.#settings.request(prune, given);
     return this.#jobs.run({ operation: 'prune', name: session.model.name, request });
   }
 
@@ -120,7 +118,7 @@ export class ModelJobs {
   ): Promise<ProfileEvaluation> {
     assertAllowed(session.blocked);
     const { name, path: model, fingerprint } = session.model;
-    const { text } = this.#request(evaluate, { model });
+    const { text } = this.#settings.request(evaluate, { model });
     const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
     const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
     const plan: Plan = {
@@ -128,7 +126,7 @@ export class ModelJobs {
       remove: choice.removed,
       patch: choice.patches,
     };
-    const request = this.#request(evaluate, {
+    const request = this.#settings.request(evaluate, {
       model,
       ...(choice.removed.length === 0 ? {} : { plan }),
       ...(against === undefined ? {} : { against }),
@@ -202,14 +200,6 @@ export class ModelJobs {
       }),
       shown: other === undefined && choice.removed.length > 0,
     };
-  }
-
-  #request<F extends Fields>(operation: RequestShape<F>, given: GivenOf<F>): CompleteRequest<F> {
-    const { fields } = operation;
-    return buildRequest(operation, given, {
-      settings: this.#settings.given(fields),
-      name: asSetting(fields),
-    });
   }
 
   #sessionOf(job: JobRecord<'profile'>): ModelSession | undefined {

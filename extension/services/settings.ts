@@ -9,7 +9,9 @@ import type { CalibrationRequest } from '../core/data/calibration';
 import type { SearchSettings } from '../core/prune/options';
 import { deviceNames } from '../core/runtime/device';
 import { UserError } from '../core/user-error';
-import type { Fields, GivenOf } from '../core/operations/fields';
+import { asSetting, buildRequest } from '../core/operations/build-request';
+import type { RequestShape } from '../core/operations/build-request';
+import type { Fields, GivenOf, RequestOf } from '../core/operations/fields';
 import type { RunOptions } from '../protocol/worker';
 import { parseMemorySize } from '../core/runtime/memory-size';
 import { amountOf } from '../core/operations/search-fields';
@@ -57,6 +59,18 @@ export class Settings {
       return text === undefined || text === '' ? [] : [[key, isPath ? absolutePath(text) : text]];
     });
     return Object.fromEntries(values) as GivenOf<F>;
+  }
+
+  /** A complete request: what is given, what the user has set, and defaults. */
+  public request<const F extends Fields>(
+    operation: RequestShape<F>,
+    given: GivenOf<F>,
+  ): RequestOf<F> {
+    const { fields } = operation;
+    return buildRequest(operation, given, {
+      settings: this.given(fields),
+      name: asSetting(fields),
+    });
   }
 
   /** How much a search removes, as fields of a request. */

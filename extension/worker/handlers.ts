@@ -4,7 +4,6 @@ import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
 import { scoreDataset } from '../core/datadiet/score-dataset';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
-import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { repairModel } from '../core/export/compression/repair-model';
@@ -12,14 +11,13 @@ import { patchModel } from '../core/export/patching/patch-model';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
-import { journalBeside, runsBeside } from '../core/jobs/work-folder';
+import { runsBeside } from '../core/jobs/work-folder';
 import { writeDocument } from '../core/jobs/write-document';
 import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
 import { defaultRepair } from '../core/tensornet/repair/repair-settings';
-import { profileSensitivity } from '../core/tensornet/sensitivity/profile-sensitivity';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
@@ -66,7 +64,6 @@ const environment = {
   processes,
   open: async (path: string): Promise<OpenedModel> => models.open(path),
 };
-const withText = { ...environment, bundledText: calibrationText };
 
 /** A handler per operation, which checks its request. */
 const operationHandlers = Object.fromEntries(
@@ -104,12 +101,6 @@ export const handlers: Handlers<WorkerRequests> = {
   ...operationHandlers,
   compress: async (request, context) =>
     apply.run(applyRequest(request), { ...context, environment }),
-  sensitivity: async (request, context) =>
-    profileSensitivity(
-      { ...(await opened(request)), journal: journalBeside(request.out) },
-      withText,
-      context,
-    ),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);
@@ -144,11 +135,6 @@ export const handlers: Handlers<WorkerRequests> = {
       },
       context,
     ),
-  scoreText: async (request, context) => {
-    const { scores } = await scoreText(await opened(request), withText, context);
-    const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
-    return { windows: scores.length, mean };
-  },
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);

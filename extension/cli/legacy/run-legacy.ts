@@ -8,18 +8,14 @@ import { exportData } from './commands/export-data';
 import { patch } from './commands/patch';
 import { repair } from './commands/repair';
 import { scoreData } from './commands/score-data';
-import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
-import { sensitivity } from './commands/sensitivity';
 import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
   patch,
   compress,
-  sensitivity,
   repair,
-  scoreTextCommand,
   scoreData,
   selectData,
   exportData,

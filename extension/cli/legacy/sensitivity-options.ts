@@ -61,7 +61,7 @@ function readSettings(args: Arguments): SensitivitySettings {
   const methods = args.text('methods')?.split(',') ?? methodNames;
   const outer = readOuter(args);
   return {
-    compressions: methods.map(parseCompression),
+    compressions: [...methods].map((method) => parseCompression(method)),
     metric: args.choice('metric', metricNames, 'js'),
     roles: readRoles(args, 'roles') ?? [],
     blocks: readBlocks(args.text('blocks')),

@@ -12,6 +12,8 @@ import { prune } from './prune';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
+import { scoreText } from './score-text';
+import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
 import { train } from './train';
 
@@ -24,12 +26,14 @@ export const operations = [
   plan,
   apply,
   prune,
+  sensitivity,
   evaluate,
   latency,
   generate,
   symbolicEvaluate,
   symbolicEnumerate,
   synthesize,
+  scoreText,
   train,
   devices,
   demo,

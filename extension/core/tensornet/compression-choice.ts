@@ -167,17 +167,18 @@ const requestForm =
 /**
  * Parses a compression as people write it: `lowrank:512`, `mpo:10%`, `int4:32:gptq`,
  * `lowrank:50%:covariance+int4`.
+ * @param field where it stands, for errors
  * @throws UserError naming what is wrong with it.
  */
-export function parseCompression(text: string): CompressionRequest {
+export function parseCompression(text: string, field?: string): CompressionRequest {
   const { method, amount, variant, then } = requestForm.exec(text.trim())?.groups ?? {};
   const named = methodNames.find((name) => name === method);
   if (named === undefined) {
-    throw malformed(text, `It does not begin with one of ${methodNames.join(', ')}.`);
+    throw malformed(text, field, `It does not begin with one of ${methodNames.join(', ')}.`);
   }
   const quantizer = quantizerNames.find((name) => name === then);
   if (then !== undefined && quantizer === undefined) {
-    throw malformed(text, `After the + stands none of ${quantizerNames.join(', ')}.`);
+    throw malformed(text, field, `After the + stands none of ${quantizerNames.join(', ')}.`);
   }
   const rest = {
     method: named,
@@ -190,15 +191,28 @@ export function parseCompression(text: string): CompressionRequest {
   if (amount.endsWith('%')) {
     const ratio = Number(amount.slice(0, -1)) / 100;
     if (!(ratio > 0 && ratio <= 1)) {
-      throw malformed(text, 'A share is more than 0 % and at most 100 %.');
+      throw malformed(text, field, 'A share is more than 0 % and at most 100 %.');
     }
     return { ...rest, ratio };
   }
   const level = Number(amount);
   if (!isLevel(named, level)) {
-    throw malformed(text, `${amount} is no level of ${named}: ${levelWords[named]}.`);
+    throw malformed(text, field, `${amount} is no level of ${named}: ${levelWords[named]}.`);
   }
   return { ...rest, level };
+}
+
+/** Writes what {@link parseCompression} reads; sites are not said. */
+export function formatCompression(request: CompressionRequest): string {
+  const { method, variant, then } = request;
+  const amount =
+    'ratio' in request && request.ratio !== undefined
+      ? `${Number((request.ratio * 100).toPrecision(6))}%`
+      : 'level' in request
+        ? request.level
+        : undefined;
+  const words = [method, amount, variant].filter((word) => word !== undefined);
+  return `${words.join(':')}${then === undefined ? '' : `+${then}`}`;
 }
 
 const blockSizeWords = `a power of two from ${blockSizes[0]} to ${blockSizes[4]}`;
@@ -211,8 +225,9 @@ export const levelWords: Readonly<Record<MethodName, string>> = {
   int4: `a block size, ${blockSizeWords}`,
 };
 
-function malformed(text: string, problem: string): UserError {
+function malformed(text: string, field: string | undefined, problem: string): UserError {
   return new UserError(`"${text}" is not a compression. ${problem}`, {
+    ...(field === undefined ? {} : { field }),
     remedy:
       'Write METHOD:LEVEL:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.',
   });

@@ -8,7 +8,8 @@ import type { AnyOperation } from '../../core/operations/operation';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
 import { synthesize } from '../../core/operations/synthesize';
-import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+import { scoreText } from '../../core/operations/score-text';
+import { sensitivity } from '../../core/operations/sensitivity';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
 
@@ -26,21 +27,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
       return fromOperation(prune, job.request);
     case 'evaluate':
       return fromOperation(evaluate, job.request);
-    case 'sensitivity': {
-      const { model, calibration, settings, out, ...run } = job.request;
-      return command('sensitivity', model, {
-        ...calibrationFlags(calibration),
-        methods: settings.compressions.map(compressionText),
-        roles: settings.roles,
-        blocks: settings.blocks,
-        embeddings: settings.outer?.includes('embedding'),
-        head: settings.outer?.includes('head'),
-        metric: settings.metric,
-        seed: settings.seed,
-        ...runFlags(run),
-        out,
-      });
-    }
+    case 'sensitivity':
+      return fromOperation(sensitivity, job.request);
     case 'compress':
       return withPlan(job.request);
     case 'repair': {
@@ -63,10 +51,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
         ...{ graphs, format, plan, anyway, overwrite, ...runFlags(run), out },
       });
     }
-    case 'scoreText': {
-      const { model, file, length, out, ...run } = job.request;
-      return command('score-text', model, { text: file, length, ...runFlags(run), out });
-    }
+    case 'score-text':
+      return fromOperation(scoreText, job.request);
     case 'scoreData': {
       const { data, options, proxy, score, runs, epoch, training, out } = job.request;
       return command('score-data', undefined, {
@@ -103,10 +89,13 @@ function fromOperation(
   { id, fields }: Pick<AnyOperation, 'id' | 'fields'>,
   request: object,
 ): string {
-  const given = Object.entries(request).filter(
-    ([key, value]) =>
-      String(value) !== '' && JSON.stringify(value) !== JSON.stringify(fields[key]?.default),
-  );
+  const values = request as Readonly<Record<string, unknown>>;
+  const given = Object.keys(fields)
+    .map((key) => [key, values[key]] as const)
+    .filter(
+      ([key, value]) =>
+        !isEmpty(value) && JSON.stringify(value) !== JSON.stringify(fields[key]?.default),
+    );
   if (given.some(([, value]) => typeof value === 'object' && !Array.isArray(value))) {
     const json = JSON.stringify(Object.fromEntries(given), undefined, 2);
     return `espalier ${id} --config /dev/stdin <<'REQUEST'\n${json}\nREQUEST`;
@@ -114,10 +103,17 @@ function fromOperation(
   const words = given.flatMap(([key, value]) => {
     const field = fields[key];
     const flag = field?.positional === true ? [] : [flagOf(key, field)];
-    return typeof value === 'boolean' ? flag : [...flag, String(value)];
+    if (typeof value !== 'boolean') {
+      return [...flag, String(value)];
+    }
+    const isOn = value || field?.default === true;
+    return isOn ? flag : flag.map((name) => name.replace('--', '--no-'));
   });
   return ['espalier', id, ...words].map(quoted).join(' ');
 }
+
+const isEmpty = (value: unknown): boolean =>
+  value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 
 /** A request holds the plan, where the command line takes a file. */
 function withPlan(request: CompressModelRequest): string {
@@ -163,18 +159,6 @@ function calibrationFlags({ file, sequences, length, scores }: Partial<Calibrati
 function runFlags({ device, memoryBytes }: RunOptions): Flags {
   return { device, memory: `${Math.floor(memoryBytes / 2 ** 20)}MiB` };
 }
-
-/** As `parseCompression` reads it. */
-function compressionText({ method, level, ratio, variant, then }: Compression): string {
-  const amount = ratio === undefined ? level : `${Number((ratio * 100).toPrecision(6))}%`;
-  const words = [method, amount, variant].filter((word) => word !== undefined);
-  return `${words.join(':')}${then === undefined ? '' : `+${then}`}`;
-}
-
-type Compression = Pick<CompressionRequest, 'method' | 'variant' | 'then'> & {
-  readonly level?: number | undefined;
-  readonly ratio?: number | undefined;
-};
 
 function datasetFlags({ label, text, features, imageSize, imageChannels }: DatasetOptions): Flags {
   return {

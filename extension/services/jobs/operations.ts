@@ -57,10 +57,10 @@ const declared = {
     title: 'Measuring compression of {0}',
     lane: 'worker',
     subject: model,
-    saves: (request) => [journalBeside(request.out)],
+    saves: ({ out: file }) => (file === undefined ? [] : [journalBeside(file)]),
     saved: '{0} of {1} measurements are saved.',
     countsSaved: true,
-    scratch: (request) => [`${journalBeside(request.out)}.forms`],
+    scratch: ({ out: file }) => (file === undefined ? [] : [`${journalBeside(file)}.forms`]),
     output: out,
   },
   planBudget: { title: 'Planning compression of {0}', lane: 'worker', subject: model },
@@ -85,11 +85,11 @@ const declared = {
     saves: (request) => [runsBeside(request.out)],
     output: out,
   },
-  scoreText: {
+  'score-text': {
     title: 'Scoring text for {0}',
     lane: 'worker',
     subject: model,
-    saves: (request) => [journalBeside(request.out)],
+    saves: (request) => (request.out === undefined ? [] : [journalBeside(request.out)]),
     output: out,
   },
   compareSubsets: {

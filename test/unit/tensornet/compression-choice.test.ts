@@ -2,8 +2,10 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import {
   compressionChoiceSchema,
+  formatCompression,
   parseCompression,
 } from '../../../extension/core/tensornet/compression-choice';
+import type { CompressionRequest } from '../../../extension/core/tensornet/compression-choice';
 
 describe('a compression as people write it', () => {
   it.each([
@@ -22,6 +24,7 @@ describe('a compression as people write it', () => {
     ['lowrank:32+int8', { method: 'lowrank', level: 32, then: 'int8' }],
   ])('%s is read', (text, expected) => {
     expect(parseCompression(text)).toEqual(expected);
+    expect(parseCompression(formatCompression(expected as CompressionRequest))).toEqual(expected);
   });
 
   it.each([

@@ -5,6 +5,7 @@ import { buildRequest } from '../../../../extension/core/operations/build-reques
 import { profile } from '../../../../extension/core/operations/profile';
 import { prune } from '../../../../extension/core/operations/prune';
 import { synthesize } from '../../../../extension/core/operations/synthesize';
+import { sensitivity } from '../../../../extension/core/operations/sensitivity';
 import { toCommandLine } from '../../../../extension/services/jobs/command-line';
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
@@ -38,6 +39,16 @@ describe('a job as a command line', () => {
     const request = buildRequest(synthesize, { out: '/s', iterations: 2, data: 'balanced' });
     expect(lineOf('synthesize', request)).toBe(
       'espalier synthesize --iterations 2 --data balanced --out /s',
+    );
+  });
+
+  it('of a sensitivity profile has methods as they are typed', () => {
+    const request = buildRequest(sensitivity, {
+      ...{ model: '/m', out: '/m.sensitivity.json', methods: ['int4:32', 'lowrank:40%'] },
+      ...{ blocks: ['0', '2'], embeddings: true, head: false, metric: 'kl' },
+    });
+    expect(lineOf('sensitivity', request)).toBe(
+      'espalier sensitivity /m --out /m.sensitivity.json --methods int4:32,lowrank:40% --metric kl --blocks 0,2 --embeddings',
     );
   });
 

@@ -1,44 +1,24 @@
-import { formatBytes, formatPercent } from '../../../core/format';
-import type { MethodName } from '../../../core/tensornet/compression-choice';
-import { findingsOf, nearestToHalf } from '../../../core/tensornet/sensitivity/findings';
-import type { GroupSensitivity } from '../../../core/tensornet/sensitivity/findings';
-import type { SensitivityProfile } from '../../../core/tensornet/sensitivity/sensitivity-profile';
-import type { Command, CommandContext } from '../command';
-import { printGrid } from '../../heatmap';
-import type { HeatmapCell } from '../../heatmap';
-import { defaultSensitivityPath } from '../paths';
-import { runOptionTypes, runUsage } from '../run-options';
-import { runSensitivity, sensitivityOptionTypes, sensitivityUsage } from '../sensitivity-options';
-import { printTable } from '../../table';
+import { formatBytes, formatPercent } from '../../core/format';
+import type { MethodName } from '../../core/tensornet/compression-choice';
+import { findingsOf, nearestToHalf } from '../../core/tensornet/sensitivity/findings';
+import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
+import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
+import { printGrid } from '../heatmap';
+import type { HeatmapCell } from '../heatmap';
+import type { Presenter } from '../presenter';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
 
-export const sensitivity: Command = {
-  name: 'sensitivity',
-  usage: `MODEL ${sensitivityUsage}\n    ${runUsage} [--out FILE] [--json]`,
-  summary: 'Measure what compressing each linear layer alone costs, by method and level.',
-  options: {
-    ...sensitivityOptionTypes,
-    ...runOptionTypes,
-    out: { type: 'string' },
-    json: { type: 'boolean' },
-  },
-  run: async (args, context) => {
-    const model = await context.open(args.model());
-    const json = args.flag('json');
-    const out = args.text('out') ?? (json ? undefined : defaultSensitivityPath(model.summary));
-    const table = await runSensitivity(args, model, context, out);
-    if (json) {
-      context.terminal.print(JSON.stringify(table, undefined, 2));
-    } else {
-      printTableOf(table, context);
-    }
-    if (out !== undefined) {
-      context.terminal.note(`Sensitivity table: ${out}`);
-    }
+export const sensitivity: Presenter<SensitivityProfile> = {
+  options: {},
+  print: (result, { terminal, request }) => {
+    printSensitivity(result, terminal);
+    terminal.note(`Sensitivity profile: ${String(request['out'])}`);
   },
 };
 
 /** A heatmap for each method, and what the paper says beside what this model shows. */
-function printTableOf(table: SensitivityProfile, { terminal }: CommandContext): void {
+function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
   const { model, calibration, layers, metricDefinition, seconds, device } = table;
   const { sequences, length } = calibration;
   terminal.print(
@@ -60,10 +40,7 @@ function printTableOf(table: SensitivityProfile, { terminal }: CommandContext): 
 }
 
 /** Embedding and head, each with what its ways cost. */
-function printOuter(
-  { outer = [], original }: SensitivityProfile,
-  terminal: CommandContext['terminal'],
-): void {
+function printOuter({ outer = [], original }: SensitivityProfile, terminal: Terminal): void {
   if (outer.length === 0) {
     return;
   }
@@ -104,7 +81,7 @@ function printGroups(
   groups: readonly GroupSensitivity<string>[],
   what: string,
   paper: string,
-  terminal: CommandContext['terminal'],
+  terminal: Terminal,
 ): void {
   const most = Math.max(...groups.map(({ distance }) => distance));
   const parts = groups.map(

@@ -1,0 +1,48 @@
+import { linearRoles } from '../models/matrix-encoding';
+import type { OuterPlace } from '../models/matrix-encoding';
+import { UserError } from '../user-error';
+import { flag, group, list } from './fields';
+import type { RequestOf } from './fields';
+
+/** Which matrices are meant. */
+export const layerFields = group('Layers', {
+  roles: list({
+    description: 'Roles of linear layers',
+    choices: linearRoles,
+    fallback: 'all',
+    placeholder: 'ROLE,…',
+  }),
+  blocks: list({
+    description: 'Numbers of blocks, from 0, such as 0-3,7',
+    fallback: 'all',
+    placeholder: 'N,…',
+  }),
+  embeddings: flag({ description: 'Also the embedding', default: false }),
+  head: flag({ description: 'Also the head', default: false }),
+});
+
+export const layerNames = Object.keys(layerFields);
+
+type Layers = RequestOf<typeof layerFields>;
+
+/** The places outside the blocks that are asked for. */
+export function outerOf({ embeddings, head }: Pick<Layers, 'embeddings' | 'head'>): OuterPlace[] {
+  return [...(embeddings ? ['embedding' as const] : []), ...(head ? ['head' as const] : [])];
+}
+
+/**
+ * `['0-3', '7']`: 0, 1, 2, 3 and 7; undefined where nothing is said.
+ * @throws UserError where a part is no range.
+ */
+export function blocksOf({ blocks }: Pick<Layers, 'blocks'>): number[] | undefined {
+  return blocks?.flatMap((part) => {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(part) ?? [];
+    if (first === undefined || Number(last) < Number(first)) {
+      throw new UserError(`"${part}" is not a block or a range of blocks.`, {
+        field: 'blocks',
+        remedy: 'Write numbers such as 0-3,7.',
+      });
+    }
+    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+  });
+}

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { sensitivityCalibration } from '../data/calibration-defaults';
+import type { OpenedModel } from '../models/opened-model';
+import { defaultSettings } from '../prune/options';
+import { methodNames, parseCompression } from '../tensornet/compression-choice';
+import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
+import type {
+  SensitivityEvent,
+  SensitivityProfile,
+} from '../tensornet/sensitivity/sensitivity-profile';
+import { group, list } from './fields';
+import type { RequestOf } from './fields';
+import { prepareJournal } from './journals';
+import { blocksOf, outerOf } from './layer-fields';
+import type { layerFields } from './layer-fields';
+import type { OperationContext } from './operation';
+import { searchFields } from './search-fields';
+import { calibrationOf, runOptions } from './shared-fields';
+import type { CalibrationFields, runFields } from './shared-fields';
+
+/** What is tried on every layer, and how its effect is measured. */
+export const trialFields = group('Sensitivity', {
+  methods: list({
+    description:
+      'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%',
+    default: methodNames,
+    placeholder: 'METHOD,…',
+  }),
+  metric: searchFields.metric,
+});
+
+type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
+  RequestOf<typeof layerFields> &
+  RequestOf<CalibrationFields> &
+  RequestOf<typeof runFields> & { readonly model: OpenedModel; readonly seed: number };
+
+/**
+ * Measures what compressing each linear layer alone costs, with defaults that depend on the model.
+ * @param out where the profile is written; undefined to only return it
+ */
+export async function measureSensitivity(
+  request: SensitivityRequest,
+  out: string | undefined,
+  context: OperationContext<SensitivityEvent>,
+): Promise<SensitivityProfile> {
+  const { model, seed, roles = [], methods = methodNames } = request;
+  const { metric = defaultSettings.metric } = request;
+  const { samples, version, costsFolder } = context.environment;
+  const outer = outerOf(request);
+  return profileSensitivity(
+    {
+      model,
+      calibration: calibrationOf(request, sensitivityCalibration, model.summary.maxPositions),
+      settings: {
+        compressions: methods.map((text) => parseCompression(text, 'methods')),
+        ...{ metric, roles, blocks: blocksOf(request) ?? [], seed },
+        ...(outer.length === 0 ? {} : { outer }),
+      },
+      ...runOptions(request),
+      out,
+      journal: await prepareJournal(out, model.path),
+    },
+    { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
+    context,
+  );
+}

@@ -1,0 +1,44 @@
+import * as v from 'valibot';
+import { sensitivityCalibration } from '../data/calibration-defaults';
+import type {
+  SensitivityEvent,
+  SensitivityProfile,
+} from '../tensornet/sensitivity/sensitivity-profile';
+import { integer, path } from './fields';
+import { journalOf } from './journals';
+import { layerFields } from './layer-fields';
+import { measureSensitivity, trialFields } from './measure-sensitivity';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
+import { besideModel } from './suggest-out';
+
+export const sensitivity = defineOperation({
+  id: 'sensitivity',
+  title: 'Profile Sensitivity',
+  verb: 'Measuring compression of',
+  summary: 'Measure what compressing each linear layer alone costs, by method and level.',
+  fields: {
+    model: modelField,
+    out: path({ description: 'Where to write the sensitivity profile (*.sensitivity.json)' }),
+    ...trialFields,
+    ...layerFields,
+    seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
+    ...calibrationFields(sensitivityCalibration),
+    ...runFields,
+  },
+  rules: calibrationRules,
+  result: v.looseObject({
+    format: v.literal('espalier.sensitivity'),
+    layers: v.array(v.looseObject({ tensor: v.string(), entries: v.array(v.looseObject({})) })),
+  }),
+  trust: 'run',
+  resume: ({ out, model }) => journalOf(out, model),
+  suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
+  run: async (request, context: OperationContext<SensitivityEvent>): Promise<SensitivityProfile> =>
+    measureSensitivity(
+      { ...request, model: await context.environment.open(request.model) },
+      request.out,
+      context,
+    ),
+});
