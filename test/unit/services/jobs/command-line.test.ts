@@ -38,7 +38,7 @@ describe('a job as a command line', () => {
   it('of an evolution has no model', () => {
     const request = buildRequest(synthesize, { out: '/s', iterations: 2, data: 'balanced' });
     expect(lineOf('synthesize', request)).toBe(
-      'espalier synthesize --iterations 2 --data balanced --out /s',
+      'espalier synthesize --out /s --iterations 2 --data balanced',
     );
   });
 
