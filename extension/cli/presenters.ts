@@ -1,6 +1,7 @@
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import { applied } from './present/applied';
 import { compare } from './present/compare';
+import { demo } from './present/demo';
 import { devices } from './present/devices';
 import { evaluate } from './present/evaluate';
 import { generate } from './present/generate';
@@ -9,6 +10,8 @@ import { latency } from './present/latency';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { scoreData } from './present/score-data';
+import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
+import { synthesize } from './present/synthesize';
 import { scoreText } from './present/score-text';
 import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
@@ -29,8 +32,12 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   evaluate,
   latency,
   generate,
+  'symbolic evaluate': symbolicEvaluate,
+  'symbolic enumerate': symbolicEnumerate,
+  synthesize,
   'score-text': scoreText,
   train,
   'score-data': scoreData,
   devices,
+  demo,
 };

@@ -24,8 +24,6 @@ import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/pl
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
-import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type { CompareSubsetsRequest, CompareSubsetsResult } from './data';
 
 /** Settings shared by every request that runs a model. */
@@ -130,9 +128,6 @@ export interface PatchLayerRequest extends RunOptions {
   readonly overwrite: boolean;
 }
 
-/** The evolution to run; the version is the worker's own. */
-export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
-
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
   readonly tensor: StoredTensor;
@@ -181,7 +176,6 @@ export interface WorkerRequests extends OperationRequests {
   repair: [RepairModelRequest, RepairResult];
   patch: [PatchLayerRequest, PatchResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
-  synthesize: [SynthesizeRequest, SynthesisResult];
 }
 
 type OperationEvent<Id extends OperationId> =
@@ -190,9 +184,7 @@ type OperationEvent<Id extends OperationId> =
 /** Partial results that jobs tell, by request. */
 export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
-} & {
-  readonly synthesize: EvolutionEvent;
-};
+} & {};
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;

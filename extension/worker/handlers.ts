@@ -20,7 +20,6 @@ import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivi
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
 import { defaultFitting } from '../core/symbolic/patch/fit-branch';
 import { patchLibrary, defaultPatchLimits } from '../core/symbolic/patch/found-graphs';
-import { synthesize } from '../core/symbolic/evolution/synthesize';
 import { apply } from '../core/operations/apply';
 import { asSetting, buildRequest, validateRequest } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
@@ -138,6 +137,4 @@ export const handlers: Handlers<WorkerRequests> = {
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },
-  synthesize: async (request, context) =>
-    synthesize({ ...request, version: packageJson.version }, context),
 };

@@ -1,5 +1,6 @@
 import { apply } from './apply';
 import { compare } from './compare';
+import { demo } from './demo';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { generate } from './generate';
@@ -9,6 +10,9 @@ import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
 import { scoreData } from './score-data';
+import { symbolicEnumerate } from './symbolic-enumerate';
+import { symbolicEvaluate } from './symbolic-evaluate';
+import { synthesize } from './synthesize';
 import { scoreText } from './score-text';
 import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
@@ -27,10 +31,14 @@ export const operations = [
   evaluate,
   latency,
   generate,
+  symbolicEvaluate,
+  symbolicEnumerate,
+  synthesize,
   scoreText,
   train,
   scoreData,
   devices,
+  demo,
 ] as const;
 
 type Known = (typeof operations)[number];

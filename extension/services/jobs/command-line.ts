@@ -8,6 +8,7 @@ import type { AnyOperation } from '../../core/operations/operation';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
 import { scoreData } from '../../core/operations/score-data';
+import { synthesize } from '../../core/operations/synthesize';
 import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
@@ -71,19 +72,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
         ...{ ...trainingFlags(training), out },
       });
     }
-    case 'synthesize': {
-      const { settings, out, pictures } = job.request;
-      const { data, mode, programLimit, legacyWeights, ...rest } = settings;
-      return command('synthesize', undefined, {
-        ...rest,
-        programs: programLimit,
-        module: mode,
-        'legacy-weights': legacyWeights,
-        data: data.mode,
-        'data-seed': data.seed,
-        ...{ train: data.train, validation: data.validation, test: data.test, pictures, out },
-      });
-    }
+    case 'synthesize':
+      return fromOperation(synthesize, job.request);
     case 'planBudget':
     case 'export':
       return undefined;
