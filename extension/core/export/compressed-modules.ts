@@ -120,16 +120,19 @@ class BlockQuantized(Compressed):
 
 
 class Int8(Compressed):
-    """number · scale, with a scale for each output."""
+    """number · scale, with a scale for each output, and perhaps a factor on each input."""
 
     def __init__(self, spec, out_features, in_features, bias):
         super().__init__(spec, out_features, in_features, bias)
         self.numbers("quants", (in_features, out_features), torch.int8)
         self.numbers("scales", (out_features,), torch.float32)
+        if spec["inputScale"]:
+            self.numbers("input_scale", (in_features,), torch.float32)
 
     def matrix(self, rows=slice(None)):
         """The floats of all rows, or of some."""
-        return (self.quants[:, rows].float() * self.scales[rows]).movedim(0, -1)
+        matrix = (self.quants[:, rows].float() * self.scales[rows]).movedim(0, -1)
+        return matrix * self.input_scale if self.spec["inputScale"] else matrix
 
 
 FORMS = {"low-rank": LowRank, "mpo": Mpo, "block-quantized": BlockQuantized, "int8": Int8}

@@ -56,13 +56,18 @@ export interface BlockQuantizedForm<T = LazyTensor> {
   readonly run: 'matmul-nbits' | 'qdq' | 'basic';
 }
 
-/** int8 with a scale for each output; inputs are quantized as they come (DynamicQuantizeLinear, MatMulInteger). */
+/**
+ * int8 with a scale for each output: W[o, i] = scales[o]·quants[i, o]·inputScale[i]. Inputs, times `inputScale`,
+ * are quantized row by row as they come.
+ */
 export interface Int8Form<T = LazyTensor> {
   readonly kind: 'int8';
   /** int8 [in, out] */
   readonly quants: T;
   /** float32 [out] */
   readonly scales: T;
+  /** float32 [in]: factors on the input, where some inputs are much larger than others. */
+  readonly inputScale?: T;
   /** Set where inputs are not quantized and the weights are dequantized by basic operators, which have gradients. */
   readonly run?: 'basic';
 }

@@ -14,6 +14,7 @@ import {
   compressInt4,
   compressInt8,
   defaultBlockSize,
+  smooth,
 } from './quantize/quantizers';
 
 /** Sizes of a matrix. */
@@ -24,7 +25,7 @@ export interface CompressionMethod {
   /** Ways to go about it, the usual one without calibration first. */
   readonly variants: readonly string[];
   /** The usual one with calibration. */
-  readonly calibratedVariant: string;
+  readonly calibratedVariant: (level: number | undefined) => string;
   readonly needsCalibration: (variant: string) => boolean;
   /** Calibration tokens for each input of a layer, beyond which the usual variant gains little by more. */
   readonly tokensPerInput: number;
@@ -62,7 +63,7 @@ const defaultRankRatio = 0.4;
 export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>> = {
   mpo: {
     variants: mpoVariants,
-    calibratedVariant: 'scaled',
+    calibratedVariant: () => 'scaled',
     needsCalibration: (variant) => variant === 'scaled',
     tokensPerInput: 0,
     levels: ({ out, in: inputs }) =>
@@ -74,7 +75,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
   },
   lowrank: {
     variants: lowRankVariants,
-    calibratedVariant: 'covariance',
+    calibratedVariant: () => 'covariance',
     needsCalibration: (variant) => variant !== 'plain',
     // Directions of the outputs that few tokens take are lost.
     tokensPerInput: 16,
@@ -87,11 +88,11 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     },
   },
   int8: {
-    variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn')],
-    calibratedVariant: 'rtn',
-    needsCalibration: compensates,
+    variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn'), smooth],
+    calibratedVariant: (level) => (level === 0 ? smooth : 'rtn'),
+    needsCalibration: (variant) => variant === smooth || compensates(variant),
     tokensPerInput: 0,
-    // One scale for the inputs of a product is faster on many rows, and poor where one input is very large.
+    // A scale for each output is faster on many rows.
     levels: () => [defaultBlockSize, 0],
     defaultLevel: () => defaultBlockSize,
     prepare:
@@ -101,7 +102,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
   },
   int4: {
     variants: blockVariants,
-    calibratedVariant: 'gptq',
+    calibratedVariant: () => 'gptq',
     needsCalibration: compensates,
     tokensPerInput: 0,
     levels: blockSizesFor,
@@ -117,13 +118,18 @@ function distinct(levels: readonly number[]): number[] {
   return [...new Set(levels)];
 }
 
+/** What decides which variant a compression takes; its level may not be known yet. */
+export interface VariantChoice extends Pick<Compression, 'method' | 'variant'> {
+  readonly level?: number | undefined;
+}
+
 /** The variant that a compression takes. */
 export function variantOf(
-  { method, variant }: Pick<Compression, 'method' | 'variant'>,
+  { method, level, variant }: VariantChoice,
   isCalibrated: boolean,
 ): string {
   const { variants, calibratedVariant } = compressionMethods[method];
-  return variant ?? (isCalibrated ? calibratedVariant : (variants[0] ?? ''));
+  return variant ?? (isCalibrated ? calibratedVariant(level) : (variants[0] ?? ''));
 }
 
 /**
@@ -156,10 +162,13 @@ export function requireFit(
   if (!variants.includes(variant)) {
     refuse(`${method} has no variant "${variant}".`, `Take one of ${variants.join(', ')}.`);
   }
-  if (method === 'int8' && level === 0 && variant !== 'rtn') {
+  if (
+    method === 'int8' &&
+    (level === 0 ? !['rtn', smooth].includes(variant) : variant === smooth)
+  ) {
     refuse(
-      `int8 with a scale per output has no variant "${variant}".`,
-      'Give a block size as well.',
+      `int8:${level} has no variant "${variant}".`,
+      level === 0 ? 'Give a block size as well.' : 'Leave the block size out: int8:0.',
     );
   }
   if (needsCalibration(variant) && 'place' in layer) {

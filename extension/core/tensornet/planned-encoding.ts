@@ -8,7 +8,7 @@ import { compressionMethods, variantOf } from './compression-methods';
 import type { MatrixSizes } from './compression-methods';
 import { bondSizes } from './mpo';
 import { sitesOf } from './mpo-sites';
-import { isAsymmetric } from './quantize/quantizers';
+import { isAsymmetric, smooth } from './quantize/quantizers';
 
 /** A tensor that is not there yet. */
 export type PlannedTensor = Pick<TensorData, 'dtype' | 'shape'>;
@@ -56,6 +56,7 @@ export function plannedForm(
         kind: 'int8',
         quants: { dtype: 'I8', shape: [columns, rows] },
         scales: { dtype: 'F32', shape: [rows] },
+        ...(variant === smooth ? { inputScale: { dtype: 'F32', shape: [columns] } } : {}),
       };
     }
     const bits = quantizer === 'int8' ? 8 : 4;

@@ -88,15 +88,17 @@ function get(bytes: Uint8Array, start: number, bits: 4 | 8, i: number): number {
     : ((bytes[start + (i >> 1)] ?? 0) >> ((i & 1) * 4)) & 0xf;
 }
 
-function dequantizeOutputs({ quants, scales }: Int8Form<TensorData>): Rows {
+function dequantizeOutputs({ quants, scales, inputScale }: Int8Form<TensorData>): Rows {
   const [inputs = 1, out = 1] = quants.shape;
   const { buffer, byteOffset, byteLength } = quants.bytes;
   const numbers = Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
   const turned = transpose({ count: inputs, length: out, numbers });
   const factors = floatsOfData(scales);
+  const inputFactors = inputScale === undefined ? undefined : floatsOfData(inputScale);
   for (let row = 0; row < out; row++) {
-    for (let i = row * inputs; i < (row + 1) * inputs; i++) {
-      turned[i] = (turned[i] ?? 0) * (factors[row] ?? 0);
+    const numbersOfRow = turned.subarray(row * inputs, (row + 1) * inputs);
+    for (let i = 0; i < inputs; i++) {
+      numbersOfRow[i] = (numbersOfRow[i] ?? 0) * (factors[row] ?? 0) * (inputFactors?.[i] ?? 1);
     }
   }
   return { count: out, length: inputs, numbers: turned };

@@ -44,7 +44,7 @@ async function profile(
       ...{ model: await openModelFiles(model), calibration, ...run, out: undefined, journal },
       settings: {
         compressions: [
-          { method: 'int8', level: 0 },
+          { method: 'int8', level: 0, variant: 'rtn' },
           { method: 'int4', level: 16 },
           { method: 'lowrank', ratio: 0.5 },
         ],
@@ -155,7 +155,7 @@ describe.each([
 
   it('take part in a plan that is measured as it is written', async () => {
     // Rounded without calibration, so that what is written is what was measured.
-    const rounded = withWays(table, [{ method: 'int8' }]);
+    const rounded = withWays(table, [{ method: 'int8', variant: 'rtn' }]);
     const outer = rounded.outer ?? [];
     const saved = [...rounded.layers, ...outer].reduce(
       (sum, { bytes, entries: [entry] }) => sum + bytes - (entry?.bytes ?? bytes),

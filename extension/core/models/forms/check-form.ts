@@ -58,6 +58,9 @@ function checkTensors(form: MatrixEncoding, id: Place): void {
     case 'int8':
       expect(form.quants, ['I8'], form.quants.shape.length === 2 ? form.quants.shape : [0, 0]);
       expect(form.scales, floats, [formSizes(form).out]);
+      if (form.inputScale !== undefined) {
+        expect(form.inputScale, floats, [formSizes(form).in]);
+      }
       break;
   }
 }

@@ -29,11 +29,16 @@ function emitFlatRows(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Va
 }
 
 /** Numbers lie [in, out], as products want them. */
-function emitColumns(graph: GraphBuilder, { quants, scales }: Int8Form, ids: Value): Value {
+function emitColumns(
+  graph: GraphBuilder,
+  { quants, scales, inputScale }: Int8Form,
+  ids: Value,
+): Value {
   const columns = graph.op('Gather', [emitStored(graph, quants), ids], { axis: 1 });
   const numbers = graph.op('Transpose', [graph.op('Cast', [columns], { to: DataType.FLOAT })], {
     perm: [1, 0],
   });
   const scale = graph.op('Gather', [emitWeight(graph, scales), ids]);
-  return graph.op('Mul', [numbers, graph.op('Reshape', [scale, graph.ints([-1, 1])])]);
+  const rows = graph.op('Mul', [numbers, graph.op('Reshape', [scale, graph.ints([-1, 1])])]);
+  return inputScale === undefined ? rows : graph.op('Mul', [rows, emitWeight(graph, inputScale)]);
 }

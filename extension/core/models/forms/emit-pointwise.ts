@@ -95,6 +95,6 @@ function emitMatrix(graph: GraphBuilder, form: MatrixLike): Value {
         ? turned(emitDequantizedBlocks(graph, form))
         : emitScaledBlocks(graph, form);
     case 'int8':
-      return turned(emitDequantizedOutputs(graph, form));
+      return emitDequantizedOutputs(graph, form);
   }
 }

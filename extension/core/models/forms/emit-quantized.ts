@@ -3,13 +3,16 @@ import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { BlockQuantizedForm, Int8Form } from '../matrix-encoding';
 import { emitStored, emitWeight } from '../weight';
+import { formSizes } from './form-facts';
 
 /** Domain of the operators that ONNX Runtime adds to ONNX's own. */
 const runtimeDomain = 'com.microsoft';
 /** Activations are quantized to int8 by block, so that sums are of whole numbers. */
 const int8Accumulation = 4;
-/** From this opset on, inputs can be quantized as they come. */
-const dynamicOpset = 11;
+/** From this opset on, ONNX has products of whole numbers. */
+const integerProductOpset = 10;
+/** Steps of rows whose numbers are all the same: dividing by it does not overflow. */
+const smallestStep = 1e-30;
 /** From this opset on, DequantizeLinear takes a scale for each block, and numbers of four bits. */
 const blockwiseOpset = 21;
 
@@ -106,38 +109,57 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
 }
 
 /**
- * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]: x is quantized to uint8 with one scale and zero for
- * all rows, so that each depends on the others; multiplied in whole numbers, and scaled back. ONNX Runtime
- * joins it all into DynamicQuantizeMatMul, which is written at once below opset 11, or, where several
- * products share the rows, all but the quantization into MatMulIntegerToFloat.
+ * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. With the least number m of a row and a 255th of its range
+ * s, x ≈ m + s·q with q in uint8; so x·Wᵀ is s times a product of whole numbers plus m times the sums of W.
  */
-export function emitInt8(
-  graph: GraphBuilder,
-  { quants, scales, run }: Int8Form,
-  rows: Value,
-): Value {
+export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Value {
+  const { quants, scales, inputScale, run } = form;
+  const op = (type: string, ...inputs: Value[]): Value => graph.op(type, inputs);
+  const x = inputScale === undefined ? rows : op('Mul', rows, emitWeight(graph, inputScale));
+  const stored = emitStored(graph, quants);
+  const scale = emitWeight(graph, scales);
   if (run === 'basic') {
-    return graph.op('MatMul', [rows, emitDequantizedOutputs(graph, { quants, scales })]);
+    return op('MatMul', x, op('Mul', emitFloats(graph, stored), scale));
   }
-  if (graph.opset < dynamicOpset) {
-    const inputs = [rows, emitStored(graph, quants), emitWeight(graph, scales)];
-    return graph.foreignOp(runtimeDomain, 'DynamicQuantizeMatMul', inputs);
-  }
-  const [whole = '', scale = '', zero = ''] = graph.ops('DynamicQuantizeLinear', [rows], 3);
-  const sums = graph.op('MatMulInteger', [whole, emitStored(graph, quants), zero]);
-  return graph.op('Mul', [
-    graph.op('Cast', [sums], { to: DataType.FLOAT }),
-    graph.op('Mul', [scale, emitWeight(graph, scales)]),
-  ]);
+  // Of no rows at all, ONNX Runtime's extremes have another shape.
+  const extreme = (type: string): Value =>
+    op('Reshape', graph.reduce(type, x, [-1], 1), graph.ints([-1, 1]));
+  const least = extreme('ReduceMin');
+  const range = op('Sub', extreme('ReduceMax'), least);
+  const step = op('Max', op('Mul', range, graph.scalar(1 / 255)), graph.scalar(smallestStep));
+  const steps = op('Mul', op('Sub', x, least), op('Reciprocal', step));
+  const whole = graph.op('Cast', [op('Add', steps, graph.scalar(0.5))], { to: DataType.UINT8 });
+  const ones = graph.bytes(new Array<number>(formSizes(form).in).fill(1), [1, formSizes(form).in]);
+  // ONNX Runtime computes the sums once, when the session is made.
+  const sums = emitProduct(graph, ones, stored, scale);
+  const product = op('Mul', emitProduct(graph, whole, stored, scale), step);
+  return op('Add', product, op('Mul', least, sums));
 }
 
-/** Emits Wᵀ [in, out] in operators that every opset has. */
+/** Emits (x·numbers)·scales of `x`, uint8 [rows, in]. */
+function emitProduct(graph: GraphBuilder, x: Value, numbers: Value, scales: Value): Value {
+  return graph.opset < integerProductOpset
+    ? graph.foreignOp(runtimeDomain, 'MatMulIntegerToFloat', [x, numbers, graph.scalar(1), scales])
+    : graph.op('Mul', [emitFloats(graph, graph.op('MatMulInteger', [x, numbers])), scales]);
+}
+
+function emitFloats(graph: GraphBuilder, numbers: Value): Value {
+  return graph.op('Cast', [numbers], { to: DataType.FLOAT });
+}
+
+/** Emits W [out, in] in operators that every opset has. */
 export function emitDequantizedOutputs(
   graph: GraphBuilder,
-  { quants, scales }: Pick<Int8Form, 'quants' | 'scales'>,
+  { quants, scales, inputScale }: Int8Form,
 ): Value {
-  const numbers = graph.op('Cast', [emitStored(graph, quants)], { to: DataType.FLOAT });
-  return graph.op('Mul', [numbers, emitWeight(graph, scales)]);
+  const numbers = graph.op('Mul', [
+    emitFloats(graph, emitStored(graph, quants)),
+    emitWeight(graph, scales),
+  ]);
+  const turned = graph.op('Transpose', [numbers], { perm: [1, 0] });
+  return inputScale === undefined
+    ? turned
+    : graph.op('Mul', [turned, emitWeight(graph, inputScale)]);
 }
 
 /**

@@ -37,8 +37,15 @@ export function mapTensors<T, U>(
         ...(zeros === undefined ? {} : { zeros: map(zeros, 'zeros') }),
       };
     }
-    case 'int8':
-      return { ...form, quants: map(form.quants, 'quants'), scales: map(form.scales, 'scales') };
+    case 'int8': {
+      const { inputScale, ...rest } = form;
+      return {
+        ...rest,
+        quants: map(form.quants, 'quants'),
+        scales: map(form.scales, 'scales'),
+        ...(inputScale === undefined ? {} : { inputScale: map(inputScale, 'input_scale') }),
+      };
+    }
   }
 }
 

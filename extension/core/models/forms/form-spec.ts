@@ -26,7 +26,11 @@ const plainSpecs = [
     zeros: v.boolean(),
     run: v.picklist(['matmul-nbits', 'qdq', 'basic']),
   }),
-  v.strictObject({ kind: v.literal('int8') }),
+  v.strictObject({
+    kind: v.literal('int8'),
+    /** Whether the input is scaled first. */
+    inputScale: v.boolean(),
+  }),
 ] as const;
 const plainSpec = v.variant('kind', [...plainSpecs]);
 
@@ -97,11 +101,16 @@ export function describeForms(
 type PlainForm = Exclude<MatrixEncoding<unknown>, { kind: 'low-rank' | 'mpo' }>;
 
 function describePlain(form: PlainForm): PlainSpec {
-  if (form.kind !== 'block-quantized') {
-    return { kind: form.kind };
+  switch (form.kind) {
+    case 'dense':
+      return { kind: form.kind };
+    case 'int8':
+      return { kind: form.kind, inputScale: form.inputScale !== undefined };
+    case 'block-quantized': {
+      const { kind, bits, blockSize: block, zeros, run } = form;
+      return { kind, bits, blockSize: block, zeros: zeros !== undefined, run };
+    }
   }
-  const { kind, bits, blockSize: block, zeros, run } = form;
-  return { kind, bits, blockSize: block, zeros: zeros !== undefined, run };
 }
 
 function describeFactor(form: MatrixEncoding<unknown>): PlainSpec {

@@ -9,7 +9,7 @@ const suffix = '.weight';
  * The tensors of a form in the place of `NAME.weight`, by their names in a checkpoint: NAME.weight of
  * a dense matrix; of a low rank NAME.left.weight [out, rank] and NAME.right.weight [rank, in], or what
  * stands for those; of a matrix product operator NAME.core.0, NAME.core.1, … and NAME.input_scale;
- * NAME.quants, NAME.scales and NAME.zeros of whole numbers.
+ * NAME.quants, NAME.scales, NAME.zeros and NAME.input_scale of whole numbers.
  */
 export function storedTensors<T>(
   weight: string,
@@ -74,6 +74,11 @@ function formAt(
       };
     }
     case 'int8':
-      return { kind: spec.kind, quants: find(`${name}.quants`), scales: find(`${name}.scales`) };
+      return {
+        kind: spec.kind,
+        quants: find(`${name}.quants`),
+        scales: find(`${name}.scales`),
+        ...(spec.inputScale ? { inputScale: find(`${name}.input_scale`) } : {}),
+      };
   }
 }

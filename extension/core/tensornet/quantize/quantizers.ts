@@ -8,7 +8,7 @@ import { roundToNearest } from './block-quantized';
 import { quantizeCompensating } from './gptq';
 import { factorHessian } from './hessian';
 import type { HessianFactor } from './hessian';
-import { quantizePerOutput } from './int8';
+import { quantizePerOutput, smoothingScale } from './int8';
 
 /**
  * How the numbers of blocks are found: scales that span the block (`rtn`) or are searched for the
@@ -44,20 +44,33 @@ export function isAsymmetric(variant: string): boolean {
   return variant.endsWith(asymmetric);
 }
 
+/** int8 by outputs of inputs that are scaled first, so that none is much larger than the others. */
+export const smooth = 'smooth';
+
 export function compensates(variant: string): boolean {
   return variant.startsWith('gptq');
 }
 
-/** Symmetric int8 with a scale per output at level 0, else numbers of 8 bits in blocks. */
+/**
+ * Symmetric int8 with a scale per output at level 0, else numbers of 8 bits in blocks.
+ * @throws Error where `smooth` has no statistics.
+ */
 export async function compressInt8(
   context: CompressionContext,
   matrix: Rows,
   level: number,
   variant: string,
 ): Promise<MatrixEncoding<TensorData>> {
-  return level === 0
-    ? quantizePerOutput(matrix)
-    : quantizeBlocks(context, matrix, 8, level, variant);
+  if (level !== 0) {
+    return quantizeBlocks(context, matrix, 8, level, variant);
+  }
+  if (variant !== smooth) {
+    return quantizePerOutput(matrix);
+  }
+  if (context.statistics === undefined) {
+    throw new Error(`${variant} needs statistics of the inputs`);
+  }
+  return quantizePerOutput(matrix, smoothingScale(matrix, context.statistics));
 }
 
 /** Numbers of 4 bits in blocks. */

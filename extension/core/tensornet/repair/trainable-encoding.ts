@@ -24,7 +24,7 @@ export function differentiable(form: MatrixEncoding): MatrixEncoding {
 
 /** What of a form is trained: factors, cores, matrices and scales; numbers of few bits stay. */
 export function trainedTensors(form: MatrixEncoding): LazyTensor[] {
-  const scale = form.kind === 'mpo' ? form.inputScale : undefined;
+  const scale = 'inputScale' in form ? form.inputScale : undefined;
   return formTensors<LazyTensor>(form).filter(
     (tensor) => floats.includes(tensor.dtype) && tensor !== scale,
   );

@@ -3,8 +3,8 @@ import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { ModelInputs } from '../../data/model-inputs';
 import type { LayeredModel } from '../../models/layered-model';
-import type { Compression } from '../compression-choice';
 import { compressionMethods, variantOf } from '../compression-methods';
+import type { VariantChoice } from '../compression-methods';
 import { defaultTokens } from './default-tokens';
 import type { FittedLayer } from './default-tokens';
 
@@ -18,7 +18,7 @@ export interface ProfileInputs {
 /** Seed of choices and random numbers, and what is fitted to each layer. */
 interface ProfileSettings {
   readonly seed: number;
-  readonly fitted: readonly (FittedLayer & Pick<Compression, 'variant'>)[];
+  readonly fitted: readonly (FittedLayer & VariantChoice)[];
 }
 
 /**

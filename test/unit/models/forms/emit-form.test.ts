@@ -10,11 +10,16 @@ import { storeForms } from '../../../../extension/core/models/forms/store-forms'
 import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
+import {
+  quantizePerOutput,
+  smoothingScale,
+} from '../../../../extension/core/tensornet/quantize/int8';
+import { float32Data } from '../../../../extension/core/tensornet/tensor-values';
 import { createSession } from '../../../../extension/core/runtime/session';
 import { floatTensor, floatsOf } from '../../../../extension/core/runtime/tensors';
 import { relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
-import { contracted, FormMaker } from './made-forms';
+import { contracted, FormMaker, numbersOf } from './made-forms';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -168,7 +173,12 @@ const blocks: Readonly<Record<string, MatrixEncoding<TensorData>>> = {
   }),
 };
 
-const all = { ...exact, ...blocks, int8: make.int8(24, 48) };
+const all = {
+  ...exact,
+  ...blocks,
+  int8: make.int8(24, 48),
+  'int8, inputs scaled': make.int8(24, 48, true),
+};
 
 describe('a form in a graph', () => {
   it.each(Object.entries(exact))('%s equals the matrix that it stands for', async (_, form) => {
@@ -185,14 +195,58 @@ describe('a form in a graph', () => {
     expectWithin(actual, expected, most);
   });
 
-  it('int8 is as near as inputs of 255 steps allow', async () => {
+  it.each([false, true])(
+    'int8 is as near as 255 steps over each row allow, inputs scaled: %s',
+    async (isScaled) => {
+      const form = make.int8(24, 48, isScaled);
+      // Rows of very different sizes, one of which is the same everywhere.
+      const rows = rowsOf(48).map(
+        (x, i) => [x, 1000 * x, 7, 1e-4 * x][Math.floor(i / 48) % 4] ?? 0,
+      );
+      const actual = await applied(form, rows);
+      const expected = product(form, rows);
+      const factors = isScaled && form.inputScale ? numbersOf(form.inputScale) : undefined;
+      const scaled = rows.map((x, i) => x * (factors?.[i % 48] ?? 1));
+      const steps = Array.from({ length: rows.length / 48 }, (_, row) => {
+        const own = scaled.subarray(48 * row, 48 * (row + 1));
+        return (Math.max(...own) - Math.min(...own)) / 255;
+      });
+      const halfStep = Float32Array.from(rows, (_, place) => {
+        const [row, i] = [Math.floor(place / 48), place % 48];
+        const largest = Math.max(...rows.subarray(48 * row, 48 * (row + 1)).map(Math.abs));
+        return (0.501 * (steps[row] ?? 0)) / (factors?.[i] ?? 1) + 1e-6 * largest;
+      });
+      expectWithin(
+        actual,
+        expected,
+        sums(form, halfStep, (reach, w) => Math.abs(w) * reach),
+      );
+    },
+  );
+
+  it('int8 that is smoothed loses far less where one input is very large', async () => {
+    const matrix = { count: 24, length: 48, numbers: contracted(make.dense(24, 48)) };
+    const rows = rowsOf(48).map((x, i) => (i % 48 === 5 ? 60 * x : x));
+    const gram = { size: 48, numbers: new Float64Array(48 * 48) };
+    rows.forEach((x, i) => {
+      gram.numbers[(i % 48) * 49] = (gram.numbers[(i % 48) * 49] ?? 0) + x * x;
+    });
+    const expected = product(
+      { kind: 'dense', weight: float32Data([24, 48], matrix.numbers) },
+      rows,
+    );
+    const errorOf = async (scale?: Float32Array): Promise<number> =>
+      relativeError(await applied(quantizePerOutput(matrix, scale), rows), expected);
+    const smoothed = await errorOf(smoothingScale(matrix, { gram }));
+    expect(smoothed).toBeLessThan(0.01);
+    expect(smoothed).toBeLessThan((await errorOf()) / 2);
+  });
+
+  it('int8 takes each row by itself', async () => {
     const form = make.int8(24, 48);
     const rows = rowsOf(48);
-    const actual = await applied(form, rows);
-    const expected = product(form, rows);
-    const step = (Math.max(...rows) - Math.min(...rows)) / 255;
-    const most = sums(form, rows, (_x, w) => Math.abs(w) * step);
-    expectWithin(actual, expected, most);
+    const one = await applied(form, rows.slice(0, 48));
+    expect([...(await applied(form, rows)).subarray(0, 24)]).toEqual([...one]);
   });
 
   it.each(Object.entries(all))('%s takes a bias', async (_, form) => {
@@ -240,15 +294,9 @@ describe('a session', () => {
     expect(await operatorsLeft(blocks[name] ?? make.dense(1, 1))).toEqual(['MatMulNBits']);
   });
 
-  it('joins the quantization of inputs with the product in int8', async () => {
-    expect(await operatorsLeft(make.int8(24, 48))).toEqual(['DynamicQuantizeMatMul']);
-    const several = await operatorsLeft(make.int8(24, 48), make.int8(12, 48), make.int8(6, 48));
-    expect(several.sort()).toEqual([
-      'DynamicQuantizeLinear',
-      'MatMulIntegerToFloat',
-      'MatMulIntegerToFloat',
-      'MatMulIntegerToFloat',
-    ]);
+  it('has computed the sums of int8 weights', async () => {
+    const left = await operatorsLeft(make.int8(24, 48, true));
+    expect(left.filter((op) => op === 'MatMulInteger')).toHaveLength(1);
   });
 
   it('leaves of a chain its products and what puts axes in order', async () => {

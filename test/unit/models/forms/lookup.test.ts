@@ -46,6 +46,7 @@ describe('rows that are looked up', () => {
     ['8 bits', blocks(32, 8, false, 'qdq')],
     ['8 bits with zeros in broken blocks', blocks(24, 8, true, 'matmul-nbits')],
     ['int8 with a scale per row', make.int8(13, 24)],
+    ['int8 with scaled inputs', make.int8(13, 24, true)],
     ['float32', make.dense(13, 24)],
     ['float16', make.half(13, 24)],
   ];

@@ -98,7 +98,7 @@ export class FormMaker {
   }
 
   /** Numbers from −63 to 63, whose sums of two products no processor cuts off. */
-  public int8(out: number, input: number): Int8Form<TensorData> {
+  public int8(out: number, input: number, isScaled = false): Int8Form<TensorData> {
     const numbers = Int8Array.from(
       { length: out * input },
       () => Math.floor(this.random() * 127) - 63,
@@ -107,6 +107,7 @@ export class FormMaker {
       kind: 'int8',
       quants: { dtype: 'I8', shape: [input, out], bytes: new Uint8Array(numbers.buffer) },
       scales: this.floats([out], this.spread / 500, this.spread / 63),
+      ...(isScaled ? { inputScale: this.floats([input], 0.5, 2) } : {}),
     };
   }
 
@@ -121,7 +122,7 @@ function floatData(numbers: Float32Array, shape: readonly number[]): TensorData 
 }
 
 /** The numbers of a float tensor. */
-function numbersOf({ dtype, bytes }: TensorData): Float32Array {
+export function numbersOf({ dtype, bytes }: TensorData): Float32Array {
   const { buffer, byteOffset, length } = bytes;
   return dtype === 'F16'
     ? Float32Array.from(new Uint16Array(buffer, byteOffset, length / 2), halfToNumber)
@@ -147,7 +148,12 @@ export function contracted(form: Made): Float32Array {
     case 'int8': {
       const scales = numbersOf(form.scales);
       const quants = new Int8Array(form.quants.bytes.buffer, form.quants.bytes.byteOffset);
-      return matrix(out, input, (o, i) => (quants[i * out + o] ?? 0) * (scales[o] ?? 0));
+      const inputScale = form.inputScale && numbersOf(form.inputScale);
+      return matrix(
+        out,
+        input,
+        (o, i) => (quants[i * out + o] ?? 0) * (scales[o] ?? 0) * (inputScale?.[i] ?? 1),
+      );
     }
   }
 }

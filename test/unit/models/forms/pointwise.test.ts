@@ -45,7 +45,7 @@ const forms: Readonly<Record<string, readonly [MatrixEncoding<TensorData>, numbe
   contracted: [make.mpo(sites, 3, 'contracted', true), 3e-6],
   chained: [make.mpo(sites, 3, 'chained', true), 3e-6],
   int8: [make.int8(8, 16), 2e-2],
-  'int8 in basic operators': [{ ...make.int8(8, 16), run: 'basic' }, 1e-6],
+  'int8 in basic operators': [{ ...make.int8(8, 16, true), run: 'basic' }, 1e-6],
   blocks: [make.blocks(8, 16, { ...blocks, run: 'matmul-nbits' }), 2e-2],
   'blocks in standard operators': [make.blocks(8, 16, { ...blocks, run: 'qdq' }), 1e-6],
   'blocks in basic operators': [make.blocks(8, 16, { ...blocks, run: 'basic' }), 1e-6],
