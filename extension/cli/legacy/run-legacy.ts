@@ -2,12 +2,9 @@ import { parseArgs } from 'node:util';
 import { Arguments, UsageError } from './command';
 import type { Command, CommandContext } from './command';
 import { compress } from './commands/compress';
-import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
-import { exportData } from './commands/export-data';
 import { patch } from './commands/patch';
 import { repair } from './commands/repair';
-import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
@@ -15,9 +12,6 @@ export const legacyCommands: readonly Command[] = [
   patch,
   compress,
   repair,
-  selectData,
-  exportData,
-  convertScores,
   dataDiet,
   studyGroupsCommand,
 ];

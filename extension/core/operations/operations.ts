@@ -1,14 +1,17 @@
 import { apply } from './apply';
 import { compare } from './compare';
+import { convertScores } from './convert-scores';
 import { demo } from './demo';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
+import { exportData } from './export-data';
 import { generate } from './generate';
 import { inspect } from './inspect';
 import { latency } from './latency';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { selectData } from './select-data';
 import { scoreData } from './score-data';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
@@ -37,6 +40,9 @@ export const operations = [
   scoreText,
   train,
   scoreData,
+  selectData,
+  exportData,
+  convertScores,
   devices,
   demo,
 ] as const;
