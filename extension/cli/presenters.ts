@@ -6,8 +6,10 @@ import { evaluate } from './present/evaluate';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
+import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { repair } from './present/repair';
 import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
 import { train } from './present/train';
@@ -24,6 +26,8 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   apply: applied,
   prune: applied,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,

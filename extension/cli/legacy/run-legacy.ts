@@ -6,8 +6,6 @@ import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
 import { demo } from './commands/demo';
 import { exportData } from './commands/export-data';
-import { patch } from './commands/patch';
-import { repair } from './commands/repair';
 import { scoreData } from './commands/score-data';
 import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
@@ -17,9 +15,7 @@ import { synthesizeCommand } from './commands/synthesize';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
-  patch,
   compress,
-  repair,
   scoreTextCommand,
   scoreData,
   selectData,

@@ -5,9 +5,11 @@ import { evaluate } from './evaluate';
 import { generate } from './generate';
 import { inspect } from './inspect';
 import { latency } from './latency';
+import { patch } from './patch';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { repair } from './repair';
 import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
 import { train } from './train';
@@ -22,6 +24,8 @@ export const operations = [
   apply,
   prune,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,
