@@ -92,7 +92,7 @@ export function activate(context: ExtensionContext): Espalier {
   );
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
-  const dataJobs = new DataJobs(jobs, dataMaps);
+  const dataJobs = new DataJobs(jobs, settings, dataMaps);
   const synthesisSessions = new SynthesisSessions(jobs);
   const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
   const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>

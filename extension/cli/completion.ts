@@ -9,8 +9,11 @@ export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 
 interface Completed {
+  /** `profile`, `symbolic evaluate`. */
   readonly name: string;
   readonly summary: string;
+  /** What may follow instead of a flag, besides files. */
+  readonly words: readonly string[];
   readonly flags: readonly {
     readonly long: string;
     readonly description: string;
@@ -37,6 +40,7 @@ function completed(): Completed[] {
     ...operations.map(({ id, summary, fields }) => ({
       name: id,
       summary,
+      words: [],
       flags: Object.entries<Field>({ ...fields, ...presenters[id].options, ...commonFields })
         .filter(([, field]) => !field.positional)
         .flatMap(([key, field]) =>
@@ -51,6 +55,7 @@ function completed(): Completed[] {
     ...legacyCommands.map(({ name, summary, options }) => ({
       name,
       summary,
+      words: [],
       flags: Object.entries(options).map(([key, { type }]) => ({
         long: `--${key}`,
         takesValue: type === 'string',
@@ -58,16 +63,33 @@ function completed(): Completed[] {
         choices: [],
       })),
     })),
+    ...groups().map(({ name, summary, words }) => ({ name, summary, words, flags: [] })),
     {
       name: 'completion',
       summary: 'Print a completion script.',
-      flags: shells.map((long) => ({ long, takesValue: false, description: '', choices: [] })),
+      words: shells,
+      flags: [],
     },
   ];
 }
 
+/** Commands that only have subcommands. */
+function groups(): { name: string; summary: string; words: string[] }[] {
+  const nested = operations
+    .map(({ id }): string[] => id.split(' '))
+    .filter(({ length }) => length > 1);
+  return [...new Set(nested.map(([name = '']) => name))].map((name) => {
+    const words = nested.flatMap(([first, word = '']) => (first === name ? [word] : []));
+    return { name, words, summary: words.join(', ') };
+  });
+}
+
+/** The first words of all commands. */
+const firstWords = (commands: readonly Completed[]): string[] =>
+  commands.map(({ name }) => name).filter((name) => !name.includes(' '));
+
 function bash(commands: readonly Completed[]): string {
-  const cases = commands.map(({ name, flags }) => {
+  const cases = commands.map(({ name, words: names, flags }) => {
     const choices = flags
       .filter((flag) => flag.choices.length > 0)
       .map(
@@ -76,23 +98,24 @@ function bash(commands: readonly Completed[]): string {
       );
     const words = flags.map(({ long }) => long).join(' ');
     return [
-      `    ${name})`,
+      name.includes(' ') ? `    '${name}')` : `    '${name} '*)`,
       ...(choices.length === 0 ? [] : ['      case "$before" in', ...choices, '      esac']),
-      `      words='${words}' ;;`,
+      `      flags='${words}' words='${names.join(' ')}' ;;`,
     ].join('\n');
   });
   return [
     '_espalier() {',
-    '  local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" words=\'\'',
+    '  local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" flags= words=',
     '  if [ "$COMP_CWORD" -eq 1 ]; then',
-    `    COMPREPLY=($(compgen -W '${commands.map(({ name }) => name).join(' ')}' -- "$word"))`,
+    `    COMPREPLY=($(compgen -W '${firstWords(commands).join(' ')}' -- "$word"))`,
     '    return',
     '  fi',
-    '  case "${COMP_WORDS[1]}" in',
+    '  case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in',
     ...cases,
     '  esac',
     '  case "$word" in',
-    '    -*) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;',
+    '    -*) COMPREPLY=($(compgen -W "$flags" -- "$word")) ;;',
+    '    *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;',
     '  esac',
     '}',
     'complete -o default -F _espalier espalier',
@@ -100,14 +123,28 @@ function bash(commands: readonly Completed[]): string {
 }
 
 function fish(commands: readonly Completed[]): string {
+  const groupNames = groups()
+    .map(({ name }) => name)
+    .join(' ');
+  // A subcommand of a group may have the name of a command: evaluate.
+  const seen = (name: string): string =>
+    [
+      ...name.split(' ').map((word) => `__fish_seen_subcommand_from ${word}`),
+      ...(groupNames.split(' ').includes(name.split(' ')[0] ?? '')
+        ? []
+        : [`not __fish_seen_subcommand_from ${groupNames}`]),
+    ].join('; and ');
   const quoted = (text: string): string => `'${text.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
   return commands
-    .flatMap(({ name, summary, flags }) => [
-      `complete -c espalier -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}`,
+    .flatMap(({ name, summary, words, flags }) => [
+      ...(name.includes(' ')
+        ? []
+        : [`complete -c espalier -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}`]),
+      ...words.map((word) => `complete -c espalier -n '${seen(name)}' -f -a ${word}`),
       ...flags.map(({ long, description, choices, takesValue }) =>
         [
-          `complete -c espalier -n '__fish_seen_subcommand_from ${name}'`,
-          long.startsWith('--') ? `-l ${long.slice(2)}` : `-a ${long}`,
+          `complete -c espalier -n '${seen(name)}'`,
+          `-l ${long.slice(2)}`,
           ...(takesValue ? ['-r'] : []),
           ...(choices.length === 0 ? [] : [`-f -a ${quoted(choices.join(' '))}`]),
           ...(description === '' ? [] : [`-d ${quoted(description)}`]),

@@ -8,7 +8,7 @@ import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
 import { runLegacy } from './legacy/run-legacy';
-import { createProgram } from './program';
+import { commandPath, createProgram } from './program';
 import { runOperation } from './run-operation';
 import { Terminal } from './terminal';
 import { isAnswered, usageProblem } from './usage-errors';
@@ -33,9 +33,10 @@ let stoppedWith: number | undefined;
 let hint: () => string | undefined = () => undefined;
 
 for (const [signal, code] of Object.entries(signals)) {
-  process.on(signal, () => {
-    if (cancellation.isCancellationRequested) {
-      process.exit(code);
+  process.once(signal, () => {
+    // The next signal ends the process as if nobody listened, even within a run of ONNX Runtime.
+    for (const name of Object.keys(signals)) {
+      process.removeAllListeners(name);
     }
     cancellation.isCancellationRequested = true;
     stoppedWith = code;
@@ -90,8 +91,7 @@ async function main(args: readonly string[]): Promise<number> {
         },
       }),
   });
-  const [name] = args;
-  if (name === undefined) {
+  if (args.length === 0) {
     terminal.note(program.helpInformation());
     return 2;
   }
@@ -105,8 +105,8 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const problem = usageProblem(error);
     if (problem !== undefined) {
-      const known = program.commands.some((command) => command.name() === name);
-      terminal.note(`${problem}\nSee espalier ${known ? `${name} ` : ''}--help.`);
+      const command = ['espalier', commandPath(program, args)].filter(Boolean).join(' ');
+      terminal.note(`${problem}\nSee ${command} --help.`);
       return 2;
     }
     if (error instanceof CancelledError) {

@@ -1,6 +1,7 @@
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import { applied } from './present/applied';
 import { compare } from './present/compare';
+import { demo } from './present/demo';
 import { devices } from './present/devices';
 import { evaluate } from './present/evaluate';
 import { generate } from './present/generate';
@@ -10,6 +11,9 @@ import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { repair } from './present/repair';
+import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
+import { synthesize } from './present/synthesize';
+import { scoreText } from './present/score-text';
 import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
 import { train } from './present/train';
@@ -31,6 +35,11 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   evaluate,
   latency,
   generate,
+  'symbolic evaluate': symbolicEvaluate,
+  'symbolic enumerate': symbolicEnumerate,
+  synthesize,
+  'score-text': scoreText,
   train,
   devices,
+  demo,
 };

@@ -1,5 +1,5 @@
 import { Argument, Command } from 'commander';
-import { asFlag } from '../core/operations/build-request';
+import { asFlag, RequestError } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
 import { completionScript, shells } from './completion';
@@ -56,6 +56,47 @@ export function createProgram(actions: Actions): Command {
   return program;
 }
 
+/** What is typed before options to name a command: `symbolic evaluate`, or as much of it as there is. */
+export function commandPath(program: Command, args: readonly string[]): string {
+  const [name, ...rest] = args;
+  const command = program.commands.find((one) => one.name() === name);
+  return command === undefined
+    ? ''
+    : [command.name(), commandPath(command, rest)].filter(Boolean).join(' ');
+}
+
+/** The command whose subcommands share its name: `symbolic` of `symbolic evaluate`. */
+function groupOf(parent: Command, name: string): Command {
+  const known = parent.commands.find((command) => command.name() === name);
+  if (known !== undefined) {
+    return known;
+  }
+  const group: Command = parent
+    .command(name)
+    .description(
+      `${subcommandsOf(name)
+        .map(({ title }) => title)
+        .join(', ')}.`,
+    )
+    .usage('COMMAND …')
+    .allowExcessArguments()
+    .action(() => {
+      const known = subcommandsOf(name)
+        .map(({ id }) => id)
+        .join(' or ');
+      const [typed] = group.args;
+      throw new RequestError(
+        typed === undefined
+          ? `Give a command: ${known}.`
+          : `There is no command "${name} ${typed}". Give one of ${known}.`,
+      );
+    });
+  return group;
+}
+
+const subcommandsOf = (name: string): readonly { readonly id: string; readonly title: string }[] =>
+  operations.filter(({ id }) => id.startsWith(`${name} `));
+
 function addOperation(
   program: Command,
   operation: AnyOperation,
@@ -63,13 +104,16 @@ function addOperation(
   actions: Actions,
 ): void {
   const { id, summary, fields, rules } = operation;
-  const command = program.command(id).description(summary);
+  const words = id.split(' ');
+  const name = words.pop() ?? '';
+  const parent = words.reduce(groupOf, program);
+  const command = parent.command(name).description(summary);
   const typed: Typed = {};
   addFields(command, fields, typed);
   addFields(command, { ...presenter.options, ...commonFields }, typed);
   if (rules.length > 0) {
-    const name = asFlag(fields);
-    const notes = [...new Set(rules.map((rule) => rule.describe(name)))];
+    const flag = asFlag(fields);
+    const notes = [...new Set(rules.map((rule) => rule.describe(flag)))];
     command.addHelpText('after', `\n${notes.join('\n')}`);
   }
   command.action(async () => {

@@ -68,7 +68,8 @@ export async function runOperation(
       throw inFlags(error, fields);
     });
   if (common['json'] === true) {
-    terminal.print(JSON.stringify(result, undefined, 2));
+    const { toJson = (whole: unknown) => whole } = operation;
+    terminal.print(JSON.stringify(toJson(result), undefined, 2));
   } else {
     presenter.print(result, { terminal, request, options });
   }

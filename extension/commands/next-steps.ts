@@ -40,8 +40,8 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
       await services.dataMaps.show({ scores: job.request.out });
       break;
     case 'compareSubsets':
-    case 'scoreText':
-      await commands.executeCommand('vscode.open', Uri.file(job.request.out));
+    case 'score-text':
+      await commands.executeCommand('vscode.open', Uri.file(job.request.out ?? ''));
       break;
     case 'synthesize':
       services.syntheses.show(services.synthesisSessions.get(logOf(job.request.out)));
@@ -101,7 +101,7 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
         [l10n.t('Open Heatmap'), async () => showHeatmap(services, job.model)],
         ...(job.request.format === 'safetensors' ? [evaluateBoth] : []),
       ];
-    case 'scoreText':
+    case 'score-text':
       return [
         [l10n.t('Use for Calibration'), () => useForCalibration(path)],
         [l10n.t('Open'), async () => openResult(services, job)],

@@ -1,10 +1,9 @@
-import { basename, extname } from 'node:path';
+import { basename } from 'node:path';
 import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { ScoreTextRequest, ScoreTextResult } from '../protocol/worker';
-import { documentNames } from '../core/document-names';
+import type { TextScores } from '../core/data/text-scores';
+import { textScoresPath } from '../core/operations/score-text';
 import { fileExists } from '../services/documents';
-import { modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { confirmAnew } from './confirm-replace';
@@ -27,7 +26,7 @@ export async function scoreText(
   services: Services,
   argument: unknown,
   given: ScoreTextOptions = {},
-): Promise<ScoreTextResult | undefined> {
+): Promise<TextScores | undefined> {
   const target = await chooseTarget(argument, services);
   if (target === undefined) {
     return undefined;
@@ -35,26 +34,23 @@ export async function scoreText(
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
-  const { file, length } = services.settings.calibration();
-  const text =
+  const { file } = services.settings.calibration();
+  const chosen =
     given.text ?? (await chooseText(l10n.t('Score a calibration text for {0}', model.name), file));
-  if (text === undefined) {
+  if (chosen === undefined) {
     return undefined;
   }
-  const name = text === bundled ? '' : `.${basename(text, extname(text))}`;
-  const out = given.out ?? `${modelStem(model.path)}${name}${documentNames.textScores.suffix}`;
+  const text = chosen === bundled ? undefined : chosen;
+  const out = given.out ?? (await textScoresPath(model.path, text));
   const replaces = await fileExists(out);
   if (replaces && given.overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
     return undefined;
   }
-  const request: ScoreTextRequest = {
-    model: model.path,
-    ...(text === bundled ? {} : { file: text }),
-    length: Math.min(length, model.maxPositions ?? Number.POSITIVE_INFINITY),
-    ...services.settings.runOptions(),
-    out,
-  };
-  return services.dataJobs.scoreText(text === bundled ? model.name : basename(text), request);
+  const name = text === undefined ? model.name : basename(text);
+  return services.dataJobs.scoreText(name, {
+    ...{ model: model.path, out },
+    ...(text === undefined ? {} : { text }),
+  });
 }
 
 /**

@@ -2,9 +2,10 @@ import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { EvolutionSettings } from '../core/symbolic/evolution/gssnn-document';
+import { asSetting, buildRequest } from '../core/operations/build-request';
+import { synthesize } from '../core/operations/synthesize';
 import type { SynthesisResult } from '../core/symbolic/evolution/synthesize';
-import type { SynthesizeRequest } from '../protocol/worker';
+import type { RequestOfOperation } from '../protocol/worker';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
 import { logOf } from '../services/synthesis-sessions';
@@ -13,13 +14,18 @@ import { askText } from './ask-text';
 import { askNumber } from './ask-scoring';
 import { uriOf } from './target';
 
+type SynthesizeRequest = RequestOfOperation<'synthesize'>;
+
 /** Answers given beforehand, so that nothing is asked. */
 export interface SynthesizeOptions {
   readonly request?: SynthesizeRequest;
 }
 
-type Data = EvolutionSettings['data']['mode'];
-type Extent = Pick<EvolutionSettings, 'iterations' | 'population'>;
+type Data = SynthesizeRequest['data'];
+type Extent = Pick<SynthesizeRequest, 'iterations' | 'population'>;
+
+/** Enough to see how far apart runs of one network lie. */
+const baselines = 3;
 
 /** Searches for programs that build small networks, trains those, learns from the best, and shows how it goes. */
 export async function synthesizeModules(
@@ -38,23 +44,14 @@ export async function synthesizeModules(
 
 async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefined> {
   const title = l10n.t('Synthesize modules');
-  const mode = await chooseData(title);
-  const extent = mode && (await chooseExtent(title));
+  const data = await chooseData(title);
+  const extent = data && (await chooseExtent(title));
   const out = extent && (await askFolder(title, uriOf(argument)?.fsPath));
-  return mode === undefined || extent === undefined || out === undefined
-    ? undefined
-    : { settings: settingsOf(mode, extent), out, pictures: 0 };
-}
-
-function settingsOf(mode: Data, { iterations, population }: Extent): EvolutionSettings {
-  return {
-    ...{ iterations, population, keep: Math.ceil(population / 2), seed: 0 },
-    ...{ programLimit: 1_000_000, size: 'small', mode: 'clean', epochs: 16 },
-    legacyWeights: false,
-    // Enough to see how far apart runs of one network lie.
-    baselines: 3,
-    data: { mode, seed: 0, train: 128, validation: 600, test: 600 },
-  };
+  if (data === undefined || extent === undefined || out === undefined) {
+    return undefined;
+  }
+  const name = asSetting(synthesize.fields);
+  return buildRequest(synthesize, { data, ...extent, baselines, out }, { name });
 }
 
 async function chooseData(title: string): Promise<Data | undefined> {

@@ -22,8 +22,6 @@ import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/pl
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
-import type { SynthesisRequest, SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type {
   CompareSubsetsRequest,
   CompareSubsetsResult,
@@ -70,22 +68,6 @@ export interface OutputsRequest extends AskedChanges {
   readonly model: string;
 }
 
-export interface ScoreTextRequest extends RunOptions {
-  readonly model: string;
-  /** A .txt, .md or .jsonl file; the bundled text when absent. */
-  readonly file?: string;
-  /** Tokens per window. */
-  readonly length: number;
-  /** Where the scores are written (`*.textscores.json`); the journal lies beside it until done. */
-  readonly out: string;
-}
-
-export interface ScoreTextResult {
-  readonly windows: number;
-  /** Mean EL2N of the windows. */
-  readonly mean: number;
-}
-
 export interface PlanBudgetRequest extends RunOptions {
   readonly model: string;
   /** Path of a sensitivity table of the model; plans are measured on its calibration. */
@@ -122,8 +104,6 @@ export interface CheckChoicesRequest {
   readonly removed: readonly string[];
 }
 
-/** The evolution to run; the version is the worker's own. */
-export type SynthesizeRequest = Omit<SynthesisRequest, 'version'>;
 
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
@@ -172,8 +152,6 @@ export interface WorkerRequests extends OperationRequests {
   compress: [CompressModelRequest, ApplyResult];
   scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
-  scoreText: [ScoreTextRequest, ScoreTextResult];
-  synthesize: [SynthesizeRequest, SynthesisResult];
 }
 
 type OperationEvent<Id extends OperationId> =
@@ -182,9 +160,7 @@ type OperationEvent<Id extends OperationId> =
 /** Partial results that jobs tell, by request. */
 export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
-} & {
-  readonly synthesize: EvolutionEvent;
-};
+} & {};
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;

@@ -1,19 +1,24 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
+import { mean } from '../core/datadiet/statistics';
 import { formatCount } from '../core/format';
 import { removeStale } from '../core/jobs/partial';
+import type { GivenOf } from '../core/operations/fields';
+import { scoreText } from '../core/operations/score-text';
 import type { CompareSubsetsRequest, DataRequests, ScoreDataRequest } from '../protocol/data';
-import type { ScoreTextRequest } from '../protocol/worker';
 import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
 import type { DataMaps } from './services';
+import type { Settings } from './settings';
 
 /** The jobs around data sets and texts: what becomes of their results. */
 export class DataJobs {
   readonly #jobs: JobService;
+  readonly #settings: Settings;
 
-  public constructor(jobs: JobService, dataMaps: DataMaps) {
+  public constructor(jobs: JobService, settings: Settings, dataMaps: DataMaps) {
     this.#jobs = jobs;
+    this.#settings = settings;
     jobs.handle('scoreData', {
       done: async ({ examples, suspected }, { request: { out: scores } }) => {
         await dataMaps.reload(scores);
@@ -31,11 +36,11 @@ export class DataJobs {
       },
       isShown: ({ request }) => dataMaps.shows(request.data),
     });
-    jobs.handle('scoreText', {
-      done: ({ windows, mean }, { request: { out } }) => ({
+    jobs.handle('score-text', {
+      done: ({ scores }, { request: { out = '' } }) => ({
         summary: l10n.t(
           '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
-          ...[basename(out), formatCount(windows), mean.toFixed(3)],
+          ...[basename(out), formatCount(scores.length), mean(scores).toFixed(3)],
         ),
       }),
     });
@@ -59,8 +64,12 @@ export class DataJobs {
   }
 
   /** Scores how hard each window of a text is for a model. */
-  public async scoreText(name: string, request: ScoreTextRequest): Promise<ResultOf<'scoreText'>> {
-    return this.#jobs.run({ operation: 'scoreText', name, request });
+  public async scoreText(
+    name: string,
+    given: GivenOf<typeof scoreText.fields>,
+  ): Promise<ResultOf<'score-text'>> {
+    const request = this.#settings.request(scoreText, given);
+    return this.#jobs.run({ operation: 'score-text', name, request });
   }
 
   /** Writes what was chosen of a data set. */

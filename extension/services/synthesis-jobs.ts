@@ -1,7 +1,8 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { formatPercent } from '../core/format';
-import type { SynthesizeRequest } from '../protocol/worker';
+import { evolutionSettings } from '../core/operations/synthesize';
+import type { RequestOfOperation } from '../protocol/worker';
 import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
@@ -24,7 +25,7 @@ export class SynthesisJobs {
       sessions.get(logOf(request.out));
     jobs.handle('synthesize', {
       begin: (job) => {
-        sessionOf(job).begin(job.request.settings);
+        sessionOf(job).begin(evolutionSettings(job.request));
       },
       event: (event, job) => {
         sessionOf(job).receive(event);
@@ -44,7 +45,7 @@ export class SynthesisJobs {
     });
   }
 
-  public async run(request: SynthesizeRequest): Promise<ResultOf<'synthesize'>> {
+  public async run(request: RequestOfOperation<'synthesize'>): Promise<ResultOf<'synthesize'>> {
     return this.#jobs.run({ operation: 'synthesize', name: basename(request.out), request });
   }
 }

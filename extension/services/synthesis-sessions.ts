@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { workspace } from 'vscode';
 import { documentNames } from '../core/document-names';
+import { evolutionSettings } from '../core/operations/synthesize';
 import { fileExists, readEvolution } from './documents';
 import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
@@ -40,8 +41,10 @@ export class SynthesisSessions {
       read: readEvolution,
       exists: fileExists,
       describeError,
-      unfinished: (path) =>
-        this.#jobsOf(path).find(({ state }) => state !== 'done')?.request.settings,
+      unfinished: (path) => {
+        const job = this.#jobsOf(path).find(({ state }) => state !== 'done');
+        return job && evolutionSettings(job.request);
+      },
       blocked: () => whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
     session.setJob(panelJobOf(this.#jobs, this.#jobsOf(file)));

@@ -4,7 +4,6 @@ import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
 import { scoreDataset } from '../core/datadiet/score-dataset';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
-import { scoreText } from '../core/datadiet/score-text';
 import { writeScoreDocument } from '../core/datadiet/score-document';
 import type { ScoreDocument } from '../core/datadiet/score-document';
 import { runInChild } from '../core/jobs/child-task';
@@ -19,7 +18,6 @@ import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
-import { synthesize } from '../core/symbolic/evolution/synthesize';
 import { apply } from '../core/operations/apply';
 import { asSetting, buildRequest, validateRequest } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
@@ -61,7 +59,6 @@ const environment = {
   processes,
   open: async (path: string): Promise<OpenedModel> => models.open(path),
 };
-const withText = { ...environment, bundledText: calibrationText };
 
 /** A handler per operation, which checks its request. */
 const operationHandlers = Object.fromEntries(
@@ -114,11 +111,6 @@ export const handlers: Handlers<WorkerRequests> = {
       context,
     );
   },
-  scoreText: async (request, context) => {
-    const { scores } = await scoreText(await opened(request), withText, context);
-    const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
-    return { windows: scores.length, mean };
-  },
   scoreData: async ({ out, ...request }, context) => {
     const write = async (document: ScoreDocument): Promise<void> =>
       writeScoreDocument(out, document);
@@ -133,6 +125,4 @@ export const handlers: Handlers<WorkerRequests> = {
     await writeDocument(out, result);
     return { choices: result.rows.length };
   },
-  synthesize: async (request, context) =>
-    synthesize({ ...request, version: packageJson.version }, context),
 };

@@ -99,6 +99,8 @@ export function filesReference(manifest, words) {
  */
 export function settleSettings(manifest, { operations }) {
   const { properties } = manifest['contributes'].configuration;
+  /** @type {Map<string, number>} */
+  const minimums = new Map();
   for (const { fields } of operations) {
     for (const field of /** @type {Field[]} */ (Object.values(fields))) {
       const property = properties[`espalier.${field.setting}`];
@@ -111,7 +113,10 @@ export function settleSettings(manifest, { operations }) {
         property.enum = offered;
         property.enumDescriptions = offered.map((choice) => `%setting.${field.setting}.${choice}%`);
       }
-      if (field.min !== undefined) property.minimum = field.min;
+      if (field.min !== undefined) {
+        property.minimum = Math.min(field.min, minimums.get(field.setting) ?? field.min);
+        minimums.set(field.setting, property.minimum);
+      }
       if (field.max !== undefined) property.maximum = field.max;
       if (field.above !== undefined) property.exclusiveMinimum = field.above;
       if (field.default !== undefined) property.default = field.default;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
 import { useForCalibration } from '../../extension/commands/score-text';
 import { readTextScores } from '../../extension/core/data/text-scores';
+import type { TextScores } from '../../extension/core/data/text-scores';
 import type { Espalier } from '../../extension/extension';
-import type { ScoreTextResult } from '../../extension/protocol/worker';
 import { activate, configure, placeFixture, shortSearch } from './support';
 
 describe('the scores of a calibration text', () => {
@@ -20,14 +20,14 @@ describe('the scores of a calibration text', () => {
   });
 
   it('are written beside the model, and choose the calibration windows of a profile', async () => {
-    const result = await vscode.commands.executeCommand<ScoreTextResult>(
+    const result = await vscode.commands.executeCommand<TextScores>(
       'espalier.scoreText',
       vscode.Uri.file(path),
       { text: 'bundled', overwrite: true },
     );
     const out = `${path}.textscores.json`;
     const { scores, text } = await readTextScores(out);
-    assert.equal(scores.length, result.windows);
+    assert.deepEqual(scores, result.scores);
     assert.equal(text.length, shortSearch['calibration.length']);
     await useForCalibration(out);
     assert.equal(espalier.settings.calibration().scores?.file, out);

@@ -4,8 +4,10 @@ import * as vscode from 'vscode';
 import { parseGssnnDocument } from '../../extension/core/symbolic/evolution/gssnn-document';
 import type { GssnnDocument } from '../../extension/core/symbolic/evolution/gssnn-document';
 import type { SynthesisResult } from '../../extension/core/symbolic/evolution/synthesize';
+import { buildRequest } from '../../extension/core/operations/build-request';
+import { synthesize } from '../../extension/core/operations/synthesize';
 import type { Espalier } from '../../extension/extension';
-import type { SynthesizeRequest } from '../../extension/protocol/worker';
+import type { RequestOfOperation } from '../../extension/protocol/worker';
 import { logOf } from '../../extension/services/synthesis-sessions';
 import type { SynthesisSession } from '../../extension/services/synthesis-session';
 import { activate, resumable, until, workspacePath } from './support';
@@ -13,15 +15,13 @@ import { activate, resumable, until, workspacePath } from './support';
 describe('Synthesize Modules', () => {
   let espalier: Espalier;
   let first: GssnnDocument;
-  const requestTo = (out: string): SynthesizeRequest => ({
-    settings: {
-      ...{ iterations: 2, population: 6, keep: 3, seed: 1, programLimit: 20_000 },
-      ...{ size: 'small', mode: 'clean', epochs: 6, legacyWeights: false, baselines: 1 },
-      data: { mode: 'faithful', seed: 1, train: 32, validation: 16, test: 16 },
-    },
-    out: workspacePath(out),
-    pictures: 0,
-  });
+  const requestTo = (out: string): RequestOfOperation<'synthesize'> =>
+    buildRequest(synthesize, {
+      ...{ iterations: 2, population: 6, seed: 1, programs: 20_000 },
+      ...{ epochs: 6, baselines: 1 },
+      ...{ dataSeed: 1, train: 32, validation: 16, test: 16 },
+      out: workspacePath(out),
+    });
   const run = async <T>(command: string, ...args: readonly unknown[]): Promise<T> =>
     vscode.commands.executeCommand<T>(`espalier.${command}`, ...args);
   const sessionOf = (out: string): SynthesisSession =>

@@ -4,28 +4,20 @@ import type { Command, CommandContext } from './command';
 import { compress } from './commands/compress';
 import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
-import { demo } from './commands/demo';
 import { exportData } from './commands/export-data';
 import { scoreData } from './commands/score-data';
-import { scoreTextCommand } from './commands/score-text';
 import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
-import { symbolic } from './commands/symbolic';
-import { synthesizeCommand } from './commands/synthesize';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
   compress,
-  scoreTextCommand,
   scoreData,
   selectData,
   exportData,
   convertScores,
   dataDiet,
   studyGroupsCommand,
-  symbolic,
-  synthesizeCommand,
-  demo,
 ];
 
 /** Runs one of them with what was typed after its name. */

@@ -4,7 +4,6 @@ import { fingerprint, readTextWindows } from '../data/calibration';
 import type { TextScores } from '../data/text-scores';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
-import { journalBeside } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
@@ -28,8 +27,10 @@ export interface ScoreTextJob {
   readonly windows?: number;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
-  /** Where the scores are written. The journal of a stopped run lies beside it. */
-  readonly out: string;
+  /** Where the scores are written; undefined to only return them. */
+  readonly out: string | undefined;
+  /** What a stopped run leaves, and the next one continues from. */
+  readonly journal: string;
 }
 
 const definition =
@@ -90,7 +91,7 @@ export async function scoreText(
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
-  const journal = await Journal.open(journalBeside(job.out), identity, (entry) => {
+  const journal = await Journal.open(job.journal, identity, (entry) => {
     const parsed = v.safeParse(entrySchema, entry);
     return parsed.success ? parsed.output : undefined;
   });
@@ -135,7 +136,9 @@ export async function scoreText(
         node: process.versions.node,
       },
     };
-    await writeDocument(job.out, document);
+    if (job.out !== undefined) {
+      await writeDocument(job.out, document);
+    }
     await journal.remove();
     return document;
   } finally {

@@ -49,6 +49,8 @@ export interface Operation<
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
+  /** What scripts get of a result; absent where that is the result itself. */
+  readonly toJson?: (result: Result) => unknown;
 }
 
 /** Any operation, for code that is made from all of them. */

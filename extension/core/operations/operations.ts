@@ -1,5 +1,6 @@
 import { apply } from './apply';
 import { compare } from './compare';
+import { demo } from './demo';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { generate } from './generate';
@@ -10,6 +11,10 @@ import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
 import { repair } from './repair';
+import { symbolicEnumerate } from './symbolic-enumerate';
+import { symbolicEvaluate } from './symbolic-evaluate';
+import { synthesize } from './synthesize';
+import { scoreText } from './score-text';
 import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
 import { train } from './train';
@@ -29,8 +34,13 @@ export const operations = [
   evaluate,
   latency,
   generate,
+  symbolicEvaluate,
+  symbolicEnumerate,
+  synthesize,
+  scoreText,
   train,
   devices,
+  demo,
 ] as const;
 
 type Known = (typeof operations)[number];

@@ -83,6 +83,21 @@ export function actsOnlyWith(field: string, other: string, values: readonly unkn
   };
 }
 
+/** A number that another bounds from above. */
+export function atMost(field: string, bound: string): Rule {
+  const say = (name: NameOf): string => `${name(field)} takes at most ${name(bound)}`;
+  return {
+    describe: (name) => `${say(name)}.`,
+    check: (given, complete) =>
+      Number(given[field]) > Number(complete[bound])
+        ? {
+            fields: [field],
+            problem: (name) => `${say(name)}, which is ${String(complete[bound])}.`,
+          }
+        : undefined,
+  };
+}
+
 /** A field beside which others do nothing, and why. */
 export function replaces(field: string, others: readonly string[], why: string): Rule {
   return {

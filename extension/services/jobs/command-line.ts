@@ -9,6 +9,8 @@ import { patch } from '../../core/operations/patch';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
 import { repair } from '../../core/operations/repair';
+import { synthesize } from '../../core/operations/synthesize';
+import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
@@ -35,10 +37,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
       return fromOperation(repair, job.request);
     case 'patch':
       return fromOperation(patch, job.request);
-    case 'scoreText': {
-      const { model, file, length, out, ...run } = job.request;
-      return command('score-text', model, { text: file, length, ...runFlags(run), out });
-    }
+    case 'score-text':
+      return fromOperation(scoreText, job.request);
     case 'scoreData': {
       const { data, options, proxy, score, runs, epoch, training, out } = job.request;
       return command('score-data', undefined, {
@@ -62,19 +62,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
         ...{ ...trainingFlags(training), out },
       });
     }
-    case 'synthesize': {
-      const { settings, out, pictures } = job.request;
-      const { data, mode, programLimit, legacyWeights, ...rest } = settings;
-      return command('synthesize', undefined, {
-        ...rest,
-        programs: programLimit,
-        module: mode,
-        'legacy-weights': legacyWeights,
-        data: data.mode,
-        'data-seed': data.seed,
-        ...{ train: data.train, validation: data.validation, test: data.test, pictures, out },
-      });
-    }
+    case 'synthesize':
+      return fromOperation(synthesize, job.request);
     case 'planBudget':
     case 'export':
       return undefined;

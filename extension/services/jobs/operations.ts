@@ -85,11 +85,11 @@ const declared = {
     saves: (request) => [runsBeside(request.out)],
     output: out,
   },
-  scoreText: {
+  'score-text': {
     title: 'Scoring text for {0}',
     lane: 'worker',
     subject: model,
-    saves: (request) => [journalBeside(request.out)],
+    saves: (request) => (request.out === undefined ? [] : [journalBeside(request.out)]),
     output: out,
   },
   compareSubsets: {

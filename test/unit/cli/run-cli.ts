@@ -8,6 +8,8 @@ const bundle = join(import.meta.dirname, '../../../dist/cli.js');
 
 export interface CliResult {
   readonly code: number | null;
+  /** The signal that has ended the process. */
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -32,9 +34,11 @@ export async function runCli(
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const code = await new Promise<number | null>((resolve, reject) => {
+  const end = await new Promise<Pick<CliResult, 'code' | 'signal'>>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', resolve);
+    child.on('close', (code, signal) => {
+      resolve({ code, signal });
+    });
   });
-  return { code, stdout, stderr };
+  return { ...end, stdout, stderr };
 }

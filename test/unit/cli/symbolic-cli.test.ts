@@ -16,10 +16,11 @@ describe('espalier symbolic', () => {
   it('evaluates a program to the released form of its graph', async () => {
     const [vector] = primitiveVectors;
     const plain = await runCli(['symbolic', 'evaluate', vector?.program ?? '', '--json']);
-    expect(plain.stdout).toBe(`${vector?.json ?? ''}\n`);
+    expect(JSON.stringify(JSON.parse(plain.stdout))).toBe(vector?.json);
     const [archived] = archivedVectors.slice(-1);
     const args = ['symbolic', 'evaluate', archived?.program ?? '', '--library', library];
-    expect((await runCli([...args, '--json'])).stdout).toBe(`${archived?.json ?? ''}\n`);
+    const { stdout: json } = await runCli([...args, '--json']);
+    expect(JSON.stringify(JSON.parse(json))).toBe(archived?.json);
     const { stdout } = await runCli(args);
     expect(stdout).toMatch(/^7 nodes, 6 edges; size 6, mass 23\n {2}0 ─ 1 \(port 0\)\n/);
   });
@@ -62,13 +63,22 @@ describe('espalier symbolic', () => {
         ['symbolic', 'enumerate', '--max-size', '0'],
         ['symbolic', 'enumerate', '--max-size', '12'],
         ['symbolic', 'evaluate', 'identity', '--library', `${library}.missing`],
+        ['symbolic', 'enumerat'],
+        ['symbolic', 'enumerate', '--max-size', '2.5'],
       ].map(async (args) => runCli(args)),
     );
-    expect(errors.map(({ code }) => code)).toEqual([2, 2, 2, 2, 1, 1]);
-    expect(errors[0]?.stderr).toContain('evaluate or enumerate');
+    expect(errors.map(({ code }) => code)).toEqual([2, 2, 2, 2, 1, 1, 2, 2]);
+    expect(errors[0]?.stderr).toMatch(
+      /^Give a command: symbolic evaluate or symbolic enumerate\.\nSee espalier symbolic --help\.$/m,
+    );
     expect(errors[1]?.stderr).toContain('Give one program');
-    expect(errors[2]?.stderr).toContain('--max-size is missing');
+    expect(errors[2]?.stderr).toMatch(
+      /^--max-size is required\.\nSee espalier symbolic enumerate --help\.$/m,
+    );
     expect(errors[4]?.stderr).toContain('Choose a size of 9 at most');
+    expect(errors[4]?.stderr).toMatch(/^error: --max-size: /);
     expect(errors[5]?.stderr).toContain('library.json.missing');
+    expect(errors[6]?.stderr).toContain('There is no command "symbolic enumerat".');
+    expect(errors[7]?.stderr).toContain('--max-size takes an integer of at least 1, not 2.5.');
   });
 });

@@ -1,4 +1,6 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execFile } from 'node:child_process';
@@ -91,7 +93,7 @@ describe('help', () => {
   it.each(operations.map((operation) => [operation.id, operation] as const))(
     '%s has a line for every option',
     async (id, { fields, summary }) => {
-      const { code, stdout } = await run(id, '--help');
+      const { code, stdout } = await run(...id.split(' '), '--help');
       expect(code).toBe(0);
       expect(stdout.replaceAll(/\s+/g, ' ')).toContain(summary);
       const all: Fields = { ...fields, ...presenters[id].options };
@@ -106,9 +108,16 @@ describe('help', () => {
   it('lists every command', async () => {
     const { code, stdout } = await run('--help');
     expect(code).toBe(0);
+    const groups = new Set<string>();
     for (const { id } of operations) {
-      expect(stdout).toMatch(new RegExp(`^  ${id}\\b`, 'm'));
+      const [name = '', subcommand] = id.split(' ');
+      expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+      if (subcommand !== undefined) groups.add(name);
     }
+    expect([...groups]).toEqual(['symbolic']);
+    expect((await run('symbolic', '--help')).stdout).toMatch(
+      /^ {2}evaluate\b.*\n(.*\n)*? {2}enumerate\b/m,
+    );
     expect((await run()).code).toBe(2);
   });
 });
@@ -149,13 +158,18 @@ describe('completion', () => {
     expect(await complete('espalier', 'prof')).toEqual(['profile']);
     expect(await complete('espalier', 'profile', '--met')).toEqual(['--metric']);
     expect(await complete('espalier', 'profile', '--metric', 'k')).toEqual(['kl']);
+    expect(await complete('espalier', 'symbolic', 'e')).toEqual(['evaluate', 'enumerate']);
+    expect(await complete('espalier', 'symbolic', 'enumerate', '--m')).toEqual(['--max-size']);
+    expect(await complete('espalier', 'completion', 'f')).toEqual(['fish']);
   });
 
   it.each(['zsh', 'fish'])('prints a script for %s', async (shell) => {
     const { code, stdout } = await run('completion', shell);
     expect(code).toBe(0);
     for (const { id } of operations) {
-      expect(stdout).toContain(id);
+      for (const word of id.split(' ')) {
+        expect(stdout).toContain(word);
+      }
     }
   });
 });
@@ -234,7 +248,7 @@ it('times a model', async () => {
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s exits with %d, and at once the second time', async (signal, expected) => {
+] as const)('%s exits with %d and says what is saved', async (signal, expected) => {
   const args = ['profile', model, ...calibrated, '--search', 'naive', '--all'];
   const out = join(folder, `${signal}.layerprofile.json`);
   const journal = join(folder, `${signal}.layerprofile.journal.jsonl`);
@@ -251,4 +265,44 @@ it.each([
   });
   expect(code).toBe(expected);
   expect(stderr).toContain(`progress is saved in ${journal}`);
+  const saved = await readFile(journal, 'utf8');
+  expect(saved.length).toBeGreaterThanOrEqual(200);
+  const resumed = await runCli([...args, '--out', out], { env });
+  expect(resumed.code).toBe(0);
+  expect(JSON.parse(await readFile(out, 'utf8'))).toHaveProperty('rounds');
 });
+
+it('ends at once the second time, whatever it does', async () => {
+  // Nothing is written to the pipe: the step that reads it never ends.
+  const pipe = join(folder, 'pipe');
+  await promisify(execFile)('mkfifo', [pipe]);
+  let asked = 0;
+  let stillRan = false;
+  let writer: FileHandle | undefined;
+  const { signal, stderr } = await runCli(['profile', model, '--config', pipe], {
+    env,
+    onStart: (child) => {
+      const interrupt = async (): Promise<void> => {
+        await sleep(400);
+        stillRan = child.exitCode === null && child.signalCode === null;
+        asked = performance.now();
+        child.kill('SIGINT');
+      };
+      child.stderr?.on('data', (data: Buffer) => {
+        if (data.toString().includes('Press Ctrl-C again')) void interrupt();
+      });
+      void (async () => {
+        // It can be opened as soon as somebody reads it.
+        const flags = constants.O_WRONLY | constants.O_NONBLOCK;
+        while (writer === undefined) {
+          writer = await open(pipe, flags).catch(async () => sleep(20, undefined));
+        }
+        child.kill('SIGINT');
+      })();
+    },
+  });
+  expect({ signal, stillRan }).toEqual({ signal: 'SIGINT', stillRan: true });
+  expect(performance.now() - asked).toBeLessThan(1000);
+  expect(stderr).toContain('Stopping after this step.');
+  await writer?.close();
+}, 20_000);

@@ -202,7 +202,7 @@ describe('operations', () => {
   it.each(operations.map((operation) => [operation.id, operation as unknown as AnyOperation]))(
     '%s says everything of its fields',
     (id, { fields: own, rules, title, summary }) => {
-      expect(id).toMatch(/^[a-z]+(-[a-z]+)*$/);
+      expect(id).toMatch(/^[a-z]+([- ][a-z]+)*$/);
       expect(title).toMatch(/^[A-Z]/);
       expect(summary).toMatch(/^[A-Z].*\.$/);
       for (const [key, field] of Object.entries(own)) {

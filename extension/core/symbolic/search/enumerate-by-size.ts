@@ -32,7 +32,7 @@ export async function enumerateBySize(
     if (total > maxPrograms) {
       throw new UserError(
         `There are ${total} programs of size ${index + 1} or less; memory holds ${maxPrograms}.`,
-        { remedy: `Choose a size of ${index} at most.` },
+        { field: 'maxSize', remedy: `Choose a size of ${index} at most.` },
       );
     }
   }

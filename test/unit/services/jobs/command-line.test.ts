@@ -4,6 +4,7 @@ import { defaultTraining } from '../../../../extension/core/datadiet/training-se
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { profile } from '../../../../extension/core/operations/profile';
 import { prune } from '../../../../extension/core/operations/prune';
+import { synthesize } from '../../../../extension/core/operations/synthesize';
 import { sensitivity } from '../../../../extension/core/operations/sensitivity';
 import { toCommandLine } from '../../../../extension/services/jobs/command-line';
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
@@ -32,6 +33,13 @@ describe('a job as a command line', () => {
     }
     // Defaults go without saying.
     expect(line).not.toContain('--memory');
+  });
+
+  it('of an evolution has no model', () => {
+    const request = buildRequest(synthesize, { out: '/s', iterations: 2, data: 'balanced' });
+    expect(lineOf('synthesize', request)).toBe(
+      'espalier synthesize --out /s --iterations 2 --data balanced',
+    );
   });
 
   it('of a sensitivity profile has methods as they are typed', () => {

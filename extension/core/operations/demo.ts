@@ -1,0 +1,79 @@
+import { cp, mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import * as v from 'valibot';
+import { defaultDocumentPath } from '../document-names';
+import { evaluateModels } from '../evaluate/evaluate-models';
+import type { EvaluationResult } from '../evaluate/evaluation';
+import { writeDocument } from '../jobs/write-document';
+import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
+import { apply, appliedSchema } from './apply';
+import type { ApplyResult } from './apply-plan';
+import { buildRequest } from './build-request';
+import { planOf } from './choose-removal';
+import { evaluate } from './evaluate';
+import { path } from './fields';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { profile } from './profile';
+import { runFields, runOptions } from './shared-fields';
+
+/** The whole way from a model to a smaller one, and what that cost. */
+export interface DemoResult {
+  readonly profile: LayerProfile;
+  readonly applied: ApplyResult;
+  readonly evaluation: EvaluationResult;
+}
+
+const sampleName = 'espalier-sample';
+
+export const demo = defineOperation({
+  id: 'demo',
+  title: 'Run Demo',
+  verb: 'Running',
+  summary: 'Profile and prune the bundled sample model, and measure what that cost.',
+  fields: {
+    out: path({
+      description: 'Folder of the copied model and everything that is made from it',
+      placeholder: 'DIR',
+      default: 'espalier-demo',
+    }),
+    ...runFields,
+  },
+  rules: [],
+  result: v.looseObject({
+    profile: profile.result,
+    applied: appliedSchema,
+    evaluation: evaluate.result,
+  }),
+  trust: 'write',
+  run: async (request, context: OperationContext<ProfileEvent>): Promise<DemoResult> => {
+    const { device, memory } = request;
+    const { open, samples } = context.environment;
+    const folder = resolve(request.out);
+    const model = join(folder, sampleName);
+    await mkdir(folder, { recursive: true });
+    await cp(join(samples, sampleName), model, { recursive: true });
+    const run = { device, memory };
+    const out = defaultDocumentPath('layerProfile', model);
+    const measured = await profile.run(buildRequest(profile, { model, out, ...run }), context);
+    const plan = { ...planOf(measured, model), model: { path: sampleName } };
+    const file = defaultDocumentPath('plan', model);
+    await writeDocument(file, plan);
+    const pruned = join(folder, `${sampleName}-pruned`);
+    const applied = await apply.run(
+      buildRequest(apply, { plan: file, out: pruned, overwrite: true, quality: false, ...run }),
+      context,
+    );
+    const evaluation = await evaluateModels(
+      {
+        model: await open(model),
+        removed: [],
+        against: await open(pruned),
+        text: join(samples, 'held-out.txt'),
+        ...runOptions(run),
+      },
+      context,
+    );
+    return { profile: measured, applied, evaluation };
+  },
+});

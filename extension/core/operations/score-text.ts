@@ -1,0 +1,76 @@
+import { basename, extname, join } from 'node:path';
+import * as v from 'valibot';
+import { defaultCalibration } from '../data/calibration-defaults';
+import type { TextScores } from '../data/text-scores';
+import { scoreText as scoreWindows } from '../datadiet/score-text';
+import { documentNames } from '../document-names';
+import { integer, path } from './fields';
+import { journalOf, prepareJournal } from './journals';
+import { defineOperation } from './operation';
+import { modelField, runFields, runOptions } from './shared-fields';
+import { besideModel } from './suggest-out';
+
+/** Where scores of a text go if the user names no file: beside the model, with the name of the text. */
+export async function textScoresPath(model: string, text: string | undefined): Promise<string> {
+  const { suffix } = documentNames.textScores;
+  const stem = (await besideModel('textScores', model)).slice(0, -suffix.length);
+  return `${stem}${text === undefined ? '' : `.${basename(text, extname(text))}`}${suffix}`;
+}
+
+export const scoreText = defineOperation({
+  id: 'score-text',
+  title: 'Score Text',
+  verb: 'Scoring text for',
+  summary: 'Score how hard each window of a text is for a language model (EL2N per token).',
+  fields: {
+    model: modelField,
+    text: path({
+      description: 'Text to score (.txt, .md, .jsonl)',
+      fallback: 'the text that comes with Espalier',
+    }),
+    length: integer({
+      description: 'Length of a window, at most what the model can read',
+      fallback: String(defaultCalibration.length),
+      placeholder: 'L',
+      unit: 'tokens',
+      min: 2,
+      setting: 'calibration.length',
+    }),
+    windows: integer({
+      description: "Windows to score, from the text's beginning",
+      fallback: 'all',
+      min: 1,
+    }),
+    out: path({ description: 'Where to write the scores (*.textscores.json)' }),
+    ...runFields,
+  },
+  rules: [],
+  result: v.looseObject({
+    score: v.string(),
+    definition: v.string(),
+    scores: v.array(v.number()),
+    seconds: v.number(),
+  }),
+  trust: 'run',
+  resume: ({ out, model }) => journalOf(out, model),
+  suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
+  run: async (request, context): Promise<TextScores> => {
+    const { text, windows, out } = request;
+    const { open, samples, version } = context.environment;
+    const model = await open(request.model);
+    const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
+    return scoreWindows(
+      {
+        model,
+        ...(text === undefined ? {} : { file: text }),
+        ...(windows === undefined ? {} : { windows }),
+        length: request.length ?? Math.min(defaultCalibration.length, maxPositions),
+        ...runOptions(request),
+        out,
+        journal: await prepareJournal(out, model.path),
+      },
+      { bundledText: join(samples, 'calibration.txt'), version },
+      context,
+    );
+  },
+});

@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import type { SymbolicGraph } from '../models/patch/symbolic-graph';
+import { evaluateProgram } from '../symbolic/evaluation/evaluate-program';
+import { Machine } from '../symbolic/evaluation/machine';
+import { graphToJson } from '../symbolic/graph-json';
+import { initialLibrary } from '../symbolic/language/library';
+import type { Library } from '../symbolic/language/library';
+import { readLibrary } from '../symbolic/language/library-file';
+import { reducedMass } from '../symbolic/language/mass';
+import { parseProgram } from '../symbolic/language/parse-program';
+import { Rejection } from '../symbolic/language/rejection';
+import { sizeOf } from '../symbolic/language/term';
+import { path, text } from './fields';
+import { defineOperation } from './operation';
+
+/** A program and the graph that it builds. */
+export interface BuiltGraph {
+  readonly graph: SymbolicGraph;
+  /** Symbols of the program. */
+  readonly size: number;
+  /** Symbols of the program with its inventions replaced. */
+  readonly mass: number;
+}
+
+/** Why a program builds no graph. */
+export interface RejectedProgram {
+  readonly rejected: Rejection['reason'];
+  readonly message: string;
+  /** Of the first character at fault. */
+  readonly position?: number | undefined;
+}
+
+export const libraryField = path({
+  description: 'Library whose inventions programs may call, as synthesize writes it',
+  fallback: 'the ten primitives alone',
+});
+
+export const libraryOf = async (file: string | undefined): Promise<Library> =>
+  file === undefined ? initialLibrary() : readLibrary(resolve(file));
+
+export const symbolicEvaluate = defineOperation({
+  id: 'symbolic evaluate',
+  title: 'Evaluate Program',
+  verb: 'Evaluating',
+  summary: 'Show the graph that a program builds, or why it builds none.',
+  fields: {
+    program: text({
+      description: 'Such as "(push (add (connect identity)))", in quotes',
+      placeholder: 'PROGRAM',
+      positional: true,
+      required: true,
+      missing: 'Give one program, in quotes.',
+    }),
+    library: libraryField,
+  },
+  rules: [],
+  result: v.union([
+    v.looseObject({
+      edges: v.array(v.tuple([v.array(v.number()), v.array(v.number())])),
+      next_id: v.number(),
+      size: v.number(),
+      max_conn: v.number(),
+    }),
+    v.looseObject({ rejected: v.string(), message: v.string() }),
+  ]),
+  trust: 'inspect',
+  run: async ({ program: written, library: file }): Promise<BuiltGraph | RejectedProgram> => {
+    const library = await libraryOf(file);
+    try {
+      const program = parseProgram(written, library);
+      return {
+        graph: evaluateProgram(program, new Machine(library)),
+        size: sizeOf(program),
+        mass: reducedMass(program, library),
+      };
+    } catch (error) {
+      if (!(error instanceof Rejection)) {
+        throw error;
+      }
+      const { reason, message, position } = error;
+      return { rejected: reason, message, position };
+    }
+  },
+  toJson: (result) => ('graph' in result ? graphToJson(result.graph) : result),
+});
