@@ -11,6 +11,7 @@ import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { repair } from './present/repair';
+import { scoreData } from './present/score-data';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
 import { scoreText } from './present/score-text';
@@ -40,6 +41,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   synthesize,
   'score-text': scoreText,
   train,
+  'score-data': scoreData,
   devices,
   demo,
 };

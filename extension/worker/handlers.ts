@@ -2,10 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
-import { scoreDataset } from '../core/datadiet/score-dataset';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
-import { writeScoreDocument } from '../core/datadiet/score-document';
-import type { ScoreDocument } from '../core/datadiet/score-document';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
@@ -110,15 +107,6 @@ export const handlers: Handlers<WorkerRequests> = {
       },
       context,
     );
-  },
-  scoreData: async ({ out, ...request }, context) => {
-    const write = async (document: ScoreDocument): Promise<void> =>
-      writeScoreDocument(out, document);
-    const job = { ...request, folder: runsBeside(out), write };
-    const document = await scoreDataset(job, context, processes);
-    const { examples, scoring, labelIssues } = document;
-    const suspected = labelIssues.filter((issue) => issue === 1).length;
-    return { examples, suspected, seconds: scoring?.seconds ?? 0 };
   },
   compareSubsets: async ({ out, ...request }, context) => {
     const result = await runDiet({ ...request, folder: runsBeside(out) }, context, processes);

@@ -11,6 +11,7 @@ import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
 import { repair } from './repair';
+import { scoreData } from './score-data';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
@@ -39,6 +40,7 @@ export const operations = [
   synthesize,
   scoreText,
   train,
+  scoreData,
   devices,
   demo,
 ] as const;

@@ -9,6 +9,7 @@ import { patch } from '../../core/operations/patch';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
 import { repair } from '../../core/operations/repair';
+import { scoreData } from '../../core/operations/score-data';
 import { synthesize } from '../../core/operations/synthesize';
 import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
@@ -39,13 +40,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
       return fromOperation(patch, job.request);
     case 'score-text':
       return fromOperation(scoreText, job.request);
-    case 'scoreData': {
-      const { data, options, proxy, score, runs, epoch, training, out } = job.request;
-      return command('score-data', undefined, {
-        ...{ data, ...datasetFlags(options), ...proxyFlags(proxy), score, runs, epoch },
-        ...{ ...trainingFlags(training), out },
-      });
-    }
+    case 'score-data':
+      return fromOperation(scoreData, job.request);
     case 'compareSubsets': {
       const { data, options, proxy, training, out, ...diet } = job.request;
       return command('data-diet', undefined, {
