@@ -9,9 +9,11 @@ import { exportData } from './present/export-data';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
+import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
 import { selectData } from './present/select-data';
+import { repair } from './present/repair';
 import { scoreData } from './present/score-data';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
@@ -32,6 +34,8 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   apply: applied,
   prune: applied,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,

@@ -3,15 +3,11 @@ import { Arguments, UsageError } from './command';
 import type { Command, CommandContext } from './command';
 import { compress } from './commands/compress';
 import { dataDiet } from './commands/data-diet';
-import { patch } from './commands/patch';
-import { repair } from './commands/repair';
 import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
-  patch,
   compress,
-  repair,
   dataDiet,
   studyGroupsCommand,
 ];

@@ -8,10 +8,12 @@ import { exportData } from './export-data';
 import { generate } from './generate';
 import { inspect } from './inspect';
 import { latency } from './latency';
+import { patch } from './patch';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
 import { selectData } from './select-data';
+import { repair } from './repair';
 import { scoreData } from './score-data';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
@@ -31,6 +33,8 @@ export const operations = [
   apply,
   prune,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,
