@@ -7,8 +7,11 @@ import { evaluate } from './present/evaluate';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
+import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { repair } from './present/repair';
+import { scoreData } from './present/score-data';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
 import { scoreText } from './present/score-text';
@@ -28,6 +31,8 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   apply: applied,
   prune: applied,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,
@@ -36,6 +41,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   synthesize,
   'score-text': scoreText,
   train,
+  'score-data': scoreData,
   devices,
   demo,
 };

@@ -36,7 +36,7 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
       }
       break;
     }
-    case 'scoreData':
+    case 'score-data':
       await services.dataMaps.show({ scores: job.request.out });
       break;
     case 'compareSubsets':

@@ -2,11 +2,11 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { l10n, ProgressLocation, window, workspace } from 'vscode';
-import type { DatasetOptions } from '../core/data/datasets/dataset';
 import type { DatasetSummary } from '../core/datadiet/scored-data';
-import type { ProxyRequest } from '../core/datadiet/proxy-model';
-import { defaultTraining } from '../core/datadiet/training-settings';
-import type { ScoreDataRequest, ScoreDataResult } from '../protocol/data';
+import { datasetOptions } from '../core/operations/data-fields';
+import type { datasetFields } from '../core/operations/data-fields';
+import type { GivenOf } from '../core/operations/fields';
+import type { DataScoring, scoreData as operation } from '../core/operations/score-data';
 import { fileExists, scoresPathOf } from '../services/documents';
 import { formatCount } from '../core/format';
 import type { Services } from '../services/services';
@@ -17,10 +17,11 @@ import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
 import { pickData, uriOf } from './target';
 
+type Given = GivenOf<typeof operation.fields>;
+type DatasetGiven = GivenOf<typeof datasetFields>;
+
 /** Answers given beforehand, so that nothing is asked. */
-export interface ScoreDataOptions extends Partial<
-  Pick<ScoreDataRequest, 'options' | 'proxy' | 'score' | 'runs' | 'epoch' | 'training' | 'out'>
-> {
+export interface ScoreDataOptions extends Given {
   /** Replace existing scores without asking. */
   readonly overwrite?: boolean;
 }
@@ -30,7 +31,7 @@ export async function scoreData(
   services: Services,
   argument: unknown,
   given: ScoreDataOptions = {},
-): Promise<ScoreDataResult | undefined> {
+): Promise<DataScoring | undefined> {
   const uri = uriOf(argument) ?? (await pickData(l10n.t('Score Data Set: choose it')));
   if (uri === undefined) {
     return undefined;
@@ -43,21 +44,20 @@ export async function scoreData(
 async function askRequest(
   services: Services,
   data: string,
-  given: ScoreDataOptions,
-): Promise<ScoreDataRequest | undefined> {
-  const looked = await lookAt(services, data, given.options ?? {});
+  { overwrite, ...given }: ScoreDataOptions,
+): Promise<Given | undefined> {
+  const looked = await lookAt(services, data, given);
   if (looked === undefined) {
     return undefined;
   }
-  const { summary, options } = looked;
+  const { summary, more } = looked;
   const title = l10n.t(
     'Score {0}: {1} examples, {2} classes',
     summary.name,
     formatCount(summary.examples),
     summary.classes,
   );
-  const proxy: ProxyRequest | undefined =
-    given.proxy ?? (await chooseProxy(services, title, summary));
+  const proxy = given.model === undefined ? await chooseProxy(services, title, summary) : {};
   const score = proxy && (given.score ?? (await chooseScore(title)));
   const trainings =
     score &&
@@ -69,11 +69,10 @@ async function askRequest(
   }
   const out = given.out ?? (await placeFor(data));
   const replaces = await fileExists(out);
-  if (replaces && given.overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
+  if (replaces && overwrite !== true && !(await confirmAnew(out, l10n.t('Score Again')))) {
     return undefined;
   }
-  const training = given.training ?? defaultTraining;
-  return { data, options, proxy, score, ...trainings, training, out };
+  return { ...given, ...more, ...proxy, ...trainings, data, score, out };
 }
 
 /**
@@ -83,29 +82,30 @@ async function askRequest(
 async function lookAt(
   services: Services,
   data: string,
-  options: DatasetOptions,
-): Promise<{ summary: DatasetSummary; options: DatasetOptions } | undefined> {
-  for (let known = options; ;) {
+  given: DatasetGiven,
+): Promise<{ summary: DatasetSummary; more: DatasetGiven } | undefined> {
+  for (let more: DatasetGiven = {}; ;) {
+    const options = datasetOptions({ ...given, ...more });
     try {
       const summary = await window.withProgress(
         { location: ProgressLocation.Window, title: l10n.t('Reading {0}', basename(data)) },
-        async () => services.dataReader.request('summarize', { data, options: known }),
+        async () => services.dataReader.request('summarize', { data, options }),
       );
-      return { summary, options: known };
+      return { summary, more };
     } catch (error) {
       if (!(error instanceof WorkerRequestError) || error.data.kind !== 'user') {
         throw error;
       }
-      const more = await askOptions(basename(data), error.message);
-      if (more === undefined) {
+      const answer = await askOptions(basename(data), error.message);
+      if (answer === undefined) {
         return undefined;
       }
-      known = { ...known, ...more };
+      more = { ...more, ...answer };
     }
   }
 }
 
-async function askOptions(name: string, problem: string): Promise<DatasetOptions | undefined> {
+async function askOptions(name: string, problem: string): Promise<DatasetGiven | undefined> {
   const label = l10n.t('Name the column with the labels…');
   const size = l10n.t('Make all pictures one size…');
   const chosen = await window.showQuickPick([label, size], {
@@ -130,9 +130,9 @@ async function askOptions(name: string, problem: string): Promise<DatasetOptions
   return imageSize === undefined ? undefined : { imageSize };
 }
 
-function sizeOf(text: string): DatasetOptions['imageSize'] {
-  const match = /^\s*([1-9]\d{0,4})\s*[x×]\s*([1-9]\d{0,4})\s*$/.exec(text);
-  return match === null ? undefined : { height: Number(match[1]), width: Number(match[2]) };
+function sizeOf(text: string): string | undefined {
+  const [, height, width] = /^\s*([1-9]\d{0,4})\s*[x×]\s*([1-9]\d{0,4})\s*$/.exec(text) ?? [];
+  return height === undefined || width === undefined ? undefined : `${height}x${width}`;
 }
 
 /** Beside the data set, or in the workspace where that cannot be written to. */

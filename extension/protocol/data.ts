@@ -1,7 +1,6 @@
 import type { DatasetOptions } from '../core/data/datasets/dataset';
 import type { DietRequest } from '../core/datadiet/diet-experiment';
 import type { ExampleQuery } from '../core/datadiet/find-examples';
-import type { ProxyRequest } from '../core/datadiet/proxy-model';
 import type {
   Choice,
   ChoiceCounts,
@@ -12,29 +11,6 @@ import type {
   ExamplePage,
   ScoredSource,
 } from '../core/datadiet/scored-data';
-import type { ScoreKind } from '../core/datadiet/score-document';
-import type { TrainingSettings } from '../core/datadiet/training-settings';
-
-/** What the worker is asked to score. */
-export interface ScoreDataRequest {
-  /** Path of a data set. */
-  readonly data: string;
-  readonly options: DatasetOptions;
-  readonly proxy: ProxyRequest;
-  readonly score: ScoreKind;
-  readonly runs: number;
-  readonly epoch: number;
-  readonly training: TrainingSettings;
-  /** Where the scores are written (`*.scores.json`); finished runs lie beside it until done. */
-  readonly out: string;
-}
-
-export interface ScoreDataResult {
-  readonly examples: number;
-  /** Suspected label errors. */
-  readonly suspected: number;
-  readonly seconds: number;
-}
 
 /** What the worker is asked to train on parts of a data set. */
 export interface CompareSubsetsRequest extends Omit<DietRequest, 'folder'> {

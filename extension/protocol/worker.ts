@@ -14,9 +14,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import type { OperationContext } from '../core/operations/operation';
 import type { OperationId, OperationOf } from '../core/operations/operations';
-import type { PatchResult } from '../core/export/patching/patch-model';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
-import type { RepairResult, TrainedLayers } from '../core/export/compression/repair-model';
 import type { Plan } from '../core/export/plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { DeviceChoice } from '../core/runtime/device';
@@ -24,12 +22,7 @@ import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/pl
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type {
-  CompareSubsetsRequest,
-  CompareSubsetsResult,
-  ScoreDataRequest,
-  ScoreDataResult,
-} from './data';
+import type { CompareSubsetsRequest, CompareSubsetsResult } from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -106,32 +99,6 @@ export interface CheckChoicesRequest {
   readonly removed: readonly string[];
 }
 
-export interface RepairModelRequest extends RunOptions {
-  readonly model: string;
-  readonly teacher: string;
-  readonly text: CalibrationRequest;
-  readonly trains: TrainedLayers;
-  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
-  readonly endToEnd?: boolean;
-  readonly out: string;
-  readonly overwrite: boolean;
-}
-
-/** A symbolic patch to fit for a sublayer; epochs and seed are the usual ones. */
-export interface PatchLayerRequest extends RunOptions {
-  readonly model: string;
-  readonly sublayer: string;
-  readonly text: CalibrationRequest;
-  /** The new folder, written where the patch is accepted, or in any case with `anyway`. */
-  readonly out: string;
-  readonly format: ModelFormat;
-  readonly anyway: boolean;
-  /** Graphs to try; the usual number when absent. */
-  readonly graphs?: number;
-  /** A plan to write, or to put the patch into where it is there. */
-  readonly plan: string;
-  readonly overwrite: boolean;
-}
 
 /** Where a tensor's numbers lie, as a description tells it. */
 export interface StatisticsRequest {
@@ -178,9 +145,6 @@ export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0]
 export interface WorkerRequests extends OperationRequests {
   planBudget: [PlanBudgetRequest, RefinedPlan];
   compress: [CompressModelRequest, ApplyResult];
-  repair: [RepairModelRequest, RepairResult];
-  patch: [PatchLayerRequest, PatchResult];
-  scoreData: [ScoreDataRequest, ScoreDataResult];
   compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
 }
 

@@ -5,19 +5,16 @@ import type { GivenOf } from '../core/operations/fields';
 import { sensitivity } from '../core/operations/sensitivity';
 import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type {
-  CompressModelRequest,
-  PlanBudgetRequest,
-  RepairModelRequest,
-} from '../protocol/worker';
+import type { CompressModelRequest, PlanBudgetRequest } from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { JobOutcome } from './jobs/job-handler';
 import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
-import type { ResultOf } from './jobs/operations';
+import type { RequestOf, ResultOf } from './jobs/operations';
 import { pruneReport } from './model-report';
 import type { OpenModels } from './open-models';
+import { qualityNote } from './quality-report';
 import { repairReport } from './repair-report';
 import type { Reports } from './reports';
 import type { Settings } from './settings';
@@ -120,7 +117,7 @@ export class CompressionJobs {
   }
 
   /** Teaches a compressed or pruned model what its original does. */
-  public async repair(name: string, request: RepairModelRequest): Promise<ResultOf<'repair'>> {
+  public async repair(name: string, request: RequestOf<'repair'>): Promise<ResultOf<'repair'>> {
     return this.#jobs.run({ operation: 'repair', name, request });
   }
 
@@ -128,15 +125,14 @@ export class CompressionJobs {
     result: ResultOf<'compress'>,
     { model }: CompressModelRequest,
   ): Promise<JobOutcome> {
-    const { path, bytesBefore, bytesAfter } = result;
+    const { path, bytesBefore, bytesAfter, quality } = result;
     const summary = await this.#models.summary(model);
     await this.#reports.showText(basename(path), path, pruneReport(summary, result));
-    return {
-      summary: l10n.t(
-        '{0} takes {1} instead of {2} and is verified.',
-        ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
-      ),
-    };
+    const smaller = l10n.t(
+      '{0} takes {1} instead of {2} and is verified.',
+      ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
+    );
+    return { summary: smaller + qualityNote(quality) };
   }
 
   #find(model: string, file: string | undefined): CompressionSession | undefined {

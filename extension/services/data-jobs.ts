@@ -4,8 +4,9 @@ import { mean } from '../core/datadiet/statistics';
 import { formatCount } from '../core/format';
 import { removeStale } from '../core/jobs/partial';
 import type { GivenOf } from '../core/operations/fields';
+import { scoreData } from '../core/operations/score-data';
 import { scoreText } from '../core/operations/score-text';
-import type { CompareSubsetsRequest, DataRequests, ScoreDataRequest } from '../protocol/data';
+import type { CompareSubsetsRequest, DataRequests } from '../protocol/data';
 import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
 import type { DataMaps } from './services';
@@ -19,7 +20,7 @@ export class DataJobs {
   public constructor(jobs: JobService, settings: Settings, dataMaps: DataMaps) {
     this.#jobs = jobs;
     this.#settings = settings;
-    jobs.handle('scoreData', {
+    jobs.handle('score-data', {
       done: async ({ examples, suspected }, { request: { out: scores } }) => {
         await dataMaps.reload(scores);
         await dataMaps.show({ scores });
@@ -55,8 +56,9 @@ export class DataJobs {
   }
 
   /** Scores how much each example of a data set matters. */
-  public async score(request: ScoreDataRequest): Promise<ResultOf<'scoreData'>> {
-    return this.#jobs.run({ operation: 'scoreData', name: basename(request.data), request });
+  public async score(given: GivenOf<typeof scoreData.fields>): Promise<ResultOf<'score-data'>> {
+    const request = this.#settings.request(scoreData, given);
+    return this.#jobs.run({ operation: 'score-data', name: basename(request.data), request });
   }
 
   public async compareSubsets(request: CompareSubsetsRequest): Promise<ResultOf<'compareSubsets'>> {

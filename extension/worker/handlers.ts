@@ -2,12 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../../package.json';
 import { runDiet } from '../core/datadiet/diet-experiment';
-import { scoreDataset } from '../core/datadiet/score-dataset';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
-import { writeScoreDocument } from '../core/datadiet/score-document';
-import type { ScoreDocument } from '../core/datadiet/score-document';
-import { repairModel } from '../core/export/compression/repair-model';
-import { patchModel } from '../core/export/patching/patch-model';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
@@ -17,12 +12,9 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
-import { defaultRepair } from '../core/tensornet/repair/repair-settings';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
-import { defaultFitting } from '../core/symbolic/patch/fit-branch';
-import { patchLibrary, defaultPatchLimits } from '../core/symbolic/patch/found-graphs';
 import { apply } from '../core/operations/apply';
 import { asSetting, buildRequest, validateRequest } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
@@ -115,34 +107,6 @@ export const handlers: Handlers<WorkerRequests> = {
       },
       context,
     );
-  },
-  repair: async (request, context) =>
-    repairModel(
-      {
-        ...(await opened(request)),
-        teacher: await models.open(request.teacher),
-        bundledText: calibrationText,
-        settings: defaultRepair,
-      },
-      context,
-    ),
-  patch: async ({ graphs = defaultPatchLimits.graphs, ...request }, context) =>
-    patchModel(
-      {
-        ...{ ...(await opened(request)), bundledText: calibrationText, seed: 0 },
-        limits: { ...defaultPatchLimits, graphs },
-        ...{ library: patchLibrary(), fitting: defaultFitting },
-      },
-      context,
-    ),
-  scoreData: async ({ out, ...request }, context) => {
-    const write = async (document: ScoreDocument): Promise<void> =>
-      writeScoreDocument(out, document);
-    const job = { ...request, folder: runsBeside(out), write };
-    const document = await scoreDataset(job, context, processes);
-    const { examples, scoring, labelIssues } = document;
-    const suspected = labelIssues.filter((issue) => issue === 1).length;
-    return { examples, suspected, seconds: scoring?.seconds ?? 0 };
   },
   compareSubsets: async ({ out, ...request }, context) => {
     const result = await runDiet({ ...request, folder: runsBeside(out) }, context, processes);

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { DataExportResult } from '../../extension/core/datadiet/scored-data';
 import { readScores } from '../../extension/core/datadiet/score-files';
-import { defaultTraining } from '../../extension/core/datadiet/training-settings';
+import type { DataScoring } from '../../extension/core/operations/score-data';
 import type { Espalier } from '../../extension/extension';
 import { DataMapPanel } from '../../extension/panels/data-map-panel';
-import type { ScoreDataResult } from '../../extension/protocol/data';
 import { whyDataBlocked } from '../../extension/services/trust';
 import {
   activate,
@@ -24,11 +23,11 @@ describe('the data map', () => {
   let data: string;
   let scores: string;
   const quick = {
-    proxy: { model: 'mlp' },
+    model: 'mlp',
     score: 'el2n',
     runs: 2,
     epoch: 4,
-    training: { ...defaultTraining, batchSize: 8 },
+    batch: 8,
     overwrite: true,
   } as const;
 
@@ -44,7 +43,7 @@ describe('the data map', () => {
   });
 
   it('is shown when a data set has been scored by command', async () => {
-    const result = await vscode.commands.executeCommand<ScoreDataResult>(
+    const result = await vscode.commands.executeCommand<DataScoring>(
       'espalier.scoreData',
       vscode.Uri.file(data),
       quick,
@@ -53,7 +52,7 @@ describe('the data map', () => {
     const document = await readScores(scores);
     assert.deepEqual(document.classNames, ['horizontal', 'vertical']);
     assert.equal(document.scoring?.runs, 2);
-    assert.deepEqual(resumable(espalier, 'scoreData'), []);
+    assert.deepEqual(resumable(espalier, 'score-data'), []);
     const [panel] = espalier.dataMaps.panels;
     assert.equal(panel?.session.source.scores, scores);
     await until('the script of the panel', () => panel.ready);
@@ -127,7 +126,7 @@ describe('the data map', () => {
     await until('progress', () => (running(espalier)?.progress?.done ?? 0) > 20);
     cancelRunning(espalier);
     assert.equal(await scoring, undefined);
-    const [job] = resumable(espalier, 'scoreData');
+    const [job] = resumable(espalier, 'score-data');
     assert.equal(job?.request.out, out);
     const resumed = vscode.commands.executeCommand('espalier.resumeJob', job.id);
     // What was trained before is not trained again: the first step told is a later one.

@@ -5,18 +5,12 @@ import { compress } from './commands/compress';
 import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
 import { exportData } from './commands/export-data';
-import { patch } from './commands/patch';
-import { repair } from './commands/repair';
-import { scoreData } from './commands/score-data';
 import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
-  patch,
   compress,
-  repair,
-  scoreData,
   selectData,
   exportData,
   convertScores,

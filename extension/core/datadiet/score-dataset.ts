@@ -75,7 +75,7 @@ async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<Sco
 function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
   const whole = (name: string, value: number, least: number): void => {
     if (!Number.isInteger(value) || value < least) {
-      throw new UserError(`It must be a whole number of at least ${least}, not ${value}.`, {
+      throw new UserError(`It takes an integer of at least ${least}, not ${value}.`, {
         field: name,
       });
     }

@@ -13,7 +13,8 @@ export const layerFields = group('Layers', {
     placeholder: 'ROLE,…',
   }),
   blocks: list({
-    description: 'Numbers of blocks, from 0, such as 0-3,7',
+    description: 'Numbers of blocks, from 0',
+    form: { pattern: /^\d+(-\d+)?$/, takes: 'numbers and ranges such as 0-3,7' },
     fallback: 'all',
     placeholder: 'N,…',
   }),
@@ -36,13 +37,10 @@ export function outerOf({ embeddings, head }: Pick<Layers, 'embeddings' | 'head'
  */
 export function blocksOf({ blocks }: Pick<Layers, 'blocks'>): number[] | undefined {
   return blocks?.flatMap((part) => {
-    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(part) ?? [];
-    if (first === undefined || Number(last) < Number(first)) {
-      throw new UserError(`"${part}" is not a block or a range of blocks.`, {
-        field: 'blocks',
-        remedy: 'Write numbers such as 0-3,7.',
-      });
+    const [first = 0, last = first] = part.split('-').map(Number);
+    if (last < first) {
+      throw new UserError(`The range ${part} ends before it begins.`, { field: 'blocks' });
     }
-    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
 }

@@ -6,9 +6,12 @@ import { evaluate } from './evaluate';
 import { generate } from './generate';
 import { inspect } from './inspect';
 import { latency } from './latency';
+import { patch } from './patch';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { repair } from './repair';
+import { scoreData } from './score-data';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
@@ -27,6 +30,8 @@ export const operations = [
   apply,
   prune,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,
@@ -35,6 +40,7 @@ export const operations = [
   synthesize,
   scoreText,
   train,
+  scoreData,
   devices,
   demo,
 ] as const;

@@ -5,8 +5,11 @@ import type { TrainingSettings } from '../../core/datadiet/training-settings';
 import { flagOf } from '../../core/operations/build-request';
 import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
+import { patch } from '../../core/operations/patch';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
+import { repair } from '../../core/operations/repair';
+import { scoreData } from '../../core/operations/score-data';
 import { synthesize } from '../../core/operations/synthesize';
 import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
@@ -31,35 +34,14 @@ export function toCommandLine(job: JobRecord): string | undefined {
       return fromOperation(sensitivity, job.request);
     case 'compress':
       return withPlan(job.request);
-    case 'repair': {
-      const { model, teacher, text, trains, endToEnd, out, overwrite, ...run } = job.request;
-      return command('repair', model, {
-        teacher,
-        ...calibrationFlags(text),
-        train: trains,
-        'end-to-end': endToEnd === true,
-        'no-end-to-end': endToEnd === false,
-        ...{ overwrite, ...runFlags(run), out },
-      });
-    }
-    case 'patch': {
-      const { model, sublayer, text, graphs, format, plan, anyway, overwrite, out, ...run } =
-        job.request;
-      return command('patch', model, {
-        sublayer,
-        ...calibrationFlags(text),
-        ...{ graphs, format, plan, anyway, overwrite, ...runFlags(run), out },
-      });
-    }
+    case 'repair':
+      return fromOperation(repair, job.request);
+    case 'patch':
+      return fromOperation(patch, job.request);
     case 'score-text':
       return fromOperation(scoreText, job.request);
-    case 'scoreData': {
-      const { data, options, proxy, score, runs, epoch, training, out } = job.request;
-      return command('score-data', undefined, {
-        ...{ data, ...datasetFlags(options), ...proxyFlags(proxy), score, runs, epoch },
-        ...{ ...trainingFlags(training), out },
-      });
-    }
+    case 'score-data':
+      return fromOperation(scoreData, job.request);
     case 'compareSubsets': {
       const { data, options, proxy, training, out, ...diet } = job.request;
       return command('data-diet', undefined, {

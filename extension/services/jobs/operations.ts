@@ -78,7 +78,7 @@ const declared = {
     saves: (request) => [workFolder(request.out, 'repair')],
     output: out,
   },
-  scoreData: {
+  'score-data': {
     title: 'Scoring {0}',
     lane: 'worker',
     subject: data,

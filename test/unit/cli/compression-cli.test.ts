@@ -24,6 +24,7 @@ beforeAll(async () => {
 describe('usage errors', () => {
   it.each([
     [['sensitivity', model, '--roles', 'middle'], /^--roles takes some of query/],
+    [['sensitivity', model, '--blocks', '1,x'], /^--blocks takes numbers and ranges such as 0-3,7/],
     [['sensitivity', model, '--seed', '-1'], /^--seed takes an integer of at least 0, not -1/],
     [
       ['sensitivity', model, '--calibration-policy', 'max'],
@@ -39,7 +40,10 @@ describe('usage errors', () => {
 
 describe('failures', () => {
   it.each([
-    [['sensitivity', model, '--blocks', '3-1', ...calibrated], /--blocks: "3-1" is not a block/],
+    [
+      ['sensitivity', model, '--blocks', '3-1', ...calibrated],
+      /--blocks: The range 3-1 ends before/,
+    ],
     [['sensitivity', model, '--methods', 'int4,int3', ...calibrated], /--methods: "int3" is not/],
   ])('%j: say what is wrong', async (args, message) => {
     const { code, stderr } = await run(...args);

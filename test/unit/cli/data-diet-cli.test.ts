@@ -54,6 +54,8 @@ describe('espalier, data sets', () => {
       'runs',
       'interRunSpearman',
       'seconds',
+      'suspected',
+      'notes',
     ]);
     const document = json<ScoreDocument>(readFileSync(scores, 'utf8'));
     expect(document.scores).toHaveLength(120);
@@ -205,16 +207,18 @@ describe('espalier, data sets', () => {
       ['train', '--data', data, '--out', 'x', '--batch', '0'],
       '--batch takes an integer of at least',
     ],
-    [
-      ['train', '--data', data, '--out', 'x', '--rate', '-1'],
-      '--rate takes a number above 0',
-    ],
+    [['train', '--data', data, '--out', 'x', '--rate', '-1'], '--rate takes a number above 0'],
     [
       ['train', '--data', data, '--out', 'x', '--momentum', '2'],
       '--momentum takes a number from 0',
     ],
     [['train', '--data', data, '--out', 'x', '--image-size', '8'], 'takes a size such as 32x32'],
     [['score-data', '--data', data, '--out', 'x', '--score', 'loss'], '--score takes one of el2n'],
+    [['score-data', '--data', data, '--out', 'x', '--epoch', '-1'], '--epoch takes an integer of'],
+    [
+      ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--processes', '2'],
+      '--processes does nothing with --dynamics: its runs follow one another.',
+    ],
     [['select-data', '--scores', 'x', '--out', 'y'], '--keep is missing'],
     [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],
     [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes shares'],

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../../../extension/core/export/plan';
-import { defaultTraining } from '../../../../extension/core/datadiet/training-settings';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { profile } from '../../../../extension/core/operations/profile';
 import { prune } from '../../../../extension/core/operations/prune';
+import { scoreData } from '../../../../extension/core/operations/score-data';
 import { synthesize } from '../../../../extension/core/operations/synthesize';
 import { sensitivity } from '../../../../extension/core/operations/sensitivity';
 import { toCommandLine } from '../../../../extension/services/jobs/command-line';
@@ -53,13 +53,14 @@ describe('a job as a command line', () => {
   });
 
   it('of a data set has no model', () => {
-    const line = lineOf('scoreData', {
-      ...{ data: '/d', options: { imageSize: { height: 32, width: 16 } }, proxy: { model: 'mlp' } },
-      ...{ score: 'el2n', runs: 2, epoch: 3, training: defaultTraining, out: '/d.scores.json' },
+    const request = buildRequest(scoreData, {
+      ...{ data: '/d', imageSize: '32x16', model: 'cnn', score: 'grand', out: '/d.scores.json' },
     });
-    expect(line).toMatch(
-      /^espalier score-data --data \/d --image-size 32x16 --model mlp --score el2n/,
-    );
+    const line = lineOf('score-data', request) ?? '';
+    expect(line).toMatch(/^espalier score-data --data \/d /);
+    for (const words of ['--image-size 32x16', '--model cnn', '--score grand']) {
+      expect(line).toContain(words);
+    }
   });
 
   it('gives a plan as the document that the command reads', () => {
