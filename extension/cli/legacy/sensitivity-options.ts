@@ -1,7 +1,7 @@
 import { sensitivityCalibration } from '../../core/data/calibration-defaults';
 import { costsFolder } from '../../core/runtime/user-cache';
 import { join } from 'node:path';
-import { metricNames } from '../../core/metrics/metric-names';
+import { metricNames } from '../../core/metrics/metrics';
 import { linearRoles } from '../../core/models/matrix-encoding';
 import type { OpenedModel } from '../../core/models/opened-model';
 import { methodNames, parseCompression } from '../../core/tensornet/compression-choice';
