@@ -2,15 +2,9 @@ import { parseArgs } from 'node:util';
 import { Arguments, UsageError } from './command';
 import type { Command, CommandContext } from './command';
 import { compress } from './commands/compress';
-import { dataDiet } from './commands/data-diet';
-import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
-export const legacyCommands: readonly Command[] = [
-  compress,
-  dataDiet,
-  studyGroupsCommand,
-];
+export const legacyCommands: readonly Command[] = [compress];
 
 /** Runs one of them with what was typed after its name. */
 export async function runLegacy(

@@ -1,7 +1,4 @@
 import type { CalibrationRequest } from '../../core/data/calibration';
-import type { DatasetOptions } from '../../core/data/datasets/dataset';
-import type { ProxyRequest } from '../../core/datadiet/proxy-model';
-import type { TrainingSettings } from '../../core/datadiet/training-settings';
 import { flagOf } from '../../core/operations/build-request';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations } from '../../core/operations/operations';
@@ -23,22 +20,6 @@ export function toCommandLine(job: JobRecord): string | undefined {
   switch (job.operation) {
     case 'compress':
       return withPlan(job.request);
-    case 'compareSubsets': {
-      const { data, options, proxy, training, out, ...diet } = job.request;
-      return command('data-diet', undefined, {
-        ...{ data, ...datasetFlags(options), ...proxyFlags(proxy) },
-        score: diet.scores.map(({ kind, epoch }) => `${kind}@${epoch}`),
-        runs: diet.runs,
-        keep: diet.keep,
-        policy: diet.policies,
-        offset: diet.offsets,
-        epochs: diet.epochs,
-        seeds: diet.seeds,
-        iso: diet.iso,
-        unbalanced: !diet.balanced,
-        ...{ ...trainingFlags(training), out },
-      });
-    }
     case 'planBudget':
     case 'export':
       return undefined;
@@ -122,27 +103,4 @@ function calibrationFlags({ file, sequences, length, scores }: Partial<Calibrati
 
 function runFlags({ device, memoryBytes }: RunOptions): Flags {
   return { device, memory: `${Math.floor(memoryBytes / 2 ** 20)}MiB` };
-}
-
-function datasetFlags({ label, text, features, imageSize, imageChannels }: DatasetOptions): Flags {
-  return {
-    ...{ label, text, features },
-    'image-size': imageSize && `${imageSize.height}x${imageSize.width}`,
-    gray: imageChannels === 1,
-  };
-}
-
-const proxyFlags = ({ model, tokenizer, maxTokens }: ProxyRequest): Flags => ({
-  ...{ model, tokenizer },
-  'max-tokens': maxTokens,
-});
-
-function trainingFlags(training: TrainingSettings): Flags {
-  const { batchSize, learningRate, schedule, momentum, weightDecay, threads } = training;
-  return {
-    batch: batchSize,
-    rate: learningRate,
-    ...{ schedule, momentum, threads },
-    'weight-decay': weightDecay,
-  };
 }

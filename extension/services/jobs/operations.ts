@@ -1,4 +1,4 @@
-import { journalBeside, runsBeside, workFolder } from '../../core/jobs/work-folder';
+import { journalBeside, workFolder } from '../../core/jobs/work-folder';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
@@ -29,18 +29,26 @@ interface JobOperation<Request> {
   readonly output?: (request: Request) => string;
 }
 
-type Named = Partial<Readonly<Record<'model' | 'data' | 'out', string>>>;
+type Request = Readonly<Record<string, unknown>>;
 
-const out = ({ out: path }: Named): string => path ?? '';
+const pathIn = (request: object, key: string | undefined): string =>
+  String((request as Request)[key ?? ''] ?? '');
+const out = (request: object): string => pathIn(request, 'out');
+
+/** Fields that name what an operation works on, where they are paths. */
+const subjects = ['data', 'model', 'out'];
 
 /** What follows from the declaration of an operation. */
-const fromDeclaration = ({ verb, fields, resume }: AnyOperation): JobOperation<object> => ({
-  title: `${verb} {0}`,
-  lane: 'worker',
-  subject: ({ model, data, out: path }: Named) => model ?? data ?? path ?? '',
-  ...(resume === undefined ? {} : { saves: (request) => [resume(request)] }),
-  ...('out' in fields ? { output: out } : {}),
-});
+function fromDeclaration({ verb, fields, resume }: AnyOperation): JobOperation<object> {
+  const subject = subjects.find((key) => fields[key]?.kind === 'path');
+  return {
+    title: `${verb} {0}`,
+    lane: 'worker',
+    subject: (request) => pathIn(request, subject),
+    ...(resume === undefined ? {} : { saves: (request) => [resume(request)] }),
+    ...('out' in fields ? { output: out } : {}),
+  };
+}
 
 const declared = Object.fromEntries(
   registry.map((operation) => [
@@ -72,13 +80,6 @@ const others = {
     lane: 'worker',
     subject: ({ model }) => model,
     saves: (request) => [workFolder(request.out, 'compress')],
-    output: out,
-  },
-  compareSubsets: {
-    title: 'Comparing subsets of {0}',
-    lane: 'worker',
-    subject: ({ data }) => data,
-    saves: (request) => [runsBeside(request.out)],
     output: out,
   },
   export: {
