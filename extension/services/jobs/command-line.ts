@@ -1,16 +1,8 @@
 import type { CalibrationRequest } from '../../core/data/calibration';
 import { flagOf } from '../../core/operations/build-request';
-import { dataDiet } from '../../core/operations/data-diet';
-import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
-import { patch } from '../../core/operations/patch';
-import { profile } from '../../core/operations/profile';
-import { prune } from '../../core/operations/prune';
-import { repair } from '../../core/operations/repair';
-import { scoreData } from '../../core/operations/score-data';
-import { synthesize } from '../../core/operations/synthesize';
-import { scoreText } from '../../core/operations/score-text';
-import { sensitivity } from '../../core/operations/sensitivity';
+import { operations } from '../../core/operations/operations';
+import type { OperationId } from '../../core/operations/operations';
 import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
 
@@ -21,34 +13,21 @@ type Flags = Readonly<
 
 /** The command that does the same in a POSIX shell; undefined where the command line has none. */
 export function toCommandLine(job: JobRecord): string | undefined {
+  if (isDeclared(job)) {
+    const operation = operations.find(({ id }) => id === job.operation);
+    return operation && fromOperation(operation, job.request);
+  }
   switch (job.operation) {
-    case 'profile':
-      return fromOperation(profile, job.request);
-    case 'prune':
-      return fromOperation(prune, job.request);
-    case 'evaluate':
-      return fromOperation(evaluate, job.request);
-    case 'sensitivity':
-      return fromOperation(sensitivity, job.request);
     case 'compress':
       return withPlan(job.request);
-    case 'repair':
-      return fromOperation(repair, job.request);
-    case 'patch':
-      return fromOperation(patch, job.request);
-    case 'score-text':
-      return fromOperation(scoreText, job.request);
-    case 'score-data':
-      return fromOperation(scoreData, job.request);
-    case 'data-diet':
-      return fromOperation(dataDiet, job.request);
-    case 'synthesize':
-      return fromOperation(synthesize, job.request);
     case 'planBudget':
     case 'export':
       return undefined;
   }
 }
+
+const isDeclared = (job: JobRecord): job is JobRecord<OperationId> =>
+  operations.some(({ id }) => id === job.operation);
 
 /** The flags of an operation's own fields; a request that holds a document is given as JSON. */
 function fromOperation(
