@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
 import { Arguments, UsageError } from './command';
 import type { Command, CommandContext } from './command';
-import { compress } from './commands/compress';
 import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
 import { exportData } from './commands/export-data';
@@ -10,7 +9,6 @@ import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
-  compress,
   selectData,
   exportData,
   convertScores,

@@ -1,6 +1,7 @@
 import { apply } from './apply';
 import { compare } from './compare';
 import { demo } from './demo';
+import { compress } from './compress';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { generate } from './generate';
@@ -29,6 +30,7 @@ export const operations = [
   plan,
   apply,
   prune,
+  compress,
   sensitivity,
   patch,
   repair,

@@ -1,8 +1,8 @@
-import type { CalibrationRequest } from '../../core/data/calibration';
 import type { DatasetOptions } from '../../core/data/datasets/dataset';
 import type { ProxyRequest } from '../../core/datadiet/proxy-model';
 import type { TrainingSettings } from '../../core/datadiet/training-settings';
 import { flagOf } from '../../core/operations/build-request';
+import { compress } from '../../core/operations/compress';
 import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
 import { patch } from '../../core/operations/patch';
@@ -13,7 +13,6 @@ import { scoreData } from '../../core/operations/score-data';
 import { synthesize } from '../../core/operations/synthesize';
 import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
-import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
 import type { JobRecord } from './job-record';
 
 /** A flag with its values; absent where there are none, alone where it is `true`. */
@@ -33,7 +32,7 @@ export function toCommandLine(job: JobRecord): string | undefined {
     case 'sensitivity':
       return fromOperation(sensitivity, job.request);
     case 'compress':
-      return withPlan(job.request);
+      return fromOperation(compress, job.request);
     case 'repair':
       return fromOperation(repair, job.request);
     case 'patch':
@@ -97,18 +96,6 @@ function fromOperation(
 const isEmpty = (value: unknown): boolean =>
   value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 
-/** A request holds the plan, where the command line takes a file. */
-function withPlan(request: CompressModelRequest): string {
-  const { model, plan, out, format, layout, overwrite, calibration = {}, ...run } = request;
-  const flags = command('compress', model, {
-    plan: '/dev/stdin',
-    ...calibrationFlags(calibration),
-    ...{ format, layout, overwrite, ...runFlags(run), out },
-  });
-  const document = { ...plan, model: { ...plan.model, path: model } };
-  return `${flags} <<'PLAN'\n${JSON.stringify(document, undefined, 2)}\nPLAN`;
-}
-
 function command(name: string, model: string | undefined, flags: Flags): string {
   const words = Object.entries(flags).flatMap(([flag, value]) => {
     const isList = typeof value === 'object';
@@ -125,21 +112,6 @@ function command(name: string, model: string | undefined, flags: Flags): string 
 /** One word of a POSIX shell. */
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
-}
-
-/** Where scores choose the windows, their length is that of the scores. */
-function calibrationFlags({ file, sequences, length, scores }: Partial<CalibrationRequest>): Flags {
-  return {
-    calibration: file,
-    'calibration-scores': scores?.file,
-    'calibration-policy': scores?.policy,
-    sequences,
-    length: scores === undefined ? length : undefined,
-  };
-}
-
-function runFlags({ device, memoryBytes }: RunOptions): Flags {
-  return { device, memory: `${Math.floor(memoryBytes / 2 ** 20)}MiB` };
 }
 
 function datasetFlags({ label, text, features, imageSize, imageChannels }: DatasetOptions): Flags {
