@@ -28,7 +28,7 @@ const files = {
   'package.json': JSON.stringify(manifest),
   'docs/reference/cli.md': cliReference(declarations),
   'docs/reference/settings.md': settingsReference(manifest, words, declarations),
-  'docs/reference/files.md': filesReference(manifest, words),
+  'docs/reference/files.md': filesReference(manifest, words, declarations),
   'media/plan.schema.json': JSON.stringify(planSchema()),
 };
 

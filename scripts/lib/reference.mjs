@@ -73,23 +73,94 @@ export function settingsReference(manifest, words, { operations }) {
 }
 
 /**
- * docs/reference/files.md: the documents that the editor opens.
+ * docs/reference/files.md: documents and model files.
  * @param {Json} manifest
  * @param {Record<string, string>} words
+ * @param {Declarations} declarations
  */
-export function filesReference(manifest, words) {
-  const { customEditors, jsonValidation } = manifest['contributes'];
-  const rows = [
-    .../** @type {Json[]} */ (customEditors).map(({ displayName, selector }) => [
-      selector.map((/** @type {Json} */ one) => `\`${one['filenamePattern']}\``).join(', '),
-      words[displayName.replaceAll('%', '')] ?? '',
-    ]),
-    .../** @type {Json[]} */ (jsonValidation).map(({ fileMatch, url }) => [
-      `\`${fileMatch}\``,
-      `Text editor, schema ${url.replace('./', '')}`,
-    ]),
-  ];
-  return [note, '# Files', markdownTable(['File', 'Opens in'], rows)].join('\n\n');
+export function filesReference(manifest, words, declarations) {
+  const { documentIds, documentNames, documentTypes, documentContributions } = declarations;
+  const { customEditors } = manifest['contributes'];
+  const { jsonValidation } = documentContributions();
+  /** @param {string} pattern */
+  const editorOf = (pattern) => {
+    const editor = /** @type {Json[]} */ (customEditors).find(({ selector }) =>
+      selector.some((/** @type {Json} */ one) => one['filenamePattern'] === pattern),
+    );
+    return editor && (words[editor['displayName'].replaceAll('%', '')] ?? '');
+  };
+  /** @param {string} pattern */
+  const opensIn = (pattern) => {
+    const schema = jsonValidation.find(({ fileMatch }) => fileMatch === pattern)?.url;
+    const text = schema === undefined ? '' : `, with ${schema.replace('./', '')}`;
+    return editorOf(pattern) ?? `Text editor${text}`;
+  };
+  const models = ['*.safetensors', '*.gguf', '*.onnx'];
+  const sections = documentIds.flatMap((id) => {
+    const pattern = `*${documentNames[id].suffix}`;
+    const { what, schema, writtenBy, readBy, paths } = documentTypes[id];
+    /** @param {readonly string[]} commands */
+    const listed = (commands) =>
+      commands.length === 0
+        ? 'no command'
+        : commands.map((name) => `\`espalier ${name}\``).join(', ');
+    return [
+      `## ${pattern}`,
+      `${what[0]?.toUpperCase()}${what.slice(1)}.`,
+      [
+        `- Written by: ${listed(writtenBy)}.`,
+        `- Read by: ${listed(readBy)}.`,
+        `- Opens in: ${opensIn(pattern)}.`,
+        `- Default place: beside ${places[documentNames[id].beside]}.`,
+        `- Other files that it names: ${paths.map((path) => `\`${path}\``).join(', ') || 'none are opened'}.`,
+      ].join('\n'),
+      markdownTable(['Field', 'Required', 'Description'], fieldRows(schema)),
+    ];
+  });
+  return [
+    note,
+    '# Files',
+    'Documents are untrusted input, wherever they come from: every one is checked against its schema when it is read, an error names the file and the field, and nothing in it is run. Opening one needs no workspace trust; commands that run or write a model do.',
+    'A `selection` may also hold `indices` alone, as other tools write it. Fields that are not listed are ignored, except in a plan, where they are an error.',
+    ...sections,
+    '## Models',
+    `${models.map((pattern) => `\`${pattern}\``).join(', ')} open in: ${editorOf('*.gguf')}. Espalier reads their headers, and weights by offset; it never runs code from a model folder.`,
+  ].join('\n\n');
+}
+
+/** @type {Record<import('../../extension/core/document-names').DocumentPlace, string>} */
+const places = {
+  model: 'the model',
+  data: 'the data set',
+  text: 'the text',
+  output: 'what else is written',
+};
+
+/**
+ * The fields of a document and what is said of them.
+ * @param {any} schema
+ */
+function fieldRows(schema) {
+  return Object.entries(schema.entries).map(([key, value]) => {
+    const field = /** @type {any} */ (value);
+    return [
+      `\`${key}\``,
+      /optional$/.test(field.type) ? '' : 'yes',
+      descriptionOf(field) ?? descriptionOf(field.wrapped ?? {}) ?? '',
+    ];
+  });
+}
+
+/**
+ * @param {any} schema
+ * @returns {string | undefined}
+ */
+function descriptionOf({ pipe = [] }) {
+  for (const action of pipe) {
+    const text = action.description ?? action.metadata?.description;
+    if (typeof text === 'string') return text.replace(/\.$/, '');
+  }
+  return undefined;
 }
 
 /**

@@ -1,17 +1,11 @@
 import { parseArgs } from 'node:util';
 import { Arguments, UsageError } from './command';
 import type { Command, CommandContext } from './command';
-import { convertScores } from './commands/convert-scores';
 import { dataDiet } from './commands/data-diet';
-import { exportData } from './commands/export-data';
-import { selectData } from './commands/select-data';
 import { studyGroupsCommand } from './commands/study-groups';
 
 /** Commands that are not operations yet. This folder goes when they are. */
 export const legacyCommands: readonly Command[] = [
-  selectData,
-  exportData,
-  convertScores,
   dataDiet,
   studyGroupsCommand,
 ];

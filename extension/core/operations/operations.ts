@@ -1,9 +1,11 @@
 import { apply } from './apply';
 import { compare } from './compare';
+import { convertScores } from './convert-scores';
 import { demo } from './demo';
 import { compress } from './compress';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
+import { exportData } from './export-data';
 import { generate } from './generate';
 import { inspect } from './inspect';
 import { latency } from './latency';
@@ -11,6 +13,7 @@ import { patch } from './patch';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { selectData } from './select-data';
 import { repair } from './repair';
 import { scoreData } from './score-data';
 import { symbolicEnumerate } from './symbolic-enumerate';
@@ -43,6 +46,9 @@ export const operations = [
   scoreText,
   train,
   scoreData,
+  selectData,
+  exportData,
+  convertScores,
   devices,
   demo,
 ] as const;

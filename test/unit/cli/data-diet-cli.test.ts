@@ -118,6 +118,21 @@ describe('espalier, data sets', () => {
     const args = ['export-data', '--data', path, '--selection', selection, '--out', at('plain')];
     expect((await runCli(args)).stdout).toMatch(/12 of 24 examples/);
     expect(existsSync(at('plain/plain.csv'))).toBe(true);
+
+    // Scores of another tool say nothing of the data set: the selection knows what it was opened with.
+    const [bare, chosen] = [at('plain.npy'), at('bare.selection.json')];
+    expect((await runCli(['convert-scores', '--scores', scores, '--out', bare])).stdout).toMatch(
+      /^24 scores as npy/,
+    );
+    const from = ['select-data', '--scores', bare, '--keep', '0.5', '--data', path];
+    expect((await runCli([...from, '--label', 'kind', '--out', chosen])).code).toBe(0);
+    const again = ['export-data', '--data', path, '--selection', chosen, '--out', at('again')];
+    expect((await runCli(again)).stdout).toMatch(/12 of 24 examples/);
+
+    // Read by other labels it is another data set.
+    const relabelled = await runCli([...select, '--label', 'b', '--out', at('wrong.json')]);
+    expect(relabelled.stderr).toMatch(/plain\.csv: This data set doesn't match the scores\./);
+    expect(existsSync(at('wrong.json'))).toBe(false);
   });
 
   it('trains seeds in processes of their own', async () => {
@@ -219,7 +234,21 @@ describe('espalier, data sets', () => {
       ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--processes', '2'],
       '--processes does nothing with --dynamics: its runs follow one another.',
     ],
-    [['select-data', '--scores', 'x', '--out', 'y'], '--keep is missing'],
+    [['select-data', '--scores', 'x', '--out', 'y'], '--keep is required.'],
+    [
+      ['select-data', '--scores', 'x', '--keep', '0', '--out', 'y'],
+      '--keep takes a number above 0',
+    ],
+    [
+      ['select-data', '--scores', 'x', '--keep', '1', '--offset', '0.1', '--out', 'y'],
+      '--offset acts only with --policy window, not max.',
+    ],
+    [
+      ['select-data', '--scores', 'x', '--keep', '1', '--label', 'a', '--gray', '--out', 'y'],
+      '--label and --gray need --data.',
+    ],
+    [['convert-scores', '--scores', 'x'], '--out is required.'],
+    [['export-data', '--data', data, '--out', 'x'], '--selection is required.'],
     [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],
     [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes shares'],
   ])('%j is a usage error', async (args, message) => {
