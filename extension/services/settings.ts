@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
 import { defaultCalibration, orDefaults, randomInputs } from '../core/data/calibration-defaults';
-import { metricNames } from '../core/metrics/metric-names';
+import { metricNames } from '../core/metrics/metrics';
 import { defaultSettings } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';

@@ -166,9 +166,10 @@ function descriptionOf({ pipe = [] }) {
 /**
  * Puts the choices, bounds and defaults of fields into the settings that give their values.
  * @param {Json} manifest changed in place
+ * @param {Record<string, string>} words of package.nls.json, changed in place
  * @param {Declarations} declarations
  */
-export function settleSettings(manifest, { operations }) {
+export function settleSettings(manifest, words, { operations }) {
   const { properties } = manifest['contributes'].configuration;
   /** @type {Map<string, number>} */
   const minimums = new Map();
@@ -183,6 +184,10 @@ export function settleSettings(manifest, { operations }) {
         const offered = field.choices.filter((choice) => !field.flagOnly.includes(choice));
         property.enum = offered;
         property.enumDescriptions = offered.map((choice) => `%setting.${field.setting}.${choice}%`);
+        for (const choice of offered) {
+          const text = field.choiceTexts?.[choice];
+          if (text !== undefined) words[`setting.${field.setting}.${choice}`] = text;
+        }
       }
       if (field.min !== undefined) {
         property.minimum = Math.min(field.min, minimums.get(field.setting) ?? field.min);

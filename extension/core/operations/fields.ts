@@ -30,6 +30,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly present: Present;
   readonly unit: string | undefined;
   readonly choices: readonly string[] | undefined;
+  /** What each choice means, where the settings get their words from here. */
+  readonly choiceTexts: Readonly<Record<string, string>> | undefined;
   /** Bounds of a number, both included. */
   readonly min: number | undefined;
   readonly max: number | undefined;
@@ -78,6 +80,7 @@ interface Options<T> {
   readonly unit?: string;
   readonly setting?: string;
   readonly flagOnly?: readonly string[];
+  readonly choiceTexts?: Readonly<Record<string, string>>;
   readonly flag?: string;
   readonly off?: string;
   readonly positional?: true;
@@ -249,6 +252,7 @@ function make<T, P extends boolean>(
     present: (options.required === true || options.default !== undefined) as P,
     unit: options.unit,
     choices: options.choices,
+    choiceTexts: options.choiceTexts,
     min: options.min,
     max: options.max,
     above: options.above,

@@ -5,7 +5,7 @@ import { parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';
-import { metricNames } from '../metrics/metric-names';
+import { metricNames } from '../metrics/metrics';
 import { baselineNames, granularities, searchModes } from './options';
 
 const ratio = v.number();

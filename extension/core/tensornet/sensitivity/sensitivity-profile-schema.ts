@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { calibrationSchema } from '../../data/calibration-schema';
 import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
-import { metricNames } from '../../metrics/metric-names';
+import { metricNames } from '../../metrics/metrics';
 import { linearRoles, outerPlaces } from '../../models/matrix-encoding';
 import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
