@@ -2,6 +2,7 @@ import type { OperationId, OperationOf } from '../core/operations/operations';
 import { applied } from './present/applied';
 import { compare } from './present/compare';
 import { convertScores } from './present/convert-scores';
+import { dataDiet } from './present/data-diet';
 import { demo } from './present/demo';
 import { devices } from './present/devices';
 import { evaluate } from './present/evaluate';
@@ -15,6 +16,7 @@ import { profile } from './present/profile';
 import { selectData } from './present/select-data';
 import { repair } from './present/repair';
 import { scoreData } from './present/score-data';
+import { studyGroups } from './present/study-groups';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
 import { scoreText } from './present/score-text';
@@ -49,6 +51,8 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   'select-data': selectData,
   'export-data': exportData,
   'convert-scores': convertScores,
+  'data-diet': dataDiet,
+  'study-groups': studyGroups,
   devices,
   demo,
 };

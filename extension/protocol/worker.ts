@@ -17,7 +17,6 @@ import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/pl
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
 import type { Way } from '../core/tensornet/sensitivity/ways';
-import type { CompareSubsetsRequest, CompareSubsetsResult } from './data';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -122,7 +121,6 @@ export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0]
  */
 export interface WorkerRequests extends OperationRequests {
   planBudget: [PlanBudgetRequest, RefinedPlan];
-  compareSubsets: [CompareSubsetsRequest, CompareSubsetsResult];
 }
 
 type OperationEvent<Id extends OperationId> =

@@ -1,13 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../../package.json';
-import { runDiet } from '../core/datadiet/diet-experiment';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
-import { runsBeside } from '../core/jobs/work-folder';
-import { writeDocument } from '../core/jobs/write-document';
 import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/runtime/user-cache';
@@ -78,10 +75,5 @@ export const handlers: Handlers<WorkerRequests> = {
       },
       context,
     );
-  },
-  compareSubsets: async ({ out, ...request }, context) => {
-    const result = await runDiet({ ...request, folder: runsBeside(out) }, context, processes);
-    await writeDocument(out, result);
-    return { choices: result.rows.length };
   },
 };

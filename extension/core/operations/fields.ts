@@ -198,6 +198,15 @@ export const numbers = <const O extends Options<readonly number[]> & Bounds>(
   return make('numbers', items, `numbers${range(options)}, separated by commas`, options, 'X,…');
 };
 
+export const integers = <const O extends Options<readonly number[]> & Bounds>(
+  options: O,
+): Field<readonly number[], PresentIn<O>> => {
+  const items: v.GenericSchema<unknown, readonly number[]> = v.array(
+    bounded(v.pipe(v.number(), v.safeInteger()), options),
+  );
+  return make('numbers', items, `integers${range(options)}, separated by commas`, options, 'N,…');
+};
+
 /** The path of a document; a request as JSON may hold the document itself instead. */
 export const document = <T, const O extends Options<string>>(
   schema: v.GenericSchema<unknown, T>,

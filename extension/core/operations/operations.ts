@@ -1,6 +1,7 @@
 import { apply } from './apply';
 import { compare } from './compare';
 import { convertScores } from './convert-scores';
+import { dataDiet } from './data-diet';
 import { demo } from './demo';
 import { compress } from './compress';
 import { devices } from './devices';
@@ -16,6 +17,7 @@ import { prune } from './prune';
 import { selectData } from './select-data';
 import { repair } from './repair';
 import { scoreData } from './score-data';
+import { studyGroups } from './study-groups';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
@@ -49,6 +51,8 @@ export const operations = [
   selectData,
   exportData,
   convertScores,
+  dataDiet,
+  studyGroups,
   devices,
   demo,
 ] as const;

@@ -1,8 +1,6 @@
-import type { DatasetOptions } from '../../core/data/datasets/dataset';
-import type { ProxyRequest } from '../../core/datadiet/proxy-model';
-import type { TrainingSettings } from '../../core/datadiet/training-settings';
 import { flagOf } from '../../core/operations/build-request';
 import { compress } from '../../core/operations/compress';
+import { dataDiet } from '../../core/operations/data-diet';
 import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
 import { patch } from '../../core/operations/patch';
@@ -14,11 +12,6 @@ import { synthesize } from '../../core/operations/synthesize';
 import { scoreText } from '../../core/operations/score-text';
 import { sensitivity } from '../../core/operations/sensitivity';
 import type { JobRecord } from './job-record';
-
-/** A flag with its values; absent where there are none, alone where it is `true`. */
-type Flags = Readonly<
-  Record<string, string | number | boolean | undefined | readonly (string | number)[]>
->;
 
 /** The command that does the same in a POSIX shell; undefined where the command line has none. */
 export function toCommandLine(job: JobRecord): string | undefined {
@@ -41,22 +34,8 @@ export function toCommandLine(job: JobRecord): string | undefined {
       return fromOperation(scoreText, job.request);
     case 'score-data':
       return fromOperation(scoreData, job.request);
-    case 'compareSubsets': {
-      const { data, options, proxy, training, out, ...diet } = job.request;
-      return command('data-diet', undefined, {
-        ...{ data, ...datasetFlags(options), ...proxyFlags(proxy) },
-        score: diet.scores.map(({ kind, epoch }) => `${kind}@${epoch}`),
-        runs: diet.runs,
-        keep: diet.keep,
-        policy: diet.policies,
-        offset: diet.offsets,
-        epochs: diet.epochs,
-        seeds: diet.seeds,
-        iso: diet.iso,
-        unbalanced: !diet.balanced,
-        ...{ ...trainingFlags(training), out },
-      });
-    }
+    case 'data-diet':
+      return fromOperation(dataDiet, job.request);
     case 'synthesize':
       return fromOperation(synthesize, job.request);
     case 'planBudget':
@@ -96,43 +75,7 @@ function fromOperation(
 const isEmpty = (value: unknown): boolean =>
   value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 
-function command(name: string, model: string | undefined, flags: Flags): string {
-  const words = Object.entries(flags).flatMap(([flag, value]) => {
-    const isList = typeof value === 'object';
-    if (value === undefined || value === false || (isList && value.length === 0)) {
-      return [];
-    }
-    return value === true ? [`--${flag}`] : [`--${flag}`, isList ? value.join(',') : `${value}`];
-  });
-  return ['espalier', name, ...(model === undefined ? [] : [model]), ...words]
-    .map(quoted)
-    .join(' ');
-}
-
 /** One word of a POSIX shell. */
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
-}
-
-function datasetFlags({ label, text, features, imageSize, imageChannels }: DatasetOptions): Flags {
-  return {
-    ...{ label, text, features },
-    'image-size': imageSize && `${imageSize.height}x${imageSize.width}`,
-    gray: imageChannels === 1,
-  };
-}
-
-const proxyFlags = ({ model, tokenizer, maxTokens }: ProxyRequest): Flags => ({
-  ...{ model, tokenizer },
-  'max-tokens': maxTokens,
-});
-
-function trainingFlags(training: TrainingSettings): Flags {
-  const { batchSize, learningRate, schedule, momentum, weightDecay, threads } = training;
-  return {
-    batch: batchSize,
-    rate: learningRate,
-    ...{ schedule, momentum, threads },
-    'weight-decay': weightDecay,
-  };
 }

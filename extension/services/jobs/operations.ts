@@ -92,7 +92,7 @@ const declared = {
     saves: (request) => (request.out === undefined ? [] : [journalBeside(request.out)]),
     output: out,
   },
-  compareSubsets: {
+  'data-diet': {
     title: 'Comparing subsets of {0}',
     lane: 'worker',
     subject: data,
