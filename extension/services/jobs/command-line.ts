@@ -1,47 +1,12 @@
 import { flagOf } from '../../core/operations/build-request';
-import { compress } from '../../core/operations/compress';
-import { dataDiet } from '../../core/operations/data-diet';
-import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
-import { patch } from '../../core/operations/patch';
-import { profile } from '../../core/operations/profile';
-import { prune } from '../../core/operations/prune';
-import { repair } from '../../core/operations/repair';
-import { scoreData } from '../../core/operations/score-data';
-import { synthesize } from '../../core/operations/synthesize';
-import { scoreText } from '../../core/operations/score-text';
-import { sensitivity } from '../../core/operations/sensitivity';
+import { operations } from '../../core/operations/operations';
 import type { JobRecord } from './job-record';
 
 /** The command that does the same in a POSIX shell; undefined where the command line has none. */
 export function toCommandLine(job: JobRecord): string | undefined {
-  switch (job.operation) {
-    case 'profile':
-      return fromOperation(profile, job.request);
-    case 'prune':
-      return fromOperation(prune, job.request);
-    case 'evaluate':
-      return fromOperation(evaluate, job.request);
-    case 'sensitivity':
-      return fromOperation(sensitivity, job.request);
-    case 'compress':
-      return fromOperation(compress, job.request);
-    case 'repair':
-      return fromOperation(repair, job.request);
-    case 'patch':
-      return fromOperation(patch, job.request);
-    case 'score-text':
-      return fromOperation(scoreText, job.request);
-    case 'score-data':
-      return fromOperation(scoreData, job.request);
-    case 'data-diet':
-      return fromOperation(dataDiet, job.request);
-    case 'synthesize':
-      return fromOperation(synthesize, job.request);
-    case 'planBudget':
-    case 'export':
-      return undefined;
-  }
+  const operation = operations.find(({ id }) => id === job.operation);
+  return operation && fromOperation(operation, job.request);
 }
 
 /** The flags of an operation's own fields; a request that holds a document is given as JSON. */
