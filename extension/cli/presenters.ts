@@ -35,6 +35,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   plan,
   apply: applied,
   prune: applied,
+  compress: applied,
   sensitivity,
   patch,
   repair,

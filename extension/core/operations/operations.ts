@@ -3,6 +3,7 @@ import { compare } from './compare';
 import { convertScores } from './convert-scores';
 import { dataDiet } from './data-diet';
 import { demo } from './demo';
+import { compress } from './compress';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { exportData } from './export-data';
@@ -34,6 +35,7 @@ export const operations = [
   plan,
   apply,
   prune,
+  compress,
   sensitivity,
   patch,
   repair,
