@@ -21,21 +21,22 @@ const read = (path) => readFile(join(root, path), 'utf8').catch(() => '');
 const declarations = await loadDeclarations();
 const manifest = JSON.parse(await read('package.json'));
 const words = JSON.parse(await read('package.nls.json'));
-settleSettings(manifest, declarations);
+settleSettings(manifest, words, declarations);
 
 /** @type {Record<string, string>} */
 const files = {
   'package.json': JSON.stringify(manifest),
+  'package.nls.json': JSON.stringify(words),
   'docs/reference/cli.md': cliReference(declarations),
   'docs/reference/settings.md': settingsReference(manifest, words, declarations),
-  'docs/reference/files.md': filesReference(manifest, words),
+  'docs/reference/files.md': filesReference(manifest, words, declarations),
   'media/plan.schema.json': JSON.stringify(planSchema()),
 };
 
 const stale = [];
 for (const [path, content] of Object.entries(files)) {
   const config = await resolveConfig(join(root, path));
-  const parser = path === 'package.json' ? { parser: 'json-stringify' } : {};
+  const parser = path.startsWith('package.') ? { parser: 'json-stringify' } : {};
   const text = await format(content, { ...config, filepath: path, ...parser });
   if (text === (await read(path))) continue;
   stale.push(path);

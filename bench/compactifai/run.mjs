@@ -173,7 +173,7 @@ async function measureQuality({ source }, row, models, texts) {
       await espalier(['compress', dense, ...row.compress, '--out', model]);
     } else if (row.repairs !== undefined) {
       const from = join(models, row.repairs);
-      const options = ['--teacher', dense, '--text', texts.learn, ...(row.repair ?? [])];
+      const options = ['--teacher', dense, '--calibration', texts.learn, ...(row.repair ?? [])];
       const { lossBefore, lossAfter } = await espalier([
         ...['repair', from, ...options, '--out', model, '--overwrite'],
       ]);

@@ -1,15 +1,22 @@
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import { applied } from './present/applied';
 import { compare } from './present/compare';
+import { convertScores } from './present/convert-scores';
+import { dataDiet } from './present/data-diet';
 import { demo } from './present/demo';
 import { devices } from './present/devices';
 import { evaluate } from './present/evaluate';
+import { exportData } from './present/export-data';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
+import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { profile } from './present/profile';
+import { selectData } from './present/select-data';
+import { repair } from './present/repair';
 import { scoreData } from './present/score-data';
+import { studyGroups } from './present/study-groups';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
 import { scoreText } from './present/score-text';
@@ -28,7 +35,10 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   plan,
   apply: applied,
   prune: applied,
+  compress: applied,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,
@@ -38,6 +48,11 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   'score-text': scoreText,
   train,
   'score-data': scoreData,
+  'select-data': selectData,
+  'export-data': exportData,
+  'convert-scores': convertScores,
+  'data-diet': dataDiet,
+  'study-groups': studyGroups,
   devices,
   demo,
 };

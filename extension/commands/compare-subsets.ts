@@ -1,11 +1,13 @@
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { documentNames } from '../core/document-names';
+import type { DietResult } from '../core/datadiet/diet-experiment';
 import { scoreKinds } from '../core/datadiet/score-document';
-import { defaultTraining } from '../core/datadiet/training-settings';
 import { formatPercent } from '../core/format';
+import type { dataDiet } from '../core/operations/data-diet';
+import { datasetGiven } from '../core/operations/data-fields';
+import type { GivenOf } from '../core/operations/fields';
 import { UserError } from '../core/user-error';
-import type { CompareSubsetsRequest, CompareSubsetsResult } from '../protocol/data';
 import type { DataMapSession } from '../services/data-map-session';
 import { fileExists } from '../services/documents';
 import type { Services } from '../services/services';
@@ -14,22 +16,21 @@ import { chooseProxy } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
 import { dataMapOf } from './open-data-map';
 
+type Given = GivenOf<typeof dataDiet.fields>;
+
 /** Answers given beforehand, so that nothing is asked. */
 export interface CompareSubsetsOptions {
-  readonly request?: CompareSubsetsRequest;
+  readonly request?: Given;
 }
 
-type Choices = Pick<CompareSubsetsRequest, 'keep' | 'policies' | 'offsets'>;
-
-/** Trainings of each choice: fewer say nothing of the spread. */
-const seeds = 3;
+type Choices = Pick<Given, 'keep' | 'policy' | 'offset'>;
 
 /** Trains on parts of a data set, chosen by score and at random, and shows how accurate each makes a model. */
 export async function compareSubsets(
   services: Services,
   argument: unknown,
   options: CompareSubsetsOptions = {},
-): Promise<CompareSubsetsResult | undefined> {
+): Promise<DietResult | undefined> {
   const session = await dataMapOf(services, argument);
   if (session === undefined) {
     return undefined;
@@ -39,10 +40,7 @@ export async function compareSubsets(
   return request === undefined ? undefined : services.dataJobs.compareSubsets(request);
 }
 
-async function askRequest(
-  services: Services,
-  session: DataMapSession,
-): Promise<CompareSubsetsRequest | undefined> {
+async function askRequest(services: Services, session: DataMapSession): Promise<Given | undefined> {
   const { map, source } = session;
   const data = map?.data;
   if (map === undefined || data === undefined || map.problem !== undefined) {
@@ -66,12 +64,11 @@ async function askRequest(
   }
   const epoch = scoring?.epoch ?? 3;
   return {
-    ...{ data, options, proxy, out, seeds, training: defaultTraining, iso: 'steps' },
-    scores: [{ kind: scoreKinds.find((kind) => kind === score) ?? 'el2n', epoch }],
-    runs: scoring?.runs ?? 10,
+    ...{ ...datasetGiven(options), ...proxy, ...choices, data, out },
+    score: [`${scoreKinds.find((kind) => kind === score) ?? 'el2n'}@${epoch}`],
+    ...(scoring === undefined ? {} : { runs: scoring.runs }),
     epochs: Math.max(3, epoch),
-    balanced: session.subset.request.balanced,
-    ...choices,
+    unbalanced: !session.subset.request.balanced,
   };
 }
 
@@ -81,16 +78,16 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
     {
       label: l10n.t('50 % and 20 %, the hardest with and without a window'),
       detail: l10n.t('Validation data choose how many of the hardest the window drops.'),
-      choices: {
-        keep: [0.5, 0.2],
-        policies: ['max', 'window'],
-        offsets: [0, 0.05, 0.1, 0.2, 0.3],
-      },
+      choices: {},
     },
     {
       label: l10n.t('What is chosen in the map: {0} by policy {1}', formatPercent(keep), policy),
       detail: l10n.t('Marked examples are trained on too.'),
-      choices: { keep: [keep], policies: policy === 'random' ? [] : [policy], offsets: [offset] },
+      choices: {
+        keep: [keep],
+        policy: [policy],
+        ...(policy === 'window' ? { offset: [offset] } : {}),
+      },
     },
   ];
   const chosen = await window.showQuickPick(items, {

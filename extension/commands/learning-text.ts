@@ -1,10 +1,15 @@
-import type { CalibrationRequest } from '../core/data/calibration';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { Services } from '../services/services';
 import { bundled, chooseText } from './score-text';
 
-/** Tokens of a sequence where the user has set none: training takes more of them than measuring, so shorter ones. */
-const defaultLength = 128;
+/** Fields that say which text, and which of its parts. */
+type TextField = 'calibration' | 'calibrationScores' | 'calibrationPolicy';
+
+/** What a request says of a text that was chosen, and the fields whose settings are about another. */
+export interface LearningText {
+  readonly given: { readonly calibration?: string };
+  readonly unset: readonly TextField[];
+}
 
 /** Lets the user choose what to learn from: the setting's text, the bundled one, another, or examples of inputs. */
 export async function askLearningText(
@@ -15,19 +20,12 @@ export async function askLearningText(
   return chooseText(title, settings.calibration().file, vocabularySize === undefined);
 }
 
-/** So many sequences of a chosen text, or as many as it has. Only those of the setting's own text are chosen by its scores. */
-export function learningText(
-  { settings }: Services,
-  model: ModelSummary,
-  text: string,
-  sequences: number,
-): CalibrationRequest {
-  const { file, length, scores } = settings.calibration({ sequences, length: defaultLength });
-  return {
-    sequences,
-    upTo: true,
-    length: Math.min(length, model.maxPositions ?? length),
-    ...(text === bundled ? {} : { file: text }),
-    ...(text === file && scores !== undefined ? { scores } : {}),
-  };
+/** A chosen text in a request; scores that are set choose only from the text that is set. */
+export function learningText({ settings }: Services, text: string): LearningText {
+  return text === settings.calibration().file
+    ? { given: {}, unset: [] }
+    : {
+        given: text === bundled ? {} : { calibration: text },
+        unset: ['calibration', 'calibrationScores', 'calibrationPolicy'],
+      };
 }

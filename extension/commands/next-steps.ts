@@ -39,7 +39,7 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'score-data':
       await services.dataMaps.show({ scores: job.request.out });
       break;
-    case 'compareSubsets':
+    case 'data-diet':
     case 'score-text':
       await commands.executeCommand('vscode.open', Uri.file(job.request.out ?? ''));
       break;

@@ -5,7 +5,8 @@ import type { PatchResult } from '../core/export/patching/patch-model';
 import type { Plan } from '../core/export/plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
-import type { PatchLayerRequest } from '../protocol/worker';
+import { patch } from '../core/operations/patch';
+import type { RequestOf } from '../services/jobs/operations';
 import { planPathOf } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
 import type { Services } from '../services/services';
@@ -26,9 +27,6 @@ export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
   /** Graphs to try. */
   readonly graphs?: number;
 }
-
-/** Sequences to fit to, to choose by and to judge by. */
-const sequences = 128;
 
 /** Fits a small symbolic module for a removed sublayer, and writes the model with it where it beats simpler things. */
 export async function patchLayer(
@@ -61,7 +59,7 @@ async function askRequest(
   session: ModelSession,
   plan: string | undefined,
   given: PatchOptions,
-): Promise<PatchLayerRequest | undefined> {
+): Promise<RequestOf<'patch'> | undefined> {
   const { model } = session;
   const sublayer = given.sublayer ?? (await chooseSublayer(session));
   if (sublayer === undefined) {
@@ -89,13 +87,16 @@ async function askRequest(
     return undefined;
   }
   const { format, out, overwrite } = output;
-  return {
-    ...{ model: model.path, sublayer, anyway, format, out, overwrite },
-    text: learningText(services, model, text, sequences),
-    ...(given.graphs === undefined ? {} : { graphs: given.graphs }),
-    plan: plan ?? planPathOf(resolve(dirname(model.path), out)),
-    ...services.settings.runOptions(),
-  };
+  const { given: learning, unset } = learningText(services, text);
+  return services.settings.request(
+    patch,
+    {
+      ...{ model: model.path, sublayer, anyway, format, out, overwrite, ...learning },
+      ...(given.graphs === undefined ? {} : { graphs: given.graphs }),
+      plan: plan ?? planPathOf(resolve(dirname(model.path), out)),
+    },
+    unset,
+  );
 }
 
 /** One of the sublayers that are marked for removal; of all where none is. */

@@ -1,5 +1,5 @@
 import { l10n } from 'vscode';
-import type { PruneResult } from '../core/export/prune-result';
+import type { ApplyResult } from '../core/operations/apply-plan';
 import type { Plan } from '../core/export/plan';
 import { fileExists, planPathOf, readPlan } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
@@ -17,7 +17,7 @@ export async function pruneLayers(
   services: Services,
   argument: unknown,
   options: OutputOptions = {},
-): Promise<PruneResult | undefined> {
+): Promise<ApplyResult | undefined> {
   const target = await chooseTarget(argument, services);
   if (target === undefined) {
     return undefined;
@@ -42,7 +42,6 @@ export async function pruneLayers(
     model: session.model.path,
     plan: withAbsolutePaths(plan, target.plan ?? planPathOf(session.model.path)),
     ...output,
-    quality: false,
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
   return services.modelJobs.prune(session, request);

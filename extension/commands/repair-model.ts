@@ -5,9 +5,10 @@ import { readManifest } from '../core/export/manifest-file';
 import type { Manifest } from '../core/export/manifest-file';
 import type { RepairResult } from '../core/export/compression/repair-model';
 import type { ModelSummary } from '../core/models/model-summary';
+import { repair } from '../core/operations/repair';
 import { repairEfforts } from '../core/tensornet/repair/efforts';
 import type { RepairEffort } from '../core/tensornet/repair/efforts';
-import type { RepairModelRequest } from '../protocol/worker';
+import type { RequestOf } from '../services/jobs/operations';
 import { modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
@@ -49,7 +50,7 @@ async function askRequest(
   services: Services,
   model: ModelSummary,
   given: RepairOptions,
-): Promise<RepairModelRequest | undefined> {
+): Promise<RequestOf<'repair'> | undefined> {
   const { name, path } = model;
   const manifest = await readManifest(path);
   const teacher = given.teacher ?? (await chooseTeacher(services, model, manifest));
@@ -70,16 +71,12 @@ async function askRequest(
   if (text === undefined || !effort || !folder) {
     return undefined;
   }
-  const { sequences, ...cost } = repairEfforts[effort];
-  return {
-    model: path,
-    teacher,
-    text: learningText(services, model, text, sequences),
-    trains: manifest?.compressed === undefined ? 'all' : 'compressed',
-    ...cost,
-    ...services.settings.runOptions(),
-    ...folder,
-  };
+  const { given: learning, unset } = learningText(services, text);
+  return services.settings.request(
+    repair,
+    { model: path, teacher, effort, ...learning, ...folder },
+    unset,
+  );
 }
 
 async function chooseEffort(title: string): Promise<RepairEffort | undefined> {

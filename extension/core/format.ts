@@ -25,3 +25,7 @@ export const counted = (count: number, noun: string): string =>
 /** `24.6 %`, with a space that does not break. */
 export const formatPercent = (fraction: number): string =>
   `${(fraction * 100).toFixed(Math.abs(fraction) >= 0.0995 ? 0 : 1)}\u00a0%`;
+
+/** `+10 %`, `−24.6 %`: from one value to another. */
+export const formatChange = (before: number, after: number): string =>
+  `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;

@@ -1,5 +1,4 @@
 import type { DatasetOptions } from '../core/data/datasets/dataset';
-import type { DietRequest } from '../core/datadiet/diet-experiment';
 import type { ExampleQuery } from '../core/datadiet/find-examples';
 import type {
   Choice,
@@ -11,17 +10,6 @@ import type {
   ExamplePage,
   ScoredSource,
 } from '../core/datadiet/scored-data';
-
-/** What the worker is asked to train on parts of a data set. */
-export interface CompareSubsetsRequest extends Omit<DietRequest, 'folder'> {
-  /** Where the result is written (`*.datadiet.json`); finished trainings lie beside it until done. */
-  readonly out: string;
-}
-
-export interface CompareSubsetsResult {
-  /** Choices of examples that were trained on, with all of them and random ones. */
-  readonly choices: number;
-}
 
 export interface SummarizeRequest {
   readonly data: string;

@@ -1,23 +1,23 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { formatBytes, formatPercent } from '../core/format';
+import type { Plan } from '../core/export/plan';
+import { compress } from '../core/operations/compress';
 import type { GivenOf } from '../core/operations/fields';
 import { sensitivity } from '../core/operations/sensitivity';
 import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type {
-  CompressModelRequest,
-  PlanBudgetRequest,
-  RepairModelRequest,
-} from '../protocol/worker';
+import type { PlanBudgetRequest } from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { JobOutcome } from './jobs/job-handler';
 import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
-import type { ResultOf } from './jobs/operations';
+import type { RequestOf, ResultOf } from './jobs/operations';
 import { pruneReport } from './model-report';
 import type { OpenModels } from './open-models';
+import { idleSettings } from './plans';
+import { qualityNote } from './quality-report';
 import { repairReport } from './repair-report';
 import type { Reports } from './reports';
 import type { Settings } from './settings';
@@ -113,30 +113,30 @@ export class CompressionJobs {
   /** Writes the model that a plan describes. */
   public async compress(
     session: CompressionSession,
-    request: CompressModelRequest,
+    given: GivenOf<typeof compress.fields> & { readonly plan: Plan },
   ): Promise<ResultOf<'compress'>> {
     assertAllowed(session.blocked);
+    const request = this.#settings.request(compress, given, idleSettings(given.plan));
     return this.#jobs.run({ operation: 'compress', name: session.model.name, request });
   }
 
   /** Teaches a compressed or pruned model what its original does. */
-  public async repair(name: string, request: RepairModelRequest): Promise<ResultOf<'repair'>> {
+  public async repair(name: string, request: RequestOf<'repair'>): Promise<ResultOf<'repair'>> {
     return this.#jobs.run({ operation: 'repair', name, request });
   }
 
   async #compressed(
     result: ResultOf<'compress'>,
-    { model }: CompressModelRequest,
+    { model = '' }: RequestOf<'compress'>,
   ): Promise<JobOutcome> {
-    const { path, bytesBefore, bytesAfter } = result;
+    const { path, bytesBefore, bytesAfter, quality } = result;
     const summary = await this.#models.summary(model);
     await this.#reports.showText(basename(path), path, pruneReport(summary, result));
-    return {
-      summary: l10n.t(
-        '{0} takes {1} instead of {2} and is verified.',
-        ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
-      ),
-    };
+    const smaller = l10n.t(
+      '{0} takes {1} instead of {2} and is verified.',
+      ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
+    );
+    return { summary: smaller + qualityNote(quality) };
   }
 
   #find(model: string, file: string | undefined): CompressionSession | undefined {

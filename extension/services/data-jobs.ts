@@ -3,10 +3,11 @@ import { l10n } from 'vscode';
 import { mean } from '../core/datadiet/statistics';
 import { formatCount } from '../core/format';
 import { removeStale } from '../core/jobs/partial';
+import { dataDiet } from '../core/operations/data-diet';
 import type { GivenOf } from '../core/operations/fields';
 import { scoreData } from '../core/operations/score-data';
 import { scoreText } from '../core/operations/score-text';
-import type { CompareSubsetsRequest, DataRequests } from '../protocol/data';
+import type { DataRequests } from '../protocol/data';
 import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
 import type { DataMaps } from './services';
@@ -30,10 +31,10 @@ export class DataJobs {
       },
       isShown: ({ request }) => dataMaps.shows(request.out),
     });
-    jobs.handle('compareSubsets', {
-      done: async ({ choices }, { request }) => {
+    jobs.handle('data-diet', {
+      done: async ({ rows }, { request }) => {
         await dataMaps.reloadData(request.data);
-        return { summary: l10n.t('{0} subsets are compared.', choices), shown: true };
+        return { summary: l10n.t('{0} subsets are compared.', rows.length), shown: true };
       },
       isShown: ({ request }) => dataMaps.shows(request.data),
     });
@@ -61,8 +62,12 @@ export class DataJobs {
     return this.#jobs.run({ operation: 'score-data', name: basename(request.data), request });
   }
 
-  public async compareSubsets(request: CompareSubsetsRequest): Promise<ResultOf<'compareSubsets'>> {
-    return this.#jobs.run({ operation: 'compareSubsets', name: basename(request.data), request });
+  /** Compares training on subsets of a data set. */
+  public async compareSubsets(
+    given: GivenOf<typeof dataDiet.fields>,
+  ): Promise<ResultOf<'data-diet'>> {
+    const request = this.#settings.request(dataDiet, given);
+    return this.#jobs.run({ operation: 'data-diet', name: basename(request.data), request });
   }
 
   /** Scores how hard each window of a text is for a model. */

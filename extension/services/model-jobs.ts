@@ -1,7 +1,6 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import type { Evaluation, EvaluationResult } from '../core/evaluate/evaluation';
-import type { PatchResult } from '../core/export/patching/patch-model';
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
 import type { Plan } from '../core/export/plan';
 import { formatPercent } from '../core/format';
@@ -10,7 +9,6 @@ import type { GivenOf } from '../core/operations/fields';
 import { profile } from '../core/operations/profile';
 import { prune } from '../core/operations/prune';
 import type { LayerProfile, ProfileEvaluation } from '../core/prune/layer-profile';
-import type { PatchLayerRequest } from '../protocol/worker';
 import { keepEvaluations, readPlan } from './documents';
 import { describeEvaluation } from './evaluation-summary';
 import type { JobOutcome } from './jobs/job-handler';
@@ -21,6 +19,8 @@ import { pruneReport } from './model-report';
 import type { ModelSession } from './model-session';
 import type { ModelSessions } from './model-sessions';
 import { patchReport, verdict } from './patch-report';
+import { idleSettings } from './plans';
+import { qualityNote } from './quality-report';
 import type { Reports } from './reports';
 import { wholeModel } from './selection';
 import type { Choice } from './selection';
@@ -94,15 +94,18 @@ export class ModelJobs {
 
   public async prune(
     session: ModelSession,
-    given: GivenOf<typeof prune.fields>,
+    given: GivenOf<typeof prune.fields> & { readonly plan: Plan },
   ): Promise<ResultOf<'prune'>> {
     assertAllowed(session.blocked);
-    const request = this.#settings.request(prune, given);
+    const request = this.#settings.request(prune, given, idleSettings(given.plan));
     return this.#jobs.run({ operation: 'prune', name: session.model.name, request });
   }
 
   /** Fits a symbolic patch for a sublayer, and writes the model with it where it is accepted. */
-  public async patch(session: ModelSession, request: PatchLayerRequest): Promise<PatchResult> {
+  public async patch(
+    session: ModelSession,
+    request: RequestOf<'patch'>,
+  ): Promise<ResultOf<'patch'>> {
     assertAllowed(session.blocked);
     return this.#jobs.run({ operation: 'patch', name: session.model.name, request });
   }
@@ -144,10 +147,11 @@ export class ModelJobs {
     await this.#reports.showText(basename(path), path, pruneReport({ name, ...session }, result));
     const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
     const folder = basename(path);
-    return { summary: l10n.t('{0} is {1} smaller than {2} and verified.', folder, saved, name) };
+    const smaller = l10n.t('{0} is {1} smaller than {2} and verified.', folder, saved, name);
+    return { summary: smaller + qualityNote(result.quality) };
   }
 
-  async #patched(result: PatchResult, request: PatchLayerRequest): Promise<JobOutcome> {
+  async #patched(result: ResultOf<'patch'>, request: RequestOf<'patch'>): Promise<JobOutcome> {
     const { name } = await this.#modelOf(request.model);
     const { plan, sublayer, written } = result;
     if (plan !== undefined) {

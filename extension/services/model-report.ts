@@ -7,7 +7,9 @@ import { expertIds } from '../core/models/units';
 import type { ModelSummary } from '../core/models/model-summary';
 import { countForms } from '../core/models/forms/form-spec';
 import { describeQuantization } from '../core/models/quantization';
-import { formatBytes, formatCount, formatPercent } from '../core/format';
+import { formatBytes, formatChange, formatCount, formatPercent } from '../core/format';
+import type { ApplyResult } from '../core/operations/apply-plan';
+import { qualityReport } from './quality-report';
 import { sublayerName } from './sublayer-name';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 
@@ -187,7 +189,7 @@ function compressed({ layers }: CompressResult): string {
 }
 
 /** What pruning or compressing wrote and how it was checked, as Markdown. */
-export function pruneReport(model: ModelSummary, result: PruneResult | CompressResult): string {
+export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const layers = 'layers' in result ? result.layers : [];
   const { relativeError, tolerance } = result.verification;
   const compared = [
@@ -197,9 +199,7 @@ export function pruneReport(model: ModelSummary, result: PruneResult | CompressR
   ];
   const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));
   const change = (before: number, after: number): string =>
-    before > 0 && before !== after
-      ? `${after > before ? '+' : '−'}${formatPercent(Math.abs(before - after) / before)}`
-      : '';
+    before > 0 && before !== after ? formatChange(before, after) : '';
   return [
     `# ${layers.length === 0 ? l10n.t('{0}, pruned', escapeMarkdown(model.name)) : l10n.t('{0}, compressed', escapeMarkdown(model.name))}`,
     escapeMarkdown(result.path),
@@ -227,6 +227,7 @@ export function pruneReport(model: ModelSummary, result: PruneResult | CompressR
         ...experts(model, result),
       ],
     ),
+    ...qualityReport(result.quality),
     `## ${l10n.t('Verification')}`,
     layers.length === 0
       ? l10n.t(

@@ -2,6 +2,8 @@ import { l10n } from 'vscode';
 import type { PatchResult } from '../core/export/patching/patch-model';
 import type { PatchKind } from '../core/symbolic/patch/contestants';
 import { formatBytes, formatCount } from '../core/format';
+import type { ApplyResult } from '../core/operations/apply-plan';
+import { qualityReport } from './quality-report';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 
 /** What something that stands in the place of a sublayer is called. */
@@ -23,7 +25,7 @@ export function standInName(kind: PatchKind): string {
 }
 
 /** How a symbolic patch compares with simpler things, and what was written, as Markdown. */
-export function patchReport(name: string, result: PatchResult): string {
+export function patchReport(name: string, result: PatchResult<ApplyResult>): string {
   const { sublayer, accepted, loss, standings, sequences, program, graph, written, plan } = result;
   const least = Math.min(...standings.map((one) => one.loss));
   const bold = (text: string, is: boolean): string => (is ? `**${text}**` : text);
@@ -71,6 +73,7 @@ export function patchReport(name: string, result: PatchResult): string {
           `## ${l10n.t('Written')}`,
           `${escapeMarkdown(written.path)} · ${formatBytes(written.bytesAfter)}`,
           escapeMarkdown(written.loadsWith),
+          ...qualityReport(written.quality),
           ...(plan === undefined
             ? []
             : [l10n.t('The patch stands in the plan {0}.', escapeMarkdown(plan))]),

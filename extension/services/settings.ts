@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
 import { defaultCalibration, orDefaults, randomInputs } from '../core/data/calibration-defaults';
-import { metricNames } from '../core/metrics/metric-names';
+import { metricNames } from '../core/metrics/metrics';
 import { defaultSettings } from '../core/prune/options';
 import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
 import type { CalibrationRequest } from '../core/data/calibration';
@@ -61,14 +61,19 @@ export class Settings {
     return Object.fromEntries(values) as GivenOf<F>;
   }
 
-  /** A complete request: what is given, what the user has set, and defaults. */
+  /**
+   * A complete request: what is given, what the user has set, and defaults.
+   * @param unset fields whose settings do not count here
+   */
   public request<const F extends Fields>(
     operation: RequestShape<F>,
     given: GivenOf<F>,
+    unset: readonly (keyof F)[] = [],
   ): RequestOf<F> {
     const { fields } = operation;
+    const without = Object.fromEntries(unset.map((key) => [key, undefined]));
     return buildRequest(operation, given, {
-      settings: this.given(fields),
+      settings: { ...this.given(fields), ...without },
       name: asSetting(fields),
     });
   }

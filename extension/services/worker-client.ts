@@ -1,5 +1,5 @@
 import type { Requests, WorkerRequests } from '../protocol/worker';
-import { isOperation } from './jobs/operations';
+import { isJob } from './jobs/operations';
 import { WorkerCrashed } from './worker-errors';
 import { WorkerProcess } from './worker-process';
 import type { RequestWatch, WorkerOptions } from './worker-process';
@@ -35,7 +35,7 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
       } catch (error) {
         const collateral = error instanceof WorkerCrashed && worker.killedForCancel;
         // What is no job only reads: it is sent again when a cancelled job took the child process down.
-        if (!collateral || isOperation(method) || this.#disposed) {
+        if (!collateral || isJob(method) || this.#disposed) {
           throw error;
         }
       }

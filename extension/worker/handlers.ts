@@ -1,37 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../../package.json';
-import { runDiet } from '../core/datadiet/diet-experiment';
 import type { SeedTask } from '../core/datadiet/seed-tasks';
-import { repairModel } from '../core/export/compression/repair-model';
-import { patchModel } from '../core/export/patching/patch-model';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import type { JobContext } from '../core/jobs/job';
-import { runsBeside } from '../core/jobs/work-folder';
-import { writeDocument } from '../core/jobs/write-document';
 import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/runtime/user-cache';
 import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-budget';
-import { defaultRepair } from '../core/tensornet/repair/repair-settings';
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
-import { defaultFitting } from '../core/symbolic/patch/fit-branch';
-import { patchLibrary, defaultPatchLimits } from '../core/symbolic/patch/found-graphs';
-import { apply } from '../core/operations/apply';
-import { asSetting, buildRequest, validateRequest } from '../core/operations/build-request';
+import { asSetting, validateRequest } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
-import { withAbsolutePaths } from '../core/export/patching/planned-patches';
-import type {
-  CompressModelRequest,
-  JobEvent,
-  OperationRequests,
-  RequestOfOperation,
-  WorkerRequests,
-} from '../protocol/worker';
+import type { JobEvent, OperationRequests, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
 
 /** Texts that come with the extension, beside the folder of the bundles. */
@@ -74,30 +58,9 @@ const operationHandlers = Object.fromEntries(
   ]),
 ) as unknown as Handlers<OperationRequests>;
 
-/** The request of `apply` for what the compression panel asks for. */
-function applyRequest(request: CompressModelRequest): RequestOfOperation<'apply'> {
-  const { model, plan, planFolder = '', out, format, layout, overwrite, calibration } = request;
-  const { file, sequences, length, scores } = calibration ?? {};
-  const compresses = (plan.compress ?? []).length > 0;
-  return buildRequest(apply, {
-    plan: withAbsolutePaths(plan, join(planFolder, 'plan')),
-    ...{ model, out, format, overwrite, quality: false },
-    ...(layout === undefined ? {} : { layout }),
-    ...{ device: request.device, memory: `${request.memoryBytes}B` },
-    ...(compresses && file !== undefined ? { calibration: file } : {}),
-    ...(compresses && sequences !== undefined ? { sequences } : {}),
-    ...(compresses && length !== undefined && scores === undefined ? { length } : {}),
-    ...(compresses && scores !== undefined
-      ? { calibrationScores: scores.file, calibrationPolicy: scores.policy }
-      : {}),
-  });
-}
-
 /** What answers each request: operations, and what is not one yet. */
 export const handlers: Handlers<WorkerRequests> = {
   ...operationHandlers,
-  compress: async (request, context) =>
-    apply.run(applyRequest(request), { ...context, environment }),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);
@@ -112,29 +75,5 @@ export const handlers: Handlers<WorkerRequests> = {
       },
       context,
     );
-  },
-  repair: async (request, context) =>
-    repairModel(
-      {
-        ...(await opened(request)),
-        teacher: await models.open(request.teacher),
-        bundledText: calibrationText,
-        settings: defaultRepair,
-      },
-      context,
-    ),
-  patch: async ({ graphs = defaultPatchLimits.graphs, ...request }, context) =>
-    patchModel(
-      {
-        ...{ ...(await opened(request)), bundledText: calibrationText, seed: 0 },
-        limits: { ...defaultPatchLimits, graphs },
-        ...{ library: patchLibrary(), fitting: defaultFitting },
-      },
-      context,
-    ),
-  compareSubsets: async ({ out, ...request }, context) => {
-    const result = await runDiet({ ...request, folder: runsBeside(out) }, context, processes);
-    await writeDocument(out, result);
-    return { choices: result.rows.length };
   },
 };

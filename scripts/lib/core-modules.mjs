@@ -9,24 +9,28 @@ import { root } from './repository.mjs';
  * @typedef {typeof import('../../extension/core/operations/operations')
  *   & typeof import('../../extension/core/operations/build-request')
  *   & typeof import('../../extension/core/operations/fields')
+ *   & typeof import('../../extension/core/document-names')
+ *   & typeof import('../../extension/core/documents/document-types')
  *   & typeof import('../../extension/core/export/plan-schema')
+ *   & typeof import('../../extension/services/document-views')
  *   & typeof import('../../extension/core/tensornet/compression-choice')
  *   & typeof import('../../extension/cli/options')
  *   & typeof import('../../extension/cli/presenters')
- *   & typeof import('../../extension/cli/run-operation')
- *   & typeof import('../../extension/cli/legacy/run-legacy')} Declarations
+ *   & typeof import('../../extension/cli/run-operation')} Declarations
  */
 
 const modules = [
   'core/operations/operations',
   'core/operations/build-request',
   'core/operations/fields',
+  'core/document-names',
+  'core/documents/document-types',
   'core/export/plan-schema',
+  'services/document-views',
   'core/tensornet/compression-choice',
   'cli/options',
   'cli/presenters',
   'cli/run-operation',
-  'cli/legacy/run-legacy',
 ];
 
 /**

@@ -9,7 +9,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * @param {Declarations} declarations
  */
 export function cliReference(declarations) {
-  const { operations, legacyCommands, presenters, commonFields } = declarations;
+  const { operations, presenters, commonFields } = declarations;
   const common = optionRows(commonFields, declarations);
   const sections = operations.flatMap((operation) => {
     const { id, summary, fields, rules, result } = operation;
@@ -29,11 +29,6 @@ export function cliReference(declarations) {
       `The JSON result has at least \`${shapeOf(result)}\`.`,
     ];
   });
-  const legacy = legacyCommands.flatMap(({ name, summary, usage }) => [
-    `## ${name}`,
-    summary,
-    ['```', `espalier ${name} ${usage}`, '```'].join('\n'),
-  ]);
   return [
     note,
     '# Command line',
@@ -42,7 +37,6 @@ export function cliReference(declarations) {
     'Exit codes: 0 success, 1 failure, 2 a wrong command line, 130 stopped with Ctrl-C, 143 stopped by SIGTERM.',
     '`espalier completion bash`, `zsh` or `fish` prints a completion script.',
     ...sections,
-    ...legacy,
   ].join('\n\n');
 }
 
@@ -73,31 +67,103 @@ export function settingsReference(manifest, words, { operations }) {
 }
 
 /**
- * docs/reference/files.md: the documents that the editor opens.
+ * docs/reference/files.md: documents and model files.
  * @param {Json} manifest
  * @param {Record<string, string>} words
+ * @param {Declarations} declarations
  */
-export function filesReference(manifest, words) {
-  const { customEditors, jsonValidation } = manifest['contributes'];
-  const rows = [
-    .../** @type {Json[]} */ (customEditors).map(({ displayName, selector }) => [
-      selector.map((/** @type {Json} */ one) => `\`${one['filenamePattern']}\``).join(', '),
-      words[displayName.replaceAll('%', '')] ?? '',
-    ]),
-    .../** @type {Json[]} */ (jsonValidation).map(({ fileMatch, url }) => [
-      `\`${fileMatch}\``,
-      `Text editor, schema ${url.replace('./', '')}`,
-    ]),
-  ];
-  return [note, '# Files', markdownTable(['File', 'Opens in'], rows)].join('\n\n');
+export function filesReference(manifest, words, declarations) {
+  const { documentIds, documentNames, documentTypes, documentContributions } = declarations;
+  const { customEditors } = manifest['contributes'];
+  const { jsonValidation } = documentContributions();
+  /** @param {string} pattern */
+  const editorOf = (pattern) => {
+    const editor = /** @type {Json[]} */ (customEditors).find(({ selector }) =>
+      selector.some((/** @type {Json} */ one) => one['filenamePattern'] === pattern),
+    );
+    return editor && (words[editor['displayName'].replaceAll('%', '')] ?? '');
+  };
+  /** @param {string} pattern */
+  const opensIn = (pattern) => {
+    const schema = jsonValidation.find(({ fileMatch }) => fileMatch === pattern)?.url;
+    const text = schema === undefined ? '' : `, with ${schema.replace('./', '')}`;
+    return editorOf(pattern) ?? `Text editor${text}`;
+  };
+  const models = ['*.safetensors', '*.gguf', '*.onnx'];
+  const sections = documentIds.flatMap((id) => {
+    const pattern = `*${documentNames[id].suffix}`;
+    const { what, schema, writtenBy, readBy, paths } = documentTypes[id];
+    /** @param {readonly string[]} commands */
+    const listed = (commands) =>
+      commands.length === 0
+        ? 'no command'
+        : commands.map((name) => `\`espalier ${name}\``).join(', ');
+    return [
+      `## ${pattern}`,
+      `${what[0]?.toUpperCase()}${what.slice(1)}.`,
+      [
+        `- Written by: ${listed(writtenBy)}.`,
+        `- Read by: ${listed(readBy)}.`,
+        `- Opens in: ${opensIn(pattern)}.`,
+        `- Default place: beside ${places[documentNames[id].beside]}.`,
+        `- Other files that it names: ${paths.map((path) => `\`${path}\``).join(', ') || 'none are opened'}.`,
+      ].join('\n'),
+      markdownTable(['Field', 'Required', 'Description'], fieldRows(schema)),
+    ];
+  });
+  return [
+    note,
+    '# Files',
+    'Documents are untrusted input, wherever they come from: every one is checked against its schema when it is read, an error names the file and the field, and nothing in it is run. Opening one needs no workspace trust; commands that run or write a model do.',
+    'A `selection` may also hold `indices` alone, as other tools write it. Fields that are not listed are ignored, except in a plan, where they are an error.',
+    ...sections,
+    '## Models',
+    `${models.map((pattern) => `\`${pattern}\``).join(', ')} open in: ${editorOf('*.gguf')}. Espalier reads their headers, and weights by offset; it never runs code from a model folder.`,
+  ].join('\n\n');
+}
+
+/** @type {Record<import('../../extension/core/document-names').DocumentPlace, string>} */
+const places = {
+  model: 'the model',
+  data: 'the data set',
+  text: 'the text',
+  output: 'what else is written',
+};
+
+/**
+ * The fields of a document and what is said of them.
+ * @param {any} schema
+ */
+function fieldRows(schema) {
+  return Object.entries(schema.entries).map(([key, value]) => {
+    const field = /** @type {any} */ (value);
+    return [
+      `\`${key}\``,
+      /optional$/.test(field.type) ? '' : 'yes',
+      descriptionOf(field) ?? descriptionOf(field.wrapped ?? {}) ?? '',
+    ];
+  });
+}
+
+/**
+ * @param {any} schema
+ * @returns {string | undefined}
+ */
+function descriptionOf({ pipe = [] }) {
+  for (const action of pipe) {
+    const text = action.description ?? action.metadata?.description;
+    if (typeof text === 'string') return text.replace(/\.$/, '');
+  }
+  return undefined;
 }
 
 /**
  * Puts the choices, bounds and defaults of fields into the settings that give their values.
  * @param {Json} manifest changed in place
+ * @param {Record<string, string>} words of package.nls.json, changed in place
  * @param {Declarations} declarations
  */
-export function settleSettings(manifest, { operations }) {
+export function settleSettings(manifest, words, { operations }) {
   const { properties } = manifest['contributes'].configuration;
   /** @type {Map<string, number>} */
   const minimums = new Map();
@@ -112,6 +178,10 @@ export function settleSettings(manifest, { operations }) {
         const offered = field.choices.filter((choice) => !field.flagOnly.includes(choice));
         property.enum = offered;
         property.enumDescriptions = offered.map((choice) => `%setting.${field.setting}.${choice}%`);
+        for (const choice of offered) {
+          const text = field.choiceTexts?.[choice];
+          if (text !== undefined) words[`setting.${field.setting}.${choice}`] = text;
+        }
       }
       if (field.min !== undefined) {
         property.minimum = Math.min(field.min, minimums.get(field.setting) ?? field.min);

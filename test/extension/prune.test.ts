@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import type { PruneResult } from '../../extension/core/export/prune-result';
+import type { ApplyResult } from '../../extension/core/operations/apply-plan';
 import type { Plan } from '../../extension/core/export/plan';
 import type { Espalier } from '../../extension/extension';
 import { itemsOf } from '../../extension/commands/choose-format';
@@ -22,7 +22,7 @@ describe('Prune Layers', () => {
     session = await espalier.sessions.open(await placeFixture('llama-gqa-untied', 'whole'));
   });
 
-  const prune = (options: object): Thenable<PruneResult | undefined> =>
+  const prune = (options: object): Thenable<ApplyResult | undefined> =>
     vscode.commands.executeCommand(
       'espalier.pruneLayers',
       vscode.Uri.file(session.model.path),
@@ -50,14 +50,21 @@ describe('Prune Layers', () => {
       ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
     );
     assert.match(report?.getText() ?? '', /block\.1\.attention/);
+    const { top1Agreement, perplexity } = result.quality ?? {};
+    assert.ok(top1Agreement !== undefined && perplexity !== undefined);
+    assert.match(report?.getText() ?? '', /## Compared with the original[^]*Top-1 agreement/);
+    assert.match(report?.getText() ?? '', /Perplexity \| [\d.]+ → [\d.]+ \([+−]/);
     assert.deepEqual(espalier.jobs.running, []);
     const [job] = espalier.jobs.jobs;
     assert.deepEqual([job?.operation, job?.state, job?.outputs], ['prune', 'done', [out]]);
-    assert.match(job?.result ?? '', /whole-pruned is .* smaller than whole and verified/);
+    assert.match(
+      job?.result ?? '',
+      /whole-pruned is .* smaller than whole and verified\. Perplexity .* → /,
+    );
     await vscode.commands.executeCommand('espalier.copyJobCommandLine', job);
     const line = await vscode.env.clipboard.readText();
     assert.match(line, /^espalier prune --config \/dev\/stdin <<'REQUEST'\n\{/);
-    assert.match(line, /"block\.1\.feedforward"[^]*whole-pruned"\n\}\nREQUEST$/);
+    assert.match(line, /"block\.1\.feedforward"[^]*"out": ".*whole-pruned",\n[^]*\n\}\nREQUEST$/);
   });
 
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
 import type { LayerRecord } from '../../core/export/compression/form-store';
 import { describeCompared } from '../../core/export/prune-result';
 import type { Quality } from '../../core/evaluate/measure-quality';
@@ -30,8 +30,8 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
   printLayers(terminal, layers, verbose);
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   terminal.print(
-    `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${change(parametersBefore, parametersAfter)}), ` +
-      `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${change(bytesBefore, bytesAfter)})`,
+    `Parameters ${formatCount(parametersBefore)} → ${formatCount(parametersAfter)} (${formatChange(parametersBefore, parametersAfter)}), ` +
+      `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
     `Written against planned: relative error ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
@@ -114,7 +114,7 @@ function printQuality(terminal: Terminal, quality: Quality): void {
   if (perplexity !== undefined) {
     const { before, after } = perplexity;
     terminal.print(
-      `Perplexity on held-out text: ${before.toPrecision(4)} → ${after.toPrecision(4)} (${change(before, after)})`,
+      `Perplexity on held-out text: ${before.toPrecision(4)} → ${after.toPrecision(4)} (${formatChange(before, after)})`,
     );
   }
 }
@@ -133,10 +133,6 @@ function methodOf(layer: LayerRecord | undefined): string {
 function outputErrorOf(layers: readonly LayerRecord[]): string[] {
   const known = layers.flatMap(({ outputError }) => outputError ?? []);
   return [known.length === 0 ? '' : formatPercent(mean(known))];
-}
-
-function change(before: number, after: number): string {
-  return `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
 }
 
 const sum = (values: readonly number[]): number =>

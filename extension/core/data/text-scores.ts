@@ -1,31 +1,42 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
+import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { UserError } from '../user-error';
 import { choose, seededRandom } from './random';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-const textScoresSchema = v.object({
-  format: v.literal('espalier.textscores'),
-  version: v.literal(1),
-  model: v.object({ name: v.string(), path: v.string(), fingerprint: v.string() }),
-  text: v.object({
-    /** The file's path, or `bundled`. */
-    source: v.string(),
-    /** Tokens per window. */
-    length: v.pipe(count, v.minValue(2)),
-    /** SHA-256 of the windows' token ids, as that of calibration tokens. */
-    fingerprint: v.string(),
-  }),
-  score: v.literal('el2n'),
-  /** The score in words. */
-  definition: v.string(),
-  /** One score for each window of the text, in the text's order. */
-  scores: v.pipe(v.array(v.pipe(v.number(), v.finite())), v.minLength(1)),
-  seconds: v.number(),
-  created: v.string(),
-  versions: v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
+export const textScoresSchema = v.object({
+  format: described(v.literal('espalier.textscores'), 'Marks the file as scores of a text'),
+  version: described(v.literal(1), 'Version of the format'),
+  model: described(
+    v.object({ name: v.string(), path: v.string(), fingerprint: v.string() }),
+    'The model that scored it',
+  ),
+  text: described(
+    v.object({
+      /** The file's path, or `bundled`. */
+      source: v.string(),
+      /** Tokens per window. */
+      length: v.pipe(count, v.minValue(2)),
+      /** SHA-256 of the windows' token ids, as that of calibration tokens. */
+      fingerprint: v.string(),
+    }),
+    'The text, the length of a window in tokens, and a fingerprint of the tokens',
+  ),
+  score: described(v.literal('el2n'), 'Name of the score'),
+  definition: described(v.string(), 'The score in words'),
+  scores: described(
+    v.pipe(v.array(v.pipe(v.number(), v.finite())), v.minLength(1)),
+    'One score for each window, in the order of the text',
+  ),
+  seconds: described(v.number(), 'How long it took'),
+  created: described(v.string(), 'When it was made'),
+  versions: described(
+    v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
+    'What made it',
+  ),
 });
 
 /** The document `NAME.textscores.json`: how hard each window of a text is for a language model. */

@@ -2,36 +2,49 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { isDocument } from '../document-names';
+import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { readText } from './score-document';
 import { policies } from './selection';
 
-const schema = v.object({
-  format: v.literal('espalier.datadiet'),
-  dataset: v.object({ name: v.string(), fingerprint: v.string(), examples: v.number() }),
-  request: v.object({ iso: v.picklist(['steps', 'epochs']), seeds: v.number() }),
-  rows: v.array(
-    v.object({
-      choice: v.string(),
-      policy: v.exactOptional(v.picklist(policies)),
-      offset: v.exactOptional(v.number()),
-      keep: v.number(),
-      examples: v.number(),
-      mean: v.number(),
-      deviation: v.exactOptional(v.number()),
-    }),
+export const experimentSchema = v.object({
+  format: described(v.literal('espalier.datadiet'), 'Marks the file as an experiment'),
+  dataset: described(
+    v.object({ name: v.string(), fingerprint: v.string(), examples: v.number() }),
+    'The data set, with its fingerprint',
+  ),
+  request: described(
+    v.object({ iso: v.picklist(['steps', 'epochs']), seeds: v.number() }),
+    'What was asked for',
+  ),
+  rows: described(
+    v.array(
+      v.object({
+        choice: v.string(),
+        policy: v.exactOptional(v.picklist(policies)),
+        offset: v.exactOptional(v.number()),
+        keep: v.number(),
+        examples: v.number(),
+        mean: v.number(),
+        deviation: v.exactOptional(v.number()),
+      }),
+    ),
+    'Accuracy of the trainings on each subset',
   ),
 });
 
 /** Accuracy of trainings on parts of a data set, as `espalier data-diet` measures it. */
-export type Experiment = Omit<v.InferOutput<typeof schema>, 'format'> & {
+export type Experiment = Omit<v.InferOutput<typeof experimentSchema>, 'format'> & {
   /** Name of its file. */
   readonly file: string;
 };
 
 /** @throws UserError naming the file and the field. */
-export function parseExperiment(text: string, file: string): v.InferOutput<typeof schema> {
-  return parseDocument(schema, text, file, 'an experiment of espalier data-diet');
+export function parseExperiment(
+  text: string,
+  file: string,
+): v.InferOutput<typeof experimentSchema> {
+  return parseDocument(experimentSchema, text, file, 'an experiment of espalier data-diet');
 }
 
 /** Experiments beside a file of scores that are of the same data set; what is no experiment is left out. */

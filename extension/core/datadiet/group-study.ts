@@ -2,13 +2,13 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
-import { openDataset } from '../data/datasets/open-dataset';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { floatsIn, floatTensor } from '../runtime/tensors';
 import type { Tensors } from '../runtime/tensors';
 import type { Trainer } from '../training/trainer';
 import { UserError } from '../user-error';
+import { openScored } from './open-scored';
 import { accuracyOf, allExamples } from './predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyModel, ProxyRequest } from './proxy-model';
@@ -69,13 +69,7 @@ export async function studyGroups(
   job: JobContext<unknown>,
 ): Promise<GroupStudy> {
   const { data, options, proxy: model, groups: count, groupSize, epochs, spawn, seed } = request;
-  const dataset = await openDataset(data, options);
-  if (dataset.size !== document.examples) {
-    throw new UserError(
-      `It has ${dataset.size} examples, but there are ${document.examples} scores.`,
-      { file: data, remedy: 'Name the data set that was scored.' },
-    );
-  }
+  const { dataset } = await openScored(document, data, options);
   const late = spawn.find((epoch) => epoch >= epochs);
   if (late !== undefined) {
     throw new UserError(`Children of epoch ${late} have none of ${epochs} epochs left.`, {

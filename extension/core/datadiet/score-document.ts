@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { readWholeFile } from '../checkpoints/regular-file';
 import { datasetOptionsSchema } from '../data/datasets/dataset-options';
+import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
@@ -17,66 +18,79 @@ const maxBytes = 512 * 1024 * 1024;
 const numbers = v.array(v.number());
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-const schema = v.object({
-  format: v.literal('espalier.scores'),
-  version: v.literal(scoreDocumentVersion),
-  /** What was scored; absent in scores of other tools that do not say. */
-  dataset: v.optional(
-    v.object({
-      /** Absolute path. */
-      path: v.string(),
-      name: v.string(),
-      /** Of `Dataset.fingerprint`. */
-      fingerprint: v.string(),
-      /** What it was opened with, where that does not follow from its files. */
-      options: v.exactOptional(datasetOptionsSchema),
-    }),
+export const scoresSchema = v.object({
+  format: described(v.literal('espalier.scores'), 'Marks the file as data scores'),
+  version: described(v.literal(scoreDocumentVersion), 'Version of the format'),
+  dataset: described(
+    v.optional(
+      v.object({
+        /** Absolute path. */
+        path: v.string(),
+        name: v.string(),
+        /** Of `Dataset.fingerprint`. */
+        fingerprint: v.string(),
+        /** What it was opened with, where that does not follow from its files. */
+        options: v.exactOptional(datasetOptionsSchema),
+      }),
+    ),
+    'What was scored; absent in scores of other tools that do not say',
   ),
-  /** Names of the classes; empty where they are not known. */
-  classNames: v.array(v.string()),
-  /** `el2n`, `grand`, …, or what another tool calls it. */
-  score: v.string(),
-  /** What is to be known of these scores, as sentences. */
-  notes: v.array(v.string()),
-  /** Absent in scores of other tools. */
-  scoring: v.optional(
-    v.object({
-      model: v.string(),
-      /** Epochs trained before the scores were taken; 0 is at initialisation. */
-      epoch: count,
-      runs: count,
-      seeds: v.array(count),
-      /** Mean of Spearman's correlation over pairs of runs; null for a single run. */
-      interRunSpearman: v.nullable(v.number()),
-      /** Training and looking at the examples, all runs together. */
-      seconds: v.number(),
-      /** Flipped labels of a study of label noise: the share, and what they were drawn from. */
-      noise: v.optional(v.object({ rate: v.number(), seed: v.number() })),
-    }),
+  classNames: described(
+    v.array(v.string()),
+    'Names of the classes; empty where they are not known',
   ),
-  examples: count,
-  /** Score of each example in the data set's own order; null is infinite: never learned. */
-  scores: v.array(v.nullable(v.number())),
-  /** Standard deviation over the runs; empty for a single run. */
-  deviations: v.array(v.nullable(v.number())),
-  /** Class of each example as given; empty where it is not known. */
-  labels: v.array(count),
-  /** Class that the runs predict; empty where it is not known, as are those below. */
-  predicted: v.array(count),
-  /** Mean probability of the given label over the runs at the scored epoch: low for suspects. */
-  labelScores: numbers,
-  /** 1 where confident learning takes the label for wrong (see label-issues.ts). */
-  labelIssues: v.array(v.picklist([0, 1])),
-  /** Cartography over all epochs and runs: mean probability of the label, … */
-  confidence: numbers,
-  /** … its standard deviation, … */
-  variability: numbers,
-  /** … and how often the label was predicted, 0 to 1. */
-  correctness: numbers,
+  score: described(v.string(), 'el2n, grand, …, or what another tool calls it'),
+  notes: described(v.array(v.string()), 'Notes on these scores, as sentences'),
+  scoring: described(
+    v.optional(
+      v.object({
+        model: v.string(),
+        /** Epochs trained before the scores were taken; 0 is at initialisation. */
+        epoch: count,
+        runs: count,
+        seeds: v.array(count),
+        /** Mean of Spearman's correlation over pairs of runs; null for a single run. */
+        interRunSpearman: v.nullable(v.number()),
+        /** Training and looking at the examples, all runs together. */
+        seconds: v.number(),
+        /** Flipped labels of a study of label noise: the share, and what they were drawn from. */
+        noise: v.optional(v.object({ rate: v.number(), seed: v.number() })),
+      }),
+    ),
+    'How they were made; absent in scores of other tools',
+  ),
+  examples: described(count, 'Number of examples'),
+  scores: described(
+    v.array(v.nullable(v.number())),
+    'Score of each example in the order of the data set; null is infinite: never learned',
+  ),
+  deviations: described(
+    v.array(v.nullable(v.number())),
+    'Standard deviation over the runs; empty for a single run',
+  ),
+  labels: described(v.array(count), 'Class of each example as given; empty where it is not known'),
+  predicted: described(
+    v.array(count),
+    'Class that the runs predict; empty where it is not known, as are those below',
+  ),
+  labelScores: described(
+    numbers,
+    'Mean probability of the given label over the runs at the scored epoch: low for suspects',
+  ),
+  labelIssues: described(
+    v.array(v.picklist([0, 1])),
+    '1 where confident learning takes the label for wrong',
+  ),
+  confidence: described(
+    numbers,
+    'Cartography: mean probability of the label over all epochs and runs',
+  ),
+  variability: described(numbers, 'Cartography: its standard deviation'),
+  correctness: described(numbers, 'Cartography: how often the label was predicted, 0 to 1'),
 });
 
 /** Scores of the examples of a data set, and where they come from. */
-export type ScoreDocument = v.InferOutput<typeof schema>;
+export type ScoreDocument = v.InferOutput<typeof scoresSchema>;
 
 const columns = [
   'scores',
@@ -116,7 +130,7 @@ export function bareScores(score: string, scores: ScoreDocument['scores']): Scor
  * @throws UserError naming the file and the field.
  */
 export function parseScoreDocument(text: string, file: string): ScoreDocument {
-  const document = parseDocument(schema, text, file, 'a document of scores');
+  const document = parseDocument(scoresSchema, text, file, 'a document of scores');
   for (const column of columns) {
     const { length } = document[column];
     if (length !== document.examples && (length !== 0 || column === 'scores')) {

@@ -10,6 +10,7 @@ import type { PartContext } from '../data/datasets/write-part';
 import { writeText } from '../jobs/write-document';
 import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
+import { openScored } from './open-scored';
 import { overviewOf } from './data-map';
 import type { ScoreOverview } from './data-map';
 import { experimentsBeside } from './experiment-document';
@@ -103,8 +104,7 @@ export class ScoredData {
       return new ScoredData(source, document, undefined, undefined, problem);
     }
     try {
-      const dataset = await openDataset(path, document.dataset?.options);
-      checkMatch(document, dataset, path);
+      const { dataset } = await openScored(document, path);
       const { labels, classNames } = dataset;
       const known =
         document.labels.length > 0
@@ -226,22 +226,6 @@ async function placeOf({ dataset }: ScoreDocument, scores: string): Promise<stri
       () => false,
     );
   return !(await exists(dataset.path)) && (await exists(beside)) ? beside : dataset.path;
-}
-
-function checkMatch(document: ScoreDocument, dataset: Dataset, file: string): void {
-  if (dataset.size !== document.examples) {
-    throw new UserError(
-      `It has ${dataset.size} examples, but there are ${document.examples} scores.`,
-      { file, remedy: 'Choose the data set that was scored.' },
-    );
-  }
-  const fingerprint = document.dataset?.fingerprint;
-  if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError('It is not what was scored, or has changed since.', {
-      file,
-      remedy: 'Choose the data set that was scored, or score this one again.',
-    });
-  }
 }
 
 async function writeIndices(

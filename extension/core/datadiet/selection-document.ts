@@ -4,6 +4,7 @@ import { datasetOptionsSchema } from '../data/datasets/dataset-options';
 import { npyBytes } from '../data/write-npy';
 import { readNpy } from '../data/npy';
 import { numberAt } from '../checkpoints/numeric-array';
+import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { writeText } from '../jobs/write-document';
 import { UserError } from '../user-error';
@@ -14,15 +15,18 @@ import type { Policy, SelectionRequest } from './selection';
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 /** What is read of a selection: one of another tool has indices alone. */
-const readSchema = v.object({
-  dataset: v.optional(
-    v.object({
-      fingerprint: v.string(),
-      /** What it was opened with, where that does not follow from its files. */
-      options: v.exactOptional(datasetOptionsSchema),
-    }),
+export const selectionSchema = v.object({
+  dataset: described(
+    v.optional(
+      v.object({
+        fingerprint: v.string(),
+        /** What it was opened with, where that does not follow from its files. */
+        options: v.exactOptional(datasetOptionsSchema),
+      }),
+    ),
+    'The data set that it was made for',
   ),
-  indices: v.array(count),
+  indices: described(v.array(count), 'Examples to keep, counted from 0'),
 });
 
 /** Which examples of a data set are kept. */
@@ -136,11 +140,11 @@ export async function readSelectionOptions(path: string): Promise<DatasetOptions
 }
 
 /** @throws UserError naming the file and the field. */
-export function parseSelection(text: string, file: string): v.InferOutput<typeof readSchema> {
-  return parseDocument(readSchema, text, file, 'a selection of examples');
+export function parseSelection(text: string, file: string): v.InferOutput<typeof selectionSchema> {
+  return parseDocument(selectionSchema, text, file, 'a selection of examples');
 }
 
-async function readDocument(path: string): Promise<v.InferOutput<typeof readSchema>> {
+async function readDocument(path: string): Promise<v.InferOutput<typeof selectionSchema>> {
   return parseSelection(await readText(path), path);
 }
 

@@ -1,13 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { parseTextScores } from '../data/text-scores';
-import { parseExperiment } from '../datadiet/experiment-document';
-import { parseScoreDocument } from '../datadiet/score-document';
-import { parseSelection } from '../datadiet/selection-document';
+import type * as v from 'valibot';
+import { parseTextScores, textScoresSchema } from '../data/text-scores';
+import { experimentSchema, parseExperiment } from '../datadiet/experiment-document';
+import { parseScoreDocument, scoresSchema } from '../datadiet/score-document';
+import { parseSelection, selectionSchema } from '../datadiet/selection-document';
 import type { DocumentId } from '../document-names';
-import { parsePlan } from '../export/plan-schema';
-import { parseLayerProfile } from '../prune/layer-profile-schema';
-import { parseGssnnDocument } from '../symbolic/evolution/gssnn-document';
-import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
+import { parsePlan, planSchema } from '../export/plan-schema';
+import { layerProfileSchema, parseLayerProfile } from '../prune/layer-profile-schema';
+import { evolutionSchema, parseGssnnDocument } from '../symbolic/evolution/gssnn-document';
+import {
+  parseSensitivityProfile,
+  sensitivityProfileSchema,
+} from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { UserError } from '../user-error';
 
 /** What a document is called, and how its text is read. */
@@ -16,18 +20,82 @@ interface DocumentType {
   readonly what: string;
   /** @throws UserError naming the file and the field. */
   readonly parse: (text: string, file: string) => unknown;
+  /** What is in it. Whoever has written it: nothing is used before it has been checked by this. */
+  readonly schema: v.GenericSchema;
+  /** Commands that write it. */
+  readonly writtenBy: readonly string[];
+  /** Commands that read it. */
+  readonly readBy: readonly string[];
+  /** Fields with paths of other files, which those commands open. */
+  readonly paths: readonly string[];
 }
 
 /** The types of documents, by their names in {@link documentNames}. */
 export const documentTypes = {
-  layerProfile: { what: 'a layer profile', parse: parseLayerProfile },
-  plan: { what: 'a plan', parse: parsePlan },
-  sensitivity: { what: 'a sensitivity profile', parse: parseSensitivityProfile },
-  scores: { what: 'data scores', parse: parseScoreDocument },
-  textScores: { what: 'scores of a text', parse: parseTextScores },
-  selection: { what: 'a selection of examples', parse: parseSelection },
-  experiment: { what: 'an experiment with subsets', parse: parseExperiment },
-  evolution: { what: 'the log of an evolution', parse: parseGssnnDocument },
+  layerProfile: {
+    what: 'a layer profile',
+    parse: parseLayerProfile,
+    schema: layerProfileSchema,
+    writtenBy: ['profile', 'demo'],
+    readBy: ['prune', 'plan'],
+    paths: ['model.path'],
+  },
+  plan: {
+    what: 'a plan',
+    parse: parsePlan,
+    schema: planSchema,
+    writtenBy: ['plan', 'prune', 'patch', 'demo'],
+    readBy: ['apply', 'prune', 'compress', 'evaluate'],
+    paths: ['model.path', 'patch.file'],
+  },
+  sensitivity: {
+    what: 'a sensitivity profile',
+    parse: parseSensitivityProfile,
+    schema: sensitivityProfileSchema,
+    writtenBy: ['sensitivity'],
+    readBy: ['compress'],
+    paths: ['model.path'],
+  },
+  scores: {
+    what: 'data scores',
+    parse: parseScoreDocument,
+    schema: scoresSchema,
+    writtenBy: ['score-data', 'convert-scores'],
+    readBy: ['select-data', 'export-data', 'convert-scores', 'study-groups'],
+    paths: ['dataset.path'],
+  },
+  textScores: {
+    what: 'scores of a text',
+    parse: parseTextScores,
+    schema: textScoresSchema,
+    writtenBy: ['score-text'],
+    readBy: ['profile', 'plan', 'prune', 'sensitivity', 'compress', 'apply'],
+    paths: ['text.source'],
+  },
+  selection: {
+    what: 'a selection of examples',
+    parse: parseSelection,
+    schema: selectionSchema,
+    writtenBy: ['select-data'],
+    readBy: ['export-data'],
+    paths: [],
+  },
+  experiment: {
+    what: 'an experiment with subsets',
+    parse: parseExperiment,
+    schema: experimentSchema,
+    writtenBy: ['data-diet'],
+    readBy: [],
+    paths: [],
+  },
+  evolution: {
+    what: 'the log of an evolution',
+    parse: parseGssnnDocument,
+    schema: evolutionSchema,
+    writtenBy: ['synthesize'],
+    readBy: [],
+    paths: [],
+  },
 } as const satisfies Readonly<Record<DocumentId, DocumentType>>;
 
 export type DocumentContent<Id extends DocumentId> = ReturnType<

@@ -4,8 +4,7 @@ import type { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsOf, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { leastProbability } from './distances';
-import type { Metric, MetricInput, MetricInputs } from './metrics';
-import type { MetricName } from './metric-names';
+import type { Metric, MetricInput, MetricInputs, MetricName } from './metrics';
 import { VocabularySums } from './vocabulary-sums';
 
 /** What of a candidate is given: its logits ẑ, or ẑ − z where the head gives that by itself. */

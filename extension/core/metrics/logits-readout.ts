@@ -6,8 +6,7 @@ import type { LayeredExecutor } from '../runtime/layered-executor';
 import { join, rowsOf } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
-import type { Metric } from './metrics';
-import type { MetricName } from './metric-names';
+import type { Metric, MetricName } from './metrics';
 import { MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
 

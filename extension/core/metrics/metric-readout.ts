@@ -1,7 +1,6 @@
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { LogitsReadout } from './logits-readout';
-import type { Metric } from './metrics';
-import type { MetricName } from './metric-names';
+import type { Metric, MetricName } from './metrics';
 import { OutputReadout } from './output-readout';
 import type { MetricReadout } from './row-readout';
 

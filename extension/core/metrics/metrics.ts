@@ -4,8 +4,6 @@ import { givesLogits } from '../models/capabilities';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { emitAngle, emitJensenShannon, emitKullbackLeibler } from './distances';
-import { defaultMetric, metricNames } from './metric-names';
-import type { MetricName } from './metric-names';
 import { VocabularySums } from './vocabulary-sums';
 
 /** What a metric may read of the logits z of the original and ẑ of a candidate; all but targets float32. */
@@ -53,11 +51,8 @@ const perToken = (total: number, sequences: number, length: number): number =>
   total / (sequences * length);
 const unchanged = (sum: number): number => sum;
 
-/** What is measured in place of the default where the output holds values. */
-const valuesMetric: MetricName = 'norm';
-
 /** Formulas: FinerCut (arXiv 2405.18218), section 3, and its code; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
-export const metrics: Readonly<Record<MetricName, Metric>> = {
+const formulas = {
   js: {
     needsScores: true,
     definition: 'Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats',
@@ -114,7 +109,17 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     sequenceTerm: unchanged,
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
   },
-};
+} satisfies Readonly<Record<string, Metric>>;
+
+export type MetricName = keyof typeof formulas;
+/** Distances between the logits of the original and of a changed model (FinerCut, arXiv 2405.18218, section 3). */
+export const metrics: Readonly<Record<MetricName, Metric>> = formulas;
+export const metricNames = Object.keys(formulas) as MetricName[];
+
+/** The distance where none is asked for. */
+export const defaultMetric: MetricName = 'js';
+/** What is measured in place of the default where the output holds values. */
+const valuesMetric: MetricName = 'norm';
 
 /** Formula of a metric for a model's output; says why where that has no logits. */
 export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'output'>): string {

@@ -6,10 +6,9 @@ import { Head } from '../runtime/head';
 import type { LayeredExecutor, Readout } from '../runtime/layered-executor';
 import { floatsIn, int64Tensor, join, rowsOf, tensorOf } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
-import type { MetricName } from './metric-names';
+import type { MetricName, Metric } from './metrics';
 import { LogitsMeter } from './logits-meter';
 import { createReadout } from './metric-readout';
-import type { Metric } from './metrics';
 import type { AfterRun } from './row-readout';
 
 /** Ids that each row's most probable ones may fill. */

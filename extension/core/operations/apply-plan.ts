@@ -5,6 +5,7 @@ import type { CompressResult } from '../export/compression/compress-model';
 import type { PruneResult } from '../export/prune-result';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
+import { CancelledError } from '../jobs/job';
 import { flag, group } from './fields';
 import type { OperationContext } from './operation';
 
@@ -27,22 +28,35 @@ export async function applyAndMeasure(
   { quality, ...application }: PlanApplication & { readonly quality: boolean },
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
-  const quiet = { ...context, emit: () => undefined };
-  const result = await applyPlan(application, quiet);
-  return quality
-    ? {
-        ...result,
-        quality: await measureQuality(
-          {
-            original: application.model,
-            changed: await context.environment.open(result.path),
-            text: join(context.environment.samples, 'held-out.txt'),
-            ...(application.examples === undefined ? {} : { examples: application.examples }),
-            device: application.device,
-            memoryBytes: application.memoryBytes,
-          },
-          quiet,
-        ),
-      }
-    : result;
+  const result = await applyPlan(application, { ...context, emit: () => undefined });
+  return quality ? addQuality(result, application, context) : result;
+}
+
+/** Measures how far a written model is from its original. The model stays if that is cancelled. */
+export async function addQuality(
+  result: ApplyResult,
+  original: Pick<PlanApplication, 'model' | 'examples' | 'device' | 'memoryBytes'>,
+  context: OperationContext<unknown>,
+): Promise<ApplyResult> {
+  const { samples, open } = context.environment;
+  try {
+    const quality = await measureQuality(
+      {
+        original: original.model,
+        changed: await open(result.path),
+        text: join(samples, 'held-out.txt'),
+        ...(original.examples === undefined ? {} : { examples: original.examples }),
+        device: original.device,
+        memoryBytes: original.memoryBytes,
+      },
+      { ...context, emit: () => undefined },
+    );
+    return { ...result, quality };
+  } catch (error) {
+    if (error instanceof CancelledError) {
+      context.warn(`${result.path} is written, but not compared with the original.`);
+      return result;
+    }
+    throw error;
+  }
 }

@@ -30,6 +30,8 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly present: Present;
   readonly unit: string | undefined;
   readonly choices: readonly string[] | undefined;
+  /** What each choice means, where the settings get their words from here. */
+  readonly choiceTexts: Readonly<Record<string, string>> | undefined;
   /** Bounds of a number, both included. */
   readonly min: number | undefined;
   readonly max: number | undefined;
@@ -78,6 +80,7 @@ interface Options<T> {
   readonly unit?: string;
   readonly setting?: string;
   readonly flagOnly?: readonly string[];
+  readonly choiceTexts?: Readonly<Record<string, string>>;
   readonly flag?: string;
   readonly off?: string;
   readonly positional?: true;
@@ -195,6 +198,15 @@ export const numbers = <const O extends Options<readonly number[]> & Bounds>(
   return make('numbers', items, `numbers${range(options)}, separated by commas`, options, 'X,…');
 };
 
+export const integers = <const O extends Options<readonly number[]> & Bounds>(
+  options: O,
+): Field<readonly number[], PresentIn<O>> => {
+  const items: v.GenericSchema<unknown, readonly number[]> = v.array(
+    bounded(v.pipe(v.number(), v.safeInteger()), options),
+  );
+  return make('numbers', items, `integers${range(options)}, separated by commas`, options, 'N,…');
+};
+
 /** The path of a document; a request as JSON may hold the document itself instead. */
 export const document = <T, const O extends Options<string>>(
   schema: v.GenericSchema<unknown, T>,
@@ -249,6 +261,7 @@ function make<T, P extends boolean>(
     present: (options.required === true || options.default !== undefined) as P,
     unit: options.unit,
     choices: options.choices,
+    choiceTexts: options.choiceTexts,
     min: options.min,
     max: options.max,
     above: options.above,

@@ -13,7 +13,8 @@ export const layerFields = group('Layers', {
     placeholder: 'ROLE,…',
   }),
   blocks: list({
-    description: 'Numbers of blocks, from 0, such as 0-3,7',
+    description: 'Numbers of blocks, from 0',
+    form: { pattern: /^\d+(-\d+)?$/, takes: 'numbers and ranges such as 0-3,7' },
     fallback: 'all',
     placeholder: 'N,…',
   }),
@@ -23,26 +24,26 @@ export const layerFields = group('Layers', {
 
 export const layerNames = Object.keys(layerFields);
 
-type Layers = RequestOf<typeof layerFields>;
+type Layers = Partial<RequestOf<typeof layerFields>>;
 
 /** The places outside the blocks that are asked for. */
-export function outerOf({ embeddings, head }: Pick<Layers, 'embeddings' | 'head'>): OuterPlace[] {
-  return [...(embeddings ? ['embedding' as const] : []), ...(head ? ['head' as const] : [])];
+export function outerOf({ embeddings, head }: Layers): OuterPlace[] {
+  return [
+    ...(embeddings === true ? ['embedding' as const] : []),
+    ...(head === true ? ['head' as const] : []),
+  ];
 }
 
 /**
  * `['0-3', '7']`: 0, 1, 2, 3 and 7; undefined where nothing is said.
  * @throws UserError where a part is no range.
  */
-export function blocksOf({ blocks }: Pick<Layers, 'blocks'>): number[] | undefined {
+export function blocksOf({ blocks }: Layers): number[] | undefined {
   return blocks?.flatMap((part) => {
-    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(part) ?? [];
-    if (first === undefined || Number(last) < Number(first)) {
-      throw new UserError(`"${part}" is not a block or a range of blocks.`, {
-        field: 'blocks',
-        remedy: 'Write numbers such as 0-3,7.',
-      });
+    const [first = 0, last = first] = part.split('-').map(Number);
+    if (last < first) {
+      throw new UserError(`The range ${part} ends before it begins.`, { field: 'blocks' });
     }
-    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
 }

@@ -1,15 +1,23 @@
 import { apply } from './apply';
 import { compare } from './compare';
+import { convertScores } from './convert-scores';
+import { dataDiet } from './data-diet';
 import { demo } from './demo';
+import { compress } from './compress';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
+import { exportData } from './export-data';
 import { generate } from './generate';
 import { inspect } from './inspect';
 import { latency } from './latency';
+import { patch } from './patch';
 import { plan } from './plan';
 import { profile } from './profile';
 import { prune } from './prune';
+import { selectData } from './select-data';
+import { repair } from './repair';
 import { scoreData } from './score-data';
+import { studyGroups } from './study-groups';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
@@ -27,7 +35,10 @@ export const operations = [
   plan,
   apply,
   prune,
+  compress,
   sensitivity,
+  patch,
+  repair,
   evaluate,
   latency,
   generate,
@@ -37,6 +48,11 @@ export const operations = [
   scoreText,
   train,
   scoreData,
+  selectData,
+  exportData,
+  convertScores,
+  dataDiet,
+  studyGroups,
   devices,
   demo,
 ] as const;

@@ -70,6 +70,21 @@ export function needs(field: string, ...others: readonly string[]): Rule {
   };
 }
 
+/** Fields that act only together with another. */
+export function allNeed(fields: readonly string[], other: string): Rule {
+  const say = (names: readonly string[], name: NameOf): string =>
+    `${listed(names, name, 'and')} ${names.length > 1 ? 'need' : 'needs'} ${name(other)}.`;
+  return {
+    describe: (name) => say(fields, name),
+    check: (given) => {
+      const alone = fields.filter((key) => isGiven(given, key));
+      return alone.length > 0 && !isGiven(given, other)
+        ? { fields: alone, problem: (name) => say(alone, name) }
+        : undefined;
+    },
+  };
+}
+
 /** A field that acts only where another has, or holds, one of some values. */
 export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
   const say = (name: NameOf): string =>

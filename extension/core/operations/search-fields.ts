@@ -1,5 +1,5 @@
 import type { ModelSummary } from '../models/model-summary';
-import { metricNames } from '../metrics/metric-names';
+import { metricNames, metrics } from '../metrics/metrics';
 import { listCandidates, resolveIds } from '../prune/candidates';
 import {
   baselineNames,
@@ -20,6 +20,7 @@ export const searchFields = group('Search', {
     description: 'Distance between the outputs of two models',
     default: defaultSettings.metric,
     placeholder: 'METRIC',
+    choiceTexts: Object.fromEntries(metricNames.map((name) => [name, metrics[name].definition])),
     setting: 'metric',
     flagOnly: ['js-reference'],
   }),

@@ -80,7 +80,7 @@ const fields = {
 export const synthesize = defineOperation({
   id: 'synthesize',
   title: 'Synthesize Modules',
-  verb: 'Synthesizing',
+  verb: 'Synthesizing modules in',
   summary: 'Search for programs that build graphs, and train those as neural networks.',
   fields,
   rules: [atMost('keep', 'population'), atMost('pictures', 'train')],

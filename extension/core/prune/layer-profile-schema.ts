@@ -1,10 +1,11 @@
 import * as v from 'valibot';
 import { calibrationSchema } from '../data/calibration-schema';
+import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';
-import { metricNames } from '../metrics/metric-names';
+import { metricNames } from '../metrics/metrics';
 import { baselineNames, granularities, searchModes } from './options';
 
 const ratio = v.number();
@@ -48,36 +49,60 @@ const settings = v.object({
   seed: v.number(),
 });
 
-const profileSchema = v.object({
-  format: v.literal('espalier.layerprofile'),
-  version: v.literal(1),
-  model: modelSummarySchema,
-  calibration: calibrationSchema,
-  metric: v.picklist(metricNames),
-  metricDefinition: v.string(),
-  settings,
-  search: v.object({
-    mode: v.picklist(searchModes),
-    device: v.string(),
-    seconds: v.number(),
-    sublayerEvaluations: count,
-    naiveSublayerEvaluations: count,
-  }),
-  surrogate: v.optional(
-    v.object({ rounds: count, first: count, amongFour: count, meanLogError: v.number() }),
+export const layerProfileSchema = v.object({
+  format: described(v.literal('espalier.layerprofile'), 'Marks the file as a layer profile'),
+  version: described(v.literal(1), 'Version of the format'),
+  model: described(modelSummarySchema, 'The model that was profiled, with its fingerprint'),
+  calibration: described(
+    calibrationSchema,
+    'What it was measured on, with a fingerprint of the tokens',
   ),
-  candidates: v.array(distance),
-  rounds: v.array(round),
-  baselines: v.record(v.picklist(baselineNames), v.array(round)),
-  cosineLocal: v.array(distance),
-  evaluations: v.array(
+  metric: described(
+    v.picklist(metricNames),
+    'Distance between the outputs of the original and of the pruned model',
+  ),
+  metricDefinition: described(v.string(), 'The metric in words'),
+  settings: described(settings, 'What was asked for'),
+  search: described(
     v.object({
-      rounds: count,
-      text: v.string(),
-      perplexity: v.number(),
-      tokens: count,
-      tokensPerSecond: v.number(),
+      mode: v.picklist(searchModes),
+      device: v.string(),
+      seconds: v.number(),
+      sublayerEvaluations: count,
+      naiveSublayerEvaluations: count,
     }),
+    'How the order was found, where, and at what cost',
+  ),
+  surrogate: described(
+    v.optional(
+      v.object({ rounds: count, first: count, amongFour: count, meanLogError: v.number() }),
+    ),
+    'How well predictions of distances were, where the search made some',
+  ),
+  candidates: described(
+    v.array(distance),
+    'Distance of each sublayer when it is removed alone; null where it was not measured',
+  ),
+  rounds: described(v.array(round), 'The order of removal, with the distance after each'),
+  baselines: described(
+    v.record(v.picklist(baselineNames), v.array(round)),
+    'The same for other orders, by name',
+  ),
+  cosineLocal: described(
+    v.array(distance),
+    'One minus the cosine of what goes into and comes out of each sublayer',
+  ),
+  evaluations: described(
+    v.array(
+      v.object({
+        rounds: count,
+        text: v.string(),
+        perplexity: v.number(),
+        tokens: count,
+        tokensPerSecond: v.number(),
+      }),
+    ),
+    'Perplexity of the model without the sublayers of some rounds',
   ),
   ...originEntries,
 });
@@ -87,5 +112,5 @@ const profileSchema = v.object({
  * @throws UserError naming the file and the field.
  */
 export function parseLayerProfile(text: string, file: string): LayerProfile {
-  return parseDocument(profileSchema, text, file, 'a layer profile') as LayerProfile;
+  return parseDocument(layerProfileSchema, text, file, 'a layer profile') as LayerProfile;
 }

@@ -1,5 +1,5 @@
-import { defaultMetric } from '../metrics/metric-names';
-import type { MetricName } from '../metrics/metric-names';
+import { defaultMetric } from '../metrics/metrics';
+import type { MetricName } from '../metrics/metrics';
 
 /**
  * How the removal order is found. `adaptive` measures as much as its decisions need; `exact` gives the order and distances of `naive` for less work;

@@ -1,12 +1,19 @@
 import * as v from 'valibot';
+import { described } from '../jobs/described';
 
 /** Entries of a document that tell its origin. */
 export const originEntries = {
-  created: v.string(),
-  versions: v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
-  machine: v.object({
-    platform: v.string(),
-    processor: v.string(),
-    cores: v.pipe(v.number(), v.integer(), v.minValue(0)),
-  }),
+  created: described(v.string(), 'When it was made'),
+  versions: described(
+    v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
+    'What made it',
+  ),
+  machine: described(
+    v.object({
+      platform: v.string(),
+      processor: v.string(),
+      cores: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    }),
+    'Where it was made',
+  ),
 };

@@ -1,83 +1,12 @@
-import type { CalibrationRequest } from '../../core/data/calibration';
-import type { DatasetOptions } from '../../core/data/datasets/dataset';
-import type { ProxyRequest } from '../../core/datadiet/proxy-model';
-import type { TrainingSettings } from '../../core/datadiet/training-settings';
 import { flagOf } from '../../core/operations/build-request';
-import { evaluate } from '../../core/operations/evaluate';
 import type { AnyOperation } from '../../core/operations/operation';
-import { profile } from '../../core/operations/profile';
-import { prune } from '../../core/operations/prune';
-import { scoreData } from '../../core/operations/score-data';
-import { synthesize } from '../../core/operations/synthesize';
-import { scoreText } from '../../core/operations/score-text';
-import { sensitivity } from '../../core/operations/sensitivity';
-import type { CompressModelRequest, RunOptions } from '../../protocol/worker';
+import { operations } from '../../core/operations/operations';
 import type { JobRecord } from './job-record';
-
-/** A flag with its values; absent where there are none, alone where it is `true`. */
-type Flags = Readonly<
-  Record<string, string | number | boolean | undefined | readonly (string | number)[]>
->;
 
 /** The command that does the same in a POSIX shell; undefined where the command line has none. */
 export function toCommandLine(job: JobRecord): string | undefined {
-  switch (job.operation) {
-    case 'profile':
-      return fromOperation(profile, job.request);
-    case 'prune':
-      return fromOperation(prune, job.request);
-    case 'evaluate':
-      return fromOperation(evaluate, job.request);
-    case 'sensitivity':
-      return fromOperation(sensitivity, job.request);
-    case 'compress':
-      return withPlan(job.request);
-    case 'repair': {
-      const { model, teacher, text, trains, endToEnd, out, overwrite, ...run } = job.request;
-      return command('repair', model, {
-        teacher,
-        ...calibrationFlags(text),
-        train: trains,
-        'end-to-end': endToEnd === true,
-        'no-end-to-end': endToEnd === false,
-        ...{ overwrite, ...runFlags(run), out },
-      });
-    }
-    case 'patch': {
-      const { model, sublayer, text, graphs, format, plan, anyway, overwrite, out, ...run } =
-        job.request;
-      return command('patch', model, {
-        sublayer,
-        ...calibrationFlags(text),
-        ...{ graphs, format, plan, anyway, overwrite, ...runFlags(run), out },
-      });
-    }
-    case 'score-text':
-      return fromOperation(scoreText, job.request);
-    case 'score-data':
-      return fromOperation(scoreData, job.request);
-    case 'compareSubsets': {
-      const { data, options, proxy, training, out, ...diet } = job.request;
-      return command('data-diet', undefined, {
-        ...{ data, ...datasetFlags(options), ...proxyFlags(proxy) },
-        score: diet.scores.map(({ kind, epoch }) => `${kind}@${epoch}`),
-        runs: diet.runs,
-        keep: diet.keep,
-        policy: diet.policies,
-        offset: diet.offsets,
-        epochs: diet.epochs,
-        seeds: diet.seeds,
-        iso: diet.iso,
-        unbalanced: !diet.balanced,
-        ...{ ...trainingFlags(training), out },
-      });
-    }
-    case 'synthesize':
-      return fromOperation(synthesize, job.request);
-    case 'planBudget':
-    case 'export':
-      return undefined;
-  }
+  const operation = operations.find(({ id }) => id === job.operation);
+  return operation && fromOperation(operation, job.request);
 }
 
 /** The flags of an operation's own fields; a request that holds a document is given as JSON. */
@@ -111,70 +40,7 @@ function fromOperation(
 const isEmpty = (value: unknown): boolean =>
   value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 
-/** A request holds the plan, where the command line takes a file. */
-function withPlan(request: CompressModelRequest): string {
-  const { model, plan, out, format, layout, overwrite, calibration = {}, ...run } = request;
-  const flags = command('compress', model, {
-    plan: '/dev/stdin',
-    ...calibrationFlags(calibration),
-    ...{ format, layout, overwrite, ...runFlags(run), out },
-  });
-  const document = { ...plan, model: { ...plan.model, path: model } };
-  return `${flags} <<'PLAN'\n${JSON.stringify(document, undefined, 2)}\nPLAN`;
-}
-
-function command(name: string, model: string | undefined, flags: Flags): string {
-  const words = Object.entries(flags).flatMap(([flag, value]) => {
-    const isList = typeof value === 'object';
-    if (value === undefined || value === false || (isList && value.length === 0)) {
-      return [];
-    }
-    return value === true ? [`--${flag}`] : [`--${flag}`, isList ? value.join(',') : `${value}`];
-  });
-  return ['espalier', name, ...(model === undefined ? [] : [model]), ...words]
-    .map(quoted)
-    .join(' ');
-}
-
 /** One word of a POSIX shell. */
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
-}
-
-/** Where scores choose the windows, their length is that of the scores. */
-function calibrationFlags({ file, sequences, length, scores }: Partial<CalibrationRequest>): Flags {
-  return {
-    calibration: file,
-    'calibration-scores': scores?.file,
-    'calibration-policy': scores?.policy,
-    sequences,
-    length: scores === undefined ? length : undefined,
-  };
-}
-
-function runFlags({ device, memoryBytes }: RunOptions): Flags {
-  return { device, memory: `${Math.floor(memoryBytes / 2 ** 20)}MiB` };
-}
-
-function datasetFlags({ label, text, features, imageSize, imageChannels }: DatasetOptions): Flags {
-  return {
-    ...{ label, text, features },
-    'image-size': imageSize && `${imageSize.height}x${imageSize.width}`,
-    gray: imageChannels === 1,
-  };
-}
-
-const proxyFlags = ({ model, tokenizer, maxTokens }: ProxyRequest): Flags => ({
-  ...{ model, tokenizer },
-  'max-tokens': maxTokens,
-});
-
-function trainingFlags(training: TrainingSettings): Flags {
-  const { batchSize, learningRate, schedule, momentum, weightDecay, threads } = training;
-  return {
-    batch: batchSize,
-    rate: learningRate,
-    ...{ schedule, momentum, threads },
-    'weight-decay': weightDecay,
-  };
 }

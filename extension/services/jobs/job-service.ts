@@ -285,7 +285,7 @@ export class JobService {
           job.counted = counter.event(event as ProfileEvent, job.counted);
         }
         // The worker tells of a job only what such a job tells.
-        handler?.event?.(event as never, asRecord(job));
+        handler?.event?.(event, asRecord(job));
       },
     };
   }

@@ -1,9 +1,7 @@
-import {
-  evolutionJournal,
-  journalBeside,
-  runsBeside,
-  workFolder,
-} from '../../core/jobs/work-folder';
+import { journalBeside } from '../../core/jobs/work-folder';
+import type { AnyOperation } from '../../core/operations/operation';
+import { operations as registry } from '../../core/operations/operations';
+import type { OperationId } from '../../core/operations/operations';
 import type { DataRequests } from '../../protocol/data';
 import type { WorkerRequests } from '../../protocol/worker';
 
@@ -31,80 +29,51 @@ interface JobOperation<Request> {
   readonly output?: (request: Request) => string;
 }
 
-const model = (request: { readonly model?: string | undefined }): string => request.model ?? '';
-const data = (request: { readonly data: string }): string => request.data;
-const out = (request: { readonly out?: string | undefined }): string => request.out ?? '';
+type Request = Readonly<Record<string, unknown>>;
 
-const declared = {
-  profile: {
-    title: 'Profiling {0}',
+const pathIn = (request: object, key: string | undefined): string =>
+  String((request as Request)[key ?? ''] ?? '');
+const out = (request: object): string => pathIn(request, 'out');
+
+/** Fields that name what an operation works on, where they are paths. */
+const subjects = ['data', 'model', 'out'];
+
+/** What follows from the declaration of an operation. */
+function fromDeclaration({ verb, fields, resume }: AnyOperation): JobOperation<object> {
+  const subject = subjects.find((key) => fields[key]?.kind === 'path');
+  return {
+    title: `${verb} {0}`,
     lane: 'worker',
-    subject: model,
-    saves: (request) => (request.out === undefined ? [] : [journalBeside(request.out)]),
-    saved: '{0} of {1} sublayers are saved.',
-    output: out,
-  },
-  prune: { title: 'Pruning {0}', lane: 'worker', subject: model, output: out },
-  evaluate: { title: 'Evaluating {0}', lane: 'worker', subject: model },
-  patch: {
-    title: 'Patching {0}',
-    lane: 'worker',
-    subject: model,
-    saves: (request) => [workFolder(request.out, 'patch')],
-    output: out,
-  },
+    subject: (request) => pathIn(request, subject),
+    ...(resume === undefined ? {} : { saves: (request) => [resume(request)].flat() }),
+    ...('out' in fields ? { output: out } : {}),
+  };
+}
+
+const declared = Object.fromEntries(
+  registry.map((operation) => [
+    operation.id,
+    fromDeclaration(operation as unknown as AnyOperation),
+  ]),
+) as unknown as { readonly [Id in OperationId]: JobOperation<Declared[Id][0]> };
+
+/** What is counted of finished work, and what a crash leaves besides. */
+const counted = {
+  profile: { ...declared.profile, saved: '{0} of {1} sublayers are saved.' },
   sensitivity: {
-    title: 'Measuring compression of {0}',
-    lane: 'worker',
-    subject: model,
-    saves: ({ out: file }) => (file === undefined ? [] : [journalBeside(file)]),
+    ...declared.sensitivity,
     saved: '{0} of {1} measurements are saved.',
     countsSaved: true,
     scratch: ({ out: file }) => (file === undefined ? [] : [`${journalBeside(file)}.forms`]),
-    output: out,
   },
-  planBudget: { title: 'Planning compression of {0}', lane: 'worker', subject: model },
-  compress: {
-    title: 'Compressing {0}',
+} satisfies { readonly [Id in OperationId]?: JobOperation<Declared[Id][0]> };
+
+/** Jobs that are no operations of their own. */
+const others = {
+  planBudget: {
+    title: 'Planning compression of {0}',
     lane: 'worker',
-    subject: model,
-    saves: (request) => [workFolder(request.out, 'compress')],
-    output: out,
-  },
-  repair: {
-    title: 'Repairing {0}',
-    lane: 'worker',
-    subject: model,
-    saves: (request) => [workFolder(request.out, 'repair')],
-    output: out,
-  },
-  'score-data': {
-    title: 'Scoring {0}',
-    lane: 'worker',
-    subject: data,
-    saves: (request) => [runsBeside(request.out)],
-    output: out,
-  },
-  'score-text': {
-    title: 'Scoring text for {0}',
-    lane: 'worker',
-    subject: model,
-    saves: (request) => (request.out === undefined ? [] : [journalBeside(request.out)]),
-    output: out,
-  },
-  compareSubsets: {
-    title: 'Comparing subsets of {0}',
-    lane: 'worker',
-    subject: data,
-    saves: (request) => [runsBeside(request.out)],
-    output: out,
-  },
-  synthesize: {
-    title: 'Synthesizing modules in {0}',
-    lane: 'worker',
-    subject: out,
-    saves: (request) => [evolutionJournal(request.out)],
-    output: out,
+    subject: ({ model }) => model,
   },
   export: {
     title: 'Exporting from {0}',
@@ -112,19 +81,30 @@ const declared = {
     subject: (request) => request.data ?? request.scores,
     output: out,
   },
-} satisfies { readonly [M in keyof Declared]?: JobOperation<Declared[M][0]> };
+} satisfies { readonly [M in Exclude<keyof Declared, OperationId>]?: JobOperation<Declared[M][0]> };
 
-/** Id of an operation that runs as a job. */
-export type Operation = keyof typeof declared;
+/** Id of what runs as a job. */
+export type Operation = OperationId | keyof typeof others;
 export type RequestOf<O extends Operation> = Declared[O][0];
 export type ResultOf<O extends Operation> = Declared[O][1];
 
 /** The one list of what runs as a job. */
-export const jobOperations: { readonly [O in Operation]: JobOperation<RequestOf<O>> } = declared;
+export const jobOperations: { readonly [O in Operation]: JobOperation<RequestOf<O>> } = {
+  ...declared,
+  ...counted,
+  ...others,
+};
 
-export const operations = Object.keys(declared) as Operation[];
+export const operations = Object.keys(jobOperations) as Operation[];
 
-export const isOperation = (name: string): name is Operation => Object.hasOwn(declared, name);
+/** What only reads, and is no job. */
+const reading = new Set<string>(
+  registry.filter(({ trust }) => trust === 'inspect').map(({ id }) => id),
+);
+
+/** Whether a request of the worker runs as a job. */
+export const isJob = (method: string): boolean =>
+  Object.hasOwn(jobOperations, method) && !reading.has(method);
 
 /** An operation where its own type of request is known only at run time, as for what was stored. */
 export const operationOf = (operation: Operation): JobOperation<object> =>

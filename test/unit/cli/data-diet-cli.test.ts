@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import type { DietResult } from '../../../extension/core/datadiet/diet-experiment';
+import type { GroupStudy } from '../../../extension/core/datadiet/group-study';
 import type { ScoreDocument } from '../../../extension/core/datadiet/score-document';
 import type { SelectionDocument } from '../../../extension/core/datadiet/selection-document';
 import { cloudsTable, toyPath } from '../datadiet/toy-data';
@@ -118,6 +119,21 @@ describe('espalier, data sets', () => {
     const args = ['export-data', '--data', path, '--selection', selection, '--out', at('plain')];
     expect((await runCli(args)).stdout).toMatch(/12 of 24 examples/);
     expect(existsSync(at('plain/plain.csv'))).toBe(true);
+
+    // Scores of another tool say nothing of the data set: the selection knows what it was opened with.
+    const [bare, chosen] = [at('plain.npy'), at('bare.selection.json')];
+    expect((await runCli(['convert-scores', '--scores', scores, '--out', bare])).stdout).toMatch(
+      /^24 scores as npy/,
+    );
+    const from = ['select-data', '--scores', bare, '--keep', '0.5', '--data', path];
+    expect((await runCli([...from, '--label', 'kind', '--out', chosen])).code).toBe(0);
+    const again = ['export-data', '--data', path, '--selection', chosen, '--out', at('again')];
+    expect((await runCli(again)).stdout).toMatch(/12 of 24 examples/);
+
+    // Read by other labels it is another data set.
+    const relabelled = await runCli([...select, '--label', 'b', '--out', at('wrong.json')]);
+    expect(relabelled.stderr).toMatch(/plain\.csv: This data set doesn't match the scores\./);
+    expect(existsSync(at('wrong.json'))).toBe(false);
   });
 
   it('trains seeds in processes of their own', async () => {
@@ -166,6 +182,25 @@ describe('espalier, data sets', () => {
     ]);
   });
 
+  it('studies groups of the data set as it was scored', async () => {
+    const rows = Array.from({ length: 24 }, (_, i) => `${i % 2},${i},${(7 * i) % 5}`);
+    const path = at('studied.csv');
+    writeFileSync(path, `kind,a,b\n${rows.join('\n')}\n`);
+    const scores = at('studied.scores.json');
+    const score = ['score-data', '--data', path, '--label', 'kind', '--runs', '1', '--epoch', '0'];
+    expect((await runCli([...score, '--out', scores])).code).toBe(0);
+    const study = ['study-groups', '--data', path, '--scores', scores, '--epochs', '2'];
+    const few = ['--groups', '2', '--group-size', '4', '--spawn', '0,1', '--batch', '8'];
+    const { code, stdout, stderr } = await runCli([...study, ...few, '--out', at('groups.json')]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/barrier from epoch 1/);
+    const { groups, spawn } = json<GroupStudy>(readFileSync(at('groups.json'), 'utf8'));
+    expect(spawn).toEqual([0, 1]);
+    expect(groups.map(({ rank }) => rank)).toEqual([0, 20]);
+    const late = await runCli([...study, ...few, '--spawn', '2', '--out', at('late.json')]);
+    expect(late.stderr).toMatch(/--spawn: Children of epoch 2/);
+  });
+
   it('stops on Ctrl-C and goes on where it was', async () => {
     const out = at('long');
     const args = [
@@ -198,6 +233,19 @@ describe('espalier, data sets', () => {
   });
 
   it.each([
+    [['--gray'], 'error: --gray: It does nothing with clouds.csv. Leave it out.'],
+    [['--image-size', '8x8'], 'error: --image-size: It does nothing with clouds.csv.'],
+    [['--max-tokens', '8'], 'error: --max-tokens: It acts only on texts'],
+    [['--tokenizer', 'x'], 'error: --tokenizer: It acts only on texts'],
+    [['--model', 'cnn'], 'error: The model cnn is for images'],
+  ])('%j does nothing with a table', async (args, message) => {
+    const { code, stderr } = await runCli(['train', '--data', data, '--out', at('none'), ...args]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(message);
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it.each([
     [['train', '--out', 'x'], '--data is required.'],
     [
       ['train', '--data', data, '--out', 'x', '--epochs', '0'],
@@ -219,9 +267,43 @@ describe('espalier, data sets', () => {
       ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--processes', '2'],
       '--processes does nothing with --dynamics: its runs follow one another.',
     ],
-    [['select-data', '--scores', 'x', '--out', 'y'], '--keep is missing'],
+    [['select-data', '--scores', 'x', '--out', 'y'], '--keep is required.'],
+    [
+      ['select-data', '--scores', 'x', '--keep', '0', '--out', 'y'],
+      '--keep takes a number above 0',
+    ],
+    [
+      ['select-data', '--scores', 'x', '--keep', '1', '--offset', '0.1', '--out', 'y'],
+      '--offset acts only with --policy window, not max.',
+    ],
+    [
+      ['select-data', '--scores', 'x', '--keep', '1', '--label', 'a', '--gray', '--out', 'y'],
+      '--label and --gray need --data.',
+    ],
+    [['convert-scores', '--scores', 'x'], '--out is required.'],
+    [['export-data', '--data', data, '--out', 'x'], '--selection is required.'],
     [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],
-    [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes shares'],
+    [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes numbers above 0'],
+    [
+      ['data-diet', '--data', data, '--out', 'x', '--policy', 'max', '--offset', '0.1'],
+      '--offset acts only with --policy window, not max.',
+    ],
+    [
+      ['data-diet', '--data', data, '--out', 'x', '--noise-seed', '1'],
+      '--noise-seed needs --noise.',
+    ],
+    [
+      ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--spawn', '0,0.5'],
+      '--spawn takes integers of at least 0, separated by commas, not [0,0.5].',
+    ],
+    [
+      ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--group-size', '1'],
+      '--group-size takes an integer of at least 2, not 1.',
+    ],
+    [
+      ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--processes', '2'],
+      'There is no option --processes.',
+    ],
   ])('%j is a usage error', async (args, message) => {
     const { code, stderr } = await runCli(args);
     expect(code).toBe(2);

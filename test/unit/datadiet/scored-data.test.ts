@@ -136,7 +136,9 @@ describe('scores with their data set', () => {
       return (await scored.map()).problem ?? '';
     };
     const changed = { path: data, name: '', fingerprint: 'other' };
-    expect(await fault({ dataset: changed })).toMatch(/strokes: It is not what was scored/);
+    expect(await fault({ dataset: changed })).toMatch(
+      /strokes: This data set doesn't match the scores/,
+    );
     expect(await fault({ dataset: { ...changed, path: '/no/such' } })).toMatch(
       /no\/such: There is no such file or folder/,
     );

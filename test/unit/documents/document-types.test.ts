@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json';
 import {
@@ -9,6 +10,7 @@ import {
   documentOf,
 } from '../../../extension/core/document-names';
 import { documentTypes, readDocument } from '../../../extension/core/documents/document-types';
+import { operations } from '../../../extension/core/operations/operations';
 import { UserError } from '../../../extension/core/user-error';
 import { documentContributions } from '../../../extension/services/document-views';
 import { temporaryFolder } from '../temporary-folder';
@@ -36,6 +38,21 @@ describe('a type of documents', () => {
     // Other tools' selections have indices alone.
     if (id !== 'selection') {
       expect(refusal(id, { format: 'espalier.other', version: 1 })?.subject.field).toBe('format');
+    }
+  });
+
+  it.each(documentIds)('%s says who writes and reads it, and what its fields are', (id) => {
+    const { writtenBy, readBy, schema } = documentTypes[id];
+    const known = operations.map((one): string => one.id);
+    expect(known).toEqual(expect.arrayContaining([...writtenBy, ...readBy]));
+    expect(writtenBy.length).toBeGreaterThan(0);
+    for (const [key, field] of Object.entries<v.GenericSchema>(schema.entries)) {
+      const said = [field, 'wrapped' in field ? field.wrapped : field].map(
+        (one) =>
+          v.getDescription(one as v.GenericSchema) ??
+          v.getMetadata(one as v.GenericSchema)['description'],
+      );
+      expect(key === '$schema' || said.some(Boolean), key).toBe(true);
     }
   });
 

@@ -13,7 +13,6 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { patchKinds } from '../../../extension/core/symbolic/patch/contestants';
-import { defaultFitting } from '../../../extension/core/symbolic/patch/fit-branch';
 import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
 import { makeRandomModel } from '../random-model';
 import type { RandomModelShape } from '../random-model';
@@ -58,15 +57,6 @@ function request(modelPath: string, more: Partial<Asked> = {}): Asked {
     ...more,
   };
 }
-
-it.each([
-  [{ rate: -1 }, /rate: It takes a number above 0, not -1/],
-  [{ epochs: 0 }, /epochs: It takes an integer of at least 1, not 0/],
-  [{ batch: 0.5 }, /batch: It takes an integer of at least 1, not 0.5/],
-])('refuses numbers out of range before any work: %o', async (wrong, problem) => {
-  const given = request(await random(), { fitting: { ...defaultFitting, ...wrong } });
-  await expect(patchAt(given, unattended)).rejects.toThrow(problem);
-});
 
 describe('a model with patches', () => {
   it.each(['block.1.attention', 'block.1.feedforward'])(

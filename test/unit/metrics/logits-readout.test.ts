@@ -1,8 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { createReadout } from '../../../extension/core/metrics/metric-readout';
-import { metricNames } from '../../../extension/core/metrics/metric-names';
-import { metrics } from '../../../extension/core/metrics/metrics';
+import { metricNames, metrics } from '../../../extension/core/metrics/metrics';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import type { HiddenState } from '../../../extension/core/runtime/tensors';

@@ -25,6 +25,7 @@ import type { AnyOperation } from '../../../extension/core/operations/operation'
 import { operations } from '../../../extension/core/operations/operations';
 import {
   actsOnlyWith,
+  allNeed,
   anyOf,
   excludes,
   needs,
@@ -149,6 +150,13 @@ describe('rules', () => {
     [excludes('count', 'extra'), { count: 1, extra: false }, undefined],
     [needs('share', 'keep'), { share: 1 }, '--share needs --keep.'],
     [needs('share', 'keep'), { share: 1, keep: ['a'] }, undefined],
+    [allNeed(['share', 'count'], 'keep'), { count: 1 }, '--count needs --keep.'],
+    [
+      allNeed(['share', 'count'], 'keep'),
+      { share: 0, count: 1 },
+      '--share and --count need --keep.',
+    ],
+    [allNeed(['share', 'count'], 'keep'), { count: 1, keep: ['a'] }, undefined],
     [anyOf('share', 'keep'), {}, '--share or --keep is required.'],
     [
       actsOnlyWith('extra', 'mode', ['slow']),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { metricNames } from '../../../extension/core/metrics/metric-names';
-import type { MetricName } from '../../../extension/core/metrics/metric-names';
+import { metricNames } from '../../../extension/core/metrics/metrics';
+import type { MetricName } from '../../../extension/core/metrics/metrics';
 import { casesWith, fixture, readJson } from '../fixtures';
 import { runSearch } from './run-search';
 

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { metricNames } from '../../../extension/core/metrics/metric-names';
+import { metricNames } from '../../../extension/core/metrics/metrics';
 import { granularities } from '../../../extension/core/prune/options';
 import type { Granularity, SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';

@@ -7,13 +7,12 @@ import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixEncoding } from '../../models/matrix-encoding';
+import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
 import { requireAble } from '../../models/capability';
 import type { AnyModel, OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
-import { repairSettingsSchema } from '../../tensornet/repair/repair-settings';
 import type { RepairSettings } from '../../tensornet/repair/repair-settings';
 import { repairSlices, measureLoss } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
@@ -22,7 +21,6 @@ import type { LossUnit } from '../../tensornet/repair/output-distance';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
 import { trainedTensors, withNumbers } from '../../tensornet/repair/trainable-encoding';
 import { trainedOpsets } from '../../training/onnx-trainable';
-import { checkSettings } from '../../check-settings';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
 import { writeModel } from '../write-model';
@@ -41,7 +39,8 @@ export interface RepairRequest {
   /** Text to learn from; its last part is held out. */
   readonly text: CalibrationRequest;
   readonly bundledText: string;
-  readonly trains: TrainedLayers;
+  /** The compressed ones where there are some, else all, when absent. */
+  readonly trains?: TrainedLayers;
   readonly settings: RepairSettings;
   /** Whether the whole model is trained at once afterwards; where it can be when absent. */
   readonly endToEnd?: boolean;
@@ -62,25 +61,24 @@ export interface RepairResult extends PruneResult {
 /**
  * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
  * what is better to a new folder. Goes on where an earlier run of the same job stopped.
- * @throws UserError where a setting is out of range, there is nothing to train, or the result would not be better: nothing is
- * written then.
+ * @throws UserError where there is nothing to train, or the result would not be better: nothing is written then.
  */
 export async function repairModel(
   request: RepairRequest,
   context: JobContext,
 ): Promise<RepairResult> {
-  checkSettings(repairSettingsSchema, request.settings);
   requireAble(request.model.capabilities.repair, request.model.path);
   const { model: student } = request.model;
   const { model: teacher } = request.teacher;
   requireLikes(request.model.model, request.teacher.model, request.endToEnd === true);
   const places = await teacherPlaces(student.summary, teacher.summary);
-  const forms = formsToTrain(student, request.trains);
+  const trains = request.trains ?? defaultTrains(student);
+  const forms = formsToTrain(student, trains);
   const warn = (message: string): void => {
     context.warn(message);
   };
   const device = await resolveDevice(request.device, warn);
-  const { text, bundledText, settings, memoryBytes, out, trains } = request;
+  const { text, bundledText, settings, memoryBytes, out } = request;
   const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
   loaded.warnings.forEach(warn);
   const {
@@ -186,14 +184,19 @@ async function together(
     : sliced;
 }
 
+const linearLayersOf = (model: LayeredModel): readonly LinearLayer[] =>
+  model.summary.sublayers.flatMap((_, index) => model.linearLayers(index));
+
+const defaultTrains = (student: LayeredModel): TrainedLayers =>
+  linearLayersOf(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
+
 /**
  * Forms by the ids of their layers; a dense one stands for a weight as it is stored.
  * @throws UserError where there are none.
  */
 function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string, MatrixEncoding> {
   const { summary } = student;
-  const layers = summary.sublayers.flatMap((_, index) => student.linearLayers(index));
-  const forms = layers.flatMap((layer): [string, MatrixEncoding][] => {
+  const forms = linearLayersOf(student).flatMap((layer): [string, MatrixEncoding][] => {
     const { id, form, weight, transposed } = layer;
     const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
     const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;

@@ -29,9 +29,7 @@ import { lossOf } from '../../symbolic/patch/sublayer-states';
 import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
 import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
-import { patchFittingSchema } from '../../symbolic/patch/fit-branch';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
-import { checkSettings } from '../../check-settings';
 import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseOutput } from '../output-options';
 import type { PruneResult } from '../prune-result';
@@ -66,7 +64,7 @@ export interface PatchRequest {
 }
 
 /** What patching found; losses are measured on text that nothing was fitted to. */
-export interface PatchResult {
+export interface PatchResult<Written extends PruneResult = PruneResult> {
   readonly sublayer: string;
   /** How losses compare outputs with the whole model's: KL in nats per token, or the norm of the difference. */
   readonly loss: PatchLoss;
@@ -83,7 +81,7 @@ export interface PatchResult {
     readonly test: number;
   };
   /** Null where the patch was not accepted: nothing is written then. */
-  readonly written: PruneResult | null;
+  readonly written: Written | null;
   /** The plan, where one was asked for and the patch is written. */
   readonly plan?: string;
 }
@@ -95,7 +93,6 @@ export interface PatchResult {
  */
 export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
   const { sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
-  checkSettings(patchFittingSchema, fitting);
   const { model } = request.model;
   const index = await requirePatchable(request);
   const { summary } = model;

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
 import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../../models/patch/graph-slots';
@@ -100,22 +101,32 @@ export type IterationRecord = v.InferOutput<typeof iterationSchema>;
 
 const linesSchema = v.object({ majority: share, shortcut: share });
 
-const documentSchema = v.object({
-  format: v.literal('espalier.gssnn'),
-  version: v.literal(1),
-  settings: settingsSchema,
-  /** Accuracies that need no look at the pictures. */
-  lines: v.object({ train: linesSchema, validation: linesSchema, test: linesSchema }),
-  baselines: v.optional(v.array(metricsSchema)),
-  iterations: v.array(iterationSchema),
-  /** The model that validates best. */
-  best: v.object({ iteration: positive, model: positive, ...modelSchema.entries }),
-  versions: v.object({ espalier: v.string() }),
+export const evolutionSchema = v.object({
+  format: described(v.literal('espalier.gssnn'), 'Marks the file as the log of an evolution'),
+  version: described(v.literal(1), 'Version of the format'),
+  settings: described(settingsSchema, 'What it was started with'),
+  lines: described(
+    v.object({ train: linesSchema, validation: linesSchema, test: linesSchema }),
+    'Accuracies that need no look at the pictures',
+  ),
+  baselines: described(
+    v.optional(v.array(metricsSchema)),
+    'Networks with a dense layer in place of a graph',
+  ),
+  iterations: described(
+    v.array(iterationSchema),
+    'What each round of searching, training and learning found',
+  ),
+  best: described(
+    v.object({ iteration: positive, model: positive, ...modelSchema.entries }),
+    'The model that validates best',
+  ),
+  versions: described(v.object({ espalier: v.string() }), 'What made it'),
 });
 /** The document `*.gssnn.json`: what an evolution did and found. */
-export type GssnnDocument = v.InferOutput<typeof documentSchema>;
+export type GssnnDocument = v.InferOutput<typeof evolutionSchema>;
 
 /** @throws UserError naming the field at fault. */
 export function parseGssnnDocument(text: string, file: string): GssnnDocument {
-  return parseDocument(documentSchema, text, file, 'the log of an evolution of symbolic modules');
+  return parseDocument(evolutionSchema, text, file, 'the log of an evolution of symbolic modules');
 }

@@ -1,5 +1,3 @@
-import * as v from 'valibot';
-import { integerFrom, positive } from '../../check-settings';
 import { seededRandom, shuffle } from '../../data/random';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
@@ -34,12 +32,6 @@ export interface PatchFitting {
   /** Adam's largest; tries take turns at shares of it. */
   readonly rate: number;
 }
-
-export const patchFittingSchema = v.object({
-  epochs: integerFrom(1),
-  batch: integerFrom(1),
-  rate: positive,
-});
 
 export const defaultFitting: PatchFitting = { epochs: 30, batch: 64, rate: 1e-3 };
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { JobContext } from '../../jobs/job';
-import type { MetricName } from '../../metrics/metric-names';
+import type { MetricName } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';

@@ -10,7 +10,8 @@ interface RepairCost {
 
 const { sequences } = defaultRepairText;
 
-export type RepairEffort = 'quick' | 'standard' | 'thorough';
+export const effortNames = ['quick', 'standard', 'thorough'] as const;
+export type RepairEffort = (typeof effortNames)[number];
 
 /** More text is better than more passes over the same. */
 export const repairEfforts: Readonly<Record<RepairEffort, RepairCost>> = {

@@ -1,6 +1,3 @@
-import * as v from 'valibot';
-import { integerFrom, positive } from '../../check-settings';
-
 /** How repair trains. */
 export interface RepairSettings {
   /** Passes over the training data at most. */
@@ -13,15 +10,6 @@ export interface RepairSettings {
   readonly patience: number;
   readonly seed: number;
 }
-
-/** What numbers repair takes. */
-export const repairSettingsSchema = v.object({
-  epochs: integerFrom(0),
-  batch: integerFrom(1),
-  rate: positive,
-  patience: integerFrom(1),
-  seed: integerFrom(0),
-});
 
 export const defaultRepair: RepairSettings = {
   epochs: 2,

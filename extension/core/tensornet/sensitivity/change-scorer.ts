@@ -1,6 +1,6 @@
 import type { Cancellation } from '../../jobs/job';
 import { checkpoint } from '../../jobs/job';
-import type { MetricName } from '../../metrics/metric-names';
+import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { calibrationSchema } from '../../data/calibration-schema';
+import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
-import { metricNames } from '../../metrics/metric-names';
+import { metricNames } from '../../metrics/metrics';
 import { linearRoles, outerPlaces } from '../../models/matrix-encoding';
 import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
@@ -47,28 +48,40 @@ const outer = v.object({
   tiedTo: v.optional(v.string()),
 });
 
-const tableSchema = v.object({
-  format: v.literal('espalier.sensitivity'),
-  version: v.literal(1),
-  model: modelSummarySchema,
-  calibration: calibrationSchema,
-  fitting: v.optional(calibrationSchema),
-  metric: v.picklist(metricNames),
-  metricDefinition: v.string(),
-  original: v.number(),
-  settings: v.object({
-    compressions: v.array(compressionRequestSchema),
-    metric: v.picklist(metricNames),
-    roles: v.array(v.picklist(linearRoles)),
-    blocks: v.array(count),
-    outer: v.optional(v.array(v.picklist(outerPlaces))),
-    seed: v.number(),
-  }),
-  device: v.string(),
-  seconds: v.number(),
-  sublayerEvaluations: count,
-  layers: v.array(layer),
-  outer: v.optional(v.array(outer)),
+export const sensitivityProfileSchema = v.object({
+  format: described(v.literal('espalier.sensitivity'), 'Marks the file as a sensitivity profile'),
+  version: described(v.literal(1), 'Version of the format'),
+  model: described(modelSummarySchema, 'The model that was measured, with its fingerprint'),
+  calibration: described(calibrationSchema, 'What it was measured on'),
+  fitting: described(
+    v.optional(calibrationSchema),
+    'What methods that need activations were fitted on',
+  ),
+  metric: described(
+    v.picklist(metricNames),
+    'Distance between the outputs of the original and of the compressed model',
+  ),
+  metricDefinition: described(v.string(), 'The metric in words'),
+  original: described(v.number(), 'Distance of the original from itself on this device'),
+  settings: described(
+    v.object({
+      compressions: v.array(compressionRequestSchema),
+      metric: v.picklist(metricNames),
+      roles: v.array(v.picklist(linearRoles)),
+      blocks: v.array(count),
+      outer: v.optional(v.array(v.picklist(outerPlaces))),
+      seed: v.number(),
+    }),
+    'What was asked for',
+  ),
+  device: described(v.string(), 'Where it ran'),
+  seconds: described(v.number(), 'How long it took'),
+  sublayerEvaluations: described(count, 'What it cost'),
+  layers: described(
+    v.array(layer),
+    'Each linear layer with what every compression costs and saves',
+  ),
+  outer: described(v.optional(v.array(outer)), 'The same for embedding and head'),
   ...originEntries,
 });
 
@@ -77,5 +90,10 @@ const tableSchema = v.object({
  * @throws UserError naming the file and the field.
  */
 export function parseSensitivityProfile(text: string, file: string): SensitivityProfile {
-  return parseDocument(tableSchema, text, file, 'a sensitivity table') as SensitivityProfile;
+  return parseDocument(
+    sensitivityProfileSchema,
+    text,
+    file,
+    'a sensitivity table',
+  ) as SensitivityProfile;
 }

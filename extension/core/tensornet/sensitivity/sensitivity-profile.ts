@@ -1,6 +1,6 @@
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
-import type { MetricName } from '../../metrics/metric-names';
+import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';

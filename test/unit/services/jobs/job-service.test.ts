@@ -7,7 +7,7 @@ import { workFolder } from '../../../../extension/core/jobs/work-folder';
 import type { ProfileEvent } from '../../../../extension/core/prune/layer-profile';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { synthesize } from '../../../../extension/core/operations/synthesize';
-import type { RepairModelRequest } from '../../../../extension/protocol/worker';
+import type { RequestOfOperation } from '../../../../extension/protocol/worker';
 import { JobService } from '../../../../extension/services/jobs/job-service';
 import type { JobRunner } from '../../../../extension/services/jobs/job-service';
 import { JobStore, withoutOldest } from '../../../../extension/services/jobs/job-store';
@@ -76,8 +76,8 @@ describe('the job service', () => {
       describeError: (error) => (error as Error).message,
     });
   };
-  const request = (out: string, model = 'm'): RepairModelRequest =>
-    ({ model, out: join(folder, out) }) as RepairModelRequest;
+  const request = (out: string, model = 'm'): RequestOfOperation<'repair'> =>
+    ({ model, out: join(folder, out) }) as RequestOfOperation<'repair'>;
   const repair = async (out: string, model = 'm'): Promise<unknown> =>
     jobs.run({ operation: 'repair', name: model, request: request(out, model) });
   const stateOf = (): string[] => jobs.jobs.map(({ state }) => state).reverse();

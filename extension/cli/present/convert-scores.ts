@@ -1,0 +1,9 @@
+import type { ConvertedScores } from '../../core/operations/convert-scores';
+import type { Presenter } from '../presenter';
+
+export const convertScores: Presenter<ConvertedScores> = {
+  options: {},
+  print: ({ examples, format }, { terminal, request }) => {
+    terminal.print(`${examples} scores as ${format}: ${String(request['out'])}`);
+  },
+};

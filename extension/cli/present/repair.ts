@@ -1,0 +1,34 @@
+import { formatBytes, formatPercent } from '../../core/format';
+import type { RepairResult } from '../../core/export/compression/repair-model';
+import type { Presenter } from '../presenter';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+
+export const repair: Presenter<RepairResult> = {
+  options: {},
+  print: (result, { terminal }) => {
+    printResult(terminal, result);
+  },
+};
+
+function printResult(terminal: Terminal, result: RepairResult): void {
+  const { slices, unit, lossBefore, lossAfter, path, bytesAfter } = result;
+  printTable(
+    terminal,
+    ['sublayer', 'error before', 'after', 'epochs', ''],
+    slices.map(({ sublayer, repaired, errorBefore, errorAfter, epochs }) => [
+      sublayer,
+      errorBefore.toExponential(2),
+      errorAfter.toExponential(2),
+      String(epochs),
+      repaired ? 'repaired' : 'as before',
+    ]),
+  );
+  const gone = 1 - lossAfter / lossBefore;
+  const [name, words] =
+    unit === 'nats' ? ['KL', ' nats per token'] : ['‖ŷ − y‖² / ‖y‖² of outputs', ''];
+  terminal.print(
+    `Held-out ${name} to the original: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)}${words} (${formatPercent(gone)} less)`,
+  );
+  terminal.print(`${path} (${formatBytes(bytesAfter)})`);
+}

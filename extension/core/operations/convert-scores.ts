@@ -1,0 +1,35 @@
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { formatOf, readScores, writeScores } from '../datadiet/score-files';
+import type { ScoreFormat } from '../datadiet/score-files';
+import { path } from './fields';
+import { defineOperation } from './operation';
+import { scoreFormatField } from './score-data';
+import { scoresField } from './select-data';
+
+export interface ConvertedScores {
+  readonly examples: number;
+  readonly format: ScoreFormat;
+}
+
+export const convertScores = defineOperation({
+  id: 'convert-scores',
+  title: 'Convert Scores',
+  verb: 'Converting',
+  summary: 'Convert scores of one tool to the format of another.',
+  fields: {
+    scores: scoresField,
+    out: path({ description: 'Where to write the scores', required: true }),
+    format: scoreFormatField,
+  },
+  rules: [],
+  result: v.looseObject({ examples: v.number(), format: v.string() }),
+  trust: 'write',
+  run: async (request): Promise<ConvertedScores> => {
+    const out = resolve(request.out);
+    const format = request.format ?? formatOf(out);
+    const document = await readScores(resolve(request.scores));
+    await writeScores(out, document, format);
+    return { examples: document.examples, format };
+  },
+});

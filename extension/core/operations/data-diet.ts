@@ -1,0 +1,125 @@
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { runDiet } from '../datadiet/diet-experiment';
+import type { DietResult, ScoreChoice } from '../datadiet/diet-experiment';
+import { scoreKinds } from '../datadiet/score-document';
+import { policies } from '../datadiet/selection';
+import { runsBeside } from '../jobs/work-folder';
+import { writeDocument } from '../jobs/write-document';
+import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
+import { choice, integer, list, number, numbers, path } from './fields';
+import { defineOperation } from './operation';
+import { actsOnlyWith, needs } from './rules';
+import { runsField } from './score-data';
+import { unbalancedField } from './select-data';
+import {
+  processesField,
+  processesOf,
+  proxyOf,
+  trainingFields,
+  trainingOf,
+} from './training-fields';
+
+export const dataDiet = defineOperation({
+  id: 'data-diet',
+  title: 'Compare Subsets',
+  verb: 'Comparing subsets of',
+  summary:
+    'Compare training on the highest-scoring examples with random subsets and the full data set.',
+  fields: {
+    data: dataField,
+    test: testField,
+    out: path({ description: 'Where to write the result (*.datadiet.json)', required: true }),
+    score: list({
+      description: `Scores to choose by, each with the epochs to train before: ${scoreKinds.join(', ')}`,
+      default: ['el2n@3'],
+      placeholder: 'SCORE@EPOCH,…',
+      form: {
+        pattern: new RegExp(`^(${scoreKinds.join('|')})@\\d+$`),
+        takes: `some of ${scoreKinds.join(', ')}, each with an epoch such as el2n@3`,
+      },
+    }),
+    runs: runsField,
+    keep: numbers({
+      description: 'Fractions of the examples to keep',
+      default: [0.5, 0.2],
+      placeholder: 'R,…',
+      above: 0,
+      max: 1,
+    }),
+    policy: list({
+      description: 'Keep the highest scores, or the highest after --offset; random is always added',
+      choices: policies,
+      default: ['max', 'window'],
+      placeholder: 'POLICY,…',
+    }),
+    offset: numbers({
+      description:
+        'Fractions of the examples with the highest scores to drop; validation data choose among them',
+      default: [0, 0.05, 0.1, 0.2, 0.3],
+      placeholder: 'R,…',
+      min: 0,
+      max: 1,
+    }),
+    unbalanced: unbalancedField,
+    epochs: integer({ description: 'Passes over the full data set', default: 3, min: 1 }),
+    seeds: integer({ description: 'Trainings on each subset', default: 3, min: 1 }),
+    iso: choice(['steps', 'epochs'], {
+      description: 'What all subsets are trained for as many of',
+      default: 'steps',
+      placeholder: 'WHAT',
+    }),
+    noise: number({
+      description: 'Fraction of the labels to flip, below 1',
+      fallback: 'none',
+      placeholder: 'R',
+      above: 0,
+      max: 1,
+    }),
+    noiseSeed: integer({ description: 'Seed of the flipped labels', default: 0, min: 0 }),
+    processes: processesField,
+    ...datasetFields,
+    ...trainingFields,
+  },
+  rules: [actsOnlyWith('offset', 'policy', ['window']), needs('noiseSeed', 'noise')],
+  result: v.looseObject({
+    rows: v.array(
+      v.looseObject({
+        choice: v.string(),
+        keep: v.number(),
+        examples: v.number(),
+        steps: v.number(),
+        mean: v.number(),
+      }),
+    ),
+  }),
+  trust: 'run',
+  resume: ({ out }) => runsBeside(out),
+  run: async (request, context): Promise<DietResult> => {
+    const { data, test, score, keep, policy, offset, noise } = request;
+    const { runs, epochs, seeds, iso, unbalanced, noiseSeed } = request;
+    const { environment } = context;
+    const out = resolve(request.out);
+    const result = await runDiet(
+      {
+        ...{ data: resolve(data), options: datasetOptions(request), folder: runsBeside(out) },
+        ...(test === undefined ? {} : { test: resolve(test) }),
+        ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
+        ...{ scores: score.map(scoreChoice), keep, offsets: offset },
+        policies: policy.filter((one) => one !== 'random'),
+        ...{ runs, epochs, seeds, iso, balanced: !unbalanced },
+        ...(noise === undefined ? {} : { noise: { rate: noise, seed: noiseSeed } }),
+      },
+      context,
+      processesOf(request, environment),
+    );
+    await writeDocument(out, result);
+    return result;
+  },
+});
+
+/** `el2n@3` */
+function scoreChoice(text: string): ScoreChoice {
+  const [name, epoch] = text.split('@');
+  return { kind: scoreKinds.find((kind) => kind === name) ?? 'el2n', epoch: Number(epoch) };
+}

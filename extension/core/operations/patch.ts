@@ -1,0 +1,116 @@
+import { join, resolve } from 'node:path';
+import * as v from 'valibot';
+import { patchModel } from '../export/patching/patch-model';
+import type { PatchResult } from '../export/patching/patch-model';
+import { workFolder } from '../jobs/work-folder';
+import { readLibrary } from '../symbolic/language/library-file';
+import { defaultFitting } from '../symbolic/patch/fit-branch';
+import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/found-graphs';
+import { appliedSchema } from './apply';
+import { addQuality, qualityFields } from './apply-plan';
+import type { ApplyResult } from './apply-plan';
+import { flag, group, integer, number, path, text } from './fields';
+import { learningFields, learningOf } from './learning-fields';
+import { defineOperation } from './operation';
+import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
+
+const { out, format, overwrite } = outputFields;
+const defaultText = { sequences: 128, length: 128 };
+
+export const patch = defineOperation({
+  id: 'patch',
+  title: 'Patch Layer',
+  verb: 'Patching',
+  summary: 'Replace a sublayer by a small symbolic module, where that beats simpler things.',
+  fields: {
+    model: modelField,
+    sublayer: text({
+      description: 'Which sublayer, such as block.3.feedforward',
+      placeholder: 'ID',
+      required: true,
+    }),
+    ...{ out, format, overwrite },
+    ...group('Output', {
+      anyway: flag({
+        description: 'Write the model even if something simpler does as well',
+        default: false,
+      }),
+      plan: path({
+        description: 'Plan to put the patch into, made if it is not there; weights go beside it',
+        placeholder: 'PLAN',
+      }),
+    }),
+    ...qualityFields,
+    ...group('Search', {
+      graphs: integer({
+        description: 'Graphs to try',
+        default: defaultPatchLimits.graphs,
+        min: 1,
+      }),
+      programs: integer({
+        description: 'Programs to look at for them',
+        default: defaultPatchLimits.programs,
+        min: 1,
+      }),
+      library: path({
+        description: 'Library that programs are made of (*.library.json)',
+        fallback: 'the one that comes with Espalier',
+      }),
+    }),
+    ...group('Training', {
+      epochs: integer({
+        description: 'Passes over the inputs of the sublayer',
+        default: defaultFitting.epochs,
+        min: 1,
+      }),
+      batch: integer({ description: 'Rows of a step', default: defaultFitting.batch, min: 1 }),
+      rate: number({
+        description: 'Largest learning rate of Adam',
+        default: defaultFitting.rate,
+        above: 0,
+      }),
+      seed: integer({ description: 'Seed of weights, order and controls', default: 0, min: 0 }),
+    }),
+    ...learningFields(defaultText),
+    ...runFields,
+  },
+  rules: calibrationRules,
+  result: v.looseObject({
+    accepted: v.boolean(),
+    program: v.string(),
+    standings: v.array(v.looseObject({ kind: v.string(), loss: v.number() })),
+    written: v.nullable(appliedSchema),
+  }),
+  trust: 'write',
+  resume: (request) => workFolder(request.out, 'patch'),
+  run: async (request, context): Promise<PatchResult<ApplyResult>> => {
+    const { open, samples } = context.environment;
+    const { sublayer, graphs, programs, library, epochs, batch, rate, seed } = request;
+    const { anyway, plan, quality, calibration } = request;
+    const model = await open(request.model);
+    const result = await patchModel(
+      {
+        ...{ model, sublayer, seed, anyway },
+        text: learningOf(request, defaultText, model.summary.maxPositions),
+        bundledText: join(samples, 'calibration.txt'),
+        library: library === undefined ? patchLibrary() : await readLibrary(resolve(library)),
+        limits: { graphs, programs },
+        fitting: { epochs, batch, rate },
+        ...{ out: request.out, overwrite: request.overwrite },
+        ...(request.format === undefined ? {} : { format: request.format }),
+        ...(plan === undefined ? {} : { plan }),
+        ...runOptions(request),
+      },
+      context,
+    );
+    const { written } = result;
+    const examples = calibration === undefined ? {} : { examples: calibration };
+    return {
+      ...result,
+      written:
+        written !== null && quality
+          ? await addQuality(written, { model, ...examples, ...runOptions(request) }, context)
+          : written,
+    };
+  },
+});

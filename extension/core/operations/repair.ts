@@ -1,0 +1,97 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { repairModel, trainedLayers } from '../export/compression/repair-model';
+import type { RepairResult } from '../export/compression/repair-model';
+import { workFolder } from '../jobs/work-folder';
+import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
+import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';
+import { choice, flag, group, integer, number, path } from './fields';
+import { learningFields, learningOf } from './learning-fields';
+import { defineOperation } from './operation';
+import { excludes } from './rules';
+import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
+
+const { out, overwrite } = outputFields;
+
+export const repair = defineOperation({
+  id: 'repair',
+  title: 'Repair Model',
+  verb: 'Repairing',
+  summary: 'Teach a compressed or pruned model what the original does, and keep what is better.',
+  fields: {
+    model: modelField,
+    teacher: path({
+      description: 'The original, which the model was made from',
+      placeholder: 'MODEL',
+      required: true,
+    }),
+    ...{ out, overwrite },
+    ...group('Training', {
+      effort: choice(effortNames, {
+        description: `How much it may cost: ${effortNames
+          .map((name) => `${name} ${repairEfforts[name].sequences} sequences`)
+          .join(', ')}; quick trains layer by layer only`,
+        default: 'standard',
+        placeholder: 'EFFORT',
+      }),
+      train: choice(trainedLayers, {
+        description: 'Which linear layers are trained',
+        fallback: 'compressed where there are some, else all',
+        placeholder: 'LAYERS',
+      }),
+      endToEnd: flag({
+        description: 'Then train the whole model at once; by default where memory allows it',
+        off: 'Train layer by layer only',
+      }),
+      epochs: integer({
+        description: 'Passes over the text at most',
+        default: defaultRepair.epochs,
+        min: 0,
+      }),
+      batch: integer({
+        description: 'Sequences of a step',
+        default: defaultRepair.batch,
+        min: 1,
+      }),
+      rate: number({
+        description: 'Learning rate of Adam, in units of the smallest root mean square of a tensor',
+        default: defaultRepair.rate,
+        above: 0,
+      }),
+      seed: integer({ description: 'Seed of the order', default: defaultRepair.seed, min: 0 }),
+    }),
+    ...learningFields(defaultRepairText),
+    ...runFields,
+  },
+  rules: [excludes('effort', 'sequences'), ...calibrationRules],
+  result: v.looseObject({
+    path: v.string(),
+    lossBefore: v.number(),
+    lossAfter: v.number(),
+    slices: v.array(v.looseObject({ sublayer: v.string() })),
+  }),
+  trust: 'write',
+  resume: (request) => workFolder(request.out, 'repair'),
+  run: async (request, context): Promise<RepairResult> => {
+    const { open, samples } = context.environment;
+    const { effort, train, epochs, batch, rate, seed } = request;
+    const cost = repairEfforts[effort];
+    const endToEnd = request.endToEnd ?? cost.endToEnd;
+    const model = await open(request.model);
+    const defaults = { ...defaultRepairText, sequences: cost.sequences };
+    return repairModel(
+      {
+        model,
+        teacher: await open(request.teacher),
+        text: learningOf(request, defaults, model.summary.maxPositions),
+        bundledText: join(samples, 'calibration.txt'),
+        settings: { ...defaultRepair, epochs, batch, rate, seed },
+        ...(train === undefined ? {} : { trains: train }),
+        ...(endToEnd === undefined ? {} : { endToEnd }),
+        ...{ out: request.out, overwrite: request.overwrite },
+        ...runOptions(request),
+      },
+      context,
+    );
+  },
+});

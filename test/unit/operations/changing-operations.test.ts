@@ -1,0 +1,134 @@
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { repairModel } from '../../../extension/core/export/compression/repair-model';
+import type { RepairResult } from '../../../extension/core/export/compression/repair-model';
+import { patchModel } from '../../../extension/core/export/patching/patch-model';
+import type { PatchResult } from '../../../extension/core/export/patching/patch-model';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { OpenedModel } from '../../../extension/core/models/opened-model';
+import { asFlag, buildRequest } from '../../../extension/core/operations/build-request';
+import type { OperationContext } from '../../../extension/core/operations/operation';
+import { patch } from '../../../extension/core/operations/patch';
+import { repair } from '../../../extension/core/operations/repair';
+import { defaultFitting } from '../../../extension/core/symbolic/patch/fit-branch';
+import { defaultPatchLimits } from '../../../extension/core/symbolic/patch/found-graphs';
+import { repairEfforts } from '../../../extension/core/tensornet/repair/efforts';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
+
+vi.mock(import('../../../extension/core/export/compression/repair-model'), async (original) => ({
+  ...(await original()),
+  repairModel: vi.fn(async () => Promise.resolve({ path: '/o' } as RepairResult)),
+}));
+vi.mock(import('../../../extension/core/export/patching/patch-model'), async (original) => ({
+  ...(await original()),
+  patchModel: vi.fn(async () => Promise.resolve({ written: null } as PatchResult)),
+}));
+
+const context: OperationContext = {
+  ...unattended,
+  environment: {
+    ...{ samples: '/samples', version: 'test', costsFolder: '' },
+    processes: { run: async () => Promise.reject(new Error('no processes')) },
+    open: async (path) =>
+      Promise.resolve({ path, summary: { maxPositions: 64 } } as unknown as OpenedModel),
+  },
+};
+
+beforeEach(() => {
+  vi.clearAllMocks();
+});
+
+describe('repair', () => {
+  const given = { model: '/m', teacher: '/t', out: '/o' };
+  const asked = async (more: object): Promise<Parameters<typeof repairModel>[0] | undefined> => {
+    await repair.run(buildRequest(repair, { ...given, ...more }), context);
+    return vi.mocked(repairModel).mock.calls.at(-1)?.[0];
+  };
+
+  it('takes defaults from its effort and from the model', async () => {
+    const request = await asked({});
+    expect(request).toMatchObject({
+      ...{ model: { path: '/m' }, teacher: { path: '/t' }, out: '/o', overwrite: false },
+      text: { sequences: repairEfforts.standard.sequences, length: 64, upTo: true },
+      bundledText: join('/samples', 'calibration.txt'),
+      settings: defaultRepair,
+      ...{ device: 'auto', memoryBytes: 4 * 2 ** 30 },
+    });
+    expect(request).not.toHaveProperty('trains');
+    expect(request).not.toHaveProperty('endToEnd');
+    const quick = await asked({ effort: 'quick' });
+    expect(quick).toMatchObject({ endToEnd: false });
+    expect(quick?.text.sequences).toBe(repairEfforts.quick.sequences);
+  });
+
+  it('passes on what is given', async () => {
+    const training = { epochs: 5, batch: 2, rate: 0.1, seed: 7 };
+    const request = await asked({
+      ...{ ...training, train: 'all', endToEnd: true, sequences: 9, length: 8, overwrite: true },
+      ...{ calibration: '/text.txt', device: 'cpu', memory: '1GiB' },
+    });
+    expect(request).toMatchObject({
+      ...{ trains: 'all', endToEnd: true, overwrite: true, device: 'cpu', memoryBytes: 2 ** 30 },
+      settings: { ...defaultRepair, ...training },
+      text: { file: '/text.txt', sequences: 9, length: 8 },
+    });
+    expect(request?.text.upTo).toBeUndefined();
+  });
+
+  it.each([
+    [{ epochs: -1 }, '--epochs takes an integer of at least 0, not -1.'],
+    [{ epochs: 1.5 }, '--epochs takes an integer of at least 0, not 1.5.'],
+    [{ batch: 0 }, '--batch takes an integer of at least 1, not 0.'],
+    [{ rate: 0 }, '--rate takes a number above 0, not 0.'],
+    [{ rate: Number.NaN }, '--rate takes a number above 0'],
+    [{ seed: -1 }, '--seed takes an integer of at least 0, not -1.'],
+    [{ effort: 'quick', sequences: 9 }, 'Give only one of --effort and --sequences.'],
+    [{ teacher: undefined }, '--teacher is required.'],
+    [{ calibrationPolicy: 'max' }, '--calibration-policy needs --calibration-scores.'],
+    [{ calibrationScores: '/s', length: 8 }, 'Give only one of --calibration-scores and --length.'],
+  ] as const)('refuses %o', (wrong, problem) => {
+    const name = asFlag(repair.fields);
+    expect(() => buildRequest(repair, { ...given, ...wrong } as never, { name })).toThrow(problem);
+  });
+});
+
+describe('patch', () => {
+  const given = { model: '/m', sublayer: 'block.0.attention', out: '/o' };
+  const asked = async (more: object): Promise<Parameters<typeof patchModel>[0] | undefined> => {
+    await patch.run(buildRequest(patch, { ...given, ...more }), context);
+    return vi.mocked(patchModel).mock.calls.at(-1)?.[0];
+  };
+
+  it('takes defaults, and as much text as there is', async () => {
+    expect(await asked({})).toMatchObject({
+      ...{ sublayer: 'block.0.attention', anyway: false, seed: 0, fitting: defaultFitting },
+      text: { sequences: 128, length: 64, upTo: true },
+      limits: defaultPatchLimits,
+    });
+  });
+
+  it('passes on what is given', async () => {
+    const request = await asked({
+      ...{ graphs: 2, programs: 30, epochs: 4, batch: 8, rate: 0.5, seed: 3, anyway: true },
+      ...{ plan: '/p.plan.json', format: 'onnx', overwrite: true, calibration: 'random' },
+      ...{ sequences: 6, length: 12, device: 'cpu', memory: '1GiB' },
+    });
+    expect(request).toMatchObject({
+      ...{ limits: { graphs: 2, programs: 30 }, fitting: { epochs: 4, batch: 8, rate: 0.5 } },
+      ...{ seed: 3, anyway: true, plan: '/p.plan.json', format: 'onnx', overwrite: true },
+      text: { file: 'random', sequences: 6, length: 12 },
+      ...{ device: 'cpu', memoryBytes: 2 ** 30 },
+    });
+  });
+
+  it.each([
+    [{ rate: -1 }, '--rate takes a number above 0, not -1.'],
+    [{ epochs: 0 }, '--epochs takes an integer of at least 1, not 0.'],
+    [{ batch: 0.5 }, '--batch takes an integer of at least 1, not 0.5.'],
+    [{ graphs: 0 }, '--graphs takes an integer of at least 1, not 0.'],
+    [{ sublayer: undefined }, '--sublayer is required.'],
+  ])('refuses %o before any work', (wrong, problem) => {
+    const name = asFlag(patch.fields);
+    expect(() => buildRequest(patch, { ...given, ...wrong } as never, { name })).toThrow(problem);
+  });
+});
