@@ -130,7 +130,7 @@ describe('a model is opened once', () => {
         ...{ model: await cache.open(path), calibration, ...run, out: undefined },
         settings: {
           compressions: [{ method: 'lowrank', ratio: 0.5 }],
-          ...{ metric: 'js', roles: [], blocks: [], seed: 1 },
+          ...{ metric: 'js', roles: [], blocks: [], precision: 0, seed: 1 },
         },
         journal: join(folder, 'two.journal.jsonl'),
       },

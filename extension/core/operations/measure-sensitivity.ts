@@ -8,7 +8,7 @@ import type {
   SensitivityEvent,
   SensitivityProfile,
 } from '../tensornet/sensitivity/sensitivity-profile';
-import { group, list } from './fields';
+import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
 import { blocksOf, outerOf } from './layer-fields';
@@ -17,6 +17,9 @@ import type { OperationContext } from './operation';
 import { searchFields } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+
+/** Ways of compressing differ by far more from each other. */
+const defaultPrecision = 0.3;
 
 /** What is tried on every layer, and how its effect is measured. */
 export const trialFields = group('Sensitivity', {
@@ -27,6 +30,12 @@ export const trialFields = group('Sensitivity', {
     placeholder: 'METHOD,…',
   }),
   metric: searchFields.metric,
+  precision: number({
+    description: 'Standard error, as a share of a distance, at which measuring it ends; 0: never',
+    default: defaultPrecision,
+    min: 0,
+    max: 1,
+  }),
 });
 
 type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
@@ -44,7 +53,7 @@ export async function measureSensitivity(
   context: OperationContext<SensitivityEvent>,
 ): Promise<SensitivityProfile> {
   const { model, seed, roles = [], methods = methodNames } = request;
-  const { metric = defaultSettings.metric } = request;
+  const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
   const { samples, version, costsFolder } = context.environment;
   const outer = outerOf(request);
   return profileSensitivity(
@@ -53,7 +62,7 @@ export async function measureSensitivity(
       calibration: calibrationOf(request, sensitivityCalibration, model.summary.maxPositions),
       settings: {
         compressions: methods.map((text) => parseCompression(text, 'methods')),
-        ...{ metric, roles, blocks: blocksOf(request) ?? [], seed },
+        ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
         ...(outer.length === 0 ? {} : { outer }),
       },
       ...runOptions(request),

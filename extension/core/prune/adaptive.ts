@@ -8,13 +8,12 @@ import type { Proposal, RoundInput, RoundResult } from './rounds';
 import type { OriginalStates } from './scorer';
 import type { SearchListener } from './search-listener';
 import type { SearchPlan } from './search-plan';
-import type { Slice } from './slices';
+import { slicesOf } from '../metrics/slices';
+import type { Slice } from '../metrics/slices';
 import { studentQuantile } from './statistics';
 import { Surrogate } from './surrogate';
 import { Tally } from './tally';
 
-/** Tokens that every candidate is measured on: the rough heatmap, and what the surrogate looks at. */
-const roughTokens = 64;
 /** Fewer blocks than this say nothing of their spread. */
 const leastBlocks = 8;
 
@@ -52,7 +51,7 @@ export class AdaptiveRounds {
     }
   }
 
-  /** Rows that the surrogate sees. */
+  /** Rows of the rough heatmap, which are what the surrogate sees. */
   private get seenRows(): number {
     return this.slices[0]?.to ?? 0;
   }
@@ -220,18 +219,4 @@ export class AdaptiveRounds {
       })),
     );
   }
-}
-
-/** The first sequence in prefixes that double, where the model is causal; then the others as a whole. */
-function slicesOf(rows: readonly number[], isCausal: boolean): Slice[] {
-  return rows.flatMap((all, sequence) => {
-    const slices: Slice[] = [];
-    for (let from = 0; from < all;) {
-      const next = sequence === 0 && isCausal ? Math.max(roughTokens, 2 * from) : all;
-      const to = Math.min(all, next);
-      slices.push({ sequence, from, to });
-      from = to;
-    }
-    return slices;
-  });
 }

@@ -6,8 +6,8 @@ import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
-import { blockTerms } from './slices';
-import type { BlockTerms, Slice } from './slices';
+import { blockTerms } from '../metrics/slices';
+import type { BlockTerms, Slice } from '../metrics/slices';
 
 /**
  * The reference: runs the whole model on the whole sequence, from the embedding on, for every

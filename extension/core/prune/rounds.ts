@@ -2,7 +2,7 @@ import type { Candidate } from './candidates';
 import type { CandidateDistance, Decision } from './layer-profile';
 import type { Metric } from '../metrics/metrics';
 import type { Scorer } from './scorer';
-import type { Slice } from './slices';
+import type { Slice } from '../metrics/slices';
 import { normalCdf } from './statistics';
 import { Tally } from './tally';
 

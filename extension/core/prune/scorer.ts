@@ -5,7 +5,7 @@ import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import type { MetricName, Metric } from '../metrics/metrics';
 import type { SearchWork } from './search-work';
-import type { BlockTerms, Slice } from './slices';
+import type { BlockTerms, Slice } from '../metrics/slices';
 import type { SearchMemo } from './search-memo';
 
 /** What a scorer works with. */

@@ -1,4 +1,4 @@
-import type { BlockTerms, Slice } from './slices';
+import type { BlockTerms, Slice } from '../metrics/slices';
 
 /** What was computed at once: a candidate's terms on a slice in one round. */
 export interface TermRecord extends Slice {

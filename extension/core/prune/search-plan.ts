@@ -6,7 +6,7 @@ import type { CandidateDistance, Round } from './layer-profile';
 import type { Granularity, SearchSettings } from './options';
 import type { RoundInput } from './rounds';
 import type { Scorer, ScorerSetup } from './scorer';
-import { prefixTokens } from './slices';
+import { prefixTokens } from '../metrics/slices';
 
 /** Rows that a baseline's distance is estimated from in an adaptive search. */
 const leastBaselineRows = 256;

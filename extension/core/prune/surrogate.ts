@@ -7,8 +7,8 @@ import type { HiddenState, Tensors } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { sequenceOf } from './scorer';
 import type { ScorerSetup } from './scorer';
-import { Prefixes, prefixTokens } from './slices';
-import type { Slice } from './slices';
+import { Prefixes, prefixTokens } from '../metrics/slices';
+import type { Slice } from '../metrics/slices';
 import { walkThrough } from './walk';
 
 /** What a candidate's removal was last seen to change, and from what model. */

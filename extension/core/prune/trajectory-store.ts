@@ -1,6 +1,6 @@
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
-import { tokensOf } from './slices';
+import { tokensOf } from '../metrics/slices';
 
 /** Name of the trajectory of the model with everything removed so far. */
 export const mainTrajectory = 'main';

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { listCandidates } from '../../../extension/core/prune/candidates';
-import type { Slice } from '../../../extension/core/prune/slices';
+import type { Slice } from '../../../extension/core/metrics/slices';
 import { Surrogate } from '../../../extension/core/prune/surrogate';
 import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import type { HiddenState } from '../../../extension/core/runtime/tensors';

@@ -39,7 +39,10 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile 
     metric: 'js',
     metricDefinition: 'JS',
     original: 0,
-    settings: { compressions: [{ method: 'int8' }], metric: 'js', roles: [], blocks: [], seed: 0 },
+    settings: {
+      compressions: [{ method: 'int8' }],
+      ...{ metric: 'js', roles: [], blocks: [], precision: 0, seed: 0 },
+    },
     device: 'cpu',
     seconds: 1,
     sublayerEvaluations: 4,

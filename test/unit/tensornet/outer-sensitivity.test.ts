@@ -51,6 +51,7 @@ async function profile(
         metric: 'kl',
         roles: [],
         blocks: [],
+        precision: 0,
         outer: both,
         seed: 1,
         ...changes,
@@ -249,6 +250,7 @@ describe('asking for embedding or head', () => {
     const table = await profile(tied, {
       compressions: [{ method: 'int8', level: 0 }],
       blocks: [0],
+      precision: 0,
     });
     expect(() => withOuter(table, ['embedding'])).toThrow('one matrix');
   });

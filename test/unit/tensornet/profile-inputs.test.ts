@@ -130,7 +130,7 @@ describe('distances', () => {
       {
         model: await openModelFiles(path),
         calibration: { file: calibration, sequences: 1, length: tokens },
-        settings: { compressions, metric: 'js', roles: [], blocks: [], seed: 1 },
+        settings: { compressions, metric: 'js', roles: [], blocks: [], precision: 0, seed: 1 },
         device: 'cpu',
         memoryBytes: 1 << 28,
         out: undefined,

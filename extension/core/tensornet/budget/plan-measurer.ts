@@ -99,7 +99,7 @@ export class PlanMeasurer {
           await scorer.advance(index);
           const steps = turns.map((id) => this.changed(omit(forms, [id])).sublayer(index));
           const distances = await scorer.distances(steps);
-          turns.forEach((id, i) => without.set(id, distances[i] ?? Number.NaN));
+          turns.forEach((id, i) => without.set(id, distances[i]?.distance ?? Number.NaN));
         }
       }
       return { distance, without };

@@ -4,6 +4,10 @@ import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
+import { blockTerms, prefixTokens, Prefixes, slicesOf } from '../../metrics/slices';
+import type { Slice } from '../../metrics/slices';
+import { TermSample } from '../../metrics/term-sample';
+import type { EstimatedDistance } from '../../metrics/term-sample';
 import type { ModelInput } from '../../models/example';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
@@ -44,7 +48,8 @@ export class ChangeScorer {
   private index = 0;
   /** The final states that outputs are compared with, and the rows of an output. */
   private reference: readonly HiddenState[] = [];
-  private rows = 0;
+  private rows: readonly number[] = [];
+  private readonly prefixes: Prefixes;
   /** Its own final states. */
   private final: readonly HiddenState[] = [];
 
@@ -52,6 +57,7 @@ export class ChangeScorer {
     const { executor, metric, original } = setup;
     this.readout = createReadout(executor, metric, metrics[metric], original);
     this.count = executor.model.summary.sublayers.length;
+    this.prefixes = new Prefixes(executor);
   }
 
   /**
@@ -70,7 +76,7 @@ export class ChangeScorer {
       throw await explainNonFinite(executor, input);
     }
     this.reference = reference ?? final;
-    this.rows = await this.meanRows();
+    this.rows = await this.rowsOfInputs();
     this.states = first;
     this.index = 0;
     this.final = final;
@@ -105,27 +111,63 @@ export class ChangeScorer {
     return this.distanceBy(createReadout(other, metric, metrics[metric], original), final);
   }
 
-  /** The distance with each of the steps in the place of the sublayer it stands at. */
-  public async distances(steps: readonly StandIn[]): Promise<number[]> {
-    const perGroup = this.stepsInFlight();
-    const distances: number[] = [];
-    for (let start = 0; start < steps.length; start += perGroup) {
-      const group = steps.slice(start, start + perGroup);
+  /**
+   * The distance with each of the steps in the place of the sublayer it stands at: over everything, or
+   * over as many rows as make its standard error at most `precision` of it.
+   */
+  public async distances(
+    steps: readonly StandIn[],
+    precision = 0,
+  ): Promise<readonly EstimatedDistance[]> {
+    const { executor, inputs, metric } = this.setup;
+    const samples = steps.map(() => new TermSample(metrics[metric], this.rows));
+    const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
+    const whole = this.rows.map((to, sequence): Slice => ({ sequence, from: 0, to }));
+    const looks = precision === 0 ? [whole] : slicesOf(this.rows, isCausal).map((one) => [one]);
+    const isOpen = (sample: TermSample): boolean => {
+      const { distance, standardError = Number.POSITIVE_INFINITY } = sample.distance();
+      return !(standardError <= precision * distance);
+    };
+    for (const slices of looks) {
+      const open = steps.flatMap((step, i) => {
+        const sample = samples[i] ?? lost();
+        return sample.rows === 0 || isOpen(sample) ? [{ step, sample }] : [];
+      });
+      await this.measure(open, slices);
+    }
+    return samples.map((sample) => sample.distance());
+  }
+
+  /** Takes changes through what lies behind them, on some rows, and adds what they make of these. */
+  private async measure(changes: readonly Change[], slices: readonly Slice[]): Promise<void> {
+    const { executor, inputs } = this.setup;
+    const starts: HiddenState[] = [];
+    for (const { sequence, to } of slices) {
+      const [input, state] = [inputs[sequence] ?? lost(), this.states[sequence] ?? lost()];
+      starts.push(await this.prefixes.cut(input, state, to));
+    }
+    const perGroup = this.changesInFlight(starts);
+    for (let start = 0; start < changes.length; start += perGroup) {
+      const group = changes.slice(start, start + perGroup);
       const changed: HiddenState[] = [];
-      for (const step of group) {
-        changed.push(...(await this.setup.executor.through(step, this.states, this.pause)));
+      for (const { step } of group) {
+        changed.push(...(await executor.through(step, starts, this.pause)));
       }
       const final = await this.follow(this.index + 1, changed);
-      const sums = group.map((): number[] => []);
-      for (const [i] of this.setup.inputs.entries()) {
-        const own = group.map((_, j) => final[j * this.setup.inputs.length + i] ?? lost());
-        const terms = await this.terms(this.readout, i, own);
-        terms.forEach((term, j) => sums[j]?.push(term));
+      for (const [i, slice] of slices.entries()) {
+        const terms = await this.readout.rowTerms(
+          inputs[slice.sequence] ?? lost(),
+          this.reference[slice.sequence] ?? lost(),
+          group.map((_, j) => final[j * slices.length + i] ?? lost()),
+          slice,
+          this.pause,
+        );
+        group.forEach(({ sample }, j) => {
+          sample.add(slice, blockTerms(terms[j] ?? lost()));
+        });
         await this.pause();
       }
-      distances.push(...sums.map((terms) => this.total(terms)));
     }
-    return distances;
   }
 
   private readonly pause = async (): Promise<void> => {
@@ -172,45 +214,40 @@ export class ChangeScorer {
   }
 
   private async distanceBy(readout: MetricReadout, final: readonly HiddenState[]): Promise<number> {
-    const terms: number[] = [];
-    for (const [i, state] of final.entries()) {
-      const [term = Number.NaN] = await this.terms(readout, i, [state]);
-      terms.push(term);
+    const { inputs, metric } = this.setup;
+    const sample = new TermSample(metrics[metric], this.rows);
+    for (const [sequence, to] of this.rows.entries()) {
+      const [terms = lost()] = await readout.rowTerms(
+        inputs[sequence] ?? lost(),
+        this.reference[sequence] ?? lost(),
+        [final[sequence] ?? lost()],
+      );
+      sample.add({ sequence, from: 0, to }, blockTerms(terms));
     }
-    return this.total(terms);
+    return sample.distance().distance;
   }
 
-  private async terms(
-    readout: MetricReadout,
-    input: number,
-    states: readonly HiddenState[],
-  ): Promise<number[]> {
-    return readout.terms(
-      this.setup.inputs[input] ?? lost(),
-      this.reference[input] ?? lost(),
-      states,
-    );
-  }
-
-  private total(terms: readonly number[]): number {
-    const sum = terms.reduce((total, term) => total + term, 0);
-    return metrics[this.setup.metric].distance(sum, terms.length, this.rows);
-  }
-
-  private async meanRows(): Promise<number> {
-    let rows = 0;
+  /** Rows of each input's output. */
+  private async rowsOfInputs(): Promise<number[]> {
+    const rows: number[] = [];
     for (const [i, input] of this.setup.inputs.entries()) {
-      rows += await this.readout.rows(input, this.reference[i] ?? lost());
+      rows.push(await this.readout.rows(input, this.reference[i] ?? lost()));
     }
-    return rows / Math.max(1, this.setup.inputs.length);
+    return rows;
   }
 
   /** How many changes go through the rest of the model together. */
-  private stepsInFlight(): number {
-    const bytes = this.states.reduce((sum, state) => sum + stateBytes(state), 0);
+  private changesInFlight(states: readonly HiddenState[]): number {
+    const bytes = states.reduce((sum, state) => sum + stateBytes(state), 0);
     const room = this.setup.executor.shares.stateBytes * inFlightShare;
     return Math.max(1, Math.floor(room / Math.max(1, bytes)));
   }
+}
+
+/** A change of a sublayer, and what was measured of it. */
+interface Change {
+  readonly step: StandIn;
+  readonly sample: TermSample;
 }
 
 function lost(): never {

@@ -11,6 +11,7 @@ import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
+import type { EstimatedDistance } from '../../metrics/term-sample';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
 import { requireAble } from '../../models/capability';
@@ -246,12 +247,15 @@ export async function profileSensitivity(
           report('Compressing linear layers');
           await checkpoint(context.cancellation);
         }
-        const distances = await scorer.distances(changes.map(({ step }) => step));
+        const distances = await scorer.distances(
+          changes.map(({ step }) => step),
+          settings.precision,
+        );
         const entries = compressions.flatMap((compression, i): SensitivityEntry[] => {
-          const costs = changes[i]?.costs;
-          return costs === undefined
+          const [costs, distance] = [changes[i]?.costs, distances[i]];
+          return costs === undefined || distance === undefined
             ? []
-            : [{ ...compression, distance: distances[i] ?? Number.NaN, ...costs }];
+            : [{ ...compression, ...distance, ...costs }];
         });
         await record(layer.id, entries);
       }
@@ -273,7 +277,7 @@ export async function profileSensitivity(
 /** A compression of one layer, ready to be measured. */
 interface Change {
   readonly step: StandIn;
-  readonly costs: Omit<SensitivityEntry, keyof Compression | 'distance'>;
+  readonly costs: Omit<SensitivityEntry, keyof Compression | keyof EstimatedDistance>;
 }
 
 async function standIn(

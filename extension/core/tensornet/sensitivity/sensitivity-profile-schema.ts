@@ -21,6 +21,7 @@ const costs = {
 export const sensitivityEntrySchema = v.object({
   ...compressionEntries,
   distance: v.number(),
+  standardError: v.optional(v.number()),
   error: v.number(),
   outputError: v.optional(v.number()),
   ...costs,
@@ -70,6 +71,7 @@ export const sensitivityProfileSchema = v.object({
       roles: v.array(v.picklist(linearRoles)),
       blocks: v.array(count),
       outer: v.optional(v.array(v.picklist(outerPlaces))),
+      precision: v.number(),
       seed: v.number(),
     }),
     'What was asked for',

@@ -16,6 +16,11 @@ export interface SensitivitySettings {
   readonly blocks: readonly number[];
   /** Matrices outside the sublayers that are measured as well, by the methods for whole numbers. */
   readonly outer?: readonly OuterPlace[];
+  /**
+   * Greatest standard error of a distance, as a share of it: measuring stops there. 0 measures on all
+   * of the calibration.
+   */
+  readonly precision: number;
   readonly seed: number;
 }
 
@@ -23,6 +28,8 @@ export interface SensitivitySettings {
 export interface SensitivityEntry extends Compression {
   /** Distance of the model's output to the original's, by the table's metric. */
   readonly distance: number;
+  /** Of the distance for other text like the calibration, where enough was measured to tell it. */
+  readonly standardError?: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
   /** The same of the layer's outputs on what was fitted to, where there are statistics of it. */

@@ -14,6 +14,23 @@ export interface Slice {
   readonly to: number;
 }
 
+/** Rows of the first slice: what everything is measured on before anything is measured on more. */
+const firstRows = 64;
+
+/** The first sequence in prefixes that double, where the model is causal; then the others as a whole. */
+export function slicesOf(rows: readonly number[], isCausal: boolean): Slice[] {
+  return rows.flatMap((all, sequence) => {
+    const slices: Slice[] = [];
+    for (let from = 0; from < all;) {
+      const next = sequence === 0 && isCausal ? Math.max(firstRows, 2 * from) : all;
+      const to = Math.min(all, next);
+      slices.push({ sequence, from, to });
+      from = to;
+    }
+    return slices;
+  });
+}
+
 /**
  * Rows whose terms are kept as one sum. Terms of neighbouring tokens depend on each other a little, so
  * larger blocks tell their spread more truly, but later: four lose no best candidate where measured.
