@@ -43,9 +43,9 @@ export function fitScale(
     return whole;
   }
   let best = whole;
-  let least = squaredError(grid, whole, weights, start, count, step, importance);
+  let least = Number.POSITIVE_INFINITY;
   const attempt = (candidate: BlockScale): void => {
-    const error = squaredError(grid, candidate, weights, start, count, step, importance);
+    const error = squaredError(grid, candidate, least, weights, start, count, step, importance);
     if (error < least) {
       least = error;
       best = candidate;
@@ -88,9 +88,11 @@ function onNegativeSide(grid: BlockGrid, low: number, high: number, share: numbe
   return { scale: Math.fround((-largest * share) / half), zero: half };
 }
 
+/** Σ importance·(w − w′)², or as much of it as is not below `limit`. */
 function squaredError(
   { bits }: BlockGrid,
   { scale, zero }: BlockScale,
+  limit: number,
   weights: Float32Array,
   start: number,
   count: number,
@@ -100,7 +102,7 @@ function squaredError(
   const inverse = 1 / scale;
   const [least, most] = [-zero, 2 ** bits - 1 - zero];
   let sum = 0;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < count && sum < limit; i++) {
     const x = weights[start + i * step] ?? 0;
     let q = Math.round(x * inverse);
     q = q < least ? least : q > most ? most : q;
