@@ -1,6 +1,5 @@
 import type { Field } from '../core/operations/fields';
 import { operations } from '../core/operations/operations';
-import { legacyCommands } from './legacy/run-legacy';
 import { flagsOf } from './options';
 import { presenterOf } from './presenters';
 import { commonFields } from './run-operation';
@@ -52,18 +51,6 @@ function completed(): Completed[] {
           })),
         ),
     })),
-    ...legacyCommands.map(({ name, summary, options }) => ({
-      name,
-      summary,
-      words: [],
-      flags: Object.entries(options).map(([key, { type }]) => ({
-        long: `--${key}`,
-        takesValue: type === 'string',
-        description: '',
-        choices: [],
-      })),
-    })),
-    ...groups().map(({ name, summary, words }) => ({ name, summary, words, flags: [] })),
     {
       name: 'completion',
       summary: 'Print a completion script.',

@@ -36,6 +36,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   plan,
   apply: applied,
   prune: applied,
+  compress: applied,
   sensitivity,
   patch,
   repair,

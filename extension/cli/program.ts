@@ -4,8 +4,6 @@ import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
 import { completionScript, shells } from './completion';
 import type { Shell } from './completion';
-import type { Command as LegacyCommand } from './legacy/command';
-import { legacyCommands } from './legacy/run-legacy';
 import { addFields, takeArguments } from './options';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
@@ -21,7 +19,6 @@ export interface Actions {
     presenter: Presenter,
     typed: Typed,
   ) => Promise<void>;
-  readonly legacy: (command: LegacyCommand, args: readonly string[]) => Promise<void>;
 }
 
 /** The command line: a subcommand per operation. It throws a CommanderError instead of ending the process. */
@@ -36,15 +33,6 @@ export function createProgram(actions: Actions): Command {
   for (const operation of operations) {
     const presenter = presenterOf(operation.id);
     addOperation(program, operation as unknown as AnyOperation, presenter, actions);
-  }
-  for (const legacy of legacyCommands) {
-    program
-      .command(legacy.name)
-      .description(legacy.summary)
-      .allowUnknownOption()
-      .allowExcessArguments()
-      .helpOption(false)
-      .action(async (_, command: Command) => actions.legacy(legacy, command.args));
   }
   program
     .command('completion')

@@ -1,6 +1,7 @@
 // Written by scripts/generate.mjs.
 import { apply } from './apply';
 import { compare } from './compare';
+import { compress } from './compress';
 import { convertScores } from './convert-scores';
 import { dataDiet } from './data-diet';
 import { demo } from './demo';
@@ -35,6 +36,7 @@ export const operations = [
   plan,
   apply,
   prune,
+  compress,
   sensitivity,
   patch,
   repair,
