@@ -7,7 +7,6 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
-import { runLegacy } from './legacy/run-legacy';
 import { commandPath, createProgram } from './program';
 import { runOperation } from './run-operation';
 import { Terminal } from './terminal';
@@ -77,17 +76,6 @@ async function main(args: readonly string[]): Promise<number> {
         context,
         resumeHint: (resume) => {
           hint = resume;
-        },
-      }),
-    legacy: async (command, rest) =>
-      runLegacy(command, rest, {
-        terminal,
-        samples,
-        version,
-        open: context.environment.open,
-        job: context,
-        resumeHint: (text) => {
-          hint = () => text;
         },
       }),
   });

@@ -4,12 +4,10 @@ import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
 import { completionScript, shells } from './completion';
 import type { Shell } from './completion';
-import type { Command as LegacyCommand } from './legacy/command';
-import { legacyCommands } from './legacy/run-legacy';
 import { addFields, takeArguments } from './options';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
-import { presenters } from './presenters';
+import { presenterOf } from './presenters';
 import { commonFields } from './run-operation';
 
 /** What commands do once they are parsed. */
@@ -21,7 +19,6 @@ export interface Actions {
     presenter: Presenter,
     typed: Typed,
   ) => Promise<void>;
-  readonly legacy: (command: LegacyCommand, args: readonly string[]) => Promise<void>;
 }
 
 /** The command line: a subcommand per operation. It throws a CommanderError instead of ending the process. */
@@ -34,17 +31,8 @@ export function createProgram(actions: Actions): Command {
     .configureOutput({ writeOut: actions.print, writeErr: () => undefined })
     .addHelpText('after', '\nespalier COMMAND --help shows the options of a command.');
   for (const operation of operations) {
-    const presenter = presenters[operation.id] as Presenter;
+    const presenter = presenterOf(operation.id);
     addOperation(program, operation as unknown as AnyOperation, presenter, actions);
-  }
-  for (const legacy of legacyCommands) {
-    program
-      .command(legacy.name)
-      .description(legacy.summary)
-      .allowUnknownOption()
-      .allowExcessArguments()
-      .helpOption(false)
-      .action(async (_, command: Command) => actions.legacy(legacy, command.args));
   }
   program
     .command('completion')

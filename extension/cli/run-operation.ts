@@ -56,12 +56,13 @@ export async function runOperation(
     terminal.print(JSON.stringify(request, undefined, 2));
     return;
   }
-  const saved = operation.resume?.(request);
-  resumeHint(() =>
-    saved !== undefined && existsSync(saved)
-      ? `Run the same command again to continue: progress is saved in ${saved}.`
-      : undefined,
-  );
+  const places = [operation.resume?.(request) ?? []].flat();
+  resumeHint(() => {
+    const saved = places.find((place) => existsSync(place));
+    return saved === undefined
+      ? undefined
+      : `Run the same command again to continue: progress is saved in ${saved}.`;
+  });
   const result = await operation
     .run(request, context as OperationContext)
     .catch((error: unknown) => {

@@ -1,10 +1,9 @@
 import { CommanderError } from 'commander';
 import { RequestError } from '../core/operations/build-request';
-import { UsageError } from './legacy/command';
 
 /** What is wrong with a command line, in a line or two; undefined for errors of another kind. */
 export function usageProblem(error: unknown): string | undefined {
-  if (error instanceof RequestError || error instanceof UsageError) {
+  if (error instanceof RequestError) {
     return error.message;
   }
   if (!(error instanceof CommanderError)) {

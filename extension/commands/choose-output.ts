@@ -5,7 +5,6 @@ import type { LayoutName } from '../core/export/layouts';
 import type { Plan } from '../core/export/plan';
 import type { ModelFormat } from '../core/models/opened-model';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { CompressModelRequest } from '../protocol/worker';
 import { fileExists } from '../services/documents';
 import { isModelFile, modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
@@ -31,7 +30,8 @@ export interface OutputWords {
   readonly suffix: string;
 }
 
-type Output = Pick<CompressModelRequest, 'format' | 'layout' | 'out' | 'overwrite'>;
+/** Where a changed model is written, and as what. */
+type Output = Required<Omit<OutputOptions, 'layout'>> & Pick<OutputOptions, 'layout'>;
 
 /** In which format and where a plan's result is written; undefined when the user breaks off. */
 export async function chooseOutput(

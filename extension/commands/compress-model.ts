@@ -1,13 +1,13 @@
 import { dirname, join } from 'node:path';
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { CompressResult } from '../core/export/compression/compress-model';
 import type { Plan } from '../core/export/plan';
-import type { PruneResult } from '../core/export/prune-result';
+import { withAbsolutePaths } from '../core/export/patching/planned-patches';
+import type { ApplyResult } from '../core/operations/apply-plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import { CompressionSession } from '../services/compression-session';
-import { isPlan, readPlan } from '../services/documents';
+import { isPlan, planPathOf, readPlan } from '../services/documents';
 import { compressionPlanOf } from '../services/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -33,7 +33,7 @@ export async function compressModel(
   services: Services,
   argument: unknown,
   options: CompressOptions = {},
-): Promise<PruneResult | CompressResult | undefined> {
+): Promise<ApplyResult | undefined> {
   const uri = uriOf(argument);
   const planPath = uri?.scheme === 'file' && isPlan(uri.path) ? uri.fsPath : undefined;
   const session = await sessionOf(services, argument, planPath);
@@ -59,9 +59,9 @@ export async function compressModel(
     return undefined;
   }
   return services.compressionJobs.compress(session, {
-    ...{ model: model.path, plan, ...output, ...services.settings.runOptions() },
-    calibration: services.settings.ownCalibration(),
-    ...(planPath === undefined ? {} : { planFolder: dirname(planPath) }),
+    model: model.path,
+    plan: withAbsolutePaths(plan, planPath ?? planPathOf(model.path)),
+    ...output,
   });
 }
 

@@ -1,8 +1,5 @@
-import type { CalibrationRequest } from '../core/data/calibration';
-import type { LayoutName } from '../core/export/layouts';
 import type { OutputAnswer } from '../core/export/output-options';
 import type { AskedChanges } from '../core/export/writable';
-import type { ModelFormat } from '../core/models/opened-model';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
@@ -11,11 +8,9 @@ import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
 import type { Capabilities } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { ApplyResult } from '../core/operations/apply-plan';
 import type { OperationContext } from '../core/operations/operation';
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
-import type { Plan } from '../core/export/plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { DeviceChoice } from '../core/runtime/device';
 import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
@@ -33,22 +28,6 @@ export interface RunOptions {
 export interface InspectRequest {
   /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */
   readonly model: string;
-}
-
-/** A plan to apply, as the compression panel asks for it. */
-export interface CompressModelRequest extends RunOptions {
-  readonly model: string;
-  readonly plan: Plan;
-  /** The folder that files of the plan are relative to. */
-  readonly planFolder?: string;
-  readonly out: string;
-  readonly format: ModelFormat;
-  /** Of the format; the default when absent. */
-  readonly layout?: LayoutName;
-  /** Replace an existing folder at `out`. Without it an existing folder is an error. */
-  readonly overwrite: boolean;
-  /** What compression is calibrated with, as far as somebody has said it. */
-  readonly calibration?: Partial<CalibrationRequest>;
 }
 
 /** What a model is and what it can do. */
@@ -142,7 +121,6 @@ export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0]
  */
 export interface WorkerRequests extends OperationRequests {
   planBudget: [PlanBudgetRequest, RefinedPlan];
-  compress: [CompressModelRequest, ApplyResult];
 }
 
 type OperationEvent<Id extends OperationId> =

@@ -1,11 +1,13 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { formatBytes, formatPercent } from '../core/format';
+import type { Plan } from '../core/export/plan';
+import { compress } from '../core/operations/compress';
 import type { GivenOf } from '../core/operations/fields';
 import { sensitivity } from '../core/operations/sensitivity';
 import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type { CompressModelRequest, PlanBudgetRequest } from '../protocol/worker';
+import type { PlanBudgetRequest } from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { JobOutcome } from './jobs/job-handler';
@@ -14,6 +16,7 @@ import type { JobService } from './jobs/job-service';
 import type { RequestOf, ResultOf } from './jobs/operations';
 import { pruneReport } from './model-report';
 import type { OpenModels } from './open-models';
+import { idleSettings } from './plans';
 import { qualityNote } from './quality-report';
 import { repairReport } from './repair-report';
 import type { Reports } from './reports';
@@ -110,9 +113,10 @@ export class CompressionJobs {
   /** Writes the model that a plan describes. */
   public async compress(
     session: CompressionSession,
-    request: CompressModelRequest,
+    given: GivenOf<typeof compress.fields> & { readonly plan: Plan },
   ): Promise<ResultOf<'compress'>> {
     assertAllowed(session.blocked);
+    const request = this.#settings.request(compress, given, idleSettings(given.plan));
     return this.#jobs.run({ operation: 'compress', name: session.model.name, request });
   }
 
@@ -123,7 +127,7 @@ export class CompressionJobs {
 
   async #compressed(
     result: ResultOf<'compress'>,
-    { model }: CompressModelRequest,
+    { model = '' }: RequestOf<'compress'>,
   ): Promise<JobOutcome> {
     const { path, bytesBefore, bytesAfter, quality } = result;
     const summary = await this.#models.summary(model);

@@ -19,6 +19,7 @@ import { pruneReport } from './model-report';
 import type { ModelSession } from './model-session';
 import type { ModelSessions } from './model-sessions';
 import { patchReport, verdict } from './patch-report';
+import { idleSettings } from './plans';
 import { qualityNote } from './quality-report';
 import type { Reports } from './reports';
 import { wholeModel } from './selection';
@@ -93,10 +94,10 @@ export class ModelJobs {
 
   public async prune(
     session: ModelSession,
-    given: GivenOf<typeof prune.fields>,
+    given: GivenOf<typeof prune.fields> & { readonly plan: Plan },
   ): Promise<ResultOf<'prune'>> {
     assertAllowed(session.blocked);
-    const request = this.#settings.request(prune, given);
+    const request = this.#settings.request(prune, given, idleSettings(given.plan));
     return this.#jobs.run({ operation: 'prune', name: session.model.name, request });
   }
 

@@ -1,5 +1,6 @@
 import { dirname, relative } from 'node:path';
 import type { Plan } from '../core/export/plan';
+import { calibrationNames } from '../core/operations/shared-fields';
 import type { CompressionSession } from './compression-session';
 import type { ModelSession } from './model-session';
 
@@ -38,6 +39,10 @@ export function compressionPlanOf(
     note: `budget ${budget.ratio} of ${budget.unit}, ${table?.metric ?? ''} ${result.distance.toPrecision(4)}, best of ${result.tried.length} plans measured`,
   };
 }
+
+/** Fields of a request whose settings say nothing to a plan. */
+export const idleSettings = ({ compress = [] }: Plan): typeof calibrationNames | readonly [] =>
+  compress.length === 0 ? calibrationNames : [];
 
 function pathFrom(planPath: string): (path: string) => string {
   return (path) => relative(dirname(planPath), path).replaceAll('\\', '/') || '.';

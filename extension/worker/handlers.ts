@@ -12,18 +12,10 @@ import { planForBudget, defaultRounds } from '../core/tensornet/budget/plan-for-
 import { calibrationOf } from '../core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../core/tensornet/sensitivity/ways';
-import { apply } from '../core/operations/apply';
-import { asSetting, buildRequest, validateRequest } from '../core/operations/build-request';
+import { asSetting, validateRequest } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
-import { withAbsolutePaths } from '../core/export/patching/planned-patches';
-import type {
-  CompressModelRequest,
-  JobEvent,
-  OperationRequests,
-  RequestOfOperation,
-  WorkerRequests,
-} from '../protocol/worker';
+import type { JobEvent, OperationRequests, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
 
 /** Texts that come with the extension, beside the folder of the bundles. */
@@ -66,30 +58,9 @@ const operationHandlers = Object.fromEntries(
   ]),
 ) as unknown as Handlers<OperationRequests>;
 
-/** The request of `apply` for what the compression panel asks for. */
-function applyRequest(request: CompressModelRequest): RequestOfOperation<'apply'> {
-  const { model, plan, planFolder = '', out, format, layout, overwrite, calibration } = request;
-  const { file, sequences, length, scores } = calibration ?? {};
-  const compresses = (plan.compress ?? []).length > 0;
-  return buildRequest(apply, {
-    plan: withAbsolutePaths(plan, join(planFolder, 'plan')),
-    ...{ model, out, format, overwrite, quality: false },
-    ...(layout === undefined ? {} : { layout }),
-    ...{ device: request.device, memory: `${request.memoryBytes}B` },
-    ...(compresses && file !== undefined ? { calibration: file } : {}),
-    ...(compresses && sequences !== undefined ? { sequences } : {}),
-    ...(compresses && length !== undefined && scores === undefined ? { length } : {}),
-    ...(compresses && scores !== undefined
-      ? { calibrationScores: scores.file, calibrationPolicy: scores.policy }
-      : {}),
-  });
-}
-
 /** What answers each request: operations, and what is not one yet. */
 export const handlers: Handlers<WorkerRequests> = {
   ...operationHandlers,
-  compress: async (request, context) =>
-    apply.run(applyRequest(request), { ...context, environment }),
   planBudget: async ({ table: file, ways, outer, ...request }, context) => {
     const whole = parseSensitivityProfile(await readFile(file, 'utf8'), file);
     const table = outer ? whole : withOuter(whole, []);

@@ -16,8 +16,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/tensornet/compression-choice')
  *   & typeof import('../../extension/cli/options')
  *   & typeof import('../../extension/cli/presenters')
- *   & typeof import('../../extension/cli/run-operation')
- *   & typeof import('../../extension/cli/legacy/run-legacy')} Declarations
+ *   & typeof import('../../extension/cli/run-operation')} Declarations
  */
 
 const modules = [
@@ -32,7 +31,6 @@ const modules = [
   'cli/options',
   'cli/presenters',
   'cli/run-operation',
-  'cli/legacy/run-legacy',
 ];
 
 /**

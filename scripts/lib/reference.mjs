@@ -9,7 +9,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * @param {Declarations} declarations
  */
 export function cliReference(declarations) {
-  const { operations, legacyCommands, presenters, commonFields } = declarations;
+  const { operations, presenterOf, commonFields } = declarations;
   const common = optionRows(commonFields, declarations);
   const sections = operations.flatMap((operation) => {
     const { id, summary, fields, rules, result } = operation;
@@ -23,17 +23,12 @@ export function cliReference(declarations) {
       `    ${usage}`,
       table([
         ...optionRows(fields, declarations),
-        ...optionRows(presenters[id].options, declarations),
+        ...optionRows(presenterOf(id).options, declarations),
       ]),
       ...notes.map((text) => `- ${text}`),
       `The JSON result has at least \`${shapeOf(result)}\`.`,
     ];
   });
-  const legacy = legacyCommands.flatMap(({ name, summary, usage }) => [
-    `## ${name}`,
-    summary,
-    ['```', `espalier ${name} ${usage}`, '```'].join('\n'),
-  ]);
   return [
     note,
     '# Command line',
@@ -42,7 +37,6 @@ export function cliReference(declarations) {
     'Exit codes: 0 success, 1 failure, 2 a wrong command line, 130 stopped with Ctrl-C, 143 stopped by SIGTERM.',
     '`espalier completion bash`, `zsh` or `fish` prints a completion script.',
     ...sections,
-    ...legacy,
   ].join('\n\n');
 }
 

@@ -1,14 +1,14 @@
 import * as v from 'valibot';
 import { workFolder } from '../jobs/work-folder';
-import { UserError } from '../user-error';
-import { applyAndMeasure, qualityFields } from './apply-plan';
+import { applyNamedPlan } from './apply-named-plan';
+import { qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
-import { compressionFields, compressionRules, compressionSettings } from './compression-fields';
+import { compressionFields, compressionRules } from './compression-fields';
 import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { readPlan, requiredPlanField } from './read-plan';
-import { outputFields, outputOptions, runFields, runOptions } from './shared-fields';
+import { requiredPlanField } from './read-plan';
+import { outputFields, runFields } from './shared-fields';
 
 /** Sizes before and after, as scripts may rely on. */
 export const appliedSchema = v.looseObject({
@@ -42,39 +42,6 @@ export const apply = defineOperation({
   result: appliedSchema,
   trust: 'write',
   resume: ({ out }) => workFolder(out, 'compress'),
-  run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
-    const { plan, folder, model: path } = await readPlan(request.plan, request.model);
-    const model = await context.environment.open(path);
-    const choices = plan.compress ?? [];
-    if (choices.length === 0) {
-      requireNoCompression(request);
-    }
-    const { examples, quality } = request;
-    return applyAndMeasure(
-      {
-        model,
-        plan,
-        planFolder: folder,
-        ...outputOptions(request),
-        ...runOptions(request),
-        quality,
-        ...(examples === undefined ? {} : { examples }),
-        ...(choices.length === 0
-          ? {}
-          : {
-              compression: compressionSettings(request, model.model, choices, context.environment),
-            }),
-      },
-      context,
-    );
-  },
+  run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> =>
+    applyNamedPlan(request, context),
 });
-
-/** @throws UserError where a field would do nothing. */
-function requireNoCompression(request: Readonly<Record<string, unknown>>): void {
-  for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
-    if (request[field] !== undefined && request[field] !== fallback) {
-      throw new UserError('This does nothing, as the plan compresses nothing.', { field });
-    }
-  }
-}

@@ -9,7 +9,12 @@ import { choice, flag, group, integer } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
 import { switchedOff } from './rules';
-import { calibrationFields, calibrationOf, calibrationRules } from './shared-fields';
+import {
+  calibrationFields,
+  calibrationNames,
+  calibrationOf,
+  calibrationRules,
+} from './shared-fields';
 
 const calibration = calibrationFields(defaultCalibration);
 
@@ -46,10 +51,7 @@ export const compressionFields = {
   }),
 };
 
-export const compressionRules = [
-  ...calibrationRules,
-  switchedOff('calibrate', Object.keys(calibration)),
-];
+export const compressionRules = [...calibrationRules, switchedOff('calibrate', calibrationNames)];
 
 /** Models that read text are calibrated on the text that comes with Espalier where none is given. */
 export function compressionSettings(

@@ -24,18 +24,21 @@ export const layerFields = group('Layers', {
 
 export const layerNames = Object.keys(layerFields);
 
-type Layers = RequestOf<typeof layerFields>;
+type Layers = Partial<RequestOf<typeof layerFields>>;
 
 /** The places outside the blocks that are asked for. */
-export function outerOf({ embeddings, head }: Pick<Layers, 'embeddings' | 'head'>): OuterPlace[] {
-  return [...(embeddings ? ['embedding' as const] : []), ...(head ? ['head' as const] : [])];
+export function outerOf({ embeddings, head }: Layers): OuterPlace[] {
+  return [
+    ...(embeddings === true ? ['embedding' as const] : []),
+    ...(head === true ? ['head' as const] : []),
+  ];
 }
 
 /**
  * `['0-3', '7']`: 0, 1, 2, 3 and 7; undefined where nothing is said.
  * @throws UserError where a part is no range.
  */
-export function blocksOf({ blocks }: Pick<Layers, 'blocks'>): number[] | undefined {
+export function blocksOf({ blocks }: Layers): number[] | undefined {
   return blocks?.flatMap((part) => {
     const [first = 0, last = first] = part.split('-').map(Number);
     if (last < first) {

@@ -30,7 +30,7 @@ export const trialFields = group('Sensitivity', {
 });
 
 type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
-  RequestOf<typeof layerFields> &
+  Partial<RequestOf<typeof layerFields>> &
   RequestOf<CalibrationFields> &
   RequestOf<typeof runFields> & { readonly model: OpenedModel; readonly seed: number };
 

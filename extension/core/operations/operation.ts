@@ -44,8 +44,8 @@ export interface Operation<
   readonly result: v.GenericSchema;
   /** What workspace trust it needs: none to read headers, else to run models or to write files. */
   readonly trust: 'inspect' | 'run' | 'write';
-  /** Where progress is saved; absent where nothing is. The same request continues from there. */
-  readonly resume?: (request: RequestOf<F>) => string;
+  /** Where progress is saved, the latest first; absent where nothing is. The same request continues from there. */
+  readonly resume?: (request: RequestOf<F>) => string | readonly string[];
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;

@@ -3,15 +3,16 @@ import { defaultDocumentPath } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
+import { applyNamedPlan } from './apply-named-plan';
 import { applyAndMeasure, qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { chooseRemoval, removalFields, removalNames, removalRules } from './choose-removal';
-import { compressionFields, compressionSettings } from './compression-fields';
+import { compressionFields } from './compression-fields';
 import { path } from './fields';
 import { buildRequest } from './build-request';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { planField, readPlan } from './read-plan';
+import { planField } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
 import { amountNames } from './search-fields';
 import {
@@ -47,31 +48,13 @@ export const prune = defineOperation({
   trust: 'write',
   resume: ({ model = '' }) => journalOf(undefined, model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
+    if (request.plan !== undefined) {
+      const defaults = buildRequest({ fields: compressionFields, rules: [] }, {});
+      const seed = request.seed ?? defaults.seed;
+      return applyNamedPlan({ ...defaults, ...request, plan: request.plan, seed }, context);
+    }
     const output = outputOptions(request);
     const { quality } = request;
-    if (request.plan !== undefined) {
-      const { plan, folder, model: path } = await readPlan(request.plan, request.model);
-      const model = await context.environment.open(path);
-      const choices = plan.compress ?? [];
-      const { examples } = request;
-      return applyAndMeasure(
-        {
-          ...{ model, plan, planFolder: folder, quality, ...output, ...runOptions(request) },
-          ...(examples === undefined ? {} : { examples }),
-          ...(choices.length === 0
-            ? {}
-            : {
-                compression: compressionSettings(
-                  buildRequest({ fields: compressionFields, rules: [] }, {}),
-                  model.model,
-                  choices,
-                  context.environment,
-                ),
-              }),
-        },
-        context,
-      );
-    }
     const model = await context.environment.open(request.model ?? '');
     const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);

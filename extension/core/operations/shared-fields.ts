@@ -56,6 +56,14 @@ export type CalibrationFields = Readonly<
     Record<'calibrationPolicy', Field<TextPolicy, false>>
 >;
 
+export const calibrationNames = [
+  'calibration',
+  'sequences',
+  'length',
+  'calibrationScores',
+  'calibrationPolicy',
+] as const satisfies readonly (keyof CalibrationFields)[];
+
 /** @param defaults what stands where nothing is given; shown, and filled in by {@link calibrationOf} */
 export const calibrationFields = ({ sequences, length }: CalibrationRequest): CalibrationFields =>
   group('Calibration', {

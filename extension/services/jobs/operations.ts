@@ -1,4 +1,4 @@
-import { journalBeside, workFolder } from '../../core/jobs/work-folder';
+import { journalBeside } from '../../core/jobs/work-folder';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
@@ -31,8 +31,10 @@ interface JobOperation<Request> {
 
 type Request = Readonly<Record<string, unknown>>;
 
-const pathIn = (request: object, key: string | undefined): string =>
-  String((request as Request)[key ?? ''] ?? '');
+function pathIn(request: object, key = ''): string {
+  const value = (request as Request)[key];
+  return typeof value === 'string' ? value : '';
+}
 const out = (request: object): string => pathIn(request, 'out');
 
 /** Fields that name what an operation works on, where they are paths. */
@@ -45,7 +47,7 @@ function fromDeclaration({ verb, fields, resume }: AnyOperation): JobOperation<o
     title: `${verb} {0}`,
     lane: 'worker',
     subject: (request) => pathIn(request, subject),
-    ...(resume === undefined ? {} : { saves: (request) => [resume(request)] }),
+    ...(resume === undefined ? {} : { saves: (request) => [resume(request)].flat() }),
     ...('out' in fields ? { output: out } : {}),
   };
 }
@@ -74,13 +76,6 @@ const others = {
     title: 'Planning compression of {0}',
     lane: 'worker',
     subject: ({ model }) => model,
-  },
-  compress: {
-    title: 'Compressing {0}',
-    lane: 'worker',
-    subject: ({ model }) => model,
-    saves: (request) => [workFolder(request.out, 'compress')],
-    output: out,
   },
   export: {
     title: 'Exporting from {0}',

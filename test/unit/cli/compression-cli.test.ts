@@ -1,6 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { RepairResult } from '../../../extension/core/export/compression/repair-model';
+import type { Plan } from '../../../extension/core/export/plan';
+import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -15,6 +18,9 @@ const calibrated = [
   ...['--calibration', text, '--sequences', '2', '--length', '16', '--device', 'cpu'],
 ];
 
+/** A command line, and what is said of it. */
+type Wrong = readonly [args: readonly string[], message: RegExp];
+
 const run = async (...args: string[]) => runCli(args, { env });
 
 beforeAll(async () => {
@@ -23,6 +29,78 @@ beforeAll(async () => {
 
 describe('usage errors', () => {
   it.each([
+    [
+      ['compress', model, '--method', 'int8', '--plan', 'p', '--out', 'x'],
+      /^Give only one of --method, --budget and --plan, not both --method and --plan\./,
+    ],
+    [['compress', '--method', 'int8', '--out', 'x'], /^MODEL or --plan is required\./],
+    [['compress', model, '--method', 'int8'], /^--out is required\./],
+    ...[
+      ...[
+        ['--level', '3'],
+        ['--variant', 'rtn'],
+        ['--then', 'int4'],
+        ['--skip', 'down'],
+      ],
+      ...[['--spread-ranks'], ['--roles', 'up'], ['--blocks', '0'], ['--embeddings'], ['--head']],
+      ...[
+        ['--unit', 'flops'],
+        ['--rounds', '1'],
+        ['--methods', 'int8'],
+        ['--metric', 'kl'],
+      ],
+      ['--sensitivity', 's'],
+    ].map((flags): Wrong => [
+      ['compress', '--plan', 'p', '--out', 'x', ...flags],
+      new RegExp(`^${flags[0] ?? ''} does nothing with --plan: the plan says what to compress\\.`),
+    ]),
+    ...[
+      ...[
+        ['--unit', 'flops'],
+        ['--rounds', '1'],
+        ['--methods', 'int8'],
+        ['--metric', 'kl'],
+      ],
+      ['--sensitivity', 's'],
+    ].map((flags): Wrong => [
+      ['compress', model, '--method', 'int8', '--out', 'x', ...flags],
+      new RegExp(`^${flags[0] ?? ''} needs --budget\\.`),
+    ]),
+    ...[
+      ['--level', '3'],
+      ['--variant', 'rtn'],
+      ['--then', 'int4'],
+      ['--skip', 'down'],
+    ].map((flags): Wrong => [
+      ['compress', model, '--budget', '0.5', '--out', 'x', ...flags],
+      new RegExp(`^${flags[0] ?? ''} needs --method\\.`),
+    ]),
+    ...[
+      ['--methods', 'int8'],
+      ['--metric', 'kl'],
+      ['--roles', 'up'],
+      ['--blocks', '0'],
+    ].map((flags): Wrong => [
+      ['compress', model, '--budget', '0.5', '--sensitivity', 's', '--out', 'x', ...flags],
+      new RegExp(`^${flags[0] ?? ''} does nothing with --sensitivity: `),
+    ]),
+    [
+      ['compress', model, '--budget', '2', '--out', 'x'],
+      /^--budget takes a number above 0 and at most 1, not 2\./,
+    ],
+    [
+      ['compress', model, '--method', 'int8', '--rows', '0', '--out', 'x'],
+      /^--rows takes an integer of at least 1, not 0\./,
+    ],
+    [
+      ['compress', model, '--method', 'int8', '--no-calibration', '--sequences', '2', '--out', 'x'],
+      /^--sequences does nothing with --no-calibration\./,
+    ],
+    [
+      ['repair', model, '--teacher', model, '--out', 'x', '--rate', '0'],
+      /^--rate takes a number abo/,
+    ],
+    [['repair', model, '--out', 'x'], /^--teacher is required\./],
     [['sensitivity', model, '--roles', 'middle'], /^--roles takes some of query/],
     [['sensitivity', model, '--blocks', '1,x'], /^--blocks takes numbers and ranges such as 0-3,7/],
     [['sensitivity', model, '--seed', '-1'], /^--seed takes an integer of at least 0, not -1/],
@@ -30,7 +108,7 @@ describe('usage errors', () => {
       ['sensitivity', model, '--calibration-policy', 'max'],
       /^--calibration-policy needs --calibration-scores/,
     ],
-  ])('%j: the cause and a hint', async (args, message) => {
+  ] as readonly Wrong[])('%j: the cause and a hint', async (args, message) => {
     const { code, stdout, stderr } = await run(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);
@@ -45,6 +123,14 @@ describe('failures', () => {
       /--blocks: The range 3-1 ends before/,
     ],
     [['sensitivity', model, '--methods', 'int4,int3', ...calibrated], /--methods: "int3" is not/],
+    [
+      ['compress', model, '--method', 'int8', '--spread-ranks', '--out', 'x'],
+      /--spread-ranks: Ranks are spread for lowrank, not for int8/,
+    ],
+    [
+      ['compress', model, '--budget', '0.5', '--sensitivity', 'none.json', '--out', 'x'],
+      /none\.json: There is no such sensitivity profile/,
+    ],
   ])('%j: say what is wrong', async (args, message) => {
     const { code, stderr } = await run(...args);
     expect(code).toBe(1);
@@ -70,4 +156,71 @@ it('measures the layers that are asked for, by the methods, and writes what it p
       ['int4', 16],
     ]);
   }
+});
+
+describe('compress', () => {
+  it('says how far the result is from the original, a line per kind of layer', async () => {
+    const out = join(folder, 'shown');
+    const args = ['compress', model, '--method', 'lowrank:50%', '--skip', 'down', ...calibrated];
+    const { code, stdout, stderr } = await run(...args, '--out', out);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^model\.layers\.\*\.mlp\.up_proj\.weight +4 /m);
+    expect(stdout).not.toContain('layers.2.');
+    expect(stdout).toMatch(/^Written against planned: relative error /m);
+    expect(stdout).toMatch(/^Against the original: distance .*, top-1 agreement /m);
+    expect(stdout).toMatch(/^Perplexity on held-out text: .* → .*$/m);
+    const rows = await run(...args, '--no-quality', '--verbose', '--overwrite', '--out', out);
+    expect(rows.stdout).toMatch(/^model\.layers\.2\.mlp\.up_proj\.weight /m);
+    expect(rows.stdout).not.toContain('Against the original');
+  });
+
+  it('by a plan that compresses nothing takes no settings of compression', async () => {
+    const plan = join(folder, 'removes.plan.json');
+    const document = { format: 'espalier.plan', version: 1, model: { path: model } };
+    await writeFile(plan, JSON.stringify({ ...document, remove: ['block.1.attention'] }));
+    const out = join(folder, 'removed');
+    const given = ['--plan', plan, '--device', 'cpu', '--out', out, '--json'];
+    for (const command of ['compress', 'prune']) {
+      const idle = await run(command, ...given, '--sequences', '3');
+      expect(idle.code).toBe(1);
+      expect(idle.stderr).toMatch(/--sequences: This does nothing, as the plan compresses nothing/);
+    }
+    const { code, stdout, stderr } = await run('compress', ...given);
+    expect(code, stderr).toBe(0);
+    const result = JSON.parse(stdout) as ApplyResult;
+    expect(result.removed).toEqual(['block.1.attention']);
+    expect(result.quality?.perplexity?.before).toBeGreaterThan(1);
+  });
+
+  it('under a budget measures first what each method costs, on the layers and by the metric given', async () => {
+    const out = join(folder, 'budget');
+    const { code, stdout, stderr } = await run(
+      ...['compress', model, '--budget', '0.9', '--methods', 'int4:16', '--metric', 'kl'],
+      ...['--roles', 'up', '--rounds', '0', ...calibrated, '--out', out, '--json'],
+    );
+    expect(code, stderr).toBe(0);
+    const { bytesBefore, bytesAfter, ...result } = JSON.parse(stdout) as ApplyResult;
+    expect(bytesAfter).toBeLessThanOrEqual(0.9 * bytesBefore);
+    const layers = 'layers' in result ? result.layers : [];
+    expect(layers.length).toBeGreaterThan(0);
+    expect(layers.every(({ tensor }) => tensor.endsWith('up_proj.weight'))).toBe(true);
+    const { note } = JSON.parse(await readFile(`${out}.plan.json`, 'utf8')) as Plan;
+    expect(note).toMatch(/budget 0\.9 of bytes, kl .* 1 plans measured/);
+  });
+});
+
+it('repairs what was compressed, as its flags say', async () => {
+  const compressed = join(folder, 'to-repair');
+  const made = ['compress', model, '--method', 'lowrank:30%', '--no-calibration', '--no-quality'];
+  expect((await run(...made, '--device', 'cpu', '--out', compressed)).code).toBe(0);
+  const out = join(folder, 'repaired');
+  const args = ['repair', compressed, '--teacher', model, '--out', out];
+  const few = ['--calibration', text, '--sequences', '12', '--length', '16', '--device', 'cpu'];
+  const training = ['--epochs', '1', '--batch', '4', '--no-end-to-end', '--json'];
+  const { code, stdout, stderr } = await run(...args, ...few, ...training);
+  expect(code, stderr).toBe(0);
+  const { lossBefore, lossAfter, slices } = JSON.parse(stdout) as RepairResult;
+  expect(lossAfter).toBeLessThan(lossBefore);
+  expect(slices.length).toBeGreaterThan(0);
+  expect(slices.every(({ epochs }) => epochs <= 1)).toBe(true);
 });

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json';
-import { legacyCommands } from '../../../extension/cli/legacy/run-legacy';
 import {
   defaultDocumentPath,
   documentIds,
@@ -44,10 +43,7 @@ describe('a type of documents', () => {
 
   it.each(documentIds)('%s says who writes and reads it, and what its fields are', (id) => {
     const { writtenBy, readBy, schema } = documentTypes[id];
-    const known = [
-      ...operations.map((one): string => one.id),
-      ...legacyCommands.map(({ name }) => name),
-    ];
+    const known = operations.map((one): string => one.id);
     expect(known).toEqual(expect.arrayContaining([...writtenBy, ...readBy]));
     expect(writtenBy.length).toBeGreaterThan(0);
     for (const [key, field] of Object.entries<v.GenericSchema>(schema.entries)) {

@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../../../extension/core/export/plan';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
+import { compress } from '../../../../extension/core/operations/compress';
 import { profile } from '../../../../extension/core/operations/profile';
 import { dataDiet } from '../../../../extension/core/operations/data-diet';
 import { prune } from '../../../../extension/core/operations/prune';
 import { scoreData } from '../../../../extension/core/operations/score-data';
 import { synthesize } from '../../../../extension/core/operations/synthesize';
+import { repair } from '../../../../extension/core/operations/repair';
 import { sensitivity } from '../../../../extension/core/operations/sensitivity';
 import { toCommandLine } from '../../../../extension/services/jobs/command-line';
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
 
-const run = { device: 'cpu', memoryBytes: 4 * 2 ** 30 } as const;
 
 function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): string | undefined {
   return toCommandLine({ operation, request } as unknown as JobRecord);
@@ -83,11 +84,28 @@ describe('a job as a command line', () => {
     const [command, ...document] = pruned.split('\n');
     expect(command).toBe("espalier prune --config /dev/stdin <<'REQUEST'");
     expect(JSON.parse(document.slice(0, -1).join('\n'))).toEqual({ model: '/m', out: '/o', plan });
-    const compressed = lineOf('compress', {
-      ...{ model: '/m', out: '/o o', format: 'safetensors', overwrite: true, plan, ...run },
+    const compressed = lineOf(
+      'compress',
+      buildRequest(compress, {
+        ...{ model: '/m', out: '/o o', format: 'safetensors', overwrite: true, plan },
+      }),
+    );
+    expect(compressed).toMatch(/^espalier compress --config \/dev\/stdin <<'REQUEST'\n\{/);
+    expect(compressed).toMatch(/"out": "\/o o"[^]*"overwrite": true/);
+  });
+
+  it('turns off what is on by default, and what is open', () => {
+    const compressed = buildRequest(compress, {
+      ...{ model: '/m', out: '/o', method: 'lowrank:50%', calibrate: false, quality: false },
     });
-    expect(compressed).toMatch(
-      /^espalier compress \/m --plan \/dev\/stdin --format safetensors --overwrite .* --out '\/o o' <<'PLAN'\n\{/,
+    expect(lineOf('compress', compressed)).toBe(
+      'espalier compress /m --method lowrank:50% --no-calibration --out /o --no-quality',
+    );
+    const repaired = buildRequest(repair, {
+      ...{ model: '/m', teacher: '/t', out: '/o', endToEnd: false },
+    });
+    expect(lineOf('repair', repaired)).toBe(
+      'espalier repair /m --teacher /t --out /o --no-end-to-end',
     );
   });
 

@@ -1,0 +1,57 @@
+import type { Plan } from '../export/plan';
+import { UserError } from '../user-error';
+import { applyAndMeasure } from './apply-plan';
+import type { ApplyResult, qualityFields } from './apply-plan';
+import { compressionFields, compressionSettings } from './compression-fields';
+import type { RequestOf } from './fields';
+import type { OperationContext } from './operation';
+import { readPlan } from './read-plan';
+import { outputOptions, runOptions } from './shared-fields';
+import type { outputFields, runFields } from './shared-fields';
+
+type NamedPlanRequest = RequestOf<typeof outputFields> &
+  RequestOf<typeof qualityFields> &
+  RequestOf<typeof runFields> &
+  RequestOf<typeof compressionFields> & {
+    readonly plan: string | Plan;
+    readonly model?: string;
+    readonly examples?: string;
+  };
+
+/**
+ * Applies a plan that a request names or holds.
+ * @throws UserError where the plan compresses nothing, and the request says how to.
+ */
+export async function applyNamedPlan(
+  request: NamedPlanRequest,
+  context: OperationContext<unknown>,
+): Promise<ApplyResult> {
+  const { plan, folder, model: path } = await readPlan(request.plan, request.model);
+  const model = await context.environment.open(path);
+  const choices = plan.compress ?? [];
+  if (choices.length === 0) {
+    requireNoCompression(request);
+  }
+  const { quality, examples } = request;
+  return applyAndMeasure(
+    {
+      ...{ model, plan, planFolder: folder, quality },
+      ...outputOptions(request),
+      ...runOptions(request),
+      ...(examples === undefined ? {} : { examples }),
+      ...(choices.length === 0
+        ? {}
+        : { compression: compressionSettings(request, model.model, choices, context.environment) }),
+    },
+    context,
+  );
+}
+
+/** @throws UserError where a field would do nothing. */
+function requireNoCompression(request: Readonly<Record<string, unknown>>): void {
+  for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
+    if (request[field] !== undefined && request[field] !== fallback) {
+      throw new UserError('This does nothing, as the plan compresses nothing.', { field });
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { resolve } from 'node:path';
+import { defaultDocumentPath } from '../document-names';
+import type { Plan } from '../export/plan';
+import { workFolder } from '../jobs/work-folder';
+import { writeDocument } from '../jobs/write-document';
+import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
+import { appliedSchema } from './apply';
+import { applyNamedPlan } from './apply-named-plan';
+import { applyAndMeasure, qualityFields } from './apply-plan';
+import type { ApplyResult } from './apply-plan';
+import {
+  chooseCompression,
+  planningFields,
+  planningNames,
+  planningRules,
+} from './choose-compression';
+import { compressionRules, compressionSettings } from './compression-fields';
+import { journalOf } from './journals';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { planField } from './read-plan';
+import { anyOf, oneOf, replaces } from './rules';
+import { optionalModelField, outputFields, outputOptions, runOptions } from './shared-fields';
+
+export const compress = defineOperation({
+  id: 'compress',
+  title: 'Compress Model',
+  verb: 'Compressing',
+  summary: 'Write a model whose matrices take fewer bytes, and check it.',
+  fields: {
+    model: optionalModelField,
+    plan: planField,
+    ...planningFields,
+    ...outputFields,
+    ...qualityFields,
+  },
+  rules: [
+    ...oneOf('method', 'budget', 'plan'),
+    replaces('plan', planningNames, 'the plan says what to compress'),
+    anyOf('model', 'plan'),
+    ...planningRules,
+    ...compressionRules,
+  ],
+  result: appliedSchema,
+  trust: 'write',
+  resume: ({ model = '', out, budget, sensitivity }) => [
+    workFolder(out, 'compress'),
+    ...(budget !== undefined && sensitivity === undefined ? [journalOf(undefined, model)] : []),
+  ],
+  run: async (request, context: OperationContext<SensitivityEvent>): Promise<ApplyResult> => {
+    const { plan: given, calibration, quality, out } = request;
+    const examples = calibration === undefined ? {} : { examples: calibration };
+    if (given !== undefined) {
+      return applyNamedPlan({ ...request, plan: given, ...examples }, context);
+    }
+    const model = await context.environment.open(request.model ?? '');
+    const changes = await chooseCompression({ ...request, model }, context);
+    const plan: Plan = {
+      format: 'espalier.plan',
+      version: 1,
+      model: { path: resolve(model.path), fingerprint: model.summary.fingerprint },
+      ...changes,
+    };
+    const choices = changes.compress ?? [];
+    const result = await applyAndMeasure(
+      {
+        ...{ model, plan, quality, ...examples },
+        ...outputOptions(request),
+        ...runOptions(request),
+        compression: compressionSettings(request, model.model, choices, context.environment),
+      },
+      context,
+    );
+    await writeDocument(defaultDocumentPath('plan', resolve(out)), plan);
+    return result;
+  },
+});
