@@ -129,7 +129,7 @@ it('an operation with command line, worker, resume and history: a declaration', 
     onOutput: () => undefined,
   });
   const jobs = new host.JobService({
-    lanes: { worker: worker as never, dataReader: worker as never },
+    lanes: { worker: worker, dataReader: worker },
     store: new host.JobStore(join(scratch.path, 'storage/jobs.json'), () => undefined),
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     translate: (message, ...args) => message.replace('{0}', String(args[0])),
