@@ -28,6 +28,21 @@ export function compare(result, reference, tolerance = Number.POSITIVE_INFINITY)
 }
 
 /**
+ * What an estimating search has in common with an exact one, in words.
+ * @param {import('./contenders.mjs').Result} result
+ * @param {import('./contenders.mjs').Result} exact
+ */
+export function common(result, exact) {
+  const wanted = new Set(exact.rounds.map(({ removed }) => removed));
+  const shared = result.rounds.filter(({ removed }) => wanted.has(removed)).length;
+  const [last = Number.NaN, least = Number.NaN] = [result, exact].map(
+    ({ rounds }) => rounds.at(-1)?.distance,
+  );
+  const more = (100 * (last / least - 1)).toFixed(1);
+  return `${shared} of ${wanted.size} removals in common; ${more} % more distance after the last`;
+}
+
+/**
  * @param {number} value
  * @param {number} expected
  */

@@ -8,15 +8,18 @@ import { cli } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
 
 /**
- * A model, and how much of a search is run on it.
+ * A model, and how much of a search is run on it: by the plain loop so many rounds, the rest being
+ * counted; by the naive search all of it or nothing.
  * @typedef {{
- *   name: string, model: string, sequences: number, length: number, remove: number, repeats: number
+ *   name: string, model: string, sequences: number, length: number, remove: number, repeats: number,
+ *   loopRounds: number, naive: boolean
  * }} Task
  *
  * One search: what was removed in each round, with the distances of that round as far as known.
  * @typedef {{removed: string, distance: number, distances: ReadonlyMap<string, number>}} Round
  * @typedef {{
- *   rounds: readonly Round[], seconds: number, evaluations: number, cpuSeconds: number | undefined
+ *   rounds: readonly Round[], seconds: number, evaluations: number, cpuSeconds: number | undefined,
+ *   naiveEvaluations?: number
  * }} Result
  * @typedef {{name: string, run: () => Promise<Result>}} Contender
  */
@@ -27,7 +30,7 @@ const tokenScript = fileURLToPath(new URL('calibration_tokens.py', import.meta.u
 
 /**
  * Our own search through the command line; the time is the search's, the sessions made in it included.
- * @param {'exact' | 'naive' | 'lazy'} mode
+ * @param {'adaptive' | 'exact' | 'naive' | 'lazy'} mode
  * @param {Task} task
  * @param {(fingerprint: string) => void} check called with the fingerprint of the calibration tokens
  * @returns {Contender}
@@ -49,6 +52,7 @@ export function espalier(mode, task, check) {
           cpuSeconds,
           seconds: search.seconds,
           evaluations: search.sublayerEvaluations,
+          naiveEvaluations: search.naiveSublayerEvaluations,
           rounds: rounds.map((/** @type {any} */ { removed, distance, candidates }) => ({
             removed,
             distance,
@@ -75,7 +79,7 @@ export function pytorch(python, threads, tokens, task) {
     run: async () => {
       const { value: found, cpuSeconds } = await json(python, [
         ...[reference, task.model, '--tokens', tokens, '--metric', 'js'],
-        ...['--remove', task.remove, '--dtype', 'float32', '--threads', threads],
+        ...['--remove', task.loopRounds, '--dtype', 'float32', '--threads', threads],
       ]);
       return {
         cpuSeconds,

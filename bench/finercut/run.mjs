@@ -4,7 +4,7 @@
  *
  *     node bench/finercut/run.mjs [--quick]
  *
- * --quick: tiny searches, to try the bench itself; nothing is written.
+ * --quick: tiny searches, to try the bench itself; nothing is written. Otherwise it takes half an hour.
  */
 import { join } from 'node:path';
 import process from 'node:process';
@@ -14,7 +14,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { isBuilt } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
-import { compare, median } from './compare.mjs';
+import { common, compare, median } from './compare.mjs';
 import { espalier, inTemporaryFolder, pytorch, writeTokens } from './contenders.mjs';
 import { preparePython, prepareSmolLM2 } from './python.mjs';
 
@@ -34,9 +34,10 @@ const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } 
 const sample = {
   name: 'espalier-sample',
   model: join(root, 'samples', 'espalier-sample'),
+  naive: true,
   ...(options.quick
-    ? { sequences: 2, length: 32, remove: 2, repeats: 1 }
-    : { sequences: 10, length: 128, remove: 6, repeats: 3 }),
+    ? { sequences: 2, length: 32, remove: 2, repeats: 1, loopRounds: 2 }
+    : { sequences: 10, length: 128, remove: 6, repeats: 3, loopRounds: 6 }),
 };
 
 /**
@@ -46,9 +47,10 @@ const sample = {
 const smolLM2 = (model) => ({
   name: 'SmolLM2-135M',
   model,
+  naive: false,
   ...(options.quick
-    ? { sequences: 2, length: 8, remove: 1, repeats: 1 }
-    : { sequences: 4, length: 64, remove: 2, repeats: 1 }),
+    ? { sequences: 2, length: 8, remove: 2, repeats: 1, loopRounds: 1 }
+    : { sequences: 6, length: 128, remove: 15, repeats: 1, loopRounds: 1 }),
 });
 
 process.exitCode = await main();
@@ -81,7 +83,11 @@ async function main() {
           throw new Error(`${task.name}: the tokens of both sides differ`);
         }
       };
-      const ours = /** @type {const} */ (['exact', 'naive', 'lazy']);
+      const ours = /** @type {const} */ ([
+        'exact',
+        ...(task.naive ? /** @type {const} */ (['naive', 'lazy']) : []),
+        'adaptive',
+      ]);
       const contenders = [...ours.map((mode) => espalier(mode, task, check)), ...peers];
       sections.push(await race(task, contenders));
       await publish(machine, tokens?.versions);
@@ -106,7 +112,7 @@ async function main() {
       'Float32, distance `js`, the same tokens for all (checked by their fingerprint), one thread per core,',
       'one run after the other. A sublayer evaluation is one sublayer run over one sequence. Seconds are',
       "the search's own: Espalier's include making its sessions, PyTorch's exclude loading the model.",
-      'Ratios are to the exact search of the same repeat. CPU seconds are those of the whole process, starting',
+      'Ratios are to the adaptive search, the default, of the same repeat. CPU seconds are those of the whole process, starting',
       "and loading included; PyTorch's threads wait busily, so that another load on the machine raises its",
       'numbers most: measure on a quiet one. All times and ratios are medians.',
       '',
@@ -132,25 +138,31 @@ async function race(task, contenders) {
       say(dim(`${task.name}, run ${repeat}: ${name}, ${result.seconds.toFixed(1)} s`));
     }
   }
-  const [exact = [], naive = []] = runs.values();
+  const [exact, naive, adaptive] = ['exact', 'naive', 'adaptive'].map(
+    (mode) => runs.get(`Espalier, ${mode}`) ?? [],
+  );
   /** @type {string[]} */
   const failures = [];
   const rows = [...runs].map(([name, all]) => {
-    const agreements = all.map((result, i) => agreement(name, result, exact[i], naive[i]));
+    const agreements = all.map((result, i) => agreement(name, result, exact?.[i], naive?.[i]));
     const worst = agreements.find(({ same }) => !same) ?? agreements[0];
     if (worst?.same === false && name !== 'Espalier, lazy') {
       failures.push(`${task.name}: ${name}: ${worst.text}`);
     }
-    const seconds = all.map((result) => result.seconds);
-    const ratio = median(seconds.map((value, i) => value / (exact[i]?.seconds ?? Number.NaN)));
+    const wholes = all.map((result, i) => wholeOf(result, exact?.[i]));
+    const ratio = median(
+      wholes.map(({ seconds }, i) => seconds / (adaptive?.[i]?.seconds ?? Number.NaN)),
+    );
+    const isCounted = all.some(({ rounds }) => rounds.length < task.remove);
+    const cpu = median(all.map(({ cpuSeconds = Number.NaN }) => cpuSeconds)).toFixed(1);
     return [
-      ...[name, all[0]?.evaluations, median(seconds).toFixed(1), ratio.toFixed(2)],
-      ...[median(all.map(({ cpuSeconds = Number.NaN }) => cpuSeconds)).toFixed(1)],
-      worst?.text ?? '–',
+      ...[isCounted ? `${name}, after ${task.loopRounds} of ${task.remove} rounds` : name],
+      ...[wholes[0]?.evaluations, median(wholes.map(({ seconds }) => seconds)).toFixed(1)],
+      ...[ratio.toFixed(2), isCounted ? `${cpu} for what ran` : cpu, worst?.text ?? '–'],
     ];
   });
   const { sequences, length, remove, repeats } = task;
-  const order = exact[0]?.rounds.map(({ removed }) => removed).join(', ') ?? '';
+  const order = exact?.[0]?.rounds.map(({ removed }) => removed).join(', ') ?? '';
   const lines = [
     `## ${task.name}: ${sequences} × ${length} tokens, ${remove} sublayers removed, ${repeats === 1 ? 'one run' : `${repeats} runs`}`,
     '',
@@ -165,20 +177,36 @@ async function race(task, contenders) {
 }
 
 /**
- * The naive search is the reference of ours; the PyTorch loop is that of the exact search.
+ * A whole search, from one that ended after some rounds: its seconds by the evaluations of all rounds.
+ * @param {Result} result
+ * @param {Result | undefined} exact
+ */
+function wholeOf({ seconds, evaluations, rounds }, exact) {
+  const all = exact?.naiveEvaluations;
+  return exact === undefined || all === undefined || rounds.length === exact.rounds.length
+    ? { seconds, evaluations }
+    : { seconds: (seconds * all) / evaluations, evaluations: all };
+}
+
+/**
+ * The naive search is the reference of ours where it ran; the PyTorch loop is that of the exact search.
  * @param {string} name
  * @param {Result} result
  * @param {Result | undefined} exact
  * @param {Result | undefined} naive
  */
 function agreement(name, result, exact, naive) {
-  if (exact === undefined || naive === undefined) throw new Error('a run has no counterpart');
-  if (result === naive) return { same: true, text: 'the reference of the two others' };
+  if (exact === undefined) throw new Error('a run has no counterpart');
   if (name === 'PyTorch loop') {
-    const { same, text } = compare(exact, result);
+    const rounds = exact.rounds.slice(0, result.rounds.length);
+    const { same, text } = compare({ ...exact, rounds }, result);
     return { same, text: `${text} (exact against it)` };
   }
-  return compare(result, naive, result === exact ? exactTolerance : undefined);
+  if (name === 'Espalier, adaptive') return { same: true, text: common(result, exact) };
+  const reference = naive ?? exact;
+  return result === reference
+    ? { same: true, text: 'the reference of the others' }
+    : compare(result, reference, result === exact ? exactTolerance : undefined);
 }
 
 /** @param {string} what */

@@ -11,12 +11,15 @@ import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
+import type { ChangeSetup } from '../../../extension/core/tensornet/sensitivity/change-scorer';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 
-const inputs = [3, 4].map((seed) => {
+function tokensOf(seed: number, length: number): Int32Array {
   const random = seededRandom(seed);
-  return Int32Array.from({ length: 9 }, () => Math.floor(random() * randomModelVocabulary));
-});
+  return Int32Array.from({ length }, () => Math.floor(random() * randomModelVocabulary));
+}
+
+const inputs = [tokensOf(3, 9), tokensOf(4, 9)];
 
 function tensor(seed: number, shape: readonly number[]): TensorData {
   const random = seededRandom(seed);
@@ -46,13 +49,13 @@ describe('ChangeScorer', () => {
   const scorerOf = (
     executor: LayeredExecutor,
     metric: MetricName,
-    removed = new Set<number>(),
+    more: Partial<ChangeSetup> = {},
   ): ChangeScorer =>
     new ChangeScorer({
       executor,
       inputs,
       metric,
-      removed,
+      ...more,
       cancellation: { isCancellationRequested: false },
       onWork: () => undefined,
     });
@@ -91,10 +94,43 @@ describe('ChangeScorer', () => {
     },
   );
 
+  it('measures on no more than a precision takes, which is near the whole', async () => {
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    const texts = Array.from({ length: 16 }, (_, i) => tokensOf(100 + i, 24));
+    const scorer = scorerOf(executor, 'js', { inputs: texts });
+    await scorer.start();
+    await scorer.advance(2);
+    const steps = await Promise.all(
+      model.linearLayers(2).map(async (layer, i) => {
+        const forms = new Map([[layer.id, changed(layer, i)]]);
+        return model.withMatrices(await storeForms(join(folder, `part.${i}`), forms)).sublayer(2);
+      }),
+    );
+    const evaluations = async (precision?: number) => {
+      const before = executor.evaluations;
+      const distances = await scorer.distances(steps, precision);
+      return { distances, spent: executor.evaluations - before };
+    };
+    const whole = await evaluations();
+    const part = await evaluations(0.2);
+    expect(part.spent).toBeLessThan(whole.spent / 2);
+    expect(part.spent).toBeGreaterThan(0);
+    part.distances.forEach(({ distance, standardError = Number.NaN }, i) => {
+      expect(standardError).toBeLessThanOrEqual(0.2 * distance);
+      const all = whole.distances[i]?.distance ?? Number.NaN;
+      expect(Math.abs(distance - all)).toBeLessThan(4 * standardError);
+    });
+    const never = await evaluations(1e-9);
+    expect(never.distances.map(({ distance }) => distance)).toEqual(
+      whole.distances.map(({ distance }) => expect.closeTo(distance, 6) as unknown),
+    );
+    await executor.dispose();
+  });
+
   it('measures on top of removed sublayers', async () => {
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     const dense = await scorerOf(executor, 'js').start();
-    const scorer = scorerOf(executor, 'js', new Set([2]));
+    const scorer = scorerOf(executor, 'js', { removed: new Set([2]) });
     const removed = await scorer.distance(await scorer.start(dense));
     expect(removed).toBeGreaterThan(1e-4);
     await scorer.advance(2);
