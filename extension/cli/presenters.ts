@@ -12,6 +12,7 @@ import { inspect } from './present/inspect';
 import { latency } from './present/latency';
 import { patch } from './present/patch';
 import { plan } from './present/plan';
+import { planCompression } from './present/plan-compression';
 import { profile } from './present/profile';
 import { selectData } from './present/select-data';
 import { repair } from './present/repair';
@@ -37,6 +38,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   prune: applied,
   compress: applied,
   sensitivity,
+  'plan-compression': planCompression,
   patch,
   repair,
   evaluate,
