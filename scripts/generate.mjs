@@ -1,10 +1,12 @@
-// Writes what follows from the declarations: docs/reference/, media/plan.schema.json and the settings' lists in
-// package.json. node scripts/generate.mjs [--check]: only says what is not current.
+// Writes what follows from the declarations: the lists of operations and commands, docs/reference/,
+// media/plan.schema.json, and in package.json the commands and the lists of settings.
+// node scripts/generate.mjs [--check]: only says what is not current.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { format, resolveConfig } from 'prettier';
+import { collectedFiles, settleCommands } from './lib/collected.mjs';
 import { loadDeclarations } from './lib/core-modules.mjs';
 import {
   cliReference,
@@ -18,38 +20,47 @@ import { say } from './lib/terminal.mjs';
 /** @param {string} path */
 const read = (path) => readFile(join(root, path), 'utf8').catch(() => '');
 
-const declarations = await loadDeclarations();
+/** @type {string[]} */
+const stale = [];
 const manifest = JSON.parse(await read('package.json'));
 const words = JSON.parse(await read('package.nls.json'));
+settleCommands(manifest, words);
+await settle(await collectedFiles(read, words));
+const declarations = await loadDeclarations();
 settleSettings(manifest, words, declarations);
 
-/** @type {Record<string, string>} */
-const files = {
+await settle({
   'package.json': JSON.stringify(manifest),
   'package.nls.json': JSON.stringify(words),
   'docs/reference/cli.md': cliReference(declarations),
   'docs/reference/settings.md': settingsReference(manifest, words, declarations),
   'docs/reference/files.md': filesReference(manifest, words, declarations),
   'media/plan.schema.json': JSON.stringify(planSchema()),
-};
+});
 
-const stale = [];
-for (const [path, content] of Object.entries(files)) {
-  const config = await resolveConfig(join(root, path));
-  const parser = path.startsWith('package.') ? { parser: 'json-stringify' } : {};
-  const text = await format(content, { ...config, filepath: path, ...parser });
-  if (text === (await read(path))) continue;
-  stale.push(path);
-  if (!process.argv.includes('--check')) {
-    await mkdir(dirname(join(root, path)), { recursive: true });
-    await writeFile(join(root, path), text);
-  }
-}
 if (process.argv.includes('--check') && stale.length > 0) {
   say(`Not current: ${stale.join(', ')}. Run node scripts/generate.mjs.`);
   process.exitCode = 1;
 } else {
   for (const path of stale) say(`Wrote ${path}`);
+}
+
+/**
+ * Writes what is not current, or only notes it.
+ * @param {Record<string, string>} files by path
+ */
+async function settle(files) {
+  for (const [path, content] of Object.entries(files)) {
+    const config = await resolveConfig(join(root, path));
+    const parser = path.startsWith('package.') ? { parser: 'json-stringify' } : {};
+    const text = await format(content, { ...config, filepath: path, ...parser });
+    if (text === (await read(path))) continue;
+    stale.push(path);
+    if (!process.argv.includes('--check')) {
+      await mkdir(dirname(join(root, path)), { recursive: true });
+      await writeFile(join(root, path), text);
+    }
+  }
 }
 
 /** The schema of *.plan.json; what editors read of it besides stands in the metadata of its parts. */

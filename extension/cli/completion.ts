@@ -1,7 +1,7 @@
 import type { Field } from '../core/operations/fields';
 import { operations } from '../core/operations/operations';
 import { flagsOf } from './options';
-import { presenters } from './presenters';
+import { presenterOf } from './presenters';
 import { commonFields } from './run-operation';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
@@ -40,7 +40,7 @@ function completed(): Completed[] {
       name: id,
       summary,
       words: [],
-      flags: Object.entries<Field>({ ...fields, ...presenters[id].options, ...commonFields })
+      flags: Object.entries<Field>({ ...fields, ...presenterOf(id).options, ...commonFields })
         .filter(([, field]) => !field.positional)
         .flatMap(([key, field]) =>
           flagsOf(key, field).map(({ long, takesValue }) => ({

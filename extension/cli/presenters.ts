@@ -7,6 +7,7 @@ import { demo } from './present/demo';
 import { devices } from './present/devices';
 import { evaluate } from './present/evaluate';
 import { exportData } from './present/export-data';
+import { facts } from './present/facts';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
@@ -28,7 +29,7 @@ import type { Presenter } from './presenter';
 
 type ResultOf<Id extends OperationId> = Awaited<ReturnType<OperationOf<Id>['run']>>;
 
-export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>> } = {
+const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   inspect,
   tensors,
   compare,
@@ -58,3 +59,7 @@ export const presenters: { readonly [Id in OperationId]: Presenter<ResultOf<Id>>
   devices,
   demo,
 };
+
+/** How the result of an operation is shown: its facts, a line each, unless something better is listed. */
+export const presenterOf = (id: OperationId): Presenter =>
+  (presenters[id] as Presenter | undefined) ?? facts;

@@ -7,7 +7,7 @@ import type { Shell } from './completion';
 import { addFields, takeArguments } from './options';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
-import { presenters } from './presenters';
+import { presenterOf } from './presenters';
 import { commonFields } from './run-operation';
 
 /** What commands do once they are parsed. */
@@ -31,7 +31,7 @@ export function createProgram(actions: Actions): Command {
     .configureOutput({ writeOut: actions.print, writeErr: () => undefined })
     .addHelpText('after', '\nespalier COMMAND --help shows the options of a command.');
   for (const operation of operations) {
-    const presenter = presenters[operation.id] as Presenter;
+    const presenter = presenterOf(operation.id);
     addOperation(program, operation as unknown as AnyOperation, presenter, actions);
   }
   program

@@ -6,7 +6,7 @@ import type { JobRecord } from '../services/jobs/job-record';
 import { describeState } from '../services/jobs/job-texts';
 import { operationOf } from '../services/jobs/operations';
 import { fileExists } from '../services/documents';
-import { showJobLog } from '../services/job-log';
+import { openJobLog } from '../services/job-log';
 import type { Services } from '../services/services';
 import { chooseJob } from './choose-job';
 import { confirmAnew } from './confirm-replace';
@@ -46,7 +46,7 @@ export async function showJob(services: Services, argument: unknown): Promise<vo
 
 function actionsOf(services: Services, job: JobRecord): (readonly [string, () => unknown])[] {
   const log = [
-    [`$(output) ${l10n.t('Show Log')}`, async () => showJobLog(services.reports, job)],
+    [`$(output) ${l10n.t('Show Log')}`, async () => openJobLog(services.reports, job)],
   ] as const;
   const open = [
     [`$(go-to-file) ${l10n.t('Open')}`, async () => openResult(services, job)],
@@ -116,13 +116,13 @@ export async function copyJobCommandLine(services: Services, argument: unknown):
   await env.clipboard.writeText(line);
 }
 
-export async function showLogOfJob(services: Services, argument: unknown): Promise<void> {
+export async function showJobLog(services: Services, argument: unknown): Promise<void> {
   const job = await chooseJob(services, argument, services.jobs.jobs, {
     title: l10n.t('Choose a job to show its log'),
     none: l10n.t('There are no jobs.'),
   });
   if (job !== undefined) {
-    await showJobLog(services.reports, job);
+    await openJobLog(services.reports, job);
   }
 }
 
@@ -143,4 +143,9 @@ export function clearJobs({ jobs }: Services): void {
   for (const job of jobs.jobs.filter((one) => isOver(one) && !isResumable(one))) {
     jobs.remove(job.id);
   }
+}
+
+/** Shows the log of the extension. */
+export function showLog(services: Services): void {
+  services.log.show();
 }

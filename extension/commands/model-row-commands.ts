@@ -16,6 +16,11 @@ export async function copyName(_: Services, argument: unknown): Promise<void> {
   await env.clipboard.writeText(required(argument).name);
 }
 
+/** Looks again for models in the workspace. */
+export async function refreshModels(services: Services): Promise<void> {
+  await services.folders.refresh();
+}
+
 function required(argument: unknown): ModelRow {
   if (!isModelRow(argument)) {
     throw new UserError(l10n.t('Choose a part of a model in the Models view first.'), {});

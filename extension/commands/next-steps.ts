@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { commands, l10n, Uri } from 'vscode';
 import { fileExists } from '../services/documents';
 import { commandIds } from '../services/command-ids';
@@ -49,6 +49,15 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'export':
       await revealFolder(Uri.file(job.request.out));
       break;
+    default: {
+      const [path] = job.outputs;
+      if (path !== undefined) {
+        const file = Uri.file(path);
+        await (extname(path) === ''
+          ? revealFolder(file)
+          : commands.executeCommand('vscode.open', file));
+      }
+    }
   }
 }
 

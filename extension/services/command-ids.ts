@@ -1,4 +1,5 @@
-/** Every command of the extension: the one source of their ids. */
+// Written by scripts/generate.mjs.
+/** Every command of the extension. */
 export const commandIds = {
   inspectModel: 'espalier.inspectModel',
   compareModels: 'espalier.compareModels',

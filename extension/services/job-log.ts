@@ -4,7 +4,7 @@ import { escapeMarkdown } from './markdown-table';
 import type { Reports } from './reports';
 
 /** Shows what a job was asked, what it has told and what came of it. */
-export async function showJobLog(reports: Reports, job: JobRecord): Promise<void> {
+export async function openJobLog(reports: Reports, job: JobRecord): Promise<void> {
   await reports.showText(l10n.t('{0}, log', job.title), job.id, jobLog(job));
 }
 

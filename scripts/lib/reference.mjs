@@ -9,7 +9,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * @param {Declarations} declarations
  */
 export function cliReference(declarations) {
-  const { operations, presenters, commonFields } = declarations;
+  const { operations, presenterOf, commonFields } = declarations;
   const common = optionRows(commonFields, declarations);
   const sections = operations.flatMap((operation) => {
     const { id, summary, fields, rules, result } = operation;
@@ -23,7 +23,7 @@ export function cliReference(declarations) {
       `    ${usage}`,
       table([
         ...optionRows(fields, declarations),
-        ...optionRows(presenters[id].options, declarations),
+        ...optionRows(presenterOf(id).options, declarations),
       ]),
       ...notes.map((text) => `- ${text}`),
       `The JSON result has at least \`${shapeOf(result)}\`.`,

@@ -23,8 +23,10 @@ type ProxyName = (typeof proxyNames)[number];
 export interface ProxyRequest {
   /** One of `proxyNames`, or the path of an ONNX file. */
   readonly model: string;
-  /** Model whose tokenizer reads texts; beside an ONNX file lies its own. */
+  /** Model whose tokenizer reads texts; an error where there are none. */
   readonly tokenizer?: string;
+  /** What reads texts where no tokenizer is given; beside an ONNX file lies its own. */
+  readonly defaultTokenizer?: string;
   /** Most tokens of a text that are read; 128 if absent. */
   readonly maxTokens?: number;
 }
@@ -55,6 +57,7 @@ export async function openProxy(request: ProxyRequest, dataset: Dataset): Promis
       remedy: 'Choose a data set with two classes or more.',
     });
   }
+  requireTexts(request, dataset);
   const name = proxyNames.find((known) => known === request.model);
   if (name !== undefined) {
     return dataset.text === undefined
@@ -68,6 +71,19 @@ export async function openProxy(request: ProxyRequest, dataset: Dataset): Promis
     });
   }
   return onnxProxy(dataset, request);
+}
+
+/** @throws UserError naming a part of the request that acts on texts alone, where there are none. */
+function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset): void {
+  const [field] = Object.entries({ tokenizer, maxTokens }).flatMap(([key, value]) =>
+    value === undefined ? [] : [key],
+  );
+  if (dataset.text === undefined && field !== undefined) {
+    throw new UserError(`It acts only on texts, and ${dataset.name} has none.`, {
+      field,
+      remedy: 'Leave it out.',
+    });
+  }
 }
 
 function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
@@ -99,7 +115,7 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
 async function textProxy(
   name: ProxyName,
   dataset: Dataset,
-  { tokenizer, maxTokens = defaultMaxTokens }: ProxyRequest,
+  { defaultTokenizer, tokenizer = defaultTokenizer, maxTokens = defaultMaxTokens }: ProxyRequest,
 ): Promise<ProxyModel> {
   if (name !== 'mlp') {
     throw new UserError(`The model ${name} is for images; these are texts.`, {

@@ -1,9 +1,10 @@
+// Written by scripts/generate.mjs.
 import { apply } from './apply';
 import { compare } from './compare';
+import { compress } from './compress';
 import { convertScores } from './convert-scores';
 import { dataDiet } from './data-diet';
 import { demo } from './demo';
-import { compress } from './compress';
 import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { exportData } from './export-data';
@@ -15,15 +16,15 @@ import { plan } from './plan';
 import { planCompression } from './plan-compression';
 import { profile } from './profile';
 import { prune } from './prune';
-import { selectData } from './select-data';
 import { repair } from './repair';
 import { scoreData } from './score-data';
+import { scoreText } from './score-text';
+import { selectData } from './select-data';
+import { sensitivity } from './sensitivity';
 import { studyGroups } from './study-groups';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
-import { scoreText } from './score-text';
-import { sensitivity } from './sensitivity';
 import { tensors } from './tensors';
 import { train } from './train';
 

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { isOnnx } from '../checkpoints/model-folder';
 import { defaultMaxTokens, proxyNames } from '../datadiet/proxy-model';
 import type { ProxyRequest } from '../datadiet/proxy-model';
 import type { Processes } from '../datadiet/side-by-side';
@@ -78,10 +77,9 @@ export function proxyOf(
   { model, tokenizer, maxTokens }: RequestOf<typeof proxyFields>,
   { samples }: Environment,
 ): ProxyRequest {
-  const reader = tokenizer ?? (isOnnx(model) ? undefined : join(samples, 'espalier-sample'));
   return {
-    model,
-    ...(reader === undefined ? {} : { tokenizer: reader }),
+    ...{ model, defaultTokenizer: join(samples, 'espalier-sample') },
+    ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
   };
 }

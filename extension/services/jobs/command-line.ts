@@ -34,7 +34,7 @@ function fromOperation(
     const isOn = value || field?.default === true;
     return isOn ? flag : flag.map((name) => name.replace('--', '--no-'));
   });
-  return ['espalier', id, ...words].map(quoted).join(' ');
+  return ['espalier', ...id.split(' '), ...words].map(quoted).join(' ');
 }
 
 const isEmpty = (value: unknown): boolean =>

@@ -31,8 +31,10 @@ interface JobOperation<Request> {
 
 type Request = Readonly<Record<string, unknown>>;
 
-const pathIn = (request: object, key: string | undefined): string =>
-  String((request as Request)[key ?? ''] ?? '');
+function pathIn(request: object, key = ''): string {
+  const value = (request as Request)[key];
+  return typeof value === 'string' ? value : '';
+}
 const out = (request: object): string => pathIn(request, 'out');
 
 /** Fields that name what an operation works on, where they are paths. */

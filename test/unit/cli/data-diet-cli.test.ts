@@ -233,6 +233,19 @@ describe('espalier, data sets', () => {
   });
 
   it.each([
+    [['--gray'], 'error: --gray: It does nothing with clouds.csv. Leave it out.'],
+    [['--image-size', '8x8'], 'error: --image-size: It does nothing with clouds.csv.'],
+    [['--max-tokens', '8'], 'error: --max-tokens: It acts only on texts'],
+    [['--tokenizer', 'x'], 'error: --tokenizer: It acts only on texts'],
+    [['--model', 'cnn'], 'error: The model cnn is for images'],
+  ])('%j does nothing with a table', async (args, message) => {
+    const { code, stderr } = await runCli(['train', '--data', data, '--out', at('none'), ...args]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(message);
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it.each([
     [['train', '--out', 'x'], '--data is required.'],
     [
       ['train', '--data', data, '--out', 'x', '--epochs', '0'],

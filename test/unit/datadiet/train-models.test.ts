@@ -21,7 +21,7 @@ const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
 const request = (data: string, out: string, changes: Partial<TrainRequest> = {}): TrainRequest => ({
   data,
   options: {},
-  proxy: { model: 'mlp', tokenizer: sample },
+  proxy: { model: 'mlp', defaultTokenizer: sample },
   epochs: 4,
   seeds: 1,
   training: { ...defaultTraining, batchSize: 16 },
@@ -46,7 +46,7 @@ describe('training from several seeds', () => {
     ['cnn', halves, 4],
     ['resnet', halves, 4],
   ] as const)('%s learns %s', async (model, data, epochs) => {
-    const proxy = { model, tokenizer: sample };
+    const proxy = { model, defaultTokenizer: sample };
     const out = `${model}-${basename(data)}`;
     const { runs, secondsPerStep } = await trainModels(
       request(data, out, { proxy, epochs }),
@@ -128,6 +128,13 @@ describe('training from several seeds', () => {
     );
     await expect(openProxy({ model: 'resnet' }, await openDataset(texts))).rejects.toThrow(
       /these are texts/,
+    );
+    const numbers = await openDataset(clouds);
+    await expect(openProxy({ model: 'mlp', tokenizer: sample }, numbers)).rejects.toThrow(
+      /^tokenizer: It acts only on texts, and clouds.* has none/,
+    );
+    await expect(openProxy({ model: 'mlp', maxTokens: 8 }, numbers)).rejects.toThrow(
+      /^maxTokens: It acts only on texts/,
     );
     await expect(openProxy({ model: 'mlp' }, await openDataset(texts))).rejects.toThrow(
       /tokenizer/,

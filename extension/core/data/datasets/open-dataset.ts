@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { UserError } from '../../user-error';
 import { listFiles } from '../list-files';
 import { npyFeatures, openNpy, openNpz } from './array-files';
@@ -16,16 +16,45 @@ const remedy =
 
 type Opener = (file: string, options: DatasetOptions) => Promise<Dataset>;
 
-/** How a file is opened, by the end of its name. */
-const openers: Readonly<Record<string, Opener>> = {
-  '.npz': openNpz,
-  '.npy': openNpy,
-  '.csv': openCsv,
-  '.tsv': openCsv,
-  '.jsonl': openJsonl,
-  '.ndjson': openJsonl,
-  '.parquet': (file, options) => openParquet([file], options),
+/** How users call the options that do nothing with some formats. */
+const optionNames = {
+  label: 'label',
+  text: 'text',
+  features: 'features',
+  imageSize: 'imageSize',
+  imageChannels: 'gray',
+} as const;
+type Option = keyof typeof optionNames;
+
+const arrayOptions = ['label', 'features'] as const;
+const columnOptions = ['label', 'text', 'features'] as const;
+const imageOptions = ['imageSize', 'imageChannels'] as const;
+
+/** How a file is opened, by the end of its name, and which options act on it. */
+const openers: Readonly<Record<string, readonly [Opener, readonly Option[]]>> = {
+  '.npz': [openNpz, arrayOptions],
+  '.npy': [openNpy, arrayOptions],
+  '.csv': [openCsv, columnOptions],
+  '.tsv': [openCsv, columnOptions],
+  '.jsonl': [openJsonl, columnOptions],
+  '.ndjson': [openJsonl, columnOptions],
+  '.parquet': [
+    (file, options) => openParquet([file], options),
+    [...columnOptions, ...imageOptions],
+  ],
 };
+
+/** @throws UserError naming an option that does nothing with what lies at `path`. */
+function requireActing(options: DatasetOptions, acting: readonly Option[], path: string): void {
+  for (const [option, field] of Object.entries(optionNames)) {
+    if (options[option as Option] !== undefined && !acting.includes(option as Option)) {
+      throw new UserError(`It does nothing with ${basename(path)}.`, {
+        field,
+        remedy: 'Leave it out.',
+      });
+    }
+  }
+}
 
 /**
  * Opens a data set with labels, in the form that lies there.
@@ -40,26 +69,32 @@ export async function openDataset(path: string, options: DatasetOptions = {}): P
 
 async function openFile(file: string, options: DatasetOptions): Promise<Dataset> {
   if (isIdx(file)) {
+    requireActing(options, [], file);
     return openIdx(file, options);
   }
   if (isCifar(file)) {
+    requireActing(options, [], file);
     return openCifar([file], options);
   }
   const opener = openers[extname(file).toLowerCase()];
   if (opener === undefined) {
     throw new UserError('The file is of no kind that is known.', { file, remedy });
   }
-  return opener(file, options);
+  const [open, acting] = opener;
+  requireActing(options, acting, file);
+  return open(file, options);
 }
 
 async function openFolder(folder: string, options: DatasetOptions): Promise<Dataset> {
   const files = await listFiles(folder);
   const images = idxImages(files, options.split);
   if (images !== undefined) {
+    requireActing(options, [], folder);
     return openIdx(images, options);
   }
   const batches = cifarBatches(files, options.split);
   if (batches.length > 0) {
+    requireActing(options, [], folder);
     return openCifar(batches, options);
   }
   const tables = files.filter((file) => extname(file).toLowerCase() === '.parquet');
@@ -68,9 +103,11 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
   }
   const features = npyFeatures(files, options);
   if (features !== undefined) {
+    requireActing(options, arrayOptions, folder);
     return openNpy(features, options);
   }
   if (files.some(isImage)) {
+    requireActing(options, imageOptions, folder);
     const top = imageRoot(folder, files, options.split);
     return openImageFolder(top, filesIn(top, files), options);
   }
