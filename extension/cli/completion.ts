@@ -51,6 +51,7 @@ function completed(): Completed[] {
           })),
         ),
     })),
+    ...groups().map(({ name, summary, words }) => ({ name, summary, words, flags: [] })),
     {
       name: 'completion',
       summary: 'Print a completion script.',

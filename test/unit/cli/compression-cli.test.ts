@@ -78,7 +78,6 @@ describe('usage errors', () => {
       new RegExp(`^${flags[0] ?? ''} needs --method\\.`),
     ]),
     ...[
-      ['--methods', 'int8'],
       ['--metric', 'kl'],
       ['--roles', 'up'],
       ['--blocks', '0'],
