@@ -1,15 +1,17 @@
-// Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests]
+// Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests] [NAME…]
+// With names, such as cli or worker, only those bundles.
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { context } from 'esbuild';
 import { root } from './lib/repository.mjs';
 import { say } from './lib/terminal.mjs';
 
-const { values: flags } = parseArgs({
+const { values: flags, positionals: names } = parseArgs({
+  allowPositionals: true,
   options: {
     production: { type: 'boolean', default: false },
     watch: { type: 'boolean', default: false },
@@ -118,14 +120,19 @@ async function extensionTests() {
 /** The solver of plans under a budget, which its bundle looks for beside itself. */
 const solver = createRequire(import.meta.url).resolve('highs/runtime');
 
-const contexts = await Promise.all(bundles.map((options) => context(options)));
+const wanted = bundles.filter(
+  ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
+);
+const contexts = await Promise.all(wanted.map((options) => context(options)));
 if (flags.watch) {
   await Promise.all(contexts.map((bundle) => bundle.watch()));
   say('Watching for changes; Ctrl-C ends.');
 } else {
   try {
     await Promise.all(contexts.map((bundle) => bundle.rebuild()));
-    await chmod(join(root, 'dist', 'cli.js'), 0o755);
+    if (wanted.some(({ outfile }) => outfile === 'dist/cli.js')) {
+      await chmod(join(root, 'dist', 'cli.js'), 0o755);
+    }
     await copyFile(solver, join(root, 'dist', 'highs.wasm'));
   } catch (error) {
     if (!(error instanceof Error && 'errors' in error)) throw error;

@@ -60,7 +60,7 @@ export const scoreData = defineOperation({
     }),
     runs: runsField,
     epoch: integer({
-      description: 'Epochs to train before scoring; 0 scores at initialization',
+      description: 'Epochs to train before scoring; 0 scores at initialisation',
       default: 3,
       min: 0,
     }),

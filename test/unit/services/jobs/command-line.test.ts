@@ -3,6 +3,7 @@ import type { Plan } from '../../../../extension/core/export/plan';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { compress } from '../../../../extension/core/operations/compress';
 import { profile } from '../../../../extension/core/operations/profile';
+import { dataDiet } from '../../../../extension/core/operations/data-diet';
 import { prune } from '../../../../extension/core/operations/prune';
 import { scoreData } from '../../../../extension/core/operations/score-data';
 import { synthesize } from '../../../../extension/core/operations/synthesize';
@@ -50,6 +51,16 @@ describe('a job as a command line', () => {
     });
     expect(lineOf('sensitivity', request)).toBe(
       'espalier sensitivity /m --out /m.sensitivity.json --methods int4:32,lowrank:40% --metric kl --blocks 0,2 --embeddings',
+    );
+  });
+
+  it('of a comparison of subsets has its lists', () => {
+    const request = buildRequest(dataDiet, {
+      ...{ data: '/d', out: '/d.datadiet.json', score: ['grand@0', 'el2n@2'], keep: [0.25] },
+      ...{ policy: ['window'], offset: [0.1, 0.2], unbalanced: true, classes: ['a', 'b c'] },
+    });
+    expect(lineOf('data-diet', request)).toBe(
+      "espalier data-diet --data /d --out /d.datadiet.json --score grand@0,el2n@2 --keep 0.25 --policy window --offset 0.1,0.2 --unbalanced --classes 'a,b c'",
     );
   });
 

@@ -1,0 +1,232 @@
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { toCommandLine } from '../../../extension/services/jobs/command-line';
+import type { JobService } from '../../../extension/services/jobs/job-service';
+import type { JobStore } from '../../../extension/services/jobs/job-store';
+import type { WorkerClient } from '../../../extension/services/worker-client';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { Scratch } from './scratch';
+
+// What CONTRIBUTING.md says of adding something is done in a copy of the source, and seen to work.
+
+const model = fixture('llama-gqa-untied');
+const folder = temporaryFolder();
+const text = join(folder, 'text.txt');
+await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20));
+const cpu = ['--device', 'cpu'];
+const calibration = ['--calibration', text, '--sequences', '1', '--length', '8', ...cpu];
+
+it('an architecture of a known shape: an entry in a table', async () => {
+  const scratch = await Scratch.make();
+  await scratch.insert(
+    'extension/core/models/families/llama-like.ts',
+    'llamaLikeFamilies: readonly Architecture[] = [',
+    "{ ...base, modelType: 'added', biases: configuredBiases },",
+  );
+  await scratch.build('cli');
+  const added = join(scratch.path, 'model');
+  await cp(model, added, { recursive: true });
+  const config = JSON.parse(await readFile(join(added, 'config.json'), 'utf8')) as object;
+  await writeFile(join(added, 'config.json'), JSON.stringify({ ...config, model_type: 'added' }));
+  expect(await scratch.json('inspect', added)).toMatchObject({ architecture: 'added' });
+  const result = await scratch.json<{ perplexity: number; against: { perplexity: number } }>(
+    ...['evaluate', added, '--against', model, '--text', text, ...cpu],
+  );
+  expect(result.perplexity).toBe(result.against.perplexity);
+});
+
+it('a distance: an entry in a table', async () => {
+  const scratch = await Scratch.make();
+  await scratch.insert(
+    'extension/core/metrics/metrics.ts',
+    'const formulas = {',
+    `
+    squared: {
+      needsScores: false,
+      definition: 'squared norm of the change, mean over tokens',
+      ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
+      sequenceTerm: unchanged,
+      distance: perToken,
+    },`,
+  );
+  await scratch.generate();
+  await scratch.build('cli');
+  const profile = ['profile', model, ...calibration, '--remove', '1', '--no-baselines'];
+  const squared = await scratch.json<Profile>(...profile, '--metric', 'squared');
+  const norm = await scratch.json<Profile>(...profile, '--metric', 'norm');
+  expect(squared.metricDefinition).toBe('squared norm of the change, mean over tokens');
+  expect(squared.rounds[0]?.distance).toBeCloseTo((norm.rounds[0]?.distance ?? 0) ** 2 / 8, 4);
+  expect(await scratch.read('package.json')).toContain('"%setting.metric.squared%"');
+  expect(await scratch.read('package.nls.json')).toContain('"squared norm of the change');
+});
+
+it('a palette command: a function and its title', async () => {
+  const scratch = await Scratch.make();
+  await scratch.write(
+    'extension/commands/say-models.ts',
+    `import type { Services } from '../services/services';
+
+export function sayModels(services: Services, argument: unknown): string {
+  return \`said \${String(argument)} to \${Object.keys(services).length}\`;
+}
+`,
+  );
+  await scratch.insert('package.nls.json', '{', '"command.sayModels": "Say Models",');
+  await scratch.generate();
+  const manifest = JSON.parse(await scratch.read('package.json')) as {
+    readonly contributes: { readonly commands: readonly object[] };
+  };
+  expect(manifest.contributes.commands).toContainEqual({
+    command: 'espalier.sayModels',
+    title: '%command.sayModels%',
+    category: 'Espalier',
+  });
+  // Everything of VS Code that the commands import and this does not call.
+  await mkdir(join(scratch.path, 'dist/node_modules/vscode'), { recursive: true });
+  await scratch.write(
+    'dist/node_modules/vscode/index.js',
+    `const anything = new Proxy(function () {}, { get: (_, key) => (key === 'prototype' ? {} : anything) });
+    const handlers = {};
+    const commands = { registerCommand: (id, run) => { handlers[id] = run; return {}; } };
+    module.exports = Object.assign(Object.create(anything), { commands, handlers, Disposable: { from: () => ({}) } });`,
+  );
+  const { registerCommands, handlers } = await scratch.load<{
+    readonly registerCommands: (services: object) => void;
+    readonly handlers: Readonly<Record<string, (argument: unknown) => Promise<unknown>>>;
+  }>(
+    `export { registerCommands } from './extension/commands/register-commands';
+    export const { handlers } = require('vscode');`,
+    ['vscode'],
+  );
+  registerCommands({ log: 1, jobs: 2 });
+  expect(await handlers['espalier.sayModels']?.('hello')).toBe('said hello to 2');
+});
+
+it('an operation with command line, worker, resume and history: a declaration', async () => {
+  const scratch = await Scratch.make();
+  await scratch.write('extension/core/operations/count-words.ts', countWords);
+  await scratch.generate();
+  await scratch.build('cli', 'worker');
+  const [file, out] = [join(scratch.path, 'words.txt'), join(scratch.path, 'words.json')];
+  await writeFile(file, 'one two three');
+  expect(await scratch.node('dist/cli.js', 'count-words', '--help')).toMatch(
+    /Count the words[\s\S]*--fragile/,
+  );
+  expect(await scratch.json('count-words', file, '--out', out)).toEqual({ words: 3, resumed: 0 });
+  expect(await scratch.node('dist/cli.js', 'count-words', file, '--out', out)).toMatch(/words: 3/);
+  expect(await scratch.read('docs/reference/cli.md')).toContain('## count-words');
+
+  const host = await scratch.load<Host>(
+    ['jobs/job-service', 'jobs/job-store', 'jobs/command-line', 'worker-client']
+      .map((name) => `export * from './extension/services/${name}';`)
+      .join('\n'),
+  );
+  const worker = new host.WorkerClient({
+    modulePath: join(scratch.path, 'dist/worker.js'),
+    graceMilliseconds: 5000,
+    onOutput: () => undefined,
+  });
+  const jobs = new host.JobService({
+    lanes: { worker: worker, dataReader: worker },
+    store: new host.JobStore(join(scratch.path, 'storage/jobs.json'), () => undefined),
+    log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+    translate: (message, ...args) => message.replace('{0}', String(args[0])),
+    describeError: String,
+  });
+  const request = { file, out, fragile: true };
+  const running = jobs.run({ operation: 'count-words', name: 'words', request } as never);
+  await expect(running).rejects.toThrow();
+  const [interrupted] = jobs.resumable;
+  expect(interrupted).toMatchObject({
+    title: 'Counting words of words',
+    state: 'interrupted',
+    saved: 'Progress is saved.',
+  });
+  expect(await jobs.resume(interrupted?.id ?? '')).toEqual({ words: 3, resumed: 1 });
+  const [done] = jobs.jobs;
+  expect(done).toMatchObject({ state: 'done', outputs: [out] });
+  expect(done && host.toCommandLine(done)).toBe(
+    `espalier count-words ${file} --out ${out} --fragile`,
+  );
+  worker.dispose();
+});
+
+it('a layout to write: an entry in a table', async () => {
+  const scratch = await Scratch.make();
+  const layouts = 'extension/core/export/layouts.ts';
+  await scratch.insert(layouts, 'layoutNames = [', "'marked', ");
+  await scratch.insert(
+    layouts,
+    'layouts: Readonly<Record<LayoutName, Layout>> = {',
+    `
+    marked: {
+      name: 'marked',
+      keepsWeights: false,
+      refuse: (_, changes) => whyNotPlain(changes),
+      config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
+      modellingFile: false,
+      plan: renumbered,
+      loadsWith: (text) => describeLoading(text, false),
+    },`,
+  );
+  await scratch.build('cli');
+  const plan = join(scratch.path, 'one.plan.json');
+  const document = { format: 'espalier.plan', version: 1, model: { path: model } };
+  await writeFile(plan, JSON.stringify({ ...document, remove: ['block.1'] }));
+  const out = join(scratch.path, 'written');
+  const args = ['apply', plan, '--layout', 'marked', '--out', out, '--no-quality', ...cpu];
+  expect(await scratch.json(...args)).toMatchObject({ layout: 'marked' });
+  expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))).toHaveProperty('marked');
+});
+
+interface Profile {
+  readonly metricDefinition: string;
+  readonly rounds: readonly { readonly distance: number }[];
+}
+
+interface Host {
+  readonly JobService: typeof JobService;
+  readonly JobStore: typeof JobStore;
+  readonly WorkerClient: typeof WorkerClient;
+  readonly toCommandLine: typeof toCommandLine;
+}
+
+/** Ends its process after the first word, if it is fragile and has not been there. */
+const countWords = `
+import { readFile, writeFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import { Journal } from '../jobs/journal';
+import { journalBeside } from '../jobs/work-folder';
+import { flag, path } from './fields';
+import { defineOperation } from './operation';
+
+export const countWords = defineOperation({
+  id: 'count-words',
+  title: 'Count Words',
+  verb: 'Counting words of',
+  summary: 'Count the words of a text.',
+  fields: {
+    file: path({ description: 'The text', placeholder: 'TEXT', positional: true, required: true }),
+    out: path({ description: 'Where to write the number', required: true }),
+    fragile: flag({ description: 'End after the first word', default: false }),
+  },
+  rules: [],
+  result: v.looseObject({ words: v.number() }),
+  trust: 'write',
+  resume: ({ out }) => journalBeside(out),
+  run: async ({ file, out, fragile }) => {
+    const words = (await readFile(file, 'utf8')).split(' ');
+    const journal = await Journal.open(journalBeside(out), file, (value) => v.parse(v.string(), value));
+    const resumed = journal.replayed.length;
+    for (const word of words.slice(resumed)) {
+      await journal.append([word]);
+      if (fragile && resumed === 0) process.exit(1);
+    }
+    await writeFile(out, String(words.length));
+    await journal.remove();
+    return { words: words.length, resumed };
+  },
+});
+`;
