@@ -324,7 +324,7 @@ export class JobService {
       job.state = 'done';
       job.result = outcome.summary;
       const output = operationOf(job.operation).output?.(job.request);
-      job.outputs = output === undefined ? [] : [output];
+      job.outputs = output === undefined || output === '' ? [] : [output];
       delete job.saved;
     }
     delete job.progress;
