@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import process from 'node:process';
 import packageJson from '../../package.json';
 import { runInChild } from '../core/jobs/child-task';
+import { formatDuration } from '../core/format';
 import { CancelledError } from '../core/jobs/job';
+import { Estimate, TimeLeft } from '../core/jobs/time-left';
 import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
@@ -43,9 +45,15 @@ for (const [signal, code] of Object.entries(signals)) {
   });
 }
 
+const timeLeft = new TimeLeft();
+const estimate = new Estimate((seconds) => {
+  terminal.note(`This takes about ${formatDuration(seconds)} on this machine.`);
+});
+
 const context: OperationContext<unknown> = {
   cancellation,
   progress: (progress) => {
+    estimate.update(timeLeft.update(progress, performance.now()));
     terminal.progress(progress);
   },
   emit: () => undefined,

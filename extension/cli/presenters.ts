@@ -13,6 +13,7 @@ import { inspect } from './present/inspect';
 import { latency } from './present/latency';
 import { patch } from './present/patch';
 import { plan } from './present/plan';
+import { planCompression } from './present/plan-compression';
 import { profile } from './present/profile';
 import { selectData } from './present/select-data';
 import { repair } from './present/repair';
@@ -38,6 +39,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   prune: applied,
   compress: applied,
   sensitivity,
+  'plan-compression': planCompression,
   patch,
   repair,
   evaluate,

@@ -17,12 +17,12 @@ export async function askLearningText(
   title: string,
   { vocabularySize }: ModelSummary,
 ): Promise<string | undefined> {
-  return chooseText(title, settings.calibration().file, vocabularySize === undefined);
+  return chooseText(title, settings.calibrationFile(), vocabularySize === undefined);
 }
 
 /** A chosen text in a request; scores that are set choose only from the text that is set. */
 export function learningText({ settings }: Services, text: string): LearningText {
-  return text === settings.calibration().file
+  return text === settings.calibrationFile()
     ? { given: {}, unset: [] }
     : {
         given: text === bundled ? {} : { calibration: text },

@@ -20,8 +20,8 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'sensitivity':
       await showCompression(services, job.model, job.request.out);
       break;
-    case 'planBudget':
-      await showCompression(services, job.model, job.request.table);
+    case 'plan-compression':
+      await showCompression(services, job.model, job.request.sensitivity);
       break;
     case 'prune':
     case 'compress':

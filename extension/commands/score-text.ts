@@ -34,7 +34,7 @@ export async function scoreText(
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
-  const { file } = services.settings.calibration();
+  const file = services.settings.calibrationFile();
   const chosen =
     given.text ?? (await chooseText(l10n.t('Score a calibration text for {0}', model.name), file));
   if (chosen === undefined) {

@@ -29,3 +29,12 @@ export const formatPercent = (fraction: number): string =>
 /** `+10 %`, `−24.6 %`: from one value to another. */
 export const formatChange = (before: number, after: number): string =>
   `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
+
+/** `40 s`, `4 min`, `2 h 5 min`. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 90) {
+    return `${Math.max(1, Math.round(seconds))} s`;
+  }
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -10,7 +10,7 @@ import type {
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { PanelJob } from './jobs';
 
-export type CompressionJob = PanelJob<'sensitivity' | 'planBudget' | 'compress'>;
+export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'compress'>;
 
 /** What the user asks a plan for. */
 export interface BudgetChoice {

@@ -13,10 +13,7 @@ import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { ChoiceProblem } from '../core/export/compression/layer-choices';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { DeviceChoice } from '../core/runtime/device';
-import type { CompressionBudget, RemovalCost } from '../core/tensornet/budget/plan-under-budget';
-import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
-import type { Way } from '../core/tensornet/sensitivity/ways';
 
 /** Settings shared by every request that runs a model. */
 export interface RunOptions {
@@ -39,18 +36,6 @@ export interface InspectedModel {
 /** Asks what a model can be written as with some changes. */
 export interface OutputsRequest extends AskedChanges {
   readonly model: string;
-}
-
-export interface PlanBudgetRequest extends RunOptions {
-  readonly model: string;
-  /** Path of a sensitivity table of the model; plans are measured on its calibration. */
-  readonly table: string;
-  /** Ways to compress that the plan may take. */
-  readonly ways: readonly Way[];
-  /** Whether it may compress embedding and head, where the table has measured them. */
-  readonly outer: boolean;
-  readonly budget: CompressionBudget;
-  readonly removable: readonly RemovalCost[];
 }
 
 /** Asks which linear layers a compression is for. */
@@ -109,19 +94,16 @@ type OperationRequest<Id extends OperationId> = [
   Parameters<OperationOf<Id>['run']>[0],
   Awaited<ReturnType<OperationOf<Id>['run']>>,
 ];
-export type OperationRequests = { readonly [Id in OperationId]: OperationRequest<Id> };
+
+/**
+ * Requests answered by the worker, as [params, result]: every operation. Each is cancelled by
+ * vscode-jsonrpc's cancellation token and reports through {@link JobNotification} under the `job` id it
+ * was sent with.
+ */
+export type WorkerRequests = { readonly [Id in OperationId]: OperationRequest<Id> };
 
 /** A complete request of an operation. */
 export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0];
-
-/**
- * Requests answered by the worker, as [params, result]: every operation, and what is not one yet. Each is
- * cancelled by vscode-jsonrpc's cancellation token and reports through {@link JobNotification} under the
- * `job` id it was sent with.
- */
-export interface WorkerRequests extends OperationRequests {
-  planBudget: [PlanBudgetRequest, RefinedPlan];
-}
 
 type OperationEvent<Id extends OperationId> =
   Parameters<OperationOf<Id>['run']>[1] extends OperationContext<infer E> ? E : never;
@@ -129,7 +111,7 @@ type OperationEvent<Id extends OperationId> =
 /** Partial results that jobs tell, by request. */
 export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
-} & {};
+};
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
 /** What a request tells: nothing where it is none of {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;

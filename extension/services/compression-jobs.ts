@@ -4,10 +4,14 @@ import { formatBytes, formatPercent } from '../core/format';
 import type { Plan } from '../core/export/plan';
 import { compress } from '../core/operations/compress';
 import type { GivenOf } from '../core/operations/fields';
+import { planCompression } from '../core/operations/plan-compression';
 import { sensitivity } from '../core/operations/sensitivity';
+import { calibrationNames } from '../core/operations/shared-fields';
+import type { OuterPlace } from '../core/models/matrix-encoding';
+import { formatCompression, parseCompression } from '../core/tensornet/compression-choice';
+import { profilePathOf } from './documents';
 import type { SensitivityProfile } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
-import type { PlanBudgetRequest } from '../protocol/worker';
 import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { JobOutcome } from './jobs/job-handler';
@@ -59,9 +63,9 @@ export class CompressionJobs {
       },
       isShown: shows,
     });
-    jobs.handle('planBudget', {
+    jobs.handle('plan-compression', {
       done: async (result, { request }) => {
-        const session = await sessions.open(request.model, request.table);
+        const session = await sessions.open(request.model, request.sensitivity);
         session.setPlan({ ...choiceOf(request), result });
         return { summary: describePlan(result), shown: true };
       },
@@ -94,19 +98,22 @@ export class CompressionJobs {
   /** Plans under a budget, measured on the real model. */
   public async plan(session: CompressionSession, choice: BudgetChoice): Promise<MadePlan> {
     assertAllowed(session.blocked);
-    const { name, path } = session.model;
-    const result = await this.#jobs.run({
-      ...{ operation: 'planBudget', name },
-      request: {
-        model: path,
-        table: session.file,
-        ways: choice.ways,
-        outer: choice.outer,
-        budget: choice.budget,
-        removable: choice.removes ? session.removable : [],
-        ...this.#settings.runOptions(),
+    const { name, path: model } = session.model;
+    const { budget, ways, outer, removes } = choice;
+    const measured = outer ? placesOf(session) : [];
+    const request = this.#settings.request(
+      planCompression,
+      {
+        ...{ model, sensitivity: session.file, budget: budget.ratio, unit: budget.unit },
+        methods: ways.map(formatCompression),
+        embeddings: measured.includes('embedding'),
+        head: measured.includes('head'),
+        ...(removes && session.removable.length > 0 ? { profile: profilePathOf(model) } : {}),
       },
-    });
+      // It is measured on what the sensitivity profile was measured on.
+      calibrationNames,
+    );
+    const result = await this.#jobs.run({ operation: 'plan-compression', name, request });
     return { ...choice, result };
   }
 
@@ -144,9 +151,18 @@ export class CompressionJobs {
   }
 }
 
-const choiceOf = ({ budget, ways, outer, removable }: PlanBudgetRequest): BudgetChoice => ({
-  ...{ budget, ways, outer },
-  removes: removable.length > 0,
+/** Matrices outside the blocks that a session's profile has measured. */
+function placesOf({ table }: CompressionSession): OuterPlace[] {
+  return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
+    tiedTo === undefined ? [place] : ['embedding', 'head'],
+  );
+}
+
+const choiceOf = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
+  budget: { unit: request.unit, ratio: request.budget },
+  ways: (request.methods ?? []).map((method) => parseCompression(method)),
+  outer: request.embeddings === true || request.head === true,
+  removes: request.profile !== undefined,
 });
 
 function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
@@ -154,7 +170,7 @@ function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
   return l10n.t('{0} compressions of {1} layers are measured.', measurements, layers.length);
 }
 
-function describePlan({ cost, costBefore, compress }: ResultOf<'planBudget'>): string {
+function describePlan({ cost, costBefore, compress }: ResultOf<'plan-compression'>): string {
   const share = formatPercent(cost / costBefore);
   return l10n.t('{0} layers are compressed to {1} of the original.', compress.length, share);
 }

@@ -131,7 +131,7 @@ export class CompressionSessions implements Disposable {
     const { model, file } = session;
     const jobs = jobsAbout(
       this.#jobs.jobs,
-      ['sensitivity', 'planBudget', 'compress'],
+      ['sensitivity', 'plan-compression', 'compress'],
       (job) =>
         job.model === model.path && (job.operation !== 'sensitivity' || job.request.out === file),
     );

@@ -1,12 +1,7 @@
 import { resolve } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
-import { defaultCalibration, orDefaults, randomInputs } from '../core/data/calibration-defaults';
-import { metricNames } from '../core/metrics/metrics';
-import { defaultSettings } from '../core/prune/options';
-import { defaultTextPolicy, textPolicies } from '../core/data/text-scores';
-import type { CalibrationRequest } from '../core/data/calibration';
-import type { SearchSettings } from '../core/prune/options';
+import { defaultCalibration, randomInputs } from '../core/data/calibration-defaults';
 import { deviceNames } from '../core/runtime/device';
 import { UserError } from '../core/user-error';
 import { asSetting, buildRequest } from '../core/operations/build-request';
@@ -16,6 +11,7 @@ import type { RunOptions } from '../protocol/worker';
 import { parseMemorySize } from '../core/runtime/memory-size';
 import { amountOf } from '../core/operations/search-fields';
 import type { amountFields } from '../core/operations/search-fields';
+import { calibrationFields } from '../core/operations/shared-fields';
 import { parseBudget } from './search-budget';
 
 /** The user's settings, checked: what is wrong is said with the setting's name. */
@@ -29,25 +25,9 @@ export class Settings {
     return { device: this.#choice('device', ['auto', ...deviceNames], 'auto'), memoryBytes };
   }
 
-  /** @param usual numbers that stand where the user has set none */
-  public calibration(usual: CalibrationRequest = defaultCalibration): CalibrationRequest {
-    return orDefaults(this.ownCalibration(), usual);
-  }
-
-  /** As much of a calibration as the user has set. */
-  public ownCalibration(): Partial<CalibrationRequest> {
-    const file = this.#text('calibration.file', '');
-    const sequences = this.#wholeNumber('calibration.sequences');
-    const length = this.#wholeNumber('calibration.length');
-    const scores = this.#text('calibration.scores', '');
-    const policy = this.#choice('calibration.policy', textPolicies, defaultTextPolicy);
-    const isPath = file !== '' && file !== randomInputs;
-    return {
-      ...(sequences === undefined ? {} : { sequences }),
-      ...(length === undefined ? {} : { length }),
-      ...(file === '' ? {} : { file: isPath ? absolutePath(file) : file }),
-      ...(scores === '' ? {} : { scores: { file: absolutePath(scores), policy } }),
-    };
+  /** The calibration text or examples that the user has set. */
+  public calibrationFile(): string | undefined {
+    return this.given({ file: calibrationFields(defaultCalibration).calibration }).file;
   }
 
   /** What the user has set for fields of a request; the rest is for the request's defaults. */
@@ -92,11 +72,6 @@ export class Settings {
     return amountOf(budget);
   }
 
-  /** The distance between the outputs of two models. */
-  public metric(): SearchSettings['metric'] {
-    return this.#choice('metric', metricNames, defaultSettings.metric);
-  }
-
   #configuration(): WorkspaceConfiguration {
     return workspace.getConfiguration('espalier');
   }
@@ -112,14 +87,6 @@ export class Settings {
     return workspaceFolderValue ?? workspaceValue ?? globalValue;
   }
 
-  #wholeNumber(name: string): number | undefined {
-    const value = this.#own(name);
-    if (value === undefined || isCount(value)) {
-      return value;
-    }
-    throw invalid(name, JSON.stringify(value), l10n.t('Enter an integer of at least 1.'));
-  }
-
   #choice<T extends string>(name: string, choices: readonly T[], fallback: T): T {
     const value = this.#text(name, fallback);
     const choice = choices.find((known) => known === value);
@@ -129,8 +96,6 @@ export class Settings {
     return choice;
   }
 }
-
-const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 1;
 
 function invalid(name: string, value: string, remedy: string): UserError {
   return new UserError(l10n.t('"{0}" is not a value of this setting.', value), {

@@ -53,7 +53,7 @@ describe('Prune Layers', () => {
     const { top1Agreement, perplexity } = result.quality ?? {};
     assert.ok(top1Agreement !== undefined && perplexity !== undefined);
     assert.match(report?.getText() ?? '', /## Compared with the original[^]*Top-1 agreement/);
-    assert.match(report?.getText() ?? '', /Perplexity \| [\d.]+ → [\d.]+ \([+−]/);
+    assert.match(report?.getText() ?? '', /Perplexity \| [\d.]+\s→\s[\d.]+\s\([+−]/);
     assert.deepEqual(espalier.jobs.running, []);
     const [job] = espalier.jobs.jobs;
     assert.deepEqual([job?.operation, job?.state, job?.outputs], ['prune', 'done', [out]]);

@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { useForCalibration } from '../../extension/commands/score-text';
 import { readTextScores } from '../../extension/core/data/text-scores';
 import type { TextScores } from '../../extension/core/data/text-scores';
+import { profile as profileOperation } from '../../extension/core/operations/profile';
 import type { Espalier } from '../../extension/extension';
 import { activate, configure, placeFixture, shortSearch } from './support';
 
@@ -30,7 +31,7 @@ describe('the scores of a calibration text', () => {
     assert.deepEqual(scores, result.scores);
     assert.equal(text.length, shortSearch['calibration.length']);
     await useForCalibration(out);
-    assert.equal(espalier.settings.calibration().scores?.file, out);
+    assert.equal(espalier.settings.given(profileOperation.fields).calibrationScores, out);
     const profile = await espalier.modelJobs.profile(await espalier.sessions.open(path));
     assert.equal(profile.calibration.choice?.windows, scores.length);
   });

@@ -31,7 +31,7 @@ export interface PanelPart {
 /** Why no job can be started, if so. */
 export function reasonAgainst(
   { blocked, job }: CompressionState,
-  running: (what: 'sensitivity' | 'planBudget' | 'compress') => string,
+  running: (what: 'sensitivity' | 'plan-compression' | 'compress') => string,
 ): string | undefined {
   return (
     blocked ?? (job.kind === 'running' || job.kind === 'queued' ? running(job.what) : undefined)

@@ -9,7 +9,7 @@ type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
 
 const jobNames: Readonly<Record<JobName, string>> = {
   sensitivity: 'Measuring',
-  planBudget: 'Planning',
+  'plan-compression': 'Planning',
   compress: 'Compressing',
 };
 

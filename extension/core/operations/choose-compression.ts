@@ -1,32 +1,22 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { sensitivityCalibration } from '../data/calibration-defaults';
 import { chooseForAll } from '../export/compression/layer-choices';
 import { spreadRanks } from '../export/compression/spread-ranks';
 import type { Plan } from '../export/plan';
 import { workFolder } from '../jobs/work-folder';
 import { linearRoles } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
-import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
-import { budgetUnits } from '../tensornet/budget/plan-under-budget';
 import { parseCompression, quantizerNames } from '../tensornet/compression-choice';
 import type { CompressionRequest } from '../tensornet/compression-choice';
-import type {
-  SensitivityEvent,
-  SensitivityProfile,
-} from '../tensornet/sensitivity/sensitivity-profile';
-import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
-import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
-import { withOuter } from '../tensornet/sensitivity/ways';
+import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { UserError } from '../user-error';
+import { budgetNames, budgetRules, openBudgetFields, planByBudget } from './budget-fields';
 import { compressionFields, compressionSettings } from './compression-fields';
-import { choice, flag, group, integer, leftOpen, list, number, path, text } from './fields';
+import { choice, flag, group, leftOpen, list, text } from './fields';
 import type { RequestOf } from './fields';
 import { blocksOf, layerFields, layerNames, outerOf } from './layer-fields';
-import { measureSensitivity, trialFields } from './measure-sensitivity';
+import { trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
-import { needs, replaces } from './rules';
-import { calibrationNames, calibrationOf, runFields, runOptions } from './shared-fields';
+import { needs } from './rules';
+import { runFields, runOptions } from './shared-fields';
 
 const methodFields = group('Method', {
   method: text({
@@ -59,46 +49,23 @@ const methodFields = group('Method', {
   }),
 });
 
-const budgetFields = group('Budget', {
-  budget: number({
-    description: 'Compress each layer by what costs least, down to this fraction of the model',
-    placeholder: 'R',
-    above: 0,
-    max: 1,
-  }),
-  unit: choice(budgetUnits, {
-    description: 'What the budget counts',
-    default: 'bytes',
-    placeholder: 'UNIT',
-  }),
-  sensitivity: path({
-    description: 'A *.sensitivity.json of the model; measured first if absent',
-  }),
-  rounds: integer({
-    description: 'Times that the plan is made again by what the whole of it showed',
-    default: defaultRounds,
-    min: 0,
-  }),
-});
-
 /** What chooses how each layer is compressed: one method for all, or a budget. */
 export const planningFields = {
-  ...leftOpen({ ...methodFields, ...budgetFields, ...trialFields, ...layerFields }),
+  ...leftOpen({ ...methodFields, ...trialFields, ...layerFields }),
+  ...openBudgetFields,
   ...compressionFields,
   ...runFields,
 };
 
 const forMethod = ['level', 'variant', 'then', 'spreadRanks', 'skip'];
-const trialNames = Object.keys(trialFields);
-const forBudget = ['unit', 'sensitivity', 'rounds', ...trialNames];
 
 /** Fields that a plan leaves nothing to. */
-export const planningNames = [...forMethod, ...forBudget, ...layerNames];
+export const planningNames = [...forMethod, ...budgetNames, ...layerNames];
 
 export const planningRules = [
   ...forMethod.map((field) => needs(field, 'method')),
-  ...forBudget.map((field) => needs(field, 'budget')),
-  replaces('sensitivity', [...trialNames, 'roles', 'blocks'], 'it was measured with its own'),
+  ...budgetNames.map((field) => needs(field, 'budget')),
+  ...budgetRules,
 ];
 
 type PlanningRequest = RequestOf<typeof planningFields> & {
@@ -118,7 +85,9 @@ export async function chooseCompression(
     return chooseByMethod(request, method, context);
   }
   if (budget !== undefined) {
-    return chooseByBudget(request, budget, context);
+    const folder = `${workFolder(request.out, 'compress')}-plan`;
+    const { remove, compress, note } = await planByBudget({ ...request, budget }, folder, context);
+    return { remove, compress, note };
   }
   throw new RangeError('a method or a budget is chosen');
 }
@@ -165,45 +134,4 @@ function compressionOf(
 ): CompressionRequest {
   const parts = [method, level, variant].filter((part) => part !== undefined).join(':');
   return parseCompression(then === undefined ? parts : `${parts}+${then}`, 'method');
-}
-
-/** By what compressing each layer alone costs, which is measured first where no profile is given. */
-async function chooseByBudget(
-  request: PlanningRequest,
-  ratio: number,
-  context: OperationContext<SensitivityEvent>,
-): Promise<PlannedChanges> {
-  const { model, out, unit = 'bytes', rounds = defaultRounds } = request;
-  const table =
-    request.sensitivity === undefined
-      ? await measureSensitivity(request, undefined, context)
-      : await readTable(request.sensitivity);
-  const isGiven = calibrationNames.some((name) => request[name] !== undefined);
-  const { compress, remove, distance, tried } = await planForBudget(
-    {
-      model,
-      table: withOuter(table, outerOf(request)),
-      budget: { unit, ratio },
-      rounds,
-      calibration: isGiven
-        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions)
-        : calibrationOfTable(table),
-      bundledText: join(context.environment.samples, 'calibration.txt'),
-      folder: `${workFolder(out, 'compress')}-plan`,
-      ...runOptions(request),
-    },
-    context,
-  );
-  return {
-    remove,
-    compress,
-    note: `budget ${ratio} of ${unit}, ${table.metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`,
-  };
-}
-
-async function readTable(file: string): Promise<SensitivityProfile> {
-  const content = await readFile(file, 'utf8').catch(() => {
-    throw new UserError('There is no such sensitivity profile.', { file });
-  });
-  return parseSensitivityProfile(content, file);
 }

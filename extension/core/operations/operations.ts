@@ -13,6 +13,7 @@ import { inspect } from './inspect';
 import { latency } from './latency';
 import { patch } from './patch';
 import { plan } from './plan';
+import { planCompression } from './plan-compression';
 import { profile } from './profile';
 import { prune } from './prune';
 import { repair } from './repair';
@@ -38,6 +39,7 @@ export const operations = [
   prune,
   compress,
   sensitivity,
+  planCompression,
   patch,
   repair,
   evaluate,

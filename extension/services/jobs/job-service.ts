@@ -3,6 +3,8 @@ import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { StageProgress } from '../../core/jobs/job';
 import type { ProfileEvent } from '../../core/prune/layer-profile';
 import type { JobEvent } from '../../protocol/worker';
+import { Estimate, TimeLeft } from '../../core/jobs/time-left';
+import { formatDuration } from '../../core/format';
 import { Signal } from '../signal';
 import { RequestCancelled, WorkerCrashed } from '../worker-errors';
 import type { RequestWatch } from '../worker-process';
@@ -16,7 +18,6 @@ import { afterRestart, savedOf } from './interruption';
 import { jobOperations, operationOf } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
 import { removeWork, workOf } from './saved-work';
-import { TimeLeft } from './time-left';
 
 /** A child process that runs the jobs of a lane. */
 export interface JobRunner {
@@ -257,6 +258,10 @@ export class JobService {
 
   #watch(job: StoredJob, source: CancellationTokenSource): RequestWatch {
     const timeLeft = new TimeLeft();
+    const estimate = new Estimate((seconds) => {
+      const { translate } = this.#environment;
+      this.#note(job, translate('This takes about {0} on this machine.', formatDuration(seconds)));
+    });
     const counter = new Counter();
     const handler = this.#handlers.get(job.operation);
     return {
@@ -266,6 +271,7 @@ export class JobService {
           this.#note(job, progress.stage);
         }
         const secondsLeft = timeLeft.update(progress, performance.now());
+        estimate.update(secondsLeft);
         job.progress = { ...progress, ...(secondsLeft === undefined ? {} : { secondsLeft }) };
         if (operationOf(job.operation).countsSaved === true) {
           job.counted = { done: progress.done, total: progress.total };
@@ -318,7 +324,7 @@ export class JobService {
       job.state = 'done';
       job.result = outcome.summary;
       const output = operationOf(job.operation).output?.(job.request);
-      job.outputs = output === undefined ? [] : [output];
+      job.outputs = output === undefined || output === '' ? [] : [output];
       delete job.saved;
     }
     delete job.progress;

@@ -1,5 +1,5 @@
 import { l10n } from 'vscode';
-import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import { formatBytes, formatCount, formatDuration, formatPercent } from '../../core/format';
 import type { JobProgress } from '../../protocol/jobs';
 import type { JobRecord } from './job-record';
 import type { JobService } from './job-service';
@@ -37,7 +37,7 @@ function describeProgress(progress: JobProgress | undefined): string | undefined
   const { done, total, secondsLeft } = progress;
   return joined(
     formatPercent(Math.min(1, done / total)),
-    secondsLeft === undefined ? undefined : l10n.t('about {0} left', describeDuration(secondsLeft)),
+    secondsLeft === undefined ? undefined : l10n.t('about {0} left', formatDuration(secondsLeft)),
   );
 }
 
@@ -46,17 +46,6 @@ export function describeStage({ stage, done, total, unit }: JobProgress): string
   const format = unit === 'bytes' ? formatBytes : formatCount;
   const count = unit === 'bytes' ? '' : unit;
   return l10n.t('{0}: {1} of {2} {3}', stage, format(done), format(total), count).trim();
-}
-
-/** `40 s`, `4 min`, `2 h 5 min` */
-function describeDuration(seconds: number): string {
-  if (seconds < 90) {
-    return l10n.t('{0} s', Math.max(1, Math.round(seconds)));
-  }
-  const minutes = Math.round(seconds / 60);
-  return minutes < 90
-    ? l10n.t('{0} min', minutes)
-    : l10n.t('{0} h {1} min', Math.floor(minutes / 60), minutes % 60);
 }
 
 function warningCount({ warnings }: JobRecord): string | undefined {

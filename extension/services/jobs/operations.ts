@@ -72,11 +72,6 @@ const counted = {
 
 /** Jobs that are no operations of their own. */
 const others = {
-  planBudget: {
-    title: 'Planning compression of {0}',
-    lane: 'worker',
-    subject: ({ model }) => model,
-  },
   export: {
     title: 'Exporting from {0}',
     lane: 'dataReader',

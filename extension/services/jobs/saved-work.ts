@@ -16,9 +16,12 @@ export const hasWork = (job: Job): boolean => workOf(job).some(holdsWork);
 
 /** Removes finished work and what was in progress. What stands at the job's output stays. */
 export async function removeWork(job: Job): Promise<void> {
-  const scratch = operationOf(job.operation).scratch?.(job.request) ?? [];
-  for (const path of [...workOf(job), ...scratch]) {
-    await rm(path, { recursive: true, force: true });
+  const { scratch, output } = operationOf(job.operation);
+  const result = output?.(job.request);
+  for (const path of [...workOf(job), ...(scratch?.(job.request) ?? [])]) {
+    if (path !== result) {
+      await rm(path, { recursive: true, force: true });
+    }
   }
 }
 

@@ -4,6 +4,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { RepairResult } from '../../../extension/core/export/compression/repair-model';
 import type { Plan } from '../../../extension/core/export/plan';
 import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
+import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -76,7 +78,6 @@ describe('usage errors', () => {
       new RegExp(`^${flags[0] ?? ''} needs --method\\.`),
     ]),
     ...[
-      ['--methods', 'int8'],
       ['--metric', 'kl'],
       ['--roles', 'up'],
       ['--blocks', '0'],
@@ -156,6 +157,42 @@ it('measures the layers that are asked for, by the methods, and writes what it p
       ['int4', 16],
     ]);
   }
+});
+
+it('plans under a budget by some of the methods that were measured, and removes by a layer profile', async () => {
+  const layers = join(folder, 'some.layerprofile.json');
+  const searched = ['profile', model, '--all', '--no-baselines', ...calibrated, '--out', layers];
+  expect((await run(...searched)).code).toBe(0);
+  const measured = join(folder, 'all.sensitivity.json');
+  const made = ['sensitivity', model, '--methods', 'int8:32,int4:16', ...calibrated];
+  expect((await run(...made, '--out', measured)).code).toBe(0);
+  const plan = async (...args: string[]) =>
+    run('plan-compression', model, '--sensitivity', measured, '--device', 'cpu', ...args);
+  const out = join(folder, 'made.plan.json');
+  const few = await plan('--budget', '0.7', '--methods', 'int8', '--out', out, '--json');
+  expect(few.code, few.stderr).toBe(0);
+  const { compress, remove, cost, costBefore } = JSON.parse(few.stdout) as RefinedPlan;
+  expect(cost).toBeLessThanOrEqual(0.7 * costBefore);
+  expect(new Set(compress.map(({ method }) => method))).toEqual(new Set(['int8']));
+  expect(remove).toEqual([]);
+  expect(JSON.parse(await readFile(out, 'utf8'))).toMatchObject({ compress, remove });
+  expect((await plan('--budget', '0.3')).stderr).toMatch(/above the budget/);
+  const removing = await plan('--budget', '0.3', '--profile', layers);
+  expect(removing.code, removing.stderr).toBe(0);
+  expect(removing.stdout).toMatch(/^Remove block\.\d\./m);
+  expect(removing.stdout).toMatch(/ of the original are left, distance /);
+
+  const leveled = await plan('--budget', '0.7', '--methods', 'int8:32');
+  expect(leveled.stderr).toMatch(
+    /--methods: The sensitivity profile has levels of int8 of its own/,
+  );
+  const other = join(folder, 'kl.layerprofile.json');
+  const document = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
+  const settings = { ...document.settings, metric: 'kl' };
+  await writeFile(other, JSON.stringify({ ...document, settings }));
+  const mixed = await plan('--budget', '0.7', '--profile', other);
+  expect(mixed.stderr).toMatch(/kl\.layerprofile\.json.*must be of the same model .* by js/);
+  expect((await plan()).stderr).toMatch(/^--budget is required\./);
 });
 
 describe('compress', () => {

@@ -13,7 +13,6 @@ import { toCommandLine } from '../../../../extension/services/jobs/command-line'
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
 
-
 function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): string | undefined {
   return toCommandLine({ operation, request } as unknown as JobRecord);
 }

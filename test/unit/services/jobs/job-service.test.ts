@@ -7,6 +7,7 @@ import { workFolder } from '../../../../extension/core/jobs/work-folder';
 import type { ProfileEvent } from '../../../../extension/core/prune/layer-profile';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { synthesize } from '../../../../extension/core/operations/synthesize';
+import { train } from '../../../../extension/core/operations/train';
 import type { RequestOfOperation } from '../../../../extension/protocol/worker';
 import { JobService } from '../../../../extension/services/jobs/job-service';
 import type { JobRunner } from '../../../../extension/services/jobs/job-service';
@@ -238,6 +239,21 @@ describe('the job service', () => {
     await jobs.discard(id);
     expect(existsSync(work)).toBe(false);
     expect(existsSync(other)).toBe(true);
+    expect(jobs.jobs).toEqual([]);
+  });
+
+  it('keeps the output of a job that saves its work there', async () => {
+    const out = join(folder, 'trained');
+    const request = buildRequest(train, { data: 'd', out });
+    const running = jobs.run({ operation: 'train', name: 'd', request });
+    await mkdir(out);
+    await writeFile(join(out, 'seed-0.safetensors'), 'x');
+    (await worker.call(0)).reject(crash());
+    await expect(running).rejects.toThrow();
+    const [job] = jobs.resumable;
+    expect(job).toMatchObject({ model: 'd', saved: 'Progress is saved.' });
+    await jobs.discard(job?.id ?? '');
+    expect(existsSync(join(out, 'seed-0.safetensors'))).toBe(true);
     expect(jobs.jobs).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-import type { StageProgress } from '../../core/jobs/job';
+import type { StageProgress } from './job';
 
 interface Sample {
   readonly time: number;
@@ -42,5 +42,29 @@ export class TimeLeft {
     }
     const perMillisecond = (done - first.done) / (time - first.time);
     return perMillisecond > 0 && done < total ? (total - done) / perMillisecond / 1000 : undefined;
+  }
+}
+
+/** A job that is over sooner is not worth an estimate. */
+const leastSeconds = 20;
+
+/** Says once how long a job takes, from the first work that it has counted. */
+export class Estimate {
+  readonly #say: (seconds: number) => void;
+  #isKnown = false;
+
+  public constructor(say: (seconds: number) => void) {
+    this.#say = say;
+  }
+
+  /** @param secondsLeft of {@link TimeLeft} */
+  public update(secondsLeft: number | undefined): void {
+    if (this.#isKnown || secondsLeft === undefined) {
+      return;
+    }
+    this.#isKnown = true;
+    if (secondsLeft >= leastSeconds) {
+      this.#say(secondsLeft);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { TimeLeft } from '../../../../extension/services/jobs/time-left';
+import { formatDuration } from '../../../extension/core/format';
+import { Estimate, TimeLeft } from '../../../extension/core/jobs/time-left';
 
 describe('time left', () => {
   const at = (done: number, stage = 'search') =>
@@ -40,5 +41,29 @@ describe('time left', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(5), 0);
     expect(timeLeft.update(at(5), 8000)).toBeUndefined();
+  });
+});
+
+describe('an estimate', () => {
+  /** What is said of a job that does a step of many each second. */
+  const said = (steps: number): string[] => {
+    const texts: string[] = [];
+    const timeLeft = new TimeLeft();
+    const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
+    for (let second = 0; second <= 10; second++) {
+      const progress = { stage: 'search', done: second, total: steps, unit: 'steps' } as const;
+      estimate.update(timeLeft.update(progress, second * 1000));
+    }
+    return texts;
+  };
+
+  it('is said once, after the first seconds of work', () => {
+    expect(said(243)).toEqual(['4 min']);
+    expect(said(7503)).toEqual(['2 h 5 min']);
+    expect(said(60)).toEqual(['58 s']);
+  });
+
+  it('is not said of what is over soon', () => {
+    expect(said(12)).toEqual([]);
   });
 });

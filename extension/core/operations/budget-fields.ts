@@ -1,0 +1,160 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sensitivityCalibration } from '../data/calibration-defaults';
+import type { OpenedModel } from '../models/opened-model';
+import { parseLayerProfile } from '../prune/layer-profile-schema';
+import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
+import { budgetUnits } from '../tensornet/budget/plan-under-budget';
+import type { RemovalCost } from '../tensornet/budget/plan-under-budget';
+import type { RefinedPlan } from '../tensornet/budget/refine-plan';
+import { parseCompression } from '../tensornet/compression-choice';
+import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
+import type {
+  SensitivityEvent,
+  SensitivityProfile,
+} from '../tensornet/sensitivity/sensitivity-profile';
+import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
+import { withOuter, withWays } from '../tensornet/sensitivity/ways';
+import { UserError } from '../user-error';
+import { choice, group, integer, leftOpen, number, path } from './fields';
+import type { RequestOf } from './fields';
+import { outerOf } from './layer-fields';
+import type { layerFields } from './layer-fields';
+import { measureSensitivity, trialFields } from './measure-sensitivity';
+import type { OperationContext } from './operation';
+import { replaces } from './rules';
+import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
+import type { CalibrationFields, runFields } from './shared-fields';
+
+const budgetFacts = {
+  description: 'Fraction of the model that may be left, by what costs least for each layer',
+  placeholder: 'R',
+  above: 0,
+  max: 1,
+} as const;
+
+/** What a plan under a budget is made by, besides the budget. */
+const howFields = group('Budget', {
+  unit: choice(budgetUnits, {
+    description: 'What the budget counts',
+    default: 'bytes',
+    placeholder: 'UNIT',
+  }),
+  sensitivity: path({
+    description: 'A *.sensitivity.json of the model; measured first if absent',
+  }),
+  profile: path({
+    description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
+  }),
+  rounds: integer({
+    description: 'Times that the plan is made again by what the whole of it showed',
+    default: defaultRounds,
+    min: 0,
+  }),
+});
+
+/** For operations where something else may say what to compress. */
+export const openBudgetFields = group('Budget', {
+  budget: number(budgetFacts),
+  ...leftOpen(howFields),
+});
+
+export const budgetFields = group('Budget', {
+  budget: number({ ...budgetFacts, required: true }),
+  ...howFields,
+});
+
+/** Fields that act only with a budget. */
+export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
+
+export const budgetRules = [
+  replaces('sensitivity', ['metric', 'roles', 'blocks'], 'it was measured with its own'),
+];
+
+type BudgetRequest = Partial<RequestOf<typeof howFields>> &
+  Partial<RequestOf<typeof trialFields>> &
+  Partial<RequestOf<typeof layerFields>> &
+  RequestOf<CalibrationFields> &
+  RequestOf<typeof runFields> & {
+    readonly model: OpenedModel;
+    readonly budget: number;
+    readonly seed: number;
+  };
+
+/**
+ * Plans by what compressing each layer alone costs, which is measured first where no profile is given.
+ * @param folder for work, removed at the end
+ */
+export async function planByBudget(
+  request: BudgetRequest,
+  folder: string,
+  context: OperationContext<SensitivityEvent>,
+): Promise<RefinedPlan & { readonly note: string }> {
+  const { model, budget: ratio, unit = 'bytes', rounds = defaultRounds, profile } = request;
+  const table =
+    request.sensitivity === undefined
+      ? await measureSensitivity(request, undefined, context)
+      : await readTable(request.sensitivity, request.methods);
+  const isGiven = calibrationNames.some((name) => request[name] !== undefined);
+  const plan = await planForBudget(
+    {
+      model,
+      table: withOuter(table, outerOf(request)),
+      budget: { unit, ratio },
+      ...(profile === undefined ? {} : { removable: await readRemovable(profile, table) }),
+      rounds,
+      calibration: isGiven
+        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions)
+        : calibrationOfTable(table),
+      bundledText: join(context.environment.samples, 'calibration.txt'),
+      folder,
+      ...runOptions(request),
+    },
+    context,
+  );
+  const { distance, tried } = plan;
+  return {
+    ...plan,
+    note: `budget ${ratio} of ${unit}, ${table.metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`,
+  };
+}
+
+/** A sensitivity profile, of only some of its methods where those are named. */
+async function readTable(
+  file: string,
+  methods: readonly string[] | undefined,
+): Promise<SensitivityProfile> {
+  const table = parseSensitivityProfile(await read(file, 'sensitivity profile'), file);
+  const ways = methods?.map((text) => parseCompression(text, 'methods'));
+  const leveled = ways?.find((way) => 'level' in way || 'ratio' in way);
+  if (leveled !== undefined) {
+    throw new UserError(`The sensitivity profile has levels of ${leveled.method} of its own.`, {
+      field: 'methods',
+      remedy: 'Name the method without a level.',
+    });
+  }
+  return ways === undefined ? table : withWays(table, ways);
+}
+
+/** @throws UserError where the distances cannot be compared with the table's. */
+async function readRemovable(file: string, table: SensitivityProfile): Promise<RemovalCost[]> {
+  const { model, settings, candidates } = parseLayerProfile(
+    await read(file, 'layer profile'),
+    file,
+  );
+  if (model.fingerprint !== table.model.fingerprint || settings.metric !== table.metric) {
+    throw new UserError(
+      `The layer profile must be of the same model as the sensitivity profile, by ${table.metric}.`,
+      { file, field: 'profile' },
+    );
+  }
+  return candidates.flatMap(({ sublayer, distance }) =>
+    distance === null ? [] : [{ sublayer, distance }],
+  );
+}
+
+async function read(file: string, what: string): Promise<string> {
+  return readFile(file, 'utf8').catch(() => {
+    throw new UserError(`There is no such ${what}.`, { file });
+  });
+}

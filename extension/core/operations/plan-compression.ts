@@ -1,0 +1,54 @@
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { sensitivityCalibration } from '../data/calibration-defaults';
+import { writeDocument } from '../jobs/write-document';
+import type { RefinedPlan } from '../tensornet/budget/refine-plan';
+import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
+import { budgetFields, budgetRules, planByBudget } from './budget-fields';
+import { integer, leftOpen, path } from './fields';
+import { prepareJournal } from './journals';
+import { layerFields } from './layer-fields';
+import { trialFields } from './measure-sensitivity';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
+
+export const planCompression = defineOperation({
+  id: 'plan-compression',
+  title: 'Plan Compression',
+  verb: 'Planning compression of',
+  summary: 'Choose how each layer is compressed under a budget, measured on the whole model.',
+  fields: {
+    model: modelField,
+    out: path({ description: 'Where to write the plan (*.plan.json)' }),
+    ...budgetFields,
+    ...leftOpen({ ...trialFields, ...layerFields }),
+    seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
+    ...calibrationFields(sensitivityCalibration),
+    ...runFields,
+  },
+  rules: [...budgetRules, ...calibrationRules],
+  result: v.looseObject({
+    compress: v.array(v.looseObject({ tensor: v.string() })),
+    remove: v.array(v.string()),
+    cost: v.number(),
+    costBefore: v.number(),
+    distance: v.number(),
+  }),
+  trust: 'run',
+  run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
+    const { model: path, out } = request;
+    const model = await context.environment.open(path);
+    const folder = `${await prepareJournal(undefined, path)}.plan`;
+    const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
+    if (out !== undefined) {
+      await writeDocument(out, {
+        format: 'espalier.plan',
+        version: 1,
+        model: { path: resolve(model.path), fingerprint: model.summary.fingerprint },
+        ...{ remove: plan.remove, compress: plan.compress, note },
+      });
+    }
+    return plan;
+  },
+});
