@@ -77,7 +77,8 @@ export class AdaptiveRounds {
     const expected = new Map(
       [...predictions].map(([id, one]) => [id, this.expectations.ofPrediction(id, one)]),
     );
-    const looked = propose(runners, expected, this.done);
+    const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
+    const looked = propose(runners, this.done, expected, ageOf);
     await this.measureRough(tally, input, looked);
     const finalists = chooseFinalists(looked, this.expectedOf(tally, looked));
     await this.race(tally, finalists);

@@ -1,7 +1,8 @@
 import type { Candidate } from './candidates';
 
-/** How many candidates a round looks at: those expected nearest. */
-const nearest = 12;
+/** How many candidates a round looks at: those expected nearest, and those measured longest ago. */
+const nearest = 10;
+const longestAgo = 4;
 /** Every so many rounds all are looked at: what is expected of a candidate is less true the longer ago it was measured. */
 const lookEvery = 4;
 /** How many of them may win. */
@@ -11,16 +12,20 @@ const finalists = 6;
  * The candidates whose first rows are worth measuring.
  * @param round counted from 0
  * @param expected distances by id
+ * @param age rounds since a candidate was measured
  */
 export function propose(
   candidates: readonly Candidate[],
-  expected: ReadonlyMap<string, number>,
   round: number,
+  expected: ReadonlyMap<string, number>,
+  age: (candidate: Candidate) => number,
 ): readonly Candidate[] {
   if (round % lookEvery === 0) {
     return candidates;
   }
-  const chosen = new Set(byDistance(candidates, expected).slice(0, nearest));
+  const order = byDistance(candidates, expected);
+  const others = order.slice(nearest).sort((a, b) => age(b) - age(a));
+  const chosen = new Set([...order.slice(0, nearest), ...others.slice(0, longestAgo)]);
   return candidates.filter((candidate) => chosen.has(candidate));
 }
 

@@ -87,6 +87,7 @@ function tableOf(changes: Partial<ShownTable> = {}): ShownTable {
       metric: 'js',
       roles: [],
       blocks: [],
+      precision: 0,
       seed: 0,
     },
     device: 'cpu',
