@@ -3,20 +3,19 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { ByteCopier } from '../../extension/core/export/byte-copier';
-import { createWriter } from '../../extension/core/export/create-writer';
 import { chooseOutput } from '../../extension/core/export/output-options';
-import type { ModelFormat } from '../../extension/core/models/opened-model';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import { writeSource } from '../../extension/core/export/write-source';
+import type { OutputFormat } from '../../extension/core/export/write-source';
 import { checkChanges } from '../../extension/core/export/changes';
 import { unattended } from '../../extension/core/jobs/job';
 
 async function main([model = '', format = '', out = '', removed = '']: readonly string[]) {
   const source = writeSource(await openModelFiles(model));
   const changes = checkChanges(source.model.summary, removed.split(','));
-  const target = await chooseOutput(source, changes, { format: format as ModelFormat });
+  const target = await chooseOutput(source, changes, { format: format as OutputFormat });
   const run = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
-  const writer = await createWriter(source, target, changes, run, unattended);
+  const writer = await target.writer(changes, run, unattended);
   await mkdir(out, { recursive: true });
   const copier = new ByteCopier(writer.bytes, unattended);
   const startMegabytes = await peakMegabytes();

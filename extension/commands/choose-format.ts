@@ -2,6 +2,7 @@ import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
 import type { OutputAnswer, OutputTarget } from '../core/export/output-options';
+import { outputFormats } from '../core/export/write-source';
 
 interface FormatItem extends QuickPickItem {
   /** Absent from separators. */
@@ -94,6 +95,8 @@ function describeFormat({ format, layout }: OutputTarget): FormatText {
           };
     case 'safetensors':
       return describeLayout(layout ?? 'blocks');
+    default:
+      return { label: outputFormats[format], detail: '' };
   }
 }
 

@@ -3,7 +3,7 @@ import { commands, l10n, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
 import type { Plan } from '../core/export/plan';
-import type { ModelFormat } from '../core/models/opened-model';
+import type { OutputFormat } from '../core/export/write-source';
 import type { ModelSummary } from '../core/models/model-summary';
 import { fileExists } from '../services/documents';
 import { isModelFile, modelStem } from '../services/model-file';
@@ -14,7 +14,7 @@ import { confirmReplace } from './confirm-replace';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions {
-  readonly format?: ModelFormat;
+  readonly format?: OutputFormat;
   /** Of the format; the default one when absent. */
   readonly layout?: LayoutName;
   /** Path of the new folder. */

@@ -27,7 +27,7 @@ export function renderChat(
     throw new UserError(`The chat template fails: ${(error as Error).message}.`, {
       file,
       field: 'chat_template',
-      remedy: 'Mend the template, or generate without it.',
+      remedy: 'Correct the template, or generate without it.',
     });
   }
 }

@@ -1,3 +1,4 @@
+import type { OutputFormat } from './write-source';
 import type { JobContext } from '../jobs/job';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from './plan';
@@ -8,7 +9,7 @@ import { compressModel } from './compression/compress-model';
 import type { CompressionSettings, CompressResult } from './compression/compress-model';
 import type { LayoutName } from './layouts';
 import type { PruneResult } from './prune-result';
-import type { ModelFormat, OpenedModel } from '../models/opened-model';
+import type { OpenedModel } from '../models/opened-model';
 import { writeModel } from './write-model';
 
 /** A plan to carry out, and where. */
@@ -19,7 +20,7 @@ export interface PlanApplication {
   readonly planFolder?: string;
   readonly out: string;
   /** The model's own form when absent. */
-  readonly format?: ModelFormat;
+  readonly format?: OutputFormat;
   readonly layout?: LayoutName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;

@@ -4,8 +4,8 @@ import * as v from 'valibot';
 import { manifestName } from '../document-names';
 import { formSpec } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
-import { modelFormats } from '../models/opened-model';
-import type { ModelFormat } from '../models/opened-model';
+import { outputFormatNames } from './write-source';
+import type { OutputFormat } from './write-source';
 import { patchSpecs } from '../models/patch/symbolic-patch';
 import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import type { PruneResult } from './prune-result';
@@ -30,7 +30,7 @@ export interface Manifest {
   /** Symbolic patches of the result, in its own numbering. */
   readonly patches?: PatchSpecs;
   readonly result: {
-    readonly format: ModelFormat;
+    readonly format: OutputFormat;
     /** How config.json says what is gone. */
     readonly layout?: string;
     readonly loadsWith: string;
@@ -74,7 +74,7 @@ const manifestSchema = v.object({
   compressed: v.optional(v.record(v.string(), formSpec)),
   patches: v.optional(patchSpecs),
   result: v.object({
-    format: v.picklist(modelFormats),
+    format: v.picklist(outputFormatNames),
     layout: v.optional(v.string()),
     loadsWith: v.string(),
     parameters: count,

@@ -1,13 +1,15 @@
 import { able, refused } from '../models/capability';
 import type { Capability, Refusal } from '../models/capability';
-import type { ModelFormat } from '../models/opened-model';
+import type { JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
 import type { LayoutName } from './layouts';
 import type { Changes } from './changes';
+import type { WeightWriter, WriteOptions } from './weight-writers';
+import type { OutputFormat } from './write-source';
 
 /** What a changed model is written as: a file format and, where it has several, the layout of it. */
 export interface OutputTarget {
-  readonly format: ModelFormat;
+  readonly format: OutputFormat;
   readonly layout?: LayoutName;
 }
 
@@ -17,6 +19,12 @@ export interface OutputOption extends OutputTarget {
   readonly isDefault: (changes: Changes) => boolean;
   /** Why the changes cannot be written so; undefined where they can. Asked before any work. */
   readonly refuse: (changes: Changes) => Promise<Refusal | undefined>;
+  /** What writes the changes so, where they are not refused. */
+  readonly writer: (
+    changes: Changes,
+    options: WriteOptions,
+    context: JobContext,
+  ) => Promise<WeightWriter>;
 }
 
 /** What a source can be written as, its own format first. */
@@ -25,7 +33,7 @@ export interface OutputOptions {
   readonly path: string;
   readonly options: readonly OutputOption[];
   /** Why the model cannot become a file of the other formats. */
-  readonly unreachable: Readonly<Partial<Record<ModelFormat, string>>>;
+  readonly unreachable: Readonly<Partial<Record<OutputFormat, string>>>;
 }
 
 /** A target, and whether the changes can be written so. */
@@ -53,7 +61,7 @@ export async function answerOutputs(
   );
   const remedy = `Choose ${formatsOf(options).join(' or ')}.`;
   const others = Object.entries(unreachable).map(([format, reason]): OutputAnswer => ({
-    format: format as ModelFormat,
+    format: format as OutputFormat,
     isDefault: false,
     ...{ able: false, code: 'format-not-reachable', reason, remedy },
   }));
@@ -109,6 +117,6 @@ export function findOutput(
   });
 }
 
-function formatsOf(options: readonly OutputOption[]): ModelFormat[] {
+function formatsOf(options: readonly OutputOption[]): OutputFormat[] {
   return [...new Set(options.map(({ format }) => format))];
 }

@@ -1,10 +1,10 @@
-import type { ModelFormat } from '../models/opened-model';
+import type { OutputFormat } from './write-source';
 
 /** What writing a pruned model did, and how it was checked. */
 export interface PruneResult {
   /** Absolute path of the new folder. */
   readonly path: string;
-  readonly format: ModelFormat;
+  readonly format: OutputFormat;
   /** How a Hugging Face folder says what is gone. */
   readonly layout?: string;
   /** How other tools load it, as a sentence. */

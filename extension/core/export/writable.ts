@@ -9,7 +9,7 @@ import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
 import { matricesOf, matrixChanges, standIns } from './matrix-changes';
 import { answerOutputs, chooseOutput, findOutput } from './output-options';
 import type { OutputAnswer, OutputTarget } from './output-options';
-import { writeSource } from './write-source';
+import { outputFormats, writeSource } from './write-source';
 import type { WriteSource } from './write-source';
 
 /** Changes that are asked about before any work. */
@@ -80,7 +80,7 @@ export async function foreseeRefusals(
   for (const candidate of candidates) {
     const { refusal, target } = await judge(source, asked, idsOf(summary, candidate));
     if (refusal !== undefined) {
-      format ??= formatNames[target.format];
+      format ??= outputFormats[target.format];
       refusals.push(`${refusal.reason} ${refusal.remedy}`);
     }
   }
@@ -90,12 +90,6 @@ export async function foreseeRefusals(
     ? undefined
     : `${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${[...found].join(' ')}`;
 }
-
-const formatNames = {
-  safetensors: 'Hugging Face folder',
-  onnx: 'ONNX file',
-  gguf: 'GGUF file',
-} as const;
 
 /** How many of the ids, from the first on, can go together, and why not all of them. */
 export async function writablePrefix(

@@ -12,17 +12,16 @@ import type { LayoutName } from './layouts';
 import { OutputFolder } from './output-folder';
 import type { PruneResult } from './prune-result';
 import type { LayeredModel } from '../models/layered-model';
-import type { AnyModel, ModelFormat, OpenedModel } from '../models/opened-model';
+import type { AnyModel, OpenedModel } from '../models/opened-model';
 import { checkChanges, withChanges } from './changes';
 import type { Changes, Patches } from './changes';
 import { matrixChanges } from './matrix-changes';
 import { copySideFile } from './side-files';
 import type { SideFiles } from './side-files';
-import { createWriter } from './create-writer';
 import { chooseOutput } from './output-options';
-import type { OutputTarget } from './output-options';
+import type { OutputOption } from './output-options';
 import { writeSource } from './write-source';
-import type { WriteSource } from './write-source';
+import type { OutputFormat, WriteSource } from './write-source';
 import { compareLogits, sourceLogits, verificationInput } from './verify';
 import type { ComparedOutput } from './verify';
 import { onPath } from './write-errors';
@@ -40,7 +39,7 @@ export interface WriteRequest {
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
-  readonly format?: ModelFormat;
+  readonly format?: OutputFormat;
   /** How the result says what is otherwise; see layouts. */
   readonly layout?: LayoutName;
   /** Replace a model that stands at `out`. */
@@ -98,7 +97,7 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
 async function writeChecked(
   request: WriteRequest,
   source: WriteSource,
-  target: OutputTarget,
+  target: OutputOption,
   changes: Changes,
   output: OutputFolder,
   context: JobContext,
@@ -110,7 +109,7 @@ async function writeChecked(
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
   };
-  const writer = await createWriter(source, target, changes, options, context);
+  const writer = await target.writer(changes, options, context);
   const sideFiles = await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);

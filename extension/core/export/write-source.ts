@@ -1,9 +1,11 @@
 import { dirname } from 'node:path';
+import type { JobContext } from '../jobs/job';
 import type { AnyModel, ModelHeaders, OpenedModel } from '../models/opened-model';
-import { needsModule } from './changes';
+import { needsModule, withChanges } from './changes';
 import type { Changes } from './changes';
 import type { CheckpointSource } from './checkpoint-source';
 import { ggufOptions } from './gguf-options';
+import { graphWriter } from './graph-writer';
 import { layoutNames, layouts } from './layouts';
 import type { LayoutName } from './layouts';
 import { whyNotStored } from './matrix-changes';
@@ -11,6 +13,17 @@ import type { OutputOption, OutputOptions } from './output-options';
 import { whyNotRewritable } from './pruned-config';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
+import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
+import type { WeightWriter } from './weight-writers';
+
+/** The formats that models are written in, by their names for people. */
+export const outputFormats = {
+  safetensors: 'Hugging Face folder',
+  onnx: 'ONNX file',
+  gguf: 'GGUF file',
+} as const;
+export type OutputFormat = keyof typeof outputFormats;
+export const outputFormatNames = Object.keys(outputFormats) as OutputFormat[];
 
 /** A model that is written anew, and what it can be written as. */
 export interface WriteSource extends OutputOptions {
@@ -35,7 +48,12 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
         folder,
         sideFiles: async () => findNamedSideFiles(folder),
         options: [
-          { format: 'onnx', isDefault: () => true, refuse: () => Promise.resolve(undefined) },
+          {
+            format: 'onnx',
+            isDefault: () => true,
+            refuse: () => Promise.resolve(undefined),
+            writer: async (changes, _, context) => graphWriter(headers.graph, changes, context),
+          },
         ],
         unreachable: { safetensors: others, gguf: others },
       };
@@ -65,8 +83,10 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
   }
 }
 
+type FolderSource = CheckpointSource & { readonly model: AnyModel };
+
 /** The layouts of a Hugging Face folder, and ONNX. */
-function folderOptions(source: CheckpointSource, configFile: string): OutputOption[] {
+function folderOptions(source: FolderSource, configFile: string): OutputOption[] {
   const { model, configText } = source;
   const whyNotConfig = ({ blocks }: Changes): ReturnType<typeof whyNotRewritable> => {
     const refusal = whyNotRewritable(configText, blocks);
@@ -92,11 +112,26 @@ function folderOptions(source: CheckpointSource, configFile: string): OutputOpti
                 whyNotStored(model, changes) ??
                 whyNotConfig(changes)),
         ),
+      writer: (changes, options, context) =>
+        Promise.resolve(safetensorsWriter(source, layouts[layout], changes, options, context)),
     })),
     {
       format: 'onnx',
       isDefault: () => true,
       refuse: (changes) => Promise.resolve(whyNotConfig(changes)),
+      writer: (changes, _, context) => Promise.resolve(folderToOnnx(source, changes, context)),
     },
   ];
+}
+
+function folderToOnnx(source: FolderSource, changes: Changes, context: JobContext): WeightWriter {
+  const changed = withChanges(source.model, changes);
+  switch (changed.kind) {
+    case 'decoder':
+      return onnxWriter(source, changed.emitter, changes, context);
+    case 'encoder':
+      return encoderOnnxWriter(source, changed, changes, context);
+    case 'graph':
+      throw new Error('a folder of safetensors is no graph');
+  }
 }

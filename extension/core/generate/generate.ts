@@ -138,7 +138,7 @@ async function endTokens(path: string, tokenizer: Tokenizer): Promise<ReadonlySe
   }
   const folder = isOnnx(path) ? dirname(path) : path;
   for (const name of ['config.json', 'generation_config.json']) {
-    const config = await readJsonObject(join(folder, name), 'Mend the file.');
+    const config = await readJsonObject(join(folder, name), 'Correct the file.');
     for (const id of [config?.['eos_token_id']].flat()) {
       if (typeof id === 'number') {
         ends.add(id);

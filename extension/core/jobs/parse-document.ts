@@ -18,7 +18,7 @@ export function parseDocument<Schema extends v.GenericSchema>(
   } catch (error) {
     throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
       file,
-      remedy: `Mend the file: it is to be ${what}.`,
+      remedy: `Correct the file: it should be ${what}.`,
     });
   }
   const result = v.safeParse(schema, json);
@@ -30,6 +30,6 @@ export function parseDocument<Schema extends v.GenericSchema>(
   throw new UserError(`${issue.message}.`, {
     file,
     ...(field === null ? {} : { field }),
-    remedy: `Mend the field: the file is to be ${what}.`,
+    remedy: `Correct the field: the file should be ${what}.`,
   });
 }

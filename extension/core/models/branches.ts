@@ -73,7 +73,7 @@ function readHeads(
       {
         file: folder.config,
         field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
-        remedy: 'Mend the field: the weights cannot be divided otherwise.',
+        remedy: 'Correct the field: the weights cannot be divided otherwise.',
       },
     );
   }

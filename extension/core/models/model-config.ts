@@ -125,7 +125,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
   } catch (error) {
     throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
       file,
-      remedy: 'Mend or download config.json again.',
+      remedy: 'Correct or download config.json again.',
     });
   }
   const fields = typeof json === 'object' && json !== null ? translate(json, layout) : json;
@@ -136,7 +136,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
     throw new UserError(`${issue.message}.`, {
       file,
       field: layout.names?.[field] ?? field,
-      remedy: 'Mend the field: the model cannot be computed without it.',
+      remedy: 'Correct the field: the model cannot be computed without it.',
     });
   }
   refuseOtherForms(result.output, file, layout);

@@ -135,7 +135,7 @@ function ropeError(context: RotaryContext, field: string, problem: string): User
   return new UserError(problem, {
     file: context.file,
     field: `${parent}.${field}`,
-    remedy: 'Mend config.json.',
+    remedy: 'Correct config.json.',
   });
 }
 
@@ -161,7 +161,7 @@ export function readRotary(
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
       `Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
-      { file, field: 'head_dim', remedy: 'Mend config.json.' },
+      { file, field: 'head_dim', remedy: 'Correct config.json.' },
     );
   }
   const inverse = Array.from(

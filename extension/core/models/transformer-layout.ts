@@ -299,7 +299,7 @@ function expertShape(
     throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
       file: folder.config,
       field: 'num_experts_per_tok',
-      remedy: 'Mend config.json.',
+      remedy: 'Correct config.json.',
     });
   }
   return {

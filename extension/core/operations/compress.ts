@@ -45,7 +45,9 @@ export const compress = defineOperation({
   trust: 'write',
   resume: ({ model = '', out, budget, sensitivity }) => [
     workFolder(out, 'compress'),
-    ...(budget !== undefined && sensitivity === undefined ? [journalOf(undefined, model)] : []),
+    ...(budget !== undefined && sensitivity === undefined
+      ? [journalOf('sensitivity', undefined, model)]
+      : []),
   ],
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<ApplyResult> => {
     const { plan: given, calibration, quality, out } = request;

@@ -4,19 +4,26 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { journalBeside } from '../jobs/work-folder';
 import { userCacheFolder } from '../runtime/user-cache';
 
-/** The journal of a search: beside its result, or in the user's cache where it has no file. */
-export function journalOf(out: string | undefined, model: string): string {
+/** What journals are kept of: one of each kind for a model whose result has no file. */
+type JournalKind = 'search' | 'sensitivity' | 'score-text';
+
+/** The journal of a job: beside its result, or in the user's cache where it has no file. */
+export function journalOf(kind: JournalKind, out: string | undefined, model: string): string {
   if (out !== undefined) {
     return journalBeside(out);
   }
   const path = resolve(model);
   const key = createHash('sha256').update(path).digest('hex').slice(0, 16);
-  return join(userCacheFolder(), 'journals', `${basename(path)}-${key}.journal.jsonl`);
+  return join(userCacheFolder(), 'journals', `${basename(path)}-${key}.${kind}.journal.jsonl`);
 }
 
 /** The same, in a folder that is there. */
-export async function prepareJournal(out: string | undefined, model: string): Promise<string> {
-  const journal = journalOf(out, model);
+export async function prepareJournal(
+  kind: JournalKind,
+  out: string | undefined,
+  model: string,
+): Promise<string> {
+  const journal = journalOf(kind, out, model);
   if (out === undefined) {
     await mkdir(dirname(journal), { recursive: true });
   }

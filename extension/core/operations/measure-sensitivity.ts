@@ -67,7 +67,7 @@ export async function measureSensitivity(
       },
       ...runOptions(request),
       out,
-      journal: await prepareJournal(out, model.path),
+      journal: await prepareJournal('sensitivity', out, model.path),
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

@@ -39,7 +39,7 @@ export const planCompression = defineOperation({
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
     const { model: path, out } = request;
     const model = await context.environment.open(path);
-    const folder = `${await prepareJournal(undefined, path)}.plan`;
+    const folder = `${await prepareJournal('sensitivity', undefined, path)}.plan`;
     const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
     if (out !== undefined) {
       await writeDocument(out, {

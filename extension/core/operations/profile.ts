@@ -36,7 +36,7 @@ export const profile = defineOperation({
     }),
   }),
   trust: 'run',
-  resume: ({ out, model }) => journalOf(out, model),
+  resume: ({ out, model }) => journalOf('search', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const settings = searchSettings(request);

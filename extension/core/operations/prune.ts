@@ -46,7 +46,7 @@ export const prune = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
-  resume: ({ model = '' }) => journalOf(undefined, model),
+  resume: ({ model = '' }) => journalOf('search', undefined, model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
     if (request.plan !== undefined) {
       const defaults = buildRequest({ fields: compressionFields, rules: [] }, {});

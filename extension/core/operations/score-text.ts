@@ -52,7 +52,7 @@ export const scoreText = defineOperation({
     seconds: v.number(),
   }),
   trust: 'run',
-  resume: ({ out, model }) => journalOf(out, model),
+  resume: ({ out, model }) => journalOf('score-text', out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
   run: async (request, context): Promise<TextScores> => {
     const { text, windows, out } = request;
@@ -67,7 +67,7 @@ export const scoreText = defineOperation({
         length: request.length ?? Math.min(defaultCalibration.length, maxPositions),
         ...runOptions(request),
         out,
-        journal: await prepareJournal(out, model.path),
+        journal: await prepareJournal('score-text', out, model.path),
       },
       { bundledText: join(samples, 'calibration.txt'), version },
       context,

@@ -37,7 +37,7 @@ export async function searchModel(
       settings,
       ...runOptions(request),
       out,
-      journal: await prepareJournal(out, path),
+      journal: await prepareJournal('search', out, path),
     },
     { bundledText: join(samples, 'calibration.txt'), version },
     context,

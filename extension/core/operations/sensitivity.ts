@@ -33,7 +33,7 @@ export const sensitivity = defineOperation({
     layers: v.array(v.looseObject({ tensor: v.string(), entries: v.array(v.looseObject({})) })),
   }),
   trust: 'run',
-  resume: ({ out, model }) => journalOf(out, model),
+  resume: ({ out, model }) => journalOf('sensitivity', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<SensitivityProfile> =>
     measureSensitivity(

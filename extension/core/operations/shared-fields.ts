@@ -3,7 +3,7 @@ import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
 import type { PlanApplication } from '../export/apply-plan';
 import { layoutNames } from '../export/layouts';
-import { modelFormats } from '../models/opened-model';
+import { outputFormatNames } from '../export/write-source';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
@@ -129,7 +129,7 @@ export function calibrationOf(
 /** Where a changed model is written, and as what. */
 export const outputFields = group('Output', {
   out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
-  format: choice(modelFormats, {
+  format: choice(outputFormatNames, {
     description: 'Format of the new model',
     fallback: "the model's own",
     placeholder: 'FORMAT',

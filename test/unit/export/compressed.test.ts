@@ -173,7 +173,7 @@ describe('a compressed Hugging Face folder', () => {
 
     const config = async (outer: OuterForms): Promise<Record<string, unknown>> =>
       readConfig((await compressed(source, [], { outer })).path);
-    const told = { 'model.embed_tokens': { kind: 'int8' } };
+    const told = { 'model.embed_tokens': { kind: 'int8', inputScale: false } };
     expect(await config({ embedding: 'int8', head: 'int8' })).toMatchObject({
       tie_word_embeddings: true,
       espalier: { compressed: { embedding: told } },
@@ -316,7 +316,7 @@ describe('a compressed Hugging Face folder', () => {
       },
       /sites/,
     ],
-    ['another kind', { kind: 'int8' }, /lacks this tensor/],
+    ['another kind', { kind: 'int8', inputScale: false }, /lacks this tensor/],
     ['no kind that there is', { kind: 'int2' }, /kind/],
     [
       'a block of no size',
@@ -337,7 +337,7 @@ describe('a compressed Hugging Face folder', () => {
     const spare = await spoil((forms) => {
       forms['block.0.attention'] = {
         ...forms['block.0.attention'],
-        'self_attn.x': { kind: 'int8' },
+        'self_attn.x': { kind: 'int8', inputScale: false },
       };
     });
     expect(spare).toMatch(

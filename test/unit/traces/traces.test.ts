@@ -181,6 +181,52 @@ it('a layout to write: an entry in a table', async () => {
   expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))).toHaveProperty('marked');
 });
 
+it('a format to write: a name and an option in one file', async () => {
+  const scratch = await Scratch.make();
+  const source = 'extension/core/export/write-source.ts';
+  await scratch.insert(
+    source,
+    'export const outputFormats = {',
+    "\n  listed: 'Folder with a list',",
+  );
+  await scratch.insert(
+    source,
+    "import { dirname } from 'node:path';",
+    "\nimport { writeFile } from 'node:fs/promises';\nimport { join } from 'node:path';",
+  );
+  await scratch.insert(
+    source,
+    'folderToOnnx(source, changes, context)),\n    },',
+    `
+    {
+      format: 'listed',
+      isDefault: () => true,
+      refuse: () => Promise.resolve(undefined),
+      writer: async (changes, options, context) => {
+        const plain = safetensorsWriter(source, layouts.blocks, changes, options, context);
+        return {
+          ...plain,
+          write: async (folder, copier) => {
+            const names = await plain.write(folder, copier);
+            await writeFile(join(folder, 'list.txt'), names.join());
+            return [...names, 'list.txt'];
+          },
+        };
+      },
+    },`,
+  );
+  await scratch.generate();
+  await scratch.build('cli');
+  const plan = join(scratch.path, 'one.plan.json');
+  const document = { format: 'espalier.plan', version: 1, model: { path: model } };
+  const remove = ['block.1.attention', 'block.1.feedforward'];
+  await writeFile(plan, JSON.stringify({ ...document, remove }));
+  const out = join(scratch.path, 'written');
+  const args = ['apply', plan, '--format', 'listed', '--out', out, '--no-quality', ...cpu];
+  await scratch.json(...args);
+  expect(await readFile(join(out, 'list.txt'), 'utf8')).toBe('model.safetensors');
+});
+
 interface Profile {
   readonly metricDefinition: string;
   readonly rounds: readonly { readonly distance: number }[];

@@ -74,7 +74,7 @@ function parseTable(text: string, file: string): Table {
       throw new UserError(`It has ${row.length} values, but there are ${names.length} columns.`, {
         file,
         field: rowName(i),
-        remedy: 'Mend the row or leave it out.',
+        remedy: 'Correct the row or leave it out.',
       });
     }
   });
@@ -98,7 +98,7 @@ function numbers(
           {
             file,
             field: place(r, name),
-            remedy: 'Mend the value, or say which columns are the features.',
+            remedy: 'Correct the value, or say which columns are the features.',
           },
         );
       }

@@ -34,7 +34,7 @@ export function numberedLabels(
       throw new UserError(`The label ${values[i]} is not a class.`, {
         file,
         field: field(i),
-        remedy: `${known} Mend the label or leave the row out.`,
+        remedy: `${known} Correct the label or leave the row out.`,
       });
     }
     labels[i] = label;

@@ -1,3 +1,4 @@
+import type { OutputFormat } from '../write-source';
 import { isDeepStrictEqual } from 'node:util';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';
@@ -29,7 +30,7 @@ import type { LayoutName } from '../layouts';
 import { chooseOutput } from '../output-options';
 import type { PruneResult } from '../prune-result';
 import { requireAble } from '../../models/capability';
-import type { ModelFormat, OpenedModel } from '../../models/opened-model';
+import type { OpenedModel } from '../../models/opened-model';
 import { writeSource } from '../write-source';
 import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
@@ -73,7 +74,7 @@ export interface CompressRequest extends CompressionSettings {
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
-  readonly format?: ModelFormat;
+  readonly format?: OutputFormat;
   readonly layout?: LayoutName;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;

@@ -1,3 +1,4 @@
+import type { OutputFormat } from '../write-source';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -33,7 +34,7 @@ import type { PatchFitting } from '../../symbolic/patch/fit-branch';
 import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseOutput } from '../output-options';
 import type { PruneResult } from '../prune-result';
-import type { ModelFormat, OpenedModel } from '../../models/opened-model';
+import type { OpenedModel } from '../../models/opened-model';
 import type { Plan } from '../plan';
 import { parsePlan, requireMadeFor } from '../plan-schema';
 import { writeSource } from '../write-source';
@@ -53,7 +54,7 @@ export interface PatchRequest {
   readonly fitting: PatchFitting;
   readonly seed: number;
   readonly out: string;
-  readonly format?: ModelFormat;
+  readonly format?: OutputFormat;
   /** Write the patch though it does not beat everything else. */
   readonly anyway: boolean;
   /** A plan to write, or to put the patch into where it is there; the weights go into a file beside it. */

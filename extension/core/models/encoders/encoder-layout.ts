@@ -263,7 +263,7 @@ function required(value: number | undefined, field: string, folder: ModelFolder)
     throw new UserError('The field is missing.', {
       file: folder.config,
       field,
-      remedy: 'Mend the field: the model cannot be computed without it.',
+      remedy: 'Correct the field: the model cannot be computed without it.',
     });
   }
   return value;

@@ -69,7 +69,7 @@ export function parseLibrary(text: string, file: string): Library {
       throw new UserError(error.message, {
         file,
         field: `entries.${index}.${field}`,
-        remedy: 'Mend the field.',
+        remedy: 'Correct the field.',
       });
     }
   };
