@@ -40,7 +40,7 @@ export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
       name: strings.levelFact,
       value: entry === undefined ? strings.none : strings.level(entry.method, entry.level),
     },
-    { name: strings.distance, value: loss === undefined ? strings.none : formatDistance(loss) },
+    { name: strings.distance, value: distanceText(loss, entry?.standardError) },
     { name: strings.error, value: share(entry?.error) },
     { name: strings.outputError, value: share(entry?.outputError) },
     { name: strings.bytes, value: change('bytes', formatBytes) },
@@ -51,6 +51,14 @@ export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
       ? []
       : [{ name: strings.runs, value: strings.mpoRuns[entry.mpoRun] }]),
   ];
+}
+
+function distanceText(loss: number | undefined, standardError: number | undefined): string {
+  if (loss === undefined) return strings.none;
+  const distance = formatDistance(loss);
+  return standardError === undefined
+    ? distance
+    : strings.plusMinus(distance, formatDistance(standardError));
 }
 
 /** Times are zero where none are known. */

@@ -179,6 +179,7 @@ export const strings = {
   sizes: 'Shape',
   levelFact: 'Level',
   distance: 'Distance',
+  plusMinus: (value: string, error: string) => `${value} ± ${error}`,
   error: 'Error of the matrix',
   outputError: 'Error of its outputs',
   bytes: 'Bytes',

@@ -212,6 +212,9 @@ describe('the cells of the compression panel', () => {
       Bytes: '20 B → 10 B',
       'Time per token': 'not measured',
     });
+    const rough =
+      cell?.entry && cellFacts({ ...cell, entry: { ...cell.entry, standardError: 2e-5 } });
+    expect(rough).toContainEqual({ name: 'Distance', value: '1.00e-4 ± 2.00e-5' });
   });
 
   it('have those of embedding and head in front of the first block and behind the last', () => {
