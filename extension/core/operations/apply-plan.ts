@@ -6,6 +6,7 @@ import type { PruneResult } from '../export/prune-result';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { CancelledError } from '../jobs/job';
+import { UserError } from '../user-error';
 import { flag, group } from './fields';
 import type { OperationContext } from './operation';
 
@@ -32,7 +33,7 @@ export async function applyAndMeasure(
   return quality ? addQuality(result, application, context) : result;
 }
 
-/** Measures how far a written model is from its original. The model stays if that is cancelled. */
+/** Measures how far a written model is from its original. The model stays if that cannot be done or is cancelled. */
 export async function addQuality(
   result: ApplyResult,
   original: Pick<PlanApplication, 'model' | 'examples' | 'device' | 'memoryBytes'>,
@@ -55,6 +56,12 @@ export async function addQuality(
   } catch (error) {
     if (error instanceof CancelledError) {
       context.warn(`${result.path} is written, but not compared with the original.`);
+      return result;
+    }
+    if (error instanceof UserError) {
+      context.warn(
+        `${result.path} is written, but it can't be compared with the original: ${error.problem}`,
+      );
       return result;
     }
     throw error;

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Plan } from '../../../extension/core/export/plan';
@@ -7,6 +8,7 @@ import { ModelCache } from '../../../extension/core/models/model-cache';
 import { applyAndMeasure } from '../../../extension/core/operations/apply-plan';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { fixture } from '../fixtures';
+import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const path = fixture('llama-gqa-untied');
@@ -58,4 +60,35 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   expect(result.quality).toBeUndefined();
   expect(existsSync(join(out, 'config.json'))).toBe(true);
   expect(warnings).toEqual([`${out} is written, but not compared with the original.`]);
+});
+
+it('keeps the written model where the models cannot be compared, and says why', async () => {
+  const graph = join(folder, 'graph.onnx');
+  await cp(onnxFixture('gpt2-merged'), graph);
+  // Its graph does not tell that it has 64 positions, of which the comparison takes more.
+  const vocab = Object.fromEntries(
+    ['?', ...'abcdefghijklmnopqrstuvwxyz '.split('')].map((x, id) => [x, id]),
+  );
+  const tokenizer = {
+    ...{ version: '1.0', added_tokens: [], normalizer: { type: 'Lowercase' } },
+    ...{ pre_tokenizer: null, post_processor: null, decoder: null },
+    model: { type: 'BPE', unk_token: '?', vocab, merges: [] },
+  };
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+  const out = join(folder, 'graph-pruned');
+  const warnings: string[] = [];
+  const result = await applyAndMeasure(
+    {
+      ...{ model: await models.open(graph), plan: { ...plan, model: { path: graph } }, out },
+      ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28, quality: true },
+    },
+    { ...unattended, environment, warn: (text) => warnings.push(text) },
+  );
+  expect(result.quality).toBeUndefined();
+  expect(existsSync(join(out, 'graph.onnx'))).toBe(true);
+  expect(warnings).toContainEqual(
+    expect.stringMatching(
+      /^.*graph-pruned.* is written, but it can't be compared.*out of data bounds/,
+    ),
+  );
 });
