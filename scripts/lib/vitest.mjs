@@ -6,7 +6,7 @@ import { capture } from './processes.mjs';
 import { root } from './repository.mjs';
 
 /**
- * Runs a project of vitest.config.mts.
+ * Runs the projects of vitest.config.mts whose names begin so.
  * @param {'unit' | 'e2e'} project
  * @returns {Promise<import('../../test/launch/extension-host.mjs').Counts>}
  */
@@ -19,7 +19,7 @@ export async function runVitest(project) {
       process.execPath,
       [
         join(root, 'node_modules', 'vitest', 'vitest.mjs'),
-        ...['run', '--project', project, '--reporter=default', '--reporter=json'],
+        ...['run', '--project', `${project}*`, '--reporter=default', '--reporter=json'],
         `--outputFile.json=${report}`,
       ],
       { cwd: root, env: { ...process.env, ...colour } },
