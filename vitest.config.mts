@@ -21,7 +21,12 @@ export default defineConfig({
         },
       },
       {
-        test: { name: 'unit-isolated', include: replacing, testTimeout: 120_000 },
+        test: {
+          name: 'unit-isolated',
+          include: replacing,
+          testTimeout: 120_000,
+          maxWorkers: '100%',
+        },
       },
       {
         test: {
