@@ -258,8 +258,8 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('reloaded-while-profiling');
     await restored.button('Resume').click();
     await restored.button('Cancel').waitFor();
-    const { measured } = await restored.partlyMeasured();
-    expect(measured).toBeGreaterThan(0);
+    // The first round may have ended before the window closed: then no cell is pending.
+    await restored.cells('measured').first().waitFor();
     await restored.button('Cancel').click();
     await restored.job.getByText('Profiling was cancelled.').waitFor();
   });
