@@ -1,5 +1,6 @@
 import { dirname, relative } from 'node:path';
 import type { Plan } from '../core/export/plan';
+import { planNote } from '../core/tensornet/budget/refine-plan';
 import { calibrationNames } from '../core/operations/shared-fields';
 import type { CompressionSession } from './compression-session';
 import type { ModelSession } from './model-session';
@@ -36,7 +37,7 @@ export function compressionPlanOf(
     model: { path: pathFrom(planPath)(model.path), fingerprint: model.fingerprint },
     remove: result.remove,
     compress: result.compress,
-    note: `budget ${budget.ratio} of ${budget.unit}, ${table?.metric ?? ''} ${result.distance.toPrecision(4)}, best of ${result.tried.length} plans measured`,
+    note: planNote(result, budget, table?.metric ?? ''),
   };
 }
 

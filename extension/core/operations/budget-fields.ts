@@ -6,6 +6,7 @@ import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
 import { budgetUnits } from '../tensornet/budget/plan-under-budget';
 import type { RemovalCost } from '../tensornet/budget/plan-under-budget';
+import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { parseCompression } from '../tensornet/compression-choice';
 import { calibrationOf as calibrationOfTable } from '../tensornet/sensitivity/sensitivity-profile';
@@ -68,7 +69,11 @@ export const budgetFields = group('Budget', {
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
 
 export const budgetRules = [
-  replaces('sensitivity', ['metric', 'roles', 'blocks'], 'it was measured with its own'),
+  replaces(
+    'sensitivity',
+    ['metric', 'precision', 'roles', 'blocks'],
+    'it was measured with its own',
+  ),
 ];
 
 type BudgetRequest = Partial<RequestOf<typeof howFields>> &
@@ -112,11 +117,7 @@ export async function planByBudget(
     },
     context,
   );
-  const { distance, tried } = plan;
-  return {
-    ...plan,
-    note: `budget ${ratio} of ${unit}, ${table.metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`,
-  };
+  return { ...plan, note: planNote(plan, { unit, ratio }, table.metric) };
 }
 
 /** A sensitivity profile, of only some of its methods where those are named. */

@@ -31,7 +31,8 @@ export const trialFields = group('Sensitivity', {
   }),
   metric: searchFields.metric,
   precision: number({
-    description: 'Standard error, as a share of a distance, at which measuring it ends; 0: never',
+    description:
+      'Measure until the standard error is this share of the distance; 0 uses all of the text',
     default: defaultPrecision,
     min: 0,
     max: 1,

@@ -79,6 +79,7 @@ describe('usage errors', () => {
     ]),
     ...[
       ['--metric', 'kl'],
+      ['--precision', '0.1'],
       ['--roles', 'up'],
       ['--blocks', '0'],
     ].map((flags): Wrong => [

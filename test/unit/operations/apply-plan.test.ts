@@ -65,7 +65,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
 it('keeps the written model where the models cannot be compared, and says why', async () => {
   const graph = join(folder, 'graph.onnx');
   await cp(onnxFixture('gpt2-merged'), graph);
-  // Its graph does not tell that it has 64 positions, of which the comparison takes more.
+  // Its graph does not say that it has 64 positions; the comparison's windows are longer.
   const vocab = Object.fromEntries(
     ['?', ...'abcdefghijklmnopqrstuvwxyz '.split('')].map((x, id) => [x, id]),
   );

@@ -9,7 +9,7 @@ import { formSizes } from './form-facts';
 const runtimeDomain = 'com.microsoft';
 /** Activations are quantized to int8 by block, so that sums are of whole numbers. */
 const int8Accumulation = 4;
-/** From this opset on, ONNX has products of whole numbers. */
+/** From this opset on, ONNX has integer products. */
 const integerProductOpset = 10;
 /** Steps of rows whose numbers are all the same: dividing by it does not overflow. */
 const smallestStep = 1e-30;
@@ -110,7 +110,7 @@ function emitTurned(graph: GraphBuilder, x: Value, bits: 4 | 8): Value {
 
 /**
  * Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. With the least number m of a row and a 255th of its range
- * s, x ≈ m + s·q with q in uint8; so x·Wᵀ is s times a product of whole numbers plus m times the sums of W.
+ * s, x ≈ m + s·q with q in uint8; so x·Wᵀ is s times an integer product plus m times the sums of W.
  */
 export function emitInt8(graph: GraphBuilder, form: Int8Form, rows: Value): Value {
   const { quants, scales, inputScale, run } = form;

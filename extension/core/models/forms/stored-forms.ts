@@ -9,7 +9,7 @@ const suffix = '.weight';
  * The tensors of a form in the place of `NAME.weight`, by their names in a checkpoint: NAME.weight of
  * a dense matrix; of a low rank NAME.left.weight [out, rank] and NAME.right.weight [rank, in], or what
  * stands for those; of a matrix product operator NAME.core.0, NAME.core.1, … and NAME.input_scale;
- * NAME.quants, NAME.scales, NAME.zeros and NAME.input_scale of whole numbers.
+ * NAME.quants, NAME.scales, NAME.zeros and NAME.input_scale of quantized ones.
  */
 export function storedTensors<T>(
   weight: string,

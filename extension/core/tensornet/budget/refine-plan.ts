@@ -2,7 +2,7 @@ import type { JobContext } from '../../jobs/job';
 import { chooseOptions } from './choose-options';
 import type { BudgetSolution, LayerOption } from './choose-options';
 import { planOf } from './plan-under-budget';
-import type { CompressionPlan, PlannedProblem } from './plan-under-budget';
+import type { CompressionBudget, CompressionPlan, PlannedProblem } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';
 
 /** A plan that has been measured as a whole. */
@@ -11,6 +11,15 @@ export interface RefinedPlan extends CompressionPlan {
   readonly distance: number;
   /** That of every plan tried, the first being the one by the table alone. */
   readonly tried: readonly number[];
+}
+
+/** What a plan under a budget says of itself. */
+export function planNote(
+  { distance, tried }: Pick<RefinedPlan, 'distance' | 'tried'>,
+  { ratio, unit }: CompressionBudget,
+  metric: string,
+): string {
+  return `budget ${ratio} of ${unit}, ${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
 }
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;

@@ -112,8 +112,8 @@ export class ChangeScorer {
   }
 
   /**
-   * The distance with each of the steps in the place of the sublayer it stands at: over everything, or
-   * over as many rows as make its standard error at most `precision` of it.
+   * The distance with each step in place of its sublayer, measured on all rows; with a `precision`, on
+   * rows until the standard error is at most that share of the distance.
    */
   public async distances(
     steps: readonly StandIn[],
@@ -133,6 +133,9 @@ export class ChangeScorer {
         const sample = samples[i] ?? lost();
         return sample.rows === 0 || isOpen(sample) ? [{ step, sample }] : [];
       });
+      if (open.length === 0) {
+        break;
+      }
       await this.measure(open, slices);
     }
     return samples.map((sample) => sample.distance());

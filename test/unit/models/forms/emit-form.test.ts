@@ -199,7 +199,7 @@ describe('a form in a graph', () => {
     'int8 is as near as 255 steps over each row allow, inputs scaled: %s',
     async (isScaled) => {
       const form = make.int8(24, 48, isScaled);
-      // Rows of very different sizes, one of which is the same everywhere.
+      // Rows of very different sizes; one holds the same number throughout.
       const rows = rowsOf(48).map(
         (x, i) => [x, 1000 * x, 7, 1e-4 * x][Math.floor(i / 48) % 4] ?? 0,
       );
