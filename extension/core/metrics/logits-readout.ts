@@ -1,14 +1,17 @@
 import type { ModelInput } from '../models/example';
 import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
+import { DataType } from '../onnx/graph-builder';
 import { Head } from '../runtime/head';
-import type { LayeredExecutor } from '../runtime/layered-executor';
-import { join, rowsOf } from '../runtime/tensors';
+import type { HeadSample } from '../runtime/head';
+import type { LayeredExecutor, OwnGraph } from '../runtime/layered-executor';
+import { floatsOf, floatTensor, int64Tensor, join, rowsOf } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
 import { MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
+import { sampleVocabulary } from './vocabulary-sample';
 
 /** More rows than this in one run make the head's matrix product no faster. */
 const maxRows = 64;
@@ -16,12 +19,22 @@ const maxRows = 64;
 const minRows = 8;
 /** Arrays of the size of the logits that are in use at once. */
 const arraysPerRun = 5;
+/**
+ * Ids that stand for a vocabulary, drawn for at most {@link maxRows} rows: distances are off by some 0.5 %, their
+ * differences by a tenth of what the choice of the text makes (docs/research/speed.md).
+ */
+export const sampledIds = 3072;
+/** Rows in one run of a sample, whose weights are gathered for each run. */
+const maxSampledRows = 512;
 
 /** What a metric reads of some rows of the original. */
 interface OriginalRows {
   /** Its normed stream, where a linear head gives changes by itself. */
   readonly normed: Tensor | undefined;
   readonly read: Tensors;
+  /** Ids behind the rows, int64 [1, rows]; their places where a sample stands for the vocabulary. */
+  readonly targets: Tensor;
+  readonly sample: HeadSample | undefined;
 }
 
 /**
@@ -33,10 +46,12 @@ export class LogitsReadout extends MetricReadout {
   private readonly head: Head;
   private readonly originalHead: Head;
   private readonly givesChange: boolean;
+  public override readonly isSampled: boolean;
   /** What was read of the original, by the first row and the last; the first to come are kept. */
   private readonly known = new WeakMap<HiddenState, Map<string, OriginalRows>>();
   private knownBytes = 0;
 
+  /** @param samples whether some ids may stand for the vocabulary, which takes a metric of probabilities */
   public constructor(
     private readonly executor: LayeredExecutor,
     name: MetricName,
@@ -46,9 +61,11 @@ export class LogitsReadout extends MetricReadout {
       readonly candidates: ModelEmitter;
       readonly reference: ModelEmitter;
     },
+    samples: boolean,
   ) {
     super(metric);
     const { candidates, reference } = emitters;
+    this.isSampled = samples && metric.needsScores && candidates.vocabularySize >= 2 * sampledIds;
     this.givesChange =
       executor === original && candidates.headIsLinear && !metric.reads.includes('candidate');
     const given = this.givesChange ? 'change' : 'candidate';
@@ -64,19 +81,22 @@ export class LogitsReadout extends MetricReadout {
     rows: Rows = { from: 0, to: lengthOf(original) },
     afterRun?: AfterRun,
   ): Promise<Float32Array[]> {
-    const perRun = this.rowsPerRun();
+    const perRun = this.isSampled ? maxSampledRows : this.rowsPerRun();
+    const perChunk = Math.min(perRun, maxRows);
     const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
-    for (let start = rows.from; start < rows.to; start += perRun) {
-      const end = Math.min(start + perRun, rows.to);
+    for (let start = rows.from; start < rows.to; start += perChunk) {
+      const end = Math.min(start + perChunk, rows.to);
       const count = end - start;
       const batch = Math.max(1, Math.floor(perRun / count));
-      const reference = await this.originalRows(original, start, end);
-      const targets = nextTokens(input, lengthOf(original), start, end);
+      const reference = await this.originalRows(input, original, start, end);
       for (let first = 0; first < candidates.length; first += batch) {
         const group = candidates.slice(first, first + batch);
         const hidden = join(group.map(({ values }) => rowsOf(values, stream, start, end)));
-        const given = await this.head.logits(hidden, reference.normed);
-        const found = await this.meter.terms(reference.read, given, targets);
+        const given =
+          reference.sample === undefined
+            ? await this.head.logits(hidden, reference.normed)
+            : await this.head.sampledLogits(hidden, reference.sample, reference.normed);
+        const found = await this.meter.terms(reference.read, given, reference.targets);
         group.forEach((_, i) => {
           terms[first + i]?.set(found.subarray(i * count, (i + 1) * count), start - rows.from);
         });
@@ -98,6 +118,7 @@ export class LogitsReadout extends MetricReadout {
   }
 
   private async originalRows(
+    input: ModelInput,
     state: HiddenState,
     start: number,
     end: number,
@@ -109,11 +130,19 @@ export class LogitsReadout extends MetricReadout {
       return known;
     }
     const hidden = rowsOf(state.values, stream, start, end);
+    const next = nextTokens(input, lengthOf(state), start, end);
+    const drawn = this.isSampled ? await this.draw(state, start, end, next) : undefined;
     const rows = {
       normed: this.givesChange ? await this.head.normed(hidden) : undefined,
       read: this.meter.readsOriginal
-        ? await this.meter.originalOf(await this.originalHead.logits(hidden))
+        ? await this.meter.originalOf(
+            drawn === undefined
+              ? await this.originalHead.logits(hidden)
+              : await this.originalHead.sampledLogits(hidden, drawn.sample),
+          )
         : {},
+      targets: int64Tensor(drawn?.places ?? next, [1, next.length]),
+      sample: drawn?.sample,
     };
     const bytes = bytesOf(rows);
     if (this.knownBytes + bytes <= this.executor.shares.originalBytes) {
@@ -122,7 +151,47 @@ export class LogitsReadout extends MetricReadout {
     }
     return rows;
   }
+
+  /** Ids for some rows of the original, the ones that come next among them, and the places of those. */
+  private async draw(
+    { values }: HiddenState,
+    start: number,
+    end: number,
+    next: Int32Array,
+  ): Promise<{ sample: HeadSample; places: Int32Array }> {
+    const masses = new Float32Array(this.emitters.candidates.vocabularySize);
+    const perRun = this.rowsPerRun();
+    for (let from = start; from < end; from += perRun) {
+      const hidden = rowsOf(values, stream, from, Math.min(from + perRun, end));
+      const logits = await this.originalHead.logits(hidden);
+      const found = await this.executor.compute(massGraph, { z: logits });
+      floatsOf(found, 'masses').forEach((mass, id) => {
+        masses[id] = (masses[id] ?? 0) + mass;
+      });
+    }
+    const known = next.filter((id) => id >= 0);
+    const { ids, logWeights } = sampleVocabulary(masses, sampledIds, known);
+    const places = new Map(Array.from(ids, (id, place) => [id, place]));
+    return {
+      sample: {
+        ids: int64Tensor(ids, [ids.length]),
+        logWeights: floatTensor(logWeights, [ids.length]),
+      },
+      places: next.map((id) => places.get(id) ?? -1),
+    };
+  }
 }
+
+/** Each id's probability, summed over rows, from logits [1, rows, vocabulary]. */
+const massGraph: OwnGraph = {
+  key: 'masses',
+  build: (graph) => {
+    const z = graph.input('z', DataType.FLOAT, [1, 'rows', 'vocabulary']);
+    const probabilities = graph.op('Softmax', [z], { axis: -1 });
+    const masses = graph.reduce('ReduceSum', probabilities, [0, 1], 0);
+    graph.output('masses', masses, DataType.FLOAT, ['vocabulary']);
+  },
+};
 
 /** Tokens of one example. */
 function lengthOf({ values }: HiddenState): number {

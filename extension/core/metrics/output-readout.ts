@@ -1,6 +1,6 @@
 import type { ModelInput } from '../models/example';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { asRows, rowsBetween } from '../runtime/tensors';
+import { asRows, int64Tensor, rowsBetween } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
@@ -46,7 +46,8 @@ export class OutputReadout extends MetricReadout {
       for (let start = from; start < to; start += perRun) {
         const end = Math.min(to, start + perRun);
         const read = await this.originalRows(rowsBetween(reference, start, end));
-        const targets = nextTokens(input, rows, start, end);
+        const next = nextTokens(input, rows, start, end);
+        const targets = int64Tensor(next, [1, next.length]);
         own.set(
           await this.meter.terms(read, rowsBetween(output, start, end), targets),
           start - from,

@@ -1,6 +1,5 @@
 import type { ModelInput } from '../models/example';
-import { int64Tensor } from '../runtime/tensors';
-import type { HiddenState, Tensor } from '../runtime/tensors';
+import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
 
 /** Rows `from` to `to` of an example's output; of a language model, its tokens. */
@@ -14,6 +13,9 @@ export type AfterRun = () => Promise<void>;
 
 /** Measures candidates' final states against the original's. */
 export abstract class MetricReadout {
+  /** Whether some ids stand for the whole vocabulary. */
+  public readonly isSampled: boolean = false;
+
   public constructor(protected readonly metric: Metric) {}
 
   /**
@@ -42,9 +44,13 @@ export abstract class MetricReadout {
   }
 }
 
-/** The ids behind rows `start` to `end` of an output of `rows`, −1 where none is known: int64 [1, end − start]. */
-export function nextTokens(input: ModelInput, rows: number, start: number, end: number): Tensor {
+/** The ids behind rows `start` to `end` of an output of `rows`, −1 where none is known. */
+export function nextTokens(
+  input: ModelInput,
+  rows: number,
+  start: number,
+  end: number,
+): Int32Array {
   const ids = input instanceof Int32Array && input.length === rows ? input : new Int32Array();
-  const next = Int32Array.from({ length: end - start }, (_, i) => ids[start + i + 1] ?? -1);
-  return int64Tensor(next, [1, end - start]);
+  return Int32Array.from({ length: end - start }, (_, i) => ids[start + i + 1] ?? -1);
 }

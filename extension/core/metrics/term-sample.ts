@@ -78,13 +78,19 @@ export class TermSample {
     );
   }
 
-  /** The distance over all rows. */
-  public distance(): EstimatedDistance {
-    const { total, standardError, sequences } = this.estimate();
+  /**
+   * The distance over all rows.
+   * @param correction what totals are multiplied by
+   */
+  public distance(correction = 1): EstimatedDistance {
+    const estimate = this.estimate();
+    const { sequences } = estimate;
+    const total = estimate.total * correction;
+    const standardError = estimate.standardError * correction;
     const error = sequences < leastSequences ? standardError * sequenceEffect : standardError;
     const half = (this.toDistance(total + error) - this.toDistance(total - error)) / 2;
     return {
-      distance: this.toDistance(this.isComplete ? this.total : total),
+      distance: this.toDistance(this.isComplete ? this.total * correction : total),
       ...(Number.isFinite(half) ? { standardError: half } : {}),
     };
   }

@@ -45,24 +45,16 @@ export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids
   return form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids);
 }
 
-/** Applies some outputs of `linear` alone to x [..., in], giving [..., ids]. */
-export function emitOutputs(
-  graph: GraphBuilder,
-  linear: Linear,
-  x: Value,
-  ids: readonly number[],
-): Value {
+/** Applies the outputs `ids` [count] of `linear` alone to `rows` [rows, in], giving [rows, count]. */
+export function emitOutputs(graph: GraphBuilder, linear: Linear, rows: Value, ids: Value): Value {
   const { weight, bias, transposed, form } = linear;
-  const wanted = graph.ints(ids);
   if (form?.kind === 'low-rank' || form?.kind === 'mpo') {
-    return graph.op('Gather', [emitLinearOver(graph, linear, x), wanted], { axis: -1 });
+    return graph.op('Gather', [emitLinear(graph, linear, rows), ids], { axis: -1 });
   }
-  const columns =
-    transposed === true && form === undefined
-      ? graph.op('Gather', [emitWeight(graph, weight), wanted], { axis: 1 })
-      : graph.op('Transpose', [emitTableRows(graph, linear, wanted)], { perm: [1, 0] });
-  const products = graph.op('MatMul', [x, columns]);
-  return bias === undefined
-    ? products
-    : graph.op('Add', [products, graph.op('Gather', [emitWeight(graph, bias), wanted])]);
+  const isColumns = transposed === true && form === undefined;
+  const matrix = isColumns
+    ? graph.op('Gather', [emitWeight(graph, weight), ids], { axis: 1 })
+    : emitTableRows(graph, linear, ids);
+  const own = bias === undefined ? [] : [graph.op('Gather', [emitWeight(graph, bias), ids])];
+  return graph.op('Gemm', [rows, matrix, ...own], { transB: isColumns ? 0 : 1 });
 }

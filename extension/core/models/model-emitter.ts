@@ -66,11 +66,11 @@ export interface ModelEmitter {
   ): { state: Values; present?: KeyValueCache };
   /** Cache of sublayer `index`, or undefined where it keeps none. */
   cacheShape(index: number): CacheShape | undefined;
-  /** Logits [batch, sequence, vocabulary] of the stream; of some ids alone where they are given. */
-  emitEpilogue(graph: GraphBuilder, hidden: Value, ids?: readonly number[]): Value;
+  /** Logits [batch, sequence, vocabulary] of the stream. */
+  emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
   emitFinalNorm(graph: GraphBuilder, hidden: Value): Value;
-  /** Logits [rows, vocabulary] of normed rows [rows, hidden]. */
-  emitHead(graph: GraphBuilder, rows: Value): Value;
+  /** Logits [rows, vocabulary] of normed rows [rows, hidden]; of some ids [count] alone: [rows, count]. */
+  emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value;
   /** Whether the head of a difference is the difference of the heads: no bias, no cap, no rounding. */
   readonly headIsLinear: boolean;
   /** Sizes of the stream and of the logits. */

@@ -223,16 +223,11 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.at(index).kind === 'attention' ? { numKeyValueHeads, headDim } : undefined;
   }
 
-  public emitEpilogue(graph: GraphBuilder, hidden: Value, ids?: readonly number[]): Value {
-    const { head } = this.layout;
+  public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
     const normed = this.emitFinalNorm(graph, hidden);
-    return graph.within('epilogue', () => {
-      const logits =
-        ids === undefined
-          ? emitLinearOver(graph, head, normed)
-          : emitOutputs(graph, head, normed, ids);
-      return this.scaled(graph, logits);
-    });
+    return graph.within('epilogue', () =>
+      this.scaled(graph, emitLinearOver(graph, this.layout.head, normed)),
+    );
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
@@ -240,9 +235,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return graph.within('epilogue', () => emitNorm(graph, attention.norm, hidden, finalNorm));
   }
 
-  public emitHead(graph: GraphBuilder, rows: Value): Value {
+  public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {
+    const { head } = this.layout;
     return graph.within('epilogue', () =>
-      this.scaled(graph, emitLinear(graph, this.layout.head, rows)),
+      this.scaled(
+        graph,
+        ids === undefined ? emitLinear(graph, head, rows) : emitOutputs(graph, head, rows, ids),
+      ),
     );
   }
 

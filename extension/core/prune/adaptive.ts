@@ -3,7 +3,7 @@ import type { Candidate } from './candidates';
 import { Expectations } from './expectations';
 import type { Prediction } from './expectations';
 import { chooseFinalists, propose } from './proposals';
-import { least, resultOf } from './rounds';
+import { bestOf, least, resultOf } from './rounds';
 import type { Proposal, RoundInput, RoundResult } from './rounds';
 import type { OriginalStates } from './scorer';
 import type { SearchListener } from './search-listener';
@@ -71,7 +71,7 @@ export class AdaptiveRounds {
       await this.measureRough(tally, input, input.candidates);
       await this.startOthers();
       await this.race(tally, runners);
-      return this.decided(input, tally, new Map());
+      return this.decide(input, tally, new Map());
     }
     const predictions = await this.predictions(input.step, runners);
     const expected = new Map(
@@ -82,7 +82,7 @@ export class AdaptiveRounds {
     await this.measureRough(tally, input, looked);
     const finalists = chooseFinalists(looked, this.expectedOf(tally, looked));
     await this.race(tally, finalists);
-    return this.decided(input, tally, predictions, { expected, finalists });
+    return this.decide(input, tally, predictions, { expected, finalists });
   };
 
   /** What is expected of candidates whose first rows are measured, by id. */
@@ -94,13 +94,18 @@ export class AdaptiveRounds {
     return new Map(expected);
   }
 
-  /** Learns from a round. */
-  private decided(
+  /** Ends a round, and learns from it. */
+  private async decide(
     input: RoundInput,
     tally: Tally,
     predictions: ReadonlyMap<string, Prediction>,
     proposal?: Proposal,
-  ): RoundResult {
+  ): Promise<RoundResult> {
+    const best = bestOf(input, tally);
+    if (best !== undefined) {
+      await tally.confirm(best, this.slices);
+    }
+    this.finals.clear();
     const result = resultOf(input, tally, proposal);
     this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
     if (result.winner !== undefined) {

@@ -16,20 +16,21 @@ export interface Prediction {
 
 const nothing: Gain = { over: 0, seen: 0 };
 
-/** Rows measured beyond the surrogate's own at which these count as much as what is typical. */
+/** Rows measured beyond the surrogate's own at which these count as much as what was known before. */
 const typicalRows = 32;
 /** Ages at which the trend begins with one prediction that was right. */
 const trustedAges = [1, 8];
 
 /**
- * Corrects a surrogate by what was measured. The rows that it sees are not the whole text: what a
- * candidate was last measured to add over all rows stands, moved by as much as the surrogate says that
- * it has changed since, in the proportion of all rows to those that has been typical. And it is the
- * further off the longer ago it learned of a candidate: the trend of log(measured / predicted) by age
- * is taken out.
+ * Corrects a surrogate by what was measured. The rows that it sees are not the whole text: what removals
+ * add over all rows is in a typical proportion to what they add over those, and what a candidate was
+ * measured to add beyond that stands until it is measured on more than the surrogate's rows again. And
+ * a prediction is the further off the longer ago the surrogate learned of a candidate: the trend of
+ * log(measured / predicted) by age is taken out.
  */
 export class Expectations {
-  private readonly gains = new Map<string, Gain>();
+  /** What each candidate adds over all rows beyond the typical proportion of what it adds over those seen. */
+  private readonly excesses = new Map<string, number>();
   /** Distances of the model as it is. */
   private base: Gain | undefined;
   /** Sums behind the typical proportion. */
@@ -73,11 +74,8 @@ export class Expectations {
     }
     for (const { id, rows, over, seen } of measured) {
       const weight = (rows - seenRows) / (rows - seenRows + typicalRows);
-      const seenGain = seen - base.seen;
-      this.gains.set(id, {
-        over: weight * (over - base.over) + (1 - weight) * this.proportion * seenGain,
-        seen: seenGain,
-      });
+      const excess = over - base.over - this.proportion * (seen - base.seen);
+      this.excesses.set(id, weight * excess + (1 - weight) * this.excessOf(id));
     }
   }
 
@@ -93,14 +91,17 @@ export class Expectations {
 
   /** The same, once its distance over the surrogate's rows is measured. */
   public ofSeen(id: string, seen: number): number {
-    const gain = this.gains.get(id) ?? nothing;
-    return this.ofModel(seen) + gain.over - this.proportion * gain.seen;
+    return this.ofModel(seen) + this.excessOf(id);
   }
 
   /** Expected distance of any model that lacks more, from the surrogate's. */
   public ofModel(predicted: number): number {
     const base = this.base ?? nothing;
     return base.over + this.proportion * (predicted - base.seen);
+  }
+
+  private excessOf(id: string): number {
+    return this.excesses.get(id) ?? 0;
   }
 
   private get proportion(): number {

@@ -57,10 +57,12 @@ export class NaiveScorer implements Scorer {
       const skip = new Set([...this.removed, ...candidate.members]);
       const found: BlockTerms[] = [];
       for (const slice of slices) {
-        const known = memo.get(step, candidate.id, slice);
+        const known = memo.get(step, candidate.id, 'whole', slice);
         const terms = known ?? (await this.measure(slice, skip));
         if (known === undefined) {
-          await memo.add([{ kind: 'term', step, candidate: candidate.id, ...slice, terms }]);
+          await memo.add([
+            { kind: 'term', step, candidate: candidate.id, vocabulary: 'whole', ...slice, terms },
+          ]);
         }
         found.push(terms);
       }
@@ -83,7 +85,7 @@ export class NaiveScorer implements Scorer {
       original === undefined
         ? []
         : await this.readout.rowTerms(input, original, [final], slice, this.pause);
-    this.setup.work.addReadouts(1);
+    this.setup.work.addReadouts(1, 'whole');
     return blockTerms(terms);
   }
 

@@ -49,6 +49,7 @@ const entrySchema = v.variant('kind', [
     kind: v.literal('term'),
     step: v.string(),
     candidate: v.string(),
+    vocabulary: v.picklist(['whole', 'sampled']),
     sequence: v.number(),
     from: v.number(),
     to: v.number(),

@@ -117,7 +117,10 @@ function wholeSlices({ rows }: RoundInput): Slice[] {
 }
 
 /** The complete candidate of least total; of equal ones the first in model order. */
-function bestOf({ candidates, isEligible }: RoundInput, tally: Tally): Candidate | undefined {
+export function bestOf(
+  { candidates, isEligible }: RoundInput,
+  tally: Tally,
+): Candidate | undefined {
   return least(
     candidates.filter((candidate) => isEligible(candidate) && tally.isComplete(candidate)),
     (candidate) => tally.totalOf(candidate),

@@ -33,6 +33,12 @@ export function sequenceOf({ sequences }: ScorerSetup, index: number): ModelInpu
   return sequences[index] ?? new Int32Array();
 }
 
+/**
+ * What a distance is measured over: the whole vocabulary, or ids that stand for it where it is large, see
+ * {@link createReadout}.
+ */
+export type Vocabulary = 'whole' | 'sampled';
+
 /** Measures candidates on top of what has been removed so far. */
 export interface Scorer {
   /** Units removed so far. */
@@ -50,6 +56,7 @@ export interface Scorer {
     step: string,
     candidates: readonly Candidate[],
     slices: readonly Slice[],
+    vocabulary: Vocabulary,
   ): Promise<BlockTerms[][]>;
   /** Removes a candidate for good; `others` are those that may be asked for again. */
   commit(candidate: Candidate, others: readonly Candidate[]): void;

@@ -1,4 +1,5 @@
 import type { BlockTerms, Slice } from '../metrics/slices';
+import type { Vocabulary } from './scorer';
 
 /** What was computed at once: a candidate's terms on a slice in one round. */
 export interface TermRecord extends Slice {
@@ -6,6 +7,7 @@ export interface TermRecord extends Slice {
   /** What the terms belong to: the search's round, or a baseline's. */
   readonly step: string;
   readonly candidate: string;
+  readonly vocabulary: Vocabulary;
   readonly terms: BlockTerms;
 }
 
@@ -35,8 +37,13 @@ export class SearchMemo {
     }
   }
 
-  public get(step: string, candidate: string, slice: Slice): BlockTerms | undefined {
-    return this.terms.get(keyOf(step, candidate, slice));
+  public get(
+    step: string,
+    candidate: string,
+    vocabulary: Vocabulary,
+    slice: Slice,
+  ): BlockTerms | undefined {
+    return this.terms.get(keyOf(step, candidate, vocabulary, slice));
   }
 
   /** Predicted distances of a round, by candidate id. */
@@ -54,13 +61,19 @@ export class SearchMemo {
 
   private keep(record: SearchRecord): void {
     if (record.kind === 'term') {
-      this.terms.set(keyOf(record.step, record.candidate, record), record.terms);
+      const { step, candidate, vocabulary } = record;
+      this.terms.set(keyOf(step, candidate, vocabulary, record), record.terms);
     } else {
       this.predictions.set(record.step, record.distances);
     }
   }
 }
 
-function keyOf(step: string, candidate: string, { sequence, from, to }: Slice): string {
-  return `${step}|${candidate}|${sequence}|${from}|${to}`;
+function keyOf(
+  step: string,
+  candidate: string,
+  vocabulary: Vocabulary,
+  { sequence, from, to }: Slice,
+): string {
+  return `${step}|${candidate}|${vocabulary}|${sequence}|${from}|${to}`;
 }

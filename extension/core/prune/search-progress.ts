@@ -32,7 +32,10 @@ export class SearchProgress implements SearchListener {
     // The original run, then every candidate from its own position to the end.
     const firstRound =
       candidates.reduce((sum, { first }) => sum + count - first, 0) +
-      work.readoutCost(candidates.length);
+      work.readoutCost(
+        candidates.length,
+        settings.mode === 'adaptive' && settings.confidence < 1 ? 'sampled' : 'whole',
+      );
     const later =
       (this.rounds - 1) * firstRound * (settings.mode === 'naive' ? 2 : laterRoundShare);
     this.total = (count + firstRound * (settings.mode === 'naive' ? 2 : 1) + later) * sequences;

@@ -1,4 +1,6 @@
 import type { LayeredModel } from '../models/layered-model';
+import { sampledIds } from '../metrics/logits-readout';
+import type { Vocabulary } from './scorer';
 
 /** What head and metric cost of one candidate, in products of a row with the head's matrix. */
 const passesOverVocabulary = 2;
@@ -7,12 +9,14 @@ const passesOverVocabulary = 2;
 export class SearchWork {
   private evaluated = 0;
   private read = 0;
-  private readonly perReadout: number;
+  private readonly perReadout: Readonly<Record<Vocabulary, number>>;
 
-  public constructor({ epilogue, summary: { sublayers } }: LayeredModel) {
+  public constructor({ epilogue, emitter, summary: { sublayers } }: LayeredModel) {
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
-    this.perReadout = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
+    const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
+    const share = Math.min(1, sampledIds / (emitter?.vocabularySize ?? sampledIds));
+    this.perReadout = { whole, sampled: whole * share };
   }
 
   /** Sublayer evaluations; a prefix of a sequence counts as its share. */
@@ -30,12 +34,12 @@ export class SearchWork {
   }
 
   /** @param sequences shares of whole sequences count as such */
-  public addReadouts(sequences: number): void {
-    this.read += this.readoutCost(sequences);
+  public addReadouts(sequences: number, vocabulary: Vocabulary): void {
+    this.read += this.readoutCost(sequences, vocabulary);
   }
 
   /** What head and metric cost over so many sequences, in evaluations. */
-  public readoutCost(sequences: number): number {
-    return sequences * this.perReadout;
+  public readoutCost(sequences: number, vocabulary: Vocabulary): number {
+    return sequences * this.perReadout[vocabulary];
   }
 }

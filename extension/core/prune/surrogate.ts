@@ -1,6 +1,6 @@
 import { checkpoint } from '../jobs/job';
-import { createProxyReadout } from '../metrics/proxy-readout';
-import type { ProxyReadout } from '../metrics/proxy-readout';
+import { createReadout } from '../metrics/metric-readout';
+import type { MetricReadout } from '../metrics/row-readout';
 import type { ModelInput } from '../models/example';
 import { floatsIn, floatTensorLike, isFloat } from '../runtime/tensors';
 import type { HiddenState, Tensors } from '../runtime/tensors';
@@ -44,8 +44,8 @@ export class Surrogate {
   private constructor(
     private readonly setup: ScorerSetup,
     private readonly slice: Slice,
-    private readonly readout: ProxyReadout,
-    original: HiddenState,
+    private readonly readout: MetricReadout,
+    private readonly original: HiddenState,
   ) {
     this.states.set(keyOf(this.removed), original);
   }
@@ -60,13 +60,12 @@ export class Surrogate {
     original: HiddenState,
   ): Promise<Surrogate> {
     const { executor, metricName, metric } = setup;
-    const input = inputOf(setup, slice);
     const state = await new Prefixes(executor).cut(
       sequenceOf(setup, slice.sequence),
       original,
       slice.to,
     );
-    const readout = await createProxyReadout(executor, metricName, metric, input, state);
+    const readout = createReadout(executor, metricName, metric, { samples: true });
     return new Surrogate(setup, slice, readout, state);
   }
 
@@ -118,7 +117,15 @@ export class Surrogate {
     const sums: number[] = [];
     for (let start = 0; start < sets.length; start += setsAtOnce) {
       const states = sets.slice(start, start + setsAtOnce).map((set) => this.stateWithout(set));
-      sums.push(...(await this.readout(states, this.pause)));
+      const input = inputOf(this.setup, this.slice);
+      const terms = await this.readout.rowTerms(
+        input,
+        this.original,
+        states,
+        undefined,
+        this.pause,
+      );
+      sums.push(...terms.map((rows) => rows.reduce((sum, term) => sum + term, 0)));
     }
     return sums.map((sum) => metric.distance(metric.sequenceTerm(sum), 1, this.rows));
   }

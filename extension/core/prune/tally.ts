@@ -16,7 +16,7 @@ interface TallySetup {
   readonly candidates: readonly Candidate[];
   /** Rows of each calibration sequence. */
   readonly rows: readonly number[];
-  /** Whether distances are told as estimates before every row is measured. */
+  /** Whether distances are told as estimates: from some rows, or some ids of the vocabulary. */
   readonly estimates?: boolean;
   readonly onDistance: (distance: CandidateDistance) => void;
 }
@@ -25,13 +25,16 @@ interface TallySetup {
 export class Tally {
   /** What was measured of each candidate, by id; all go through slices in the same order. */
   private readonly samples = new Map<string, TermSample>();
+  /** The whole vocabulary's distance, of the candidate that has it, to the one that its ids gave. */
+  private correction = 1;
 
   public constructor(private readonly setup: TallySetup) {}
 
   /** Measures candidates on slices that they have not been measured on. */
   public async measure(candidates: readonly Candidate[], slices: readonly Slice[]): Promise<void> {
     const { scorer, step, onDistance, estimates } = this.setup;
-    const terms = await scorer.terms(step, candidates, slices);
+    const vocabulary = estimates === true ? 'sampled' : 'whole';
+    const terms = await scorer.terms(step, candidates, slices, vocabulary);
     candidates.forEach((candidate, i) => {
       const sample = this.sampleOf(candidate);
       this.samples.set(candidate.id, sample);
@@ -42,6 +45,22 @@ export class Tally {
         onDistance(this.distanceOf(candidate));
       }
     });
+  }
+
+  /**
+   * Measures a candidate over the whole vocabulary on the slices it was measured on. Others share most of
+   * what the ids left out, so their estimates move in proportion.
+   */
+  public async confirm(candidate: Candidate, slices: readonly Slice[]): Promise<void> {
+    const { scorer, step, onDistance } = this.setup;
+    const [terms = []] = await scorer.terms(step, [candidate], slices, 'whole');
+    const whole = this.newSample();
+    slices.forEach((slice, i) => {
+      whole.add(slice, terms[i] ?? []);
+    });
+    const { total } = this.sampleOf(candidate);
+    this.correction = total === 0 ? 1 : whole.total / total;
+    onDistance(this.distanceOf(candidate));
   }
 
   /** The total over sequences as far as known: no more than the whole, as terms are not negative. */
@@ -85,7 +104,7 @@ export class Tally {
     }
     const sample = this.sampleOf(candidate);
     return sample.isComplete || this.setup.estimates === true
-      ? { sublayer, ...sample.distance() }
+      ? { sublayer, ...sample.distance(this.correction) }
       : { sublayer, distance: null, atLeast: sample.toDistance(sample.total) };
   }
 

@@ -5,7 +5,7 @@ import type { Candidate } from './candidates';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
 import { sequenceOf } from './scorer';
-import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
+import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver, Vocabulary } from './scorer';
 import { blockTerms, Prefixes, prefixTokens } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
@@ -46,7 +46,7 @@ const inFlightShare = 0.25;
 export class TrajectoryScorer implements Scorer {
   public readonly removed = new Set<number>();
   private readonly store: TrajectoryStore;
-  private readonly readout: MetricReadout;
+  private readonly readouts: Readonly<Record<Vocabulary, MetricReadout>>;
   private readonly count: number;
   private readonly prefixes: Prefixes;
   private readonly original = new Map<number, HiddenState>();
@@ -64,7 +64,10 @@ export class TrajectoryScorer implements Scorer {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
     this.store = new TrajectoryStore(executor.shares.stateBytes * (1 - inFlightShare));
-    this.readout = createReadout(executor, metricName, metric);
+    this.readouts = {
+      whole: createReadout(executor, metricName, metric),
+      sampled: createReadout(executor, metricName, metric, { samples: true }),
+    };
     this.prefixes = new Prefixes(executor);
   }
 
@@ -90,18 +93,20 @@ export class TrajectoryScorer implements Scorer {
       return tokens;
     }
     const original = this.original.get(sequence) ?? lost();
-    return this.readout.rows(sequenceOf(this.setup, sequence), original);
+    return this.readouts.whole.rows(sequenceOf(this.setup, sequence), original);
   }
 
   public async terms(
     step: string,
     candidates: readonly Candidate[],
     slices: readonly Slice[],
+    asked: Vocabulary,
   ): Promise<BlockTerms[][]> {
     const { memo, executor } = this.setup;
+    const vocabulary = this.readouts.sampled.isSampled ? asked : 'whole';
     const wanted = slices.map((slice) =>
       candidates
-        .filter((candidate) => memo.get(step, candidate.id, slice) === undefined)
+        .filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined)
         .map((candidate) => ({ candidate, slice })),
     );
     const [state] = this.original.values();
@@ -113,11 +118,11 @@ export class TrajectoryScorer implements Scorer {
     // The journal gets each slice as it ends, but for streamed sessions, where each pass loads the model.
     for (const group of executor.keepsSessions ? wanted : [wanted.flat()]) {
       for (let start = 0; start < group.length; start += perPass) {
-        await this.measure(step, group.slice(start, start + perPass));
+        await this.measure(step, group.slice(start, start + perPass), vocabulary);
       }
     }
     return candidates.map(({ id }) =>
-      slices.map((slice) => memo.get(step, id, slice) ?? [Number.NaN]),
+      slices.map((slice) => memo.get(step, id, vocabulary, slice) ?? [Number.NaN]),
     );
   }
 
@@ -138,7 +143,11 @@ export class TrajectoryScorer implements Scorer {
     await checkpoint(this.setup.cancellation);
   };
 
-  private async measure(step: string, wanted: readonly Wanted[]): Promise<void> {
+  private async measure(
+    step: string,
+    wanted: readonly Wanted[],
+    vocabulary: Vocabulary,
+  ): Promise<void> {
     const { memo, work } = this.setup;
     const starts = await this.startingPoints(wanted);
     const walkers = wanted.map(({ candidate, slice }, i) => ({
@@ -155,19 +164,20 @@ export class TrajectoryScorer implements Scorer {
     });
     for (const slice of new Set(wanted.map((one) => one.slice))) {
       const group = walkers.filter((walker) => walker.slice === slice);
-      const found = await this.readout.rowTerms(
+      const found = await this.readouts[vocabulary].rowTerms(
         sequenceOf(this.setup, slice.sequence),
         this.original.get(slice.sequence) ?? lost(),
         group.map((walker) => walker.state),
         slice,
         this.pause,
       );
-      work.addReadouts(group.length * this.shareOf(slice));
+      work.addReadouts(group.length * this.shareOf(slice), vocabulary);
       await memo.add(
         group.map(({ trajectory }, i) => ({
           kind: 'term',
           step,
           candidate: trajectory,
+          vocabulary,
           ...slice,
           terms: blockTerms(found[i] ?? lost()),
         })),

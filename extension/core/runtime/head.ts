@@ -1,13 +1,20 @@
 import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredExecutor } from './layered-executor';
 import { floatTensor, tensorOf } from './tensors';
 import type { Tensor } from './tensors';
 
+/** Ids whose logits stand for all, int64 [count], and what is added to their logits, float32 [count]. */
+export interface HeadSample {
+  readonly ids: Tensor;
+  readonly logWeights: Tensor;
+}
+
 /**
- * Final norm and head as two graphs, so that only one session holds the head's weights whatever is
- * done with the logits.
+ * Final norm and head as graphs of their own, so that only one session holds the head's weights whatever
+ * is done with the logits.
  */
 export class Head {
   private readonly zeros: Tensor;
@@ -47,22 +54,13 @@ export class Head {
   public async logits(hidden: Tensor, reference = this.zeros): Promise<Tensor> {
     const { vocabularySize } = this.emitter;
     const [batch = 1, rows = 1] = hidden.dims;
-    const size = batch * rows * vocabularySize;
-    if (this.buffer.length < size) {
-      this.buffer = new Float32Array(size);
-    }
-    const numbers = this.buffer.subarray(0, size);
+    const numbers = this.room(batch * rows * vocabularySize);
     await this.executor.read(
       {
         key: 'head',
         costs: this.executor.model.epilogue,
         build: (graph, emitter) => {
-          const { hiddenSize, vocabularySize } = emitter;
-          const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'rows', hiddenSize]);
-          const other = graph.input('reference', DataType.FLOAT, [1, 'others', hiddenSize]);
-          const difference = graph.op('Sub', [emitter.emitFinalNorm(graph, hidden), other]);
-          const rows = graph.op('Reshape', [difference, graph.ints([-1, hiddenSize])]);
-          const logits = emitter.emitHead(graph, rows);
+          const logits = emitter.emitHead(graph, changeOf(graph, emitter));
           // What makes the logits writes them where they are wanted.
           graph.handOver('logits', logits, DataType.FLOAT, ['all', vocabularySize]);
         },
@@ -72,4 +70,52 @@ export class Head {
     );
     return floatTensor(numbers, [batch, rows, vocabularySize]);
   }
+
+  /**
+   * As {@link Head.logits}, of some ids alone [batch, rows, count]. To logits, not to differences, the
+   * logarithms of the ids' weights are added, so that a softmax over the sample is one over the vocabulary.
+   */
+  public async sampledLogits(
+    hidden: Tensor,
+    { ids, logWeights }: HeadSample,
+    reference?: Tensor,
+  ): Promise<Tensor> {
+    const [batch = 1, rows = 1] = hidden.dims;
+    const count = ids.size;
+    const numbers = this.room(batch * rows * count);
+    const added =
+      reference === undefined ? logWeights : floatTensor(new Float32Array(count), [count]);
+    await this.executor.read(
+      {
+        key: 'head.sampled',
+        costs: { bytes: 0, keepMemory: true },
+        build: (graph, emitter) => {
+          const wanted = graph.input('ids', DataType.INT64, ['count']);
+          const weights = graph.input('weights', DataType.FLOAT, ['count']);
+          const logits = emitter.emitHead(graph, changeOf(graph, emitter), wanted);
+          const shape = ['all', 'count'];
+          graph.handOver('logits', graph.op('Add', [logits, weights]), DataType.FLOAT, shape);
+        },
+      },
+      { [stream]: hidden, reference: reference ?? this.zeros, ids, weights: added },
+      { logits: floatTensor(numbers, [batch * rows, count]) },
+    );
+    return floatTensor(numbers, [batch, rows, count]);
+  }
+
+  private room(size: number): Float32Array {
+    if (this.buffer.length < size) {
+      this.buffer = new Float32Array(size);
+    }
+    return this.buffer.subarray(0, size);
+  }
+}
+
+/** Normed rows [batch · rows, hidden] of the streams given, less those of the reference. */
+function changeOf(graph: GraphBuilder, emitter: ModelEmitter): Value {
+  const { hiddenSize } = emitter;
+  const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'rows', hiddenSize]);
+  const other = graph.input('reference', DataType.FLOAT, [1, 'others', hiddenSize]);
+  const change = graph.op('Sub', [emitter.emitFinalNorm(graph, hidden), other]);
+  return graph.op('Reshape', [change, graph.ints([-1, hiddenSize])]);
 }

@@ -25,8 +25,8 @@ export interface OwnGraph {
 /** A graph with parts of the model. */
 export interface Readout {
   readonly key: string;
-  /** What the weights take. */
-  readonly costs: RunningCosts;
+  /** What the weights take, and whether the memory of a run is kept for the next. */
+  readonly costs: RunningCosts & Pick<SessionRecipe, 'keepMemory'>;
   readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
 }
 

@@ -4,24 +4,11 @@ import { createReadout } from '../../../extension/core/metrics/metric-readout';
 import { metricNames, metrics } from '../../../extension/core/metrics/metrics';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import type { HiddenState } from '../../../extension/core/runtime/tensors';
 import { fixture } from '../fixtures';
 import { makeRandomModel } from '../random-model';
+import { finalStates } from './final-states';
 
 const ids = Int32Array.from({ length: 90 }, (_, i) => (7 * i + 3) % 40);
-
-/** Final states of the whole model and of the model without each of its first sublayers. */
-async function finalStates(executor: LayeredExecutor): Promise<HiddenState[]> {
-  const count = executor.model.summary.sublayers.length;
-  let states = [-1, 0, 1, 2].map(() => executor.embed(ids));
-  for (let index = 0; index < count; index++) {
-    states = states.map(async (state, i) => {
-      const [next = await state] = await executor.pass(index, [await state], new Set([i - 1]));
-      return next;
-    });
-  }
-  return Promise.all(states);
-}
 
 describe('terms of candidates', () => {
   it.each(metricNames)('are the same in slices, alone and from another head: %s', async (name) => {
@@ -32,11 +19,10 @@ describe('terms of candidates', () => {
     // Its head is no longer known to be the same, so that logits are subtracted.
     const other = new LayeredExecutor(model, 'cpu', 1 << 28);
     try {
-      const [original, ...candidates] = await finalStates(executor);
-      if (original === undefined) throw new Error('no state');
+      const [original, ...candidates] = await finalStates(executor, ids);
       const readout = createReadout(executor, name, metrics[name]);
       const whole = await readout.rowTerms(ids, original, candidates);
-      const subtracted = createReadout(executor, name, metrics[name], other);
+      const subtracted = createReadout(executor, name, metrics[name], { original: other });
       const others = await subtracted.rowTerms(ids, original, candidates);
       const parts = [
         await readout.rowTerms(ids, original, candidates, { from: 0, to: 37 }),

@@ -186,6 +186,36 @@ describe('adaptive search', () => {
     });
   });
 
+  it('chooses by a sample of a large vocabulary, and measures what it chose over all of it', async () => {
+    await onRandomModel({ seed: 5, blocks: 3, vocabulary: 8000 }, async (folder) => {
+      const run = { folder, sequences: texts(3, 96, 5) };
+      const budget = { kind: 'count', count: 3 } as const;
+      const records: SearchRecord[] = [];
+      const found = await runSearch({
+        ...run,
+        settings: { ...adaptive, budget },
+        onRecord: (more) => records.push(...more),
+      });
+      const terms = records.filter((record) => record.kind === 'term');
+      expect(terms.some(({ vocabulary }) => vocabulary === 'sampled')).toBe(true);
+      for (const [i, { removed, distance }] of found.rounds.entries()) {
+        const measured = terms.filter(({ step }) => step === `round.${i + 1}`);
+        const overAll = measured.filter(({ vocabulary }) => vocabulary === 'whole');
+        expect(new Set(overAll.map(({ candidate }) => candidate))).toEqual(new Set([removed]));
+        const total = overAll.flatMap((one) => one.terms).reduce((sum, term) => sum + term, 0);
+        expect(distance).toBeCloseTo(total / (3 * 96), 10);
+      }
+      const naive = await runSearch({ ...run, settings: { mode: 'naive', budget } });
+      expect(found.rounds.map(({ removed }) => removed)).toEqual(
+        naive.rounds.map(({ removed }) => removed),
+      );
+      found.candidates.forEach(({ distance }, i) => {
+        const truth = naive.candidates[i]?.distance ?? Number.NaN;
+        expect(Math.abs((distance ?? Number.NaN) / truth - 1)).toBeLessThan(0.5);
+      });
+    });
+  }, 60_000);
+
   it('refuses to measure every distance', async () => {
     const run = runSearch({
       folder: fixture('gpt2'),

@@ -19,16 +19,24 @@ describe('slices of a sequence', () => {
         const scorer = new TrajectoryScorer(setup);
         await scorer.start([0]);
         const candidates = listCandidates(setup.executor.model.summary, 'sublayer');
-        const expectedTerms = await scorer.terms('whole', candidates, [
-          { sequence: 0, from: 0, to: 24 },
-        ]);
+        const expectedTerms = await scorer.terms(
+          'whole',
+          candidates,
+          [{ sequence: 0, from: 0, to: 24 }],
+          'whole',
+        );
         const other = new TrajectoryScorer(setup);
         await other.start([0]);
         const before = setup.work.evaluations;
-        const parts = await other.terms('parts', candidates, [
-          { sequence: 0, from: 0, to: 8 },
-          { sequence: 0, from: 8, to: 24 },
-        ]);
+        const parts = await other.terms(
+          'parts',
+          candidates,
+          [
+            { sequence: 0, from: 0, to: 8 },
+            { sequence: 0, from: 8, to: 24 },
+          ],
+          'whole',
+        );
         // The first tokens are run twice, and count as the share of the sequence that they are.
         const whole = candidates.reduce((sum, { first }) => sum + candidates.length - 1 - first, 0);
         expect(setup.work.evaluations - before).toBeCloseTo((whole * 4) / 3, 5);

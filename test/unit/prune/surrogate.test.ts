@@ -39,7 +39,7 @@ describe('surrogate', () => {
               const candidates = listCandidates(setup.executor.model.summary, 'sublayer');
               let left = candidates;
               for (const step of ['round.1', 'round.2']) {
-                const found = await scorer.terms(step, left, [slice]);
+                const found = await scorer.terms(step, left, [slice], 'whole');
                 for (const candidate of left) {
                   const known = recomputed === undefined ? finals.get(candidate.id) : undefined;
                   surrogate.learn(candidate, known);

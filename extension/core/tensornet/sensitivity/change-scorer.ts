@@ -42,6 +42,8 @@ const inFlightShare = 0.5;
  */
 export class ChangeScorer {
   private readonly readout: MetricReadout;
+  /** Where distances need not be exact. */
+  private readonly estimatingReadout: MetricReadout;
   private readonly count: number;
   /** The model's states in front of the sublayer that is next. */
   private states: readonly HiddenState[] = [];
@@ -55,7 +57,11 @@ export class ChangeScorer {
 
   public constructor(private readonly setup: ChangeSetup) {
     const { executor, metric, original } = setup;
-    this.readout = createReadout(executor, metric, metrics[metric], original);
+    this.readout = createReadout(executor, metric, metrics[metric], { original });
+    this.estimatingReadout = createReadout(executor, metric, metrics[metric], {
+      original,
+      samples: true,
+    });
     this.count = executor.model.summary.sublayers.length;
     this.prefixes = new Prefixes(executor);
   }
@@ -108,12 +114,13 @@ export class ChangeScorer {
     // In graphs, the part over the last sublayer makes what is behind it.
     const hasOwnHead = other.model.emitter !== undefined;
     const final = reembeds || !hasOwnHead ? await this.between(other) : this.final;
-    return this.distanceBy(createReadout(other, metric, metrics[metric], original), final);
+    return this.distanceBy(createReadout(other, metric, metrics[metric], { original }), final);
   }
 
   /**
    * The distance with each step in place of its sublayer, measured on all rows; with a `precision`, on
-   * rows until the standard error is at most that share of the distance.
+   * rows until the standard error is at most that share of the distance, and ids that stand for the
+   * vocabulary.
    */
   public async distances(
     steps: readonly StandIn[],
@@ -136,13 +143,17 @@ export class ChangeScorer {
       if (open.length === 0) {
         break;
       }
-      await this.measure(open, slices);
+      await this.measure(open, slices, precision === 0 ? this.readout : this.estimatingReadout);
     }
     return samples.map((sample) => sample.distance());
   }
 
   /** Takes changes through what lies behind them, on some rows, and adds what they make of these. */
-  private async measure(changes: readonly Change[], slices: readonly Slice[]): Promise<void> {
+  private async measure(
+    changes: readonly Change[],
+    slices: readonly Slice[],
+    readout: MetricReadout,
+  ): Promise<void> {
     const { executor, inputs } = this.setup;
     const starts: HiddenState[] = [];
     for (const { sequence, to } of slices) {
@@ -158,7 +169,7 @@ export class ChangeScorer {
       }
       const final = await this.follow(this.index + 1, changed);
       for (const [i, slice] of slices.entries()) {
-        const terms = await this.readout.rowTerms(
+        const terms = await readout.rowTerms(
           inputs[slice.sequence] ?? lost(),
           this.reference[slice.sequence] ?? lost(),
           group.map((_, j) => final[j * slices.length + i] ?? lost()),

@@ -1,0 +1,80 @@
+/** Ids that stand for a whole vocabulary. */
+export interface VocabularySample {
+  /** Ascending. */
+  readonly ids: Int32Array;
+  /** log(1/π) of each, π being the chance with which it was drawn. */
+  readonly logWeights: Float32Array;
+}
+
+/** Draws improbable ids more often than their mass says, for what another model finds probable. */
+const massExponent = 0.85;
+/** Added to every mass, so that each id has a chance. */
+const leastMass = 1e-9;
+
+/**
+ * Draws ids with chances that follow their probabilities, so that sums over the vocabulary with weights
+ * 1/π are right in the mean (Horvitz and Thompson 1952). Ids are taken at equal steps of the summed chances
+ * (systematic sampling), those too probable for that and those in `always` for certain.
+ * @param masses each id's probability, summed over rows
+ * @param count how many to draw, less than there are
+ * @param offset where in the first step the first id is taken, from 0 up to 1
+ */
+export function sampleVocabulary(
+  masses: Float32Array,
+  count: number,
+  always: Iterable<number>,
+  offset = 0.5,
+): VocabularySample {
+  const sizes = Float64Array.from(masses, (mass) => (mass + leastMass) ** massExponent);
+  const isCertain = new Uint8Array(masses.length);
+  for (const id of always) {
+    isCertain[id] = 1;
+  }
+  const chancePerSize = markCertain(sizes, isCertain, count);
+  const ids = new Int32Array(count);
+  const logWeights = new Float32Array(count);
+  let drawn = 0;
+  let summed = 0;
+  let next = offset;
+  sizes.forEach((size, id) => {
+    let chance = 1;
+    if (isCertain[id] !== 1) {
+      chance = size * chancePerSize;
+      summed += chance;
+      if (summed <= next) {
+        return;
+      }
+      next++;
+    }
+    ids[drawn] = id;
+    logWeights[drawn] = -Math.log(chance);
+    drawn++;
+  });
+  return { ids: ids.subarray(0, drawn), logWeights: logWeights.subarray(0, drawn) };
+}
+
+/** Marks the ids whose chance would pass 1. @returns the chance of the others per size */
+function markCertain(sizes: Float64Array, isCertain: Uint8Array, count: number): number {
+  for (;;) {
+    let rest = 0;
+    let left = count;
+    sizes.forEach((size, id) => {
+      if (isCertain[id] === 1) {
+        left--;
+      } else {
+        rest += size;
+      }
+    });
+    const chancePerSize = Math.max(0, left) / rest;
+    let marked = 0;
+    sizes.forEach((size, id) => {
+      if (isCertain[id] !== 1 && size * chancePerSize >= 1) {
+        isCertain[id] = 1;
+        marked++;
+      }
+    });
+    if (marked === 0) {
+      return chancePerSize;
+    }
+  }
+}
