@@ -80,7 +80,12 @@ export class AdaptiveRounds {
     const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
     const looked = propose(runners, this.done, expected, ageOf);
     await this.measureRough(tally, input, looked);
-    const finalists = chooseFinalists(looked, this.expectedOf(tally, looked));
+    const finalists = chooseFinalists(
+      runners,
+      new Map([...expected, ...this.expectedOf(tally, looked)]),
+    );
+    const others = finalists.filter((candidate) => !tally.isMeasured(candidate));
+    await this.measureRough(tally, input, others);
     await this.race(tally, finalists);
     return this.decide(input, tally, predictions, { expected, finalists });
   };

@@ -17,7 +17,7 @@ export interface Prediction {
 const nothing: Gain = { over: 0, seen: 0 };
 
 /** Rows measured beyond the surrogate's own at which these count as much as what was known before. */
-const typicalRows = 32;
+const typicalRows = 256;
 /** Ages at which the trend begins with one prediction that was right. */
 const trustedAges = [1, 8];
 

@@ -1,12 +1,14 @@
 import type { Candidate } from './candidates';
 
-/** How many candidates a round looks at: those expected nearest, and those measured longest ago. */
-const nearest = 10;
+/** How many candidates a round considers: those expected nearest, and those measured longest ago. */
+const nearest = 20;
 const longestAgo = 4;
+/** What the surrogate says of candidates that were measured in the round before is as good as to measure them. */
+const leastAge = 2;
 /** Every so many rounds all are looked at: what is expected of a candidate is less true the longer ago it was measured. */
 const lookEvery = 4;
 /** How many of them may win. */
-const finalists = 6;
+const finalists = 8;
 
 /**
  * The candidates whose first rows are worth measuring.
@@ -20,16 +22,17 @@ export function propose(
   expected: ReadonlyMap<string, number>,
   age: (candidate: Candidate) => number,
 ): readonly Candidate[] {
+  const aged = candidates.filter((candidate) => age(candidate) >= leastAge);
   if (round % lookEvery === 0) {
-    return candidates;
+    return aged;
   }
   const order = byDistance(candidates, expected);
   const others = order.slice(nearest).sort((a, b) => age(b) - age(a));
   const chosen = new Set([...order.slice(0, nearest), ...others.slice(0, longestAgo)]);
-  return candidates.filter((candidate) => chosen.has(candidate));
+  return aged.filter((candidate) => chosen.has(candidate));
 }
 
-/** The candidates worth measuring on more, as expected once their first rows are known. */
+/** The candidates worth measuring on more. */
 export function chooseFinalists(
   candidates: readonly Candidate[],
   expected: ReadonlyMap<string, number>,
