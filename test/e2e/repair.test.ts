@@ -22,7 +22,7 @@ describe('repair and patching', () => {
 
   it('compresses a model and goes on to repair it', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Tensorize / Compress Model…');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Compress Model…');
     await workbench.quickPick('Low rank').click();
     await workbench.quickPick('40 %').click();
     await workbench.quickPick('All linear layers').click();
@@ -72,7 +72,7 @@ describe('repair and patching', () => {
   it('patches a cell that is marked for removal, from its menu', async () => {
     const { workbench } = session();
     await session().changeSettings({ 'espalier.calibration.length': 16 });
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Layer Heatmap');
     const heatmap = await Heatmap.find(workbench);
     const cell = heatmap.cell(removed);
     await cell.click();
@@ -127,7 +127,7 @@ describe('repair and patching', () => {
   it('opens the patched model, whose cell shows what stands there', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
-    await workbench.explorerMenu(['patched'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.explorerMenu(['patched'], 'Espalier', 'More', 'Open Layer Heatmap');
     await workbench.tab('Layer Heatmap: patched').waitFor();
     const heatmap = await Heatmap.find(workbench, 'patched');
     const cell = heatmap.cell(removed);
