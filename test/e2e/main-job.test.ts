@@ -271,8 +271,8 @@ describe('from a model folder to a smaller model', () => {
     await session().changeSettings({ 'espalier.calibration.sequences': 200 });
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
-    const journal = inWorkspace('sample.layerprofile.journal.jsonl');
-    const lines = async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
+    const lines = async () =>
+      (await session().savedWork('sample.layerprofile.journal.jsonl')).split('\n').length;
     await expect.poll(lines, { timeout: 60_000 }).toBeGreaterThan(2);
     const header = page.getByRole('button', { name: 'Jobs Section' });
     await header.click();

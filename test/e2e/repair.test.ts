@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -44,12 +44,12 @@ describe('repair and patching', () => {
     const { workbench } = session();
     await workbench.storageWritten();
     await workbench.statusBarItem(/Repairing smaller/).waitFor();
-    const journal = inWorkspace('.repaired.espalier-repair', 'journal.jsonl');
-    await expect
-      .poll(async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length, {
-        timeout: 60_000,
-      })
-      .toBeGreaterThan(2);
+    const lines = async () =>
+      (await session().savedWork('.repaired.espalier-repair', 'journal.jsonl')).split('\n').length;
+    await expect.poll(lines, { timeout: 60_000 }).toBeGreaterThan(2);
+    expect(
+      (await readdir(session().workspace)).filter((name) => /journal|\.espalier-/.test(name)),
+    ).toEqual([]);
     await workbench.reload();
     const offer = workbench.notification(
       /Repairing smaller: The window was closed while the job ran/,
