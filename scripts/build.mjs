@@ -1,7 +1,7 @@
 // Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests] [NAME…]
 // With names, such as cli or worker, only those bundles.
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, readdir } from 'node:fs/promises';
+import { chmod, copyFile, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import process from 'node:process';
@@ -82,7 +82,9 @@ const bundles = [
     outdir: 'dist/webview',
     platform: 'browser',
     target: 'es2022',
-    format: 'iife',
+    // What panels share, and the charts, which are loaded after the first paint, are chunks beside them.
+    format: 'esm',
+    splitting: true,
     loader: { '.ttf': 'file', '.svg': 'dataurl' },
   },
 ];
@@ -98,14 +100,17 @@ if (flags.tests) {
   });
 }
 
-/** A bundle per panel: webview/heatmap/main.ts becomes dist/webview/heatmap.js and .css. */
+/** A bundle per panel: webview/heatmap/main.tsx becomes dist/webview/heatmap.js and .css. */
 async function webviewPanels() {
   const folders = await readdir(join(root, 'webview'), { withFileTypes: true });
   const panels = folders
     .filter((entry) => entry.isDirectory())
-    .map((entry) => ({ in: `webview/${entry.name}/main.ts`, out: entry.name }))
+    .flatMap(({ name }) => [
+      { in: `webview/${name}/main.ts`, out: name },
+      { in: `webview/${name}/main.tsx`, out: name },
+    ])
     .filter((panel) => existsSync(join(root, panel.in)));
-  if (panels.length === 0) throw new Error('webview/ has no panel with a main.ts');
+  if (panels.length === 0) throw new Error('webview/ has no panel with a main.tsx');
   return panels;
 }
 
@@ -123,6 +128,10 @@ const solver = createRequire(import.meta.url).resolve('highs/runtime');
 const wanted = bundles.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );
+if (wanted.some(({ outdir }) => outdir === 'dist/webview')) {
+  // Chunks of earlier builds have other names.
+  await rm(join(root, 'dist', 'webview'), { recursive: true, force: true });
+}
 const contexts = await Promise.all(wanted.map((options) => context(options)));
 if (flags.watch) {
   await Promise.all(contexts.map((bundle) => bundle.watch()));

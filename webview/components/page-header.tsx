@@ -1,0 +1,37 @@
+import type { ComponentChildren, VNode } from 'preact';
+import { Notice } from './notice';
+import { Actions } from './section';
+
+interface PageHeaderProps {
+  readonly title: string;
+  readonly tooltip?: string | undefined;
+  /** Words beside the title. */
+  readonly tag?: string | undefined;
+  readonly actions: ComponentChildren;
+  readonly actionsLabel: string;
+  /** Why nothing can be run, if so. */
+  readonly blocked?: string | undefined;
+  readonly children?: ComponentChildren;
+}
+
+/** What a page is about, with what can be done, and what is known of it below. */
+export function PageHeader(props: PageHeaderProps): VNode {
+  const { title, tooltip, tag, actions, actionsLabel, blocked, children } = props;
+  return (
+    <div class="header">
+      <header>
+        <div class="top">
+          <div class="title">
+            <h1 title={tooltip}>{title}</h1>
+            {tag !== undefined && <span class="tag">{tag}</span>}
+          </div>
+          <Actions label={actionsLabel}>{actions}</Actions>
+        </div>
+      </header>
+      <div class="about">
+        {blocked !== undefined && <Notice text={blocked} />}
+        {children}
+      </div>
+    </div>
+  );
+}
