@@ -55,6 +55,14 @@ const withoutRuntime = {
   },
 };
 
+/** @type {import('esbuild').BuildOptions} */
+const browser = {
+  ...shared,
+  platform: 'browser',
+  target: 'es2022',
+  loader: { '.ttf': 'file', '.svg': 'dataurl' },
+};
+
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
   {
@@ -77,15 +85,12 @@ const bundles = [
     banner: { js: `#!/usr/bin/env node\n${node.banner?.['js'] ?? ''}` },
   },
   {
-    ...shared,
+    ...browser,
     entryPoints: await webviewPanels(),
     outdir: 'dist/webview',
-    platform: 'browser',
-    target: 'es2022',
     // What panels share, and the charts, which are loaded after the first paint, are chunks beside them.
     format: 'esm',
     splitting: true,
-    loader: { '.ttf': 'file', '.svg': 'dataurl' },
   },
 ];
 if (flags.tests) {
@@ -98,13 +103,19 @@ if (flags.tests) {
     minify: false,
     sourcemap: 'inline',
   });
+  bundles.push({
+    ...browser,
+    entryPoints: ['webview/gallery/main.tsx'],
+    outdir: 'dist/test/gallery',
+    format: 'iife',
+  });
 }
 
 /** A bundle per panel: webview/heatmap/main.tsx becomes dist/webview/heatmap.js and .css. */
 async function webviewPanels() {
   const folders = await readdir(join(root, 'webview'), { withFileTypes: true });
   const panels = folders
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => entry.isDirectory() && entry.name !== 'gallery')
     .flatMap(({ name }) => [
       { in: `webview/${name}/main.ts`, out: name },
       { in: `webview/${name}/main.tsx`, out: name },

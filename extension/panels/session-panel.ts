@@ -49,6 +49,8 @@ export class SessionPanel<
   readonly #disposables: Disposable;
   readonly #disposed = new EventEmitter<void>();
   readonly #changed = new Set<keyof State>();
+  /** Keys of fields that are records. */
+  readonly #grown = new Map<keyof State, Set<string>>();
   readonly #send = new Throttle(() => {
     this.#sendChanges();
   }, patchMilliseconds);
@@ -130,13 +132,20 @@ export class SessionPanel<
     this.#panel.dispose();
   }
 
-  #listen({ changed }: Session): { dispose(): void } {
-    return changed.listen((fields) => {
-      for (const field of fields) {
-        this.#changed.add(field);
-      }
-      this.#send.trigger();
-    });
+  #listen({ changed, grown }: Session): { dispose(): void } {
+    return Disposable.from(
+      changed.listen((fields) => {
+        for (const field of fields) {
+          this.#changed.add(field);
+        }
+        this.#send.trigger();
+      }),
+      grown.listen(({ field, key }) => {
+        const keys = this.#grown.get(field) ?? new Set();
+        this.#grown.set(field, keys.add(key));
+        this.#send.trigger();
+      }),
+    );
   }
 
   #receive(message: FromPanel): void {
@@ -169,21 +178,30 @@ export class SessionPanel<
 
   #sendState(): void {
     this.#changed.clear();
+    this.#grown.clear();
     const restore = this.#definition.restoreOf(this.#session);
     this.#post({ type: 'state', state: this.#session.snapshot(), restore });
   }
 
   #sendChanges(): void {
-    if (!this.#ready || this.#changed.size === 0) {
+    if (!this.#ready || this.#changed.size + this.#grown.size === 0) {
       return;
     }
     const fields = [...this.#changed];
-    this.#changed.clear();
     const patch = this.#session.read(fields);
+    const added: Partial<State> = {};
+    for (const [field, keys] of this.#grown) {
+      if (!this.#changed.has(field)) {
+        added[field] = this.#session.readEntries(field, keys);
+      }
+    }
+    this.#changed.clear();
+    this.#grown.clear();
     this.#post({
       type: 'patch',
       patch,
       cleared: fields.filter((field) => patch[field] === undefined),
+      added,
       restore: this.#definition.restoreOf(this.#session),
     });
   }

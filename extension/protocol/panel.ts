@@ -23,6 +23,8 @@ export type ToPanel<State> =
       readonly patch: Partial<State>;
       /** Fields that became undefined, which JSON leaves out. */
       readonly cleared: readonly (keyof State)[];
+      /** Entries to add to fields that are records, or to replace there. */
+      readonly added: Partial<State>;
       readonly restore: Restore;
     }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer };

@@ -1,5 +1,6 @@
 import type { RefObject, VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { BarContent } from '../charts/bar-chart';
 import type { ScatterActions, ScatterContent } from '../charts/scatter-chart';
 import { themeChanges } from '../kit/theme';
 
@@ -76,6 +77,29 @@ export function ScatterPlot(props: ScatterPlotProps): VNode {
         aria-label={label}
         aria-describedby={describedBy}
       />
+    </div>
+  );
+}
+
+interface BarPlotProps {
+  /** The same object as long as nothing has changed. */
+  readonly content: BarContent;
+  readonly label: string;
+  /** In pixels; small where absent. */
+  readonly height?: number;
+}
+
+export function BarPlot({ content, label, height }: BarPlotProps): VNode {
+  const { canvas } = useChart(async (element) => {
+    const { BarChart } = await import('../charts/bar-chart');
+    return new BarChart(element);
+  }, content);
+  return (
+    <div
+      class={height === undefined ? 'chart-box small' : 'chart-box'}
+      style={{ height: height === undefined ? undefined : `${height}px` }}
+    >
+      <canvas ref={canvas} role="img" aria-label={label} />
     </div>
   );
 }

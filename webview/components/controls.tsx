@@ -13,7 +13,7 @@ interface ToolkitElement extends HTMLElement {
 const VsButton = element<{ appearance: string; disabled: boolean }>('vscode-button');
 const VsDropdown = element<object>('vscode-dropdown');
 const VsOption = element<{ value: string }>('vscode-option');
-const VsTextField = element<{ value: string; placeholder: string }>('vscode-text-field');
+const VsTextField = element<{ placeholder: string }>('vscode-text-field');
 const VsCheckbox = element<object>('vscode-checkbox');
 
 export interface ButtonProps {
@@ -24,16 +24,19 @@ export interface ButtonProps {
   readonly reason?: string | undefined;
   readonly title?: string | undefined;
   readonly hidden?: boolean | undefined;
+  /** Of a button that switches something on. */
+  readonly pressed?: boolean;
 }
 
 export function Button(props: ButtonProps): VNode {
-  const { label, onClick, primary = false, reason, title, hidden = false } = props;
+  const { label, onClick, primary = false, reason, title, hidden = false, pressed } = props;
   return (
     <VsButton
       appearance={primary ? 'primary' : 'secondary'}
       disabled={reason !== undefined}
       title={reason ?? title}
       hidden={hidden}
+      aria-pressed={pressed}
       onClick={() => {
         if (reason === undefined) onClick();
       }}
@@ -106,13 +109,17 @@ interface TextFieldProps {
 }
 
 export function TextField({ label, value, onInput, class: name }: TextFieldProps): VNode {
-  const [first] = useState(value);
+  const field = useRef<ToolkitElement>(null);
+  useLayoutEffect(() => {
+    // Not a property: Preact would write it again and again over what is typed.
+    field.current?.setAttribute('value', value);
+  }, []);
   // The toolkit names a field by its content, which the stylesheet hides, whatever its aria-label.
   return (
     <VsTextField
+      ref={field}
       class={name}
       placeholder={label}
-      value={first}
       onInput={({ currentTarget }) => {
         onInput(currentTarget.value);
       }}

@@ -11,11 +11,12 @@ interface FactsProps {
   readonly facts: readonly Fact[];
   /** Below each other. */
   readonly stacked?: boolean;
+  readonly class?: string;
 }
 
-export function Facts({ facts, stacked = false }: FactsProps): VNode {
+export function Facts({ facts, stacked = false, class: name = '' }: FactsProps): VNode {
   return (
-    <dl class={stacked ? 'facts stacked' : 'facts'}>
+    <dl class={`facts ${stacked ? 'stacked' : ''} ${name}`.trim()}>
       {facts.map(({ name, value, title }) => (
         <div key={name} class="fact" title={title}>
           <dt>{name}</dt>

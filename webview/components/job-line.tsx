@@ -113,7 +113,7 @@ interface ProgressLineProps {
 }
 
 /** What runs and how far it is. */
-export function ProgressLine(props: ProgressLineProps): VNode {
+function ProgressLine(props: ProgressLineProps): VNode {
   const { name, label, progress, starting, onCancel } = props;
   const [isCancelled, setCancelled] = useState(false);
   const stage = isCancelled ? strings.cancelling : (progress?.stage ?? starting);

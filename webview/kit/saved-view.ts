@@ -27,7 +27,7 @@ export function group<Entries extends ObjectEntries>(
 
 export const count = (): Saved<number> => pipe(number(), minValue(0));
 
-export const countOr = (otherwise: number): Saved<number> =>
+const countOr = (otherwise: number): Saved<number> =>
   fallback(pipe(number(), minValue(0)), otherwise);
 
 export const flagOr = (otherwise: boolean): Saved<boolean> => fallback(boolean(), otherwise);

@@ -27,6 +27,7 @@ export class Store<State extends object> {
       } else {
         this.#clear(message.cleared);
         this.#set(message.patch);
+        this.#add(message.added);
       }
     });
   }
@@ -34,6 +35,13 @@ export class Store<State extends object> {
   #set(values: Partial<State>): void {
     for (const field of Object.keys(values) as (keyof State)[]) {
       this.#field(field).value = values[field];
+    }
+  }
+
+  #add(values: Partial<State>): void {
+    for (const field of Object.keys(values) as (keyof State)[]) {
+      const known = this.#field(field);
+      known.value = { ...(known.peek() as object), ...(values[field] as object) };
     }
   }
 
