@@ -8,6 +8,7 @@ import { toJsonSchema } from '@valibot/to-json-schema';
 import { format, resolveConfig } from 'prettier';
 import { collectedFiles, settleCommands } from './lib/collected.mjs';
 import { loadDeclarations } from './lib/core-modules.mjs';
+import { layoutsReference, modelsReference } from './lib/model-reference.mjs';
 import {
   cliReference,
   filesReference,
@@ -35,6 +36,8 @@ await settle({
   'docs/reference/cli.md': cliReference(declarations),
   'docs/reference/settings.md': settingsReference(manifest, words, declarations),
   'docs/reference/files.md': filesReference(manifest, words, declarations),
+  'docs/reference/models.md': modelsReference(declarations),
+  'docs/reference/layouts.md': layoutsReference(declarations),
   'media/plan.schema.json': JSON.stringify(planSchema()),
 });
 

@@ -11,7 +11,7 @@ export function report(sections, prompt) {
     '# CompactifAI: what compression costs and what repair brings back',
     '',
     'Commands: `npm run build && node bench/compactifai/run.mjs`, then, on a quiet machine, `node bench/compactifai/run.mjs --timing`.',
-    'Notes on the columns are in [docs/compactifai.md](../../docs/compactifai.md#the-proof).',
+    'Notes on the columns are in [docs/research/compactifai.md](../../docs/research/compactifai.md#how-to-repeat-it).',
     '',
     ...sections.flatMap((section) => sectionLines(section, prompt)),
   ].join('\n');
@@ -44,7 +44,7 @@ function sectionLines({ title, rows, results }, prompt) {
  * @param {Section['rows']} rows
  * @param {Section['results']} results
  */
-export function tableOf(rows, { quality, speed }) {
+function tableOf(rows, { quality, speed }) {
   const dense = quality['dense'];
   const done = rows.flatMap((row) => {
     const found = quality[row.key];

@@ -17,7 +17,6 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { format, resolveConfig } from 'prettier';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
@@ -25,7 +24,7 @@ import { espalier as run, isBuilt } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { median } from '../finercut/compare.mjs';
 import { preparePython, prepareSmolLM2 } from '../finercut/python.mjs';
-import { report, tableOf } from './report.mjs';
+import { report } from './report.mjs';
 import { rowsFor } from './rows.mjs';
 import { writeTexts } from './texts.mjs';
 
@@ -123,29 +122,9 @@ async function main(folder) {
   // What is published has both models.
   if (sections.every(({ results }) => results.quality['dense'] !== undefined)) {
     await writeFile(join(here, 'RESULTS.md'), text);
-    await writeTables(sections);
   }
   say(`\n${text}`);
   return 0;
-}
-
-/**
- * Puts the tables into the documentation, between the two lines that mark them.
- * @param {readonly import('./report.mjs').Section[]} sections
- */
-async function writeTables(sections) {
-  const file = join(root, 'docs', 'compactifai.md');
-  const [start, end] = ['<!-- proof -->\n', '<!-- end of proof -->'];
-  const old = await readFile(file, 'utf8');
-  const [from, to] = [old.indexOf(start) + start.length, old.indexOf(end)];
-  if (from < start.length || to < from) throw new Error(`${file} has no place for the tables`);
-  const tables = sections.flatMap(({ title, rows, results }) => [
-    ...[`**${title}**`, ''],
-    ...[...tableOf(rows, results), ''],
-  ]);
-  const text = `${old.slice(0, from)}\n${tables.join('\n')}\n${old.slice(to)}`;
-  const style = await resolveConfig(file);
-  await writeFile(file, await format(text, { ...style, filepath: file }));
 }
 
 /** @param {readonly (string | number)[]} args */

@@ -12,6 +12,16 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/document-names')
  *   & typeof import('../../extension/core/documents/document-types')
  *   & typeof import('../../extension/core/export/plan-schema')
+ *   & typeof import('../../extension/core/export/layouts')
+ *   & typeof import('../../extension/core/export/write-source')
+ *   & typeof import('../../extension/core/export/gguf-options')
+ *   & typeof import('../../extension/core/models/architectures')
+ *   & typeof import('../../extension/core/models/encoders/encoder-architectures')
+ *   & typeof import('../../extension/core/models/gguf-model')
+ *   & typeof import('../../extension/core/models/quantization')
+ *   & typeof import('../../extension/core/models/rotary')
+ *   & typeof import('../../extension/core/models/feedforward')
+ *   & typeof import('../../extension/core/checkpoints/ggml-types')
  *   & typeof import('../../extension/services/document-views')
  *   & typeof import('../../extension/core/tensornet/compression-choice')
  *   & typeof import('../../extension/cli/options')
@@ -26,6 +36,16 @@ const modules = [
   'core/document-names',
   'core/documents/document-types',
   'core/export/plan-schema',
+  'core/export/layouts',
+  'core/export/write-source',
+  'core/export/gguf-options',
+  'core/models/architectures',
+  'core/models/encoders/encoder-architectures',
+  'core/models/gguf-model',
+  'core/models/quantization',
+  'core/models/rotary',
+  'core/models/feedforward',
+  'core/checkpoints/ggml-types',
   'services/document-views',
   'core/tensornet/compression-choice',
   'cli/options',

@@ -10,7 +10,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  */
 export function cliReference(declarations) {
   const { operations, presenterOf, commonFields } = declarations;
-  const common = optionRows(commonFields, declarations);
+  const common = optionItems(commonFields, declarations);
   const sections = operations.flatMap((operation) => {
     const { id, summary, fields, rules, result } = operation;
     const positional = Object.values(fields).filter((field) => field.positional);
@@ -21,19 +21,19 @@ export function cliReference(declarations) {
       `## ${id}`,
       summary,
       `    ${usage}`,
-      table([
-        ...optionRows(fields, declarations),
-        ...optionRows(presenterOf(id).options, declarations),
-      ]),
-      ...notes.map((text) => `- ${text}`),
+      [
+        ...optionItems(fields, declarations),
+        ...optionItems(presenterOf(id).options, declarations),
+      ].join('\n'),
+      ...(notes.length === 0 ? [] : ['Rules:', notes.map((text) => `- ${text}`).join('\n')]),
       `The JSON result has at least \`${shapeOf(result)}\`.`,
     ];
   });
   return [
     note,
     '# Command line',
-    'Options of every command: ',
-    table(common),
+    'Every command takes these options:',
+    common.join('\n'),
     'Exit codes: 0 success, 1 failure, 2 a wrong command line, 130 stopped with Ctrl-C, 143 stopped by SIGTERM.',
     '`espalier completion bash`, `zsh` or `fish` prints a completion script.',
     ...sections,
@@ -55,15 +55,26 @@ export function settingsReference(manifest, words, { operations }) {
       )
       .map(({ id }) => id);
   const properties = Object.entries(manifest['contributes'].configuration.properties);
-  const rows = properties.map(([name, { default: value, enum: choices, markdownDescription }]) => [
-    `\`${name}\``,
-    inCell(words[markdownDescription.replaceAll('%', '')] ?? ''),
-    `\`${JSON.stringify(value)}\``,
-    choices === undefined ? '' : choices.join(', '),
-    users(name).join(', '),
-  ]);
-  const headings = ['Setting', 'Description', 'Default', 'Choices', 'Read by'];
-  return [note, '# Settings', markdownTable(headings, rows)].join('\n\n');
+  const sections = properties.flatMap(
+    ([name, { default: value, enum: choices, enumDescriptions = [], markdownDescription }]) => [
+      `## ${name}`,
+      wordsOf(markdownDescription, words),
+      [
+        `- Default: \`${JSON.stringify(value)}\``,
+        ...(choices === undefined
+          ? []
+          : [
+              '- Choices:',
+              ...choices.map(
+                (/** @type {string} */ choice, /** @type {number} */ i) =>
+                  `  - \`${choice}\`: ${wordsOf(enumDescriptions[i] ?? '', words)}`,
+              ),
+            ]),
+        ...(users(name).length === 0 ? [] : [`- Used by: ${users(name).join(', ')}`]),
+      ].join('\n'),
+    ],
+  );
+  return [note, '# Settings', ...sections].join('\n\n');
 }
 
 /**
@@ -106,16 +117,17 @@ export function filesReference(manifest, words, declarations) {
         `- Read by: ${listed(readBy)}.`,
         `- Opens in: ${opensIn(pattern)}.`,
         `- Default place: beside ${places[documentNames[id].beside]}.`,
-        `- Other files that it names: ${paths.map((path) => `\`${path}\``).join(', ') || 'none are opened'}.`,
+        `- Refers to: ${paths.map((path) => `\`${path}\``).join(', ') || 'no other files'}.`,
       ].join('\n'),
-      markdownTable(['Field', 'Required', 'Description'], fieldRows(schema)),
+      'Fields:',
+      fieldItems(schema).join('\n'),
     ];
   });
   return [
     note,
     '# Files',
-    'Documents are untrusted input, wherever they come from: every one is checked against its schema when it is read, an error names the file and the field, and nothing in it is run. Opening one needs no workspace trust; commands that run or write a model do.',
-    'A `selection` may also hold `indices` alone, as other tools write it. Fields that are not listed are ignored, except in a plan, where they are an error.',
+    'Espalier treats every document as untrusted input. It checks the document against its schema; an error names the file and the field. Nothing in a document is run. You can open documents in an untrusted workspace, but commands that run or write a model wait for trust.',
+    'A `selection` may hold `indices` alone, as other tools write it. Unknown fields are ignored, except in a plan: there they are an error.',
     ...sections,
     '## Models',
     `${models.map((pattern) => `\`${pattern}\``).join(', ')} open in: ${editorOf('*.gguf')}. Espalier reads their headers, and weights by offset; it never runs code from a model folder.`,
@@ -131,18 +143,29 @@ const places = {
 };
 
 /**
- * The fields of a document and what is said of them.
+ * The fields of a document, with their descriptions.
  * @param {any} schema
  */
-function fieldRows(schema) {
+function fieldItems(schema) {
   return Object.entries(schema.entries).map(([key, value]) => {
     const field = /** @type {any} */ (value);
-    return [
-      `\`${key}\``,
-      /optional$/.test(field.type) ? '' : 'yes',
-      descriptionOf(field) ?? descriptionOf(field.wrapped ?? {}) ?? '',
-    ];
+    const optional = /optional$/.test(field.type) ? ' (optional)' : '';
+    const text = descriptionOf(field) ?? descriptionOf(field.wrapped ?? {}) ?? '';
+    return `- \`${key}\`${optional}${text === '' ? '' : `: ${text}.`}`;
   });
+}
+
+/**
+ * The text that a place of package.json stands for: `%key%`.
+ * @param {string} place
+ * @param {Record<string, string>} words
+ */
+function wordsOf(place, words) {
+  // Links to commands work in the editor only.
+  return (words[place.replaceAll('%', '')] ?? '').replaceAll(
+    /\[([^\]]+)\]\(command:[^)]*\)/g,
+    '_$1_',
+  );
 }
 
 /**
@@ -198,19 +221,13 @@ export function settleSettings(manifest, words, { operations }) {
  * @param {Readonly<Record<string, Field>>} fields
  * @param {Declarations} declarations
  */
-function optionRows(fields, { flagsOf }) {
+function optionItems(fields, { flagsOf }) {
   return Object.entries(fields).flatMap(([key, field]) =>
-    flagsOf(key, field).map(({ long, takesValue, description }) => [
-      `\`${long}${takesValue ? ` ${field.placeholder}` : ''}\``,
-      description,
-      field.setting === undefined ? '' : `\`espalier.${field.setting}\``,
-    ]),
+    flagsOf(key, field).map(({ long, takesValue, description }) => {
+      const setting = field.setting === undefined ? '' : ` Setting: \`espalier.${field.setting}\`.`;
+      return `- \`${long}${takesValue ? ` ${field.placeholder}` : ''}\`: ${description}.${setting}`;
+    }),
   );
-}
-
-/** @param {string[][]} rows */
-function table(rows) {
-  return markdownTable(['Option', 'Description', 'Setting'], rows);
 }
 
 /** @param {Field} field */
@@ -236,18 +253,4 @@ function shapeOf(schema) {
   if (schema.type === 'array') return `[${shapeOf(schema.item)}]`;
   if (schema.type === 'union') return schema.options.map(shapeOf).join(' or ');
   return '';
-}
-
-/**
- * @param {string[]} headings
- * @param {string[][]} rows
- */
-function markdownTable(headings, rows) {
-  const lines = [headings, headings.map(() => '---'), ...rows.map((row) => row.map(inCell))];
-  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
-}
-
-/** @param {string} text */
-function inCell(text) {
-  return text.replaceAll('|', String.raw`\|`).replaceAll('\n', ' ');
 }

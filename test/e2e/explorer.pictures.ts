@@ -9,7 +9,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import type { THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
-// The pictures of docs/explorer.md: npm run package && npm run pictures
+// The pictures of docs/pictures/: npm run package && npm run pictures
 const fixtures = join(root, 'test', 'fixtures');
 const pictures = join(root, 'docs', 'pictures');
 const artifacts = join(root, 'test', 'artifacts');

@@ -18,13 +18,21 @@ import type { OutputOption } from './output-options';
 import { whyTorn } from './changes';
 import type { Changes } from './changes';
 
+/** The layouts of a GGUF file, for docs. */
+export const describeGgufLayout = {
+  blocks: 'An ordinary model with fewer blocks.',
+  deci: 'A deci model of llama.cpp, made from `llama` only. It can lose whole blocks and single attentions.',
+} as const;
+
 /** What a GGUF file can be written as: without whole blocks any, without single sublayers llama-shaped ones. */
 export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOption[] {
   const { summary } = model;
   const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
   const takesDeci = (changes: Changes): boolean =>
     isDeci || (summary.architecture === 'llama' && changes.absent.length > 0);
-  const as = (layout: 'blocks' | 'deci'): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({
+  const as = (
+    layout: keyof typeof describeGgufLayout,
+  ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({
     ...{ format: 'gguf', layout },
     writer: async (changes, options, context) =>
       ggufWriter(model, header, { changes, layout }, options, context),

@@ -19,6 +19,8 @@ export type LayoutName = (typeof layoutNames)[number];
 /** How a Hugging Face folder writes changes down. */
 export interface Layout {
   readonly name: LayoutName;
+  /** For docs, as sentences. */
+  readonly what: string;
   /** Whether the removed weights stay in the files, with zeros where they lead out. */
   readonly keepsWeights: boolean;
   /** Why the changes cannot be said; undefined where it can. */
@@ -39,6 +41,7 @@ const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): Plan
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   blocks: {
     name: 'blocks',
+    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, and single experts if every mixture keeps the same number.',
     keepsWeights: false,
     refuse: (_, changes) => whyNotPlain(changes),
     config: (text, changes) => rewriteConfig(text, changes),
@@ -48,6 +51,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   'auto-map': {
     name: 'auto-map',
+    what: 'A model with a modelling file beside the weights. It can lose single sublayers and any number of experts, and holds compressed matrices and graph modules.',
     keepsWeights: false,
     refuse: ({ configText }, changes) =>
       needsModule(changes)
@@ -65,6 +69,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   dense: {
     name: 'dense',
+    what: 'An ordinary model with the values of a compressed one, stored as dense matrices.',
     keepsWeights: false,
     refuse: ({ model }, changes) =>
       changes.matrices.size === 0
@@ -82,6 +87,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   deci: {
     name: 'deci',
+    what: 'A nemotron-nas (DeciLM) model. A `llama` without biases can lose blocks and single sublayers; attention of block 0 stays.',
     keepsWeights: false,
     refuse: whyNotDeci,
     config: deciConfig,
@@ -92,6 +98,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   zeroed: {
     name: 'zeroed',
+    what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its family must have no norms after the sum, and its weights must not be quantized.',
     keepsWeights: true,
     refuse: whyNotZeroed,
     config: (text) => text,

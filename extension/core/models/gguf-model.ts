@@ -26,7 +26,7 @@ interface GgufFamily extends GgufTraits {
 }
 
 /** Families by `general.architecture`. */
-const families: Readonly<Record<string, GgufFamily>> = {
+export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   llama: { modelType: 'llama', interleaved: true },
   deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
   qwen2: { modelType: 'qwen2' },
@@ -53,15 +53,15 @@ const ggufBlocks = 'blk';
 export async function openGguf(path: string): Promise<GgufModel> {
   const header = await readGgufHeader(path);
   const keys = new GgufKeys(header, path);
-  const family = Object.hasOwn(families, keys.architecture)
-    ? families[keys.architecture]
+  const family = Object.hasOwn(ggufFamilies, keys.architecture)
+    ? ggufFamilies[keys.architecture]
     : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (family === undefined || known === undefined) {
     throw new UserError(`Architecture "${keys.architecture}" is not known in GGUF files.`, {
       file: path,
       field: 'general.architecture',
-      remedy: `Known are ${Object.keys(families).join(', ')}.`,
+      remedy: `Known are ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
   const parts = header.metadata.get('split.count');
@@ -98,7 +98,7 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
-  const { windows } = families[keys.architecture] ?? {};
+  const { windows } = ggufFamilies[keys.architecture] ?? {};
   if (windows !== undefined) {
     await requireSameTurns(keys, windows, kept);
   }
@@ -148,7 +148,7 @@ export function namesInFolder(
 ): ReadonlyMap<string, { readonly name: string; readonly offset: number }> {
   const key = header.metadata.get('general.architecture');
   const family =
-    typeof key === 'string' && Object.hasOwn(families, key) ? families[key] : undefined;
+    typeof key === 'string' && Object.hasOwn(ggufFamilies, key) ? ggufFamilies[key] : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (known === undefined) {
     return new Map();

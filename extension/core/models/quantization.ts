@@ -11,7 +11,8 @@ interface Method {
   readonly runs?: { readonly bits: readonly number[]; readonly forms: readonly string[] };
 }
 
-const methods: Readonly<Record<string, Method>> = {
+/** Methods by `quant_method` of config.json. */
+export const quantizationMethods: Readonly<Record<string, Method>> = {
   gptq: {
     describe: (fields) => ({
       form:
@@ -58,7 +59,10 @@ const methods: Readonly<Record<string, Method>> = {
  */
 export function readQuantization(fields: Fields, file: string): QuantizationSummary {
   const name = text(fields['quant_method']);
-  const method = name !== undefined && Object.hasOwn(methods, name) ? methods[name] : undefined;
+  const method =
+    name !== undefined && Object.hasOwn(quantizationMethods, name)
+      ? quantizationMethods[name]
+      : undefined;
   if (name === undefined || method === undefined) {
     throw new UserError(
       name === undefined
@@ -67,7 +71,7 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
       {
         file,
         field: 'quantization_config.quant_method',
-        remedy: `${original} Known are ${Object.keys(methods).join(', ')}.`,
+        remedy: `${original} Known are ${Object.keys(quantizationMethods).join(', ')}.`,
       },
     );
   }

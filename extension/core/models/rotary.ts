@@ -51,7 +51,7 @@ const fixed = (inverse: readonly number[]): Turning => ({
 const maxDimensions = 1 << 16;
 
 /** One function per `rope_type`. */
-const scalings: Readonly<Record<string, Scaling>> = {
+export const rotaryScalings: Readonly<Record<string, Scaling>> = {
   default: (_, { inverse }) => fixed(inverse),
   linear: (rope, context) => {
     const factor = required(rope, 'factor', context);
@@ -169,12 +169,12 @@ export function readRotary(
     (_, i) => theta ** ((-2 * i) / dimensions),
   );
   const context: RotaryContext = { config, file, theta, dimensions, inverse };
-  const scale = scalings[ropeType(rope)];
+  const scale = rotaryScalings[ropeType(rope)];
   if (scale === undefined) {
     throw ropeError(
       context,
       'rope_type',
-      `Rotary scaling "${ropeType(rope)}" is not known; known are ${Object.keys(scalings).join(', ')}.`,
+      `Rotary scaling "${ropeType(rope)}" is not known; known are ${Object.keys(rotaryScalings).join(', ')}.`,
     );
   }
   return { dimensions, interleaved, ...scale(rope, context) };

@@ -35,7 +35,7 @@ const teachersShare = 1 / 4;
 
 /**
  * Learning rate in units of the slices': all tensors move together, and what the slices found is near
- * (docs/compactifai.md).
+ * (docs/research/compactifai.md).
  */
 const rateOfWhole = 0.1;
 /** Steps on which the rate grows, while Adam's second moments are those of few gradients. */

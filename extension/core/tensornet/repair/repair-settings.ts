@@ -19,5 +19,5 @@ export const defaultRepair: RepairSettings = {
   seed: 0,
 };
 
-/** Text to learn from: more of it, read fewer times, is better (docs/compactifai.md). */
+/** Text to learn from: more of it, read fewer times, is better (docs/research/compactifai.md). */
 export const defaultRepairText = { sequences: 256, length: 128 };

@@ -26,7 +26,7 @@ export interface SliceData {
   readonly targets: readonly Tensor[];
 }
 
-/** A scale moves all numbers of its block at once, so that a smaller step is best (docs/compactifai.md). */
+/** A scale moves all numbers of its block at once, so that a smaller step is best (docs/research/compactifai.md). */
 const rateOfScales = 1 / 3;
 
 /** What is trained on, and what tells when it is better. */

@@ -1,0 +1,136 @@
+/** @typedef {import('./core-modules.mjs').Declarations} Declarations */
+
+const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instead. -->';
+
+/**
+ * docs/reference/models.md: what can be opened and run.
+ * @param {Declarations} declarations
+ */
+export function modelsReference(declarations) {
+  const { architectures, encoderArchitectures, ggufFamilies, dequantizedDTypes } = declarations;
+  const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
+  /** @param {string} modelType */
+  const ggufOf = (modelType) =>
+    Object.entries(ggufFamilies)
+      .filter(([, family]) => family.modelType === modelType)
+      .map(([name]) => code(name))
+      .join(', ');
+  const decoders = architectures.map((architecture) => [
+    code(architecture.modelType),
+    positions[architecture.rotary],
+    architecture.experts === undefined ? '' : 'yes',
+    ggufOf(architecture.modelType),
+  ]);
+  const restrictions = architectures.flatMap((architecture) => {
+    const fields = restrictionsOf(architecture);
+    return fields === '' ? [] : [`- \`${architecture.modelType}\`: ${fields}`];
+  });
+  const encoders = encoderArchitectures.map((architecture) => [
+    code(architecture.modelType),
+    architecture.heads.map((head) => code(head.class)).join(', '),
+  ]);
+  const methods = Object.entries(quantizationMethods).map(([name, { runs }]) => [
+    code(name),
+    runs === undefined
+      ? 'inspect only'
+      : `${runs.bits.join(', ')} bits as ${runs.forms.map(code).join(', ')}`,
+  ]);
+  return [
+    note,
+    '# Models',
+    `Espalier opens three formats: ${Object.values(outputFormats).join(', ')}. It reads headers first; weights stay in their files.`,
+    'Models outside these tables still open in the model explorer. They can be inspected, but not run.',
+    'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md).',
+    '## Decoders in Hugging Face folders',
+    'The family is `model_type` in `config.json`.',
+    table(['`model_type`', 'Positions', 'Experts', 'As GGUF'], decoders),
+    'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
+    restrictions.join('\n'),
+    '## Encoders in Hugging Face folders',
+    'The head is the class that `architectures` in `config.json` names. Without a known head the output is the last hidden states.',
+    table(['`model_type`', 'Heads'], encoders),
+    '## Weights',
+    [
+      '- safetensors: float32, float16 and bfloat16, in one file or in shards.',
+      `- GGUF: F32, F16, BF16, ${dequantizedDTypes.join(', ')}. Other types can be inspected.`,
+      '- ONNX: whatever ONNX Runtime runs.',
+    ].join('\n'),
+    'Quantized Hugging Face folders, by `quant_method`:',
+    table(['Method', 'Runs'], methods),
+    '## ONNX files',
+    'A graph from any exporter opens. Espalier finds the residual stream and its branches from the graph alone, not from names. Graphs without a residual stream can be inspected.',
+    '## Rotary positions and activations',
+    [
+      `- Rotary scaling (\`rope_type\`): ${listed(rotaryScalings)}.`,
+      `- Activations (\`hidden_act\`): ${listed(activations)}.`,
+    ].join('\n'),
+  ].join('\n\n');
+}
+
+/**
+ * docs/reference/layouts.md: what models are written as, and who loads that.
+ * @param {Declarations} declarations
+ */
+export function layoutsReference({ layouts, outputFormats, describeGgufLayout }) {
+  const example = JSON.stringify({ model_type: 'llama', architectures: ['LlamaForCausalLM'] });
+  const sections = Object.values(layouts).flatMap((layout) => [
+    `### ${layout.name}`,
+    layout.what,
+    [
+      `- Loads with: ${layout.loadsWith(example)}`,
+      `- Smaller on disk: ${layout.keepsWeights || layout.name === 'dense' ? 'no' : 'yes'}.`,
+      `- Python module in the folder: ${layout.modellingFile ? 'yes' : 'no'}.`,
+    ].join('\n'),
+  ]);
+  return [
+    note,
+    '# Formats and layouts',
+    `Models are written as ${Object.keys(outputFormats).map(code).join(', ')} (\`--format\`). A layout (\`--layout\`) is how a folder expresses what was removed or compressed. By default Espalier takes the model's own format and the first layout that can express the change. It refuses the others before any work, and says why.`,
+    'Which versions of other tools loaded the results is in [bench/outputs](../../bench/outputs/RESULTS.md).',
+    '## Layouts of a Hugging Face folder',
+    'The examples are for a Llama model.',
+    ...sections,
+    '## ONNX',
+    'From a Hugging Face folder: one graph with a key/value cache, named as optimum names it. ONNX Runtime loads it.',
+    'From an `.onnx` file: the same graph without the removed nodes and weights. Names of inputs and outputs stay.',
+    '## GGUF',
+    'GGUF files are made from GGUF files only. llama.cpp loads them.',
+    ...['blocks', 'deci'].map(
+      (layout) =>
+        `- \`${layout}\`: ${describeGgufLayout[/** @type {'blocks' | 'deci'} */ (layout)]}`,
+    ),
+  ].join('\n\n');
+}
+
+const positions = { shared: 'rotary', 'by-layer-type': 'rotary, by layer type', none: 'learned' };
+
+/**
+ * The fields that have one supported value.
+ * @param {import('../../extension/core/models/architecture').Architecture} architecture
+ */
+function restrictionsOf({ config }) {
+  return Object.entries(config?.only?.({}) ?? {})
+    .filter(([field, value]) => /^[a-z]\w*$/.test(field) && value !== undefined)
+    .map(([field, value]) => code(`${field}: ${JSON.stringify(value)}`))
+    .join(', ');
+}
+
+/** @param {object} entries */
+function listed(entries) {
+  return Object.keys(entries).map(code).join(', ');
+}
+
+/** @param {string} text */
+function code(text) {
+  return `\`${text}\``;
+}
+
+/**
+ * @param {string[]} headings
+ * @param {string[][]} rows
+ */
+function table(headings, rows) {
+  return [headings, headings.map(() => '---'), ...rows]
+    .map((cells) => `| ${cells.join(' | ')} |`)
+    .join('\n');
+}

@@ -1,0 +1,150 @@
+import { cp, mkdir, mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { PassThrough } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { createProgram } from '../../../extension/cli/program';
+import type { Actions } from '../../../extension/cli/program';
+import { flagsOf } from '../../../extension/cli/options';
+import { presenterOf } from '../../../extension/cli/presenters';
+import { commonFields, runOperation } from '../../../extension/cli/run-operation';
+import { Terminal } from '../../../extension/cli/terminal';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { asFlag, buildRequest } from '../../../extension/core/operations/build-request';
+import type { AnyOperation, OperationContext } from '../../../extension/core/operations/operation';
+import { operations } from '../../../extension/core/operations/operations';
+import { temporaryFolder } from '../temporary-folder';
+import { readPages } from './markdown';
+import { commandsIn } from './shell';
+
+const samples = join(import.meta.dirname, '../../../samples');
+const folder = temporaryFolder();
+const pages = readPages();
+const known = operations as readonly unknown[] as readonly AnyOperation[];
+
+/** Commands of `espalier` in the fences of a page, as words. */
+const commandsOf = (run: boolean): [string, string[]][] =>
+  pages.flatMap(({ path, fences }) =>
+    fences
+      .filter(({ info }) => (run ? info === 'sh run' : /^(sh|bash)$/.test(info)))
+      .flatMap(({ text, line }) =>
+        commandsIn(text)
+          .filter(([name]) => name === 'espalier')
+          .map((words): [string, string[]] => [`${path}:${line}`, words.slice(1)]),
+      ),
+  );
+
+describe('commands in docs', () => {
+  it('are those that there are', async () => {
+    const commands = [...commandsOf(false), ...commandsOf(true)];
+    expect(commands.length).toBeGreaterThan(40);
+    for (const [place, args] of commands) {
+      const program = createProgram({
+        ...quiet,
+        operation: (operation, _, typed) => {
+          const { fields } = operation;
+          const given = Object.entries(typed).filter(([key]) => Object.hasOwn(fields, key));
+          buildRequest(operation, Object.fromEntries(given), { name: asFlag(fields) });
+          return Promise.resolve();
+        },
+      });
+      const problem = await program.parseAsync(args, { from: 'user' }).then(
+        () => undefined,
+        (error: unknown) => String(error),
+      );
+      expect(problem, `${place}: espalier ${args.join(' ')}`).toBeUndefined();
+    }
+  });
+
+  it('in passing name commands and flags that there are', () => {
+    const all = new Set([...known.flatMap(flagsOfOperation), '--help']);
+    const isWrong = (span: string): boolean => {
+      if (!span.startsWith('espalier ')) {
+        const [flag = ''] = span.split(/[ =]/);
+        return /^--[a-z]/.test(flag) && !all.has(flag);
+      }
+      const text = span.slice('espalier '.length);
+      const operation = known.find(({ id }) => text === id || text.startsWith(`${id} `));
+      const flags = text.split(' ').filter((word) => word.startsWith('--'));
+      const own = new Set(operation === undefined ? [] : flagsOfOperation(operation));
+      return operation === undefined
+        ? !/^(COMMAND|completion|synthesize)\b/.test(text)
+        : flags.some((flag) => !own.has(flag) && flag !== '--help');
+    };
+    const wrong = pages
+      .filter(({ path }) => /^(docs\/|README|CHANGELOG)/.test(path))
+      .flatMap(({ path, spans }) => spans.filter(isWrong).map((span) => `${path}: ${span}`));
+    expect(wrong).toEqual([]);
+  });
+
+  it('run on the sample where a fence is marked so', async () => {
+    const models = new ModelCache({ capacity: 2 });
+    let place = '';
+    let printed = '';
+    const out = new PassThrough().on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    const terminal = new Terminal(out as never, new PassThrough().resume() as never);
+    const context: OperationContext<unknown> = {
+      cancellation: { isCancellationRequested: false },
+      progress: () => undefined,
+      emit: () => undefined,
+      warn: () => undefined,
+      environment: {
+        samples,
+        version: '0',
+        costsFolder: join(folder, 'costs'),
+        open: async (path) => models.open(path),
+        processes: { run: () => Promise.reject(new Error('No processes here.')) },
+      },
+    };
+    const actions: Actions = {
+      ...quiet,
+      operation: async (operation, presenter, typed) =>
+        runOperation(operation, presenter, typed, {
+          terminal,
+          context,
+          resumeHint: () => undefined,
+        }),
+    };
+    const started = process.cwd();
+    try {
+      for (const [where, args] of commandsOf(true)) {
+        const [page = ''] = where.split(':');
+        if (page !== place) {
+          place = page;
+          process.chdir(await makeFolder());
+        }
+        printed = '';
+        await createProgram(actions).parseAsync([...args, ...onCpu(args)], { from: 'user' });
+        expect(printed, where).not.toBe('');
+      }
+    } finally {
+      process.chdir(started);
+    }
+    expect(place).not.toBe('');
+  });
+});
+
+const quiet = { version: '0', print: () => undefined };
+
+/** A folder like the repository's root, as far as the commands of docs see it. */
+async function makeFolder(): Promise<string> {
+  const made = await mkdtemp(join(folder, 'page-'));
+  await mkdir(join(made, 'samples'));
+  for (const name of ['espalier-sample', 'calibration.txt', 'held-out.txt']) {
+    await cp(join(samples, name), join(made, 'samples', name), { recursive: true });
+  }
+  return made;
+}
+
+/** Trying other devices takes seconds. */
+function onCpu(args: readonly string[]): string[] {
+  const operation = known.find(({ id }) => args.join(' ').startsWith(id));
+  return operation !== undefined && Object.hasOwn(operation.fields, 'device')
+    ? ['--device', 'cpu']
+    : [];
+}
+
+function flagsOfOperation({ id, fields }: AnyOperation): string[] {
+  const all = { ...fields, ...presenterOf(id as never).options, ...commonFields };
+  return Object.entries(all).flatMap(([key, field]) => flagsOf(key, field).map(({ long }) => long));
+}

@@ -1,0 +1,80 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { planSchema } from '../../../extension/core/export/plan-schema';
+import { Page, readPages } from './markdown';
+
+const root = join(import.meta.dirname, '../../..');
+const pages = readPages();
+/** Results are written by benches and fixtures' scripts, as wide as they need. */
+const prose = pages.filter(
+  ({ path }) =>
+    !/^(bench|samples|test\/fixtures)\//.test(path) && path !== 'docs/research/speed.md',
+);
+
+describe('pages', () => {
+  it.each(pages.map((page) => [page.path, page] as const))('%s: links resolve', (_, page) => {
+    const broken = page.links.filter((target) => !/^https?:/.test(target)).filter(isBroken(page));
+    expect(broken).toEqual([]);
+  });
+
+  it.each(prose.map((page) => [page.path, page] as const))('%s: fits a screen', (_, page) => {
+    const wide = page.lines.flatMap((line, i) =>
+      (line.startsWith('|') ? widthOnScreen(line) > 100 : line.length > 120 && !isUnbreakable(line))
+        ? [`${i + 1}: ${line}`]
+        : [],
+    );
+    expect(wide).toEqual([]);
+  });
+
+  it('every page of docs is reached from its index', () => {
+    const index = new Set(pages.find(({ path }) => path === 'docs/README.md')?.links);
+    const missing = pages
+      .map(({ path }) => path)
+      .filter((path) => path.startsWith('docs/') && path !== 'docs/README.md')
+      .filter((path) => !index.has(path.slice('docs/'.length)));
+    expect(missing).toEqual([]);
+  });
+
+  it('plans that are shown can be read', () => {
+    const plans = pages.flatMap(({ fences }) =>
+      fences.filter(({ info, text }) => info === 'json' && text.includes('"espalier.plan"')),
+    );
+    expect(plans.length).toBeGreaterThan(2);
+    for (const { text } of plans) {
+      expect(v.safeParse(planSchema, JSON.parse(text)).issues, text).toBeUndefined();
+    }
+  });
+});
+
+it('anchors are those of GitHub', () => {
+  const page = new Page('a.md', '# Files, *.x\n\n```\n# no\n```\n\n## A `b` — c\n\n## A `b` — c\n');
+  expect([...page.anchors]).toEqual(['files-x', 'a-b--c', 'a-b--c-1']);
+});
+
+function isBroken(page: Page): (target: string) => boolean {
+  return (target) => {
+    const [path = '', anchor] = target.split('#');
+    const file = path === '' ? page.path : join(dirname(page.path), path);
+    if (!existsSync(join(root, file))) return true;
+    return (
+      anchor !== undefined &&
+      !new Page(file, readFileSync(join(root, file), 'utf8')).anchors.has(anchor)
+    );
+  };
+}
+
+/** Columns of a table's row once links and marks are rendered. */
+function widthOnScreen(row: string): number {
+  return row
+    .replaceAll(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replaceAll('`', '')
+    .replaceAll(/-{2,}/g, '-')
+    .replaceAll(/ {2,}/g, ' ').length;
+}
+
+/** A link, picture or code span alone, which cannot be broken. */
+function isUnbreakable(line: string): boolean {
+  return /^\s*([-*] )?(!?\[.*\]\(.*\)|`[^`]*`|<!--.*-->)[.,:]?$/.test(line);
+}

@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { describeGgufLayout } from '../../../extension/core/export/gguf-options';
+import { layoutNames } from '../../../extension/core/export/layouts';
+import { knownArchitecture } from '../../../extension/core/models/architectures';
+import { ggufFamilies } from '../../../extension/core/models/gguf-model';
+import { quantizationMethods } from '../../../extension/core/models/quantization';
+import { rotaryScalings } from '../../../extension/core/models/rotary';
+
+const read = async (name: string): Promise<string> =>
+  readFile(join(import.meta.dirname, '../../../docs/reference', name), 'utf8');
+
+it('lists what models can be', async () => {
+  const models = await read('models.md');
+  const names = [ggufFamilies, quantizationMethods, rotaryScalings].flatMap(Object.keys);
+  expect(names.filter((name) => !models.includes(`\`${name}\``))).toEqual([]);
+});
+
+it('GGUF families are families of Hugging Face folders too', () => {
+  const unknown = Object.values(ggufFamilies).filter(
+    ({ modelType }) => knownArchitecture(modelType) === undefined,
+  );
+  expect(unknown).toEqual([]);
+});
+
+it('lists every layout', async () => {
+  const layouts = await read('layouts.md');
+  expect(layoutNames.filter((name) => !layouts.includes(`### ${name}\n`))).toEqual([]);
+  for (const what of Object.values(describeGgufLayout)) {
+    expect(layouts.replaceAll(/\s+/g, ' ')).toContain(what);
+  }
+});
