@@ -1,4 +1,4 @@
-import { commands, Disposable, EventEmitter, l10n, Uri } from 'vscode';
+import { commands, Disposable, EventEmitter, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { safeParse } from 'valibot';
 import { fromPanel } from '../protocol/panel';
@@ -163,7 +163,7 @@ export class SessionPanel<
     const { calls, handlersOf } = this.#definition;
     try {
       if (!Object.hasOwn(calls, name)) {
-        throw new Error(l10n.t('The panel asks for {0}, which does not exist.', name));
+        throw new Error(`There is no call ${name}.`);
       }
       const call = name as keyof C;
       const { output, success, issues } = safeParse(calls[call], args);
