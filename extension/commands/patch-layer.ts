@@ -139,7 +139,7 @@ async function chooseSublayer(session: ModelSession): Promise<string | undefined
   ];
   const chosen = await window.showQuickPick(items, {
     title: l10n.t('Patch a removed layer of {0}', model.name),
-    placeHolder: l10n.t('In the place of which sublayer?'),
+    placeHolder: l10n.t('Replace which sublayer?'),
     matchOnDescription: true,
   });
   return chosen?.label;

@@ -17,7 +17,7 @@ export const planCompression = defineOperation({
   id: 'plan-compression',
   title: 'Plan Compression',
   verb: 'Planning compression of',
-  summary: 'Choose how each layer is compressed under a budget, measured on the whole model.',
+  summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
   fields: {
     model: modelField,
     out: path({ description: 'Where to write the plan (*.plan.json)' }),

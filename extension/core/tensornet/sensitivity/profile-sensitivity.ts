@@ -344,7 +344,7 @@ function chosenOuter(
 ): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
   if (outer.length > 0 && requests.length === 0) {
-    throw new UserError('Embedding and head take whole numbers, which none of the methods gives.', {
+    throw new UserError('Embedding and head take int8 or int4, but no such method is given.', {
       field: 'methods',
       remedy: `Add one of ${quantizerNames.join(', ')}.`,
     });
