@@ -42,7 +42,7 @@ function textsOf(file: string): string[] {
     }
   };
   const visit = (node: ts.Node): void => {
-    if (ts.isNewExpression(node) && /Error$/.test(node.expression.getText())) {
+    if (ts.isNewExpression(node) && node.expression.getText().endsWith('Error')) {
       node.arguments?.slice(0, 1).forEach(collect);
     } else if (ts.isPropertyAssignment(node) && told.has(node.name.getText())) {
       collect(node.initializer);
@@ -90,6 +90,6 @@ describe('what users read', () => {
       }
     };
     visit(manifest.contributes, '');
-    expect(loose.filter((text) => !/: Espalier$/.test(text))).toEqual([]);
+    expect(loose.filter((text) => !text.endsWith(': Espalier'))).toEqual([]);
   });
 });
