@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import { planFor } from '../core/export/plan';
 import type { Plan } from '../core/export/plan';
 import { withAbsolutePaths } from '../core/export/patching/planned-patches';
 import type { ApplyResult } from '../core/operations/apply-plan';
@@ -44,7 +45,7 @@ export async function compressModel(
   const plan =
     options.plan ??
     (planPath === undefined
-      ? await planFor(services, session, argument, options)
+      ? await askForPlan(services, session, argument, options)
       : await readPlan(planPath));
   if (plan === undefined) {
     return undefined;
@@ -78,7 +79,7 @@ async function sessionOf(
 }
 
 /** The panel's plan where the panel asks, or one by a single method. */
-async function planFor(
+async function askForPlan(
   services: Services,
   session: CompressionSession,
   argument: unknown,
@@ -119,13 +120,7 @@ async function planFor(
       l10n.t('{0} layers would not be smaller at this level and stay as they are.', unfit),
     );
   }
-  return {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: model.path, fingerprint: model.fingerprint },
-    remove: [],
-    compress: choices,
-  };
+  return planFor(model, { compress: choices });
 }
 
 async function chooseMethod(

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
-import type { Plan } from '../export/plan';
+import { planFor } from '../export/plan';
 import { workFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
@@ -57,12 +57,8 @@ export const compress = defineOperation({
     }
     const model = await context.environment.open(request.model ?? '');
     const changes = await chooseCompression({ ...request, model }, context);
-    const plan: Plan = {
-      format: 'espalier.plan',
-      version: 1,
-      model: { path: resolve(model.path), fingerprint: model.summary.fingerprint },
-      ...changes,
-    };
+    const { fingerprint } = model.summary;
+    const plan = planFor({ path: resolve(model.path), fingerprint }, changes);
     const choices = changes.compress ?? [];
     const result = await applyAndMeasure(
       {
