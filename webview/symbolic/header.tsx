@@ -1,53 +1,41 @@
-import { createButton } from '../components/toolkit';
-import { h, setChildren, setText } from '../dom';
-import { factElement } from '../facts';
-import type { Fact } from '../facts';
+import type { VNode } from 'preact';
+import { Button } from '../components/controls';
+import { Facts } from '../components/facts';
+import type { Fact } from '../components/facts';
+import { PageHeader } from '../components/page-header';
 import { formatCount, formatPercent } from '../format';
-import { warningIcon } from '../icons';
 import { isDone, meanOf } from './population';
 import { strings } from './strings';
-import type { Evolution, Send } from './types';
+import type { Evolution, SymbolicPanel } from './types';
 
-export interface Header {
-  readonly element: HTMLElement;
-  update(file: string, evolution: Evolution): void;
-  setBlocked(reason: string | undefined): void;
+interface HeaderProps {
+  readonly panel: SymbolicPanel;
+  readonly evolution: Evolution;
 }
 
 /** What was evolved, and on what. */
-export function createHeader(send: Send): Header {
-  const name = h('h1');
-  const facts = h('dl', { class: 'facts' });
-  const blockedText = h('p');
-  const blocked = h('div', { class: 'notice', hidden: true }, warningIcon(), blockedText);
-  const openText = createButton(strings.openText, false, () => {
-    send({ type: 'openText' });
-  });
-  openText.setState(undefined, strings.openTextTitle);
-  const actions = h(
-    'div',
-    { class: 'actions', role: 'group', 'aria-label': strings.actions },
-    openText.element,
+export function Header({ panel, evolution }: HeaderProps): VNode {
+  const file = panel.get('file');
+  return (
+    <PageHeader
+      title={folderOf(file)}
+      tooltip={file}
+      blocked={panel.get('blocked')}
+      actionsLabel={strings.actions}
+      actions={
+        // The log is written when all is done.
+        evolution.best !== undefined && (
+          <Button
+            label={strings.openText}
+            title={strings.openTextTitle}
+            onClick={panel.run.openText}
+          />
+        )
+      }
+    >
+      <Facts facts={factsOf(evolution)} />
+    </PageHeader>
   );
-  return {
-    element: h(
-      'div',
-      { class: 'header' },
-      h('header', {}, h('div', { class: 'top' }, h('div', { class: 'title' }, name), actions)),
-      h('div', { class: 'about' }, blocked, facts),
-    ),
-    update: (file, evolution) => {
-      setText(name, folderOf(file));
-      name.title = file;
-      // The log is written when all is done.
-      openText.element.hidden = evolution.best === undefined;
-      setChildren(facts, factsOf(evolution).map(factElement));
-    },
-    setBlocked: (reason) => {
-      blocked.hidden = reason === undefined;
-      setText(blockedText, reason ?? '');
-    },
-  };
 }
 
 function folderOf(file: string): string {
