@@ -8,6 +8,7 @@ import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
 import { applyAndMeasure, qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
+import { forgetMeasured } from './budget-fields';
 import {
   chooseCompression,
   planningFields,
@@ -70,6 +71,9 @@ export const compress = defineOperation({
       context,
     );
     await writeDocument(defaultDocumentPath('plan', resolve(out)), plan);
+    if (request.budget !== undefined && request.sensitivity === undefined) {
+      await forgetMeasured(model.path);
+    }
     return result;
   },
 });

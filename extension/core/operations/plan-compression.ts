@@ -5,7 +5,7 @@ import { planFor } from '../export/plan';
 import { writeDocument } from '../jobs/write-document';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
-import { budgetFields, budgetRules, planByBudget } from './budget-fields';
+import { budgetFields, budgetRules, forgetMeasured, planByBudget } from './budget-fields';
 import { integer, leftOpen, path } from './fields';
 import { prepareJournal } from './journals';
 import { layerFields } from './layer-fields';
@@ -46,6 +46,9 @@ export const planCompression = defineOperation({
       const { fingerprint } = model.summary;
       const changes = { remove: plan.remove, compress: plan.compress, note };
       await writeDocument(out, planFor({ path: resolve(model.path), fingerprint }, changes));
+    }
+    if (request.sensitivity === undefined) {
+      await forgetMeasured(model.path);
     }
     return plan;
   },
