@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { journalBeside } from '../../../extension/core/jobs/work-folder';
+import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -66,7 +66,7 @@ describe('before an operation begins', () => {
 
   it('says nothing where an earlier run has saved an unknown part', async () => {
     const out = join(folder, 'some.layerprofile.json');
-    writeFileSync(journalBeside(out), '{}\n');
+    writeFileSync(journalOfDocument(out), '{}\n');
     expect(await toldBefore(profile, { out })).toEqual([]);
   });
 });
