@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { CancelledError } from '../jobs/job';
 import { resolveDevice } from '../runtime/devices';
 import type { DeviceChoice } from '../runtime/device';
 import { secondsOf } from '../runtime/model-speed';
@@ -11,7 +12,13 @@ export async function runOperation(
   request: RequestOf<Fields>,
   context: OperationContext,
 ): Promise<unknown> {
-  const seconds = await expectedSeconds(operation, request, context);
+  const seconds = await expectedSeconds(operation, request, context).catch((error: unknown) => {
+    if (error instanceof CancelledError) {
+      throw error;
+    }
+    // What is wrong is for the run to say.
+    return undefined;
+  });
   if (seconds !== undefined) {
     context.progress({ stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: seconds });
   }

@@ -49,7 +49,9 @@ export async function secondsOf(
   }
   const executor = new LayeredExecutor(model, device, probeMemory);
   try {
-    const ids = Int32Array.from({ length: probeTokens }, (_, i) => i);
+    const { maxPositions = probeTokens, vocabularySize = probeTokens } = model.summary;
+    const length = Math.min(probeTokens, maxPositions);
+    const ids = Int32Array.from({ length }, (_, i) => i % vocabularySize);
     let states: HiddenState[] = [];
     for (let i = 0; i < probeSequences; i++) {
       states.push(await executor.embed(ids));
@@ -67,7 +69,7 @@ export async function secondsOf(
         await executor.output(state);
       }
     });
-    const tokens = probeSequences * probeTokens;
+    const tokens = probeSequences * length;
     return (
       (sublayerTokens * blockSeconds) / first.length / tokens +
       (readoutTokens * headSeconds) / tokens

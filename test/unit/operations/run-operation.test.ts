@@ -64,6 +64,10 @@ describe('before an operation begins', () => {
     expect(await toldBefore(prune, { plan: 'some.plan.json', out: 'x' })).toEqual([]);
   });
 
+  it('leaves it to the run to say what is wrong', async () => {
+    expect(await toldBefore(profile, { model: join(folder, 'no-model') })).toEqual([]);
+  });
+
   it('says nothing where an earlier run has saved an unknown part', async () => {
     const out = join(folder, 'some.layerprofile.json');
     writeFileSync(journalOfDocument(out), '{}\n');
