@@ -58,6 +58,8 @@ export interface SensitivityJob {
   readonly out: string | undefined;
   /** The journal that lets a stopped run go on; forms in work lie in a folder beside it. */
   readonly journal: string;
+  /** Whether the journal stays when all is measured, for a caller who has more to do and removes it then. */
+  readonly keepsJournal?: boolean;
 }
 
 export interface SensitivityEnvironment {
@@ -265,7 +267,9 @@ export async function profileSensitivity(
     if (job.out !== undefined) {
       await writeDocument(job.out, result);
     }
-    await journal.remove();
+    if (job.keepsJournal !== true) {
+      await journal.remove();
+    }
     return result;
   } finally {
     await journal.removeIfEmpty();
