@@ -105,11 +105,13 @@ export default defineConfig(
     ignores: ['dist/', 'node_modules/', 'test/artifacts/', 'test/fixtures/', '**/*_pb.ts'],
   },
   {
-    files: ['**/*.ts', '**/*.mts', '**/*.mjs'],
+    files: ['**/*.{ts,tsx}', '**/*.mts', '**/*.mjs'],
     linterOptions: { noInlineConfig: true, reportUnusedDisableDirectives: 'error' },
     plugins: { 'import-x': importX },
     settings: {
-      'import-x/resolver-next': [createNodeResolver({ extensions: ['.ts', '.mjs', '.js'] })],
+      'import-x/resolver-next': [
+        createNodeResolver({ extensions: ['.ts', '.tsx', '.mjs', '.js'] }),
+      ],
     },
     rules: {
       eqeqeq: 'error',
@@ -123,7 +125,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.ts', '**/*.mts'],
+    files: ['**/*.{ts,tsx}', '**/*.mts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: {
       parserOptions: {
@@ -145,7 +147,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['extension/**/*.ts', 'webview/**/*.ts'],
+    files: ['extension/**/*.ts', 'webview/**/*.{ts,tsx}'],
     rules: {
       'max-lines': ['error', { max: 400 }],
       ...restrictImports({ paths: [vscode, onnxruntime], patterns: [toolkit] }),
@@ -173,7 +175,7 @@ export default defineConfig(
     }),
   },
   {
-    files: ['webview/**/*.ts'],
+    files: ['webview/**/*.{ts,tsx}'],
     rules: {
       ...restrictImports({
         paths: [vscode, onnxruntime],
@@ -186,7 +188,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['webview/components/**/*.ts'],
+    files: ['webview/components/**/*.{ts,tsx}'],
     rules: restrictImports({ paths: [vscode, onnxruntime] }),
   },
   {

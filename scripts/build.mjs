@@ -1,7 +1,7 @@
 // Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests] [NAME…]
 // With names, such as cli or worker, only those bundles.
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, readdir } from 'node:fs/promises';
+import { chmod, copyFile, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import process from 'node:process';
@@ -55,6 +55,14 @@ const withoutRuntime = {
   },
 };
 
+/** @type {import('esbuild').BuildOptions} */
+const browser = {
+  ...shared,
+  platform: 'browser',
+  target: 'es2022',
+  loader: { '.ttf': 'file', '.svg': 'dataurl' },
+};
+
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
   {
@@ -77,13 +85,12 @@ const bundles = [
     banner: { js: `#!/usr/bin/env node\n${node.banner?.['js'] ?? ''}` },
   },
   {
-    ...shared,
+    ...browser,
     entryPoints: await webviewPanels(),
     outdir: 'dist/webview',
-    platform: 'browser',
-    target: 'es2022',
-    format: 'iife',
-    loader: { '.ttf': 'file', '.svg': 'dataurl' },
+    // What panels share, and the charts, which are loaded after the first paint, are chunks beside them.
+    format: 'esm',
+    splitting: true,
   },
 ];
 if (flags.tests) {
@@ -96,16 +103,25 @@ if (flags.tests) {
     minify: false,
     sourcemap: 'inline',
   });
+  bundles.push({
+    ...browser,
+    entryPoints: ['webview/gallery/main.tsx'],
+    outdir: 'dist/test/gallery',
+    format: 'iife',
+  });
 }
 
-/** A bundle per panel: webview/heatmap/main.ts becomes dist/webview/heatmap.js and .css. */
+/** A bundle per panel: webview/heatmap/main.tsx becomes dist/webview/heatmap.js and .css. */
 async function webviewPanels() {
   const folders = await readdir(join(root, 'webview'), { withFileTypes: true });
   const panels = folders
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => ({ in: `webview/${entry.name}/main.ts`, out: entry.name }))
+    .filter((entry) => entry.isDirectory() && entry.name !== 'gallery')
+    .flatMap(({ name }) => [
+      { in: `webview/${name}/main.ts`, out: name },
+      { in: `webview/${name}/main.tsx`, out: name },
+    ])
     .filter((panel) => existsSync(join(root, panel.in)));
-  if (panels.length === 0) throw new Error('webview/ has no panel with a main.ts');
+  if (panels.length === 0) throw new Error('webview/ has no panel with a main.tsx');
   return panels;
 }
 
@@ -123,6 +139,10 @@ const solver = createRequire(import.meta.url).resolve('highs/runtime');
 const wanted = bundles.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );
+if (wanted.some(({ outdir }) => outdir === 'dist/webview')) {
+  // Chunks of earlier builds have other names.
+  await rm(join(root, 'dist', 'webview'), { recursive: true, force: true });
+}
 const contexts = await Promise.all(wanted.map((options) => context(options)));
 if (flags.watch) {
   await Promise.all(contexts.map((bundle) => bundle.watch()));

@@ -80,10 +80,10 @@ export function createJobLine<What extends string>(
 }
 
 /** Why a job has stopped, and what Resume does not do again. */
-export const stopDetail = ({
+const stopDetail = ({
   message,
   saved = '',
 }: Pick<Extract<PanelJob<string>, { kind: 'stopped' }>, 'message' | 'saved'>): string =>
   `${message} ${saved}`.trim();
 
-export const isFault = (reason: StopReason): boolean => reason === 'failed' || reason === 'crashed';
+const isFault = (reason: StopReason): boolean => reason === 'failed' || reason === 'crashed';

@@ -6,6 +6,7 @@ import type { DatasetSummary } from '../core/datadiet/scored-data';
 import type { Services } from '../services/services';
 import { askText } from './ask-text';
 import { pickModel } from './target';
+import { counts } from '../services/counts';
 
 /** Which model is trained: one that suits the examples, or the user's own. */
 export async function chooseProxy(
@@ -100,13 +101,13 @@ export async function chooseTrainings(
 ): Promise<{ runs: number; epoch: number } | undefined> {
   const epoch = score === 'forgetting' ? 10 : 3;
   const item = (runs: number, epochs: number, detail: string) => ({
-    label: l10n.t('{0} runs of {1} epochs', runs, epochs),
+    label: l10n.t('{0} of {1}', counts.runs(runs), counts.epochs(epochs)),
     detail,
     trainings: { runs, epoch: epochs },
   });
   const own: QuickPickItem = { label: l10n.t('Other numbers…') };
   const items = [
-    item(10, epoch, l10n.t('As in the paper: scores that are worth keeping.')),
+    item(10, epoch, l10n.t('As in the paper: reliable scores.')),
     item(3, epoch, l10n.t('A first look, at a third of the time.')),
   ];
   const chosen = await window.showQuickPick([...items, own], {
@@ -143,7 +144,7 @@ export async function askNumber(
     validateInput: (text) =>
       /^\s*\d{1,4}\s*$/.test(text) && Number(text) >= least
         ? undefined
-        : l10n.t('Write a whole number from {0}.', least),
+        : l10n.t('Enter an integer of at least {0}.', least),
   });
   return typed === undefined ? undefined : Number(typed);
 }

@@ -35,7 +35,7 @@ export async function repairModel(
   argument: unknown,
   given: RepairOptions = {},
 ): Promise<RepairResult | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'repairModel');
   if (target === undefined) {
     return undefined;
   }
@@ -101,7 +101,7 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
   ];
   const chosen = await window.showQuickPick(items, {
     title,
-    placeHolder: l10n.t('How much may it cost? It can be cancelled and goes on later.'),
+    placeHolder: l10n.t('How much effort? You can cancel and resume later.'),
   });
   return chosen?.effort;
 }
@@ -133,5 +133,5 @@ async function chooseTeacher(
           model.name,
           manifest.source.name,
         );
-  return (await pickModel(services, title))?.fsPath;
+  return (await pickModel(services, title, [model.path]))?.fsPath;
 }

@@ -18,7 +18,7 @@ export class CompressionPanel extends StatePanel<
   public static readonly kind = {
     name: 'compression',
     viewType: 'espalier.compression',
-    patchMilliseconds: 150,
+    patchMilliseconds: 250,
   } as const;
 
   /** Tensors of layers that were measured further and not told of. */

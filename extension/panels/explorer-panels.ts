@@ -8,8 +8,11 @@ import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports';
 import type { Explorers } from '../services/services';
 import { readWorth } from '../services/worth';
-import { ExplorerPanel } from './explorer-panel';
+import { explorerPanel } from './explorer-panel';
+import type { ExplorerDefinition, ExplorerPanel } from './explorer-panel';
+import { newTab } from './panel';
 import { Panels, requireSavedText } from './panels';
+import { SessionPanel } from './session-panel';
 
 /** Weight files, which the editor of their own opens. */
 const weightFile = /\.(safetensors|gguf|onnx)$/i;
@@ -20,13 +23,14 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   public static readonly editorViewType = 'espalier.modelExplorer';
 
   readonly #inspector: Inspector;
-  readonly #reports: Reports;
+  readonly #definition: ExplorerDefinition;
   readonly #models: OpenModels;
 
   public constructor(extension: Uri, inspector: Inspector, reports: Reports, models: OpenModels) {
-    super(extension, ExplorerPanel.kind);
+    const definition = explorerPanel(reports);
+    super(extension, definition);
+    this.#definition = definition;
     this.#inspector = inspector;
-    this.#reports = reports;
     this.#models = models;
   }
 
@@ -35,7 +39,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     await this.#inspector.request('describe', { model: path });
     const open = this.panels.find((panel) => panel.session.path === path);
     if (open !== undefined) {
-      open.reveal();
+      open.show(open.session);
       await open.session.opened();
       return open.session;
     }
@@ -49,7 +53,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
       }
     }
     const session = this.#session(path);
-    this.keep(ExplorerPanel.create(this.extension, this.#reports, session));
+    this.#keep(newTab(this.#definition, this.#definition.titleOf(session)), session);
     await session.open();
     return session;
   }
@@ -57,12 +61,20 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public async fill(panel: WebviewPanel, path: string): Promise<void> {
     const session = this.#session(path);
-    this.keep(new ExplorerPanel(panel, this.extension, this.#reports, session));
+    this.#keep(panel, session);
     await session.open();
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
     await this.fill(panel, requireSavedText(saved, 'path'));
+  }
+
+  #keep(panel: WebviewPanel, session: ExplorerSession): void {
+    const made = new SessionPanel(panel, this.extension, this.#definition, session);
+    made.onDidDispose(() => {
+      session.dispose();
+    });
+    this.keep(made);
   }
 
   #session(path: string): ExplorerSession {

@@ -25,7 +25,7 @@ export function panelHtml(
     title,
     `<meta property="csp-nonce" content="${styleNonce}">
     <link rel="stylesheet" href="${file(`${panel}.css`)}">`,
-    `<script nonce="${nonce}" src="${file(`${panel}.js`)}"></script>`,
+    `<script type="module" nonce="${nonce}" src="${file(`${panel}.js`)}"></script>`,
   );
 }
 

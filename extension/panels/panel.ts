@@ -98,7 +98,7 @@ export const idOf = (job: PanelJob<string>): string | undefined =>
 
 /** A new tab for a panel. */
 export function newTab(
-  { viewType }: PanelKind,
+  { viewType }: { readonly viewType: string },
   title: string,
   viewColumn = ViewColumn.Active,
 ): WebviewPanel {

@@ -1,11 +1,17 @@
 import { Disposable, l10n, window } from 'vscode';
-import type { Uri, WebviewPanel, WebviewPanelSerializer } from 'vscode';
+import type { Event, Uri, WebviewPanel, WebviewPanelSerializer } from 'vscode';
 import { describeError } from '../services/report-error';
-import type { Panel, PanelKind } from './panel';
 import { messageHtml } from './panel-html';
 
+interface OpenPanel<Session> {
+  readonly session: Session;
+  readonly visible: boolean;
+  readonly active: boolean;
+  readonly onDidDispose: Event<void>;
+}
+
 /** The open panels of a kind: tabs and custom editors. */
-export abstract class Panels<Session, P extends Panel<Session, never, never>>
+export abstract class Panels<Session, P extends OpenPanel<Session>>
   implements WebviewPanelSerializer, Disposable
 {
   protected readonly extension: Uri;
@@ -14,7 +20,7 @@ export abstract class Panels<Session, P extends Panel<Session, never, never>>
 
   protected constructor(
     extension: Uri,
-    { viewType }: PanelKind,
+    { viewType }: { readonly viewType: string },
     ...registrations: readonly Disposable[]
   ) {
     this.extension = extension;

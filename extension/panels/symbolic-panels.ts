@@ -3,8 +3,11 @@ import type { Syntheses } from '../services/services';
 import type { SynthesisSession } from '../services/synthesis-session';
 import type { SynthesisSessions } from '../services/synthesis-sessions';
 import { refreshOnTrust } from '../services/trust';
+import { newTab } from './panel';
 import { Panels, requireSavedText } from './panels';
-import { SymbolicPanel } from './symbolic-panel';
+import { SessionPanel } from './session-panel';
+import { symbolicPanel } from './symbolic-panel';
+import type { SymbolicPanel } from './symbolic-panel';
 
 /** The open panels of evolutions: tabs and custom editors. */
 export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> implements Syntheses {
@@ -13,7 +16,7 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
   public constructor(extension: Uri, sessions: SynthesisSessions) {
     super(
       extension,
-      SymbolicPanel.kind,
+      symbolicPanel,
       refreshOnTrust(() => sessions.known),
     );
     this.#sessions = sessions;
@@ -22,16 +25,17 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
   public show(session: SynthesisSession): void {
     const open = this.panels.find((panel) => panel.session === session);
     if (open === undefined) {
-      this.keep(SymbolicPanel.create(this.extension, session));
+      const tab = newTab(symbolicPanel, symbolicPanel.titleOf(session));
+      this.keep(new SessionPanel(tab, this.extension, symbolicPanel, session));
     } else {
-      open.reveal();
+      open.show(session);
     }
   }
 
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public async fill(panel: WebviewPanel, file: string): Promise<void> {
     const session = this.#sessions.get(file);
-    this.keep(new SymbolicPanel(panel, this.extension, session));
+    this.keep(new SessionPanel(panel, this.extension, symbolicPanel, session));
     await session.open();
   }
 

@@ -1,7 +1,9 @@
+import { array, picklist, string, tuple } from 'valibot';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
+import type { CallSchemas } from './panel';
 
 /** Statistics of one tensor: asked for, known, or not to be had. */
 export type StatisticsState =
@@ -40,44 +42,53 @@ export interface Worth {
   readonly stale: boolean;
 }
 
-/** What the webview keeps with `setState`, so that a serializer can bring back the same panel. */
-export interface ExplorerRestore {
-  /** Absolute path that was opened. */
-  readonly path: string;
+/** What can be written to a file. */
+const exportFormats = ['json', 'csv', 'markdown'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+/** What the explorer of a model shows. */
+export interface ExplorerState {
+  /** Undefined until its headers have been read. */
+  readonly model: ModelDescription | undefined;
+  /** Why they cannot be read, if so. */
+  readonly failure: string | undefined;
+  /** By tensor, of those that were asked for. */
+  readonly statistics: Readonly<Record<string, StatisticsState>>;
+  readonly comparison: ComparisonState | undefined;
+  /** Row of the table to select and show. */
+  readonly reveal: string | undefined;
 }
 
-/** What can be written to a file. */
-export type ExportFormat = 'json' | 'csv' | 'markdown';
-
-/** host → webview */
-export type ToExplorer =
-  | { readonly type: 'model'; readonly path: string; readonly model: ModelDescription }
-  | { readonly type: 'failed'; readonly message: string }
-  | { readonly type: 'statistics'; readonly tensor: string; readonly state: StatisticsState }
-  /** Choose a row of the table and show it. */
-  | { readonly type: 'reveal'; readonly row: string }
-  | { readonly type: 'diagram'; readonly state: DiagramState }
-  /** Without worth: the model has no profile. */
-  | { readonly type: 'worth'; readonly worth?: Worth }
-  /** Without a state: there is none any more. */
-  | { readonly type: 'comparison'; readonly state?: ComparisonState };
-
-/** webview → host */
-export type FromExplorer =
-  | { readonly type: 'ready' }
-  /** Describe the model anew: its files may have changed. */
-  | { readonly type: 'reload' }
-  | { readonly type: 'statistics'; readonly tensor: string }
+export interface ExplorerCalls {
+  /** Describes the model anew: its files may have changed. */
+  reload(): void;
+  measure(tensor: string): void;
   /** The row that was asked for is shown. */
-  | { readonly type: 'revealed' }
-  /** Draw the data flow with these groups open. */
-  | { readonly type: 'diagram'; readonly open: readonly string[] }
-  | { readonly type: 'worth' }
-  | { readonly type: 'export'; readonly format: ExportFormat }
-  | { readonly type: 'openHeatmap' }
+  revealed(): void;
+  /** The data flow with these groups open. */
+  diagram(open: readonly string[]): DiagramState;
+  /** What a profile beside the model says, if there is one. */
+  worth(): Worth | undefined;
+  export(format: ExportFormat): void;
+  openHeatmap(): void;
   /** Opens a file beside the weights. */
-  | { readonly type: 'openFile'; readonly name: string }
+  openFile(name: string): void;
   /** The user chooses the other model. */
-  | { readonly type: 'compare' }
-  | { readonly type: 'compareWeights' }
-  | { readonly type: 'endComparison' };
+  compare(): void;
+  compareWeights(): void;
+  endComparison(): void;
+}
+
+export const explorerCalls: CallSchemas<ExplorerCalls> = {
+  reload: tuple([]),
+  measure: tuple([string()]),
+  revealed: tuple([]),
+  diagram: tuple([array(string())]),
+  worth: tuple([]),
+  export: tuple([picklist(exportFormats)]),
+  openHeatmap: tuple([]),
+  openFile: tuple([string()]),
+  compare: tuple([]),
+  compareWeights: tuple([]),
+  endComparison: tuple([]),
+};

@@ -1,33 +1,37 @@
+import { string, tuple } from 'valibot';
 import type { EvolutionView } from '../core/symbolic/evolution/evolution-view';
 import type { PanelJob } from './jobs';
+import type { CallSchemas } from './panel';
 
 /** The evolution's job, as the panel tells of it. */
 export type SynthesisJob = PanelJob<'synthesize'>;
 
-/** What the webview keeps with `setState`, so that a serializer can bring back the same panel. */
-export interface SymbolicRestore {
+/** What the panel of an evolution shows. */
+export interface SymbolicState {
   /** Path of the document, which may not have been written yet. */
   readonly file: string;
+  /** Undefined while nothing is known of it. */
+  readonly evolution: EvolutionView | undefined;
+  /** Why it cannot be shown, if so. */
+  readonly failure: string | undefined;
+  readonly job: SynthesisJob;
+  /** Why nothing can be trained, if so. */
+  readonly blocked: string | undefined;
 }
 
-/** host → webview */
-export type ToSymbolic =
-  | {
-      readonly type: 'evolution';
-      readonly file: string;
-      /** Undefined while nothing is known of it. */
-      readonly evolution: EvolutionView | undefined;
-    }
-  | { readonly type: 'job'; readonly job: SynthesisJob }
-  | { readonly type: 'failed'; readonly message: string }
-  /** The sentence that says why nothing can be trained, if so. */
-  | { readonly type: 'blocked'; readonly reason?: string };
+export interface SymbolicCalls {
+  /** Reads the document again. */
+  reload(): void;
+  resume(): void;
+  cancel(): void;
+  openText(): void;
+  copy(text: string): void;
+}
 
-/** webview → host */
-export type FromSymbolic =
-  | { readonly type: 'ready' }
-  | { readonly type: 'reload' }
-  | { readonly type: 'resume' }
-  | { readonly type: 'cancel' }
-  | { readonly type: 'openText' }
-  | { readonly type: 'copy'; readonly text: string };
+export const symbolicCalls: CallSchemas<SymbolicCalls> = {
+  reload: tuple([]),
+  resume: tuple([]),
+  cancel: tuple([]),
+  openText: tuple([]),
+  copy: tuple([string()]),
+};

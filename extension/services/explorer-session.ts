@@ -4,12 +4,13 @@ import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type {
   ComparisonState,
   DiagramState,
+  ExplorerState,
   StatisticsState,
-  ToExplorer,
   Worth,
 } from '../protocol/explorer';
 import type { InspectorRequests } from '../protocol/worker';
-import { Signal } from './signal';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
 import type { WorkerClient } from './worker-client';
 import { RequestCancelled } from './worker-errors';
 
@@ -17,9 +18,14 @@ import { RequestCancelled } from './worker-errors';
 export type Inspector = Pick<WorkerClient<InspectorRequests>, 'request'>;
 
 /** One model that is looked at: its description and all that was asked about it. */
-export class ExplorerSession {
-  /** What a webview has to be told. */
-  public readonly messages = new Signal<ToExplorer>();
+export class ExplorerSession extends PanelSession<ExplorerState> {
+  protected readonly parts: Parts<ExplorerState> = {
+    model: () => this.#model,
+    failure: () => this.#failure,
+    statistics: () => Object.fromEntries(this.#statistics),
+    comparison: () => this.#comparison,
+    reveal: () => this.#revealed,
+  };
 
   readonly #inspector: Inspector;
   readonly #describeError: (error: unknown) => string;
@@ -27,12 +33,11 @@ export class ExplorerSession {
   readonly #statistics = new Map<string, StatisticsState>();
   #tensors: ReadonlyMap<string, StoredTensor> = new Map();
   #opening: Promise<void> | undefined;
-  #opened: ToExplorer | undefined;
+  #failure: string | undefined;
   #model: ModelDescription | undefined;
   #comparison: ComparisonState | undefined;
   #running: CancellationTokenSource | undefined;
-  #drawing = 0;
-  #revealed: ToExplorer | undefined;
+  #revealed: string | undefined;
   readonly #alive = new CancellationTokenSource();
 
   public constructor(
@@ -42,6 +47,7 @@ export class ExplorerSession {
     describeError: (error: unknown) => string,
     worthOf: (model: string) => Promise<Worth | undefined> = () => Promise.resolve(undefined),
   ) {
+    super();
     this.#worthOf = worthOf;
     this.#inspector = inspector;
     this.#describeError = describeError;
@@ -63,25 +69,10 @@ export class ExplorerSession {
     await this.#opening;
   }
 
-  /** Everything that is known, for a webview that has just been made. */
-  public snapshot(): ToExplorer[] {
-    return [
-      ...(this.#opened === undefined ? [] : [this.#opened]),
-      ...[...this.#statistics].map(([tensor, state]) => statisticsMessage(tensor, state)),
-      ...(this.#comparison === undefined ? [] : [comparisonMessage(this.#comparison)]),
-      ...(this.#revealed === undefined ? [] : [this.#revealed]),
-    ];
-  }
-
   /** Chooses a row of the table, if need be once the webview is there. */
-  public reveal(row: string): void {
-    this.#revealed = { type: 'reveal', row };
-    this.#tell(this.#revealed);
-  }
-
-  /** The row is shown, and is not asked for again when the webview is made anew. */
-  public hasRevealed(): void {
-    this.#revealed = undefined;
+  public reveal(row: string | undefined): void {
+    this.#revealed = row;
+    this.tell('reveal');
   }
 
   /** Reads a tensor's numbers, once. */
@@ -93,7 +84,7 @@ export class ExplorerSession {
     }
     const set = (state: StatisticsState): void => {
       this.#statistics.set(name, state);
-      this.#tell(statisticsMessage(name, state));
+      this.tellEntry('statistics', name);
     };
     set({ kind: 'reading', share: 0 });
     try {
@@ -122,31 +113,25 @@ export class ExplorerSession {
     );
   }
 
-  /** Draws the data flow with these groups open; only the latest drawing is told. */
-  public async draw(open: readonly string[]): Promise<void> {
-    const drawing = ++this.#drawing;
-    const state = await this.#inspector
-      .request('diagram', { model: this.path, open }, { token: this.#alive.token })
-      .then(
-        (found): DiagramState =>
-          'reason' in found
-            ? { kind: 'unknown', reason: found.reason }
-            : { kind: 'known', diagram: found },
-        (error: unknown): DiagramState => ({
-          kind: 'unknown',
-          reason: this.#describeError(error),
-        }),
+  /** The data flow with these groups open. */
+  public async draw(open: readonly string[]): Promise<DiagramState> {
+    try {
+      const found = await this.#inspector.request(
+        'diagram',
+        { model: this.path, open },
+        { token: this.#alive.token },
       );
-    if (drawing === this.#drawing) {
-      this.#tell({ type: 'diagram', state });
+      return 'reason' in found
+        ? { kind: 'unknown', reason: found.reason }
+        : { kind: 'known', diagram: found };
+    } catch (error) {
+      return { kind: 'unknown', reason: this.#describeError(error) };
     }
   }
 
-  /** Tells what a profile beside the model says its sublayers are worth. */
-  public async tellWorth(): Promise<void> {
-    const path = this.#model?.path;
-    const worth = path === undefined ? undefined : await this.#worthOf(path);
-    this.#tell(worth === undefined ? { type: 'worth' } : { type: 'worth', worth });
+  /** What a profile beside the model says its sublayers are worth. */
+  public async worth(): Promise<Worth | undefined> {
+    return this.#model === undefined ? undefined : this.#worthOf(this.#model.path);
   }
 
   /** Compares with another model; an earlier comparison ends. */
@@ -212,34 +197,23 @@ export class ExplorerSession {
     try {
       const model = await this.#inspector.request('describe', { model: this.path });
       this.#model = model;
+      this.#failure = undefined;
       this.#tensors = new Map(tensorsOf(model).map((tensor) => [tensor.name, tensor]));
       this.#statistics.clear();
-      this.#tell((this.#opened = { type: 'model', path: this.path, model }));
     } catch (error) {
       this.#model = undefined;
-      this.#tell((this.#opened = { type: 'failed', message: this.#describeError(error) }));
+      this.#failure = this.#describeError(error);
     }
+    this.tell('model', 'failure', 'statistics');
   }
 
   #setComparison(state: ComparisonState | undefined): void {
     this.#comparison = state;
-    this.#tell(comparisonMessage(state));
-  }
-
-  #tell(message: ToExplorer): void {
-    this.messages.fire(message);
+    this.tell('comparison');
   }
 }
 
 function tensorsOf({ blocks, parts }: ModelDescription): StoredTensor[] {
   const sublayers = blocks.flatMap((block) => block.sublayers);
   return [...sublayers, ...parts].flatMap(({ tensors }) => tensors);
-}
-
-function statisticsMessage(tensor: string, state: StatisticsState): ToExplorer {
-  return { type: 'statistics', tensor, state };
-}
-
-function comparisonMessage(state: ComparisonState | undefined): ToExplorer {
-  return state === undefined ? { type: 'comparison' } : { type: 'comparison', state };
 }

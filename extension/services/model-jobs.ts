@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import type { Evaluation, EvaluationResult } from '../core/evaluate/evaluation';
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
+import { planFor } from '../core/export/plan';
 import type { Plan } from '../core/export/plan';
 import { formatPercent } from '../core/format';
 import { evaluate } from '../core/operations/evaluate';
@@ -26,6 +27,7 @@ import { wholeModel } from './selection';
 import type { Choice } from './selection';
 import type { Settings } from './settings';
 import { assertAllowed } from './trust';
+import { counts } from './counts';
 
 /** Stands for the path of the held-out text that comes with the extension. */
 const bundledText = 'bundled';
@@ -124,11 +126,8 @@ export class ModelJobs {
     const { text } = this.#settings.request(evaluate, { model });
     const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
     const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
-    const plan: Plan = {
-      ...{ format: 'espalier.plan', version: 1, model: { path: model, fingerprint } },
-      remove: choice.removed,
-      patch: choice.patches,
-    };
+    const { removed: remove, patches } = choice;
+    const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
     const request = this.#settings.request(evaluate, {
       model,
       ...(choice.removed.length === 0 ? {} : { plan }),
@@ -168,7 +167,7 @@ export class ModelJobs {
       written === null
         ? verdict(result)
         : l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result));
-    return { summary };
+    return { summary, writesNothing: written === null };
   }
 
   async #evaluated(
@@ -236,8 +235,8 @@ function describeProfile({ candidates, rounds, search }: LayerProfile): string {
   const measured = candidates.filter(({ distance }) => distance !== null).length;
   const minutes = (search.seconds / 60).toPrecision(2);
   return l10n.t(
-    '{0} sublayers are measured and {1} put in order of removal, in {2} min.',
-    measured,
+    'Measured {0} and put {1} in order of removal, in {2} min.',
+    counts.sublayers(measured),
     rounds.length,
     minutes,
   );

@@ -2,9 +2,9 @@ import { viewEvolution } from '../core/symbolic/evolution/evolution-view';
 import type { EvolutionState } from '../core/symbolic/evolution/evolution-view';
 import type { EvolutionEvent } from '../core/symbolic/evolution/evolve';
 import type { EvolutionSettings, GssnnDocument } from '../core/symbolic/evolution/gssnn-document';
-import type { SynthesisJob, ToSymbolic } from '../protocol/symbolic';
-import { Signal } from './signal';
-import { Throttle } from './throttle';
+import type { SymbolicState, SynthesisJob } from '../protocol/symbolic';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
 import type { Refusal } from './trust';
 
 /** What a session needs from outside of itself. */
@@ -19,29 +19,32 @@ export interface SynthesisEnvironment {
   blocked(): Refusal | undefined;
 }
 
-/** At most this often a webview is told how far the job is. */
-const progressMilliseconds = 100;
+/** What is known of an evolution, or why it cannot be shown. */
+type Shown = Pick<SymbolicState, 'evolution' | 'failure'>;
 
 /** An evolution that is looked at, while it runs and when it is done. */
-export class SynthesisSession {
-  /** What a webview has to be told. */
-  public readonly messages = new Signal<ToSymbolic>();
+export class SynthesisSession extends PanelSession<SymbolicState> {
+  protected readonly parts: Parts<SymbolicState> = {
+    file: () => this.file,
+    evolution: () => this.#view().evolution,
+    failure: () => this.#view().failure,
+    job: () => this.#job,
+    blocked: () => this.#environment.blocked()?.reason,
+  };
 
   readonly #environment: SynthesisEnvironment;
   #state: EvolutionState | undefined;
-  #shown: ToSymbolic;
+  /** Made of the state where it is asked for. */
+  #shown: Shown | undefined = { evolution: undefined, failure: undefined };
   #job: SynthesisJob = { kind: 'idle' };
-  readonly #progress = new Throttle(() => {
-    this.messages.fire({ type: 'job', job: this.#job });
-  }, progressMilliseconds);
 
   public constructor(
     /** Path of the document. */
     public readonly file: string,
     environment: SynthesisEnvironment,
   ) {
+    super();
     this.#environment = environment;
-    this.#shown = { type: 'evolution', file, evolution: undefined };
   }
 
   public get job(): SynthesisJob {
@@ -53,11 +56,6 @@ export class SynthesisSession {
     return this.#state;
   }
 
-  /** Everything that is known, for a webview that has just been made. */
-  public snapshot(): ToSymbolic[] {
-    return [this.#blocked(), this.#shown, { type: 'job', job: this.#job }];
-  }
-
   /** Reads the document, unless the evolution runs and knows better. */
   public async open(): Promise<void> {
     const environment = this.#environment;
@@ -66,39 +64,29 @@ export class SynthesisSession {
     }
     const settings = environment.unfinished(this.file);
     if (settings !== undefined && !(await environment.exists(this.file))) {
-      this.#state ??= { settings, iterations: [], models: [] };
-      this.#tell();
+      this.#setState(this.#state ?? { settings, iterations: [], models: [] });
       return;
     }
     try {
-      this.#state = { ...(await environment.read(this.file)), models: [] };
-      this.#tell();
+      this.#setState({ ...(await environment.read(this.file)), models: [] });
     } catch (error) {
       this.#state = undefined;
-      this.#show({ type: 'failed', message: environment.describeError(error) });
+      this.#show({ evolution: undefined, failure: environment.describeError(error) });
     }
   }
 
   public refreshBlocked(): void {
-    this.messages.fire(this.#blocked());
+    this.tell('blocked');
   }
 
   /** The job begins. What an earlier run has told comes again. */
   public begin(settings: EvolutionSettings): void {
-    this.#state = { settings, iterations: [], models: [] };
-    this.#tell();
+    this.#setState({ settings, iterations: [], models: [] });
   }
 
-  /** Progress comes often, and is told now and then. */
   public setJob(job: SynthesisJob): void {
-    const isProgress = job.kind === 'running' && this.#job.kind === 'running';
     this.#job = job;
-    if (isProgress) {
-      this.#progress.trigger();
-    } else {
-      this.#progress.dispose();
-      this.messages.fire({ type: 'job', job });
-    }
+    this.tell('job');
   }
 
   public receive(event: EvolutionEvent): void {
@@ -108,46 +96,45 @@ export class SynthesisSession {
     }
     switch (event.kind) {
       case 'lines':
-        this.#state = { ...state, lines: event.lines };
+        this.#setState({ ...state, lines: event.lines });
         break;
       case 'baseline':
-        this.#state = { ...state, baselines: [...(state.baselines ?? []), event.metrics] };
+        this.#setState({ ...state, baselines: [...(state.baselines ?? []), event.metrics] });
         break;
       case 'model':
-        this.#state = { ...state, models: [...state.models, event.model] };
+        this.#setState({ ...state, models: [...state.models, event.model] });
         break;
       case 'iteration':
-        this.#state = { ...state, iterations: [...state.iterations, event.record], models: [] };
+        this.#setState({ ...state, iterations: [...state.iterations, event.record], models: [] });
         break;
     }
-    this.#tell();
   }
 
   public finish(document: GssnnDocument): void {
-    this.#state = { ...document, models: [] };
-    this.#tell();
+    this.#setState({ ...document, models: [] });
   }
 
-  #tell(): void {
-    const state = this.#state;
-    if (state === undefined) {
-      return;
-    }
+  #setState(state: EvolutionState): void {
+    this.#state = state;
+    this.#show(undefined);
+  }
+
+  #show(shown: Shown | undefined): void {
+    this.#shown = shown;
+    this.tell('evolution', 'failure');
+  }
+
+  #view(): Shown {
+    this.#shown ??= this.#viewOf(this.#state);
+    return this.#shown;
+  }
+
+  #viewOf(state: EvolutionState | undefined): Shown {
     try {
-      this.#show({ type: 'evolution', file: this.file, evolution: viewEvolution(state) });
+      return { evolution: state && viewEvolution(state), failure: undefined };
     } catch (error) {
       // A log whose programs something else has written may have such that do not parse.
-      this.#show({ type: 'failed', message: this.#environment.describeError(error) });
+      return { evolution: undefined, failure: this.#environment.describeError(error) };
     }
-  }
-
-  #show(message: ToSymbolic): void {
-    this.#shown = message;
-    this.messages.fire(message);
-  }
-
-  #blocked(): ToSymbolic {
-    const reason = this.#environment.blocked()?.reason;
-    return reason === undefined ? { type: 'blocked' } : { type: 'blocked', reason };
   }
 }

@@ -66,11 +66,10 @@ describe('Inspect Model', () => {
     const panel = espalier.explorers.panels.find(({ session }) => session.path === tiny);
     assert.ok(panel);
     await panel.session.measure('model.norm.weight');
-    const measured = panel.session.snapshot().find(({ type }) => type === 'statistics');
-    assert.ok(measured?.type === 'statistics' && measured.state.kind === 'known');
+    const { statistics } = panel.session.snapshot();
+    assert.equal(statistics['model.norm.weight']?.kind, 'known');
     await panel.session.compare(workspacePath('sample'), false);
-    const compared = panel.session.snapshot().find(({ type }) => type === 'comparison');
-    assert.ok(compared?.type === 'comparison' && compared.state?.kind === 'known');
+    assert.equal(panel.session.snapshot().comparison?.kind, 'known');
   });
 
   it('opens shards through their index', async () => {

@@ -18,6 +18,8 @@ export interface Bar {
   readonly value: number;
   /** What a tooltip says; the label and the value where absent. */
   readonly title?: string;
+  /** What the axis says at the bar. Where any bar has one, the axis says nothing at the others. */
+  readonly tick?: string;
   readonly color: SeriesColor;
 }
 
@@ -76,6 +78,7 @@ function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> 
       callback: (value: string | number) => format(Number(value)),
     },
   };
+  const hasTicks = bars.some(({ tick }) => tick !== undefined);
   const labels = {
     type: 'category' as const,
     grid: { display: false },
@@ -84,8 +87,12 @@ function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> 
       color: horizontal ? colors.foreground : colors.muted,
       font,
       maxRotation: 0,
-      autoSkip: !horizontal,
+      autoSkip: !horizontal && !hasTicks,
       autoSkipPadding: 24,
+      callback: (_: string | number, index: number) => {
+        const { tick = '', label = '' } = bars[index] ?? {};
+        return hasTicks ? tick : label;
+      },
     },
   };
   return {

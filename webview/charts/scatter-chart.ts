@@ -88,12 +88,14 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       plugins: [
         {
           id: 'ring',
+          // chart.js draws an empty chart while it is made.
           beforeDatasetsDraw: () => {
+            if (this.content === undefined) return;
             this.drawLevels();
             this.drawWhiskers();
           },
           afterDatasetsDraw: () => {
-            this.drawRing();
+            if (this.content !== undefined) this.drawRing();
           },
         },
       ],

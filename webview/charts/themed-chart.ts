@@ -24,6 +24,10 @@ export abstract class ThemedChart<
     this.draw();
   }
 
+  public destroy(): void {
+    this.chart.destroy();
+  }
+
   /** Sets the chart's data and options. */
   protected abstract fill(content: Content, colors: ThemeColors): void;
 

@@ -1,4 +1,4 @@
-import type { Fact } from '../facts';
+import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount } from '../format';
 import { strings } from './strings';
 import type { ModelDescription } from './types';

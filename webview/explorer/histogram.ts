@@ -33,13 +33,31 @@ function binText(histogram: Histogram, index: number): string {
 
 export function histogramBars(histogram: Histogram): Bar[] {
   const format = edgeFormat(histogram);
+  const ticks = roundTicks(histogram);
   return histogram.counts.map((value, index) => ({
+    ...(ticks.has(index) ? { tick: ticks.get(index) ?? '' } : {}),
     // Labelled by the middle, so that a label stands for its whole bar.
     label: format((edge(histogram, index) + edge(histogram, index + 1)) / 2),
     title: binText(histogram, index),
     value,
     color: 'blue',
   }));
+}
+
+/** About six round numbers within the range, by the parts that they lie in. */
+function roundTicks({ low, high, counts }: Histogram): ReadonlyMap<number, string> {
+  const rough = (high - low) / 6;
+  if (!(rough > 0) || !Number.isFinite(rough)) return new Map();
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10);
+  const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
+  return new Map(
+    Array.from({ length: last - first + 1 }, (_, i) => {
+      const value = (first + i) * step;
+      const part = Math.floor(((value - low) / (high - low)) * counts.length);
+      return [Math.min(part, counts.length - 1), formatNumber(value, 6)] as const;
+    }),
+  );
 }
 
 /** The chart in a sentence. */

@@ -70,14 +70,14 @@ export const strings = {
   kvPerToken: 'KV cache per token',
   adapter: 'Adapter',
   adapterOf: (base: string) => `of ${base}`,
-  remarks: (count: number) => counted(count, 'remark'),
+  warnings: (count: number) => counted(count, 'warning'),
   source: (by: ModelDescription['understood']['by']) => sources[by],
   notRunnable: (reason: string) => `It cannot be run here: ${reason}`,
 
   // Actions
   actions: 'Actions',
   openHeatmap: 'Open Layer Heatmap',
-  openHeatmapTitle: 'See what each layer is worth',
+  openHeatmapTitle: 'See which layers can be removed',
   compare: 'Compare with…',
   compareTitle: 'Choose another model and see what differs',
   exportJson: 'Export JSON',
@@ -122,7 +122,7 @@ export const strings = {
   diagramHint:
     'Click a box for its tensors; + opens it and − folds it, and so do Enter and a double click. Arrow keys move, Ctrl with the wheel zooms, dragging moves the picture.',
   drawing: 'Drawing…',
-  noFlow: (reason: string) => `The data flow is not known, so that it is not drawn. ${reason}`,
+  noFlow: (reason: string) => `The data flow can't be drawn. ${reason}`,
   flowSource: (source: 'architecture' | 'graph') =>
     source === 'graph' ? 'As the graph has it.' : 'As the architecture computes it.',
   omitted: (count: string) =>

@@ -1,13 +1,16 @@
 import type {
   ComparisonState,
   DiagramState,
-  FromExplorer,
+  ExplorerCalls,
+  ExplorerState,
   StatisticsState,
-  ToExplorer,
   Worth,
 } from '../../extension/protocol/explorer';
+import type { Panel } from '../kit/start-panel';
+import type { View } from './view-state';
 
-export type ModelDescription = Extract<ToExplorer, { type: 'model' }>['model'];
+export type ExplorerPanel = Panel<ExplorerState, ExplorerCalls, View>;
+export type ModelDescription = NonNullable<ExplorerState['model']>;
 export type BlockDescription = ModelDescription['blocks'][number];
 export type SublayerDescription = BlockDescription['sublayers'][number];
 export type StoredTensor = SublayerDescription['tensors'][number];
@@ -19,6 +22,3 @@ export type Diagram = Extract<DiagramState, { kind: 'known' }>['diagram'];
 export type DiagramNode = Diagram['nodes'][number];
 export type { DiagramState, Worth };
 export type SideFile = ModelDescription['sideFiles'][number];
-
-/** What the parts of the panel tell the host. */
-export type Send = (message: FromExplorer) => void;

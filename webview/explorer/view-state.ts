@@ -1,44 +1,17 @@
-import type { ExplorerRestore } from '../../extension/protocol/explorer';
-import { countOr, fields, texts } from '../saved-view';
+import { string } from 'valibot';
+import type { InferOutput } from 'valibot';
+import { flagOr, group, maybe, oneOf, textOr, texts } from '../kit/saved-view';
 
-/** How the user looks at the panel: kept over reloads, of no meaning to the host. */
-export interface View {
-  readonly expanded: readonly string[];
-  readonly query: string;
-  readonly form: 'table' | 'diagram';
+/** How the user looks at the panel. */
+export const savedView = group({
+  expanded: texts(),
+  query: textOr(''),
+  form: oneOf(['table', 'diagram'], 'table'),
   /** Groups of the diagram that are open. */
-  readonly open: readonly string[];
-  readonly selected: string | undefined;
-  readonly logarithmic: boolean;
-  readonly scrollTop: number;
-}
+  open: texts(),
+  /** Row of the table. */
+  selected: maybe(string()),
+  logarithmic: flagOr(false),
+});
 
-const initialView: View = {
-  expanded: [],
-  query: '',
-  form: 'table',
-  open: [],
-  selected: undefined,
-  logarithmic: false,
-  scrollTop: 0,
-};
-
-/** What is given to `setState`. */
-export interface SavedState extends ExplorerRestore {
-  readonly view: View;
-}
-
-/** The view of an earlier `setState`, perhaps by another version: what does not fit falls back. */
-export function viewFrom(saved: unknown): View {
-  const view = fields(fields(saved)['view']);
-  const { expanded, query, form, open, selected, logarithmic, scrollTop } = view;
-  return {
-    expanded: texts(expanded),
-    query: typeof query === 'string' ? query : initialView.query,
-    form: form === 'diagram' ? form : initialView.form,
-    open: texts(open),
-    selected: typeof selected === 'string' ? selected : undefined,
-    logarithmic: logarithmic === true,
-    scrollTop: countOr(scrollTop, initialView.scrollTop),
-  };
-}
+export type View = InferOutput<typeof savedView>;

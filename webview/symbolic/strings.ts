@@ -39,7 +39,7 @@ export const strings = {
   programs: 'Programs searched',
   network: 'Network',
   networkValue: (size: string, mode: string, epochs: number) =>
-    `${size}, ${mode}, ${epochs} epochs`,
+    `${size}, ${mode}, ${counted(epochs, 'epoch')}`,
   seed: 'Seed',
   best: 'Best by validation',
   bestValue: (name: string, test: string) => `${name}, test ${test}`,

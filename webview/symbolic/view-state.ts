@@ -1,31 +1,14 @@
-import type { SymbolicRestore } from '../../extension/protocol/symbolic';
-import { countOr, fields, isCount, oneOf } from '../saved-view';
+import { object } from 'valibot';
+import type { InferOutput } from 'valibot';
+import { count, group, maybe, oneOf } from '../kit/saved-view';
 import { orders } from './population';
-import type { Order } from './population';
-import type { Place } from './types';
 
-/** How the user looks at the panel: remembered over reloads. */
-export interface View {
+/** How the user looks at the panel. */
+export const savedView = group({
   /** Number of the population, from 0 on; the latest where undefined. */
-  readonly iteration: number | undefined;
-  readonly order: Order;
-  readonly selected?: Place;
-  readonly scrollTop: number;
-}
+  iteration: maybe(count()),
+  order: oneOf(orders, 'validation'),
+  selected: maybe(object({ iteration: count(), model: count() })),
+});
 
-const initialView: View = { iteration: undefined, order: 'validation', scrollTop: 0 };
-
-/** What is given to `setState`. */
-export type SavedState = SymbolicRestore & { readonly view: View };
-
-/** The view of an earlier `setState`, perhaps by another version: what does not fit falls back. */
-export function viewFrom(saved: unknown): View {
-  const view = fields(fields(saved)['view']);
-  const { iteration, model } = fields(view['selected']);
-  return {
-    iteration: isCount(view['iteration']) ? view['iteration'] : undefined,
-    order: oneOf(orders, view['order'], initialView.order),
-    ...(isCount(iteration) && isCount(model) ? { selected: { iteration, model } } : {}),
-    scrollTop: countOr(view['scrollTop'], initialView.scrollTop),
-  };
-}
+export type View = InferOutput<typeof savedView>;

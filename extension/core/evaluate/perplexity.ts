@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
@@ -44,7 +45,7 @@ export async function evaluatePerplexity(
   const [first] = windows;
   if (first === undefined) {
     throw new UserError(
-      `Perplexity needs windows of at least two tokens; the text has ${ids.length} tokens, a window ${length}.`,
+      `Perplexity needs windows of at least two tokens; the text has ${counted(ids.length, 'token')}, a window ${length}.`,
       { remedy: 'Choose a longer text or longer windows.' },
     );
   }
@@ -78,12 +79,9 @@ function windowsOf(ids: Int32Array, length: number, stride: number | undefined):
     return divideIds(ids, length).map(wholeWindow);
   }
   if (!Number.isSafeInteger(stride) || stride < 1 || stride >= length) {
-    throw new UserError(
-      `A stride must be a whole number from 1 to below ${length}, not ${stride}.`,
-      {
-        field: 'stride',
-      },
-    );
+    throw new UserError(`A stride must be an integer from 1 to below ${length}, not ${stride}.`, {
+      field: 'stride',
+    });
   }
   const windows: TextWindow[] = [];
   let predicted = 1;

@@ -23,9 +23,14 @@ const arraysPerRun = 5;
  * Ids that stand for a vocabulary, drawn for at most {@link maxRows} rows: distances are off by some 0.5 %, their
  * differences by a tenth of what the choice of the text makes (docs/research/speed.md).
  */
-export const sampledIds = 3072;
+const sampledIds = 3072;
 /** Rows in one run of a sample, whose weights are gathered for each run. */
 const maxSampledRows = 512;
+
+/** The share of a vocabulary that its sample is; 1 where it is too small for one. */
+export function sampledShare(vocabularySize = 0): number {
+  return vocabularySize >= 2 * sampledIds ? sampledIds / vocabularySize : 1;
+}
 
 /** What a metric reads of some rows of the original. */
 interface OriginalRows {
@@ -65,7 +70,7 @@ export class LogitsReadout extends MetricReadout {
   ) {
     super(metric);
     const { candidates, reference } = emitters;
-    this.isSampled = samples && metric.needsScores && candidates.vocabularySize >= 2 * sampledIds;
+    this.isSampled = samples && metric.needsScores && sampledShare(candidates.vocabularySize) < 1;
     this.givesChange =
       executor === original && candidates.headIsLinear && !metric.reads.includes('candidate');
     const given = this.givesChange ? 'change' : 'candidate';

@@ -1,7 +1,9 @@
+import { counted } from '../format';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
+import { planFor } from '../export/plan';
 import type { Plan } from '../export/plan';
 import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
 import { writeDocument } from '../jobs/write-document';
@@ -119,7 +121,7 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
   const { rounds, settings } = profile;
   const budget = budgetOf(request) ?? settings.budget;
   if (budget.kind === 'count') {
-    requireAtMost(budget.count, rounds.length, `${file} has ${rounds.length} removals`);
+    requireAtMost(budget.count, rounds.length, `${file} has ${counted(rounds.length, 'removal')}`);
   }
   const { isMet } = checkBudget(budget, summary, settings.granularity);
   const units = new RemovableUnits(summary);
@@ -132,10 +134,13 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
     count++;
   }
   if (budget.kind !== 'all' && !isMet(removed, count)) {
-    throw new UserError(`The ${rounds.length} removals of ${file} are fewer than that.`, {
-      field: budget.kind === 'count' ? 'remove' : budget.kind,
-      remedy: 'Choose less, or profile the model with a larger amount.',
-    });
+    throw new UserError(
+      `The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
+      {
+        field: budget.kind === 'count' ? 'remove' : budget.kind,
+        remedy: 'Choose less, or profile the model with a larger amount.',
+      },
+    );
   }
   return { plan: planOf(profile, path, count), profile };
 }
@@ -193,12 +198,13 @@ async function requirePlanWritable(
 /** The plan that removes the first rounds of a profile; all of them where no number is given. */
 export function planOf(profile: LayerProfile, model: string, count = profile.rounds.length): Plan {
   const { metric, search: how, model: source, settings } = profile;
-  return {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: resolve(model), fingerprint: source.fingerprint },
-    remove: profile.rounds.slice(0, count).map(({ removed }) => removed),
-    ...(settings.protect.length === 0 ? {} : { protect: settings.protect }),
-    note: `${how.mode} search, metric ${metric}`,
-  };
+  const { fingerprint } = source;
+  return planFor(
+    { path: resolve(model), fingerprint },
+    {
+      remove: profile.rounds.slice(0, count).map(({ removed }) => removed),
+      ...(settings.protect.length === 0 ? {} : { protect: settings.protect }),
+      note: `${how.mode} search, metric ${metric}`,
+    },
+  );
 }

@@ -1,5 +1,7 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import type { ModelSummary } from '../models/model-summary';
+import { sampledShare } from '../metrics/logits-readout';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
@@ -8,8 +10,11 @@ import type { SearchWork } from './search-work';
 
 /** Reports at most this often, in milliseconds. */
 const interval = 100;
-/** What a later round costs of the first, as measured on the sample model; only for the first estimate. */
-const laterRoundShare = 0.3;
+/**
+ * What rounds cost of one that runs every candidate from its own position on: the first, and later ones. As
+ * measured on the sample and on SmolLM2-135M; only for the first estimate.
+ */
+const roundShares = { naive: [2, 2], adaptive: [0.3, 0.1], other: [1, 0.3] } as const;
 
 /** Turns what a search says into progress and events, with an estimate of the whole. */
 export class SearchProgress implements SearchListener {
@@ -26,19 +31,9 @@ export class SearchProgress implements SearchListener {
     sequences: number,
     private readonly context: JobContext<ProfileEvent>,
   ) {
-    const candidates = listCandidates(summary, settings.granularity);
-    const count = summary.sublayers.length;
-    this.rounds = expectedRounds(settings, candidates.length);
-    // The original run, then every candidate from its own position to the end.
-    const firstRound =
-      candidates.reduce((sum, { first }) => sum + count - first, 0) +
-      work.readoutCost(
-        candidates.length,
-        settings.mode === 'adaptive' && settings.confidence < 1 ? 'sampled' : 'whole',
-      );
-    const later =
-      (this.rounds - 1) * firstRound * (settings.mode === 'naive' ? 2 : laterRoundShare);
-    this.total = (count + firstRound * (settings.mode === 'naive' ? 2 : 1) + later) * sequences;
+    const { rounds, evaluations, readouts } = expectedWork(settings, summary);
+    this.rounds = rounds;
+    this.total = (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
   }
 
   public report(force = false): void {
@@ -85,6 +80,29 @@ export class SearchProgress implements SearchListener {
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {
     this.context.emit({ kind: 'baseline', name, rounds });
   }
+}
+
+/**
+ * What a search is expected to compute for each sequence: sublayers that run, and times that the output is
+ * read, over the whole vocabulary.
+ */
+export function expectedWork(
+  settings: SearchSettings,
+  summary: ModelSummary,
+): { readonly rounds: number; readonly evaluations: number; readonly readouts: number } {
+  const candidates = listCandidates(summary, settings.granularity);
+  const count = summary.sublayers.length;
+  const rounds = expectedRounds(settings, candidates.length);
+  const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
+  const [first, later] =
+    roundShares[isAdaptive ? 'adaptive' : settings.mode === 'naive' ? 'naive' : 'other'];
+  const times = first + (rounds - 1) * later;
+  // The original run, then every candidate from its own position to the end.
+  const behind = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
+  // An adaptive search reads the original and each winner whole, and the others in part.
+  const share = isAdaptive ? sampledShare(summary.vocabularySize) : 1;
+  const readouts = candidates.length * times * share + (isAdaptive ? 1 + rounds : 0);
+  return { rounds, evaluations: count + behind * times, readouts };
 }
 
 function expectedRounds({ budget }: SearchSettings, candidates: number): number {

@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../models/layered-model';
-import { sampledIds } from '../metrics/logits-readout';
+import { sampledShare } from '../metrics/logits-readout';
 import type { Vocabulary } from './scorer';
 
 /** What head and metric cost of one candidate, in products of a row with the head's matrix. */
@@ -15,8 +15,7 @@ export class SearchWork {
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
     const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
-    const share = Math.min(1, sampledIds / (emitter?.vocabularySize ?? sampledIds));
-    this.perReadout = { whole, sampled: whole * share };
+    this.perReadout = { whole, sampled: whole * sampledShare(emitter?.vocabularySize) };
   }
 
   /** Sublayer evaluations; a prefix of a sequence counts as its share. */

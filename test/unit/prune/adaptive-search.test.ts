@@ -139,7 +139,7 @@ describe('adaptive search', () => {
       expect(told).toHaveLength(3);
       found.rounds.forEach(({ removed, distance, decision, candidates = [] }, i) => {
         const { compared = 0, confidence = 0, ties = [], expected } = decision ?? {};
-        expect(compared).toBe(i === 0 ? 12 : 6);
+        expect(compared).toBe(i === 0 ? 12 : 8);
         const measured = candidates.filter((one) => one.distance !== null);
         expect(measured.length).toBeGreaterThanOrEqual(compared);
         expect(confidence).toBeGreaterThan(0);

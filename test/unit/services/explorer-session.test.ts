@@ -8,7 +8,7 @@ import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
 import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import type { ToExplorer } from '../../../extension/protocol/explorer';
+import type { ExplorerState } from '../../../extension/protocol/explorer';
 import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/explorer-session';
 import type { Inspector } from '../../../extension/services/explorer-session';
@@ -66,8 +66,11 @@ describe('a session of the explorer', () => {
   const start = (path: string, gate?: Promise<void>) => {
     const { inspector, asked } = inspectorInProcess(gate);
     const session = new ExplorerSession(inspector, path, (error) => String(error));
-    const heard: ToExplorer[] = [];
-    session.messages.listen((message) => heard.push(message));
+    const heard: Partial<ExplorerState>[] = [];
+    session.changed.listen((fields) => heard.push(session.read(fields)));
+    session.grown.listen(({ field, key }) => {
+      heard.push({ [field]: session.readEntries(field, new Set([key])) });
+    });
     sessions.push(session);
     return { session, heard, asked };
   };
@@ -79,26 +82,26 @@ describe('a session of the explorer', () => {
 
   it('tells the structure first, and all of it again to a new webview', async () => {
     const { session, heard } = start(model);
-    expect(session.snapshot()).toEqual([]);
+    expect(session.snapshot().model).toBeUndefined();
     await session.open();
-    expect(heard.map(({ type }) => type)).toEqual(['model']);
+    expect(heard.map(({ model: known }) => known?.blocks.length)).toEqual([4]);
     expect(session.model?.blocks).toHaveLength(4);
     await session.measure('model.norm.weight');
     await session.compare(fixture('qwen3'), false);
-    expect(session.snapshot().map(({ type }) => type)).toEqual([
-      'model',
-      'statistics',
-      'comparison',
-    ]);
+    expect(session.snapshot()).toMatchObject({
+      model: { family: 'llama' },
+      statistics: { 'model.norm.weight': { kind: 'known' } },
+      comparison: { kind: 'known' },
+    });
   });
 
   it('says why a model cannot be opened, and tries again', async () => {
     const { session, heard } = start('no-such-model');
     await session.open();
     await session.open();
-    expect(heard.map(({ type }) => type)).toEqual(['failed', 'failed']);
+    expect(heard.map(({ failure }) => typeof failure)).toEqual(['string', 'string']);
     expect(session.model).toBeUndefined();
-    expect(session.snapshot()).toHaveLength(1);
+    expect(session.snapshot()).toMatchObject({ model: undefined, comparison: undefined });
   });
 
   it('reads each tensor once, and none that the model does not have', async () => {
@@ -111,9 +114,7 @@ describe('a session of the explorer', () => {
     ]);
     await session.measure('model.norm.weight');
     expect(asked.filter((method) => method === 'statistics')).toHaveLength(1);
-    const states = heard.flatMap((message) =>
-      message.type === 'statistics' ? [message.state] : [],
-    );
+    const states = heard.flatMap(({ statistics }) => statistics?.['model.norm.weight'] ?? []);
     expect(states.map(({ kind }) => kind)).toEqual(['reading', 'known']);
   });
 
@@ -121,14 +122,13 @@ describe('a session of the explorer', () => {
     const { session } = start(model);
     await session.open();
     await session.compareWeights();
-    expect(session.snapshot()).toHaveLength(1);
+    expect(session.snapshot().comparison).toBeUndefined();
     await session.compare(model, false);
     await session.compareWeights();
-    const message = session.snapshot().at(-1);
-    const state = message?.type === 'comparison' ? message.state : undefined;
+    const state = session.snapshot().comparison;
     expect(state?.kind === 'known' && state.comparison.weights?.equal).toBeGreaterThan(0);
     session.endComparison();
-    expect(session.snapshot().map(({ type }) => type)).toEqual(['model']);
+    expect(session.snapshot().comparison).toBeUndefined();
   });
 
   it('a comparison that is ended leaves nothing; one that is replaced does not come back', async () => {
@@ -139,13 +139,12 @@ describe('a session of the explorer', () => {
     const ended = session.compare(model, true);
     session.endComparison();
     await ended;
-    expect(session.snapshot().map(({ type }) => type)).toEqual(['model']);
+    expect(session.snapshot().comparison).toBeUndefined();
     const first = session.compare(fixture('qwen3'), true);
     const second = session.compare(fixture('gpt2'), false);
     open();
     await Promise.all([first, second]);
-    const message = session.snapshot().at(-1);
-    const state = message?.type === 'comparison' ? message.state : undefined;
+    const state = session.snapshot().comparison;
     expect(state?.kind === 'known' && state.comparison.against.name).toBe('gpt2');
   });
 
@@ -153,10 +152,9 @@ describe('a session of the explorer', () => {
     const { session } = start(model);
     await session.open();
     await session.compare('no-such-model', false);
-    const message = session.snapshot().at(-1);
-    expect(message).toMatchObject({
-      type: 'comparison',
-      state: { kind: 'failed', against: 'no-such-model' },
+    expect(session.snapshot().comparison).toMatchObject({
+      kind: 'failed',
+      against: 'no-such-model',
     });
   });
 });

@@ -6,7 +6,6 @@ import type {
   EvolutionSettings,
   GssnnDocument,
 } from '../../../extension/core/symbolic/evolution/gssnn-document';
-import type { ToSymbolic } from '../../../extension/protocol/symbolic';
 import { SynthesisSession } from '../../../extension/services/synthesis-session';
 import type { SynthesisEnvironment } from '../../../extension/services/synthesis-session';
 
@@ -49,12 +48,9 @@ function start(environment: Partial<SynthesisEnvironment> = {}) {
     blocked: () => undefined,
     ...environment,
   });
-  const heard: ToSymbolic[] = [];
-  session.messages.listen((message) => heard.push(message));
-  const shown = () => {
-    const message = session.snapshot().find(({ type }) => type === 'evolution');
-    return message?.type === 'evolution' ? message.evolution : undefined;
-  };
+  const heard: unknown[] = [];
+  session.changed.listen((fields) => heard.push(session.read(fields)));
+  const shown = () => session.snapshot().evolution;
   return { session, heard, shown };
 }
 
@@ -82,7 +78,7 @@ describe('a session of an evolution', () => {
       model: document.best.model,
     });
     session.setJob({ kind: 'idle' });
-    expect(session.snapshot().at(-1)).toEqual({ type: 'job', job: { kind: 'idle' } });
+    expect(session.snapshot().job).toEqual({ kind: 'idle' });
   });
 
   it('says how it stopped, and starts afresh when it goes on', async () => {
@@ -93,7 +89,7 @@ describe('a session of an evolution', () => {
       session.receive(event);
     });
     session.setJob(stopped);
-    expect(session.snapshot().at(-1)).toEqual({ type: 'job', job: stopped });
+    expect(session.snapshot().job).toEqual(stopped);
     expect(shown()?.iterations).toHaveLength(1);
     session.begin(settings);
     expect(shown()?.iterations).toEqual([]);
@@ -130,7 +126,7 @@ describe('a session of an evolution', () => {
   it('says why a document cannot be shown', async () => {
     const missing = start();
     await missing.session.open();
-    expect(missing.heard).toContainEqual({ type: 'failed', message: 'no such file' });
+    expect(missing.heard).toContainEqual({ evolution: undefined, failure: 'no such file' });
     const { document } = await ran();
     const [first] = document.iterations;
     const wrong = first?.models.map((model) => ({ ...model, program: '(fly identity)' })) ?? [];

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { histogramRows, histogramSummary } from '../../../webview/explorer/histogram';
 import { allNodes, treeOf, visibleRows } from '../../../webview/explorer/tree-model';
 import type { ModelDescription, StoredTensor } from '../../../webview/explorer/types';
-import { viewFrom } from '../../../webview/explorer/view-state';
+import { savedView } from '../../../webview/explorer/view-state';
+import { viewFrom } from '../../../webview/kit/saved-view';
 
 function tensor(name: string, shape: readonly number[], dtype = 'F16'): StoredTensor {
   const parameters = shape.reduce((product, size) => product * size, 1);
@@ -112,9 +113,9 @@ describe('the histogram', () => {
 
 it('a view of another version falls back where it does not fit', () => {
   const saved = { path: '/m', view: { expanded: ['block.0', 7], query: 3, selected: 'x' } };
-  expect(viewFrom(saved)).toEqual({
+  expect(viewFrom(savedView, saved)).toEqual({
     ...{ expanded: ['block.0'], query: '', selected: 'x' },
-    ...{ logarithmic: false, scrollTop: 0, form: 'table', open: [] },
+    ...{ logarithmic: false, form: 'table', open: [] },
   });
-  expect(viewFrom(undefined).expanded).toEqual([]);
+  expect(viewFrom(savedView, undefined).expanded).toEqual([]);
 });

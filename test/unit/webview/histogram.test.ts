@@ -19,4 +19,20 @@ describe('the parts of a histogram', () => {
     expect(bars.map(({ label }) => label)).toEqual(['0.125', '0.375', '0.625', '0.875']);
     expect(histogramRows({ low: 2, high: 2, counts: [3] })).toEqual([['2', '2', '3']]);
   });
+
+  it('are numbered by round numbers', () => {
+    const counts = new Array<number>(64).fill(1);
+    const ticks = histogramBars({ low: -0.304, high: 0.297, counts }).flatMap(
+      ({ tick }) => tick ?? [],
+    );
+    expect(ticks).toEqual(['-0.2', '0', '0.2']);
+    expect(histogramBars({ low: 0, high: 1, counts }).flatMap(({ tick }) => tick ?? [])).toEqual([
+      '0',
+      '0.2',
+      '0.4',
+      '0.6',
+      '0.8',
+      '1',
+    ]);
+  });
 });

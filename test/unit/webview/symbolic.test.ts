@@ -13,7 +13,8 @@ import {
   selectedPlace,
   spreadPoints,
 } from '../../../webview/symbolic/population';
-import { viewFrom } from '../../../webview/symbolic/view-state';
+import { scrollTopFrom, viewFrom } from '../../../webview/kit/saved-view';
+import { savedView } from '../../../webview/symbolic/view-state';
 
 /** Nodes 0, 1, … joined as told; edges get the ids behind them. */
 function graphOf(count: number, pairs: readonly (readonly [number, number])[]) {
@@ -161,14 +162,17 @@ describe('the population', () => {
 describe('the view of an evolution', () => {
   it('comes back as it was', () => {
     const view = {
-      ...{ iteration: 2, order: 'mass', scrollTop: 12 },
+      ...{ iteration: 2, order: 'mass' },
       selected: { iteration: 1, model: 0 },
     };
-    expect(viewFrom(JSON.parse(JSON.stringify({ file: '/a', view })))).toEqual(view);
+    const saved: unknown = JSON.parse(JSON.stringify({ file: '/a', view, scrollTop: 12 }));
+    expect(viewFrom(savedView, saved)).toEqual(view);
+    expect(scrollTopFrom(saved)).toBe(12);
   });
 
   it('falls back where it does not fit', () => {
-    const view = { iteration: -1, order: 'no', selected: { iteration: 1 }, scrollTop: 'x' };
-    expect(viewFrom({ view })).toEqual(viewFrom(undefined));
+    const view = { iteration: -1, order: 'no', selected: { iteration: 1 } };
+    expect(viewFrom(savedView, { view })).toEqual(viewFrom(savedView, undefined));
+    expect(scrollTopFrom({ scrollTop: 'x' })).toBe(0);
   });
 });

@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { filled, follows } from '../../models/example';
 import { createHash } from 'node:crypto';
 import type { Example } from '../../models/example';
@@ -55,7 +56,7 @@ export async function loadExamples(
   const { file, count, after = 0, seed, length = defaultLength, bounds = {} } = request;
   for (const [field, size] of Object.entries({ count, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(`${size} is not a whole number from 1.`, { field });
+      throw new UserError(`${size} is not an integer of at least 1.`, { field });
     }
   }
   const { given, warnings } =
@@ -96,7 +97,7 @@ async function fileExamples(
   }
   const few =
     available < count && after === 0
-      ? [`${file} has ${available} examples; ${count} were asked for.`]
+      ? [`${file} has ${counted(available, 'example')}; ${count} were asked for.`]
       : [];
   return {
     given: examples.map((values) => fitAll(values, ports)),

@@ -1,0 +1,212 @@
+import { commands, Disposable, EventEmitter, Uri } from 'vscode';
+import type { WebviewPanel } from 'vscode';
+import { safeParse } from 'valibot';
+import { fromPanel } from '../protocol/panel';
+import type { Answer, CallSchemas, CallsOf, FromPanel, Restore, ToPanel } from '../protocol/panel';
+import type { PanelSession } from '../services/panel-session';
+import { describeError } from '../services/report-error';
+import { Throttle } from '../services/throttle';
+import { panelHtml, webviewRoot } from './panel-html';
+import type { PanelName } from './panel-html';
+
+/** What the host does when a panel calls. */
+export type Handlers<C extends CallsOf<C>> = {
+  readonly [K in keyof C]: (
+    ...args: Parameters<C[K]>
+  ) => ReturnType<C[K]> | PromiseLike<Awaited<ReturnType<C[K]>>>;
+};
+
+/** Runs a command of the editor, whose result no webview is told. */
+export async function runCommand(command: string, ...args: readonly unknown[]): Promise<void> {
+  await commands.executeCommand(command, ...args);
+}
+
+/** A kind of panel: its bundle, its tabs, what it shows and what it can ask. */
+export interface PanelDefinition<
+  Session extends PanelSession<State>,
+  State extends object,
+  C extends CallsOf<C>,
+> {
+  readonly name: PanelName;
+  readonly viewType: string;
+  readonly titleOf: (session: Session) => string;
+  readonly restoreOf: (session: Session) => Restore;
+  readonly calls: CallSchemas<C>;
+  readonly handlersOf: (session: Session) => Handlers<C>;
+}
+
+/** At most this often a webview is told what has changed, in milliseconds. */
+const patchMilliseconds = 100;
+
+/** One webview that shows a session, in a tab of its own or as a custom editor. */
+export class SessionPanel<
+  Session extends PanelSession<State>,
+  State extends object,
+  C extends CallsOf<C>,
+> implements Disposable {
+  readonly #panel: WebviewPanel;
+  readonly #definition: PanelDefinition<Session, State, C>;
+  readonly #disposables: Disposable;
+  readonly #disposed = new EventEmitter<void>();
+  readonly #changed = new Set<keyof State>();
+  /** Keys of fields that are records. */
+  readonly #grown = new Map<keyof State, Set<string>>();
+  readonly #send = new Throttle(() => {
+    this.#sendChanges();
+  }, patchMilliseconds);
+  #session: Session;
+  #listening: { dispose(): void };
+  /** The webview's script runs and has been told the state. */
+  #ready = false;
+
+  public readonly onDidDispose = this.#disposed.event;
+
+  public constructor(
+    panel: WebviewPanel,
+    extension: Uri,
+    definition: PanelDefinition<Session, State, C>,
+    session: Session,
+  ) {
+    const { name } = definition;
+    const { webview } = panel;
+    this.#panel = panel;
+    this.#definition = definition;
+    this.#session = session;
+    this.#listening = this.#listen(session);
+    webview.options = { enableScripts: true, localResourceRoots: [webviewRoot(extension)] };
+    panel.iconPath = {
+      light: Uri.joinPath(extension, 'media', `${name}-light.svg`),
+      dark: Uri.joinPath(extension, 'media', `${name}-dark.svg`),
+    };
+    this.#disposables = Disposable.from(
+      webview.onDidReceiveMessage((message: unknown) => {
+        const { output, success } = safeParse(fromPanel, message);
+        if (success) {
+          this.#receive(output);
+        }
+      }),
+      panel.onDidChangeViewState(() => {
+        // A hidden webview is thrown away; shown again, its script runs anew and says `ready`.
+        this.#ready &&= panel.visible;
+      }),
+      panel.onDidDispose(() => {
+        this.dispose();
+      }),
+    );
+    webview.html = panelHtml(name, webview, extension, definition.titleOf(session));
+  }
+
+  public get session(): Session {
+    return this.#session;
+  }
+
+  public get visible(): boolean {
+    return this.#panel.visible;
+  }
+
+  public get active(): boolean {
+    return this.#panel.active;
+  }
+
+  public get ready(): boolean {
+    return this.#ready;
+  }
+
+  /** Brings the tab to the front; the model may have changed on disk since. */
+  public show(session: Session): void {
+    if (session !== this.#session) {
+      this.#listening.dispose();
+      this.#session = session;
+      this.#listening = this.#listen(session);
+      this.#sendState();
+    }
+    this.#panel.reveal();
+  }
+
+  public dispose(): void {
+    this.#listening.dispose();
+    this.#send.dispose();
+    this.#disposables.dispose();
+    this.#disposed.fire();
+    this.#disposed.dispose();
+    this.#panel.dispose();
+  }
+
+  #listen({ changed, grown }: Session): { dispose(): void } {
+    return Disposable.from(
+      changed.listen((fields) => {
+        for (const field of fields) {
+          this.#changed.add(field);
+        }
+        this.#send.trigger();
+      }),
+      grown.listen(({ field, key }) => {
+        const keys = this.#grown.get(field) ?? new Set();
+        this.#grown.set(field, keys.add(key));
+        this.#send.trigger();
+      }),
+    );
+  }
+
+  #receive(message: FromPanel): void {
+    if (message.type === 'ready') {
+      this.#ready = true;
+      this.#sendState();
+      return;
+    }
+    void this.#answer(message.name, message.args).then((answer) => {
+      this.#post({ type: 'answer', id: message.id, answer });
+    });
+  }
+
+  async #answer(name: string, args: readonly unknown[]): Promise<Answer> {
+    const { calls, handlersOf } = this.#definition;
+    try {
+      if (!Object.hasOwn(calls, name)) {
+        throw new Error(`There is no call ${name}.`);
+      }
+      const call = name as keyof C;
+      const { output, success, issues } = safeParse(calls[call], args);
+      if (!success) {
+        throw new Error(`${name}: ${issues[0].message}`);
+      }
+      return { ok: await handlersOf(this.#session)[call](...output) };
+    } catch (error) {
+      return { error: describeError(error) };
+    }
+  }
+
+  #sendState(): void {
+    this.#changed.clear();
+    this.#grown.clear();
+    const restore = this.#definition.restoreOf(this.#session);
+    this.#post({ type: 'state', state: this.#session.snapshot(), restore });
+  }
+
+  #sendChanges(): void {
+    if (!this.#ready || this.#changed.size + this.#grown.size === 0) {
+      return;
+    }
+    const fields = [...this.#changed];
+    const patch = this.#session.read(fields);
+    const added: Partial<State> = {};
+    for (const [field, keys] of this.#grown) {
+      if (!this.#changed.has(field)) {
+        added[field] = this.#session.readEntries(field, keys);
+      }
+    }
+    this.#changed.clear();
+    this.#grown.clear();
+    this.#post({
+      type: 'patch',
+      patch,
+      cleared: fields.filter((field) => patch[field] === undefined),
+      added,
+      restore: this.#definition.restoreOf(this.#session),
+    });
+  }
+
+  #post(message: ToPanel<State>): void {
+    void this.#panel.webview.postMessage(message);
+  }
+}

@@ -1,0 +1,42 @@
+import { array, integer, literal, number, object, pipe, string, unknown, variant } from 'valibot';
+import type { GenericSchema, InferOutput } from 'valibot';
+
+/** Functions by name: what a panel asks of its host. */
+export type CallsOf<C> = { readonly [K in keyof C]: (...args: never[]) => unknown };
+
+/** The arguments of every call, checked by the host. */
+export type CallSchemas<C extends CallsOf<C>> = {
+  readonly [K in keyof C]: GenericSchema<unknown, Parameters<C[K]>>;
+};
+
+/** What a call came back with. */
+export type Answer = { readonly ok: unknown } | { readonly error: string };
+
+/** Texts by which a panel is found again after a reload of the window. */
+export type Restore = Readonly<Record<string, string>>;
+
+/** host → webview */
+export type ToPanel<State> =
+  | { readonly type: 'state'; readonly state: State; readonly restore: Restore }
+  | {
+      readonly type: 'patch';
+      readonly patch: Partial<State>;
+      /** Fields that became undefined, which JSON leaves out. */
+      readonly cleared: readonly (keyof State)[];
+      /** Entries to add to fields that are records, or to replace there. */
+      readonly added: Partial<State>;
+      readonly restore: Restore;
+    }
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Answer };
+
+/** webview → host */
+export const fromPanel = variant('type', [
+  object({ type: literal('ready') }),
+  object({
+    type: literal('call'),
+    id: pipe(number(), integer()),
+    name: string(),
+    args: array(unknown()),
+  }),
+]);
+export type FromPanel = InferOutput<typeof fromPanel>;

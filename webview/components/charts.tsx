@@ -1,0 +1,105 @@
+import type { RefObject, VNode } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { BarContent } from '../charts/bar-chart';
+import type { ScatterActions, ScatterContent } from '../charts/scatter-chart';
+import { themeChanges } from '../kit/theme';
+
+interface DrawnChart<Content> {
+  show(content: Content): void;
+  /** Reads the theme's colours again. */
+  recolor(): void;
+  destroy(): void;
+}
+
+/** A chart of its own canvas, loaded after the first paint, which follows the content and the theme. */
+function useChart<Content, Chart extends DrawnChart<Content>>(
+  load: (canvas: HTMLCanvasElement) => Promise<Chart>,
+  content: Content,
+): { readonly canvas: RefObject<HTMLCanvasElement | null>; readonly chart: Chart | undefined } {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [chart, setChart] = useState<Chart>();
+  const theme = themeChanges();
+  useEffect(() => {
+    if (canvas.current === null) return undefined;
+    const loading = load(canvas.current);
+    void loading.then(setChart);
+    return () => {
+      void loading.then((made) => {
+        made.destroy();
+      });
+    };
+  }, []);
+  useEffect(() => {
+    chart?.show(content);
+  }, [chart, content]);
+  useEffect(() => {
+    chart?.recolor();
+  }, [chart, theme]);
+  return { canvas, chart };
+}
+
+interface ScatterPlotProps {
+  /** The same object as long as nothing has changed. */
+  readonly content: ScatterContent;
+  /** Index of the point that has a ring. */
+  readonly ring: number | undefined;
+  readonly actions: ScatterActions;
+  readonly label: string;
+  /** Id of what says how it is used. */
+  readonly describedBy: string;
+}
+
+/** A scatter chart whose points are walked with the arrow keys and picked with Enter or a click. */
+export function ScatterPlot(props: ScatterPlotProps): VNode {
+  const { content, ring, label, describedBy } = props;
+  const actions = useRef(props.actions);
+  actions.current = props.actions;
+  const { canvas, chart } = useChart(async (element) => {
+    const { ScatterChart } = await import('../charts/scatter-chart');
+    return new ScatterChart(element, {
+      visit: (point) => {
+        actions.current.visit(point);
+      },
+      pick: (point) => {
+        actions.current.pick(point);
+      },
+    });
+  }, content);
+  useEffect(() => {
+    chart?.ring(ring);
+  }, [chart, ring]);
+  return (
+    <div class="chart-box medium">
+      <canvas
+        ref={canvas}
+        role="application"
+        tabIndex={0}
+        aria-label={label}
+        aria-describedby={describedBy}
+      />
+    </div>
+  );
+}
+
+interface BarPlotProps {
+  /** The same object as long as nothing has changed. */
+  readonly content: BarContent;
+  readonly label: string;
+  /** In pixels; small where absent. */
+  readonly height?: number;
+}
+
+export function BarPlot({ content, label, height }: BarPlotProps): VNode {
+  const { canvas } = useChart(async (element) => {
+    const { BarChart } = await import('../charts/bar-chart');
+    return new BarChart(element);
+  }, content);
+  return (
+    <div
+      class={height === undefined ? 'chart-box small' : 'chart-box'}
+      style={{ height: height === undefined ? undefined : `${height}px` }}
+    >
+      <canvas ref={canvas} role="img" aria-label={label} />
+    </div>
+  );
+}

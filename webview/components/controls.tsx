@@ -1,0 +1,154 @@
+import type { FunctionComponent, HTMLAttributes, VNode } from 'preact';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+
+/** An element of the toolkit, whose attributes are those of any element and some of its own. */
+const element = <Own,>(name: string) =>
+  name as unknown as FunctionComponent<Own & HTMLAttributes<ToolkitElement>>;
+
+interface ToolkitElement extends HTMLElement {
+  value: string;
+  checked: boolean;
+}
+
+const VsButton = element<{ appearance: string; disabled: boolean }>('vscode-button');
+const VsDropdown = element<object>('vscode-dropdown');
+const VsOption = element<{ value: string }>('vscode-option');
+const VsTextField = element<{ placeholder: string }>('vscode-text-field');
+const VsCheckbox = element<object>('vscode-checkbox');
+
+export interface ButtonProps {
+  readonly label: string;
+  readonly onClick: () => void;
+  readonly primary?: boolean | undefined;
+  /** Why it cannot be pressed now, if so: its tooltip then. */
+  readonly reason?: string | undefined;
+  readonly title?: string | undefined;
+  readonly hidden?: boolean | undefined;
+  /** Of a button that switches something on. */
+  readonly pressed?: boolean;
+}
+
+export function Button(props: ButtonProps): VNode {
+  const { label, onClick, primary = false, reason, title, hidden = false, pressed } = props;
+  return (
+    <VsButton
+      appearance={primary ? 'primary' : 'secondary'}
+      disabled={reason !== undefined}
+      title={reason ?? title}
+      hidden={hidden}
+      aria-pressed={pressed}
+      onClick={() => {
+        if (reason === undefined) onClick();
+      }}
+    >
+      {label}
+    </VsButton>
+  );
+}
+
+export interface Option<T extends string> {
+  readonly value: T;
+  readonly label: string;
+}
+
+interface DropdownProps<T extends string> {
+  readonly label: string;
+  readonly options: readonly Option<T>[];
+  readonly value: T;
+  readonly onChange: (value: T) => void;
+}
+
+/** Other options make another element: the toolkit reads them when it starts. */
+export function Dropdown<T extends string>(props: DropdownProps<T>): VNode {
+  return <OptionList key={props.options.map(({ label }) => label).join('\n')} {...props} />;
+}
+
+function OptionList<T extends string>({
+  label,
+  options,
+  value,
+  onChange,
+}: DropdownProps<T>): VNode {
+  const list = useRef<ToolkitElement>(null);
+  const [first] = useState(value);
+  useLayoutEffect(() => {
+    if (list.current !== null && value !== first) list.current.value = value;
+  }, [value, first]);
+  return (
+    <VsDropdown
+      ref={list}
+      aria-label={label}
+      title={label}
+      onChange={({ currentTarget }) => {
+        const chosen = options.find((option) => option.value === currentTarget.value);
+        if (chosen !== undefined && chosen.value !== value) onChange(chosen.value);
+      }}
+    >
+      {options.map((option) => (
+        <VsOption
+          key={option.value}
+          value={option.value}
+          // The toolkit looks for the attribute, not for the property that Preact would set.
+          ref={(made: ToolkitElement | null) => {
+            made?.toggleAttribute('selected', option.value === first);
+          }}
+        >
+          {option.label}
+        </VsOption>
+      ))}
+    </VsDropdown>
+  );
+}
+
+interface TextFieldProps {
+  readonly label: string;
+  /** What stands there at first. */
+  readonly value: string;
+  readonly onInput: (value: string) => void;
+  readonly class?: string;
+}
+
+export function TextField({ label, value, onInput, class: name }: TextFieldProps): VNode {
+  const field = useRef<ToolkitElement>(null);
+  useLayoutEffect(() => {
+    // Not a property: Preact would write it again and again over what is typed.
+    field.current?.setAttribute('value', value);
+  }, []);
+  // The toolkit names a field by its content, which the stylesheet hides, whatever its aria-label.
+  return (
+    <VsTextField
+      ref={field}
+      class={name}
+      placeholder={label}
+      onInput={({ currentTarget }) => {
+        onInput(currentTarget.value);
+      }}
+    >
+      {label}
+    </VsTextField>
+  );
+}
+
+interface CheckboxProps {
+  readonly label: string;
+  readonly checked: boolean;
+  readonly onChange: (checked: boolean) => void;
+}
+
+export function Checkbox({ label, checked, onChange }: CheckboxProps): VNode {
+  const box = useRef<ToolkitElement>(null);
+  useLayoutEffect(() => {
+    if (box.current !== null) box.current.checked = checked;
+  }, [checked]);
+  return (
+    <VsCheckbox
+      ref={box}
+      onChange={({ currentTarget }) => {
+        // The toolkit tells of a change by the program as of a click.
+        if (currentTarget.checked !== checked) onChange(currentTarget.checked);
+      }}
+    >
+      {label}
+    </VsCheckbox>
+  );
+}

@@ -1,0 +1,49 @@
+import type { VNode } from 'preact';
+
+/** Something that is told of a model, a document or a run. */
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+  readonly title?: string | undefined;
+}
+
+interface FactsProps {
+  readonly facts: readonly Fact[];
+  /** Below each other. */
+  readonly stacked?: boolean;
+  readonly class?: string;
+}
+
+export function Facts({ facts, stacked = false, class: name = '' }: FactsProps): VNode {
+  return (
+    <dl class={`facts ${stacked ? 'stacked' : ''} ${name}`.trim()}>
+      {facts.map(({ name, value, title }) => (
+        <div key={name} class="fact" title={title}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+interface TileProps {
+  readonly name: string;
+  readonly value: string;
+  readonly note: string;
+  /** Why the number cannot be known, if so. */
+  readonly reason?: string | undefined;
+}
+
+/** A number with its name, and a word on it; stands in a list of definitions. */
+export function Tile({ name, value, note, reason }: TileProps): VNode {
+  return (
+    <div class={reason === undefined ? 'tile' : 'tile disabled'} title={reason}>
+      <dt>{name}</dt>
+      <dd>
+        <span class="tile-value">{value}</span>
+        <span class="muted">{note}</span>
+      </dd>
+    </div>
+  );
+}

@@ -1,0 +1,171 @@
+import type { VNode } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { JobProgress, PanelJob } from '../../extension/protocol/jobs';
+import { formatBytes, formatCount, formatDuration, formatPercent } from '../format';
+import { strings } from '../strings';
+import { Button } from './controls';
+import { Icon } from './icons';
+
+type Stopped = Extract<PanelJob<string>, { kind: 'stopped' }>;
+
+/** What the jobs of a panel are called. */
+export interface JobWords<What extends string> {
+  readonly jobProgress: (what: What) => string;
+  readonly starting: (what: What) => string;
+  readonly finished?: (what: What) => string;
+  readonly stopped: (what: What, reason: Stopped['reason']) => string;
+}
+
+interface JobLineProps<What extends string> {
+  readonly name: string;
+  readonly job: PanelJob<What>;
+  readonly words: JobWords<What>;
+  readonly onCancel: () => void;
+  /** Absent where a button of its own resumes the job. */
+  readonly onResume?: ((what: What) => void) | undefined;
+  /** Why it cannot be resumed now, if so. */
+  readonly blocked?: string | undefined;
+  readonly primaryResume?: boolean;
+  readonly onShowLog?: () => void;
+  readonly announce: (text: string) => void;
+}
+
+/** What runs, how far it is and how long it takes; or how the last job ended, with a button to go on. */
+export function JobLine<What extends string>(props: JobLineProps<What>): VNode | null {
+  const { name, job, words, announce, onResume, onShowLog } = props;
+  const last = useRef<PanelJob<What>>({ kind: 'idle' });
+  useEffect(() => {
+    const news = newsOf(last.current, job, words);
+    last.current = job;
+    if (news !== undefined) announce(news);
+  }, [job, words, announce]);
+  if (job.kind === 'idle') return null;
+  if (job.kind !== 'stopped') {
+    const [progress, starting] =
+      job.kind === 'queued'
+        ? [undefined, strings.queued(job.place)]
+        : [job.progress, words.starting(job.what)];
+    return (
+      <ProgressLine
+        // Another job is not cancelled yet.
+        key={job.id}
+        name={name}
+        label={words.jobProgress(job.what)}
+        progress={progress}
+        starting={starting}
+        onCancel={props.onCancel}
+      />
+    );
+  }
+  const isFault = job.reason === 'failed' || job.reason === 'crashed';
+  return (
+    <section class="job" aria-label={name}>
+      <div class="job-text">
+        {isFault && <Icon name="warning" />}
+        <p>
+          <strong>{words.stopped(job.what, job.reason)}</strong>{' '}
+          <span class="muted">{`${job.message} ${job.saved ?? ''}`.trim()}</span>
+        </p>
+        {onResume !== undefined && job.saved !== undefined && (
+          <Button
+            label={strings.resume}
+            title={strings.resumeTitle}
+            primary={props.primaryResume}
+            reason={props.blocked}
+            onClick={() => {
+              onResume(job.what);
+            }}
+          />
+        )}
+        {onShowLog !== undefined && <Button label={strings.showLog} onClick={onShowLog} />}
+      </div>
+    </section>
+  );
+}
+
+/** What is said of a job whose state has changed. */
+function newsOf<What extends string>(
+  last: PanelJob<What>,
+  job: PanelJob<What>,
+  words: JobWords<What>,
+): string | undefined {
+  if (job.kind === last.kind) return undefined;
+  switch (job.kind) {
+    case 'queued':
+      return strings.queued(job.place);
+    case 'running':
+      return words.starting(job.what);
+    case 'stopped':
+      return words.stopped(job.what, job.reason);
+    case 'idle':
+      return last.kind === 'running' ? words.finished?.(last.what) : undefined;
+  }
+}
+
+interface ProgressLineProps {
+  readonly name: string;
+  /** Of the progress bar. */
+  readonly label: string;
+  readonly progress: JobProgress | undefined;
+  /** Stands where no stage is known yet. */
+  readonly starting: string;
+  readonly onCancel: () => void;
+}
+
+/** What runs and how far it is. */
+function ProgressLine(props: ProgressLineProps): VNode {
+  const { name, label, progress, starting, onCancel } = props;
+  const [isCancelled, setCancelled] = useState(false);
+  const stage = isCancelled ? strings.cancelling : (progress?.stage ?? starting);
+  const detail = progress === undefined ? '' : progressText(progress);
+  const fraction = fractionOf(progress);
+  return (
+    <section class="job" aria-label={name}>
+      <div class="job-text">
+        <p>
+          <strong>{stage}</strong> <span class="muted">{detail}</span>
+        </p>
+        <Button
+          label={strings.cancel}
+          title={strings.cancel}
+          reason={isCancelled ? strings.cancelling : undefined}
+          onClick={() => {
+            setCancelled(true);
+            onCancel();
+          }}
+        />
+      </div>
+      <div
+        class={fraction === undefined ? 'track indeterminate' : 'track'}
+        role="progressbar"
+        aria-label={label}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={fraction === undefined ? undefined : Math.round(fraction * 100)}
+        aria-valuetext={`${stage}, ${detail}`}
+      >
+        <div
+          class="bar"
+          style={{ transform: fraction === undefined ? '' : `scaleX(${fraction})` }}
+        />
+      </div>
+    </section>
+  );
+}
+
+function fractionOf(progress: JobProgress | undefined): number | undefined {
+  if (progress === undefined || progress.total <= 0) return undefined;
+  return Math.min(1, progress.done / progress.total);
+}
+
+function progressText(progress: JobProgress): string {
+  const { done, total, unit, secondsLeft } = progress;
+  const parts =
+    unit === 'bytes'
+      ? [strings.progressCount(formatBytes(done), formatBytes(total), '').trim()]
+      : [strings.progressCount(formatCount(done), formatCount(total), unit)];
+  const fraction = fractionOf(progress);
+  if (fraction !== undefined) parts.push(formatPercent(fraction));
+  if (secondsLeft !== undefined) parts.push(strings.timeLeft(formatDuration(secondsLeft)));
+  return parts.join(' · ');
+}

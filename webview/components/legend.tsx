@@ -1,0 +1,91 @@
+import type { ComponentChildren, VNode } from 'preact';
+import type { LogScale } from '../charts/log-scale';
+import { scaleTicks } from '../charts/log-scale';
+import { paletteStops } from '../charts/palette';
+import type { SeriesColor } from '../charts/theme-colors';
+import { formatDistanceShort } from '../format';
+
+export type Marker = 'circle' | 'triangle' | 'rectRot' | 'crossRot';
+
+/** What a chart's points or lines stand for. */
+export interface LegendItem {
+  readonly name: string;
+  readonly color: SeriesColor;
+  readonly mark: Marker | { readonly dash: readonly number[] };
+}
+
+export function Legend({ items }: { readonly items: readonly LegendItem[] }): VNode {
+  return (
+    <ul class="legend">
+      {items.map(({ name, color, mark }) => (
+        <li key={name}>
+          {typeof mark === 'string' ? (
+            <span class={`dot ${color} ${mark}`} aria-hidden="true" />
+          ) : (
+            <svg class={`line ${color}`} viewBox="0 0 28 8" aria-hidden="true">
+              <path d="M0,4 H28" stroke-width={2} stroke-dasharray={mark.dash.join(' ')} />
+            </svg>
+          )}
+          {name}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface ScaleLegendProps {
+  readonly scale: LogScale;
+  /** What the ends mean. */
+  readonly low: string;
+  readonly high: string;
+}
+
+/** The colours of a scale with their numbers. */
+export function ScaleLegend({ scale, low, high }: ScaleLegendProps): VNode {
+  return (
+    <div class="scale">
+      <div
+        class="gradient"
+        style={{ backgroundImage: `linear-gradient(to right, ${paletteStops().join(', ')})` }}
+      />
+      <div class="ticks">
+        {scaleTicks(scale).map((value) => {
+          const position = scale.position(value);
+          return (
+            <span
+              key={value}
+              data-end={position === 0 ? 'first' : position === 1 ? 'last' : 'inner'}
+              style={{ left: `${position * 100}%` }}
+            >
+              {formatDistanceShort(value)}
+            </span>
+          );
+        })}
+      </div>
+      <div class="ends muted">
+        <span>{low}</span>
+        <span>{high}</span>
+      </div>
+    </div>
+  );
+}
+
+interface LegendKeyProps {
+  readonly text: string;
+  readonly status: string;
+  readonly mark?: string;
+  readonly children?: ComponentChildren;
+}
+
+/** A sample cell with its meaning. */
+export function LegendKey({ text, status, mark = 'keep', children }: LegendKeyProps): VNode {
+  return (
+    <li>
+      <span class="cell sample" aria-hidden="true" data-status={status} data-mark={mark}>
+        <span class="fill" />
+        {children !== undefined && <span class="badge">{children}</span>}
+      </span>
+      <span>{text}</span>
+    </li>
+  );
+}

@@ -1,0 +1,94 @@
+import type { ComponentChildren, VNode } from 'preact';
+import { Icon } from './icons';
+
+export interface Column {
+  readonly title: string;
+  /** Numbers stand to the right. */
+  readonly isNumber?: boolean;
+}
+
+/** The heading of a row, and its other cells. */
+export type Row = readonly ComponentChildren[];
+
+interface TableProps {
+  readonly caption: string;
+  readonly columns: readonly Column[];
+  readonly rows: readonly Row[];
+}
+
+/** A plain table; the first cell of each row is its heading. */
+export function Table({ caption, columns, rows }: TableProps): VNode {
+  const classes = columns.map(({ isNumber }) => (isNumber === true ? 'number' : undefined));
+  return (
+    <table class="plain">
+      <caption class="sr-only">{caption}</caption>
+      <thead>
+        <tr>
+          {columns.map(({ title }, i) => (
+            <th key={title} scope="col" class={classes[i]}>
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map(([first, ...others], row) => (
+          <tr key={row}>
+            <th scope="row" class={classes[0]}>
+              {first}
+            </th>
+            {others.map((cell, i) => (
+              <td key={i} class={classes[i + 1]}>
+                {cell}
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** A table that scrolls by itself where it is too long. */
+export function ScrollingTable(props: TableProps): VNode {
+  return (
+    <div class="table-scroll short" tabIndex={0} role="region" aria-label={props.caption}>
+      <Table {...props} />
+    </div>
+  );
+}
+
+/** The column that a table is sorted by. */
+export interface ColumnSort<Key extends string> {
+  readonly key: Key;
+  readonly descending: boolean;
+}
+
+interface SortHeaderProps<Key extends string> {
+  readonly column: Key;
+  readonly title: string;
+  readonly isNumber: boolean;
+  readonly sort: ColumnSort<Key>;
+  readonly onSort: (sort: ColumnSort<Key>) => void;
+}
+
+/** The heading of a column, a button that sorts by it; pressed again, it turns the order round. */
+export function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
+  const { column, title, isNumber, sort, onSort } = props;
+  const order = sort.key !== column ? 'none' : sort.descending ? 'descending' : 'ascending';
+  return (
+    <th scope="col" class={isNumber ? 'number' : undefined} aria-sort={order}>
+      <button
+        type="button"
+        onClick={() => {
+          onSort({ key: column, descending: sort.key === column && !sort.descending });
+        }}
+      >
+        <span>{title}</span>
+        <span class="arrow" aria-hidden="true">
+          {order !== 'none' && <Icon name={order} />}
+        </span>
+      </button>
+    </th>
+  );
+}

@@ -1,0 +1,258 @@
+import type { VNode } from 'preact';
+import { paletteColor } from '../charts/palette';
+import { formatDistance } from '../format';
+import { strings } from './strings';
+import type { Diagram, DiagramNode } from './types';
+import type { WorthScale } from './worth-scale';
+
+/** Height of the colours of what sublayers are worth, which the layout leaves room for. */
+const stripHeight = 6;
+const titleHeight = 26;
+
+interface DrawingProps {
+  readonly diagram: Diagram;
+  readonly worth: WorthScale | undefined;
+  readonly scale: number;
+  /** The box that Tab comes to. */
+  readonly current: string | undefined;
+  readonly isSelected: boolean;
+}
+
+/** A diagram as a tree of boxes (WAI-ARIA tree) over its edges. */
+export function DiagramDrawing(props: DrawingProps): VNode {
+  const { diagram, worth, scale, current, isSelected } = props;
+  const { width, height, nodes } = diagram;
+  return (
+    <svg
+      viewBox={`0 0 ${width} ${height}`}
+      width={Math.round(width * scale)}
+      height={Math.round(height * scale)}
+      role="tree"
+      aria-label={strings.diagramLabel}
+    >
+      <Ground diagram={diagram} />
+      <g role="presentation">
+        {nodes.map((node) => (
+          <Box
+            key={node.id}
+            node={node}
+            worth={worth}
+            isCurrent={node.id === current}
+            isSelected={isSelected && node.id === current}
+          />
+        ))}
+      </g>
+    </svg>
+  );
+}
+
+/** What lies below the boxes: frames and edges. */
+function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): VNode {
+  const frames = nodes.filter(({ frame }) => frame);
+  return (
+    <>
+      <defs>
+        <marker
+          {...{ id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4 }}
+          {...{ markerWidth: 7, markerHeight: 7, orient: 'auto' }}
+        >
+          <path d="M0,0.5 L8,4 L0,7.5 Z" class="arrow-head" />
+        </marker>
+      </defs>
+      <g role="presentation" aria-hidden="true">
+        {frames.flatMap(({ id, times, x, y, width, height }) =>
+          // A folded run looks like a pile.
+          (times > 1 ? [8, 4] : []).map((by) => (
+            <rect
+              key={`${id} ${by}`}
+              class="sheet"
+              {...{ x: x + by, y: y + by, width, height, rx: 6 }}
+            />
+          )),
+        )}
+      </g>
+      <g role="presentation" aria-hidden="true">
+        {frames.map(({ id, kind, x, y, width, height }) => (
+          <rect
+            key={id}
+            class={`frame ${kind}`}
+            {...{ x, y, width, height, rx: 6 }}
+            data-frame={id}
+          />
+        ))}
+      </g>
+      <g class="edges" role="presentation" aria-hidden="true">
+        {edges.map(({ points, shared, arrow }, i) => (
+          <path
+            key={i}
+            d={pathOf(points)}
+            class={shared ? 'edge shared' : 'edge'}
+            marker-end={arrow ? 'url(#arrow)' : undefined}
+          />
+        ))}
+        {edges.map(
+          ({ shape }, i) =>
+            shape !== undefined && (
+              <text key={i} class="shape" x={shape.at.x} y={shape.at.y + 4}>
+                {shape.text}
+              </text>
+            ),
+        )}
+      </g>
+    </>
+  );
+}
+
+interface BoxProps {
+  readonly node: DiagramNode;
+  readonly worth: WorthScale | undefined;
+  readonly isCurrent: boolean;
+  readonly isSelected: boolean;
+}
+
+function Box({ node, worth, isCurrent, isSelected }: BoxProps): VNode {
+  const { id, label, detail, kind, x, y, width, height, level, frame, expanded, times } = node;
+  const title = times > 1 ? strings.times(label, String(times)) : label;
+  const told = worth === undefined ? undefined : worthText(node, worth);
+  const parts = [title, detail, node.name, told].filter((text) => text !== undefined);
+  return (
+    <g
+      class={`box ${frame ? 'open' : 'closed'} ${kind}`}
+      role="treeitem"
+      aria-level={level}
+      aria-label={parts.join(', ')}
+      aria-expanded={expanded}
+      aria-selected={isSelected}
+      data-id={id}
+      tabindex={isCurrent ? 0 : -1}
+      transform={`translate(${x} ${y})`}
+    >
+      <title>{parts.join('\n')}</title>
+      {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
+      {worth !== undefined && !frame && <Strip node={node} worth={worth} />}
+      <rect class="focus" {...{ x: 0, y: 0, width, height: frame ? titleHeight : height, rx: 5 }} />
+    </g>
+  );
+}
+
+interface NodeProps {
+  readonly node: DiagramNode;
+}
+
+function FrameTitle({ node, title }: NodeProps & { readonly title: string }): VNode {
+  const { detail, expanded } = node;
+  return (
+    <>
+      {expanded !== undefined && <Fold expanded={expanded} x={8} y={titleHeight / 2} />}
+      <text class="title" x={expanded === undefined ? 10 : 26} y={titleHeight / 2 + 4}>
+        {title}
+        {detail !== undefined && (
+          <tspan class="detail" dx={6}>
+            {detail}
+          </tspan>
+        )}
+      </text>
+    </>
+  );
+}
+
+function Closed({ node }: NodeProps): VNode {
+  const { kind, label, detail, width, height, expanded, sublayers } = node;
+  const isRound = (kind === 'combine' && width === height) || kind === 'input' || kind === 'output';
+  const room = sublayers.length > 0 ? height - stripHeight - 2 : height;
+  const middle = expanded === undefined ? width / 2 : width / 2 + 7;
+  const first = room / 2 + (detail === undefined ? 4 : -3);
+  return (
+    <>
+      <rect class="shape-box" {...{ x: 0, y: 0, width, height }} rx={isRound ? height / 2 : 4} />
+      {!isRound && <rect class="accent" {...{ x: 0, y: 4, width: 3, height: height - 8 }} />}
+      {expanded !== undefined && <Fold expanded={expanded} x={9} y={room / 2} />}
+      <text class="label" x={middle} y={first}>
+        {label}
+      </text>
+      {detail !== undefined && (
+        <text class="detail" x={middle} y={first + 14}>
+          {detail}
+        </text>
+      )}
+    </>
+  );
+}
+
+interface FoldProps {
+  readonly expanded: boolean;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Plus or minus, which opens and folds. */
+function Fold({ expanded, x, y }: FoldProps): VNode {
+  return (
+    <g class="fold" transform={`translate(${x} ${y - 6.5})`} aria-hidden="true">
+      <rect x={0} y={0} width={13} height={13} rx={2} />
+      <path d={expanded ? 'M3,6.5 H10' : 'M3,6.5 H10 M6.5,3 V10'} />
+    </g>
+  );
+}
+
+/** One colour for each sublayer that the box stands for. */
+function Strip({ node, worth }: NodeProps & { readonly worth: WorthScale }): VNode {
+  const { sublayers, width, height } = node;
+  const step = (width - 12) / Math.max(1, sublayers.length);
+  return (
+    <>
+      {sublayers.map((id, i) => {
+        const known = worth.of(id);
+        return (
+          <rect
+            key={id}
+            class={known === undefined ? 'worth unknown' : 'worth'}
+            {...{ x: 6 + i * step, y: height - stripHeight - 3, height: stripHeight, width: step }}
+            fill={known && paletteColor(known.position)}
+          />
+        );
+      })}
+    </>
+  );
+}
+
+function worthText({ sublayers }: DiagramNode, worth: WorthScale): string | undefined {
+  const known = sublayers.flatMap((id) => worth.of(id)?.distance ?? []);
+  if (known.length === 0) return undefined;
+  const [low, high] = [Math.min(...known), Math.max(...known)].map(formatDistance);
+  return strings.worthOf(low === high ? (low ?? '') : `${low ?? ''} – ${high ?? ''}`);
+}
+
+/** A line through the points, its corners rounded. */
+function pathOf(points: Diagram['edges'][number]['points']): string {
+  const [first, ...others] = points;
+  if (first === undefined) return '';
+  const last = others.at(-1) ?? first;
+  if (others.length === 1 && first.x !== last.x) {
+    const middle = (first.y + last.y) / 2;
+    return `M${first.x},${first.y} C${first.x},${middle} ${last.x},${middle} ${last.x},${last.y}`;
+  }
+  const corners = others.slice(0, -1).map(({ x, y }, i) => {
+    const next = others[i + 1] ?? last;
+    return `Q${x},${y} ${(x + next.x) / 2},${(y + next.y) / 2}`;
+  });
+  return `M${first.x},${first.y} ${corners.join(' ')} L${last.x},${last.y}`;
+}
+
+/** What the colours mean. */
+export function WorthLegend({ worth }: { readonly worth: WorthScale }): VNode {
+  const stops = Array.from({ length: 11 }, (_, i) => paletteColor(i / 10));
+  return (
+    <p class="worth-legend muted">
+      <span>{strings.worthLegend(worth.metric)}</span>
+      <span>{`${strings.cheap} ${formatDistance(worth.min)}`}</span>
+      <span
+        class="worth-gradient"
+        aria-hidden="true"
+        style={{ backgroundImage: `linear-gradient(to right, ${stops.join(', ')})` }}
+      />
+      <span>{`${formatDistance(worth.max)} ${strings.vital}`}</span>
+      {worth.stale && <span class="stale">{strings.worthStale}</span>}
+    </p>
+  );
+}

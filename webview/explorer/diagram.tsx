@@ -1,0 +1,232 @@
+import type { TargetedKeyboardEvent, VNode } from 'preact';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { Button } from '../components/controls';
+import { formatCount } from '../format';
+import { DiagramDrawing, WorthLegend } from './diagram-drawing';
+import { keyAction } from './diagram-keys';
+import { movedByDragging } from './drag-scroll';
+import { strings } from './strings';
+import type { DiagramNode, DiagramState, ExplorerPanel, ModelDescription, Worth } from './types';
+import { worthScale } from './worth-scale';
+
+interface DiagramProps {
+  readonly panel: ExplorerPanel;
+  readonly model: ModelDescription;
+  readonly onSelect: (node: DiagramNode) => void;
+}
+
+const [smallest, largest] = [0.15, 3];
+const zoomStep = 1.25;
+
+/** The data flow of the model: opened and folded by clicks or keys, zoomed, and moved by dragging. */
+export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
+  const { open } = panel.view.value;
+  const state = useDrawn(panel, model, open);
+  const worth = useWorth(panel, model);
+  const scroller = useRef<HTMLDivElement>(null);
+  const [selected, setSelected] = useState<string>();
+  const [zoom, setZoom] = useState<number>();
+  const [room, setRoom] = useState(800);
+  const diagram = state?.kind === 'known' ? state.diagram : undefined;
+  const nodes = diagram?.nodes ?? [];
+  const node = nodes.find(({ id }) => id === selected);
+  /** As chosen, or else so that the diagram is as wide as the panel at most. */
+  const scale = zoom ?? Math.max(smallest, Math.min(1, room / (diagram?.width ?? 1)));
+  useLayoutEffect(() => {
+    if (scroller.current === null) return;
+    setRoom(Math.max(200, scroller.current.clientWidth - 2));
+    movedByDragging(scroller.current);
+  }, [diagram === undefined]);
+
+  // What was opened stays under the pointer.
+  const corner = useRef<{ readonly diagram: unknown; readonly x: number; readonly y: number }>(
+    null,
+  );
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element === null || node === undefined || diagram === undefined) return;
+    const shift = Math.max(0, (element.clientWidth - diagram.width * scale) / 2);
+    const now = { diagram, x: shift + node.x * scale, y: node.y * scale };
+    const before = corner.current;
+    if (before !== null && before.diagram !== diagram) {
+      element.scrollBy(now.x - before.x, now.y - before.y);
+    }
+    corner.current = now;
+  });
+
+  const elementOf = (id: string | undefined) =>
+    [...(scroller.current?.querySelectorAll<SVGGElement>('[data-id]') ?? [])].find(
+      (one) => one.getAttribute('data-id') === id,
+    );
+  const nodeOf = (target: EventTarget | null) => {
+    const element = target instanceof Element ? target.closest('[data-id], [data-frame]') : null;
+    const id = element?.getAttribute('data-id') ?? element?.getAttribute('data-frame');
+    return nodes.find((one) => one.id === id);
+  };
+  const choose = (chosen: DiagramNode) => {
+    setSelected(chosen.id);
+    onSelect(chosen);
+  };
+  const toggle = (toggled: DiagramNode | undefined) => {
+    if (toggled?.expanded === undefined) return;
+    setSelected(toggled.id);
+    const others = open.filter((id) => id !== toggled.id);
+    panel.setView({ open: others.length < open.length ? others : [...open, toggled.id] });
+  };
+  const zoomBy = (factor: number) => {
+    const element = scroller.current;
+    if (element === null) return;
+    const next = Math.min(largest, Math.max(smallest, scale * factor));
+    const [x, y] = [element.clientWidth / 2, element.clientHeight / 2];
+    const [left, top] = [element.scrollLeft + x, element.scrollTop + y];
+    corner.current = null;
+    setZoom(next);
+    requestAnimationFrame(() => {
+      element.scrollTo({ left: (left * next) / scale - x, top: (top * next) / scale - y });
+    });
+  };
+  const press = (event: TargetedKeyboardEvent<HTMLElement>) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const action = keyAction(event.key, nodes, node);
+    if (action === undefined) return;
+    event.preventDefault();
+    if (action.kind === 'focus') {
+      const element = elementOf(action.node?.id);
+      element?.focus({ preventScroll: true });
+      element?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    } else if (action.kind === 'toggle') toggle(node);
+    else if (action.kind === 'fit') setZoom(undefined);
+    else zoomBy(action.kind === 'zoomIn' ? zoomStep : 1 / zoomStep);
+  };
+  return (
+    <div class="diagram">
+      <div class="diagram-head">
+        <p class="muted" role="status">
+          {statusOf(state)}
+        </p>
+        <div>{worth !== undefined && <WorthLegend worth={worth} />}</div>
+        <div class="controls" role="group" aria-label={strings.diagramControls}>
+          <Button
+            label="−"
+            title={strings.zoomOut}
+            onClick={() => {
+              zoomBy(1 / zoomStep);
+            }}
+          />
+          <Button
+            label="+"
+            title={strings.zoomIn}
+            onClick={() => {
+              zoomBy(zoomStep);
+            }}
+          />
+          <Button
+            label={strings.fit}
+            title={strings.fitTitle}
+            onClick={() => {
+              setZoom(undefined);
+            }}
+          />
+          <Button
+            label={strings.foldAll}
+            title={strings.foldAllTitle}
+            onClick={() => {
+              panel.setView({ open: [] });
+            }}
+          />
+        </div>
+      </div>
+      {diagram !== undefined && (
+        <div
+          class="diagram-scroll"
+          ref={scroller}
+          onKeyDown={press}
+          onClick={({ target }) => {
+            const clicked = nodeOf(target);
+            if (clicked === undefined) return;
+            elementOf(clicked.id)?.focus({ preventScroll: true });
+            if (clicked.id !== selected) choose(clicked);
+            if (target instanceof Element && target.closest('.fold') !== null) toggle(clicked);
+          }}
+          onDblClick={({ target }) => {
+            toggle(nodeOf(target));
+          }}
+          onFocusIn={({ target }) => {
+            const focused = nodeOf(target);
+            if (focused !== undefined && focused.id !== selected) choose(focused);
+          }}
+          onWheel={(event) => {
+            if (!event.ctrlKey && !event.metaKey) return;
+            event.preventDefault();
+            zoomBy(event.deltaY < 0 ? 1.1 : 1 / 1.1);
+          }}
+        >
+          <DiagramDrawing
+            {...{ diagram, worth, scale }}
+            current={node?.id ?? nodes[0]?.id}
+            isSelected={node !== undefined}
+          />
+        </div>
+      )}
+      <p class="muted">
+        {diagram !== undefined &&
+          diagram.omitted > 0 &&
+          strings.omitted(formatCount(diagram.omitted))}
+      </p>
+      <p class="muted">{strings.diagramHint}</p>
+    </div>
+  );
+}
+
+function statusOf(state: DiagramState | undefined): string {
+  if (state === undefined) return strings.drawing;
+  return state.kind === 'unknown'
+    ? strings.noFlow(state.reason)
+    : strings.flowSource(state.diagram.source);
+}
+
+/** The diagram with these groups open; the last one stays until the next is there. */
+function useDrawn(
+  panel: ExplorerPanel,
+  model: ModelDescription,
+  open: readonly string[],
+): DiagramState | undefined {
+  const [state, setState] = useState<DiagramState>();
+  useEffect(
+    () =>
+      whileShown(panel.call.diagram(open), setState, (reason) => {
+        setState({ kind: 'unknown', reason });
+      }),
+    [model, open],
+  );
+  return state;
+}
+
+function useWorth(panel: ExplorerPanel, model: ModelDescription) {
+  const [worth, setWorth] = useState<Worth>();
+  useEffect(() => whileShown(panel.call.worth(), setWorth, panel.announce), [model]);
+  return useMemo(() => worthScale(worth), [worth]);
+}
+
+/**
+ * Takes an answer unless another question has been asked since.
+ * @returns ends the waiting
+ */
+function whileShown<T>(
+  answer: Promise<T>,
+  take: (value: T) => void,
+  fail: (reason: string) => void,
+): () => void {
+  let isShown = true;
+  answer.then(
+    (value) => {
+      if (isShown) take(value);
+    },
+    (error: unknown) => {
+      if (isShown) fail(error instanceof Error ? error.message : String(error));
+    },
+  );
+  return () => {
+    isShown = false;
+  };
+}

@@ -1,0 +1,26 @@
+/**
+ * Scrolls to where an earlier page was, as soon as there is so much of the page, unless the user scrolls before.
+ * @param scrolled hears where the page is from then on
+ */
+export function keepScroll(wanted: number, scrolled: (top: number) => void): void {
+  let isPending = wanted > 0;
+  const settle = () => {
+    isPending = false;
+    observer.disconnect();
+  };
+  const observer = new ResizeObserver(() => {
+    const { scrollHeight, clientHeight } = document.documentElement;
+    if (scrollHeight - clientHeight < wanted) return;
+    window.scrollTo({ top: wanted });
+    settle();
+  });
+  if (isPending) {
+    observer.observe(document.body);
+    for (const event of ['wheel', 'keydown', 'pointerdown'] as const) {
+      window.addEventListener(event, settle, { once: true, passive: true });
+    }
+  }
+  document.addEventListener('scroll', () => {
+    if (!isPending) scrolled(window.scrollY);
+  });
+}

@@ -1,0 +1,105 @@
+import { signal } from '@preact/signals';
+import type { ReadonlySignal } from '@preact/signals';
+import type { FunctionComponent } from 'preact';
+import { render } from 'preact';
+import type { CallsOf, FromPanel, ToPanel } from '../../extension/protocol/panel';
+import { Notice } from '../components/notice';
+import { registerComponents } from '../components/toolkit';
+import { Calls, methods } from './calls';
+import type { Caller, Runner } from './calls';
+import { keepScroll } from './keep-scroll';
+import { scrollTopFrom, viewFrom } from './saved-view';
+import type { Saved } from './saved-view';
+import { Store } from './store';
+
+/** What the components of a panel draw from, and what they can do. */
+export interface Panel<State extends object, C extends CallsOf<C>, View extends object> {
+  /** A field of the host's state. Who reads it is drawn again when it changes. */
+  readonly get: <Field extends keyof State>(field: Field) => State[Field];
+  /** How the user looks at it: kept over reloads. */
+  readonly view: ReadonlySignal<View>;
+  readonly setView: (change: Partial<View>) => void;
+  readonly call: Caller<C>;
+  readonly run: Runner<C>;
+  /** Says something to screen readers. */
+  readonly announce: (text: string) => void;
+}
+
+export interface PanelParts<State extends object, C extends CallsOf<C>, View extends object> {
+  /** Reads a view that was kept; each field has a fallback. */
+  readonly view: Saved<View>;
+  readonly Main: FunctionComponent<{ readonly panel: Panel<State, C, View> }>;
+  /** Stands there until the host tells its state. */
+  readonly loading: string;
+}
+
+/** Changes that come close together are kept together. */
+const saveMilliseconds = 200;
+
+/** Starts a webview: messages in and out, the view and the place in the page kept for a reload. */
+export function startPanel<State extends object, C extends CallsOf<C>, View extends object>({
+  view: schema,
+  Main,
+  loading,
+}: PanelParts<State, C, View>): void {
+  const api = acquireVsCodeApi();
+  registerComponents();
+  const post = (message: FromPanel) => {
+    api.postMessage(message);
+  };
+  const [store, calls] = [new Store<State>(), new Calls(post)];
+  const [announced, failure] = [signal(''), signal<string | undefined>(undefined)];
+  const saved: unknown = api.getState();
+  let scrollTop = scrollTopFrom(saved);
+  const view = signal(viewFrom(schema, saved));
+  let saving: ReturnType<typeof setTimeout> | undefined;
+  const save = () => {
+    clearTimeout(saving);
+    saving = setTimeout(() => {
+      if (!store.loaded.peek()) return;
+      api.setState({ ...store.restore, view: view.peek(), scrollTop });
+    }, saveMilliseconds);
+  };
+  const call = async (name: string, args: readonly unknown[]) => calls.call(name, args);
+  const panel: Panel<State, C, View> = {
+    get: (field) => store.get(field),
+    view,
+    setView: (change) => {
+      view.value = { ...view.peek(), ...change };
+      save();
+    },
+    call: methods(call) as Caller<C>,
+    run: methods((name, args) => {
+      failure.value = undefined;
+      call(name, args).catch((error: unknown) => {
+        failure.value = error instanceof Error ? error.message : String(error);
+      });
+    }) as Runner<C>,
+    announce: (text) => {
+      announced.value = text;
+    },
+  };
+  const Page = () => (
+    <main>
+      {failure.value !== undefined && <Notice text={failure.value} isAlert />}
+      {store.loaded.value ? <Main panel={panel} /> : <p class="muted loading">{loading}</p>}
+      <p class="sr-only" role="status">
+        {announced.value}
+      </p>
+    </main>
+  );
+  render(<Page />, document.body);
+  keepScroll(scrollTop, (top) => {
+    scrollTop = top;
+    save();
+  });
+  window.addEventListener('message', ({ data }: MessageEvent<ToPanel<State>>) => {
+    if (data.type === 'answer') {
+      calls.settle(data.id, data.answer);
+      return;
+    }
+    store.receive(data);
+    save();
+  });
+  post({ type: 'ready' });
+}
