@@ -21,7 +21,7 @@ describe('the compression panel', () => {
     },
   });
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
-  const panel = async (): Promise<Frame> => session().workbench.webview('.made-plan');
+  const panel = async (): Promise<Frame> => session().workbench.webview('#budget-title, #empty-title');
   const colours = async (frame: Frame): Promise<string[]> =>
     frame
       .locator('.cell[data-id] .fill')
