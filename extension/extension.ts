@@ -1,5 +1,7 @@
+import process from 'node:process';
 import { l10n, Uri, window } from 'vscode';
 import type { ExtensionContext } from 'vscode';
+import { workRoot } from './core/jobs/work-folder';
 import { showJobNotices } from './commands/job-notices';
 import { registerCommands } from './commands/register-commands';
 import { ConfigCodeLens } from './editors/config-code-lens';
@@ -47,6 +49,8 @@ const readerGraceMilliseconds = 5000;
 export type Espalier = Services & AllPanels & { readonly modelsView: ModelsView };
 
 export function activate(context: ExtensionContext): Espalier {
+  // The children that do the work inherit it.
+  process.env[workRoot] = Uri.joinPath(context.globalStorageUri, 'work').fsPath;
   const log = window.createOutputChannel('Espalier', { log: true });
   const child = (bundle: string): WorkerOptions => ({
     modulePath: Uri.joinPath(context.extensionUri, 'dist', bundle).fsPath,

@@ -6,6 +6,7 @@ import type { DatasetSummary } from '../core/datadiet/scored-data';
 import type { Services } from '../services/services';
 import { askText } from './ask-text';
 import { pickModel } from './target';
+import { counts } from '../services/counts';
 
 /** Which model is trained: one that suits the examples, or the user's own. */
 export async function chooseProxy(
@@ -100,7 +101,7 @@ export async function chooseTrainings(
 ): Promise<{ runs: number; epoch: number } | undefined> {
   const epoch = score === 'forgetting' ? 10 : 3;
   const item = (runs: number, epochs: number, detail: string) => ({
-    label: l10n.t('{0} runs of {1} epochs', runs, epochs),
+    label: l10n.t('{0} of {1}', counts.runs(runs), counts.epochs(epochs)),
     detail,
     trainings: { runs, epoch: epochs },
   });

@@ -3,15 +3,16 @@ import type { QuickPickItem } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
 import type { OutputAnswer, OutputTarget } from '../core/export/output-options';
 import { outputFormats } from '../core/export/write-source';
+import { formatRows } from './format-rows';
 
 interface FormatItem extends QuickPickItem {
-  /** Absent from separators. */
+  /** Absent from separators and from *More formats…*. */
   readonly answer?: OutputAnswer;
 }
 
 /**
- * Lets the user choose what to write: formats and layouts that can express the changes first, the others
- * below with the reason why not. Where there is only one, nothing is asked.
+ * Lets the user choose what to write: two recommended rows, and behind *More formats…* the others and those
+ * that cannot express the changes, with the reason. Where there is only one, nothing is asked.
  */
 export async function chooseFormat(
   title: string,
@@ -26,15 +27,18 @@ export async function chooseFormat(
   const pick = window.createQuickPick<FormatItem>();
   pick.title = title;
   pick.matchOnDetail = true;
-  pick.items = itemsOf(answers);
+  const more: FormatItem = { label: l10n.t('More formats…') };
+  pick.items = [...recommendedItems(answers), more];
   const chosen = new Promise<OutputTarget | undefined>((resolve) => {
     pick.onDidAccept(() => {
-      const answer = pick.selectedItems[0]?.answer;
-      if (answer?.able === false) {
+      const [item] = pick.selectedItems;
+      if (item === more) {
+        pick.items = allItems(answers);
+      } else if (item?.answer?.able === false) {
         // A row has room for the beginning alone.
-        void window.showWarningMessage(`${answer.reason} ${answer.remedy}`);
-      } else if (answer !== undefined) {
-        resolve(answer);
+        void window.showWarningMessage(item.answer.reason);
+      } else if (item?.answer !== undefined) {
+        resolve(item.answer);
         pick.hide();
       }
     });
@@ -48,26 +52,27 @@ export async function chooseFormat(
   });
 }
 
-/** Rows of the choice, the model's own format first. */
-export function itemsOf(answers: readonly OutputAnswer[]): FormatItem[] {
-  const row = (answer: OutputAnswer): FormatItem => {
-    const { label, detail } = describeFormat(answer);
-    return answer.able
-      ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
-      : {
-          label: `$(circle-slash) ${label}`,
-          detail: `${answer.reason} ${answer.remedy}`,
-          answer,
-        };
-  };
-  const able = answers.filter((answer) => answer.able);
-  const unable = answers.filter((answer) => !answer.able);
+/** The rows that are shown first. */
+export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[] =>
+  formatRows(answers).recommended.map(itemOf);
+
+/** All rows, those that cannot express the changes last. */
+export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
+  const { recommended, others, blocked } = formatRows(answers);
   const separator = l10n.t('Cannot express this selection');
   return [
-    ...[...able].sort((a, b) => Number(b.isDefault) - Number(a.isDefault)).map(row),
-    ...(unable.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
-    ...unable.map(row),
+    ...[...recommended, ...others].map(itemOf),
+    ...(blocked.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
+    ...blocked.map(itemOf),
   ];
+}
+
+function itemOf(answer: OutputAnswer): FormatItem {
+  const { label, detail } = describeFormat(answer);
+  return answer.able
+    ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
+    : // The remedy speaks of flags; here the other rows are the remedy.
+      { label: `$(circle-slash) ${label}`, detail: answer.reason, answer };
 }
 
 interface FormatText {
@@ -109,7 +114,7 @@ function describeLayout(layout: LayoutName): FormatText {
     'auto-map': {
       label: l10n.t('Hugging Face folder with a modelling file'),
       detail: l10n.t(
-        'For transformers with trust_remote_code=True: single sublayers are gone, or matrices compressed.',
+        'For transformers, with a small Python file that users of the model must trust.',
       ),
     },
     dense: {
@@ -118,7 +123,7 @@ function describeLayout(layout: LayoutName): FormatText {
     },
     deci: {
       label: l10n.t('Hugging Face folder as nemotron-nas (DeciLM)'),
-      detail: l10n.t('For vLLM, SGLang and mlx-lm: block_configs says what each block lacks.'),
+      detail: l10n.t('For vLLM, SGLang and mlx-lm.'),
     },
     zeroed: {
       label: l10n.t('Hugging Face folder with zeroed weights'),

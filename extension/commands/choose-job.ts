@@ -1,4 +1,4 @@
-import { window } from 'vscode';
+import { window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { JobRecord } from '../services/jobs/job-record';
 import { describeState } from '../services/jobs/job-texts';
@@ -34,7 +34,7 @@ export async function chooseJob(
   const items = among.map((job): QuickPickItem & { job: JobRecord } => ({
     label: job.title,
     description: describeState(job, jobs),
-    detail: job.model,
+    detail: workspace.asRelativePath(job.model),
     job,
   }));
   return (await window.showQuickPick(items, { title, matchOnDetail: true }))?.job;

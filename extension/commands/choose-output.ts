@@ -6,11 +6,11 @@ import type { Plan } from '../core/export/plan';
 import type { OutputFormat } from '../core/export/write-source';
 import type { ModelSummary } from '../core/models/model-summary';
 import { fileExists } from '../services/documents';
+import { freeName } from '../services/free-name';
 import { isModelFile, modelStem } from '../services/model-file';
 import type { Services } from '../services/services';
 import { askText } from './ask-text';
 import { chooseFormat } from './choose-format';
-import { confirmReplace } from './confirm-replace';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions {
@@ -64,27 +64,15 @@ export async function chooseOutput(
     : { format, ...(layout === undefined ? {} : { layout }), ...folder };
 }
 
-/** A new folder, or one that may be replaced; undefined when the user breaks off. */
+/** A new folder; an existing one only where that was said beforehand. Undefined when the user breaks off. */
 export async function chooseFolder(
   source: string,
   usual: string,
   title: string,
   options: Pick<OutputOptions, 'out' | 'overwrite'>,
 ): Promise<{ readonly out: string; readonly overwrite: boolean } | undefined> {
-  const out = options.out ?? (await askFolder(source, usual, title));
-  if (out === undefined) {
-    return undefined;
-  }
-  const exists = await fileExists(out);
-  const mayWrite =
-    !exists ||
-    options.overwrite === true ||
-    (await confirmReplace(
-      out,
-      l10n.t('Replace'),
-      l10n.t('All that is in {0} will be deleted.', out),
-    ));
-  return mayWrite ? { out, overwrite: exists } : undefined;
+  const out = options.out ?? (await askFolder(source, await freeName(usual), title));
+  return out === undefined ? undefined : { out, overwrite: options.overwrite === true };
 }
 
 async function askFolder(
@@ -98,9 +86,17 @@ async function askFolder(
     prompt: l10n.t('The original is left as it is.'),
     value: usual,
     valueSelection: [name, usual.length],
-    validateInput: (value) => whyUnfit(value, source),
+    validateInput: async (value) => whyUnfit(value, source) ?? (await whyTaken(value, source)),
   });
   return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
+}
+
+/** Nothing is ever deleted to make room. */
+async function whyTaken(value: string, source: string): Promise<string | undefined> {
+  const path = resolve(dirname(source), value.trim());
+  return (await fileExists(path))
+    ? l10n.t('{0} exists. Choose another name.', basename(path))
+    : undefined;
 }
 
 /** Why a path cannot be the new folder, if so. */

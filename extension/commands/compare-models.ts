@@ -1,3 +1,5 @@
+import { basename } from 'node:path';
+import { l10n } from 'vscode';
 import { ExplorerSession } from '../services/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget, pickModel } from './target';
@@ -16,7 +18,14 @@ export async function compareModels(
 ): Promise<ExplorerSession | undefined> {
   const session =
     argument instanceof ExplorerSession ? argument : await openExplorer(services, argument);
-  const other = session && (against ?? (await pickModel(services))?.fsPath);
+  const other =
+    session &&
+    (against ??
+      (
+        await pickModel(services, l10n.t('Compare {0} with', basename(session.path)), [
+          session.path,
+        ])
+      )?.fsPath);
   if (session === undefined || other === undefined) {
     return undefined;
   }
@@ -32,6 +41,6 @@ async function openExplorer(
   if (active !== undefined) {
     return active;
   }
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'compareModels');
   return target === undefined ? undefined : services.explorers.show(target.model);
 }

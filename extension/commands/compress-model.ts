@@ -17,6 +17,7 @@ import type { OutputOptions } from './choose-output';
 import { methodItems } from './method-items';
 import { chooseCompression } from './open-compression';
 import { chooseTarget, uriOf } from './target';
+import { counts } from '../services/counts';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface CompressOptions extends OutputOptions {
@@ -71,9 +72,9 @@ async function sessionOf(
   planPath: string | undefined,
 ): Promise<CompressionSession | undefined> {
   if (planPath === undefined) {
-    return chooseCompression(services, argument);
+    return chooseCompression(services, argument, 'compressModel');
   }
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'compressModel');
   return target === undefined ? undefined : services.compressionSessions.open(target.model);
 }
 
@@ -101,7 +102,7 @@ async function planFor(
   if (skip === undefined) {
     return undefined;
   }
-  const title = l10n.t('Tensorize or compress {0}', model.name);
+  const title = l10n.t('Compress {0}', model.name);
   const outer = isAsked
     ? await chooseOuter(title, model, [compression], { unties: true })
     : (options.outer ?? []);
@@ -116,7 +117,10 @@ async function planFor(
   });
   if (unfit > 0) {
     void window.showInformationMessage(
-      l10n.t('{0} layers would not be smaller at this level and stay as they are.', unfit),
+      l10n.t(
+        'Kept dense, since compression would not make them smaller: {0}.',
+        counts.layers(unfit),
+      ),
     );
   }
   return {
@@ -132,7 +136,7 @@ async function chooseMethod(
   services: Services,
   session: CompressionSession,
 ): Promise<CompressionRequest | undefined> {
-  const title = l10n.t('Tensorize or compress {0}', session.model.name);
+  const title = l10n.t('Compress {0}', session.model.name);
   const recipe = {
     label: l10n.t('Tensor network + int4'),
     description: l10n.t('the recipe of the CompactifAI paper'),
@@ -214,7 +218,7 @@ async function chooseRoles(
     { label: l10n.t('All linear layers'), skip: [] },
   ];
   const chosen = await window.showQuickPick(items, {
-    title: l10n.t('Tensorize or compress {0}', model),
+    title: l10n.t('Compress {0}', model),
     placeHolder: l10n.t('Which layers?'),
   });
   return chosen?.skip;

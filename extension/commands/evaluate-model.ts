@@ -18,7 +18,7 @@ export async function evaluateModel(
   argument: unknown,
   options: EvaluateOptions = {},
 ): Promise<ProfileEvaluation | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'evaluateModel');
   if (target === undefined) {
     return undefined;
   }

@@ -11,6 +11,7 @@ import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { askText } from './ask-text';
 import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './choose-output';
+import { counts } from '../services/counts';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ExportSubsetOptions {
@@ -56,8 +57,8 @@ async function chooseExport(
   const { kept } = await services.dataReader.request('count', { ...session.source, choice });
   const { keep, policy } = choice.request;
   const chosen = l10n.t(
-    '{0} examples: {1} kept by policy {2}',
-    formatCount(kept),
+    '{0}: {1} kept by policy {2}',
+    counts.examples(kept),
     formatPercent(keep),
     policy,
   );

@@ -7,6 +7,6 @@ export async function inspectModel(
   services: Services,
   argument: unknown,
 ): Promise<ExplorerSession | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'inspectModel');
   return target === undefined ? undefined : services.explorers.show(target.model);
 }

@@ -1,11 +1,12 @@
 import { CompressionSession } from '../services/compression-session';
 import { isSensitivity } from '../services/documents';
+import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
 import { chooseTarget, uriOf } from './target';
 
 /** Opens the compression panel of a model, or of a sensitivity table. */
 export async function openCompression(services: Services, argument: unknown): Promise<void> {
-  const session = await chooseCompression(services, argument);
+  const session = await chooseCompression(services, argument, 'openCompression');
   if (session !== undefined) {
     services.compressions.show(session);
   }
@@ -15,6 +16,7 @@ export async function openCompression(services: Services, argument: unknown): Pr
 export async function chooseCompression(
   services: Services,
   argument: unknown,
+  command: CommandName,
 ): Promise<CompressionSession | undefined> {
   if (argument instanceof CompressionSession) {
     return argument;
@@ -27,6 +29,6 @@ export async function chooseCompression(
   if (uri?.scheme === 'file' && isSensitivity(uri.path)) {
     return services.compressionSessions.openTable(uri.fsPath);
   }
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, command);
   return target === undefined ? undefined : services.compressionSessions.open(target.model);
 }

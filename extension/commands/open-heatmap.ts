@@ -1,12 +1,13 @@
 import { readPlan } from '../services/documents';
 import type { ModelSession } from '../services/model-session';
+import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
 import { chooseTarget } from './target';
 import type { Target } from './target';
 
 /** Opens the layer heatmap beside the editor; a plan becomes its selection. */
 export async function openHeatmap(services: Services, argument: unknown): Promise<void> {
-  const session = await chooseSession(services, argument);
+  const session = await chooseSession(services, argument, 'openHeatmap');
   if (session !== undefined) {
     services.heatmaps.show(session);
   }
@@ -16,8 +17,9 @@ export async function openHeatmap(services: Services, argument: unknown): Promis
 export async function chooseSession(
   services: Services,
   argument: unknown,
+  command: CommandName,
 ): Promise<ModelSession | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, command);
   return target === undefined ? undefined : sessionOf(services, target);
 }
 

@@ -35,7 +35,11 @@ export async function patchLayer(
   given: PatchOptions = {},
 ): Promise<PatchResult | undefined> {
   const cell = cellOf(argument);
-  const target = await chooseTarget(cell === undefined ? argument : undefined, services);
+  const target = await chooseTarget(
+    cell === undefined ? argument : undefined,
+    services,
+    'patchLayer',
+  );
   if (target === undefined) {
     return undefined;
   }

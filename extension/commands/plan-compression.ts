@@ -10,7 +10,7 @@ export async function planCompression(
   argument: unknown,
   choice: Partial<BudgetChoice> = {},
 ): Promise<MadePlan | undefined> {
-  const session = await chooseCompression(services, argument);
+  const session = await chooseCompression(services, argument, 'planCompression');
   if (session === undefined) {
     return undefined;
   }

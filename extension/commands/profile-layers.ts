@@ -16,7 +16,7 @@ export async function profileLayers(
   argument: unknown,
   options: ProfileOptions = {},
 ): Promise<void> {
-  const session = await chooseSession(services, argument);
+  const session = await chooseSession(services, argument, 'profileLayers');
   if (session === undefined) {
     return;
   }

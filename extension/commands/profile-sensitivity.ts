@@ -27,7 +27,7 @@ export async function profileSensitivity(
   argument: unknown,
   { compressions: given, outer: asked, blocks = [], overwrite = false }: SensitivityOptions = {},
 ): Promise<void> {
-  const session = await chooseCompression(services, argument);
+  const session = await chooseCompression(services, argument, 'profileSensitivity');
   if (session === undefined) {
     return;
   }

@@ -18,7 +18,7 @@ export async function pruneLayers(
   argument: unknown,
   options: OutputOptions = {},
 ): Promise<ApplyResult | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'pruneLayers');
   if (target === undefined) {
     return undefined;
   }

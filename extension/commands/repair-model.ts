@@ -35,7 +35,7 @@ export async function repairModel(
   argument: unknown,
   given: RepairOptions = {},
 ): Promise<RepairResult | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'repairModel');
   if (target === undefined) {
     return undefined;
   }
@@ -133,5 +133,5 @@ async function chooseTeacher(
           model.name,
           manifest.source.name,
         );
-  return (await pickModel(services, title))?.fsPath;
+  return (await pickModel(services, title, [model.path]))?.fsPath;
 }

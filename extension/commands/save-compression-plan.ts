@@ -14,7 +14,7 @@ export async function saveCompressionPlan(
   argument: unknown,
   options: SavePlanOptions = {},
 ): Promise<Uri | undefined> {
-  const session = await chooseCompression(services, argument);
+  const session = await chooseCompression(services, argument, 'saveCompressionPlan');
   if (session === undefined) {
     return undefined;
   }

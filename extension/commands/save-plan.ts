@@ -18,7 +18,7 @@ export async function savePlan(
   argument: unknown,
   options: SavePlanOptions = {},
 ): Promise<Uri | undefined> {
-  const session = await chooseSession(services, argument);
+  const session = await chooseSession(services, argument, 'savePlan');
   if (session === undefined) {
     return undefined;
   }

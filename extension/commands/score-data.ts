@@ -8,7 +8,6 @@ import type { datasetFields } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
 import type { DataScoring, scoreData as operation } from '../core/operations/score-data';
 import { fileExists, scoresPathOf } from '../services/documents';
-import { formatCount } from '../core/format';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { WorkerRequestError } from '../services/worker-errors';
@@ -16,6 +15,7 @@ import { askText } from './ask-text';
 import { chooseProxy, chooseScore, chooseTrainings } from './ask-scoring';
 import { confirmAnew } from './confirm-replace';
 import { pickData, uriOf } from './target';
+import { counts } from '../services/counts';
 
 type Given = GivenOf<typeof operation.fields>;
 type DatasetGiven = GivenOf<typeof datasetFields>;
@@ -52,10 +52,10 @@ async function askRequest(
   }
   const { summary, more } = looked;
   const title = l10n.t(
-    'Score {0}: {1} examples, {2} classes',
+    'Score {0}: {1}, {2}',
     summary.name,
-    formatCount(summary.examples),
-    summary.classes,
+    counts.examples(summary.examples),
+    counts.classes(summary.classes),
   );
   const proxy = given.model === undefined ? await chooseProxy(services, title, summary) : {};
   const score = proxy && (given.score ?? (await chooseScore(title)));

@@ -27,7 +27,7 @@ export async function scoreText(
   argument: unknown,
   given: ScoreTextOptions = {},
 ): Promise<TextScores | undefined> {
-  const target = await chooseTarget(argument, services);
+  const target = await chooseTarget(argument, services, 'scoreText');
   if (target === undefined) {
     return undefined;
   }

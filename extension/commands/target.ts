@@ -5,6 +5,8 @@ import { isPlan, isProfile, modelPathOfPlan, readPlan, readProfile } from '../se
 import { isModelFile } from '../services/model-file';
 import { ModelSession } from '../services/model-session';
 import type { Services } from '../services/services';
+import type { CommandName } from '../services/command-ids';
+import { commandTitle } from '../services/command-titles';
 import { whyUnreadable } from '../services/trust';
 
 /** What a command acts on. */
@@ -26,13 +28,17 @@ export interface Target {
 export async function chooseTarget(
   argument: unknown,
   services: Services,
+  command: CommandName,
 ): Promise<Target | undefined> {
   const session = argument instanceof ModelSession ? argument : undefined;
   const shown = session ?? (argument === undefined ? services.heatmaps.active : undefined);
   if (shown !== undefined) {
     return { model: shown.model.path, session: shown };
   }
-  const uri = uriOf(argument) ?? (await activeModelFile(services)) ?? (await pickModel(services));
+  const uri =
+    uriOf(argument) ??
+    (await activeModelFile(services)) ??
+    (await pickModel(services, commandTitle(command)));
   return uri === undefined ? undefined : targetOf(uri);
 }
 
@@ -102,12 +108,17 @@ export async function pickData(title: string): Promise<Uri | undefined> {
   return opened?.[0];
 }
 
-/** A model that the user picks, of the workspace's or elsewhere. */
+/**
+ * A model that the user picks, of the workspace's or elsewhere.
+ * @param except paths of models that make no sense here
+ */
 export async function pickModel(
   services: Services,
-  title = l10n.t('Choose a model'),
+  title: string,
+  except: readonly string[] = [],
 ): Promise<Uri | undefined> {
-  const folders = await services.folders.known();
+  const known = await services.folders.known();
+  const folders = known.filter(({ fsPath }) => !except.includes(fsPath));
   const otherFolder: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
   const otherFile: QuickPickItem = {
     label: `$(go-to-file) ${l10n.t('A .gguf or .onnx file…')}`,

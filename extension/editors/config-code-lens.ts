@@ -3,6 +3,7 @@ import type { CodeLensProvider, Disposable, LogOutputChannel, TextDocument } fro
 import { formatCount } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import type { OpenModels } from '../services/open-models';
+import { counts } from '../services/counts';
 
 /** Above the config.json of a model that can be opened: what it is, and what can be done with it. */
 export class ConfigCodeLens implements CodeLensProvider, Disposable {
@@ -28,8 +29,8 @@ export class ConfigCodeLens implements CodeLensProvider, Disposable {
       const model = await this.#models.summary(document.uri.fsPath);
       const top = new Range(0, 0, 0, 0);
       const structure = [
-        `Espalier: ${l10n.t('{0} blocks', model.blocks)}`,
-        l10n.t('{0} sublayers', model.sublayers.length),
+        `Espalier: ${counts.blocks(model.blocks)}`,
+        counts.sublayers(model.sublayers.length),
         l10n.t('{0} parameters', formatCount(model.parameters)),
       ].join(' · ');
       const lens = (title: string, command: string): CodeLens =>

@@ -9,6 +9,7 @@ import { formatPercent } from '../core/format';
 import type { OpenModels } from '../services/open-models';
 import { unitsMeant } from '../core/models/units';
 import { selectionCost } from '../services/selection';
+import { counts } from '../services/counts';
 
 /** Above a prune plan: what it removes, and what can be done with it. */
 export class PlanCodeLens implements CodeLensProvider, Disposable {
@@ -66,7 +67,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const patched = plan.patch?.length ?? 0;
     return [
       ...(removed.length === 0 && compressed + patched > 0 ? [] : [removal]),
-      ...(compressed === 0 ? [] : [l10n.t('Compresses {0} linear layers', compressed)]),
+      ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
       ...(patched === 0 ? [] : [l10n.t('Puts symbolic patches in {0} places', patched)]),
     ].join(' · ');
   }

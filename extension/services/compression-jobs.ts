@@ -26,6 +26,7 @@ import { repairReport } from './repair-report';
 import type { Reports } from './reports';
 import type { Settings } from './settings';
 import { assertAllowed } from './trust';
+import { counts } from './counts';
 
 /** The jobs around compression: what they are asked, and what becomes of their results. */
 export class CompressionJobs {
@@ -77,9 +78,17 @@ export class CompressionJobs {
     });
     jobs.handle('repair', {
       done: async (result, { name }) => {
-        const { path } = result;
-        await reports.showText(basename(path), path, repairReport(name, result));
-        return { summary: describeRepair(result) };
+        const { written } = result;
+        if (written === null) {
+          const summary = l10n.t(
+            'Repair found nothing better on this text, so nothing is written. {0} stays as it is.',
+            name,
+          );
+          return { summary, writesNothing: true };
+        }
+        const { path } = written;
+        await reports.showText(basename(path), path, repairReport(name, result, written));
+        return { summary: describeRepair(path, result) };
       },
     });
   }
@@ -167,15 +176,23 @@ const choiceOf = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
 
 function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
   const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
-  return l10n.t('{0} compressions of {1} layers are measured.', measurements, layers.length);
+  return l10n.t(
+    'Measured {0} of {1}.',
+    counts.compressions(measurements),
+    counts.layers(layers.length),
+  );
 }
 
 function describePlan({ cost, costBefore, compress }: ResultOf<'plan-compression'>): string {
   const share = formatPercent(cost / costBefore);
-  return l10n.t('{0} layers are compressed to {1} of the original.', compress.length, share);
+  return l10n.t(
+    'Compressed {0}: the model takes {1} of the original.',
+    counts.layers(compress.length),
+    share,
+  );
 }
 
-function describeRepair({ path, unit, lossBefore, lossAfter }: ResultOf<'repair'>): string {
+function describeRepair(path: string, { unit, lossBefore, lossAfter }: ResultOf<'repair'>): string {
   const figures = [
     basename(path),
     lossBefore.toPrecision(3),

@@ -1,7 +1,6 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { mean } from '../core/datadiet/statistics';
-import { formatCount } from '../core/format';
 import { removeStale } from '../core/jobs/partial';
 import { dataDiet } from '../core/operations/data-diet';
 import type { GivenOf } from '../core/operations/fields';
@@ -12,6 +11,7 @@ import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
 import type { DataMaps } from './services';
 import type { Settings } from './settings';
+import { counts } from './counts';
 
 /** The jobs around data sets and texts: what becomes of their results. */
 export class DataJobs {
@@ -25,8 +25,8 @@ export class DataJobs {
       done: async ({ examples, suspected }, { request: { out: scores } }) => {
         await dataMaps.reload(scores);
         await dataMaps.show({ scores });
-        const [all, wrong] = [formatCount(examples), formatCount(suspected)];
-        const summary = l10n.t('{0} examples are scored; {1} labels may be wrong.', all, wrong);
+        const figures = [counts.examples(examples), counts.suspects(suspected)];
+        const summary = l10n.t('Scored {0}: {1}.', ...figures);
         return { summary, shown: true };
       },
       isShown: ({ request }) => dataMaps.shows(request.out),
@@ -34,21 +34,21 @@ export class DataJobs {
     jobs.handle('data-diet', {
       done: async ({ rows }, { request }) => {
         await dataMaps.reloadData(request.data);
-        return { summary: l10n.t('{0} subsets are compared.', rows.length), shown: true };
+        return { summary: l10n.t('Compared {0}.', counts.subsets(rows.length)), shown: true };
       },
       isShown: ({ request }) => dataMaps.shows(request.data),
     });
     jobs.handle('score-text', {
       done: ({ scores }, { request: { out = '' } }) => ({
         summary: l10n.t(
-          '{0}: {1} windows, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
-          ...[basename(out), formatCount(scores.length), mean(scores).toFixed(3)],
+          '{0}: {1}, mean EL2N {2}. Whether the hardest calibrate better than random ones depends on the model: measure both.',
+          ...[basename(out), counts.windows(scores.length), mean(scores).toFixed(3)],
         ),
       }),
     });
     jobs.handle('export', {
       done: ({ examples }, { request: { out } }) => ({
-        summary: l10n.t('{0} examples: {1}', formatCount(examples), basename(out)),
+        summary: l10n.t('Exported {0} to {1}.', counts.examples(examples), basename(out)),
       }),
       // A process that did not stop by itself was ended, and could not clean up.
       stopped: async ({ request }) => removeStale(request.out).catch(() => undefined),

@@ -2,6 +2,7 @@ import { l10n } from 'vscode';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import { formatCount, formatPercent } from '../core/format';
 import type { Choice } from './selection';
+import { counts } from './counts';
 
 /** What an evaluation is compared with, where that is known. */
 export interface Comparison {
@@ -36,12 +37,12 @@ export function describeEvaluation(
   const numbers = [before, perplexity, signed(change), speedBefore, speed];
   return patches.length === 0
     ? l10n.t(
-        'without {0} sublayers: perplexity {1} → {2} ({3}), tokens per second {4} → {5}.',
-        ...[removed.length, ...numbers],
+        'without {0}: perplexity {1} → {2} ({3}), tokens per second {4} → {5}.',
+        ...[counts.sublayers(removed.length), ...numbers],
       )
     : l10n.t(
-        'with {0} sublayers removed and {1} patched: perplexity {2} → {3} ({4}), tokens per second {5} → {6}.',
-        ...[removed.length - patches.length, patches.length, ...numbers],
+        'with {0} removed and {1} patched: perplexity {2} → {3} ({4}), tokens per second {5} → {6}.',
+        ...[counts.sublayers(removed.length - patches.length), patches.length, ...numbers],
       );
 }
 

@@ -15,17 +15,23 @@ export interface ModelPlaces {
 }
 
 /**
- * Sorts paths, with forward slashes, of .safetensors, .gguf and .onnx files. ONNX files beside
- * .safetensors are another form of the same model and left out.
+ * Sorts paths, with forward slashes, of .safetensors, .gguf and .onnx files. Left out are ONNX files
+ * beside .safetensors, which are the same model once more, and those beside the log of an evolution of graph
+ * modules (.gssnn.json), which are its results.
  */
 export function modelPlaces(paths: readonly string[]): ModelPlaces {
   const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
-  const folders = new Set(paths.filter((path) => !isModelFile(path)).map(folderOf));
+  const folders = new Set(paths.filter((path) => /\.safetensors$/i.test(path)).map(folderOf));
+  const evolutions = new Set(paths.filter((path) => path.endsWith(".gssnn.json")).map(folderOf));
   return {
     folders: [...folders].sort(),
     files: paths
       .filter((path) => isModelFile(path))
-      .filter((path) => !/\.onnx$/i.test(path) || !folders.has(folderOf(path)))
+      .filter(
+        (path) =>
+          !/\.onnx$/i.test(path) ||
+          !(folders.has(folderOf(path)) || evolutions.has(folderOf(path))),
+      )
       .sort(),
   };
 }

@@ -8,6 +8,8 @@ import { Throttle } from './throttle';
 const contextKey = 'espalier.modelFolders';
 const mostFiles = 5000;
 const weightFiles = '**/*.{safetensors,gguf,onnx}';
+/** Weights, and what tells that those beside it are results. */
+const scannedFiles = '**/*.{safetensors,gguf,onnx,gssnn.json}';
 
 /**
  * The models of the workspace: folders with config.json beside .safetensors files, and .gguf and .onnx
@@ -78,9 +80,9 @@ export class ModelFolders implements Disposable {
   }
 
   async #find(): Promise<void> {
-    const weights = await workspace.findFiles(weightFiles, '**/node_modules/**', mostFiles);
+    const files = await workspace.findFiles(scannedFiles, '**/node_modules/**', mostFiles);
     const byRoot = new Map<string, Uri[]>();
-    for (const file of weights) {
+    for (const file of files) {
       const root = file.with({ path: '' }).toString();
       byRoot.set(root, [...(byRoot.get(root) ?? []), file]);
     }

@@ -26,6 +26,7 @@ import { wholeModel } from './selection';
 import type { Choice } from './selection';
 import type { Settings } from './settings';
 import { assertAllowed } from './trust';
+import { counts } from './counts';
 
 /** Stands for the path of the held-out text that comes with the extension. */
 const bundledText = 'bundled';
@@ -168,7 +169,7 @@ export class ModelJobs {
       written === null
         ? verdict(result)
         : l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result));
-    return { summary };
+    return { summary, writesNothing: written === null };
   }
 
   async #evaluated(
@@ -236,8 +237,8 @@ function describeProfile({ candidates, rounds, search }: LayerProfile): string {
   const measured = candidates.filter(({ distance }) => distance !== null).length;
   const minutes = (search.seconds / 60).toPrecision(2);
   return l10n.t(
-    '{0} sublayers are measured and {1} put in order of removal, in {2} min.',
-    measured,
+    'Measured {0} and put {1} in order of removal, in {2} min.',
+    counts.sublayers(measured),
     rounds.length,
     minutes,
   );

@@ -12,6 +12,7 @@ import type { ApplyResult } from '../core/operations/apply-plan';
 import { qualityReport } from './quality-report';
 import { sublayerName } from './sublayer-name';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
+import { counts } from './counts';
 
 /** What a model consists of, as Markdown. */
 export function modelReport(model: ModelSummary): string {
@@ -37,8 +38,8 @@ function headline(model: ModelSummary): string {
     `**${escapeMarkdown(model.architecture)}**`,
     l10n.t('{0} parameters', formatCount(model.parameters)),
     formatBytes(model.bytes),
-    l10n.t('{0} blocks', model.blocks),
-    l10n.t('{0} sublayers', model.sublayers.length),
+    counts.blocks(model.blocks),
+    counts.sublayers(model.sublayers.length),
   ].join(' · ');
 }
 

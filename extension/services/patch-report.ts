@@ -5,6 +5,7 @@ import { formatBytes, formatCount } from '../core/format';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import { qualityReport } from './quality-report';
 import { escapeMarkdown, markdownTable } from './markdown-table';
+import { counts } from './counts';
 
 /** What something that stands in the place of a sublayer is called. */
 export function standInName(kind: PatchKind): string {
@@ -66,7 +67,11 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
     ].join(' '),
     `## ${l10n.t('The program')}`,
     `\`\`\`\n${program}\n\`\`\``,
-    l10n.t('It builds a graph of {0} nodes and {1} edges.', graph.size, graph.edges.length / 2),
+    l10n.t(
+      'It builds a graph with {0} and {1}.',
+      counts.nodes(graph.size),
+      counts.edges(graph.edges.length / 2),
+    ),
     ...(written === null
       ? []
       : [

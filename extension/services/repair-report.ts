@@ -1,11 +1,15 @@
 import { l10n } from 'vscode';
 import type { RepairResult } from '../core/export/compression/repair-model';
+import type { PruneResult } from '../core/export/prune-result';
 import { formatBytes, formatPercent } from '../core/format';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 
 /** What repair won, sublayer by sublayer, as Markdown. */
-export function repairReport(name: string, result: RepairResult): string {
-  const { path, unit, lossBefore, lossAfter, slices, bytesAfter, loadsWith } = result;
+export function repairReport(
+  name: string,
+  { unit, lossBefore, lossAfter, slices }: RepairResult,
+  { path, bytesAfter, loadsWith }: PruneResult,
+): string {
   const losses = [
     lossBefore.toPrecision(4),
     lossAfter.toPrecision(4),

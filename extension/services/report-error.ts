@@ -1,4 +1,4 @@
-import { commands, l10n, Uri } from 'vscode';
+import { commands, l10n, Uri, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
@@ -6,6 +6,7 @@ import { offer } from './offer';
 import type { Action } from './offer';
 import { isResumable } from './jobs/job-record';
 import type { JobRecord } from './jobs/job-record';
+import { withShortPaths } from './short-paths';
 import { RefusedError } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 
@@ -23,7 +24,9 @@ export function describeError(error: unknown): string {
       .filter((part) => part !== undefined)
       .join(' ');
   }
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  const roots = (workspace.workspaceFolders ?? []).map(({ uri }) => uri);
+  return withShortPaths(text, roots);
 }
 
 /** Linux ends a process that takes too much memory by this signal. */

@@ -22,6 +22,7 @@ import type { OpenModels } from '../services/open-models';
 import { Throttle } from '../services/throttle';
 import { entriesOf, failureEntry, sensitivityEntry, treeItemOf } from './model-entries';
 import type { ModelEntry } from './model-entries';
+import { counts } from '../services/counts';
 
 /** Files that a model's description comes from. */
 const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
@@ -129,10 +130,10 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       const model = await this.#models.summary(folder.fsPath);
       item.description = `${model.architecture} · ${formatCount(model.parameters)}`;
       item.tooltip = l10n.t(
-        '{0}: {1} blocks, {2} sublayers',
+        '{0}: {1}, {2}',
         workspace.asRelativePath(folder),
-        model.blocks,
-        model.sublayers.length,
+        counts.blocks(model.blocks),
+        counts.sublayers(model.sublayers.length),
       );
     } catch (error) {
       item.description = l10n.t('cannot be opened');

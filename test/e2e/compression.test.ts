@@ -37,7 +37,7 @@ describe('the compression panel', () => {
 
   it('opens empty and says what to do', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Compression Panel');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Compression Panel');
     const frame = await panel();
     await frame.getByText('Measure the layers to see which matrices').waitFor();
     expect(await accessibilityViolations(frame)).toEqual([]);
@@ -143,7 +143,7 @@ describe('the compression panel', () => {
     const plan = JSON.parse(await readFile(inWorkspace('sample.plan.json'), 'utf8')) as Plan;
     expect(plan.compress).toHaveLength(compressed);
     const lenses = workbench.page.locator('.codelens-decoration');
-    await lenses.filter({ hasText: `Compresses ${compressed} linear layers` }).waitFor();
+    await lenses.filter({ hasText: `Compresses ${compressed} layers` }).waitFor();
     await lenses.getByText('Open compression panel', { exact: true }).click();
     await (await panel()).getByRole('heading', { name: 'sample', level: 1 }).waitFor();
   });

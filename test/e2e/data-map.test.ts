@@ -181,7 +181,7 @@ describe('the data map', () => {
     await workbench.quickPick('The chosen subset, as a data set').click();
     await workbench.inputBox('The data set is left as it is.').waitFor();
     await workbench.page.keyboard.press('Enter');
-    await workbench.notification(/15 examples: strokes-subset/).waitFor();
+    await workbench.notification(/Exported 15 examples to strokes-subset/).waitFor();
     const subset = join(workspace, 'strokes-subset');
     const names = (await readdir(subset, { recursive: true })).filter((name) =>
       name.endsWith('.png'),

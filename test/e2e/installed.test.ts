@@ -33,7 +33,7 @@ describe('the packaged extension in a fresh editor', () => {
 
   it('opens an accessible heatmap', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Layer Heatmap');
     const heatmap = await workbench.webview('[role="grid"]');
     expect(await accessibilityViolations(heatmap)).toEqual([]);
     await workbench.screenshot('heatmap');

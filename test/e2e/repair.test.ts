@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -22,7 +22,7 @@ describe('repair and patching', () => {
 
   it('compresses a model and goes on to repair it', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Tensorize / Compress Model…');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'Compress Model…');
     await workbench.quickPick('Low rank').click();
     await workbench.quickPick('40 %').click();
     await workbench.quickPick('All linear layers').click();
@@ -44,12 +44,12 @@ describe('repair and patching', () => {
     const { workbench } = session();
     await workbench.storageWritten();
     await workbench.statusBarItem(/Repairing smaller/).waitFor();
-    const journal = inWorkspace('.repaired.espalier-repair', 'journal.jsonl');
-    await expect
-      .poll(async () => (await readFile(journal, 'utf8').catch(() => '')).split('\n').length, {
-        timeout: 60_000,
-      })
-      .toBeGreaterThan(2);
+    const lines = async () =>
+      (await session().savedWork('.repaired.espalier-repair', 'journal.jsonl')).split('\n').length;
+    await expect.poll(lines, { timeout: 60_000 }).toBeGreaterThan(2);
+    expect(
+      (await readdir(session().workspace)).filter((name) => /journal|\.espalier-/.test(name)),
+    ).toEqual([]);
     await workbench.reload();
     const offer = workbench.notification(
       /Repairing smaller: The window was closed while the job ran/,
@@ -72,7 +72,7 @@ describe('repair and patching', () => {
   it('patches a cell that is marked for removal, from its menu', async () => {
     const { workbench } = session();
     await session().changeSettings({ 'espalier.calibration.length': 16 });
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Layer Heatmap');
     const heatmap = await Heatmap.find(workbench);
     const cell = heatmap.cell(removed);
     await cell.click();
@@ -127,7 +127,7 @@ describe('repair and patching', () => {
   it('opens the patched model, whose cell shows what stands there', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
-    await workbench.explorerMenu(['patched'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.explorerMenu(['patched'], 'Espalier', 'More', 'Open Layer Heatmap');
     await workbench.tab('Layer Heatmap: patched').waitFor();
     const heatmap = await Heatmap.find(workbench, 'patched');
     const cell = heatmap.cell(removed);

@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import type { ApplyResult } from '../../extension/core/operations/apply-plan';
 import type { Plan } from '../../extension/core/export/plan';
 import type { Espalier } from '../../extension/extension';
-import { itemsOf } from '../../extension/commands/choose-format';
+import { allItems, recommendedItems } from '../../extension/commands/choose-format';
 import { whyUnfit } from '../../extension/commands/choose-output';
 import type { ModelSession } from '../../extension/services/model-session';
 import { buildRequest } from '../../extension/core/operations/build-request';
@@ -69,15 +69,17 @@ describe('Prune Layers', () => {
 
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
     const changes = { remove: ['block.0.feedforward'] };
-    const items = itemsOf(await espalier.models.outputs(session.model.path, changes));
+    const answers = await espalier.models.outputs(session.model.path, changes);
+    const layoutsOf = (rows: ReturnType<typeof allItems>) =>
+      rows.map(({ answer }) => answer?.layout ?? answer?.format);
+    assert.deepEqual(layoutsOf(recommendedItems(answers)), ['auto-map', 'onnx']);
+    const items = allItems(answers);
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
-    assert.deepEqual(
-      items.slice(0, border).map(({ answer }) => answer?.layout ?? answer?.format),
-      ['auto-map', 'zeroed', 'onnx'],
-    );
+    assert.deepEqual(layoutsOf(items.slice(0, border)), ['auto-map', 'onnx', 'zeroed']);
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
-    assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayers would go/);
+    assert.match(reasons.join('\n'), /\(safetensors\): .*1 single sublayer would go/);
     assert.match(reasons.join('\n'), /GGUF: .*convert_hf_to_gguf/);
+    assert.doesNotMatch(reasons.join('\n'), /--|auto-map/);
   });
 
   it('writes a layout on request', async () => {

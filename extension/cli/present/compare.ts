@@ -1,4 +1,4 @@
-import { formatBytes, formatCount } from '../../core/format';
+import { counted, formatBytes, formatCount } from '../../core/format';
 import type {
   ComparedModel,
   ModelComparison,
@@ -49,7 +49,7 @@ function print(terminal: Terminal, comparison: ModelComparison): void {
     'Tensors of another dtype or shape',
     forms.map((form) => `${form.name}: ${describe(form.model)} and ${describe(form.against)}`),
   );
-  terminal.print(`${sameForm} tensors have the same dtype and shape.`);
+  terminal.print(`${counted(sameForm, 'tensor')} have the same dtype and shape.`);
   if (weights !== undefined) {
     printWeights(terminal, weights);
   }

@@ -1,9 +1,10 @@
+import { counted } from '../../core/format';
 import type { ConvertedScores } from '../../core/operations/convert-scores';
 import type { Presenter } from '../presenter';
 
 export const convertScores: Presenter<ConvertedScores> = {
   options: {},
   print: ({ examples, format }, { terminal, request }) => {
-    terminal.print(`${examples} scores as ${format}: ${String(request['out'])}`);
+    terminal.print(`${counted(examples, 'score')} as ${format}: ${String(request['out'])}`);
   },
 };

@@ -1,4 +1,4 @@
-import { formatPercent } from '../../core/format';
+import { counted, formatPercent } from '../../core/format';
 import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import type { TaskEvaluation } from '../../core/operations/evaluate';
@@ -46,7 +46,7 @@ function printTask(
     percent(judged.accNorm, judged.accNormError),
     judged.perplexity?.toFixed(2) ?? '–',
   ];
-  terminal.print(`${result.task}: ${result.kind}, ${result.examples} examples`);
+  terminal.print(`${result.task}: ${result.kind}, ${counted(result.examples, 'example')}`);
   printTable(
     terminal,
     ['model', 'acc', 'acc_norm', 'perplexity of a word'],

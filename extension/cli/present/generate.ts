@@ -1,3 +1,4 @@
+import { counted } from '../../core/format';
 import type { GenerationResult } from '../../core/operations/generate';
 import type { Presenter } from '../presenter';
 
@@ -10,7 +11,7 @@ export const generate: Presenter<GenerationResult> = {
     ]) {
       const speed = tokensPerSecond === null ? '' : `, ${tokensPerSecond.toFixed(1)} tokens/s`;
       const end = stopped === 'end' ? ', ended' : '';
-      terminal.print(`${model} (${tokens} tokens${speed}${end})`);
+      terminal.print(`${model} (${counted(tokens, 'token')}${speed}${end})`);
       terminal.print(`${String(request['prompt'])}${text}`);
       terminal.print();
     }

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount } from '../../core/format';
+import { counted, formatBytes, formatCount } from '../../core/format';
 import { countForms } from '../../core/models/forms/form-spec';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { SublayerSummary } from '../../core/models/model-summary';
@@ -13,7 +13,7 @@ export const inspect: Presenter<Inspection> = {
     const { name, architecture, parameters, bytes, blocks, sublayers } = summary;
     terminal.print(
       `${name}: ${architecture}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ` +
-        `${blocks} blocks, ${sublayers.length} sublayers`,
+        `${counted(blocks, 'block')}, ${counted(sublayers.length, 'sublayer')}`,
     );
     if (summary.quantization !== undefined) {
       terminal.print(`quantized: ${describeQuantization(summary.quantization)}`);

@@ -1,10 +1,13 @@
+import { counted } from '../../core/format';
 import type { Latency } from '../../core/generate/latency';
 import type { Presenter } from '../presenter';
 
 export const latency: Presenter<Latency> = {
   options: {},
   print: ({ prefillMs, decodeMsPerToken, context, tokens, repeats, device }, { terminal }) => {
-    terminal.print(`Prefill ${prefillMs.toPrecision(3)} ms (${context} tokens, on ${device})`);
+    terminal.print(
+      `Prefill ${prefillMs.toPrecision(3)} ms (${counted(context, 'token')}, on ${device})`,
+    );
     terminal.print(
       `Decode ${decodeMsPerToken.toPrecision(3)} ms per token (median of ${repeats} × ${tokens})`,
     );

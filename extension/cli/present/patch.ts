@@ -1,4 +1,4 @@
-import { formatCount } from '../../core/format';
+import { counted, formatCount } from '../../core/format';
 import type { PatchResult } from '../../core/export/patching/patch-model';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import type { PatchKind } from '../../core/symbolic/patch/contestants';
@@ -44,7 +44,7 @@ function printResult(terminal: Terminal, result: PatchResult<ApplyResult>): void
     ]),
   );
   terminal.note(
-    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${sequences.validation} sequences; ${loss}: ${meaning}, ${sequences.test} other sequences; fitted to ${sequences.train}`,
+    `error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, ${counted(sequences.validation, 'sequence')}; ${loss}: ${meaning}, ${sequences.test} other sequences; fitted to ${sequences.train}`,
   );
   terminal.print(program);
   terminal.print(`  ${graph.size} nodes, ${graph.edges.length / 2} edges`);

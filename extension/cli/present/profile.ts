@@ -1,4 +1,4 @@
-import { formatPercent } from '../../core/format';
+import { counted, formatPercent } from '../../core/format';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';
@@ -41,7 +41,9 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
 
 /** Images and the like have no length. */
 function describeCalibration({ sequences, length, source }: LayerProfile['calibration']): string {
-  return length === 1 ? `${sequences} examples, ${source}` : `${sequences} × ${length} tokens`;
+  return length === 1
+    ? `${counted(sequences, 'example')}, ${source}`
+    : `${sequences} × ${counted(length, 'token')}`;
 }
 
 function formatDistance(distance: number | null | undefined): string {

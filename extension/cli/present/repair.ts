@@ -12,7 +12,7 @@ export const repair: Presenter<RepairResult> = {
 };
 
 function printResult(terminal: Terminal, result: RepairResult): void {
-  const { slices, unit, lossBefore, lossAfter, path, bytesAfter } = result;
+  const { slices, unit, lossBefore, lossAfter, written } = result;
   printTable(
     terminal,
     ['sublayer', 'error before', 'after', 'epochs', ''],
@@ -28,7 +28,11 @@ function printResult(terminal: Terminal, result: RepairResult): void {
   const [name, words] =
     unit === 'nats' ? ['KL', ' nats per token'] : ['‖ŷ − y‖² / ‖y‖² of outputs', ''];
   terminal.print(
-    `Held-out ${name} to the original: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)}${words} (${formatPercent(gone)} less)`,
+    `Held-out ${name} to the original: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)}${words}${written === null ? '' : ` (${formatPercent(gone)} less)`}`,
   );
-  terminal.print(`${path} (${formatBytes(bytesAfter)})`);
+  terminal.print(
+    written === null
+      ? 'The model is no better than before, so nothing is written. Try more text or --train all.'
+      : `${written.path} (${formatBytes(written.bytesAfter)})`,
+  );
 }

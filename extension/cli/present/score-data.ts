@@ -1,3 +1,4 @@
+import { counted } from '../../core/format';
 import type { DataScoring } from '../../core/operations/score-data';
 import type { Presenter } from '../presenter';
 
@@ -8,7 +9,7 @@ export const scoreData: Presenter<DataScoring> = {
     { terminal, request },
   ) => {
     const agreement = interRunSpearman === null ? 'none for one run' : interRunSpearman.toFixed(3);
-    terminal.print(`${examples} examples, ${runs} runs, ${seconds.toFixed(1)} s`);
+    terminal.print(`${counted(examples, 'example')}, ${runs} runs, ${seconds.toFixed(1)} s`);
     terminal.print(`Spearman between runs: ${agreement}`);
     terminal.print(`Suspected labels: ${suspected}`);
     notes.forEach((note) => {

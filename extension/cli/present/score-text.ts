@@ -1,3 +1,4 @@
+import { counted } from '../../core/format';
 import { defaultTextPolicy, textPolicies } from '../../core/data/text-scores';
 import type { TextScores } from '../../core/data/text-scores';
 import { mean } from '../../core/datadiet/statistics';
@@ -12,7 +13,9 @@ export const scoreText: Presenter<TextScores> = {
   print: ({ scores, definition }, { terminal, request }) => {
     const order = scores.map((_, i) => i).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
     const ends = [...new Set([...order.slice(0, shown), ...order.slice(-shown)])];
-    terminal.print(`${definition}; ${scores.length} windows, mean ${mean(scores).toFixed(4)}`);
+    terminal.print(
+      `${definition}; ${counted(scores.length, 'window')}, mean ${mean(scores).toFixed(4)}`,
+    );
     terminal.print();
     printTable(
       terminal,

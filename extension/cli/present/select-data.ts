@@ -1,3 +1,4 @@
+import { counted } from '../../core/format';
 import type { SelectedData } from '../../core/operations/select-data';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -10,7 +11,7 @@ export const selectData: Presenter<SelectedData> = {
       ['class', 'examples', 'kept'],
       classes.map((one) => [one.name, String(one.examples), String(one.kept)]),
     );
-    terminal.print(`${kept} of ${examples} examples are kept.`);
+    terminal.print(`${kept} of ${counted(examples, 'example')} are kept.`);
     if (policy === 'max') {
       terminal.note('The highest scores include wrong labels: see --policy window.');
     }

@@ -1,4 +1,4 @@
-import { formatBytes, formatPercent } from '../../core/format';
+import { counted, formatBytes, formatPercent } from '../../core/format';
 import type { MethodName } from '../../core/tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
@@ -22,7 +22,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
   const { model, calibration, layers, metricDefinition, seconds, device } = table;
   const { sequences, length } = calibration;
   terminal.print(
-    `${model.name} · ${layers.length} linear layers · ${sequences} × ${length} tokens · ${metricDefinition}`,
+    `${model.name} · ${layers.length} linear layers · ${sequences} × ${counted(length, 'token')} · ${metricDefinition}`,
   );
   const blocks = [...new Set(layers.map(({ block }) => block))];
   for (const finding of findingsOf(table)) {

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { createHash } from 'node:crypto';
 import type { LayeredModel } from '../models/layered-model';
 import { divideIds } from '../runtime/windows';
@@ -188,10 +189,13 @@ function checkSizes(
   }
   const { maxPositions, name } = model.summary;
   if (maxPositions !== undefined && length > maxPositions) {
-    throw new UserError(`Sequences of ${length} tokens are longer than ${name} can read.`, {
-      field: 'length',
-      remedy: `Choose at most ${maxPositions} (max_position_embeddings of its config.json).`,
-    });
+    throw new UserError(
+      `Sequences of ${counted(length, 'token')} are longer than ${name} can read.`,
+      {
+        field: 'length',
+        remedy: `Choose at most ${maxPositions} (max_position_embeddings of its config.json).`,
+      },
+    );
   }
 }
 
@@ -208,7 +212,7 @@ async function firstTokens(file: string, tokenizer: Tokenizer, count: number): P
     }
     if (bytes >= maxTextBytes) {
       throw new UserError(
-        `The first ${maxTextBytes / 2 ** 20} MiB have ${ids.length} tokens, but ${count} are needed.`,
+        `The first ${maxTextBytes / 2 ** 20} MiB have ${counted(ids.length, 'token')}, but ${count} are needed.`,
         { file, remedy: 'Choose fewer sequences or a shorter length.' },
       );
     }
@@ -226,7 +230,7 @@ function cutBetweenWords({ text, whole }: TextPart): string {
 
 function tooShort(file: string, { sequences, length }: CalibrationRequest, has: number): UserError {
   return new UserError(
-    `The text has ${has} tokens, but ${sequences} sequences of ${length} need ${sequences * length}.`,
+    `The text has ${counted(has, 'token')}, but ${counted(sequences, 'sequence')} of ${length} need ${sequences * length}.`,
     { file, remedy: 'Choose fewer sequences, a shorter length or a longer text.' },
   );
 }

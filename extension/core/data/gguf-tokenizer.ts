@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { readGgufHeader } from '../checkpoints/gguf';
 import { readGgufArray } from '../checkpoints/gguf-values';
 import type { GgufScalar, GgufValue } from '../checkpoints/gguf-values';
@@ -183,7 +184,10 @@ class TokenizerKeys {
     const tokens = await this.texts('tokens');
     const types = await this.numbers('token_type');
     if (types.length !== tokens.length) {
-      throw this.fault('token_type', `${types.length} types for ${tokens.length} tokens.`);
+      throw this.fault(
+        'token_type',
+        `${types.length} types for ${counted(tokens.length, 'token')}.`,
+      );
     }
     return { tokens, types };
   }

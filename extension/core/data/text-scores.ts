@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { described } from '../jobs/described';
@@ -74,10 +75,13 @@ export function chooseByScore(
   seed: number,
 ): number[] {
   if (wanted > scores.length) {
-    throw new UserError(`${wanted} sequences are asked for, but ${scores.length} were scored.`, {
-      field: 'sequences',
-      remedy: 'Choose fewer sequences, or score a longer text.',
-    });
+    throw new UserError(
+      `${counted(wanted, 'sequence')} are asked for, but ${scores.length} were scored.`,
+      {
+        field: 'sequences',
+        remedy: 'Choose fewer sequences, or score a longer text.',
+      },
+    );
   }
   if (policy === 'random') {
     return choose(wanted, scores.length, seededRandom(seed));

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
@@ -254,7 +255,7 @@ class DietBench {
       ({ examples }) =>
         examples.reduce((sum, example) => sum + (noisy.flipped[example] ?? 0), 0) / examples.length,
     );
-    const results = await this.fitAll(fits, `${choice}, ${size} examples`);
+    const results = await this.fitAll(fits, `${choice}, ${counted(size, 'example')}`);
     const accuracies = results.map(({ accuracy }) => accuracy);
     const deviation = sampleDeviation(accuracies);
     return {

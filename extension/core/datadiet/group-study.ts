@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -113,10 +114,13 @@ interface Group {
 /** Groups of examples next to each other in the order of scores, the first lowest, the last highest. */
 export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
   if (count < 1 || size < 2 || count * size > scores.length) {
-    throw new UserError(`${count} groups of ${size} do not fit ${scores.length} examples.`, {
-      field: 'groups',
-      remedy: 'Take fewer or smaller groups.',
-    });
+    throw new UserError(
+      `${counted(count, 'group')} of ${size} do not fit ${counted(scores.length, 'example')}.`,
+      {
+        field: 'groups',
+        remedy: 'Take fewer or smaller groups.',
+      },
+    );
   }
   const order = Array.from(scores.keys()).sort(
     (a, b) => (scores[a] ?? 0) - (scores[b] ?? 0) || a - b,

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
 import { openDataset } from '../data/datasets/open-dataset';
 import { UserError } from '../user-error';
@@ -17,10 +18,13 @@ export async function openScored(
   const dataset = await openDataset(file, options);
   const { examples } = document;
   if (dataset.size !== examples) {
-    throw new UserError(`It has ${dataset.size} examples, but there are ${examples} scores.`, {
-      file,
-      remedy: 'Choose the data set that was scored.',
-    });
+    throw new UserError(
+      `It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
+      {
+        file,
+        remedy: 'Choose the data set that was scored.',
+      },
+    );
   }
   const fingerprint = document.dataset?.fingerprint;
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { partOf } from '../data/datasets/dataset';
 import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
 import { openDataset } from '../data/datasets/open-dataset';
@@ -42,7 +43,7 @@ export async function openSplits(
     fingerprint: train.fingerprint,
     warnings: [
       ...new Set(warnings),
-      `${path}: it has no test part, so ${heldOut.length} of ${train.size} examples are held out to test on.`,
+      `${path}: it has no test part, so ${heldOut.length} of ${counted(train.size, 'example')} are held out to test on.`,
     ],
   };
 }

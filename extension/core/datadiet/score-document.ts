@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import * as v from 'valibot';
 import { readWholeFile } from '../checkpoints/regular-file';
 import { datasetOptionsSchema } from '../data/datasets/dataset-options';
@@ -134,7 +135,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
   for (const column of columns) {
     const { length } = document[column];
     if (length !== document.examples && (length !== 0 || column === 'scores')) {
-      throw new UserError(`It has ${length} values for ${document.examples} examples.`, {
+      throw new UserError(`It has ${length} values for ${counted(document.examples, 'example')}.`, {
         file,
         field: column,
         remedy: 'Score the data set again.',

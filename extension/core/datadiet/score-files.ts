@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { parse, unparse } from 'papaparse';
@@ -147,10 +148,13 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
     ordered[index] = score;
   });
   if (indices.length !== scores.length) {
-    throw new UserError(`There are ${indices.length} indices, but ${scores.length} scores.`, {
-      file,
-      field: 'indices',
-    });
+    throw new UserError(
+      `There are ${indices.length} indices, but ${counted(scores.length, 'score')}.`,
+      {
+        file,
+        field: 'indices',
+      },
+    );
   }
   return bareScores(
     'imported',

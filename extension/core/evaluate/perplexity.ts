@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
@@ -44,7 +45,7 @@ export async function evaluatePerplexity(
   const [first] = windows;
   if (first === undefined) {
     throw new UserError(
-      `Perplexity needs windows of at least two tokens; the text has ${ids.length} tokens, a window ${length}.`,
+      `Perplexity needs windows of at least two tokens; the text has ${counted(ids.length, 'token')}, a window ${length}.`,
       { remedy: 'Choose a longer text or longer windows.' },
     );
   }

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import type { JobContext } from '../jobs/job';
@@ -107,7 +108,7 @@ function continuationOf(
   if (tokens < 1 || tokens >= ids.length || tokens > maxPositions) {
     throw new UserError(
       tokens > maxPositions
-        ? `The continuation has ${tokens} tokens, more than the model reads.`
+        ? `The continuation has ${counted(tokens, 'token')}, more than the model reads.`
         : 'The continuation has no token of its own behind a context.',
       {
         file,

@@ -206,10 +206,11 @@ export function checkChanges(
     field: 'remove',
   });
   if (changes.kept.length === 0) {
-    throw new UserError(
-      `All ${changes.removed.length} sublayers are to be removed, which leaves no model.`,
-      { file: summary.path, field: 'remove', remedy: 'Keep at least one sublayer.' },
-    );
+    throw new UserError('Removing every sublayer leaves no model.', {
+      file: summary.path,
+      field: 'remove',
+      remedy: 'Keep at least one sublayer.',
+    });
   }
   return changes;
 }
@@ -225,7 +226,7 @@ export function whyTorn(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: `llama.cpp asks for attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        reason: `llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
         remedy:
           'Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.',
       };

@@ -21,7 +21,7 @@ export function whyNotDeci(
   if (Object.keys(changes.patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: 'nemotron-nas models have no symbolic patches.',
+      reason: "nemotron-nas models can't hold graph modules.",
       remedy,
     };
   }
@@ -42,7 +42,7 @@ export function whyNotDeci(
   if (quantization !== undefined) {
     return {
       code: 'family-not-known',
-      reason: 'Quantized nemotron-nas models are not known.',
+      reason: 'There are no quantized nemotron-nas models.',
       remedy,
     };
   }
@@ -65,7 +65,7 @@ export function whyNotDeci(
   if (inner % sizeStep !== 0) {
     return {
       code: 'family-not-known',
-      reason: `block_configs can express feed-forwards of a multiple of ${sizeStep} only, not ${inner}.`,
+      reason: `The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${inner}.`,
       remedy,
     };
   }

@@ -20,7 +20,7 @@ export function whyNotGgufDeci(
   if (architecture !== 'llama') {
     return {
       code: 'single-sublayers',
-      reason: `llama.cpp has models without single sublayers in the shape of llama alone, not of ${architecture}.`,
+      reason: `llama.cpp can't load a ${architecture} model without single sublayers, only a llama model.`,
       remedy: `Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
     };
   }
@@ -39,7 +39,7 @@ export function whyNotGgufDeci(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: `llama.cpp leaves the attention out as well where a block has no feed-forward: ${torn.map((source) => `block.${source}.feedforward`).join(', ')} would go alone.`,
+        reason: `llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't go alone.`,
         remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }

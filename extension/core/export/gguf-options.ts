@@ -45,7 +45,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
         if (isDeci) {
           return {
             code: 'stays-deci',
-            reason: 'A deci model is written as one again.',
+            reason: 'A deci model stays one.',
             remedy: 'Choose deci.',
           };
         }

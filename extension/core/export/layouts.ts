@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { Refusal } from '../models/capability';
 import { formTensors } from '../models/forms/form-facts';
 import type { LayeredModel } from '../models/layered-model';
@@ -58,8 +59,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
         ? (whyNotInModule(changes) ?? whyNotPatched(configText, changes))
         : {
             code: 'needs-no-module',
-            reason:
-              'The result is an ordinary model, so that no module of our own is needed to load it.',
+            reason: 'The result is an ordinary model, so it needs no modelling file.',
             remedy: 'Choose blocks.',
           },
     config: (text, changes) => rewriteConfig(text, changes),
@@ -75,7 +75,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
       changes.matrices.size === 0
         ? {
             code: 'nothing-compressed',
-            reason: 'No matrix is compressed, so that none has to be made dense again.',
+            reason: 'Nothing is compressed.',
             remedy: 'Choose blocks or auto-map.',
           }
         : whyNotPlain(asDense(model, changes)),
@@ -117,7 +117,7 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
     ? undefined
     : {
         code: 'experts-not-expressible',
-        reason: `transformers holds all experts of a mixture in one tensor, so that none (such as ${expert}) can take a form of its own.`,
+        reason: `transformers keeps all experts of a mixture in one tensor, so ${expert} can't be compressed alone.`,
         remedy: 'Write ONNX, choose dense, or leave the experts out.',
       };
 }
@@ -137,7 +137,7 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: 'A plain model has no symbolic patches.',
+      reason: "An ordinary model can't hold graph modules.",
       remedy: 'Choose auto-map.',
     };
   }
@@ -145,29 +145,29 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
   if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
     return {
       code: 'matrices-not-expressible',
-      reason: 'An ordinary model of this family stores its matrices turned by 90 degrees.',
+      reason: 'An ordinary model of this family stores its matrices transposed.',
       remedy: 'Choose auto-map, or write ONNX.',
     };
   }
   if (forms.length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: `The matrices of a plain model are dense, but ${forms.length} of the result would not be.`,
+      reason: "An ordinary model can't hold compressed matrices.",
       remedy: 'Choose auto-map, or dense where nothing has to be smaller.',
     };
   }
   if (absent.length > 0) {
     return {
       code: 'single-sublayers',
-      reason: `Whole blocks alone can be left out of a plain model, but ${absent.length} single sublayers would go.`,
+      reason: `An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would go.`,
       remedy: 'Choose auto-map, or search with --granularity block.',
     };
   }
   return isUneven(expertCounts)
     ? {
         code: 'uneven-experts',
-        reason: `A plain model has as many experts in every mixture, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
-        remedy: 'Choose auto-map, or remove as many experts from each mixture.',
+        reason: `Every mixture of an ordinary model has the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+        remedy: 'Choose auto-map, or remove the same number of experts from each mixture.',
       }
     : undefined;
 }
@@ -180,43 +180,42 @@ function whyNotZeroed(
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: 'This way to say what is removed knows no patches.',
+      reason: "Zeroed weights can't express graph modules.",
       remedy: 'Choose auto-map.',
     };
   }
   if (matrices.size > 0 || Object.keys(compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: 'This way to say what is removed says nothing of matrices in other forms.',
+      reason: "Zeroed weights can't express compressed matrices.",
       remedy: 'Choose auto-map.',
     };
   }
   if (summary.quantization !== undefined) {
     return {
       code: 'zeros-not-expressible',
-      reason: 'Quantized weights have no zeros of their own.',
+      reason: "Quantized weights can't be set to zero.",
       remedy: 'Choose auto-map, or prune the model before it is quantized.',
     };
   }
   if (keptExperts.size > 0) {
     return {
       code: 'zeros-not-expressible',
-      reason: 'With zeros in its place, an expert would still be chosen and weighed by the router.',
-      remedy: 'Choose auto-map, or blocks where every mixture keeps as many experts.',
+      reason: 'The router would still choose an expert with zeroed weights.',
+      remedy: 'Choose auto-map, or blocks if every mixture keeps the same number of experts.',
     };
   }
   const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
   return gone.some((index) => model.outputTensors?.(index) === undefined)
     ? {
         code: 'zeros-not-expressible',
-        reason: 'With norms behind each sublayer, zeros do not leave the stream as it is.',
+        reason: 'This family has norms after each sublayer, so zeros change the stream.',
         remedy: 'Choose auto-map.',
       }
     : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
       ? {
           code: 'zeros-not-expressible',
-          reason:
-            'The model lacks sublayers or experts already, so that no plain model can hold it.',
+          reason: 'The model has lost sublayers or experts already.',
           remedy: 'Choose auto-map.',
         }
       : undefined;

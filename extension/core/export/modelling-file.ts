@@ -111,7 +111,7 @@ export function whyNotPatched(configText: string, { patched }: Changes): Refusal
   )
     ? {
         code: 'nothing-patchable',
-        reason: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so that a patch has no place among them.`,
+        reason: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
         remedy: 'Write ONNX.',
       }
     : undefined;

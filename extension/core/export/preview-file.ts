@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
@@ -14,8 +15,8 @@ export function describeGgufLoading(
   isDeci: boolean,
 ): string {
   return isDeci
-    ? `llama.cpp and what is built on it: ${name}, a deci model of ${blocks.length} blocks that lacks ${absent.length} of their sublayers.`
-    : `llama.cpp and what is built on it: ${name}, an ordinary model of ${blocks.length} blocks.`;
+    ? `llama.cpp and what is built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`
+    : `llama.cpp and what is built on it: ${name}, an ordinary model of ${counted(blocks.length, 'block')}.`;
 }
 
 /** How other tools load a pruned ONNX file, as a sentence. */

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { OutputFormat } from './write-source';
 
 /** What writing a pruned model did, and how it was checked. */
@@ -37,5 +38,5 @@ export function describeCompared({
   tokens,
   examples,
 }: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
-  return examples === true ? `${tokens} example` : `${tokens} tokens`;
+  return examples === true ? `${tokens} example` : counted(tokens, 'token');
 }

@@ -42,7 +42,7 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
   switch (headers.format) {
     case 'onnx': {
       const folder = dirname(path);
-      const others = 'a graph says what is computed, not which family of models it belongs to.';
+      const others = "an ONNX graph doesn't say which family of models it belongs to.";
       return {
         ...own,
         folder,
@@ -59,7 +59,7 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
       };
     }
     case 'gguf': {
-      const others = 'the weights of a GGUF file stay in their own packing.';
+      const others = 'a GGUF file stays a GGUF file.';
       return {
         ...own,
         folder: dirname(path),
@@ -105,7 +105,7 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
           isDeci && layout !== 'deci'
             ? {
                 code: 'stays-deci',
-                reason: 'A nemotron-nas model is written as one again.',
+                reason: 'A nemotron-nas model stays one.',
                 remedy: 'Choose deci.',
               }
             : (layouts[layout].refuse(source, changes) ??

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { dirname, join } from 'node:path';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
 import { readJsonObject } from '../data/json-object';
@@ -66,10 +67,13 @@ export async function generate(
   checkVocabulary(prompt, model, tokenizer.file);
   const room = Math.min(request.tokens, maxPositions - prompt.length);
   if (room < 1) {
-    throw new UserError(`The prompt's ${prompt.length} tokens leave ${name} no room to go on.`, {
-      field: 'prompt',
-      remedy: `Shorten it: the model reads ${maxPositions} tokens.`,
-    });
+    throw new UserError(
+      `The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to go on.`,
+      {
+        field: 'prompt',
+        remedy: `Shorten it: the model reads ${counted(maxPositions, 'token')}.`,
+      },
+    );
   }
   const ends = await endTokens(model.summary.path, tokenizer);
   const random = seededRandom(request.sampling.seed);

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -41,7 +42,7 @@ export async function measureLatency(
   const { model } = request.model;
   const { name, vocabularySize, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   if (length + tokens > maxPositions) {
-    throw new UserError(`${length} + ${tokens} tokens are more than ${name} can read.`, {
+    throw new UserError(`${length} + ${counted(tokens, 'token')} are more than ${name} can read.`, {
       field: 'context',
       remedy: `Choose at most ${maxPositions - tokens}.`,
     });

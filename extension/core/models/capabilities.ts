@@ -217,7 +217,7 @@ function hasDenseMatrices(model: LayeredModel): Capability {
       )
     : unable(
         'nothing-to-compress',
-        `All ${matrices.length} linear layers of ${model.summary.name} are compressed already.`,
+        `Every linear layer of ${model.summary.name} is compressed already.`,
         'Compress the model it was made from.',
       );
 }

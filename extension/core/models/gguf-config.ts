@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { GgufHeader } from '../checkpoints/gguf';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readFloats } from '../checkpoints/read-tensor';
@@ -153,7 +154,7 @@ export async function requireSameTurns(
   if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
-      `llama.cpp scales the attention of ${keys.architecture} models of ${scaledByWidthAt} blocks otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
+      `llama.cpp scales the attention of ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')} otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
       'Prune the Hugging Face folder of the model.',
     );
   }

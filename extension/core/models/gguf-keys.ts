@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import type { GgufHeader } from '../checkpoints/gguf';
 import { readGgufArray } from '../checkpoints/gguf-values';
 import { UserError } from '../user-error';
@@ -49,7 +50,7 @@ export class GgufKeys {
     const flags = await readGgufArray(this.path, name, value);
     return flags.length === count
       ? flags.map(Boolean)
-      : this.fault(name, `It has ${flags.length} entries for ${count} blocks.`);
+      : this.fault(name, `It has ${flags.length} entries for ${counted(count, 'block')}.`);
   }
 
   /** A whole number for each block; one that stands alone holds for all of them. */
@@ -61,7 +62,7 @@ export class GgufKeys {
       return single === undefined ? undefined : Array.from({ length: count }, () => single);
     }
     if (value.length !== count) {
-      this.fault(name, `It has ${value.length} entries for ${count} blocks.`);
+      this.fault(name, `It has ${value.length} entries for ${counted(count, 'block')}.`);
     }
     const numbers = await readGgufArray(this.path, name, value);
     return numbers.map((entry) =>

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor, PackedDType } from '../checkpoints/lazy-tensor';
 import { readBytes } from '../checkpoints/read-tensor';
@@ -145,7 +146,10 @@ function packed(
   if (groups !== undefined) {
     expect(groups, groupDTypes, [input]);
   } else if (input % count !== 0) {
-    throw fault(scales, `${input} inputs cannot be divided into ${count} groups evenly.`);
+    throw fault(
+      scales,
+      `${input} inputs cannot be divided into ${counted(count, 'group')} evenly.`,
+    );
   }
   const weight = { dtype, bits, numbers, zeros, zeroOffset, scales };
   return {

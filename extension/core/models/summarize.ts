@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
@@ -75,7 +76,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
       firstUnused === undefined
         ? []
         : [
-            `${layout.unused.length} tensors of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
+            `${counted(layout.unused.length, 'tensor')} of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
           ],
   };
 }

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { chooseForAll } from '../export/compression/layer-choices';
 import { spreadRanks } from '../export/compression/spread-ranks';
 import type { Plan } from '../export/plan';
@@ -109,7 +110,7 @@ async function chooseByMethod(
   });
   if (unfit.length > 0) {
     context.warn(
-      `${unfit.length} layers (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${compression.then === undefined ? ' and stay as they are' : ''}.`,
+      `${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${compression.then === undefined ? ' and stay as they are' : ''}.`,
     );
   }
   if (spreads !== true) {

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -119,7 +120,7 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
   const { rounds, settings } = profile;
   const budget = budgetOf(request) ?? settings.budget;
   if (budget.kind === 'count') {
-    requireAtMost(budget.count, rounds.length, `${file} has ${rounds.length} removals`);
+    requireAtMost(budget.count, rounds.length, `${file} has ${counted(rounds.length, 'removal')}`);
   }
   const { isMet } = checkBudget(budget, summary, settings.granularity);
   const units = new RemovableUnits(summary);
@@ -132,10 +133,13 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
     count++;
   }
   if (budget.kind !== 'all' && !isMet(removed, count)) {
-    throw new UserError(`The ${rounds.length} removals of ${file} are fewer than that.`, {
-      field: budget.kind === 'count' ? 'remove' : budget.kind,
-      remedy: 'Choose less, or profile the model with a larger amount.',
-    });
+    throw new UserError(
+      `The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
+      {
+        field: budget.kind === 'count' ? 'remove' : budget.kind,
+        remedy: 'Choose less, or profile the model with a larger amount.',
+      },
+    );
   }
   return { plan: planOf(profile, path, count), profile };
 }

@@ -4,7 +4,7 @@ import { runDiet } from '../datadiet/diet-experiment';
 import type { DietResult, ScoreChoice } from '../datadiet/diet-experiment';
 import { scoreKinds } from '../datadiet/score-document';
 import { policies } from '../datadiet/selection';
-import { runsBeside } from '../jobs/work-folder';
+import { runsOfDocument } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
 import { choice, integer, list, number, numbers, path } from './fields';
@@ -94,7 +94,7 @@ export const dataDiet = defineOperation({
     ),
   }),
   trust: 'run',
-  resume: ({ out }) => runsBeside(out),
+  resume: ({ out }) => runsOfDocument(out),
   run: async (request, context): Promise<DietResult> => {
     const { data, test, score, keep, policy, offset, noise } = request;
     const { runs, epochs, seeds, iso, unbalanced, noiseSeed } = request;
@@ -102,7 +102,7 @@ export const dataDiet = defineOperation({
     const out = resolve(request.out);
     const result = await runDiet(
       {
-        ...{ data: resolve(data), options: datasetOptions(request), folder: runsBeside(out) },
+        ...{ data: resolve(data), options: datasetOptions(request), folder: runsOfDocument(out) },
         ...(test === undefined ? {} : { test: resolve(test) }),
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
         ...{ scores: score.map(scoreChoice), keep, offsets: offset },

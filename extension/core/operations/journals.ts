@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { journalBeside } from '../jobs/work-folder';
+import { journalOfDocument } from '../jobs/work-folder';
 import { userCacheFolder } from '../runtime/user-cache';
 
 /** What journals are kept of: one of each kind for a model whose result has no file. */
 type JournalKind = 'search' | 'sensitivity' | 'score-text';
 
-/** The journal of a job: beside its result, or in the user's cache where it has no file. */
+/** The journal of a job: that of its result, or one in the user's cache where the result has no file. */
 export function journalOf(kind: JournalKind, out: string | undefined, model: string): string {
   if (out !== undefined) {
-    return journalBeside(out);
+    return journalOfDocument(out);
   }
   const path = resolve(model);
   const key = createHash('sha256').update(path).digest('hex').slice(0, 16);
@@ -24,8 +24,6 @@ export async function prepareJournal(
   model: string,
 ): Promise<string> {
   const journal = journalOf(kind, out, model);
-  if (out === undefined) {
-    await mkdir(dirname(journal), { recursive: true });
-  }
+  await mkdir(dirname(journal), { recursive: true });
   return journal;
 }

@@ -1,3 +1,4 @@
+import { counted } from '../format';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { repairModel, trainedLayers } from '../export/compression/repair-model';
@@ -29,7 +30,7 @@ export const repair = defineOperation({
     ...group('Training', {
       effort: choice(effortNames, {
         description: `How much it may cost: ${effortNames
-          .map((name) => `${name} ${repairEfforts[name].sequences} sequences`)
+          .map((name) => `${name} ${counted(repairEfforts[name].sequences, 'sequence')}`)
           .join(', ')}; quick trains layer by layer only`,
         default: 'standard',
         placeholder: 'EFFORT',
@@ -65,7 +66,7 @@ export const repair = defineOperation({
   },
   rules: [excludes('effort', 'sequences'), ...calibrationRules],
   result: v.looseObject({
-    path: v.string(),
+    written: v.nullable(v.looseObject({ path: v.string() })),
     lossBefore: v.number(),
     lossAfter: v.number(),
     slices: v.array(v.looseObject({ sublayer: v.string() })),

@@ -4,7 +4,7 @@ import { cartographyFiles } from '../datadiet/dynamics';
 import { scoreKinds } from '../datadiet/score-document';
 import { scoreDataset } from '../datadiet/score-dataset';
 import { formatOf, scoreFormats, writeScores } from '../datadiet/score-files';
-import { runsBeside } from '../jobs/work-folder';
+import { runsOfDocument } from '../jobs/work-folder';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { choice, integer, path } from './fields';
 import { defineOperation } from './operation';
@@ -81,7 +81,7 @@ export const scoreData = defineOperation({
     suspected: v.number(),
   }),
   trust: 'run',
-  resume: ({ out }) => runsBeside(out),
+  resume: ({ out }) => runsOfDocument(out),
   run: async (request, context): Promise<DataScoring> => {
     const { data, score, runs, epoch, dynamics } = request;
     const { environment } = context;
@@ -91,7 +91,7 @@ export const scoreData = defineOperation({
       {
         ...{ data: resolve(data), options: datasetOptions(request), score, runs, epoch },
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
-        folder: runsBeside(out),
+        folder: runsOfDocument(out),
         write: async (scored) => writeScores(out, scored, format),
       },
       context,

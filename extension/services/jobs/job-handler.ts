@@ -8,6 +8,8 @@ export interface JobOutcome {
   readonly summary: string;
   /** Whether what was shown during the job shows the result too, so that nobody needs to be told. */
   readonly shown?: boolean;
+  /** Whether nothing was written, so that there is nothing to open. */
+  readonly writesNothing?: boolean;
 }
 
 /** How the host takes part in the jobs of an operation, whoever has started or resumed them. */

@@ -323,8 +323,8 @@ export class JobService {
     } else {
       job.state = 'done';
       job.result = outcome.summary;
-      const output = operationOf(job.operation).output?.(job.request);
-      job.outputs = output === undefined || output === '' ? [] : [output];
+      const output = operationOf(job.operation).output?.(job.request) ?? '';
+      job.outputs = output === '' || outcome.writesNothing === true ? [] : [output];
       delete job.saved;
     }
     delete job.progress;

@@ -3,6 +3,7 @@ import { formatBytes, formatCount, formatDuration, formatPercent } from '../../c
 import type { JobProgress } from '../../protocol/jobs';
 import type { JobRecord } from './job-record';
 import type { JobService } from './job-service';
+import { counts } from '../counts';
 
 /** How a job is, in a few words: `12 % · about 4 min left`. */
 export function describeState(job: JobRecord, service: Pick<JobService, 'place'>): string {
@@ -52,7 +53,7 @@ function warningCount({ warnings }: JobRecord): string | undefined {
   if (warnings.length === 0) {
     return undefined;
   }
-  return warnings.length === 1 ? l10n.t('1 warning') : l10n.t('{0} warnings', warnings.length);
+  return counts.warnings(warnings.length);
 }
 
 const joined = (...parts: readonly (string | undefined)[]): string =>

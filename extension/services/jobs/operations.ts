@@ -1,4 +1,4 @@
-import { journalBeside } from '../../core/jobs/work-folder';
+import { journalOfDocument } from '../../core/jobs/work-folder';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
@@ -66,7 +66,7 @@ const counted = {
     ...declared.sensitivity,
     saved: '{0} of {1} measurements are saved.',
     countsSaved: true,
-    scratch: ({ out: file }) => (file === undefined ? [] : [`${journalBeside(file)}.forms`]),
+    scratch: ({ out: file }) => (file === undefined ? [] : [`${journalOfDocument(file)}.forms`]),
   },
 } satisfies { readonly [Id in OperationId]?: JobOperation<Declared[Id][0]> };
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -88,6 +88,19 @@ export class Session {
       .find((line) => line.includes(this.scratch) && line.trimEnd().endsWith('worker.js'));
     if (worker === undefined) throw new Error('no worker runs in this editor');
     return Number.parseInt(worker, 10);
+  }
+
+  /** Text of a file of unfinished work, by the end of its path; empty where there is none. */
+  public async savedWork(...end: readonly string[]): Promise<string> {
+    const places = ['server', 'user'].map((name) => join(this.scratch, 'data', name));
+    for (const place of places) {
+      const storage = await readdir(place, { recursive: true }).catch((): string[] => []);
+      const found = storage.find(
+        (path) => path.includes(join('espalier.espalier', 'work')) && path.endsWith(join(...end)),
+      );
+      if (found !== undefined) return readFile(join(place, found), 'utf8').catch(() => '');
+    }
+    return '';
   }
 
   public async close(): Promise<void> {

@@ -134,7 +134,7 @@ describe('groups of examples of about the same score', () => {
       studyGroups({ ...request, spawn: [3] }, bareScores('x', scores), unattended),
     ).rejects.toThrow(/spawn: Children of epoch 3/);
     await expect(studyGroups(request, bareScores('x', [1]), unattended)).rejects.toThrow(
-      /240 examples, but there are 1 scores/,
+      /240 examples, but the file has 1 score/,
     );
   });
 });

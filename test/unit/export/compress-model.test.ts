@@ -349,7 +349,11 @@ describe('compressing a model', () => {
   it.each<[string, Changes, RegExp]>([
     ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
     ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
-    ['blocks, which hold dense matrices alone', { layout: 'blocks' }, /would not be.*auto-map/],
+    [
+      'blocks, which hold dense matrices alone',
+      { layout: 'blocks' },
+      /compressed matrices.*auto-map/,
+    ],
     [
       'experts of one tensor',
       { modelPath: fixture('mixtral-fused'), layout: 'dense' },
@@ -364,7 +368,7 @@ describe('compressing a model', () => {
     [
       'matrices that lie turned as dense ones',
       { modelPath: fixture('gpt2'), layout: 'dense' },
-      /turned/,
+      /transposed/,
     ],
   ])('refuses %s before any work', async (_, more, problem) => {
     const given = await request('int4:16', more);

@@ -87,11 +87,11 @@ describe('a layout', () => {
     const result = await prune(source, ['block.2.feedforward'], out);
     expect(result.layout).toBe('deci');
     const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { layout: 'zeroed' });
-    await expect(other).rejects.toThrow(/written as one again. Choose deci/);
+    await expect(other).rejects.toThrow(/stays one. Choose deci/);
   });
 
   it.each<[LayoutName, () => string, readonly string[], RegExp]>([
-    ['blocks', () => model, ['block.1.attention'], /single sublayers would go/],
+    ['blocks', () => model, ['block.1.attention'], /1 single sublayer would go/],
     ['auto-map', () => model, ['block.1.attention', 'block.1.feedforward'], /Choose blocks/],
     ['deci', () => model, ['block.0.attention'], /first block has no attention/],
     ['deci', () => fixture('llama-gqa-untied'), ['block.1.attention'], /multiple of 256/],
@@ -102,7 +102,7 @@ describe('a layout', () => {
       'zeroed',
       () => fixture('../encoders/bert-masked'),
       ['block.0.attention'],
-      /norms behind each sublayer/,
+      /norms after each sublayer/,
     ],
   ])('%s says beforehand what it cannot express (%#)', async (layout, source, ids, reason) => {
     const out = join(folder, 'refused');

@@ -133,7 +133,7 @@ describe('a model with patches', () => {
       rejection(prune(path, [], fresh(), { patches: new Map([[id, patch]]), ...more }));
     expect((await at(await random(), 'block.9.attention')).message).toContain('no sublayer');
     const plain = await at(await random(), 'block.0.attention', { layout: 'zeroed' });
-    expect(plain.message).toContain('patches');
+    expect(plain.message).toContain('graph modules');
   });
 
   it('is not opened where the graph in config.json is damaged', async () => {

@@ -86,7 +86,7 @@ describe('repair of a graph', () => {
     expect(result.lossAfter).toBeLessThan(result.lossBefore);
     const [before, after] = [
       await OnnxLayeredModel.open(model),
-      await OnnxLayeredModel.open(join(result.path, 'model.onnx')),
+      await OnnxLayeredModel.open(join(result.written?.path ?? '', 'model.onnx')),
     ];
     expect(result.slices.map(({ sublayer }) => sublayer)).toEqual(
       before.summary.sublayers.map(({ id }) => id),

@@ -17,7 +17,7 @@ import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-s
 
 vi.mock(import('../../../extension/core/export/compression/repair-model'), async (original) => ({
   ...(await original()),
-  repairModel: vi.fn(async () => Promise.resolve({ path: '/o' } as RepairResult)),
+  repairModel: vi.fn(async () => Promise.resolve({ written: null } as RepairResult)),
 }));
 vi.mock(import('../../../extension/core/export/patching/patch-model'), async (original) => ({
   ...(await original()),

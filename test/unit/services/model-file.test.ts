@@ -25,6 +25,8 @@ describe('a model in one file', () => {
       '/w/b/b.gguf',
       '/w/c/onnx/model.onnx',
       '/w/a.gguf',
+      '/w/synthesis/synthesis.gssnn.json',
+      '/w/synthesis/best.onnx',
     ]);
     expect(places).toEqual({
       folders: ['/w/b'],
@@ -38,13 +40,13 @@ describe('a model in one file', () => {
     expect(previewPrunedFile(block, summary)).toEqual({
       before: 'general.architecture = llama\nblock_count = 2\n',
       after: 'general.architecture = llama\nblock_count = 1\n',
-      loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 blocks.',
+      loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 block.',
     });
     expect(previewPrunedFile(['block.1.attention'], summary)).toMatchObject({
       after: 'general.architecture = deci\nblock_count = 2\n',
     });
     expect(() => previewPrunedFile(['block.1.feedforward'], summary)).toThrow(
-      /block\.1\.feedforward would go alone/,
+      /block\.1\.feedforward can't go alone/,
     );
     const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
     const [first] = onnx.sublayers;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chooseOptions, totals } from '../../../extension/core/tensornet/budget/choose-options';
 import type { BudgetProblem } from '../../../extension/core/tensornet/budget/choose-options';
+import { relaxedChoice } from '../../../extension/core/tensornet/budget/relaxed-choice';
 
 const number = fc.integer({ min: 0, max: 1000 }).map((value) => value / 10);
 const option = fc.record({ cost: number, loss: number });
@@ -110,5 +111,34 @@ describe('chooseOptions', () => {
     const found = await chooseOptions({ layers, sublayers, budget: 9000 });
     expect(found.cost).toBeLessThanOrEqual(9000.01);
     expect(found.cost).toBeGreaterThan(8900);
+  });
+
+  it('has an answer near the best when the solver gets no time', async () => {
+    const layers = Array.from({ length: 84 }, (_, i) => ({
+      options: Array.from({ length: 8 }, (_, j) => ({
+        cost: 1000 * (8 - j),
+        loss: j * j * (1 + ((i * 37) % 84) / 84),
+      })),
+    }));
+    const problem = { layers, sublayers: [], budget: 84 * 4500 };
+    const hasty = await chooseOptions(problem, 0);
+    expect(hasty.cost).toBeLessThanOrEqual(problem.budget);
+    const { loss } = await chooseOptions(problem);
+    expect(hasty.loss).toBeLessThanOrEqual(loss * 1.03);
+  });
+});
+
+describe('relaxedChoice', () => {
+  it('keeps the budget, and is never better than the best', () => {
+    fc.assert(
+      fc.property(problems, (problem) => {
+        const choice = relaxedChoice(problem);
+        const best = bruteForce(problem);
+        if (choice === undefined) return;
+        const { cost, loss } = totals(problem, choice.options, choice.removed);
+        expect(cost).toBeLessThanOrEqual(problem.budget + 1e-9);
+        expect(loss).toBeGreaterThanOrEqual((best ?? Number.NaN) - 1e-9);
+      }),
+    );
   });
 });

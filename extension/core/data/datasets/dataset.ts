@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { createHash } from 'node:crypto';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
@@ -179,7 +180,10 @@ function outside(index: number, size: number): never {
 
 function checkSize(labels: Int32Array, size: number, file: string): void {
   if (labels.length !== size) {
-    throw new UserError(`There are ${size} examples, but ${labels.length} labels.`, { file });
+    throw new UserError(
+      `It has ${counted(size, 'example')}, but ${counted(labels.length, 'label')}.`,
+      { file },
+    );
   }
   if (size === 0) {
     throw new UserError('There are no examples in it.', { file });

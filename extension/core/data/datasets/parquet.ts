@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { basename } from 'node:path';
 import { parquetSchema } from 'hyparquet';
 import type { FileMetaData } from 'hyparquet';
@@ -64,7 +65,9 @@ export async function openParquet(
   }
   const size = counts.reduce((sum, count) => sum + count, 0);
   if (size > maxRows) {
-    throw new UserError(`There are ${size} rows; at most ${maxRows} are read.`, { file });
+    throw new UserError(`It has ${counted(size, 'row')}; at most ${maxRows} are read.`, {
+      file,
+    });
   }
   const layout = await withParquet(file, (_, metadata) =>
     Promise.resolve(layoutOf(metadata, options, file)),

@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { follows } from '../../models/example';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
@@ -70,11 +71,14 @@ function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: str
   const [[firstName, first] = ['', []], ...others] = rows;
   for (const [name, { length }] of others) {
     if (length !== first.length) {
-      throw new UserError(`It has ${length} examples, but ${firstName} has ${first.length}.`, {
-        file,
-        field: name,
-        remedy: 'Give every input as many rows.',
-      });
+      throw new UserError(
+        `It has ${counted(length, 'example')}, but ${firstName} has ${first.length}.`,
+        {
+          file,
+          field: name,
+          remedy: 'Give every input as many rows.',
+        },
+      );
     }
   }
   return first.length;
@@ -271,11 +275,14 @@ function wholeExample(
     return { ...array, dims: [1, ...dims] };
   }
   if (typeof first === 'string' && dims[0] !== 1) {
-    throw new UserError(`The file has ${dims[0]} examples; in a folder, each file is one.`, {
-      file,
-      ...(port === undefined ? {} : { field: port.name }),
-      remedy: 'Choose the file itself instead of its folder.',
-    });
+    throw new UserError(
+      `The file has ${counted(dims[0] ?? 0, 'example')}; in a folder, each file is one.`,
+      {
+        file,
+        ...(port === undefined ? {} : { field: port.name }),
+        remedy: 'Choose the file itself instead of its folder.',
+      },
+    );
   }
   return array;
 }

@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { filled, follows } from '../../models/example';
 import { createHash } from 'node:crypto';
 import type { Example } from '../../models/example';
@@ -96,7 +97,7 @@ async function fileExamples(
   }
   const few =
     available < count && after === 0
-      ? [`${file} has ${available} examples; ${count} were asked for.`]
+      ? [`${file} has ${counted(available, 'example')}; ${count} were asked for.`]
       : [];
   return {
     given: examples.map((values) => fitAll(values, ports)),

@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { follows } from '../../models/example';
 import type { Example, ExampleValue } from '../../models/example';
 import type { InputPort } from '../../models/layered-model';
@@ -39,10 +40,13 @@ export function randomExamples(
   const elements = [...sizes.values()].reduce((sum, dims) => sum + elementCount(dims), 0);
   const count = settings.after + settings.count;
   if (elements * count * 8 > maxArrayBytes) {
-    throw new UserError(`${count} examples of ${elements} numbers do not fit in memory.`, {
-      field: 'count',
-      remedy: 'Choose fewer examples or a shorter length.',
-    });
+    throw new UserError(
+      `${counted(count, 'example')} of ${elements} numbers do not fit in memory.`,
+      {
+        field: 'count',
+        remedy: 'Choose fewer examples or a shorter length.',
+      },
+    );
   }
   const given = Array.from({ length: count }, () =>
     Object.fromEntries(

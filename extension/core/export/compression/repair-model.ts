@@ -51,7 +51,9 @@ export interface RepairRequest {
 }
 
 /** What repair did; losses are distances of outputs on held-out text. */
-export interface RepairResult extends PruneResult {
+export interface RepairResult {
+  /** Null where the model was not better afterwards: nothing is written then. */
+  readonly written: PruneResult | null;
   readonly unit: LossUnit;
   readonly lossBefore: number;
   readonly lossAfter: number;
@@ -61,7 +63,7 @@ export interface RepairResult extends PruneResult {
 /**
  * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
  * what is better to a new folder. Goes on where an earlier run of the same job stopped.
- * @throws UserError where there is nothing to train, or the result would not be better: nothing is written then.
+ * @throws UserError where there is nothing to train.
  */
 export async function repairModel(
   request: RepairRequest,
@@ -97,15 +99,11 @@ export async function repairModel(
     const repaired = endToEnd
       ? await together({ ...setup, folder }, forms, sliced, context)
       : sliced;
-    if (!(repaired.lossAfter < repaired.lossBefore)) {
+    const { lossBefore, lossAfter } = repaired;
+    const losses = { unit: lossUnitOf(teacher), lossBefore, lossAfter, slices: sliced.slices };
+    if (!(lossAfter < lossBefore)) {
       await store.remove();
-      throw new UserError(
-        `Repair did not lower the loss on held-out text (${format(repaired.lossBefore)} before, ${format(repaired.lossAfter)} after), so nothing is written.`,
-        {
-          file: student.summary.path,
-          remedy: 'Give more text (--sequences), or train more layers (--train all).',
-        },
-      );
+      return { written: null, ...losses };
     }
     const written = await writeModel(
       {
@@ -121,9 +119,7 @@ export async function repairModel(
       context,
     );
     await store.remove();
-    const { lossBefore, lossAfter } = repaired;
-    const unit = lossUnitOf(teacher);
-    return { ...written, unit, lossBefore, lossAfter, slices: sliced.slices };
+    return { written, ...losses };
   } finally {
     await store.removeIfEmpty();
   }
@@ -213,8 +209,4 @@ function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string,
     });
   }
   return new Map(forms);
-}
-
-function format(loss: number): string {
-  return loss.toPrecision(4);
 }

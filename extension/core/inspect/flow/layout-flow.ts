@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
@@ -38,7 +39,7 @@ export function transformerFlow(
   const words = root.add('embedding', 'weights', 'Embedding', [ids], {
     shape,
     tensors: partTensors(embedding),
-    detail: `${vocabularySize} tokens`,
+    detail: counted(vocabularySize, 'token'),
   });
   let stream = root.scale('embedding-scale', words, scales.embedding);
   if (positions !== undefined) {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { JobContext } from '../../jobs/job';
+import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
@@ -57,6 +57,7 @@ export class PlanMeasurer {
   private readonly products: MatrixProducts;
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
+  private told: StageProgress = { stage: 'Planning', done: 0, total: 1, unit: 'steps' };
 
   public constructor(
     private readonly setup: MeasurerSetup,
@@ -84,7 +85,12 @@ export class PlanMeasurer {
     const forms = this.formsOf(plan.compress);
     const executor = new LayeredExecutor(this.changed(forms), device, memoryBytes);
     try {
-      const scorer = this.scorer(executor, plan.remove, 'Measuring the plan');
+      const scorer = this.scorer(executor, plan.remove);
+      const total = 1 + (inTurn ? model.summary.sublayers.length : 0);
+      const tell = (done: number): void => {
+        this.tell('Measuring the plan', done, total);
+      };
+      tell(0);
       const distance = await scorer.distance(await scorer.start(this.reference));
       const without = new Map<string, number>();
       for (const { tensor } of inTurn ? plan.compress : []) {
@@ -94,6 +100,7 @@ export class PlanMeasurer {
         }
       }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
+        tell(1 + index);
         const turns = this.turnsOf(index, plan);
         if (turns.length > 0) {
           await scorer.advance(index);
@@ -155,13 +162,16 @@ export class PlanMeasurer {
 
   /** Computes the forms that are not there yet, on statistics of the original. */
   private async compress(choices: readonly CompressionChoice[]): Promise<void> {
-    const scorer = this.scorer(this.original, [], 'Compressing linear layers');
+    const stage = 'Compressing linear layers';
+    const scorer = this.scorer(this.original, []);
+    this.tell(stage, 0, choices.length);
     this.reference ??= await scorer.start();
     const open = choices.filter((choice) => !this.forms.has(keyOf(choice)));
     if (open.length === 0) {
       return;
     }
     const { model, fittedTo, seed } = this.setup;
+    let done = choices.length - open.length;
     const context = { products: this.products, seed, dtype: storageDtype(model.summary) };
     for (const choice of open) {
       const matrix = this.outer.get(choice.tensor);
@@ -169,6 +179,7 @@ export class PlanMeasurer {
         await checkpoint(this.context.cancellation);
         const { form } = await compressMatrix(context, matrix, choice);
         await this.keep(choice, new Map(outerIds(matrix).map((id) => [id, form])));
+        this.tell(stage, ++done, choices.length);
       }
     }
     const pass = new CalibrationPass({
@@ -195,6 +206,7 @@ export class PlanMeasurer {
           choice,
         );
         await this.keep(choice, new Map([[layer.id, form]]));
+        this.tell(stage, ++done, choices.length);
       }
     }
   }
@@ -210,21 +222,23 @@ export class PlanMeasurer {
     }
   }
 
-  private scorer(
-    executor: LayeredExecutor,
-    remove: readonly string[],
-    stage: string,
-  ): ChangeScorer {
+  private scorer(executor: LayeredExecutor, remove: readonly string[]): ChangeScorer {
     const { inputs, metric } = this.setup;
     const removed = new Set(remove.flatMap((id) => executor.units.numberOf(id) ?? []));
     const { cancellation } = this.context;
     const onWork = (): void => {
-      this.context.progress({ stage, done: 0, total: 1, unit: 'steps' });
+      // A sign of life between two steps.
+      this.context.progress(this.told);
     };
     return new ChangeScorer({
       ...{ executor, original: this.original, inputs, metric, removed },
       ...{ cancellation, onWork },
     });
+  }
+
+  private tell(stage: string, done: number, total: number): void {
+    this.told = { stage, done, total, unit: 'steps' };
+    this.context.progress(this.told);
   }
 }
 

@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -320,7 +321,7 @@ function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySetting
     throw new UserError('No linear layer is of the roles and blocks that are asked for.', {
       file: model.summary.path,
       field: 'roles, blocks',
-      remedy: `It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${model.summary.blocks} blocks.`,
+      remedy: `It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
     });
   }
   return found;

@@ -1,3 +1,4 @@
+import { counted } from '../../format';
 import type { CalibrationRequest } from '../../data/calibration';
 import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
@@ -51,11 +52,11 @@ export async function loadProfileInputs(
   );
   if (looks && found === 0) {
     warn(
-      `There is nothing to fit compressions to besides the ${after} sequences that are measured: those that look at inputs (low rank, GPTQ, scaled MPO) are fitted to the same and seem better than they are. Give a longer text or more examples, or measure fewer.`,
+      `There is nothing to fit compressions to besides the ${counted(after, 'sequence')} that are measured: those that look at inputs (low rank, GPTQ, scaled MPO) are fitted to the same and seem better than they are. Give a longer text or more examples, or measure fewer.`,
     );
   } else if (looks && found < wanted) {
     warn(
-      `Besides the ${after} sequences that are measured there are only ${found} to fit compressions to, of ${wanted} that compressing takes: low rank may seem worse than it is.`,
+      `Besides the ${counted(after, 'sequence')} that are measured there are only ${found} to fit compressions to, of ${wanted} that compressing takes: low rank may seem worse than it is.`,
     );
   }
   return { measured, fitting: found === 0 ? undefined : further };

@@ -73,7 +73,7 @@ describe('MNIST files', () => {
       'labels of another number',
       images,
       idxBytes(8, [2], Uint8Array.of(1, 2)),
-      /There are 3 examples, but 2 labels/,
+      /It has 3 examples, but 2 labels/,
     ],
     [
       'labels of two axes',

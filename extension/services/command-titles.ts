@@ -1,0 +1,12 @@
+import { extensions } from 'vscode';
+import { commandIds } from './command-ids';
+import type { CommandName } from './command-ids';
+
+/** The title of a command in the user's language, without the dots of one that asks. */
+export function commandTitle(name: CommandName): string {
+  const { contributes } = (extensions.getExtension('espalier.espalier')?.packageJSON ?? {}) as {
+    contributes?: { commands: readonly { readonly command: string; readonly title: string }[] };
+  };
+  const found = contributes?.commands.find(({ command }) => command === commandIds[name]);
+  return found?.title.replace(/…$/, '') ?? '';
+}

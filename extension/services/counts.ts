@@ -1,0 +1,36 @@
+import { l10n } from 'vscode';
+import { formatCount } from '../core/format';
+
+/**
+ * Counts as phrases, each with a singular of its own. Sentences take a phrase as an argument, and are worded so
+ * that no verb has to agree with it.
+ */
+export const counts = {
+  blocks: (n: number): string =>
+    n === 1 ? l10n.t('1 block') : l10n.t('{0} blocks', formatCount(n)),
+  sublayers: (n: number): string =>
+    n === 1 ? l10n.t('1 sublayer') : l10n.t('{0} sublayers', formatCount(n)),
+  layers: (n: number): string =>
+    n === 1 ? l10n.t('1 layer') : l10n.t('{0} layers', formatCount(n)),
+  compressions: (n: number): string =>
+    n === 1 ? l10n.t('1 compression') : l10n.t('{0} compressions', formatCount(n)),
+  warnings: (n: number): string =>
+    n === 1 ? l10n.t('1 warning') : l10n.t('{0} warnings', formatCount(n)),
+  examples: (n: number): string =>
+    n === 1 ? l10n.t('1 example') : l10n.t('{0} examples', formatCount(n)),
+  classes: (n: number): string =>
+    n === 1 ? l10n.t('1 class') : l10n.t('{0} classes', formatCount(n)),
+  suspects: (n: number): string =>
+    n === 1
+      ? l10n.t('1 suspected label error')
+      : l10n.t('{0} suspected label errors', formatCount(n)),
+  runs: (n: number): string => (n === 1 ? l10n.t('1 run') : l10n.t('{0} runs', formatCount(n))),
+  epochs: (n: number): string =>
+    n === 1 ? l10n.t('1 epoch') : l10n.t('{0} epochs', formatCount(n)),
+  subsets: (n: number): string =>
+    n === 1 ? l10n.t('1 subset') : l10n.t('{0} subsets', formatCount(n)),
+  nodes: (n: number): string => (n === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', formatCount(n))),
+  edges: (n: number): string => (n === 1 ? l10n.t('1 edge') : l10n.t('{0} edges', formatCount(n))),
+  windows: (n: number): string =>
+    n === 1 ? l10n.t('1 window') : l10n.t('{0} windows', formatCount(n)),
+};

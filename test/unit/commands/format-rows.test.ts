@@ -1,0 +1,49 @@
+import { mkdir, mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { formatRows } from '../../../extension/commands/format-rows';
+import { answerOutputs } from '../../../extension/core/export/output-options';
+import { writeSource } from '../../../extension/core/export/write-source';
+import { layOutChanges } from '../../../extension/core/export/changes';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { freeName } from '../../../extension/services/free-name';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+describe('a choice of format', () => {
+  const rowsFor = async (...removed: string[]) => {
+    const model = await openModelFiles(fixture('llama-gqa-untied'));
+    const changes = layOutChanges(model.model.summary, removed);
+    return formatRows(await answerOutputs(writeSource(model), changes));
+  };
+
+  it('recommends the default and one other format', async () => {
+    const { recommended, others } = await rowsFor('block.1.attention');
+    expect(recommended.map(({ format, layout }) => layout ?? format)).toEqual(['auto-map', 'onnx']);
+    expect(others.map(({ layout }) => layout)).toContain('zeroed');
+  });
+
+  it('says why the others cannot, without a word of the command line', async () => {
+    for (const removed of [['block.1.attention'], ['block.1.attention', 'block.1.feedforward']]) {
+      const { blocked } = await rowsFor(...removed);
+      expect(blocked.length).toBeGreaterThan(1);
+      for (const answer of blocked) {
+        const { reason = '' } = answer.able ? {} : answer;
+        expect(reason).not.toMatch(/--|auto-map|trust_remote_code|block_configs/);
+        expect(reason).toMatch(/^\S.*\.$/);
+      }
+    }
+  });
+});
+
+describe('a free name', () => {
+  it('is the name, or the next that nothing has', async () => {
+    const folder = await mkdtemp(join(temporaryFolder(), 'names-'));
+    const name = join(folder, 'model-compressed');
+    expect(await freeName(name)).toBe(name);
+    await mkdir(name);
+    expect(await freeName(name)).toBe(`${name}-2`);
+    await mkdir(`${name}-2`);
+    expect(await freeName(name)).toBe(`${name}-3`);
+  });
+});
