@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that replace modules, which others in the same process would see. */
-const replacing = ['open-once', 'operations/changing-operations'].map(
+/** Tests that replace modules, which others in the same process would see, or that try every device. */
+const apart = ['open-once', 'operations/changing-operations', 'runtime/devices'].map(
   (name) => `test/unit/${name}.test.ts`,
 );
 
@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
-          exclude: replacing,
+          exclude: apart,
           testTimeout: 120_000,
           // Vitest leaves one core of two idle otherwise.
           maxWorkers: '100%',
@@ -23,7 +23,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit-isolated',
-          include: replacing,
+          include: apart,
           testTimeout: 120_000,
           maxWorkers: '100%',
         },

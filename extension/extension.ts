@@ -28,6 +28,7 @@ import { ModelJobs } from './services/model-jobs';
 import { ModelSessions } from './services/model-sessions';
 import { OpenModels } from './services/open-models';
 import { describeError } from './services/report-error';
+import { ReportStore } from './services/report-store';
 import { Reports } from './services/reports';
 import type { Services } from './services/services';
 import { SessionStore } from './services/session-store';
@@ -68,7 +69,7 @@ export function activate(context: ExtensionContext): Espalier {
   const settings = new Settings();
   const jobs = new JobService({
     lanes: { worker, dataReader },
-    store: new JobStore(storedJobs(context), (text) => {
+    store: new JobStore(stored(context, 'jobs.json'), (text) => {
       log.warn(text);
     }),
     log,
@@ -80,7 +81,7 @@ export function activate(context: ExtensionContext): Espalier {
   const store = new SessionStore(context.workspaceState);
   const sessions = new ModelSessions(models, store, jobs, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
-  const reports = new Reports(models);
+  const reports = new Reports(models, new ReportStore(stored(context, 'reports')));
   const modelJobs = new ModelJobs(jobs, settings, sessions, reports, (session) =>
     heatmaps.isShown(session),
   );
@@ -158,5 +159,5 @@ export function activate(context: ExtensionContext): Espalier {
 }
 
 /** Jobs belong to the workspace, where one is open. */
-const storedJobs = ({ storageUri, globalStorageUri }: ExtensionContext): string =>
-  Uri.joinPath(storageUri ?? globalStorageUri, 'jobs.json').fsPath;
+const stored = ({ storageUri, globalStorageUri }: ExtensionContext, name: string): string =>
+  Uri.joinPath(storageUri ?? globalStorageUri, name).fsPath;

@@ -80,22 +80,33 @@ function describe(field: Field): string {
 }
 
 function parse({ kind }: Field, text: string, before: unknown): unknown {
+  const known: readonly unknown[] = Array.isArray(before) ? before : [];
   switch (kind) {
     case 'integer':
     case 'number':
       return parseNumber(text);
     case 'list':
-    case 'numbers': {
-      const parts = text.split(',').map((part) => part.trim());
-      return [
-        ...(Array.isArray(before) ? (before as unknown[]) : []),
-        ...(kind === 'list' ? parts : parts.map(parseNumber)),
-      ];
-    }
+      return [...known, ...parseNames(text)];
+    case 'numbers':
+      return [...known, ...splitNames(text).map(parseNumber)];
     default:
       return text;
   }
 }
+
+/** Names separated by commas, or a JSON array where a name has a comma. */
+function parseNames(text: string): readonly unknown[] {
+  if (text.startsWith('[')) {
+    try {
+      return JSON.parse(text) as readonly unknown[];
+    } catch {
+      // A name that begins so.
+    }
+  }
+  return splitNames(text);
+}
+
+const splitNames = (text: string): string[] => text.split(',').map((part) => part.trim());
 
 /** The number, or the text where it is none. */
 function parseNumber(text: string): number | string {

@@ -4,6 +4,7 @@ import { asFlag, buildRequest, flagOf, RequestError } from '../core/operations/b
 import { flag, path } from '../core/operations/fields';
 import type { Fields } from '../core/operations/fields';
 import type { AnyOperation, OperationContext } from '../core/operations/operation';
+import { runOperation as runOnCore } from '../core/operations/run-operation';
 import { UserError } from '../core/user-error';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
@@ -63,11 +64,11 @@ export async function runOperation(
       ? undefined
       : `Run the same command again to continue: progress is saved in ${saved}.`;
   });
-  const result = await operation
-    .run(request, context as OperationContext)
-    .catch((error: unknown) => {
+  const result = await runOnCore(operation, request, context as OperationContext).catch(
+    (error: unknown) => {
       throw inFlags(error, fields);
-    });
+    },
+  );
   if (common['json'] === true) {
     const { toJson = (whole: unknown) => whole } = operation;
     terminal.print(JSON.stringify(toJson(result), undefined, 2));

@@ -107,7 +107,7 @@ export async function chooseTrainings(
   });
   const own: QuickPickItem = { label: l10n.t('Other numbers…') };
   const items = [
-    item(10, epoch, l10n.t('As in the paper: scores that are worth keeping.')),
+    item(10, epoch, l10n.t('As in the paper: reliable scores.')),
     item(3, epoch, l10n.t('A first look, at a third of the time.')),
   ];
   const chosen = await window.showQuickPick([...items, own], {
@@ -144,7 +144,7 @@ export async function askNumber(
     validateInput: (text) =>
       /^\s*\d{1,4}\s*$/.test(text) && Number(text) >= least
         ? undefined
-        : l10n.t('Write a whole number from {0}.', least),
+        : l10n.t('Enter an integer of at least {0}.', least),
   });
   return typed === undefined ? undefined : Number(typed);
 }

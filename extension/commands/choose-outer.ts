@@ -42,7 +42,7 @@ export async function chooseOuter(
       label: l10n.t('Embedding and head as well'),
       detail: isTied
         ? l10n.t('They are one matrix in this model, which is stored once.')
-        : l10n.t('Tokens are looked up in whole numbers, and the head multiplies by them.'),
+        : l10n.t('The embedding is looked up in integers, and the head multiplies by them.'),
       outer: ['embedding', 'head'],
     },
     ...(isTied && !unties ? [] : [head]),

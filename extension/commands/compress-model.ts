@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import { planFor } from '../core/export/plan';
 import type { Plan } from '../core/export/plan';
 import { withAbsolutePaths } from '../core/export/patching/planned-patches';
 import type { ApplyResult } from '../core/operations/apply-plan';
@@ -45,7 +46,7 @@ export async function compressModel(
   const plan =
     options.plan ??
     (planPath === undefined
-      ? await planFor(services, session, argument, options)
+      ? await askForPlan(services, session, argument, options)
       : await readPlan(planPath));
   if (plan === undefined) {
     return undefined;
@@ -79,7 +80,7 @@ async function sessionOf(
 }
 
 /** The panel's plan where the panel asks, or one by a single method. */
-async function planFor(
+async function askForPlan(
   services: Services,
   session: CompressionSession,
   argument: unknown,
@@ -123,13 +124,7 @@ async function planFor(
       ),
     );
   }
-  return {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: model.path, fingerprint: model.fingerprint },
-    remove: [],
-    compress: choices,
-  };
+  return planFor(model, { compress: choices });
 }
 
 async function chooseMethod(

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { PatchResult } from '../core/export/patching/patch-model';
-import type { Plan } from '../core/export/plan';
+import { planFor } from '../core/export/plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
 import { patch } from '../core/operations/patch';
@@ -75,13 +75,7 @@ async function askRequest(
   if (text === undefined || anyway === undefined) {
     return undefined;
   }
-  const patched: Plan = {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: model.path },
-    remove: [],
-    patch: [{ sublayer, program: '', file: '' }],
-  };
+  const patched = planFor(model, { patch: [{ sublayer, program: '', file: '' }] });
   const output = await chooseOutput(services, model, patched, given, {
     formatTitle: l10n.t('{0}: format', title),
     folderTitle: l10n.t('{0}: new folder', title),
@@ -139,7 +133,7 @@ async function chooseSublayer(session: ModelSession): Promise<string | undefined
   ];
   const chosen = await window.showQuickPick(items, {
     title: l10n.t('Patch a removed layer of {0}', model.name),
-    placeHolder: l10n.t('In the place of which sublayer?'),
+    placeHolder: l10n.t('Replace which sublayer?'),
     matchOnDescription: true,
   });
   return chosen?.label;

@@ -78,12 +78,12 @@ async function chooseCompressions(
     label: l10n.t('All levels'),
     description: l10n.t('for plans under a budget'),
     detail: l10n.t(
-      'Every method at its usual levels, from mild to strong: about 13 runs per layer.',
+      'Every method at its default levels, from mild to strong: about 13 runs per layer.',
     ),
   };
   const own: QuickPickItem = {
     label: l10n.t('Choose methods…'),
-    detail: l10n.t('Some of the methods, each at its usual levels.'),
+    detail: l10n.t('Some of the methods, each at its default levels.'),
   };
   const chosen = await window.showQuickPick([first, full, own], {
     title,

@@ -101,7 +101,7 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
   ];
   const chosen = await window.showQuickPick(items, {
     title,
-    placeHolder: l10n.t('How much may it cost? It can be cancelled and goes on later.'),
+    placeHolder: l10n.t('How much effort? You can cancel and resume later.'),
   });
   return chosen?.effort;
 }

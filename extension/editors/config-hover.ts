@@ -115,7 +115,7 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
     l10n.t('Number of past tokens that attention with a window sees; others see all of them.'),
   experts: ({ facts, totals }) =>
     l10n.t(
-      'Experts of a sublayer, of which each token sees {0}: {1} of {2} parameters are active.',
+      'Experts of a sublayer. Each token uses {0}: {1} of {2} parameters are active.',
       known(facts.expertsPerToken),
       totals.activeParameters === undefined ? '?' : formatCount(totals.activeParameters),
       formatCount(totals.parameters),

@@ -169,7 +169,7 @@ function describe(problem: PlanProblem['problem']): string {
     case 'compressed-twice':
       return l10n.t('"{0}" is compressed twice: keep one of its choices.', problem.tensor);
     case 'removed-and-protected':
-      return l10n.t('"{0}" is to be removed and protected at once.', problem.id);
+      return l10n.t('"{0}" is both removed and protected.', problem.id);
     case 'no-expert-left':
       return l10n.t(
         'This removes all experts of {0}. Write {0} to remove the whole mixture, or keep one of them.',

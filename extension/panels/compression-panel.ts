@@ -17,6 +17,7 @@ export const compressionPanel: PanelDefinition<
 > = {
   name: 'compression',
   viewType: 'espalier.compression',
+  patchMilliseconds: 250,
   titleOf: ({ model }) => l10n.t('Compression: {0}', model.name),
   restoreOf: ({ model, file }) => ({ model: model.path, file }),
   calls: compressionCalls,

@@ -12,7 +12,7 @@ export class HeatmapPanel extends StatePanel<ModelSession, HeatmapState, FromHea
   public static readonly kind = {
     name: 'heatmap',
     viewType: 'espalier.heatmap',
-    patchMilliseconds: 100,
+    patchMilliseconds: 250,
   } as const;
 
   public constructor(panel: WebviewPanel, extension: Uri, session: ModelSession) {

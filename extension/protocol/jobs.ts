@@ -1,10 +1,7 @@
 import type { StageProgress } from '../core/jobs/job';
 
 /** How far a job is, as panels show it. */
-export interface JobProgress extends StageProgress {
-  /** From the work counted lately; absent while that says nothing. */
-  readonly secondsLeft?: number | undefined;
-}
+export type JobProgress = StageProgress;
 
 /** The job that a panel tells of, if there is one. `id` is that of the job service. */
 export type PanelJob<What extends string> =

@@ -22,7 +22,7 @@ export interface ModelPlaces {
 export function modelPlaces(paths: readonly string[]): ModelPlaces {
   const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
   const folders = new Set(paths.filter((path) => /\.safetensors$/i.test(path)).map(folderOf));
-  const evolutions = new Set(paths.filter((path) => path.endsWith(".gssnn.json")).map(folderOf));
+  const evolutions = new Set(paths.filter((path) => path.endsWith('.gssnn.json')).map(folderOf));
   return {
     folders: [...folders].sort(),
     files: paths

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import type { Evaluation, EvaluationResult } from '../core/evaluate/evaluation';
 import { patchesOfPlan } from '../core/export/patching/planned-patches';
+import { planFor } from '../core/export/plan';
 import type { Plan } from '../core/export/plan';
 import { formatPercent } from '../core/format';
 import { evaluate } from '../core/operations/evaluate';
@@ -125,11 +126,8 @@ export class ModelJobs {
     const { text } = this.#settings.request(evaluate, { model });
     const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
     const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
-    const plan: Plan = {
-      ...{ format: 'espalier.plan', version: 1, model: { path: model, fingerprint } },
-      remove: choice.removed,
-      patch: choice.patches,
-    };
+    const { removed: remove, patches } = choice;
+    const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
     const request = this.#settings.request(evaluate, {
       model,
       ...(choice.removed.length === 0 ? {} : { plan }),

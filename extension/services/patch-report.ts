@@ -52,11 +52,11 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
     [
       loss === 'kl'
         ? l10n.t(
-            'Distance: KL divergence to the whole model, nats per token, on {0} sequences that nothing was fitted to.',
+            'Distance: KL divergence to the original, nats per token, on {0} held-out sequences.',
             sequences.test,
           )
         : l10n.t(
-            'Distance: norm of the difference to what the whole model gives, on {0} examples that nothing was fitted to.',
+            "Distance: norm of the difference to the original's output, on {0} held-out examples.",
             sequences.test,
           ),
       l10n.t(

@@ -1,4 +1,5 @@
 import { dirname, relative } from 'node:path';
+import { planFor } from '../core/export/plan';
 import type { Plan } from '../core/export/plan';
 import { planNote } from '../core/tensornet/budget/refine-plan';
 import { calibrationNames } from '../core/operations/shared-fields';
@@ -9,17 +10,18 @@ import type { ModelSession } from './model-session';
 export function planOf(session: ModelSession, planPath: string): Plan {
   const { removed, protectedIds } = session.selection;
   const from = pathFrom(planPath);
-  return {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: from(session.model.path), fingerprint: session.model.fingerprint },
-    remove: removed,
-    ...(session.patches.length === 0
-      ? {}
-      : { patch: session.patches.map((one) => ({ ...one, file: from(one.file) })) }),
-    ...(protectedIds.length === 0 ? {} : { protect: protectedIds }),
-    ...(session.profile?.search === undefined ? {} : { profile: from(session.profilePath) }),
-  };
+  const { path, fingerprint } = session.model;
+  return planFor(
+    { path: from(path), fingerprint },
+    {
+      remove: removed,
+      ...(session.patches.length === 0
+        ? {}
+        : { patch: session.patches.map((one) => ({ ...one, file: from(one.file) })) }),
+      ...(protectedIds.length === 0 ? {} : { protect: protectedIds }),
+      ...(session.profile?.search === undefined ? {} : { profile: from(session.profilePath) }),
+    },
+  );
 }
 
 /** What was planned under a budget as a plan that lies at `planPath`, if something was. */
@@ -31,14 +33,15 @@ export function compressionPlanOf(
     return undefined;
   }
   const { budget, result } = plan;
-  return {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: pathFrom(planPath)(model.path), fingerprint: model.fingerprint },
-    remove: result.remove,
-    compress: result.compress,
-    note: planNote(result, budget, table?.metric ?? ''),
-  };
+  const { path, fingerprint } = model;
+  return planFor(
+    { path: pathFrom(planPath)(path), fingerprint },
+    {
+      remove: result.remove,
+      compress: result.compress,
+      note: planNote(result, budget, table?.metric ?? ''),
+    },
+  );
 }
 
 /** Fields of a request whose settings say nothing to a plan. */

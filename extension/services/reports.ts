@@ -3,6 +3,7 @@ import type { Disposable, TextDocumentContentProvider } from 'vscode';
 import { modelReport } from './model-report';
 import type { OpenModels } from './open-models';
 import { describeError } from './report-error';
+import type { ReportStore } from './report-store';
 
 const structureAuthority = 'structure';
 const textAuthority = 'text';
@@ -13,13 +14,15 @@ export class Reports implements TextDocumentContentProvider, Disposable {
 
   readonly #models: OpenModels;
   readonly #changed = new EventEmitter<Uri>();
+  readonly #store: ReportStore;
   readonly #texts = new Map<string, string>();
   readonly #registration: Disposable;
 
   public readonly onDidChange = this.#changed.event;
 
-  public constructor(models: OpenModels) {
+  public constructor(models: OpenModels, store: ReportStore) {
     this.#models = models;
+    this.#store = store;
     this.#registration = workspace.registerTextDocumentContentProvider(Reports.scheme, this);
   }
 
@@ -31,9 +34,9 @@ export class Reports implements TextDocumentContentProvider, Disposable {
         return describeError(error);
       }
     }
-    return (
-      this.#texts.get(uri.toString()) ?? l10n.t('This report was of an earlier window and is gone.')
-    );
+    const key = uri.toString();
+    const text = this.#texts.get(key) ?? (await this.#store.load(key));
+    return text ?? l10n.t('This report is no longer kept.');
   }
 
   /** Shows what a model consists of. The document's URI is its path, so that it survives a reload. */
@@ -47,7 +50,7 @@ export class Reports implements TextDocumentContentProvider, Disposable {
     return this.#show(uri);
   }
 
-  /** Shows a text that is made now and kept as long as the window. */
+  /** Shows a text that is made now, and kept for later windows where the disk allows. */
   public async showText(name: string, key: string, text: string): Promise<Uri> {
     const uri = Uri.from({
       scheme: Reports.scheme,
@@ -55,7 +58,9 @@ export class Reports implements TextDocumentContentProvider, Disposable {
       path: `/${name}.md`,
       query: key,
     });
-    this.#texts.set(uri.toString(), text);
+    const shown = uri.toString();
+    this.#texts.set(shown, text);
+    await this.#store.save(shown, text).catch(() => undefined);
     return this.#show(uri);
   }
 

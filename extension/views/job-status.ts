@@ -7,6 +7,7 @@ import type { JobService } from '../services/jobs/job-service';
 import { describeJob, describeStage, describeState } from '../services/jobs/job-texts';
 import type { Lane } from '../services/jobs/operations';
 import { jobOperations } from '../services/jobs/operations';
+import { Throttle } from '../services/throttle';
 
 const lanes: readonly Lane[] = ['worker', 'dataReader'];
 
@@ -32,7 +33,14 @@ export function showJobStatus(jobs: JobService): Disposable {
       void commands.executeCommand('setContext', 'espalier.jobRunning', active);
     }
   };
-  return Disposable.from(...items.map(([, item]) => item), jobs.changed.listen(update));
+  const refresh = new Throttle(update, 250);
+  return Disposable.from(
+    ...items.map(([, item]) => item),
+    refresh,
+    jobs.changed.listen(() => {
+      refresh.trigger();
+    }),
+  );
 }
 
 function show(item: StatusBarItem, jobs: JobService, lane: readonly JobRecord[]): void {

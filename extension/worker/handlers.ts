@@ -10,6 +10,7 @@ import { costsFolder } from '../core/runtime/user-cache';
 import { asSetting, validateRequest } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
+import { runOperation } from '../core/operations/run-operation';
 import type { JobEvent, WorkerRequests } from '../protocol/worker';
 import type { Handlers } from './serve';
 
@@ -38,7 +39,8 @@ export const handlers = Object.fromEntries(
   operations.map((operation) => [
     operation.id,
     async (request: unknown, context: JobContext<JobEvent>) =>
-      (operation as unknown as AnyOperation).run(
+      runOperation(
+        operation as unknown as AnyOperation,
         validateRequest(operation as unknown as AnyOperation, request, asSetting(operation.fields)),
         { ...context, environment },
       ),

@@ -14,10 +14,12 @@ const NAMES = [
   'msedge',
 ];
 
-/** Flags under which Chromium runs headless in a container and calls nobody. */
+/** Flags under which Chromium runs headless in a container, moves nothing that needs not move, and calls nobody. */
 export const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
+  '--force-prefers-reduced-motion',
+  '--disable-smooth-scrolling',
   '--disable-quic',
   '--no-first-run',
   '--disable-background-networking',

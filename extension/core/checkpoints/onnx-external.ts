@@ -49,7 +49,7 @@ export class ExternalFiles {
       const value = Number(text);
       if (text !== undefined && !(/^\d{1,16}$/.test(text) && Number.isSafeInteger(value))) {
         throw this.fault(
-          `The ${key} "${shorten(text)}" of its data is not a whole number`,
+          `The ${key} "${shorten(text)}" of its data is not an integer`,
           tensor.name,
         );
       }

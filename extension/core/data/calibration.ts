@@ -184,7 +184,7 @@ function checkSizes(
 ): void {
   for (const [field, size] of Object.entries({ sequences, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(`${size} is not a whole number from 1.`, { field });
+      throw new UserError(`${size} is not an integer of at least 1.`, { field });
     }
   }
   const { maxPositions, name } = model.summary;

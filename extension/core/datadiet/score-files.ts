@@ -58,7 +58,7 @@ export async function readScores(path: string): Promise<ScoreDocument> {
         : parseDeepCore(text, path);
     }
     default:
-      throw new UserError('The file is of no kind that is known.', { file: path, remedy });
+      throw new UserError('Unsupported file type.', { file: path, remedy });
   }
 }
 

@@ -79,12 +79,9 @@ function windowsOf(ids: Int32Array, length: number, stride: number | undefined):
     return divideIds(ids, length).map(wholeWindow);
   }
   if (!Number.isSafeInteger(stride) || stride < 1 || stride >= length) {
-    throw new UserError(
-      `A stride must be a whole number from 1 to below ${length}, not ${stride}.`,
-      {
-        field: 'stride',
-      },
-    );
+    throw new UserError(`A stride must be an integer from 1 to below ${length}, not ${stride}.`, {
+      field: 'stride',
+    });
   }
   const windows: TextWindow[] = [];
   let predicted = 1;

@@ -165,7 +165,7 @@ function withNumber(entry: Buffer, file: string, key: string, value: number): Bu
   const typeAt = string(key).length;
   const size = entry.length - typeAt - 4;
   if (!wholeTypes.includes(entry.readUInt32LE(typeAt))) {
-    throw new UserError('Its value is not a whole number.', { file, field: key });
+    throw new UserError('Its value is not an integer.', { file, field: key });
   }
   const changed = Buffer.from(entry);
   changed.fill(0, typeAt + 4);

@@ -32,3 +32,17 @@ export interface Plan {
   readonly profile?: string;
   readonly note?: string;
 }
+
+/** A plan that changes a model as said. */
+export function planFor(
+  { path, fingerprint }: Plan['model'],
+  changes: Partial<Omit<Plan, 'format' | 'version' | 'model'>>,
+): Plan {
+  return {
+    format: 'espalier.plan',
+    version: 1,
+    model: { path, ...(fingerprint === undefined ? {} : { fingerprint }) },
+    remove: [],
+    ...changes,
+  };
+}

@@ -75,7 +75,7 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
   const converts = request.model.format !== target.format;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
   if (!converts && changed === 0) {
-    throw new UserError('Nothing is to be changed: the result would be a copy.', {
+    throw new UserError('The plan changes nothing: the result would be a copy.', {
       file: summary.path,
       field: 'remove',
       remedy: 'Choose at least one sublayer to remove, or a layer to compress.',

@@ -22,7 +22,7 @@ export function checkSampling({ temperature, topK, topP }: Sampling): void {
     throw fault('temperature', temperature, 'a number from 0');
   }
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
-    throw fault('topK', topK, 'a whole number from 1');
+    throw fault('topK', topK, 'an integer of at least 1');
   }
   if (topP !== undefined && !(topP > 0 && topP <= 1)) {
     throw fault('topP', topP, 'above 0 and at most 1');

@@ -19,6 +19,8 @@ export interface StageProgress {
   readonly done: number;
   readonly total: number;
   readonly unit: 'sequences' | 'examples' | 'bytes' | 'steps' | 'programs';
+  /** What is left by what is known of it: before any of it is done, or from the work counted lately. */
+  readonly secondsLeft?: number | undefined;
 }
 
 /** What a job gets besides its request. `Event` is the job's own kind of partial result. */

@@ -17,9 +17,24 @@ export class TimeLeft {
   #stage: string | undefined;
   #since = 0;
   #samples: Sample[] = [];
+  /** When the job ends by what was expected before it started. */
+  #expectedEnd: number | undefined;
 
   /** Seconds left at `time` (milliseconds), or undefined while that cannot be told. */
-  public update({ stage, done, total }: StageProgress, time: number): number | undefined {
+  public update(progress: StageProgress, time: number): number | undefined {
+    if (progress.secondsLeft !== undefined) {
+      this.#expectedEnd = time + 1000 * progress.secondsLeft;
+      return progress.secondsLeft;
+    }
+    const measured = this.#measure(progress, time);
+    if (measured !== undefined || this.#expectedEnd === undefined) {
+      this.#expectedEnd = undefined;
+      return measured;
+    }
+    return this.#expectedEnd > time ? (this.#expectedEnd - time) / 1000 : undefined;
+  }
+
+  #measure({ stage, done, total }: StageProgress, time: number): number | undefined {
     const last = this.#samples.at(-1);
     if (stage !== this.#stage || (last !== undefined && done < last.done)) {
       this.#stage = stage;

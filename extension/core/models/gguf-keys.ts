@@ -68,7 +68,7 @@ export class GgufKeys {
     return numbers.map((entry) =>
       typeof entry === 'number' && Number.isInteger(entry) && entry >= 0
         ? entry
-        : this.fault(name, 'Its entries are not whole numbers.'),
+        : this.fault(name, 'Its entries are not integers.'),
     );
   }
 

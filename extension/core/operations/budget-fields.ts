@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
@@ -19,6 +19,7 @@ import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError } from '../user-error';
 import { choice, group, integer, leftOpen, number, path } from './fields';
 import type { RequestOf } from './fields';
+import { journalOf } from './journals';
 import { outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import { measureSensitivity, trialFields } from './measure-sensitivity';
@@ -87,7 +88,8 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
   };
 
 /**
- * Plans by what compressing each layer alone costs, which is measured first where no profile is given.
+ * Plans by what compressing each layer alone costs, which is measured first where no profile is given, and remembered
+ * until {@link forgetMeasured}.
  * @param folder for work, removed at the end
  */
 export async function planByBudget(
@@ -98,7 +100,7 @@ export async function planByBudget(
   const { model, budget: ratio, unit = 'bytes', rounds = defaultRounds, profile } = request;
   const table =
     request.sensitivity === undefined
-      ? await measureSensitivity(request, undefined, context)
+      ? await measureSensitivity(request, undefined, context, true)
       : await readTable(request.sensitivity, request.methods);
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);
   const plan = await planForBudget(
@@ -118,6 +120,11 @@ export async function planByBudget(
     context,
   );
   return { ...plan, note: planNote(plan, { unit, ratio }, table.metric) };
+}
+
+/** What was measured for a plan is no longer needed: its result is written. */
+export async function forgetMeasured(model: string): Promise<void> {
+  await rm(journalOf('sensitivity', undefined, model), { force: true });
 }
 
 /** A sensitivity profile, of only some of its methods where those are named. */

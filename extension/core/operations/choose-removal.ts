@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
+import { planFor } from '../export/plan';
 import type { Plan } from '../export/plan';
 import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
 import { writeDocument } from '../jobs/write-document';
@@ -197,12 +198,13 @@ async function requirePlanWritable(
 /** The plan that removes the first rounds of a profile; all of them where no number is given. */
 export function planOf(profile: LayerProfile, model: string, count = profile.rounds.length): Plan {
   const { metric, search: how, model: source, settings } = profile;
-  return {
-    format: 'espalier.plan',
-    version: 1,
-    model: { path: resolve(model), fingerprint: source.fingerprint },
-    remove: profile.rounds.slice(0, count).map(({ removed }) => removed),
-    ...(settings.protect.length === 0 ? {} : { protect: settings.protect }),
-    note: `${how.mode} search, metric ${metric}`,
-  };
+  const { fingerprint } = source;
+  return planFor(
+    { path: resolve(model), fingerprint },
+    {
+      remove: profile.rounds.slice(0, count).map(({ removed }) => removed),
+      ...(settings.protect.length === 0 ? {} : { protect: settings.protect }),
+      note: `${how.mode} search, metric ${metric}`,
+    },
+  );
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
-import type { Plan } from '../export/plan';
+import { planFor } from '../export/plan';
 import { workFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
@@ -8,6 +8,7 @@ import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
 import { applyAndMeasure, qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
+import { forgetMeasured } from './budget-fields';
 import {
   chooseCompression,
   planningFields,
@@ -57,12 +58,8 @@ export const compress = defineOperation({
     }
     const model = await context.environment.open(request.model ?? '');
     const changes = await chooseCompression({ ...request, model }, context);
-    const plan: Plan = {
-      format: 'espalier.plan',
-      version: 1,
-      model: { path: resolve(model.path), fingerprint: model.summary.fingerprint },
-      ...changes,
-    };
+    const { fingerprint } = model.summary;
+    const plan = planFor({ path: resolve(model.path), fingerprint }, changes);
     const choices = changes.compress ?? [];
     const result = await applyAndMeasure(
       {
@@ -74,6 +71,9 @@ export const compress = defineOperation({
       context,
     );
     await writeDocument(defaultDocumentPath('plan', resolve(out)), plan);
+    if (request.budget !== undefined && request.sensitivity === undefined) {
+      await forgetMeasured(model.path);
+    }
     return result;
   },
 });

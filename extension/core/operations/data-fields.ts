@@ -28,7 +28,10 @@ export const datasetFields = group('Data set', {
     description: 'Columns, or the one array, with the features',
     placeholder: 'COLUMN,…',
   }),
-  classes: list({ description: 'Classes in their order', fallback: 'those that occur' }),
+  classes: list({
+    description: 'Classes in their order; as a JSON array where a name has a comma',
+    fallback: 'those that occur',
+  }),
   imageSize: formed(
     { pattern: /^[1-9]\d{0,4}x[1-9]\d{0,4}$/, takes: 'a size such as 32x32' },
     {

@@ -1,5 +1,6 @@
-import * as v from 'valibot';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { defaultWindowLength } from '../evaluate/perplexity';
@@ -14,6 +15,9 @@ import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
+
+/** What a token stands for, roughly. */
+const bytesPerToken = 4;
 
 /** Task scores of one model, or of two. */
 export type TaskEvaluation = TaskResult & { readonly against?: TaskResult };
@@ -60,6 +64,14 @@ export const evaluate = defineOperation({
   ],
   result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
   trust: 'run',
+  work: ({ text, task, length = defaultWindowLength, stride = length, against }, { summary }) => {
+    if (task !== undefined || text === undefined || !existsSync(text)) {
+      return undefined;
+    }
+    const read = ((statSync(text).size / bytesPerToken) * length) / stride;
+    const tokens = read * (against === undefined ? 1 : 2);
+    return { sublayerTokens: tokens * summary.sublayers.length, readoutTokens: tokens };
+  },
   run: async (request, context): Promise<EvaluationResult | TaskEvaluation> => {
     const { open } = context.environment;
     const { plan, task, against, length, stride, model = '' } = request;

@@ -169,7 +169,7 @@ export const formed = <const O extends Options<string>>(
 ): Field<string, PresentIn<O>> =>
   make('text', v.pipe(v.string(), v.regex(pattern)), takes, options, 'TEXT');
 
-/** Several names, separated by commas or given by a repeated flag. */
+/** Several names, separated by commas, given by a repeated flag, or as a JSON array where one has a comma. */
 export function list<
   const C extends readonly string[],
   const O extends Options<readonly C[number][]>,

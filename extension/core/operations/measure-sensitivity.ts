@@ -47,11 +47,13 @@ type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
 /**
  * Measures what compressing each linear layer alone costs, with defaults that depend on the model.
  * @param out where the profile is written; undefined to only return it
+ * @param keepsJournal whether a run after this one finds all measured, until the caller removes the journal
  */
 export async function measureSensitivity(
   request: SensitivityRequest,
   out: string | undefined,
   context: OperationContext<SensitivityEvent>,
+  keepsJournal = false,
 ): Promise<SensitivityProfile> {
   const { model, seed, roles = [], methods = methodNames } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
@@ -69,6 +71,7 @@ export async function measureSensitivity(
       ...runOptions(request),
       out,
       journal: await prepareJournal('sensitivity', out, model.path),
+      keepsJournal,
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

@@ -2,6 +2,8 @@ import type * as v from 'valibot';
 import type { Processes } from '../datadiet/side-by-side';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
+import type { OpenedModel } from '../models/opened-model';
+import type { ModelWork } from '../runtime/model-speed';
 import type { Fields, GivenOf, RequestOf } from './fields';
 import type { Rule } from './rules';
 
@@ -48,6 +50,8 @@ export interface Operation<
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
+  /** What it runs of its model, for an estimate of the time before it starts; undefined where it runs something else. */
+  readonly work?: (request: RequestOf<F>, model: OpenedModel) => ModelWork | undefined;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
   /** What scripts get of a result; absent where that is the result itself. */
   readonly toJson?: (result: Result) => unknown;

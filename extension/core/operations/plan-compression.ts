@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { sensitivityCalibration } from '../data/calibration-defaults';
+import { planFor } from '../export/plan';
 import { writeDocument } from '../jobs/write-document';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
-import { budgetFields, budgetRules, planByBudget } from './budget-fields';
+import { budgetFields, budgetRules, forgetMeasured, planByBudget } from './budget-fields';
 import { integer, leftOpen, path } from './fields';
 import { prepareJournal } from './journals';
 import { layerFields } from './layer-fields';
@@ -17,7 +18,7 @@ export const planCompression = defineOperation({
   id: 'plan-compression',
   title: 'Plan Compression',
   verb: 'Planning compression of',
-  summary: 'Choose how each layer is compressed under a budget, measured on the whole model.',
+  summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
   fields: {
     model: modelField,
     out: path({ description: 'Where to write the plan (*.plan.json)' }),
@@ -42,12 +43,12 @@ export const planCompression = defineOperation({
     const folder = `${await prepareJournal('sensitivity', undefined, path)}.plan`;
     const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
     if (out !== undefined) {
-      await writeDocument(out, {
-        format: 'espalier.plan',
-        version: 1,
-        model: { path: resolve(model.path), fingerprint: model.summary.fingerprint },
-        ...{ remove: plan.remove, compress: plan.compress, note },
-      });
+      const { fingerprint } = model.summary;
+      const changes = { remove: plan.remove, compress: plan.compress, note };
+      await writeDocument(out, planFor({ path: resolve(model.path), fingerprint }, changes));
+    }
+    if (request.sensitivity === undefined) {
+      await forgetMeasured(model.path);
     }
     return plan;
   },

@@ -8,7 +8,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { amountFields, searchFields, searchRules, searchSettings } from './search-fields';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { searchModel } from './search-model';
+import { searchModel, searchWork } from './search-model';
 import { besideModel } from './suggest-out';
 
 export const profile = defineOperation({
@@ -38,6 +38,7 @@ export const profile = defineOperation({
   trust: 'run',
   resume: ({ out, model }) => journalOf('search', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
+  work: (request, model) => searchWork(request, searchSettings(request), model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const settings = searchSettings(request);
     const model = await context.environment.open(request.model);

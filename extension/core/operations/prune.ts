@@ -14,7 +14,8 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
-import { amountNames } from './search-fields';
+import { amountNames, searchSettings } from './search-fields';
+import { searchWork } from './search-model';
 import {
   optionalModelField,
   outputFields,
@@ -47,6 +48,10 @@ export const prune = defineOperation({
   result: appliedSchema,
   trust: 'write',
   resume: ({ model = '' }) => journalOf('search', undefined, model),
+  work: (request, model) =>
+    request.plan === undefined && request.profile === undefined
+      ? searchWork(request, searchSettings(request), model)
+      : undefined,
   run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
     if (request.plan !== undefined) {
       const defaults = buildRequest({ fields: compressionFields, rules: [] }, {});

@@ -41,7 +41,7 @@ export const repair = defineOperation({
         placeholder: 'LAYERS',
       }),
       endToEnd: flag({
-        description: 'Then train the whole model at once; by default where memory allows it',
+        description: 'Then train the full model at once; by default if memory allows it',
         off: 'Train layer by layer only',
       }),
       epochs: integer({

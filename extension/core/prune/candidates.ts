@@ -96,8 +96,8 @@ export function requireExperts(
     const { id, experts: { count = 0, least = 1 } = {} } = emptied;
     throw new UserError(
       least === 1
-        ? `All experts of ${id} are to be removed.`
-        : `Too many of the ${count} experts of ${id} are to be removed: the graph sends each token to ${least}.`,
+        ? `Every expert of ${id} would go.`
+        : `Too many of the ${count} experts of ${id} would go: the graph sends each token to ${least}.`,
       {
         ...subject,
         remedy: `Write ${id} to remove the whole mixture, or keep ${least === 1 ? 'one' : least} of its experts.`,
@@ -126,10 +126,7 @@ export function checkBudget(
     new UserError(problem, { field, remedy: `The model has ${count} ${what}s.` });
   if (budget.kind === 'count') {
     if (!Number.isInteger(budget.count) || budget.count < 1) {
-      throw fault(
-        `Cannot remove ${budget.count}: it must be a whole number of at least 1.`,
-        'remove',
-      );
+      throw fault(`Cannot remove ${budget.count}: it must be an integer of at least 1.`, 'remove');
     }
     return { isMet: (_, rounds) => rounds >= budget.count };
   }

@@ -1,5 +1,6 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import type { ModelSummary } from '../models/model-summary';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
@@ -26,16 +27,9 @@ export class SearchProgress implements SearchListener {
     sequences: number,
     private readonly context: JobContext<ProfileEvent>,
   ) {
-    const candidates = listCandidates(summary, settings.granularity);
-    const count = summary.sublayers.length;
-    this.rounds = expectedRounds(settings, candidates.length);
-    // The original run, then every candidate from its own position to the end.
-    const firstRound =
-      candidates.reduce((sum, { first }) => sum + count - first, 0) +
-      work.readoutCost(candidates.length);
-    const later =
-      (this.rounds - 1) * firstRound * (settings.mode === 'naive' ? 2 : laterRoundShare);
-    this.total = (count + firstRound * (settings.mode === 'naive' ? 2 : 1) + later) * sequences;
+    const { rounds, evaluations, readouts } = expectedWork(settings, summary);
+    this.rounds = rounds;
+    this.total = (evaluations + work.readoutCost(readouts)) * sequences;
   }
 
   public report(force = false): void {
@@ -82,6 +76,21 @@ export class SearchProgress implements SearchListener {
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {
     this.context.emit({ kind: 'baseline', name, rounds });
   }
+}
+
+/** What a search is expected to compute for each sequence: sublayers that run, and times that the output is read. */
+export function expectedWork(
+  settings: SearchSettings,
+  summary: ModelSummary,
+): { readonly rounds: number; readonly evaluations: number; readonly readouts: number } {
+  const candidates = listCandidates(summary, settings.granularity);
+  const count = summary.sublayers.length;
+  const rounds = expectedRounds(settings, candidates.length);
+  const [first, later] = settings.mode === 'naive' ? [2, 2] : [1, laterRoundShare];
+  const times = first + (rounds - 1) * later;
+  // The original run, then every candidate from its own position to the end.
+  const behind = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
+  return { rounds, evaluations: count + behind * times, readouts: candidates.length * times };
 }
 
 function expectedRounds({ budget }: SearchSettings, candidates: number): number {

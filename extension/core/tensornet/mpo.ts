@@ -145,7 +145,7 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
     );
   }
   if (!Number.isSafeInteger(bond) || bond < 1) {
-    throw new UserError(`A bond dimension must be a whole number from 1, not ${bond}.`, {
+    throw new UserError(`A bond dimension must be an integer of at least 1, not ${bond}.`, {
       field: name,
     });
   }

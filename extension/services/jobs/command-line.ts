@@ -29,7 +29,7 @@ function fromOperation(
     const field = fields[key];
     const flag = field?.positional === true ? [] : [flagOf(key, field)];
     if (typeof value !== 'boolean') {
-      return [...flag, String(value)];
+      return [...flag, wordOf(value)];
     }
     const isOn = value || field?.default === true;
     return isOn ? flag : flag.map((name) => name.replace('--', '--no-'));
@@ -39,6 +39,12 @@ function fromOperation(
 
 const isEmpty = (value: unknown): boolean =>
   value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
+
+/** A value as it is typed; names that have a comma as JSON. */
+function wordOf(value: unknown): string {
+  const hasComma = Array.isArray(value) && value.some((one) => String(one).includes(','));
+  return hasComma ? JSON.stringify(value) : String(value);
+}
 
 /** One word of a POSIX shell. */
 function quoted(word: string): string {

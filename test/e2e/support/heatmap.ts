@@ -64,7 +64,8 @@ export class Heatmap {
         return measured.length > 0 && pending > 0 ? { measured: measured.length, pending } : false;
       },
       undefined,
-      { timeout: 120_000 },
+      // Not at each frame, which would be drawn for it.
+      { timeout: 120_000, polling: 50 },
     );
     return (await counts.jsonValue()) || { measured: 0, pending: 0 };
   }

@@ -54,6 +54,10 @@ export class Session {
       'workbench.colorTheme': THEMES.dark.setting,
       'files.exclude': { '.vscode': true },
       'explorer.compactFolders': false,
+      // What moves is drawn by the processor.
+      'workbench.reduceMotion': 'on',
+      'editor.cursorBlinking': 'solid',
+      'git.enabled': false,
       ...options.settings,
     });
     await installExtension(data, options.vsix ?? vsixFile());

@@ -135,8 +135,8 @@ describe('a request that cannot be met', () => {
       () => ({ file: file('long.txt', words), sequences: 1, length: 65 }),
       /length: Sequences of 65 tokens are longer than llama-gqa-untied can read\. Choose at most 64/,
     ],
-    ['no sequences', () => ({ sequences: 0, length: 8 }), /sequences: 0 is not a whole number/],
-    ['a broken length', () => ({ sequences: 1, length: 1.5 }), /length: 1.5 is not a whole/],
+    ['no sequences', () => ({ sequences: 0, length: 8 }), /sequences: 0 is not an integer/],
+    ['a broken length', () => ({ sequences: 1, length: 1.5 }), /length: 1.5 is not an integer/],
     ['no number', () => ({ sequences: Number.NaN, length: 8 }), /sequences: NaN/],
   ];
   it.each(cases)('is refused: %s', async (_, request, message) => {

@@ -297,7 +297,7 @@ describe('examples from a file', () => {
       /nowhere: There is no such file or folder/,
     );
     await expect(load([x], { file: alone, count: 0 })).rejects.toThrow(
-      /count: 0 is not a whole number/,
+      /count: 0 is not an integer/,
     );
   });
 });

@@ -164,7 +164,7 @@ describe('scores of other tools are refused', () => {
   mkdirSync(place('empty'));
   const faults: [string, () => string, RegExp][] = [
     ['that are missing', () => place('none.json'), /no such file/],
-    ['of an unknown kind', () => file('a.txt', '1'), /no kind that is known/],
+    ['of an unknown kind', () => file('a.txt', '1'), /Unsupported file type/],
     ['of two axes', () => file('two.npy', floatNpy([2, 1], [1, 2])), /one axis; this has 2/],
     [
       'that are not numbers',

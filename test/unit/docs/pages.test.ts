@@ -37,6 +37,18 @@ describe('pages', () => {
     expect(missing).toEqual([]);
   });
 
+  it('source files that are named exist', () => {
+    const roots = ['.', 'extension', 'extension/core'];
+    const missing = prose.flatMap(({ path, spans }) =>
+      spans
+        .filter((span) => /^[\w.-]+(\/[\w.-]+)+\.(tsx?|mjs|py)$/.test(span))
+        .filter((file) => !/[A-Z]{3}/.test(file))
+        .filter((file) => !roots.some((folder) => existsSync(join(root, folder, file))))
+        .map((file) => `${path}: ${file}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
   it('plans that are shown can be read', () => {
     const plans = pages.flatMap(({ fences }) =>
       fences.filter(({ info, text }) => info === 'json' && text.includes('"espalier.plan"')),

@@ -244,7 +244,7 @@ describe('a plan that makes no sense', () => {
     const out = join(folder, 'out');
     const everything = (await openModel(source)).summary.sublayers.map(({ id }) => id);
     for (const [ids, reason] of [
-      [[], 'Nothing is to be changed'],
+      [[], 'The plan changes nothing'],
       [everything, 'leaves no model'],
       [['block.1.atention'], 'Close to it are block.1.attention'],
     ] as const) {

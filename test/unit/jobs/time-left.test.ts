@@ -37,6 +37,16 @@ describe('time left', () => {
     expect(timeLeft.update(at(100), 8000)).toBeUndefined();
   });
 
+  it('counts down from what was expected until the work counted says more', () => {
+    const timeLeft = new TimeLeft();
+    const told = { stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: 60 } as const;
+    expect(timeLeft.update(told, 0)).toBe(60);
+    expect(timeLeft.update(at(0), 1000)).toBeCloseTo(59);
+    expect(timeLeft.update(at(0), 2000)).toBeCloseTo(58);
+    expect(timeLeft.update(at(20), 6000)).toBeCloseTo(80 / (20 / 5));
+    expect(timeLeft.update(at(0, 'write'), 7000)).toBeUndefined();
+  });
+
   it('says nothing while nothing moves', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(5), 0);
@@ -56,6 +66,14 @@ describe('an estimate', () => {
     }
     return texts;
   };
+
+  it('is said at once where it is known before the work', () => {
+    const texts: string[] = [];
+    const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
+    const told = { stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: 240 } as const;
+    estimate.update(new TimeLeft().update(told, 0));
+    expect(texts).toEqual(['4 min']);
+  });
 
   it('is said once, after the first seconds of work', () => {
     expect(said(243)).toEqual(['4 min']);

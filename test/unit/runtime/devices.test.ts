@@ -15,6 +15,8 @@ import { temporaryFolder } from '../temporary-folder';
 import { buildProbe } from './probe-script';
 
 const folder = temporaryFolder();
+// `npm test` hides a GPU in software from all other tests.
+delete process.env['VK_LOADER_DRIVERS_DISABLE'];
 let probe = '';
 
 beforeAll(async () => {

@@ -150,7 +150,7 @@ function toLabels(
 ): Labels {
   const [size = 0, width = 1, ...more] = array.dims;
   if (array.dims.length === 0 || more.length > 0 || (isFloat(array.dtype) && width === 1)) {
-    throw new UserError(`Labels are whole numbers [examples], but it is ${describeArray(array)}.`, {
+    throw new UserError(`Labels must be integers [examples], but it is ${describeArray(array)}.`, {
       file,
       remedy: 'Save them with astype("int64").',
     });

@@ -197,7 +197,7 @@ function checkFinite(array: NumericArray, step: number, file: string): void {
       throw new UserError(`Number ${(i % step) + 1} of the example is ${value}.`, {
         file,
         field: rowName(Math.floor(i / step)),
-        remedy: 'Leave out or mend examples with values that are not finite.',
+        remedy: 'Leave out or fix examples with values that are not finite.',
       });
     }
   }

@@ -29,7 +29,7 @@ export function numberedLabels(
     if (!Number.isInteger(label) || label < 0 || label >= end) {
       const known =
         names === undefined
-          ? `Labels are whole numbers from 0 to ${end - 1}, or names.`
+          ? `Labels are integers from 0 to ${end - 1}, or names.`
           : `There are ${end} classes, 0 to ${end - 1}.`;
       throw new UserError(`The label ${values[i]} is not a class.`, {
         file,

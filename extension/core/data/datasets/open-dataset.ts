@@ -78,7 +78,7 @@ async function openFile(file: string, options: DatasetOptions): Promise<Dataset>
   }
   const opener = openers[extname(file).toLowerCase()];
   if (opener === undefined) {
-    throw new UserError('The file is of no kind that is known.', { file, remedy });
+    throw new UserError('Unsupported file type.', { file, remedy });
   }
   const [open, acting] = opener;
   requireActing(options, acting, file);
@@ -111,7 +111,7 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
     const top = imageRoot(folder, files, options.split);
     return openImageFolder(top, filesIn(top, files), options);
   }
-  throw new UserError('The folder has no data set of a kind that is known.', {
+  throw new UserError('The folder has no data set that Espalier can read.', {
     file: folder,
     remedy,
   });

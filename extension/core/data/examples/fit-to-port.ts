@@ -50,7 +50,7 @@ function checkFinite(array: NumericArray, place: ErrorSubject): void {
     if (!Number.isFinite(value)) {
       throw new UserError(`The value at [${position(i, dims).join(', ')}] is ${value}.`, {
         ...place,
-        remedy: 'Leave out or mend examples with values that are not finite.',
+        remedy: 'Leave out or fix examples with values that are not finite.',
       });
     }
   }

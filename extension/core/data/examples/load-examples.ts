@@ -56,7 +56,7 @@ export async function loadExamples(
   const { file, count, after = 0, seed, length = defaultLength, bounds = {} } = request;
   for (const [field, size] of Object.entries({ count, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(`${size} is not a whole number from 1.`, { field });
+      throw new UserError(`${size} is not an integer of at least 1.`, { field });
     }
   }
   const { given, warnings } =

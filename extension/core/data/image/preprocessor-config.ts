@@ -192,7 +192,7 @@ function required<T>(value: T | null | undefined, field: string, file: string): 
     throw new UserError('The field is missing.', {
       file,
       field,
-      remedy: `Add it: the file is to be ${what}.`,
+      remedy: `Add it: the file must be ${what}.`,
     });
   }
   return value;

@@ -35,6 +35,7 @@ import { checkChanges, patchesStandingIn, withChanges } from '../changes';
 import { chooseOutput } from '../output-options';
 import type { PruneResult } from '../prune-result';
 import type { OpenedModel } from '../../models/opened-model';
+import { planFor } from '../plan';
 import type { Plan } from '../plan';
 import { parsePlan, requireMadeFor } from '../plan-schema';
 import { writeSource } from '../write-source';
@@ -225,11 +226,7 @@ async function writePlan(
   await storePatch(weights, { program, graph: empty, tensors }, sublayer);
   const own = { sublayer, program, file: relative(dirname(file), weights).replaceAll('\\', '/') };
   const plan: Plan = {
-    ...(known ?? {
-      format: 'espalier.plan',
-      version: 1,
-      model: { path: modelPath, fingerprint: summary.fingerprint },
-    }),
+    ...(known ?? planFor({ path: modelPath, fingerprint: summary.fingerprint }, {})),
     remove: [...new Set([...(known?.remove ?? []), sublayer])],
     patch: [...(known?.patch ?? []).filter((other) => other.sublayer !== sublayer), own],
   };

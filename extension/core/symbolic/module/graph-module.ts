@@ -45,7 +45,7 @@ export function graphModule(graph: SymbolicGraph, options: GraphModuleOptions): 
 function widthOf({ shape }: ShapedValue): number {
   const width = shape.at(-1);
   if (typeof width !== 'number' || shape.length !== 2) {
-    throw new UserError('The input of a graph module is to be rows of a known width.', {
+    throw new UserError('The input of a graph module must be rows of a known width.', {
       remedy: 'Leave only the number of rows open.',
     });
   }

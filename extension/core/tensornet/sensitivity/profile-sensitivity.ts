@@ -58,6 +58,8 @@ export interface SensitivityJob {
   readonly out: string | undefined;
   /** The journal that lets a stopped run go on; forms in work lie in a folder beside it. */
   readonly journal: string;
+  /** Whether the journal stays when all is measured, for a caller who has more to do and removes it then. */
+  readonly keepsJournal?: boolean;
 }
 
 export interface SensitivityEnvironment {
@@ -265,7 +267,9 @@ export async function profileSensitivity(
     if (job.out !== undefined) {
       await writeDocument(job.out, result);
     }
-    await journal.remove();
+    if (job.keepsJournal !== true) {
+      await journal.remove();
+    }
     return result;
   } finally {
     await journal.removeIfEmpty();
@@ -344,7 +348,7 @@ function chosenOuter(
 ): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
   if (outer.length > 0 && requests.length === 0) {
-    throw new UserError('Embedding and head take whole numbers, which none of the methods gives.', {
+    throw new UserError('Embedding and head take int8 or int4, but no such method is given.', {
       field: 'methods',
       remedy: `Add one of ${quantizerNames.join(', ')}.`,
     });

@@ -255,12 +255,12 @@ describe('arrays', () => {
     [
       'labels that are no classes',
       { x, y: int64Npy([3], [0, 1, 2_000_000]) },
-      /y: row 3: The label 2000000 is not a class\. Labels are whole numbers/,
+      /y: row 3: The label 2000000 is not a class\. Labels are integers/,
     ],
     [
       'labels with fractions',
       { x, y: floatNpy([3], [0, 1, 2]) },
-      /Labels are whole numbers \[examples\], but it is F32 \[3\]\. Save them with astype/,
+      /Labels must be integers \[examples\], but it is F32 \[3\]\. Save them with astype/,
     ],
     [
       'rows with two classes',
@@ -286,7 +286,7 @@ describe('arrays', () => {
     await expect(openDataset(path)).rejects.toThrow(
       /x\.npy: The labels that belong to it are missing\. Put y\.npy/,
     );
-    await expect(openDataset(dirname(path))).rejects.toThrow(/no data set of a kind that is known/);
+    await expect(openDataset(dirname(path))).rejects.toThrow(/no data set that Espalier can read/);
   });
 });
 
@@ -356,7 +356,7 @@ describe('what is no data set', () => {
       /nowhere: There is no such file or folder/,
     );
     await expect(openDataset(file('a.xlsx', ''))).rejects.toThrow(
-      /a\.xlsx: The file is of no kind that is known\. Data sets are/,
+      /a\.xlsx: Unsupported file type\. Data sets are/,
     );
     mkdirSync(join(folder, 'void'));
     await expect(openDataset(join(folder, 'void'))).rejects.toThrow(

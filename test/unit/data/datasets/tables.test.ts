@@ -323,30 +323,31 @@ describe('a Parquet table', () => {
     },
   );
 
-  it.each(['snappy.parquet', 'zstd.parquet'])(
-    'is refused or read when its footer is damaged: %s',
-    async (name) => {
-      const sound = readFileSync(table(name));
-      const footer = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
-      for (let at = footer; at < sound.length; at += 13) {
-        const bytes = Buffer.from(sound);
-        bytes.writeUInt8(bytes.readUInt8(at) ^ 0x15, at);
-        const result = await openDataset(file('damaged.parquet', bytes)).catch(
-          (error: unknown) => error,
-        );
-        if (!(result instanceof UserError)) {
-          expect(result, `byte ${at}`).toMatchObject({ size: 20 });
-        }
+  // The footers differ in the codec alone: each takes every other of the places.
+  it.each([
+    ['snappy.parquet', 0],
+    ['zstd.parquet', 13],
+  ])('is refused or read when its footer is damaged: %s', async (name, first) => {
+    const sound = readFileSync(table(name));
+    const footer = sound.length - 8 - sound.readUInt32LE(sound.length - 8);
+    for (let at = footer + first; at < sound.length; at += 26) {
+      const bytes = Buffer.from(sound);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 0x15, at);
+      const result = await openDataset(file('damaged.parquet', bytes)).catch(
+        (error: unknown) => error,
+      );
+      if (!(result instanceof UserError)) {
+        expect(result, `byte ${at}`).toMatchObject({ size: 20 });
       }
-    },
-  );
+    }
+  });
 
   it('is refused when a run of a few bytes stands for more values than memory holds', async () => {
     const path = file('run.parquet', hostileRun());
     const error: unknown = await openDataset(path).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(UserError);
     expect(String(error)).toMatch(
-      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 21 s/,
+      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 11 s/,
     );
   });
 

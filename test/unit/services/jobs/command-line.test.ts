@@ -1,4 +1,6 @@
+import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { addFields } from '../../../../extension/cli/options';
 import type { Plan } from '../../../../extension/core/export/plan';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { compress } from '../../../../extension/core/operations/compress';
@@ -51,6 +53,16 @@ describe('a job as a command line', () => {
     expect(lineOf('sensitivity', request)).toBe(
       'espalier sensitivity /m --out /m.sensitivity.json --methods int4:32,lowrank:40% --metric kl --blocks 0,2 --embeddings',
     );
+  });
+
+  it('has names with a comma as JSON, which is read again', () => {
+    const request = buildRequest(scoreData, { data: '/d', out: '/s', classes: ['a, b', 'c'] });
+    expect(lineOf('score-data', request)).toContain(`--classes '["a, b","c"]'`);
+    const typed: Record<string, unknown> = {};
+    const command = new Command();
+    addFields(command, scoreData.fields, typed);
+    command.parse(['--classes', '["a, b","c"]', '--classes', 'd,e'], { from: 'user' });
+    expect(typed['classes']).toEqual(['a, b', 'c', 'd', 'e']);
   });
 
   it('of a comparison of subsets has its lists', () => {

@@ -1,0 +1,90 @@
+import { checkpoint } from '../jobs/job';
+import type { Cancellation } from '../jobs/job';
+import { idsPort } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
+import type { DeviceName } from './device';
+import { LayeredExecutor } from './layered-executor';
+import type { HiddenState } from './tensors';
+
+/** What a job runs of a model, in tokens. */
+export interface ModelWork {
+  /** Tokens through one sublayer, summed over sublayers. */
+  readonly sublayerTokens: number;
+  /** Tokens whose logits are computed and compared. */
+  readonly readoutTokens: number;
+}
+
+/** A short run: so many sequences, of so many tokens, go through together. */
+const [probeSequences, probeTokens] = [4, 64] as const;
+/** Multiplications that the slowest machine does in a few seconds: less is not worth a probe. */
+const leastMacs = 1e10;
+/** Weights that are ready within a second. */
+const mostBytes = 1 << 29;
+const probeMemory = 1 << 30;
+
+/**
+ * Seconds that some work takes on this machine, from a run of the first block and the head over a few
+ * tokens; undefined where the work is little, and for models that read no text or that are slow to open.
+ */
+export async function secondsOf(
+  { sublayerTokens, readoutTokens }: ModelWork,
+  model: LayeredModel,
+  device: DeviceName,
+  cancellation: Cancellation,
+): Promise<number | undefined> {
+  const { sublayers } = model.summary;
+  const mean = sublayers.reduce((sum, one) => sum + one.parameters, 0) / sublayers.length;
+  const headWeights = model.epilogue.bytes / Float32Array.BYTES_PER_ELEMENT;
+  const macs = sublayerTokens * mean + readoutTokens * headWeights;
+  const first = sublayers.flatMap(({ block }, index) =>
+    block === sublayers[0]?.block ? [index] : [],
+  );
+  const sizes = [...first.map((index) => model.sublayer(index).part), model.epilogue];
+  if (
+    macs < leastMacs ||
+    idsPort(model.inputs) === undefined ||
+    sizes.some(({ bytes }) => bytes > mostBytes)
+  ) {
+    return undefined;
+  }
+  const executor = new LayeredExecutor(model, device, probeMemory);
+  try {
+    const { maxPositions = probeTokens, vocabularySize = probeTokens } = model.summary;
+    const length = Math.min(probeTokens, maxPositions);
+    const ids = Int32Array.from({ length }, (_, i) => i % vocabularySize);
+    let states: HiddenState[] = [];
+    for (let i = 0; i < probeSequences; i++) {
+      states.push(await executor.embed(ids));
+    }
+    let blockSeconds = 0;
+    for (const index of first) {
+      const before = states;
+      blockSeconds += await fastest(async () => {
+        states = await executor.run(index, before);
+        await checkpoint(cancellation);
+      });
+    }
+    const headSeconds = await fastest(async () => {
+      for (const state of states) {
+        await executor.output(state);
+      }
+    });
+    const tokens = probeSequences * length;
+    return (
+      (sublayerTokens * blockSeconds) / first.length / tokens +
+      (readoutTokens * headSeconds) / tokens
+    );
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** Seconds of a run once its sessions are open. */
+async function fastest(run: () => Promise<void>): Promise<number> {
+  await run();
+  const started = performance.now();
+  await run();
+  const once = performance.now();
+  await run();
+  return Math.min(once - started, performance.now() - once) / 1000;
+}

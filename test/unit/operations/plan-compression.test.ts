@@ -1,0 +1,67 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import { journalOf } from '../../../extension/core/operations/journals';
+import type { Environment, OperationContext } from '../../../extension/core/operations/operation';
+import { planCompression } from '../../../extension/core/operations/plan-compression';
+import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const model = fixture('llama-gqa-untied');
+const models = new ModelCache({ capacity: 1 });
+
+beforeAll(() => {
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+});
+
+/** Plans, and is stopped at a stage if one is named; counts what was measured. */
+async function plan(stopAt?: string): Promise<{ measured: number; isDone: boolean }> {
+  const cancellation = { isCancellationRequested: false };
+  let measured = 0;
+  const context: OperationContext<SensitivityEvent> = {
+    ...unattended,
+    cancellation,
+    progress: ({ stage }) => {
+      cancellation.isCancellationRequested ||= stage === stopAt;
+    },
+    emit: ({ kind }) => {
+      measured += kind === 'sensitivity-entry' ? 1 : 0;
+    },
+    environment: {
+      samples: join(import.meta.dirname, '../../../samples'),
+      version: '0',
+      costsFolder: join(folder, 'costs'),
+      open: async (path: string) => models.open(path),
+      processes: undefined as unknown as Environment['processes'],
+    },
+  };
+  const text = join(folder, 'text.txt');
+  writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
+  const request = buildRequest(planCompression, {
+    ...{ model, budget: 0.6, methods: ['int4:16'], rounds: 1, device: 'cpu' },
+    ...{ calibration: text, sequences: 2, length: 16 },
+  });
+  const isDone = await planCompression.run(request, context).then(
+    () => true,
+    () => false,
+  );
+  return { measured, isDone };
+}
+
+it('a plan under a budget that was stopped measures nothing again', async () => {
+  const journal = journalOf('sensitivity', undefined, model);
+  const stopped = await plan('Choosing under the budget');
+  expect(stopped.isDone).toBe(false);
+  expect(stopped.measured).toBeGreaterThan(0);
+  expect(existsSync(journal)).toBe(true);
+  expect(await plan()).toEqual({ measured: 0, isDone: true });
+  expect(existsSync(journal)).toBe(false);
+});
