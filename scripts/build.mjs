@@ -19,6 +19,9 @@ const { values: flags, positionals: names } = parseArgs({
   },
 });
 
+/** Of a panel's script with all that it imports at once, minified. */
+const mostPanelBytes = 250_000;
+
 /** @type {import('esbuild').BuildOptions} */
 const shared = {
   absWorkingDir: root,
@@ -91,6 +94,7 @@ const bundles = [
     // What panels share, and the charts, which are loaded after the first paint, are chunks beside them.
     format: 'esm',
     splitting: true,
+    metafile: true,
   },
 ];
 if (flags.tests) {
@@ -125,6 +129,34 @@ async function webviewPanels() {
   return panels;
 }
 
+/**
+ * What a panel on the kit loads before its first paint is small: itself and the chunks that it imports.
+ * @param {import('esbuild').BuildResult[]} results
+ */
+function checkSizes(results) {
+  const outputs = Object.assign({}, ...results.map(({ metafile }) => metafile?.outputs ?? {}));
+  /** @type {(file: string, seen?: Set<string>) => number} */
+  const bytesOf = (file, seen = new Set()) => {
+    if (seen.has(file)) return 0;
+    seen.add(file);
+    /** @type {import('esbuild').Metafile['outputs'][string]} */
+    const { bytes, imports } = outputs[file];
+    return imports
+      .filter(({ kind }) => kind === 'import-statement')
+      .reduce((sum, { path }) => sum + bytesOf(path, seen), bytes);
+  };
+  for (const [file, { entryPoint = '' }] of Object.entries(outputs)) {
+    if (!/^webview\/.*main\.tsx$/.test(entryPoint)) continue;
+    const bytes = bytesOf(file);
+    if (bytes > mostPanelBytes) {
+      throw new Error(
+        `${file} loads ${bytes} bytes before its first paint, over ${mostPanelBytes}`,
+      );
+    }
+    say(`${file}: ${(bytes / 1000).toFixed(0)} kB before the first paint`);
+  }
+}
+
 async function extensionTests() {
   const files = await readdir(join(root, 'test', 'extension'), { recursive: true });
   return files
@@ -149,7 +181,8 @@ if (flags.watch) {
   say('Watching for changes; Ctrl-C ends.');
 } else {
   try {
-    await Promise.all(contexts.map((bundle) => bundle.rebuild()));
+    const results = await Promise.all(contexts.map((bundle) => bundle.rebuild()));
+    if (flags.production) checkSizes(results);
     if (wanted.some(({ outfile }) => outfile === 'dist/cli.js')) {
       await chmod(join(root, 'dist', 'cli.js'), 0o755);
     }

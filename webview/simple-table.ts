@@ -10,7 +10,7 @@ export interface Column {
 }
 
 /** A plain table; the first cell of each row is its heading. */
-export function simpleTable(
+function simpleTable(
   caption: string,
   columns: readonly Column[],
   rows: readonly (readonly CellContent[])[],

@@ -2,8 +2,11 @@ import type { Uri, WebviewPanel } from 'vscode';
 import type { CompressionSession } from '../services/compression-session';
 import type { CompressionSessions } from '../services/compression-sessions';
 import type { Compressions } from '../services/services';
-import { CompressionPanel } from './compression-panel';
+import { compressionPanel } from './compression-panel';
+import type { CompressionPanel } from './compression-panel';
+import { newTab } from './panel';
 import { Panels, requireSavedText } from './panels';
+import { SessionPanel } from './session-panel';
 
 /** The open compression panels: one for each session, and the custom editors. */
 export class CompressionPanels
@@ -13,14 +16,14 @@ export class CompressionPanels
   readonly #sessions: CompressionSessions;
 
   public constructor(extension: Uri, sessions: CompressionSessions) {
-    super(extension, CompressionPanel.kind);
+    super(extension, compressionPanel);
     this.#sessions = sessions;
   }
 
   public show(session: CompressionSession): void {
     const open = this.panels.find((panel) => panel.session.file === session.file);
     if (open === undefined) {
-      this.keep(CompressionPanel.create(this.extension, session));
+      this.fill(newTab(compressionPanel, compressionPanel.titleOf(session)), session);
     } else {
       open.show(session);
     }
@@ -28,7 +31,7 @@ export class CompressionPanels
 
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public fill(panel: WebviewPanel, session: CompressionSession): void {
-    this.keep(new CompressionPanel(panel, this.extension, session));
+    this.keep(new SessionPanel(panel, this.extension, compressionPanel, session));
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {

@@ -29,14 +29,13 @@ export interface PanelDefinition<
 > {
   readonly name: PanelName;
   readonly viewType: string;
+  /** At most this often a webview is told what has changed; 100 where absent. */
+  readonly patchMilliseconds?: number;
   readonly titleOf: (session: Session) => string;
   readonly restoreOf: (session: Session) => Restore;
   readonly calls: CallSchemas<C>;
   readonly handlersOf: (session: Session) => Handlers<C>;
 }
-
-/** At most this often a webview is told what has changed, in milliseconds. */
-const patchMilliseconds = 100;
 
 /** One webview that shows a session, in a tab of its own or as a custom editor. */
 export class SessionPanel<
@@ -51,9 +50,7 @@ export class SessionPanel<
   readonly #changed = new Set<keyof State>();
   /** Keys of fields that are records. */
   readonly #grown = new Map<keyof State, Set<string>>();
-  readonly #send = new Throttle(() => {
-    this.#sendChanges();
-  }, patchMilliseconds);
+  readonly #send: Throttle;
   #session: Session;
   #listening: { dispose(): void };
   /** The webview's script runs and has been told the state. */
@@ -67,11 +64,14 @@ export class SessionPanel<
     definition: PanelDefinition<Session, State, C>,
     session: Session,
   ) {
-    const { name } = definition;
+    const { name, patchMilliseconds = 100 } = definition;
     const { webview } = panel;
     this.#panel = panel;
     this.#definition = definition;
     this.#session = session;
+    this.#send = new Throttle(() => {
+      this.#sendChanges();
+    }, patchMilliseconds);
     this.#listening = this.#listen(session);
     webview.options = { enableScripts: true, localResourceRoots: [webviewRoot(extension)] };
     panel.iconPath = {

@@ -1,14 +1,27 @@
+import {
+  array,
+  boolean,
+  exactOptional,
+  gtValue,
+  maxValue,
+  number,
+  object,
+  picklist,
+  pipe,
+  string,
+  tuple,
+} from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { CompressionBudget } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
 import type {
   LayerSensitivity,
-  OuterSensitivity,
   SensitivityProfile,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { PanelJob } from './jobs';
+import type { CallSchemas } from './panel';
 
 export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'compress'>;
 
@@ -36,7 +49,10 @@ export interface CompressionState {
   readonly model: ModelSummary;
   /** Path of the document, there or to be. */
   readonly file: string;
+  /** With the entries that it had when it was read, or when measuring began. */
   readonly table: ShownTable | undefined;
+  /** Entries of matrices that have been measured further since, by tensor. */
+  readonly measured: Readonly<Record<string, LayerSensitivity['entries']>>;
   readonly findings: readonly MethodFindings[];
   readonly job: CompressionJob;
   readonly plan: MadePlan | undefined;
@@ -48,38 +64,44 @@ export interface CompressionState {
   readonly blocked: string | undefined;
 }
 
-/** What the webview keeps with `setState`, so that a serializer can bring back the same panel. */
-export interface CompressionRestore {
-  readonly model: string;
-  readonly file: string;
+export interface CompressionCalls {
+  profile(): void;
+  resume(): void;
+  cancel(): void;
+  plan(choice: BudgetChoice): void;
+  forgetPlan(): void;
+  savePlan(): void;
+  compress(): void;
+  openHeatmap(): void;
+  openText(): void;
+  showLog(): void;
 }
 
-/** host → webview */
-export type ToCompression =
-  | { readonly type: 'state'; readonly state: CompressionState }
-  /** Replaces the named fields; those that became undefined are named in `cleared`. */
-  | {
-      readonly type: 'patch';
-      readonly patch: Partial<CompressionState>;
-      readonly cleared: readonly (keyof CompressionState)[];
-    }
-  /** Matrices of the table that have been measured further. */
-  | {
-      readonly type: 'layers';
-      readonly layers: readonly (LayerSensitivity | OuterSensitivity)[];
-      readonly findings: readonly MethodFindings[];
-    };
+const budgetChoice = object({
+  budget: object({
+    unit: picklist(['bytes', 'parameters', 'flops', 'milliseconds']),
+    ratio: pipe(number(), gtValue(0), maxValue(1)),
+  }),
+  ways: array(
+    object({
+      method: picklist(['mpo', 'lowrank', 'int8', 'int4']),
+      variant: exactOptional(string()),
+      then: exactOptional(picklist(['int8', 'int4'])),
+    }),
+  ),
+  removes: boolean(),
+  outer: boolean(),
+});
 
-/** webview → host */
-export type FromCompression =
-  | { readonly type: 'ready' }
-  | { readonly type: 'profile' }
-  | { readonly type: 'resume' }
-  | { readonly type: 'cancel' }
-  | { readonly type: 'plan'; readonly choice: BudgetChoice }
-  | { readonly type: 'forgetPlan' }
-  | { readonly type: 'savePlan' }
-  | { readonly type: 'compress' }
-  | { readonly type: 'openHeatmap' }
-  | { readonly type: 'openText' }
-  | { readonly type: 'showLog' };
+export const compressionCalls: CallSchemas<CompressionCalls> = {
+  profile: tuple([]),
+  resume: tuple([]),
+  cancel: tuple([]),
+  plan: tuple([budgetChoice]),
+  forgetPlan: tuple([]),
+  savePlan: tuple([]),
+  compress: tuple([]),
+  openHeatmap: tuple([]),
+  openText: tuple([]),
+  showLog: tuple([]),
+};

@@ -15,7 +15,8 @@ import type {
   MadePlan,
   ShownTable,
 } from '../protocol/compression';
-import { Signal } from './signal';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
 import type { Refusal } from './trust';
 
 /** What is remembered of a table between windows. */
@@ -32,18 +33,25 @@ export interface CompressionHost {
   readonly save: (stored: StoredCompression) => void;
 }
 
-export type CompressionField = keyof CompressionState;
-
 /** A model with the sensitivity of its linear layers, the plan made by it, and the job that runs for it. */
-export class CompressionSession {
-  /** Tells which fields of the state have changed. */
-  public readonly changed = new Signal<readonly CompressionField[]>();
-  /** Tells of which layers more has been measured. */
-  public readonly measured = new Signal<string>();
+export class CompressionSession extends PanelSession<CompressionState> {
+  protected readonly parts: Parts<CompressionState> = {
+    model: () => this.model,
+    file: () => this.file,
+    table: () => this.#table,
+    measured: () =>
+      Object.fromEntries([...this.#matrices].map(([tensor, { entries }]) => [tensor, entries])),
+    findings: () => (this.table === undefined ? [] : findingsOf(this.table)),
+    job: () => this.#job,
+    plan: () => this.#plan,
+    removable: () => this.removable.length,
+    remark: () => this.#remarks(),
+    blocked: () => this.blocked?.reason,
+  };
 
   #table: ShownTable | undefined;
-  /** Layers, embedding and head by their tensors, as far as they have been measured. */
-  #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
+  /** Those of the table by their tensors, where they have been measured further since. */
+  readonly #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
@@ -58,6 +66,7 @@ export class CompressionSession {
     private readonly host: CompressionHost,
     stored: StoredCompression | undefined,
   ) {
+    super();
     this.#plan = stored?.plan;
   }
 
@@ -103,37 +112,18 @@ export class CompressionSession {
       : [];
   }
 
-  public snapshot(): CompressionState {
-    const { model, file, table } = this;
-    return {
-      model,
-      file,
-      table,
-      findings: table === undefined ? [] : findingsOf(table),
-      job: this.#job,
-      plan: this.#plan,
-      removable: this.removable.length,
-      remark: this.#remarks(),
-      blocked: this.blocked?.reason,
-    };
-  }
-
-  /** Matrices by their tensors, as far as they have been measured. */
-  public layers(tensors: Iterable<string>): (LayerSensitivity | OuterSensitivity)[] {
-    return [...tensors].flatMap((tensor) => this.#matrices.get(tensor) ?? []);
-  }
-
   /** Takes a table that was read or has been finished. */
   public loadTable(table: ShownTable | undefined, remark?: string): void {
-    this.#setTable(table);
+    this.#table = table;
+    this.#matrices.clear();
     this.#remark = remark;
-    this.#tell('table', 'findings', 'remark', 'removable');
+    this.tell('table', 'measured', 'findings', 'remark', 'removable');
   }
 
   /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
   public loadProfile(profile: LayerProfile | undefined): void {
     this.#profile = profile;
-    this.#tell('removable');
+    this.tell('removable');
   }
 
   public applyEvent(event: SensitivityEvent): void {
@@ -141,10 +131,13 @@ export class CompressionSession {
       this.loadTable(event.table);
       return;
     }
-    const matrix = this.#matrices.get(event.tensor);
-    if (matrix !== undefined) {
-      this.#matrices.set(event.tensor, { ...matrix, entries: [...matrix.entries, event.entry] });
-      this.measured.fire(event.tensor);
+    const { tensor, entry } = event;
+    const matrices = this.#table === undefined ? [] : matricesOf(this.#table);
+    const known = this.#matrices.get(tensor) ?? matrices.find((one) => one.tensor === tensor);
+    if (known !== undefined) {
+      this.#matrices.set(tensor, { ...known, entries: [...known.entries, entry] });
+      this.tellEntry('measured', tensor);
+      this.tell('findings');
     }
   }
 
@@ -153,33 +146,23 @@ export class CompressionSession {
     this.#job = job;
     const isNew = warnings.join('\n') !== this.#warnings.join('\n');
     this.#warnings = warnings;
-    this.#tell('job', ...(isNew ? (['remark'] as const) : []));
+    this.tell('job', ...(isNew ? (['remark'] as const) : []));
   }
 
   public setPlan(plan: MadePlan | undefined): void {
     this.#plan = plan;
     this.#save();
-    this.#tell('plan');
+    this.tell('plan');
   }
 
   /** The workspace became trusted. */
   public refreshBlocked(): void {
-    this.#tell('blocked');
-  }
-
-  #setTable(table: ShownTable | undefined): void {
-    this.#table = table;
-    const matrices = table === undefined ? [] : matricesOf(table);
-    this.#matrices = new Map(matrices.map((matrix) => [matrix.tensor, matrix]));
+    this.tell('blocked');
   }
 
   #remarks(): string | undefined {
     const remarks = [...(this.#remark === undefined ? [] : [this.#remark]), ...this.#warnings];
     return remarks.length === 0 ? undefined : remarks.join(' ');
-  }
-
-  #tell(...fields: readonly CompressionField[]): void {
-    this.changed.fire(fields);
   }
 
   #save(): void {

@@ -74,14 +74,23 @@ interface LegendKeyProps {
   readonly text: string;
   readonly status: string;
   readonly mark?: string;
+  /** Shows a corner that is turned down. */
+  readonly hasDrawback?: boolean;
   readonly children?: ComponentChildren;
 }
 
 /** A sample cell with its meaning. */
-export function LegendKey({ text, status, mark = 'keep', children }: LegendKeyProps): VNode {
+export function LegendKey(props: LegendKeyProps): VNode {
+  const { text, status, mark = 'keep', hasDrawback = false, children } = props;
   return (
     <li>
-      <span class="cell sample" aria-hidden="true" data-status={status} data-mark={mark}>
+      <span
+        class="cell sample"
+        aria-hidden="true"
+        data-status={status}
+        data-mark={mark}
+        data-drawback={hasDrawback ? '' : undefined}
+      >
         <span class="fill" />
         {children !== undefined && <span class="badge">{children}</span>}
       </span>

@@ -1,4 +1,4 @@
-import type { Fact } from '../facts';
+import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatDistance, formatPercent } from '../format';
 import { isOuter } from './cells';
 import type { LayerCell } from './cells';

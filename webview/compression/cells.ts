@@ -73,7 +73,8 @@ function percentOf(entry: Entry, bytes: number): number {
   return Math.round((100 * entry.bytes) / bytes);
 }
 
-export function cellsOf(table: ShownTable, shown: Shown): CellSet {
+/** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
+export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): CellSet {
   const matrices = matricesOf(table);
   const lines = linesOf(matrices);
   const blocks = table.layers.map(({ block }) => block);
@@ -91,7 +92,7 @@ export function cellsOf(table: ShownTable, shown: Shown): CellSet {
         ? nearest(layer, shown.way, shown.share)
         : choice &&
           layer.entries.find((one) => wayKey(one) === wayKey(choice) && one.level === choice.level);
-    return {
+    const cell: LayerCell = {
       id: tensor,
       // The embedding stands in front of the first block, the head behind the last.
       block: isOuter(layer)
@@ -113,12 +114,19 @@ export function cellsOf(table: ShownTable, shown: Shown): CellSet {
               : 'pending',
       drawbacks: entry === undefined ? [] : drawbacksOf(layer, entry),
     };
+    const known = before?.byId.get(tensor);
+    const isKnown = known?.layer === layer && known.entry === entry && known.status === cell.status;
+    return isKnown ? known : cell;
   });
+  const scale = logScale(
+    matrices.flatMap(({ entries }) => entries.map((one) => lossOf(one, table))),
+  );
+  const isSameScale = before?.scale?.min === scale?.min && before?.scale?.max === scale?.max;
   return {
     cells,
     byId: new Map(cells.map((cell) => [cell.id, cell])),
     lines: [...new Set(lines.values())].sort((a, b) => placeOf(a) - placeOf(b)),
-    scale: logScale(matrices.flatMap(({ entries }) => entries.map((one) => lossOf(one, table)))),
+    scale: isSameScale ? before?.scale : scale,
   };
 }
 

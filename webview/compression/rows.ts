@@ -1,4 +1,4 @@
-import type { ColumnSort } from '../sort-header';
+import type { ColumnSort } from '../components/table';
 import { isOuter, roleName } from './cells';
 import type { LayerCell } from './cells';
 

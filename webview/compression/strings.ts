@@ -79,13 +79,12 @@ export const strings = {
   resume: 'Resume',
   resumeTitle: 'Continue where the job stopped',
   compress: 'Compress…',
-  compressTitle:
-    'Write a new model whose linear layers are compressed, by the plan or by one method',
+  compressTitle: 'Write a new model, compressed by one method',
   heatmap: 'Layer Heatmap',
   heatmapTitle: 'See which sublayers the model can do without',
   openText: 'Open as Text',
   openTextTitle: 'Open the table in the text editor',
-  reasonRunning: (job: JobName) => `${jobNames[job]} is under way`,
+  reasonRunning: (job: JobName) => `${jobNames[job]} is running`,
   size: 'Size',
   layers: 'Linear layers',
   calibration: 'Calibration',
@@ -165,12 +164,12 @@ export const strings = {
       ? 'The layer measured here is smaller, and needs no more work than dense.'
       : `All ${layers} layers measured here are smaller, and none needs more work than dense.`,
   paysNot: (parts: readonly string[], layers: string) =>
-    `It does not pay everywhere: of ${counted(layers, 'layer')}, ${parts.join('; ')}.`,
+    `Of ${counted(layers, 'layer')}, ${parts.join('; ')}.`,
   paysPart: (count: string, drawback: Drawback) =>
     ({
-      bytes: `${count} would not be smaller`,
-      flops: `${count} would need more work per token`,
-      milliseconds: `${count} would be slower`,
+      bytes: `${count} would be no smaller`,
+      flops: `${count} would need more FLOPs per token`,
+      milliseconds: `${count} would be slower on this machine`,
     })[drawback],
   mpoNote:
     'A tensor network that is multiplied out when it is loaded saves bytes on disk and in transfer, but no time and no memory.',

@@ -1,8 +1,13 @@
 import type {
   BudgetChoice,
-  FromCompression,
+  CompressionCalls,
+  CompressionState,
   ShownTable,
 } from '../../extension/protocol/compression';
+import type { Panel } from '../kit/start-panel';
+import type { View } from './view-state';
+
+export type CompressionPanel = Panel<CompressionState, CompressionCalls, View>;
 
 export type Layer = ShownTable['layers'][number];
 /** Embedding or head. */
@@ -13,6 +18,3 @@ export type Role = Layer['role'];
 export type Way = BudgetChoice['ways'][number];
 export type Method = Way['method'];
 export type BudgetUnit = BudgetChoice['budget']['unit'];
-
-/** What the parts of the panel tell the host. */
-export type Send = (message: FromCompression) => void;

@@ -60,7 +60,13 @@ const words = {
   stopped: () => 'Profiling failed.',
 };
 
-const progress = { done: 30, total: 120, unit: 'steps', stage: 'Round 2', secondsLeft: 65 } as const;
+const progress = {
+  done: 30,
+  total: 120,
+  unit: 'steps',
+  stage: 'Round 2',
+  secondsLeft: 65,
+} as const;
 
 function Jobs(): VNode {
   const of = { id: '1', what: 'profile' } as const;

@@ -43,6 +43,9 @@ export class BlockGrid<Item extends GridItem> {
   private places: ReadonlyMap<string, string> = new Map();
   private layout: GridLayout | undefined;
   private built = '';
+  /** What cells are drawn from besides their items, if that is told. */
+  private context: unknown;
+  private readonly drawn = new Map<string, Item>();
   private blocks: readonly number[] = [];
   private lines: readonly string[] = [];
   private tabStop: string | undefined;
@@ -66,8 +69,13 @@ export class BlockGrid<Item extends GridItem> {
     }).observe(this.element);
   }
 
-  /** @param lines in the order in which a block's are shown */
-  public update(items: readonly Item[], lines: readonly string[]): void {
+  /**
+   * @param lines in the order in which a block's are shown
+   * @param context what cells are drawn from besides their items: while it is the same, only other items are drawn
+   */
+  public update(items: readonly Item[], lines: readonly string[], context: unknown = {}): void {
+    if (context !== this.context) this.drawn.clear();
+    this.context = context;
     this.items = new Map(items.map((item) => [item.id, item]));
     this.places = new Map(items.map(({ id, block, line }) => [`${block} ${line}`, id]));
     this.lines = lines;
@@ -89,6 +97,8 @@ export class BlockGrid<Item extends GridItem> {
     this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);
     for (const item of this.items.values()) {
+      if (this.drawn.get(item.id) === item) continue;
+      this.drawn.set(item.id, item);
       const cell = this.cellElements.get(item.id);
       const [fill, badge] = cell?.children ?? [];
       if (cell && fill instanceof HTMLElement && badge instanceof HTMLElement) {
@@ -102,6 +112,7 @@ export class BlockGrid<Item extends GridItem> {
     const { lines } = this;
     const { words } = this.options;
     this.cellElements.clear();
+    this.drawn.clear();
     const slot = (block: number, line: string) => {
       const id = this.places.get(`${block} ${line}`);
       return id === undefined ? this.emptySlot() : this.createCell(id);

@@ -27,7 +27,7 @@ export function group<Entries extends ObjectEntries>(
 
 export const count = (): Saved<number> => pipe(number(), minValue(0));
 
-const countOr = (otherwise: number): Saved<number> =>
+export const countOr = (otherwise: number): Saved<number> =>
   fallback(pipe(number(), minValue(0)), otherwise);
 
 export const flagOr = (otherwise: boolean): Saved<boolean> => fallback(boolean(), otherwise);
@@ -43,7 +43,7 @@ export const oneOf = <const Values extends readonly string[]>(
 export const maybe = <T>(schema: Saved<T>): Saved<T | undefined> =>
   fallback(optional(schema), undefined);
 
-export const texts = (): Saved<string[]> =>
+export const texts = (): Saved<readonly string[]> =>
   fallback(
     pipe(
       array(unknown()),

@@ -15,9 +15,11 @@ import type { BudgetForm } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
 import { cellsOf, sharesOf, wayKey, waysOf } from '../../../webview/compression/cells';
 import { sorted } from '../../../webview/compression/rows';
-import { received } from '../../../webview/compression/store';
+import { withMeasured } from '../../../webview/compression/frame';
 import type { Entry, Layer, Outer, Role } from '../../../webview/compression/types';
-import { viewFrom } from '../../../webview/compression/view-state';
+import { savedView } from '../../../webview/compression/view-state';
+import { viewFrom } from '../../../webview/kit/saved-view';
+import { Store } from '../../../webview/kit/store';
 import { modelOf } from './heatmap-fixture';
 
 const int8 = (distance: number): Entry => ({
@@ -317,10 +319,12 @@ describe('a budget', () => {
 });
 
 describe('what the host tells', () => {
+  const restore = { model: '/models/tiny' };
   const state: CompressionState = {
     model: modelOf(2),
     file: '/models/tiny.sensitivity.json',
     table: tableOf(),
+    measured: {},
     findings: [],
     job: { kind: 'idle' },
     plan: planOf(),
@@ -329,57 +333,72 @@ describe('what the host tells', () => {
     blocked: undefined,
   };
 
-  it('comes to nothing before the state', () => {
-    expect(received(undefined, { type: 'patch', patch: {}, cleared: [] })).toBeUndefined();
-    expect(received(undefined, { type: 'state', state })).toBe(state);
+  it('is not there before the state', () => {
+    const store = new Store<CompressionState>();
+    expect(store.loaded.value).toBe(false);
+    store.receive({ type: 'state', state, restore });
+    expect(store.loaded.value).toBe(true);
+    expect(store.get('plan')).toBe(state.plan);
+    expect(store.restore).toEqual(restore);
   });
 
   it('replaces and clears fields', () => {
-    const next = received(state, {
-      type: 'patch',
+    const store = new Store<CompressionState>();
+    store.receive({ type: 'state', state, restore });
+    store.receive({
+      ...{ type: 'patch', restore, added: {} },
       patch: { removable: 3 },
       cleared: ['plan', 'remark'],
     });
-    expect(next).toEqual({ ...state, removable: 3, plan: undefined, remark: undefined });
+    expect(store.get('removable')).toBe(3);
+    expect(store.get('plan')).toBeUndefined();
+    expect(store.get('remark')).toBeUndefined();
+    expect(store.get('table')).toBe(state.table);
   });
 
   it('replaces layers that were measured further', () => {
     const layer = layerOf(1, 'down', [int8(0.5)]);
-    const next = received(state, { type: 'layers', layers: [layer], findings: [] });
-    expect(next?.table?.layers[2]).toEqual(layer);
-    expect(next?.table?.layers[1]).toBe(state.table?.layers[1]);
+    const store = new Store<CompressionState>();
+    store.receive({ type: 'state', state: { ...state, measured: { other: [] } }, restore });
+    const added = { measured: { [layer.tensor]: layer.entries } };
+    store.receive({ ...{ type: 'patch', restore, patch: {}, cleared: [] }, added });
+    expect(store.get('measured')).toEqual({ other: [], [layer.tensor]: layer.entries });
+    const next = withMeasured(tableOf(), store.get('measured'));
+    expect(next.layers[2]).toEqual(layer);
+    expect(next.layers[1]).toEqual(tableOf().layers[1]);
   });
 
   it('replaces embedding and head as well', () => {
     const [embedding, head] = outside();
-    const before = { ...state, table: tableOf({ outer: [embedding, { ...head, entries: [] }] }) };
-    const next = received(before, { type: 'layers', layers: [head], findings: [] });
-    expect(next?.table?.outer).toEqual([embedding, head]);
-    expect(next?.table?.layers).toEqual(before.table.layers);
+    const before = tableOf({ outer: [embedding, { ...head, entries: [] }] });
+    const next = withMeasured(before, { [head.tensor]: head.entries });
+    expect(next.outer).toEqual([embedding, head]);
+    expect(next.layers).toEqual(before.layers);
   });
 });
 
 describe('the view of the compression panel', () => {
   it('comes back as it was', () => {
     const view = {
-      scrollTop: 30,
       shown: 'mpo',
       share: 20,
       sort: { key: 'error', descending: false },
       form: { unit: 'flops', percent: 40, without: ['int8'], removes: true, outer: false },
     };
     const saved: unknown = JSON.parse(JSON.stringify({ model: '/m', file: '/f', view }));
-    expect(viewFrom(saved)).toEqual(view);
+    expect(viewFrom(savedView, saved)).toEqual(view);
   });
 
   it('falls back where it does not fit', () => {
-    const fallback = viewFrom(undefined);
+    const fallback = viewFrom(savedView, undefined);
     expect(fallback.form).toEqual({
       ...{ unit: 'bytes', percent: 50, without: [], removes: false },
       outer: true,
     });
     expect(
-      viewFrom({ view: { share: 'x', sort: { key: 'y' }, form: { unit: 'z', without: 1 } } }),
+      viewFrom(savedView, {
+        view: { share: 'x', sort: { key: 'y' }, form: { unit: 'z', without: 1 } },
+      }),
     ).toEqual(fallback);
   });
 });

@@ -1,0 +1,90 @@
+// Large documents as the host tells them to panels.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
+import { root } from '../../scripts/lib/repository.mjs';
+import { experts, writeModel } from '../inspect/models.mjs';
+
+const idle = { kind: 'idle' };
+const running = (/** @type {number} */ done) => ({
+  ...{ kind: 'running', id: '1', what: 'sensitivity' },
+  progress: { stage: 'Measuring', done, total: 1000, unit: 'steps', secondsLeft: 60 },
+});
+
+/** The explorer of a mixture of 256 experts in 61 layers, as the inspector describes it. */
+export async function explorerDocument() {
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
+  const inspector = fork(join(root, 'dist', 'inspector.js'), {
+    execArgv: [],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  try {
+    await writeModel(folder, experts);
+    const connection = createMessageConnection(
+      new IPCMessageReader(inspector),
+      new IPCMessageWriter(inspector),
+    );
+    connection.listen();
+    const model = await connection.sendRequest('describe', { job: 1, request: { model: folder } });
+    connection.dispose();
+    return {
+      name: 'explorer: 61 blocks of 256 experts',
+      panel: 'explorer',
+      state: { model, statistics: {} },
+      patches: Array.from({ length: 20 }, (_, i) => ({
+        added: { statistics: { [`tensor ${i % 3}`]: { kind: 'reading', share: i / 20 } } },
+      })),
+    };
+  } finally {
+    const gone = once(inspector, 'exit');
+    inspector.kill();
+    await gone;
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const roles = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'];
+
+const entryOf = (/** @type {number} */ level) => ({
+  ...{ method: 'lowrank', level, distance: 0.001 * level, error: 0.1, parameters: 100 * level },
+  ...{ bytes: 200 * level, flopsPerToken: 200 * level, milliseconds: 0.01 * level },
+});
+
+/** The compression panel of 128 blocks, each of seven matrices at ten levels; more comes while it is looked at. */
+export function compressionDocument() {
+  const layers = Array.from({ length: 128 * roles.length }, (_, i) => ({
+    tensor: `model.layers.${Math.floor(i / roles.length)}.${roles[i % roles.length]}.weight`,
+    sublayer: `block.${Math.floor(i / roles.length)}.attention`,
+    block: Math.floor(i / roles.length),
+    role: roles[i % roles.length],
+    ...{ out: 64, in: 64, parameters: 4096, bytes: 8192, flopsPerToken: 8192, milliseconds: 0.1 },
+    entries: Array.from({ length: 10 }, (_, level) => entryOf(level + 1)),
+  }));
+  const calibration = { source: 'bundled', sequences: 16, length: 512, tokens: 8192 };
+  const table = {
+    model: { parameters: 4e9, bytes: 8e9, sublayers: [] },
+    ...{ calibration, metric: 'js', metricDefinition: 'Jensen-Shannon', original: 0 },
+    settings: { compressions: [{ method: 'lowrank' }] },
+    ...{ device: 'cpu', seconds: 100, layers },
+  };
+  const model = { name: 'large', path: '/large', architecture: 'llama', bytes: 8e9, sublayers: [] };
+  return {
+    name: 'compression: 128 blocks × 7 matrices × 10 levels',
+    panel: 'compression',
+    state: {
+      ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
+      ...{ job: idle, removable: 0 },
+    },
+    patches: Array.from({ length: 20 }, (_, i) => {
+      const layer = layers[i * 40];
+      const entries = [...(layer?.entries ?? []), entryOf(11)];
+      return {
+        patch: { job: running(i) },
+        added: { measured: { [layer?.tensor ?? '']: entries } },
+      };
+    }),
+  };
+}

@@ -1,0 +1,68 @@
+import type { VNode } from 'preact';
+import type { CompressionState } from '../../extension/protocol/compression';
+import { Section } from '../components/section';
+import { Table } from '../components/table';
+import { formatDistance } from '../format';
+import { strings } from './strings';
+
+type MethodFindings = CompressionState['findings'][number];
+
+interface FindingsProps {
+  readonly findings: readonly MethodFindings[];
+}
+
+/** What the paper says of blocks and matrices, beside what this model shows. */
+export function Findings({ findings }: FindingsProps): VNode {
+  return (
+    <Section class="findings" id="findings-title" title={strings.findings}>
+      <p class="muted">{strings.findingsNote}</p>
+      {findings.length === 0 ? (
+        <p class="muted">{strings.findingsWaiting}</p>
+      ) : (
+        <div class="table-scroll wraps">
+          <Table
+            caption={strings.findingsTable}
+            columns={[
+              { title: strings.findingMethod },
+              { title: strings.findingEarly },
+              { title: strings.findingDown },
+            ]}
+            rows={findings.map((one) => [
+              strings.method(one.method),
+              earlyCell(one),
+              downCell(one),
+            ])}
+          />
+        </div>
+      )}
+    </Section>
+  );
+}
+
+function earlyCell({ byDepth, earlyIsMostSensitive }: MethodFindings): VNode {
+  return verdict(
+    byDepth.length < 2 ? undefined : earlyIsMostSensitive,
+    byDepth.map(({ group, distance }) => `${strings.depth[group]} ${formatDistance(distance)}`),
+  );
+}
+
+function downCell({ byRole, downIsMostSensitive }: MethodFindings): VNode {
+  const roles = [...byRole].sort((a, b) => b.distance - a.distance);
+  return verdict(
+    downIsMostSensitive,
+    roles.map(
+      ({ group, distance }) => `${strings.role[group].toLowerCase()} ${formatDistance(distance)}`,
+    ),
+  );
+}
+
+function verdict(holds: boolean | undefined, groups: readonly string[]): VNode {
+  return (
+    <div>
+      <strong>
+        {holds === undefined ? strings.unknown : holds ? strings.holds : strings.holdsNot}
+      </strong>
+      <div class="muted">{strings.groups(groups)}</div>
+    </div>
+  );
+}

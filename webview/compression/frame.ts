@@ -1,0 +1,71 @@
+import { useMemo, useRef } from 'preact/hooks';
+import type { CompressionState, ShownTable } from '../../extension/protocol/compression';
+import { cellsOf, wayKey, waysOf } from './cells';
+import type { CellSet, Shown } from './cells';
+import { strings } from './strings';
+import type { CompressionPanel, Matrix, Way } from './types';
+
+/** What the parts of the panel draw of a table. */
+export interface Frame {
+  readonly table: ShownTable;
+  readonly ways: readonly Way[];
+  readonly shown: Shown | undefined;
+  readonly cells: CellSet | undefined;
+}
+
+/** Computed where the table, the plan or what is shown of them has changed. */
+export function useFrame(panel: CompressionPanel): Frame | undefined {
+  const [known, measured, plan] = [panel.get('table'), panel.get('measured'), panel.get('plan')];
+  const { shown: wanted, share } = panel.view.value;
+  const table = useMemo(() => known && withMeasured(known, measured), [known, measured]);
+  const before = useRef<CellSet>(undefined);
+  return useMemo(() => {
+    if (table === undefined) return undefined;
+    const ways = waysOf(table);
+    const shown = shownOf(wanted, share, ways, plan);
+    before.current = shown && cellsOf(table, shown, before.current);
+    return { table, ways, shown, cells: before.current };
+  }, [table, plan, wanted, share]);
+}
+
+/** A table with what has been measured since it was read. */
+export function withMeasured(
+  table: ShownTable,
+  measured: CompressionState['measured'],
+): ShownTable {
+  const known = <M extends Matrix>(matrix: M): M => {
+    const entries = measured[matrix.tensor];
+    return entries === undefined ? matrix : { ...matrix, entries };
+  };
+  const { layers, outer } = table;
+  return {
+    ...table,
+    layers: layers.map(known),
+    ...(outer === undefined ? {} : { outer: outer.map(known) }),
+  };
+}
+
+/** What the user has chosen to see, as far as there is such. */
+function shownOf(
+  wanted: string | undefined,
+  share: number,
+  ways: readonly Way[],
+  plan: CompressionState['plan'],
+): Shown | undefined {
+  if (wanted === 'plan' && plan !== undefined) return { kind: 'plan', plan };
+  const keys = ways.map(wayKey);
+  const way = keys.find((key) => key === wanted) ?? keys[0];
+  return way === undefined ? undefined : { kind: 'way', way, share };
+}
+
+/** Why no job can be started, if so. */
+export function reasonAgainst(panel: CompressionPanel): string | undefined {
+  const job = panel.get('job');
+  const isActive = job.kind === 'running' || job.kind === 'queued';
+  return panel.get('blocked') ?? (isActive ? strings.reasonRunning(job.what) : undefined);
+}
+
+/** Whether the measurement was stopped and can be resumed. */
+export function resumesMeasuring(job: CompressionState['job']): boolean {
+  return job.kind === 'stopped' && job.what === 'sensitivity' && job.saved !== undefined;
+}

@@ -1,0 +1,108 @@
+import type { VNode } from 'preact';
+import type { CompressionState } from '../../extension/protocol/compression';
+import { Button } from '../components/controls';
+import { Facts } from '../components/facts';
+import type { Fact } from '../components/facts';
+import { Notice } from '../components/notice';
+import { PageHeader } from '../components/page-header';
+import { fileName } from '../file-name';
+import { formatBytes, formatCount, formatDuration } from '../format';
+import { reasonAgainst, resumesMeasuring } from './frame';
+import { strings } from './strings';
+import type { CompressionPanel } from './types';
+
+/** The model's name, what its table was made with, and what can be done. */
+export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
+  const { run } = panel;
+  const [model, table, job, remark] = [
+    panel.get('model'),
+    panel.get('table'),
+    panel.get('job'),
+    panel.get('remark'),
+  ];
+  const reason = reasonAgainst(panel);
+  const resumes = resumesMeasuring(job);
+  return (
+    <PageHeader
+      title={model.name}
+      tooltip={model.path}
+      tags={[model.architecture]}
+      blocked={panel.get('blocked')}
+      actionsLabel={strings.actions}
+      actions={
+        <>
+          {resumes && (
+            <Button
+              primary
+              label={strings.resume}
+              title={strings.resumeTitle}
+              reason={reason}
+              onClick={run.resume}
+            />
+          )}
+          {!resumes && table !== undefined && (
+            <Button
+              label={strings.profileAgain}
+              title={strings.profileTitle}
+              reason={reason}
+              onClick={run.profile}
+            />
+          )}
+          <Button
+            label={strings.compress}
+            title={strings.compressTitle}
+            reason={reason}
+            onClick={run.compress}
+          />
+          <Button label={strings.heatmap} title={strings.heatmapTitle} onClick={run.openHeatmap} />
+          {table !== undefined && job.kind !== 'running' && (
+            <Button label={strings.openText} title={strings.openTextTitle} onClick={run.openText} />
+          )}
+        </>
+      }
+    >
+      {remark !== undefined && <Notice text={remark} />}
+      <Facts facts={factsOf(model, table, job, panel.get('file'))} />
+    </PageHeader>
+  );
+}
+
+function factsOf(
+  model: CompressionState['model'],
+  table: CompressionState['table'],
+  job: CompressionState['job'],
+  file: string,
+): Fact[] {
+  const size = { name: strings.size, value: formatBytes(model.bytes) };
+  if (table === undefined) return [size];
+  const { calibration, fitting, metric, metricDefinition, device, seconds, layers } = table;
+  const source =
+    calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);
+  const sizeOf = ({ sequences, length }: typeof calibration): [string, string] => [
+    formatCount(sequences),
+    formatCount(length),
+  ];
+  return [
+    size,
+    { name: strings.layers, value: formatCount(layers.length) },
+    {
+      name: strings.calibration,
+      value: strings.calibrationValue(...sizeOf(calibration), source),
+      title: calibration.source,
+    },
+    {
+      name: strings.fittedTo,
+      value:
+        fitting === undefined ? strings.fittedToSame : strings.fittedToOther(...sizeOf(fitting)),
+      title: fitting === undefined ? strings.fittedToSameTitle : strings.fittedToOtherTitle,
+    },
+    { name: strings.metric, value: metric, title: metricDefinition },
+    { name: strings.device, value: device },
+    ...(job.kind === 'running' && job.what === 'sensitivity'
+      ? []
+      : [
+          { name: strings.took, value: formatDuration(seconds) },
+          { name: strings.file, value: fileName(file), title: file },
+        ]),
+  ];
+}

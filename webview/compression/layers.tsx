@@ -1,0 +1,115 @@
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { paletteColor } from '../charts/palette';
+import { Section } from '../components/section';
+import { SortHeader } from '../components/table';
+import { formatBytes, formatCount, formatDistance, formatPercent } from '../format';
+import { timeText } from './cell-text';
+import { isOuter, roleName } from './cells';
+import type { CellSet, LayerCell } from './cells';
+import { sorted, sortKeys } from './rows';
+import type { SortKey } from './rows';
+import { strings } from './strings';
+import type { CompressionPanel } from './types';
+
+const TEXTS: ReadonlySet<SortKey> = new Set(['tensor', 'role', 'level']);
+
+interface LayersProps {
+  readonly panel: CompressionPanel;
+  readonly cells: CellSet;
+}
+
+/** Every linear layer as a line, sorted as the user likes. */
+export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
+  const { sort } = panel.view.value;
+  const rows = useMemo(() => sorted(cells, sort), [cells, sort]);
+  const isTimed = cells.some(({ layer }) => layer.milliseconds > 0);
+  return (
+    <Section
+      class={isTimed ? 'candidates' : 'candidates untimed'}
+      id="table-title"
+      title={strings.table}
+    >
+      <div class="table-scroll" tabIndex={0} role="region" aria-label={strings.table}>
+        <table>
+          <caption class="sr-only">{strings.tableCaption}</caption>
+          <thead>
+            <tr>
+              {sortKeys.map((key) => (
+                <SortHeader
+                  key={key}
+                  column={key}
+                  title={strings.column[key]}
+                  isNumber={!TEXTS.has(key)}
+                  sort={sort}
+                  onSort={(next) => {
+                    panel.setView({ sort: next });
+                  }}
+                />
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((cell) => (
+              <Row
+                key={cell.id}
+                cell={cell}
+                position={cell.loss === undefined ? 0 : (scale?.position(cell.loss) ?? 0)}
+              />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Section>
+  );
+}
+
+interface RowProps {
+  readonly cell: LayerCell;
+  /** Of its distance on the scale. */
+  readonly position: number;
+}
+
+function Row({ cell, position }: RowProps): VNode {
+  const { layer, entry, loss, drawbacks } = cell;
+  const share = (value: number | undefined) =>
+    value === undefined ? strings.none : formatPercent(value);
+  return (
+    <tr>
+      <th scope="row">{layer.tensor}</th>
+      <td>{roleName(layer)}</td>
+      <td class="number">{isOuter(layer) ? strings.none : formatCount(layer.block)}</td>
+      <td>{levelText(cell)}</td>
+      <td class="number">
+        {loss !== undefined && (
+          <span
+            class="swatch"
+            aria-hidden="true"
+            style={{ backgroundColor: paletteColor(position) }}
+          />
+        )}
+        {loss === undefined ? strings.none : formatDistance(loss)}
+      </td>
+      <td class="number">{share(entry?.error)}</td>
+      <td class="number">{share(entry?.outputError)}</td>
+      <td class="number">{formatBytes(layer.bytes)}</td>
+      <td class="number" title={drawbacks.map(strings.drawback).join(', ') || undefined}>
+        {drawbacks.includes('bytes') && (
+          <>
+            <span class="drawback">{strings.drawback('bytes')}</span>{' '}
+          </>
+        )}
+        {entry === undefined ? strings.none : formatBytes(entry.bytes)}
+      </td>
+      <td class="number">{timeText(layer.milliseconds, entry?.milliseconds)}</td>
+    </tr>
+  );
+}
+
+function levelText({ entry, status }: LayerCell): string {
+  if (entry !== undefined) {
+    return `${strings.method(entry.method)}, ${strings.level(entry.method, entry.level)}`;
+  }
+  if (status === 'kept') return strings.rowKept;
+  return status === 'removed' ? strings.rowRemoved : strings.none;
+}

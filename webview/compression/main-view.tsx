@@ -1,0 +1,61 @@
+import type { VNode } from 'preact';
+import { JobLine } from '../components/job-line';
+import { EmptyState } from '../components/notice';
+import { AfterPaint } from '../kit/after-paint';
+import { Budget } from './budget-form';
+import { Findings } from './findings';
+import { reasonAgainst, resumesMeasuring, useFrame } from './frame';
+import { Header } from './header';
+import { Layers } from './layers';
+import { SensitivityGrid } from './sensitivity-grid';
+import { strings as common } from '../strings';
+import { strings } from './strings';
+import type { CompressionPanel } from './types';
+
+/** What compression costs each linear layer, and a plan under a budget. */
+export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
+  const job = panel.get('job');
+  const frame = useFrame(panel);
+  const isActive = job.kind === 'running' || job.kind === 'queued';
+  return (
+    <div>
+      <Header panel={panel} />
+      <JobLine
+        name={common.job}
+        job={job}
+        words={strings}
+        onCancel={panel.run.cancel}
+        // The header has a button of its own for a measurement.
+        onResume={resumesMeasuring(job) ? undefined : panel.run.resume}
+        onShowLog={panel.run.showLog}
+        announce={panel.announce}
+      />
+      {frame === undefined && !isActive && !resumesMeasuring(job) && (
+        <EmptyState
+          id="empty-title"
+          title={strings.empty}
+          text={strings.emptyDetail}
+          action={{
+            ...{ label: strings.profile, title: strings.profileTitle, primary: true },
+            reason: reasonAgainst(panel),
+            onClick: panel.run.profile,
+          }}
+        />
+      )}
+      {frame?.cells !== undefined && frame.shown !== undefined && (
+        <SensitivityGrid panel={panel} frame={frame} cells={frame.cells} shown={frame.shown} />
+      )}
+      {frame !== undefined && (
+        <div class="columns even">
+          <Budget panel={panel} frame={frame} />
+          <Findings findings={panel.get('findings')} />
+        </div>
+      )}
+      {frame?.cells !== undefined && (
+        <AfterPaint>
+          <Layers panel={panel} cells={frame.cells} />
+        </AfterPaint>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,202 @@
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { inkOn, paletteColor } from '../charts/palette';
+import { Dropdown } from '../components/controls';
+import { Facts } from '../components/facts';
+import { LegendKey, ScaleLegend } from '../components/legend';
+import { Section } from '../components/section';
+import { Slider } from '../components/slider';
+import { setAttribute } from '../dom';
+import { formatCount, formatDistanceShort, formatPercent } from '../format';
+import { Grid } from '../grid/grid';
+import { cellFacts, cellLabel } from './cell-text';
+import { sharesOf, wayKey } from './cells';
+import type { CellSet, Drawback, LayerCell, Shown } from './cells';
+import type { Frame } from './frame';
+import { strings } from './strings';
+import type { CompressionPanel } from './types';
+
+interface GridProps {
+  readonly panel: CompressionPanel;
+  readonly frame: Frame;
+  readonly cells: CellSet;
+  readonly shown: Shown;
+}
+
+const words = { corner: strings.block, block: strings.blockNumber, nothing: strings.nothing };
+
+/** Blocks against matrices, what is shown of them, and the numbers of the cell pointed at. */
+export function SensitivityGrid(props: GridProps): VNode {
+  const { panel, frame, cells, shown } = props;
+  const [pointed, setPointed] = useState<string>();
+  const job = panel.get('job');
+  const isRunning = job.kind === 'running' && job.what === 'sensitivity';
+  const options = frame.ways.map((way) => ({ value: wayKey(way), label: strings.way(way) }));
+  return (
+    <Section
+      class={isRunning ? 'heatmap running' : 'heatmap'}
+      id="grid-title"
+      title={strings.grid}
+      controls={
+        <Dropdown
+          label={strings.shown}
+          options={
+            panel.get('plan') === undefined
+              ? options
+              : [...options, { value: 'plan', label: strings.plan }]
+          }
+          value={shown.kind === 'plan' ? 'plan' : shown.way}
+          onChange={(chosen) => {
+            panel.setView({ shown: chosen });
+          }}
+        />
+      }
+    >
+      <Level {...props} />
+      <Grid<LayerCell>
+        items={cells.cells}
+        lines={cells.lines}
+        context={cells.scale}
+        label={strings.grid}
+        describedBy="grid-hint"
+        chooses={false}
+        words={words}
+        draw={(element, fill, _, cell) => {
+          drawCell(element, fill, cell, cells);
+        }}
+        pointed={setPointed}
+      />
+      <CellDetails cell={cells.byId.get(pointed ?? '')} />
+      <p class="pays">{paysText(cells)}</p>
+      <GridLegend frame={frame} cells={cells} />
+    </Section>
+  );
+}
+
+function drawCell(
+  element: HTMLElement,
+  fill: HTMLElement,
+  cell: LayerCell,
+  { scale }: CellSet,
+): void {
+  const { status, loss, drawbacks } = cell;
+  setAttribute(element, 'data-status', status === 'kept' || status === 'removed' ? 'kept' : status);
+  setAttribute(element, 'data-mark', status === 'removed' ? 'removed' : 'keep');
+  setAttribute(element, 'aria-label', cellLabel(cell));
+  setAttribute(element, 'data-drawback', drawbacks.length > 0);
+  setAttribute(element, 'data-value', loss === undefined ? undefined : formatDistanceShort(loss));
+  if (loss === undefined || status === 'removed') {
+    fill.style.removeProperty('--cell');
+    setAttribute(element, 'data-ink', undefined);
+  } else {
+    const position = scale?.position(loss) ?? 0;
+    fill.style.setProperty('--cell', paletteColor(position));
+    setAttribute(element, 'data-ink', inkOn(position));
+  }
+}
+
+/** What is plainly to be said of the compression that is shown. */
+function paysText({ cells }: CellSet): string {
+  const measured = cells.filter(({ entry }) => entry !== undefined);
+  if (measured.length === 0) return '';
+  const layers = formatCount(measured.length);
+  const parts = (['bytes', 'milliseconds', 'flops'] as const).flatMap((drawback: Drawback) => {
+    const count = measured.filter(({ drawbacks }) => drawbacks.includes(drawback)).length;
+    return count === 0 ? [] : [strings.paysPart(formatCount(count), drawback)];
+  });
+  const verdict = parts.length === 0 ? strings.pays(layers) : strings.paysNot(parts, layers);
+  const isMpo = measured.some(({ entry }) => entry?.method === 'mpo');
+  return isMpo ? `${verdict} ${strings.mpoNote}` : verdict;
+}
+
+/** The slider over the shares of bytes that a method's levels leave. */
+function Level({ panel, frame: { table }, shown }: GridProps): VNode {
+  if (shown.kind === 'plan') return <p class="muted level-note">{strings.planShown}</p>;
+  const shares = [...sharesOf(table, shown.way)].reverse();
+  const [only] = shares;
+  if (shares.length < 2) {
+    return (
+      <p class="muted level-note">
+        {only !== undefined && strings.oneLevel(formatPercent(only / 100))}
+      </p>
+    );
+  }
+  const at = nearestIndex(shares, shown.share);
+  return (
+    <Slider
+      id="share"
+      label={strings.share}
+      least={0}
+      most={shares.length - 1}
+      value={at}
+      text={strings.shareValue(formatPercent((shares[at] ?? 0) / 100))}
+      onInput={(index) => {
+        const share = shares[index];
+        if (share !== undefined) panel.setView({ share });
+      }}
+    />
+  );
+}
+
+function nearestIndex(shares: readonly number[], share: number): number {
+  return shares.reduce(
+    (best, one, index) =>
+      Math.abs(one - share) < Math.abs((shares[best] ?? 0) - share) ? index : best,
+    0,
+  );
+}
+
+/** The numbers of one cell, below the grid: what a tooltip would say, at a place that stays. */
+function CellDetails({ cell }: { readonly cell: LayerCell | undefined }): VNode {
+  return (
+    <div class="details">
+      <p class="muted" id="grid-hint" hidden={cell !== undefined}>
+        {strings.gridHint}
+      </p>
+      {cell !== undefined && (
+        <div>
+          <p class="details-title">
+            <strong>{cell.layer.tensor}</strong>
+            <span class="muted">{statusText(cell)}</span>
+            <span class="drawback">{cell.drawbacks.map(strings.drawback).join(', ')}</span>
+          </p>
+          <Facts facts={cellFacts(cell)} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function statusText({ status, entry }: LayerCell): string {
+  if (status !== 'measured') return strings.status[status];
+  return entry === undefined ? strings.status.pending : strings.way(entry);
+}
+
+/** What the colours and the marks of the grid mean. */
+function GridLegend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cells'>): VNode {
+  const { scale } = cells;
+  const statuses = new Set(cells.cells.map(({ status }) => status));
+  return (
+    <div class="legend">
+      <div class="legend-scale">
+        <p class="legend-title">
+          {scale === undefined ? strings.legendNothing : strings.legend(table.metric)}
+        </p>
+        {scale !== undefined && (
+          <ScaleLegend scale={scale} low={strings.cheap} high={strings.vital} />
+        )}
+        <p class="muted definition">{table.metricDefinition}</p>
+      </div>
+      <ul class="keys">
+        {cells.cells.some(({ drawbacks }) => drawbacks.length > 0) && (
+          <LegendKey text={strings.legendDrawback} status="sample" hasDrawback />
+        )}
+        {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
+        {statuses.has('kept') && <LegendKey text={strings.legendKept} status="kept" />}
+        {statuses.has('removed') && (
+          <LegendKey text={strings.legendRemoved} status="kept" mark="removed" />
+        )}
+      </ul>
+    </div>
+  );
+}
