@@ -17,13 +17,15 @@ export function journalOf(kind: JournalKind, out: string | undefined, model: str
   return join(userCacheFolder(), 'journals', `${basename(path)}-${key}.${kind}.journal.jsonl`);
 }
 
-/** The same, in a folder that is there. */
+/** The same, in a folder that is there; that of the result is not made. */
 export async function prepareJournal(
   kind: JournalKind,
   out: string | undefined,
   model: string,
 ): Promise<string> {
   const journal = journalOf(kind, out, model);
-  await mkdir(dirname(journal), { recursive: true });
+  if (out === undefined || dirname(journal) !== dirname(resolve(out))) {
+    await mkdir(dirname(journal), { recursive: true });
+  }
   return journal;
 }
