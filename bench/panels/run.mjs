@@ -10,7 +10,8 @@ import { Machine } from '../lib/machine.mjs';
 import { compressionDocument, explorerDocument } from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
-const types = { js: 'text/javascript', css: 'text/css', ttf: 'font/ttf' };
+/** @type {Record<string, string>} */
+const contentTypes = { js: 'text/javascript', css: 'text/css', ttf: 'font/ttf' };
 
 /** A page that plays the host: it tells the state when the panel is ready. Not typed, since Node knows no page. */
 const page = (/** @type {string} */ panel) => `<!doctype html>
@@ -61,9 +62,9 @@ async function measure(browser, { panel, state, patches }) {
       await route.fulfill({ contentType: 'text/html', body: page(panel) });
       return;
     }
-    const extension = /** @type {keyof types} */ (name.split('.').at(-1));
+    const [, extension = ''] = name.split('.');
     const body = await readFile(join(root, 'dist', 'webview', name));
-    await route.fulfill({ contentType: types[extension], body });
+    await route.fulfill({ contentType: contentTypes[extension] ?? 'text/plain', body });
   });
   await tab.goto('http://panel.test/');
   /** @type {number} */
