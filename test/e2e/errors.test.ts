@@ -33,7 +33,7 @@ describe('a damaged model', () => {
     const { workbench, workspace } = session();
     const before = await contents(join(workspace, name));
     await workbench.explorerMenu([name], 'Espalier', 'Profile Layers');
-    const notification = workbench.notification(new RegExp(`/${name}`));
+    const notification = workbench.notification(new RegExp(`${name}/`));
     await notification.waitFor();
     const text = await notification.locator('.notification-list-item-message').textContent();
     await workbench.screenshot(`error-${name}`);

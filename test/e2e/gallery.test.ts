@@ -51,11 +51,12 @@ describe('the gallery of components', () => {
     const frame = await gallery();
     const bytes = frame.getByRole('columnheader', { name: 'Bytes' }).last();
     await bytes.getByRole('button').press('Enter');
-    expect(await bytes.getAttribute('aria-sort')).toBe('ascending');
+    await expect.poll(async () => bytes.getAttribute('aria-sort')).toBe('ascending');
     await frame.getByRole('slider', { name: 'Target size' }).press('ArrowRight');
     await frame.getByText('41 %').waitFor();
-    await frame.getByRole('checkbox', { name: 'Log scale' }).press(' ');
-    expect(await frame.getByRole('checkbox', { name: 'Log scale' }).isChecked()).toBe(false);
+    const logScale = frame.getByRole('checkbox', { name: 'Log scale' });
+    await logScale.press(' ');
+    await expect.poll(async () => logScale.isChecked()).toBe(false);
     await frame.getByRole('combobox', { name: 'Order' }).press('ArrowDown');
     await page.keyboard.press('Escape');
     await frame.getByRole('region', { name: 'Running job' }).getByText('25.0').waitFor();
