@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that replace modules, which others in the same process would see, or that try every device. */
-const apart = ['open-once', 'operations/changing-operations', 'runtime/devices'].map(
-  (name) => `test/unit/${name}.test.ts`,
-);
+/** Tests that replace modules, which others in the same process would see, or that use a GPU. */
+const apart = [
+  'open-once',
+  'operations/changing-operations',
+  'runtime/devices',
+  'tensornet/webgpu',
+].map((name) => `test/unit/${name}.test.ts`);
 
 export default defineConfig({
   test: {

@@ -146,7 +146,7 @@ async function runBeside(names) {
 }
 
 endWithParent();
-// A GPU in software takes seconds of the processor per trial: only the test of devices tries it.
+// A GPU in software takes seconds of the processor per trial: only the tests of devices and of WebGPU use it.
 process.env['VK_LOADER_DRIVERS_DISABLE'] = '*';
 const asked = process.argv.slice(2);
 const names = asked.length > 0 ? asked : Object.keys(STAGES);

@@ -66,7 +66,7 @@ export const strings = {
     `${done} sublayer evaluations; running the whole model for every candidate takes ${naive} (${share})`,
   device: 'Device',
   profileFile: 'Profile',
-  remarks: (count: number) => counted(count, 'remark'),
+  warnings: (count: number) => counted(count, 'warning'),
 
   // Actions
   actions: 'Actions',
@@ -163,9 +163,9 @@ export const strings = {
   patch: 'Symbolic patch',
   patchPlanned: (parameters: string | undefined) =>
     parameters === undefined
-      ? 'Prune… puts it in the place of this sublayer. All numbers here are without it.'
-      : `Prune… puts it in the place of this sublayer, with ${parameters} parameters of its own. All numbers here are without it.`,
-  patchInModel: 'It stands in the place of a sublayer that was removed.',
+      ? 'Prune… puts it in place of this sublayer. All numbers here are without it.'
+      : `Prune… puts it in place of this sublayer, with ${parameters} parameters of its own. All numbers here are without it.`,
+  patchInModel: 'It replaces a sublayer that was removed.',
   marked: (id: string, mark: string) => `${id} is ${mark}`,
   lockedFirst: (id: string) => `${id} is protected. Press P to unlock it first.`,
 

@@ -59,7 +59,7 @@ export interface CompressionState {
   /** Sublayers that a layer profile by the table's metric has measured. */
   readonly removable: number;
   /** What the user should know of the table, such as that it is of other weights. */
-  readonly remark: string | undefined;
+  readonly warnings: string | undefined;
   /** The sentence that says why no job may run, if so. */
   readonly blocked: string | undefined;
 }

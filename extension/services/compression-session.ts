@@ -45,7 +45,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     job: () => this.#job,
     plan: () => this.#plan,
     removable: () => this.removable.length,
-    remark: () => this.#remarks(),
+    warnings: () => this.#warningTexts(),
     blocked: () => this.blocked?.reason,
   };
 
@@ -57,7 +57,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
   #plan: MadePlan | undefined;
   /** What the worker has warned of. */
   #warnings: readonly string[] = [];
-  #remark: string | undefined;
+  #tableWarning: string | undefined;
 
   public constructor(
     public readonly model: ModelSummary,
@@ -113,11 +113,11 @@ export class CompressionSession extends PanelSession<CompressionState> {
   }
 
   /** Takes a table that was read or has been finished. */
-  public loadTable(table: ShownTable | undefined, remark?: string): void {
+  public loadTable(table: ShownTable | undefined, warning?: string): void {
     this.#table = table;
     this.#matrices.clear();
-    this.#remark = remark;
-    this.tell('table', 'measured', 'findings', 'remark', 'removable');
+    this.#tableWarning = warning;
+    this.tell('table', 'measured', 'findings', 'warnings', 'removable');
   }
 
   /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
@@ -146,7 +146,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.#job = job;
     const isNew = warnings.join('\n') !== this.#warnings.join('\n');
     this.#warnings = warnings;
-    this.tell('job', ...(isNew ? (['remark'] as const) : []));
+    this.tell('job', ...(isNew ? (['warnings'] as const) : []));
   }
 
   public setPlan(plan: MadePlan | undefined): void {
@@ -160,9 +160,12 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.tell('blocked');
   }
 
-  #remarks(): string | undefined {
-    const remarks = [...(this.#remark === undefined ? [] : [this.#remark]), ...this.#warnings];
-    return remarks.length === 0 ? undefined : remarks.join(' ');
+  #warningTexts(): string | undefined {
+    const all = [
+      ...(this.#tableWarning === undefined ? [] : [this.#tableWarning]),
+      ...this.#warnings,
+    ];
+    return all.length === 0 ? undefined : all.join(' ');
   }
 
   #save(): void {

@@ -52,7 +52,7 @@ export class ModelSession {
   #patches: readonly PlannedPatch[];
   /** While a search runs and the user has not chosen: the choice follows its rounds. */
   #following = false;
-  #remark: string | undefined;
+  #fileWarning: string | undefined;
 
   public constructor(
     public readonly model: ModelSummary,
@@ -201,8 +201,8 @@ export class ModelSession {
   }
 
   /** Something the user should know of the profile: shown among the model's warnings. */
-  public setRemark(remark: string | undefined): void {
-    this.#remark = remark;
+  public setWarning(warning: string | undefined): void {
+    this.#fileWarning = warning;
     this.#tell('model');
   }
 
@@ -218,8 +218,8 @@ export class ModelSession {
   }
 
   #modelWithWarnings(): ModelSummary {
-    const remarks = this.#remark === undefined ? [] : [this.#remark];
-    const warnings = new Set([...this.model.warnings, ...remarks, ...this.#warnings]);
+    const own = this.#fileWarning === undefined ? [] : [this.#fileWarning];
+    const warnings = new Set([...this.model.warnings, ...own, ...this.#warnings]);
     return { ...this.model, warnings: [...warnings] };
   }
 

@@ -174,7 +174,7 @@ export class ModelSessions implements Disposable {
     }
     try {
       const profile = await readProfile(session.profilePath);
-      session.setRemark(
+      session.setWarning(
         profile.model.fingerprint === session.model.fingerprint
           ? undefined
           : l10n.t('{0} was made for other weights or another config.json.', session.profilePath),

@@ -144,7 +144,7 @@ export function Checkbox({ label, checked, onChange }: CheckboxProps): VNode {
     <VsCheckbox
       ref={box}
       onChange={({ currentTarget }) => {
-        // The toolkit tells of a change by the program as of a click.
+        // The toolkit fires the same event for a change by the program as for a click.
         if (currentTarget.checked !== checked) onChange(currentTarget.checked);
       }}
     >

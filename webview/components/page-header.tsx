@@ -50,7 +50,7 @@ interface NotesProps {
 export function Notes({ title, texts, open }: NotesProps): VNode | null {
   if (texts.length === 0) return null;
   return (
-    <details class="remarks" open={open}>
+    <details class="warnings" open={open}>
       <summary>{title(texts.length)}</summary>
       <ul>
         {texts.map((text) => (

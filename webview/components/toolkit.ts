@@ -111,7 +111,7 @@ export function createTextField(
   return element;
 }
 
-/** Changes a checkbox; the toolkit then tells of it as of a click. */
+/** Changes a checkbox; the toolkit then fires the same event as for a click. */
 export function setChecked(checkbox: HTMLElement, checked: boolean): void {
   (checkbox as Checkable).checked = checked;
 }

@@ -14,11 +14,11 @@ import type { CompressionPanel } from './types';
 /** The model's name, what its table was made with, and what can be done. */
 export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
   const { run } = panel;
-  const [model, table, job, remark] = [
+  const [model, table, job, warnings] = [
     panel.get('model'),
     panel.get('table'),
     panel.get('job'),
-    panel.get('remark'),
+    panel.get('warnings'),
   ];
   const reason = reasonAgainst(panel);
   const resumes = resumesMeasuring(job);
@@ -61,7 +61,7 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
         </>
       }
     >
-      {remark !== undefined && <Notice text={remark} />}
+      {warnings !== undefined && <Notice text={warnings} />}
       <Facts facts={factsOf(model, table, job, panel.get('file'))} />
     </PageHeader>
   );

@@ -19,11 +19,11 @@ export interface ChartSection {
 export function createHistogramSection(): ChartSection {
   const canvas = h('canvas', { role: 'img' });
   const box = h('div', { class: 'chart-box medium' }, canvas);
-  const remark = h('p', { class: 'muted' });
+  const note = h('p', { class: 'muted' });
   const table = h('div');
   const chart = new BarChart(canvas);
   return {
-    element: section('histogram-title', strings.histogram, box, remark, table),
+    element: section('histogram-title', strings.histogram, box, note, table),
     recolor: () => {
       chart.recolor();
     },
@@ -34,8 +34,8 @@ export function createHistogramSection(): ChartSection {
         histogram.infinite === 0
           ? ''
           : strings.infinite(histogram.infinite, formatCount(histogram.infinite));
-      setText(remark, known ? infinite : `${strings.noFinite} ${infinite}`);
-      remark.hidden = remark.textContent === '';
+      setText(note, known ? infinite : `${strings.noFinite} ${infinite}`);
+      note.hidden = note.textContent === '';
       if (!known) {
         setChildren(table, []);
         return;
@@ -82,7 +82,7 @@ export function createMapSection(pick: (index: number) => void): MapSection {
   const box = h('div', { class: 'chart-box medium' }, canvas);
   const visited = h('p', { class: 'visited', role: 'status' });
   const legend = h('ul', { class: 'legend', 'aria-hidden': 'true' });
-  const remark = h('p', { class: 'muted', id: 'map-hint' });
+  const note = h('p', { class: 'muted', id: 'map-hint' });
   const table = h('div');
   let groups: readonly MapGroup[] = [];
   const chart = new ScatterChart(canvas, {
@@ -97,7 +97,7 @@ export function createMapSection(pick: (index: number) => void): MapSection {
     },
   });
   return {
-    element: section('map-title', strings.map, legend, box, visited, remark, table),
+    element: section('map-title', strings.map, legend, box, visited, note, table),
     focus: () => {
       canvas.focus();
     },
@@ -108,7 +108,7 @@ export function createMapSection(pick: (index: number) => void): MapSection {
       const known = points.length > 0;
       box.hidden = !known;
       legend.hidden = !known;
-      setText(remark, remarkOf(points.length, mapped, scoring));
+      setText(note, noteOf(points.length, mapped, scoring));
       setText(visited, '');
       visited.hidden = !known;
       chart.ring(undefined);
@@ -142,7 +142,7 @@ export function createMapSection(pick: (index: number) => void): MapSection {
   };
 }
 
-function remarkOf(drawn: number, mapped: number, scoring: Overview['scoring']): string {
+function noteOf(drawn: number, mapped: number, scoring: Overview['scoring']): string {
   if (drawn === 0) return strings.mapNone;
   const looks = scoring === undefined ? Infinity : scoring.runs * Math.max(1, scoring.epoch);
   return [

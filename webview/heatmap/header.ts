@@ -12,15 +12,15 @@ export function createHeader(actions: HTMLElement): PanelPart {
   const name = h('h1');
   const architecture = h('span', { class: 'tag' });
   const facts = h('dl', { class: 'facts' });
-  const remarks = h('ul');
-  const remarkCount = h('summary');
-  const remarkBox = h('details', { class: 'remarks', hidden: true }, remarkCount, remarks);
+  const warnings = h('ul');
+  const warningCount = h('summary');
+  const warningBox = h('details', { class: 'warnings', hidden: true }, warningCount, warnings);
   const element = h(
     'header',
     {},
     h('div', { class: 'top' }, h('div', { class: 'title' }, name, architecture), actions),
   );
-  const body = h('div', { class: 'about' }, facts, remarkBox);
+  const body = h('div', { class: 'about' }, facts, warningBox);
   let drawn = '';
 
   return {
@@ -34,10 +34,10 @@ export function createHeader(actions: HTMLElement): PanelPart {
       if (next === drawn) return;
       drawn = next;
       setChildren(facts, list.map(factElement));
-      remarkBox.hidden = state.model.warnings.length === 0;
-      setText(remarkCount, strings.remarks(state.model.warnings.length));
+      warningBox.hidden = state.model.warnings.length === 0;
+      setText(warningCount, strings.warnings(state.model.warnings.length));
       setChildren(
-        remarks,
+        warnings,
         state.model.warnings.map((warning) => h('li', {}, warning)),
       );
     },

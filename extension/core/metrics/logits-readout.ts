@@ -75,8 +75,8 @@ export class LogitsReadout extends MetricReadout {
       executor === original && candidates.headIsLinear && !metric.reads.includes('candidate');
     const given = this.givesChange ? 'change' : 'candidate';
     this.meter = new LogitsMeter(executor, name, metric, given);
-    this.head = new Head(executor, candidates);
-    this.originalHead = executor === original ? this.head : new Head(original, reference);
+    this.head = Head.of(executor, candidates);
+    this.originalHead = Head.of(original, reference);
   }
 
   public async rowTerms(

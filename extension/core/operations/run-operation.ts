@@ -5,6 +5,14 @@ import type { DeviceChoice } from '../runtime/device';
 import { secondsOf } from '../runtime/model-speed';
 import type { AnyOperation, OperationContext } from './operation';
 import type { RequestOf, Fields } from './fields';
+import { runOptions } from './shared-fields';
+
+/** What requests of operations on a model may have. */
+interface ModelRequest {
+  readonly model?: string;
+  readonly device?: DeviceChoice;
+  readonly memory?: string;
+}
 
 /** Runs an operation, and says first how long it takes on this machine where a short run can tell. */
 export async function runOperation(
@@ -30,7 +38,7 @@ async function expectedSeconds(
   request: RequestOf<Fields>,
   { environment, cancellation }: OperationContext,
 ): Promise<number | undefined> {
-  const { model: path, device = 'auto' } = request as { model?: string; device?: DeviceChoice };
+  const { model: path, device = 'auto', memory = '' } = request as ModelRequest;
   // What an earlier run has saved is not done again: how much that is shows only in the run.
   const isResumed = [resume?.(request) ?? []].flat().some((place) => existsSync(place));
   if (work === undefined || path === undefined || isResumed) {
@@ -38,8 +46,13 @@ async function expectedSeconds(
   }
   const model = await environment.open(path);
   const tokens = work(request, model);
+  const run = runOptions({ device, memory });
   return (
     tokens &&
-    secondsOf(tokens, model.model, await resolveDevice(device, () => undefined), cancellation)
+    secondsOf(tokens, model.model, {
+      device: await resolveDevice(run.device, () => undefined),
+      memoryBytes: run.memoryBytes,
+      cancellation,
+    })
   );
 }

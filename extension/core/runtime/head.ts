@@ -17,16 +17,24 @@ export interface HeadSample {
  * is done with the logits.
  */
 export class Head {
+  private static readonly known = new WeakMap<LayeredExecutor, Head>();
   private readonly zeros: Tensor;
   /** Where logits are written; lent until the next call. */
   private buffer = new Float32Array();
 
-  public constructor(
+  private constructor(
     private readonly executor: LayeredExecutor,
     private readonly emitter: ModelEmitter,
   ) {
     const { hiddenSize } = emitter;
     this.zeros = floatTensor(new Float32Array(hiddenSize), [1, 1, hiddenSize]);
+  }
+
+  /** The one head of an executor, so that logits are written to one place whoever asks for them. */
+  public static of(executor: LayeredExecutor, emitter: ModelEmitter): Head {
+    const head = this.known.get(executor) ?? new Head(executor, emitter);
+    this.known.set(executor, head);
+    return head;
   }
 
   /** Final norm of streams [batch, rows, hidden]. */

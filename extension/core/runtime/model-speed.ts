@@ -20,7 +20,13 @@ const [probeSequences, probeTokens] = [4, 64] as const;
 const leastMacs = 1e10;
 /** Weights that are ready within a second. */
 const mostBytes = 1 << 29;
-const probeMemory = 1 << 30;
+
+interface ProbeOptions {
+  readonly device: DeviceName;
+  /** What the work itself may take. */
+  readonly memoryBytes: number;
+  readonly cancellation: Cancellation;
+}
 
 /**
  * Seconds that some work takes on this machine, from a run of the first block and the head over a few
@@ -29,8 +35,7 @@ const probeMemory = 1 << 30;
 export async function secondsOf(
   { sublayerTokens, readoutTokens }: ModelWork,
   model: LayeredModel,
-  device: DeviceName,
-  cancellation: Cancellation,
+  { device, memoryBytes, cancellation }: ProbeOptions,
 ): Promise<number | undefined> {
   const { sublayers } = model.summary;
   const mean = sublayers.reduce((sum, one) => sum + one.parameters, 0) / sublayers.length;
@@ -47,7 +52,7 @@ export async function secondsOf(
   ) {
     return undefined;
   }
-  const executor = new LayeredExecutor(model, device, probeMemory);
+  const executor = new LayeredExecutor(model, device, memoryBytes);
   try {
     const { maxPositions = probeTokens, vocabularySize = probeTokens } = model.summary;
     const length = Math.min(probeTokens, maxPositions);

@@ -42,7 +42,7 @@ export async function sumsOverTokens(
   const bytesPerRow = vocabularySize * Float32Array.BYTES_PER_ELEMENT * arraysPerRun;
   const fitting = Math.floor(executor.shares.readoutBytes / bytesPerRow);
   const perRun = Math.max(1, Math.min(rowsPerRun, fitting));
-  const head = new Head(executor, emitter);
+  const head = Head.of(executor, emitter);
   const first = targets.findIndex((id) => id >= 0);
   const sums = terms.map(() => 0);
   for (let start = Math.max(0, first); start < targets.length; start += perRun) {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { expect, it } from 'vitest';
@@ -6,18 +6,14 @@ import manifest from '../../../package.json';
 import strings from '../../../package.nls.json';
 import { commandIds } from '../../../extension/services/command-ids';
 import { jobOperations } from '../../../extension/services/jobs/operations';
+import { parseSource } from './parse-source';
 
 const root = join(import.meta.dirname, '../../..');
 const folders = ['commands', 'panels', 'editors', 'views', 'services'];
 
 /** First arguments of all calls `l10n.t(…)`, and of what is handed on as `translate(…)`, in a file. */
 function messagesOf(file: string): readonly string[] {
-  const source = ts.createSourceFile(
-    file,
-    readFileSync(file, 'utf8'),
-    ts.ScriptTarget.ES2023,
-    true,
-  );
+  const source = parseSource(file);
   const found: string[] = [];
   const visit = (node: ts.Node): void => {
     const called = ts.isCallExpression(node) ? node.expression.getText() : '';

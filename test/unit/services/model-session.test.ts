@@ -156,7 +156,7 @@ describe('ModelSession', () => {
     session.changed.listen((fields) => told.push(...fields));
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
-    session.setRemark('made for other weights');
+    session.setWarning('made for other weights');
     expect(session.snapshot().model.warnings).toEqual([
       ...[...model.warnings, 'made for other weights', 'falls back to CPU'],
     ]);

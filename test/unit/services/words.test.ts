@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import bundle from '../../../l10n/bundle.l10n.json';
 import manifest from '../../../package.json';
 import strings from '../../../package.nls.json';
+import { parseSource } from './parse-source';
 
 /** What nobody says, with what to say instead in the project's list of words. */
 const unsaid =
@@ -22,12 +23,7 @@ const told = new Set(['remedy', 'reason', 'problem', 'description', 'summary', '
 
 /** Texts of errors, refusals, help and descriptions in a file; what is filled in stands as `…`. */
 function textsOf(file: string): string[] {
-  const source = ts.createSourceFile(
-    file,
-    readFileSync(file, 'utf8'),
-    ts.ScriptTarget.ES2023,
-    true,
-  );
+  const source = parseSource(file);
   const found: string[] = [];
   const collect = (node: ts.Node): void => {
     if (ts.isStringLiteralLike(node)) {

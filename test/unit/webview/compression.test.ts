@@ -329,7 +329,7 @@ describe('what the host tells', () => {
     job: { kind: 'idle' },
     plan: planOf(),
     removable: 0,
-    remark: 'old',
+    warnings: 'old',
     blocked: undefined,
   };
 
@@ -348,11 +348,11 @@ describe('what the host tells', () => {
     store.receive({
       ...{ type: 'patch', restore, added: {} },
       patch: { removable: 3 },
-      cleared: ['plan', 'remark'],
+      cleared: ['plan', 'warnings'],
     });
     expect(store.get('removable')).toBe(3);
     expect(store.get('plan')).toBeUndefined();
-    expect(store.get('remark')).toBeUndefined();
+    expect(store.get('warnings')).toBeUndefined();
     expect(store.get('table')).toBe(state.table);
   });
 

@@ -171,7 +171,7 @@ function summarize(
   const given = graph.input.filter(({ name }) => !file.initializers.has(name)).map(port);
   const inputs = modes.reduce((ports, { index }) => fillCacheWidths(ports, index, file), given);
   const measured = measureAll(modes, inputs, model);
-  const { mixtures, remarks } = findMixtures(measured, modes);
+  const { mixtures, warnings } = findMixtures(measured, modes);
   const sublayers = measured.map((sublayer, i) => {
     const mixture = mixtures.get(i);
     const flops = sublayer.flopsPerToken + (mixture?.flopsBeside ?? 0);
@@ -195,7 +195,7 @@ function summarize(
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint,
-    warnings: sublayers.length > 0 ? remarks : [warning],
+    warnings: sublayers.length > 0 ? warnings : [warning],
   };
   return { summary, mixtures };
 }

@@ -9,7 +9,7 @@ interface FoundMixtures {
   /** By branch. */
   readonly mixtures: ReadonlyMap<number, Mixture>;
   /** Why the experts of the others are not offered one by one. */
-  readonly remarks: readonly string[];
+  readonly warnings: readonly string[];
 }
 
 /** The mixtures of a graph whose experts can be told apart. */
@@ -20,7 +20,7 @@ export function findMixtures(
   const mixtures = new Map<number, Mixture>();
   const found = [...sublayers.entries()].filter(([, { kind }]) => kind === 'expert');
   if (found.length === 0) {
-    return { mixtures, remarks: [] };
+    return { mixtures, warnings: [] };
   }
   const graph = {
     index,
@@ -41,9 +41,9 @@ export function findMixtures(
       mixtures.set(i, mixture);
     }
   }
-  const remarks = [...refused].map(
+  const warnings = [...refused].map(
     ([reason, ids]) =>
       `Single experts of ${ids.join(', ')} cannot be taken out, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
   );
-  return { mixtures, remarks };
+  return { mixtures, warnings };
 }
