@@ -223,6 +223,17 @@ export const strings = {
   roundColumn: 'Round',
   removedColumn: 'Removed',
 
+  // Tables
+  moreRows: (next: string, left: string) => `Show ${next} more (${left} left)`,
+
+  // Histogram
+  histogramSummary: (bins: number, low: string, high: string, peak: string) =>
+    `Histogram of ${bins} equal parts from ${low} to ${high}; most numbers lie around ${peak}.`,
+  histogramTable: 'Numbers of the histogram',
+  bin: (low: string, high: string) => `${low} to ${high}`,
+  from: 'From',
+  to: 'To',
+
   // Table
   table: 'Sublayers',
   tableRegion: 'Table of sublayers',

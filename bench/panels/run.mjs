@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { Machine } from '../lib/machine.mjs';
-import { compressionDocument, explorerDocument } from './states.mjs';
+import { compressionDocument, dataMapDocument, explorerDocument } from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
 /** @type {Record<string, string>} */
@@ -24,13 +24,13 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
   }).observe({ entryTypes: ['longtask'] });
   const tell = (data) => window.dispatchEvent(new MessageEvent('message', { data }));
   const longest = () => Math.max(0, ...tasks.splice(0));
-  const paint = async (state) => {
+  const paint = async (state, answers) => {
     window.acquireVsCodeApi = () => ({
       getState: () => undefined,
       setState: () => undefined,
-      postMessage: ({ type, id }) => {
+      postMessage: ({ type, id, name }) => {
         if (type === 'ready') tell({ type: 'state', state, restore: {} });
-        else tell({ type: 'answer', id, answer: {} });
+        else setTimeout(tell, 0, { type: 'answer', id, answer: { ok: answers[name] } });
       },
     });
     const start = performance.now();
@@ -43,7 +43,10 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
   };
 </script>`;
 
-/** @typedef {{name: string, panel: string, state: object, patches: object[]}} Document */
+/**
+ * A panel's state, what its calls are answered by name, and what changes then.
+ * @typedef {{name: string, panel: string, state: object, answers?: object, patches: object[]}} Document
+ */
 /** @typedef {{painted: number, opening: number, updates: number}} Times milliseconds */
 
 /**
@@ -51,7 +54,7 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
  * @param {Document} document
  * @returns {Promise<Times>}
  */
-async function measure(browser, { panel, state, patches }) {
+async function measure(browser, { panel, state, answers = {}, patches }) {
   const tab = await browser.newPage({ viewport: { width: 1200, height: 900 } });
   /** @type {string[]} */
   const errors = [];
@@ -68,7 +71,7 @@ async function measure(browser, { panel, state, patches }) {
   });
   await tab.goto('http://panel.test/');
   /** @type {number} */
-  const painted = await tab.evaluate(`paint(${JSON.stringify(state)})`);
+  const painted = await tab.evaluate(`paint(${JSON.stringify(state)}, ${JSON.stringify(answers)})`);
   await tab.waitForTimeout(500);
   /** @type {number} */
   const opening = await tab.evaluate('longest()');
@@ -99,7 +102,8 @@ const browser = await chromium.launch({
 /** @type {string[]} */
 const rows = [];
 try {
-  for (const document of [await explorerDocument(), compressionDocument()]) {
+  const documents = [await explorerDocument(), compressionDocument(), dataMapDocument()];
+  for (const document of documents) {
     /** @type {Times[]} */
     const results = [];
     for (let run = 0; run < Number(options.runs); run++) {

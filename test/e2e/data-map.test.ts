@@ -162,6 +162,27 @@ describe('the data map', () => {
     });
   });
 
+  it('fits into 600 pixels', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    const size = page.viewportSize() ?? { width: 1440, height: 900 };
+    await page.setViewportSize({ ...size, width: 950 });
+    const frame = await dataMap();
+    for (const part of ['h1', '#gallery-title', '#subset-title', '#experiment-title']) {
+      await frame.locator(part).evaluate((element) => {
+        element.scrollIntoView();
+      });
+      await workbench.screenshot(`datamap-narrow-${part.replace('#', '')}`);
+    }
+    const [width, over] = await frame.evaluate(() => [
+      window.innerWidth,
+      document.documentElement.scrollWidth - window.innerWidth,
+    ]);
+    expect(width).toBeLessThanOrEqual(620);
+    expect(over).toBeLessThanOrEqual(0);
+    await page.setViewportSize(size);
+  });
+
   it('comes back after a reload with marks, filters and what to keep', async () => {
     const { workbench } = session();
     await session().setTheme('dark');

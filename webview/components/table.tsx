@@ -1,4 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { formatCount } from '../format';
+import { strings } from '../strings';
 import { Icon } from './icons';
 
 export interface Column {
@@ -49,11 +52,28 @@ export function Table({ caption, columns, rows }: TableProps): VNode {
   );
 }
 
-/** A table that scrolls by itself where it is too long. */
+/** Rows at first, and with each press of the button: laying out many takes long. */
+const rowsAtOnce = 200;
+
+/** A table that scrolls by itself where it is too long, and shows many rows only on demand. */
 export function ScrollingTable(props: TableProps): VNode {
+  const { caption, rows } = props;
+  const [most, setMost] = useState(rowsAtOnce);
+  const left = rows.length - most;
   return (
-    <div class="table-scroll short" tabIndex={0} role="region" aria-label={props.caption}>
-      <Table {...props} />
+    <div class="table-scroll short" tabIndex={0} role="region" aria-label={caption}>
+      <Table {...props} rows={left > 0 ? rows.slice(0, most) : rows} />
+      {left > 0 && (
+        <button
+          type="button"
+          class="more"
+          onClick={() => {
+            setMost(most + rowsAtOnce);
+          }}
+        >
+          {strings.moreRows(formatCount(Math.min(left, rowsAtOnce)), formatCount(left))}
+        </button>
+      )}
     </div>
   );
 }

@@ -79,14 +79,11 @@ export const strings = {
       ? 'One example was never learned: its score is infinite.'
       : `${text} examples were never learned: their score is infinite.`,
   noFinite: 'No example has a finite score.',
-  histogramNumbers: 'Numbers of the histogram',
-  from: 'From',
-  to: 'To',
   map: 'Confidence and variability',
   mapSummary: (parts: string) => `Map of confidence against variability: ${parts}.`,
   mapGroup: (name: string, count: string) => `${name}: ${count}`,
   mapSampled: (drawn: string, all: string) =>
-    `Shows ${drawn} of ${all} examples, chosen at random.`,
+    `Shows ${drawn} of ${counted(all, 'example')}, chosen at random.`,
   mapNone: 'No map: these scores don’t include training dynamics.',
   mapOneEpoch: 'There were few runs and epochs, so variability says little yet.',
   mapTable: 'Groups of the map',
