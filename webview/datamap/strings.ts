@@ -111,7 +111,7 @@ export const strings = {
   compare: 'Compare Subsets…',
   compareTitle: 'Train on several subsets and measure the accuracy of each',
   experimentIso: (iso: string, seeds: number, file: string) =>
-    `${file}: every subset is trained for as many ${iso} as all examples, from ${counted(seeds, 'seed')}.`,
+    `${file}: every subset is trained for as many ${iso} as all examples, with ${counted(seeds, 'seed')}.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
   seriesName: (name: string) => (name === 'full' ? 'all examples' : name),
   kept: 'Kept',
@@ -174,11 +174,11 @@ export const strings = {
   markLabel: (name: string) => `Mark ${name}`,
   exampleName: (index: string, label: string | undefined) =>
     label === undefined ? `example ${index}` : `example ${index}, ${label}`,
-  given: 'Given',
+  given: 'Label',
   suggested: 'Suggested',
   predicted: 'Predicted',
   score: 'Score',
-  labelScore: 'Probability',
+  labelScore: 'Label probability',
   labelScoreTitle: 'Mean probability that the models give to the label',
   neverLearned: 'never learned',
   deviation: (value: string) => `± ${value}`,

@@ -90,7 +90,11 @@ function Jobs(): VNode {
   );
 }
 
+/** More than the toolkit makes in time. */
+const classes = Array.from({ length: 60 }, (_, i) => ({ value: `${i}`, label: `Class ${i}` }));
+
 function Controls(): VNode {
+  const [label, setLabel] = useState('0');
   const [checked, setChecked] = useState(true);
   const [order, setOrder] = useState<'best' | 'first'>('best');
   const [share, setShare] = useState(40);
@@ -116,6 +120,7 @@ function Controls(): VNode {
           value={order}
           onChange={setOrder}
         />
+        <Dropdown label="Class" options={classes} value={label} onChange={setLabel} />
         <Checkbox label="Log scale" checked={checked} onChange={setChecked} />
       </div>
       <Slider
