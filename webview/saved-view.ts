@@ -15,7 +15,3 @@ export function countOr(value: unknown, fallback: number): number {
 export function oneOf<T extends string>(allowed: readonly T[], value: unknown, fallback: T): T {
   return allowed.find((one) => one === value) ?? fallback;
 }
-
-export function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
-}

@@ -155,6 +155,8 @@ export class SessionPanel<
       return;
     }
     void this.#answer(message.name, message.args).then((answer) => {
+      // Who has the answer sees what the call has changed.
+      this.#sendChanges();
       this.#post({ type: 'answer', id: message.id, answer });
     });
   }

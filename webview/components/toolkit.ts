@@ -95,22 +95,6 @@ export function createDropdown<T extends string>(
   };
 }
 
-export function createTextField(
-  label: string,
-  value: string,
-  onInput: (value: string) => void,
-): HTMLElement {
-  const element = document.createElement('vscode-text-field') as Valued;
-  // The toolkit names a field by its content, which the stylesheet hides, whatever its aria-label.
-  element.textContent = label;
-  element.setAttribute('placeholder', label);
-  element.setAttribute('value', value);
-  element.addEventListener('input', () => {
-    onInput(element.value);
-  });
-  return element;
-}
-
 /** Changes a checkbox; the toolkit then fires the same event as for a click. */
 export function setChecked(checkbox: HTMLElement, checked: boolean): void {
   (checkbox as Checkable).checked = checked;
