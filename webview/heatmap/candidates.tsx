@@ -1,3 +1,4 @@
+import { Fragment } from 'preact';
 import type { VNode } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { paletteColor } from '../charts/palette';
@@ -129,7 +130,18 @@ function Row({ cell, onMark }: RowProps): VNode {
   const markText = strings.markButton(mark, order);
   return (
     <tr data-mark={mark}>
-      <th scope="row">{id}</th>
+      <th scope="row">
+        {id.split('.').map((part, index) => (
+          <Fragment key={index}>
+            {index > 0 && (
+              <>
+                .<wbr />
+              </>
+            )}
+            {part}
+          </Fragment>
+        ))}
+      </th>
       <td>{line}</td>
       <td class="number">{formatCount(block)}</td>
       <td class="number">

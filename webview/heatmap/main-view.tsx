@@ -41,9 +41,11 @@ export function Main({ panel }: PanelProps): VNode {
               <CurveSection panel={panel} selected={selected} onPick={frame.selectRounds} />
             </AfterPaint>
           )}
-          <AfterPaint>
-            <ConfigPreview panel={panel} hasRemovals={hasRemovals} />
-          </AfterPaint>
+          {(!isNew || hasRemovals) && (
+            <AfterPaint>
+              <ConfigPreview panel={panel} hasRemovals={hasRemovals} />
+            </AfterPaint>
+          )}
         </div>
         <AfterPaint>
           <Candidates panel={panel} cells={cells.cells} onMark={frame.setMark} />
