@@ -3,8 +3,7 @@ import type { HeatmapCalls, HeatmapState } from '../protocol/heatmap';
 import { heatmapCalls } from '../protocol/heatmap';
 import { commandIds } from '../services/command-ids';
 import type { ModelSession } from '../services/model-session';
-import { idOf } from './panel';
-import { runCommand } from './session-panel';
+import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 
 export type HeatmapPanel = SessionPanel<ModelSession, HeatmapState, HeatmapCalls>;

@@ -5,8 +5,7 @@ import type { ModelSessions } from '../services/model-sessions';
 import type { Heatmaps } from '../services/services';
 import { heatmapPanel } from './heatmap-panel';
 import type { HeatmapPanel } from './heatmap-panel';
-import { newTab } from './panel';
-import { Panels, requireSavedText, savedText } from './panels';
+import { newTab, Panels, requireSavedText, savedText } from './panels';
 import { SessionPanel } from './session-panel';
 
 /** The open heatmap panels: one for each session, and the custom editors. */
