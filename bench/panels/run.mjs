@@ -7,7 +7,12 @@ import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { Machine } from '../lib/machine.mjs';
-import { compressionDocument, dataMapDocument, explorerDocument } from './states.mjs';
+import {
+  compressionDocument,
+  dataMapDocument,
+  explorerDocument,
+  heatmapDocument,
+} from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
 /** @type {Record<string, string>} */
@@ -29,8 +34,11 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
       getState: () => undefined,
       setState: () => undefined,
       postMessage: ({ type, id, name }) => {
-        if (type === 'ready') tell({ type: 'state', state, restore: {} });
-        else setTimeout(tell, 0, { type: 'answer', id, answer: { ok: answers[name] } });
+        const answer = type === 'ready'
+          ? { type: 'state', state, restore: {} }
+          : { type: 'answer', id, answer: { ok: answers[name] } };
+        // A message is a task of its own.
+        setTimeout(() => tell(answer));
       },
     });
     const start = performance.now();
@@ -102,7 +110,12 @@ const browser = await chromium.launch({
 /** @type {string[]} */
 const rows = [];
 try {
-  const documents = [await explorerDocument(), compressionDocument(), dataMapDocument()];
+  const documents = [
+    heatmapDocument(),
+    await explorerDocument(),
+    compressionDocument(),
+    dataMapDocument(),
+  ];
   for (const document of documents) {
     /** @type {Times[]} */
     const results = [];

@@ -1,6 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { formatCount } from '../format';
+import { useGradually } from '../kit/after-paint';
 import { strings } from '../strings';
 import { Icon } from './icons';
 
@@ -52,26 +53,30 @@ export function Table({ caption, columns, rows }: TableProps): VNode {
   );
 }
 
-/** Rows at first, and with each press of the button: laying out many takes long. */
-const rowsAtOnce = 200;
+/** So many take less than 50 ms to be laid out. */
+const rowsAtOnce = 40;
+/** Rows before more are asked for: every change lays out all of them. */
+const rowsAtFirst = 200;
 
 /** A table that scrolls by itself where it is too long, and shows many rows only on demand. */
 export function ScrollingTable(props: TableProps): VNode {
   const { caption, rows } = props;
-  const [most, setMost] = useState(rowsAtOnce);
-  const left = rows.length - most;
+  const [most, setMost] = useState(rowsAtFirst);
+  const shown = Math.min(most, rows.length);
+  const parts = 1 + useGradually(Math.ceil(shown / rowsAtOnce) - 1);
+  const left = rows.length - shown;
   return (
     <div class="table-scroll short" tabIndex={0} role="region" aria-label={caption}>
-      <Table {...props} rows={left > 0 ? rows.slice(0, most) : rows} />
+      <Table {...props} rows={rows.slice(0, Math.min(shown, parts * rowsAtOnce))} />
       {left > 0 && (
         <button
           type="button"
           class="more"
           onClick={() => {
-            setMost(most + rowsAtOnce);
+            setMost(most + rowsAtFirst);
           }}
         >
-          {strings.moreRows(formatCount(Math.min(left, rowsAtOnce)), formatCount(left))}
+          {strings.moreRows(formatCount(Math.min(left, rowsAtFirst)), formatCount(left))}
         </button>
       )}
     </div>
@@ -82,6 +87,11 @@ export function ScrollingTable(props: TableProps): VNode {
 export interface ColumnSort<Key extends string> {
   readonly key: Key;
   readonly descending: boolean;
+}
+
+/** The order after a heading was pressed: its column, or the same the other way round. */
+export function sortBy<Key extends string>(sort: ColumnSort<Key>, key: Key): ColumnSort<Key> {
+  return { key, descending: sort.key === key && !sort.descending };
 }
 
 interface SortHeaderProps<Key extends string> {
@@ -101,7 +111,7 @@ function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
       <button
         type="button"
         onClick={() => {
-          onSort({ key: column, descending: sort.key === column && !sort.descending });
+          onSort(sortBy(sort, column));
         }}
       >
         <span>{title}</span>
@@ -113,7 +123,7 @@ function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
   );
 }
 
-interface SortedTableProps<Key extends string> {
+interface SortedTableProps<Key extends string, Item> {
   readonly caption: string;
   readonly class?: string;
   /** Of the region that scrolls. */
@@ -121,15 +131,18 @@ interface SortedTableProps<Key extends string> {
   readonly columns: readonly (Column & { readonly key: Key })[];
   readonly sort: ColumnSort<Key>;
   readonly onSort: (sort: ColumnSort<Key>) => void;
-  /** Rows, sorted; each begins with its heading. */
-  readonly children: ComponentChildren;
+  /** What there is a row for, sorted. */
+  readonly items: readonly Item[];
+  /** A row, which begins with its heading. */
+  readonly row: (item: Item) => VNode;
   /** Stands below where there is no row. */
-  readonly empty?: string | undefined;
+  readonly empty?: string;
 }
 
 /** A table whose headings sort it, which scrolls by itself where it is too long. */
-export function SortedTable<Key extends string>(props: SortedTableProps<Key>): VNode {
-  const { caption, label, columns, sort, onSort, children, empty } = props;
+export function SortedTable<Key extends string, Item>(props: SortedTableProps<Key, Item>): VNode {
+  const { caption, label, columns, sort, onSort, items, row, empty } = props;
+  const parts = 1 + useGradually(Math.ceil(items.length / rowsAtOnce) - 1);
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label={label}>
       <table class={props.class}>
@@ -141,9 +154,9 @@ export function SortedTable<Key extends string>(props: SortedTableProps<Key>): V
             ))}
           </tr>
         </thead>
-        <tbody>{children}</tbody>
+        <tbody>{items.slice(0, parts * rowsAtOnce).map(row)}</tbody>
       </table>
-      {empty !== undefined && <p class="muted">{empty}</p>}
+      {items.length === 0 && <p class="muted">{empty}</p>}
     </div>
   );
 }
