@@ -40,6 +40,8 @@ function useChart<Content, Chart extends DrawnChart<Content>>(
 }
 
 interface ScatterPlotProps {
+  /** Of the chart itself, which takes the focus. */
+  readonly id?: string;
   /** The same object as long as nothing has changed. */
   readonly content: ScatterContent;
   /** Index of the point that has a ring. */
@@ -52,7 +54,7 @@ interface ScatterPlotProps {
 
 /** A scatter chart whose points are walked with the arrow keys and picked with Enter or a click. */
 export function ScatterPlot(props: ScatterPlotProps): VNode {
-  const { content, ring, label, describedBy } = props;
+  const { id, content, ring, label, describedBy } = props;
   const actions = useRef(props.actions);
   actions.current = props.actions;
   const { canvas, chart } = useChart(async (element) => {
@@ -73,6 +75,7 @@ export function ScatterPlot(props: ScatterPlotProps): VNode {
     <div class="chart-box medium">
       <canvas
         ref={canvas}
+        id={id}
         role="application"
         tabIndex={0}
         aria-label={label}

@@ -5,7 +5,7 @@ import { paletteStops } from '../charts/palette';
 import type { SeriesColor } from '../charts/theme-colors';
 import { formatDistanceShort } from '../format';
 
-export type Marker = 'circle' | 'triangle' | 'rectRot' | 'crossRot';
+export type Marker = 'circle' | 'rect' | 'triangle' | 'rectRot' | 'crossRot';
 
 /** What a chart's points or lines stand for. */
 export interface LegendItem {
