@@ -1,4 +1,4 @@
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';

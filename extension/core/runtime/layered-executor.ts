@@ -1,7 +1,7 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { tokenExample } from '../models/example';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { GraphPart, LayeredModel, Step, TappedStep } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import type { RunningCosts } from '../models/tapped-part';
@@ -214,8 +214,11 @@ export class LayeredExecutor {
     feeds: Tensors,
     outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
-    return this.runOuter(key, { bytes: 0, keepMemory: keepMemory === true }, build, async (session) =>
-      outputs === undefined ? session.run(feeds) : session.run(feeds, outputs),
+    return this.runOuter(
+      key,
+      { bytes: 0, keepMemory: keepMemory === true },
+      build,
+      async (session) => (outputs === undefined ? session.run(feeds) : session.run(feeds, outputs)),
     );
   }
 

@@ -8,7 +8,7 @@ import { blockTerms, prefixTokens, Prefixes, slicesOf } from '../../metrics/slic
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
-import type { ModelInput } from '../../models/example';
+import type { ModelInput } from '../../models/model-input';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
