@@ -16,6 +16,6 @@ export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
   return [weight, part?.bias].filter((tensor) => tensor !== undefined);
 }
 
-export function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {
+function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {
   return part !== undefined && 'form' in part ? part.form : undefined;
 }
