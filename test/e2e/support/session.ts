@@ -86,12 +86,23 @@ export class Session {
 
   /** Process id of the worker that this editor's extension has forked. */
   public async workerPid(): Promise<number> {
-    const { stdout } = await promisify(execFile)('ps', ['-axww', '-o', 'pid=,args=']);
-    const worker = stdout
-      .split('\n')
-      .find((line) => line.includes(this.scratch) && line.trimEnd().endsWith('worker.js'));
-    if (worker === undefined) throw new Error('no worker runs in this editor');
-    return Number.parseInt(worker, 10);
+    const { stdout } = await promisify(execFile)('ps', ['-axww', '-o', 'pid=,ppid=,args=']);
+    const processes = new Map(
+      stdout.split('\n').flatMap((line) => {
+        const [, pid, parent, command] = /^\s*(\d+)\s+(\d+)\s+(.*?)\s*$/.exec(line) ?? [];
+        return command === undefined
+          ? []
+          : [[Number(pid), { parent: Number(parent), command }] as const];
+      }),
+    );
+    const isOurs = (pid: number): boolean => {
+      const found = processes.get(pid);
+      return found !== undefined && (found.command.includes(this.scratch) || isOurs(found.parent));
+    };
+    for (const [pid, { command }] of processes) {
+      if (command.endsWith('worker.js') && isOurs(pid)) return pid;
+    }
+    throw new Error('no worker runs in this editor');
   }
 
   /** Text of a file of unfinished work, by the end of its path; empty where there is none. */
