@@ -4,7 +4,7 @@ export function fields(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 /** Whether it is a number from 0 on, such as a place to scroll to. */
-export function isCount(value: unknown): value is number {
+function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0;
 }
 

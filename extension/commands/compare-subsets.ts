@@ -92,7 +92,7 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
   ];
   const chosen = await window.showQuickPick(items, {
     title,
-    placeHolder: l10n.t('Which parts are trained on, beside random ones and the whole?'),
+    placeHolder: l10n.t('Compare which subsets? (random and full are always included)'),
   });
   return chosen?.choices;
 }

@@ -1,17 +1,23 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import type { DataMap } from '../core/datadiet/scored-data';
+import type { ScoreFormat } from '../core/datadiet/score-files';
 import { documentNames } from '../core/document-names';
-import type { DataExport, DataExportResult } from '../core/datadiet/scored-data';
+import { formatPercent } from '../core/format';
+import type { GivenOf } from '../core/operations/fields';
+import type { selectData } from '../core/operations/select-data';
 import { UserError } from '../core/user-error';
-import { formatCount, formatPercent } from '../core/format';
+import type { DataOperation } from '../protocol/data';
+import { counts } from '../services/counts';
+import type { DataExport } from '../services/data-jobs';
 import type { DataMapSession } from '../services/data-map-session';
+import type { ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { askText } from './ask-text';
-import { dataMapOf } from './open-data-map';
 import { whyUnfit } from './choose-output';
-import { counts } from '../services/counts';
+import { dataMapOf } from './open-data-map';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ExportSubsetOptions {
@@ -21,127 +27,149 @@ export interface ExportSubsetOptions {
 }
 
 interface ExportItem extends QuickPickItem {
+  readonly description: string;
   readonly request: DataExport;
+  /** What a new name ends in, behind that of the scores. */
+  readonly ending: string;
 }
+
+/** How examples are chosen, whatever is written of them. */
+type ChoiceGiven = Omit<GivenOf<typeof selectData.fields>, 'scores' | 'data' | 'out'>;
 
 /** Writes what a data map's choice keeps, what is marked in it, or its scores. */
 export async function exportSubset(
   services: Services,
   argument: unknown,
   options: ExportSubsetOptions = {},
-): Promise<DataExportResult | undefined> {
+): Promise<ResultOf<DataOperation> | undefined> {
   const session = await dataMapOf(services, argument);
   if (session === undefined) {
     return undefined;
   }
   assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-  const request = options.request ?? (await chooseExport(services, session));
-  const out = request && (options.out ?? (await choosePlace(session, request)));
-  if (request === undefined || out === undefined) {
+  const asked = await askExport(services, session, options);
+  if (asked === undefined) {
     return undefined;
   }
   const { source, map } = session;
   const name = map?.overview.name ?? basename(source.scores);
-  return services.dataJobs.export(name, { ...source, request, out });
+  return services.dataJobs.export(name, asked.request, asked.out);
 }
 
-async function chooseExport(
+async function askExport(
   services: Services,
   session: DataMapSession,
-): Promise<DataExport | undefined> {
-  const { map, marks } = session;
-  if (map === undefined) {
-    throw new UserError(l10n.t('These scores cannot be read.'), { file: session.source.scores });
+  { request, out }: ExportSubsetOptions,
+): Promise<{ readonly request: DataExport; readonly out: string } | undefined> {
+  if (request !== undefined && out !== undefined) {
+    return { request, out };
   }
-  const choice = session.choice();
-  const { kept } = await services.dataReader.request('count', { ...session.source, choice });
-  const { keep, policy } = choice.request;
-  const chosen = l10n.t(
+  const { map, source } = session;
+  if (map === undefined) {
+    throw new UserError(l10n.t('These scores cannot be read.'), { file: source.scores });
+  }
+  const { kept } = await services.dataReader.request('count', {
+    ...{ ...source, choice: session.choice },
+  });
+  const picked = await window.showQuickPick(itemsOf(session, map, kept), {
+    title: l10n.t('Export from {0}', map.overview.name),
+  });
+  if (picked === undefined) {
+    return undefined;
+  }
+  const place = await choosePlace(session, picked);
+  return place === undefined ? undefined : { request: picked.request, out: place };
+}
+
+function itemsOf(
+  { source: { scores }, choice, marks }: DataMapSession,
+  { data, overview }: DataMap,
+  kept: number,
+): readonly ExportItem[] {
+  const { request, leaveOut } = choice;
+  const { balanced, ...rest } = request;
+  const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }) };
+  const ofChosen = l10n.t(
     '{0}: {1} kept by policy {2}',
-    counts.examples(kept),
-    formatPercent(keep),
-    policy,
+    ...[counts.examples(kept), formatPercent(rest.keep), rest.policy],
   );
-  const marked = l10n.t('{0} marked examples', formatCount(marks.length));
-  const examples = { what: 'examples', indices: marks } as const;
-  const items: ExportItem[] = [
-    ...(map.data === undefined
+  const marked = { keep: 1, unbalanced: true, only: marks };
+  const ofMarked = counts.markedExamples(marks.length);
+  const folder = (given: ChoiceGiven, label: string, description: string, ending: string) =>
+    data === undefined
       ? []
       : [
           {
-            label: l10n.t('The chosen subset, as a data set'),
-            description: chosen,
-            request: { what: 'choice', choice, form: 'dataset' } as const,
-          },
-        ]),
-    {
-      label: l10n.t('Indices of the chosen subset'),
-      description: chosen,
-      request: { what: 'choice', choice, form: 'indices' },
+            ...{ label, description, ending },
+            request: { operation: 'export-data', given: { ...given, scores, data } },
+          } as const,
+        ];
+  const indices = (given: ChoiceGiven, label: string, description: string): ExportItem => ({
+    ...{ label, description, ending: documentNames.selection.suffix },
+    request: {
+      operation: 'select-data',
+      given: { ...given, scores, ...(data === undefined ? {} : { data }) },
     },
+  });
+  return [
+    ...folder(chosen, l10n.t('The chosen subset, as a data set'), ofChosen, '-subset'),
+    indices(chosen, l10n.t('Indices of the chosen subset'), ofChosen),
     ...(marks.length === 0
       ? []
       : [
-          ...(map.data === undefined
-            ? []
-            : [
-                {
-                  label: l10n.t('The marked examples, as a data set'),
-                  description: marked,
-                  request: { ...examples, form: 'dataset' } as const,
-                },
-              ]),
-          {
-            label: l10n.t('Indices of the marked examples'),
-            description: marked,
-            request: { ...examples, form: 'indices' } as const,
-          },
+          ...folder(marked, l10n.t('The marked examples, as a data set'), ofMarked, '-marked'),
+          indices(marked, l10n.t('Indices of the marked examples'), ofMarked),
         ]),
-    {
+    ...scoreItems(scores, overview),
+  ];
+}
+
+/** The scores themselves, as other tools read them. */
+function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']): ExportItem[] {
+  const item = (
+    format: ScoreFormat,
+    { label, description, ending }: Pick<ExportItem, 'label' | 'description' | 'ending'>,
+  ): ExportItem => ({
+    ...{ label, description, ending },
+    request: { operation: 'convert-scores', given: { scores, format } },
+  });
+  return [
+    item('npy', {
       label: l10n.t('Scores as a NumPy array'),
-      description: '.npy',
-      request: { what: 'scores', form: 'npy' },
-    },
-    {
+      ...{ description: '.npy', ending: '.scores.npy' },
+    }),
+    item('deepcore', {
       label: l10n.t('Scores for DeepCore'),
-      description: '{indices, scores}',
-      request: { what: 'scores', form: 'deepcore' },
-    },
-    ...(map.overview.mapped === 0
+      ...{ description: '{indices, scores}', ending: '.deepcore.json' },
+    }),
+    ...(mapped === 0
       ? []
       : [
-          {
+          item('cartography', {
             label: l10n.t('Statistics of dataset cartography'),
-            description: 'td_metrics.jsonl',
-            request: { what: 'scores', form: 'cartography' } as const,
-          },
+            ...{ description: 'td_metrics.jsonl', ending: '.td_metrics.jsonl' },
+          }),
         ]),
-    ...(map.overview.suspected === undefined
+    ...(suspected === undefined
       ? []
       : [
-          {
+          item('cleanlab', {
             label: l10n.t('Label issues as a table, as of cleanlab'),
-            description: '.csv',
-            request: { what: 'scores', form: 'cleanlab' } as const,
-          },
+            ...{ description: '.csv', ending: '.labels.csv' },
+          }),
         ]),
   ];
-  const picked = await window.showQuickPick(items, {
-    title: l10n.t('Export from {0}', map.overview.name),
-  });
-  return picked?.request;
 }
 
 /** A data set becomes a new folder beside the old one; everything else is a file. */
 async function choosePlace(
-  session: DataMapSession,
-  request: DataExport,
+  { source: { scores }, map }: DataMapSession,
+  { request: { operation }, ending }: ExportItem,
 ): Promise<string | undefined> {
-  const source = session.source.scores;
-  const stem = join(dirname(source), basename(source).replace(/(\.scores)?\.\w+$/, ''));
-  if (request.form === 'dataset') {
-    const data = session.map?.data ?? source;
-    const path = `${stem}-${request.what === 'choice' ? 'subset' : 'marked'}`;
+  const stem = join(dirname(scores), basename(scores).replace(/(\.scores)?\.\w+$/, ''));
+  const path = `${stem}${ending}`;
+  if (operation === 'export-data') {
+    const data = map?.data ?? scores;
     const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
       prompt: l10n.t('The data set is left as it is.'),
@@ -151,19 +179,11 @@ async function choosePlace(
     });
     return typed === undefined ? undefined : resolve(dirname(data), typed.trim());
   }
-  const endings = {
-    indices: documentNames.selection.suffix,
-    npy: '.scores.npy',
-    deepcore: '.deepcore.json',
-    cleanlab: '.labels.csv',
-    cartography: '.td_metrics.jsonl',
-    espalier: documentNames.scores.suffix,
-  } as const;
   const target = await window.showSaveDialog({
     title: l10n.t('Export'),
-    defaultUri: Uri.file(`${stem}${endings[request.form]}`),
+    defaultUri: Uri.file(path),
     saveLabel: l10n.t('Export'),
-    ...(request.form === 'indices' ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } } : {}),
+    ...(operation === 'select-data' ? { filters: { [l10n.t('Indices')]: ['json', 'npy'] } } : {}),
   });
   return target?.fsPath;
 }

@@ -1,5 +1,4 @@
 import { env, l10n, window } from 'vscode';
-import { UserError } from '../core/user-error';
 import { toCommandLine } from '../services/jobs/command-line';
 import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
@@ -106,14 +105,9 @@ export async function copyJobCommandLine(services: Services, argument: unknown):
     title: l10n.t('Copy which job as a command line?'),
     none: l10n.t('There are no jobs.'),
   });
-  if (job === undefined) {
-    return;
+  if (job !== undefined) {
+    await env.clipboard.writeText(toCommandLine(job));
   }
-  const line = toCommandLine(job);
-  if (line === undefined) {
-    throw new UserError(l10n.t('The command line has no command for "{0}".', job.title));
-  }
-  await env.clipboard.writeText(line);
 }
 
 export async function showJobLog(services: Services, argument: unknown): Promise<void> {

@@ -46,7 +46,9 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'synthesize':
       services.syntheses.show(services.synthesisSessions.get(logOf(job.request.out)));
       break;
-    case 'export':
+    case 'export-data':
+    case 'select-data':
+    case 'convert-scores':
       await revealFolder(Uri.file(job.request.out));
       break;
     default: {
@@ -115,7 +117,9 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
         [l10n.t('Use for Calibration'), () => useForCalibration(path)],
         [l10n.t('Open'), async () => openResult(services, job)],
       ];
-    case 'export':
+    case 'export-data':
+    case 'select-data':
+    case 'convert-scores':
       return [reveal];
     default:
       return [[l10n.t('Show'), async () => openResult(services, job)]];

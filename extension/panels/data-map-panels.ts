@@ -1,6 +1,7 @@
 import { commands, Disposable, Uri, workspace } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import type { ScoredSource } from '../core/datadiet/scored-data';
+import { dataOperations } from '../protocol/data';
 import type { ExportJob } from '../protocol/datamap';
 import { DataMapSession } from '../services/data-map-session';
 import type { DataReader } from '../services/data-map-session';
@@ -12,13 +13,14 @@ import { jobsAbout, panelJobOf } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/services';
 import { refreshOnTrust, whyDataBlocked } from '../services/trust';
-import { DataMapPanel } from './data-map-panel';
+import { dataMapPanel } from './data-map-panel';
+import type { DataMapPanel } from './data-map-panel';
+import { newTab } from './panel';
 import { Panels, requireSavedText, savedText } from './panels';
+import { SessionPanel } from './session-panel';
 
 /** The open data maps: one for each file of scores, tabs and custom editors. */
 export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implements DataMaps {
-  /** Of the custom editor for score documents. */
-
   readonly #reader: DataReader;
   readonly #marks: DataMarks;
   readonly #jobs: JobService;
@@ -26,13 +28,13 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   public constructor(extension: Uri, reader: DataReader, marks: DataMarks, jobs: JobService) {
     super(
       extension,
-      DataMapPanel.kind,
+      dataMapPanel,
       refreshOnTrust(() => this.panels.map(({ session }) => session)),
       Disposable.from(
-        jobs.changed.listen((job) => {
-          if (job.operation === 'export') {
-            const session = this.#find(job.request)?.session;
-            session?.setExport(this.#exportOf(job.request));
+        jobs.changed.listen(({ request }) => {
+          const scores = 'scores' in request ? request.scores : undefined;
+          if (scores !== undefined) {
+            this.#find({ scores })?.session.setJob(this.#jobOf(scores));
           }
         }),
       ),
@@ -45,7 +47,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   public async show(source: ScoredSource): Promise<DataMapSession> {
     const known = this.#find(source);
     if (known !== undefined) {
-      known.reveal();
+      known.show(known.session);
       if (source.data !== undefined && source.data !== known.session.source.data) {
         await known.session.chooseData(source.data);
       }
@@ -61,8 +63,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       }
     }
     const session = this.#session(source);
-    this.keep(DataMapPanel.create(this.extension, session));
-    await session.open();
+    await this.#open(newTab(dataMapPanel, dataMapPanel.titleOf(session)), session);
     return session;
   }
 
@@ -78,9 +79,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
 
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public async fill(panel: WebviewPanel, source: ScoredSource): Promise<void> {
-    const session = this.#session(source);
-    this.keep(new DataMapPanel(panel, this.extension, session));
-    await session.open();
+    await this.#open(panel, this.#session(source));
   }
 
   /** Reads scores again that something else has written. */
@@ -105,13 +104,22 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
     await this.fill(panel, { scores, ...(data === undefined ? {} : { data }) });
   }
 
+  async #open(panel: WebviewPanel, session: DataMapSession): Promise<void> {
+    this.keep(new SessionPanel(panel, this.extension, dataMapPanel, session));
+    await session.open();
+  }
+
   #of(data: string): readonly DataMapPanel[] {
     return this.panels.filter(({ session }) => session.map?.data === data);
   }
 
   /** How far the writing of what was chosen from scores is. */
-  #exportOf({ scores }: ScoredSource): ExportJob {
-    const jobs = jobsAbout(this.#jobs.jobs, ['export'], ({ request }) => request.scores === scores);
+  #jobOf(scores: string): ExportJob {
+    const jobs = jobsAbout(
+      this.#jobs.jobs,
+      dataOperations,
+      ({ request }) => request.scores === scores,
+    );
     return panelJobOf(this.#jobs, jobs);
   }
 
@@ -128,7 +136,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       describeError,
       blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
-    session.setExport(this.#exportOf(source));
+    session.setJob(this.#jobOf(source.scores));
     return session;
   }
 }

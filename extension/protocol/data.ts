@@ -1,30 +1,32 @@
 import type { DatasetOptions } from '../core/data/datasets/dataset';
+import type { Choice } from '../core/datadiet/choose-examples';
 import type { ExampleQuery } from '../core/datadiet/find-examples';
 import type {
-  Choice,
   ChoiceCounts,
-  DataExport,
-  DataExportResult,
   DataMap,
   DatasetSummary,
   ExamplePage,
   ScoredSource,
 } from '../core/datadiet/scored-data';
+import type { WorkerRequests } from './worker';
 
 export interface SummarizeRequest {
   readonly data: string;
   readonly options: DatasetOptions;
 }
 
+/** Operations that write from scores and their data set: they run no model, and wait for none. */
+export const dataOperations = ['export-data', 'select-data', 'convert-scores'] as const;
+export type DataOperation = (typeof dataOperations)[number];
+
 /**
  * Requests answered by the data reader, a process that keeps open what data maps show: it runs no model
- * and waits for no job.
+ * and waits for no job of the worker.
  */
-export interface DataRequests {
+export interface DataRequests extends Pick<WorkerRequests, DataOperation> {
   summarize: [SummarizeRequest, DatasetSummary];
   /** Reads everything anew. */
   map: [ScoredSource, DataMap];
   examples: [ScoredSource & { readonly query: ExampleQuery }, ExamplePage];
   count: [ScoredSource & { readonly choice: Choice }, ChoiceCounts];
-  export: [ScoredSource & { readonly request: DataExport; readonly out: string }, DataExportResult];
 }

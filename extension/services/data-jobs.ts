@@ -6,12 +6,25 @@ import { dataDiet } from '../core/operations/data-diet';
 import type { GivenOf } from '../core/operations/fields';
 import { scoreData } from '../core/operations/score-data';
 import { scoreText } from '../core/operations/score-text';
-import type { DataRequests } from '../protocol/data';
+import { convertScores } from '../core/operations/convert-scores';
+import { exportData } from '../core/operations/export-data';
+import type { OperationOf } from '../core/operations/operations';
+import { selectData } from '../core/operations/select-data';
+import { dataOperations } from '../protocol/data';
+import type { DataOperation } from '../protocol/data';
 import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
 import type { DataMaps } from './services';
 import type { Settings } from './settings';
 import { counts } from './counts';
+
+/** An operation that writes from a data map, and what it is asked. */
+export type DataExport = {
+  [Id in DataOperation]: {
+    readonly operation: Id;
+    readonly given: GivenOf<OperationOf<Id>['fields']>;
+  };
+}[DataOperation];
 
 /** The jobs around data sets and texts: what becomes of their results. */
 export class DataJobs {
@@ -46,14 +59,19 @@ export class DataJobs {
         ),
       }),
     });
-    jobs.handle('export', {
-      done: ({ examples }, { request: { out } }) => ({
-        summary: l10n.t('Exported {0} to {1}.', counts.examples(examples), basename(out)),
-      }),
-      // A process that did not stop by itself was ended, and could not clean up.
-      stopped: async ({ request }) => removeStale(request.out).catch(() => undefined),
-      isShown: ({ request }) => dataMaps.shows(request.scores),
-    });
+    for (const operation of dataOperations) {
+      jobs.handle(operation, {
+        done: (result, { request: { out } }) => {
+          const examples = 'kept' in result ? result.kept : result.examples;
+          return {
+            summary: l10n.t('Exported {0} to {1}.', counts.examples(examples), basename(out)),
+          };
+        },
+        // A process that did not stop by itself was ended, and could not clean up.
+        stopped: async ({ request }) => removeStale(request.out).catch(() => undefined),
+        isShown: ({ request }) => request.scores !== undefined && dataMaps.shows(request.scores),
+      });
+    }
   }
 
   /** Scores how much each example of a data set matters. */
@@ -79,11 +97,26 @@ export class DataJobs {
     return this.#jobs.run({ operation: 'score-text', name, request });
   }
 
-  /** Writes what was chosen of a data set. */
+  /** Writes what was chosen of a data set, or its scores. */
   public async export(
     name: string,
-    request: DataRequests['export'][0],
-  ): Promise<ResultOf<'export'>> {
-    return this.#jobs.run({ operation: 'export', name, request });
+    { operation, given }: DataExport,
+    out: string,
+  ): Promise<ResultOf<DataOperation>> {
+    const jobs = this.#jobs;
+    switch (operation) {
+      case 'export-data': {
+        const request = this.#settings.request(exportData, { ...given, out });
+        return jobs.run({ operation, name, request });
+      }
+      case 'select-data': {
+        const request = this.#settings.request(selectData, { ...given, out });
+        return jobs.run({ operation, name, request });
+      }
+      case 'convert-scores': {
+        const request = this.#settings.request(convertScores, { ...given, out });
+        return jobs.run({ operation, name, request });
+      }
+    }
   }
 }

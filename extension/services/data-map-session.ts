@@ -1,8 +1,15 @@
-import type { ChosenSubset, ExportJob, GalleryQuery, ToDataMap } from '../protocol/datamap';
+import type { Choice } from '../core/datadiet/choose-examples';
+import type {
+  ChoiceCounts,
+  DataMap,
+  ExamplePage,
+  ScoredSource,
+} from '../core/datadiet/scored-data';
 import type { DataRequests } from '../protocol/data';
-import type { DataMap, ScoredSource } from '../core/datadiet/scored-data';
+import type { ChosenSubset, DataMapState, ExportJob, GalleryQuery } from '../protocol/datamap';
 import type { StoredMarks } from './data-marks';
-import { Signal } from './signal';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
 import type { Refusal } from './trust';
 import type { WorkerClient } from './worker-client';
 
@@ -26,9 +33,15 @@ const defaultSubset: ChosenSubset = {
 };
 
 /** Scores that are looked at: what is marked, and what is to be kept. */
-export class DataMapSession {
-  /** What a webview has to be told. */
-  public readonly messages = new Signal<ToDataMap>();
+export class DataMapSession extends PanelSession<DataMapState> {
+  protected readonly parts: Parts<DataMapState> = {
+    scores: () => this.#source.scores,
+    map: () => this.#map,
+    failure: () => this.#failure,
+    marks: () => this.marks,
+    job: () => this.#job,
+    blocked: () => this.#environment.blocked()?.reason,
+  };
 
   readonly #reader: DataReader;
   readonly #environment: DataMapEnvironment;
@@ -36,16 +49,13 @@ export class DataMapSession {
   #marks: { identity: string; indices: Set<number> };
   #source: ScoredSource;
   #opening: Promise<void> | undefined;
-  #opened: ToDataMap | undefined;
   #map: DataMap | undefined;
-  #subset: ChosenSubset | undefined;
-  #export: ExportJob = { kind: 'idle' };
-  /** Answers to earlier questions come too late. */
-  #asked = 0;
-  /** What is counted: a slider asks faster than a large data set answers. */
-  #counting: 'no' | 'once' | 'again' = 'no';
+  #failure: string | undefined;
+  #subset = defaultSubset;
+  #job: ExportJob = { kind: 'idle' };
 
   public constructor(reader: DataReader, source: ScoredSource, environment: DataMapEnvironment) {
+    super();
     this.#reader = reader;
     this.#source = source;
     this.#environment = environment;
@@ -69,9 +79,19 @@ export class DataMapSession {
 
   /** What is kept; where labels are not known, classes cannot be balanced. */
   public get subset(): ChosenSubset {
-    const { request, leaveOutMarked } = this.#subset ?? defaultSubset;
+    const { request, leaveOutMarked } = this.#subset;
     const balanced = request.balanced && (this.#map?.overview.classes.length ?? 0) > 0;
     return { request: { ...request, balanced }, leaveOutMarked };
+  }
+
+  /** The examples that are kept, with the marked ones named. */
+  public get choice(): Choice {
+    const { request, leaveOutMarked } = this.subset;
+    return { request, leaveOut: leaveOutMarked ? this.marks : [] };
+  }
+
+  public get job(): ExportJob {
+    return this.#job;
   }
 
   /** Reads the scores and their data set, again if they were read before. */
@@ -91,32 +111,19 @@ export class DataMapSession {
     await this.open();
   }
 
-  public get exportJob(): ExportJob {
-    return this.#export;
-  }
-
-  /** Everything that is known, for a webview that has just been made. */
-  public snapshot(): ToDataMap[] {
-    return [
-      this.#blockedMessage(),
-      ...(this.#opened === undefined ? [] : [this.#opened]),
-      { type: 'export', job: this.#export },
-    ];
-  }
-
   public refreshBlocked(): void {
-    this.messages.fire(this.#blockedMessage());
+    this.tell('blocked');
   }
 
   /** Tells how far the writing of what was chosen is. */
-  public setExport(job: ExportJob): void {
-    this.#export = job;
-    this.messages.fire({ type: 'export', job });
+  public setJob(job: ExportJob): void {
+    this.#job = job;
+    this.tell('job');
   }
 
   public mark(indices: readonly number[], marked: boolean): void {
     const examples = this.#map?.overview.examples ?? 0;
-    for (const index of indices.filter((one) => one >= 0 && one < examples)) {
+    for (const index of indices.filter((one) => one < examples)) {
       if (marked) {
         this.#marks.indices.add(index);
       } else {
@@ -124,99 +131,35 @@ export class DataMapSession {
       }
     }
     this.#environment.save({ identity: this.#marks.identity, indices: this.marks });
-    this.messages.fire({ type: 'marks', marks: this.marks });
-    this.#remember();
-    if (this.subset.leaveOutMarked) {
-      void this.#count();
-    }
+    this.tell('marks');
   }
 
-  /** Asks for a page of the gallery. */
-  public async ask(query: GalleryQuery): Promise<void> {
-    const number = ++this.#asked;
-    const { marked, ...rest } = query;
+  /** A page of the gallery. */
+  public async examples({ marked, ...query }: GalleryQuery): Promise<ExamplePage> {
     const among = marked ? { among: this.marks } : {};
-    try {
-      const page = await this.#reader.request('examples', {
-        ...this.#source,
-        query: { ...rest, ...among },
-      });
-      if (number === this.#asked) {
-        this.messages.fire({ type: 'page', query, page });
-      }
-    } catch (error) {
-      if (number === this.#asked) {
-        const message = this.#environment.describeError(error);
-        this.messages.fire({ type: 'pageFailed', message });
-      }
-    }
+    return this.#reader.request('examples', { ...this.#source, query: { ...query, ...among } });
   }
 
-  /** Changes what is kept, and tells how many examples that are. */
-  public async chooseSubset(subset: ChosenSubset): Promise<void> {
+  /** Changes what is kept, and counts how many examples that are. */
+  public async choose(subset: ChosenSubset): Promise<ChoiceCounts> {
     this.#subset = subset;
-    await this.#count();
-  }
-
-  async #count(): Promise<void> {
-    if (this.#counting !== 'no') {
-      this.#counting = 'again';
-      return;
-    }
-    this.#counting = 'once';
-    const answer = await this.#counted();
-    const again = (this.#counting as 'once' | 'again') === 'again';
-    this.#counting = 'no';
-    if (again) {
-      await this.#count();
-    } else {
-      this.messages.fire(answer);
-    }
-  }
-
-  async #counted(): Promise<ToDataMap> {
-    try {
-      const choice = this.choice();
-      const counts = await this.#reader.request('count', { ...this.#source, choice });
-      return { type: 'counts', counts };
-    } catch (error) {
-      return { type: 'countsFailed', message: this.#environment.describeError(error) };
-    }
-  }
-
-  /** What is kept, with the marked examples named. */
-  public choice(): DataRequests['count'][0]['choice'] {
-    const { request, leaveOutMarked } = this.subset;
-    return { request, leaveOut: leaveOutMarked ? this.marks : [] };
+    return this.#reader.request('count', { ...this.#source, choice: this.choice });
   }
 
   async #read(): Promise<void> {
     try {
       const map = await this.#reader.request('map', this.#source);
       this.#map = map;
+      this.#failure = undefined;
       const { dataset, examples } = map.overview;
       const identity = dataset?.fingerprint ?? `${examples} examples`;
       if (identity !== this.#marks.identity) {
         this.#marks = { identity, indices: new Set() };
       }
-      this.#remember();
     } catch (error) {
       this.#map = undefined;
-      this.#opened = { type: 'failed', message: this.#environment.describeError(error) };
+      this.#failure = this.#environment.describeError(error);
     }
-    if (this.#opened !== undefined) {
-      this.messages.fire(this.#opened);
-    }
-  }
-
-  #remember(): void {
-    if (this.#map !== undefined) {
-      this.#opened = { type: 'map', source: this.#source, map: this.#map, marks: this.marks };
-    }
-  }
-
-  #blockedMessage(): ToDataMap {
-    const reason = this.#environment.blocked()?.reason;
-    return reason === undefined ? { type: 'blocked' } : { type: 'blocked', reason };
+    this.tell('map', 'failure', 'marks');
   }
 }

@@ -1,6 +1,7 @@
 import { ScoredData, summarizeDataset } from '../core/datadiet/scored-data';
 import type { ScoredSource } from '../core/datadiet/scored-data';
 import type { DataRequests } from '../protocol/data';
+import type { dataWriter } from './data-writer';
 import { serve } from './serve';
 
 /** Data sets that are kept open: those of the maps looked at last. */
@@ -42,12 +43,17 @@ async function scored({ scores, data }: ScoredSource, anew = false): Promise<Sco
   }
 }
 
+/** Loaded when first asked: operations bring ONNX Runtime along, which is never run here. */
+const writer = async (): Promise<typeof dataWriter> => (await import('./data-writer')).dataWriter;
+
 /** A process of its own: large data sets neither hold up the editor nor the explorer of models. */
 serve<DataRequests>({
   summarize: async ({ data, options }) => summarizeDataset(data, options),
   map: async (source) => (await scored(source, true)).map(),
   examples: async (request) => (await scored(request)).examples(request.query),
   count: async (request) => (await scored(request)).count(request.choice),
-  export: async ({ request, out, ...source }, context) =>
-    (await scored(source)).export(request, out, context),
+  'export-data': async (request, context) => (await writer())['export-data'](request, context),
+  'select-data': async (request, context) => (await writer())['select-data'](request, context),
+  'convert-scores': async (request, context) =>
+    (await writer())['convert-scores'](request, context),
 });

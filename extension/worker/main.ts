@@ -1,8 +1,10 @@
 import process from 'node:process';
-import { handlers } from './handlers';
+import { operations } from '../core/operations/operations';
+import type { WorkerRequests } from '../protocol/worker';
+import { answering } from './answer';
 import { serve } from './serve';
 
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
-serve(handlers);
+serve<WorkerRequests>(answering(operations));

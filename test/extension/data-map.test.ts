@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import type { DataExportResult } from '../../extension/core/datadiet/scored-data';
 import { readScores } from '../../extension/core/datadiet/score-files';
+import type { ExportedData } from '../../extension/core/operations/export-data';
 import type { DataScoring } from '../../extension/core/operations/score-data';
 import type { Espalier } from '../../extension/extension';
-import { DataMapPanel } from '../../extension/panels/data-map-panel';
+import { dataMapPanel } from '../../extension/panels/data-map-panel';
 import { whyDataBlocked } from '../../extension/services/trust';
 import {
   activate,
@@ -68,15 +68,11 @@ describe('the data map', () => {
     assert.equal(page.total, 40);
     assert.ok(page.items.every(({ content }) => content?.kind === 'picture'));
     session.mark([18, 19], true);
-    const { leaveOut } = session.choice();
+    const { leaveOut } = session.choice;
     assert.deepEqual(leaveOut, [18, 19]);
-    const choice = {
-      request: { keep: 0.25, policy: 'max', balanced: true, seed: 0 },
-      leaveOut,
-    } as const;
     const out = workspacePath('strokes-subset');
-    const request = { what: 'choice', choice, form: 'dataset' } as const;
-    const written = await vscode.commands.executeCommand<DataExportResult>(
+    const request = { operation: 'export-data', given: { scores, data, keep: 0.25, leaveOut } };
+    const written = await vscode.commands.executeCommand<ExportedData>(
       'espalier.exportSubset',
       session,
       { request, out },
@@ -90,12 +86,12 @@ describe('the data map', () => {
   it('comes back after a reload with its marks', async () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     await until('closed panels', () => espalier.dataMaps.panels.length === 0);
-    const revived = vscode.window.createWebviewPanel(DataMapPanel.kind.viewType, 'restored', 1);
+    const revived = vscode.window.createWebviewPanel(dataMapPanel.viewType, 'restored', 1);
     await espalier.dataMaps.deserializeWebviewPanel(revived, { scores });
     const [panel] = espalier.dataMaps.panels;
     assert.deepEqual(panel?.session.marks, [18, 19]);
     revived.dispose();
-    const lost = vscode.window.createWebviewPanel(DataMapPanel.kind.viewType, 'restored', 1);
+    const lost = vscode.window.createWebviewPanel(dataMapPanel.viewType, 'restored', 1);
     await espalier.dataMaps.deserializeWebviewPanel(lost, {});
     assert.match(lost.webview.html, /kept nothing/);
     lost.dispose();
@@ -141,7 +137,7 @@ describe('the data map', () => {
   it('says what is wrong, and asks for trust', async () => {
     const none = workspacePath('none.scores.json');
     const session = await espalier.dataMaps.session({ scores: none });
-    assert.match(JSON.stringify(session.snapshot()), /none\.scores\.json: There is no such file/);
+    assert.match(session.snapshot().failure ?? '', /none\.scores\.json: There is no such file/);
     assert.match(whyDataBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
     assert.match(whyDataBlocked({ trusted: true, scheme: 'vscode-vfs' })?.reason ?? '', /virtual/);
     const virtual = vscode.Uri.parse('vscode-vfs://github/owner/a.scores.json');

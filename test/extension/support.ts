@@ -84,7 +84,7 @@ export async function searchUnderWay(session: ModelSession): Promise<void> {
 
 /** The job that runs on the worker, if one does. */
 export function running({ jobs }: Espalier): JobRecord | undefined {
-  return jobs.running.find(({ operation }) => operation !== 'export');
+  return jobs.running.find(({ operation }) => operation !== 'export-data');
 }
 
 /** Cancels the job that runs. */

@@ -73,7 +73,10 @@ export interface ScatterContent {
 /** chart.js's scatter chart in the theme's colours, whose points can be picked. */
 export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', ScatterPoint[]> {
   protected readonly chart: Chart<'scatter', ScatterPoint[]>;
-  /** Index of the example whose point has a ring. */
+  /** All that are drawn, and their numbers there by what they stand for. */
+  private points: readonly ScatterPoint[] = [];
+  private numbers: ReadonlyMap<number, number> = new Map();
+  /** What the point with a ring stands for. */
   private ringed: number | undefined;
 
   public constructor(
@@ -101,12 +104,11 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       ],
     });
     canvas.addEventListener('click', ({ offsetX: x, offsetY: y }) => {
-      const points = this.points();
-      const near = nearestPlace(points.map(this.placeOf), { x, y }, reach);
-      this.pick(points[near ?? -1]);
+      const near = nearestPlace(this.points.map(this.placeOf), { x, y }, reach);
+      this.pick(this.points[near ?? -1]);
     });
     canvas.addEventListener('mousemove', ({ offsetX: x, offsetY: y }) => {
-      const near = nearestPlace(this.points().map(this.placeOf), { x, y }, reach);
+      const near = nearestPlace(this.points.map(this.placeOf), { x, y }, reach);
       canvas.classList.toggle('over-point', near !== undefined);
     });
     canvas.addEventListener('keydown', (event) => {
@@ -122,8 +124,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
 
   /** Whether the key means something here. */
   private press(key: string): boolean {
-    const points = this.points();
-    const from = points.findIndex(({ index }) => index === this.ringed);
+    const { points } = this;
+    const from = this.numbers.get(this.ringed ?? -1) ?? -1;
     const direction = directions.find((one): one is Direction => one === key);
     if (direction !== undefined) {
       const next = points[nextPlace(points.map(this.placeOf), from, direction) ?? -1];
@@ -142,10 +144,6 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     if (point === undefined) return;
     this.ring(point.index);
     this.actions.pick(point);
-  }
-
-  private points(): readonly ScatterPoint[] {
-    return this.content?.series.flatMap(({ points }) => points) ?? [];
   }
 
   private readonly placeOf = ({ x, y }: ScatterPoint): Place => {
@@ -197,7 +195,7 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
   }
 
   private drawRing(): void {
-    const point = this.points().find(({ index }) => index === this.ringed);
+    const point = this.points[this.numbers.get(this.ringed ?? -1) ?? -1];
     if (point === undefined) return;
     const { ctx } = this.chart;
     const { x, y } = this.placeOf(point);
@@ -211,6 +209,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
   }
 
   protected fill(content: ScatterContent, colors: ThemeColors): void {
+    this.points = content.series.flatMap(({ points }) => points);
+    this.numbers = new Map(this.points.map(({ index }, number) => [index, number]));
     this.chart.data.datasets = content.series.map((series) => dataset(series, colors));
     this.chart.options = options(content, colors);
   }

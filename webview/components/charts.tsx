@@ -1,6 +1,7 @@
 import type { RefObject, VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { BarContent } from '../charts/bar-chart';
+import type { ChartContent } from '../charts/curve-chart';
 import type { ScatterActions, ScatterContent } from '../charts/scatter-chart';
 import { themeChanges } from '../kit/theme';
 
@@ -39,6 +40,8 @@ function useChart<Content, Chart extends DrawnChart<Content>>(
 }
 
 interface ScatterPlotProps {
+  /** Of the chart itself, which takes the focus. */
+  readonly id?: string;
   /** The same object as long as nothing has changed. */
   readonly content: ScatterContent;
   /** Index of the point that has a ring. */
@@ -51,7 +54,7 @@ interface ScatterPlotProps {
 
 /** A scatter chart whose points are walked with the arrow keys and picked with Enter or a click. */
 export function ScatterPlot(props: ScatterPlotProps): VNode {
-  const { content, ring, label, describedBy } = props;
+  const { id, content, ring, label, describedBy } = props;
   const actions = useRef(props.actions);
   actions.current = props.actions;
   const { canvas, chart } = useChart(async (element) => {
@@ -72,6 +75,7 @@ export function ScatterPlot(props: ScatterPlotProps): VNode {
     <div class="chart-box medium">
       <canvas
         ref={canvas}
+        id={id}
         role="application"
         tabIndex={0}
         aria-label={label}
@@ -100,6 +104,32 @@ export function BarPlot({ content, label, height }: BarPlotProps): VNode {
       style={{ height: height === undefined ? undefined : `${height}px` }}
     >
       <canvas ref={canvas} role="img" aria-label={label} />
+    </div>
+  );
+}
+
+interface CurvePlotProps {
+  /** The same object as long as nothing has changed. */
+  readonly content: ChartContent;
+  /** Says in words what the chart shows. */
+  readonly label: string;
+  /** Is given the rounds of the point that was clicked. */
+  readonly onPick?: (rounds: number) => void;
+}
+
+/** Lines whose points can be picked with a click. */
+export function CurvePlot(props: CurvePlotProps): VNode {
+  const latest = useRef(props);
+  latest.current = props;
+  const { canvas } = useChart(async (element) => {
+    const { CurveChart } = await import('../charts/curve-chart');
+    return new CurveChart(element, (rounds) => {
+      latest.current.onPick?.(rounds);
+    });
+  }, props.content);
+  return (
+    <div class={props.onPick === undefined ? 'chart-box' : 'chart-box picks'}>
+      <canvas ref={canvas} role="img" aria-label={props.label} />
     </div>
   );
 }

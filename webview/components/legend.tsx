@@ -5,7 +5,7 @@ import { paletteStops } from '../charts/palette';
 import type { SeriesColor } from '../charts/theme-colors';
 import { formatDistanceShort } from '../format';
 
-export type Marker = 'circle' | 'triangle' | 'rectRot' | 'crossRot';
+export type Marker = 'circle' | 'rect' | 'triangle' | 'rectRot' | 'crossRot';
 
 /** What a chart's points or lines stand for. */
 export interface LegendItem {
@@ -17,19 +17,56 @@ export interface LegendItem {
 export function Legend({ items }: { readonly items: readonly LegendItem[] }): VNode {
   return (
     <ul class="legend">
-      {items.map(({ name, color, mark }) => (
-        <li key={name}>
-          {typeof mark === 'string' ? (
-            <span class={`dot ${color} ${mark}`} aria-hidden="true" />
-          ) : (
-            <svg class={`line ${color}`} viewBox="0 0 28 8" aria-hidden="true">
-              <path d="M0,4 H28" stroke-width={2} stroke-dasharray={mark.dash.join(' ')} />
-            </svg>
-          )}
-          {name}
+      {items.map((item) => (
+        <li key={item.name}>
+          <Sample {...item} />
+          {item.name}
         </li>
       ))}
     </ul>
+  );
+}
+
+function Sample({ color, mark }: LegendItem): VNode {
+  return typeof mark === 'string' ? (
+    <span class={`dot ${color} ${mark}`} aria-hidden="true" />
+  ) : (
+    <svg class={`line ${color}`} viewBox="0 0 28 8" aria-hidden="true">
+      <path d="M0,4 H28" stroke-width={2} stroke-dasharray={mark.dash.join(' ')} />
+    </svg>
+  );
+}
+
+interface SeriesSwitchesProps<Key extends string> {
+  readonly label: string;
+  readonly items: readonly (LegendItem & { readonly key: Key })[];
+  readonly hidden: readonly string[];
+  readonly onChange: (hidden: readonly string[]) => void;
+}
+
+/** A chart's legend as buttons that show and hide its series; a canvas has no keyboard. */
+export function SeriesSwitches<Key extends string>(props: SeriesSwitchesProps<Key>): VNode {
+  const { label, items, hidden, onChange } = props;
+  return (
+    <div class="series" role="group" aria-label={label}>
+      {items.map((item) => {
+        const { key, name } = item;
+        const isHidden = hidden.includes(key);
+        return (
+          <button
+            key={key}
+            type="button"
+            aria-pressed={!isHidden}
+            onClick={() => {
+              onChange(isHidden ? hidden.filter((one) => one !== key) : [...hidden, key]);
+            }}
+          >
+            <Sample {...item} />
+            <span>{name}</span>
+          </button>
+        );
+      })}
+    </div>
   );
 }
 

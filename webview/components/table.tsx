@@ -73,7 +73,7 @@ interface SortHeaderProps<Key extends string> {
 }
 
 /** The heading of a column, a button that sorts by it; pressed again, it turns the order round. */
-export function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
+function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
   const { column, title, isNumber, sort, onSort } = props;
   const order = sort.key !== column ? 'none' : sort.descending ? 'descending' : 'ascending';
   return (
@@ -90,5 +90,40 @@ export function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNo
         </span>
       </button>
     </th>
+  );
+}
+
+interface SortedTableProps<Key extends string> {
+  readonly caption: string;
+  readonly class?: string;
+  /** Of the region that scrolls. */
+  readonly label: string;
+  readonly columns: readonly (Column & { readonly key: Key })[];
+  readonly sort: ColumnSort<Key>;
+  readonly onSort: (sort: ColumnSort<Key>) => void;
+  /** Rows, sorted; each begins with its heading. */
+  readonly children: ComponentChildren;
+  /** Stands below where there is no row. */
+  readonly empty?: string | undefined;
+}
+
+/** A table whose headings sort it, which scrolls by itself where it is too long. */
+export function SortedTable<Key extends string>(props: SortedTableProps<Key>): VNode {
+  const { caption, label, columns, sort, onSort, children, empty } = props;
+  return (
+    <div class="table-scroll" tabIndex={0} role="region" aria-label={label}>
+      <table class={props.class}>
+        <caption class="sr-only">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map(({ key, title, isNumber = false }) => (
+              <SortHeader key={key} column={key} {...{ title, isNumber, sort, onSort }} />
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+      {empty !== undefined && <p class="muted">{empty}</p>}
+    </div>
   );
 }

@@ -111,11 +111,6 @@ export function createTextField(
   return element;
 }
 
-/** Changes a checkbox; the toolkit then fires the same event as for a click. */
-export function setChecked(checkbox: HTMLElement, checked: boolean): void {
-  (checkbox as Checkable).checked = checked;
-}
-
 export function createCheckbox(
   label: string,
   checked: boolean,

@@ -2,7 +2,7 @@ import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { paletteColor } from '../charts/palette';
 import { Section } from '../components/section';
-import { SortHeader } from '../components/table';
+import { SortedTable } from '../components/table';
 import { formatBytes, formatCount, formatDistance, formatPercent } from '../format';
 import { timeText } from './cell-text';
 import { isOuter, roleName } from './cells';
@@ -30,36 +30,27 @@ export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
       id="table-title"
       title={strings.table}
     >
-      <div class="table-scroll" tabIndex={0} role="region" aria-label={strings.table}>
-        <table>
-          <caption class="sr-only">{strings.tableCaption}</caption>
-          <thead>
-            <tr>
-              {sortKeys.map((key) => (
-                <SortHeader
-                  key={key}
-                  column={key}
-                  title={strings.column[key]}
-                  isNumber={!TEXTS.has(key)}
-                  sort={sort}
-                  onSort={(next) => {
-                    panel.setView({ sort: next });
-                  }}
-                />
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((cell) => (
-              <Row
-                key={cell.id}
-                cell={cell}
-                position={cell.loss === undefined ? 0 : (scale?.position(cell.loss) ?? 0)}
-              />
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <SortedTable
+        caption={strings.tableCaption}
+        label={strings.table}
+        columns={sortKeys.map((key) => ({
+          key,
+          title: strings.column[key],
+          isNumber: !TEXTS.has(key),
+        }))}
+        sort={sort}
+        onSort={(next) => {
+          panel.setView({ sort: next });
+        }}
+      >
+        {rows.map((cell) => (
+          <Row
+            key={cell.id}
+            cell={cell}
+            position={cell.loss === undefined ? 0 : (scale?.position(cell.loss) ?? 0)}
+          />
+        ))}
+      </SortedTable>
     </Section>
   );
 }

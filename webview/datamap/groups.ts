@@ -1,5 +1,5 @@
 import type { SeriesColor } from '../charts/theme-colors';
-import type { ScatterSeries } from '../charts/scatter-chart';
+import type { Marker } from '../components/legend';
 import { strings } from './strings';
 import type { Experiment, MapPoint } from './types';
 
@@ -7,7 +7,7 @@ export interface MapGroup {
   readonly name: string;
   readonly points: readonly MapPoint[];
   readonly color: SeriesColor;
-  readonly marker: ScatterSeries['marker'];
+  readonly marker: Marker;
 }
 
 /** Points by how often the label was predicted; groups differ in shape as well as in colour. */

@@ -1,5 +1,5 @@
-import type { GalleryQuery } from '../../extension/protocol/datamap';
-import type { policies } from './view-state';
+import { counted } from '../counted';
+import type { GalleryQuery, policies } from '../../extension/protocol/datamap';
 
 const scoreNames: Readonly<Record<string, string>> = {
   el2n: 'EL2N',
@@ -17,25 +17,25 @@ const orderNames: Readonly<Record<GalleryQuery['order'], string>> = {
 };
 
 const policyNames: Readonly<Record<(typeof policies)[number], string>> = {
-  max: 'The hardest (max)',
-  window: 'The hardest behind a window (window)',
-  random: 'Any, as a control (random)',
+  max: 'Hardest (max)',
+  window: 'Hardest after a window (window)',
+  random: 'Random, as a baseline (random)',
 };
 
 /** Every text of the panel that people read, so that a translation replaces one module. */
 export const strings = {
   loading: 'Reading the scores and their data set…',
-  failed: 'These scores cannot be shown',
+  failed: 'Can’t show these scores',
   tryAgain: 'Try Again',
 
-  withoutData: 'The examples themselves are not shown until Choose Data Set… names it.',
+  withoutData: 'Select Choose Data Set… to see the examples.',
 
   // Header
   actions: 'Actions',
   exportSubset: 'Export Subset…',
   exportTitle: 'Write the chosen subset, the marked examples, or the scores for another tool',
   chooseData: 'Choose Data Set…',
-  chooseDataTitle: 'Name the data set that these scores are of',
+  chooseDataTitle: 'Choose the data set that was scored',
   reload: 'Reload',
   reloadTitle: 'Read the scores and the data set again',
   openText: 'Open as Text',
@@ -46,7 +46,7 @@ export const strings = {
   model: 'Proxy model',
   epoch: 'Scored at',
   epochValue: (epoch: number) =>
-    epoch === 0 ? 'initialisation' : epoch === 1 ? 'epoch 1' : `epoch ${epoch}`,
+    epoch === 0 ? 'initialization' : epoch === 1 ? 'epoch 1' : `epoch ${epoch}`,
   runs: 'Runs',
   agreement: 'Agreement of runs',
   agreementValue: (rho: string) => `Spearman ${rho}`,
@@ -55,18 +55,21 @@ export const strings = {
   seconds: 'Scoring took',
   suspected: 'Suspected labels',
   suspectedTitle:
-    'Confident learning: another class is predicted, with at least the probability that examples of that class have on average',
+    'Labels that are probably wrong (confident learning): the models predict another class, as confidently as for examples of that class',
   noise: 'Flipped labels',
   notes: 'Notes',
-  noteMax: 'Keeping the highest scores collects label errors together with rare examples.',
 
   // Export
   exportLine: 'Export',
   exportProgress: 'Progress of the export',
   exportStarting: 'The export is starting',
   exportRunning: 'The export is running',
-  exportCancelled: 'The export was cancelled.',
-  nothingWritten: 'Nothing was written.',
+  exportStopped: {
+    cancelled: 'The export was cancelled. Nothing was written.',
+    failed: 'The export failed.',
+    crashed: 'The export stopped.',
+    closed: 'The export was interrupted.',
+  },
 
   // Charts
   histogram: 'Scores',
@@ -82,10 +85,10 @@ export const strings = {
   map: 'Confidence and variability',
   mapSummary: (parts: string) => `Map of confidence against variability: ${parts}.`,
   mapGroup: (name: string, count: string) => `${name}: ${count}`,
-  mapSampled: (drawn: string, all: string) => `A random ${drawn} of ${all} examples are drawn.`,
-  mapNone: 'These scores say nothing of the training from epoch to epoch, so there is no map.',
-  mapOneEpoch:
-    'Variability is over runs and epochs: with few of both, the map says little about ambiguity.',
+  mapSampled: (drawn: string, all: string) =>
+    `Shows ${drawn} of ${all} examples, chosen at random.`,
+  mapNone: 'No map: these scores don’t include training dynamics.',
+  mapOneEpoch: 'There were few runs and epochs, so variability says little yet.',
   mapTable: 'Groups of the map',
   group: 'Label predicted',
   confidence: 'Confidence',
@@ -100,24 +103,24 @@ export const strings = {
   share: 'Share',
   point: (index: string) => `Example ${index}`,
   mapHint:
-    'Click a point, or walk with the arrow keys and press Enter, to go to its example; Escape comes back.',
+    'Click a point to go to its example. With the keyboard, arrow keys move, Enter goes to the example, Escape comes back.',
   visited: (point: string, group: string, confidence: string, variability: string) =>
     `${point}: ${group}, confidence ${confidence}, variability ${variability}`,
 
   // Experiments
   experiment: 'Accuracy against share kept',
   experimentNone:
-    'No experiment of this data set lies beside the scores. One trains a small model on parts of the data set, chosen by score and at random, and on the whole.',
+    'No experiment of this data set lies beside the scores. Compare Subsets… trains small models on chosen, random and all examples.',
   compare: 'Compare Subsets…',
-  compareTitle: 'Train on parts of the data set and measure how accurate each makes a model',
+  compareTitle: 'Train on several subsets and measure the accuracy of each',
   experimentIso: (iso: string, seeds: number, file: string) =>
-    `${file}: every subset is trained for as many ${iso} as the whole, from ${seeds} seeds.`,
+    `${file}: every subset is trained for as many ${iso} as all examples, from ${counted(seeds, 'seed')}.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
   seriesName: (name: string) => (name === 'full' ? 'all examples' : name),
   kept: 'Kept',
   accuracy: 'Test accuracy',
   trainedOn: 'Trained on',
-  behind: (offset: string) => `behind ${offset}`,
+  behind: (offset: string) => `after the hardest ${offset}`,
   experimentTable: 'Numbers of the experiment',
 
   // Subset
@@ -129,19 +132,20 @@ export const strings = {
   balanced: 'Same share of every class',
   leaveOut: 'Leave out marked examples',
   counted: (kept: string, all: string, share: string) =>
-    `${kept} of ${all} examples are kept (${share}).`,
-  warnMax:
-    'The highest scores collect label errors as well as rare examples: look through them, mark what is wrong, or drop a window.',
-  warnRandom: 'A random choice is what every score has to beat.',
-  warnWindow:
-    'How many of the hardest to drop is not known beforehand: compare windows on validation data.',
+    `${kept} of ${counted(all, 'example')} ${kept === '1' ? 'is' : 'are'} kept (${share}).`,
+  warning: {
+    max: 'The highest scores include label errors as well as rare examples. Look through them and mark what is wrong, or leave out the hardest with a window.',
+    random: 'Random is the baseline: a useful score beats it.',
+    window:
+      'How many of the hardest to leave out differs between data sets: compare windows on validation data.',
+  },
   classTable: 'Classes',
   className: 'Class',
   keptColumn: 'Kept',
   keptShare: 'Share kept',
   suspectedColumn: 'Suspected',
   meanScore: 'Mean score',
-  noClasses: 'The classes of the examples are not known, so they cannot be balanced.',
+  noClasses: 'The classes are unknown, so they can’t be balanced.',
 
   // Gallery
   gallery: 'Examples',
@@ -153,12 +157,14 @@ export const strings = {
   markedOnly: 'Marked',
   found: (first: string, last: string, total: string) =>
     total === '1'
-      ? '1 example'
-      : `${first === last ? first : `${first}–${last}`} of ${total} examples`,
+      ? counted(total, 'example')
+      : `${first === last ? first : `${first}–${last}`} of ${counted(total, 'example')}`,
   foundNone: 'No example passes the filters.',
   place: (example: string, place: string, total: string) =>
     `${example} is number ${place} of ${total}`,
   filtersCleared: '(filters were cleared to show it)',
+  firstPage: 'This is the first page.',
+  lastPage: 'This is the last page.',
   previous: 'Previous',
   next: 'Next',
   pages: 'Pages',
@@ -173,6 +179,7 @@ export const strings = {
     label === undefined ? `example ${index}` : `example ${index}, ${label}`,
   given: 'Given',
   suggested: 'Suggested',
+  predicted: 'Predicted',
   score: 'Score',
   labelScore: 'Probability',
   labelScoreTitle: 'Mean probability that the models give to the label',
@@ -181,7 +188,8 @@ export const strings = {
   suspectedBadge: 'suspected label',
   pictureLabel: (index: string, label: string | undefined) =>
     label === undefined ? `Picture of example ${index}` : `Picture of example ${index}: ${label}`,
-  moreText: (length: string) => `… (${length} characters)`,
-  moreNumbers: (count: string) => `… (${count} numbers)`,
+  moreText: (length: string) => `… (${counted(length, 'character')})`,
+  moreNumbers: (count: string) => `… (${counted(count, 'number')})`,
   noContent: 'not shown',
+  none: '–',
 } as const;

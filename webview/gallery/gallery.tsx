@@ -1,19 +1,20 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { BarContent } from '../charts/bar-chart';
+import type { ChartContent } from '../charts/curve-chart';
 import { logScale } from '../charts/log-scale';
 import type { ScatterContent } from '../charts/scatter-chart';
-import { BarPlot, ScatterPlot } from '../components/charts';
+import { BarPlot, CurvePlot, ScatterPlot } from '../components/charts';
 import { Button, Checkbox, Dropdown, TextField } from '../components/controls';
 import { Facts, Tile } from '../components/facts';
 import { Icon } from '../components/icons';
 import { JobLine } from '../components/job-line';
-import { Legend, LegendKey, ScaleLegend } from '../components/legend';
+import { Legend, LegendKey, ScaleLegend, SeriesSwitches } from '../components/legend';
 import { EmptyState, Failure, Notice } from '../components/notice';
 import { Notes, PageHeader } from '../components/page-header';
 import { Actions, Folded, Section } from '../components/section';
 import { Slider } from '../components/slider';
-import { ScrollingTable, SortHeader, Table } from '../components/table';
+import { ScrollingTable, SortedTable, Table } from '../components/table';
 import type { ColumnSort } from '../components/table';
 
 const nothing = () => undefined;
@@ -176,23 +177,24 @@ function Tables(): VNode {
     <Section id="tables-title" title="Tables">
       <Table caption="A table" columns={columns} rows={rows} />
       <ScrollingTable caption="A table that scrolls" columns={columns} rows={rows} />
-      <table>
-        <caption class="sr-only">A table that sorts</caption>
-        <thead>
-          <tr>
-            <SortHeader column="name" title="Name" isNumber={false} sort={sort} onSort={setSort} />
-            <SortHeader column="bytes" title="Bytes" isNumber sort={sort} onSort={setSort} />
+      <SortedTable
+        caption="A table that sorts"
+        label="A table that sorts"
+        columns={[
+          { key: 'name', title: 'Name' },
+          { key: 'bytes', title: 'Bytes', isNumber: true },
+        ]}
+        sort={sort}
+        onSort={setSort}
+        empty="No row passes the filter."
+      >
+        {rows.map(([name, bytes]) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td class="number">{bytes}</td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map(([name, bytes]) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td class="number">{bytes}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </SortedTable>
     </Section>
   );
 }
@@ -219,7 +221,25 @@ const points: ScatterContent = {
   pointTitle: ({ index }) => `Graph ${index + 1}`,
 };
 
+const curve: ChartContent = {
+  series: [
+    {
+      ...{ label: 'Greedy search', color: 'blue', dash: [], marker: 'circle', axis: 'y' },
+      emphasised: true,
+      points: [1, 2, 3].map((rounds) => ({ rounds, x: rounds, y: 10 ** rounds })),
+    },
+  ],
+  titles: { x: 'Sublayers removed', y: 'Distance', y2: '' },
+  logarithmic: true,
+  selection: { x: 2, y: 100 },
+  stepX: 1,
+  formatX: String,
+  formatY: String,
+  pointTitle: ({ rounds }) => `Round ${rounds}`,
+};
+
 function Charts(): VNode {
+  const [hidden, setHidden] = useState<readonly string[]>([]);
   const [ring, setRing] = useState<number>();
   const visit = ({ index }: { readonly index: number }) => {
     setRing(index);
@@ -242,6 +262,16 @@ function Charts(): VNode {
       <p class="muted" id="chart-hint">
         Walk with the arrow keys.
       </p>
+      <SeriesSwitches
+        label="Series shown"
+        items={[
+          { key: 'greedy', name: 'Greedy search', color: 'blue', mark: { dash: [] } },
+          { key: 'random', name: 'Random', color: 'purple', mark: { dash: [9, 3, 2, 3] } },
+        ]}
+        hidden={hidden}
+        onChange={setHidden}
+      />
+      <CurvePlot content={curve} label="Distance over three rounds" onPick={nothing} />
       <BarPlot content={bars} label="Parameters by kind" height={90} />
     </Section>
   );

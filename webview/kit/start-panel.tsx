@@ -21,6 +21,8 @@ export interface Panel<State extends object, C extends CallsOf<C>, View extends 
   readonly setView: (change: Partial<View>) => void;
   readonly call: Caller<C>;
   readonly run: Runner<C>;
+  /** Shows, at the head of the page, why a call failed. */
+  readonly showError: (error: unknown) => void;
   /** Says something to screen readers. */
   readonly announce: (text: string) => void;
 }
@@ -61,6 +63,9 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
     }, saveMilliseconds);
   };
   const call = async (name: string, args: readonly unknown[]) => calls.call(name, args);
+  const showError = (error: unknown) => {
+    failure.value = error instanceof Error ? error.message : String(error);
+  };
   const panel: Panel<State, C, View> = {
     get: (field) => store.get(field),
     view,
@@ -71,10 +76,9 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
     call: methods(call) as Caller<C>,
     run: methods((name, args) => {
       failure.value = undefined;
-      call(name, args).catch((error: unknown) => {
-        failure.value = error instanceof Error ? error.message : String(error);
-      });
+      call(name, args).catch(showError);
     }) as Runner<C>,
+    showError,
     announce: (text) => {
       announced.value = text;
     },

@@ -102,17 +102,21 @@ function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float6
 
 function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
   return [
-    'Scores are in the order of the data set: the index of a score is that of its example.',
+    'Scores are listed in the same order as the examples of the data set.',
     ...(score === 'grand' && epoch === 0
-      ? ['GraNd at initialisation is about the norm of the input, and chooses worse than random.']
+      ? [
+          'GraNd at initialization measures mostly how large the input is, and chooses worse than random.',
+        ]
       : []),
     ...(score === 'forgetting'
-      ? ['Forgetting is counted from epoch to epoch; null stands for an example never learned.']
+      ? [
+          'Forgetting counts how often an example turns from right to wrong; null means that it was never learned.',
+        ]
       : []),
     ...(drawsWeights
       ? []
       : [
-          'All runs start from the weights of the ONNX file and differ in the order of examples alone.',
+          'All runs start from the weights in the ONNX file and differ only in the order of the examples.',
         ]),
   ];
 }

@@ -3,13 +3,10 @@ import { basename, dirname, join } from 'node:path';
 import { exampleContent } from '../data/datasets/example-content';
 import type { ExampleContent } from '../data/datasets/example-content';
 import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
-import { exportPart } from '../data/datasets/export-part';
 import { openDataset } from '../data/datasets/open-dataset';
-import { npyBytes } from '../data/write-npy';
-import type { PartContext } from '../data/datasets/write-part';
-import { writeText } from '../jobs/write-document';
-import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
+import { chooseExamples } from './choose-examples';
+import type { Choice } from './choose-examples';
 import { openScored } from './open-scored';
 import { overviewOf } from './data-map';
 import type { ScoreOverview } from './data-map';
@@ -17,13 +14,8 @@ import { experimentsBeside } from './experiment-document';
 import type { Experiment } from './experiment-document';
 import { findExamples, scoredExample } from './find-examples';
 import type { ExampleQuery, ScoredExample } from './find-examples';
-import { scoresOf } from './score-document';
 import type { ScoreDocument } from './score-document';
-import { readScores, writeScores } from './score-files';
-import type { ScoreFormat } from './score-files';
-import { selectExamples } from './selection';
-import type { SelectionRequest } from './selection';
-import { selectionDocument, writeSelection } from './selection-document';
+import { readScores } from './score-files';
 import type { SelectionDocument } from './selection-document';
 
 /** Where scores lie, and what they are of. */
@@ -56,30 +48,8 @@ export interface ExamplePage {
   readonly items: readonly (ScoredExample & { readonly content?: ExampleContent })[];
 }
 
-/** A choice by score among all examples but some. */
-export interface Choice {
-  readonly request: SelectionRequest;
-  readonly leaveOut: readonly number[];
-}
-
 /** How many examples a choice keeps. */
 export type ChoiceCounts = Pick<SelectionDocument, 'examples' | 'kept' | 'classes'>;
-
-/** What is written, and in which form. */
-export type DataExport =
-  | { readonly what: 'choice'; readonly choice: Choice; readonly form: 'dataset' | 'indices' }
-  | {
-      readonly what: 'examples';
-      readonly indices: readonly number[];
-      readonly form: 'dataset' | 'indices';
-    }
-  | { readonly what: 'scores'; readonly form: ScoreFormat };
-
-export interface DataExportResult {
-  readonly examples: number;
-  /** All that was written. */
-  readonly files: readonly string[];
-}
 
 /** Scores together with the data set that they are of, where there is one. */
 export class ScoredData {
@@ -155,62 +125,8 @@ export class ScoredData {
   }
 
   public count(choice: Choice): ChoiceCounts {
-    const { examples, kept, classes } = this.choose(choice);
+    const { examples, kept, classes } = chooseExamples(this.document, choice);
     return { examples, kept, classes };
-  }
-
-  /**
-   * Writes a choice, some examples, or the scores.
-   * @param out a new folder for the data set's own form, with the choice beside it; else a file
-   * @throws CancelledError, with nothing written.
-   */
-  public async export(
-    request: DataExport,
-    out: string,
-    context: PartContext,
-  ): Promise<DataExportResult> {
-    const { document, dataset } = this;
-    if (request.what === 'scores') {
-      await writeScores(out, document, request.form);
-      return { examples: document.examples, files: [out] };
-    }
-    const chosen = request.what === 'choice' ? this.choose(request.choice) : undefined;
-    const indices = Int32Array.from(
-      chosen?.indices ?? (request.what === 'examples' ? request.indices : []),
-    ).sort();
-    if (indices.length === 0) {
-      throw new UserError('No example is chosen.', {
-        remedy: 'Keep a larger share, or mark some examples.',
-      });
-    }
-    if (request.form === 'indices') {
-      await writeIndices(out, indices, chosen);
-      return { examples: indices.length, files: [out] };
-    }
-    if (dataset === undefined) {
-      throw new UserError(this.problem ?? 'The data set is not open.', {
-        remedy: 'Choose the data set that was scored.',
-      });
-    }
-    const files = await exportPart(dataset, indices, out, context);
-    if (chosen === undefined) {
-      return { examples: indices.length, files };
-    }
-    const beside = `${out}${documentNames.selection.suffix}`;
-    await writeSelection(beside, chosen);
-    return { examples: indices.length, files: [...files, beside] };
-  }
-
-  private choose({ request, leaveOut }: Choice): SelectionDocument {
-    const { document } = this;
-    const labels = Int32Array.from(document.labels);
-    const out = new Set(leaveOut);
-    const among = Int32Array.from({ length: document.examples }, (_, index) => index).filter(
-      (index) => !out.has(index),
-    );
-    const known = labels.length === 0 ? undefined : labels;
-    const indices = selectExamples(scoresOf(document), known, request, among);
-    return selectionDocument(document, labels, request, indices);
   }
 }
 
@@ -226,24 +142,6 @@ async function placeOf({ dataset }: ScoreDocument, scores: string): Promise<stri
       () => false,
     );
   return !(await exists(dataset.path)) && (await exists(beside)) ? beside : dataset.path;
-}
-
-async function writeIndices(
-  out: string,
-  indices: Int32Array,
-  chosen: SelectionDocument | undefined,
-): Promise<void> {
-  if (chosen !== undefined) {
-    await writeSelection(out, chosen);
-    return;
-  }
-  const data = BigInt64Array.from(indices, BigInt);
-  await writeText(
-    out,
-    out.endsWith('.npy')
-      ? npyBytes({ dtype: 'I64', dims: [data.length], data })
-      : `${JSON.stringify({ indices: [...indices] })}\n`,
-  );
 }
 
 /** What is to be known of a data set before it is scored. */

@@ -11,7 +11,7 @@ import { choice, integer, list, number, numbers, path } from './fields';
 import { defineOperation } from './operation';
 import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
-import { unbalancedField } from './select-data';
+import { unbalancedField } from './selection-fields';
 import {
   processesField,
   processesOf,

@@ -1,12 +1,29 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
+import type { Dataset } from '../data/datasets/dataset';
 import { exportPart } from '../data/datasets/export-part';
 import { openDataset } from '../data/datasets/open-dataset';
-import { readSelection, readSelectionOptions } from '../datadiet/selection-document';
+import { readScores } from '../datadiet/score-files';
+import {
+  readSelection,
+  readSelectionOptions,
+  writeSelection,
+} from '../datadiet/selection-document';
+import type { SelectionDocument } from '../datadiet/selection-document';
+import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
-import { path } from './fields';
+import { group, number, path } from './fields';
+import type { RequestOf } from './fields';
 import { defineOperation } from './operation';
+import { allNeed, needs, oneOf } from './rules';
+import {
+  chooseByScores,
+  keepFacts,
+  openLabelled,
+  selectionFields,
+  selectionRules,
+} from './selection-fields';
 
 /** What was written of a data set. */
 export interface ExportedData {
@@ -16,34 +33,79 @@ export interface ExportedData {
   readonly files: readonly string[];
 }
 
+const choiceFields = group('Choice by scores', {
+  scores: path({
+    description: 'Scores to choose by; the selection is written beside the folder',
+  }),
+  keep: number(keepFacts),
+  ...selectionFields,
+});
+
+const fields = {
+  data: dataField,
+  selection: path({ description: 'Selection of select-data (.json, .npy)' }),
+  out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
+  ...choiceFields,
+  ...datasetFields,
+};
+
 export const exportData = defineOperation({
   id: 'export-data',
   title: 'Export Examples',
   verb: 'Exporting from',
   summary: 'Write the selected examples in the format of their data set.',
-  fields: {
-    data: dataField,
-    selection: path({ description: 'Selection of select-data (.json, .npy)', required: true }),
-    out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
-    ...datasetFields,
-  },
-  rules: [],
+  fields,
+  rules: [
+    ...oneOf('selection', 'scores'),
+    allNeed(['keep', ...Object.keys(selectionFields)], 'scores'),
+    needs('scores', 'keep'),
+    ...selectionRules,
+  ],
   result: v.looseObject({ examples: v.number(), of: v.number(), files: v.array(v.string()) }),
   trust: 'write',
   run: async (request, context): Promise<ExportedData> => {
-    const selection = resolve(request.selection);
-    // The data set is opened as it was scored, unless the request says otherwise.
-    const options = { ...(await readSelectionOptions(selection)), ...datasetOptions(request) };
-    const dataset = await openDataset(resolve(request.data), options);
-    const { indices, fingerprint } = await readSelection(selection, dataset.size);
-    if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-      throw new UserError('The selection was made for another data set, or this one has changed.', {
-        file: selection,
-        field: 'dataset.fingerprint',
-        remedy: 'Choose the data set that was scored, or score this one.',
-      });
+    const out = resolve(request.out);
+    const { dataset, indices, chosen } = await choose(request);
+    const files = await exportPart(dataset, indices, out, context);
+    const written = { examples: indices.length, of: dataset.size };
+    if (chosen === undefined) {
+      return { ...written, files };
     }
-    const files = await exportPart(dataset, indices.sort(), resolve(request.out), context);
-    return { examples: indices.length, of: dataset.size, files };
+    const beside = `${out}${documentNames.selection.suffix}`;
+    await writeSelection(beside, chosen);
+    return { ...written, files: [...files, beside] };
   },
 });
+
+interface Chosen {
+  readonly dataset: Dataset;
+  /** Ascending. */
+  readonly indices: Int32Array;
+  /** Of a choice by scores, which is no document yet. */
+  readonly chosen?: SelectionDocument;
+}
+
+async function choose(request: RequestOf<typeof fields>): Promise<Chosen> {
+  const { selection = '', scores, keep } = request;
+  if (scores === undefined || keep === undefined) {
+    return readChosen(resolve(selection), request);
+  }
+  const { scored, dataset } = await openLabelled(await readScores(resolve(scores)), request);
+  const chosen = chooseByScores(scored, { ...request, keep });
+  return { dataset, indices: Int32Array.from(chosen.indices), chosen };
+}
+
+async function readChosen(selection: string, request: RequestOf<typeof fields>): Promise<Chosen> {
+  // The data set is opened as it was scored, unless the request says otherwise.
+  const options = { ...(await readSelectionOptions(selection)), ...datasetOptions(request) };
+  const dataset = await openDataset(resolve(request.data), options);
+  const { indices, fingerprint } = await readSelection(selection, dataset.size);
+  if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
+    throw new UserError('The selection was made for another data set, or this one has changed.', {
+      file: selection,
+      field: 'dataset.fingerprint',
+      remedy: 'Choose the data set that was scored, or score this one.',
+    });
+  }
+  return { dataset, indices: indices.sort() };
+}

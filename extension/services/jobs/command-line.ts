@@ -1,20 +1,22 @@
 import { flagOf } from '../../core/operations/build-request';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations } from '../../core/operations/operations';
+import type { OperationId } from '../../core/operations/operations';
 import type { JobRecord } from './job-record';
 
-/** The command that does the same in a POSIX shell; undefined where the command line has none. */
-export function toCommandLine(job: JobRecord): string | undefined {
-  const operation = operations.find(({ id }) => id === job.operation);
-  return operation && fromOperation(operation, job.request);
-}
+type Declared = Pick<AnyOperation, 'id' | 'fields'>;
 
-/** The flags of an operation's own fields; a request that holds a document is given as JSON. */
-function fromOperation(
-  { id, fields }: Pick<AnyOperation, 'id' | 'fields'>,
-  request: object,
-): string {
-  const values = request as Readonly<Record<string, unknown>>;
+const declared = Object.fromEntries(
+  operations.map((operation: Declared) => [operation.id, operation]),
+) as Readonly<Record<OperationId, Declared>>;
+
+/**
+ * The command that does the same in a POSIX shell: the flags of an operation's own fields; a request that holds a
+ * document is given as JSON.
+ */
+export function toCommandLine(job: JobRecord): string {
+  const { id, fields } = declared[job.operation];
+  const values = job.request as Readonly<Record<string, unknown>>;
   const given = Object.keys(fields)
     .map((key) => [key, values[key]] as const)
     .filter(

@@ -2,13 +2,11 @@ import { journalOfDocument } from '../../core/jobs/work-folder';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
-import type { DataRequests } from '../../protocol/data';
+import { dataOperations } from '../../protocol/data';
 import type { WorkerRequests } from '../../protocol/worker';
 
 /** What jobs wait for: those of one lane run one after another. */
 export type Lane = 'worker' | 'dataReader';
-
-type Declared = Pick<DataRequests, 'export'> & WorkerRequests;
 
 /** What the job service knows of an operation. */
 interface JobOperation<Request> {
@@ -31,22 +29,25 @@ interface JobOperation<Request> {
 
 type Request = Readonly<Record<string, unknown>>;
 
-function pathIn(request: object, key = ''): string {
+function pathIn(request: object, key: string): string {
   const value = (request as Request)[key];
   return typeof value === 'string' ? value : '';
 }
 const out = (request: object): string => pathIn(request, 'out');
 
-/** Fields that name what an operation works on, where they are paths. */
-const subjects = ['data', 'model', 'out'];
+/** Fields that name what an operation works on, where they are paths; the first that a request has. */
+const subjects = ['data', 'model', 'scores', 'out'];
+
+const inDataReader = new Set<string>(dataOperations);
 
 /** What follows from the declaration of an operation. */
-function fromDeclaration({ verb, fields, resume }: AnyOperation): JobOperation<object> {
-  const subject = subjects.find((key) => fields[key]?.kind === 'path');
+function fromDeclaration({ id, verb, fields, resume }: AnyOperation): JobOperation<object> {
+  const paths = subjects.filter((key) => fields[key]?.kind === 'path');
   return {
     title: `${verb} {0}`,
-    lane: 'worker',
-    subject: (request) => pathIn(request, subject),
+    lane: inDataReader.has(id) ? 'dataReader' : 'worker',
+    subject: (request) =>
+      paths.map((key) => pathIn(request, key)).find((path) => path !== '') ?? '',
     ...(resume === undefined ? {} : { saves: (request) => [resume(request)].flat() }),
     ...('out' in fields ? { output: out } : {}),
   };
@@ -57,7 +58,7 @@ const declared = Object.fromEntries(
     operation.id,
     fromDeclaration(operation as unknown as AnyOperation),
   ]),
-) as unknown as { readonly [Id in OperationId]: JobOperation<Declared[Id][0]> };
+) as unknown as { readonly [Id in OperationId]: JobOperation<WorkerRequests[Id][0]> };
 
 /** What is counted of finished work, and what a crash leaves besides. */
 const counted = {
@@ -68,28 +69,17 @@ const counted = {
     countsSaved: true,
     scratch: ({ out: file }) => (file === undefined ? [] : [`${journalOfDocument(file)}.forms`]),
   },
-} satisfies { readonly [Id in OperationId]?: JobOperation<Declared[Id][0]> };
-
-/** Jobs that are no operations of their own. */
-const others = {
-  export: {
-    title: 'Exporting from {0}',
-    lane: 'dataReader',
-    subject: (request) => request.data ?? request.scores,
-    output: out,
-  },
-} satisfies { readonly [M in Exclude<keyof Declared, OperationId>]?: JobOperation<Declared[M][0]> };
+} satisfies { readonly [Id in OperationId]?: JobOperation<WorkerRequests[Id][0]> };
 
 /** Id of what runs as a job. */
-export type Operation = OperationId | keyof typeof others;
-export type RequestOf<O extends Operation> = Declared[O][0];
-export type ResultOf<O extends Operation> = Declared[O][1];
+export type Operation = OperationId;
+export type RequestOf<O extends Operation> = WorkerRequests[O][0];
+export type ResultOf<O extends Operation> = WorkerRequests[O][1];
 
 /** The one list of what runs as a job. */
 export const jobOperations: { readonly [O in Operation]: JobOperation<RequestOf<O>> } = {
   ...declared,
   ...counted,
-  ...others,
 };
 
 export const operations = Object.keys(jobOperations) as Operation[];

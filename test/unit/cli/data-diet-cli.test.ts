@@ -281,7 +281,7 @@ describe('espalier, data sets', () => {
       '--label and --gray need --data.',
     ],
     [['convert-scores', '--scores', 'x'], '--out is required.'],
-    [['export-data', '--data', data, '--out', 'x'], '--selection is required.'],
+    [['export-data', '--data', data, '--out', 'x'], '--selection or --scores is required.'],
     [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],
     [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes numbers above 0'],
     [

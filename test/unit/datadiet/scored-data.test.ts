@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
@@ -8,8 +8,6 @@ import type { ExampleQuery } from '../../../extension/core/datadiet/find-example
 import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
 import type { ScoreDocument } from '../../../extension/core/datadiet/score-document';
 import { ScoredData } from '../../../extension/core/datadiet/scored-data';
-import { unattended } from '../../../extension/core/jobs/job';
-import { readSelection } from '../../../extension/core/datadiet/selection-document';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -180,13 +178,10 @@ describe('scores with their data set', () => {
     expect(warnings).toEqual([expect.stringContaining('z.datadiet.json')]);
   });
 
-  it('write what is kept, without the marked, in the form of the data set', async () => {
+  it('count what is kept, without the marked', async () => {
     const scored = await ScoredData.open({ scores: await file('e.scores.json') });
-    const choice = {
-      request: { keep: 0.1, policy: 'max', balanced: true, seed: 0 },
-      leaveOut: [39, 19],
-    } as const;
-    expect(scored.count(choice)).toEqual({
+    const request = { keep: 0.1, policy: 'max', balanced: true, seed: 0 } as const;
+    expect(scored.count({ request, leaveOut: [39, 19] })).toEqual({
       examples: 40,
       kept: 4,
       classes: [
@@ -194,44 +189,5 @@ describe('scores with their data set', () => {
         { name: 'vertical', examples: 20, kept: 2 },
       ],
     });
-    const out = join(folder, 'subset');
-    const written = await scored.export(
-      { what: 'choice', choice, form: 'dataset' },
-      out,
-      unattended,
-    );
-    expect(written.examples).toBe(4);
-    expect(readdirSync(join(out, 'horizontal')).sort()).toEqual(['17.png', '18.png']);
-    expect(readdirSync(join(out, 'vertical')).sort()).toEqual(['17.png', '18.png']);
-    const { indices } = await readSelection(`${out}.selection.json`, 40);
-    expect([...indices]).toEqual([17, 18, 37, 38]);
-    await expect(
-      scored.export({ what: 'choice', choice, form: 'dataset' }, out, unattended),
-    ).rejects.toThrow(/not empty/);
-  });
-
-  it('write the marked ones, and the scores for other tools', async () => {
-    const scored = await ScoredData.open({ scores: await file('f.scores.json') });
-    const path = join(folder, 'marked.json');
-    await scored.export({ what: 'examples', indices: [9, 3], form: 'indices' }, path, unattended);
-    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ indices: [3, 9] });
-    expect([...(await readSelection(path, 40)).indices]).toEqual([3, 9]);
-    const none = { what: 'examples', indices: [], form: 'indices' } as const;
-    await expect(scored.export(none, path, unattended)).rejects.toThrow(/No example is chosen/);
-    const npy = join(folder, 'scores.npy');
-    await scored.export({ what: 'scores', form: 'npy' }, npy, unattended);
-    expect(existsSync(npy)).toBe(true);
-    mkdirSync(join(folder, 'gone'), { recursive: true });
-    const lost = await file('gone/g.scores.json', {
-      dataset: { path: '/no/such', name: '', fingerprint: '' },
-    });
-    const alone = await ScoredData.open({ scores: lost });
-    await expect(
-      alone.export(
-        { what: 'examples', indices: [0], form: 'dataset' },
-        join(folder, 'no'),
-        unattended,
-      ),
-    ).rejects.toThrow(/There is no such file/);
   });
 });

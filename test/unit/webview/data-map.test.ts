@@ -1,47 +1,39 @@
 import { describe, expect, it } from 'vitest';
 import { groupsOf, seriesOf } from '../../../webview/datamap/groups';
 import { rgbaOf } from '../../../webview/datamap/picture';
-import { formOf, subsetOf, viewFrom } from '../../../webview/datamap/view-state';
+import { mostOffset, savedView, subsetOf } from '../../../webview/datamap/view-state';
+import { viewFrom } from '../../../webview/kit/saved-view';
+
+const read = (saved: unknown) => viewFrom(savedView, saved);
 
 describe('the view of the data map', () => {
   it('comes back as it was', () => {
     const saved = {
       scores: '/a',
       view: {
-        query: {
-          order: 'suspicious',
-          label: 3,
-          suspected: true,
-          marked: true,
-          page: 2,
-          pageSize: 24,
-        },
+        query: { order: 'suspicious', label: 3, suspected: true, marked: true, page: 2 },
         subset: {
-          request: { keep: 0.3, policy: 'window', offset: 0.2, balanced: false, seed: 0 },
-          leaveOutMarked: false,
+          ...{ keep: 0.3, policy: 'window', offset: 0.2, balanced: false, leaveOutMarked: false },
         },
-        scrollTop: 40,
       },
     };
-    expect(viewFrom(JSON.parse(JSON.stringify(saved)))).toEqual(saved.view);
+    expect(read(JSON.parse(JSON.stringify(saved)))).toEqual(saved.view);
   });
 
   it('falls back where it does not fit', () => {
-    const view = viewFrom({
-      view: { query: { order: 'no', label: -1 }, subset: { request: { keep: 7, policy: 3 } } },
+    const view = read({
+      view: { query: { order: 'no', label: -1 }, subset: { keep: 7, policy: 3 } },
     });
-    expect(view).toEqual(viewFrom(undefined));
-    expect(view.query).not.toHaveProperty('label');
+    expect(view).toEqual(read(undefined));
+    expect(view.query.label).toBeUndefined();
   });
 
   it('never asks for a window beyond the last example', () => {
-    const form = { keep: 0.9, policy: 'window', offset: 0.4, balanced: true } as const;
-    const subset = subsetOf({ ...form, leaveOutMarked: true });
-    expect(subset.request).toMatchObject({ keep: 0.9, offset: 0.1 });
-    expect(formOf(subset)).toMatchObject({ offset: 0.1 });
-    expect(subsetOf({ ...form, policy: 'max', leaveOutMarked: true }).request).not.toHaveProperty(
-      'offset',
-    );
+    const rest = { keep: 0.9, offset: 0.4, balanced: true, leaveOutMarked: true };
+    const form = { ...rest, policy: 'window' } as const;
+    expect(subsetOf(form).request).toMatchObject({ keep: 0.9, offset: 0.1 });
+    expect(mostOffset(form)).toBe(0.1);
+    expect(subsetOf({ ...form, policy: 'max' }).request).not.toHaveProperty('offset');
   });
 });
 

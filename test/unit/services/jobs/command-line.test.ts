@@ -5,6 +5,7 @@ import type { Plan } from '../../../../extension/core/export/plan';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { compress } from '../../../../extension/core/operations/compress';
 import { profile } from '../../../../extension/core/operations/profile';
+import { exportData } from '../../../../extension/core/operations/export-data';
 import { dataDiet } from '../../../../extension/core/operations/data-diet';
 import { prune } from '../../../../extension/core/operations/prune';
 import { scoreData } from '../../../../extension/core/operations/score-data';
@@ -15,7 +16,7 @@ import { toCommandLine } from '../../../../extension/services/jobs/command-line'
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
 
-function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): string | undefined {
+function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): string {
   return toCommandLine({ operation, request } as unknown as JobRecord);
 }
 
@@ -25,7 +26,7 @@ describe('a job as a command line', () => {
       ...{ model: '/models/my model', out: "/it's/p.layerprofile.json", calibration: 'random' },
       ...{ sequences: 8, ratio: 0.25, protect: ['block.0', 'block.1'], baselines: false },
     });
-    const line = lineOf('profile', request) ?? '';
+    const line = lineOf('profile', request);
     expect(line).toMatch(/^espalier profile /);
     for (const words of [
       "'/models/my model'",
@@ -79,7 +80,7 @@ describe('a job as a command line', () => {
     const request = buildRequest(scoreData, {
       ...{ data: '/d', imageSize: '32x16', model: 'cnn', score: 'grand', out: '/d.scores.json' },
     });
-    const line = lineOf('score-data', request) ?? '';
+    const line = lineOf('score-data', request);
     expect(line).toMatch(/^espalier score-data --data \/d /);
     for (const words of ['--image-size 32x16', '--model cnn', '--score grand']) {
       expect(line).toContain(words);
@@ -91,7 +92,7 @@ describe('a job as a command line', () => {
       ...{ format: 'espalier.plan', version: 1, model: { path: '/m' } },
       remove: ['block.1.attention'],
     };
-    const pruned = lineOf('prune', buildRequest(prune, { model: '/m', out: '/o', plan })) ?? '';
+    const pruned = lineOf('prune', buildRequest(prune, { model: '/m', out: '/o', plan }));
     const [command, ...document] = pruned.split('\n');
     expect(command).toBe("espalier prune --config /dev/stdin <<'REQUEST'");
     expect(JSON.parse(document.slice(0, -1).join('\n'))).toEqual({ model: '/m', out: '/o', plan });
@@ -120,8 +121,12 @@ describe('a job as a command line', () => {
     );
   });
 
-  it('is not there where the command line has no such command', () => {
-    const request = { scores: '/s', out: '/o', request: { what: 'scores', form: 'npy' } } as const;
-    expect(lineOf('export', request)).toBeUndefined();
+  it('says what a data map exports, marked examples among it', () => {
+    const exported = buildRequest(exportData, {
+      ...{ data: '/d', scores: '/s.json', keep: 0.5, leaveOut: [3, 9], out: '/o' },
+    });
+    expect(lineOf('export-data', exported)).toBe(
+      'espalier export-data --data /d --out /o --scores /s.json --keep 0.5 --leave-out 3,9',
+    );
   });
 });

@@ -120,8 +120,8 @@ describe('the job service', () => {
   it('runs jobs of the data reader beside those of the worker', async () => {
     const first = repair('a');
     const exporting = jobs.run({
-      ...{ operation: 'export', name: 'd' },
-      request: { scores: '/s', out: '/o', request: { what: 'scores', form: 'npy' } },
+      ...{ operation: 'convert-scores', name: 'd' },
+      request: { scores: '/s', out: '/o', format: 'npy' },
     });
     expect(jobs.running).toHaveLength(2);
     (await reader.call(0)).resolve({ examples: 3 });

@@ -1,0 +1,43 @@
+import { UserError } from '../user-error';
+import { scoresOf } from './score-document';
+import type { ScoreDocument } from './score-document';
+import { selectExamples } from './selection';
+import type { SelectionRequest } from './selection';
+import { selectionDocument } from './selection-document';
+import type { SelectionDocument } from './selection-document';
+
+/** A choice by score among some examples, which are named by their indices. */
+export interface Choice {
+  readonly request: SelectionRequest;
+  /** Those chosen from; all where absent. */
+  readonly only?: readonly number[] | undefined;
+  /** Those never chosen. */
+  readonly leaveOut?: readonly number[] | undefined;
+}
+
+/**
+ * Chooses examples by the scores and labels of a document.
+ * @throws UserError as {@link selectExamples}, and where an index is that of no example.
+ */
+export function chooseExamples(
+  document: ScoreDocument,
+  { request, only, leaveOut = [] }: Choice,
+): SelectionDocument {
+  const { examples } = document;
+  checkIndices('only', only ?? [], examples);
+  checkIndices('leaveOut', leaveOut, examples);
+  const labels = Int32Array.from(document.labels);
+  const out = new Set(leaveOut);
+  const all = only ?? Array.from({ length: examples }, (_, index) => index);
+  const among = Int32Array.from(new Set(all.filter((index) => !out.has(index))));
+  const known = labels.length === 0 ? undefined : labels;
+  const indices = selectExamples(scoresOf(document), known, request, among);
+  return selectionDocument(document, labels, request, indices);
+}
+
+function checkIndices(field: string, indices: readonly number[], examples: number): void {
+  const fault = indices.find((index) => !(index >= 0 && index < examples));
+  if (fault !== undefined) {
+    throw new UserError(`There is no example ${fault}: they are 0 to ${examples - 1}.`, { field });
+  }
+}

@@ -1,0 +1,100 @@
+import { resolve } from 'node:path';
+import type { Dataset } from '../data/datasets/dataset';
+import { chooseExamples } from '../datadiet/choose-examples';
+import { openScored } from '../datadiet/open-scored';
+import type { ScoreDocument } from '../datadiet/score-document';
+import { policies } from '../datadiet/selection';
+import type { SelectionDocument } from '../datadiet/selection-document';
+import { UserError } from '../user-error';
+import { datasetOptions } from './data-fields';
+import type { datasetFields } from './data-fields';
+import { choice, flag, integer, integers, number } from './fields';
+import type { GivenOf, RequestOf } from './fields';
+import { actsOnlyWith } from './rules';
+
+export const keepFacts = {
+  description: 'Fraction of the examples to keep',
+  placeholder: 'R',
+  above: 0,
+  max: 1,
+} as const;
+
+/** For operations that choose examples. */
+export const unbalancedField = flag({
+  description: 'Choose among all examples together instead of the same share of every class',
+  default: false,
+});
+
+/** How examples are chosen by their scores, beside the share that is kept. */
+export const selectionFields = {
+  policy: choice(policies, {
+    description: 'Keep the highest scores, the highest after --offset, or any',
+    default: 'max',
+    placeholder: 'POLICY',
+  }),
+  offset: number({
+    description: 'Fraction of the examples with the highest scores to drop',
+    placeholder: 'R',
+    min: 0,
+    max: 1,
+  }),
+  unbalanced: unbalancedField,
+  seed: integer({
+    description: 'Seed of random choices and of the order of equal scores',
+    default: 0,
+    min: 0,
+  }),
+  only: integers({
+    description: 'Indices of the examples to choose from',
+    fallback: 'all',
+    placeholder: 'N,…',
+    min: 0,
+  }),
+  leaveOut: integers({
+    description: 'Indices of examples that are never chosen',
+    placeholder: 'N,…',
+    min: 0,
+  }),
+};
+
+export const selectionRules = [actsOnlyWith('offset', 'policy', ['window'])];
+
+interface ChoiceRequest extends RequestOf<typeof selectionFields> {
+  readonly keep: number;
+}
+
+/** @throws UserError where nothing is chosen, or something that is asked for cannot be. */
+export function chooseByScores(
+  scored: ScoreDocument,
+  { keep, policy, offset, unbalanced, seed, only, leaveOut }: ChoiceRequest,
+): SelectionDocument {
+  const request = {
+    ...{ keep, policy, balanced: !unbalanced, seed },
+    ...(offset === undefined ? {} : { offset }),
+  };
+  const chosen = chooseExamples(scored, { request, only, leaveOut });
+  if (chosen.kept === 0) {
+    throw new UserError('No example is chosen.', {
+      remedy: 'Keep a larger share, or leave fewer examples out.',
+    });
+  }
+  return chosen;
+}
+
+/**
+ * Opens the data set of some scores, which then have its labels.
+ * @throws UserError where it is not the one that was scored.
+ */
+export async function openLabelled(
+  scored: ScoreDocument,
+  { data, ...given }: GivenOf<typeof datasetFields> & { readonly data: string },
+): Promise<{ readonly scored: ScoreDocument; readonly dataset: Dataset }> {
+  const path = resolve(data);
+  const { dataset, options } = await openScored(scored, path, datasetOptions(given));
+  const { name, fingerprint, labels, classNames } = dataset;
+  const opened = { path, name, fingerprint, options };
+  return {
+    scored: { ...scored, labels: [...labels], classNames: [...classNames], dataset: opened },
+    dataset,
+  };
+}

@@ -1,0 +1,202 @@
+import type { VNode } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { BarContent } from '../charts/bar-chart';
+import type { ScatterContent } from '../charts/scatter-chart';
+import { BarPlot, ScatterPlot } from '../components/charts';
+import { Legend } from '../components/legend';
+import { Folded, Section } from '../components/section';
+import { ScrollingTable } from '../components/table';
+import { histogramBars, histogramRows, histogramSummary } from '../explorer/histogram';
+import { formatCompact, formatCount, formatDistance, formatPercent } from '../format';
+import { groupsOf } from './groups';
+import type { MapGroup } from './groups';
+import { strings } from './strings';
+import type { Overview } from './types';
+
+const histogramColumns = [strings.from, strings.to, strings.examples].map((title) => ({
+  title,
+  isNumber: true,
+}));
+
+/** How often each part of the range of scores occurs. */
+export function ScoreHistogram({
+  overview: { histogram, score },
+}: {
+  readonly overview: Overview;
+}): VNode {
+  const isKnown = histogram.counts.length > 0;
+  const content = useMemo<BarContent>(
+    () => ({
+      bars: histogramBars(histogram),
+      horizontal: false,
+      logarithmic: false,
+      format: formatCompact,
+    }),
+    [histogram],
+  );
+  const notes = [
+    ...(isKnown ? [] : [strings.noFinite]),
+    ...(histogram.infinite === 0
+      ? []
+      : [strings.infinite(histogram.infinite, formatCount(histogram.infinite))]),
+  ];
+  return (
+    <Section id="histogram-title" title={strings.histogram}>
+      {isKnown && (
+        <BarPlot
+          content={content}
+          label={strings.histogramLabel(strings.scoreName(score), histogramSummary(histogram))}
+          height={240}
+        />
+      )}
+      {notes.length > 0 && <p class="muted">{notes.join(' ')}</p>}
+      {isKnown && (
+        <Folded title={strings.histogramNumbers}>
+          <ScrollingTable
+            caption={strings.histogramNumbers}
+            columns={histogramColumns}
+            rows={histogramRows(histogram)}
+          />
+        </Folded>
+      )}
+    </Section>
+  );
+}
+
+interface CartographyProps {
+  readonly overview: Overview;
+  /** Shows an example. */
+  readonly onPick: (index: number) => void;
+}
+
+/** Dataset cartography: mean probability of the label against its deviation. */
+export function Cartography({ overview, onPick }: CartographyProps): VNode {
+  const { points, mapped, scoring } = overview;
+  const groups = useMemo(() => groupsOf(points), [points]);
+  const content = useMemo(() => contentOf(groups), [groups]);
+  /** The name of the group of each example. */
+  const groupNames = useMemo(
+    () =>
+      new Map(
+        groups.flatMap(({ name, points: members }) =>
+          members.map(({ index }) => [index, name] as const),
+        ),
+      ),
+    [groups],
+  );
+  const [ring, setRing] = useState<number>();
+  const [visited, setVisited] = useState('');
+  useEffect(() => {
+    setRing(undefined);
+    setVisited('');
+  }, [points]);
+  const note = (
+    <p class="muted" id="map-hint">
+      {noteOf(points.length, mapped, scoring)}
+    </p>
+  );
+  if (points.length === 0) {
+    return (
+      <Section id="map-title" title={strings.map}>
+        {note}
+      </Section>
+    );
+  }
+  const parts = groups.map(({ name, points: members }) =>
+    strings.mapGroup(name, formatCount(members.length)),
+  );
+  return (
+    <Section id="map-title" title={strings.map}>
+      <Legend items={groups.map(({ name, color, marker }) => ({ name, color, mark: marker }))} />
+      <ScatterPlot
+        id={mapId}
+        content={content}
+        ring={ring}
+        label={strings.mapSummary(parts.join(', '))}
+        describedBy="map-hint"
+        actions={{
+          visit: ({ index, x, y }) => {
+            setRing(index);
+            const [point, group] = [strings.point(formatCount(index)), groupNames.get(index) ?? ''];
+            setVisited(strings.visited(point, group, formatDistance(y), formatDistance(x)));
+          },
+          pick: ({ index }) => {
+            setRing(index);
+            setVisited('');
+            onPick(index);
+          },
+        }}
+      />
+      <p class="visited" role="status">
+        {visited}
+      </p>
+      {note}
+      <GroupTable groups={groups} total={points.length} />
+    </Section>
+  );
+}
+
+const mapId = 'map';
+
+/** Puts the keyboard where it was on the map. */
+export function focusMap(): void {
+  document.getElementById(mapId)?.focus();
+}
+
+function contentOf(groups: readonly MapGroup[]): ScatterContent {
+  return {
+    series: groups.map(({ name, points, color, marker }) => ({
+      ...{ label: name, color, marker },
+      points: points.map(({ index, confidence, variability }) => ({
+        ...{ index, x: variability, y: confidence },
+      })),
+    })),
+    titles: { x: strings.variability, y: strings.confidence },
+    format: formatDistance,
+    pointTitle: ({ index }) => strings.point(formatCount(index)),
+  };
+}
+
+function noteOf(drawn: number, mapped: number, scoring: Overview['scoring']): string {
+  if (drawn === 0) return strings.mapNone;
+  const looks = scoring === undefined ? Infinity : scoring.runs * Math.max(1, scoring.epoch);
+  return [
+    ...(looks < 5 ? [strings.mapOneEpoch] : []),
+    ...(drawn < mapped ? [strings.mapSampled(formatCount(drawn), formatCount(mapped))] : []),
+    strings.mapHint,
+  ].join(' ');
+}
+
+const groupColumns = [
+  { title: strings.group },
+  ...[strings.examples, strings.share, strings.meanConfidence, strings.meanVariability].map(
+    (title) => ({ title, isNumber: true }),
+  ),
+];
+
+interface GroupTableProps {
+  readonly groups: readonly MapGroup[];
+  readonly total: number;
+}
+
+function GroupTable({ groups, total }: GroupTableProps): VNode {
+  const mean = (values: readonly number[]) =>
+    values.length === 0
+      ? strings.none
+      : formatDistance(values.reduce((sum, value) => sum + value, 0) / values.length);
+  return (
+    <Folded title={strings.mapTable}>
+      <ScrollingTable
+        caption={strings.mapTable}
+        columns={groupColumns}
+        rows={groups.map(({ name, points }) => [
+          name,
+          formatCount(points.length),
+          formatPercent(points.length / Math.max(1, total)),
+          mean(points.map(({ confidence }) => confidence)),
+          mean(points.map(({ variability }) => variability)),
+        ])}
+      />
+    </Folded>
+  );
+}

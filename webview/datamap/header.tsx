@@ -1,0 +1,94 @@
+import type { VNode } from 'preact';
+import { Button } from '../components/controls';
+import { Facts } from '../components/facts';
+import type { Fact } from '../components/facts';
+import { Notice } from '../components/notice';
+import { PageHeader } from '../components/page-header';
+import { formatCount, formatDistance, formatDuration, formatPercent } from '../format';
+import { strings } from './strings';
+import type { DataMap, DataMapPanel, Overview } from './types';
+
+interface HeaderProps {
+  readonly panel: DataMapPanel;
+  readonly map: DataMap;
+}
+
+/** What was scored, how, and what is to be known of such scores. */
+export function Header({ panel, map: { overview, data, problem, warnings } }: HeaderProps): VNode {
+  const { run } = panel;
+  const [job, blocked] = [panel.get('job'), panel.get('blocked')];
+  const isExporting = job.kind === 'running' || job.kind === 'queued';
+  return (
+    <PageHeader
+      title={overview.name}
+      tooltip={data ?? panel.get('scores')}
+      tags={[strings.scoreName(overview.score)]}
+      blocked={blocked}
+      actionsLabel={strings.actions}
+      actions={
+        <>
+          <Button
+            primary
+            label={strings.exportSubset}
+            title={strings.exportTitle}
+            reason={blocked ?? (isExporting ? strings.exportRunning : undefined)}
+            onClick={run.exportSubset}
+          />
+          <Button
+            label={strings.chooseData}
+            title={strings.chooseDataTitle}
+            onClick={run.chooseData}
+          />
+          <Button label={strings.openText} title={strings.openTextTitle} onClick={run.openText} />
+          <Button label={strings.reload} title={strings.reloadTitle} onClick={run.reload} />
+        </>
+      }
+    >
+      {problem !== undefined && <Notice text={`${problem} ${strings.withoutData}`} />}
+      <Facts facts={factsOf(overview)} />
+      <ul class="notes" aria-label={strings.notes}>
+        {[...overview.notes, ...warnings].map((note) => (
+          <li key={note}>{note}</li>
+        ))}
+      </ul>
+    </PageHeader>
+  );
+}
+
+function factsOf({ examples, classes, scoring, suspected }: Overview): Fact[] {
+  return [
+    { name: strings.examples, value: formatCount(examples) },
+    ...(classes.length === 0
+      ? []
+      : [{ name: strings.classes, value: formatCount(classes.length) }]),
+    ...(scoring === undefined ? [] : scoringFacts(scoring)),
+    ...(suspected === undefined
+      ? []
+      : [
+          {
+            name: strings.suspected,
+            value: `${formatCount(suspected)} (${formatPercent(suspected / Math.max(1, examples))})`,
+            title: strings.suspectedTitle,
+          },
+        ]),
+  ];
+}
+
+function scoringFacts(scoring: NonNullable<Overview['scoring']>): Fact[] {
+  const { model, epoch, runs, interRunSpearman, seconds, noise } = scoring;
+  return [
+    { name: strings.model, value: model },
+    { name: strings.epoch, value: strings.epochValue(epoch) },
+    { name: strings.runs, value: formatCount(runs) },
+    {
+      name: strings.agreement,
+      value:
+        interRunSpearman === null
+          ? strings.agreementNone
+          : strings.agreementValue(formatDistance(interRunSpearman)),
+      title: strings.agreementTitle,
+    },
+    { name: strings.seconds, value: formatDuration(seconds) },
+    ...(noise === undefined ? [] : [{ name: strings.noise, value: formatPercent(noise.rate) }]),
+  ];
+}

@@ -1,0 +1,82 @@
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { Button } from '../components/controls';
+import { JobLine } from '../components/job-line';
+import { Failure } from '../components/notice';
+import { AfterPaint } from '../kit/after-paint';
+import { Cartography, focusMap, ScoreHistogram } from './charts';
+import { Experiments } from './experiments';
+import { Gallery } from './gallery';
+import type { Sought } from './gallery';
+import { Header } from './header';
+import { strings } from './strings';
+import { Subset } from './subset';
+import type { DataMap, DataMapPanel } from './types';
+
+/** Scores of a data set, its examples, and which of them are kept. */
+export function Main({ panel }: { readonly panel: DataMapPanel }): VNode {
+  const [map, failure] = [panel.get('map'), panel.get('failure')];
+  if (failure !== undefined) {
+    return (
+      <Failure title={strings.failed} message={failure}>
+        <Button primary label={strings.tryAgain} onClick={panel.run.reload} />
+        <Button label={strings.openText} onClick={panel.run.openText} />
+      </Failure>
+    );
+  }
+  return map === undefined ? (
+    <p class="muted loading">{strings.loading}</p>
+  ) : (
+    <Shown panel={panel} map={map} />
+  );
+}
+
+interface ShownProps {
+  readonly panel: DataMapPanel;
+  readonly map: DataMap;
+}
+
+function Shown({ panel, map }: ShownProps): VNode {
+  const { overview } = map;
+  const [sought, setSought] = useState<Sought>();
+  return (
+    <div>
+      <Header panel={panel} map={map} />
+      <JobLine
+        name={strings.exportLine}
+        job={panel.get('job')}
+        words={words}
+        onCancel={panel.run.cancelExport}
+        announce={panel.announce}
+      />
+      <div class="columns even">
+        <ScoreHistogram overview={overview} />
+        <Cartography
+          overview={overview}
+          onPick={(index) => {
+            setSought({ index, isCleared: false, hasArrived: false });
+          }}
+        />
+      </div>
+      <Gallery
+        panel={panel}
+        overview={overview}
+        sought={sought}
+        onSought={setSought}
+        onBack={focusMap}
+      />
+      <AfterPaint>
+        <div class="columns even">
+          <Subset panel={panel} overview={overview} />
+          <Experiments panel={panel} map={map} />
+        </div>
+      </AfterPaint>
+    </div>
+  );
+}
+
+const words = {
+  jobProgress: () => strings.exportProgress,
+  starting: () => strings.exportStarting,
+  stopped: (_: string, reason: keyof typeof strings.exportStopped) => strings.exportStopped[reason],
+};
