@@ -88,3 +88,70 @@ export function compressionDocument() {
     }),
   };
 }
+
+/** The heatmap of 128 blocks with 200 rounds; cells sharpen while it is looked at. */
+export function heatmapDocument() {
+  const kinds = [
+    { kind: 'attention', parameters: 4e6, bytes: 8e6, flopsPerToken: 8e6, kvBytesPerToken: 4096 },
+    { kind: 'feedforward', parameters: 8e6, bytes: 16e6, flopsPerToken: 16e6, kvBytesPerToken: 0 },
+  ];
+  const sublayers = Array.from({ length: 128 }, (_, block) =>
+    kinds.map((one) => ({ id: `block.${block}.${one.kind}`, block, ...one })),
+  ).flat();
+  const distanceOf = (/** @type {number} */ index) => 0.001 * 1.03 ** ((index * 37) % 256);
+  const candidates = Object.fromEntries(
+    sublayers.map(({ id }, i) => [id, { sublayer: id, distance: distanceOf(i) }]),
+  );
+  const order = [...sublayers.keys()].sort((a, b) => distanceOf(a) - distanceOf(b)).slice(0, 200);
+  const rounds = order.map((index, i) => ({
+    removed: sublayers[index]?.id ?? '',
+    distance: 0.002 * 1.04 ** i,
+  }));
+  const [parameters, bytes] = [128 * 12e6 + 1e8, 128 * 24e6 + 2e8];
+  const model = {
+    ...{ name: 'large', path: '/models/large', architecture: 'llama', parameters, bytes },
+    ...{ dtypes: { BF16: bytes }, blocks: 128, hiddenSize: 4096, sublayers, warnings: [] },
+  };
+  const line = (/** @type {number} */ i) => ({
+    line: `  "key_${i}": ${i},`,
+    change: i % 20 === 0 ? 'added' : i % 20 === 1 ? 'removed' : 'same',
+  });
+  return {
+    name: 'heatmap: 128 blocks × 200 rounds',
+    panel: 'heatmap',
+    state: {
+      ...{ model, candidates, job: idle, protectedIds: [], patches: {}, cannot: {} },
+      profile: {
+        settings: { metric: 'js', mode: 'adaptive', granularity: 'sublayer' },
+        metricDefinition: 'Jensen-Shannon divergence, mean over tokens',
+        calibration: {
+          source: 'bundled',
+          sequences: 16,
+          length: 512,
+          tokens: 8192,
+          fingerprint: '',
+        },
+        cosineLocal: sublayers.map(({ id }, i) => ({ sublayer: id, distance: 0.01 + i / 1000 })),
+        ...{ rounds, baselines: { random: rounds.slice(0, 64) } },
+        evaluations: [{ rounds: 0, perplexity: 12 }],
+        ...{
+          device: 'cpu',
+          search: { seconds: 600, sublayerEvaluations: 1e5, naiveSublayerEvaluations: 1e7 },
+        },
+      },
+      ...{ selectedRounds: 64, removed: rounds.slice(0, 64).map(({ removed }) => removed) },
+      configPreview: {
+        lines: Array.from({ length: 60 }, (_, i) => line(i)),
+        loadsWith: 'transformers',
+      },
+      profileFile: '/models/large.layerprofile.json',
+    },
+    patches: Array.from({ length: 20 }, (_, i) => {
+      const id = sublayers[i * 12]?.id ?? '';
+      return {
+        patch: { job: { ...running(i), what: 'profile' } },
+        added: { candidates: { [id]: { sublayer: id, distance: distanceOf(i) * 1.1 } } },
+      };
+    }),
+  };
+}

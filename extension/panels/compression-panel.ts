@@ -3,8 +3,7 @@ import type { CompressionCalls, CompressionState } from '../protocol/compression
 import { compressionCalls } from '../protocol/compression';
 import { commandIds } from '../services/command-ids';
 import type { CompressionSession } from '../services/compression-session';
-import { idOf } from './panel';
-import { runCommand } from './session-panel';
+import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 
 export type CompressionPanel = SessionPanel<CompressionSession, CompressionState, CompressionCalls>;

@@ -4,8 +4,7 @@ import type { CompressionSessions } from '../services/compression-sessions';
 import type { Compressions } from '../services/services';
 import { compressionPanel } from './compression-panel';
 import type { CompressionPanel } from './compression-panel';
-import { newTab } from './panel';
-import { Panels, requireSavedText } from './panels';
+import { newTab, Panels, requireSavedText } from './panels';
 import { SessionPanel } from './session-panel';
 
 /** The open compression panels: one for each session, and the custom editors. */

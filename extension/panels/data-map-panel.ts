@@ -4,8 +4,7 @@ import type { DataMapCalls, DataMapState } from '../protocol/datamap';
 import { dataMapCalls } from '../protocol/datamap';
 import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/data-map-session';
-import { idOf } from './panel';
-import { runCommand } from './session-panel';
+import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 
 export type DataMapPanel = SessionPanel<DataMapSession, DataMapState, DataMapCalls>;

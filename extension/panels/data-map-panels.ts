@@ -15,8 +15,7 @@ import type { DataMaps } from '../services/services';
 import { refreshOnTrust, whyDataBlocked } from '../services/trust';
 import { dataMapPanel } from './data-map-panel';
 import type { DataMapPanel } from './data-map-panel';
-import { newTab } from './panel';
-import { Panels, requireSavedText, savedText } from './panels';
+import { newTab, Panels, requireSavedText, savedText } from './panels';
 import { SessionPanel } from './session-panel';
 
 /** The open data maps: one for each file of scores, tabs and custom editors. */

@@ -10,8 +10,7 @@ import type { Explorers } from '../services/services';
 import { readWorth } from '../services/worth';
 import { explorerPanel } from './explorer-panel';
 import type { ExplorerDefinition, ExplorerPanel } from './explorer-panel';
-import { newTab } from './panel';
-import { Panels, requireSavedText } from './panels';
+import { newTab, Panels, requireSavedText } from './panels';
 import { SessionPanel } from './session-panel';
 
 /** Weight files, which the editor of their own opens. */

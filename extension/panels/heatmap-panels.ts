@@ -1,23 +1,28 @@
+import { ViewColumn } from 'vscode';
 import type { Uri, WebviewPanel } from 'vscode';
 import type { ModelSession } from '../services/model-session';
 import type { ModelSessions } from '../services/model-sessions';
 import type { Heatmaps } from '../services/services';
-import { HeatmapPanel } from './heatmap-panel';
-import { Panels, requireSavedText, savedText } from './panels';
+import { heatmapPanel } from './heatmap-panel';
+import type { HeatmapPanel } from './heatmap-panel';
+import { newTab, Panels, requireSavedText, savedText } from './panels';
+import { SessionPanel } from './session-panel';
 
 /** The open heatmap panels: one for each session, and the custom editors. */
 export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements Heatmaps {
   readonly #sessions: ModelSessions;
 
   public constructor(extension: Uri, sessions: ModelSessions) {
-    super(extension, HeatmapPanel.kind);
+    super(extension, heatmapPanel);
     this.#sessions = sessions;
   }
 
+  /** A new tab opens beside the file that is being looked at. */
   public show(session: ModelSession): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
-      this.keep(HeatmapPanel.create(this.extension, session));
+      const title = heatmapPanel.titleOf(session);
+      this.fill(newTab(heatmapPanel, title, ViewColumn.Beside), session);
     } else {
       open.show(session);
     }
@@ -25,7 +30,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
 
   /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
   public fill(panel: WebviewPanel, session: ModelSession): void {
-    this.keep(new HeatmapPanel(panel, this.extension, session));
+    this.keep(new SessionPanel(panel, this.extension, heatmapPanel, session));
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {

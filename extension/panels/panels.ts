@@ -1,4 +1,4 @@
-import { Disposable, l10n, window } from 'vscode';
+import { Disposable, l10n, ViewColumn, window } from 'vscode';
 import type { Event, Uri, WebviewPanel, WebviewPanelSerializer } from 'vscode';
 import { describeError } from '../services/report-error';
 import { messageHtml } from './panel-html';
@@ -64,6 +64,15 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
     this.#panels.add(panel);
     panel.onDidDispose(() => this.#panels.delete(panel));
   }
+}
+
+/** A new tab for a panel. */
+export function newTab(
+  { viewType }: { readonly viewType: string },
+  title: string,
+  viewColumn = ViewColumn.Active,
+): WebviewPanel {
+  return window.createWebviewPanel(viewType, title, { viewColumn, preserveFocus: false }, {});
 }
 
 /** A text of what a webview has kept, if it is there. */

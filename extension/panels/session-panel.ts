@@ -1,6 +1,7 @@
 import { commands, Disposable, EventEmitter, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { safeParse } from 'valibot';
+import type { PanelJob } from '../protocol/jobs';
 import { fromPanel } from '../protocol/panel';
 import type { Answer, CallSchemas, CallsOf, FromPanel, Restore, ToPanel } from '../protocol/panel';
 import type { PanelSession } from '../services/panel-session';
@@ -20,6 +21,10 @@ export type Handlers<C extends CallsOf<C>> = {
 export async function runCommand(command: string, ...args: readonly unknown[]): Promise<void> {
   await commands.executeCommand(command, ...args);
 }
+
+/** Id of the job that a panel tells of. */
+export const idOf = (job: PanelJob<string>): string | undefined =>
+  job.kind === 'idle' ? undefined : job.id;
 
 /** A kind of panel: its bundle, its tabs, what it shows and what it can ask. */
 export interface PanelDefinition<
@@ -155,6 +160,8 @@ export class SessionPanel<
       return;
     }
     void this.#answer(message.name, message.args).then((answer) => {
+      // Who has the answer sees what the call has changed.
+      this.#sendChanges();
       this.#post({ type: 'answer', id: message.id, answer });
     });
   }

@@ -4,8 +4,7 @@ import type { SymbolicCalls, SymbolicState } from '../protocol/symbolic';
 import { symbolicCalls } from '../protocol/symbolic';
 import { commandIds } from '../services/command-ids';
 import type { SynthesisSession } from '../services/synthesis-session';
-import { idOf } from './panel';
-import { runCommand } from './session-panel';
+import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 
 export type SymbolicPanel = SessionPanel<SynthesisSession, SymbolicState, SymbolicCalls>;

@@ -1,3 +1,4 @@
+import { integer, minValue, number, picklist, pipe, string, tuple } from 'valibot';
 import type { CalibrationSummary } from '../core/data/calibration';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
@@ -10,6 +11,7 @@ import type {
 import type { GraphJson } from '../core/symbolic/graph-json';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
 import type { PanelJob } from './jobs';
+import type { CallSchemas } from './panel';
 
 /** The job that the heatmap tells of. */
 export type HeatmapJob = PanelJob<'profile' | 'prune' | 'evaluate' | 'patch'>;
@@ -52,7 +54,9 @@ export interface ShownPatch {
 /** Everything the heatmap panel draws from. The host owns it; the webview never guesses. */
 export interface HeatmapState {
   readonly model: ModelSummary;
-  readonly profile: ProfileState | undefined;
+  readonly profile: ShownProfile | undefined;
+  /** Distances of the profile's candidates, by candidate. */
+  readonly candidates: Readonly<Record<string, CandidateDistance>>;
   readonly job: HeatmapJob;
   /** Rounds of the profile applied in the current selection, or undefined when edited by hand. */
   readonly selectedRounds: number | undefined;
@@ -67,57 +71,45 @@ export interface HeatmapState {
   /** Held-out perplexity of the current selection, when it has been evaluated. */
   readonly selectionEvaluation: ProfileEvaluation | undefined;
   /** File the profile was loaded from or saved to, where there is one. */
-  readonly profileFile?: string;
+  readonly profileFile: string | undefined;
   /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */
   readonly blocked: string | undefined;
   /** What the model cannot do: why, and the way out. */
   readonly cannot: Unable;
 }
 
-/**
- * What the webview keeps with `setState` (among view details of its own), so that a
- * WebviewPanelSerializer can bring back the same panel with the same selection.
- */
-export interface HeatmapRestore {
-  /** Absolute path of the model folder. */
-  readonly model: string;
-  readonly profileFile?: string;
-  readonly selectedRounds?: number;
-  readonly removed: readonly string[];
-  readonly protectedIds: readonly string[];
+/** A profile without its candidates, which arrive one by one. */
+export type ShownProfile = Omit<ProfileState, 'candidates'>;
+
+const marks = ['keep', 'removed', 'protected'] as const;
+
+/** What the user wants done with a sublayer. */
+export type Mark = (typeof marks)[number];
+
+export interface HeatmapCalls {
+  selectRounds(rounds: number): void;
+  setMark(sublayer: string, mark: Mark): void;
+  profile(): void;
+  prune(): void;
+  evaluate(): void;
+  cancel(): void;
+  resume(): void;
+  savePlan(): void;
+  openCompression(): void;
+  openConfig(): void;
+  showLog(): void;
 }
 
-/** host → webview */
-export type ToHeatmap =
-  /** Answer to `ready`, and after every change that is not covered by `patch`. */
-  | { readonly type: 'state'; readonly state: HeatmapState }
-  /**
-   * Replaces the named fields: what changes often while a job runs. Messages travel as JSON, which
-   * drops `undefined`: fields that became undefined are named in `cleared`.
-   */
-  | {
-      readonly type: 'patch';
-      readonly patch: Partial<HeatmapState>;
-      readonly cleared: readonly (keyof HeatmapState)[];
-    };
-
-/** webview → host */
-export type FromHeatmap =
-  | { readonly type: 'ready' }
-  | { readonly type: 'selectRounds'; readonly rounds: number }
-  /** A click on a cell: keep → removed → protected → keep. */
-  | {
-      readonly type: 'setMark';
-      readonly sublayer: string;
-      readonly mark: 'keep' | 'removed' | 'protected';
-    }
-  | { readonly type: 'profile' }
-  | { readonly type: 'prune' }
-  | { readonly type: 'evaluate' }
-  | { readonly type: 'cancel' }
-  | { readonly type: 'resume' }
-  | { readonly type: 'savePlan' }
-  /** What compressing its linear layers costs. */
-  | { readonly type: 'openCompression' }
-  | { readonly type: 'openConfig' }
-  | { readonly type: 'showLog' };
+export const heatmapCalls: CallSchemas<HeatmapCalls> = {
+  selectRounds: tuple([pipe(number(), integer(), minValue(0))]),
+  setMark: tuple([string(), picklist(marks)]),
+  profile: tuple([]),
+  prune: tuple([]),
+  evaluate: tuple([]),
+  cancel: tuple([]),
+  resume: tuple([]),
+  savePlan: tuple([]),
+  openCompression: tuple([]),
+  openConfig: tuple([]),
+  showLog: tuple([]),
+};

@@ -186,11 +186,7 @@ export class ModelJobs {
     }
     for (const session of sessions) {
       session.addEvaluation(choice, evaluationOf(result, choice, text));
-      await keepEvaluations(
-        session.profilePath,
-        session.model.fingerprint,
-        session.snapshot().profile?.evaluations ?? [],
-      );
+      await keepEvaluations(session.profilePath, session.model.fingerprint, session.evaluations);
     }
     const other = against === undefined || against === model ? undefined : basename(against);
     const original = sessions[0]?.originalEvaluation;

@@ -4,7 +4,15 @@ import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import { unitsMeant } from '../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../core/prune/layer-profile';
-import type { HeatmapJob, HeatmapState, ProfileState } from '../protocol/heatmap';
+import type {
+  HeatmapJob,
+  HeatmapState,
+  Mark,
+  ProfileState,
+  ShownProfile,
+} from '../protocol/heatmap';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
 import { shownPatches } from './patches';
 import { profileStateOf, reduceProfile } from './profile-state';
 import {
@@ -17,9 +25,8 @@ import {
   selectRounds,
   wholeModel,
 } from './selection';
-import type { Choice, Mark, Selection } from './selection';
+import type { Choice, Selection } from './selection';
 import type { StoredSession } from './session-store';
-import { Signal } from './signal';
 import type { Refusal } from './trust';
 
 /** What a session needs from its surroundings. */
@@ -36,12 +43,26 @@ export interface SessionHost {
   readonly save: (session: StoredSession) => void;
 }
 
-export type StateField = keyof HeatmapState;
-
 /** One model with its profile, the user's choice and the job that runs for it. */
-export class ModelSession {
-  /** Tells which fields of the state have changed. */
-  public readonly changed = new Signal<readonly StateField[]>();
+export class ModelSession extends PanelSession<HeatmapState> {
+  protected readonly parts: Parts<HeatmapState> = {
+    model: () => this.#modelWithWarnings(),
+    profile: () => this.#shownProfile(),
+    candidates: () =>
+      Object.fromEntries(
+        (this.#profile?.candidates ?? []).map((candidate) => [candidate.sublayer, candidate]),
+      ),
+    job: () => this.#job,
+    selectedRounds: () => this.#selection.rounds,
+    removed: () => this.#selection.removed,
+    protectedIds: () => this.#selection.protectedIds,
+    patches: () => shownPatches(this.model, this.#patches),
+    configPreview: () => this.host.preview(this.#selection.removed, this.patches),
+    selectionEvaluation: () => this.#evaluationOf(this.choice),
+    profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
+    blocked: () => this.blocked?.reason,
+    cannot: () => this.host.cannot,
+  };
 
   #profile: ProfileState | undefined;
   #selection: Selection;
@@ -61,6 +82,7 @@ export class ModelSession {
     private readonly host: SessionHost,
     stored: StoredSession | undefined,
   ) {
+    super();
     this.#selection = stored?.selection ?? emptySelection;
     this.#evaluations = stored?.evaluations ?? {};
     this.#patches = stored?.patches ?? [];
@@ -98,22 +120,18 @@ export class ModelSession {
     return this.#evaluationOf(wholeModel);
   }
 
-  public snapshot(): HeatmapState {
-    const { removed, protectedIds, rounds } = this.#selection;
-    return {
-      model: this.#modelWithWarnings(),
-      profile: this.#profileWithEvaluations(),
-      job: this.#job,
-      selectedRounds: rounds,
-      removed,
-      protectedIds,
-      patches: shownPatches(this.model, this.#patches),
-      configPreview: this.host.preview(removed, this.patches),
-      selectionEvaluation: this.#evaluationOf(this.choice),
-      ...(this.#profile?.search === undefined ? {} : { profileFile: this.profilePath }),
-      blocked: this.blocked?.reason,
-      cannot: this.host.cannot,
-    };
+  /** Perplexities by rounds: the document's, and those measured here where they are of a number of rounds. */
+  public get evaluations(): readonly ProfileEvaluation[] {
+    const { rounds = [], evaluations = [] } = this.#profile ?? {};
+    const known = new Map(evaluations.map((evaluation) => [evaluation.rounds, evaluation]));
+    for (const [key, evaluation] of Object.entries(this.#evaluations)) {
+      const removed = key === '' ? [] : key.split(' ');
+      const count = matchingRounds(removed, rounds, this.model);
+      if (count !== undefined) {
+        known.set(count, { ...evaluation, rounds: count });
+      }
+    }
+    return [...known.values()].sort((a, b) => a.rounds - b.rounds);
   }
 
   public loadProfile(profile: LayerProfile | undefined): void {
@@ -124,7 +142,8 @@ export class ModelSession {
         this.#selection.rounds ??
         matchingRounds(this.#selection.removed, this.#profile?.rounds ?? [], this.model),
     };
-    this.#tell('profile', 'profileFile', 'selectedRounds', 'selectionEvaluation');
+    this.#tellProfile();
+    this.tell('selectedRounds', 'selectionEvaluation');
   }
 
   /** A search starts, or is resumed. */
@@ -143,7 +162,13 @@ export class ModelSession {
         selectRounds(this.#selection, event.round, this.#profile?.rounds ?? [], this.model),
       );
     }
-    this.#tell('profile');
+    if (event.kind === 'candidate') {
+      this.tellEntry('candidates', event.distance.sublayer);
+    } else if (event.kind === 'started') {
+      this.#tellProfile();
+    } else {
+      this.tell('profile');
+    }
   }
 
   public searchEnded(): void {
@@ -155,7 +180,7 @@ export class ModelSession {
     this.#job = job;
     const isNew = warnings.join('\n') !== this.#warnings.join('\n');
     this.#warnings = warnings;
-    this.#tell('job', ...(isNew ? (['model'] as const) : []));
+    this.tell('job', ...(isNew ? (['model'] as const) : []));
   }
 
   public chooseRounds(rounds: number): void {
@@ -179,7 +204,7 @@ export class ModelSession {
     const patched = this.#patches.map(({ sublayer }) => sublayer);
     const remove = [...new Set([...plan.remove, ...patched])];
     this.#select(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
-    this.#tell('patches', 'configPreview');
+    this.tell('patches', 'configPreview');
   }
 
   /** Plans a patch, in place of an earlier one for the same sublayer. */
@@ -191,30 +216,34 @@ export class ModelSession {
       Object.entries(this.#evaluations).filter(([key]) => !isOfPatch(key, patch)),
     );
     this.chooseMark(patch.sublayer, 'removed');
-    this.#tell('patches', 'configPreview');
+    this.tell('patches', 'configPreview');
   }
 
   public addEvaluation(choice: Choice, evaluation: ProfileEvaluation): void {
     this.#evaluations = { ...this.#evaluations, [choiceKey(choice)]: evaluation };
     this.#save();
-    this.#tell('selectionEvaluation', 'profile');
+    this.tell('selectionEvaluation', 'profile');
   }
 
   /** Something the user should know of the profile: shown among the model's warnings. */
   public setWarning(warning: string | undefined): void {
     this.#fileWarning = warning;
-    this.#tell('model');
+    this.tell('model');
   }
 
   /** The workspace became trusted. */
   public refreshBlocked(): void {
-    this.#tell('blocked');
+    this.tell('blocked');
   }
 
   #select(selection: Selection): void {
+    const before = this.#selection.removed.join();
     this.#selection = selection;
     this.#save();
-    this.#tell('removed', 'protectedIds', 'selectedRounds', 'configPreview', 'selectionEvaluation');
+    this.tell('removed', 'protectedIds', 'selectedRounds', 'selectionEvaluation');
+    if (selection.removed.join() !== before) {
+      this.tell('configPreview');
+    }
   }
 
   #modelWithWarnings(): ModelSummary {
@@ -233,28 +262,17 @@ export class ModelSession {
     return this.#profile?.evaluations.find((evaluation) => evaluation.rounds === rounds);
   }
 
-  /** Evaluations made here join those of the document where they are of a number of rounds. */
-  #profileWithEvaluations(): ProfileState | undefined {
-    const profile = this.#profile;
-    if (profile === undefined) {
+  #shownProfile(): ShownProfile | undefined {
+    if (this.#profile === undefined) {
       return undefined;
     }
-    const evaluations = new Map(profile.evaluations.map((known) => [known.rounds, known]));
-    for (const [key, evaluation] of Object.entries(this.#evaluations)) {
-      const removed = key === '' ? [] : key.split(' ');
-      const rounds = matchingRounds(removed, profile.rounds, this.model);
-      if (rounds !== undefined) {
-        evaluations.set(rounds, { ...evaluation, rounds });
-      }
-    }
-    return {
-      ...profile,
-      evaluations: [...evaluations.values()].sort((a, b) => a.rounds - b.rounds),
-    };
+    // Candidates are told by themselves; messages drop what is undefined.
+    const shown = { ...this.#profile, candidates: undefined, evaluations: this.evaluations };
+    return shown;
   }
 
-  #tell(...fields: readonly StateField[]): void {
-    this.changed.fire(fields);
+  #tellProfile(): void {
+    this.tell('profile', 'candidates', 'profileFile');
   }
 
   #save(): void {

@@ -3,6 +3,7 @@ import type { PlannedPatch } from '../core/export/plan';
 import type { ExpertSummary, ModelSummary } from '../core/models/model-summary';
 import { expertIds, overlap, unitsMeant } from '../core/models/units';
 import type { Round } from '../core/prune/layer-profile';
+import type { Mark } from '../protocol/heatmap';
 
 /** What a person chose for one model. Ids are of sublayers and single experts, never of whole blocks. */
 export interface Selection {
@@ -12,8 +13,6 @@ export interface Selection {
   /** Rounds of the profile that `removed` stands for; undefined when edited by hand. */
   readonly rounds: number | undefined;
 }
-
-export type Mark = 'keep' | 'removed' | 'protected';
 
 export const emptySelection: Selection = { removed: [], protectedIds: [], rounds: 0 };
 

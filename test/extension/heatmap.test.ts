@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { Espalier } from '../../extension/extension';
-import { HeatmapPanel } from '../../extension/panels/heatmap-panel';
+import { heatmapPanel } from '../../extension/panels/heatmap-panel';
 import { activate, configure, placeFixture, shortSearch, until } from './support';
 
 describe('the heatmap panel', () => {
@@ -48,7 +48,7 @@ describe('the heatmap panel', () => {
   it('comes back after a reload with what its webview kept', async () => {
     const session = await espalier.sessions.open(path);
     session.chooseMark('block.1.attention', 'protected');
-    const revived = vscode.window.createWebviewPanel(HeatmapPanel.kind.viewType, 'restored', 1);
+    const revived = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'restored', 1);
     await espalier.heatmaps.deserializeWebviewPanel(revived, { model: path });
     const [panel] = espalier.heatmaps.panels;
     assert.ok(panel);
@@ -58,7 +58,7 @@ describe('the heatmap panel', () => {
   });
 
   it('says so when the model is gone', async () => {
-    const revived = vscode.window.createWebviewPanel(HeatmapPanel.kind.viewType, 'restored', 1);
+    const revived = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'restored', 1);
     await espalier.heatmaps.deserializeWebviewPanel(revived, { model: '/no/such/<model>' });
     assert.match(revived.webview.html, /no\/such\/&lt;model&gt;/);
     revived.dispose();
@@ -66,7 +66,7 @@ describe('the heatmap panel', () => {
 
   it('keeps to a strict policy', async () => {
     const session = await espalier.sessions.open(path);
-    const webviewPanel = vscode.window.createWebviewPanel(HeatmapPanel.kind.viewType, 'policy', 1);
+    const webviewPanel = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'policy', 1);
     espalier.heatmaps.fill(webviewPanel, session);
     const { webview } = webviewPanel;
     const policy = /Content-Security-Policy" content="([^"]*)"/.exec(webview.html)?.[1] ?? '';

@@ -113,12 +113,14 @@ interface LegendKeyProps {
   readonly mark?: string;
   /** Shows a corner that is turned down. */
   readonly hasDrawback?: boolean;
+  /** Stands in the corner of the cell. */
+  readonly fill?: ComponentChildren;
   readonly children?: ComponentChildren;
 }
 
 /** A sample cell with its meaning. */
 export function LegendKey(props: LegendKeyProps): VNode {
-  const { text, status, mark = 'keep', hasDrawback = false, children } = props;
+  const { text, status, mark = 'keep', hasDrawback = false, fill, children } = props;
   return (
     <li>
       <span
@@ -128,7 +130,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
       >
-        <span class="fill" />
+        <span class="fill">{fill}</span>
         {children !== undefined && <span class="badge">{children}</span>}
       </span>
       <span>{text}</span>

@@ -1,20 +1,25 @@
 import type { ComponentChildren, VNode } from 'preact';
+import { useState } from 'preact/hooks';
 
 interface SectionProps {
   /** Of its title. */
   readonly id: string;
   readonly title: string;
   readonly class?: string | undefined;
+  /** Stands behind the title. */
+  readonly note?: ComponentChildren;
   /** Stand at the right of the title. */
   readonly controls?: ComponentChildren;
   readonly children?: ComponentChildren;
 }
 
-export function Section({ id, title, class: name, controls, children }: SectionProps): VNode {
+export function Section(props: SectionProps): VNode {
+  const { id, title, class: name, note, controls, children } = props;
   return (
     <section class={name} aria-labelledby={id}>
       <div class="section-head">
         <h2 id={id}>{title}</h2>
+        {note !== undefined && <span class="muted">{note}</span>}
         {controls !== undefined && <div class="controls">{controls}</div>}
       </div>
       {children}
@@ -26,14 +31,24 @@ interface FoldedProps {
   readonly title: string;
   readonly open?: boolean;
   readonly children?: ComponentChildren;
+  /** Draws, once it is open, what is costly. */
+  readonly draw?: () => VNode;
 }
 
 /** Something that is folded until asked for. */
-export function Folded({ title, open = false, children }: FoldedProps): VNode {
+export function Folded({ title, open = false, children, draw }: FoldedProps): VNode {
+  const [isOpen, setOpen] = useState(open);
   return (
-    <details class="folded" open={open}>
+    <details
+      class="folded"
+      open={open}
+      onToggle={({ currentTarget }) => {
+        setOpen(currentTarget.open);
+      }}
+    >
       <summary>{title}</summary>
       {children}
+      {isOpen && draw?.()}
     </details>
   );
 }

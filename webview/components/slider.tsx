@@ -8,6 +8,8 @@ interface SliderProps {
   readonly most: number;
   /** The value in words. */
   readonly text: string;
+  /** What screen readers say in its place. */
+  readonly spoken?: string;
   readonly onInput: (value: number) => void;
   readonly disabled?: boolean;
 }
@@ -26,7 +28,7 @@ export function Slider(props: SliderProps): VNode {
         step={1}
         value={value}
         disabled={disabled}
-        aria-valuetext={text}
+        aria-valuetext={props.spoken ?? text}
         style={{ '--filled': `${100 * filled}%` }}
         onInput={({ currentTarget }) => {
           onInput(Number(currentTarget.value));

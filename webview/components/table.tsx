@@ -1,4 +1,5 @@
 import type { ComponentChildren, VNode } from 'preact';
+import { useGradually } from '../kit/after-paint';
 import { Icon } from './icons';
 
 export interface Column {
@@ -64,6 +65,11 @@ export interface ColumnSort<Key extends string> {
   readonly descending: boolean;
 }
 
+/** The order after a heading was pressed: its column, or the same the other way round. */
+export function sortBy<Key extends string>(sort: ColumnSort<Key>, key: Key): ColumnSort<Key> {
+  return { key, descending: sort.key === key && !sort.descending };
+}
+
 interface SortHeaderProps<Key extends string> {
   readonly column: Key;
   readonly title: string;
@@ -81,7 +87,7 @@ function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
       <button
         type="button"
         onClick={() => {
-          onSort({ key: column, descending: sort.key === column && !sort.descending });
+          onSort(sortBy(sort, column));
         }}
       >
         <span>{title}</span>
@@ -93,7 +99,7 @@ function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
   );
 }
 
-interface SortedTableProps<Key extends string> {
+interface SortedTableProps<Key extends string, Item> {
   readonly caption: string;
   readonly class?: string;
   /** Of the region that scrolls. */
@@ -101,15 +107,21 @@ interface SortedTableProps<Key extends string> {
   readonly columns: readonly (Column & { readonly key: Key })[];
   readonly sort: ColumnSort<Key>;
   readonly onSort: (sort: ColumnSort<Key>) => void;
-  /** Rows, sorted; each begins with its heading. */
-  readonly children: ComponentChildren;
+  /** What there is a row for, sorted. */
+  readonly items: readonly Item[];
+  /** A row, which begins with its heading. */
+  readonly row: (item: Item) => VNode;
   /** Stands below where there is no row. */
-  readonly empty?: string | undefined;
+  readonly empty?: string;
 }
 
+/** So many take less than 50 ms to be laid out. */
+const rowsAtOnce = 40;
+
 /** A table whose headings sort it, which scrolls by itself where it is too long. */
-export function SortedTable<Key extends string>(props: SortedTableProps<Key>): VNode {
-  const { caption, label, columns, sort, onSort, children, empty } = props;
+export function SortedTable<Key extends string, Item>(props: SortedTableProps<Key, Item>): VNode {
+  const { caption, label, columns, sort, onSort, items, row, empty } = props;
+  const parts = 1 + useGradually(Math.ceil(items.length / rowsAtOnce) - 1);
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label={label}>
       <table class={props.class}>
@@ -121,9 +133,9 @@ export function SortedTable<Key extends string>(props: SortedTableProps<Key>): V
             ))}
           </tr>
         </thead>
-        <tbody>{children}</tbody>
+        <tbody>{items.slice(0, parts * rowsAtOnce).map(row)}</tbody>
       </table>
-      {empty !== undefined && <p class="muted">{empty}</p>}
+      {items.length === 0 && <p class="muted">{empty}</p>}
     </div>
   );
 }

@@ -42,15 +42,15 @@ export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
         onSort={(next) => {
           panel.setView({ sort: next });
         }}
-      >
-        {rows.map((cell) => (
+        items={rows}
+        row={(cell) => (
           <Row
             key={cell.id}
             cell={cell}
             position={cell.loss === undefined ? 0 : (scale?.position(cell.loss) ?? 0)}
           />
-        ))}
-      </SortedTable>
+        )}
+      />
     </Section>
   );
 }

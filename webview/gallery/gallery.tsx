@@ -187,14 +187,14 @@ function Tables(): VNode {
         sort={sort}
         onSort={setSort}
         empty="No row passes the filter."
-      >
-        {rows.map(([name, bytes]) => (
+        items={rows}
+        row={([name, bytes]) => (
           <tr key={name}>
             <th scope="row">{name}</th>
             <td class="number">{bytes}</td>
           </tr>
-        ))}
-      </SortedTable>
+        )}
+      />
     </Section>
   );
 }

@@ -43,7 +43,7 @@ export class BlockGrid<Item extends GridItem> {
   private places: ReadonlyMap<string, string> = new Map();
   private layout: GridLayout | undefined;
   private built = '';
-  /** What cells are drawn from besides their items, if that is told. */
+  /** What cells are drawn from besides their items. */
   private context: unknown;
   private readonly drawn = new Map<string, Item>();
   private blocks: readonly number[] = [];
@@ -73,7 +73,7 @@ export class BlockGrid<Item extends GridItem> {
    * @param lines in the order in which a block's are shown
    * @param context what cells are drawn from besides their items: while it is the same, only other items are drawn
    */
-  public update(items: readonly Item[], lines: readonly string[], context: unknown = {}): void {
+  public update(items: readonly Item[], lines: readonly string[], context: unknown): void {
     if (context !== this.context) this.drawn.clear();
     this.context = context;
     this.items = new Map(items.map((item) => [item.id, item]));

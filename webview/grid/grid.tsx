@@ -8,8 +8,11 @@ type GridProps<Item extends GridItem> = Omit<GridOptions<Item>, 'clicked' | 'pre
     readonly items: readonly Item[];
     /** In the order in which a block's are shown. */
     readonly lines: readonly string[];
-    /** What cells are drawn from besides their items. */
-    readonly context: unknown;
+    /** What cells are drawn from besides their items, if anything. */
+    readonly context?: unknown;
+    /** How far a grid that is wider than the page is scrolled at first. */
+    readonly scrollLeft?: number;
+    readonly scrolled?: (left: number) => void;
   };
 
 /** Blocks against lines; see {@link BlockGrid}, which draws itself since it may have thousands of cells. */
@@ -33,11 +36,17 @@ export function Grid<Item extends GridItem>(props: GridProps<Item>): VNode {
       },
       pressed: (event, item) => latest.current.pressed?.(event, item) ?? false,
     });
+    made.element.addEventListener('scroll', () => {
+      latest.current.scrolled?.(made.element.scrollLeft);
+    });
     place.current?.append(made.element);
     grid.current = made;
   }, []);
   useLayoutEffect(() => {
     grid.current?.update(items, lines, context);
   }, [items, lines, context]);
+  useLayoutEffect(() => {
+    if (grid.current !== null) grid.current.element.scrollLeft = props.scrollLeft ?? 0;
+  }, []);
   return <div ref={place} />;
 }

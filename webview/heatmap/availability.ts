@@ -1,5 +1,5 @@
 import type { HeatmapState } from '../../extension/protocol/heatmap';
-import { strings } from '../strings';
+import { strings } from './strings';
 
 /** Why an action cannot be taken now; undefined when it can. */
 export interface Availability {
@@ -31,8 +31,13 @@ export function availabilityOf(
     prune: cannotRun ?? nothing,
     evaluate: cannot.evaluate ?? cannotRun,
     savePlan: nothing,
-    resumable: job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined,
+    resumable: resumesProfile(job),
   };
+}
+
+/** Whether the search was stopped and can be resumed. */
+export function resumesProfile(job: HeatmapState['job']): boolean {
+  return job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined;
 }
 
 /** Whether there is nothing to show of a profile, and nothing under way. */

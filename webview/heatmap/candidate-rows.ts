@@ -1,4 +1,4 @@
-import type { ColumnSort } from '../sort-header';
+import type { ColumnSort } from '../components/table';
 import type { Cell } from './cells';
 import type { Mark, SublayerKind } from './types';
 

@@ -1,8 +1,9 @@
 import type { ShownPatch } from '../../extension/protocol/heatmap';
+import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
-import { strings } from '../strings';
+import { strings } from './strings';
 import type { Cell } from './cells';
-import type { Unit } from './units';
+import { unitName } from './units';
 
 /** The distance of a cell in words; a dash where there is none. */
 export function distanceText(cell: Cell): string {
@@ -16,13 +17,8 @@ export function distanceText(cell: Cell): string {
   return strings.notYet;
 }
 
-/** What a unit is called, its block apart. */
-export function unitName({ kind, expert }: Pick<Unit, 'kind' | 'expert'>): string {
-  return expert === undefined ? strings.kind(kind) : strings.expertNumber(expert);
-}
-
 /** What a screen reader says of a cell. */
-export function cellLabel(cell: Cell, ranked: number): string {
+export function cellLabel(cell: Cell): string {
   const { sublayer } = cell;
   const facts = [strings.markName(cell.mark, cell.order)];
   if (cell.status === 'measured') facts.push(strings.factDistance(distanceText(cell)));
@@ -31,11 +27,16 @@ export function cellLabel(cell: Cell, ranked: number): string {
   else if (cell.preview !== undefined) {
     facts.push(strings.factPreview(formatDistance(cell.preview)));
   }
-  if (cell.rank !== undefined) {
-    facts.push(strings.factRank(formatCount(cell.rank), formatCount(ranked)));
-  }
+  const rank = rankText(cell);
+  if (rank !== undefined) facts.push(strings.factRank(rank));
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
+}
+
+function rankText({ rank, ranked }: Cell): string | undefined {
+  return rank === undefined || ranked === undefined
+    ? undefined
+    : strings.rankValue(formatCount(rank), formatCount(ranked));
 }
 
 /** What stands in the place of a sublayer, in short. */
@@ -50,24 +51,13 @@ export function cellTooltip(cell: Cell): string | undefined {
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
-export interface CellFact {
-  readonly name: string;
-  readonly value: string;
-}
-
 /** Every number of a cell, for the details below the grid. */
-export function cellFacts(cell: Cell, ranked: number): CellFact[] {
+export function cellFacts(cell: Cell): Fact[] {
   const { sublayer } = cell;
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
     { name: strings.distance, value: distanceText(cell) },
-    {
-      name: strings.rank,
-      value:
-        cell.rank === undefined
-          ? strings.notYet
-          : strings.rankValue(formatCount(cell.rank), formatCount(ranked)),
-    },
+    { name: strings.rank, value: rankText(cell) ?? strings.notYet },
     { name: strings.round, value: cell.round === undefined ? strings.notYet : `${cell.round}` },
     { name: strings.parameters, value: formatCompact(sublayer.parameters) },
     { name: strings.bytes, value: formatBytes(sublayer.bytes) },

@@ -1,12 +1,14 @@
 import type { HeatmapState, ShownPatch } from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
+import type { GridItem } from '../grid/block-grid';
+import { linesOf } from './kinds';
 import { expandSublayers, sublayersOf } from './selection';
-import type { CandidateDistance, Mark } from './types';
-import { isExpert, unitsOf } from './units';
+import type { Mark, ShownProfile } from './types';
+import { isExpert, unitName, unitsOf } from './units';
 import type { Unit } from './units';
 
-type Granularity = NonNullable<CellSource['profile']>['settings']['granularity'];
+type Granularity = ShownProfile['settings']['granularity'];
 
 /**
  * How much is known of a sublayer: its distance, only the local preview, nothing yet, or that the
@@ -15,7 +17,7 @@ type Granularity = NonNullable<CellSource['profile']>['settings']['granularity']
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
 /** One sublayer, or expert, as the grid, the details and the table show it. */
-export interface Cell {
+export interface Cell extends GridItem {
   readonly sublayer: Unit;
   readonly status: CellStatus;
   /** Distance of the original without this sublayer (or its block), when measured in full. */
@@ -26,8 +28,12 @@ export interface Cell {
   readonly atLeast: number | undefined;
   /** 1 − cos(x, x + f(x)). */
   readonly preview: number | undefined;
+  /** Of its distance, or of its preview without one, among all: from 0 to 1 on the scale of colours. */
+  readonly position: number | undefined;
   /** 1 is the cheapest candidate; undefined without a distance. */
   readonly rank: number | undefined;
+  /** Among how many candidates it has its rank. */
+  readonly ranked: number | undefined;
   readonly mark: Mark;
   /** Place in the order of removal, from 1, when removed. */
   readonly order: number | undefined;
@@ -40,8 +46,8 @@ export interface Cell {
 export interface CellSet {
   readonly cells: readonly Cell[];
   readonly byId: ReadonlyMap<string, Cell>;
-  /** Number of candidates that have a rank. */
-  readonly ranked: number;
+  /** Lines of the grid in the order in which a block's are shown. */
+  readonly lines: readonly string[];
   readonly distances: LogScale | undefined;
   readonly previews: LogScale | undefined;
 }
@@ -49,68 +55,87 @@ export interface CellSet {
 /** The part of the panel's state that cells are made from. */
 export type CellSource = Pick<
   HeatmapState,
-  'model' | 'profile' | 'removed' | 'protectedIds' | 'patches'
+  'model' | 'profile' | 'candidates' | 'removed' | 'protectedIds' | 'patches'
 >;
 
-export function cellsOf({ model, profile, removed, protectedIds, patches }: CellSource): CellSet {
-  const distances = new Map<string, CandidateDistance>();
-  const ranks = new Map<string, number>();
-  const rounds = new Map<string, number>();
-  const previews = new Map<string, number>();
-  const candidates = profile?.candidates ?? [];
-  for (const candidate of candidates) {
-    for (const id of sublayersOf(candidate.sublayer, model)) distances.set(id, candidate);
-  }
-  const ranked = candidates.flatMap(({ sublayer, distance }) =>
-    distance === null ? [] : [{ sublayer, distance }],
+/** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
+export function cellsOf(source: CellSource, before?: CellSet): CellSet {
+  const { model, profile, removed, protectedIds, patches } = source;
+  const of = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
+    new Map(
+      values.flatMap(([candidate, value]) =>
+        sublayersOf(candidate, model).map((id) => [id, value] as const),
+      ),
+    );
+  const candidates = Object.values(source.candidates);
+  const measured = of(candidates.map((one) => [one.sublayer, one]));
+  const ranking = candidates
+    .flatMap(({ sublayer, distance }) => (distance === null ? [] : [{ sublayer, distance }]))
+    .sort((a, b) => a.distance - b.distance);
+  const ranks = of(ranking.map(({ sublayer }, index) => [sublayer, index + 1]));
+  const rounds = of((profile?.rounds ?? []).map((round, index) => [round.removed, index + 1]));
+  const local = of(
+    (profile?.cosineLocal ?? []).flatMap(({ sublayer, distance }) =>
+      distance === null ? [] : [[sublayer, distance] as const],
+    ),
   );
-  ranked.sort((a, b) => a.distance - b.distance);
-  for (const [index, { sublayer }] of ranked.entries()) {
-    for (const id of sublayersOf(sublayer, model)) ranks.set(id, index + 1);
-  }
-  for (const [index, round] of (profile?.rounds ?? []).entries()) {
-    for (const id of sublayersOf(round.removed, model)) rounds.set(id, index + 1);
-  }
-  for (const { sublayer, distance } of profile?.cosineLocal ?? []) {
-    if (distance !== null) {
-      for (const id of sublayersOf(sublayer, model)) previews.set(id, distance);
-    }
-  }
   const order = new Map(expandSublayers(removed, model).map((id, index) => [id, index + 1]));
   const locked = new Set(expandSublayers(protectedIds, model));
   const granularity = profile?.settings.granularity ?? 'sublayer';
+  const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
+  const previews = logScale(local.values());
 
+  const cellOf = (sublayer: Unit): Cell => {
+    const { id, block } = sublayer;
+    const { distance: known, atLeast: bound, standardError } = measured.get(id) ?? {};
+    const distance = known ?? undefined;
+    const atLeast = distance === undefined ? bound : undefined;
+    const preview = local.get(id);
+    const status = statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
+    const patch = patches[id];
+    return {
+      ...{ id, block, line: unitName(sublayer), sublayer },
+      ...{ status, distance, atLeast, preview },
+      standardError: distance === undefined ? undefined : standardError,
+      position: positionOf(status, distance ?? atLeast, preview, distances, previews),
+      rank: ranks.get(id),
+      ranked: ranks.has(id) ? ranking.length : undefined,
+      mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
+      order: order.get(id),
+      round: rounds.get(id),
+      // One that is planned stands for what goes.
+      patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
+    };
+  };
   // Experts have cells where they matter: there may be thousands.
   const withExperts = granularity === 'expert' || [...order.keys(), ...locked].some(isExpert);
-  const units = withExperts ? unitsOf(model) : model.sublayers;
-  const cells = units.map((sublayer: Unit): Cell => {
-    const measured = distances.get(sublayer.id);
-    const distance = measured?.distance ?? undefined;
-    const atLeast = distance === undefined ? measured?.atLeast : undefined;
-    const preview = previews.get(sublayer.id);
-    const patch = patches[sublayer.id];
-    return {
-      sublayer,
-      status: statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity)),
-      distance,
-      standardError: distance === undefined ? undefined : measured?.standardError,
-      atLeast,
-      preview,
-      rank: ranks.get(sublayer.id),
-      mark: order.has(sublayer.id) ? 'removed' : locked.has(sublayer.id) ? 'protected' : 'keep',
-      order: order.get(sublayer.id),
-      round: rounds.get(sublayer.id),
-      // One that is planned stands for what goes.
-      patch: patch?.place === 'model' || order.has(sublayer.id) ? patch : undefined,
-    };
+  const cells = (withExperts ? unitsOf(model) : model.sublayers).map((sublayer) => {
+    const cell = cellOf(sublayer);
+    const last = before?.byId.get(cell.id);
+    return last !== undefined && isSame(cell, last) ? last : cell;
   });
   return {
     cells,
-    byId: new Map(cells.map((cell) => [cell.sublayer.id, cell])),
-    ranked: ranked.length,
-    distances: logScale(cells.flatMap((cell) => cell.distance ?? cell.atLeast ?? [])),
-    previews: logScale(previews.values()),
+    byId: new Map(cells.map((cell) => [cell.id, cell])),
+    lines: linesOf(cells.map(({ sublayer }) => sublayer)).map(unitName),
+    distances,
+    previews,
   };
+}
+
+function isSame(a: Cell, b: Cell): boolean {
+  return (Object.keys(a) as (keyof Cell)[]).every((field) => a[field] === b[field]);
+}
+
+function positionOf(
+  status: CellStatus,
+  distance: number | undefined,
+  preview: number | undefined,
+  distances: LogScale | undefined,
+  previews: LogScale | undefined,
+): number | undefined {
+  if (status === 'measured' && distance !== undefined) return distances?.position(distance);
+  return status === 'preview' && preview !== undefined ? previews?.position(preview) : undefined;
 }
 
 /** Whether a search at `granularity` measures a unit. */

@@ -1,7 +1,6 @@
-import type { ProfileState } from '../../extension/protocol/heatmap';
 import { sublayersOf } from './selection';
 import { unitsOf } from './units';
-import type { BaselineName, ModelSummary, Round } from './types';
+import type { BaselineName, ModelSummary, Round, ShownProfile } from './types';
 
 /** What the horizontal axis counts as removed. */
 export const axes = ['sublayers', 'parameters', 'bytes'] as const;
@@ -29,7 +28,7 @@ const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
  * The curves of a profile. Every distance but `perplexity` is zero for the original, so these
  * curves start at the origin (which a logarithmic axis cannot show).
  */
-export function curvesOf(profile: ProfileState, model: ModelSummary, axis: Axis): Curves {
+export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
   const origin = profile.settings.metric === 'perplexity' ? [] : [{ rounds: 0, x: 0, y: 0 }];
   const curve = (rounds: readonly Round[]): CurvePoint[] => {
     const removed = removedAmounts(rounds, model, axis);
@@ -65,7 +64,7 @@ export function curvesOf(profile: ProfileState, model: ModelSummary, axis: Axis)
 }
 
 /** Rounds that a running search expects beyond those it knows. */
-function expectedRounds({ rounds, predicted, search }: ProfileState): readonly Round[] {
+function expectedRounds({ rounds, predicted, search }: ShownProfile): readonly Round[] {
   return predicted === undefined || search !== undefined
     ? []
     : predicted.rounds.slice(rounds.length - predicted.after);
@@ -109,7 +108,7 @@ export interface CurveRow {
   readonly perplexity: number | undefined;
 }
 
-export function curveRows(profile: ProfileState, model: ModelSummary, axis: Axis): CurveRow[] {
+export function curveRows(profile: ShownProfile, model: ModelSummary, axis: Axis): CurveRow[] {
   const curves = curvesOf(profile, model, axis);
   const amounts = removedAmounts(profile.rounds, model, axis);
   const at = (points: readonly CurvePoint[], rounds: number) =>

@@ -1,35 +1,40 @@
-import type { FromHeatmap, HeatmapState } from '../../extension/protocol/heatmap';
+import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { expandSublayers, removedAfter } from './selection';
 import type { Mark } from './types';
 
-/** A message to the host that changes the selection. */
-export type Choice = Extract<FromHeatmap, { type: 'selectRounds' | 'setMark' }>;
+/** What the user wants of the selection. */
+export type Choice =
+  | { readonly type: 'selectRounds'; readonly rounds: number }
+  | { readonly type: 'setMark'; readonly sublayer: string; readonly mark: Mark };
 
-/**
- * The state as it will be once the host has answered a choice, so that cells and totals follow the
- * pointer at once even when the host is far away. What the host says next replaces it.
- */
-export function withChoice(state: HeatmapState, choice: Choice): HeatmapState {
+/** What is selected, and what it follows from. */
+export type Selected = Pick<
+  HeatmapState,
+  'model' | 'profile' | 'selectedRounds' | 'removed' | 'protectedIds' | 'selectionEvaluation'
+>;
+
+/** The selection as it will be once the host has taken a choice. */
+export function withChoice(selected: Selected, choice: Choice): Selected {
   if (choice.type === 'selectRounds') {
-    const { model, profile, protectedIds } = state;
+    const { model, profile, protectedIds } = selected;
     return {
-      ...state,
+      ...selected,
       selectedRounds: choice.rounds,
       removed: removedAfter(profile?.rounds ?? [], choice.rounds, protectedIds, model),
       selectionEvaluation: profile?.evaluations.find(({ rounds }) => rounds === choice.rounds),
     };
   }
   const { sublayer, mark } = choice;
-  const removed = expandSublayers(state.removed, state.model);
-  const protectedIds = expandSublayers(state.protectedIds, state.model);
+  const removed = expandSublayers(selected.removed, selected.model);
+  const protectedIds = expandSublayers(selected.protectedIds, selected.model);
   const next = listed(removed, sublayer, mark, 'removed');
   const same = next.length === removed.length;
   return {
-    ...state,
-    selectedRounds: same ? state.selectedRounds : undefined,
+    ...selected,
+    selectedRounds: same ? selected.selectedRounds : undefined,
     removed: next,
     protectedIds: listed(protectedIds, sublayer, mark, 'protected'),
-    selectionEvaluation: same ? state.selectionEvaluation : undefined,
+    selectionEvaluation: same ? selected.selectionEvaluation : undefined,
   };
 }
 

@@ -1,3 +1,4 @@
+import { strings } from './strings';
 import type { ModelSummary, SublayerSummary } from './types';
 
 /** What a cell stands for: a sublayer, or one expert of a mixture. */
@@ -6,9 +7,15 @@ export interface Unit extends SublayerSummary {
   readonly expert?: number;
 }
 
+/** Those of models that are looked at, since a mixture has thousands. */
+const known = new WeakMap<ModelSummary, readonly Unit[]>();
+
 /** The sublayers in order, each mixture followed by its experts. */
-export function unitsOf(model: ModelSummary): Unit[] {
-  return model.sublayers.flatMap((sublayer) => [sublayer, ...expertsOf(sublayer)]);
+export function unitsOf(model: ModelSummary): readonly Unit[] {
+  const units =
+    known.get(model) ?? model.sublayers.flatMap((sublayer) => [sublayer, ...expertsOf(sublayer)]);
+  known.set(model, units);
+  return units;
 }
 
 /** The experts of a mixture, as if tokens were sent to all of them equally often. */
@@ -35,4 +42,9 @@ export function overlap(a: string, b: string): boolean {
 /** Whether an id is that of a single expert, `block.N.expert.J`. */
 export function isExpert(id: string): boolean {
   return /^block\.\d+\.expert\.\d+$/.test(id);
+}
+
+/** What a unit is called, its block apart. */
+export function unitName({ kind, expert }: Pick<Unit, 'kind' | 'expert'>): string {
+  return expert === undefined ? strings.kind(kind) : strings.expertNumber(expert);
 }

@@ -3,14 +3,20 @@ import { useEffect, useState } from 'preact/hooks';
 
 /** What lies far below is drawn once the top of the page has been painted. */
 export function AfterPaint({ children }: { readonly children: ComponentChildren }): VNode | null {
-  const [isPainted, setPainted] = useState(false);
+  return useGradually(1) > 0 ? <>{children}</> : null;
+}
+
+/** How many of some parts are drawn by now: each in a task of its own, the first once the page has been painted. */
+export function useGradually(parts: number): number {
+  const [drawn, setDrawn] = useState(0);
   useEffect(() => {
+    if (drawn >= parts) return undefined;
     const timer = setTimeout(() => {
-      setPainted(true);
+      setDrawn(drawn + 1);
     });
     return () => {
       clearTimeout(timer);
     };
-  }, []);
-  return isPainted ? <>{children}</> : null;
+  }, [drawn, parts]);
+  return drawn;
 }

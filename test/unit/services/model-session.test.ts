@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
+import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { ModelSession } from '../../../extension/services/model-session';
 import { planOf } from '../../../extension/services/plans';
-import type { StateField } from '../../../extension/services/model-session';
 import type { StoredSession } from '../../../extension/services/session-store';
 import { smallModel } from './small-model';
 
@@ -38,7 +38,7 @@ const profile: LayerProfile = {
 describe('ModelSession', () => {
   let session: ModelSession;
   let saved: StoredSession | undefined;
-  let told: StateField[];
+  let told: (keyof HeatmapState)[];
 
   const open = (stored?: StoredSession): ModelSession =>
     new ModelSession(

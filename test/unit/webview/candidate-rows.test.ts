@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Filter, SortKey } from '../../../webview/heatmap/candidate-rows';
 import { everything, filterFor, rowsOf } from '../../../webview/heatmap/candidate-rows';
-import { sortBy } from '../../../webview/sort-header';
+import { sortBy } from '../../../webview/components/table';
 import { cellsOf } from '../../../webview/heatmap/cells';
 import { modelOf, profileOf, stateOf } from './heatmap-fixture';
 

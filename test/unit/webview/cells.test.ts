@@ -33,12 +33,12 @@ describe('cells', () => {
         { sublayer: 'block.2.feedforward', distance: 0.1 },
       ],
     });
-    const { byId, ranked, distances } = cellsOf(stateOf({ profile }));
-    expect(ranked).toBe(2);
+    const { byId, distances } = cellsOf(stateOf({ profile }));
     expect(distances).toMatchObject({ min: 0.01, max: 0.5 });
     expect(byId.get('block.0.attention')).toMatchObject({
       status: 'measured',
       rank: 2,
+      ranked: 2,
       preview: 0.3,
     });
     expect(byId.get('block.1.attention')).toMatchObject({ rank: 1 });
@@ -69,7 +69,7 @@ describe('cells', () => {
     expect(byId.get('block.1.expert.0')?.status).toBe('pending');
     expect(byId.get('block.0.expert')?.status).toBe('excluded');
     const cell = byId.get('block.0.expert.3');
-    expect(cell && cellLabel(cell, 1)).toMatch(/^Expert 3, block 0: kept/);
+    expect(cell && cellLabel(cell)).toMatch(/^Expert 3, block 0: kept/);
   });
 
   it('share the distance, the rank and the round of their block', () => {
@@ -122,7 +122,7 @@ describe('cells', () => {
     const { byId } = cellsOf(stateOf({ patches, removed: ['block.2.attention'] }));
     const of = (id: string) => {
       const cell = byId.get(id);
-      return cell && [cellTooltip(cell), cellLabel(cell, 0)];
+      return cell && [cellTooltip(cell), cellLabel(cell)];
     };
     expect(of('block.0.attention')).toEqual([
       'Symbolic patch: (a)',
@@ -136,6 +136,28 @@ describe('cells', () => {
       'Symbolic patch: (c)',
       'Attention, block 2: removed, number 1, not measured yet, planned symbolic patch',
     ]);
+  });
+
+  it('are the same where nothing of them has changed, so that they are not drawn again', () => {
+    const state = stateOf({
+      profile: profileOf({
+        candidates: [
+          { sublayer: 'block.0.attention', distance: 0.5 },
+          { sublayer: 'block.1.attention', distance: 0.01 },
+          { sublayer: 'block.2.attention', distance: null },
+        ],
+      }),
+    });
+    const before = cellsOf(state);
+    const measured = { sublayer: 'block.2.attention', distance: null, atLeast: 0.2 };
+    const after = cellsOf(
+      { ...state, candidates: { ...state.candidates, [measured.sublayer]: measured } },
+      before,
+    );
+    const changed = after.cells.filter((cell, index) => cell !== before.cells[index]);
+    expect(changed.map(({ id }) => id)).toEqual(['block.2.attention']);
+    const marked = cellsOf({ ...state, removed: ['block.1.feedforward'] }, before);
+    expect(marked.cells.filter((cell, index) => cell !== before.cells[index])).toHaveLength(1);
   });
 
   it('order removed sublayers as the selection lists them', () => {
@@ -156,7 +178,7 @@ describe('words of a cell', () => {
   const set = cellsOf(stateOf({ profile, removed: ['block.0.attention'] }));
   const label = (id: string) => {
     const cell = set.byId.get(id);
-    return cell && cellLabel(cell, set.ranked);
+    return cell && cellLabel(cell);
   };
 
   it('say what is known', () => {
@@ -170,7 +192,7 @@ describe('words of a cell', () => {
 
   it('give every number below the grid', () => {
     const cell = set.byId.get('block.0.attention');
-    const facts = cell === undefined ? [] : cellFacts(cell, set.ranked);
+    const facts = cell === undefined ? [] : cellFacts(cell);
     expect(Object.fromEntries(facts.map(({ name, value }) => [name, value]))).toMatchObject({
       Distance: '0.0123',
       Rank: '1 of 1',

@@ -1,5 +1,5 @@
 import type { HeatmapState, ProfileState } from '../../../extension/protocol/heatmap';
-import type { ModelSummary } from '../../../webview/heatmap/types';
+import type { ModelSummary } from '../../../extension/core/models/model-summary';
 
 /** A model whose attention has 10 parameters and whose feed-forward has 30, in 2 bytes each. */
 export function modelOf(blocks: number): ModelSummary {
@@ -79,10 +79,16 @@ export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
   };
 }
 
-export function stateOf(changes: Partial<HeatmapState> = {}): HeatmapState {
+/** @param changes with a profile as the host knows it, which tells its candidates by themselves */
+export function stateOf(
+  changes: Partial<Omit<HeatmapState, 'profile'>> & { readonly profile?: ProfileState } = {},
+): HeatmapState {
+  const candidates = changes.profile?.candidates ?? [];
   return {
     model: modelOf(3),
     profile: undefined,
+    profileFile: undefined,
+    candidates: Object.fromEntries(candidates.map((one) => [one.sublayer, one])),
     job: { kind: 'idle' },
     selectedRounds: undefined,
     removed: [],

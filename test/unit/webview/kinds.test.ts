@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { sublayerKinds } from '../../../extension/core/models/model-summary';
-import { strings } from '../../../webview/strings';
+import { strings } from '../../../webview/heatmap/strings';
 import { everyKind, kindsOf, linesOf } from '../../../webview/heatmap/kinds';
 import { unitsOf } from '../../../webview/heatmap/units';
 import { mixtureOf, modelOf } from './heatmap-fixture';

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import type { Mark } from '../../../extension/protocol/heatmap';
+import { Choices } from '../../../webview/heatmap/choices';
+import { withChoice } from '../../../webview/heatmap/draft';
+import type { Choice } from '../../../webview/heatmap/draft';
+import { evaluationOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
+
+const profile = profileOf({
+  rounds: roundsOf('block.2.attention', 'block.1.attention', 'block.0.attention'),
+  evaluations: [evaluationOf(2, 30)],
+});
+const start = stateOf({ profile, selectedRounds: 1, removed: ['block.2.attention'] });
+
+describe('a choice shown ahead of the host', () => {
+  it('applies rounds with what is known of them', () => {
+    expect(withChoice(start, { type: 'selectRounds', rounds: 2 })).toMatchObject({
+      selectedRounds: 2,
+      removed: ['block.2.attention', 'block.1.attention'],
+      selectionEvaluation: { perplexity: 30 },
+    });
+  });
+
+  it('leaves the rounds when a mark changes what is removed', () => {
+    const changed = withChoice(start, {
+      type: 'setMark',
+      sublayer: 'block.2.attention',
+      mark: 'protected',
+    });
+    expect(changed).toMatchObject({ removed: [], protectedIds: ['block.2.attention'] });
+    expect(changed.selectedRounds).toBeUndefined();
+  });
+
+  it('keeps the rounds when a kept sublayer is protected', () => {
+    const sublayer = 'block.0.feedforward';
+    const changed = withChoice(start, { type: 'setMark', sublayer, mark: 'protected' });
+    expect(changed).toMatchObject({ selectedRounds: 1, protectedIds: [sublayer] });
+  });
+
+  it('splits a protected block when one of its sublayers is freed', () => {
+    const changed = withChoice(
+      { ...start, protectedIds: ['block.1'] },
+      { type: 'setMark', sublayer: 'block.1.attention', mark: 'keep' },
+    );
+    expect(changed.protectedIds).toEqual(['block.1.feedforward']);
+  });
+});
+
+describe('choices on their way to the host', () => {
+  /** A host that takes each choice when it is told to. */
+  const slowHost = () => {
+    const told: Choice[] = [];
+    const answers: (() => void)[] = [];
+    const choices = new Choices(async (choice) => {
+      told.push(choice);
+      return new Promise((resolve) => answers.push(resolve));
+    });
+    const answer = async () => {
+      answers.shift()?.();
+      await Promise.resolve();
+      await Promise.resolve();
+    };
+    return { told, choices, answer };
+  };
+  const rounds = (count: number): Choice => ({ type: 'selectRounds', rounds: count });
+  const mark = (name: Mark): Choice => ({
+    ...{ type: 'setMark', sublayer: 'block.0.attention', mark: name },
+  });
+
+  it('are shown until the host has taken them', async () => {
+    const { choices, answer } = slowHost();
+    choices.add(mark('removed'));
+    expect(choices.waiting.reduce(withChoice, start).removed).toEqual([
+      'block.2.attention',
+      'block.0.attention',
+    ]);
+    await answer();
+    expect(choices.waiting).toEqual([]);
+  });
+
+  it('are told one after the other: an answer to an earlier click changes nothing', async () => {
+    const { told, choices, answer } = slowHost();
+    choices.add(mark('removed'));
+    choices.add(mark('protected'));
+    expect(told).toEqual([mark('removed')]);
+    await answer();
+    expect(told).toEqual([mark('removed'), mark('protected')]);
+    const answered = withChoice(start, mark('removed'));
+    expect(choices.waiting.reduce(withChoice, answered).protectedIds).toEqual([
+      'block.0.attention',
+    ]);
+    await answer();
+    expect(choices.waiting).toEqual([]);
+  });
+
+  it('tell of a slider that is dragged only the last place, and every mark', async () => {
+    const { told, choices, answer } = slowHost();
+    choices.add(rounds(1));
+    choices.add(rounds(2));
+    choices.add(mark('protected'));
+    choices.add(rounds(3));
+    expect(choices.waiting.reduce(withChoice, start).selectedRounds).toBe(3);
+    for (let i = 0; i < 3; i++) await answer();
+    expect(told).toEqual([rounds(1), mark('protected'), rounds(3)]);
+    expect(choices.waiting).toEqual([]);
+  });
+});

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { savedView } from '../../../webview/heatmap/view-state';
+import { viewFrom } from '../../../webview/kit/saved-view';
+
+const initial = {
+  gridScroll: 0,
+  sort: { key: 'sublayer', descending: false },
+  filter: { text: '', kind: 'all', mark: 'all' },
+  axis: 'sublayers',
+  logarithmic: true,
+  hiddenSeries: [],
+};
+
+it('comes back as it was saved', () => {
+  const view = {
+    gridScroll: 3,
+    sort: { key: 'rank', descending: true },
+    filter: { text: 'block.1', kind: 'cross-attention', mark: 'removed' },
+    axis: 'bytes',
+    logarithmic: false,
+    hiddenSeries: ['random'],
+  } as const;
+  expect(viewFrom(savedView, JSON.parse(JSON.stringify({ view })))).toEqual(view);
+});
+
+it('falls back where nothing, or something else, was saved', () => {
+  expect(viewFrom(savedView, undefined)).toEqual(initial);
+  expect(viewFrom(savedView, 'text')).toEqual(initial);
+  const view = {
+    gridScroll: 'far',
+    sort: { key: 'colour', descending: 1 },
+    filter: { text: 3, kind: 'conv', mark: null },
+    axis: 'miles',
+    hiddenSeries: ['random', 4],
+  };
+  expect(viewFrom(savedView, { view })).toEqual({ ...initial, hiddenSeries: ['random'] });
+});

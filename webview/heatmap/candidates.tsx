@@ -1,0 +1,178 @@
+import { Fragment } from 'preact';
+import type { VNode } from 'preact';
+import { useMemo, useRef } from 'preact/hooks';
+import { paletteColor } from '../charts/palette';
+import { Dropdown, TextField } from '../components/controls';
+import { Icon } from '../components/icons';
+import { Section } from '../components/section';
+import { SortedTable } from '../components/table';
+import { formatBytes, formatCompact, formatCount } from '../format';
+import { filterFor, rowsOf, sortKeys } from './candidate-rows';
+import type { Filter, SortKey } from './candidate-rows';
+import { distanceText } from './cell-text';
+import type { Cell } from './cells';
+import { kindsOf } from './kinds';
+import { nextMark } from './selection';
+import { strings } from './strings';
+import type { HeatmapPanel, Mark, SublayerKind } from './types';
+
+const NUMBERS: ReadonlySet<SortKey> = new Set(['block', 'distance', 'rank', 'parameters', 'bytes']);
+
+const columns = sortKeys.map((key) => ({
+  key,
+  title: strings.column[key],
+  isNumber: NUMBERS.has(key),
+}));
+
+interface CandidatesProps {
+  readonly panel: HeatmapPanel;
+  readonly cells: readonly Cell[];
+  readonly onMark: (sublayer: string, mark: Mark) => void;
+}
+
+/** Every sublayer as a line that can be sorted and filtered, with a button that changes its mark. */
+export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
+  const { sort, filter: wanted } = panel.view.value;
+  const kinds = useMemo(() => kindsOf(cells.map(({ sublayer }) => sublayer)), [cells]);
+  const filter = filterFor(wanted, kinds);
+  const shown = useMemo(() => rowsOf(cells, filter, sort), [cells, wanted, sort]);
+  // Rows of cells that have not changed are not drawn again.
+  const rows = useRef(new WeakMap<Cell, VNode>());
+  const rowOf = (cell: Cell): VNode => {
+    const row = rows.current.get(cell) ?? <Row key={cell.id} cell={cell} onMark={onMark} />;
+    rows.current.set(cell, row);
+    return row;
+  };
+  return (
+    <Section
+      class="candidates"
+      id="table-title"
+      title={strings.table}
+      note={strings.rowsShown(shown.length, cells.length)}
+      controls={
+        <Filters
+          filter={filter}
+          kinds={kinds}
+          onChange={(change) => {
+            panel.setView({ filter: { ...panel.view.peek().filter, ...change } });
+          }}
+        />
+      }
+    >
+      <SortedTable
+        class="candidate-table"
+        caption={strings.tableCaption}
+        label={strings.tableRegion}
+        columns={columns}
+        sort={sort}
+        onSort={(next) => {
+          panel.setView({ sort: next });
+        }}
+        items={shown}
+        row={rowOf}
+        empty={strings.noRows}
+      />
+    </Section>
+  );
+}
+
+interface FiltersProps {
+  readonly filter: Filter;
+  readonly kinds: readonly SublayerKind[];
+  readonly onChange: (change: Partial<Filter>) => void;
+}
+
+function Filters({ filter, kinds, onChange }: FiltersProps): VNode {
+  return (
+    <>
+      <TextField
+        label={strings.filterText}
+        value={filter.text}
+        onInput={(text) => {
+          onChange({ text });
+        }}
+      />
+      <Dropdown
+        label={strings.filterKind}
+        options={[
+          { value: 'all', label: strings.allKinds },
+          ...kinds.map((value) => ({ value, label: strings.kind(value) })),
+        ]}
+        value={filter.kind}
+        onChange={(kind) => {
+          onChange({ kind });
+        }}
+      />
+      <Dropdown
+        label={strings.filterMark}
+        options={[
+          { value: 'all', label: strings.allMarks },
+          { value: 'keep', label: strings.markFilter.keep },
+          { value: 'removed', label: strings.markFilter.removed },
+          { value: 'protected', label: strings.markFilter.protected },
+        ]}
+        value={filter.mark}
+        onChange={(mark) => {
+          onChange({ mark });
+        }}
+      />
+    </>
+  );
+}
+
+interface RowProps {
+  readonly cell: Cell;
+  readonly onMark: CandidatesProps['onMark'];
+}
+
+function Row({ cell, onMark }: RowProps): VNode {
+  const { id, line, block, sublayer, status, position, rank, mark, order } = cell;
+  const markText = strings.markButton(mark, order);
+  return (
+    <tr data-mark={mark}>
+      <th scope="row">
+        {id.split('.').map((part, index) => (
+          <Fragment key={index}>
+            {index > 0 && (
+              <>
+                .<wbr />
+              </>
+            )}
+            {part}
+          </Fragment>
+        ))}
+      </th>
+      <td>{line}</td>
+      <td class="number">{formatCount(block)}</td>
+      <td class="number">
+        {status === 'measured' && position !== undefined && (
+          <span
+            class="swatch"
+            aria-hidden="true"
+            style={{ backgroundColor: paletteColor(position) }}
+          />
+        )}
+        {distanceText(cell)}
+      </td>
+      <td class="number">{rank === undefined ? strings.notYet : formatCount(rank)}</td>
+      <td class="number" title={formatCount(sublayer.parameters)}>
+        {formatCompact(sublayer.parameters)}
+      </td>
+      <td class="number">{formatBytes(sublayer.bytes)}</td>
+      <td>
+        <button
+          type="button"
+          class="mark-button"
+          aria-label={strings.markButtonLabel(markText, id)}
+          title={strings.nextMark[mark]}
+          onClick={() => {
+            onMark(id, nextMark(mark));
+          }}
+        >
+          {mark === 'protected' && <Icon name="lock" />}
+          <span>{markText}</span>
+        </button>
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,44 @@
+import { signal } from '@preact/signals';
+import type { Choice } from './draft';
+
+/**
+ * What the user has chosen and the host has not taken yet: shown at once, even when the host is far away, and told
+ * one after the other.
+ */
+export class Choices {
+  readonly #tell: (choice: Choice) => Promise<void>;
+  readonly #waiting = signal<readonly Choice[]>([]);
+
+  /** @param tell settles once the host's state has the choice, or will never have it */
+  public constructor(tell: (choice: Choice) => Promise<void>) {
+    this.#tell = tell;
+  }
+
+  public get waiting(): readonly Choice[] {
+    return this.#waiting.value;
+  }
+
+  public add(choice: Choice): void {
+    const [told, ...untold] = this.#waiting.peek();
+    if (told === undefined) {
+      this.#waiting.value = [choice];
+      void this.#tellAll();
+      return;
+    }
+    // Of a slider that is dragged, only the last place counts.
+    const others =
+      choice.type === 'selectRounds' ? untold.filter(({ type }) => type !== choice.type) : untold;
+    this.#waiting.value = [told, ...others, choice];
+  }
+
+  async #tellAll(): Promise<void> {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      await this.#tell(next);
+      this.#waiting.value = this.#waiting.peek().slice(1);
+    }
+  }
+
+  #next(): Choice | undefined {
+    return this.#waiting.peek()[0];
+  }
+}

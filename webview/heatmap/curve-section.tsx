@@ -1,0 +1,157 @@
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import type { ChartContent, ChartSeries } from '../charts/curve-chart';
+import { CurvePlot } from '../components/charts';
+import { Checkbox, Dropdown } from '../components/controls';
+import { SeriesSwitches } from '../components/legend';
+import { Section } from '../components/section';
+import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
+import { curveSummary } from './curve-summary';
+import { CurveTable } from './curve-table';
+import { axes, byteStep, curvesOf } from './curves';
+import type { Axis, Curves } from './curves';
+import type { Selected } from './draft';
+import { expandSublayers, totalsOf } from './selection';
+import { strings } from './strings';
+import type { BaselineName, HeatmapPanel, ShownProfile } from './types';
+
+interface CurveProps {
+  readonly panel: HeatmapPanel;
+  readonly selected: Selected;
+  readonly onPick: (rounds: number) => void;
+}
+
+/** Distance and perplexity against what is removed, with the baselines beside the greedy search. */
+export function CurveSection({ panel, selected, onPick }: CurveProps): VNode {
+  const { axis, logarithmic } = panel.view.value;
+  const { profile } = selected;
+  return (
+    <Section
+      class="curve"
+      id="curve-title"
+      title={strings.curve}
+      controls={
+        <>
+          <Dropdown
+            label={strings.axis}
+            options={axes.map((value) => ({ value, label: strings.axisName[value] }))}
+            value={axis}
+            onChange={(next) => {
+              panel.setView({ axis: next });
+            }}
+          />
+          <Checkbox
+            label={strings.logarithmic}
+            checked={logarithmic}
+            onChange={(checked) => {
+              panel.setView({ logarithmic: checked });
+            }}
+          />
+        </>
+      }
+    >
+      {profile === undefined || profile.rounds.length === 0 ? (
+        <p class="muted">{strings.curveWaiting}</p>
+      ) : (
+        <Chart panel={panel} profile={profile} selected={selected} onPick={onPick} />
+      )}
+    </Section>
+  );
+}
+
+interface ChartProps extends CurveProps {
+  readonly profile: ShownProfile;
+}
+
+function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
+  const { axis, logarithmic, hiddenSeries } = panel.view.value;
+  const { model, removed, selectedRounds } = selected;
+  const curves = useMemo(() => curvesOf(profile, model, axis), [profile, model, axis]);
+  const series = useMemo(() => seriesOf(curves), [curves]);
+  const content = useMemo(
+    (): ChartContent => ({
+      series: series.filter(({ key }) => !hiddenSeries.includes(key)),
+      titles: {
+        x: strings.axisName[axis],
+        y: `${strings.distance} (${profile.settings.metric})`,
+        y2: strings.perplexity,
+      },
+      logarithmic,
+      selection: selectionOf(selected, axis, curves),
+      stepX: axis === 'bytes' ? byteStep(mostRemoved(curves)) : undefined,
+      formatX: formatOf[axis],
+      formatY: formatDistance,
+      pointTitle: ({ rounds, x }) =>
+        `${strings.tooltipRound(rounds)} · ${strings.axisName[axis]}: ${formatOf[axis](x)}`,
+    }),
+    [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds],
+  );
+  return (
+    <>
+      <SeriesSwitches
+        label={strings.series}
+        items={series.map(({ key, label, color, dash }) => ({
+          ...{ key, name: label, color, mark: { dash } },
+        }))}
+        hidden={hiddenSeries}
+        onChange={(hidden) => {
+          panel.setView({ hiddenSeries: hidden });
+        }}
+      />
+      <CurvePlot
+        content={content}
+        label={curveSummary(selected, curves, formatOf[axis])}
+        onPick={onPick}
+      />
+      <CurveTable profile={profile} model={model} axis={axis} formatX={formatOf[axis]} />
+    </>
+  );
+}
+
+/** Amounts on the horizontal axis as text. */
+const formatOf: Readonly<Record<Axis, (value: number) => string>> = {
+  sublayers: formatCount,
+  parameters: formatCompact,
+  bytes: formatBytes,
+};
+
+type SeriesName = 'greedy' | 'predicted' | BaselineName | 'perplexity';
+type Series = ChartSeries & { readonly key: SeriesName };
+type Look = Pick<ChartSeries, 'color' | 'dash' | 'marker' | 'axis' | 'emphasised'>;
+
+/** Series differ in dash and marker as well as in colour. */
+const looks: Readonly<Record<SeriesName, Look>> = {
+  greedy: { color: 'blue', dash: [], marker: 'circle', axis: 'y', emphasised: true },
+  predicted: { color: 'blue', dash: [4, 4], marker: 'circle', axis: 'y', emphasised: false },
+  'one-shot': { color: 'yellow', dash: [8, 4], marker: 'rect', axis: 'y', emphasised: false },
+  reverse: { color: 'green', dash: [2, 3], marker: 'triangle', axis: 'y', emphasised: false },
+  random: { color: 'purple', dash: [9, 3, 2, 3], marker: 'rectRot', axis: 'y', emphasised: false },
+  perplexity: { color: 'red', dash: [1, 2], marker: 'crossRot', axis: 'y2', emphasised: false },
+};
+
+function seriesOf({ greedy, predicted, baselines, perplexity }: Curves): Series[] {
+  const all = [
+    { key: 'greedy', points: greedy, label: strings.greedy },
+    ...baselines.map(({ name, points }) => ({ key: name, points, label: strings.baseline(name) })),
+    { key: 'predicted', points: predicted, label: strings.predicted },
+    { key: 'perplexity', points: perplexity, label: strings.perplexitySeries },
+  ] as const;
+  return all
+    .filter(({ key, points }) => points.length > 0 || key === 'greedy')
+    .map((one) => ({ ...one, ...looks[one.key] }));
+}
+
+function mostRemoved({ greedy, predicted, baselines }: Curves): number {
+  const points = [...greedy, ...predicted, ...baselines.flatMap((baseline) => baseline.points)];
+  return Math.max(...points.map((point) => point.x));
+}
+
+function selectionOf(
+  { removed, model, selectedRounds }: Selected,
+  axis: Axis,
+  { greedy }: Curves,
+): ChartContent['selection'] {
+  const point = greedy.find(({ rounds }) => rounds === selectedRounds);
+  if (point !== undefined) return { x: point.x, y: point.y };
+  return { x: totalsOf(expandSublayers(removed, model), model)[axis], y: undefined };
+}

@@ -1,0 +1,73 @@
+import { useMemo, useRef } from 'preact/hooks';
+import { cellsOf } from './cells';
+import type { CellSet } from './cells';
+import { Choices } from './choices';
+import { withChoice } from './draft';
+import type { Choice, Selected } from './draft';
+import { strings } from './strings';
+import type { HeatmapPanel, Mark } from './types';
+
+/** What the parts of the panel draw of a selection, and how they change it. */
+export interface Frame {
+  readonly selected: Selected;
+  readonly cells: CellSet;
+  readonly selectRounds: (rounds: number) => void;
+  readonly setMark: (sublayer: string, mark: Mark) => void;
+}
+
+/** Computed where what it is made of has changed. */
+export function useFrame(panel: HeatmapPanel): Frame {
+  const [model, profile, candidates, patches] = [
+    panel.get('model'),
+    panel.get('profile'),
+    panel.get('candidates'),
+    panel.get('patches'),
+  ];
+  const [selectedRounds, removed, protectedIds, selectionEvaluation] = [
+    panel.get('selectedRounds'),
+    panel.get('removed'),
+    panel.get('protectedIds'),
+    panel.get('selectionEvaluation'),
+  ];
+  const choices = useMemo(() => new Choices(async (choice) => tell(panel, choice)), [panel]);
+  const { waiting } = choices;
+  const selected = useMemo(
+    () =>
+      waiting.reduce(withChoice, {
+        ...{ model, profile, selectedRounds, removed, protectedIds, selectionEvaluation },
+      }),
+    [model, profile, selectedRounds, removed, protectedIds, selectionEvaluation, waiting],
+  );
+  const before = useRef<CellSet>(undefined);
+  const cells = useMemo(() => {
+    before.current = cellsOf({ ...selected, candidates, patches }, before.current);
+    return before.current;
+  }, [selected, candidates, patches]);
+  const latest = useRef(selected);
+  latest.current = selected;
+  const actions = useMemo(
+    () => ({
+      selectRounds: (rounds: number) => {
+        choices.add({ type: 'selectRounds', rounds });
+      },
+      setMark: (sublayer: string, mark: Mark) => {
+        const choice = { type: 'setMark', sublayer, mark } as const;
+        const order = withChoice(latest.current, choice).removed.indexOf(sublayer) + 1;
+        choices.add(choice);
+        panel.announce(strings.marked(sublayer, strings.markName(mark, order)));
+      },
+    }),
+    [panel, choices],
+  );
+  return useMemo(() => ({ selected, cells, ...actions }), [selected, cells, actions]);
+}
+
+async function tell({ call, showError }: HeatmapPanel, choice: Choice): Promise<void> {
+  try {
+    await (choice.type === 'selectRounds'
+      ? call.selectRounds(choice.rounds)
+      : call.setMark(choice.sublayer, choice.mark));
+  } catch (error) {
+    showError(error);
+  }
+}

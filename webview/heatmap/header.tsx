@@ -1,0 +1,164 @@
+import type { VNode } from 'preact';
+import { Button } from '../components/controls';
+import { Facts } from '../components/facts';
+import type { Fact } from '../components/facts';
+import { Notes, PageHeader } from '../components/page-header';
+import { fileName } from '../file-name';
+import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent } from '../format';
+import { strings as common } from '../strings';
+import { availabilityOf, isEmpty } from './availability';
+import { strings } from './strings';
+import type { HeatmapPanel, ModelSummary, ShownProfile } from './types';
+
+interface HeaderProps {
+  readonly panel: HeatmapPanel;
+  readonly removed: readonly string[];
+}
+
+/** The model's name, what it is, what its profile was made with, and what can be done. */
+export function Header({ panel, removed }: HeaderProps): VNode {
+  const model = panel.get('model');
+  return (
+    <PageHeader
+      title={model.name}
+      tooltip={model.path}
+      tags={[model.architecture]}
+      blocked={panel.get('blocked')}
+      actionsLabel={strings.actions}
+      actions={<Buttons panel={panel} removed={removed} />}
+    >
+      <Facts facts={factsOf(model, panel.get('profile'), panel.get('profileFile'))} />
+      <Notes title={strings.warnings} texts={model.warnings} open={false} />
+    </PageHeader>
+  );
+}
+
+/** What starts jobs. The main button is what comes next: profiling first, then pruning. */
+function Buttons({ panel, removed }: HeaderProps): VNode {
+  const { run } = panel;
+  const [job, profile] = [panel.get('job'), panel.get('profile')];
+  const available = availabilityOf({
+    ...{ job, removed },
+    blocked: panel.get('blocked'),
+    cannot: panel.get('cannot'),
+  });
+  const { resumable } = available;
+  const profilesNext = resumable || profile === undefined || profile.rounds.length === 0;
+  return (
+    <>
+      {!isEmpty({ profile, job }) && (
+        <Button
+          primary={profilesNext}
+          label={resumable ? common.resume : strings.profile}
+          title={resumable ? common.resumeTitle : strings.profileTitle}
+          reason={available.profile}
+          onClick={resumable ? run.resume : run.profile}
+        />
+      )}
+      <Button
+        label={strings.evaluate}
+        title={strings.evaluateTitle}
+        reason={available.evaluate}
+        onClick={run.evaluate}
+      />
+      <Button
+        label={strings.savePlan}
+        title={strings.savePlanTitle}
+        reason={available.savePlan}
+        onClick={run.savePlan}
+      />
+      <Button
+        primary={!profilesNext}
+        label={strings.prune}
+        title={strings.pruneTitle}
+        reason={available.prune}
+        onClick={run.prune}
+      />
+      <Button
+        label={strings.compression}
+        title={strings.compressionTitle}
+        onClick={run.openCompression}
+      />
+    </>
+  );
+}
+
+function factsOf(
+  model: ModelSummary,
+  profile: ShownProfile | undefined,
+  file: string | undefined,
+): Fact[] {
+  return [
+    {
+      name: strings.parameters,
+      value: formatCompact(model.parameters),
+      title: formatCount(model.parameters),
+    },
+    { name: strings.size, value: sizeOf(model), title: sizeTitle(model) },
+    {
+      name: strings.structure,
+      value: strings.structureValue(formatCount(model.blocks), formatCount(model.sublayers.length)),
+    },
+    ...(model.hiddenSize === undefined
+      ? []
+      : [{ name: strings.hiddenSize, value: formatCount(model.hiddenSize) }]),
+    ...(profile === undefined ? [] : profileFacts(profile)),
+    ...(file === undefined
+      ? []
+      : [{ name: strings.profileFile, value: fileName(file), title: file }]),
+  ];
+}
+
+function profileFacts({
+  calibration,
+  search,
+  settings,
+  metricDefinition,
+  device,
+}: ShownProfile): Fact[] {
+  const { source, sequences, length } = calibration;
+  return [
+    {
+      name: strings.calibration,
+      value: strings.calibrationValue(
+        formatCount(sequences),
+        formatCount(length),
+        source === 'bundled' ? strings.bundledText : fileName(source),
+      ),
+      title: calibrationTitle(calibration),
+    },
+    { name: strings.metric, value: settings.metric, title: metricDefinition },
+    ...(search === undefined
+      ? []
+      : [
+          {
+            name: strings.search,
+            value: strings.searchValue(settings.mode, formatDuration(search.seconds)),
+            title: strings.searchTitle(
+              formatCount(search.sublayerEvaluations),
+              formatCount(search.naiveSublayerEvaluations),
+              formatPercent(search.sublayerEvaluations / search.naiveSublayerEvaluations),
+            ),
+          },
+        ]),
+    ...(device === undefined ? [] : [{ name: strings.device, value: device }]),
+  ];
+}
+
+function calibrationTitle(calibration: ShownProfile['calibration']): string {
+  const { source, tokens, fingerprint, choice } = calibration;
+  const title = strings.calibrationTitle(source, formatCount(tokens), fingerprint);
+  if (choice === undefined) return title;
+  const { policy, windows, scores } = choice;
+  return `${title}\n${strings.calibrationChoice(policy, formatCount(windows), fileName(scores))}`;
+}
+
+function sizeOf({ bytes, dtypes }: ModelSummary): string {
+  return `${formatBytes(bytes)} (${Object.keys(dtypes).join(', ')})`;
+}
+
+function sizeTitle({ dtypes }: ModelSummary): string {
+  return Object.entries(dtypes)
+    .map(([dtype, bytes]) => `${dtype}: ${formatBytes(bytes)}`)
+    .join('\n');
+}

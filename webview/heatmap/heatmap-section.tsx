@@ -1,0 +1,103 @@
+import { useComputed, useSignal } from '@preact/signals';
+import { render } from 'preact';
+import type { VNode } from 'preact';
+import { inkOn, paletteColor } from '../charts/palette';
+import { Icon } from '../components/icons';
+import { Section } from '../components/section';
+import { setAttribute } from '../dom';
+import { formatDistanceShort } from '../format';
+import { Grid } from '../grid/grid';
+import { CellDetails } from './cell-details';
+import { cellLabel, cellTooltip } from './cell-text';
+import type { Cell } from './cells';
+import type { Frame } from './frame';
+import { HeatmapLegend } from './heatmap-legend';
+import { nextMark } from './selection';
+import { strings } from './strings';
+import type { HeatmapPanel } from './types';
+
+interface HeatmapProps {
+  readonly panel: HeatmapPanel;
+  readonly frame: Frame;
+}
+
+const words = {
+  corner: strings.block,
+  block: strings.blockNumber,
+  nothing: strings.noSublayer,
+};
+
+/** A cell for each sublayer, which can be marked, and the numbers of the one pointed at. */
+export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
+  const { cells, setMark } = frame;
+  const pointed = useSignal<string | undefined>(undefined);
+  const isRunning = useComputed(() => {
+    const job = panel.get('job');
+    return job.kind === 'running' && job.what === 'profile';
+  }).value;
+  return (
+    <Section
+      class={isRunning ? 'heatmap running' : 'heatmap'}
+      id="heatmap-title"
+      title={strings.heatmap}
+    >
+      <Grid<Cell>
+        items={cells.cells}
+        lines={cells.lines}
+        label={strings.heatmap}
+        describedBy="grid-hint"
+        chooses
+        words={words}
+        draw={drawCell}
+        pointed={(id) => {
+          pointed.value = id;
+        }}
+        clicked={({ id, mark }) => {
+          setMark(id, nextMark(mark));
+        }}
+        pressed={({ key, ctrlKey }, { id, mark }) => {
+          if (key === 'Enter' || key === ' ') {
+            if (mark === 'protected') panel.announce(strings.lockedFirst(id));
+            else setMark(id, mark === 'removed' ? 'keep' : 'removed');
+          } else if (key.toLowerCase() === 'p' && !ctrlKey) {
+            setMark(id, mark === 'protected' ? 'keep' : 'protected');
+          } else return false;
+          return true;
+        }}
+        scrollLeft={panel.view.peek().gridScroll}
+        scrolled={(gridScroll) => {
+          panel.setView({ gridScroll });
+        }}
+      />
+      <CellDetails pointed={pointed} cells={cells} />
+      <HeatmapLegend profile={panel.get('profile')} cells={cells} />
+    </Section>
+  );
+}
+
+function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, cell: Cell): void {
+  const { status, mark, order, position, distance, atLeast } = cell;
+  setAttribute(element, 'data-status', status);
+  setAttribute(element, 'data-mark', mark);
+  setAttribute(element, 'aria-label', cellLabel(cell));
+  setAttribute(element, 'aria-selected', mark === 'removed' ? 'true' : 'false');
+  if (position === undefined) fill.style.removeProperty('--cell');
+  else fill.style.setProperty('--cell', paletteColor(position));
+  const isMeasured = status === 'measured';
+  setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
+  const shown = isMeasured ? (distance ?? atLeast) : undefined;
+  setAttribute(element, 'data-value', shown === undefined ? undefined : formatDistanceShort(shown));
+  setAttribute(badge, 'data-order', order);
+  setAttribute(element, 'title', cellTooltip(cell));
+  // What the menu of a right click is told.
+  const context = { webviewSection: 'sublayer', sublayer: cell.id, mark };
+  const menu = { ...context, preventDefaultContextMenuItems: true };
+  setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
+  drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
+  drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
+}
+
+/** Most cells have none, now as before. */
+function drawIcon(place: HTMLElement, icon: VNode | null): void {
+  if (icon !== null || place.firstChild !== null) render(icon, place);
+}

@@ -1,0 +1,175 @@
+import { useComputed } from '@preact/signals';
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import type { HeatmapState } from '../../extension/protocol/heatmap';
+import { Tile } from '../components/facts';
+import { Slider } from '../components/slider';
+import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
+import type { Selected } from './draft';
+import type { Frame } from './frame';
+import { perplexitiesOf } from './perplexities';
+import { expandSublayers, totalsOf } from './selection';
+import type { SelectionTotals } from './selection';
+import { strings } from './strings';
+import type { HeatmapPanel } from './types';
+
+interface RemovalProps {
+  readonly panel: HeatmapPanel;
+  readonly frame: Frame;
+}
+
+/** The slider over the rounds of the search, and what the selection saves and costs. */
+export function Removal({ panel, frame }: RemovalProps): VNode {
+  const { selected, selectRounds } = frame;
+  const { removed, model } = selected;
+  const totals = useMemo(() => totalsOf(expandSublayers(removed, model), model), [removed, model]);
+  const isRunning = useComputed(() => panel.get('job').kind === 'running').value;
+  const rounds = selected.profile?.rounds.length ?? 0;
+  const at = selected.selectedRounds;
+  const value = Math.min(at ?? totals.sublayers + totals.experts, rounds);
+  return (
+    <section class="budget" aria-labelledby="budget-title">
+      <h2 id="budget-title">{strings.budget}</h2>
+      {rounds > 0 && (
+        <Slider
+          id="rounds"
+          label={strings.rounds}
+          least={0}
+          most={rounds}
+          value={value}
+          text={
+            at === undefined
+              ? strings.editedByHand
+              : strings.roundsValue(formatCount(at), formatCount(rounds))
+          }
+          spoken={strings.sliderText(
+            value,
+            rounds,
+            strings.units(totals.sublayers, totals.experts),
+            formatPercent(totals.shares.parameters),
+          )}
+          onInput={selectRounds}
+        />
+      )}
+      {rounds === 0 && isRunning && <p class="muted">{strings.noRounds}</p>}
+      <Tiles selected={selected} totals={totals} cannot={panel.get('cannot')} />
+    </section>
+  );
+}
+
+interface TilesProps {
+  readonly selected: Selected;
+  readonly totals: SelectionTotals;
+  readonly cannot: HeatmapState['cannot'];
+}
+
+function Tiles({ selected, totals, cannot }: TilesProps): VNode {
+  const { model } = selected;
+  const { shares } = totals;
+  const experts = model.sublayers.reduce((sum, one) => sum + (one.experts?.count ?? 0), 0);
+  return (
+    <dl class="tiles">
+      <Tile
+        name={strings.sublayersRemoved}
+        value={formatCount(totals.sublayers)}
+        note={strings.ofTotal(formatCount(model.sublayers.length))}
+      />
+      {experts > 0 && (
+        <Tile
+          name={strings.expertsRemoved}
+          value={formatCount(totals.experts)}
+          note={strings.ofTotal(formatCount(experts))}
+        />
+      )}
+      <Tile
+        name={strings.parametersSaved}
+        value={formatCompact(totals.parameters)}
+        note={formatPercent(shares.parameters)}
+      />
+      <Tile
+        name={strings.bytesSaved}
+        value={formatBytes(totals.bytes)}
+        note={formatPercent(shares.bytes)}
+      />
+      {cannot.keepCache === undefined ? (
+        <Tile
+          name={strings.kvSaved}
+          value={formatBytes(totals.kvBytesPerToken)}
+          note={strings.perToken(formatPercent(shares.kvBytesPerToken))}
+        />
+      ) : (
+        <Tile
+          name={strings.kvSaved}
+          value={strings.notYet}
+          note={strings.noCache}
+          reason={cannot.keepCache}
+        />
+      )}
+      <Distance selected={selected} />
+      <Perplexity selected={selected} reason={cannot.evaluate} />
+    </dl>
+  );
+}
+
+function Distance({ selected }: { readonly selected: Selected }): VNode {
+  const { profile, selectedRounds } = selected;
+  const distance = distanceOf(selected);
+  const byHand = profile !== undefined && selectedRounds === undefined;
+  const unknown = byHand ? strings.editedByHand : strings.notMeasured;
+  return (
+    <Tile
+      name={strings.distance}
+      value={distance === undefined ? strings.notYet : formatDistance(distance)}
+      note={distance === undefined ? unknown : (profile?.settings.metric ?? '')}
+    />
+  );
+}
+
+interface PerplexityProps {
+  readonly selected: Selected;
+  /** Why it cannot be measured, if so. */
+  readonly reason: string | undefined;
+}
+
+function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
+  const { original, selected } = perplexitiesOf(state);
+  if (selected !== undefined) {
+    return (
+      <Tile
+        name={strings.perplexity}
+        value={formatDistance(selected)}
+        note={perplexityNote(selected, original)}
+      />
+    );
+  }
+  const note =
+    original === undefined
+      ? strings.notEvaluated
+      : strings.perplexityOriginal(formatDistance(original));
+  return (
+    <Tile
+      name={strings.perplexity}
+      value={strings.notYet}
+      note={reason === undefined ? note : strings.noPerplexity}
+      reason={reason}
+    />
+  );
+}
+
+function perplexityNote(selected: number, original: number | undefined): string {
+  if (original === undefined) return '';
+  if (selected === original) return strings.originalModel;
+  const change = selected / original - 1;
+  const sign = change >= 0 ? '+' : '−';
+  return strings.perplexityChange(
+    formatDistance(original),
+    `${sign}${formatPercent(Math.abs(change))}`,
+  );
+}
+
+/** Distance of the selected model, where a round of the search has measured it. */
+function distanceOf({ profile, selectedRounds }: Selected): number | undefined {
+  if (profile === undefined || selectedRounds === undefined) return undefined;
+  if (selectedRounds > 0) return profile.rounds[selectedRounds - 1]?.distance;
+  return profile.settings.metric === 'perplexity' ? undefined : 0;
+}
