@@ -146,7 +146,7 @@ export class CompressionSessions implements Disposable {
       session.loadTable(
         table,
         isOther
-          ? l10n.t('{0} was made for other weights or another config.json.', file)
+          ? l10n.t('{0} was made for other weights or another config.json.', basename(file))
           : undefined,
       );
     } catch (error) {

@@ -177,7 +177,10 @@ export class ModelSessions implements Disposable {
       session.setWarning(
         profile.model.fingerprint === session.model.fingerprint
           ? undefined
-          : l10n.t('{0} was made for other weights or another config.json.', session.profilePath),
+          : l10n.t(
+              '{0} was made for other weights or another config.json.',
+              basename(session.profilePath),
+            ),
       );
       session.loadProfile(profile);
     } catch (error) {
