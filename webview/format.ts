@@ -53,8 +53,9 @@ export function formatDistanceShort(value: number): string {
   return String(Number(value.toPrecision(2)));
 }
 
-/** Seconds as 45 s, 3 min 20 s or 2 h 5 min. */
+/** Seconds as under 1 s, 45 s, 3 min 20 s or 2 h 5 min. */
 export function formatDuration(seconds: number): string {
+  if (seconds < 1) return 'under 1 s';
   const rounded = Math.round(seconds);
   if (rounded < 60) return `${rounded} s`;
   if (rounded < 3600) return `${Math.floor(rounded / 60)} min ${rounded % 60} s`;

@@ -7,7 +7,12 @@ import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { Machine } from '../lib/machine.mjs';
-import { compressionDocument, explorerDocument, heatmapDocument } from './states.mjs';
+import {
+  compressionDocument,
+  dataMapDocument,
+  explorerDocument,
+  heatmapDocument,
+} from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
 /** @type {Record<string, string>} */
@@ -24,12 +29,14 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
   }).observe({ entryTypes: ['longtask'] });
   const tell = (data) => window.dispatchEvent(new MessageEvent('message', { data }));
   const longest = () => Math.max(0, ...tasks.splice(0));
-  const paint = async (state) => {
+  const paint = async (state, answers) => {
     window.acquireVsCodeApi = () => ({
       getState: () => undefined,
       setState: () => undefined,
-      postMessage: ({ type, id }) => {
-        const answer = type === 'ready' ? { type: 'state', state, restore: {} } : { type: 'answer', id, answer: {} };
+      postMessage: ({ type, id, name }) => {
+        const answer = type === 'ready'
+          ? { type: 'state', state, restore: {} }
+          : { type: 'answer', id, answer: { ok: answers[name] } };
         // A message is a task of its own.
         setTimeout(() => tell(answer));
       },
@@ -44,7 +51,10 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
   };
 </script>`;
 
-/** @typedef {{name: string, panel: string, state: object, patches: object[]}} Document */
+/**
+ * A panel's state, what its calls are answered by name, and what changes then.
+ * @typedef {{name: string, panel: string, state: object, answers?: object, patches: object[]}} Document
+ */
 /** @typedef {{painted: number, opening: number, updates: number}} Times milliseconds */
 
 /**
@@ -52,7 +62,7 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
  * @param {Document} document
  * @returns {Promise<Times>}
  */
-async function measure(browser, { panel, state, patches }) {
+async function measure(browser, { panel, state, answers = {}, patches }) {
   const tab = await browser.newPage({ viewport: { width: 1200, height: 900 } });
   /** @type {string[]} */
   const errors = [];
@@ -69,7 +79,7 @@ async function measure(browser, { panel, state, patches }) {
   });
   await tab.goto('http://panel.test/');
   /** @type {number} */
-  const painted = await tab.evaluate(`paint(${JSON.stringify(state)})`);
+  const painted = await tab.evaluate(`paint(${JSON.stringify(state)}, ${JSON.stringify(answers)})`);
   await tab.waitForTimeout(500);
   /** @type {number} */
   const opening = await tab.evaluate('longest()');
@@ -100,7 +110,13 @@ const browser = await chromium.launch({
 /** @type {string[]} */
 const rows = [];
 try {
-  for (const document of [heatmapDocument(), await explorerDocument(), compressionDocument()]) {
+  const documents = [
+    heatmapDocument(),
+    await explorerDocument(),
+    compressionDocument(),
+    dataMapDocument(),
+  ];
+  for (const document of documents) {
     /** @type {Times[]} */
     const results = [];
     for (let run = 0; run < Number(options.runs); run++) {

@@ -155,3 +155,48 @@ export function heatmapDocument() {
     }),
   };
 }
+
+/** The data map of 200 000 pictures of 1000 classes, a page of which is looked at; more are marked meanwhile. */
+export function dataMapDocument() {
+  const [examples, names] = [200_000, Array.from({ length: 1000 }, (_, i) => `class ${i}`)];
+  const kept = names.map((name) => ({ name, examples: 200, kept: 100 }));
+  const overview = {
+    ...{ name: 'pictures', score: 'el2n', examples, notes: [], mapped: examples, suspected: 4000 },
+    scoring: {
+      ...{ model: 'cnn', epoch: 10, runs: 3, seeds: [0, 1, 2], interRunSpearman: 0.8 },
+      seconds: 600,
+    },
+    histogram: {
+      ...{ low: 0.01, high: 1.3, infinite: 0 },
+      counts: Array.from({ length: 40 }, (_, i) => 5000 + 100 * i),
+    },
+    // As many as the host draws of any data set.
+    points: Array.from({ length: 3000 }, (_, i) => ({
+      ...{ index: 66 * i, confidence: (i % 101) / 101, variability: (i % 73) / 146 },
+      correctness: (i % 4) / 3,
+    })),
+    classes: names.map((name) => ({ name, examples: 200, suspected: 4, meanScore: 0.5 })),
+  };
+  const pixels = Buffer.alloc(32 * 32 * 3, 127).toString('base64');
+  const items = Array.from({ length: 24 }, (_, i) => ({
+    ...{ index: 1000 * i, score: 1 - i / 100, deviation: 0.01, label: 'class 1' },
+    ...{ predicted: 'class 2', labelScore: 0.1, suspected: i % 2 === 0 },
+    content: { kind: 'picture', width: 32, height: 32, pixels },
+  }));
+  const marks = Array.from({ length: 5000 }, (_, i) => 40 * i);
+  return {
+    name: 'data map: 200 000 examples of 1000 classes',
+    panel: 'datamap',
+    state: {
+      ...{ scores: '/pictures.scores.json', marks, job: idle },
+      map: { overview, data: '/pictures', experiments: [], warnings: [] },
+    },
+    answers: {
+      examples: { total: examples, page: 0, items },
+      choose: { examples, kept: examples / 2, classes: kept },
+    },
+    patches: Array.from({ length: 20 }, (_, i) => ({
+      patch: { marks: [...marks, ...items.slice(0, i).map(({ index }) => index + 1)] },
+    })),
+  };
+}

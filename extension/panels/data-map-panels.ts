@@ -31,9 +31,13 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       refreshOnTrust(() => this.panels.map(({ session }) => session)),
       Disposable.from(
         jobs.changed.listen(({ request }) => {
-          const scores = 'scores' in request ? request.scores : undefined;
-          if (scores !== undefined) {
-            this.#find({ scores })?.session.setJob(this.#jobOf(scores));
+          for (const { session } of this.panels) {
+            const { scores } = session.source;
+            const isItsOwn = 'scores' in request && request.scores === scores;
+            // The place of a job that waits changes with others.
+            if (isItsOwn || session.job.kind === 'queued') {
+              session.setJob(this.#jobOf(scores));
+            }
           }
         }),
       ),

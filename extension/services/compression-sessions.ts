@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
 import { refusalsOf } from '../core/models/capabilities';
@@ -132,7 +133,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
       session.loadTable(
         table,
         isOther
-          ? l10n.t('{0} was made for other weights or another config.json.', file)
+          ? l10n.t('{0} was made for other weights or another config.json.', basename(file))
           : undefined,
       );
     } catch (error) {

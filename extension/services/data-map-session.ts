@@ -21,7 +21,7 @@ export interface DataMapEnvironment {
   /** What was marked in earlier windows. */
   readonly marks: StoredMarks | undefined;
   save(marks: StoredMarks): void;
-  describeError(error: unknown): string;
+  readonly describeError: (error: unknown) => string;
   /** Why nothing can be written, if so. */
   blocked(): Refusal | undefined;
 }
@@ -146,10 +146,21 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#reader.request('count', { ...this.#source, choice: this.choice });
   }
 
+  /** What the data reader says, in the words of the editor. */
+  #told(map: DataMap): DataMap {
+    const { describeError } = this.#environment;
+    const { problem, warnings } = map;
+    return {
+      ...map,
+      ...(problem === undefined ? {} : { problem: describeError(problem) }),
+      warnings: warnings.map(describeError),
+    };
+  }
+
   async #read(): Promise<void> {
     try {
       const map = await this.#reader.request('map', this.#source);
-      this.#map = map;
+      this.#map = this.#told(map);
       this.#failure = undefined;
       const { dataset, examples } = map.overview;
       const identity = dataset?.fingerprint ?? `${examples} examples`;

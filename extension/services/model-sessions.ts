@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { previewPrunedFile } from '../core/export/preview-file';
@@ -153,7 +153,10 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       session.setWarning(
         profile.model.fingerprint === session.model.fingerprint
           ? undefined
-          : l10n.t('{0} was made for other weights or another config.json.', session.profilePath),
+          : l10n.t(
+              '{0} was made for other weights or another config.json.',
+              basename(session.profilePath),
+            ),
       );
       session.loadProfile(profile);
     } catch (error) {

@@ -162,6 +162,27 @@ describe('the data map', () => {
     });
   });
 
+  it('fits into 600 pixels', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    const size = page.viewportSize() ?? { width: 1440, height: 900 };
+    await page.setViewportSize({ ...size, width: 950 });
+    const frame = await dataMap();
+    for (const part of ['h1', '#gallery-title', '#subset-title', '#experiment-title']) {
+      await frame.locator(part).evaluate((element) => {
+        element.scrollIntoView();
+      });
+      await workbench.screenshot(`datamap-narrow-${part.replace('#', '')}`);
+    }
+    const [width, over] = await frame.evaluate(() => [
+      window.innerWidth,
+      document.documentElement.scrollWidth - window.innerWidth,
+    ]);
+    expect(width).toBeLessThanOrEqual(620);
+    expect(over).toBeLessThanOrEqual(0);
+    await page.setViewportSize(size);
+  });
+
   it('comes back after a reload with marks, filters and what to keep', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
@@ -235,14 +256,14 @@ describe('the data map', () => {
       await frame.getByRole('button', { name: 'Export Subset…' }).click();
       await workbench.quickPick('The chosen subset, as a data set').click();
       await workbench.answer('The data set is left as it is.', join(outside, 'many-subset'));
-      await frame.getByText(/\d+ of 10,000 examples ·/).waitFor();
+      await frame.getByText(/\d+ of 20,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');
-    await frame.getByText('10,000 of 10,000 examples are kept (100.0 %).').waitFor();
+    await frame.getByText('20,000 of 20,000 examples are kept (100.0 %).').waitFor();
     await start();
-    await workbench.screenshot('datamap-exporting');
     await frame.getByRole('button', { name: 'Cancel' }).click();
     await frame.getByText('The export was cancelled.').first().waitFor();
+    await workbench.screenshot('datamap-cancelled');
     expect(await accessibilityViolations(frame)).toEqual([]);
     const left = async (): Promise<string[]> =>
       (await readdir(outside)).filter((name) => name.includes('many'));
@@ -263,7 +284,8 @@ async function writeMany(workspace: string): Promise<void> {
   const pictures = join(strokes, 'horizontal');
   const [picture = ''] = await readdir(pictures);
   const many = join(dirname(workspace), 'many');
-  const count = 10_000;
+  // Enough to be still under way when a command has been typed.
+  const count = 20_000;
   for (const label of ['a', 'b']) await mkdir(join(many, label), { recursive: true });
   const copies = Array.from({ length: count }, (_, i) =>
     cp(join(pictures, picture), join(many, i % 2 === 0 ? 'a' : 'b', `${i}.png`)),

@@ -164,6 +164,23 @@ describe('compression', () => {
     assert.deepEqual(resumable(espalier, 'compress'), []);
   });
 
+  it('offers no model as its own teacher', async () => {
+    const { showQuickPick } = vscode.window;
+    let offered: readonly string[] = [];
+    const stub = async (items: readonly (vscode.QuickPickItem & { folder?: vscode.Uri })[]) => {
+      offered = items.flatMap(({ folder }) => (folder === undefined ? [] : [folder.fsPath]));
+      return Promise.resolve(undefined);
+    };
+    Object.assign(vscode.window, { showQuickPick: stub });
+    try {
+      assert.equal(await run('repairModel', vscode.Uri.file(model)), undefined);
+    } finally {
+      Object.assign(vscode.window, { showQuickPick });
+    }
+    assert.ok(offered.includes(workspacePath('compressed')), offered.join());
+    assert.ok(!offered.includes(model));
+  });
+
   it('finds the teacher of a compressed model, repairs it, and goes on when that was cancelled', async () => {
     const student = vscode.Uri.file(workspacePath('compressed'));
     const out = workspacePath('repaired');

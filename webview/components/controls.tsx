@@ -58,9 +58,34 @@ interface DropdownProps<T extends string> {
   readonly onChange: (value: T) => void;
 }
 
-/** Other options make another element: the toolkit reads them when it starts. */
+/** The toolkit makes an element of each option, which takes long where there are more. */
+const mostOptions = 50;
+
 export function Dropdown<T extends string>(props: DropdownProps<T>): VNode {
+  if (props.options.length > mostOptions) return <LongList {...props} />;
+  // Other options make another element: the toolkit reads them when it starts.
   return <OptionList key={props.options.map(({ label }) => label).join('\n')} {...props} />;
+}
+
+function LongList<T extends string>({ label, options, value, onChange }: DropdownProps<T>): VNode {
+  return (
+    <select
+      class="dropdown"
+      aria-label={label}
+      title={label}
+      value={value}
+      onChange={({ currentTarget }) => {
+        const chosen = options[currentTarget.selectedIndex];
+        if (chosen !== undefined) onChange(chosen.value);
+      }}
+    >
+      {options.map((option) => (
+        <option key={option.value} value={option.value}>
+          {option.label}
+        </option>
+      ))}
+    </select>
+  );
 }
 
 function OptionList<T extends string>({

@@ -166,6 +166,7 @@ function progressText(progress: JobProgress): string {
       : [strings.progressCount(formatCount(done), formatCount(total), unit)];
   const fraction = fractionOf(progress);
   if (fraction !== undefined) parts.push(formatPercent(fraction));
-  if (secondsLeft !== undefined) parts.push(strings.timeLeft(formatDuration(secondsLeft)));
+  if (secondsLeft !== undefined)
+    parts.push(strings.timeLeft(formatDuration(Math.max(1, secondsLeft))));
   return parts.join(' · ');
 }

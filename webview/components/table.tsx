@@ -1,5 +1,8 @@
 import type { ComponentChildren, VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { formatCount } from '../format';
 import { useGradually } from '../kit/after-paint';
+import { strings } from '../strings';
 import { Icon } from './icons';
 
 export interface Column {
@@ -50,11 +53,32 @@ export function Table({ caption, columns, rows }: TableProps): VNode {
   );
 }
 
-/** A table that scrolls by itself where it is too long. */
+/** So many take less than 50 ms to be laid out. */
+const rowsAtOnce = 40;
+/** Rows before more are asked for: every change lays out all of them. */
+const rowsAtFirst = 200;
+
+/** A table that scrolls by itself where it is too long, and shows many rows only on demand. */
 export function ScrollingTable(props: TableProps): VNode {
+  const { caption, rows } = props;
+  const [most, setMost] = useState(rowsAtFirst);
+  const shown = Math.min(most, rows.length);
+  const parts = 1 + useGradually(Math.ceil(shown / rowsAtOnce) - 1);
+  const left = rows.length - shown;
   return (
-    <div class="table-scroll short" tabIndex={0} role="region" aria-label={props.caption}>
-      <Table {...props} />
+    <div class="table-scroll short" tabIndex={0} role="region" aria-label={caption}>
+      <Table {...props} rows={rows.slice(0, Math.min(shown, parts * rowsAtOnce))} />
+      {left > 0 && (
+        <button
+          type="button"
+          class="more"
+          onClick={() => {
+            setMost(most + rowsAtFirst);
+          }}
+        >
+          {strings.moreRows(formatCount(Math.min(left, rowsAtFirst)), formatCount(left))}
+        </button>
+      )}
     </div>
   );
 }
@@ -114,9 +138,6 @@ interface SortedTableProps<Key extends string, Item> {
   /** Stands below where there is no row. */
   readonly empty?: string;
 }
-
-/** So many take less than 50 ms to be laid out. */
-const rowsAtOnce = 40;
 
 /** A table whose headings sort it, which scrolls by itself where it is too long. */
 export function SortedTable<Key extends string, Item>(props: SortedTableProps<Key, Item>): VNode {

@@ -95,7 +95,7 @@ export const strings = {
   bundledText: 'bundled text',
   fittedTo: 'Fitted to',
   fittedToOther: (sequences: string, length: string) =>
-    length === '1' ? `${sequences} others` : `${sequences} × ${length} others`,
+    length === '1' ? counted(sequences, 'other') : `${sequences} × ${length} others`,
   fittedToOtherTitle:
     'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
   fittedToSame: 'the same',

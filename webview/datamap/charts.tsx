@@ -1,22 +1,17 @@
 import type { VNode } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { BarContent } from '../charts/bar-chart';
+import { histogramSummary } from '../charts/histogram';
 import type { ScatterContent } from '../charts/scatter-chart';
-import { BarPlot, ScatterPlot } from '../components/charts';
+import { ScatterPlot } from '../components/charts';
+import { Histogram } from '../components/histogram';
 import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { histogramBars, histogramRows, histogramSummary } from '../explorer/histogram';
-import { formatCompact, formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatDistance, formatPercent } from '../format';
 import { groupsOf } from './groups';
 import type { MapGroup } from './groups';
 import { strings } from './strings';
 import type { Overview } from './types';
-
-const histogramColumns = [strings.from, strings.to, strings.examples].map((title) => ({
-  title,
-  isNumber: true,
-}));
 
 /** How often each part of the range of scores occurs. */
 export function ScoreHistogram({
@@ -25,15 +20,6 @@ export function ScoreHistogram({
   readonly overview: Overview;
 }): VNode {
   const isKnown = histogram.counts.length > 0;
-  const content = useMemo<BarContent>(
-    () => ({
-      bars: histogramBars(histogram),
-      horizontal: false,
-      logarithmic: false,
-      format: formatCompact,
-    }),
-    [histogram],
-  );
   const notes = [
     ...(isKnown ? [] : [strings.noFinite]),
     ...(histogram.infinite === 0
@@ -43,22 +29,14 @@ export function ScoreHistogram({
   return (
     <Section id="histogram-title" title={strings.histogram}>
       {isKnown && (
-        <BarPlot
-          content={content}
+        <Histogram
+          histogram={histogram}
           label={strings.histogramLabel(strings.scoreName(score), histogramSummary(histogram))}
+          counted={strings.examples}
           height={240}
         />
       )}
       {notes.length > 0 && <p class="muted">{notes.join(' ')}</p>}
-      {isKnown && (
-        <Folded title={strings.histogramNumbers}>
-          <ScrollingTable
-            caption={strings.histogramNumbers}
-            columns={histogramColumns}
-            rows={histogramRows(histogram)}
-          />
-        </Folded>
-      )}
     </Section>
   );
 }

@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatDistance, formatDistanceShort, formatPercent } from '../format';
 import { Picture } from './picture';
 import { strings } from './strings';
 import type { Example } from './types';
@@ -87,7 +87,7 @@ function CardFact({ name, value, title, className }: CardFactProps): VNode | nul
 function scoreText({ score, deviation }: Example): string {
   if (score === null) return strings.neverLearned;
   const spread =
-    typeof deviation === 'number' ? ` ${strings.deviation(formatDistance(deviation))}` : '';
+    typeof deviation === 'number' ? ` ${strings.deviation(formatDistanceShort(deviation))}` : '';
   return `${formatDistance(score)}${spread}`;
 }
 

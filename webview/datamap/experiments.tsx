@@ -63,7 +63,7 @@ function ExperimentChart({ experiment }: { readonly experiment: Experiment }): V
   const all = useMemo(() => seriesOf(experiment), [experiment]);
   const content = useMemo(() => contentOf(all), [all]);
   return (
-    <div>
+    <>
       <p class="muted">{strings.experimentIso(request.iso, request.seeds, file)}</p>
       <Legend
         items={content.series.map(({ label, color }, i) => ({
@@ -81,7 +81,7 @@ function ExperimentChart({ experiment }: { readonly experiment: Experiment }): V
           rows={all.flatMap(({ name, rows }) => rows.map((row) => cellsOf(name, row)))}
         />
       </Folded>
-    </div>
+    </>
   );
 }
 

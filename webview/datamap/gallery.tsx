@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { orders } from '../../extension/protocol/datamap';
 import type { GalleryQuery } from '../../extension/protocol/datamap';
 import { Button, Checkbox, Dropdown } from '../components/controls';
@@ -177,7 +177,7 @@ function useFocusKept(
 ): void {
   const hadFocus = useRef(false);
   hadFocus.current = grid.current?.contains(document.activeElement) ?? false;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!hadFocus.current || grid.current?.contains(document.activeElement) !== false) return;
     const next = [...grid.current.querySelectorAll('button')].at(-1);
     const filter = document.querySelector<HTMLElement>('.examples vscode-checkbox:last-of-type');

@@ -79,14 +79,11 @@ export const strings = {
       ? 'One example was never learned: its score is infinite.'
       : `${text} examples were never learned: their score is infinite.`,
   noFinite: 'No example has a finite score.',
-  histogramNumbers: 'Numbers of the histogram',
-  from: 'From',
-  to: 'To',
   map: 'Confidence and variability',
   mapSummary: (parts: string) => `Map of confidence against variability: ${parts}.`,
   mapGroup: (name: string, count: string) => `${name}: ${count}`,
   mapSampled: (drawn: string, all: string) =>
-    `Shows ${drawn} of ${all} examples, chosen at random.`,
+    `Shows ${drawn} of ${counted(all, 'example')}, chosen at random.`,
   mapNone: 'No map: these scores don’t include training dynamics.',
   mapOneEpoch: 'There were few runs and epochs, so variability says little yet.',
   mapTable: 'Groups of the map',
@@ -114,7 +111,7 @@ export const strings = {
   compare: 'Compare Subsets…',
   compareTitle: 'Train on several subsets and measure the accuracy of each',
   experimentIso: (iso: string, seeds: number, file: string) =>
-    `${file}: every subset is trained for as many ${iso} as all examples, from ${counted(seeds, 'seed')}.`,
+    `${file}: every subset is trained for as many ${iso} as all examples, with ${counted(seeds, 'seed')}.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
   seriesName: (name: string) => (name === 'full' ? 'all examples' : name),
   kept: 'Kept',
@@ -177,11 +174,11 @@ export const strings = {
   markLabel: (name: string) => `Mark ${name}`,
   exampleName: (index: string, label: string | undefined) =>
     label === undefined ? `example ${index}` : `example ${index}, ${label}`,
-  given: 'Given',
+  given: 'Label',
   suggested: 'Suggested',
   predicted: 'Predicted',
   score: 'Score',
-  labelScore: 'Probability',
+  labelScore: 'Label probability',
   labelScoreTitle: 'Mean probability that the models give to the label',
   neverLearned: 'never learned',
   deviation: (value: string) => `± ${value}`,

@@ -6,7 +6,7 @@ import { ScrollingTable, Table } from '../components/table';
 import type { Column, Row } from '../components/table';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { fileName } from '../file-name';
-import { formatNumber } from './histogram';
+import { formatNumber } from '../charts/histogram';
 import { strings } from './strings';
 import { shapeText } from './tree-model';
 import type { ExplorerPanel, ModelComparison } from './types';

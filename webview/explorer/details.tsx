@@ -1,17 +1,16 @@
 import type { VNode } from 'preact';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import type { StatisticsState } from '../../extension/protocol/explorer';
-import type { BarContent } from '../charts/bar-chart';
-import { BarPlot } from '../components/charts';
+import { formatNumber, histogramSummary } from '../charts/histogram';
+import type { HistogramCounts } from '../charts/histogram';
 import { Button, Checkbox } from '../components/controls';
 import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
-import { Folded, Section } from '../components/section';
+import { Histogram } from '../components/histogram';
+import { Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { fileName } from '../file-name';
-import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
-import { formatNumber, histogramBars, histogramRows, histogramSummary } from './histogram';
-import type { Histogram } from './histogram';
+import { formatBytes, formatCount, formatPercent } from '../format';
 import { strings } from './strings';
 import { tensorsIn } from './tree-model';
 import type { TreeNode } from './tree-model';
@@ -131,25 +130,11 @@ function statusOf(state: StatisticsState | undefined): string {
 
 interface HistogramProps {
   readonly panel: ExplorerPanel;
-  readonly histogram: Histogram;
+  readonly histogram: HistogramCounts;
 }
-
-const histogramColumns = [strings.from, strings.to, strings.numbers].map((title) => ({
-  title,
-  isNumber: true,
-}));
 
 function HistogramChart({ panel, histogram }: HistogramProps): VNode {
   const { logarithmic } = panel.view.value;
-  const content = useMemo<BarContent>(
-    () => ({
-      bars: histogramBars(histogram),
-      horizontal: false,
-      logarithmic,
-      format: formatCompact,
-    }),
-    [histogram, logarithmic],
-  );
   return (
     <div class="histogram">
       <div class="section-head">
@@ -162,14 +147,12 @@ function HistogramChart({ panel, histogram }: HistogramProps): VNode {
           }}
         />
       </div>
-      <BarPlot content={content} label={histogramSummary(histogram)} />
-      <Folded title={strings.histogramTable}>
-        <ScrollingTable
-          caption={strings.histogramTable}
-          columns={histogramColumns}
-          rows={histogramRows(histogram)}
-        />
-      </Folded>
+      <Histogram
+        histogram={histogram}
+        label={histogramSummary(histogram)}
+        counted={strings.numbers}
+        logarithmic={logarithmic}
+      />
     </div>
   );
 }

@@ -53,9 +53,9 @@ export const strings = {
     size === undefined ? heads : `${heads}, ${size} wide`,
   groups: 'Key/value groups',
   groupsValue: (groups: string, share: string | undefined) =>
-    share === undefined ? groups : `${groups} (${share} heads each)`,
+    share === undefined ? groups : `${groups} (${counted(share, 'head')} each)`,
   context: 'Context',
-  tokens: (count: string) => `${count} tokens`,
+  tokens: (count: string) => counted(count, 'token'),
   slidingWindow: 'Sliding window',
   vocabulary: 'Vocabulary',
   head: 'Output head',
@@ -103,7 +103,7 @@ export const strings = {
     kv: 'KV per token',
   },
   search: 'Search by name, type or shape',
-  found: (shown: string, total: string) => `${shown} of ${total} tensors`,
+  found: (shown: string, total: string) => `${shown} of ${counted(total, 'tensor')}`,
   nothingFound: 'No tensor passes the search.',
   expandAll: 'Expand All',
   collapseAll: 'Collapse All',
@@ -126,8 +126,8 @@ export const strings = {
   flowSource: (source: 'architecture' | 'graph') =>
     source === 'graph' ? 'As the graph has it.' : 'As the architecture computes it.',
   omitted: (count: string) =>
-    `${count} operators are left out: they follow from sizes alone, such as shapes and masks made of them.`,
-  together: (count: string) => `${count} rows of the table together`,
+    `Left out: ${counted(count, 'operator')} that compute only sizes, such as shapes and masks.`,
+  together: (count: string) => `${counted(count, 'row')} of the table together`,
   times: (label: string, times: string) => `${label}, × ${times}`,
   zoomIn: 'Zoom in',
   zoomOut: 'Zoom out',
@@ -169,15 +169,9 @@ export const strings = {
   },
   countOf: (count: string, share: string) => `${count} (${share})`,
   histogram: 'Histogram',
-  histogramSummary: (bins: number, low: string, high: string, peak: string) =>
-    `Histogram of ${bins} equal parts from ${low} to ${high}; most numbers lie around ${peak}.`,
   noHistogram: 'There is no histogram: the range cannot be divided.',
-  histogramTable: 'Numbers of the histogram',
-  from: 'From',
-  to: 'To',
   numbers: 'Numbers',
   logarithmic: 'Log scale',
-  bin: (low: string, high: string) => `${low} to ${high}`,
 
   // Composition
   composition: 'Composition',
@@ -247,12 +241,13 @@ export const strings = {
   family: 'Family',
   format: 'Format',
   blocks: 'Blocks',
-  sameForms: (count: string) => `${count} tensors have the same name, type and shape.`,
+  sameForms: (count: string) => `Same name, type and shape: ${counted(count, 'tensor')}.`,
   onlyIn: (name: string, count: string) => `Only in ${name} (${count})`,
   otherForms: (count: string) => `Other type or shape (${count})`,
   changedConfig: (count: string) => `Configuration (${count})`,
   changedMetadata: (count: string) => `Metadata (${count})`,
-  changedWeights: (count: string, of: string) => `Weights: ${count} of ${of} tensors differ`,
+  changedWeights: (count: string, of: string) =>
+    `Different weights: ${count} of ${counted(of, 'tensor')}`,
   notCompared: (count: string) => `Not compared (${count})`,
   reason: 'Reason',
   maxAbsolute: 'Largest difference',

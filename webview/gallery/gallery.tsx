@@ -7,6 +7,7 @@ import type { ScatterContent } from '../charts/scatter-chart';
 import { BarPlot, CurvePlot, ScatterPlot } from '../components/charts';
 import { Button, Checkbox, Dropdown, TextField } from '../components/controls';
 import { Facts, Tile } from '../components/facts';
+import { Histogram } from '../components/histogram';
 import { Icon } from '../components/icons';
 import { JobLine } from '../components/job-line';
 import { Legend, LegendKey, ScaleLegend, SeriesSwitches } from '../components/legend';
@@ -89,7 +90,11 @@ function Jobs(): VNode {
   );
 }
 
+/** More than the toolkit makes in time. */
+const classes = Array.from({ length: 60 }, (_, i) => ({ value: `${i}`, label: `Class ${i}` }));
+
 function Controls(): VNode {
+  const [label, setLabel] = useState('0');
   const [checked, setChecked] = useState(true);
   const [order, setOrder] = useState<'best' | 'first'>('best');
   const [share, setShare] = useState(40);
@@ -115,6 +120,7 @@ function Controls(): VNode {
           value={order}
           onChange={setOrder}
         />
+        <Dropdown label="Class" options={classes} value={label} onChange={setLabel} />
         <Checkbox label="Log scale" checked={checked} onChange={setChecked} />
       </div>
       <Slider
@@ -168,6 +174,8 @@ const rows = [
   ['block.0.feedforward', '4,096'],
 ];
 
+const manyRows = Array.from({ length: 220 }, (_, i) => [`block.${i}.attention`, '1,024']);
+
 function Tables(): VNode {
   const [sort, setSort] = useState<ColumnSort<'name' | 'bytes'>>({
     key: 'bytes',
@@ -176,7 +184,7 @@ function Tables(): VNode {
   return (
     <Section id="tables-title" title="Tables">
       <Table caption="A table" columns={columns} rows={rows} />
-      <ScrollingTable caption="A table that scrolls" columns={columns} rows={rows} />
+      <ScrollingTable caption="A table that scrolls" columns={columns} rows={manyRows} />
       <SortedTable
         caption="A table that sorts"
         label="A table that sorts"
@@ -198,6 +206,8 @@ function Tables(): VNode {
     </Section>
   );
 }
+
+const counts = { low: 0, high: 1, counts: [1, 2, 4, 5, 3] };
 
 const bars: BarContent = {
   bars: [
@@ -273,6 +283,7 @@ function Charts(): VNode {
       />
       <CurvePlot content={curve} label="Distance over three rounds" onPick={nothing} />
       <BarPlot content={bars} label="Parameters by kind" height={90} />
+      <Histogram histogram={counts} label="Scores of 15 examples" counted="Examples" />
     </Section>
   );
 }

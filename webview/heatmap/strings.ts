@@ -46,7 +46,7 @@ export const strings = {
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     `${source}\n${tokens} tokens\nSHA-256 ${fingerprint}`,
   calibrationChoice: (policy: string, windows: string, scores: string) =>
-    `chosen by EL2N (${policy}) among ${windows} windows, scored in ${scores}`,
+    `chosen by EL2N (${policy}) among ${counted(windows, 'window')}, scored in ${scores}`,
   metric: 'Metric',
   search: 'Search',
   searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,

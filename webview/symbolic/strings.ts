@@ -135,8 +135,7 @@ export const strings = {
   // Library
   library: 'Library',
   libraryNone: 'No invention yet: programs are written with the ten primitives.',
-  libraryCount: (count: number) =>
-    `${count === 1 ? 'One invention' : `${count} inventions`} and the ten primitives.`,
+  libraryCount: (count: number) => `${counted(count, 'invention')} and the ten primitives.`,
   libraryTable: 'Inventions',
   name: 'Name',
   body: 'Body',

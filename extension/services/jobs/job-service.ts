@@ -280,9 +280,10 @@ export class JobService {
       },
       onWarning: (text) => {
         this.#environment.log.warn(text);
-        if (!job.warnings.includes(text)) {
-          job.warnings.push(text);
-          this.#note(job, text);
+        const told = this.#environment.describeError(text);
+        if (!job.warnings.includes(told)) {
+          job.warnings.push(told);
+          this.#note(job, told);
           this.#tell(job);
         }
       },

@@ -95,6 +95,13 @@ describe('repair', () => {
     expect(existsSync(workFolder(path, 'repair'))).toBe(false);
   });
 
+  it('takes no model as its own teacher', async () => {
+    const model = await compressed('alone', { method: 'lowrank', level: 3 });
+    await expect(repair(model, 'taught', { teacher: model })).rejects.toThrow(
+      /alone can't be its own teacher/,
+    );
+  });
+
   it('goes on where it was stopped, and finds the same', async () => {
     const model = await compressed('stopped', { method: 'lowrank', level: 3 });
     const whole = await repair(model, 'whole');

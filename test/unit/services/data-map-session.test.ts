@@ -96,6 +96,22 @@ describe('a session of the data map', () => {
     expect((await session.choose({ ...half, leaveOutMarked: false })).kept).toBe(5);
   });
 
+  it('says paths as the editor does', async () => {
+    const scores = join(folder, 'lost.scores.json');
+    const dataset = { path: join(folder, 'lost'), name: '', fingerprint: '' };
+    await writeScoreDocument(scores, { ...bareScores('el2n', [1]), dataset });
+    const session = new DataMapSession(
+      readerInProcess().reader,
+      { scores },
+      {
+        ...{ marks: undefined, save: () => undefined, blocked: () => undefined },
+        describeError: (error) => String(error).replace(`${folder}/`, ''),
+      },
+    );
+    await session.open();
+    expect(session.map?.problem).toMatch(/^lost: There is no such file/);
+  });
+
   it('forgets marks that are of another data set', async () => {
     const { session } = await start({ identity: '12 examples', indices: [2] });
     await session.open();

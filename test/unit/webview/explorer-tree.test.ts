@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { histogramRows, histogramSummary } from '../../../webview/explorer/histogram';
+import { histogramRows, histogramSummary } from '../../../webview/charts/histogram';
 import { allNodes, treeOf, visibleRows } from '../../../webview/explorer/tree-model';
 import type { ModelDescription, StoredTensor } from '../../../webview/explorer/types';
 import { savedView } from '../../../webview/explorer/view-state';

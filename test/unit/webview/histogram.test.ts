@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { histogramBars, histogramRows } from '../../../webview/explorer/histogram';
+import { histogramBars, histogramRows } from '../../../webview/charts/histogram';
 
 describe('the parts of a histogram', () => {
   it('are told apart however narrow the range is', () => {

@@ -14,12 +14,18 @@ interface Step {
 /**
  * Index among the teacher's sublayers of each of the student's, by the manifests of the way on which
  * the student was made; one by one where it has none and both are of one shape.
- * @throws UserError where the student was not made from the teacher.
+ * @throws UserError where the student was not made from the teacher, or both are the same.
  */
 export async function teacherPlaces(
   student: ModelSummary,
   teacher: ModelSummary,
 ): Promise<number[]> {
+  if (student.fingerprint === teacher.fingerprint) {
+    throw new UserError(`${student.name} can't be its own teacher.`, {
+      file: student.path,
+      remedy: 'Name as teacher the model that it was compressed or pruned from.',
+    });
+  }
   const steps = stepsFrom(teacher.fingerprint, await readManifest(student.path));
   let ids = teacher.sublayers.map(({ id }, place) => ({ id, place }));
   for (const { removed, sourceBlocks } of steps ?? []) {

@@ -74,7 +74,7 @@ describe('the job service', () => {
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
       translate: (message, ...args) =>
         message.replaceAll(/\{(\d)\}/g, (_, index: string) => `${args[Number(index)] ?? ''}`),
-      describeError: (error) => (error as Error).message,
+      describeError: (error) => (error instanceof Error ? error.message : String(error)),
     });
   };
   const request = (out: string, model = 'm'): RequestOfOperation<'repair'> =>

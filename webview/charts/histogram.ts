@@ -1,11 +1,15 @@
 import { formatCount } from '../format';
-import type { Bar } from '../charts/bar-chart';
-import { strings } from './strings';
-import type { TensorStatistics } from './types';
+import { strings } from '../strings';
+import type { Bar } from './bar-chart';
 
-export type Histogram = NonNullable<TensorStatistics['histogram']>;
+/** How many values lie in each part of a range, whose parts are of one size. */
+export interface HistogramCounts {
+  readonly low: number;
+  readonly high: number;
+  readonly counts: readonly number[];
+}
 
-/** A number of a tensor: few digits, and powers of ten where it is very large or small. */
+/** A number of any size: few digits, and powers of ten where it is very large or small. */
 export function formatNumber(value: number, digits = 3): string {
   const magnitude = Math.abs(value);
   return magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e6)
@@ -14,24 +18,24 @@ export function formatNumber(value: number, digits = 3): string {
 }
 
 /** Formats numbers within the range so that the ends of a part differ: a narrow range takes more digits. */
-function edgeFormat({ low, high, counts }: Histogram): (value: number) => string {
+function edgeFormat({ low, high, counts }: HistogramCounts): (value: number) => string {
   const parts = (Math.max(Math.abs(low), Math.abs(high)) * counts.length) / (high - low);
   const digits = Number.isFinite(parts) ? Math.ceil(Math.log10(parts)) + 1 : 3;
   return (value) => formatNumber(value, Math.min(10, Math.max(3, digits)));
 }
 
 /** Lower end of part `index`, or the upper end of the last. */
-function edge({ low, high, counts }: Histogram, index: number): number {
+function edge({ low, high, counts }: HistogramCounts, index: number): number {
   return low + ((high - low) * index) / counts.length;
 }
 
 /** The parts of the range that a bar stands for, as text. */
-function binText(histogram: Histogram, index: number): string {
+function binText(histogram: HistogramCounts, index: number): string {
   const format = edgeFormat(histogram);
   return strings.bin(format(edge(histogram, index)), format(edge(histogram, index + 1)));
 }
 
-export function histogramBars(histogram: Histogram): Bar[] {
+export function histogramBars(histogram: HistogramCounts): Bar[] {
   const format = edgeFormat(histogram);
   const ticks = roundTicks(histogram);
   return histogram.counts.map((value, index) => ({
@@ -45,7 +49,7 @@ export function histogramBars(histogram: Histogram): Bar[] {
 }
 
 /** About six round numbers within the range, by the parts that they lie in. */
-function roundTicks({ low, high, counts }: Histogram): ReadonlyMap<number, string> {
+function roundTicks({ low, high, counts }: HistogramCounts): ReadonlyMap<number, string> {
   const rough = (high - low) / 6;
   if (!(rough > 0) || !Number.isFinite(rough)) return new Map();
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -61,7 +65,7 @@ function roundTicks({ low, high, counts }: Histogram): ReadonlyMap<number, strin
 }
 
 /** The chart in a sentence. */
-export function histogramSummary(histogram: Histogram): string {
+export function histogramSummary(histogram: HistogramCounts): string {
   const { counts, low, high } = histogram;
   const format = edgeFormat(histogram);
   const peak = counts.indexOf(Math.max(...counts));
@@ -70,7 +74,7 @@ export function histogramSummary(histogram: Histogram): string {
 }
 
 /** The chart as rows of a table: from, to, how many; empty parts are left out. */
-export function histogramRows(histogram: Histogram): string[][] {
+export function histogramRows(histogram: HistogramCounts): string[][] {
   const format = edgeFormat(histogram);
   return histogram.counts.flatMap((count, index) =>
     count === 0

@@ -1,0 +1,48 @@
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import type { BarContent } from '../charts/bar-chart';
+import { histogramBars, histogramRows } from '../charts/histogram';
+import type { HistogramCounts } from '../charts/histogram';
+import { formatCompact } from '../format';
+import { strings } from '../strings';
+import { BarPlot } from './charts';
+import { Folded } from './section';
+import { ScrollingTable } from './table';
+
+interface HistogramProps {
+  /** The same object as long as nothing has changed. */
+  readonly histogram: HistogramCounts;
+  /** Says in words what the chart shows. */
+  readonly label: string;
+  /** What is counted, as the head of a column. */
+  readonly counted: string;
+  readonly logarithmic?: boolean;
+  /** In pixels; small where absent. */
+  readonly height?: number;
+}
+
+/** How often each part of a range occurs: a chart, and its numbers below. */
+export function Histogram(props: HistogramProps): VNode {
+  const { histogram, label, counted, logarithmic = false, height } = props;
+  const content = useMemo<BarContent>(
+    () => ({
+      bars: histogramBars(histogram),
+      horizontal: false,
+      logarithmic,
+      format: formatCompact,
+    }),
+    [histogram, logarithmic],
+  );
+  return (
+    <>
+      <BarPlot content={content} label={label} {...(height === undefined ? {} : { height })} />
+      <Folded title={strings.histogramTable}>
+        <ScrollingTable
+          caption={strings.histogramTable}
+          columns={[strings.from, strings.to, counted].map((title) => ({ title, isNumber: true }))}
+          rows={histogramRows(histogram)}
+        />
+      </Folded>
+    </>
+  );
+}
