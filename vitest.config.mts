@@ -35,9 +35,11 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          globalSetup: 'test/e2e/support/installed.ts',
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          // An editor that starts leaves half of two cores idle.
+          maxWorkers: 2,
         },
       },
       {
@@ -45,6 +47,7 @@ export default defineConfig({
         test: {
           name: 'pictures',
           include: ['test/e2e/**/*.pictures.ts'],
+          globalSetup: 'test/e2e/support/installed.ts',
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,

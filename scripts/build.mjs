@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { context } from 'esbuild';
+import { declarationsOnly } from './lib/declarations-only.mjs';
 import { root } from './lib/repository.mjs';
 import { say } from './lib/terminal.mjs';
 
@@ -21,6 +22,8 @@ const { values: flags, positionals: names } = parseArgs({
 
 /** Of a panel's script with all that it imports at once, minified. */
 const mostPanelBytes = 250_000;
+/** Of what the extension host loads to activate, minified. */
+const mostHostBytes = 450_000;
 
 /** @type {import('esbuild').BuildOptions} */
 const shared = {
@@ -45,19 +48,6 @@ const node = {
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 
-/**
- * The extension host names operations, whose runs it leaves to the worker: it must not load ONNX Runtime,
- * which would slow activation, and which a second copy aborts.
- * @type {import('esbuild').Plugin}
- */
-const withoutRuntime = {
-  name: 'without-runtime',
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^onnxruntime-node$/ }, ({ path }) => ({ path, namespace: 'absent' }));
-    onLoad({ filter: /./, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
-  },
-};
-
 /** @type {import('esbuild').BuildOptions} */
 const browser = {
   ...shared,
@@ -72,8 +62,8 @@ const bundles = [
     ...node,
     entryPoints: ['extension/extension.ts'],
     outfile: 'dist/extension.js',
-    external: ['vscode'],
-    plugins: [withoutRuntime],
+    plugins: [declarationsOnly],
+    metafile: true,
   },
   { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
   { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
@@ -130,20 +120,45 @@ async function webviewPanels() {
 }
 
 /**
- * What a panel on the kit loads before its first paint is small: itself and the chunks that it imports.
+ * What the editor and its panels load to start is small.
  * @param {import('esbuild').BuildResult[]} results
  */
 function checkSizes(results) {
   const outputs = Object.assign({}, ...results.map(({ metafile }) => metafile?.outputs ?? {}));
+  checkHost(outputs['dist/extension.js']);
+  checkPanels(outputs);
+}
+
+/** @param {import('esbuild').Metafile['outputs'][string] | undefined} host absent where other bundles are built */
+function checkHost(host) {
+  if (host === undefined) return;
+  if (host.bytes > mostHostBytes) {
+    const largest = Object.entries(host.inputs).sort(
+      ([, a], [, b]) => b.bytesInOutput - a.bytesInOutput,
+    );
+    const names = largest
+      .slice(0, 10)
+      .map(([file, { bytesInOutput }]) => `${bytesInOutput} ${file}`);
+    throw new Error(
+      `dist/extension.js has ${host.bytes} bytes, over ${mostHostBytes}. Most come from:\n${names.join('\n')}`,
+    );
+  }
+  say(`dist/extension.js: ${(host.bytes / 1000).toFixed(0)} kB`);
+}
+
+/**
+ * What a panel on the kit loads before its first paint: itself and the chunks that it imports.
+ * @param {import('esbuild').Metafile['outputs']} outputs
+ */
+function checkPanels(outputs) {
   /** @type {(file: string, seen?: Set<string>) => number} */
   const bytesOf = (file, seen = new Set()) => {
-    if (seen.has(file)) return 0;
+    const output = outputs[file];
+    if (output === undefined || seen.has(file)) return 0;
     seen.add(file);
-    /** @type {import('esbuild').Metafile['outputs'][string]} */
-    const { bytes, imports } = outputs[file];
-    return imports
+    return output.imports
       .filter(({ kind }) => kind === 'import-statement')
-      .reduce((sum, { path }) => sum + bytesOf(path, seen), bytes);
+      .reduce((sum, { path }) => sum + bytesOf(path, seen), output.bytes);
   };
   for (const [file, { entryPoint = '' }] of Object.entries(outputs)) {
     if (!/^webview\/.*main\.tsx$/.test(entryPoint)) continue;

@@ -6,7 +6,7 @@ import { ByteCopier } from '../../extension/core/export/byte-copier';
 import { chooseOutput } from '../../extension/core/export/output-options';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import { writeSource } from '../../extension/core/export/write-source';
-import type { OutputFormat } from '../../extension/core/export/write-source';
+import type { OutputFormat } from '../../extension/core/export/output-formats';
 import { checkChanges } from '../../extension/core/export/changes';
 import { unattended } from '../../extension/core/jobs/job';
 

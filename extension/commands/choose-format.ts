@@ -2,7 +2,7 @@ import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
 import type { OutputAnswer, OutputTarget } from '../core/export/output-options';
-import { outputFormats } from '../core/export/write-source';
+import { outputFormats } from '../core/export/output-formats';
 import { formatRows } from './format-rows';
 
 interface FormatItem extends QuickPickItem {

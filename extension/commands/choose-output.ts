@@ -3,7 +3,7 @@ import { commands, l10n, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 import type { LayoutName } from '../core/export/layouts';
 import type { Plan } from '../core/export/plan';
-import type { OutputFormat } from '../core/export/write-source';
+import type { OutputFormat } from '../core/export/output-formats';
 import type { ModelSummary } from '../core/models/model-summary';
 import { fileExists } from '../services/documents';
 import { freeName } from '../services/free-name';

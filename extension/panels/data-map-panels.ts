@@ -11,7 +11,7 @@ import { isScores } from '../services/documents';
 import type { JobService } from '../services/jobs/job-service';
 import { jobsAbout, panelJobOf } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
-import type { DataMaps } from '../services/services';
+import type { DataMaps } from '../services/data-maps';
 import { refreshOnTrust, whyDataBlocked } from '../services/trust';
 import { dataMapPanel } from './data-map-panel';
 import type { DataMapPanel } from './data-map-panel';

@@ -14,7 +14,7 @@ import { dataOperations } from '../protocol/data';
 import type { DataOperation } from '../protocol/data';
 import type { JobService } from './jobs/job-service';
 import type { ResultOf } from './jobs/operations';
-import type { DataMaps } from './services';
+import type { DataMaps } from './data-maps';
 import type { Settings } from './settings';
 import { counts } from './counts';
 

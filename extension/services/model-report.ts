@@ -1,5 +1,5 @@
 import { l10n } from 'vscode';
-import { describeCompared } from '../core/export/prune-result';
+import { describeCompared } from '../core/export/verify';
 import type { PruneResult } from '../core/export/prune-result';
 import type { CompressResult } from '../core/export/compression/compress-model';
 import { sublayerKinds } from '../core/models/model-summary';

@@ -4,9 +4,8 @@ import type { CompressionJobs } from './compression-jobs';
 import type { CompressionSession } from './compression-session';
 import type { CompressionSessions } from './compression-sessions';
 import type { DataJobs } from './data-jobs';
-import type { DataMapSession, DataReader } from './data-map-session';
+import type { DataReader } from './data-map-session';
 import type { JobService } from './jobs/job-service';
-import type { ScoredSource } from '../core/datadiet/scored-data';
 import type { ModelFolders } from './model-folders';
 import type { ModelJobs } from './model-jobs';
 import type { ModelSession } from './model-session';
@@ -19,6 +18,7 @@ import type { SynthesisSession } from './synthesis-session';
 import type { SynthesisSessions } from './synthesis-sessions';
 import type { InspectorRequests } from '../protocol/worker';
 import type { WorkerClient } from './worker-client';
+import type { DataMaps } from './data-maps';
 
 /** What commands, panels, editors and views share. Made once, by activate(). */
 export interface Services {
@@ -51,22 +51,6 @@ export interface Services {
 export interface Syntheses {
   show(session: SynthesisSession): void;
   isShown(session: SynthesisSession): boolean;
-}
-
-/** Shows scores of data sets in data map panels. */
-export interface DataMaps {
-  /** @throws UserError or WorkerRequestError when there are no scores to show. */
-  show(source: ScoredSource): Promise<DataMapSession>;
-  /** Reads scores again that were written anew, where they are shown. */
-  reload(scores: string): Promise<void>;
-  /** A session without a panel, or that of the panel that shows the scores. */
-  session(source: ScoredSource): Promise<DataMapSession>;
-  /** The session of the panel that has the focus. */
-  readonly active: DataMapSession | undefined;
-  /** Reads the maps of a data set again. */
-  reloadData(data: string): Promise<void>;
-  /** Whether a panel shows scores, or those of a data set, now. */
-  shows(path: string): boolean;
 }
 
 /** Shows sessions in heatmap panels. */

@@ -18,7 +18,6 @@ const NAMES = [
 export const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
-  '--force-prefers-reduced-motion',
   '--disable-smooth-scrolling',
   '--disable-quic',
   '--no-first-run',

@@ -31,11 +31,14 @@ export async function writeSettings(data, settings = {}) {
   await writeFile(join(data, 'user', 'User', 'settings.json'), JSON.stringify(all, null, 2));
 }
 
-/** @param {string} data */
-const folders = (data) => [
+/**
+ * @param {string} data
+ * @param {string} [extensions]
+ */
+const folders = (data, extensions = join(data, 'extensions')) => [
   ...['--server-data-dir', join(data, 'server')],
   ...['--user-data-dir', join(data, 'user')],
-  ...['--extensions-dir', join(data, 'extensions')],
+  ...['--extensions-dir', extensions],
   ...['--accept-server-license-terms', '--telemetry-level', 'off'],
 ];
 
@@ -54,8 +57,9 @@ export async function installExtension(data, vsix) {
  * Starts an editor on a loopback port, which only those reach who know the token in its address: other users of the
  * machine see the port.
  * @param {string} data the editor's data folder
- * @param {{trust?: boolean, driver?: boolean, environment?: Record<string, string>}} [options] trust: ask for
- *   workspace trust; driver: with the smoke-test driver
+ * @param {{extensions?: string, trust?: boolean, driver?: boolean, environment?: Record<string, string>}} [options]
+ *   extensions: folder of what is installed, by default inside `data`; trust: ask for workspace trust; driver: with the
+ *   smoke-test driver
  * @returns {Promise<{address: (folder: string, query?: Record<string, string>) => string, process: import('node:child_process').ChildProcess, close: () => Promise<void>}>}
  */
 export async function startEditor(data, options = {}) {
@@ -71,7 +75,7 @@ export async function startEditor(data, options = {}) {
     node,
     [
       serverMain,
-      ...folders(data),
+      ...folders(data, options.extensions),
       ...['--host', '127.0.0.1', '--port', String(port), '--connection-token-file', tokenFile],
       ...(options.trust ? [] : ['--disable-workspace-trust']),
       ...(options.driver ? ['--enable-smoke-test-driver'] : []),

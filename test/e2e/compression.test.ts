@@ -146,7 +146,14 @@ describe('the compression panel', () => {
     expect(plan.compress).toHaveLength(compressed);
     const lenses = workbench.page.locator('.codelens-decoration');
     await lenses.filter({ hasText: `Compresses ${compressed} layers` }).waitFor();
-    await lenses.getByText('Open compression panel', { exact: true }).click();
+    // Lenses are drawn anew while their file is read, and a click between the two is lost.
+    const shown = workbench.page.getByRole('tab', { name: /^Compression: /, selected: true });
+    const lens = lenses.getByText('Open compression panel', { exact: true });
+    const opened = async () => {
+      await lens.click({ timeout: 2000 }).catch(() => undefined);
+      return shown.isVisible();
+    };
+    await expect.poll(opened, { timeout: 30_000, interval: 1000 }).toBe(true);
     await (await panel()).getByRole('heading', { name: 'sample', level: 1 }).waitFor();
   });
 

@@ -17,7 +17,7 @@ export async function runInBrowser(suite) {
   const editor = await startEditor(data, { driver: true, environment: suite.environment });
   const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
-    const page = await browser.newPage();
+    const page = await browser.newPage({ reducedMotion: 'reduce' });
     const ended = reportedExit(page, suite.timeoutMilliseconds);
     await page.exposeFunction('codeAutomationLog', () => undefined);
     const payload = [

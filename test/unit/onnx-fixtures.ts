@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
-import type { Example } from '../../extension/core/models/example';
+import type { Example } from '../../extension/core/models/model-input';
 
 const root = join(import.meta.dirname, '../fixtures/onnx');
 

@@ -9,7 +9,7 @@ import type { Frame } from './frame';
 import { reasonAgainst } from './frame';
 import { Plan } from './plan';
 import { strings } from './strings';
-import type { CompressionPanel } from './types';
+import type { CompressionPanel } from './compression-panel';
 
 interface BudgetProps {
   readonly panel: CompressionPanel;

@@ -3,10 +3,7 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { strings } from './strings';
-import type { Entry, Matrix, Outer, Way } from './types';
-
-/** In what a form is no better than the dense matrix. */
-export type Drawback = 'bytes' | 'flops' | 'milliseconds';
+import type { Drawback, Entry, Matrix, Outer, Way } from './types';
 
 /** One linear layer, embedding or head as the grid, the details and the table show it. */
 export interface LayerCell extends GridItem {

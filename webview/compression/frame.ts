@@ -3,7 +3,8 @@ import type { CompressionState, ShownTable } from '../../extension/protocol/comp
 import { cellsOf, wayKey, waysOf } from './cells';
 import type { CellSet, Shown } from './cells';
 import { strings } from './strings';
-import type { CompressionPanel, Matrix, Way } from './types';
+import type { CompressionPanel } from './compression-panel';
+import type { Matrix, Way } from './types';
 
 /** What the parts of the panel draw of a table. */
 export interface Frame {

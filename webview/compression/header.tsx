@@ -9,7 +9,7 @@ import { fileName } from '../file-name';
 import { formatBytes, formatCount, formatDuration } from '../format';
 import { reasonAgainst, resumesMeasuring } from './frame';
 import { strings } from './strings';
-import type { CompressionPanel } from './types';
+import type { CompressionPanel } from './compression-panel';
 
 /** The model's name, what its table was made with, and what can be done. */
 export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {

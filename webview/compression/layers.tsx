@@ -7,10 +7,11 @@ import { formatBytes, formatCount, formatDistance, formatPercent } from '../form
 import { timeText } from './cell-text';
 import { isOuter, roleName } from './cells';
 import type { CellSet, LayerCell } from './cells';
-import { sorted, sortKeys } from './rows';
-import type { SortKey } from './rows';
+import { sorted } from './rows';
+import { sortKeys } from './sort-keys';
+import type { SortKey } from './sort-keys';
 import { strings } from './strings';
-import type { CompressionPanel } from './types';
+import type { CompressionPanel } from './compression-panel';
 
 const TEXTS: ReadonlySet<SortKey> = new Set(['tensor', 'role', 'level']);
 

@@ -10,7 +10,7 @@ import { Layers } from './layers';
 import { SensitivityGrid } from './sensitivity-grid';
 import { strings as common } from '../strings';
 import { strings } from './strings';
-import type { CompressionPanel } from './types';
+import type { CompressionPanel } from './compression-panel';
 
 /** What compression costs each linear layer, and a plan under a budget. */
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {

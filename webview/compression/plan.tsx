@@ -6,7 +6,8 @@ import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent 
 import { countOf, countsOf } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
-import type { BudgetUnit, CompressionPanel } from './types';
+import type { CompressionPanel } from './compression-panel';
+import type { BudgetUnit } from './types';
 
 interface PlanProps {
   readonly panel: CompressionPanel;

@@ -1,20 +1,7 @@
 import type { ColumnSort } from '../components/table';
 import { isOuter, roleName } from './cells';
 import type { LayerCell } from './cells';
-
-export const sortKeys = [
-  'tensor',
-  'role',
-  'block',
-  'level',
-  'loss',
-  'error',
-  'outputError',
-  'bytes',
-  'after',
-  'milliseconds',
-] as const;
-export type SortKey = (typeof sortKeys)[number];
+import type { SortKey } from './sort-keys';
 
 /** Cells, given in the order of the model, sorted; those without a value come last either way. */
 export function sorted(

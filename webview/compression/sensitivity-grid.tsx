@@ -11,10 +11,11 @@ import { formatCount, formatDistanceShort, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
 import { cellFacts, cellLabel } from './cell-text';
 import { sharesOf, wayKey } from './cells';
-import type { CellSet, Drawback, LayerCell, Shown } from './cells';
+import type { CellSet, LayerCell, Shown } from './cells';
 import type { Frame } from './frame';
 import { strings } from './strings';
-import type { CompressionPanel } from './types';
+import type { CompressionPanel } from './compression-panel';
+import type { Drawback } from './types';
 
 interface GridProps {
   readonly panel: CompressionPanel;

@@ -1,9 +1,8 @@
 import { counted } from '../counted';
 import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
-import type { Drawback } from './cells';
-import type { SortKey } from './rows';
-import type { BudgetUnit, Method, Role, Way } from './types';
+import type { SortKey } from './sort-keys';
+import type { BudgetUnit, Drawback, Method, Role, Way } from './types';
 
 type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
 

@@ -1,13 +1,4 @@
-import type {
-  BudgetChoice,
-  CompressionCalls,
-  CompressionState,
-  ShownTable,
-} from '../../extension/protocol/compression';
-import type { Panel } from '../kit/start-panel';
-import type { View } from './view-state';
-
-export type CompressionPanel = Panel<CompressionState, CompressionCalls, View>;
+import type { BudgetChoice, ShownTable } from '../../extension/protocol/compression';
 
 export type Layer = ShownTable['layers'][number];
 /** Embedding or head. */
@@ -18,3 +9,6 @@ export type Role = Layer['role'];
 export type Way = BudgetChoice['ways'][number];
 export type Method = Way['method'];
 export type BudgetUnit = BudgetChoice['budget']['unit'];
+
+/** In what a form is no better than the dense matrix. */
+export type Drawback = 'bytes' | 'flops' | 'milliseconds';

@@ -2,7 +2,7 @@ import { string } from 'valibot';
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, maybe, oneOf, texts } from '../kit/saved-view';
 import { budgetUnits, initialForm } from './budget';
-import { sortKeys } from './rows';
+import { sortKeys } from './sort-keys';
 
 /** How the user looks at the panel, and what is asked of a plan. */
 export const savedView = group({

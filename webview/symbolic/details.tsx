@@ -7,7 +7,8 @@ import { GraphDrawing } from '../graph/graph-drawing';
 import { layOutGraph } from '../graph/graph-layout';
 import { modelAt, runsOf } from './population';
 import { strings } from './strings';
-import type { Evolution, Model, Place, SymbolicPanel, WrittenProgram } from './types';
+import type { SymbolicPanel } from './symbolic-panel';
+import type { Evolution, Model, Place, WrittenProgram } from './types';
 
 interface DetailsProps {
   readonly panel: SymbolicPanel;

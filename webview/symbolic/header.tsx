@@ -6,7 +6,8 @@ import { PageHeader } from '../components/page-header';
 import { formatCount, formatPercent } from '../format';
 import { isDone, meanOf } from './population';
 import { strings } from './strings';
-import type { Evolution, SymbolicPanel } from './types';
+import type { SymbolicPanel } from './symbolic-panel';
+import type { Evolution } from './types';
 
 interface HeaderProps {
   readonly panel: SymbolicPanel;

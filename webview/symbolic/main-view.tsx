@@ -11,7 +11,8 @@ import { selectedPlace } from './population';
 import { Population } from './population-list';
 import { Spread } from './spread';
 import { strings } from './strings';
-import type { Evolution, SymbolicPanel } from './types';
+import type { SymbolicPanel } from './symbolic-panel';
+import type { Evolution } from './types';
 
 /** An evolution: its numbers, its graphs, and all of the selected one. */
 export function Main({ panel }: { readonly panel: SymbolicPanel }): VNode {

@@ -8,7 +8,8 @@ import { GraphDrawing } from '../graph/graph-drawing';
 import { membersOf, orders } from './population';
 import type { Member } from './population';
 import { strings } from './strings';
-import type { Evolution, Place, SymbolicPanel } from './types';
+import type { SymbolicPanel } from './symbolic-panel';
+import type { Evolution, Place } from './types';
 
 interface PopulationProps {
   readonly panel: SymbolicPanel;

@@ -1,6 +1,6 @@
 import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
 import type { LayerRecord } from '../../core/export/compression/form-store';
-import { describeCompared } from '../../core/export/prune-result';
+import { describeCompared } from '../../core/export/verify';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { flag } from '../../core/operations/fields';
 import type { ApplyResult } from '../../core/operations/apply-plan';

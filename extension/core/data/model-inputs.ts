@@ -6,7 +6,7 @@ import { randomInputs } from './calibration-defaults';
 import type { CalibrationRequest, CalibrationSummary } from './calibration';
 import { loadExamples } from './examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 
 /** What a model is run on, and what to say of it. */

@@ -7,7 +7,8 @@ import {
   outputOf,
   stringAttribute,
 } from '../models/onnx/node-attributes';
-import type { Shape, ValueShapes } from '../models/onnx/value-shapes';
+import type { ValueShapes } from '../models/onnx/value-shapes';
+import type { Shape } from '../models/onnx/shape-query';
 import { kernelOf } from '../models/onnx/window-shapes';
 import type { ShapedValue } from '../training/losses';
 import { UserError } from '../user-error';

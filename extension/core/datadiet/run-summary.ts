@@ -3,7 +3,7 @@ import { labelIssues } from './label-issues';
 import { interRunSpearman } from './rank-correlation';
 import { bareScores } from './score-document';
 import type { ScoreDocument, ScoreKind } from './score-document';
-import type { ScoringJob } from './score-dataset';
+import type { ScoringJob } from './scoring-job';
 import { Cartography, Forgetting, meanOverRuns } from './scores';
 
 /** Joins the records of all runs, each of all epochs, into a document. */

@@ -1,4 +1,4 @@
-import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
+import type { Dataset } from '../data/datasets/dataset';
 import { openDataset } from '../data/datasets/open-dataset';
 import type { TaskJob } from '../jobs/child-task';
 import type { JobContext } from '../jobs/job';
@@ -9,48 +9,15 @@ import { GradientNormScorer } from './gradient-norm-scorer';
 import { flipLabels } from './label-noise';
 import { openSplits } from './open-splits';
 import { openProxy } from './proxy-model';
-import type { ProxyModel, ProxyRequest } from './proxy-model';
 import { allExamples } from './predictions';
 import { RunFolder } from './run-folder';
 import { summarizeRuns } from './run-summary';
-import type { ScoreDocument, ScoreKind } from './score-document';
+import type { ScoreDocument } from './score-document';
 import { countProcesses, runSideBySide } from './side-by-side';
 import type { Processes } from './side-by-side';
 import { createTrainer, stepsPerEpoch, threadsOf, trainRun } from './training-run';
-import type { TrainingSettings } from './training-settings';
 import { UserError } from '../user-error';
-
-/** Which data set is scored, and how. */
-export interface ScoreRequest {
-  readonly data: string;
-  readonly options: DatasetOptions;
-  /** Where the test data lies, if only the training part is scored and the test part is elsewhere. */
-  readonly test?: string;
-  readonly proxy: ProxyRequest;
-  readonly score: ScoreKind;
-  /** Independent trainings over which scores are averaged, with seeds 0, 1, … */
-  readonly runs: number;
-  /** Epochs trained before scoring; 0 scores at initialisation. */
-  readonly epoch: number;
-  readonly training: TrainingSettings;
-  /** Study of label noise: share of labels that are flipped. */
-  readonly noise?: { readonly rate: number; readonly seed: number };
-  /** Folder that keeps finished runs while the job works. */
-  readonly folder: string;
-  /** Leave them there when all is done; they are removed if absent. */
-  readonly keepRuns?: boolean;
-  /** Writes the result, before they are removed: a full disk then costs nothing. */
-  readonly write?: (document: ScoreDocument) => Promise<void>;
-}
-
-/** Everything that runs of scoring share. */
-export interface ScoringJob {
-  readonly request: ScoreRequest;
-  readonly dataset: Dataset;
-  readonly labels: Int32Array;
-  readonly proxy: ProxyModel;
-  readonly folder: RunFolder;
-}
+import type { ScoreRequest, ScoreSeedRequest, ScoringJob } from './scoring-job';
 
 /** Opens the model and the folder of a job. */
 async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<ScoringJob> {
@@ -178,11 +145,6 @@ async function scoreAside(
     };
     await runSideBySide(seeds, processes, count, job);
   }
-}
-
-/** A request as another process is sent it. */
-export interface ScoreSeedRequest extends Omit<ScoreRequest, 'write' | 'keepRuns'> {
-  readonly part: 'whole' | 'train';
 }
 
 /** Does one run of a request that is not open yet. */

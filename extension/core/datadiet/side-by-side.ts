@@ -5,7 +5,7 @@ import type { JobContext } from '../jobs/job';
 import { ChildEndedError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
 import { stepsOfCheckpoint } from '../training/checkpoint';
-import type { SeedTask } from './seed-tasks';
+import type { SeedTask } from './seed-task';
 import { measureStep, threadsOf } from './training-run';
 import type { RunRequest } from './training-run';
 

@@ -1,32 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import type { Dataset, DatasetOptions } from '../data/datasets/dataset';
+import type { Dataset } from '../data/datasets/dataset';
 import type { TaskJob } from '../jobs/child-task';
 import type { JobContext } from '../jobs/job';
 import { writeDocument } from '../jobs/write-document';
 import { openSplits } from './open-splits';
 import { accuracyOf, allExamples } from './predictions';
 import { openProxy } from './proxy-model';
-import type { ProxyModel, ProxyRequest } from './proxy-model';
+import type { ProxyModel } from './proxy-model';
 import { RunFolder } from './run-folder';
 import { countProcesses, runSideBySide } from './side-by-side';
 import type { Processes } from './side-by-side';
 import { stepsPerEpoch, trainRun } from './training-run';
-import type { TrainingSettings } from './training-settings';
-
-export interface TrainRequest {
-  readonly data: string;
-  readonly options: DatasetOptions;
-  /** Where the test data lies, if not in the data set. */
-  readonly test?: string;
-  readonly proxy: ProxyRequest;
-  readonly epochs: number;
-  /** Runs, with seeds 0, 1, … */
-  readonly seeds: number;
-  readonly training: TrainingSettings;
-  /** Folder for the weights and results of every run. */
-  readonly out: string;
-}
+import type { TrainRequest } from './train-request';
 
 const runSchema = v.object({
   seed: v.number(),

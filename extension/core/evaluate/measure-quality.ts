@@ -3,7 +3,7 @@ import { readTokens } from '../data/text-tokens';
 import { verificationInput } from '../export/verify';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';

@@ -1,4 +1,4 @@
-import type { OutputFormat } from './write-source';
+import type { OutputFormat } from './output-formats';
 import type { JobContext } from '../jobs/job';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from './plan';

@@ -13,7 +13,7 @@ import { describeGgufLoading } from './preview-file';
 import { writtenLogits } from './verify';
 import type { VerificationOptions } from './verify';
 import { parametersAfter, planTensors } from './weight-plan';
-import type { WeightWriter } from './weight-writers';
+import type { WeightWriter } from './weight-writer';
 import type { OutputOption } from './output-options';
 import { whyTorn } from './changes';
 import type { Changes } from './changes';

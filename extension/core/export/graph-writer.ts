@@ -9,7 +9,7 @@ import { describeGraphLoading } from './preview-file';
 import { withChanges } from './changes';
 import type { Changes } from './changes';
 import { describeInGraph } from './weight-writers';
-import type { WeightWriter } from './weight-writers';
+import type { WeightWriter } from './weight-writer';
 
 /** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
 export async function graphWriter(

@@ -1,5 +1,5 @@
 import { restoreNestedTensors } from '../models/onnx/node-edits';
-import type { OnnxModel } from '../models/onnx/onnx-model';
+import type { OnnxModel } from '../models/onnx/stream-of-graph';
 import { removeBranches } from '../models/onnx/removal-nodes';
 import { StoredGraph } from '../models/onnx/stored-graph';
 import { copyWith } from '../onnx/messages';

@@ -1,5 +1,4 @@
-import { counted } from '../format';
-import type { OutputFormat } from './write-source';
+import type { OutputFormat } from './output-formats';
 
 /** What writing a pruned model did, and how it was checked. */
 export interface PruneResult {
@@ -31,12 +30,4 @@ export interface PruneResult {
   };
   /** Files written, relative to `path`, with their sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
-}
-
-/** What was compared, such as `64 tokens`. */
-export function describeCompared({
-  tokens,
-  examples,
-}: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
-  return examples === true ? `${tokens} example` : counted(tokens, 'token');
 }

@@ -4,7 +4,7 @@ import { cachedExample } from '../data/examples/cached-example';
 import { loadExamples } from '../data/examples/load-examples';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredModel, ModelOutput, RunnableGraph } from '../models/layered-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';
@@ -17,8 +17,8 @@ import { floatsIn } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { onnxName } from './onnx-writer';
-import { describeCompared } from './prune-result';
 import type { PruneResult } from './prune-result';
+import { counted } from '../format';
 
 /** Where and with how much memory models are run for the comparison. */
 export interface VerificationOptions {
@@ -268,4 +268,12 @@ function largestDifference(expected: Float32Array, actual: Float32Array, smalles
     scale = Math.max(scale, Math.abs(value));
   }
   return difference / scale;
+}
+/** What was compared, such as `64 tokens`. */
+
+export function describeCompared({
+  tokens,
+  examples,
+}: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
+  return examples === true ? `${tokens} example` : counted(tokens, 'token');
 }

@@ -3,60 +3,25 @@ import type { JobContext } from '../jobs/job';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import type { EncoderModel } from '../models/encoders/encoder-model';
 import { idsOf } from '../models/example';
-import type { ModelInput } from '../models/example';
 import { readArchitecture } from '../models/open-model';
-import type { LayeredModel } from '../models/layered-model';
 import { describeForms } from '../models/forms/form-spec';
 import { baseModelType } from '../models/model-config';
 import type { ModelSummary } from '../models/model-summary';
 import type { ModelEmitter } from '../models/model-emitter';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
-import type { ByteCopier } from './byte-copier';
 import type { CheckpointSource } from './checkpoint-source';
 import { encoderModellingFile } from './encoder-modelling-file';
 import { modellingFile, modellingModule } from './modelling-file';
 import type { NamedClasses } from './modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx-writer';
-import type { Layout, LayoutName } from './layouts';
+import type { Layout } from './layouts';
 import { rewriteConfig } from './pruned-config';
 import type { Changes } from './changes';
 import { writeSafetensors } from './safetensors-writer';
 import { graphLogits, writtenLogits, writtenOnnxLogits } from './verify';
-import type { VerificationOptions } from './verify';
 import { parametersAfter, planShards } from './weight-plan';
-
-/** Choices that some forms leave open. */
-export interface WriteOptions extends VerificationOptions {
-  /** Largest safetensors file in bytes of data; sharded as the source when absent. */
-  readonly maxShardBytes?: number;
-}
-
-/** One output format: what it writes, and how that is read back. */
-export interface WeightWriter {
-  /** Bytes of weights. */
-  readonly bytes: number;
-  /** Number of weights. */
-  readonly parameters: number;
-  /** How the result says what is gone, where there are several ways. */
-  readonly layout?: LayoutName;
-  /** How other tools load the result, as a sentence. */
-  readonly loadsWith: string;
-  /** Small files by name, config.json among them. */
-  readonly texts: Readonly<Record<string, string>>;
-  /** Gives the names of the files written, weights first. */
-  write(folder: string, copier: ByteCopier): Promise<string[]>;
-  /**
-   * The output of what was written, opened anew and run as `mode`, the source or one of its other
-   * modes: logits [tokens, vocabulary] of a language model.
-   */
-  output(folder: string, input: ModelInput, mode: LayeredModel): Promise<Float32Array>;
-  /**
-   * What {@link output} has to give, by the graph that is written: for models that round their inputs,
-   * where the source in pieces gives other numbers, and others yet where a router then chooses others.
-   */
-  readonly reference?: (input: ModelInput) => Promise<Float32Array>;
-}
+import type { WeightWriter, WriteOptions } from './weight-writer';
 
 /** Safetensors as transformers lays them out. */
 export function safetensorsWriter(

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { presentOf } from '../models/onnx/cache-ports';
-import type { OnnxMode } from '../models/onnx/onnx-model';
+import type { OnnxMode } from '../models/onnx/stream-of-graph';
 import { outputsBeside, removeBranches } from '../models/onnx/removal-nodes';
 import type { RemainingGraph } from '../models/onnx/removal-nodes';
 import type { Scope } from '../models/onnx/wrapped-graph';

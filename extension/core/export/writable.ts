@@ -9,7 +9,8 @@ import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
 import { matricesOf, matrixChanges, standIns } from './matrix-changes';
 import { answerOutputs, chooseOutput, findOutput } from './output-options';
 import type { OutputAnswer, OutputTarget } from './output-options';
-import { outputFormats, writeSource } from './write-source';
+import { writeSource } from './write-source';
+import { outputFormats } from './output-formats';
 import type { WriteSource } from './write-source';
 
 /** Changes that are asked about before any work. */

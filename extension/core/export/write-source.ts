@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import type { JobContext } from '../jobs/job';
-import type { AnyModel, ModelHeaders, OpenedModel } from '../models/opened-model';
+import type { AnyModel, OpenedModel } from '../models/opened-model';
+import type { ModelHeaders } from '../models/model-headers';
 import { needsModule, withChanges } from './changes';
 import type { Changes } from './changes';
 import type { CheckpointSource } from './checkpoint-source';
@@ -14,16 +15,7 @@ import { whyNotRewritable } from './pruned-config';
 import { findNamedSideFiles, findSideFiles } from './side-files';
 import type { SideFiles } from './side-files';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
-import type { WeightWriter } from './weight-writers';
-
-/** The formats that models are written in, by their names for people. */
-export const outputFormats = {
-  safetensors: 'Hugging Face folder',
-  onnx: 'ONNX file',
-  gguf: 'GGUF file',
-} as const;
-export type OutputFormat = keyof typeof outputFormats;
-export const outputFormatNames = Object.keys(outputFormats) as OutputFormat[];
+import type { WeightWriter } from './weight-writer';
 
 /** A model that is written anew, and what it can be written as. */
 export interface WriteSource extends OutputOptions {

@@ -6,7 +6,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
-import type { ConfigFields } from '../models/architecture';
+import type { ConfigFields } from '../models/config-layout';
 import { namesInFolder } from '../models/gguf-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenModel } from '../models/model-cache';

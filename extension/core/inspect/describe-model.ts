@@ -1,6 +1,6 @@
 import type { OpenModel } from '../models/model-cache';
 import { openModelFiles } from '../models/open-model';
-import type { ModelFormat } from '../models/opened-model';
+import type { ModelFormat } from '../models/model-headers';
 import { arrange } from './blocks';
 import { readGgufSource, readSafetensorsSource } from './checkpoint-source';
 import { factsOf, flatten } from './config-facts';

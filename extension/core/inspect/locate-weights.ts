@@ -3,7 +3,7 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
-import type { ModelFormat } from '../models/opened-model';
+import type { ModelFormat } from '../models/model-headers';
 
 /** Files to describe a model from. */
 export interface WeightsPlace {

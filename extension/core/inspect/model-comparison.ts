@@ -1,4 +1,4 @@
-import type { ModelFormat } from '../models/opened-model';
+import type { ModelFormat } from '../models/model-headers';
 
 /** Which models are compared. */
 export interface CompareRequest {

@@ -1,5 +1,5 @@
 import type { SublayerKind } from '../models/model-summary';
-import type { ModelFormat } from '../models/opened-model';
+import type { ModelFormat } from '../models/model-headers';
 
 /** A tensor of a model and where it lies. */
 export interface StoredTensor {

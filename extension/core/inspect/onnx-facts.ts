@@ -1,5 +1,5 @@
 import { intAttribute } from '../models/onnx/node-attributes';
-import type { OnnxModel } from '../models/onnx/onnx-model';
+import type { OnnxModel } from '../models/onnx/stream-of-graph';
 import type { ModelFacts } from './model-description';
 
 /**

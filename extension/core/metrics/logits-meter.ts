@@ -80,6 +80,8 @@ export class LogitsMeter {
       this.executor.compute(
         {
           key: `metric.${this.name}.${this.given}.${width}${shifted ? '.shifted' : ''}`,
+          // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
+          keepMemory: !shifted,
           build: (graph) => {
             this.build(graph, width, shifted);
           },

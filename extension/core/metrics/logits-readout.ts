@@ -1,4 +1,4 @@
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import { stream } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import { DataType } from '../onnx/graph-builder';
@@ -17,8 +17,8 @@ import { sampleVocabulary } from './vocabulary-sample';
 const maxRows = 64;
 /** Fewer leave it waiting for memory. */
 const minRows = 8;
-/** Arrays of the size of the logits that are in use at once. */
-const arraysPerRun = 5;
+/** Arrays of the size of the logits that are in use at once; those of ONNX Runtime are rounded up to powers of two. */
+const arraysPerRun = 6;
 /**
  * Ids that stand for a vocabulary, drawn for at most {@link maxRows} rows: distances are off by some 0.5 %, their
  * differences by a tenth of what the choice of the text makes (docs/research/speed.md).
@@ -54,7 +54,6 @@ export class LogitsReadout extends MetricReadout {
   public override readonly isSampled: boolean;
   /** What was read of the original, by the first row and the last; the first to come are kept. */
   private readonly known = new WeakMap<HiddenState, Map<string, OriginalRows>>();
-  private knownBytes = 0;
 
   /** @param samples whether some ids may stand for the vocabulary, which takes a metric of probabilities */
   public constructor(
@@ -149,9 +148,7 @@ export class LogitsReadout extends MetricReadout {
       targets: int64Tensor(drawn?.places ?? next, [1, next.length]),
       sample: drawn?.sample,
     };
-    const bytes = bytesOf(rows);
-    if (this.knownBytes + bytes <= this.executor.shares.originalBytes) {
-      this.knownBytes += bytes;
+    if (this.executor.originalRoom.take(bytesOf(rows))) {
       this.known.set(state, ofState.set(key, rows));
     }
     return rows;

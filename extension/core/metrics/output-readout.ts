@@ -1,4 +1,4 @@
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { asRows, int64Tensor, rowsBetween } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';

@@ -1,4 +1,4 @@
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
 

@@ -1,4 +1,4 @@
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { rowsOf } from '../runtime/tensors';

@@ -84,15 +84,33 @@ export class TermSample {
    */
   public distance(correction = 1): EstimatedDistance {
     const estimate = this.estimate();
-    const { sequences } = estimate;
-    const total = estimate.total * correction;
-    const standardError = estimate.standardError * correction;
-    const error = sequences < leastSequences ? standardError * sequenceEffect : standardError;
-    const half = (this.toDistance(total + error) - this.toDistance(total - error)) / 2;
-    return {
-      distance: this.toDistance(this.isComplete ? this.total * correction : total),
-      ...(Number.isFinite(half) ? { standardError: half } : {}),
-    };
+    const total = (this.isComplete ? this.total : estimate.total) * correction;
+    return this.estimated(total, errorForText(estimate) * correction);
+  }
+
+  /**
+   * The distance over all rows by that of another change of the same place, which was measured on all of them: the
+   * ratio of the two hardly depends on the rows, while each by itself does (ratio estimation from two phases,
+   * Cochran, Sampling Techniques, § 12.8). Its error is that against all rows, so without any once it has them.
+   */
+  public distanceBy(reference: TermSample): EstimatedDistance {
+    const theirs = reference.shares().slice(0, this.blocks.length);
+    const own = this.shares();
+    const [sum, theirSum] = [sumIn(own), sumIn(theirs)];
+    if (this.isComplete) {
+      return { distance: this.toDistance(this.total) };
+    }
+    if (theirSum === 0) {
+      return this.distance();
+    }
+    const ratio = sum / theirSum;
+    const rests = own.map((block, i) => ({
+      ...block,
+      sum: block.sum - ratio * (theirs[i]?.sum ?? 0),
+    }));
+    const rest = this.estimateFrom(rests);
+    const scale = (reference.total / theirSum) * rest.share * Math.sqrt(1 - rest.share);
+    return this.estimated(ratio * reference.total, errorForText(rest) * scale);
   }
 
   /** The distance over the first `few` rows alone. */
@@ -100,6 +118,14 @@ export class TermSample {
     const first = this.blocks.slice(0, Math.ceil(few / blockRows));
     const sum = first.reduce((total, block) => total + block.sum, 0);
     return this.metric.distance(this.metric.sequenceTerm(sum), 1, few);
+  }
+
+  private estimated(total: number, error: number): EstimatedDistance {
+    const half = (this.toDistance(total + error) - this.toDistance(total - error)) / 2;
+    return {
+      distance: this.toDistance(total),
+      ...(Number.isFinite(half) ? { standardError: half } : {}),
+    };
   }
 
   public toDistance(total: number): number {
@@ -125,7 +151,7 @@ export class TermSample {
   /** The ratio estimator, its error the greater of that over blocks and that over sequences. */
   private estimateFrom(blocks: readonly Block[]): Estimate {
     const rows = rowsIn(blocks);
-    const perRow = blocks.reduce((sum, block) => sum + block.sum, 0) / rows;
+    const perRow = sumIn(blocks) / rows;
     const sequences = [...sumsOf(blocks).values()];
     const error = Math.max(
       errorOfSum(blocks, perRow),
@@ -141,6 +167,11 @@ export class TermSample {
   }
 }
 
+/** An estimate's standard error for other text, where few sequences tell little of it. */
+function errorForText({ standardError, sequences }: Estimate): number {
+  return sequences < leastSequences ? standardError * sequenceEffect : standardError;
+}
+
 /** Standard error of the parts' sum, were they drawn at random. */
 function errorOfSum(
   parts: readonly { readonly rows: number; readonly sum: number }[],
@@ -148,6 +179,10 @@ function errorOfSum(
 ): number {
   const squares = parts.reduce((sum, one) => sum + (one.sum - perRow * one.rows) ** 2, 0);
   return Math.sqrt((squares * parts.length) / (parts.length - 1));
+}
+
+function sumIn(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, block) => sum + block.sum, 0);
 }
 
 function rowsIn(blocks: readonly Block[]): number {

@@ -5,7 +5,7 @@ import type { Capability } from './capability';
 import { idsPort } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelSummary, SublayerKind } from './model-summary';
-import type { ModelHeaders } from './opened-model';
+import type { ModelHeaders } from './model-headers';
 import { explainNoTokenizer } from './tokenizer-place';
 
 /** What can be asked of a model. */

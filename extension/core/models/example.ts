@@ -2,30 +2,7 @@ import { fillArray, isArrayDType } from '../checkpoints/numeric-array';
 import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
-
-/** Values of an input; float16 as its bits. */
-export interface ExampleValue {
-  /** Element type, named as in safetensors where it has it. */
-  readonly dtype: string;
-  readonly dims: readonly number[];
-  readonly data:
-    | Float32Array
-    | Float64Array
-    | Int8Array
-    | Uint8Array
-    | Int16Array
-    | Uint16Array
-    | Int32Array
-    | Uint32Array
-    | BigInt64Array
-    | BigUint64Array;
-}
-
-/** One example, a batch of one: the values of a model's inputs by name. */
-export type Example = Readonly<Record<string, ExampleValue>>;
-
-/** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
-export type ModelInput = Int32Array | Example;
+import type { Example, ExampleValue, ModelInput } from './model-input';
 
 /** The token ids of an input that is a text. */
 export function idsOf(input: ModelInput): Int32Array {

@@ -1,11 +1,11 @@
 import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import type { Example } from './example';
+import type { Example } from './model-input';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from './matrix-encoding';
 import type { SymbolicPatch } from './patch/symbolic-patch';
-import type { ExpertTensors } from './sublayer-tensors';
+import type { ExpertTensors } from './expert-tensors';
 
 /** An input of a model, as its file declares it. */
 export interface InputPort {

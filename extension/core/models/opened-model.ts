@@ -1,28 +1,10 @@
-import type { GgufHeader } from '../checkpoints/gguf';
-import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { capabilitiesOf } from './capabilities';
 import type { Capabilities } from './capabilities';
 import type { EncoderModel } from './encoders/encoder-model';
+import type { ModelFormat, ModelHeaders } from './model-headers';
 import type { ModelSummary } from './model-summary';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { TransformerModel } from './transformer-model';
-
-/** File formats that models are read from and written in. */
-export const modelFormats = ['safetensors', 'onnx', 'gguf'] as const;
-export type ModelFormat = (typeof modelFormats)[number];
-
-/** What the headers of a model's files hold, by format. */
-export type ModelHeaders =
-  | {
-      readonly format: 'safetensors';
-      /** Path and text of config.json. */
-      readonly configFile: string;
-      readonly configText: string;
-      /** As stored: weights of quantized models are packed. */
-      readonly checkpoint: Checkpoint;
-    }
-  | { readonly format: 'gguf'; readonly header: GgufHeader }
-  | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };
 
 /** A layered model, told apart by its `kind`. */
 export type AnyModel = TransformerModel | EncoderModel | OnnxLayeredModel;

@@ -3,7 +3,7 @@ import { UserError } from '../user-error';
 import { checkForm } from './forms/check-form';
 import type { Linear } from './linear';
 import type { MatrixEncoding, OuterMatrix, OuterPlace } from './matrix-encoding';
-import { partTensors } from './sublayer-tensors';
+import { partTensors } from './part-tensors';
 
 /** A matrix outside the sublayers, as it is laid out. */
 interface OuterLinear {

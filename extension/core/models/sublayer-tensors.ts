@@ -1,10 +1,10 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import type { ExpertTensors } from './expert-tensors';
 import type { Expert } from './experts';
-import { formMemory, formTensors, hasFewBits } from './forms/form-facts';
+import { formMemory, hasFewBits } from './forms/form-facts';
 import type { Linear } from './linear';
-import type { MatrixEncoding } from './matrix-encoding';
-import type { Norm } from './norm';
+import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from './patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerSublayer } from './transformer-layout';
@@ -74,13 +74,6 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
   }
 }
 
-/** What belongs to the single experts of a mixture, by expert. */
-export interface ExpertTensors {
-  /** [count, hiddenSize], of which each expert has a row. */
-  readonly router: LazyTensor;
-  readonly experts: readonly (readonly LazyTensor[])[];
-}
-
 /** Undefined where no single expert can be removed: the router's rows must lie one after the other. */
 export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | undefined {
   if (sublayer.kind !== 'expert') {
@@ -126,20 +119,4 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
     case 'patch':
       return [];
   }
-}
-
-/** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
-export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
-  const form = formOf(part);
-  return form === undefined ? storedTensors(part) : [...formTensors(form), ...storedTensors(part)];
-}
-
-/** The same without the tensors of forms. */
-export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
-  const weight = formOf(part) === undefined ? part?.weight : undefined;
-  return [weight, part?.bias].filter((tensor) => tensor !== undefined);
-}
-
-function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {
-  return part !== undefined && 'form' in part ? part.form : undefined;
 }

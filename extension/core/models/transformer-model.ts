@@ -40,12 +40,12 @@ import {
   expertTensors,
   lookupCosts,
   outputTensors,
-  partTensors,
   runningCosts,
-  storedTensors,
   sublayerTensors,
 } from './sublayer-tensors';
-import type { ExpertTensors } from './sublayer-tensors';
+import { storedTensors } from './part-tensors';
+import { partTensors } from './part-tensors';
+import type { ExpertTensors } from './expert-tensors';
 import { tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
 import { idOfSublayer, outerOf } from './transformer-layout';

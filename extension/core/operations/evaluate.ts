@@ -1,4 +1,3 @@
-import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
@@ -15,9 +14,10 @@ import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
+import { roughTokens, wholeModel } from './text-work';
 
-/** What a token stands for, roughly. */
-const bytesPerToken = 4;
+/** Of the samples: what is read where no text is named. */
+const heldOutText = 'held-out.txt';
 
 /** Task scores of one model, or of two. */
 export type TaskEvaluation = TaskResult & { readonly against?: TaskResult };
@@ -64,13 +64,15 @@ export const evaluate = defineOperation({
   ],
   result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
   trust: 'run',
-  work: ({ text, task, length = defaultWindowLength, stride = length, against }, { summary }) => {
-    if (task !== undefined || text === undefined || !existsSync(text)) {
+  // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
+  work: (request, { summary }, { samples }) => {
+    const { task, length = defaultWindowLength, stride = length, against } = request;
+    const tokens = roughTokens(request.text ?? join(samples, heldOutText));
+    if (task !== undefined || tokens === undefined) {
       return undefined;
     }
-    const read = ((statSync(text).size / bytesPerToken) * length) / stride;
-    const tokens = read * (against === undefined ? 1 : 2);
-    return { sublayerTokens: tokens * summary.sublayers.length, readoutTokens: tokens };
+    const models = against === undefined ? 1 : 2;
+    return wholeModel((tokens * models * length) / stride, summary);
   },
   run: async (request, context): Promise<EvaluationResult | TaskEvaluation> => {
     const { open } = context.environment;
@@ -90,7 +92,7 @@ export const evaluate = defineOperation({
     return evaluateModels(
       {
         ...models,
-        text: request.text ?? join(context.environment.samples, 'held-out.txt'),
+        text: request.text ?? join(context.environment.samples, heldOutText),
         ...(length === undefined ? {} : { length }),
         ...(stride === undefined ? {} : { stride }),
       },

@@ -32,7 +32,7 @@ export const trialFields = group('Sensitivity', {
   metric: searchFields.metric,
   precision: number({
     description:
-      'Measure until the standard error is this share of the distance; 0 uses all of the text',
+      'Measure on part of the text until the standard error is this share of the distance; 0 uses all of it',
     default: defaultPrecision,
     min: 0,
     max: 1,

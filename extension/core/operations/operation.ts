@@ -51,7 +51,11 @@ export interface Operation<
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
   /** What it runs of its model, for an estimate of the time before it starts; undefined where it runs something else. */
-  readonly work?: (request: RequestOf<F>, model: OpenedModel) => ModelWork | undefined;
+  readonly work?: (
+    request: RequestOf<F>,
+    model: OpenedModel,
+    environment: Pick<Environment, 'samples'>,
+  ) => ModelWork | undefined;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
   /** What scripts get of a result; absent where that is the result itself. */
   readonly toJson?: (result: Result) => unknown;

@@ -45,7 +45,7 @@ async function expectedSeconds(
     return undefined;
   }
   const model = await environment.open(path);
-  const tokens = work(request, model);
+  const tokens = work(request, model, environment);
   const run = runOptions({ device, memory });
   return (
     tokens &&

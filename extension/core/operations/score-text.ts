@@ -4,17 +4,29 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import type { TextScores } from '../data/text-scores';
 import { scoreText as scoreWindows } from '../datadiet/score-text';
 import { documentNames } from '../document-names';
+import type { ModelSummary } from '../models/model-summary';
 import { integer, path } from './fields';
 import { journalOf, prepareJournal } from './journals';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
 import { besideModel } from './suggest-out';
+import { roughTokens, wholeModel } from './text-work';
 
 /** Where scores of a text go if the user names no file: beside the model, with the name of the text. */
 export async function textScoresPath(model: string, text: string | undefined): Promise<string> {
   const { suffix } = documentNames.textScores;
   const stem = (await besideModel('textScores', model)).slice(0, -suffix.length);
   return `${stem}${text === undefined ? '' : `.${basename(text, extname(text))}`}${suffix}`;
+}
+
+/** Of the samples: what is scored where no text is named. */
+const bundledText = 'calibration.txt';
+
+function windowLength(
+  { length }: { readonly length?: number },
+  { maxPositions = Number.POSITIVE_INFINITY }: Pick<ModelSummary, 'maxPositions'>,
+): number {
+  return length ?? Math.min(defaultCalibration.length, maxPositions);
 }
 
 export const scoreText = defineOperation({
@@ -54,22 +66,28 @@ export const scoreText = defineOperation({
   trust: 'run',
   resume: ({ out, model }) => journalOf('score-text', out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
+  // Counted: all tokens of the windows, once.
+  work: ({ text, windows = Number.POSITIVE_INFINITY, ...request }, { summary }, { samples }) => {
+    const tokens = roughTokens(text ?? join(samples, bundledText));
+    return tokens === undefined
+      ? undefined
+      : wholeModel(Math.min(tokens, windows * windowLength(request, summary)), summary);
+  },
   run: async (request, context): Promise<TextScores> => {
     const { text, windows, out } = request;
     const { open, samples, version } = context.environment;
     const model = await open(request.model);
-    const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
     return scoreWindows(
       {
         model,
         ...(text === undefined ? {} : { file: text }),
         ...(windows === undefined ? {} : { windows }),
-        length: request.length ?? Math.min(defaultCalibration.length, maxPositions),
+        length: windowLength(request, model.summary),
         ...runOptions(request),
         out,
         journal: await prepareJournal('score-text', out, model.path),
       },
-      { bundledText: join(samples, 'calibration.txt'), version },
+      { bundledText: join(samples, bundledText), version },
       context,
     );
   },

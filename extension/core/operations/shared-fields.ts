@@ -3,7 +3,7 @@ import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
 import type { PlanApplication } from '../export/apply-plan';
 import { layoutNames } from '../export/layouts';
-import { outputFormatNames } from '../export/write-source';
+import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';

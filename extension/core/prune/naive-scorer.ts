@@ -1,5 +1,5 @@
 import { checkpoint } from '../jobs/job';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { sequenceOf } from './scorer';

@@ -1,5 +1,5 @@
 import type { Cancellation } from '../jobs/job';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
@@ -7,6 +7,7 @@ import type { MetricName, Metric } from '../metrics/metrics';
 import type { SearchWork } from './search-work';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import type { SearchMemo } from './search-memo';
+import type { Vocabulary } from '../metrics/vocabulary';
 
 /** What a scorer works with. */
 export interface ScorerSetup {
@@ -32,12 +33,6 @@ export type SublayerObserver = (index: number, before: HiddenState, after: Hidde
 export function sequenceOf({ sequences }: ScorerSetup, index: number): ModelInput {
   return sequences[index] ?? new Int32Array();
 }
-
-/**
- * What a distance is measured over: the whole vocabulary, or ids that stand for it where it is large, see
- * {@link createReadout}.
- */
-export type Vocabulary = 'whole' | 'sampled';
 
 /** Measures candidates on top of what has been removed so far. */
 export interface Scorer {

@@ -1,6 +1,6 @@
 import type { LayeredModel } from '../models/layered-model';
 import { sampledShare } from '../metrics/logits-readout';
-import type { Vocabulary } from './scorer';
+import type { Vocabulary } from '../metrics/vocabulary';
 
 /** What head and metric cost of one candidate, in products of a row with the head's matrix. */
 const passesOverVocabulary = 2;

@@ -1,7 +1,7 @@
 import { checkpoint } from '../jobs/job';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import { floatsIn, floatTensorLike, isFloat } from '../runtime/tensors';
 import type { HiddenState, Tensors } from '../runtime/tensors';
 import type { Candidate } from './candidates';

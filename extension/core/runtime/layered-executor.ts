@@ -1,14 +1,14 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { tokenExample } from '../models/example';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { GraphPart, LayeredModel, Step, TappedStep } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
 import type { RunningCosts } from '../models/tapped-part';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { divideMemory, privateBytes } from './memory-shares';
+import { divideMemory, privateBytes, Room } from './memory-shares';
 import type { MemoryShares } from './memory-shares';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
@@ -17,7 +17,7 @@ import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
 /** A graph that the caller makes, which declares its inputs and outputs itself. */
-export interface OwnGraph {
+export interface OwnGraph extends Pick<SessionRecipe, 'keepMemory'> {
   readonly key: string;
   readonly build: (graph: GraphBuilder) => void;
 }
@@ -59,6 +59,8 @@ export class LayeredExecutor {
   /** What can be removed of the model. */
   public readonly units: RemovableUnits;
   public readonly shares: MemoryShares;
+  /** What is still free for what is kept of the original's logits, whoever keeps it. */
+  public readonly originalRoom: Room;
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
 
@@ -70,6 +72,7 @@ export class LayeredExecutor {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
     this.shares = divideMemory(model, memoryBytes, device);
+    this.originalRoom = new Room(this.shares.originalBytes);
     const { sublayerBytes, headBytes } = this.shares;
     const ownBytes = model.summary.sublayers.reduce(
       (sum, _, index) => sum + privateBytes(model.sublayer(index).part, device),
@@ -207,14 +210,15 @@ export class LayeredExecutor {
 
   /** Runs a graph of the caller's that needs nothing of the model. */
   public async compute(
-    { key, build }: OwnGraph,
+    { key, keepMemory, build }: OwnGraph,
     feeds: Tensors,
     outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
-    // Its arrays are as large as logits: to take them from the system in each run costs more than to keep them.
-    const costs = { bytes: 0, keepMemory: true };
-    return this.runOuter(key, costs, build, async (session) =>
-      outputs === undefined ? session.run(feeds) : session.run(feeds, outputs),
+    return this.runOuter(
+      key,
+      { bytes: 0, keepMemory: keepMemory === true },
+      build,
+      async (session) => (outputs === undefined ? session.run(feeds) : session.run(feeds, outputs)),
     );
   }
 

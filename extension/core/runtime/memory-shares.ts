@@ -16,6 +16,18 @@ export interface MemoryShares {
   readonly originalBytes: number;
 }
 
+/** Bytes that several share. */
+export class Room {
+  public constructor(private free: number) {}
+
+  /** Whether so many are free; they are taken then. */
+  public take(bytes: number): boolean {
+    const fits = bytes <= this.free;
+    this.free -= fits ? bytes : 0;
+    return fits;
+  }
+}
+
 /** Tokens whose states fit at least. */
 const leastTokens = 1024;
 /** Where a graph does not tell. */
@@ -24,11 +36,12 @@ const defaultHiddenSize = 4096;
 const bytesPerSession = 1 << 19;
 /** Rows of logits that fit at least, in all arrays of a metric. */
 const leastRows = 40;
-/** Shares of what is free beyond the least; hidden states get the rest. */
+/** Shares of what is free beyond the least; hidden states get the rest, but for what the system gets back late. */
 const sublayerShare = 0.4;
 const headShare = 0.2;
 const readoutShare = 0.125;
 const originalShare = 0.125;
+const lateShare = 0.125;
 
 const nothing: MemoryShares = {
   sublayerBytes: 0,
@@ -59,7 +72,7 @@ export function divideMemory(
   const sublayerBytes = Math.min(room, wanted);
   const { mappedBytes = 0 } = model.epilogue;
   const headBytes = mappedBytes <= free * headShare ? mappedBytes : 0;
-  const stateShare = 1 - sublayerShare - headShare - readoutShare - originalShare;
+  const stateShare = 1 - sublayerShare - headShare - readoutShare - originalShare - lateShare;
   return {
     sublayerBytes,
     headBytes,

@@ -1,5 +1,5 @@
 import { DataType } from '../onnx/graph-builder';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import { emitWeight } from '../models/weight';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';

@@ -1,7 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 export type { Tensor } from 'onnxruntime-node';
-import type { ExampleValue } from '../models/example';
+import type { ExampleValue } from '../models/model-input';
 import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
 
 /** Values by name. */

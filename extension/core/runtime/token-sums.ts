@@ -90,6 +90,7 @@ async function termSums(
   for (const { key, emit } of terms) {
     const graph = {
       key: `${key}.${vocabulary}`,
+      keepMemory: true,
       build: (builder: GraphBuilder) => {
         const input = builder.input('logits', DataType.FLOAT, [1, 'sequence', vocabulary]);
         const wanted = builder.input('targets', DataType.INT64, [1, 'sequence']);

@@ -1,6 +1,6 @@
 import { InferenceSession } from 'onnxruntime-node';
 import { tokenExample } from '../models/example';
-import type { ModelInput } from '../models/example';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { exampleTensor, floatsOf } from './tensors';
 

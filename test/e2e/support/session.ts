@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium, type Browser } from 'playwright-core';
+import { inject } from 'vitest';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../../scripts/lib/chromium.mjs';
-import { installExtension, startEditor, writeSettings } from '../../../scripts/lib/editor.mjs';
+import { startEditor, writeSettings } from '../../../scripts/lib/editor.mjs';
 import { root } from '../../../scripts/lib/repository.mjs';
-import { vsixFile } from '../../../scripts/lib/vsix.mjs';
 import { Workbench } from './workbench';
 
 /** The four themes that the panels are looked at in. */
@@ -19,8 +19,6 @@ export const THEMES = {
 } as const;
 
 export interface SessionOptions {
-  /** The extension to install; the packaged one by default. */
-  readonly vsix?: string;
   /** The folder copied into the workspace as `sample`; the bundled sample model by default. */
   readonly sample?: string;
   /** Puts more into the workspace before the editor opens it. */
@@ -60,8 +58,10 @@ export class Session {
       'git.enabled': false,
       ...options.settings,
     });
-    await installExtension(data, options.vsix ?? vsixFile());
-    const editor = await startEditor(data, options.trust === true ? { trust: true } : {});
+    const editor = await startEditor(data, {
+      extensions: inject('extensions'),
+      trust: options.trust === true,
+    });
     const browser = await chromium.launch({
       executablePath: await ensureChromium(),
       args: CHROMIUM_FLAGS,
@@ -86,12 +86,23 @@ export class Session {
 
   /** Process id of the worker that this editor's extension has forked. */
   public async workerPid(): Promise<number> {
-    const { stdout } = await promisify(execFile)('ps', ['-axww', '-o', 'pid=,args=']);
-    const worker = stdout
-      .split('\n')
-      .find((line) => line.includes(this.scratch) && line.trimEnd().endsWith('worker.js'));
-    if (worker === undefined) throw new Error('no worker runs in this editor');
-    return Number.parseInt(worker, 10);
+    const { stdout } = await promisify(execFile)('ps', ['-axww', '-o', 'pid=,ppid=,args=']);
+    const processes = new Map(
+      stdout.split('\n').flatMap((line) => {
+        const [, pid, parent, command] = /^\s*(\d+)\s+(\d+)\s+(.*?)\s*$/.exec(line) ?? [];
+        return command === undefined
+          ? []
+          : [[Number(pid), { parent: Number(parent), command }] as const];
+      }),
+    );
+    const isOurs = (pid: number): boolean => {
+      const found = processes.get(pid);
+      return found !== undefined && (found.command.includes(this.scratch) || isOurs(found.parent));
+    };
+    for (const [pid, { command }] of processes) {
+      if (command.endsWith('worker.js') && isOurs(pid)) return pid;
+    }
+    throw new Error('no worker runs in this editor');
   }
 
   /** Text of a file of unfinished work, by the end of its path; empty where there is none. */

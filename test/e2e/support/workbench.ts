@@ -15,7 +15,11 @@ export class Workbench {
   }
 
   public static async open(browser: Browser, address: string): Promise<Workbench> {
-    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    const page = await browser.newPage({
+      viewport: { width: 1440, height: 900 },
+      // Playwright says otherwise that motion is fine, whatever Chromium's own flag.
+      reducedMotion: 'reduce',
+    });
     await page.addInitScript(standStill);
     await page.goto(address);
     const workbench = new Workbench(page);

@@ -7,7 +7,7 @@ import type {
   ExamplesRequest,
   LoadedExamples,
 } from '../../../extension/core/data/examples/load-examples';
-import type { Example } from '../../../extension/core/models/example';
+import type { Example } from '../../../extension/core/models/model-input';
 import type { InputPort } from '../../../extension/core/models/layered-model';
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';

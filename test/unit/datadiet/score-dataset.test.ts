@@ -6,7 +6,7 @@ import { runDiet } from '../../../extension/core/datadiet/diet-experiment';
 import type { DietRequest } from '../../../extension/core/datadiet/diet-experiment';
 import { auroc, flipLabels } from '../../../extension/core/datadiet/label-noise';
 import { scoreDataset } from '../../../extension/core/datadiet/score-dataset';
-import type { ScoreRequest } from '../../../extension/core/datadiet/score-dataset';
+import type { ScoreRequest } from '../../../extension/core/datadiet/scoring-job';
 import { scoresOf } from '../../../extension/core/datadiet/score-document';
 import { defaultTraining } from '../../../extension/core/datadiet/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import { openProxy } from '../../../extension/core/datadiet/proxy-model';
 import { trainModels } from '../../../extension/core/datadiet/train-models';
-import type { TrainRequest } from '../../../extension/core/datadiet/train-models';
+import type { TrainRequest } from '../../../extension/core/datadiet/train-request';
 import { defaultTraining } from '../../../extension/core/datadiet/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PruneResult } from '../../../extension/core/export/prune-result';
-import type { ModelFormat } from '../../../extension/core/models/opened-model';
+import type { ModelFormat } from '../../../extension/core/models/model-headers';
 import { writeModel } from '../../../extension/core/export/write-model';
 import type { WriteRequest } from '../../../extension/core/export/write-model';
 import { unattended } from '../../../extension/core/jobs/job';

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -10,6 +10,7 @@ import type { AnyOperation, OperationContext } from '../../../extension/core/ope
 import { evaluate } from '../../../extension/core/operations/evaluate';
 import { profile } from '../../../extension/core/operations/profile';
 import { prune } from '../../../extension/core/operations/prune';
+import { scoreText } from '../../../extension/core/operations/score-text';
 import { runOperation } from '../../../extension/core/operations/run-operation';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -27,7 +28,7 @@ async function toldBefore(
   const context = {
     ...unattended,
     progress: (progress: StageProgress) => told.push(progress),
-    environment: { open: async (path: string) => models.open(path) },
+    environment: { open: async (path: string) => models.open(path), samples: dirname(sample) },
   } as unknown as OperationContext;
   const request = buildRequest(asked, { model: sample, device: 'cpu', ...given });
   expect(await runOperation(asked, request, context)).toBe(told.length);
@@ -54,6 +55,19 @@ describe('before an operation begins', () => {
     writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20_000));
     const [told] = await toldBefore(evaluate, { text });
     expect(told?.secondsLeft).toBeGreaterThan(0.5);
+  });
+
+  it('says so of scoring a text by its windows, or by the size of the text', async () => {
+    const [some] = await toldBefore(scoreText, { windows: 30, length: 128 });
+    const [all] = await toldBefore(scoreText, { length: 128 });
+    // The text that comes with Espalier has some 30 thousand tokens.
+    const ratio = (all?.secondsLeft ?? 0) / (some?.secondsLeft ?? 1);
+    expect(ratio).toBeGreaterThan(2);
+    expect(ratio).toBeLessThan(30);
+  });
+
+  it('says nothing of a text that is not there', async () => {
+    expect(await toldBefore(scoreText, { text: join(folder, 'no-text.txt') })).toEqual([]);
   });
 
   it('says nothing where there is little to do', async () => {

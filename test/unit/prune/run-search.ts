@@ -1,4 +1,4 @@
-import type { Example } from '../../../extension/core/models/example';
+import type { Example } from '../../../extension/core/models/model-input';
 import { openModel } from '../../../extension/core/models/open-model';
 import { metrics } from '../../../extension/core/metrics/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chooseOptions, totals } from '../../../extension/core/tensornet/budget/choose-options';
-import type { BudgetProblem } from '../../../extension/core/tensornet/budget/choose-options';
+import type { BudgetProblem } from '../../../extension/core/tensornet/budget/budget-problem';
 import { relaxedChoice } from '../../../extension/core/tensornet/budget/relaxed-choice';
 
 const number = fc.integer({ min: 0, max: 1000 }).map((value) => value / 10);

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Matrix, SingularValueDecomposition } from 'ml-matrix';
+import { Matrix, QrDecomposition, SingularValueDecomposition } from 'ml-matrix';
 import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -32,7 +32,7 @@ function withSpectrum(rows: number, columns: number, spectrum: number[], seed: n
   const factor = (count: number): Matrix => {
     const noise = new Matrix(count, spectrum.length);
     noise.apply((row, column) => noise.set(row, column, standardNormal(random)));
-    return new SingularValueDecomposition(noise, { autoTranspose: true }).leftSingularVectors;
+    return new QrDecomposition(noise).orthogonalMatrix;
   };
   return factor(rows).mmul(Matrix.diag(spectrum)).mmul(factor(columns).transpose());
 }

@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { fillArray, isArrayDType, isFloat } from '../../checkpoints/numeric-array';
-import type { Example } from '../../models/example';
+import type { Example } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import { seededRandom, standardNormal } from '../random';

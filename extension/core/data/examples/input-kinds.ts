@@ -1,4 +1,4 @@
-import type { ExampleValue } from '../../models/example';
+import type { ExampleValue } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
 import { isFloat } from '../../checkpoints/numeric-array';
 import type { ImageForm } from '../image/preprocess';

@@ -1,7 +1,7 @@
 import { counted } from '../../format';
 import { filled, follows } from '../../models/example';
 import { createHash } from 'node:crypto';
-import type { Example } from '../../models/example';
+import type { Example } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import type { CalibrationSummary } from '../calibration';

@@ -1,4 +1,4 @@
-import type { OutputFormat } from '../write-source';
+import type { OutputFormat } from '../output-formats';
 import { isDeepStrictEqual } from 'node:util';
 import { version } from '../../../../package.json';
 import type { TensorData } from '../../checkpoints/tensor-data';

@@ -1,4 +1,4 @@
-import type { OutputFormat } from '../write-source';
+import type { OutputFormat } from '../output-formats';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';

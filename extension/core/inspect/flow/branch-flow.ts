@@ -8,7 +8,7 @@ import type { Norm, NormStyle } from '../../models/norm';
 import { patchWidth } from '../../models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { Rotary } from '../../models/rotary';
-import { partTensors } from '../../models/sublayer-tensors';
+import { partTensors } from '../../models/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
 import type { FlowBuilder, Wire } from './flow-builder';
 import type { FlowGroup, FlowItem, FlowKind } from './flow-document';

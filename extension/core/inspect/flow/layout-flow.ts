@@ -4,7 +4,7 @@ import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import type { Norm, NormStyle } from '../../models/norm';
 import { isTied } from '../../models/outer-matrices';
-import { partTensors } from '../../models/sublayer-tensors';
+import { partTensors } from '../../models/part-tensors';
 import { idOfSublayer } from '../../models/transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from '../../models/transformer-layout';
 import type { TransformerModel } from '../../models/transformer-model';

@@ -1,6 +1,6 @@
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import { GraphStages } from '../../models/onnx/graph-stages';
-import type { OnnxModel } from '../../models/onnx/onnx-model';
+import type { OnnxModel } from '../../models/onnx/stream-of-graph';
 import { nodesGone, removeBranches } from '../../models/onnx/removal-nodes';
 import type { ResidualBranch } from '../../models/onnx/residual-stream';
 

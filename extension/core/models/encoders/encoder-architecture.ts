@@ -1,4 +1,5 @@
-import type { Architecture, Biases, ConfigLayout } from '../architecture';
+import type { Architecture, Biases } from '../architecture';
+import type { ConfigLayout } from '../config-layout';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */

@@ -1,4 +1,5 @@
-import type { Biases, ConfigLayout } from '../architecture';
+import type { Biases } from '../architecture';
+import type { ConfigLayout } from '../config-layout';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 
 const allBiases: Biases = { queryKeyValue: true, attentionOutput: true, feedforward: true };

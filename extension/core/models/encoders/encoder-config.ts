@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { ConfigLayout } from '../architecture';
+import type { ConfigLayout } from '../config-layout';
 import { configEntries, parseConfig, size } from '../model-config';
 
 const side = v.union([size, v.tuple([size, size])]);

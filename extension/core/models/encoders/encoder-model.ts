@@ -24,14 +24,9 @@ import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { requireRunnableTensors } from '../runnable';
-import {
-  costsOf,
-  outputTensors,
-  partTensors,
-  runningCosts,
-  storedTensors,
-  sublayerTensors,
-} from '../sublayer-tensors';
+import { costsOf, outputTensors, runningCosts, sublayerTensors } from '../sublayer-tensors';
+import { storedTensors } from '../part-tensors';
+import { partTensors } from '../part-tensors';
 import { tappedPart } from '../tapped-part';
 import type { BuilderPart, RunningCosts } from '../tapped-part';
 import { idOfSublayer } from '../transformer-layout';

@@ -1,4 +1,5 @@
-import type { Architecture, ConfigFields, Scales } from '../architecture';
+import type { Architecture, Scales } from '../architecture';
+import type { ConfigFields } from '../config-layout';
 import type { ModelConfig } from '../model-config';
 import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
 

@@ -1,6 +1,6 @@
 import type { Dimension } from '../../onnx/graph-builder';
 import { intAttribute } from './node-attributes';
-import type { ShapeQuery } from './value-shapes';
+import type { ShapeQuery } from './shape-query';
 
 type Contents = readonly Dimension[] | undefined;
 type ContentRule = (query: ShapeQuery) => Contents;

@@ -15,7 +15,7 @@ import type { CutGraph } from './graph-stages';
 import { linearRole } from './linear-role';
 import { isMatrixLike, WeightReaders } from './linear-weights';
 import type { LinearWeight, MatrixProduct } from './linear-weights';
-import type { OnnxModel } from './onnx-model';
+import type { OnnxModel } from './stream-of-graph';
 import { ValueShapes } from './value-shapes';
 
 /** A linear layer of a graph, with the nodes that it consists of. */

@@ -6,7 +6,7 @@ import type { CutGraph } from './graph-stages';
 import { WeightReaders } from './linear-weights';
 import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
 import { lookupsOf } from './lookups';
-import type { OnnxModel } from './onnx-model';
+import type { OnnxModel } from './stream-of-graph';
 
 /** The embedding of a graph, with the nodes that look its rows up. */
 export interface GraphTable extends OuterMatrix {

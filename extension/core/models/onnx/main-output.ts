@@ -1,7 +1,7 @@
 import { UserError } from '../../user-error';
 import type { ModelOutput } from '../layered-model';
 import type { GraphNode } from './graph-index';
-import type { OnnxModel } from './onnx-model';
+import type { OnnxModel } from './stream-of-graph';
 import { removeBranches } from './removal-nodes';
 
 /** The output that a graph is compared by. */

@@ -5,7 +5,7 @@ import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { readSmallText } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { fixedSize, idsPort } from '../example';
-import type { Example } from '../example';
+import type { Example } from '../model-input';
 import type {
   GraphPart,
   InputPort,
@@ -36,13 +36,13 @@ import { intAttribute } from './node-attributes';
 import { restoreNestedTensors } from './node-edits';
 import { editMatrices } from './matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
-import type { OnnxModel } from './onnx-model';
+import type { OnnxModel } from './stream-of-graph';
 import { OnnxParts, portName } from './onnx-parts';
 import type { Tap } from './onnx-parts';
 import { patchBranches } from './patch-branches';
 import { roundingError } from './rounding';
 import { ValueShapes } from './value-shapes';
-import type { Shape } from './value-shapes';
+import type { Shape } from './shape-query';
 
 /** [batch, sequence, features] */
 const rowsRank = 3;

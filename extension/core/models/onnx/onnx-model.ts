@@ -17,9 +17,8 @@ import { GraphIndex, operatorName } from './graph-index';
 import { isWeight, lostParts, measure, nodeName, storedBytes } from './measure-sublayer';
 import type { LostParts } from './measure-sublayer';
 import type { SublayerKind } from '../model-summary';
-import type { OnnxPort, OnnxSublayer, OnnxSummary } from './onnx-summary';
+import type { OnnxPort, OnnxSublayer } from './onnx-summary';
 import { findMixtures } from './mixtures/find-mixtures';
-import type { Mixture } from './mixtures/mixture';
 import { explainNoSublayers } from './nested-streams';
 import { separateTerms } from './parallel-terms';
 import { removeBranches } from './removal-nodes';
@@ -27,38 +26,8 @@ import { findCandidates } from './residual-candidates';
 import { findResidualBranches } from './residual-stream';
 import type { ResidualBranch } from './residual-stream';
 import { flatten } from './wrapped-graph';
-import type { FlatGraph, Scope, Wrapping } from './wrapped-graph';
-
-/** An ONNX model with the removable branches of its residual stream. */
-export interface OnnxModel {
-  /** Its graph is the one that `index` is of. */
-  readonly file: OnnxFile;
-  /** Of the graph as stored, but that parallel branches are added one after the other. */
-  readonly index: GraphIndex;
-  readonly branches: readonly ResidualBranch[];
-  readonly summary: OnnxSummary;
-  /** The mixtures whose experts can be taken out one by one, by branch. */
-  readonly mixtures: ReadonlyMap<number, Mixture>;
-  /**
-   * Where the layers lie inside of an If: the graph is then that of one branch, put in the place of the
-   * If, and this is the graph of the other. The branch that needs less, such as no cache, comes first.
-   */
-  readonly other?: OnnxMode;
-  readonly place?: PlaceInFile;
-  /** Bytes that weights take where they run, by name, where that is not as float32. */
-  readonly memory?: ReadonlyMap<string, number>;
-}
-
-/** One of two ways that a graph runs, which have the same sublayers in the same order, or of which this has none. */
-export type OnnxMode = StreamOfGraph & { readonly place: PlaceInFile };
-
-export type StreamOfGraph = Pick<OnnxModel, 'file' | 'index' | 'branches'>;
-
-/** Where the nodes of a flat graph stand in the file. */
-export interface PlaceInFile {
-  readonly wrapping: Wrapping;
-  readonly scopeOf: (proto: NodeProto) => Scope;
-}
+import type { FlatGraph } from './wrapped-graph';
+import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream-of-graph';
 
 /**
  * Opens an ONNX model and finds its sublayers from the graph alone. No weights are read.

@@ -23,7 +23,7 @@ import type { PositionMap } from './linear-weights';
 import { maskPort, maskScores } from './mixtures/mask-scores';
 import type { MaskedMixture } from './mixtures/mask-scores';
 import { renameInputs } from './node-edits';
-import type { OnnxModel } from './onnx-model';
+import type { OnnxModel } from './stream-of-graph';
 import { StoredGraph } from './stored-graph';
 import { ValueTypes } from './value-types';
 

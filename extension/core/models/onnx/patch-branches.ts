@@ -9,7 +9,7 @@ import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions
 import { GraphIndex } from './graph-index';
 import { keepPorts, remainingNodes, valuesRead } from './graph-remains';
 import { inFloats } from './in-floats';
-import type { OnnxModel } from './onnx-model';
+import type { OnnxModel } from './stream-of-graph';
 import { removeBranches } from './removal-nodes';
 import type { RemovedBranch } from './removal-nodes';
 import type { ResidualBranch } from './residual-stream';

@@ -5,20 +5,7 @@ import { contentRules } from './content-rules';
 import { tensorAttribute } from './node-attributes';
 import { shapeRules } from './shape-rules';
 import { tensorNumbers } from './tensor-numbers';
-
-/** Sizes of a tensor. A name stands for one size wherever it occurs; two names may be one size. */
-export type Shape = readonly Dimension[];
-
-/** What the rules of one node look at. */
-export interface ShapeQuery {
-  readonly node: NodeProto;
-  /** Shape of input `place`; undefined where not even the rank is known, or the input is absent. */
-  readonly shape: (place: number) => Shape | undefined;
-  /** Elements of a short tensor of integers, or of a constant, in order. */
-  readonly contents: (place: number) => readonly Dimension[] | undefined;
-  /** A name that no other size has. */
-  readonly fresh: () => string;
-}
+import type { Shape, ShapeQuery } from './shape-query';
 
 /** Shapes of a graph's values, as far as they follow from the declared ones, and short contents. */
 export class ValueShapes {

@@ -1,6 +1,7 @@
 import type { Dimension } from '../../onnx/graph-builder';
 import { intAttribute, intsAttribute, stringAttribute } from './node-attributes';
-import type { Shape, ShapeQuery } from './value-shapes';
+import type { ShapeQuery } from './shape-query';
+import type { Shape } from './shape-query';
 
 type Shapes = readonly (Shape | undefined)[];
 

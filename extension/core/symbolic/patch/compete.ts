@@ -4,7 +4,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Journal } from '../../jobs/journal';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-products';
-import type { ModelInput } from '../../models/example';
+import type { ModelInput } from '../../models/model-input';
 import { patchMode, patchWidth } from '../../models/patch/symbolic-patch';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { Tensors } from '../../runtime/tensors';

@@ -4,7 +4,7 @@ import type { Rows } from '../../linear-algebra/matrix-products';
 import type { RegressionData } from '../../linear-algebra/ridge';
 import { metrics } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
-import type { ModelInput } from '../../models/example';
+import type { ModelInput } from '../../models/model-input';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensorLike } from '../../runtime/tensors';

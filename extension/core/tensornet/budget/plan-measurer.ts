@@ -6,7 +6,7 @@ import type { MetricName } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
-import type { ModelInput } from '../../models/example';
+import type { ModelInput } from '../../models/model-input';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';

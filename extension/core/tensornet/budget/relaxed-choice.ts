@@ -1,4 +1,5 @@
-import type { BudgetProblem, BudgetSolution } from './choose-options';
+import type { BudgetSolution } from './budget-problem';
+import type { BudgetProblem } from './budget-problem';
 
 type Choice = Pick<BudgetSolution, 'options' | 'removed'>;
 

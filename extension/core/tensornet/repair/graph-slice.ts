@@ -5,7 +5,9 @@ import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { flattened, relativeSquaredError } from '../../training/losses';
 import { partModel } from '../../training/part-model';
-import type { Slice, SliceData, SlicePair } from './repair-slice';
+import type { Slice } from './slice';
+import type { SlicePair } from './slice';
+import type { SliceData } from './slice';
 import { differentiable, trainedTensors } from './trainable-encoding';
 
 /**

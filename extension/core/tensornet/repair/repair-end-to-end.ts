@@ -5,7 +5,7 @@ import { formatBytes } from '../../format';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
-import type { ModelInput } from '../../models/example';
+import type { ModelInput } from '../../models/model-input';
 import type { LayeredModel } from '../../models/layered-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';

@@ -9,38 +9,19 @@ import { stream } from '../../models/model-emitter';
 import type { ModelEmitter, Values } from '../../models/model-emitter';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { floatsIn, join } from '../../runtime/tensors';
-import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
+import type { Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
-import type { Loss } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { graphSlice } from './graph-slice';
 import type { RepairSettings } from './repair-settings';
+import type { SliceData, SlicePair } from './slice';
 import { smallestScale } from './smallest-scale';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-encoding';
 
-/** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
-export interface SliceData {
-  readonly inputs: readonly HiddenState[];
-  readonly targets: readonly Tensor[];
-}
-
 /** A scale moves all numbers of its block at once, so that a smaller step is best (docs/research/compactifai.md). */
 const rateOfScales = 1 / 3;
-
-/** What is trained on, and what tells when it is better. */
-export interface SlicePair {
-  readonly train: SliceData;
-  readonly heldOut: SliceData;
-}
-
-/** A sublayer as a model of its own, with the loss and the data in the shape that it is trained in. */
-export interface Slice {
-  readonly model: GraphModel;
-  readonly loss: Loss;
-  readonly data: SlicePair;
-}
 
 /** What training a slice has found. */
 export interface RepairedSlice {

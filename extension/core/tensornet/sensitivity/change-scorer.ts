@@ -8,7 +8,7 @@ import { blockTerms, prefixTokens, Prefixes, slicesOf } from '../../metrics/slic
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
-import type { ModelInput } from '../../models/example';
+import type { ModelInput } from '../../models/model-input';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
@@ -117,35 +117,47 @@ export class ChangeScorer {
     return this.distanceBy(createReadout(other, metric, metrics[metric], { original }), final);
   }
 
-  /**
-   * The distance with each step in place of its sublayer, measured on all rows; with a `precision`, on
-   * rows until the standard error is at most that share of the distance, and ids that stand for the
-   * vocabulary.
-   */
-  public async distances(
-    steps: readonly StandIn[],
-    precision = 0,
-  ): Promise<readonly EstimatedDistance[]> {
-    const { executor, inputs, metric } = this.setup;
-    const samples = steps.map(() => new TermSample(metrics[metric], this.rows));
-    const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
+  /** The distance with each step in place of its sublayer, measured on all rows. */
+  public async distances(steps: readonly StandIn[]): Promise<readonly EstimatedDistance[]> {
+    const changes = this.changesOf(steps);
     const whole = this.rows.map((to, sequence): Slice => ({ sequence, from: 0, to }));
-    const looks = precision === 0 ? [whole] : slicesOf(this.rows, isCausal).map((one) => [one]);
-    const isOpen = (sample: TermSample): boolean => {
-      const { distance, standardError = Number.POSITIVE_INFINITY } = sample.distance();
-      return !(standardError <= precision * distance);
-    };
-    for (const slices of looks) {
-      const open = steps.flatMap((step, i) => {
-        const sample = samples[i] ?? lost();
-        return sample.rows === 0 || isOpen(sample) ? [{ step, sample }] : [];
-      });
-      if (open.length === 0) {
-        break;
-      }
-      await this.measure(open, slices, precision === 0 ? this.readout : this.estimatingReadout);
+    await this.measure(changes, whole, this.readout);
+    return changes.map(({ sample }) => sample.distance());
+  }
+
+  /**
+   * As {@link ChangeScorer.distances}, over ids that stand for the vocabulary, and on as many rows as it takes for
+   * errors of at most `precision` times the distance. Rows differ far more than what changes of one layer do to
+   * them, so one change is measured on all rows, and the others by their ratio to it.
+   */
+  public async estimates(
+    steps: readonly StandIn[],
+    precision: number,
+  ): Promise<readonly EstimatedDistance[]> {
+    const { executor, inputs } = this.setup;
+    const changes = this.changesOf(steps);
+    const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
+    const [first, ...others] = slicesOf(this.rows, isCausal);
+    if (first === undefined) {
+      return changes.map(({ sample }) => sample.distance());
     }
-    return samples.map((sample) => sample.distance());
+    await this.measure(changes, [first], this.estimatingReadout);
+    const reference = middleOf(changes);
+    await this.measure([reference], others, this.estimatingReadout);
+    const estimate = ({ sample }: Change): EstimatedDistance => sample.distanceBy(reference.sample);
+    for (const slice of others) {
+      const open = changes.filter((change) => {
+        const { distance, standardError = Number.POSITIVE_INFINITY } = estimate(change);
+        return change !== reference && !(standardError <= precision * distance);
+      });
+      await this.measure(open, [slice], this.estimatingReadout);
+    }
+    return changes.map(estimate);
+  }
+
+  private changesOf(steps: readonly StandIn[]): Change[] {
+    const { metric } = this.setup;
+    return steps.map((step) => ({ step, sample: new TermSample(metrics[metric], this.rows) }));
   }
 
   /** Takes changes through what lies behind them, on some rows, and adds what they make of these. */
@@ -256,6 +268,12 @@ export class ChangeScorer {
     const room = this.setup.executor.shares.stateBytes * inFlightShare;
     return Math.max(1, Math.floor(room / Math.max(1, bytes)));
   }
+}
+
+/** The change of middle distance. */
+function middleOf(changes: readonly Change[]): Change {
+  const ordered = [...changes].sort((a, b) => a.sample.total - b.sample.total);
+  return ordered[Math.floor(ordered.length / 2)] ?? lost();
 }
 
 /** A change of a sublayer, and what was measured of it. */

@@ -250,10 +250,11 @@ export async function profileSensitivity(
           report('Compressing linear layers');
           await checkpoint(context.cancellation);
         }
-        const distances = await scorer.distances(
-          changes.map(({ step }) => step),
-          settings.precision,
-        );
+        const steps = changes.map(({ step }) => step);
+        const { precision } = settings;
+        const distances = await (precision === 0
+          ? scorer.distances(steps)
+          : scorer.estimates(steps, precision));
         const entries = compressions.flatMap((compression, i): SensitivityEntry[] => {
           const [costs, distance] = [changes[i]?.costs, distances[i]];
           return costs === undefined || distance === undefined

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { ModelInput } from '../../../../extension/core/models/example';
+import type { ModelInput } from '../../../../extension/core/models/model-input';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { floatsIn } from '../../../../extension/core/runtime/tensors';

@@ -1,5 +1,5 @@
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
-import type { ModelInput } from '../../../../extension/core/models/example';
+import type { ModelInput } from '../../../../extension/core/models/model-input';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
 import type { LayeredModel, TappedStep } from '../../../../extension/core/models/layered-model';
 import type {

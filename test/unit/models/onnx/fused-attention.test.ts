@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Example } from '../../../../extension/core/models/example';
+import type { Example } from '../../../../extension/core/models/model-input';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { relativeError } from '../../fixtures';
 import { DataType } from '../../../../extension/core/onnx/graph-builder';

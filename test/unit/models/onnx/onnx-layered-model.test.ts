@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from 'onnxruntime-node';
-import type { Example } from '../../../../extension/core/models/example';
+import type { Example } from '../../../../extension/core/models/model-input';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';

@@ -1,4 +1,4 @@
-import type { StreamOfGraph } from '../onnx-model';
+import type { StreamOfGraph } from '../stream-of-graph';
 import type { OnnxSublayer } from '../onnx-summary';
 import { removeBranches } from '../removal-nodes';
 import { ValueShapes } from '../value-shapes';

@@ -1,0 +1,37 @@
+import type { LayoutName } from './layouts';
+import type { ByteCopier } from './byte-copier';
+import type { ModelInput } from '../models/model-input';
+import type { LayeredModel } from '../models/layered-model';
+import type { VerificationOptions } from './verify';
+
+/** Choices that some forms leave open. */
+export interface WriteOptions extends VerificationOptions {
+  /** Largest safetensors file in bytes of data; sharded as the source when absent. */
+  readonly maxShardBytes?: number;
+}
+
+/** One output format: what it writes, and how that is read back. */
+export interface WeightWriter {
+  /** Bytes of weights. */
+  readonly bytes: number;
+  /** Number of weights. */
+  readonly parameters: number;
+  /** How the result says what is gone, where there are several ways. */
+  readonly layout?: LayoutName;
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: string;
+  /** Small files by name, config.json among them. */
+  readonly texts: Readonly<Record<string, string>>;
+  /** Gives the names of the files written, weights first. */
+  write(folder: string, copier: ByteCopier): Promise<string[]>;
+  /**
+   * The output of what was written, opened anew and run as `mode`, the source or one of its other
+   * modes: logits [tokens, vocabulary] of a language model.
+   */
+  output(folder: string, input: ModelInput, mode: LayeredModel): Promise<Float32Array>;
+  /**
+   * What {@link output} has to give, by the graph that is written: for models that round their inputs,
+   * where the source in pieces gives other numbers, and others yet where a router then chooses others.
+   */
+  readonly reference?: (input: ModelInput) => Promise<Float32Array>;
+}

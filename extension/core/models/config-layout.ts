@@ -1,0 +1,16 @@
+/** Fields of a config.json by name. */
+export type ConfigFields = Readonly<Record<string, unknown>>;
+
+/** How a family's config.json differs from the usual one. */
+export interface ConfigLayout {
+  /** The family's own names of the usual fields. */
+  readonly names?: Readonly<Record<string, string>>;
+  /** Values that the family's configuration class takes where config.json is silent. */
+  readonly defaults?: (config: ConfigFields) => ConfigFields;
+  /** Fields that follow from others, whatever the file says of them. */
+  readonly computed?: (config: ConfigFields) => ConfigFields;
+  /** What a value stands for where it is not what it says, by field. */
+  readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Fields that have one known value each; a config.json with another is refused. */
+  readonly only?: (config: ConfigFields) => ConfigFields;
+}

@@ -1,0 +1,21 @@
+import type { GgufHeader } from '../checkpoints/gguf';
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
+import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
+
+/** File formats that models are read from and written in. */
+export const modelFormats = ['safetensors', 'onnx', 'gguf'] as const;
+
+export type ModelFormat = (typeof modelFormats)[number];
+
+/** What the headers of a model's files hold, by format. */
+export type ModelHeaders =
+  | {
+      readonly format: 'safetensors';
+      /** Path and text of config.json. */
+      readonly configFile: string;
+      readonly configText: string;
+      /** As stored: weights of quantized models are packed. */
+      readonly checkpoint: Checkpoint;
+    }
+  | { readonly format: 'gguf'; readonly header: GgufHeader }
+  | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };

@@ -1,0 +1,23 @@
+/** Values of an input; float16 as its bits. */
+export interface ExampleValue {
+  /** Element type, named as in safetensors where it has it. */
+  readonly dtype: string;
+  readonly dims: readonly number[];
+  readonly data:
+    | Float32Array
+    | Float64Array
+    | Int8Array
+    | Uint8Array
+    | Int16Array
+    | Uint16Array
+    | Int32Array
+    | Uint32Array
+    | BigInt64Array
+    | BigUint64Array;
+}
+
+/** One example, a batch of one: the values of a model's inputs by name. */
+export type Example = Readonly<Record<string, ExampleValue>>;
+
+/** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
+export type ModelInput = Int32Array | Example;

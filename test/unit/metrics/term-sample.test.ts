@@ -1,0 +1,85 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { metrics } from '../../../extension/core/metrics/metrics';
+import { blockTerms } from '../../../extension/core/metrics/slices';
+import { TermSample } from '../../../extension/core/metrics/term-sample';
+
+const sequences = 4;
+const rows = 64;
+
+/** A sample of the first sequences, given all terms. */
+function sampleOf(terms: readonly Float32Array[], measured: number): TermSample {
+  const sample = new TermSample(
+    metrics.js,
+    terms.map(({ length }) => length),
+  );
+  terms.slice(0, measured).forEach((all, sequence) => {
+    sample.add({ sequence, from: 0, to: all.length }, blockTerms(all));
+  });
+  return sample;
+}
+
+/** Terms that differ much between rows and sequences, as those of texts do. */
+function heavyTerms(seed: number): Float32Array[] {
+  return Array.from({ length: sequences }, (_, sequence) =>
+    Float32Array.from({ length: rows }, (_, row) => {
+      const draw = Math.abs(Math.sin(1 + seed * 71 + sequence * 1009 + row * 13.7));
+      return (sequence === 0 ? 5 : 1) * draw ** 8;
+    }),
+  );
+}
+
+describe('a distance by that of another change', () => {
+  it('is exact, without an error, where the changes are in proportion', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1000 }),
+        fc.double({ min: 0.01, max: 100, noNaN: true }),
+        fc.integer({ min: 1, max: sequences - 1 }),
+        (seed, factor, measured) => {
+          const reference = heavyTerms(seed);
+          const change = reference.map((all) => all.map((term) => factor * term));
+          const found = sampleOf(change, measured).distanceBy(sampleOf(reference, sequences));
+          const { distance } = sampleOf(change, sequences).distance();
+          expect(found.distance / distance).toBeCloseTo(1, 4);
+          expect((found.standardError ?? Number.NaN) / distance).toBeLessThan(1e-3);
+        },
+      ),
+    );
+  });
+
+  it('is within its errors, and nearer than the rows by themselves, where they differ as well', () => {
+    const seeds = Array.from({ length: 60 }, (_, i) => i);
+    const errors = seeds.map((seed) => {
+      const reference = heavyTerms(seed);
+      const change = reference.map((all, sequence) =>
+        all.map((term, row) => term * (1.2 + Math.sin(seed + 3 * sequence + 5 * row))),
+      );
+      const sample = sampleOf(change, 1);
+      const { distance: truth } = sampleOf(change, sequences).distance();
+      const { distance, standardError = Number.NaN } = sample.distanceBy(
+        sampleOf(reference, sequences),
+      );
+      return {
+        byReference: Math.abs(distance / truth - 1),
+        alone: Math.abs(sample.distance().distance / truth - 1),
+        errors: Math.abs(distance - truth) / standardError,
+      };
+    });
+    const mean = (value: (one: (typeof errors)[number]) => number): number =>
+      errors.reduce((sum, one) => sum + value(one), 0) / errors.length;
+    expect(mean((one) => one.byReference)).toBeLessThan(mean((one) => one.alone) / 4);
+    expect(Math.max(...errors.map((one) => one.errors))).toBeLessThan(4);
+  });
+
+  it('is its own once it is measured on all rows, and where the other change does nothing', () => {
+    const change = heavyTerms(3);
+    const whole = sampleOf(change, sequences);
+    expect(whole.distanceBy(sampleOf(heavyTerms(4), sequences))).toEqual({
+      distance: whole.distance().distance,
+    });
+    const nothing = change.map((all) => all.map(() => 0));
+    const part = sampleOf(change, 2);
+    expect(part.distanceBy(sampleOf(nothing, sequences))).toEqual(part.distance());
+  });
+});

@@ -1,0 +1,14 @@
+/** What the layers can be sorted by. */
+export const sortKeys = [
+  'tensor',
+  'role',
+  'block',
+  'level',
+  'loss',
+  'error',
+  'outputError',
+  'bytes',
+  'after',
+  'milliseconds',
+] as const;
+export type SortKey = (typeof sortKeys)[number];
