@@ -39,8 +39,8 @@ describe('Profile Layers', () => {
     await configure(shortSearch);
     const session = await open('profiled');
     const seen = new Set<number>();
-    const listening = session.changed.listen(() => {
-      seen.add(session.profile?.candidates.filter(({ distance }) => distance !== null).length ?? 0);
+    const listening = session.grown.listen(() => {
+      seen.add(measured(session));
     });
     await start(session);
     listening.dispose();
