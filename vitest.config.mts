@@ -17,6 +17,8 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts'],
           exclude: apart,
           testTimeout: 120_000,
+          // Copies of the source, which traces are tried on, take long to remove from a busy disk.
+          hookTimeout: 60_000,
           // Vitest leaves one core of two idle otherwise.
           maxWorkers: '100%',
           // Loading the core and ONNX Runtime for each file takes a fifth of the time.

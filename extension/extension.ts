@@ -142,6 +142,7 @@ export function activate(context: ExtensionContext): Espalier {
     compressions,
     explorers,
     dataMaps,
+    synthesisSessions,
     syntheses,
     reports,
     registerCommands(services),

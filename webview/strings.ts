@@ -20,7 +20,7 @@ export const strings = {
   progressCount: (done: string, total: string, unit: string) => `${done} of ${total} ${unit}`,
   timeLeft: (duration: string) => `about ${duration} left`,
   queued: (place: number) =>
-    place === 1 ? 'Waits for 1 other job' : `Waits for ${place} other jobs`,
+    place === 1 ? 'Waiting for 1 other job' : `Waiting for ${place} other jobs`,
 
   // Tables
   moreRows: (next: string, left: string) => `Show ${next} more (${left} left)`,

@@ -2,7 +2,6 @@ import type { Uri, WebviewPanel } from 'vscode';
 import type { Syntheses } from '../services/services';
 import type { SynthesisSession } from '../services/synthesis-session';
 import type { SynthesisSessions } from '../services/synthesis-sessions';
-import { refreshOnTrust } from '../services/trust';
 import { newTab, Panels, requireSavedText } from './panels';
 import { SessionPanel } from './session-panel';
 import { symbolicPanel } from './symbolic-panel';
@@ -13,11 +12,7 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
   readonly #sessions: SynthesisSessions;
 
   public constructor(extension: Uri, sessions: SynthesisSessions) {
-    super(
-      extension,
-      symbolicPanel,
-      refreshOnTrust(() => sessions.known),
-    );
+    super(extension, symbolicPanel);
     this.#sessions = sessions;
   }
 

@@ -1,12 +1,14 @@
 import { stat } from 'node:fs/promises';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { defaultDocumentPath, isDocument } from '../core/document-names';
 import type { DocumentId } from '../core/document-names';
 import { readDocument } from '../core/documents/document-types';
 import type { DocumentContent } from '../core/documents/document-types';
 import type { Plan } from '../core/export/plan';
 import { writeDocument } from '../core/jobs/write-document';
+import type { ModelSummary } from '../core/models/model-summary';
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
+import { isModelFile } from './model-file';
 
 const beside =
   (id: DocumentId) =>
@@ -38,6 +40,20 @@ export const readEvolution = reader('evolution');
 /** Path of the model folder that a plan is for. */
 export const modelPathOfPlan = (plan: Plan, planPath: string): string =>
   isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);
+
+/** Where the model of a document is: where it was, or beside the document; undefined where it is at neither. */
+export async function findModel(
+  { path, name }: Pick<ModelSummary, 'path' | 'name'>,
+  document: string,
+): Promise<string | undefined> {
+  const isFile = isModelFile(path);
+  for (const place of [path, join(dirname(document), isFile ? basename(path) : name)]) {
+    if (await fileExists(isFile ? place : join(place, 'config.json'))) {
+      return place;
+    }
+  }
+  return undefined;
+}
 
 /** Puts perplexities that were measured after the search into the profile they belong to. */
 export async function keepEvaluations(

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
-import type { Disposable, LogOutputChannel } from 'vscode';
+import type { LogOutputChannel } from 'vscode';
 import { previewPrunedFile } from '../core/export/preview-file';
 import { previewPrunedConfig } from '../core/export/pruned-config';
 import type { PlannedPatch } from '../core/export/plan';
@@ -9,17 +9,19 @@ import { refusalsOf } from '../core/models/capabilities';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { HeatmapState } from '../protocol/heatmap';
-import { fileExists, profilePathOf, readProfile } from './documents';
+import { fileExists, findModel, profilePathOf, readProfile } from './documents';
 import { diffLines } from './line-diff';
 import { isModelFile } from './model-file';
 import { ModelSession } from './model-session';
+import type { JobRecord } from './jobs/job-record';
 import type { JobService } from './jobs/job-service';
-import { jobsAbout, panelJobOf, warningsOf } from './jobs/panel-job';
+import { jobsAbout } from './jobs/panel-job';
 import type { OpenModels } from './open-models';
 import { describedPatches } from './patches';
 import { describeError, reportError } from './report-error';
 import type { SessionStore } from './session-store';
-import { refreshOnTrust, whyBlocked } from './trust';
+import { Sessions } from './sessions';
+import { whyBlocked } from './trust';
 
 /** What cannot be done with a model. */
 interface Limits {
@@ -28,14 +30,13 @@ interface Limits {
   readonly missing?: string;
 }
 
+const operations = ['profile', 'prune', 'evaluate', 'patch'] as const;
+
 /** The sessions of this window, one for each profile of a model. */
-export class ModelSessions implements Disposable {
+export class ModelSessions extends Sessions<ModelSession, (typeof operations)[number]> {
   readonly #models: OpenModels;
   readonly #store: SessionStore;
-  readonly #jobs: JobService;
   readonly #log: LogOutputChannel;
-  readonly #sessions = new Map<string, ModelSession>();
-  readonly #listeners: readonly Pick<Disposable, 'dispose'>[];
 
   public constructor(
     models: OpenModels,
@@ -43,21 +44,10 @@ export class ModelSessions implements Disposable {
     jobs: JobService,
     log: LogOutputChannel,
   ) {
+    super(jobs);
     this.#models = models;
     this.#store = store;
-    this.#jobs = jobs;
     this.#log = log;
-    this.#listeners = [
-      refreshOnTrust(() => this.#sessions.values()),
-      jobs.changed.listen(({ model }) => {
-        for (const session of this.#sessions.values()) {
-          // The place of a job that waits changes with others.
-          if (session.model.path === model || session.job.kind === 'queued') {
-            this.#tellJob(session);
-          }
-        }
-      }),
-    ];
   }
 
   /**
@@ -72,54 +62,53 @@ export class ModelSessions implements Disposable {
 
   /** The session of a profile, which shows its numbers even where the model itself is not. */
   public async openProfile(profilePath: string): Promise<ModelSession> {
-    const profile = await readProfile(profilePath);
-    const { path } = profile.model;
-    const beside = join(
-      dirname(profilePath),
-      isModelFile(path) ? basename(path) : profile.model.name,
-    );
-    for (const place of [path, beside]) {
-      if (await fileExists(isModelFile(place) ? place : join(place, 'config.json'))) {
-        return this.open(place, profilePath);
-      }
+    const { model } = await readProfile(profilePath);
+    const place = await findModel(model, profilePath);
+    if (place !== undefined) {
+      return this.open(place, profilePath);
     }
-    return this.#openAs(profile.model, profilePath, {
+    return this.#openAs(model, profilePath, {
       cannot: {},
-      missing: l10n.t('The model {0} is not on this machine.', path),
+      missing: l10n.t('The model {0} is not on this machine.', model.path),
     });
   }
 
   /** Reads a session's profile again, after something else has written it. */
   public async reload(profilePath: string): Promise<void> {
-    const session = this.#sessions.get(profilePath);
-    if (session !== undefined && session.job.kind !== 'running') {
+    const session = this.idle(profilePath);
+    if (session !== undefined) {
       await this.#loadProfile(session);
     }
   }
 
   /** The sessions of a model that have been opened. */
   public of(model: string): readonly ModelSession[] {
-    return [...this.#sessions.values()].filter((session) => session.model.path === model);
+    return this.known.filter((session) => session.model.path === model);
   }
 
-  public dispose(): void {
-    for (const listener of this.#listeners) {
-      listener.dispose();
-    }
+  protected isAbout({ model }: JobRecord, session: ModelSession): boolean {
+    return session.model.path === model;
+  }
+
+  protected jobsOf({
+    model,
+    profilePath,
+  }: ModelSession): readonly JobRecord<(typeof operations)[number]>[] {
+    return jobsAbout(
+      this.jobs.jobs,
+      operations,
+      (job) =>
+        job.model === model.path &&
+        (job.operation !== 'profile' || job.request.out === profilePath),
+    );
   }
 
   async #openAs(model: ModelSummary, profilePath: string, limits: Limits): Promise<ModelSession> {
-    const known = this.#sessions.get(profilePath);
-    if (known?.model.fingerprint === model.fingerprint || known?.job.kind === 'running') {
-      return known;
-    }
-    const session = await this.#create(model, profilePath, limits);
-    const raced = this.#sessions.get(profilePath);
-    if (raced !== undefined && raced !== known) {
-      return raced;
-    }
-    this.#sessions.set(profilePath, session);
-    return session;
+    return this.openAt(
+      profilePath,
+      (known) => known.model.fingerprint === model.fingerprint,
+      async () => this.#create(model, profilePath, limits),
+    );
   }
 
   async #create(
@@ -151,20 +140,7 @@ export class ModelSessions implements Disposable {
       this.#store.get(profilePath, model.fingerprint),
     );
     await this.#loadProfile(session);
-    this.#tellJob(session);
     return session;
-  }
-
-  #tellJob(session: ModelSession): void {
-    const { model, profilePath } = session;
-    const jobs = jobsAbout(
-      this.#jobs.jobs,
-      ['profile', 'prune', 'evaluate', 'patch'],
-      (job) =>
-        job.model === model.path &&
-        (job.operation !== 'profile' || job.request.out === profilePath),
-    );
-    session.setJob(panelJobOf(this.#jobs, jobs), warningsOf(jobs));
   }
 
   async #loadProfile(session: ModelSession): Promise<void> {

@@ -13,7 +13,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/documents/document-types')
  *   & typeof import('../../extension/core/export/plan-schema')
  *   & typeof import('../../extension/core/export/layouts')
- *   & typeof import('../../extension/core/export/write-source')
+ *   & typeof import('../../extension/core/export/output-formats')
  *   & typeof import('../../extension/core/export/gguf-options')
  *   & typeof import('../../extension/core/models/architectures')
  *   & typeof import('../../extension/core/models/encoders/encoder-architectures')
@@ -37,7 +37,7 @@ const modules = [
   'core/documents/document-types',
   'core/export/plan-schema',
   'core/export/layouts',
-  'core/export/write-source',
+  'core/export/output-formats',
   'core/export/gguf-options',
   'core/models/architectures',
   'core/models/encoders/encoder-architectures',

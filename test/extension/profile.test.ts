@@ -39,7 +39,6 @@ describe('Profile Layers', () => {
     await configure(shortSearch);
     const session = await open('profiled');
     const seen = new Set<number>();
-    // Cells are told one by one.
     const listening = session.grown.listen(() => {
       seen.add(measured(session));
     });

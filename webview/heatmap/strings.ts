@@ -65,10 +65,10 @@ export const strings = {
   compression: 'Compression',
   compressionTitle: 'See what compressing each linear layer costs, and plan under a budget',
   openConfig: 'Open config.json',
-  profileTitle: 'Measure the distance of every sublayer and search the order of removal',
+  profileTitle: 'Measure what removing each sublayer costs, and find the order of removal',
   pruneTitle: 'Write a new model without the removed sublayers',
   evaluateTitle: 'Measure the perplexity of the selection on held-out text',
-  savePlanTitle: 'Write the selection to a prune plan, which can be edited by hand',
+  savePlanTitle: 'Write the selection to a plan, which you can edit',
   reasonActive: (job: JobName, kind: 'queued' | 'running') => `${jobNames[job]} is ${kind}`,
   reasonNothingSelected: 'No sublayer is marked for removal yet',
 
@@ -81,7 +81,7 @@ export const strings = {
   // Empty state
   empty: 'Profile the layers to see which sublayers this model can do without.',
   emptyDetail:
-    'Every sublayer, such as an attention or a feed-forward, is taken out in turn, and the change of the output is measured on calibration data. Nothing is written to the model.',
+    'Each sublayer, such as attention or feed-forward, is left out in turn, and the change in the output is measured on calibration data. The model stays as it is.',
 
   // Heatmap
   heatmap: 'Layer heatmap',
@@ -90,7 +90,7 @@ export const strings = {
   kind: (kind: SublayerKind) => kinds[kind],
   expertNumber: (expert: number) => `Expert ${expert}`,
   gridHint:
-    'Point at a cell for its numbers. A click changes its mark: kept, removed, protected. With the keyboard, arrow keys move, Enter or Space removes, P protects.',
+    'Point at a cell to see its numbers. Click it to change its mark: kept, removed, protected. Keyboard: arrow keys to move, Enter or Space to remove, P to protect.',
   noSublayer: 'No sublayer',
   cheap: 'cheap to remove',
   important: 'important',
@@ -98,7 +98,7 @@ export const strings = {
   legendPreview: 'Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)',
   legendNothing: 'No distances yet',
   legendRemoved: 'removed, in this order',
-  legendPatched: 'a symbolic patch in its place',
+  legendPatched: 'replaced by a symbolic patch',
   legendProtected: 'protected',
   legendPreviewCell: 'preview by local cosine',
   legendPending: 'not measured yet',
@@ -158,7 +158,7 @@ export const strings = {
       ', ',
     ),
   editedByHand: 'edited by hand',
-  noRounds: 'The first round of the search has not ended yet.',
+  noRounds: 'You can choose after the first round of the search.',
   sublayersRemoved: 'Sublayers removed',
   expertsRemoved: 'Experts removed',
   ofTotal: (total: string) => `of ${total}`,
@@ -167,7 +167,7 @@ export const strings = {
   kvSaved: 'KV cache saved',
   noCache: 'no KV cache',
   noPerplexity: 'not available',
-  perToken: (share: string) => `${share}, per token`,
+  perToken: (share: string) => `per token, ${share}`,
   notMeasured: 'not measured',
   perplexity: 'Perplexity',
   perplexityOriginal: (original: string) => `original ${original}`,
@@ -191,7 +191,7 @@ export const strings = {
   perplexitySeries: 'Perplexity (held-out)',
   curveWaiting: 'The curve appears after the first round of the search.',
   curveSummary: (rounds: number, first: string, last: string, removed: string) =>
-    `Line chart of the distance to the original over ${rounds} rounds of the greedy search: ${first} after the first round, ${last} after the last, with ${removed} removed.`,
+    `Line chart of the distance to the original over ${counted(rounds, 'round')} of the greedy search: ${first} after the first round, ${last} after the last, with ${removed} removed.`,
   curveSummaryBaseline: (name: string, last: string) => `${name} ends at ${last}.`,
   curveSummaryPerplexity: (first: string, last: string) =>
     `Held-out perplexity goes from ${first} to ${last}.`,
@@ -221,17 +221,18 @@ export const strings = {
   allKinds: 'All kinds',
   allMarks: 'All marks',
   markFilter: { keep: 'Kept', removed: 'Removed', protected: 'Protected' },
-  rowsShown: (shown: number, total: number) => `${shown} of ${total} sublayers`,
-  noRows: 'No sublayer passes the filter.',
+  rowsShown: (shown: number, total: number) =>
+    shown === total ? `${total}` : `${shown} of ${total}`,
+  noRows: 'No sublayer matches the filter.',
 
   // Preview of config.json
-  config: 'Change of config.json',
-  header: 'Change of the file’s header',
+  config: 'Changes to config.json',
+  header: 'Changes to the file header',
   configLines: 'Lines of config.json',
   configCounts: (added: number, removed: number) => `+${added} −${removed}`,
   configCountsLabel: (added: number, removed: number) =>
-    `${added} lines added, ${removed} lines removed`,
-  configSame: 'Nothing changes: no sublayer is marked for removal.',
+    `${counted(added, 'line')} added, ${counted(removed, 'line')} removed`,
+  configSame: 'No changes: no sublayer is marked for removal.',
   loadsWith: 'Loads with',
   unchangedLines: (count: number) => `${count} unchanged lines`,
   lineAdded: 'added',

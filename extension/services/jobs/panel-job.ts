@@ -5,7 +5,7 @@ import type { JobService } from './job-service';
 import type { Operation } from './operations';
 
 /** A job whose request does not matter. */
-type ShownJob<O extends Operation> = JobSummary & { readonly operation: O };
+export type ShownJob<O extends Operation> = JobSummary & { readonly operation: O };
 
 /** Those of some operations that are about something, the latest first. */
 export function jobsAbout<O extends Operation>(

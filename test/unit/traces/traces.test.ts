@@ -181,11 +181,11 @@ it('a layout to write: an entry in a table', async () => {
   expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))).toHaveProperty('marked');
 });
 
-it('a format to write: a name and an option in one file', async () => {
+it('a format to write: a name, and an option with its writer', async () => {
   const scratch = await Scratch.make();
   const source = 'extension/core/export/write-source.ts';
   await scratch.insert(
-    source,
+    'extension/core/export/output-formats.ts',
     'export const outputFormats = {',
     "\n  listed: 'Folder with a list',",
   );
